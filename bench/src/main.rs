@@ -1,0 +1,32 @@
+//! `make bench`: how long honker takes, beside its reference point in the same run.
+//!
+//! Every figure is measured through the SQL functions of the built extension, in a stock SQLite, on a file in WAL mode
+//! with `synchronous = NORMAL`. Absolute times depend on the machine and the hour, so contestants take turns in short
+//! blocks and what counts is the ratio. The tables go to standard output, the figures to `target/bench.json`.
+//!
+//! `honker-bench quick` uses a hundredth of the rows: for trying the benchmark itself, not for figures.
+
+mod claim;
+mod database;
+mod indexes;
+mod report;
+mod throughput;
+
+use std::error::Error;
+
+use crate::report::Report;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let divisor = match std::env::args().nth(1).as_deref() {
+        None => 1,
+        Some("quick") => 100,
+        Some(other) => return Err(format!("unknown argument '{other}'; the only one is 'quick'").into()),
+    };
+    let directory = tempfile::tempdir()?;
+    let mut report = Report::new();
+    claim::run(&mut report, directory.path(), divisor)?;
+    throughput::run(&mut report, directory.path(), divisor)?;
+    indexes::run(&mut report, directory.path(), divisor)?;
+    report.save()?;
+    Ok(())
+}

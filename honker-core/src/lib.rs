@@ -1,0 +1,28 @@
+//! The behaviour of honker: a durable job queue, event streams, notify/listen, locks, rate limits, results and a cron
+//! scheduler, all of it rows in the SQLite file an application already has.
+//!
+//! This crate is the *operations* layer. An operation is a function over a [`Store`] (a SQLite connection with the
+//! operations' statements prepared), a clock value, and its arguments. It runs in the caller's transaction when there
+//! is one and is otherwise atomic by itself: a crash or a second connection never sees a half-done move. What every
+//! operation does, to the second, is tested in `tests/`; `docs/sql.md` describes it for users.
+//!
+//! [`sql::register`] makes the operations SQL functions of a connection. Times are whole seconds since the Unix epoch,
+//! durations whole seconds. Nothing here starts a thread, prints, or touches the connection's settings.
+
+mod error;
+mod guard;
+pub mod lock;
+pub mod notify;
+pub mod queue;
+pub mod rate_limit;
+pub mod result;
+pub mod schedule;
+pub mod schema;
+pub mod sql;
+mod statement;
+mod store;
+pub mod stream;
+mod time;
+
+pub use error::{Error, Result};
+pub use store::{PreparedStatement, Store};

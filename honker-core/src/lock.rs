@@ -1,0 +1,46 @@
+//! Named locks with an owner and a time to live. A crashed owner blocks others until that is over, and no longer.
+
+use crate::statement::Sql;
+use crate::{Error, Result, Store, time};
+
+// Inserts where the lock is free, takes over where it is stale, and otherwise changes nothing.
+static SQL_TAKE: Sql = Sql::new(
+    "INSERT INTO main._honker_locks (name, owner, expires_at) VALUES (?1, ?2, ?3)
+     ON CONFLICT (name) DO UPDATE SET owner = excluded.owner, expires_at = excluded.expires_at
+     WHERE _honker_locks.expires_at <= ?4",
+);
+
+static SQL_OWNED: Sql = Sql::new("SELECT 1 FROM main._honker_locks WHERE name = +?1 AND owner = +?2");
+
+static SQL_RENEW: Sql =
+    Sql::new("UPDATE main._honker_locks SET expires_at = ?3 WHERE name = +?1 AND owner = +?2");
+
+static SQL_RELEASE: Sql = Sql::new("DELETE FROM main._honker_locks WHERE name = +?1 AND owner = +?2");
+
+/// Takes the lock for `ttl_s` seconds if it is free or stale. `true` if `owner` has it afterwards; having had it before
+/// does not prolong it.
+pub fn acquire(store: &Store, now: i64, name: &str, owner: &str, ttl_s: i64) -> Result<bool> {
+    let expires_at = time::after(now, "ttl_s", ttl_s)?;
+    store.atomic(|| {
+        let parameters = [name.into(), owner.into(), expires_at.into(), now.into()];
+        if store.execute(&SQL_TAKE, &parameters)? > 0 {
+            return Ok(true);
+        }
+        Ok(store.query_one(&SQL_OWNED, &[name.into(), owner.into()], |_| ())?.is_some())
+    })
+}
+
+/// Sets the lock's time to live to `ttl_s` seconds from now, if `owner` still has it: also after it has run out, as
+/// long as nobody took it.
+pub fn renew(store: &Store, now: i64, name: &str, owner: &str, ttl_s: i64) -> Result<bool> {
+    if ttl_s <= 0 {
+        return Err(Error::invalid("ttl_s must be positive"));
+    }
+    let expires_at = time::after(now, "ttl_s", ttl_s)?;
+    Ok(store.execute(&SQL_RENEW, &[name.into(), owner.into(), expires_at.into()])? > 0)
+}
+
+/// Gives the lock up. `false` if `owner` does not have it.
+pub fn release(store: &Store, name: &str, owner: &str) -> Result<bool> {
+    Ok(store.execute(&SQL_RELEASE, &[name.into(), owner.into()])? > 0)
+}

@@ -1,0 +1,75 @@
+//! Putting jobs into a queue.
+
+use crate::statement::{Sql, Value};
+use crate::{Result, Store, time};
+
+static SQL_ENQUEUE: Sql = Sql::new(
+    "INSERT INTO main._honker_live (queue, payload, priority, run_at, max_attempts, created_at, expires_at)
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+);
+
+/// What to enqueue. [`Enqueue::new`] has the defaults: due now, priority 0, 3 attempts, no expiry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Enqueue<'a> {
+    /// The queue's name.
+    pub queue: &'a str,
+    /// Stored as it is.
+    pub payload: &'a str,
+    /// When the job becomes due. Ignored when `delay_s` is given.
+    pub run_at: Option<i64>,
+    /// Seconds from now until the job becomes due; may be negative.
+    pub delay_s: Option<i64>,
+    /// Larger is sooner.
+    pub priority: i64,
+    /// How often the job may be claimed. With 0 or less it never is, and the next claim on its queue buries it.
+    pub max_attempts: i64,
+    /// Seconds from now after which the job may not be claimed any more; 0 or less means it is born expired.
+    pub expires_s: Option<i64>,
+}
+
+impl<'a> Enqueue<'a> {
+    /// A job with the defaults.
+    pub fn new(queue: &'a str, payload: &'a str) -> Self {
+        Enqueue { queue, payload, run_at: None, delay_s: None, priority: 0, max_attempts: 3, expires_s: None }
+    }
+}
+
+/// Adds a pending job; its id.
+pub fn enqueue(store: &Store, now: i64, job: &Enqueue<'_>) -> Result<i64> {
+    let run_at = match job.delay_s {
+        Some(delay_s) => time::after(now, "delay", delay_s)?,
+        None => job.run_at.unwrap_or(now),
+    };
+    let expires_at = job.expires_s.map(|expires_s| time::after(now, "expires", expires_s)).transpose()?;
+    insert(store, now, job, run_at, expires_at)
+}
+
+/// Adds a pending job with its times worked out already; its id.
+pub(crate) fn insert(
+    store: &Store,
+    now: i64,
+    job: &Enqueue<'_>,
+    run_at: i64,
+    expires_at: Option<i64>,
+) -> Result<i64> {
+    store.insert(
+        &SQL_ENQUEUE,
+        &[
+            job.queue.into(),
+            job.payload.into(),
+            job.priority.into(),
+            run_at.into(),
+            job.max_attempts.into(),
+            now.into(),
+            Value::from(expires_at),
+        ],
+    )
+}
+
+/// Adds all jobs or none; their ids, in the order given.
+pub fn enqueue_many(store: &Store, now: i64, jobs: &[Enqueue<'_>]) -> Result<Vec<i64>> {
+    if jobs.is_empty() {
+        return Ok(Vec::new());
+    }
+    store.atomic(|| jobs.iter().map(|job| enqueue(store, now, job)).collect())
+}

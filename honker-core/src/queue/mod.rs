@@ -1,0 +1,24 @@
+//! The job queue: rows of `_honker_live` that are enqueued, claimed, and then acked, retried or failed; rows of
+//! `_honker_dead` that ended otherwise.
+//!
+//! One file per thing that happens to a job. The rule they all keep: a row is in exactly one of the two tables, and a
+//! claim belongs to its worker through the second `claim_expires_at`, to anybody from the next second on.
+
+mod claim;
+mod dead;
+mod enqueue;
+mod inspect;
+mod settle;
+mod sweep;
+
+pub use claim::{ClaimedJob, claim};
+pub use dead::{DeadJob, dead_list, dead_purge, dead_requeue};
+pub(crate) use enqueue::insert;
+pub use enqueue::{Enqueue, enqueue, enqueue_many};
+pub use inspect::{Job, QueueStats, get_job, next_claim_at, stats, stats_all};
+pub use settle::{ack, ack_batch, cancel, fail, heartbeat, parse_ids, retry};
+pub use sweep::sweep_expired;
+
+/// Why a row is dead when no worker said so.
+const MAX_ATTEMPTS_EXCEEDED: &str = "max attempts exceeded";
+const EXPIRED: &str = "expired";

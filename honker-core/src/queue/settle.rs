@@ -1,0 +1,108 @@
+//! What the holder of a claim does with its job, and cancelling.
+//!
+//! Every function answers `true` if and only if the file changed because of the call. `false` means that the claim was
+//! no longer the caller's to settle: it lapsed, went to another worker, or the job is gone.
+
+use super::sweep::burial;
+use crate::statement::{Sql, Value};
+use crate::{Error, Result, Store, time};
+
+static SQL_ACK: Sql =
+    Sql::new("DELETE FROM main._honker_live WHERE id = ?1 AND worker_id = ?2 AND claim_expires_at >= ?3");
+
+static SQL_RETRY: Sql = Sql::new(
+    "UPDATE main._honker_live
+     SET state = 'pending', run_at = ?4, worker_id = NULL, claim_expires_at = NULL
+     WHERE id = ?1 AND state = 'processing' AND worker_id = ?2 AND claim_expires_at >= ?3
+       AND attempts < max_attempts",
+);
+
+static SQL_HEARTBEAT: Sql = Sql::new(
+    "UPDATE main._honker_live SET claim_expires_at = ?4
+     WHERE id = ?1 AND state = 'processing' AND worker_id = ?2 AND claim_expires_at >= ?3",
+);
+
+static SQL_CANCEL: Sql = Sql::new("DELETE FROM main._honker_live WHERE id = ?1");
+
+// Parameters: ?1 id, ?2 now, ?3 error, ?4 worker.
+burial!(SQL_COPY_FAILED, SQL_DELETE_FAILED, "id = ?1 AND worker_id = ?4 AND claim_expires_at >= ?2");
+burial!(
+    SQL_COPY_SPENT,
+    SQL_DELETE_SPENT,
+    "id = ?1 AND state = 'processing' AND worker_id = ?4 AND claim_expires_at >= ?2
+     AND attempts >= max_attempts"
+);
+
+/// The job is done: removes it.
+pub fn ack(store: &Store, now: i64, id: i64, worker_id: &str) -> Result<bool> {
+    Ok(store.execute(&SQL_ACK, &[id.into(), worker_id.into(), now.into()])? > 0)
+}
+
+/// Acks every job of `ids` that `worker_id` still holds, as one unit; how many those were.
+pub fn ack_batch(store: &Store, now: i64, ids: &[i64], worker_id: &str) -> Result<i64> {
+    if ids.is_empty() {
+        return Ok(0);
+    }
+    store.atomic(|| {
+        let mut acked = 0;
+        for &id in ids {
+            acked += i64::from(ack(store, now, id, worker_id)?);
+        }
+        Ok(acked)
+    })
+}
+
+/// Reads a JSON array of integer ids, without repetitions, in order of first appearance.
+pub fn parse_ids(ids_json: &str) -> Result<Vec<i64>> {
+    let mut ids: Vec<i64> = serde_json::from_str(ids_json)
+        .map_err(|error| Error::invalid(format!("ids_json must be a JSON array of integer ids: {error}")))?;
+    let mut seen = std::collections::HashSet::with_capacity(ids.len());
+    ids.retain(|id| seen.insert(*id));
+    Ok(ids)
+}
+
+/// The job could not be done now: it becomes due again in `delay_s` seconds or, if its attempts are used up, dead with
+/// this error.
+pub fn retry(store: &Store, now: i64, id: i64, worker_id: &str, delay_s: i64, error: &str) -> Result<bool> {
+    let run_at = time::after(now, "delay_s", delay_s)?;
+    if store.execute(&SQL_RETRY, &[id.into(), worker_id.into(), now.into(), run_at.into()])? > 0 {
+        return Ok(true);
+    }
+    bury(store, now, id, worker_id, error, &SQL_COPY_SPENT, &SQL_DELETE_SPENT)
+}
+
+/// The job can never be done: it is dead with this error, whatever attempts it has left.
+pub fn fail(store: &Store, now: i64, id: i64, worker_id: &str, error: &str) -> Result<bool> {
+    bury(store, now, id, worker_id, error, &SQL_COPY_FAILED, &SQL_DELETE_FAILED)
+}
+
+fn bury(
+    store: &Store,
+    now: i64,
+    id: i64,
+    worker_id: &str,
+    error: &str,
+    copy: &'static Sql,
+    delete: &'static Sql,
+) -> Result<bool> {
+    store.atomic(|| {
+        let (id, now, worker_id) = (id.into(), now.into(), worker_id.into());
+        let buried = store.execute(copy, &[id, now, error.into(), worker_id])? > 0;
+        if buried {
+            store.execute(delete, &[id, now, Value::Null, worker_id])?;
+        }
+        Ok(buried)
+    })
+}
+
+/// The job takes longer: its claim is valid for `extend_s` seconds from now, whatever it was before.
+pub fn heartbeat(store: &Store, now: i64, id: i64, worker_id: &str, extend_s: i64) -> Result<bool> {
+    let claim_expires_at = time::after(now, "extend_s", extend_s)?;
+    let parameters = [id.into(), worker_id.into(), now.into(), claim_expires_at.into()];
+    Ok(store.execute(&SQL_HEARTBEAT, &parameters)? > 0)
+}
+
+/// Removes a live job whatever its state. Whoever holds it finds its claim gone.
+pub fn cancel(store: &Store, id: i64) -> Result<bool> {
+    Ok(store.execute(&SQL_CANCEL, &[id.into()])? > 0)
+}

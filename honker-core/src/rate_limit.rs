@@ -1,0 +1,27 @@
+//! Rate limits over fixed windows, aligned to multiples of their length since the epoch.
+
+use crate::statement::Sql;
+use crate::{Error, Result, Store};
+
+// Check and count in one statement. A refused call writes nothing.
+static SQL_TRY: Sql = Sql::new(
+    "INSERT INTO main._honker_rate_limits (name, window_start, count) VALUES (?1, ?2, 1)
+     ON CONFLICT (name, window_start) DO UPDATE SET count = count + 1
+     WHERE _honker_rate_limits.count < ?3",
+);
+
+static SQL_SWEEP: Sql = Sql::new("DELETE FROM main._honker_rate_limits WHERE window_start < ?1");
+
+/// Counts one use of `name` if there were fewer than `limit` in the current window of `per_s` seconds.
+pub fn try_acquire(store: &Store, now: i64, name: &str, limit: i64, per_s: i64) -> Result<bool> {
+    if limit <= 0 || per_s <= 0 {
+        return Err(Error::invalid("limit and per must be positive"));
+    }
+    let window_start = now.div_euclid(per_s).saturating_mul(per_s);
+    Ok(store.execute(&SQL_TRY, &[name.into(), window_start.into(), limit.into()])? > 0)
+}
+
+/// Deletes windows that began more than `older_than_s` seconds ago; how many those were.
+pub fn sweep(store: &Store, now: i64, older_than_s: i64) -> Result<i64> {
+    store.execute(&SQL_SWEEP, &[now.saturating_sub(older_than_s).into()])
+}

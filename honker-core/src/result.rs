@@ -1,0 +1,35 @@
+//! Results: one text for each job id, kept until it expires.
+
+use crate::statement::{Sql, Value};
+use crate::{Result, Store, time};
+
+static SQL_SAVE: Sql = Sql::new(
+    "INSERT INTO main._honker_results (job_id, value, created_at, expires_at) VALUES (?1, ?2, ?3, ?4)
+     ON CONFLICT (job_id) DO UPDATE SET value = excluded.value, expires_at = excluded.expires_at",
+);
+
+static SQL_GET: Sql = Sql::new(
+    "SELECT value FROM main._honker_results
+     WHERE job_id = ?1 AND (expires_at IS NULL OR expires_at > ?2)",
+);
+
+static SQL_SWEEP: Sql =
+    Sql::new("DELETE FROM main._honker_results WHERE expires_at IS NOT NULL AND expires_at <= +?1");
+
+/// Saves the result of a job, replacing an earlier one. It expires after `ttl_s` seconds, or never if that is 0 or less.
+pub fn save(store: &Store, now: i64, job_id: i64, value: &str, ttl_s: i64) -> Result<()> {
+    let expires_at = if ttl_s > 0 { Some(time::after(now, "ttl_s", ttl_s)?) } else { None };
+    store.execute(&SQL_SAVE, &[job_id.into(), value.into(), now.into(), Value::from(expires_at)])?;
+    Ok(())
+}
+
+/// The result of a job; `None` if there is none, or no longer.
+pub fn get(store: &Store, now: i64, job_id: i64) -> Result<Option<String>> {
+    let value = store.query_one(&SQL_GET, &[job_id.into(), now.into()], |row| row.optional_text(0))?;
+    Ok(value.flatten())
+}
+
+/// Deletes expired results; how many those were.
+pub fn sweep(store: &Store, now: i64) -> Result<i64> {
+    store.execute(&SQL_SWEEP, &[now.into()])
+}

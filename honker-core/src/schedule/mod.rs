@@ -1,0 +1,13 @@
+//! The scheduler: rows of `_honker_scheduler_tasks`, each of which enqueues its payload at every boundary of its
+//! schedule expression. The scheduler only enqueues; workers on the target queues do the work.
+
+mod calendar;
+mod expression;
+mod registry;
+mod tick;
+
+pub use expression::Expression;
+pub use registry::{
+    Registration, Schedule, Update, list, pause, register, resume, soonest, unregister, update,
+};
+pub use tick::{Fire, tick};

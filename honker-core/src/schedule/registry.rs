@@ -1,0 +1,199 @@
+//! Registering schedules, changing them, looking at them.
+
+use serde::Serialize;
+
+use super::Expression;
+use crate::statement::{Sql, Value};
+use crate::{Error, Result, Store};
+
+/// The budget of a scheduled job when nothing else is said.
+const MAX_ATTEMPTS_DEFAULT: i64 = 3;
+
+/// What to register.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Registration<'a> {
+    /// The schedule's name; registering it again replaces it.
+    pub name: &'a str,
+    /// Where its jobs go.
+    pub queue: &'a str,
+    /// When: a schedule expression.
+    pub expression: &'a str,
+    /// The payload of its jobs, stored as it is.
+    pub payload: &'a str,
+    /// The priority of its jobs.
+    pub priority: i64,
+    /// Seconds after the boundary at which a job expires.
+    pub expires_s: Option<i64>,
+    /// The budget of its jobs. `None` means 3; less than 1 means 1.
+    pub max_attempts: Option<i64>,
+}
+
+/// What to change. Whatever is `None` stays.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Update<'a> {
+    /// A new expression; the next boundary is then computed from now.
+    pub expression: Option<&'a str>,
+    /// A new payload.
+    pub payload: Option<&'a str>,
+    /// A new priority.
+    pub priority: Option<i64>,
+    /// A new expiry; `Some(None)` removes it.
+    pub expires_s: Option<Option<i64>>,
+    /// A new budget; `Some(None)` resets it to 3.
+    pub max_attempts: Option<Option<i64>>,
+}
+
+/// A row of `_honker_scheduler_tasks`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Schedule {
+    /// The schedule's name.
+    pub name: String,
+    /// Where its jobs go.
+    pub queue: String,
+    /// The expression, as it was given.
+    pub cron_expr: String,
+    /// The payload of its jobs.
+    pub payload: String,
+    /// The priority of its jobs.
+    pub priority: i64,
+    /// Seconds after the boundary at which a job expires.
+    pub expires_s: Option<i64>,
+    /// The next boundary.
+    pub next_fire_at: i64,
+    /// Whether it is running, not paused.
+    pub enabled: bool,
+    /// The budget of its jobs.
+    pub max_attempts: i64,
+}
+
+// Registering at every start of an application must not move the next boundary: those missed while it was down are
+// still owed. `enabled` stays as well: a paused schedule stays paused.
+static SQL_REGISTER: Sql = Sql::new(
+    "INSERT INTO main._honker_scheduler_tasks
+       (name, queue, cron_expr, payload, priority, expires_s, next_fire_at, max_attempts)
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+     ON CONFLICT (name) DO UPDATE SET
+       queue = excluded.queue, cron_expr = excluded.cron_expr, payload = excluded.payload,
+       priority = excluded.priority, expires_s = excluded.expires_s, max_attempts = excluded.max_attempts,
+       next_fire_at = CASE WHEN _honker_scheduler_tasks.cron_expr = excluded.cron_expr
+                           THEN _honker_scheduler_tasks.next_fire_at ELSE excluded.next_fire_at END",
+);
+
+static SQL_UNREGISTER: Sql = Sql::new("DELETE FROM main._honker_scheduler_tasks WHERE name = +?1");
+
+static SQL_EXISTS: Sql = Sql::new("SELECT 1 FROM main._honker_scheduler_tasks WHERE name = +?1");
+
+static SQL_UPDATE: Sql = Sql::new(
+    "UPDATE main._honker_scheduler_tasks SET
+       cron_expr = coalesce(?2, cron_expr), next_fire_at = coalesce(?3, next_fire_at),
+       payload = coalesce(?4, payload), priority = coalesce(?5, priority),
+       expires_s = CASE WHEN ?6 THEN ?7 ELSE expires_s END, max_attempts = coalesce(?8, max_attempts)
+     WHERE name = +?1",
+);
+
+static SQL_ENABLE: Sql =
+    Sql::new("UPDATE main._honker_scheduler_tasks SET enabled = 1 WHERE name = +?1 AND NOT enabled");
+
+static SQL_DISABLE: Sql =
+    Sql::new("UPDATE main._honker_scheduler_tasks SET enabled = 0 WHERE name = +?1 AND enabled");
+
+static SQL_LIST: Sql = Sql::new(
+    "SELECT name, queue, cron_expr, payload, priority, expires_s, next_fire_at, enabled, max_attempts
+     FROM main._honker_scheduler_tasks ORDER BY name",
+);
+
+static SQL_SOONEST: Sql =
+    Sql::new("SELECT min(next_fire_at) FROM main._honker_scheduler_tasks WHERE enabled");
+
+/// Adds a schedule or replaces the one of that name.
+pub fn register(store: &Store, now: i64, schedule: &Registration<'_>) -> Result<()> {
+    let next_fire_at = Expression::parse(schedule.expression)?.next_after(now)?;
+    let max_attempts = schedule.max_attempts.unwrap_or(MAX_ATTEMPTS_DEFAULT).max(1);
+    store.execute(
+        &SQL_REGISTER,
+        &[
+            schedule.name.into(),
+            schedule.queue.into(),
+            schedule.expression.into(),
+            schedule.payload.into(),
+            schedule.priority.into(),
+            Value::from(schedule.expires_s),
+            next_fire_at.into(),
+            max_attempts.into(),
+        ],
+    )?;
+    Ok(())
+}
+
+/// Removes a schedule; how many rows that were. Jobs it has enqueued stay.
+pub fn unregister(store: &Store, name: &str) -> Result<i64> {
+    store.execute(&SQL_UNREGISTER, &[name.into()])
+}
+
+/// Changes parts of a schedule. `false`, and nothing written, if there is no such schedule or nothing to change.
+pub fn update(store: &Store, now: i64, name: &str, changes: &Update<'_>) -> Result<bool> {
+    if *changes == Update::default() {
+        return Ok(false);
+    }
+    let next_fire_at =
+        match changes.expression.map(|text| Expression::parse(text)?.next_after(now)).transpose() {
+            Ok(next_fire_at) => next_fire_at,
+            // There is nothing wrong with an expression for nothing.
+            Err(_) if store.query_one(&SQL_EXISTS, &[name.into()], |_| ())?.is_none() => return Ok(false),
+            Err(error) => return Err(error),
+        };
+    let max_attempts = changes.max_attempts.map(|budget| budget.unwrap_or(MAX_ATTEMPTS_DEFAULT).max(1));
+    let changed = store.execute(
+        &SQL_UPDATE,
+        &[
+            name.into(),
+            Value::from(changes.expression),
+            Value::from(next_fire_at),
+            Value::from(changes.payload),
+            Value::from(changes.priority),
+            i64::from(changes.expires_s.is_some()).into(),
+            Value::from(changes.expires_s.flatten()),
+            Value::from(max_attempts),
+        ],
+    )?;
+    Ok(changed > 0)
+}
+
+/// Stops a schedule from firing. `false` if it does not exist or is paused already.
+pub fn pause(store: &Store, name: &str) -> Result<bool> {
+    Ok(store.execute(&SQL_DISABLE, &[name.into()])? > 0)
+}
+
+/// Lets a paused schedule fire again; what it missed is caught up. `false` if it does not exist or is not paused.
+pub fn resume(store: &Store, name: &str) -> Result<bool> {
+    Ok(store.execute(&SQL_ENABLE, &[name.into()])? > 0)
+}
+
+/// All schedules, by name.
+pub fn list(store: &Store) -> Result<Vec<Schedule>> {
+    store.query(&SQL_LIST, &[], |row| Schedule {
+        name: row.text(0),
+        queue: row.text(1),
+        cron_expr: row.text(2),
+        payload: row.text(3),
+        priority: row.integer(4),
+        expires_s: row.optional_integer(5),
+        next_fire_at: row.integer(6),
+        enabled: row.integer(7) != 0,
+        max_attempts: row.integer(8),
+    })
+}
+
+/// The next boundary of any schedule that is not paused. It may lie in the past.
+pub fn soonest(store: &Store) -> Result<Option<i64>> {
+    let soonest = store.query_one(&SQL_SOONEST, &[], |row| row.optional_integer(0))?;
+    Ok(soonest.flatten())
+}
+
+/// Says which schedule an expression's error belongs to.
+pub(super) fn in_schedule(name: &str, error: Error) -> Error {
+    match error {
+        Error::Invalid(message) => Error::Invalid(format!("schedule '{name}': {message}")),
+        other => other,
+    }
+}

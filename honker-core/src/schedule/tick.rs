@@ -1,0 +1,112 @@
+//! Firing what is due.
+
+use serde::Serialize;
+
+use super::Expression;
+use super::registry::in_schedule;
+use crate::queue::{self, Enqueue};
+use crate::statement::Sql;
+use crate::{Result, Store, time};
+
+/// How many missed boundaries of one schedule a tick catches up; the rest are skipped.
+const FIRES_MAX: usize = 64;
+
+/// One boundary that was fired.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Fire {
+    /// The schedule.
+    pub name: String,
+    /// Where its job went.
+    pub queue: String,
+    /// The boundary.
+    pub fire_at: i64,
+    /// The job.
+    pub job_id: i64,
+}
+
+static SQL_ANY_DUE: Sql = Sql::new(
+    "SELECT EXISTS (SELECT 1 FROM main._honker_scheduler_tasks WHERE enabled AND next_fire_at <= ?1)",
+);
+
+static SQL_DUE: Sql = Sql::new(
+    "SELECT name, queue, cron_expr, payload, priority, expires_s, next_fire_at, max_attempts
+     FROM main._honker_scheduler_tasks WHERE enabled AND next_fire_at <= ?1 ORDER BY name",
+);
+
+static SQL_ADVANCE: Sql =
+    Sql::new("UPDATE main._honker_scheduler_tasks SET next_fire_at = ?2 WHERE name = +?1");
+
+struct Due {
+    name: String,
+    queue: String,
+    expression: String,
+    payload: String,
+    priority: i64,
+    expires_s: Option<i64>,
+    next_fire_at: i64,
+    max_attempts: i64,
+}
+
+/// Enqueues a job for every boundary up to `until` that no tick has fired, oldest first, at most 64 for each schedule;
+/// what each schedule missed beyond that is skipped.
+///
+/// The jobs are due at once, and expire `expires_s` after their boundary: one caught up too late is born expired. Any
+/// number of processes may tick at the same time: each boundary is fired once. All or nothing: should a schedule's
+/// expression be unusable (somebody changed the table by hand), the error names it and nothing is fired.
+pub fn tick(store: &Store, now: i64, until: i64) -> Result<Vec<Fire>> {
+    // An idle tick takes no lock. In a transaction of the caller's, reading before locking could cost it the lock.
+    if !store.in_transaction() {
+        let any_due = store.query_one(&SQL_ANY_DUE, &[until.into()], |row| row.integer(0) != 0)?;
+        if any_due != Some(true) {
+            return Ok(Vec::new());
+        }
+    }
+    store.atomic(|| {
+        let mut fires = Vec::new();
+        let due = store.query(&SQL_DUE, &[until.into()], |row| Due {
+            name: row.text(0),
+            queue: row.text(1),
+            expression: row.text(2),
+            payload: row.text(3),
+            priority: row.integer(4),
+            expires_s: row.optional_integer(5),
+            next_fire_at: row.integer(6),
+            max_attempts: row.integer(7),
+        })?;
+        for schedule in due {
+            fire(store, now, until, &schedule, &mut fires)
+                .map_err(|error| in_schedule(&schedule.name, error))?;
+        }
+        Ok(fires)
+    })
+}
+
+fn fire(store: &Store, now: i64, until: i64, schedule: &Due, fires: &mut Vec<Fire>) -> Result<()> {
+    let expression = Expression::parse(&schedule.expression)?;
+    let mut boundary = schedule.next_fire_at;
+    let mut fired = 0;
+    while boundary <= until {
+        if fired == FIRES_MAX {
+            boundary = expression.first_after(boundary, until)?;
+            break;
+        }
+        let expires_at =
+            schedule.expires_s.map(|expires_s| time::after(boundary, "expires_s", expires_s)).transpose()?;
+        let job = Enqueue {
+            priority: schedule.priority,
+            max_attempts: schedule.max_attempts,
+            ..Enqueue::new(&schedule.queue, &schedule.payload)
+        };
+        let job_id = queue::insert(store, now, &job, now, expires_at)?;
+        fires.push(Fire {
+            name: schedule.name.clone(),
+            queue: schedule.queue.clone(),
+            fire_at: boundary,
+            job_id,
+        });
+        fired += 1;
+        boundary = expression.next_after(boundary)?;
+    }
+    store.execute(&SQL_ADVANCE, &[schedule.name.as_str().into(), boundary.into()])?;
+    Ok(())
+}

@@ -1,0 +1,269 @@
+//! What honker keeps in a file: its tables and indexes, and how older files are brought up to date.
+//!
+//! The columns, their order and their defaults are a contract with every client that reads or writes the tables with
+//! SQL of its own; indexes are ours to choose (docs/decisions/0002-claims.md says why these). All of it lives in schema
+//! `main`. Bootstrapping an up-to-date file only reads.
+
+use rusqlite::ffi;
+
+use crate::{Error, Result, Store};
+
+struct Object {
+    name: &'static str,
+    sql: &'static str,
+}
+
+const NOTIFICATIONS: Object = Object {
+    name: "_honker_notifications",
+    sql: "CREATE TABLE IF NOT EXISTS main._honker_notifications (
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
+  channel TEXT NOT NULL,
+  payload TEXT NOT NULL,
+  created_at INTEGER NOT NULL DEFAULT (unixepoch())
+)",
+};
+
+const NOTIFICATION_INDEXES: [Object; 2] = [
+    Object {
+        name: "_honker_notifications_recent",
+        sql: "CREATE INDEX IF NOT EXISTS main._honker_notifications_recent
+  ON _honker_notifications (channel, id)",
+    },
+    Object {
+        name: "_honker_notifications_age",
+        sql: "CREATE INDEX IF NOT EXISTS main._honker_notifications_age
+  ON _honker_notifications (created_at)",
+    },
+];
+
+const TABLES: [Object; 8] = [
+    Object {
+        name: "_honker_live",
+        sql: "CREATE TABLE IF NOT EXISTS main._honker_live (
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
+  queue TEXT NOT NULL,
+  payload TEXT NOT NULL,
+  state TEXT NOT NULL DEFAULT 'pending',
+  priority INTEGER NOT NULL DEFAULT 0,
+  run_at INTEGER NOT NULL DEFAULT (unixepoch()),
+  worker_id TEXT,
+  claim_expires_at INTEGER,
+  attempts INTEGER NOT NULL DEFAULT 0,
+  max_attempts INTEGER NOT NULL DEFAULT 3,
+  created_at INTEGER NOT NULL DEFAULT (unixepoch()),
+  expires_at INTEGER
+)",
+    },
+    Object {
+        name: "_honker_dead",
+        sql: "CREATE TABLE IF NOT EXISTS main._honker_dead (
+  id INTEGER PRIMARY KEY,
+  queue TEXT NOT NULL,
+  payload TEXT NOT NULL,
+  priority INTEGER NOT NULL DEFAULT 0,
+  run_at INTEGER NOT NULL DEFAULT 0,
+  attempts INTEGER NOT NULL DEFAULT 0,
+  max_attempts INTEGER NOT NULL DEFAULT 0,
+  last_error TEXT,
+  created_at INTEGER NOT NULL DEFAULT (unixepoch()),
+  died_at INTEGER NOT NULL DEFAULT (unixepoch())
+)",
+    },
+    Object {
+        name: "_honker_locks",
+        sql: "CREATE TABLE IF NOT EXISTS main._honker_locks (
+  name TEXT PRIMARY KEY,
+  owner TEXT NOT NULL,
+  expires_at INTEGER NOT NULL
+)",
+    },
+    Object {
+        name: "_honker_rate_limits",
+        sql: "CREATE TABLE IF NOT EXISTS main._honker_rate_limits (
+  name TEXT NOT NULL,
+  window_start INTEGER NOT NULL,
+  count INTEGER NOT NULL DEFAULT 0,
+  PRIMARY KEY (name, window_start)
+)",
+    },
+    Object {
+        name: "_honker_scheduler_tasks",
+        sql: "CREATE TABLE IF NOT EXISTS main._honker_scheduler_tasks (
+  name TEXT PRIMARY KEY,
+  queue TEXT NOT NULL,
+  cron_expr TEXT NOT NULL,
+  payload TEXT NOT NULL,
+  priority INTEGER NOT NULL DEFAULT 0,
+  expires_s INTEGER,
+  next_fire_at INTEGER NOT NULL,
+  enabled INTEGER NOT NULL DEFAULT 1,
+  max_attempts INTEGER NOT NULL DEFAULT 3
+)",
+    },
+    Object {
+        name: "_honker_results",
+        sql: "CREATE TABLE IF NOT EXISTS main._honker_results (
+  job_id INTEGER PRIMARY KEY,
+  value TEXT,
+  created_at INTEGER NOT NULL DEFAULT (unixepoch()),
+  expires_at INTEGER
+)",
+    },
+    Object {
+        name: "_honker_stream",
+        sql: "CREATE TABLE IF NOT EXISTS main._honker_stream (
+  offset INTEGER PRIMARY KEY AUTOINCREMENT,
+  topic TEXT NOT NULL,
+  key TEXT,
+  payload TEXT NOT NULL,
+  created_at INTEGER NOT NULL DEFAULT (unixepoch())
+)",
+    },
+    Object {
+        name: "_honker_stream_consumers",
+        sql: "CREATE TABLE IF NOT EXISTS main._honker_stream_consumers (
+  name TEXT NOT NULL,
+  topic TEXT NOT NULL,
+  offset INTEGER NOT NULL DEFAULT 0,
+  PRIMARY KEY (name, topic)
+)",
+    },
+];
+
+const INDEXES: [Object; 6] = [
+    // The rowid completes the claim order (priority DESC, run_at, id).
+    Object {
+        name: "_honker_live_claim",
+        sql: "CREATE INDEX IF NOT EXISTS main._honker_live_claim
+  ON _honker_live (queue, priority DESC, run_at) WHERE state = 'pending'",
+    },
+    Object {
+        name: "_honker_live_inflight",
+        sql: "CREATE INDEX IF NOT EXISTS main._honker_live_inflight
+  ON _honker_live (queue, claim_expires_at) WHERE state = 'processing'",
+    },
+    Object {
+        name: "_honker_live_expiry",
+        sql: "CREATE INDEX IF NOT EXISTS main._honker_live_expiry
+  ON _honker_live (queue, expires_at) WHERE state = 'pending' AND expires_at IS NOT NULL",
+    },
+    // Empty unless somebody enqueued a job without a budget or lowered one by hand.
+    Object {
+        name: "_honker_live_exhausted",
+        sql: "CREATE INDEX IF NOT EXISTS main._honker_live_exhausted
+  ON _honker_live (queue, run_at) WHERE state = 'pending' AND attempts >= max_attempts",
+    },
+    Object {
+        name: "_honker_results_expiry",
+        sql: "CREATE INDEX IF NOT EXISTS main._honker_results_expiry
+  ON _honker_results (expires_at) WHERE expires_at IS NOT NULL",
+    },
+    Object {
+        name: "_honker_stream_topic",
+        sql: "CREATE INDEX IF NOT EXISTS main._honker_stream_topic
+  ON _honker_stream (topic, offset)",
+    },
+];
+
+/// Indexes of earlier versions whose work others do now.
+const RETIRED_INDEXES: [&str; 2] = ["_honker_live_pending_deadline", "_honker_live_processing_deadline"];
+
+/// Columns that earlier versions of a table lack.
+const ADDED_COLUMNS: [(&str, &str, &str); 2] = [
+    ("_honker_scheduler_tasks", "enabled", "INTEGER NOT NULL DEFAULT 1"),
+    ("_honker_scheduler_tasks", "max_attempts", "INTEGER NOT NULL DEFAULT 3"),
+];
+
+/// Creates the notifications table, the one part of the schema that every connection with our functions has from the
+/// start, bootstrapped or not. A read-only connection is left as it is: there is nothing it could notify.
+pub fn ensure_notifications(store: &Store) -> Result<()> {
+    if store.is_readonly() {
+        return Ok(());
+    }
+    let existing = existing_objects(store)?;
+    for object in std::iter::once(&NOTIFICATIONS).chain(&NOTIFICATION_INDEXES) {
+        if !existing.iter().any(|(name, _)| name == object.name) {
+            store.execute_once(object.sql)?;
+        }
+    }
+    Ok(())
+}
+
+/// Installs every table and index that is missing and brings older ones up to date. Never drops data. Any number of
+/// processes may do this at once; on a file that is up to date nothing is written.
+pub fn bootstrap(store: &Store) -> Result<()> {
+    if missing(store)?.is_empty() {
+        return Ok(());
+    }
+    if store.is_readonly() {
+        // Said here, because what would fail first is the look for a table that is not there.
+        return Err(Error::Sqlite {
+            code: ffi::SQLITE_READONLY,
+            message: "attempt to write a readonly database".to_owned(),
+        });
+    }
+    ensure_notifications(store)?;
+    store.atomic(|| {
+        // Looked up again under the write lock: another process may have been first.
+        for sql in missing(store)? {
+            match store.execute_once(&sql) {
+                // Inside a writing statement there is no lock of ours to keep another process out.
+                Err(Error::Sqlite { message, .. }) if message.starts_with("duplicate column name") => {}
+                done => done?,
+            }
+        }
+        Ok(())
+    })
+}
+
+/// The statements that would make this file's schema ours.
+fn missing(store: &Store) -> Result<Vec<String>> {
+    let existing = existing_objects(store)?;
+    let find =
+        |name: &str| existing.iter().find(|(existing, _)| existing == name).map(|(_, sql)| sql.as_str());
+    let mut statements = Vec::new();
+
+    for table in std::iter::once(&NOTIFICATIONS).chain(&TABLES) {
+        if find(table.name).is_none() {
+            statements.push(table.sql.to_owned());
+        }
+    }
+    for (table, column, definition) in ADDED_COLUMNS {
+        if find(table).is_some() && !columns(store, table)?.iter().any(|name| name == column) {
+            statements.push(format!("ALTER TABLE main.{table} ADD COLUMN {column} {definition}"));
+        }
+    }
+    for name in RETIRED_INDEXES {
+        if find(name).is_some() {
+            statements.push(format!("DROP INDEX IF EXISTS main.{name}"));
+        }
+    }
+    for index in NOTIFICATION_INDEXES.iter().chain(&INDEXES) {
+        match find(index.name) {
+            Some(sql) if definition(sql) == definition(index.sql) => continue,
+            Some(_) => statements.push(format!("DROP INDEX IF EXISTS main.{}", index.name)),
+            None => {}
+        }
+        statements.push(index.sql.to_owned());
+    }
+    Ok(statements)
+}
+
+/// Names and SQL texts of what is there.
+fn existing_objects(store: &Store) -> Result<Vec<(String, String)>> {
+    store.query_once(
+        "SELECT name, sql FROM main.sqlite_master WHERE type IN ('table', 'index') AND name GLOB '_honker_*'",
+        |row| (row.text(0), row.text(1)),
+    )
+}
+
+fn columns(store: &Store, table: &str) -> Result<Vec<String>> {
+    store.query_once(&format!("PRAGMA main.table_info({table})"), |row| row.text(1))
+}
+
+/// The part of a CREATE INDEX that says what the index holds, in a form that can be compared: another tool may have
+/// recreated it with other white space or letter case.
+fn definition(create_index: &str) -> String {
+    let lower = create_index.to_ascii_lowercase();
+    lower.split_whitespace().skip_while(|word| *word != "on").collect()
+}

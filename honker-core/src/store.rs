@@ -1,0 +1,283 @@
+//! A SQLite connection as the operations see it.
+//!
+//! A [`Store`] borrows a connection that somebody else owns, keeps the operations' statements prepared on it, and gives
+//! them the one thing SQLite does not: a unit of work that is atomic whether or not the caller has a transaction open
+//! ([`Store::atomic`]).
+//!
+//! Threads: a store is used under its connection's rule, by one thread at a time. It may be *re-entered*: a trigger of
+//! the user's on one of our tables may call one of our SQL functions while a statement of ours is running. A statement
+//! is therefore taken out of its slot while it runs; whoever finds the slot empty prepares its own copy.
+
+use std::cell::{Cell, RefCell};
+use std::ffi::c_int;
+
+use rusqlite::ffi;
+
+use crate::statement::{Row, Sql, Statement, Value, last_error};
+use crate::{Result, guard};
+
+/// The operations' view of one SQLite connection. See the module documentation.
+pub struct Store {
+    db: *mut ffi::sqlite3,
+    slots: RefCell<Vec<Option<Statement>>>,
+    /// Whether somebody will finalise our statements when the connection closes: the guard, when it is armed
+    /// ([`crate::guard`]), or else whoever made this store.
+    guarded: Cell<bool>,
+}
+
+// SAFETY: a connection, and with it its statements, may move between threads as long as one uses it at a time. That is
+// what SQLite's "serialized" mode enforces with the connection's mutex, which is held whenever it calls one of our
+// functions, and what its "multi-thread" mode demands of the host.
+unsafe impl Send for Store {}
+// SAFETY: as above: shared between the functions registered on one connection, never used by two threads at a time.
+unsafe impl Sync for Store {}
+
+/// A statement that a store keeps prepared, for tests and diagnosis.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PreparedStatement {
+    /// Its text.
+    pub sql: String,
+    /// How often SQLite planned it again since it was prepared.
+    pub reprepares: i32,
+}
+
+static SQL_NOW: Sql = Sql::new("SELECT unixepoch()");
+static SQL_SAVEPOINT: Sql = Sql::new("SAVEPOINT _honker");
+static SQL_RELEASE: Sql = Sql::new("RELEASE _honker");
+static SQL_ROLLBACK_TO: Sql = Sql::new("ROLLBACK TO _honker");
+static SQL_ROLLBACK: Sql = Sql::new("ROLLBACK");
+// Takes the write lock and changes nothing: no page becomes dirty and nobody is woken. The notifications table is the
+// one that exists on every connection that has our functions, bootstrapped or not.
+static SQL_LOCK: Sql = Sql::new("DELETE FROM main._honker_notifications WHERE 0");
+
+impl Store {
+    /// A store over an open connection.
+    ///
+    /// # Safety
+    /// `db` must be an open connection. It must stay open as long as the store is used, and before it is closed the
+    /// statements must be gone: through [`Store::clear`], by dropping the store, or because [`crate::sql::register`]
+    /// has put a guard on the connection that sees to it.
+    pub unsafe fn from_handle(db: *mut ffi::sqlite3) -> Self {
+        Store { db, slots: RefCell::default(), guarded: Cell::new(true) }
+    }
+
+    pub(crate) fn handle(&self) -> *mut ffi::sqlite3 {
+        self.db
+    }
+
+    pub(crate) fn set_guarded(&self, guarded: bool) {
+        self.guarded.set(guarded);
+    }
+
+    /// Finalises all statements. The next operation prepares its own again.
+    pub fn clear(&self) {
+        // Taken out first: finalising may call back into this store (a trace callback of the host's).
+        let statements = std::mem::take(&mut *self.slots.borrow_mut());
+        drop(statements);
+    }
+
+    /// The statements this store holds prepared just now.
+    pub fn prepared_statements(&self) -> Vec<PreparedStatement> {
+        let slots = self.slots.borrow();
+        let held = slots.iter().flatten();
+        held.map(|statement| PreparedStatement { sql: statement.sql(), reprepares: statement.reprepares() })
+            .collect()
+    }
+
+    /// The current second, as SQLite's clock on this connection has it.
+    pub fn now(&self) -> Result<i64> {
+        self.query_one(&SQL_NOW, &[], |row| row.integer(0)).map(Option::unwrap_or_default)
+    }
+
+    /// Runs a statement that returns no rows; the number of rows it changed.
+    pub(crate) fn execute(&self, sql: &'static Sql, parameters: &[Value<'_>]) -> Result<i64> {
+        self.with(sql, |statement| statement.run(parameters, |_| Ok(())))?;
+        // SAFETY: the connection is open.
+        Ok(i64::from(unsafe { ffi::sqlite3_changes(self.db) }))
+    }
+
+    /// Runs an INSERT; the row id it gave.
+    pub(crate) fn insert(&self, sql: &'static Sql, parameters: &[Value<'_>]) -> Result<i64> {
+        self.execute(sql, parameters)?;
+        // SAFETY: the connection is open.
+        Ok(unsafe { ffi::sqlite3_last_insert_rowid(self.db) })
+    }
+
+    /// Runs a statement to its end; its first row, if there was one.
+    pub(crate) fn query_one<T>(
+        &self,
+        sql: &'static Sql,
+        parameters: &[Value<'_>],
+        mut read: impl FnMut(&Row<'_>) -> T,
+    ) -> Result<Option<T>> {
+        let mut first = None;
+        self.with(sql, |statement| {
+            statement.run(parameters, |row| {
+                if first.is_none() {
+                    first = Some(read(row));
+                }
+                Ok(())
+            })
+        })?;
+        Ok(first)
+    }
+
+    /// Runs a statement to its end; all its rows.
+    pub(crate) fn query<T>(
+        &self,
+        sql: &'static Sql,
+        parameters: &[Value<'_>],
+        mut read: impl FnMut(&Row<'_>) -> T,
+    ) -> Result<Vec<T>> {
+        let mut rows = Vec::new();
+        self.with(sql, |statement| {
+            statement.run(parameters, |row| {
+                rows.push(read(row));
+                Ok(())
+            })
+        })?;
+        Ok(rows)
+    }
+
+    /// Runs a statement that is not worth keeping (DDL, migrations).
+    pub(crate) fn execute_once(&self, sql: &str) -> Result<()> {
+        // SAFETY: the connection is open, and the statement is dropped before this returns.
+        unsafe { Statement::prepare(self.db, sql) }?.run(&[], |_| Ok(()))
+    }
+
+    /// As [`Store::query`], for a statement that is not worth keeping.
+    pub(crate) fn query_once<T>(&self, sql: &str, read: impl Fn(&Row<'_>) -> T) -> Result<Vec<T>> {
+        let mut rows = Vec::new();
+        // SAFETY: as in `execute_once`.
+        unsafe { Statement::prepare(self.db, sql) }?.run(&[], |row| {
+            rows.push(read(row));
+            Ok(())
+        })?;
+        Ok(rows)
+    }
+
+    /// Runs `body` as one unit: all of its writes happen or none, and nobody else sees or makes a change between its
+    /// first read and its last write.
+    ///
+    /// In the caller's transaction this is a savepoint; otherwise it is a transaction of its own. SQLite refuses a
+    /// savepoint when we are called from inside a writing statement (`INSERT … VALUES (honker_x())`, a trigger); there
+    /// that statement already keeps the writes together, and `body` simply runs.
+    pub(crate) fn atomic<T>(&self, body: impl FnOnce() -> Result<T>) -> Result<T> {
+        let unit = Unit::begin(self)?;
+        // Locks before the first read: a transaction that reads first and finds another's commit in between cannot be
+        // upgraded, and SQLite does not wait for that to change.
+        self.execute(&SQL_LOCK, &[])?;
+        let value = body()?;
+        if let Some(unit) = unit {
+            unit.commit()?;
+        }
+        Ok(value)
+    }
+
+    fn with<T>(&self, sql: &'static Sql, body: impl FnOnce(&mut Statement) -> Result<T>) -> Result<T> {
+        let slot = sql.slot();
+        let taken = self.slots.borrow_mut().get_mut(slot).and_then(Option::take);
+        let mut statement = match taken {
+            Some(statement) => statement,
+            None => {
+                if !self.guarded.get() {
+                    guard::arm(self)?;
+                }
+                // SAFETY: the connection is open; whoever closes it clears this store first.
+                unsafe { Statement::prepare(self.db, sql.text) }?
+            }
+        };
+        let outcome = body(&mut statement);
+        let mut slots = self.slots.borrow_mut();
+        if slots.len() <= slot {
+            slots.resize_with(slot + 1, || None);
+        }
+        // A re-entrant call may have put its own copy here in the meantime; the one that comes last stays.
+        let previous = slots[slot].replace(statement);
+        drop(slots);
+        drop(previous);
+        outcome
+    }
+
+    /// Whether a transaction is open, the caller's or that of [`Store::atomic`].
+    pub(crate) fn in_transaction(&self) -> bool {
+        // SAFETY: the connection is open.
+        unsafe { ffi::sqlite3_get_autocommit(self.db) == 0 }
+    }
+
+    /// Whether this connection cannot write to the main database.
+    pub(crate) fn is_readonly(&self) -> bool {
+        // SAFETY: the connection is open and the name is NUL-terminated.
+        unsafe { ffi::sqlite3_db_readonly(self.db, c"main".as_ptr()) == 1 }
+    }
+
+    /// Turns a result code of this connection into a result.
+    pub(crate) fn check(&self, code: c_int) -> Result<()> {
+        if code == ffi::SQLITE_OK {
+            return Ok(());
+        }
+        // SAFETY: the connection is open.
+        Err(unsafe { last_error(self.db, code) })
+    }
+}
+
+/// An open savepoint of [`Store::atomic`]. Dropped before [`Unit::commit`] has succeeded, it undoes the unit.
+struct Unit<'a> {
+    store: &'a Store,
+    /// The savepoint is the transaction: it was opened outside of any other.
+    outermost: bool,
+}
+
+impl<'a> Unit<'a> {
+    /// `None` where SQLite allows no savepoint.
+    fn begin(store: &'a Store) -> Result<Option<Self>> {
+        let unit = Unit { store, outermost: !store.in_transaction() };
+        match store.execute(&SQL_SAVEPOINT, &[]) {
+            Ok(_) => Ok(Some(unit)),
+            // SAVEPOINT takes no lock, so BUSY from it can only mean "SQL statements in progress".
+            Err(error) if error.sqlite_code().is_some_and(|code| code & 0xff == ffi::SQLITE_BUSY) => {
+                std::mem::forget(unit);
+                Ok(None)
+            }
+            Err(error) => {
+                // A progress handler is asked once more when the savepoint is open already. If it was not opened, there
+                // is nothing to undo, and that is all that can go wrong here.
+                let _ = unit.undo();
+                std::mem::forget(unit);
+                Err(error)
+            }
+        }
+    }
+
+    fn commit(self) -> Result<()> {
+        self.store.execute(&SQL_RELEASE, &[])?;
+        std::mem::forget(self);
+        Ok(())
+    }
+
+    fn undo(&self) -> Result<()> {
+        // Errors such as FULL or IOERR make SQLite roll back by itself.
+        if !self.store.in_transaction() {
+            return Ok(());
+        }
+        if self.outermost {
+            // Not ROLLBACK TO and RELEASE: releasing would commit, which can fail for the very reason we are here for.
+            self.store.execute(&SQL_ROLLBACK, &[])?;
+        } else {
+            self.store.execute(&SQL_ROLLBACK_TO, &[])?;
+            self.store.execute(&SQL_RELEASE, &[])?;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Unit<'_> {
+    fn drop(&mut self) {
+        // The error that brought us here is on its way to the caller; one from the roll-back would only hide it.
+        if self.undo().is_err() && self.store.in_transaction() {
+            // The host has interrupted the connection, and that stops our roll-back as well. But SQLite rolls the whole
+            // transaction back when it interrupts a writing statement, so one is offered to it.
+            let _ = self.store.execute(&SQL_LOCK, &[]);
+        }
+    }
+}

@@ -1,0 +1,410 @@
+//! The job queue: live jobs, dead jobs, and every way from one to the other.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::schedule::Schedule;
+use crate::tables::{Row, row};
+use crate::{Outcome, Refusal, after, limited, older};
+
+/// Beyond this many lapsed claims in a queue, a claim puts those it could take back to pending before it chooses.
+pub const LAPSED_IN_PLACE_MAX: usize = 32;
+
+/// Beyond this many expired pending jobs in a queue, a claim buries them.
+pub const EXPIRED_IN_PLACE_MAX: usize = 100;
+
+const MAX_ATTEMPTS_EXCEEDED: &str = "max attempts exceeded";
+const EXPIRED: &str = "expired";
+
+/// All jobs, by id.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Queue {
+    /// Pending and processing jobs.
+    pub live: BTreeMap<i64, Job>,
+    /// Jobs that ended without an ack.
+    pub dead: BTreeMap<i64, DeadJob>,
+    /// The last id given; ids are never given twice.
+    pub last_id: i64,
+}
+
+/// A live job. It is processing if it has a claim and pending if it has none.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Job {
+    /// The queue's name.
+    pub queue: String,
+    /// As enqueued.
+    pub payload: String,
+    /// Larger is sooner.
+    pub priority: i64,
+    /// When it becomes due.
+    pub run_at: i64,
+    /// Who took it last, and until when.
+    pub claim: Option<Claim>,
+    /// How often it was claimed.
+    pub attempts: i64,
+    /// How often it may be.
+    pub max_attempts: i64,
+    /// When it was enqueued.
+    pub created_at: i64,
+    /// From this second on it may not be claimed.
+    pub expires_at: Option<i64>,
+}
+
+/// A claim on a job.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Claim {
+    /// Whose.
+    pub worker_id: String,
+    /// The last second in which it is valid.
+    pub expires_at: i64,
+}
+
+/// A dead job: what it was, and how it ended.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DeadJob {
+    /// The job as it was at the end. Its claim and expiry are not kept by the table.
+    pub job: Job,
+    /// Why it died.
+    pub last_error: String,
+    /// When it died.
+    pub died_at: i64,
+}
+
+/// What to enqueue.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Enqueue {
+    /// The queue's name.
+    pub queue: &'static str,
+    /// Stored as it is.
+    pub payload: &'static str,
+    /// When due, unless `delay_s` says otherwise.
+    pub run_at: Option<i64>,
+    /// Seconds from now until due.
+    pub delay_s: Option<i64>,
+    /// Larger is sooner.
+    pub priority: i64,
+    /// How often it may be claimed.
+    pub max_attempts: i64,
+    /// Seconds from now until it may not be claimed any more.
+    pub expires_s: Option<i64>,
+}
+
+impl Job {
+    fn new(now: i64, queue: &str, payload: &str) -> Self {
+        Job {
+            queue: queue.to_owned(),
+            payload: payload.to_owned(),
+            priority: 0,
+            run_at: now,
+            claim: None,
+            attempts: 0,
+            max_attempts: 3,
+            created_at: now,
+            expires_at: None,
+        }
+    }
+
+    fn expired(&self, now: i64) -> bool {
+        self.expires_at.is_some_and(|expires_at| expires_at <= now)
+    }
+
+    fn exhausted(&self) -> bool {
+        self.attempts >= self.max_attempts
+    }
+
+    /// The holder's time is over.
+    pub fn lapsed(&self, now: i64) -> bool {
+        self.claim.as_ref().is_some_and(|claim| claim.expires_at < now)
+    }
+
+    fn pending_expired(&self, now: i64) -> bool {
+        self.claim.is_none() && self.expired(now)
+    }
+
+    /// Pending and due, or lapsed: nobody's, as far as time goes.
+    fn available(&self, now: i64) -> bool {
+        match self.claim {
+            None => self.run_at <= now,
+            Some(_) => self.lapsed(now),
+        }
+    }
+
+    fn held_by(&self, now: i64, worker_id: &str) -> bool {
+        self.claim.as_ref().is_some_and(|claim| claim.worker_id == worker_id && claim.expires_at >= now)
+    }
+
+    /// As a row of `_honker_live`, which is also how it is looked at.
+    pub fn row(&self, id: i64) -> Row {
+        let state = if self.claim.is_none() { "pending" } else { "processing" };
+        let worker_id = self.claim.as_ref().map(|claim| claim.worker_id.as_str());
+        let claim_expires_at = self.claim.as_ref().map(|claim| claim.expires_at);
+        row![
+            id,
+            &self.queue,
+            &self.payload,
+            state,
+            self.priority,
+            self.run_at,
+            worker_id,
+            claim_expires_at,
+            self.attempts,
+            self.max_attempts,
+            self.created_at,
+            self.expires_at,
+        ]
+    }
+}
+
+impl DeadJob {
+    /// As a row of `_honker_dead`, which is also how it is listed.
+    pub fn row(&self, id: i64) -> Row {
+        let DeadJob { job, last_error, died_at } = self;
+        row![
+            id,
+            &job.queue,
+            &job.payload,
+            job.priority,
+            job.run_at,
+            job.attempts,
+            job.max_attempts,
+            last_error,
+            job.created_at,
+            *died_at,
+        ]
+    }
+}
+
+impl Queue {
+    fn insert(&mut self, job: Job) -> i64 {
+        self.last_id += 1;
+        self.live.insert(self.last_id, job);
+        self.last_id
+    }
+
+    /// Adds a pending job; its id.
+    pub fn enqueue(&mut self, now: i64, job: &Enqueue) -> Outcome<i64> {
+        let run_at = match job.delay_s {
+            Some(delay_s) => after(now, "delay", delay_s)?,
+            None => job.run_at.unwrap_or(now),
+        };
+        let expires_at = job.expires_s.map(|expires_s| after(now, "expires", expires_s)).transpose()?;
+        let Enqueue { priority, max_attempts, .. } = *job;
+        let new = Job::new(now, job.queue, job.payload);
+        Ok(self.insert(Job { priority, run_at, max_attempts, expires_at, ..new }))
+    }
+
+    /// Adds all jobs, `times` times over, or none.
+    pub fn enqueue_many(&mut self, now: i64, jobs: &[Enqueue], times: usize) -> Outcome<Vec<i64>> {
+        let mut all = self.clone();
+        let ids: Outcome<_> = jobs.repeat(times).iter().map(|job| all.enqueue(now, job)).collect();
+        if ids.is_ok() {
+            *self = all;
+        }
+        ids
+    }
+
+    /// Adds the job of a schedule that fires.
+    pub(crate) fn insert_fired(&mut self, now: i64, schedule: &Schedule, expires_at: Option<i64>) -> i64 {
+        let Schedule { priority, max_attempts, .. } = *schedule;
+        let new = Job::new(now, &schedule.queue, &schedule.payload);
+        self.insert(Job { priority, max_attempts, expires_at, ..new })
+    }
+
+    /// A plain INSERT of queue and payload: the defaults of the other columns make it a job like any other.
+    pub fn raw_insert(&mut self, now: i64, queue: &str, payload: &str) -> i64 {
+        self.insert(Job::new(now, queue, payload))
+    }
+
+    /// Somebody changes a budget by hand.
+    pub fn raw_budget(&mut self, id: i64, max_attempts: i64) -> bool {
+        self.live.get_mut(&id).map(|job| job.max_attempts = max_attempts).is_some()
+    }
+
+    /// Somebody copies a dead job back into the live table by hand and leaves the dead row where it is.
+    pub fn raw_revive(&mut self, now: i64, id: i64) -> bool {
+        match self.dead.get(&id) {
+            Some(DeadJob { job, .. }) if !self.live.contains_key(&id) => {
+                self.live.insert(id, Job::new(now, &job.queue, &job.payload));
+                true
+            }
+            _ => false,
+        }
+    }
+
+    fn bury(&mut self, now: i64, id: i64, error: &str) {
+        if let Some(job) = self.live.remove(&id) {
+            self.dead.insert(id, DeadJob { job, last_error: error.to_owned(), died_at: now });
+        }
+    }
+
+    fn ids(&self, queue: &str, condition: impl Fn(&Job) -> bool) -> Vec<i64> {
+        let jobs = self.live.iter().filter(|(_, job)| job.queue == queue && condition(job));
+        jobs.map(|(id, _)| *id).collect()
+    }
+
+    fn bury_where(&mut self, now: i64, queue: &str, error: &str, condition: impl Fn(&Job) -> bool) -> i64 {
+        let ids = self.ids(queue, condition);
+        ids.iter().for_each(|id| self.bury(now, *id, error));
+        ids.len() as i64
+    }
+
+    /// Clears away what cannot be claimed any more, then takes up to `n` jobs in claim order.
+    pub fn claim(
+        &mut self,
+        now: i64,
+        queue: &str,
+        worker_id: &str,
+        n: i64,
+        timeout_s: i64,
+    ) -> Outcome<Vec<Row>> {
+        let expires_at = after(now, "timeout_s", timeout_s)?;
+
+        let lapsed = self.ids(queue, |job| job.lapsed(now)).len();
+        if self.ids(queue, |job| job.pending_expired(now)).len() > EXPIRED_IN_PLACE_MAX {
+            self.bury_where(now, queue, EXPIRED, |job| job.pending_expired(now));
+        }
+        self.bury_where(now, queue, EXPIRED, |job| job.lapsed(now) && job.expired(now));
+        self.bury_where(now, queue, MAX_ATTEMPTS_EXCEEDED, |job| {
+            job.available(now) && !job.expired(now) && job.exhausted()
+        });
+        if lapsed > LAPSED_IN_PLACE_MAX {
+            let released = self.live.values_mut().filter(|job| job.queue == queue && job.lapsed(now));
+            released.for_each(|job| job.claim = None);
+        }
+
+        let mut claimable =
+            self.ids(queue, |job| job.available(now) && !job.expired(now) && !job.exhausted());
+        claimable.sort_by_key(|id| {
+            let job = &self.live[id];
+            (Reverse(job.priority), job.run_at, *id)
+        });
+        let mut take = |id: i64| {
+            let job = self.live.get_mut(&id).expect("it was just found");
+            job.attempts += 1;
+            job.claim = Some(Claim { worker_id: worker_id.to_owned(), expires_at });
+            row![id, queue, &job.payload, worker_id, job.attempts, expires_at]
+        };
+        Ok(limited(claimable.into_iter(), n).into_iter().map(&mut take).collect())
+    }
+
+    fn held(&self, now: i64, id: i64, worker_id: &str) -> bool {
+        self.live.get(&id).is_some_and(|job| job.held_by(now, worker_id))
+    }
+
+    /// Done: the job is gone without a trace.
+    pub fn ack(&mut self, now: i64, id: i64, worker_id: &str) -> bool {
+        self.held(now, id, worker_id) && self.live.remove(&id).is_some()
+    }
+
+    /// Acks each id once; how many that were.
+    pub fn ack_batch(&mut self, now: i64, ids: &[i64], worker_id: &str) -> i64 {
+        let ids: BTreeSet<i64> = ids.iter().copied().collect();
+        ids.into_iter().filter(|id| self.ack(now, *id, worker_id)).count() as i64
+    }
+
+    /// Back to pending, or dead if that was the last attempt.
+    pub fn retry(&mut self, now: i64, id: i64, worker_id: &str, delay_s: i64, error: &str) -> Outcome<bool> {
+        let run_at = after(now, "delay_s", delay_s)?;
+        if !self.held(now, id, worker_id) {
+            return Ok(false);
+        }
+        let job = self.live.get_mut(&id).expect("it is held");
+        if job.exhausted() {
+            self.bury(now, id, error);
+        } else {
+            job.claim = None;
+            job.run_at = run_at;
+        }
+        Ok(true)
+    }
+
+    /// Dead, whatever the budget.
+    pub fn fail(&mut self, now: i64, id: i64, worker_id: &str, error: &str) -> bool {
+        let held = self.held(now, id, worker_id);
+        if held {
+            self.bury(now, id, error);
+        }
+        held
+    }
+
+    /// The claim now ends `extend_s` seconds from now, be that later or sooner than before.
+    pub fn heartbeat(&mut self, now: i64, id: i64, worker_id: &str, extend_s: i64) -> Outcome<bool> {
+        let expires_at = after(now, "extend_s", extend_s)?;
+        let held = self.live.get_mut(&id).filter(|job| job.held_by(now, worker_id));
+        Ok(held.map(|job| job.claim = Some(Claim { worker_id: worker_id.to_owned(), expires_at })).is_some())
+    }
+
+    /// Gone, whatever its state.
+    pub fn cancel(&mut self, id: i64) -> bool {
+        self.live.remove(&id).is_some()
+    }
+
+    /// Buries expired jobs that nobody holds.
+    pub fn sweep_expired(&mut self, now: i64, queue: &str) -> i64 {
+        self.bury_where(now, queue, EXPIRED, |job| {
+            job.expired(now) && (job.claim.is_none() || job.lapsed(now))
+        })
+    }
+
+    /// When the next job will become claimable by itself.
+    pub fn next_claim_at(&self, now: i64, queue: &str) -> Option<i64> {
+        let may_come =
+            self.live.values().filter(|job| job.queue == queue && !job.exhausted() && !job.expired(now));
+        let moments = may_come.filter_map(|job| match &job.claim {
+            None => Some(job.run_at),
+            Some(claim) => claim.expires_at.checked_add(1),
+        });
+        moments.filter(|moment| *moment > now).min()
+    }
+
+    /// Name, pending, delayed, claimed, expired and dead of one queue.
+    pub fn stats(&self, now: i64, queue: &str) -> Row {
+        let count = |condition: &dyn Fn(&Job) -> bool| self.ids(queue, condition).len() as i64;
+        let ready = |job: &Job| job.claim.is_none() && !job.expired(now);
+        row![
+            queue,
+            count(&|job| ready(job) && job.run_at <= now),
+            count(&|job| ready(job) && job.run_at > now),
+            count(&|job| job.claim.is_some()),
+            count(&|job| job.pending_expired(now)),
+            self.dead.values().filter(|dead| dead.job.queue == queue).count() as i64,
+        ]
+    }
+
+    /// The same for every queue with a live or dead job, by name.
+    pub fn stats_all(&self, now: i64) -> Vec<Row> {
+        let jobs = self.live.values().chain(self.dead.values().map(|dead| &dead.job));
+        let queues: BTreeSet<&str> = jobs.map(|job| job.queue.as_str()).collect();
+        queues.into_iter().map(|queue| self.stats(now, queue)).collect()
+    }
+
+    /// Dead jobs of one queue or all, newest id first.
+    pub fn dead_list(&self, queue: Option<&str>, limit: i64) -> Vec<Row> {
+        let dead =
+            self.dead.iter().rev().filter(|(_, dead)| queue.is_none_or(|queue| dead.job.queue == queue));
+        limited(dead.map(|(id, dead)| dead.row(*id)), limit)
+    }
+
+    /// A dead job starts anew: due now, nothing used up, at least one attempt, no expiry.
+    pub fn dead_requeue(&mut self, now: i64, id: i64) -> Outcome<bool> {
+        let Some(DeadJob { job, .. }) = self.dead.get(&id) else { return Ok(false) };
+        if self.live.contains_key(&id) {
+            return Err(Refusal::Constraint);
+        }
+        let max_attempts = job.max_attempts.max(1);
+        let job =
+            Job { run_at: now, claim: None, attempts: 0, max_attempts, expires_at: None, ..job.clone() };
+        self.live.insert(id, job);
+        self.dead.remove(&id);
+        Ok(true)
+    }
+
+    /// Deletes the dead that have been dead for long.
+    pub fn dead_purge(&mut self, now: i64, queue: Option<&str>, older_than_s: i64) -> i64 {
+        let before = self.dead.len();
+        self.dead.retain(|_, dead| {
+            !(queue.is_none_or(|queue| dead.job.queue == queue) && older(dead.died_at, now, older_than_s))
+        });
+        (before - self.dead.len()) as i64
+    }
+}
