@@ -27,6 +27,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     claim::run(&mut report, directory.path(), divisor)?;
     throughput::run(&mut report, directory.path(), divisor)?;
     indexes::run(&mut report, directory.path(), divisor)?;
-    report.save()?;
+    // Figures of a trial run are not worth keeping.
+    if divisor == 1 {
+        report.save()?;
+    }
     Ok(())
 }

@@ -15,7 +15,8 @@ use crate::report::{Report, Target, median, per_second};
 
 const BLOCKS: usize = 25;
 const PAYLOAD: &str = r#"{"to":"alice@example.com","order_id":42}"#;
-const RAW_ENQUEUE: &str = "INSERT INTO _honker_live (queue, payload, priority, run_at, max_attempts, created_at)
+const RAW_ENQUEUE: &str =
+    "INSERT INTO _honker_live (queue, payload, priority, run_at, max_attempts, created_at)
      VALUES ('q', ?1, 0, unixepoch(), 3, unixepoch())";
 const RAW_CLAIM: &str = "UPDATE _honker_live SET state = 'processing', worker_id = 'worker',
      claim_expires_at = unixepoch() + 300, attempts = attempts + 1
@@ -162,7 +163,11 @@ fn timed(times: usize, mut work: impl FnMut() -> Outcome<()>) -> Outcome<Duratio
     Ok(start.elapsed())
 }
 
-fn timed_batches(connection: &Connection, count: usize, mut work: impl FnMut() -> Outcome<()>) -> Outcome<Duration> {
+fn timed_batches(
+    connection: &Connection,
+    count: usize,
+    mut work: impl FnMut() -> Outcome<()>,
+) -> Outcome<Duration> {
     let mut begin = connection.prepare("BEGIN IMMEDIATE")?;
     let mut commit = connection.prepare("COMMIT")?;
     timed(count / 100, || {

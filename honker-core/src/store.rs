@@ -205,6 +205,12 @@ impl Store {
         unsafe { ffi::sqlite3_get_autocommit(self.db) == 0 }
     }
 
+    /// The longest text, in bytes, that this connection takes.
+    pub(crate) fn length_max(&self) -> i64 {
+        // SAFETY: the connection is open; a negative value asks without setting.
+        i64::from(unsafe { ffi::sqlite3_limit(self.db, ffi::SQLITE_LIMIT_LENGTH, -1) })
+    }
+
     /// Whether this connection cannot write to the main database.
     pub(crate) fn is_readonly(&self) -> bool {
         // SAFETY: the connection is open and the name is NUL-terminated.

@@ -54,6 +54,7 @@ static SQL_TAKE_HEAD: Sql = Sql::new(
                            WHERE state = 'pending' AND queue = +?1 ORDER BY priority DESC LIMIT 1)
            AND run_at <= +?4
          ORDER BY run_at, id LIMIT 1)
+       AND length(payload) <= +?5
        AND NOT EXISTS (SELECT 1 FROM main._honker_live
                        WHERE state = 'processing' AND queue = +?1 AND claim_expires_at < +?4)
        AND NOT EXISTS (SELECT 1 FROM main._honker_live
@@ -114,6 +115,27 @@ pub fn claim(
     n: i64,
     timeout_s: i64,
 ) -> Result<Vec<ClaimedJob>> {
+    claim_into(store, now, &Claim { queue, worker_id, n, timeout_s }, i64::MAX, Ok)
+}
+
+/// The arguments of [`claim`].
+pub(crate) struct Claim<'a> {
+    pub(crate) queue: &'a str,
+    pub(crate) worker_id: &'a str,
+    pub(crate) n: i64,
+    pub(crate) timeout_s: i64,
+}
+
+/// As [`claim`], with the answer made of the jobs before the claim is final: if it cannot be made, nothing is claimed.
+/// It has to succeed for a single job whose payload has at most `payload_length_max` characters.
+pub(crate) fn claim_into<T>(
+    store: &Store,
+    now: i64,
+    claim: &Claim<'_>,
+    payload_length_max: i64,
+    answer: impl Fn(Vec<ClaimedJob>) -> Result<T>,
+) -> Result<T> {
+    let &Claim { queue, worker_id, n, timeout_s } = claim;
     let claim_expires_at = time::after(now, "timeout_s", timeout_s)?;
     let job = |id, payload, attempts| ClaimedJob {
         id,
@@ -125,11 +147,12 @@ pub fn claim(
     };
 
     if n == 1 {
-        let parameters = [queue.into(), worker_id.into(), claim_expires_at.into(), now.into()];
+        let parameters =
+            [queue.into(), worker_id.into(), claim_expires_at.into(), now.into(), payload_length_max.into()];
         let head = store
             .query_one(&SQL_TAKE_HEAD, &parameters, |row| job(row.integer(0), row.text(1), row.integer(2)))?;
         if let Some(head) = head {
-            return Ok(vec![head]);
+            return answer(vec![head]);
         }
     }
 
@@ -141,7 +164,7 @@ pub fn claim(
             store.execute(&SQL_TAKE, &parameters)?;
             jobs.push(job(candidate.id, candidate.payload, candidate.attempts + 1));
         }
-        Ok(jobs)
+        answer(jobs)
     })
 }
 

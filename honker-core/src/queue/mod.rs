@@ -11,6 +11,7 @@ mod inspect;
 mod settle;
 mod sweep;
 
+pub(crate) use claim::{Claim, claim_into};
 pub use claim::{ClaimedJob, claim};
 pub use dead::{DeadJob, dead_list, dead_purge, dead_requeue};
 pub(crate) use enqueue::insert;

@@ -10,4 +10,5 @@ pub use expression::Expression;
 pub use registry::{
     Registration, Schedule, Update, list, pause, register, resume, soonest, unregister, update,
 };
+pub(crate) use tick::tick_into;
 pub use tick::{Fire, tick};

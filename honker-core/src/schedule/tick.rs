@@ -54,11 +54,21 @@ struct Due {
 /// number of processes may tick at the same time: each boundary is fired once. All or nothing: should a schedule's
 /// expression be unusable (somebody changed the table by hand), the error names it and nothing is fired.
 pub fn tick(store: &Store, now: i64, until: i64) -> Result<Vec<Fire>> {
+    tick_into(store, now, until, Ok)
+}
+
+/// As [`tick`], with the answer made of the fires before they are final: if it cannot be made, nothing is fired.
+pub(crate) fn tick_into<T>(
+    store: &Store,
+    now: i64,
+    until: i64,
+    answer: impl Fn(Vec<Fire>) -> Result<T>,
+) -> Result<T> {
     // An idle tick takes no lock. In a transaction of the caller's, reading before locking could cost it the lock.
     if !store.in_transaction() {
         let any_due = store.query_one(&SQL_ANY_DUE, &[until.into()], |row| row.integer(0) != 0)?;
         if any_due != Some(true) {
-            return Ok(Vec::new());
+            return answer(Vec::new());
         }
     }
     store.atomic(|| {
@@ -77,7 +87,7 @@ pub fn tick(store: &Store, now: i64, until: i64) -> Result<Vec<Fire>> {
             fire(store, now, until, &schedule, &mut fires)
                 .map_err(|error| in_schedule(&schedule.name, error))?;
         }
-        Ok(fires)
+        answer(fires)
     })
 }
 

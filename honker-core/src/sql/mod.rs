@@ -53,7 +53,8 @@ static FUNCTIONS: &[Function] = functions! {
     c"honker_claim_batch" 4 => |store, arguments| {
         let (queue, worker_id) = (arguments.text(0, "queue")?, arguments.text(1, "worker_id")?);
         let (n, timeout_s) = (arguments.integer(2, "n")?, arguments.integer(3, "timeout_s")?);
-        json(&queue::claim(store, store.now()?, queue, worker_id, n, timeout_s)?)
+        let claim = queue::Claim { queue, worker_id, n, timeout_s };
+        queue::claim_into(store, store.now()?, &claim, payload_length_max(store, &claim), |jobs| json_that_fits(store, &jobs))
     };
     c"honker_ack" 2 => |store, arguments| {
         let (id, worker_id) = claimed(arguments)?;
@@ -179,7 +180,8 @@ static FUNCTIONS: &[Function] = functions! {
     };
     c"honker_scheduler_list" 0 => |store, _| json(&schedule::list(store)?);
     c"honker_scheduler_tick" 1 => |store, arguments| {
-        json(&schedule::tick(store, store.now()?, arguments.integer(0, "now_unix")?)?)
+        let until = arguments.integer(0, "now_unix")?;
+        schedule::tick_into(store, store.now()?, until, |fires| json_that_fits(store, &fires))
     };
     c"honker_scheduler_soonest" 0 => |store, _| Ok(Answer::Integer(schedule::soonest(store)?.unwrap_or(0)));
     c"honker_cron_next_after" 2 => |_, arguments| {
@@ -192,6 +194,28 @@ fn json(value: &impl Serialize) -> Result<Answer> {
     let text = serde_json::to_string(value)
         .map_err(|error| Error::invalid(format!("the answer cannot be written as JSON: {error}")))?;
     Ok(Answer::Text(text))
+}
+
+/// As [`json`], for a function that has to undo what it did when SQLite would not take the answer.
+fn json_that_fits(store: &Store, value: &impl Serialize) -> Result<Answer> {
+    match json(value)? {
+        Answer::Text(text) if text.len() as i64 > store.length_max() => Err(Error::Sqlite {
+            code: rusqlite::ffi::SQLITE_TOOBIG,
+            message: format!(
+                "the answer has {} bytes, more than this connection's limit; ask for less",
+                text.len()
+            ),
+        }),
+        answer => Ok(answer),
+    }
+}
+
+/// The number of characters up to which a job's payload is certain to fit into an answer.
+fn payload_length_max(store: &Store, claim: &queue::Claim<'_>) -> i64 {
+    // A character takes at most six bytes in JSON (`\u0000`), in the payload and in the names.
+    const OTHER_BYTES: i64 = 200;
+    let names = claim.queue.len() + claim.worker_id.len();
+    (store.length_max() - OTHER_BYTES) / 6 - names as i64
 }
 
 fn claimed<'a>(arguments: &Arguments<'a>) -> Result<(i64, &'a str)> {
