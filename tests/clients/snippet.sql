@@ -1,0 +1,30 @@
+.load ./libhonker_ext
+SELECT honker_bootstrap();
+SELECT honker_enqueue('greetings', '{"name":"world"}', NULL, NULL, 0, 3, NULL);
+SELECT honker_claim_batch('greetings', 'worker-1', 1, 300);
+SELECT honker_ack(1, 'worker-1');
+SELECT honker_retry(42, 'worker-1', 60, 'smtp timeout');
+
+INSERT INTO _honker_live (queue, payload) VALUES ('emails', '{"to":"alice"}');
+SELECT honker_ack_batch('[1,2,3]', 'worker-1');
+SELECT honker_sweep_expired('emails');
+SELECT honker_lock_acquire('backup', 'me', 60);
+SELECT honker_lock_release('backup', 'me');
+SELECT honker_rate_limit_try('api', 10, 60);
+SELECT honker_rate_limit_sweep(3600);
+SELECT honker_cron_next_after('0 3 * * *', unixepoch());
+SELECT honker_cron_next_after('*/2 * * * * *', unixepoch());
+SELECT honker_cron_next_after('@every 5s', unixepoch());
+SELECT honker_scheduler_register('nightly', 'backups', '0 3 * * *', '"go"', 0, NULL);
+SELECT honker_scheduler_tick(unixepoch());
+SELECT honker_scheduler_soonest();
+SELECT honker_scheduler_unregister('nightly');
+SELECT honker_queue_next_claim_at('emails');
+SELECT honker_stream_publish('orders', 'k', '{"id":42}');
+SELECT honker_stream_read_since('orders', 0, 1000);
+SELECT honker_stream_save_offset('worker', 'orders', 42);
+SELECT honker_stream_get_offset('worker', 'orders');
+SELECT honker_result_save(42, '{"ok":true}', 3600);
+SELECT honker_result_get(42);
+SELECT honker_result_sweep();
+SELECT notify('orders', '{"id":42}');
