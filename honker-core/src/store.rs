@@ -6,7 +6,8 @@
 //!
 //! Threads: a store is used under its connection's rule, by one thread at a time. It may be *re-entered*: a trigger of
 //! the user's on one of our tables may call one of our SQL functions while a statement of ours is running. A statement
-//! is therefore taken out of its slot while it runs; whoever finds the slot empty prepares its own copy.
+//! is therefore taken out of its slot while it runs; whoever finds the slot empty prepares its own copy. How deep that
+//! may go is limited ([`Store::enter`]).
 
 use std::cell::{Cell, RefCell};
 use std::ffi::c_int;
@@ -14,7 +15,11 @@ use std::ffi::c_int;
 use rusqlite::ffi;
 
 use crate::statement::{Row, Sql, Statement, Value, last_error};
-use crate::{Result, guard};
+use crate::{Error, Result, guard};
+
+/// How deep calls of our SQL functions may be nested in each other. Two or three levels are a design; a trigger that
+/// fires itself through a function would otherwise go on until the stack is used up, and SQLite cannot see it.
+const DEPTH_MAX: u32 = 32;
 
 /// The operations' view of one SQLite connection. See the module documentation.
 pub struct Store {
@@ -23,6 +28,8 @@ pub struct Store {
     /// Whether somebody will finalise our statements when the connection closes: the guard, when it is armed
     /// ([`crate::guard`]), or else whoever made this store.
     guarded: Cell<bool>,
+    /// How many calls of our SQL functions are running, one within the other.
+    depth: Cell<u32>,
 }
 
 // SAFETY: a connection, and with it its statements, may move between threads as long as one uses it at a time. That is
@@ -58,7 +65,7 @@ impl Store {
     /// statements must be gone: through [`Store::clear`], by dropping the store, or because [`crate::sql::register`]
     /// has put a guard on the connection that sees to it.
     pub unsafe fn from_handle(db: *mut ffi::sqlite3) -> Self {
-        Store { db, slots: RefCell::default(), guarded: Cell::new(true) }
+        Store { db, slots: RefCell::default(), guarded: Cell::new(true), depth: Cell::new(0) }
     }
 
     pub(crate) fn handle(&self) -> *mut ffi::sqlite3 {
@@ -160,8 +167,9 @@ impl Store {
     /// first read and its last write.
     ///
     /// In the caller's transaction this is a savepoint; otherwise it is a transaction of its own. SQLite refuses a
-    /// savepoint when we are called from inside a writing statement (`INSERT … VALUES (honker_x())`, a trigger); there
-    /// that statement already keeps the writes together, and `body` simply runs.
+    /// savepoint when we are called from inside a writing statement (`INSERT … VALUES (honker_x())`, a trigger). There
+    /// `body` simply runs, and that statement keeps the writes together: all of it is undone if `body` fails, save in a
+    /// transaction of the caller's, who then has to roll back (docs/decisions/0001).
     pub(crate) fn atomic<T>(&self, body: impl FnOnce() -> Result<T>) -> Result<T> {
         let unit = Unit::begin(self)?;
         // Locks before the first read: a transaction that reads first and finds another's commit in between cannot be
@@ -172,6 +180,18 @@ impl Store {
             unit.commit()?;
         }
         Ok(value)
+    }
+
+    /// Marks a call of one of our SQL functions as running. An error if too many are, one within the other.
+    pub(crate) fn enter(&self) -> Result<Entered<'_>> {
+        let depth = self.depth.get();
+        if depth == DEPTH_MAX {
+            return Err(Error::invalid(format!(
+                "honker functions are nested more than {DEPTH_MAX} deep: a trigger seems to fire itself through them"
+            )));
+        }
+        self.depth.set(depth + 1);
+        Ok(Entered(self))
     }
 
     fn with<T>(&self, sql: &'static Sql, body: impl FnOnce(&mut Statement) -> Result<T>) -> Result<T> {
@@ -227,6 +247,15 @@ impl Store {
     }
 }
 
+/// A running call. See [`Store::enter`].
+pub(crate) struct Entered<'a>(&'a Store);
+
+impl Drop for Entered<'_> {
+    fn drop(&mut self) {
+        self.0.depth.set(self.0.depth.get() - 1);
+    }
+}
+
 /// An open savepoint of [`Store::atomic`]. Dropped before [`Unit::commit`] has succeeded, it undoes the unit.
 struct Unit<'a> {
     store: &'a Store,
@@ -246,10 +275,12 @@ impl<'a> Unit<'a> {
                 Ok(None)
             }
             Err(error) => {
-                // A progress handler is asked once more when the savepoint is open already. If it was not opened, there
-                // is nothing to undo, and that is all that can go wrong here.
-                let _ = unit.undo();
-                std::mem::forget(unit);
+                // A progress handler is asked once more when the savepoint is open already: `unit` is dropped here, and
+                // undoes it. In the caller's transaction that must not go as far as to roll it all back.
+                if !unit.outermost {
+                    let _ = unit.undo();
+                    std::mem::forget(unit);
+                }
                 Err(error)
             }
         }

@@ -53,7 +53,8 @@ pub unsafe extern "C" fn sqlite3_honkerext_init(
 }
 
 fn init(connection: Connection) -> rusqlite::Result<bool> {
-    let failure = |code, message: String| rusqlite::Error::SqliteFailure(ffi::Error::new(code), Some(message));
+    let failure =
+        |code, message: String| rusqlite::Error::SqliteFailure(ffi::Error::new(code), Some(message));
     if rusqlite::version_number() < SQLITE_VERSION_NUMBER_MIN {
         let message = format!("honker needs SQLite 3.38 or newer; this is {}", rusqlite::version());
         return Err(failure(ffi::SQLITE_ERROR, message));

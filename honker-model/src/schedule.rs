@@ -243,8 +243,7 @@ impl Schedule {
         let rule = Rule::parse(&self.expression)?;
         for _ in 0..FIRES_MAX {
             let boundary = self.next_fire_at;
-            let expires_at =
-                self.expires_s.map(|seconds| after(boundary, "expires_s", seconds)).transpose()?;
+            let expires_at = self.expires_s.map(|seconds| boundary.saturating_add(seconds));
             let id = jobs.insert_fired(now, self, expires_at);
             fires.push(row![name, &self.queue, boundary, id]);
             self.next_fire_at = rule.next_after(boundary)?;

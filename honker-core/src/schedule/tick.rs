@@ -6,7 +6,7 @@ use super::Expression;
 use super::registry::in_schedule;
 use crate::queue::{self, Enqueue};
 use crate::statement::Sql;
-use crate::{Result, Store, time};
+use crate::{Result, Store};
 
 /// How many missed boundaries of one schedule a tick catches up; the rest are skipped.
 const FIRES_MAX: usize = 64;
@@ -100,8 +100,8 @@ fn fire(store: &Store, now: i64, until: i64, schedule: &Due, fires: &mut Vec<Fir
             boundary = expression.first_after(boundary, until)?;
             break;
         }
-        let expires_at =
-            schedule.expires_s.map(|expires_s| time::after(boundary, "expires_s", expires_s)).transpose()?;
+        // Beyond the end of time is the end of time: one such row must not keep the other schedules from firing.
+        let expires_at = schedule.expires_s.map(|expires_s| boundary.saturating_add(expires_s));
         let job = Enqueue {
             priority: schedule.priority,
             max_attempts: schedule.max_attempts,

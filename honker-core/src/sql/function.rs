@@ -162,7 +162,10 @@ unsafe extern "C" fn call(
 
     // SAFETY: the connection is open: it is calling us.
     let last_insert_rowid = unsafe { ffi::sqlite3_last_insert_rowid(store.handle()) };
-    let outcome = catch_unwind(AssertUnwindSafe(|| (registered.function.call)(store, &Arguments { values })));
+    let outcome = catch_unwind(AssertUnwindSafe(|| {
+        let _running = store.enter()?;
+        (registered.function.call)(store, &Arguments { values })
+    }));
     // SAFETY: as above.
     unsafe { ffi::sqlite3_set_last_insert_rowid(store.handle(), last_insert_rowid) };
 

@@ -1,0 +1,33 @@
+# Every target is short enough to read. `make help` lists them.
+
+CARGO ?= cargo
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check bench extension fuzz clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: ## Run the main job end to end: orders, e-mail jobs, a killed worker
+	demo/run
+
+test: ## Run all tests (installs what they need)
+	scripts/test
+
+check: ## Check formatting and lints
+	scripts/check
+
+bench: extension ## Measure, each figure beside its reference point
+	$(CARGO) run --release -p honker-bench
+
+extension: ## Build the loadable extension (target/release/libhonker_ext.*)
+	scripts/setup build
+	$(CARGO) build --release -p honker-extension
+
+fuzz: ## Fuzz the parsers for a minute each (needs nightly Rust and cargo-fuzz)
+	cd fuzz && for target in schedule_expression ids_json; do \
+	  mkdir -p corpus/$$target && cargo +nightly fuzz run $$target corpus/$$target seeds/$$target -- -max_total_time=60 || exit 1; done
+
+clean: ## Remove what was built
+	$(CARGO) clean
+	rm -rf fuzz/target
