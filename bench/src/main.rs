@@ -8,6 +8,7 @@
 
 mod claim;
 mod database;
+mod group;
 mod indexes;
 mod report;
 mod throughput;
@@ -26,6 +27,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut report = Report::new();
     claim::run(&mut report, directory.path(), divisor)?;
     throughput::run(&mut report, directory.path(), divisor)?;
+    group::run(&mut report, directory.path(), divisor)?;
     indexes::run(&mut report, directory.path(), divisor)?;
     // Figures of a trial run are not worth keeping.
     if divisor == 1 {

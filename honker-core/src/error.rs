@@ -20,6 +20,12 @@ pub enum Error {
     },
     /// An argument cannot be used; the message names it.
     Invalid(String),
+    /// The call cannot be made here and now, whatever its arguments; the message says why.
+    Misuse(String),
+    /// The database is closed.
+    Closed,
+    /// The database was opened by the process that this one was forked from.
+    Forked,
 }
 
 impl Error {
@@ -32,7 +38,7 @@ impl Error {
     pub fn sqlite_code(&self) -> Option<i32> {
         match self {
             Error::Sqlite { code, .. } => Some(*code),
-            Error::Invalid(_) => None,
+            _ => None,
         }
     }
 }
@@ -40,7 +46,13 @@ impl Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Error::Sqlite { message, .. } | Error::Invalid(message) => f.write_str(message),
+            Error::Sqlite { message, .. } | Error::Invalid(message) | Error::Misuse(message) => {
+                f.write_str(message)
+            }
+            Error::Closed => f.write_str("the database is closed"),
+            Error::Forked => {
+                f.write_str("this database was opened before the process was forked; open it again here")
+            }
         }
     }
 }

@@ -7,8 +7,13 @@
 //! operation does, to the second, is tested in `tests/`; `docs/sql.md` describes it for users.
 //!
 //! [`sql::register`] makes the operations SQL functions of a connection. Times are whole seconds since the Unix epoch,
-//! durations whole seconds. Nothing here starts a thread, prints, or touches the connection's settings.
+//! durations whole seconds. Operations start no thread, print nothing, and do not touch the connection's settings.
+//!
+//! With the feature `bundled` there is also the *runtime* above them: `database::Database`, a file with the connections
+//! to use it from many threads, and `vfs`, which makes that safe beside another SQLite in the same process.
 
+#[cfg(feature = "bundled")]
+pub mod database;
 mod error;
 mod guard;
 pub mod lock;
@@ -23,6 +28,8 @@ mod statement;
 mod store;
 pub mod stream;
 mod time;
+#[cfg(feature = "bundled")]
+pub mod vfs;
 
 pub use error::{Error, Result};
 pub use store::{PreparedStatement, Store};

@@ -1,0 +1,111 @@
+//! What does it gain that calls of several threads share a commit?
+//!
+//! Threads call enqueue as fast as they can, for a fixed time. The reference commits each call by itself: the same INSERT
+//! through one prepared statement on one connection behind a mutex. The two take turns.
+
+use std::error::Error;
+use std::path::Path;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use honker_core::database::{Database, Durability, Options};
+use honker_core::queue::{Enqueue, enqueue};
+use rusqlite::Connection;
+
+use crate::database;
+use crate::report::{Report, Target, median};
+
+const ROUNDS: usize = 5;
+const PAYLOAD: &str = r#"{"to":"alice@example.com","order_id":42}"#;
+
+/// Calls a second, and the longest that any call took.
+type Measured = (f64, Duration);
+
+pub fn run(report: &mut Report, directory: &Path, divisor: usize) -> Result<(), Box<dyn Error>> {
+    let time = Duration::from_millis(if divisor == 1 { 1000 } else { 50 });
+    report.table(
+        "Threads that call enqueue, sharing commits or each with its own",
+        ["threads, synchronous", "shared", "own", "ratio to own"],
+    );
+    let rows = [
+        (1, Durability::Normal, Some(Target::AtLeast(0.8))),
+        (16, Durability::Normal, Some(Target::AtLeast(1.7))),
+        (16, Durability::Full, Some(Target::AtLeast(5.0))),
+        (64, Durability::Full, Some(Target::AtLeast(10.0))),
+    ];
+    for (index, (threads, durability, target)) in rows.into_iter().enumerate() {
+        let shared = Database::open(
+            directory.join(format!("group-{index}-shared.db")),
+            &Options { durability, busy_timeout: Duration::from_secs(60), ..Options::default() },
+        )?;
+        let own = Mutex::new(database::open(directory, &format!("group-{index}-own.db"))?);
+        if durability == Durability::Full {
+            lock(&own).execute_batch("PRAGMA synchronous = FULL")?;
+        }
+        let (mut ours, mut theirs, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
+        for _ in 0..ROUNDS {
+            let us = measure(threads, time, || {
+                shared
+                    .write(|store, now| enqueue(store, now, &Enqueue::new("q", PAYLOAD)))
+                    .map(drop)
+                    .unwrap();
+            });
+            let them = measure(threads, time, || {
+                let connection = lock(&own);
+                let mut insert = connection.prepare_cached(INSERT).unwrap();
+                insert.execute([PAYLOAD]).map(drop).unwrap();
+            });
+            ratios.push(us.0 / them.0);
+            ours.push(us);
+            theirs.push(them);
+        }
+        let figures = [&mut ours, &mut theirs].map(|measured| {
+            let longest = measured.iter().map(|(_, longest)| *longest).max().unwrap_or_default();
+            let rate = median(&mut measured.iter().map(|(rate, _)| *rate).collect::<Vec<_>>());
+            format!("{rate:.0} /s {:.0} ms", longest.as_secs_f64() * 1e3)
+        });
+        report.row(
+            &format!("{threads}, {durability:?} (and the longest call)"),
+            figures,
+            median(&mut ratios),
+            target,
+        );
+    }
+    Ok(())
+}
+
+const INSERT: &str = "INSERT INTO _honker_live (queue, payload, priority, run_at, max_attempts, created_at)
+     VALUES ('q', ?1, 0, unixepoch(), 3, unixepoch())";
+
+fn lock(connection: &Mutex<Connection>) -> std::sync::MutexGuard<'_, Connection> {
+    connection.lock().expect("no thread panics with the connection")
+}
+
+fn measure(threads: usize, time: Duration, call: impl Fn() + Sync) -> Measured {
+    let over = AtomicBool::new(false);
+    let start = Instant::now();
+    let counts: Vec<(usize, Duration)> = thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads)
+            .map(|_| {
+                scope.spawn(|| {
+                    let (mut calls, mut longest) = (0, Duration::ZERO);
+                    while !over.load(Ordering::Relaxed) {
+                        let begin = Instant::now();
+                        call();
+                        longest = longest.max(begin.elapsed());
+                        calls += 1;
+                    }
+                    (calls, longest)
+                })
+            })
+            .collect();
+        thread::sleep(time);
+        over.store(true, Ordering::Relaxed);
+        workers.into_iter().map(|worker| worker.join().expect("no call fails")).collect()
+    });
+    let calls: usize = counts.iter().map(|(calls, _)| calls).sum();
+    let longest = counts.iter().map(|(_, longest)| *longest).max().unwrap_or_default();
+    (calls as f64 / start.elapsed().as_secs_f64(), longest)
+}

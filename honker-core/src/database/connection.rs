@@ -1,0 +1,386 @@
+//! A connection of our own: opened, set up, and patient.
+//!
+//! SQLite's busy timeout sleeps up to 100 ms at a time and cannot be ended. Ours waits in slices that grow to 50 ms, and
+//! gives up when the timeout is over, when somebody interrupts, or when the database is closed.
+
+use std::cell::Cell;
+use std::ffi::{CStr, CString, c_char, c_int, c_void};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use rusqlite::{InterruptHandle, OpenFlags, ffi};
+
+use super::options::deadline;
+use super::value::{Rows, Value};
+use super::{Durability, Options};
+use crate::{Error, Result, Store, sql};
+
+/// What ends waiting, shared by all connections of a database.
+#[derive(Debug, Default)]
+pub(super) struct Signals {
+    interrupts: AtomicU64,
+    closed: AtomicBool,
+}
+
+impl Signals {
+    pub(super) fn interrupt(&self) {
+        self.interrupts.fetch_add(1, Ordering::SeqCst);
+    }
+
+    pub(super) fn close(&self) {
+        self.closed.store(true, Ordering::SeqCst);
+    }
+
+    /// What a wait that began when `interrupts` was the count has to end with, if it has to end.
+    pub(super) fn check(&self, interrupts: u64) -> Result<()> {
+        if self.closed.load(Ordering::SeqCst) {
+            Err(Error::Closed)
+        } else if self.interrupts.load(Ordering::SeqCst) != interrupts {
+            Err(interrupted())
+        } else {
+            Ok(())
+        }
+    }
+
+    pub(super) fn interrupts(&self) -> u64 {
+        self.interrupts.load(Ordering::SeqCst)
+    }
+
+    /// What to tell a caller about an error: that of a wait or a statement that was ended on purpose is the purpose.
+    pub(super) fn explain(&self, interrupts: u64, error: Error) -> Error {
+        let ended = is_busy(&error) || error.sqlite_code() == Some(ffi::SQLITE_INTERRUPT);
+        self.check(interrupts).err().filter(|_| ended).unwrap_or(error)
+    }
+}
+
+fn interrupted() -> Error {
+    Error::Sqlite { code: ffi::SQLITE_INTERRUPT, message: "interrupted".to_owned() }
+}
+
+/// The error of a wait that took too long.
+pub(super) fn busy(what: &str) -> Error {
+    Error::Sqlite { code: ffi::SQLITE_BUSY, message: format!("database is locked: {what}") }
+}
+
+/// A database file as the next connection has to name it, whatever name the first was given.
+pub(super) struct File {
+    path: String,
+    vfs: CString,
+}
+
+/// A connection and all that belongs to it. Used by one thread at a time.
+pub(super) struct Handle {
+    // Dropped in this order: the statements, the connection, and last what its busy handler looks at.
+    store: Store,
+    connection: rusqlite::Connection,
+    patience: Box<Patience>,
+}
+
+// SAFETY: a connection may move between threads, with its statements; `patience` is used only by calls on it.
+unsafe impl Send for Handle {}
+
+struct Patience {
+    timeout: Duration,
+    signals: Arc<Signals>,
+    /// When the lock that is being waited for was first found taken.
+    since: Cell<Option<Instant>>,
+    /// How often the database had been interrupted when the running call began.
+    interrupts: Cell<u64>,
+}
+
+impl Handle {
+    /// Opens the one connection that writes, creating the file if need be, and brings its schema up to date.
+    pub(super) fn writer(path: &str, options: &Options, signals: &Arc<Signals>) -> Result<Handle> {
+        let flags =
+            OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_URI;
+        let connection = rusqlite::Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX);
+        let handle = Handle::new(connection.map_err(convert)?, options, signals, signals.interrupts());
+        // SQLite itself is asked, instead of reading its URIs once more.
+        if handle.file().is_none() {
+            return Err(Error::invalid(format!(
+                "'{path}' is an in-memory database, which no other connection or process could see; use a temporary \
+                 file"
+            )));
+        }
+        handle.set_journal_mode(options)?;
+        handle.set_up(options)?;
+        sql::register(&handle.connection)?;
+        crate::schema::bootstrap(&handle.store)?;
+        Ok(handle)
+    }
+
+    /// Opens a connection that only reads.
+    pub(super) fn reader(
+        file: &File,
+        options: &Options,
+        signals: &Arc<Signals>,
+        interrupts: u64,
+    ) -> Result<Handle> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection =
+            rusqlite::Connection::open_with_flags_and_vfs(&file.path, flags, file.vfs.as_c_str())
+                .map_err(convert)?;
+        let handle = Handle::new(connection, options, signals, interrupts);
+        handle.set_up(options)?;
+        handle.set("query_only", "ON")?;
+        Ok(handle)
+    }
+
+    fn new(
+        connection: rusqlite::Connection,
+        options: &Options,
+        signals: &Arc<Signals>,
+        interrupts: u64,
+    ) -> Handle {
+        let patience = Box::new(Patience {
+            timeout: options.busy_timeout,
+            signals: Arc::clone(signals),
+            since: Cell::new(None),
+            interrupts: Cell::new(interrupts),
+        });
+        // SAFETY: the connection is open, and the store is dropped before it.
+        let store = unsafe { Store::from_handle(connection.handle()) };
+        let handle = Handle { store, connection, patience };
+        handle.be_patient();
+        handle
+    }
+
+    /// Makes our busy handler SQLite's.
+    fn be_patient(&self) {
+        // SAFETY: the connection is open. `patience` is boxed, so that it stays where it is, and dropped after it.
+        unsafe {
+            let patience = (&raw const *self.patience).cast_mut().cast();
+            ffi::sqlite3_busy_handler(self.connection.handle(), Some(wait), patience);
+        }
+    }
+
+    /// The settings that every connection of ours has.
+    fn set_up(&self, options: &Options) -> Result<()> {
+        let synchronous = match options.durability {
+            Durability::Normal => "NORMAL",
+            Durability::Full => "FULL",
+        };
+        let wal_autocheckpoint = options.wal_autocheckpoint.to_string();
+        let settings = [
+            ("foreign_keys", "ON"),
+            ("cache_size", "-32000"),
+            ("temp_store", "MEMORY"),
+            ("mmap_size", "0"),
+            ("synchronous", synchronous),
+            ("wal_autocheckpoint", &wal_autocheckpoint),
+        ];
+        settings.into_iter().try_for_each(|(name, value)| self.set(name, value))
+    }
+
+    /// The file behind the connection; `None` if it is not one that others could open.
+    pub(super) fn file(&self) -> Option<File> {
+        let path = self.connection.path().filter(|path| !path.is_empty())?.to_owned();
+        let mut name: *mut c_char = std::ptr::null_mut();
+        // SAFETY: the connection is open; SQLite hands over a text that is ours to free, or nothing.
+        let vfs = unsafe {
+            let db = self.connection.handle();
+            ffi::sqlite3_file_control(
+                db,
+                c"main".as_ptr(),
+                ffi::SQLITE_FCNTL_VFSNAME,
+                (&raw mut name).cast(),
+            );
+            if name.is_null() {
+                return None;
+            }
+            let vfs = CStr::from_ptr(name).to_owned();
+            ffi::sqlite3_free(name.cast());
+            vfs
+        };
+        (vfs.as_c_str() != c"memdb").then_some(File { path, vfs })
+    }
+
+    fn set(&self, name: &str, value: &str) -> Result<()> {
+        self.connection.pragma_update(None, name, value).map_err(convert)
+    }
+
+    /// Asks until the answer is the mode wanted: SQLite does not wait for the lock that a change of mode takes.
+    fn set_journal_mode(&self, options: &Options) -> Result<()> {
+        let wanted = options.journal_mode.name();
+        let deadline = deadline(options.busy_timeout);
+        loop {
+            let answer = self
+                .connection
+                .query_row(&format!("PRAGMA journal_mode = {wanted}"), [], |row| row.get::<_, String>(0));
+            match answer.map_err(convert) {
+                Ok(mode) if mode == wanted => return Ok(()),
+                Ok(mode) => {
+                    return Err(Error::invalid(format!(
+                        "the journal mode of this file stays '{mode}' and does not become '{wanted}'"
+                    )));
+                }
+                Err(error)
+                    if is_busy(&error) && deadline.is_none_or(|deadline| Instant::now() < deadline) =>
+                {
+                    std::thread::sleep(Duration::from_millis(2));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Runs one call on this connection: an interrupt from now on ends it.
+    pub(super) fn call<T>(
+        &mut self,
+        interrupts: u64,
+        body: impl FnOnce(&mut Self) -> Result<T>,
+    ) -> Result<T> {
+        self.patience.interrupts.set(interrupts);
+        self.patience.signals.check(interrupts)?;
+        let _inside = Inside::enter();
+        body(self).map_err(|error| self.patience.signals.explain(interrupts, error))
+    }
+
+    pub(super) fn store(&self) -> &Store {
+        &self.store
+    }
+
+    pub(super) fn interrupt_handle(&self) -> InterruptHandle {
+        self.connection.get_interrupt_handle()
+    }
+
+    pub(super) fn in_transaction(&self) -> bool {
+        !self.connection.is_autocommit()
+    }
+
+    /// Begins a transaction that may write, waiting for other processes.
+    pub(super) fn begin(&mut self, interrupts: u64) -> Result<()> {
+        self.call(interrupts, |handle| handle.run("BEGIN IMMEDIATE"))
+    }
+
+    pub(super) fn commit(&mut self) -> Result<()> {
+        self.call(self.patience.signals.interrupts(), |handle| handle.run("COMMIT"))
+    }
+
+    /// Undoes the open transaction, if there is one. An interrupt does not keep it from that: what a later call did in a
+    /// transaction left open would be acknowledged and lost.
+    pub(super) fn roll_back(&mut self) -> Result<()> {
+        while self.in_transaction() {
+            match self.run("ROLLBACK") {
+                Err(error) if error.sqlite_code() == Some(ffi::SQLITE_INTERRUPT) => {}
+                done => return done,
+            }
+        }
+        Ok(())
+    }
+
+    fn run(&self, sql: &str) -> Result<()> {
+        self.connection
+            .prepare_cached(sql)
+            .and_then(|mut statement| statement.raw_execute())
+            .map_err(convert)?;
+        Ok(())
+    }
+
+    /// Runs one statement of the caller's; the number of rows it changed.
+    pub(super) fn execute(&self, sql: &str, parameters: &[Value]) -> Result<u64> {
+        let before = self.connection.total_changes();
+        self.query(sql, parameters)?;
+        // `changes()` keeps its value over a statement that changes nothing.
+        Ok(if self.connection.total_changes() == before { 0 } else { self.connection.changes() })
+    }
+
+    /// Runs one statement of the caller's; all its rows.
+    pub(super) fn query(&self, sql: &str, parameters: &[Value]) -> Result<Rows> {
+        if sql.contains('\0') {
+            // SQLite would run what comes before it.
+            return Err(Error::invalid("the SQL statement contains a NUL"));
+        }
+        let mut statement = self.connection.prepare_cached(sql).map_err(convert)?;
+        let mut rows = statement.query(rusqlite::params_from_iter(parameters)).map_err(convert)?;
+        let mut read = Vec::new();
+        while let Some(row) = rows.next().map_err(convert)? {
+            let values = (0..row.as_ref().column_count()).map(|column| Ok(row.get_ref(column)?.into()));
+            read.push(values.collect::<rusqlite::Result<Vec<Value>>>().map_err(convert)?);
+        }
+        drop(rows);
+        // `PRAGMA busy_timeout` would have replaced it.
+        self.be_patient();
+        // Only now: a change of the schema that somebody made since the statement was prepared is noticed as it runs.
+        let columns = statement.column_names().into_iter().map(str::to_owned).collect();
+        Ok(Rows { columns, rows: read })
+    }
+
+    /// Closes the connection, undoing what is not committed.
+    pub(super) fn close(self) -> Result<()> {
+        // An interrupt that hit nothing is remembered until a statement begins, and would keep SQLite from writing the
+        // log back as it closes.
+        let _ = self.run("SELECT 1");
+        let Handle { store, connection, patience } = self;
+        drop(store);
+        let closed = connection.close().map_err(|(_, error)| convert(error));
+        drop(patience);
+        closed
+    }
+}
+
+thread_local! {
+    static INSIDE: Cell<u32> = const { Cell::new(0) };
+}
+
+/// Marks this thread as being inside of a call.
+struct Inside;
+
+impl Inside {
+    fn enter() -> Self {
+        INSIDE.set(INSIDE.get() + 1);
+        Inside
+    }
+}
+
+impl Drop for Inside {
+    fn drop(&mut self) {
+        INSIDE.set(INSIDE.get() - 1);
+    }
+}
+
+/// Whether this thread is inside of a call, and would wait for itself if it closed the database.
+pub(super) fn is_inside_call() -> bool {
+    INSIDE.get() > 0
+}
+
+pub(super) fn is_busy(error: &Error) -> bool {
+    error.sqlite_code().is_some_and(|code| code & 0xff == ffi::SQLITE_BUSY)
+}
+
+/// SQLite's busy handler.
+unsafe extern "C" fn wait(patience: *mut c_void, tries: c_int) -> c_int {
+    // SAFETY: `Handle::open` passed a `Patience` that outlives the connection, and only the thread that uses the
+    // connection, which is the one that got here, touches its cells.
+    let patience = unsafe { &*patience.cast::<Patience>() };
+    if tries == 0 {
+        patience.since.set(Some(Instant::now()));
+    }
+    if patience.signals.check(patience.interrupts.get()).is_err() {
+        return 0;
+    }
+    let waited = patience.since.get().map_or(Duration::ZERO, |since| since.elapsed());
+    let Some(left) = patience.timeout.checked_sub(waited).filter(|left| !left.is_zero()) else {
+        return 0;
+    };
+    // Most locks are held for tens of microseconds.
+    const SLICES_US: [u64; 9] = [50, 100, 200, 500, 1_000, 2_000, 5_000, 20_000, 50_000];
+    let slice = SLICES_US[usize::try_from(tries).unwrap_or(0).min(SLICES_US.len() - 1)];
+    std::thread::sleep(left.min(Duration::from_micros(slice)));
+    1
+}
+
+pub(super) fn convert(error: rusqlite::Error) -> Error {
+    match error {
+        rusqlite::Error::SqliteFailure(failure, message) => Error::Sqlite {
+            code: failure.extended_code,
+            message: message.unwrap_or_else(|| failure.to_string()),
+        },
+        rusqlite::Error::SqlInputError { error, msg, .. } => {
+            Error::Sqlite { code: error.extended_code, message: msg }
+        }
+        rusqlite::Error::MultipleStatement => Error::invalid("more than one SQL statement in one call"),
+        other => Error::invalid(other.to_string()),
+    }
+}

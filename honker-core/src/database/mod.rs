@@ -1,0 +1,149 @@
+//! A honker file with everything needed to use it from many threads: the runtime's base.
+//!
+//! A [`Database`] owns one connection that writes and a few that read. Calls may come from any thread at any time; those
+//! that write at the same moment share a commit ([`writer`]), and those that read run beside them ([`readers`]). The
+//! settings are those of every honker package (WAL, `synchronous = NORMAL`, busy timeout 5 s, …, [`Options`]).
+//!
+//! Nothing of SQLite's own interface shows here: what the surfaces above see is operations, values and errors.
+//!
+//! Waiting for a lock, in the line for the writer or for another process, ends with the busy timeout, with
+//! [`Database::interrupt`], and with [`Database::close`], whatever comes first. A handle that a forked child inherits
+//! answers [`Error::Forked`](crate::Error::Forked) to everything and touches nothing.
+
+mod connection;
+mod fork;
+mod options;
+mod readers;
+mod transaction;
+mod value;
+mod writer;
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rusqlite::InterruptHandle;
+
+use self::connection::{Handle, Signals};
+use self::fork::Process;
+use self::readers::Readers;
+use self::writer::Writer;
+use crate::{Error, Result, Store, vfs};
+
+pub use self::options::{Durability, JournalMode, Options};
+pub use self::transaction::Transaction;
+pub use self::value::{Rows, Value};
+
+/// An open database. Clones are handles to the same one; it is closed with [`Database::close`], or with the last of them.
+#[derive(Clone)]
+pub struct Database {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    process: Process,
+    signals: Arc<Signals>,
+    writer: Writer,
+    writer_interrupt: InterruptHandle,
+    readers: Readers,
+    /// Held while the database is being closed, so that nobody is told it is before it is.
+    closing: Mutex<()>,
+}
+
+impl Database {
+    /// Opens a file, creating it if need be, and brings its schema up to date.
+    ///
+    /// `path` is a file name or a `file:` URI. In-memory databases are refused: nobody else could see them. What cannot
+    /// be opened, written or read as a database is an error with SQLite's own text.
+    pub fn open(path: impl AsRef<Path>, options: &Options) -> Result<Database> {
+        let path = options::usable_path(path.as_ref())?;
+        vfs::install();
+        let process = Process::current();
+        let signals = Arc::new(Signals::default());
+        let handle = Handle::writer(path, options, &signals)?;
+        let file = handle.file().ok_or(Error::Closed)?;
+        let inner = Inner {
+            process,
+            writer_interrupt: handle.interrupt_handle(),
+            writer: Writer::new(handle, Arc::clone(&signals), options.busy_timeout),
+            readers: Readers::new(file, options.clone(), Arc::clone(&signals)),
+            signals,
+            closing: Mutex::default(),
+        };
+        Ok(Database { inner: Arc::new(inner) })
+    }
+
+    /// Runs an operation that writes, and commits it. What it returns is committed when this returns.
+    ///
+    /// `body` gets the store and the current second. It may run on another thread, and in one transaction with calls of
+    /// others; if it is not a single operation but several, put them into [`Database::begin`]'s transaction instead.
+    pub fn write<T: Send>(&self, body: impl FnOnce(&Store, i64) -> Result<T> + Send) -> Result<T> {
+        self.inner.check()?;
+        self.inner.writer.call(body)
+    }
+
+    /// Runs an operation that only reads. It sees what is committed, and waits for no writer.
+    pub fn read<T>(&self, body: impl FnOnce(&Store, i64) -> Result<T>) -> Result<T> {
+        self.inner.check()?;
+        self.inner.readers.call(|handle| {
+            let now = handle.store().now()?;
+            body(handle.store(), now)
+        })
+    }
+
+    /// Runs one SQL statement that only reads; its rows. honker's SQL functions are not there.
+    pub fn query(&self, sql: &str, parameters: &[Value]) -> Result<Rows> {
+        self.inner.check()?;
+        self.inner.readers.call(|handle| handle.query(sql, parameters))
+    }
+
+    /// Begins a transaction. Waits for the one that is open, if it is another thread's; an error at once if it is this
+    /// thread's own.
+    pub fn begin(&self) -> Result<Transaction> {
+        Transaction::begin(self)
+    }
+
+    /// Ends every call that is running or waiting now with an error (`SQLITE_INTERRUPT`). Later ones are not affected.
+    pub fn interrupt(&self) -> Result<()> {
+        self.inner.check()?;
+        self.inner.signals.interrupt();
+        self.inner.writer_interrupt.interrupt();
+        self.inner.readers.interrupt();
+        Ok(())
+    }
+
+    /// Closes the database: calls that run or wait end with [`Error::Closed`](crate::Error::Closed), an open transaction is rolled back, and
+    /// when this returns the file is nobody's and can be deleted. Closing twice does no harm.
+    pub fn close(&self) -> Result<()> {
+        self.inner.check()?;
+        if connection::is_inside_call() {
+            return Err(Error::Misuse("a database cannot be closed from within a call".to_owned()));
+        }
+        self.inner.close()
+    }
+}
+
+impl Inner {
+    fn check(&self) -> Result<()> {
+        self.process.check()
+    }
+
+    fn close(&self) -> Result<()> {
+        self.signals.close();
+        let _closing = self.closing.lock().unwrap_or_else(PoisonError::into_inner);
+        let readers = self.readers.close();
+        let writer = self.writer.close(&self.writer_interrupt);
+        readers.and(writer)
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        if self.process.is_current() {
+            // Whoever wants to know whether closing worked calls `close`.
+            let _ = self.close();
+        } else {
+            self.writer.forget();
+            self.readers.forget();
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! The connections that read: opened when they are needed, up to a limit, and kept.
+
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use rusqlite::InterruptHandle;
+
+use super::Options;
+use super::connection::{File, Handle, Signals, busy};
+use super::options::deadline;
+use crate::{Error, Result};
+
+/// How long a thread that waits for a connection sleeps before it looks whether it has been interrupted.
+const SLICE: Duration = Duration::from_millis(50);
+
+pub(super) struct Readers {
+    file: File,
+    options: Options,
+    signals: Arc<Signals>,
+    pool: Mutex<Pool>,
+    returned: Condvar,
+}
+
+#[derive(Default)]
+struct Pool {
+    idle: Vec<Handle>,
+    /// Those in use, to be interrupted.
+    lent: Vec<(u64, Option<InterruptHandle>)>,
+    next_loan: u64,
+    closed: bool,
+}
+
+impl Readers {
+    pub(super) fn new(file: File, options: Options, signals: Arc<Signals>) -> Self {
+        Readers { file, options, signals, pool: Mutex::default(), returned: Condvar::new() }
+    }
+
+    /// Runs `body` on a connection of its own.
+    pub(super) fn call<T>(&self, body: impl FnOnce(&mut Handle) -> Result<T>) -> Result<T> {
+        let interrupts = self.signals.interrupts();
+        let mut loan = self.borrow(interrupts)?;
+        let handle = loan.handle.as_mut().ok_or(Error::Closed)?;
+        let result = handle.call(interrupts, body);
+        // A BEGIN that somebody slipped into a query would show the next one old data.
+        handle.roll_back()?;
+        result
+    }
+
+    fn borrow(&self, interrupts: u64) -> Result<Loan<'_>> {
+        let deadline = deadline(self.options.busy_timeout);
+        let mut pool = self.lock();
+        loop {
+            self.signals.check(interrupts)?;
+            if pool.closed {
+                return Err(Error::Closed);
+            }
+            if let Some(handle) = pool.idle.pop() {
+                let number = pool.lend(Some(handle.interrupt_handle()));
+                return Ok(Loan { readers: self, number, handle: Some(handle) });
+            }
+            if pool.lent.len() < self.options.readers_max.max(1) {
+                break;
+            }
+            if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+                return Err(busy("all connections for reading stayed in use for too long"));
+            }
+            let (guard, _) = self.returned.wait_timeout(pool, SLICE).unwrap_or_else(PoisonError::into_inner);
+            pool = guard;
+        }
+        // In the books before it is opened, which may have to wait for others: `close` waits for it.
+        let mut loan = Loan { readers: self, number: pool.lend(None), handle: None };
+        drop(pool);
+        let handle = Handle::reader(&self.file, &self.options, &self.signals, interrupts)
+            .map_err(|error| self.signals.explain(interrupts, error))?;
+        let mut lent = Some(handle.interrupt_handle());
+        let mut pool = self.lock();
+        pool.lent
+            .iter_mut()
+            .filter(|(number, _)| *number == loan.number)
+            .for_each(|(_, handle)| *handle = lent.take());
+        drop(pool);
+        loan.handle = Some(handle);
+        Ok(loan)
+    }
+
+    /// Ends the statements that run now.
+    pub(super) fn interrupt(&self) {
+        self.lock().interrupt();
+    }
+
+    /// Closes all connections, once the calls that use them have ended.
+    pub(super) fn close(&self) -> Result<()> {
+        let mut pool = self.lock();
+        pool.closed = true;
+        while !pool.lent.is_empty() {
+            // Again and again: an interrupt between two statements of a call hits neither.
+            pool.interrupt();
+            let (guard, _) = self
+                .returned
+                .wait_timeout(pool, Duration::from_millis(5))
+                .unwrap_or_else(PoisonError::into_inner);
+            pool = guard;
+        }
+        std::mem::take(&mut pool.idle).into_iter().try_for_each(Handle::close)
+    }
+
+    /// Forgets all connections: for a forked child.
+    pub(super) fn forget(&mut self) {
+        let pool = self.pool.get_mut().unwrap_or_else(PoisonError::into_inner);
+        std::mem::forget(std::mem::take(&mut pool.idle));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Pool> {
+        self.pool.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Pool {
+    fn interrupt(&self) {
+        self.lent.iter().filter_map(|(_, handle)| handle.as_ref()).for_each(InterruptHandle::interrupt);
+    }
+
+    /// Writes a loan into the books; its number.
+    fn lend(&mut self, handle: Option<InterruptHandle>) -> u64 {
+        self.next_loan += 1;
+        self.lent.push((self.next_loan, handle));
+        self.next_loan
+    }
+}
+
+/// A connection in use. It goes back when this is dropped, also by a panic.
+struct Loan<'a> {
+    readers: &'a Readers,
+    number: u64,
+    handle: Option<Handle>,
+}
+
+impl Drop for Loan<'_> {
+    fn drop(&mut self) {
+        let mut pool = self.readers.lock();
+        pool.lent.retain(|(number, _)| *number != self.number);
+        pool.idle.extend(self.handle.take());
+        drop(pool);
+        self.readers.returned.notify_all();
+    }
+}

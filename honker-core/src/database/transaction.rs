@@ -1,0 +1,70 @@
+//! A user's transaction: the caller's own SQL and honker's operations, committed together or not at all.
+
+use std::sync::Arc;
+
+use super::value::{Rows, Value};
+use super::{Database, Inner};
+use crate::{Result, Store};
+
+/// An open transaction. It holds the database's only writer: other calls that write wait until it is over, for as long
+/// as the busy timeout.
+///
+/// It may be moved to another thread, and is used by one at a time. Dropping it rolls back. Should the process die, or
+/// the database be closed, it never happened.
+pub struct Transaction {
+    inner: Arc<Inner>,
+    open: bool,
+}
+
+impl Transaction {
+    pub(super) fn begin(database: &Database) -> Result<Self> {
+        let inner = Arc::clone(&database.inner);
+        inner.check()?;
+        inner.writer.begin()?;
+        Ok(Transaction { inner, open: true })
+    }
+
+    /// Runs one SQL statement; the number of rows it inserted, updated or deleted.
+    pub fn execute(&mut self, sql: &str, parameters: &[Value]) -> Result<u64> {
+        self.inner.check()?;
+        self.inner.writer.in_transaction(|handle| handle.execute(sql, parameters))
+    }
+
+    /// Runs one SQL statement; its rows. All of honker's SQL functions are there.
+    pub fn query(&mut self, sql: &str, parameters: &[Value]) -> Result<Rows> {
+        self.inner.check()?;
+        self.inner.writer.in_transaction(|handle| handle.query(sql, parameters))
+    }
+
+    /// Runs operations, as [`Database::write`] does, in this transaction.
+    pub fn run<T>(&mut self, body: impl FnOnce(&Store, i64) -> Result<T>) -> Result<T> {
+        self.inner.check()?;
+        self.inner.writer.in_transaction(|handle| {
+            let now = handle.store().now()?;
+            body(handle.store(), now)
+        })
+    }
+
+    /// Commits. On an error nothing of the transaction has happened.
+    pub fn commit(mut self) -> Result<()> {
+        self.inner.check()?;
+        self.open = false;
+        self.inner.writer.end(true)
+    }
+
+    /// Rolls back.
+    pub fn rollback(mut self) -> Result<()> {
+        self.inner.check()?;
+        self.open = false;
+        self.inner.writer.end(false)
+    }
+}
+
+impl Drop for Transaction {
+    fn drop(&mut self) {
+        if self.open && self.inner.process.is_current() {
+            // Whoever wants to know whether rolling back worked calls `rollback`.
+            let _ = self.inner.writer.end(false);
+        }
+    }
+}

@@ -1,0 +1,446 @@
+//! Who writes: group commit, and the line for the writer.
+//!
+//! A file has one writer at a time, so threads stand in line for the one connection that writes. A thread that gets to
+//! the front with a call runs, in one transaction, its own call and those waiting behind it, tells their threads, and
+//! hands the connection to the next in line ([`Writer::call`]). A commit then costs many calls once, which is what makes
+//! `synchronous = FULL` bearable; and as nobody serves longer than one batch, nobody waits for a thread that happens to
+//! be popular. A thread that finds nobody in line pays for none of this.
+//!
+//! A user's transaction takes the connection for as long as it is open ([`Writer::begin`]).
+//!
+//! Invariants:
+//! - The line is first come, first served. Whoever leaves it, because of a timeout, an interrupt or a close, leaves it
+//!   before anybody has begun to run its call; from then on it waits for the outcome, however long that takes.
+//! - A call is atomic by itself (every operation is), so one that fails leaves the others of its batch alone. A batch
+//!   whose transaction is lost (a full disk, a failed COMMIT) fails as a whole: no call of it is reported as done.
+//! - `owner` says who may use the connection; the lock around it is only ever contended by `close`.
+
+use std::any::Any;
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::thread::{self, ThreadId};
+use std::time::{Duration, Instant};
+
+use rusqlite::InterruptHandle;
+
+use super::connection::{Handle, Signals, busy};
+use super::options::deadline;
+use crate::{Error, Result, Store};
+
+/// A batch is bounded so that its first caller does not wait for the last for too long.
+const BATCH_MAX: usize = 256;
+
+/// How long a thread may run calls of others after its own. Waking the next leader takes a while in which nothing would
+/// be written; never handing over would keep this one's caller waiting for ever.
+const LEAD_MAX: Duration = Duration::from_millis(1);
+
+/// How long a thread in line sleeps before it looks whether it has been interrupted.
+const SLICE: Duration = Duration::from_millis(50);
+
+pub(super) struct Writer {
+    handle: Mutex<Option<Handle>>,
+    line: Mutex<Line>,
+    signals: Arc<Signals>,
+    busy_timeout: Duration,
+}
+
+#[derive(Default)]
+struct Line {
+    owner: Owner,
+    waiting: VecDeque<Arc<Ticket>>,
+}
+
+#[derive(Default, Clone, Copy, PartialEq)]
+enum Owner {
+    #[default]
+    Nobody,
+    /// A thread that runs batches.
+    Leader(ThreadId),
+    /// A user's transaction, and the thread that used it last.
+    Transaction(ThreadId),
+}
+
+/// A place in the line.
+struct Ticket {
+    wants: Wants,
+    thread: ThreadId,
+    turn: Mutex<Turn>,
+    changed: Condvar,
+}
+
+enum Wants {
+    /// To have a call run, by whichever thread.
+    Call(Request),
+    /// To own the connection.
+    Transaction,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Turn {
+    /// In line.
+    Waiting,
+    /// Out of the line; a leader runs the call.
+    Taken,
+    /// The connection is ours.
+    Granted,
+    /// The call has been run.
+    Done,
+}
+
+/// A call that its thread waits for, by the address of what is on that thread's stack.
+#[derive(Clone, Copy)]
+struct Request(*mut (dyn Run + 'static));
+
+// SAFETY: the thread that made the request does not touch what it points to until its ticket is done or out of the line
+// (`Writer::call`); until then only the leader that took the ticket does.
+unsafe impl Send for Request {}
+// SAFETY: as above: shared between the line and one leader, used by one thread at a time.
+unsafe impl Sync for Request {}
+
+/// A call whose outcome is still open.
+trait Run {
+    fn run(&mut self, handle: &mut Handle);
+    /// Fails the call, unless it has failed by itself. It will not run any more.
+    fn fail(&mut self, error: &Error);
+    /// Fails the call if it has been interrupted, or the database closed, since it was made; whether it may still run.
+    fn may_run(&mut self, signals: &Signals) -> bool;
+}
+
+enum Outcome<T> {
+    Open,
+    Finished(Result<T>),
+    Panicked(Box<dyn Any + Send>),
+}
+
+struct Call<F, T> {
+    body: Option<F>,
+    interrupts: u64,
+    outcome: Outcome<T>,
+    /// Why it has failed although `outcome` does not say so. Beside it, not in its place: what belongs to the caller is
+    /// dropped by the caller.
+    failure: Option<Error>,
+}
+
+impl<F: FnOnce(&Store, i64) -> Result<T>, T> Run for Call<F, T> {
+    fn run(&mut self, handle: &mut Handle) {
+        if self.failure.is_some() {
+            return;
+        }
+        let Some(body) = self.body.take() else { return };
+        let run = || handle.call(self.interrupts, |handle| body(handle.store(), handle.store().now()?));
+        // A panic belongs to the thread that made the call, not to the one that happens to run it.
+        self.outcome = match catch_unwind(AssertUnwindSafe(run)) {
+            Ok(result) => Outcome::Finished(result),
+            Err(panic) => Outcome::Panicked(panic),
+        };
+    }
+
+    fn may_run(&mut self, signals: &Signals) -> bool {
+        match signals.check(self.interrupts) {
+            Ok(()) => true,
+            Err(reason) => {
+                self.fail(&reason);
+                false
+            }
+        }
+    }
+
+    fn fail(&mut self, error: &Error) {
+        if matches!(self.outcome, Outcome::Open | Outcome::Finished(Ok(_))) {
+            self.failure.get_or_insert_with(|| error.clone());
+        }
+    }
+}
+
+impl Writer {
+    pub(super) fn new(handle: Handle, signals: Arc<Signals>, busy_timeout: Duration) -> Self {
+        Writer { handle: Mutex::new(Some(handle)), line: Mutex::default(), signals, busy_timeout }
+    }
+
+    /// Runs `body` in a transaction, which it may share with the calls of other threads; its result, once that is
+    /// committed.
+    pub(super) fn call<T: Send>(&self, body: impl FnOnce(&Store, i64) -> Result<T> + Send) -> Result<T> {
+        let interrupts = self.signals.interrupts();
+        let mut call = Call { body: Some(body), interrupts, outcome: Outcome::Open, failure: None };
+        let run: *mut (dyn Run + '_) = &raw mut call;
+        // SAFETY: only the lifetime changes. When `stand_in_line` returns, nobody else has the request any more.
+        let request =
+            Request(unsafe { std::mem::transmute::<*mut (dyn Run + '_), *mut (dyn Run + 'static)>(run) });
+        if self.stand_in_line(Wants::Call(request), interrupts)? == Turn::Granted {
+            self.lead(request);
+        }
+        if let Some(failure) = call.failure {
+            return Err(failure);
+        }
+        match call.outcome {
+            Outcome::Finished(result) => result,
+            Outcome::Panicked(panic) => resume_unwind(panic),
+            Outcome::Open => Err(Error::Closed),
+        }
+    }
+
+    /// Takes the connection and begins a transaction. To be ended with [`Writer::end`].
+    pub(super) fn begin(&self) -> Result<()> {
+        let interrupts = self.signals.interrupts();
+        self.stand_in_line(Wants::Transaction, interrupts)?;
+        self.with_handle(|handle| handle.begin(interrupts)).inspect_err(|_| self.release())
+    }
+
+    /// Uses the connection that [`Writer::begin`] took.
+    pub(super) fn in_transaction<T>(&self, body: impl FnOnce(&mut Handle) -> Result<T>) -> Result<T> {
+        // A transaction may move between threads; the one that used it last is the one that must not wait for it.
+        lock(&self.line).owner = Owner::Transaction(thread::current().id());
+        let interrupts = self.signals.interrupts();
+        self.with_handle(|handle| {
+            if !handle.in_transaction() {
+                return Err(Error::Misuse(
+                    "the transaction is over: SQLite or a statement has ended it".to_owned(),
+                ));
+            }
+            handle.call(interrupts, body)
+        })
+    }
+
+    /// Ends the transaction that [`Writer::begin`] began, and gives the connection to the next in line.
+    pub(super) fn end(&self, commit: bool) -> Result<()> {
+        let committed = if commit { self.in_transaction(Handle::commit) } else { Ok(()) };
+        // Whatever is left of it now is not wanted: by the caller, or because it could not be committed.
+        let undone = self.with_handle(Handle::roll_back);
+        self.release();
+        match undone {
+            // A closed database has rolled back already.
+            Err(Error::Closed) | Ok(()) => committed,
+            Err(error) => committed.and(Err(error)),
+        }
+    }
+
+    /// Closes the connection; calls and transactions from now on, and those in line, answer [`Error::Closed`].
+    pub(super) fn close(&self, running: &InterruptHandle) -> Result<()> {
+        let handle = loop {
+            match self.handle.try_lock() {
+                Ok(mut handle) => break handle.take(),
+                Err(TryLockError::Poisoned(poisoned)) => break poisoned.into_inner().take(),
+                // Again and again: an interrupt between two statements hits neither.
+                Err(TryLockError::WouldBlock) => running.interrupt(),
+            }
+            thread::sleep(Duration::from_millis(1));
+        };
+        handle.map_or(Ok(()), Handle::close)
+    }
+
+    /// Forgets the connection: for a forked child.
+    pub(super) fn forget(&mut self) {
+        let handle = self.handle.get_mut().unwrap_or_else(PoisonError::into_inner);
+        std::mem::forget(handle.take());
+    }
+
+    /// Waits until the connection is ours (`Granted`) or our call has been run by somebody else (`Done`).
+    fn stand_in_line(&self, wants: Wants, interrupts: u64) -> Result<Turn> {
+        self.signals.check(interrupts)?;
+        let this_thread = thread::current().id();
+        let ticket = {
+            let mut line = lock(&self.line);
+            match line.owner {
+                Owner::Nobody => {
+                    line.owner = wants.owner(this_thread);
+                    return Ok(Turn::Granted);
+                }
+                Owner::Transaction(thread) if thread == this_thread => {
+                    return Err(Error::Misuse(
+                        "this thread has a transaction open: make the call in it, or end it first (transactions do \
+                         not nest)"
+                            .to_owned(),
+                    ));
+                }
+                Owner::Leader(thread) if thread == this_thread => {
+                    return Err(Error::Misuse(
+                        "a call that writes cannot make another from within".to_owned(),
+                    ));
+                }
+                _ => {}
+            }
+            let ticket = Arc::new(Ticket {
+                wants,
+                thread: this_thread,
+                turn: Mutex::new(Turn::Waiting),
+                changed: Condvar::new(),
+            });
+            line.waiting.push_back(Arc::clone(&ticket));
+            ticket
+        };
+
+        let deadline = deadline(self.busy_timeout);
+        let left = || deadline.map_or(SLICE, |deadline| deadline.saturating_duration_since(Instant::now()));
+        loop {
+            let turn = ticket.wait(SLICE.min(left()));
+            match turn {
+                Turn::Granted | Turn::Done => return Ok(turn),
+                Turn::Taken => {}
+                Turn::Waiting => {
+                    let reason = match self.signals.check(interrupts) {
+                        Err(reason) => reason,
+                        Ok(()) if left().is_zero() => {
+                            busy("other calls of this process kept the writer for too long")
+                        }
+                        Ok(()) => continue,
+                    };
+                    let mut line = lock(&self.line);
+                    let before = line.waiting.len();
+                    line.waiting.retain(|waiting| !Arc::ptr_eq(waiting, &ticket));
+                    // Whoever is not in the line any more is about to be served.
+                    if line.waiting.len() < before {
+                        return Err(reason);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Runs `first` and the calls in line behind it as one batch, then for a short while those that come meanwhile, and
+    /// hands the connection on.
+    fn lead(&self, first: Request) {
+        let since = Instant::now();
+        let mut others = self.take_calls(BATCH_MAX - 1);
+        self.run(Some(first), &others);
+        while since.elapsed() < LEAD_MAX {
+            others.drain(..).for_each(|ticket| ticket.set(Turn::Done));
+            others = self.take_calls(BATCH_MAX);
+            if others.is_empty() {
+                break;
+            }
+            self.run(None, &others);
+        }
+        // The next leader first: it can begin while the others are told.
+        self.release();
+        others.iter().for_each(|ticket| ticket.set(Turn::Done));
+    }
+
+    /// Takes the calls at the head of the line out of it.
+    fn take_calls(&self, at_most: usize) -> Vec<Arc<Ticket>> {
+        let mut line = lock(&self.line);
+        let calls = line.waiting.iter().take_while(|ticket| matches!(ticket.wants, Wants::Call(_))).count();
+        let taken: Vec<_> = line.waiting.drain(..calls.min(at_most)).collect();
+        taken.iter().for_each(|ticket| ticket.set(Turn::Taken));
+        taken
+    }
+
+    fn run(&self, own: Option<Request>, others: &[Arc<Ticket>]) {
+        let others = others.iter().filter_map(|ticket| match ticket.wants {
+            Wants::Call(request) => Some(request),
+            Wants::Transaction => None,
+        });
+        // SAFETY: our own is on this thread's stack, and the others' threads wait until their tickets are done.
+        let batch = own.into_iter().chain(others).map(|request| unsafe { &mut *request.0 });
+        // Those that have ended meanwhile must not have to wait for a lock once more.
+        let mut batch: Vec<&mut dyn Run> =
+            batch.filter_map(|call| call.may_run(&self.signals).then_some(call)).collect();
+        let run = self.with_handle(|handle| {
+            run_batch(handle, &mut batch, &self.signals);
+            Ok(())
+        });
+        if let Err(error) = run {
+            batch.iter_mut().for_each(|call| call.fail(&error));
+        }
+    }
+
+    /// Gives the connection to the next in line.
+    fn release(&self) {
+        let mut line = lock(&self.line);
+        match line.waiting.pop_front() {
+            Some(ticket) => {
+                line.owner = ticket.wants.owner(ticket.thread);
+                ticket.set(Turn::Granted);
+            }
+            None => line.owner = Owner::Nobody,
+        }
+    }
+
+    fn with_handle<T>(&self, body: impl FnOnce(&mut Handle) -> Result<T>) -> Result<T> {
+        lock(&self.handle).as_mut().ok_or(Error::Closed).and_then(body)
+    }
+}
+
+impl Wants {
+    fn owner(&self, thread: ThreadId) -> Owner {
+        match self {
+            Wants::Call(_) => Owner::Leader(thread),
+            Wants::Transaction => Owner::Transaction(thread),
+        }
+    }
+}
+
+impl Ticket {
+    fn set(&self, turn: Turn) {
+        *lock(&self.turn) = turn;
+        self.changed.notify_all();
+    }
+
+    /// Waits until the turn changes, at most for `time`.
+    fn wait(&self, time: Duration) -> Turn {
+        let turn = lock(&self.turn);
+        let seen = *turn;
+        if matches!(seen, Turn::Granted | Turn::Done) {
+            return seen;
+        }
+        // One that is taken has nothing else to look out for.
+        let time = if seen == Turn::Taken { SLICE } else { time };
+        let (turn, _) = self
+            .changed
+            .wait_timeout_while(turn, time, |turn| *turn == seen)
+            .unwrap_or_else(PoisonError::into_inner);
+        *turn
+    }
+}
+
+/// Runs the calls, in one transaction if they are several.
+fn run_batch(handle: &mut Handle, batch: &mut [&mut dyn Run], signals: &Signals) {
+    if batch.is_empty() {
+        return;
+    }
+    if let [only] = batch {
+        // Every operation is atomic by itself, outside of a transaction. (One can be left only by a failed roll-back.)
+        return match handle.roll_back() {
+            Ok(()) => only.run(handle),
+            Err(error) => only.fail(&error),
+        };
+    }
+    if let Err(error) = handle.begin(signals.interrupts()) {
+        return abandon(handle, batch, &error);
+    }
+    for index in 0..batch.len() {
+        batch[index].run(handle);
+        if !handle.in_transaction() {
+            // SQLite has rolled everything back; what came before this call is gone with it.
+            let lost = Error::Sqlite {
+                code: rusqlite::ffi::SQLITE_ABORT_ROLLBACK,
+                message: "not done: a call that shared this one's transaction made SQLite roll it back"
+                    .to_owned(),
+            };
+            let (before, after) = batch.split_at_mut(index + 1);
+            // If it was an interrupt, that was meant for all of them.
+            for call in before.iter_mut() {
+                if call.may_run(signals) {
+                    call.fail(&lost);
+                }
+            }
+
+            return run_batch(handle, after, signals);
+        }
+    }
+    if let Err(error) = handle.commit() {
+        abandon(handle, batch, &error);
+    }
+}
+
+/// Rolls back and fails every call that has not failed by itself.
+fn abandon(handle: &mut Handle, batch: &mut [&mut dyn Run], error: &Error) {
+    // Should this fail too, the connection is in a state in which the next BEGIN fails.
+    let _ = handle.roll_back();
+    batch.iter_mut().for_each(|call| call.fail(error));
+}
+
+/// A poisoned lock is no reason to stop: what it guards is changed in single steps.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,258 @@
+//! Batches: calls that come together share a commit, and its fate.
+
+use std::sync::mpsc::channel;
+
+use honker_core::database::{Database, JournalMode, Options, Value};
+use honker_core::queue::{self, Enqueue};
+use honker_core::{Error, Result};
+use rusqlite::ffi;
+
+use crate::support::{File, GUARD, Worker, code, enqueue, guarded, journal, patient_for};
+
+/// Lets `calls` stand in line behind a transaction, in this order, and then lets them go.
+fn together<T: Send + 'static>(
+    database: &Database,
+    calls: impl IntoIterator<Item = Box<dyn FnOnce(&Database) -> T + Send>>,
+) -> Vec<Worker<T>> {
+    let transaction = database.begin().unwrap();
+    let workers = calls
+        .into_iter()
+        .map(|call| {
+            let database = database.clone();
+            Worker::start(move || call(&database)).until_asleep()
+        })
+        .collect();
+    transaction.rollback().unwrap();
+    workers
+}
+
+type Call<T> = Box<dyn FnOnce(&Database) -> T + Send>;
+
+fn enqueues(count: usize) -> impl Iterator<Item = Call<Result<i64>>> {
+    (0..count).map(|_| -> Call<Result<i64>> { Box::new(|database| enqueue(database, "p")) })
+}
+
+#[test]
+fn calls_that_wait_together_are_committed_in_one_step() {
+    for mode in [JournalMode::Wal, JournalMode::Delete] {
+        guarded(move || {
+            let file = File::new();
+            let database = file.database(&journal(mode));
+            // `data_version` changes with every commit of somebody else's, `count` shows what came with it.
+            let watcher = file.plain();
+            let (stop, stopped) = channel::<()>();
+            let watching = std::thread::spawn(move || {
+                let mut seen = Vec::new();
+                loop {
+                    let last = stopped.try_recv().is_ok();
+                    let count: i64 =
+                        watcher.query_row("SELECT count(*) FROM _honker_live", [], |row| row.get(0)).unwrap();
+                    if seen.last() != Some(&count) {
+                        seen.push(count);
+                    }
+                    if last {
+                        return seen;
+                    }
+                }
+            });
+            for worker in together(&database, enqueues(20)) {
+                worker.join().unwrap();
+            }
+            stop.send(()).unwrap();
+            assert_eq!(watching.join().unwrap(), [0, 20], "{mode:?}");
+        });
+    }
+}
+
+/// The count of commits as the file keeps it: SQLite's change counter, kept with each transaction of a rollback journal.
+#[test]
+fn twenty_calls_cost_one_commit() {
+    guarded(|| {
+        let file = File::new();
+        let database = file.database(&journal(JournalMode::Delete));
+        let commits = || {
+            let header = std::process::Command::new("head").args(["-c", "28"]).arg(&file.path).output();
+            u32::from_be_bytes(header.unwrap().stdout[24..28].try_into().unwrap())
+        };
+        let before = commits();
+        for worker in together(&database, enqueues(20)) {
+            worker.join().unwrap();
+        }
+        assert_eq!(commits() - before, 1);
+        enqueue(&database, "p").unwrap();
+        assert_eq!(commits() - before, 2);
+    });
+}
+
+#[test]
+fn a_call_that_fails_in_a_batch_fails_alone() {
+    guarded(|| {
+        let file = File::new();
+        let database = file.database(&Options::default());
+        let late = || -> Call<Result<i64>> {
+            Box::new(|database| {
+                let late = Enqueue { delay_s: Some(i64::MAX), ..Enqueue::new("q", "late") };
+                database.write(|store, now| queue::enqueue(store, now, &late))
+            })
+        };
+        let calls = enqueues(5).chain([late()]).chain(enqueues(5)).chain([late()]);
+        let outcomes: Vec<_> = together(&database, calls).into_iter().map(Worker::join).collect();
+        for (index, outcome) in outcomes.iter().enumerate() {
+            if index == 5 || index == 11 {
+                assert!(matches!(outcome, Err(Error::Invalid(_))), "{outcome:?}");
+            } else {
+                outcome.as_ref().unwrap();
+            }
+        }
+        assert_eq!(file.count("SELECT count(*) FROM _honker_live"), 10);
+    });
+}
+
+/// A file that may not grow any more. Every call is told the truth about itself.
+#[test]
+fn what_a_full_file_takes_and_refuses_is_what_the_callers_are_told() {
+    guarded(|| {
+        for size in [1, 3_000, 20_000] {
+            let file = File::new();
+            let database = file.database(&Options::default());
+            let mut transaction = database.begin().unwrap();
+            let Value::Integer(pages) = transaction.query("PRAGMA page_count", &[]).unwrap().rows[0][0]
+            else {
+                panic!("no count");
+            };
+            transaction.query(&format!("PRAGMA max_page_count = {}", pages + 12), &[]).unwrap();
+            transaction.commit().unwrap();
+            let mut done = Vec::new();
+            let mut refused = 0;
+            for round in 0..12 {
+                let calls = (0..8).map(|call| -> Call<Result<i64>> {
+                    // One of them is small: it fits where the others do not.
+                    let payload = "x".repeat(if call == 5 { 1 } else { size * (round + 1) });
+                    Box::new(move |database| enqueue(database, &payload))
+                });
+                for outcome in together(&database, calls).into_iter().map(Worker::join) {
+                    match outcome {
+                        Ok(id) => done.push(id),
+                        Err(error) => {
+                            refused += 1;
+                            let code = error.sqlite_code().map(|code| code & 0xff);
+                            assert!(matches!(code, Some(ffi::SQLITE_FULL | ffi::SQLITE_ABORT)), "{error:?}");
+                        }
+                    }
+                }
+            }
+            let connection = file.plain();
+            let mut statement = connection.prepare("SELECT id FROM _honker_live ORDER BY id").unwrap();
+            let present: Vec<i64> =
+                statement.query_map([], |row| row.get(0)).unwrap().map(|id| id.unwrap()).collect();
+            done.sort_unstable();
+            assert_eq!(present, done, "payloads of {size}");
+            assert!(size == 1 || refused > 0, "the file never filled");
+            assert!(file.is_intact());
+        }
+    });
+}
+
+/// Jobs whose commit fails: their table refers, deferred, to one that has no such row.
+fn make_commits_fail(file: &File) {
+    file.plain()
+        .execute_batch(
+            "CREATE TABLE parent(id INTEGER PRIMARY KEY);
+             CREATE TABLE child(id REFERENCES parent(id) DEFERRABLE INITIALLY DEFERRED);
+             CREATE TRIGGER orphan AFTER INSERT ON _honker_live WHEN new.payload = 'orphan'
+             BEGIN INSERT INTO child VALUES (new.id); END",
+        )
+        .unwrap();
+}
+
+#[test]
+fn a_commit_that_fails_fails_everything_in_it_and_nothing_else() {
+    guarded(|| {
+        let file = File::new();
+        let database = file.database(&Options::default());
+        make_commits_fail(&file);
+        let orphan: Call<Result<i64>> = Box::new(|database| enqueue(database, "orphan"));
+        let calls = enqueues(4).chain([orphan]).chain(enqueues(4));
+        for worker in together(&database, calls) {
+            assert_eq!(code(worker.join()), ffi::SQLITE_CONSTRAINT);
+        }
+        assert_eq!(file.count("SELECT count(*) FROM _honker_live"), 0);
+        // Alone as well, and afterwards nothing is stuck.
+        assert_eq!(code(enqueue(&database, "orphan")), ffi::SQLITE_CONSTRAINT);
+        for worker in together(&database, enqueues(4)) {
+            worker.join().unwrap();
+        }
+        enqueue(&database, "p").unwrap();
+        assert_eq!(file.count("SELECT count(*) FROM _honker_live"), 5);
+    });
+}
+
+/// What a call did wrong by itself is still what it is told when the rest of its batch is lost.
+#[test]
+fn a_lost_batch_does_not_hide_what_a_call_did_by_itself() {
+    guarded(|| {
+        let file = File::new();
+        let database = file.database(&Options::default());
+        make_commits_fail(&file);
+        let invalid: Call<Result<i64>> =
+            Box::new(|database| database.write(|_, _| Err(Error::invalid("my own"))));
+        let panics: Call<Result<i64>> = Box::new(|database| {
+            let call =
+                || database.write(|_, _| -> Result<i64> { std::panic::resume_unwind(Box::new("mine")) });
+            let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(call));
+            Err(Error::invalid(panic.map_or("panicked", |_| "the panic is lost")))
+        });
+        let orphan: Call<Result<i64>> = Box::new(|database| enqueue(database, "orphan"));
+        let calls = enqueues(1).chain([invalid, panics, orphan]);
+        let mut outcomes = together(&database, calls).into_iter().map(Worker::join);
+        assert_eq!(code(outcomes.next().unwrap()), ffi::SQLITE_CONSTRAINT);
+        assert_eq!(outcomes.next().unwrap(), Err(Error::invalid("my own")));
+        assert_eq!(outcomes.next().unwrap(), Err(Error::invalid("panicked")));
+        assert_eq!(code(outcomes.next().unwrap()), ffi::SQLITE_CONSTRAINT);
+    });
+}
+
+/// A statement that makes SQLite roll back takes what ran before it along, and not what comes after.
+#[test]
+fn a_batch_that_is_rolled_back_underneath_goes_on_with_the_rest() {
+    guarded(|| {
+        let file = File::new();
+        let database = file.database(&Options::default());
+        file.plain()
+            .execute_batch(
+                "CREATE TRIGGER bomb BEFORE INSERT ON _honker_live WHEN new.payload = 'bomb'
+                 BEGIN SELECT raise(ROLLBACK, 'boom'); END",
+            )
+            .unwrap();
+        let bomb: Call<Result<i64>> = Box::new(|database| enqueue(database, "bomb"));
+        let calls = enqueues(3).chain([bomb]).chain(enqueues(3));
+        let outcomes: Vec<_> = together(&database, calls).into_iter().map(Worker::join).collect();
+        let done: Vec<bool> = outcomes.iter().map(Result::is_ok).collect();
+        assert_eq!(done, [false, false, false, false, true, true, true], "{outcomes:?}");
+        assert_eq!(code(outcomes[0].clone()), ffi::SQLITE_ABORT);
+        assert_eq!(code(outcomes[3].clone()), ffi::SQLITE_CONSTRAINT);
+        assert_eq!(file.count("SELECT count(*) FROM _honker_live"), 3);
+    });
+}
+
+/// More than a batch takes, so that the line is handed on.
+#[test]
+fn a_line_longer_than_a_batch_is_served() {
+    guarded(|| {
+        let file = File::new();
+        let database = file.database(&patient_for(GUARD));
+        let transaction = database.begin().unwrap();
+        let workers: Vec<_> = (0..600)
+            .map(|_| {
+                let database = database.clone();
+                Worker::start(move || enqueue(&database, "p"))
+            })
+            .collect();
+        workers.last().unwrap().until_asleep_here();
+        transaction.commit().unwrap();
+        for worker in workers {
+            worker.join().unwrap();
+        }
+        assert_eq!(file.count("SELECT count(*) FROM _honker_live"), 600);
+    });
+}

@@ -1,0 +1,22 @@
+//! `honker_core::database`: many threads on one file, sharing commits, waiting, interrupted, closed and forked.
+//!
+//! What SQLite ends up with is always looked at through a plain connection that knows nothing of honker.
+
+#![cfg(feature = "bundled")]
+
+mod batches;
+mod calls;
+mod closing;
+#[cfg(target_os = "linux")]
+mod fork;
+mod interrupting;
+mod line;
+mod names;
+mod open;
+mod readers;
+mod settings;
+mod storms;
+mod support;
+mod transactions;
+mod values;
+mod waiting;

@@ -1,0 +1,170 @@
+//! Readers: beside the writer, never more than allowed, and none left in a state of its own.
+
+use std::sync::Barrier;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use honker_core::database::{JournalMode, Options, Value};
+use honker_core::queue;
+use rusqlite::ffi;
+
+use crate::support::{File, Worker, code, enqueue, guarded, journal, single};
+
+const COUNT: &str = "SELECT count(*) FROM _honker_live";
+
+#[test]
+fn readers_see_what_is_committed_while_a_transaction_is_open() {
+    for mode in [JournalMode::Wal, JournalMode::Delete] {
+        guarded(move || {
+            let file = File::new();
+            let database = file.database(&journal(mode));
+            let id = enqueue(&database, "p").unwrap();
+            let mut transaction = database.begin().unwrap();
+            transaction.execute("DELETE FROM _honker_live", &[]).unwrap();
+            std::thread::scope(|scope| {
+                for _ in 0..8 {
+                    scope.spawn(|| {
+                        for _ in 0..50 {
+                            assert_eq!(single(database.query(COUNT, &[]).unwrap()), Value::Integer(1));
+                            let job = database.read(|store, _| queue::get_job(store, id)).unwrap();
+                            assert!(job.is_some());
+                        }
+                    });
+                }
+            });
+            transaction.commit().unwrap();
+            assert_eq!(single(database.query(COUNT, &[]).unwrap()), Value::Integer(0));
+        });
+    }
+}
+
+#[test]
+fn more_readers_than_allowed_wait_and_all_finish() {
+    guarded(|| {
+        let file = File::new();
+        let database = file.database(&Options { readers_max: 3, ..Options::default() });
+        let running = AtomicI64::new(0);
+        let barrier = Barrier::new(12);
+        std::thread::scope(|scope| {
+            for _ in 0..12 {
+                scope.spawn(|| {
+                    barrier.wait();
+                    for _ in 0..100 {
+                        let most = database.read(|_, _| {
+                            let most = running.fetch_add(1, Ordering::SeqCst) + 1;
+                            std::thread::yield_now();
+                            running.fetch_sub(1, Ordering::SeqCst);
+                            Ok(most)
+                        });
+                        assert!(most.unwrap() <= 3);
+                    }
+                });
+            }
+        });
+    });
+}
+
+/// Exactly as many as allowed run at once: this would hang if it were fewer.
+#[test]
+fn as_many_readers_as_allowed_run_at_once() {
+    guarded(|| {
+        let file = File::new();
+        let database = file.database(&Options { readers_max: 4, ..Options::default() });
+        let all = Barrier::new(4);
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| database.read(|_, _| Ok(all.wait())).unwrap());
+            }
+        });
+    });
+}
+
+#[test]
+fn no_readers_are_one_reader() {
+    let file = File::new();
+    let database = file.database(&Options { readers_max: 0, ..Options::default() });
+    assert_eq!(single(database.query("SELECT 1", &[]).unwrap()), Value::Integer(1));
+}
+
+#[test]
+fn readers_do_not_write() {
+    let file = File::new();
+    let database = file.database(&Options::default());
+    for sql in
+        ["DELETE FROM _honker_live", "CREATE TABLE t(x)", "INSERT INTO _honker_locks VALUES ('a', 'b', 1)"]
+    {
+        assert_eq!(code(database.query(sql, &[])), ffi::SQLITE_READONLY, "{sql}");
+    }
+    assert!(database.query("SELECT honker_notify('c', 'p')", &[]).is_err());
+    let written = database.read(|store, now| honker_core::notify::notify(store, now, "c", "p"));
+    assert_eq!(code(written), ffi::SQLITE_READONLY);
+}
+
+/// What one query says to a connection is not felt by those after it.
+#[test]
+fn a_query_leaves_no_transaction_behind() {
+    guarded(|| {
+        let file = File::new();
+        let database = file.database(&Options { readers_max: 1, ..Options::default() });
+        let _ = database.query("BEGIN", &[]);
+        let _ = database.query(COUNT, &[]);
+        enqueue(&database, "p").unwrap();
+        assert_eq!(database.query(COUNT, &[]).map(single), Ok(Value::Integer(1)), "a BEGIN was left open");
+        let _ = database.query("SAVEPOINT mine", &[]);
+        let _ = database.query(COUNT, &[]);
+        enqueue(&database, "p").unwrap();
+        assert_eq!(
+            database.query(COUNT, &[]).map(single),
+            Ok(Value::Integer(2)),
+            "a SAVEPOINT was left open"
+        );
+    });
+}
+
+#[test]
+fn a_query_cannot_make_a_reader_write() {
+    let file = File::new();
+    let database = file.database(&Options { readers_max: 1, ..Options::default() });
+    let _ = database.query("PRAGMA query_only = OFF", &[]);
+    assert_eq!(code(database.query("CREATE TABLE t(x)", &[])), ffi::SQLITE_READONLY);
+}
+
+#[test]
+fn a_reader_survives_a_panic() {
+    let file = File::new();
+    let database = file.database(&Options { readers_max: 1, ..Options::default() });
+    for _ in 0..3 {
+        let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            database.read(|_, _| -> honker_core::Result<()> { std::panic::resume_unwind(Box::new(())) })
+        }));
+        assert!(panic.is_err());
+    }
+    assert_eq!(single(database.query(COUNT, &[]).unwrap()), Value::Integer(0));
+}
+
+/// The connections that are there serve others while one more cannot be opened yet.
+#[test]
+fn opening_a_reader_does_not_hold_up_the_others() {
+    guarded(|| {
+        let file = File::new();
+        let database = file.database(&journal(JournalMode::Delete));
+        let other = file.plain();
+        other.execute_batch("BEGIN EXCLUSIVE").unwrap();
+        let opening = Worker::start({
+            let database = database.clone();
+            move || database.query(COUNT, &[]).map(single)
+        })
+        .until_asleep();
+        // Has nothing to wait for: it is refused before it touches the file.
+        let second = Worker::start({
+            let database = database.clone();
+            move || database.query(COUNT, &[]).map(single)
+        })
+        .until_asleep();
+        // Neither may be stuck behind the other's lock: an interrupt reaches both.
+        database.interrupt().unwrap();
+        assert_eq!(code(opening.join()), ffi::SQLITE_INTERRUPT);
+        assert_eq!(code(second.join()), ffi::SQLITE_INTERRUPT);
+        other.execute_batch("COMMIT").unwrap();
+        assert_eq!(database.query(COUNT, &[]).map(single), Ok(Value::Integer(0)));
+    });
+}
