@@ -1,14 +1,14 @@
 //! A honker file with everything needed to use it from many threads: the runtime's base.
 //!
 //! A [`Database`] owns one connection that writes and a few that read. Calls may come from any thread at any time; those
-//! that write at the same moment share a commit ([`writer`]), and those that read run beside them ([`readers`]). The
+//! that write at the same moment share a commit (`writer.rs`), and those that read run beside them (`readers.rs`). The
 //! settings are those of every honker package (WAL, `synchronous = NORMAL`, busy timeout 5 s, …, [`Options`]).
 //!
 //! Nothing of SQLite's own interface shows here: what the surfaces above see is operations, values and errors.
 //!
 //! Waiting for a lock, in the line for the writer or for another process, ends with the busy timeout, with
 //! [`Database::interrupt`], and with [`Database::close`], whatever comes first. A handle that a forked child inherits
-//! answers [`Error::Forked`](crate::Error::Forked) to everything and touches nothing.
+//! answers [`Error::Forked`] to everything and touches nothing.
 
 mod connection;
 mod fork;
@@ -111,7 +111,7 @@ impl Database {
         Ok(())
     }
 
-    /// Closes the database: calls that run or wait end with [`Error::Closed`](crate::Error::Closed), an open transaction is rolled back, and
+    /// Closes the database: calls that run or wait end with [`Error::Closed`], an open transaction is rolled back, and
     /// when this returns the file is nobody's and can be deleted. Closing twice does no harm.
     pub fn close(&self) -> Result<()> {
         self.inner.check()?;

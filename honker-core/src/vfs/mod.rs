@@ -8,12 +8,12 @@
 //!
 //! # The scheme
 //!
-//! - **Locks are open-file-description locks** ([`calls`]). They conflict with the POSIX locks of other processes, and
+//! - **Locks are open-file-description locks** (`calls.rs`). They conflict with the POSIX locks of other processes, and
 //!   with those of the other copy in this one. A `close` elsewhere in the process does not drop them.
-//! - **One description per inode** ([`inodes`]). Every descriptor SQLite has on one inode is a duplicate of one master,
+//! - **One description per inode** (`inodes.rs`). Every descriptor SQLite has on one inode is a duplicate of one master,
 //!   which is opened read-write if the permissions allow, also for a read-only connection.
 //! - **No descriptor of such an inode is closed** while anybody might hold a lock on it. `close` puts it into a pool.
-//! - **A forked child gives all of it up** ([`fork`]): it would keep the parent's locks alive after the parent.
+//! - **A forked child gives all of it up** (`fork.rs`): it would keep the parent's locks alive after the parent.
 //!
 //! # Why SQLite's own book-keeping stays right
 //!
