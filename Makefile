@@ -3,7 +3,7 @@
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench extension fuzz clean
+.PHONY: help demo test check bench library header extension fuzz clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -19,6 +19,13 @@ check: ## Check formatting and lints
 
 bench: extension ## Measure, each figure beside its reference point
 	$(CARGO) run --release -p honker-bench
+
+library: ## Build libhonker, shared and static (target/release/libhonker.*)
+	scripts/setup build
+	$(CARGO) build --release -p honker-ffi
+
+header: ## Make include/honker.h anew from the sources of the C ABI
+	HONKER_HEADER=write $(CARGO) test --quiet -p honker-ffi --test header
 
 extension: ## Build the loadable extension (target/release/libhonker_ext.*)
 	scripts/setup build

@@ -10,14 +10,19 @@ use crate::{Error, Result};
 
 static GENERATION: AtomicU64 = AtomicU64::new(0);
 
+/// How many forks lie between this process and the first of its ancestors that called this: 0, and one more in a child.
+pub fn fork_count() -> u64 {
+    watch_forks();
+    GENERATION.load(Ordering::Relaxed)
+}
+
 /// Remembers the process that made it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Process(u64);
 
 impl Process {
     pub(super) fn current() -> Self {
-        watch_forks();
-        Process(GENERATION.load(Ordering::Relaxed))
+        Process(fork_count())
     }
 
     /// An error in a child of the process that made this.

@@ -29,6 +29,7 @@ use self::readers::Readers;
 use self::writer::Writer;
 use crate::{Error, Result, Store, vfs};
 
+pub use self::fork::fork_count;
 pub use self::options::{Durability, JournalMode, Options};
 pub use self::transaction::Transaction;
 pub use self::value::{Rows, Value};

@@ -39,6 +39,7 @@
 
 #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 mod calls;
+mod foreign;
 #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 mod fork;
 #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
@@ -46,18 +47,22 @@ mod inodes;
 #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 mod system;
 
+pub use self::foreign::{Ours, foreign_descriptor};
+
 /// Makes file access lock-safe for all connections of this copy of SQLite, for as long as the process lives, and tells
 /// whether it is. Any thread may call it, any number of times; the first call decides.
 ///
 /// It has to come before the first connection is opened: locks that were taken before are the process's, and would
 /// conflict with those taken afterwards.
 ///
-/// It is active on 64-bit Linux, unless the kernel has no open-file-description locks, or the VFS is not SQLite's own.
+/// It is active on 64-bit Linux, unless the kernel has no open-file-description locks, the VFS is not SQLite's own, or
+/// the environment variable `HONKER_LOCK_SAFE_FILES` is `off`, which is there to find out whether it is to blame.
 #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 pub fn install() -> bool {
     static ACTIVE: std::sync::OnceLock<bool> = std::sync::OnceLock::new();
     *ACTIVE.get_or_init(|| {
-        system::has_description_locks() && calls::can_replace() && fork::arm() && calls::replace()
+        let off = std::env::var_os("HONKER_LOCK_SAFE_FILES").is_some_and(|setting| setting == "off");
+        !off && system::has_description_locks() && calls::can_replace() && fork::arm() && calls::replace()
     })
 }
 

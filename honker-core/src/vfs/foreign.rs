@@ -1,0 +1,66 @@
+//! Noticing that somebody else in this process has a file open, where file access is not lock-safe.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// What tells one file from all others.
+type Identity = (u64, u64);
+
+/// The files that are open through us.
+static OURS: Mutex<Vec<Identity>> = Mutex::new(Vec::new());
+
+/// Whether this process has a descriptor on `path` that is not ours, on a POSIX system on which file access is not
+/// lock-safe. To be asked before we open the file ourselves.
+///
+/// What cannot be found out (no such file yet, a `file:` URI, no `/dev/fd`) is `false`: this serves a warning.
+pub fn foreign_descriptor(path: &str) -> bool {
+    !super::install()
+        && identity(path).is_some_and(|wanted| !ours().contains(&wanted) && has_descriptor(wanted))
+}
+
+/// Says that a file is open through us, as long as this lives.
+#[derive(Debug)]
+pub struct Ours(Option<Identity>);
+
+impl Ours {
+    /// For a file that we have opened.
+    pub fn new(path: &str) -> Self {
+        let identity = identity(path);
+        ours().extend(identity);
+        Ours(identity)
+    }
+}
+
+impl Drop for Ours {
+    fn drop(&mut self) {
+        let mut ours = ours();
+        if let Some(index) = ours.iter().position(|identity| Some(*identity) == self.0) {
+            ours.swap_remove(index);
+        }
+    }
+}
+
+fn ours() -> MutexGuard<'static, Vec<Identity>> {
+    OURS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(unix)]
+fn identity(path: impl AsRef<std::path::Path>) -> Option<Identity> {
+    use std::os::unix::fs::MetadataExt;
+    std::fs::metadata(path).map(|file| (file.dev(), file.ino())).ok()
+}
+
+#[cfg(unix)]
+fn has_descriptor(wanted: Identity) -> bool {
+    let Ok(descriptors) = std::fs::read_dir("/dev/fd") else { return false };
+    descriptors.flatten().any(|descriptor| identity(descriptor.path()) == Some(wanted))
+}
+
+#[cfg(not(unix))]
+fn identity(_: &str) -> Option<Identity> {
+    None
+}
+
+#[cfg(not(unix))]
+fn has_descriptor(_: Identity) -> bool {
+    false
+}

@@ -1,0 +1,187 @@
+//! The database.
+
+use std::time::Duration;
+
+use honker_core::database::{Database, Durability, JournalMode, Options};
+use honker_core::vfs::{self, Ours};
+
+use crate::entry::{Failure, Result, entry};
+use crate::error::honker_error_t;
+use crate::handle;
+use crate::status::{HONKER_INVALID, HONKER_OK, HONKER_UNSUPPORTED, honker_status_t};
+use crate::text::text;
+use crate::view::{self, Sized32};
+
+/// An open database: the SQLite file, and the connections to use it. Any number of threads may use it at the same time.
+/// Calls that write at the same moment share a commit; reads run beside them.
+///
+/// Everything a call has done is committed when it returns. Should the process die in the middle of one, it has happened
+/// completely or not at all.
+pub struct honker_db_t {
+    pub(crate) database: Database,
+    _ours: Ours,
+}
+
+/// `durability`: a commit survives a crash of the process; a power cut may take the last ones back
+/// (PRAGMA synchronous = NORMAL).
+pub const HONKER_DURABILITY_NORMAL: u32 = 0;
+/// `durability`: a commit survives a power cut as well (PRAGMA synchronous = FULL).
+pub const HONKER_DURABILITY_FULL: u32 = 1;
+
+/// `journal_mode`: write-ahead log; readers do not wait for the writer.
+pub const HONKER_JOURNAL_WAL: u32 = 0;
+/// `journal_mode`: rollback journal, deleted after each transaction.
+pub const HONKER_JOURNAL_DELETE: u32 = 1;
+/// `journal_mode`: rollback journal, truncated after each transaction.
+pub const HONKER_JOURNAL_TRUNCATE: u32 = 2;
+/// `journal_mode`: rollback journal, kept.
+pub const HONKER_JOURNAL_PERSIST: u32 = 3;
+
+/// How to open a database. Begin with HONKER_OPEN_OPTS_INIT.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct honker_open_opts_t {
+    /// sizeof(honker_open_opts_t).
+    pub struct_size: u32,
+    /// 0.
+    pub reserved: u32,
+    /// How long a call waits for a lock that another process, or a transaction of this one, holds. Default 5000.
+    pub busy_timeout_ms: i64,
+    /// How many reads may run at once, 1 to 1000. Default 8.
+    pub readers_max: u32,
+    /// One of HONKER_DURABILITY_*. Default NORMAL.
+    pub durability: u32,
+    /// One of HONKER_JOURNAL_*. Default WAL.
+    pub journal_mode: u32,
+    /// After how many pages the write-ahead log is written back; 0 means never. Default 10000.
+    pub wal_autocheckpoint_pages: u32,
+}
+
+// SAFETY: integers without padding, the size first.
+unsafe impl Sized32 for honker_open_opts_t {}
+
+const DEFAULTS: honker_open_opts_t = honker_open_opts_t {
+    struct_size: size_of::<honker_open_opts_t>() as u32,
+    reserved: 0,
+    busy_timeout_ms: 5_000,
+    readers_max: 8,
+    durability: HONKER_DURABILITY_NORMAL,
+    journal_mode: HONKER_JOURNAL_WAL,
+    wal_autocheckpoint_pages: 10_000,
+};
+
+/// Opens a SQLite file, creating it if need be, and brings honker's tables in it up to date.
+///
+/// `path` is a file name or a `file:` URI, UTF-8 on every system. In-memory databases are HONKER_INVALID: nobody else
+/// could see them. `opts` may be NULL for the defaults. The handle in `db_out` is to be closed with `honker_close`.
+///
+/// HONKER_CANNOT_OPEN, HONKER_READONLY, HONKER_CORRUPT, HONKER_FULL and HONKER_IO say what is wrong with the file;
+/// HONKER_BUSY, that somebody kept it locked for longer than the busy timeout.
+///
+/// On 64-bit Linux any other copy of SQLite in the same process, the one of a database driver for instance, may have the
+/// same file open. Elsewhere on POSIX systems that would cost both copies their locks. If this call sees a descriptor on
+/// the file there that is not honker's own, it succeeds and leaves an error of status HONKER_UNSUPPORTED in `err`, a
+/// warning, to be freed like any other.
+///
+/// # Safety
+/// `path` is valid for reading `path_len` bytes, `opts` is NULL or valid for as many bytes as it says, `db_out` and
+/// `err` are NULL or valid for writing.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn honker_open(
+    path: *const u8,
+    path_len: usize,
+    opts: *const honker_open_opts_t,
+    db_out: *mut *mut honker_db_t,
+    err: *mut *mut honker_error_t,
+) -> honker_status_t {
+    // SAFETY: the caller vouches for the pointers.
+    unsafe {
+        entry("honker_open", err, db_out, |db| {
+            let path = text("path", path, path_len)?;
+            let options = options(&view::read("opts", opts, DEFAULTS)?)?;
+            let foreign = vfs::foreign_descriptor(path);
+            let database = Database::open(path, &options)?;
+            db.set(handle::put(honker_db_t { database, _ours: Ours::new(path) }));
+            if foreign && !err.is_null() {
+                let warning = Failure::new(
+                    HONKER_UNSUPPORTED,
+                    "this process has the file open by other means as well, and file access is not lock-safe here: do \
+                     not use two copies of SQLite on one file in one process",
+                );
+                err.write(handle::put(honker_error_t::from(warning)));
+            }
+            Ok(HONKER_OK)
+        })
+    }
+}
+
+fn options(opts: &honker_open_opts_t) -> Result<Options> {
+    let invalid = |message: String| Failure::new(HONKER_INVALID, message);
+    let busy_timeout_ms = u64::try_from(opts.busy_timeout_ms)
+        .map_err(|_| invalid(format!("busy_timeout_ms is negative: {}", opts.busy_timeout_ms)))?;
+    if !(1..=1000).contains(&opts.readers_max) {
+        return Err(invalid(format!("readers_max is not between 1 and 1000: {}", opts.readers_max)));
+    }
+    if i32::try_from(opts.wal_autocheckpoint_pages).is_err() {
+        return Err(invalid(format!(
+            "wal_autocheckpoint_pages is too large: {}",
+            opts.wal_autocheckpoint_pages
+        )));
+    }
+    Ok(Options {
+        busy_timeout: Duration::from_millis(busy_timeout_ms),
+        readers_max: opts.readers_max as usize,
+        durability: match opts.durability {
+            HONKER_DURABILITY_NORMAL => Durability::Normal,
+            HONKER_DURABILITY_FULL => Durability::Full,
+            other => return Err(invalid(format!("there is no durability {other}"))),
+        },
+        journal_mode: match opts.journal_mode {
+            HONKER_JOURNAL_WAL => JournalMode::Wal,
+            HONKER_JOURNAL_DELETE => JournalMode::Delete,
+            HONKER_JOURNAL_TRUNCATE => JournalMode::Truncate,
+            HONKER_JOURNAL_PERSIST => JournalMode::Persist,
+            other => return Err(invalid(format!("there is no journal_mode {other}"))),
+        },
+        wal_autocheckpoint: opts.wal_autocheckpoint_pages,
+    })
+}
+
+/// Closes a database. Calls that other threads have running or waiting end with HONKER_CLOSED_HANDLE, an open
+/// transaction is rolled back, and when this returns the file is nobody's and can be deleted. The handle is gone, also
+/// when closing fails; transactions and results that came from it are to be freed all the same, in any order.
+///
+/// # Safety
+/// `err` is NULL or valid for writing.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn honker_close(
+    db: *mut honker_db_t,
+    err: *mut *mut honker_error_t,
+) -> honker_status_t {
+    // SAFETY: the caller vouches for `err`.
+    unsafe {
+        entry("honker_close", err, (), |()| {
+            handle::take(db)?.database.close()?;
+            Ok(HONKER_OK)
+        })
+    }
+}
+
+/// Ends every call that is running or waiting on this database now, in whichever thread, with HONKER_INTERRUPTED. Later
+/// calls are not affected.
+///
+/// # Safety
+/// `err` is NULL or valid for writing.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn honker_interrupt(
+    db: *mut honker_db_t,
+    err: *mut *mut honker_error_t,
+) -> honker_status_t {
+    // SAFETY: the caller vouches for `err`.
+    unsafe {
+        entry("honker_interrupt", err, (), |()| {
+            handle::get(db)?.database.interrupt()?;
+            Ok(HONKER_OK)
+        })
+    }
+}

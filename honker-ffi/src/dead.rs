@@ -1,0 +1,86 @@
+//! The dead: jobs that ended without an ack.
+
+use honker_core::queue;
+
+use crate::db::honker_db_t;
+use crate::entry::entry;
+use crate::error::honker_error_t;
+use crate::queue::found;
+use crate::status::{HONKER_OK, honker_status_t};
+use crate::target::Target;
+use crate::text::{self, honker_text_t, optional_text};
+use crate::tx::honker_tx_t;
+
+/// The dead of a queue, or of all queues if `queue` is NULL, newest job first, at most `limit` unless that is negative:
+/// a JSON array of objects with the keys id, queue, payload (a string), priority, run_at, attempts, max_attempts,
+/// last_error, created_at and died_at. The text is to be freed with `honker_text_free`.
+///
+/// # Safety
+/// `queue` is NULL or valid for its length, the outputs are NULL or valid for writing.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn honker_dead_list(
+    db: *mut honker_db_t,
+    tx: *mut honker_tx_t,
+    queue: *const u8,
+    queue_len: usize,
+    limit: i64,
+    json_out: *mut *mut honker_text_t,
+    err: *mut *mut honker_error_t,
+) -> honker_status_t {
+    // SAFETY: the caller vouches for the pointers.
+    unsafe {
+        entry("honker_dead_list", err, json_out, |json| {
+            let target = Target::new(db, tx)?;
+            let queue = optional_text("queue", queue, queue_len)?;
+            json.set(text::put_json(&target.read(|store, _| queue::dead_list(store, queue, limit))?)?);
+            Ok(HONKER_OK)
+        })
+    }
+}
+
+/// Makes a dead job live again: pending, due now, with its id, priority and budget, no attempts used and no expiry.
+/// HONKER_EMPTY if there is no such dead job.
+///
+/// # Safety
+/// `err` is NULL or valid for writing.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn honker_dead_requeue(
+    db: *mut honker_db_t,
+    tx: *mut honker_tx_t,
+    id: i64,
+    err: *mut *mut honker_error_t,
+) -> honker_status_t {
+    // SAFETY: the caller vouches for `err`.
+    unsafe {
+        entry("honker_dead_requeue", err, (), |()| {
+            let target = Target::new(db, tx)?;
+            Ok(found(target.write(|store, now| queue::dead_requeue(store, now, id))?))
+        })
+    }
+}
+
+/// Deletes the dead of a queue, or of all queues if `queue` is NULL, that died more than `older_than_s` seconds ago; how
+/// many that were.
+///
+/// # Safety
+/// `queue` is NULL or valid for its length, the outputs are NULL or valid for writing.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn honker_dead_purge(
+    db: *mut honker_db_t,
+    tx: *mut honker_tx_t,
+    queue: *const u8,
+    queue_len: usize,
+    older_than_s: i64,
+    purged_out: *mut i64,
+    err: *mut *mut honker_error_t,
+) -> honker_status_t {
+    // SAFETY: the caller vouches for the pointers.
+    unsafe {
+        entry("honker_dead_purge", err, purged_out, |purged| {
+            let target = Target::new(db, tx)?;
+            let queue = optional_text("queue", queue, queue_len)?;
+            purged.set(target.write(|store, now| queue::dead_purge(store, now, queue, older_than_s))?);
+            Ok(HONKER_OK)
+        })
+    }
+}

@@ -1,0 +1,139 @@
+//! Claimed jobs.
+
+use honker_core::queue::{self, ClaimedJob};
+
+use crate::db::honker_db_t;
+use crate::entry::{entry, entry_without_status};
+use crate::error::honker_error_t;
+use crate::handle;
+use crate::query::beyond;
+use crate::status::{HONKER_EMPTY, HONKER_OK, honker_status_t};
+use crate::target::Target;
+use crate::text::{honker_bytes_t, text};
+use crate::tx::honker_tx_t;
+use crate::view::{self, Sized32};
+
+/// The jobs of one claim. They do not change: any thread may read them.
+pub struct honker_jobs_t(Vec<ClaimedJob>);
+
+/// One claimed job. Begin with HONKER_JOB_VIEW_INIT. The texts, without a NUL behind them, are valid until the jobs are
+/// freed.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct honker_job_view_t {
+    /// sizeof(honker_job_view_t).
+    pub struct_size: u32,
+    /// 0.
+    pub reserved: u32,
+    /// The job's id.
+    pub id: i64,
+    /// The queue it came from.
+    pub queue: honker_bytes_t,
+    /// As it was enqueued.
+    pub payload: honker_bytes_t,
+    /// Who holds it now.
+    pub worker_id: honker_bytes_t,
+    /// How often it has been claimed, this time included.
+    pub attempts: i64,
+    /// The last second, in Unix time, in which this claim is valid.
+    pub claim_expires_at: i64,
+}
+
+// SAFETY: integers and pointers without padding, the size first.
+unsafe impl Sized32 for honker_job_view_t {}
+
+/// Claims up to `n` jobs of a queue for `worker_id`, highest priority first, then oldest. Each is the worker's for
+/// `timeout_s` seconds, the visibility timeout; if it is not settled or prolonged by then, it goes to whoever claims next.
+/// A negative `n` means no limit. HONKER_EMPTY, and `jobs_out` NULL, if there is nothing to claim; otherwise the jobs are
+/// to be freed with `honker_jobs_free`, which does not settle them.
+///
+/// # Safety
+/// The texts are valid for their lengths, the outputs are NULL or valid for writing.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn honker_claim(
+    db: *mut honker_db_t,
+    tx: *mut honker_tx_t,
+    queue: *const u8,
+    queue_len: usize,
+    worker_id: *const u8,
+    worker_id_len: usize,
+    n: i64,
+    timeout_s: i64,
+    jobs_out: *mut *mut honker_jobs_t,
+    err: *mut *mut honker_error_t,
+) -> honker_status_t {
+    // SAFETY: the caller vouches for the pointers.
+    unsafe {
+        entry("honker_claim", err, jobs_out, |jobs| {
+            let target = Target::new(db, tx)?;
+            let queue = text("queue", queue, queue_len)?;
+            let worker_id = text("worker_id", worker_id, worker_id_len)?;
+            let claimed =
+                target.write(|store, now| queue::claim(store, now, queue, worker_id, n, timeout_s))?;
+            if claimed.is_empty() {
+                return Ok(HONKER_EMPTY);
+            }
+            jobs.set(handle::put(honker_jobs_t(claimed)));
+            Ok(HONKER_OK)
+        })
+    }
+}
+
+/// How many jobs there are.
+///
+/// # Safety
+/// The outputs are NULL or valid for writing.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn honker_jobs_len(
+    jobs: *const honker_jobs_t,
+    len_out: *mut usize,
+    err: *mut *mut honker_error_t,
+) -> honker_status_t {
+    // SAFETY: the caller vouches for the outputs.
+    unsafe {
+        entry("honker_jobs_len", err, len_out, |len| {
+            len.set(handle::get(jobs)?.0.len());
+            Ok(HONKER_OK)
+        })
+    }
+}
+
+/// The job at `index`, counted from 0.
+///
+/// # Safety
+/// `job_out` is NULL or valid for as many bytes as it says, `err` is NULL or valid for writing.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn honker_jobs_get(
+    jobs: *const honker_jobs_t,
+    index: usize,
+    job_out: *mut honker_job_view_t,
+    err: *mut *mut honker_error_t,
+) -> honker_status_t {
+    // SAFETY: the caller vouches for the outputs.
+    unsafe {
+        entry("honker_jobs_get", err, view::Out(job_out), |out| {
+            let jobs = handle::get(jobs)?;
+            let job = jobs.0.get(index).ok_or_else(|| beyond("job", index))?;
+            out.set(honker_job_view_t {
+                struct_size: 0,
+                reserved: 0,
+                id: job.id,
+                queue: honker_bytes_t::of(&job.queue),
+                payload: honker_bytes_t::of(&job.payload),
+                worker_id: honker_bytes_t::of(&job.worker_id),
+                attempts: job.attempts,
+                claim_expires_at: job.claim_expires_at,
+            });
+            Ok(HONKER_OK)
+        })
+    }
+}
+
+/// Frees jobs; whoever claimed them still holds them. NULL is allowed, and freeing twice does no harm.
+///
+/// # Safety
+/// Any value may be passed; a handle is checked, not followed.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn honker_jobs_free(jobs: *mut honker_jobs_t) {
+    entry_without_status("honker_jobs_free", || drop(handle::take(jobs)));
+}

@@ -1,0 +1,432 @@
+//! The scheduler.
+
+use honker_core::schedule::{self, Expression, Fire, Registration, Update};
+
+use crate::db::honker_db_t;
+use crate::entry::{Failure, entry, entry_without_status};
+use crate::error::honker_error_t;
+use crate::handle;
+use crate::query::beyond;
+use crate::queue::{HONKER_NO_TIME, found, time};
+use crate::status::{HONKER_EMPTY, HONKER_INVALID, HONKER_OK, honker_status_t};
+use crate::target::Target;
+use crate::text::{self, honker_bytes_t, honker_text_t, text};
+use crate::tx::honker_tx_t;
+use crate::view::{self, Sized32};
+
+/// How a schedule's jobs are enqueued. Begin with HONKER_SCHEDULE_OPTS_INIT.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct honker_schedule_opts_t {
+    /// sizeof(honker_schedule_opts_t).
+    pub struct_size: u32,
+    /// 0.
+    pub reserved: u32,
+    /// Larger is sooner. Default 0.
+    pub priority: i64,
+    /// After how many seconds from its boundary a job may not be claimed any more. Default HONKER_NO_TIME: never.
+    pub expires_s: i64,
+    /// How often a job may be claimed; less than 1 means 1. Default 3.
+    pub max_attempts: i64,
+}
+
+// SAFETY: integers without padding, the size first.
+unsafe impl Sized32 for honker_schedule_opts_t {}
+
+const DEFAULTS: honker_schedule_opts_t = honker_schedule_opts_t {
+    struct_size: size_of::<honker_schedule_opts_t>() as u32,
+    reserved: 0,
+    priority: 0,
+    expires_s: HONKER_NO_TIME,
+    max_attempts: 3,
+};
+
+/// `fields`: change the expression.
+pub const HONKER_UPDATE_EXPRESSION: u64 = 1;
+/// `fields`: change the payload.
+pub const HONKER_UPDATE_PAYLOAD: u64 = 2;
+/// `fields`: change the priority.
+pub const HONKER_UPDATE_PRIORITY: u64 = 4;
+/// `fields`: change the expiry.
+pub const HONKER_UPDATE_EXPIRES: u64 = 8;
+/// `fields`: change the budget.
+pub const HONKER_UPDATE_MAX_ATTEMPTS: u64 = 16;
+
+/// What to change of a schedule. Begin with HONKER_SCHEDULE_UPDATE_INIT.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct honker_schedule_update_t {
+    /// sizeof(honker_schedule_update_t).
+    pub struct_size: u32,
+    /// 0.
+    pub reserved: u32,
+    /// Which of the fields below to change: any of HONKER_UPDATE_*, added up.
+    pub fields: u64,
+    /// A new expression; the next boundary is then computed from now.
+    pub expression: honker_bytes_t,
+    /// A new payload.
+    pub payload: honker_bytes_t,
+    /// A new priority.
+    pub priority: i64,
+    /// A new expiry in seconds; HONKER_NO_TIME for none.
+    pub expires_s: i64,
+    /// A new budget; less than 1 means 1, HONKER_NO_TIME resets it to 3.
+    pub max_attempts: i64,
+}
+
+// SAFETY: integers and pointers without padding, the size first.
+unsafe impl Sized32 for honker_schedule_update_t {}
+
+const FIELDS: u64 = HONKER_UPDATE_EXPRESSION
+    | HONKER_UPDATE_PAYLOAD
+    | HONKER_UPDATE_PRIORITY
+    | HONKER_UPDATE_EXPIRES
+    | HONKER_UPDATE_MAX_ATTEMPTS;
+
+/// The boundaries that a tick has fired. They do not change: any thread may read them.
+pub struct honker_fires_t(Vec<Fire>);
+
+/// One boundary that was fired. Begin with HONKER_FIRE_VIEW_INIT. The texts, without a NUL behind them, are valid until
+/// the fires are freed.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct honker_fire_view_t {
+    /// sizeof(honker_fire_view_t).
+    pub struct_size: u32,
+    /// 0.
+    pub reserved: u32,
+    /// The schedule.
+    pub name: honker_bytes_t,
+    /// Where its job went.
+    pub queue: honker_bytes_t,
+    /// The boundary, in Unix seconds.
+    pub fire_at: i64,
+    /// The job.
+    pub job_id: i64,
+}
+
+// SAFETY: integers and pointers without padding, the size first.
+unsafe impl Sized32 for honker_fire_view_t {}
+
+/// Adds a schedule, or replaces the one of that name: at every boundary of `expression` a job with `payload` goes into
+/// `queue`. `opts` may be NULL for the defaults.
+///
+/// An expression has five fields (minute, hour, day of month, month, day of week), six with seconds in front, or is a
+/// macro such as @daily or an interval such as "@every 5m"; "CRON_TZ=Europe/Berlin " before it sets the time zone, which
+/// otherwise is this process's. What cannot be parsed, or never comes, is HONKER_INVALID and changes nothing. The next
+/// boundary of a schedule that is registered again stays if the expression is the same, and a paused schedule stays
+/// paused.
+///
+/// # Safety
+/// The texts are valid for their lengths, `opts` is NULL or valid for as many bytes as it says, `err` is NULL or valid
+/// for writing.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn honker_scheduler_register(
+    db: *mut honker_db_t,
+    tx: *mut honker_tx_t,
+    name: *const u8,
+    name_len: usize,
+    queue: *const u8,
+    queue_len: usize,
+    expression: *const u8,
+    expression_len: usize,
+    payload: *const u8,
+    payload_len: usize,
+    opts: *const honker_schedule_opts_t,
+    err: *mut *mut honker_error_t,
+) -> honker_status_t {
+    // SAFETY: the caller vouches for the pointers.
+    unsafe {
+        entry("honker_scheduler_register", err, (), |()| {
+            let target = Target::new(db, tx)?;
+            let opts = view::read("opts", opts, DEFAULTS)?;
+            let schedule = Registration {
+                name: text("name", name, name_len)?,
+                queue: text("queue", queue, queue_len)?,
+                expression: text("expression", expression, expression_len)?,
+                payload: text("payload", payload, payload_len)?,
+                priority: opts.priority,
+                expires_s: time(opts.expires_s),
+                max_attempts: Some(opts.max_attempts),
+            };
+            target.write(|store, now| schedule::register(store, now, &schedule))?;
+            Ok(HONKER_OK)
+        })
+    }
+}
+
+/// Removes a schedule; jobs it has enqueued stay. HONKER_EMPTY if there is none of that name.
+///
+/// # Safety
+/// `name` is valid for its length, `err` is NULL or valid for writing.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn honker_scheduler_unregister(
+    db: *mut honker_db_t,
+    tx: *mut honker_tx_t,
+    name: *const u8,
+    name_len: usize,
+    err: *mut *mut honker_error_t,
+) -> honker_status_t {
+    // SAFETY: the caller vouches for the pointers.
+    unsafe {
+        entry("honker_scheduler_unregister", err, (), |()| {
+            let target = Target::new(db, tx)?;
+            let name = text("name", name, name_len)?;
+            Ok(found(target.write(|store, _| schedule::unregister(store, name))? > 0))
+        })
+    }
+}
+
+/// Changes parts of a schedule. HONKER_EMPTY, and nothing changed, if there is none of that name or `changes` names no
+/// field.
+///
+/// # Safety
+/// `name` is valid for its length, `changes` is valid for as many bytes as it says and what it points to, `err` is NULL
+/// or valid for writing.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn honker_scheduler_update(
+    db: *mut honker_db_t,
+    tx: *mut honker_tx_t,
+    name: *const u8,
+    name_len: usize,
+    changes: *const honker_schedule_update_t,
+    err: *mut *mut honker_error_t,
+) -> honker_status_t {
+    // SAFETY: the caller vouches for the pointers.
+    unsafe {
+        entry("honker_scheduler_update", err, (), |()| {
+            let target = Target::new(db, tx)?;
+            let name = text("name", name, name_len)?;
+            let changes = view::read_required("changes", changes, NO_CHANGES)?;
+            if changes.fields & !FIELDS != 0 {
+                return Err(Failure::new(
+                    HONKER_INVALID,
+                    format!("changes: there are no such fields: {}", changes.fields & !FIELDS),
+                ));
+            }
+            let wants = |field| changes.fields & field != 0;
+            let given = |argument, field, bytes: honker_bytes_t| {
+                if wants(field) { text(argument, bytes.data, bytes.len).map(Some) } else { Ok(None) }
+            };
+            let update = Update {
+                expression: given("expression", HONKER_UPDATE_EXPRESSION, changes.expression)?,
+                payload: given("payload", HONKER_UPDATE_PAYLOAD, changes.payload)?,
+                priority: wants(HONKER_UPDATE_PRIORITY).then_some(changes.priority),
+                expires_s: wants(HONKER_UPDATE_EXPIRES).then(|| time(changes.expires_s)),
+                max_attempts: wants(HONKER_UPDATE_MAX_ATTEMPTS).then(|| time(changes.max_attempts)),
+            };
+            Ok(found(target.write(|store, now| schedule::update(store, now, name, &update))?))
+        })
+    }
+}
+
+const NO_CHANGES: honker_schedule_update_t = honker_schedule_update_t {
+    struct_size: size_of::<honker_schedule_update_t>() as u32,
+    reserved: 0,
+    fields: 0,
+    expression: honker_bytes_t::NONE,
+    payload: honker_bytes_t::NONE,
+    priority: 0,
+    expires_s: HONKER_NO_TIME,
+    max_attempts: HONKER_NO_TIME,
+};
+
+/// Pauses a schedule. HONKER_EMPTY if there is none of that name, or it is paused already.
+///
+/// # Safety
+/// `name` is valid for its length, `err` is NULL or valid for writing.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn honker_scheduler_pause(
+    db: *mut honker_db_t,
+    tx: *mut honker_tx_t,
+    name: *const u8,
+    name_len: usize,
+    err: *mut *mut honker_error_t,
+) -> honker_status_t {
+    // SAFETY: the caller vouches for the pointers.
+    unsafe {
+        entry("honker_scheduler_pause", err, (), |()| {
+            let target = Target::new(db, tx)?;
+            let name = text("name", name, name_len)?;
+            Ok(found(target.write(|store, _| schedule::pause(store, name))?))
+        })
+    }
+}
+
+/// Resumes a paused schedule; the boundaries it missed are fired by the next tick, 64 at most. HONKER_EMPTY if there is
+/// none of that name, or it is not paused.
+///
+/// # Safety
+/// `name` is valid for its length, `err` is NULL or valid for writing.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn honker_scheduler_resume(
+    db: *mut honker_db_t,
+    tx: *mut honker_tx_t,
+    name: *const u8,
+    name_len: usize,
+    err: *mut *mut honker_error_t,
+) -> honker_status_t {
+    // SAFETY: the caller vouches for the pointers.
+    unsafe {
+        entry("honker_scheduler_resume", err, (), |()| {
+            let target = Target::new(db, tx)?;
+            let name = text("name", name, name_len)?;
+            Ok(found(target.write(|store, _| schedule::resume(store, name))?))
+        })
+    }
+}
+
+/// Enqueues a job for every boundary up to `until`, in Unix seconds, that no tick has fired yet, of every schedule that is
+/// not paused: oldest first, 64 for each schedule at most, the rest is skipped. HONKER_NO_TIME for `until` means now. Any
+/// number of processes may tick at the same time: each boundary is fired once. HONKER_EMPTY, and `fires_out` NULL, if
+/// nothing was due; otherwise what was fired is to be freed with `honker_fires_free`.
+///
+/// # Safety
+/// The outputs are NULL or valid for writing.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn honker_scheduler_tick(
+    db: *mut honker_db_t,
+    tx: *mut honker_tx_t,
+    until: i64,
+    fires_out: *mut *mut honker_fires_t,
+    err: *mut *mut honker_error_t,
+) -> honker_status_t {
+    // SAFETY: the caller vouches for the outputs.
+    unsafe {
+        entry("honker_scheduler_tick", err, fires_out, |fires| {
+            let target = Target::new(db, tx)?;
+            let fired = target.write(|store, now| schedule::tick(store, now, time(until).unwrap_or(now)))?;
+            if fired.is_empty() {
+                return Ok(HONKER_EMPTY);
+            }
+            fires.set(handle::put(honker_fires_t(fired)));
+            Ok(HONKER_OK)
+        })
+    }
+}
+
+/// The next boundary, in Unix seconds, of any schedule that is not paused; it may lie in the past. HONKER_EMPTY if there
+/// is none.
+///
+/// # Safety
+/// The outputs are NULL or valid for writing.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn honker_scheduler_soonest(
+    db: *mut honker_db_t,
+    tx: *mut honker_tx_t,
+    at_out: *mut i64,
+    err: *mut *mut honker_error_t,
+) -> honker_status_t {
+    // SAFETY: the caller vouches for the outputs.
+    unsafe {
+        entry("honker_scheduler_soonest", err, at_out, |at| {
+            let target = Target::new(db, tx)?;
+            match target.read(|store, _| schedule::soonest(store))? {
+                Some(soonest) => at.set(soonest),
+                None => return Ok(HONKER_EMPTY),
+            }
+            Ok(HONKER_OK)
+        })
+    }
+}
+
+/// All schedules by name: a JSON array of objects with the keys name, queue, cron_expr, payload (a string), priority,
+/// expires_s, next_fire_at, enabled and max_attempts. The text is to be freed with `honker_text_free`.
+///
+/// # Safety
+/// The outputs are NULL or valid for writing.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn honker_scheduler_list(
+    db: *mut honker_db_t,
+    tx: *mut honker_tx_t,
+    json_out: *mut *mut honker_text_t,
+    err: *mut *mut honker_error_t,
+) -> honker_status_t {
+    // SAFETY: the caller vouches for the outputs.
+    unsafe {
+        entry("honker_scheduler_list", err, json_out, |json| {
+            let target = Target::new(db, tx)?;
+            json.set(text::put_json(&target.read(|store, _| schedule::list(store))?)?);
+            Ok(HONKER_OK)
+        })
+    }
+}
+
+/// The first boundary of an expression after `from`, both in Unix seconds. It needs no database.
+///
+/// # Safety
+/// `expression` is valid for its length, the outputs are NULL or valid for writing.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn honker_cron_next_after(
+    expression: *const u8,
+    expression_len: usize,
+    from: i64,
+    at_out: *mut i64,
+    err: *mut *mut honker_error_t,
+) -> honker_status_t {
+    // SAFETY: the caller vouches for the pointers.
+    unsafe {
+        entry("honker_cron_next_after", err, at_out, |at| {
+            let expression = text("expression", expression, expression_len)?;
+            at.set(Expression::parse(expression)?.next_after(from)?);
+            Ok(HONKER_OK)
+        })
+    }
+}
+
+/// How many fires there are.
+///
+/// # Safety
+/// The outputs are NULL or valid for writing.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn honker_fires_len(
+    fires: *const honker_fires_t,
+    len_out: *mut usize,
+    err: *mut *mut honker_error_t,
+) -> honker_status_t {
+    // SAFETY: the caller vouches for the outputs.
+    unsafe {
+        entry("honker_fires_len", err, len_out, |len| {
+            len.set(handle::get(fires)?.0.len());
+            Ok(HONKER_OK)
+        })
+    }
+}
+
+/// The fire at `index`, counted from 0.
+///
+/// # Safety
+/// `fire_out` is NULL or valid for as many bytes as it says, `err` is NULL or valid for writing.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn honker_fires_get(
+    fires: *const honker_fires_t,
+    index: usize,
+    fire_out: *mut honker_fire_view_t,
+    err: *mut *mut honker_error_t,
+) -> honker_status_t {
+    // SAFETY: the caller vouches for the outputs.
+    unsafe {
+        entry("honker_fires_get", err, view::Out(fire_out), |out| {
+            let fires = handle::get(fires)?;
+            let fire = fires.0.get(index).ok_or_else(|| beyond("fire", index))?;
+            out.set(honker_fire_view_t {
+                struct_size: 0,
+                reserved: 0,
+                name: honker_bytes_t::of(&fire.name),
+                queue: honker_bytes_t::of(&fire.queue),
+                fire_at: fire.fire_at,
+                job_id: fire.job_id,
+            });
+            Ok(HONKER_OK)
+        })
+    }
+}
+
+/// Frees fires. NULL is allowed, and freeing twice does no harm.
+///
+/// # Safety
+/// Any value may be passed; a handle is checked, not followed.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn honker_fires_free(fires: *mut honker_fires_t) {
+    entry_without_status("honker_fires_free", || drop(handle::take(fires)));
+}

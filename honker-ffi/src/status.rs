@@ -1,0 +1,150 @@
+//! What a call answers: 0, an outcome to be expected (positive), or an error (negative).
+
+use std::ffi::{CStr, c_char, c_int};
+
+use honker_core::Error;
+use rusqlite::ffi;
+
+/// What a call answers: 0 is success, a positive number an outcome to be expected, a negative number an error. The
+/// numbers never change and are never given to anything else. A later library may answer one that is not listed here:
+/// an unknown negative number is an error like any other, an unknown positive one means that the call did not do what
+/// 0 would have meant.
+pub type honker_status_t = i32;
+
+/// Done.
+pub const HONKER_OK: honker_status_t = 0;
+/// There was nothing: nothing to return, or nothing to change.
+pub const HONKER_EMPTY: honker_status_t = 1;
+/// The time was over before anything happened.
+pub const HONKER_TIMEOUT: honker_status_t = 2;
+/// The wait was ended by a wake from another thread.
+pub const HONKER_WOKEN: honker_status_t = 3;
+/// What the caller held is not the caller's any more: a claim that lapsed, went to another worker or was settled
+/// already, or a lock that somebody else took.
+pub const HONKER_LOST: honker_status_t = 4;
+/// Somebody else has the lock.
+pub const HONKER_HELD: honker_status_t = 5;
+/// The rate limit is used up for now.
+pub const HONKER_LIMITED: honker_status_t = 6;
+/// What was waited for has been closed.
+pub const HONKER_CLOSED: honker_status_t = 7;
+
+/// Something that should not happen: a bug of honker, or memory that could not be had.
+pub const HONKER_INTERNAL: honker_status_t = -1;
+/// Another process, or a transaction of this one, held the write lock for longer than the busy timeout. Nothing was
+/// done; try again.
+pub const HONKER_BUSY: honker_status_t = -2;
+/// A constraint of the user's own tables refused the change.
+pub const HONKER_CONSTRAINT: honker_status_t = -3;
+/// The operating system failed to read or write.
+pub const HONKER_IO: honker_status_t = -4;
+/// The file is damaged, or no database at all.
+pub const HONKER_CORRUPT: honker_status_t = -5;
+/// The disk, or the database, is full.
+pub const HONKER_FULL: honker_status_t = -6;
+/// The file or its directory cannot be written to.
+pub const HONKER_READONLY: honker_status_t = -7;
+/// The file cannot be opened: no such directory, no permission.
+pub const HONKER_CANNOT_OPEN: honker_status_t = -8;
+/// SQLite refused the statement: a mistake in the SQL, a missing table, or a value of an unfitting type.
+pub const HONKER_SQL: honker_status_t = -9;
+/// The schema changed again and again while the statement was prepared.
+pub const HONKER_SCHEMA: honker_status_t = -10;
+/// A text, a blob or a row is larger than SQLite stores.
+pub const HONKER_TOO_BIG: honker_status_t = -11;
+/// Rolled back because of somebody else's failure. Nothing was done; try again.
+pub const HONKER_ABORTED: honker_status_t = -12;
+/// The call cannot be made: the handle is NULL, closed, freed or of another kind, or it is not the time for this call.
+pub const HONKER_MISUSE: honker_status_t = -20;
+/// A pointer that must not be NULL is NULL.
+pub const HONKER_NULL_ARG: honker_status_t = -21;
+/// A text is not valid UTF-8.
+pub const HONKER_UTF8: honker_status_t = -22;
+/// An argument cannot be used; the message names it.
+pub const HONKER_INVALID: honker_status_t = -23;
+/// What the call is about does not exist.
+pub const HONKER_NOT_FOUND: honker_status_t = -24;
+/// The database was closed while the call was running or waiting.
+pub const HONKER_CLOSED_HANDLE: honker_status_t = -25;
+/// The handle comes from before this process was forked. Open the database again in the child.
+pub const HONKER_FORKED: honker_status_t = -26;
+/// This library, or this machine, cannot do that.
+pub const HONKER_UNSUPPORTED: honker_status_t = -27;
+/// Ended by `honker_interrupt`. Nothing was done.
+pub const HONKER_INTERRUPTED: honker_status_t = -28;
+/// A bug of honker's, caught at the border. What the call was doing has been undone; the handle can be used further.
+pub const HONKER_PANIC: honker_status_t = -29;
+
+const NAMES: &[(honker_status_t, &CStr)] = &[
+    (HONKER_OK, c"HONKER_OK"),
+    (HONKER_EMPTY, c"HONKER_EMPTY"),
+    (HONKER_TIMEOUT, c"HONKER_TIMEOUT"),
+    (HONKER_WOKEN, c"HONKER_WOKEN"),
+    (HONKER_LOST, c"HONKER_LOST"),
+    (HONKER_HELD, c"HONKER_HELD"),
+    (HONKER_LIMITED, c"HONKER_LIMITED"),
+    (HONKER_CLOSED, c"HONKER_CLOSED"),
+    (HONKER_INTERNAL, c"HONKER_INTERNAL"),
+    (HONKER_BUSY, c"HONKER_BUSY"),
+    (HONKER_CONSTRAINT, c"HONKER_CONSTRAINT"),
+    (HONKER_IO, c"HONKER_IO"),
+    (HONKER_CORRUPT, c"HONKER_CORRUPT"),
+    (HONKER_FULL, c"HONKER_FULL"),
+    (HONKER_READONLY, c"HONKER_READONLY"),
+    (HONKER_CANNOT_OPEN, c"HONKER_CANNOT_OPEN"),
+    (HONKER_SQL, c"HONKER_SQL"),
+    (HONKER_SCHEMA, c"HONKER_SCHEMA"),
+    (HONKER_TOO_BIG, c"HONKER_TOO_BIG"),
+    (HONKER_ABORTED, c"HONKER_ABORTED"),
+    (HONKER_MISUSE, c"HONKER_MISUSE"),
+    (HONKER_NULL_ARG, c"HONKER_NULL_ARG"),
+    (HONKER_UTF8, c"HONKER_UTF8"),
+    (HONKER_INVALID, c"HONKER_INVALID"),
+    (HONKER_NOT_FOUND, c"HONKER_NOT_FOUND"),
+    (HONKER_CLOSED_HANDLE, c"HONKER_CLOSED_HANDLE"),
+    (HONKER_FORKED, c"HONKER_FORKED"),
+    (HONKER_UNSUPPORTED, c"HONKER_UNSUPPORTED"),
+    (HONKER_INTERRUPTED, c"HONKER_INTERRUPTED"),
+    (HONKER_PANIC, c"HONKER_PANIC"),
+];
+
+/// The name of a status, as it stands in this header: "HONKER_BUSY"; "HONKER_UNKNOWN" for a number that this library
+/// does not know. The text is static. Any thread.
+#[unsafe(no_mangle)]
+pub extern "C" fn honker_status_name(status: honker_status_t) -> *const c_char {
+    name(status).as_ptr()
+}
+
+pub(crate) fn name(status: honker_status_t) -> &'static CStr {
+    NAMES.iter().find(|(number, _)| *number == status).map_or(c"HONKER_UNKNOWN", |(_, name)| name)
+}
+
+/// The status that stands for an error of the core.
+pub(crate) fn of(error: &Error) -> honker_status_t {
+    match error {
+        Error::Sqlite { code, .. } => of_sqlite(code & 0xff),
+        Error::Invalid(_) => HONKER_INVALID,
+        Error::Misuse(_) => HONKER_MISUSE,
+        Error::Closed => HONKER_CLOSED_HANDLE,
+        Error::Forked => HONKER_FORKED,
+    }
+}
+
+fn of_sqlite(primary: c_int) -> honker_status_t {
+    match primary {
+        ffi::SQLITE_BUSY | ffi::SQLITE_LOCKED => HONKER_BUSY,
+        ffi::SQLITE_CONSTRAINT => HONKER_CONSTRAINT,
+        ffi::SQLITE_IOERR => HONKER_IO,
+        ffi::SQLITE_CORRUPT | ffi::SQLITE_NOTADB => HONKER_CORRUPT,
+        ffi::SQLITE_FULL => HONKER_FULL,
+        ffi::SQLITE_READONLY => HONKER_READONLY,
+        ffi::SQLITE_CANTOPEN | ffi::SQLITE_PERM => HONKER_CANNOT_OPEN,
+        ffi::SQLITE_ERROR | ffi::SQLITE_MISMATCH | ffi::SQLITE_RANGE | ffi::SQLITE_AUTH => HONKER_SQL,
+        ffi::SQLITE_SCHEMA => HONKER_SCHEMA,
+        ffi::SQLITE_TOOBIG => HONKER_TOO_BIG,
+        ffi::SQLITE_ABORT => HONKER_ABORTED,
+        ffi::SQLITE_INTERRUPT => HONKER_INTERRUPTED,
+        ffi::SQLITE_NOLFS => HONKER_UNSUPPORTED,
+        _ => HONKER_INTERNAL,
+    }
+}

@@ -1,0 +1,109 @@
+//! Structs that can grow: their first field says how many bytes of them the other side knows.
+//!
+//! A caller compiled against an older header passes a shorter struct: what it does not know has its default, or is not
+//! written. A caller compiled against a newer one passes a longer one: that is fine as long as it leaves at zero what
+//! this library does not know.
+
+use crate::entry::{Failure, Outputs, Result, null_output};
+use crate::status::{HONKER_INVALID, HONKER_NULL_ARG, HONKER_UNSUPPORTED};
+
+/// A `repr(C)` struct of integers and pointers that begins with `uint32_t struct_size` and `uint32_t reserved`, without
+/// padding.
+///
+/// # Safety
+/// Exactly that: any bytes are a value of it, and all of its bytes are initialised.
+pub(crate) unsafe trait Sized32: Copy {}
+
+const HEAD: usize = 8;
+
+/// The options that a caller passes; the defaults if that is NULL.
+///
+/// # Safety
+/// `options` is NULL or points to a struct whose first field is its true size.
+pub(crate) unsafe fn read<T: Sized32>(argument: &str, options: *const T, defaults: T) -> Result<T> {
+    if options.is_null() {
+        return Ok(defaults);
+    }
+    // SAFETY: the caller vouches for it.
+    let size = unsafe { size_of_struct(argument, options.cast()) }?;
+    let known = size.min(size_of::<T>());
+    // SAFETY: the caller vouches for `size` bytes.
+    let beyond = unsafe { std::slice::from_raw_parts(options.cast::<u8>().add(known), size - known) };
+    if beyond.iter().any(|byte| *byte != 0) {
+        return Err(Failure::new(
+            HONKER_UNSUPPORTED,
+            format!("{argument} sets something that this library, which is older, does not know"),
+        ));
+    }
+    let mut read = defaults;
+    // SAFETY: both are valid for `known` bytes, and any bytes are a `T`.
+    unsafe {
+        std::ptr::copy_nonoverlapping(options.cast::<u8>(), (&raw mut read).cast(), known);
+    }
+    Ok(read)
+}
+
+/// As [`read`], where NULL is an error.
+///
+/// # Safety
+/// As for [`read`].
+pub(crate) unsafe fn read_required<T: Sized32>(argument: &str, options: *const T, defaults: T) -> Result<T> {
+    if options.is_null() {
+        return Err(Failure::new(HONKER_NULL_ARG, format!("{argument} is NULL")));
+    }
+    // SAFETY: the caller vouches for it.
+    unsafe { read(argument, options, defaults) }
+}
+
+/// The view that a caller passes to be filled in, as an output of `entry`.
+pub(crate) struct Out<T>(pub(crate) *mut T);
+
+/// A view that has been cleared.
+pub(crate) struct Cell<T> {
+    out: *mut T,
+    size: usize,
+}
+
+impl<T: Sized32> Outputs for Out<T> {
+    type Cells = Cell<T>;
+
+    unsafe fn clear(self, name: &str) -> Result<Cell<T>> {
+        if self.0.is_null() {
+            return Err(null_output(name));
+        }
+        // SAFETY: the caller vouches for it: this is a struct that begins with its size.
+        let size = unsafe { size_of_struct("the output", self.0.cast()) }?;
+        // SAFETY: the caller vouches for `size` bytes; the head is not among them.
+        unsafe { self.0.cast::<u8>().add(HEAD).write_bytes(0, size - HEAD) };
+        Ok(Cell { out: self.0, size })
+    }
+}
+
+impl<T: Sized32> Cell<T> {
+    /// Fills it in, as far as the caller knows it.
+    pub(crate) fn set(&self, view: T) {
+        let known = self.size.min(size_of::<T>());
+        // SAFETY: `Out::clear` made this from a pointer that its caller vouched for; both are valid for `known` bytes,
+        // and the view has no padding.
+        unsafe {
+            let from = (&raw const view).cast::<u8>().add(HEAD);
+            std::ptr::copy_nonoverlapping(from, self.out.cast::<u8>().add(HEAD), known - HEAD);
+        }
+    }
+}
+
+/// # Safety
+/// `pointer` points to a struct that begins with its size.
+unsafe fn size_of_struct(argument: &str, pointer: *const u32) -> Result<usize> {
+    // SAFETY: the caller vouches for it. It may come from a language that does not align what it lays out by hand.
+    let size = unsafe { pointer.read_unaligned() } as usize;
+    if (HEAD..=4096).contains(&size) {
+        return Ok(size);
+    }
+    Err(Failure::new(
+        HONKER_INVALID,
+        format!(
+            "{argument}: a struct_size of {size} bytes cannot be right; initialise it with its _INIT macro"
+        ),
+    ))
+}

@@ -1,0 +1,1452 @@
+/*
+ * honker: a durable job queue, event streams, notify/listen, locks, rate limits, results and a cron scheduler in the
+ * SQLite file that an application already has.
+ *
+ * This header is made from the sources of honker-ffi; do not edit it.
+ *
+ * CALLS
+ *
+ * Functions that can fail answer a honker_status_t: 0 done, positive an outcome to be expected, negative an error.
+ * Their last parameter takes the address of a honker_error_t pointer, or NULL: see there. There is no "last error".
+ *
+ * Outputs are set to 0 or NULL first, so that a call that does not return something leaves nothing in them. They must
+ * not be NULL unless their function says so (HONKER_NULL_ARG).
+ *
+ * Text goes in as a pointer and a length in bytes: UTF-8 (else HONKER_UTF8), without a NUL in it (else HONKER_INVALID),
+ * NULL only with length 0, which is the empty text or, where a function says so, none. honker keeps no pointer of the
+ * caller's beyond the call. Names (of queues, workers, topics, ...) may be any text.
+ *
+ * Times are Unix seconds, durations that reach the file are seconds (_s), waits are milliseconds (_ms). Anything that
+ * would overflow is HONKER_INVALID.
+ *
+ * Every operation takes a database and a transaction of it, which may be NULL. With one, the operation is part of it;
+ * without, it is committed when the call returns, and has happened completely or not at all whenever the process may
+ * die. An operation that fails has done nothing, and the transaction it was part of is as it was before; only after
+ * HONKER_FULL, HONKER_IO and HONKER_ABORTED the transaction may be over, rolled back by SQLite. Operations wait for the
+ * write lock for as long as the busy timeout (HONKER_BUSY); they can be ended earlier by honker_interrupt and
+ * honker_close.
+ *
+ * HANDLES
+ *
+ * A handle, a pointer to a type whose content this header does not show, is checked in every call and never followed:
+ * one that is NULL, closed, freed, or of another type is HONKER_MISUSE. Whoever is given a handle frees it, in any
+ * order: what is in use stays until it is not. A child process that was forked may not use its parent's handles
+ * (HONKER_FORKED), and need not free them.
+ *
+ * Structs that begin with struct_size are initialised with their _INIT macro. They may grow at their end.
+ *
+ * Any function may be called from any thread at any time, unless the type it works on says otherwise. honker starts no
+ * threads, installs no signal handlers and prints nothing; the environment variable HONKER_LOCK_SAFE_FILES=off switches
+ * off what honker_open says about other copies of SQLite.
+ */
+
+
+#ifndef HONKER_H
+#define HONKER_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* HONKER_API: how the functions are imported. Define HONKER_STATIC on Windows when linking the static library. */
+#if defined(_WIN32) && !defined(HONKER_STATIC)
+#define HONKER_API __declspec(dllimport)
+#else
+#define HONKER_API
+#endif
+
+/* Initialisers. In C++ as in C: honker_open_opts_t opts = HONKER_OPEN_OPTS_INIT; */
+#define HONKER_OPEN_OPTS_INIT                                              \
+  { sizeof(honker_open_opts_t), 0, 5000, 8, HONKER_DURABILITY_NORMAL, HONKER_JOURNAL_WAL, 10000 }
+#define HONKER_ENQUEUE_OPTS_INIT                                           \
+  { sizeof(honker_enqueue_opts_t), 0, HONKER_NO_TIME, HONKER_NO_TIME, HONKER_NO_TIME, 0, 3 }
+#define HONKER_SCHEDULE_OPTS_INIT                                          \
+  { sizeof(honker_schedule_opts_t), 0, 0, HONKER_NO_TIME, 3 }
+#define HONKER_SCHEDULE_UPDATE_INIT                                        \
+  { sizeof(honker_schedule_update_t), 0, 0, {0, 0}, {0, 0}, 0, HONKER_NO_TIME, HONKER_NO_TIME }
+#define HONKER_JOB_VIEW_INIT                                               \
+  { sizeof(honker_job_view_t), 0, 0, {0, 0}, {0, 0}, {0, 0}, 0, 0 }
+#define HONKER_EVENT_VIEW_INIT                                             \
+  { sizeof(honker_event_view_t), 0, 0, {0, 0}, {0, 0}, {0, 0}, 0 }
+#define HONKER_FIRE_VIEW_INIT                                              \
+  { sizeof(honker_fire_view_t), 0, {0, 0}, {0, 0}, 0, 0 }
+
+/**
+ * The version of the interface that this header describes, major << 16 | minor. A library serves a program that was
+ * compiled against another header if the major versions are the same and the library's minor version is not the lower
+ * one.
+ */
+#define HONKER_ABI_VERSION (1 << 16)
+
+/**
+ * `durability`: a commit survives a crash of the process; a power cut may take the last ones back
+ * (PRAGMA synchronous = NORMAL).
+ */
+#define HONKER_DURABILITY_NORMAL 0
+
+/**
+ * `durability`: a commit survives a power cut as well (PRAGMA synchronous = FULL).
+ */
+#define HONKER_DURABILITY_FULL 1
+
+/**
+ * `journal_mode`: write-ahead log; readers do not wait for the writer.
+ */
+#define HONKER_JOURNAL_WAL 0
+
+/**
+ * `journal_mode`: rollback journal, deleted after each transaction.
+ */
+#define HONKER_JOURNAL_DELETE 1
+
+/**
+ * `journal_mode`: rollback journal, truncated after each transaction.
+ */
+#define HONKER_JOURNAL_TRUNCATE 2
+
+/**
+ * `journal_mode`: rollback journal, kept.
+ */
+#define HONKER_JOURNAL_PERSIST 3
+
+/**
+ * `value_type`: NULL.
+ */
+#define HONKER_TYPE_NULL 0
+
+/**
+ * `value_type`: a 64-bit integer, in `integer`.
+ */
+#define HONKER_TYPE_INTEGER 1
+
+/**
+ * `value_type`: a floating-point number, in `real`.
+ */
+#define HONKER_TYPE_REAL 2
+
+/**
+ * `value_type`: UTF-8 text, in `bytes`.
+ */
+#define HONKER_TYPE_TEXT 3
+
+/**
+ * `value_type`: bytes, in `bytes`.
+ */
+#define HONKER_TYPE_BLOB 4
+
+/**
+ * A time or a duration that is not set.
+ */
+#define HONKER_NO_TIME INT64_MAX
+
+/**
+ * `fields`: change the expression.
+ */
+#define HONKER_UPDATE_EXPRESSION 1
+
+/**
+ * `fields`: change the payload.
+ */
+#define HONKER_UPDATE_PAYLOAD 2
+
+/**
+ * `fields`: change the priority.
+ */
+#define HONKER_UPDATE_PRIORITY 4
+
+/**
+ * `fields`: change the expiry.
+ */
+#define HONKER_UPDATE_EXPIRES 8
+
+/**
+ * `fields`: change the budget.
+ */
+#define HONKER_UPDATE_MAX_ATTEMPTS 16
+
+/**
+ * An open database: the SQLite file, and the connections to use it. Any number of threads may use it at the same time.
+ * Calls that write at the same moment share a commit; reads run beside them.
+ *
+ * Everything a call has done is committed when it returns. Should the process die in the middle of one, it has happened
+ * completely or not at all.
+ */
+typedef struct honker_db_t honker_db_t;
+
+/**
+ * What went wrong. Every function that can fail takes the address of such a pointer last, which may be NULL: it is set
+ * to NULL when the call succeeds, and to an error that the caller has to free when it fails (a negative status). An
+ * error does not change: any thread may read it.
+ */
+typedef struct honker_error_t honker_error_t;
+
+/**
+ * Events read from a stream. They do not change: any thread may read them.
+ */
+typedef struct honker_events_t honker_events_t;
+
+/**
+ * The boundaries that a tick has fired. They do not change: any thread may read them.
+ */
+typedef struct honker_fires_t honker_fires_t;
+
+/**
+ * The jobs of one claim. They do not change: any thread may read them.
+ */
+typedef struct honker_jobs_t honker_jobs_t;
+
+/**
+ * The rows of a query. They do not change: any thread may read them.
+ */
+typedef struct honker_rows_t honker_rows_t;
+
+/**
+ * A text that the caller owns. It does not change: any thread may read it.
+ */
+typedef struct honker_text_t honker_text_t;
+
+/**
+ * An open transaction: the caller's own SQL and honker's operations, committed together or not at all. One thread uses
+ * it at a time; it may move between threads.
+ *
+ * It holds the database's only writer: until it is over, other calls of this process that write, and those of other
+ * processes, wait for as long as their busy timeout. Should the process die, it never happened.
+ */
+typedef struct honker_tx_t honker_tx_t;
+
+/**
+ * What a call answers: 0 is success, a positive number an outcome to be expected, a negative number an error. The
+ * numbers never change and are never given to anything else. A later library may answer one that is not listed here:
+ * an unknown negative number is an error like any other, an unknown positive one means that the call did not do what
+ * 0 would have meant.
+ */
+typedef int32_t honker_status_t;
+
+/**
+ * How to open a database. Begin with HONKER_OPEN_OPTS_INIT.
+ */
+typedef struct {
+  /**
+   * sizeof(honker_open_opts_t).
+   */
+  uint32_t struct_size;
+  /**
+   * 0.
+   */
+  uint32_t reserved;
+  /**
+   * How long a call waits for a lock that another process, or a transaction of this one, holds. Default 5000.
+   */
+  int64_t busy_timeout_ms;
+  /**
+   * How many reads may run at once, 1 to 1000. Default 8.
+   */
+  uint32_t readers_max;
+  /**
+   * One of HONKER_DURABILITY_*. Default NORMAL.
+   */
+  uint32_t durability;
+  /**
+   * One of HONKER_JOURNAL_*. Default WAL.
+   */
+  uint32_t journal_mode;
+  /**
+   * After how many pages the write-ahead log is written back; 0 means never. Default 10000.
+   */
+  uint32_t wal_autocheckpoint_pages;
+} honker_open_opts_t;
+
+/**
+ * A piece of memory that belongs to somebody else.
+ */
+typedef struct {
+  /**
+   * Where it begins; NULL is allowed if `len` is 0.
+   */
+  const uint8_t *data;
+  /**
+   * Its length in bytes.
+   */
+  size_t len;
+} honker_bytes_t;
+
+/**
+ * A parameter or a column.
+ */
+typedef struct {
+  /**
+   * One of HONKER_TYPE_*. It says which of the other fields counts; those that do not are 0 in a result.
+   */
+  uint32_t value_type;
+  /**
+   * 0.
+   */
+  uint32_t reserved;
+  /**
+   * An integer.
+   */
+  int64_t integer;
+  /**
+   * A floating-point number.
+   */
+  double real;
+  /**
+   * A text or a blob.
+   */
+  honker_bytes_t bytes;
+} honker_value_t;
+
+/**
+ * How a job is enqueued. Begin with HONKER_ENQUEUE_OPTS_INIT.
+ */
+typedef struct {
+  /**
+   * sizeof(honker_enqueue_opts_t).
+   */
+  uint32_t struct_size;
+  /**
+   * 0.
+   */
+  uint32_t reserved;
+  /**
+   * When the job becomes due, in Unix seconds. Default HONKER_NO_TIME: now. Not looked at if `delay_s` is set.
+   */
+  int64_t run_at;
+  /**
+   * In how many seconds the job becomes due; may be negative. Default HONKER_NO_TIME: not set.
+   */
+  int64_t delay_s;
+  /**
+   * After how many seconds from now the job may not be claimed any more; 0 or less means it is born expired. Default
+   * HONKER_NO_TIME: never.
+   */
+  int64_t expires_s;
+  /**
+   * Larger is sooner. Default 0.
+   */
+  int64_t priority;
+  /**
+   * How often the job may be claimed. With 0 or less it never is, and ends among the dead. Default 3.
+   */
+  int64_t max_attempts;
+} honker_enqueue_opts_t;
+
+/**
+ * One claimed job. Begin with HONKER_JOB_VIEW_INIT. The texts, without a NUL behind them, are valid until the jobs are
+ * freed.
+ */
+typedef struct {
+  /**
+   * sizeof(honker_job_view_t).
+   */
+  uint32_t struct_size;
+  /**
+   * 0.
+   */
+  uint32_t reserved;
+  /**
+   * The job's id.
+   */
+  int64_t id;
+  /**
+   * The queue it came from.
+   */
+  honker_bytes_t queue;
+  /**
+   * As it was enqueued.
+   */
+  honker_bytes_t payload;
+  /**
+   * Who holds it now.
+   */
+  honker_bytes_t worker_id;
+  /**
+   * How often it has been claimed, this time included.
+   */
+  int64_t attempts;
+  /**
+   * The last second, in Unix time, in which this claim is valid.
+   */
+  int64_t claim_expires_at;
+} honker_job_view_t;
+
+/**
+ * One event. Begin with HONKER_EVENT_VIEW_INIT. The texts, without a NUL behind them, are valid until the events are
+ * freed.
+ */
+typedef struct {
+  /**
+   * sizeof(honker_event_view_t).
+   */
+  uint32_t struct_size;
+  /**
+   * 0.
+   */
+  uint32_t reserved;
+  /**
+   * Its place in the stream. Offsets increase within a topic, with gaps, and begin at 1.
+   */
+  int64_t offset;
+  /**
+   * The topic it was published to.
+   */
+  honker_bytes_t topic;
+  /**
+   * The publisher's key; its data is NULL if there is none.
+   */
+  honker_bytes_t key;
+  /**
+   * As it was published.
+   */
+  honker_bytes_t payload;
+  /**
+   * When it was published, in Unix seconds.
+   */
+  int64_t created_at;
+} honker_event_view_t;
+
+/**
+ * How a schedule's jobs are enqueued. Begin with HONKER_SCHEDULE_OPTS_INIT.
+ */
+typedef struct {
+  /**
+   * sizeof(honker_schedule_opts_t).
+   */
+  uint32_t struct_size;
+  /**
+   * 0.
+   */
+  uint32_t reserved;
+  /**
+   * Larger is sooner. Default 0.
+   */
+  int64_t priority;
+  /**
+   * After how many seconds from its boundary a job may not be claimed any more. Default HONKER_NO_TIME: never.
+   */
+  int64_t expires_s;
+  /**
+   * How often a job may be claimed; less than 1 means 1. Default 3.
+   */
+  int64_t max_attempts;
+} honker_schedule_opts_t;
+
+/**
+ * What to change of a schedule. Begin with HONKER_SCHEDULE_UPDATE_INIT.
+ */
+typedef struct {
+  /**
+   * sizeof(honker_schedule_update_t).
+   */
+  uint32_t struct_size;
+  /**
+   * 0.
+   */
+  uint32_t reserved;
+  /**
+   * Which of the fields below to change: any of HONKER_UPDATE_*, added up.
+   */
+  uint64_t fields;
+  /**
+   * A new expression; the next boundary is then computed from now.
+   */
+  honker_bytes_t expression;
+  /**
+   * A new payload.
+   */
+  honker_bytes_t payload;
+  /**
+   * A new priority.
+   */
+  int64_t priority;
+  /**
+   * A new expiry in seconds; HONKER_NO_TIME for none.
+   */
+  int64_t expires_s;
+  /**
+   * A new budget; less than 1 means 1, HONKER_NO_TIME resets it to 3.
+   */
+  int64_t max_attempts;
+} honker_schedule_update_t;
+
+/**
+ * One boundary that was fired. Begin with HONKER_FIRE_VIEW_INIT. The texts, without a NUL behind them, are valid until
+ * the fires are freed.
+ */
+typedef struct {
+  /**
+   * sizeof(honker_fire_view_t).
+   */
+  uint32_t struct_size;
+  /**
+   * 0.
+   */
+  uint32_t reserved;
+  /**
+   * The schedule.
+   */
+  honker_bytes_t name;
+  /**
+   * Where its job went.
+   */
+  honker_bytes_t queue;
+  /**
+   * The boundary, in Unix seconds.
+   */
+  int64_t fire_at;
+  /**
+   * The job.
+   */
+  int64_t job_id;
+} honker_fire_view_t;
+
+/**
+ * Done.
+ */
+#define HONKER_OK 0
+
+/**
+ * There was nothing: nothing to return, or nothing to change.
+ */
+#define HONKER_EMPTY 1
+
+/**
+ * The time was over before anything happened.
+ */
+#define HONKER_TIMEOUT 2
+
+/**
+ * The wait was ended by a wake from another thread.
+ */
+#define HONKER_WOKEN 3
+
+/**
+ * What the caller held is not the caller's any more: a claim that lapsed, went to another worker or was settled
+ * already, or a lock that somebody else took.
+ */
+#define HONKER_LOST 4
+
+/**
+ * Somebody else has the lock.
+ */
+#define HONKER_HELD 5
+
+/**
+ * The rate limit is used up for now.
+ */
+#define HONKER_LIMITED 6
+
+/**
+ * What was waited for has been closed.
+ */
+#define HONKER_CLOSED 7
+
+/**
+ * Something that should not happen: a bug of honker, or memory that could not be had.
+ */
+#define HONKER_INTERNAL -1
+
+/**
+ * Another process, or a transaction of this one, held the write lock for longer than the busy timeout. Nothing was
+ * done; try again.
+ */
+#define HONKER_BUSY -2
+
+/**
+ * A constraint of the user's own tables refused the change.
+ */
+#define HONKER_CONSTRAINT -3
+
+/**
+ * The operating system failed to read or write.
+ */
+#define HONKER_IO -4
+
+/**
+ * The file is damaged, or no database at all.
+ */
+#define HONKER_CORRUPT -5
+
+/**
+ * The disk, or the database, is full.
+ */
+#define HONKER_FULL -6
+
+/**
+ * The file or its directory cannot be written to.
+ */
+#define HONKER_READONLY -7
+
+/**
+ * The file cannot be opened: no such directory, no permission.
+ */
+#define HONKER_CANNOT_OPEN -8
+
+/**
+ * SQLite refused the statement: a mistake in the SQL, a missing table, or a value of an unfitting type.
+ */
+#define HONKER_SQL -9
+
+/**
+ * The schema changed again and again while the statement was prepared.
+ */
+#define HONKER_SCHEMA -10
+
+/**
+ * A text, a blob or a row is larger than SQLite stores.
+ */
+#define HONKER_TOO_BIG -11
+
+/**
+ * Rolled back because of somebody else's failure. Nothing was done; try again.
+ */
+#define HONKER_ABORTED -12
+
+/**
+ * The call cannot be made: the handle is NULL, closed, freed or of another kind, or it is not the time for this call.
+ */
+#define HONKER_MISUSE -20
+
+/**
+ * A pointer that must not be NULL is NULL.
+ */
+#define HONKER_NULL_ARG -21
+
+/**
+ * A text is not valid UTF-8.
+ */
+#define HONKER_UTF8 -22
+
+/**
+ * An argument cannot be used; the message names it.
+ */
+#define HONKER_INVALID -23
+
+/**
+ * What the call is about does not exist.
+ */
+#define HONKER_NOT_FOUND -24
+
+/**
+ * The database was closed while the call was running or waiting.
+ */
+#define HONKER_CLOSED_HANDLE -25
+
+/**
+ * The handle comes from before this process was forked. Open the database again in the child.
+ */
+#define HONKER_FORKED -26
+
+/**
+ * This library, or this machine, cannot do that.
+ */
+#define HONKER_UNSUPPORTED -27
+
+/**
+ * Ended by `honker_interrupt`. Nothing was done.
+ */
+#define HONKER_INTERRUPTED -28
+
+/**
+ * A bug of honker's, caught at the border. What the call was doing has been undone; the handle can be used further.
+ */
+#define HONKER_PANIC -29
+
+#ifdef __cplusplus
+extern "C" {
+#endif // __cplusplus
+
+/**
+ * The name of a status, as it stands in this header: "HONKER_BUSY"; "HONKER_UNKNOWN" for a number that this library
+ * does not know. The text is static. Any thread.
+ */
+HONKER_API
+const char *honker_status_name(honker_status_t status);
+
+/**
+ * The version of the interface that the library at hand has: HONKER_ABI_VERSION when it was built.
+ */
+HONKER_API
+uint32_t honker_abi_version(void);
+
+/**
+ * The version of the library, "1.2.3". The text is static.
+ */
+HONKER_API
+const char *honker_version(void);
+
+/**
+ * What the library was built from, for bug reports: a JSON object with the keys version, abi_version, commit, target,
+ * sqlite_version, sqlite_source_id, lock_safe_files (whether another copy of SQLite in this process may have the same
+ * file open) and features. The text is static.
+ */
+HONKER_API
+const char *honker_build_info(void);
+
+/**
+ * The status that the failed call answered. HONKER_MISUSE if `error` is no error.
+ */
+HONKER_API
+honker_status_t honker_error_status(const honker_error_t *error);
+
+/**
+ * The name of that status, for logs: "HONKER_BUSY". The text is static.
+ */
+HONKER_API
+const char *honker_error_name(const honker_error_t *error);
+
+/**
+ * What happened, in words for the user of the program: UTF-8 and NUL-terminated, its length in bytes without the NUL
+ * in `len_out` unless that is NULL. It is valid until the error is freed. An empty text if `error` is no error.
+ */
+HONKER_API
+const char *honker_error_message(const honker_error_t *error,
+                                 size_t *len_out);
+
+/**
+ * SQLite's primary result code, 5 for SQLITE_BUSY; 0 if it was not SQLite that refused.
+ */
+HONKER_API
+int32_t honker_error_sqlite_code(const honker_error_t *error);
+
+/**
+ * SQLite's extended result code, 517 for SQLITE_BUSY_SNAPSHOT; 0 if it was not SQLite that refused.
+ */
+HONKER_API
+int32_t honker_error_sqlite_extended_code(const honker_error_t *error);
+
+/**
+ * Frees an error. NULL is allowed, and freeing twice does no harm.
+ */
+HONKER_API
+void honker_error_free(honker_error_t *error);
+
+/**
+ * The bytes of a text, UTF-8 without a NUL behind them, valid until it is freed, and their number.
+ */
+HONKER_API
+honker_status_t honker_text_get(const honker_text_t *text,
+                                const uint8_t **data_out,
+                                size_t *len_out,
+                                honker_error_t **err);
+
+/**
+ * Frees a text. NULL is allowed, and freeing twice does no harm.
+ */
+HONKER_API
+void honker_text_free(honker_text_t *text);
+
+/**
+ * Opens a SQLite file, creating it if need be, and brings honker's tables in it up to date.
+ *
+ * `path` is a file name or a `file:` URI, UTF-8 on every system. In-memory databases are HONKER_INVALID: nobody else
+ * could see them. `opts` may be NULL for the defaults. The handle in `db_out` is to be closed with `honker_close`.
+ *
+ * HONKER_CANNOT_OPEN, HONKER_READONLY, HONKER_CORRUPT, HONKER_FULL and HONKER_IO say what is wrong with the file;
+ * HONKER_BUSY, that somebody kept it locked for longer than the busy timeout.
+ *
+ * On 64-bit Linux any other copy of SQLite in the same process, the one of a database driver for instance, may have the
+ * same file open. Elsewhere on POSIX systems that would cost both copies their locks. If this call sees a descriptor on
+ * the file there that is not honker's own, it succeeds and leaves an error of status HONKER_UNSUPPORTED in `err`, a
+ * warning, to be freed like any other.
+ */
+HONKER_API
+honker_status_t honker_open(const uint8_t *path,
+                            size_t path_len,
+                            const honker_open_opts_t *opts,
+                            honker_db_t **db_out,
+                            honker_error_t **err);
+
+/**
+ * Closes a database. Calls that other threads have running or waiting end with HONKER_CLOSED_HANDLE, an open
+ * transaction is rolled back, and when this returns the file is nobody's and can be deleted. The handle is gone, also
+ * when closing fails; transactions and results that came from it are to be freed all the same, in any order.
+ */
+HONKER_API
+honker_status_t honker_close(honker_db_t *db,
+                             honker_error_t **err);
+
+/**
+ * Ends every call that is running or waiting on this database now, in whichever thread, with HONKER_INTERRUPTED. Later
+ * calls are not affected.
+ */
+HONKER_API
+honker_status_t honker_interrupt(honker_db_t *db,
+                                 honker_error_t **err);
+
+/**
+ * Begins a transaction that may write (BEGIN IMMEDIATE). Waits, for as long as the busy timeout, for one that another
+ * thread or process has open; HONKER_MISUSE at once if this thread has one open itself: transactions do not nest.
+ *
+ * The handle in `tx_out` is to be freed with `honker_tx_free`, whatever becomes of the transaction.
+ */
+HONKER_API
+honker_status_t honker_tx_begin(honker_db_t *db,
+                                honker_tx_t **tx_out,
+                                honker_error_t **err);
+
+/**
+ * Commits. On an error nothing of the transaction has happened. Either way it is over, and further calls with it are
+ * HONKER_MISUSE.
+ */
+HONKER_API
+honker_status_t honker_tx_commit(honker_tx_t *tx,
+                                 honker_error_t **err);
+
+/**
+ * Rolls back: nothing of the transaction has happened, and it is over.
+ */
+HONKER_API
+honker_status_t honker_tx_rollback(honker_tx_t *tx,
+                                   honker_error_t **err);
+
+/**
+ * Frees a transaction, rolling it back if it is still open. NULL is allowed, and freeing twice does no harm.
+ */
+HONKER_API
+void honker_tx_free(honker_tx_t *tx);
+
+/**
+ * Runs one statement of SQL in a transaction; how many rows it inserted, updated or deleted. All of honker's SQL
+ * functions are there. `params` are the values of ?1, ?2, … in order, and may be NULL if there are none; a statement
+ * with more or fewer parameters is HONKER_INVALID.
+ */
+HONKER_API
+honker_status_t honker_tx_execute(honker_tx_t *tx,
+                                  const uint8_t *sql,
+                                  size_t sql_len,
+                                  const honker_value_t *params,
+                                  size_t params_len,
+                                  int64_t *changes_out,
+                                  honker_error_t **err);
+
+/**
+ * Runs one statement of SQL in a transaction; its rows, to be freed with `honker_rows_free`. They see what the
+ * transaction has done so far. Parameters as for `honker_tx_execute`.
+ */
+HONKER_API
+honker_status_t honker_tx_query(honker_tx_t *tx,
+                                const uint8_t *sql,
+                                size_t sql_len,
+                                const honker_value_t *params,
+                                size_t params_len,
+                                honker_rows_t **rows_out,
+                                honker_error_t **err);
+
+/**
+ * Runs one statement of SQL that only reads; its rows, to be freed with `honker_rows_free`. They are what is committed.
+ * honker's SQL functions are not there, and a statement that writes is HONKER_READONLY. Parameters as for
+ * `honker_tx_execute`.
+ */
+HONKER_API
+honker_status_t honker_query(honker_db_t *db,
+                             const uint8_t *sql,
+                             size_t sql_len,
+                             const honker_value_t *params,
+                             size_t params_len,
+                             honker_rows_t **rows_out,
+                             honker_error_t **err);
+
+/**
+ * How many rows and columns there are.
+ */
+HONKER_API
+honker_status_t honker_rows_size(const honker_rows_t *rows,
+                                 size_t *rows_out,
+                                 size_t *columns_out,
+                                 honker_error_t **err);
+
+/**
+ * The name of a column, counted from 0, without a NUL behind it, valid until the rows are freed, and its length.
+ */
+HONKER_API
+honker_status_t honker_rows_column(const honker_rows_t *rows,
+                                   size_t column,
+                                   const uint8_t **name_out,
+                                   size_t *len_out,
+                                   honker_error_t **err);
+
+/**
+ * The value in a row and a column, both counted from 0. Its bytes are valid until the rows are freed.
+ */
+HONKER_API
+honker_status_t honker_rows_get(const honker_rows_t *rows,
+                                size_t row,
+                                size_t column,
+                                honker_value_t *value_out,
+                                honker_error_t **err);
+
+/**
+ * Frees rows. NULL is allowed, and freeing twice does no harm.
+ */
+HONKER_API
+void honker_rows_free(honker_rows_t *rows);
+
+/**
+ * Adds a job to a queue; its id. `payload` is text, JSON by convention, and stored as it is. `opts` may be NULL for the
+ * defaults.
+ */
+HONKER_API
+honker_status_t honker_enqueue(honker_db_t *db,
+                               honker_tx_t *tx,
+                               const uint8_t *queue,
+                               size_t queue_len,
+                               const uint8_t *payload,
+                               size_t payload_len,
+                               const honker_enqueue_opts_t *opts,
+                               int64_t *id_out,
+                               honker_error_t **err);
+
+/**
+ * Adds a job for each of `payloads_len` payloads to a queue, all or none; their ids, which increase, in `ids_out`, which
+ * has room for as many.
+ */
+HONKER_API
+honker_status_t honker_enqueue_many(honker_db_t *db,
+                                    honker_tx_t *tx,
+                                    const uint8_t *queue,
+                                    size_t queue_len,
+                                    const honker_bytes_t *payloads,
+                                    size_t payloads_len,
+                                    const honker_enqueue_opts_t *opts,
+                                    int64_t *ids_out,
+                                    honker_error_t **err);
+
+/**
+ * The job is done: removes it. HONKER_LOST, and nothing changed, if `worker_id` does not hold it any more.
+ */
+HONKER_API
+honker_status_t honker_ack(honker_db_t *db,
+                           honker_tx_t *tx,
+                           int64_t id,
+                           const uint8_t *worker_id,
+                           size_t worker_id_len,
+                           honker_error_t **err);
+
+/**
+ * The jobs are done: removes those that `worker_id` still holds, in one commit; how many that were.
+ */
+HONKER_API
+honker_status_t honker_ack_batch(honker_db_t *db,
+                                 honker_tx_t *tx,
+                                 const int64_t *ids,
+                                 size_t ids_len,
+                                 const uint8_t *worker_id,
+                                 size_t worker_id_len,
+                                 int64_t *acked_out,
+                                 honker_error_t **err);
+
+/**
+ * The job could not be done now: it becomes due again in `delay_s` seconds, which may be negative, or, if its attempts
+ * are used up, ends among the dead with the text `error`. HONKER_LOST, and nothing changed, if `worker_id` does not
+ * hold it any more.
+ */
+HONKER_API
+honker_status_t honker_retry(honker_db_t *db,
+                             honker_tx_t *tx,
+                             int64_t id,
+                             const uint8_t *worker_id,
+                             size_t worker_id_len,
+                             int64_t delay_s,
+                             const uint8_t *error,
+                             size_t error_len,
+                             honker_error_t **err);
+
+/**
+ * The job can never be done: it ends among the dead with the text `error`, whatever attempts it has left. HONKER_LOST,
+ * and nothing changed, if `worker_id` does not hold it any more.
+ */
+HONKER_API
+honker_status_t honker_fail(honker_db_t *db,
+                            honker_tx_t *tx,
+                            int64_t id,
+                            const uint8_t *worker_id,
+                            size_t worker_id_len,
+                            const uint8_t *error,
+                            size_t error_len,
+                            honker_error_t **err);
+
+/**
+ * The job takes longer: its claim is valid for `extend_s` seconds from now, whatever it was before. HONKER_LOST, and
+ * nothing changed, if `worker_id` does not hold it any more.
+ */
+HONKER_API
+honker_status_t honker_heartbeat(honker_db_t *db,
+                                 honker_tx_t *tx,
+                                 int64_t id,
+                                 const uint8_t *worker_id,
+                                 size_t worker_id_len,
+                                 int64_t extend_s,
+                                 honker_error_t **err);
+
+/**
+ * Removes a job, pending or claimed; who holds it finds its claim lost. HONKER_EMPTY if there is no such job.
+ */
+HONKER_API
+honker_status_t honker_cancel(honker_db_t *db,
+                              honker_tx_t *tx,
+                              int64_t id,
+                              honker_error_t **err);
+
+/**
+ * Moves the expired jobs of a queue that nobody holds to the dead; how many that were. Claims pass them by without it.
+ */
+HONKER_API
+honker_status_t honker_sweep_expired(honker_db_t *db,
+                                     honker_tx_t *tx,
+                                     const uint8_t *queue,
+                                     size_t queue_len,
+                                     int64_t *swept_out,
+                                     honker_error_t **err);
+
+/**
+ * When, in Unix seconds, a claim on the queue could next succeed without a further commit: a delayed job becoming due,
+ * or a claim lapsing. HONKER_EMPTY if there is nothing to wait for. Jobs that can be claimed now do not count.
+ */
+HONKER_API
+honker_status_t honker_queue_next_claim_at(honker_db_t *db,
+                                           honker_tx_t *tx,
+                                           const uint8_t *queue,
+                                           size_t queue_len,
+                                           int64_t *at_out,
+                                           honker_error_t **err);
+
+/**
+ * One job, pending or claimed, as a JSON object with the keys id, queue, payload (a string), state ("pending" or
+ * "processing"), priority, run_at, worker_id, claim_expires_at, attempts, max_attempts, created_at and expires_at; null
+ * for what is not set. The text is to be freed with `honker_text_free`. HONKER_EMPTY if there is no such job (any more).
+ */
+HONKER_API
+honker_status_t honker_get_job(honker_db_t *db,
+                               honker_tx_t *tx,
+                               int64_t id,
+                               honker_text_t **json_out,
+                               honker_error_t **err);
+
+/**
+ * How many jobs there are, as JSON: for one queue an object with the keys queue, pending (due), delayed, claimed,
+ * expired and dead; for `queue` NULL an array of such objects, one for each queue that has a job. It reads them all:
+ * for people, not for loops. The text is to be freed with `honker_text_free`.
+ */
+HONKER_API
+honker_status_t honker_queue_stats(honker_db_t *db,
+                                   honker_tx_t *tx,
+                                   const uint8_t *queue,
+                                   size_t queue_len,
+                                   honker_text_t **json_out,
+                                   honker_error_t **err);
+
+/**
+ * Claims up to `n` jobs of a queue for `worker_id`, highest priority first, then oldest. Each is the worker's for
+ * `timeout_s` seconds, the visibility timeout; if it is not settled or prolonged by then, it goes to whoever claims next.
+ * A negative `n` means no limit. HONKER_EMPTY, and `jobs_out` NULL, if there is nothing to claim; otherwise the jobs are
+ * to be freed with `honker_jobs_free`, which does not settle them.
+ */
+HONKER_API
+honker_status_t honker_claim(honker_db_t *db,
+                             honker_tx_t *tx,
+                             const uint8_t *queue,
+                             size_t queue_len,
+                             const uint8_t *worker_id,
+                             size_t worker_id_len,
+                             int64_t n,
+                             int64_t timeout_s,
+                             honker_jobs_t **jobs_out,
+                             honker_error_t **err);
+
+/**
+ * How many jobs there are.
+ */
+HONKER_API
+honker_status_t honker_jobs_len(const honker_jobs_t *jobs,
+                                size_t *len_out,
+                                honker_error_t **err);
+
+/**
+ * The job at `index`, counted from 0.
+ */
+HONKER_API
+honker_status_t honker_jobs_get(const honker_jobs_t *jobs,
+                                size_t index,
+                                honker_job_view_t *job_out,
+                                honker_error_t **err);
+
+/**
+ * Frees jobs; whoever claimed them still holds them. NULL is allowed, and freeing twice does no harm.
+ */
+HONKER_API
+void honker_jobs_free(honker_jobs_t *jobs);
+
+/**
+ * The dead of a queue, or of all queues if `queue` is NULL, newest job first, at most `limit` unless that is negative:
+ * a JSON array of objects with the keys id, queue, payload (a string), priority, run_at, attempts, max_attempts,
+ * last_error, created_at and died_at. The text is to be freed with `honker_text_free`.
+ */
+HONKER_API
+honker_status_t honker_dead_list(honker_db_t *db,
+                                 honker_tx_t *tx,
+                                 const uint8_t *queue,
+                                 size_t queue_len,
+                                 int64_t limit,
+                                 honker_text_t **json_out,
+                                 honker_error_t **err);
+
+/**
+ * Makes a dead job live again: pending, due now, with its id, priority and budget, no attempts used and no expiry.
+ * HONKER_EMPTY if there is no such dead job.
+ */
+HONKER_API
+honker_status_t honker_dead_requeue(honker_db_t *db,
+                                    honker_tx_t *tx,
+                                    int64_t id,
+                                    honker_error_t **err);
+
+/**
+ * Deletes the dead of a queue, or of all queues if `queue` is NULL, that died more than `older_than_s` seconds ago; how
+ * many that were.
+ */
+HONKER_API
+honker_status_t honker_dead_purge(honker_db_t *db,
+                                  honker_tx_t *tx,
+                                  const uint8_t *queue,
+                                  size_t queue_len,
+                                  int64_t older_than_s,
+                                  int64_t *purged_out,
+                                  honker_error_t **err);
+
+/**
+ * Adds a notification for the listeners of a channel; its id. They see it when it is committed.
+ */
+HONKER_API
+honker_status_t honker_notify(honker_db_t *db,
+                              honker_tx_t *tx,
+                              const uint8_t *channel,
+                              size_t channel_len,
+                              const uint8_t *payload,
+                              size_t payload_len,
+                              int64_t *id_out,
+                              honker_error_t **err);
+
+/**
+ * Deletes the notifications that are older than `older_than_s` seconds, and those that are not among the `max_keep`
+ * newest; how many that were. HONKER_NO_TIME for either leaves that criterion out. A negative `max_keep` is
+ * HONKER_INVALID.
+ */
+HONKER_API
+honker_status_t honker_notifications_prune(honker_db_t *db,
+                                           honker_tx_t *tx,
+                                           int64_t older_than_s,
+                                           int64_t max_keep,
+                                           int64_t *pruned_out,
+                                           honker_error_t **err);
+
+/**
+ * Appends an event to a topic; its offset. `key` may be NULL for none; an empty key is one that is not NULL.
+ */
+HONKER_API
+honker_status_t honker_stream_publish(honker_db_t *db,
+                                      honker_tx_t *tx,
+                                      const uint8_t *topic,
+                                      size_t topic_len,
+                                      const uint8_t *key,
+                                      size_t key_len,
+                                      const uint8_t *payload,
+                                      size_t payload_len,
+                                      int64_t *offset_out,
+                                      honker_error_t **err);
+
+/**
+ * The events of a topic after `offset`, oldest first, at most `limit` unless that is negative. HONKER_EMPTY, and
+ * `events_out` NULL, if there is none; otherwise they are to be freed with `honker_events_free`.
+ */
+HONKER_API
+honker_status_t honker_stream_read_since(honker_db_t *db,
+                                         honker_tx_t *tx,
+                                         const uint8_t *topic,
+                                         size_t topic_len,
+                                         int64_t offset,
+                                         int64_t limit,
+                                         honker_events_t **events_out,
+                                         honker_error_t **err);
+
+/**
+ * Records that `consumer` has finished everything of a topic up to `offset`. HONKER_EMPTY, and nothing changed, if it
+ * was that far already: an offset never goes back.
+ */
+HONKER_API
+honker_status_t honker_stream_save_offset(honker_db_t *db,
+                                          honker_tx_t *tx,
+                                          const uint8_t *consumer,
+                                          size_t consumer_len,
+                                          const uint8_t *topic,
+                                          size_t topic_len,
+                                          int64_t offset,
+                                          honker_error_t **err);
+
+/**
+ * The offset that `consumer` last saved for a topic; 0 if it never did.
+ */
+HONKER_API
+honker_status_t honker_stream_get_offset(honker_db_t *db,
+                                         honker_tx_t *tx,
+                                         const uint8_t *consumer,
+                                         size_t consumer_len,
+                                         const uint8_t *topic,
+                                         size_t topic_len,
+                                         int64_t *offset_out,
+                                         honker_error_t **err);
+
+/**
+ * How many events there are.
+ */
+HONKER_API
+honker_status_t honker_events_len(const honker_events_t *events,
+                                  size_t *len_out,
+                                  honker_error_t **err);
+
+/**
+ * The event at `index`, counted from 0.
+ */
+HONKER_API
+honker_status_t honker_events_get(const honker_events_t *events,
+                                  size_t index,
+                                  honker_event_view_t *event_out,
+                                  honker_error_t **err);
+
+/**
+ * Frees events. NULL is allowed, and freeing twice does no harm.
+ */
+HONKER_API
+void honker_events_free(honker_events_t *events);
+
+/**
+ * Saves the result of a job, replacing an earlier one. It expires after `ttl_s` seconds, or never if that is 0 or less.
+ */
+HONKER_API
+honker_status_t honker_result_save(honker_db_t *db,
+                                   honker_tx_t *tx,
+                                   int64_t job_id,
+                                   const uint8_t *value,
+                                   size_t value_len,
+                                   int64_t ttl_s,
+                                   honker_error_t **err);
+
+/**
+ * The result of a job, to be freed with `honker_text_free`. HONKER_EMPTY if there is none (yet, or any more).
+ */
+HONKER_API
+honker_status_t honker_result_get(honker_db_t *db,
+                                  honker_tx_t *tx,
+                                  int64_t job_id,
+                                  honker_text_t **value_out,
+                                  honker_error_t **err);
+
+/**
+ * Deletes expired results; how many that were.
+ */
+HONKER_API
+honker_status_t honker_result_sweep(honker_db_t *db,
+                                    honker_tx_t *tx,
+                                    int64_t *swept_out,
+                                    honker_error_t **err);
+
+/**
+ * Takes a lock for `owner`, for `ttl_s` seconds, if it is free or the time of who had it is over. HONKER_OK if `owner`
+ * has it now; having had it before does not prolong it. HONKER_HELD if somebody else has it.
+ */
+HONKER_API
+honker_status_t honker_lock_acquire(honker_db_t *db,
+                                    honker_tx_t *tx,
+                                    const uint8_t *name,
+                                    size_t name_len,
+                                    const uint8_t *owner,
+                                    size_t owner_len,
+                                    int64_t ttl_s,
+                                    honker_error_t **err);
+
+/**
+ * Prolongs a lock to `ttl_s` seconds from now. HONKER_LOST if `owner` does not have it any more; one that ran out is
+ * its owner's still, as long as nobody took it. `ttl_s` must be positive.
+ */
+HONKER_API
+honker_status_t honker_lock_renew(honker_db_t *db,
+                                  honker_tx_t *tx,
+                                  const uint8_t *name,
+                                  size_t name_len,
+                                  const uint8_t *owner,
+                                  size_t owner_len,
+                                  int64_t ttl_s,
+                                  honker_error_t **err);
+
+/**
+ * Gives a lock up. HONKER_LOST if `owner` does not have it (any more).
+ */
+HONKER_API
+honker_status_t honker_lock_release(honker_db_t *db,
+                                    honker_tx_t *tx,
+                                    const uint8_t *name,
+                                    size_t name_len,
+                                    const uint8_t *owner,
+                                    size_t owner_len,
+                                    honker_error_t **err);
+
+/**
+ * Counts one use of `name` if there were fewer than `limit` in the current window of `per_s` seconds; HONKER_LIMITED,
+ * and nothing counted, otherwise. Windows are aligned to multiples of their length. Both numbers must be positive.
+ */
+HONKER_API
+honker_status_t honker_rate_limit_try(honker_db_t *db,
+                                      honker_tx_t *tx,
+                                      const uint8_t *name,
+                                      size_t name_len,
+                                      int64_t limit,
+                                      int64_t per_s,
+                                      honker_error_t **err);
+
+/**
+ * Deletes the counts of windows that began more than `older_than_s` seconds ago; how many that were.
+ */
+HONKER_API
+honker_status_t honker_rate_limit_sweep(honker_db_t *db,
+                                        honker_tx_t *tx,
+                                        int64_t older_than_s,
+                                        int64_t *swept_out,
+                                        honker_error_t **err);
+
+/**
+ * Adds a schedule, or replaces the one of that name: at every boundary of `expression` a job with `payload` goes into
+ * `queue`. `opts` may be NULL for the defaults.
+ *
+ * An expression has five fields (minute, hour, day of month, month, day of week), six with seconds in front, or is a
+ * macro such as @daily or an interval such as "@every 5m"; "CRON_TZ=Europe/Berlin " before it sets the time zone, which
+ * otherwise is this process's. What cannot be parsed, or never comes, is HONKER_INVALID and changes nothing. The next
+ * boundary of a schedule that is registered again stays if the expression is the same, and a paused schedule stays
+ * paused.
+ */
+HONKER_API
+honker_status_t honker_scheduler_register(honker_db_t *db,
+                                          honker_tx_t *tx,
+                                          const uint8_t *name,
+                                          size_t name_len,
+                                          const uint8_t *queue,
+                                          size_t queue_len,
+                                          const uint8_t *expression,
+                                          size_t expression_len,
+                                          const uint8_t *payload,
+                                          size_t payload_len,
+                                          const honker_schedule_opts_t *opts,
+                                          honker_error_t **err);
+
+/**
+ * Removes a schedule; jobs it has enqueued stay. HONKER_EMPTY if there is none of that name.
+ */
+HONKER_API
+honker_status_t honker_scheduler_unregister(honker_db_t *db,
+                                            honker_tx_t *tx,
+                                            const uint8_t *name,
+                                            size_t name_len,
+                                            honker_error_t **err);
+
+/**
+ * Changes parts of a schedule. HONKER_EMPTY, and nothing changed, if there is none of that name or `changes` names no
+ * field.
+ */
+HONKER_API
+honker_status_t honker_scheduler_update(honker_db_t *db,
+                                        honker_tx_t *tx,
+                                        const uint8_t *name,
+                                        size_t name_len,
+                                        const honker_schedule_update_t *changes,
+                                        honker_error_t **err);
+
+/**
+ * Pauses a schedule. HONKER_EMPTY if there is none of that name, or it is paused already.
+ */
+HONKER_API
+honker_status_t honker_scheduler_pause(honker_db_t *db,
+                                       honker_tx_t *tx,
+                                       const uint8_t *name,
+                                       size_t name_len,
+                                       honker_error_t **err);
+
+/**
+ * Resumes a paused schedule; the boundaries it missed are fired by the next tick, 64 at most. HONKER_EMPTY if there is
+ * none of that name, or it is not paused.
+ */
+HONKER_API
+honker_status_t honker_scheduler_resume(honker_db_t *db,
+                                        honker_tx_t *tx,
+                                        const uint8_t *name,
+                                        size_t name_len,
+                                        honker_error_t **err);
+
+/**
+ * Enqueues a job for every boundary up to `until`, in Unix seconds, that no tick has fired yet, of every schedule that is
+ * not paused: oldest first, 64 for each schedule at most, the rest is skipped. HONKER_NO_TIME for `until` means now. Any
+ * number of processes may tick at the same time: each boundary is fired once. HONKER_EMPTY, and `fires_out` NULL, if
+ * nothing was due; otherwise what was fired is to be freed with `honker_fires_free`.
+ */
+HONKER_API
+honker_status_t honker_scheduler_tick(honker_db_t *db,
+                                      honker_tx_t *tx,
+                                      int64_t until,
+                                      honker_fires_t **fires_out,
+                                      honker_error_t **err);
+
+/**
+ * The next boundary, in Unix seconds, of any schedule that is not paused; it may lie in the past. HONKER_EMPTY if there
+ * is none.
+ */
+HONKER_API
+honker_status_t honker_scheduler_soonest(honker_db_t *db,
+                                         honker_tx_t *tx,
+                                         int64_t *at_out,
+                                         honker_error_t **err);
+
+/**
+ * All schedules by name: a JSON array of objects with the keys name, queue, cron_expr, payload (a string), priority,
+ * expires_s, next_fire_at, enabled and max_attempts. The text is to be freed with `honker_text_free`.
+ */
+HONKER_API
+honker_status_t honker_scheduler_list(honker_db_t *db,
+                                      honker_tx_t *tx,
+                                      honker_text_t **json_out,
+                                      honker_error_t **err);
+
+/**
+ * The first boundary of an expression after `from`, both in Unix seconds. It needs no database.
+ */
+HONKER_API
+honker_status_t honker_cron_next_after(const uint8_t *expression,
+                                       size_t expression_len,
+                                       int64_t from,
+                                       int64_t *at_out,
+                                       honker_error_t **err);
+
+/**
+ * How many fires there are.
+ */
+HONKER_API
+honker_status_t honker_fires_len(const honker_fires_t *fires,
+                                 size_t *len_out,
+                                 honker_error_t **err);
+
+/**
+ * The fire at `index`, counted from 0.
+ */
+HONKER_API
+honker_status_t honker_fires_get(const honker_fires_t *fires,
+                                 size_t index,
+                                 honker_fire_view_t *fire_out,
+                                 honker_error_t **err);
+
+/**
+ * Frees fires. NULL is allowed, and freeing twice does no harm.
+ */
+HONKER_API
+void honker_fires_free(honker_fires_t *fires);
+
+#ifdef __cplusplus
+}  // extern "C"
+#endif  // __cplusplus
+
+#endif  /* HONKER_H */
