@@ -321,7 +321,7 @@ impl Writer {
         let mut line = lock(&self.line);
         let calls = line.waiting.iter().take_while(|ticket| matches!(ticket.wants, Wants::Call(_))).count();
         let taken: Vec<_> = line.waiting.drain(..calls.min(at_most)).collect();
-        taken.iter().for_each(|ticket| ticket.set(Turn::Taken));
+        taken.iter().for_each(|ticket| *lock(&ticket.turn) = Turn::Taken);
         taken
     }
 
