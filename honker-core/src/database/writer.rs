@@ -35,6 +35,9 @@ const BATCH_MAX: usize = 256;
 /// be written; never handing over would keep this one's caller waiting for ever.
 const LEAD_MAX: Duration = Duration::from_millis(1);
 
+/// How many threads one call to the system may wake. They meet at a lock as they wake up.
+const ROOM_MAX: usize = 32;
+
 /// How long a thread in line sleeps before it looks whether it has been interrupted.
 const SLICE: Duration = Duration::from_millis(50);
 
@@ -48,7 +51,7 @@ pub(super) struct Writer {
 #[derive(Default)]
 struct Line {
     owner: Owner,
-    waiting: VecDeque<Arc<Ticket>>,
+    waiting: VecDeque<Ticket>,
 }
 
 #[derive(Default, Clone, Copy, PartialEq)]
@@ -65,7 +68,22 @@ enum Owner {
 struct Ticket {
     wants: Wants,
     thread: ThreadId,
-    turn: Mutex<Turn>,
+    seat: Seat,
+}
+
+/// Where a thread in line sleeps.
+#[derive(Clone)]
+struct Seat {
+    room: Arc<Room>,
+    number: usize,
+}
+
+/// Threads that are told together. To wake one costs the leader more than to run its call; to wake many at once, little
+/// more than to wake one.
+#[derive(Default)]
+struct Room {
+    /// By the number of the seat.
+    turns: Mutex<Vec<Turn>>,
     changed: Condvar,
 }
 
@@ -239,7 +257,7 @@ impl Writer {
     fn stand_in_line(&self, wants: Wants, interrupts: u64) -> Result<Turn> {
         self.signals.check(interrupts)?;
         let this_thread = thread::current().id();
-        let ticket = {
+        let seat = {
             let mut line = lock(&self.line);
             match line.owner {
                 Owner::Nobody => {
@@ -260,20 +278,15 @@ impl Writer {
                 }
                 _ => {}
             }
-            let ticket = Arc::new(Ticket {
-                wants,
-                thread: this_thread,
-                turn: Mutex::new(Turn::Waiting),
-                changed: Condvar::new(),
-            });
-            line.waiting.push_back(Arc::clone(&ticket));
-            ticket
+            let seat = line.seat(&wants);
+            line.waiting.push_back(Ticket { wants, thread: this_thread, seat: seat.clone() });
+            seat
         };
 
         let deadline = deadline(self.busy_timeout);
         let left = || deadline.map_or(SLICE, |deadline| deadline.saturating_duration_since(Instant::now()));
         loop {
-            let turn = ticket.wait(SLICE.min(left()));
+            let turn = seat.wait(SLICE.min(left()));
             match turn {
                 Turn::Granted | Turn::Done => return Ok(turn),
                 Turn::Taken => {}
@@ -287,7 +300,7 @@ impl Writer {
                     };
                     let mut line = lock(&self.line);
                     let before = line.waiting.len();
-                    line.waiting.retain(|waiting| !Arc::ptr_eq(waiting, &ticket));
+                    line.waiting.retain(|ticket| !ticket.seat.is(&seat));
                     // Whoever is not in the line any more is about to be served.
                     if line.waiting.len() < before {
                         return Err(reason);
@@ -304,7 +317,7 @@ impl Writer {
         let mut others = self.take_calls(BATCH_MAX - 1);
         self.run(Some(first), &others);
         while since.elapsed() < LEAD_MAX {
-            others.drain(..).for_each(|ticket| ticket.set(Turn::Done));
+            tell(&others, Turn::Done);
             others = self.take_calls(BATCH_MAX);
             if others.is_empty() {
                 break;
@@ -313,19 +326,20 @@ impl Writer {
         }
         // The next leader first: it can begin while the others are told.
         self.release();
-        others.iter().for_each(|ticket| ticket.set(Turn::Done));
+        tell(&others, Turn::Done);
     }
 
     /// Takes the calls at the head of the line out of it.
-    fn take_calls(&self, at_most: usize) -> Vec<Arc<Ticket>> {
+    fn take_calls(&self, at_most: usize) -> Vec<Ticket> {
         let mut line = lock(&self.line);
         let calls = line.waiting.iter().take_while(|ticket| matches!(ticket.wants, Wants::Call(_))).count();
         let taken: Vec<_> = line.waiting.drain(..calls.min(at_most)).collect();
-        taken.iter().for_each(|ticket| *lock(&ticket.turn) = Turn::Taken);
+        // Their threads need not know: they sleep on.
+        taken.iter().for_each(|ticket| ticket.seat.set(Turn::Taken));
         taken
     }
 
-    fn run(&self, own: Option<Request>, others: &[Arc<Ticket>]) {
+    fn run(&self, own: Option<Request>, others: &[Ticket]) {
         let others = others.iter().filter_map(|ticket| match ticket.wants {
             Wants::Call(request) => Some(request),
             Wants::Transaction => None,
@@ -350,7 +364,7 @@ impl Writer {
         match line.waiting.pop_front() {
             Some(ticket) => {
                 line.owner = ticket.wants.owner(ticket.thread);
-                ticket.set(Turn::Granted);
+                tell(&[ticket], Turn::Granted);
             }
             None => line.owner = Owner::Nobody,
         }
@@ -370,26 +384,60 @@ impl Wants {
     }
 }
 
-impl Ticket {
+impl Line {
+    /// A seat for the next in line: among others whose calls will be taken together with its own. The first in line
+    /// sits alone, because it will be the one to lead.
+    fn seat(&self, wants: &Wants) -> Seat {
+        let room = match self.waiting.back() {
+            Some(Ticket { wants: Wants::Call(_), seat, .. })
+                if matches!(wants, Wants::Call(_))
+                    && self.waiting.len() > 1
+                    && seat.number + 1 < ROOM_MAX =>
+            {
+                Arc::clone(&seat.room)
+            }
+            _ => Arc::default(),
+        };
+        let mut turns = lock(&room.turns);
+        turns.push(Turn::Waiting);
+        let number = turns.len() - 1;
+        drop(turns);
+        Seat { room, number }
+    }
+}
+
+impl Seat {
+    fn is(&self, other: &Seat) -> bool {
+        Arc::ptr_eq(&self.room, &other.room) && self.number == other.number
+    }
+
     fn set(&self, turn: Turn) {
-        *lock(&self.turn) = turn;
-        self.changed.notify_all();
+        lock(&self.room.turns)[self.number] = turn;
     }
 
     /// Waits until the turn changes, at most for `time`.
     fn wait(&self, time: Duration) -> Turn {
-        let turn = lock(&self.turn);
-        let seen = *turn;
+        let turns = lock(&self.room.turns);
+        let seen = turns[self.number];
         if matches!(seen, Turn::Granted | Turn::Done) {
             return seen;
         }
         // One that is taken has nothing else to look out for.
         let time = if seen == Turn::Taken { SLICE } else { time };
-        let (turn, _) = self
+        let (turns, _) = self
+            .room
             .changed
-            .wait_timeout_while(turn, time, |turn| *turn == seen)
+            .wait_timeout_while(turns, time, |turns| turns[self.number] == seen)
             .unwrap_or_else(PoisonError::into_inner);
-        *turn
+        turns[self.number]
+    }
+}
+
+/// Tells the threads of these tickets, those of one room at once.
+fn tell(tickets: &[Ticket], turn: Turn) {
+    for together in tickets.chunk_by(|one, next| Arc::ptr_eq(&one.seat.room, &next.seat.room)) {
+        together.iter().for_each(|ticket| ticket.seat.set(turn));
+        together[0].seat.room.changed.notify_all();
     }
 }
 

@@ -8,7 +8,7 @@ use honker_core::Result;
 use honker_core::database::Options;
 use rusqlite::ffi;
 
-use crate::support::{File, Worker, code, enqueue, guarded, patient_for};
+use crate::support::{File, GUARD, Worker, code, enqueue, guarded, patient_for};
 
 /// Begins and calls alternate in line behind a transaction, and are served in that order.
 #[test]
@@ -175,5 +175,37 @@ fn giving_up_and_being_served_exclude_each_other() {
         let done = i64::try_from(done.into_inner()).unwrap();
         assert_eq!(file.count("SELECT count(*) FROM _honker_live"), done);
         assert!(given_up.into_inner() > 0, "this test tests nothing");
+    });
+}
+
+/// Whoever is not woken looks for itself, every 50 ms; nobody must have to. The threads are more than are woken at once.
+#[test]
+fn all_of_a_batch_are_woken() {
+    const THREADS: usize = 80;
+    guarded(|| {
+        let file = File::new();
+        let database = file.database(&patient_for(GUARD));
+        let awake_after = || {
+            let transaction = database.begin().unwrap();
+            std::thread::scope(|scope| {
+                let calls: Vec<_> = (0..THREADS)
+                    .map(|_| {
+                        scope.spawn(|| {
+                            enqueue(&database, "p").unwrap();
+                            Instant::now()
+                        })
+                    })
+                    .collect();
+                // Until they stand in line, and not until they look.
+                std::thread::sleep(Duration::from_millis(10));
+                let served = Instant::now();
+                transaction.commit().unwrap();
+                let awake = calls.into_iter().map(|call| call.join().unwrap()).max().unwrap();
+                awake - served
+            })
+        };
+        // A busy machine may take its time, but not always.
+        let fastest = (0..50).map(|_| awake_after()).find(|took| *took < Duration::from_millis(20));
+        assert!(fastest.is_some(), "they wake up by themselves");
     });
 }
