@@ -27,7 +27,6 @@ struct Pool {
     /// Those in use, to be interrupted.
     lent: Vec<(u64, Option<InterruptHandle>)>,
     next_loan: u64,
-    closed: bool,
 }
 
 impl Readers {
@@ -51,9 +50,6 @@ impl Readers {
         let mut pool = self.lock();
         loop {
             self.signals.check(interrupts)?;
-            if pool.closed {
-                return Err(Error::Closed);
-            }
             if let Some(handle) = pool.idle.pop() {
                 let number = pool.lend(Some(handle.interrupt_handle()));
                 return Ok(Loan { readers: self, number, handle: Some(handle) });
@@ -88,10 +84,10 @@ impl Readers {
         self.lock().interrupt();
     }
 
-    /// Closes all connections, once the calls that use them have ended.
+    /// Closes all connections, once the calls that use them have ended. The signals say already that the database is
+    /// closed: whoever gets the lock after this borrows nothing.
     pub(super) fn close(&self) -> Result<()> {
         let mut pool = self.lock();
-        pool.closed = true;
         while !pool.lent.is_empty() {
             // Again and again: an interrupt between two statements of a call hits neither.
             pool.interrupt();
