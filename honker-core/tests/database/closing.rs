@@ -2,12 +2,13 @@
 
 use std::path::Path;
 use std::sync::Barrier;
-use std::sync::mpsc::channel;
 
+use honker_core::Error;
 use honker_core::database::{Database, JournalMode, Options};
-use honker_core::{Error, Result};
 
-use crate::support::{ENDLESS, ENDLESS_WRITE, File, Worker, enqueue, guarded, journal};
+use crate::support::{
+    Call, ENDLESS, ENDLESS_WRITE, File, Worker, enqueue, guarded, journal, reading, waiting, waiting_in_line,
+};
 
 /// The descriptors of this process on the log of a database. Those on the database itself stay in a pool as long as it
 /// has a name, for the locks of another copy of SQLite (`honker_core::vfs`); those on the log are where connections are.
@@ -118,8 +119,6 @@ fn committing_after_the_close_is_an_error() {
     assert_eq!(transaction.commit(), Err(Error::Closed));
 }
 
-type Call = fn(&Database) -> Result<()>;
-
 #[test]
 fn whatever_runs_ends() {
     const CALLS: &[Call] = &[
@@ -158,12 +157,7 @@ fn whoever_waits_for_a_foreign_lock_ends() {
             let database = file.database(&journal(JournalMode::Delete));
             let other = file.plain();
             other.execute_batch("BEGIN EXCLUSIVE").unwrap();
-            let waiting: Vec<_> = (0..3)
-                .map(|_| {
-                    let database = database.clone();
-                    Worker::start(move || call(&database)).until_asleep()
-                })
-                .collect();
+            let waiting: Vec<_> = (0..3).map(|_| waiting(&database, *call)).collect();
             database.close().unwrap();
             for worker in waiting {
                 assert_eq!(worker.join(), Err(Error::Closed), "call {index}");
@@ -179,31 +173,11 @@ fn whoever_waits_in_line_or_for_a_reader_ends() {
         let file = File::new();
         let database = file.database(&Options { readers_max: 1, ..Options::default() });
         let transaction = database.begin().unwrap();
-        let start = |call: Call| {
-            let database = database.clone();
-            Worker::start(move || call(&database)).until_asleep()
-        };
-        let mut waiting = Vec::new();
-        for _ in 0..3 {
-            waiting.push(start(|database| enqueue(database, "p").map(drop)));
-            waiting.push(start(|database| database.begin().map(drop)));
-        }
-        let (entered, is_entered) = channel::<()>();
-        let (release, released) = channel::<()>();
-        let reading = Worker::start({
-            let database = database.clone();
-            move || {
-                database.read(|_, _| {
-                    entered.send(()).unwrap();
-                    released.recv().unwrap();
-                    Ok(())
-                })
-            }
-        });
-        is_entered.recv().unwrap();
-        waiting.push(start(|database| database.query("SELECT 1", &[]).map(drop)));
-        let closing = start(Database::close);
-        for worker in waiting {
+        let mut workers = waiting_in_line(&database);
+        let (release, reading) = reading(&database);
+        workers.push(waiting(&database, |database| database.query("SELECT 1", &[]).map(drop)));
+        let closing = waiting(&database, Database::close);
+        for worker in workers {
             assert_eq!(worker.join(), Err(Error::Closed));
         }
         release.send(()).unwrap();

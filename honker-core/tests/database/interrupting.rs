@@ -1,11 +1,11 @@
 //! Interrupting: whatever runs or waits ends, and nothing that comes later notices.
 
-use std::sync::mpsc::channel;
-
-use honker_core::Result;
 use honker_core::database::{Database, JournalMode, Options};
 
-use crate::support::{ENDLESS, ENDLESS_WRITE, File, Worker, enqueue, guarded, is_interrupted, journal};
+use crate::support::{
+    Call, ENDLESS, ENDLESS_WRITE, File, Worker, enqueue, guarded, is_interrupted, journal, reading, waiting,
+    waiting_in_line,
+};
 
 /// Afterwards everything works, and interrupting when nothing runs does no harm.
 fn check_unharmed(database: &Database) {
@@ -64,8 +64,6 @@ fn a_long_statement_of_a_transaction_ends() {
     });
 }
 
-type Call = fn(&Database) -> Result<()>;
-
 #[test]
 fn waiting_for_the_lock_of_somebody_else_ends() {
     const CALLS: &[Call] = &[
@@ -85,11 +83,7 @@ fn waiting_for_the_lock_of_somebody_else_ends() {
                 }
                 let other = file.plain();
                 other.execute_batch("BEGIN EXCLUSIVE").unwrap();
-                let waiting = Worker::start({
-                    let database = database.clone();
-                    move || call(&database)
-                })
-                .until_asleep();
+                let waiting = waiting(&database, *call);
                 database.interrupt().unwrap();
                 let outcome = waiting.join();
                 assert!(is_interrupted(&outcome), "call {index}, warm {warm}: {outcome:?}");
@@ -106,18 +100,7 @@ fn waiting_in_line_ends_and_the_transaction_goes_on() {
         let file = File::new();
         let database = file.database(&Options::default());
         let mut transaction = database.begin().unwrap();
-        let start = |call: Call| {
-            let database = database.clone();
-            Worker::start(move || call(&database)).until_asleep()
-        };
-        let waiting: Vec<_> = (0..3)
-            .flat_map(|_| {
-                [
-                    start(|database| enqueue(database, "p").map(drop)),
-                    start(|database| database.begin().map(drop)),
-                ]
-            })
-            .collect();
+        let waiting = waiting_in_line(&database);
         database.interrupt().unwrap();
         for worker in waiting {
             assert!(is_interrupted(&worker.join()));
@@ -135,28 +118,12 @@ fn waiting_for_a_reader_ends() {
     guarded(|| {
         let file = File::new();
         let database = file.database(&Options { readers_max: 1, ..Options::default() });
-        let (release, released) = channel::<()>();
-        let (entered, is_entered) = channel::<()>();
-        let busy = Worker::start({
-            let database = database.clone();
-            move || {
-                database.read(|_, _| {
-                    entered.send(()).unwrap();
-                    released.recv().unwrap();
-                    Ok(())
-                })
-            }
-        });
-        is_entered.recv().unwrap();
-        let waiting = Worker::start({
-            let database = database.clone();
-            move || database.query("SELECT 1", &[])
-        });
-        let waiting = waiting.until_asleep();
+        let (release, reading) = reading(&database);
+        let waiting = waiting(&database, |database| database.query("SELECT 1", &[]).map(drop));
         database.interrupt().unwrap();
         assert!(is_interrupted(&waiting.join()));
         release.send(()).unwrap();
-        busy.join().unwrap();
+        reading.join().unwrap();
         check_unharmed(&database);
     });
 }
@@ -169,12 +136,8 @@ fn a_whole_line_behind_a_foreign_lock_ends() {
         let database = file.database(&Options::default());
         let other = file.plain();
         other.execute_batch("BEGIN IMMEDIATE").unwrap();
-        let waiting: Vec<_> = (0..10)
-            .map(|_| {
-                let database = database.clone();
-                Worker::start(move || enqueue(&database, "p")).until_asleep()
-            })
-            .collect();
+        let waiting: Vec<_> =
+            (0..10).map(|_| waiting(&database, |database| enqueue(database, "p").map(drop))).collect();
         database.interrupt().unwrap();
         for worker in waiting {
             assert!(is_interrupted(&worker.join()));

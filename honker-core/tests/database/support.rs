@@ -1,7 +1,7 @@
 //! What the tests share: files, plain connections, threads that can be watched, and guards against hanging.
 
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -172,6 +172,37 @@ impl<T: Send + 'static> Worker<T> {
         let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields);
         fields.split_whitespace().nth(index).unwrap_or("0").to_owned()
     }
+}
+
+pub type Call = fn(&Database) -> Result<()>;
+
+/// Starts a call on a thread of its own, and waits until it waits.
+pub fn waiting(database: &Database, call: Call) -> Worker<Result<()>> {
+    let database = database.clone();
+    Worker::start(move || call(&database)).until_asleep()
+}
+
+/// Calls and transactions that wait for the one that is open.
+pub fn waiting_in_line(database: &Database) -> Vec<Worker<Result<()>>> {
+    const KINDS: [Call; 2] =
+        [|database| enqueue(database, "p").map(drop), |database| database.begin().map(drop)];
+    KINDS.into_iter().cycle().take(6).map(|call| waiting(database, call)).collect()
+}
+
+/// Starts a call that reads until it is told to end.
+pub fn reading(database: &Database) -> (Sender<()>, Worker<Result<()>>) {
+    let (entered, is_entered) = channel();
+    let (release, released) = channel();
+    let database = database.clone();
+    let reading = Worker::start(move || {
+        database.read(|_, _| {
+            entered.send(()).unwrap();
+            released.recv().unwrap();
+            Ok(())
+        })
+    });
+    is_entered.recv().unwrap();
+    (release, reading)
 }
 
 /// Runs a test in a process of its own: one that forks, or changes what all threads share. `name` is its full name.
