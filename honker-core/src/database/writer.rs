@@ -35,7 +35,7 @@ const BATCH_MAX: usize = 256;
 /// be written; never handing over would keep this one's caller waiting for ever.
 const LEAD_MAX: Duration = Duration::from_millis(1);
 
-/// How many threads one call to the system may wake. They meet at a lock as they wake up.
+/// How many threads are woken at once, at most: they meet at a lock.
 const ROOM_MAX: usize = 32;
 
 /// How long a thread in line sleeps before it looks whether it has been interrupted.
@@ -385,15 +385,13 @@ impl Wants {
 }
 
 impl Line {
-    /// A seat for the next in line: among others whose calls will be taken together with its own. The first in line
-    /// sits alone, because it will be the one to lead.
+    /// A seat for the next in line: with the call before it, as a batch will take both. Not if that is the first that a
+    /// batch could begin with: to make it the leader must not wake anybody else.
     fn seat(&self, wants: &Wants) -> Seat {
-        let room = match self.waiting.back() {
-            Some(Ticket { wants: Wants::Call(_), seat, .. })
-                if matches!(wants, Wants::Call(_))
-                    && self.waiting.len() > 1
-                    && seat.number + 1 < ROOM_MAX =>
-            {
+        let mut last_two =
+            self.waiting.iter().rev().take(2).filter(|ticket| matches!(ticket.wants, Wants::Call(_)));
+        let room = match (wants, last_two.next(), last_two.next()) {
+            (Wants::Call(_), Some(Ticket { seat, .. }), Some(_)) if seat.number + 1 < ROOM_MAX => {
                 Arc::clone(&seat.room)
             }
             _ => Arc::default(),
