@@ -23,6 +23,7 @@ use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
 
 use rusqlite::InterruptHandle;
+use rusqlite::ffi::{SQLITE_ABORT_ROLLBACK, SQLITE_INTERRUPT};
 
 use super::connection::{Handle, Signals, busy};
 use super::options::deadline;
@@ -123,6 +124,8 @@ trait Run {
     fn fail(&mut self, error: &Error);
     /// Fails the call if it has been interrupted, or the database closed, since it was made; whether it may still run.
     fn may_run(&mut self, signals: &Signals) -> bool;
+    /// The error that it has ended with by itself.
+    fn error(&self) -> Option<&Error>;
 }
 
 enum Outcome<T> {
@@ -161,6 +164,13 @@ impl<F: FnOnce(&Store, i64) -> Result<T>, T> Run for Call<F, T> {
                 self.fail(&reason);
                 false
             }
+        }
+    }
+
+    fn error(&self) -> Option<&Error> {
+        match &self.outcome {
+            Outcome::Finished(Err(error)) => Some(error),
+            _ => None,
         }
     }
 
@@ -458,13 +468,16 @@ fn run_batch(handle: &mut Handle, batch: &mut [&mut dyn Run], signals: &Signals)
         batch[index].run(handle);
         if !handle.in_transaction() {
             // SQLite has rolled everything back; what came before this call is gone with it.
-            let lost = Error::Sqlite {
-                code: rusqlite::ffi::SQLITE_ABORT_ROLLBACK,
-                message: "not done: a call that shared this one's transaction made SQLite roll it back"
-                    .to_owned(),
+            let lost = match batch[index].error() {
+                // Meant for all of them, also for one that was made while somebody was interrupting.
+                Some(error) if error.sqlite_code() == Some(SQLITE_INTERRUPT) => error.clone(),
+                _ => Error::Sqlite {
+                    code: SQLITE_ABORT_ROLLBACK,
+                    message: "not done: a call that shared this one's transaction made SQLite roll it back"
+                        .to_owned(),
+                },
             };
             let (before, after) = batch.split_at_mut(index + 1);
-            // If it was an interrupt, that was meant for all of them.
             for call in before.iter_mut() {
                 if call.may_run(signals) {
                     call.fail(&lost);
