@@ -1,9 +1,10 @@
 # Every target is short enough to read. `make help` lists them.
 
 CARGO ?= cargo
+target = $(or $(CARGO_TARGET_DIR),target)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench library header extension fuzz clean
+.PHONY: help demo test check bench library header extension install uninstall fuzz clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -20,9 +21,10 @@ check: ## Check formatting and lints
 bench: extension ## Measure, each figure beside its reference point
 	$(CARGO) run --release -p honker-bench
 
-library: ## Build libhonker, shared and static (target/release/libhonker.*)
+library: ## Build libhonker, shared (target/release/libhonker.so) and static (target/release/static/libhonker.a)
 	scripts/setup build
 	$(CARGO) build --release -p honker-ffi
+	scripts/static-library $(target)/release/libhonker.a $(target)/release/static/libhonker.a
 
 header: ## Make include/honker.h anew from the sources of the C ABI
 	HONKER_HEADER=write $(CARGO) test --quiet -p honker-ffi --test header
@@ -30,6 +32,12 @@ header: ## Make include/honker.h anew from the sources of the C ABI
 extension: ## Build the loadable extension (target/release/libhonker_ext.*)
 	scripts/setup build
 	$(CARGO) build --release -p honker-extension
+
+install: ## Install the libraries, their headers and the extension below PREFIX=/usr/local
+	scripts/install
+
+uninstall: ## Remove from PREFIX what `make install` put there
+	scripts/install uninstall
 
 fuzz: ## Fuzz the parsers for a minute each (needs nightly Rust and cargo-fuzz)
 	cd fuzz && for target in schedule_expression ids_json; do \
