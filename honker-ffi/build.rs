@@ -29,7 +29,7 @@ fn link_arguments(os: &str) -> Vec<String> {
         "macos" => vec![format!("-install_name,@rpath/libhonker.{ABI_MAJOR}.dylib")],
         "linux" => vec![
             format!("-soname,libhonker.so.{ABI_MAJOR}"),
-            // dlclose would take the code away from under threads that are still in it, and from under the fork handlers.
+            // dlclose would take the code away from under threads that are still in it.
             "-z,nodelete".into(),
             // Nothing is left to be resolved, or to be overwritten, once the library is loaded.
             "-z,relro,-z,now".into(),
