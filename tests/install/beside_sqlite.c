@@ -8,7 +8,7 @@
 #include <pthread.h>
 #include <sqlite3.h>
 
-enum { ROUNDS = 300 };
+enum { ROUNDS = 100 };
 
 static const char *file;
 
