@@ -7,9 +7,7 @@ use std::process::Command;
 const ABI_MAJOR: u32 = 1;
 
 fn main() {
-    for argument in link_arguments(&std::env::var("CARGO_CFG_TARGET_OS").unwrap_or_default()) {
-        println!("cargo:rustc-cdylib-link-arg=-Wl,{argument}");
-    }
+    name_the_library();
     let commit = Command::new("git").args(["rev-parse", "HEAD"]).output().ok();
     let commit = commit.filter(|output| output.status.success());
     let commit = commit.and_then(|output| String::from_utf8(output.stdout).ok());
@@ -24,16 +22,42 @@ fn main() {
     println!("cargo:rerun-if-changed=build.rs");
 }
 
-fn link_arguments(os: &str) -> Vec<String> {
-    match os {
-        "macos" => vec![format!("-install_name,@rpath/libhonker.{ABI_MAJOR}.dylib")],
-        "linux" => vec![
-            format!("-soname,libhonker.so.{ABI_MAJOR}"),
-            // dlclose would take the code away from under threads that are still in it.
-            "-z,nodelete".into(),
-            // Nothing is left to be resolved, or to be overwritten, once the library is loaded.
-            "-z,relro,-z,now".into(),
-        ],
-        _ => vec![],
+fn name_the_library() {
+    let os = std::env::var("CARGO_CFG_TARGET_OS").unwrap_or_default();
+    let (built, name, arguments) = match os.as_str() {
+        "macos" => {
+            let name = format!("libhonker.{ABI_MAJOR}.dylib");
+            ("libhonker.dylib", name.clone(), vec![format!("-install_name,@rpath/{name}")])
+        }
+        "linux" => {
+            let name = format!("libhonker.so.{ABI_MAJOR}");
+            let arguments = vec![
+                format!("-soname,{name}"),
+                // dlclose would take the code away from under threads that are still in it.
+                "-z,nodelete".into(),
+                // Nothing is left to be resolved, or to be overwritten, once the library is loaded.
+                "-z,relro,-z,now".into(),
+            ];
+            ("libhonker.so", name, arguments)
+        }
+        _ => return,
+    };
+    for argument in arguments {
+        println!("cargo:rustc-cdylib-link-arg=-Wl,{argument}");
+    }
+    link_in_target(built, &name);
+}
+
+/// Programs that were linked with the library where cargo puts it look for it there by its name.
+#[cfg(unix)]
+fn link_in_target(built: &str, name: &str) {
+    // OUT_DIR is target/release/build/honker-ffi-.../out.
+    let out = std::path::PathBuf::from(std::env::var_os("OUT_DIR").unwrap_or_default());
+    if let Some(directory) = out.ancestors().nth(3) {
+        // It is there already, after the first time.
+        let _ = std::os::unix::fs::symlink(built, directory.join(name));
     }
 }
+
+#[cfg(not(unix))]
+fn link_in_target(_: &str, _: &str) {}

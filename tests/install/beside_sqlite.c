@@ -1,7 +1,7 @@
 /*
- * A program that has a SQLite of its own, the system's, beside the one inside libhonker: beside_sqlite FILE. Two threads
- * use the same file at once, one through each. Nothing may be lost, the file has to stay whole, and each has to be
- * served by its own copy.
+ * A program that has a SQLite of its own, the system's, beside the one inside libhonker: beside_sqlite FILE. Two
+ * threads use the same file at once, one through each. Nothing may be lost, the file has to stay whole, and the
+ * system's has to be the system's.
  */
 #include "check.h"
 
