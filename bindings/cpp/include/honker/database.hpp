@@ -1,0 +1,308 @@
+// The database: where everything begins.
+//
+// Threads: a Database may be used by any number of them, as long as none moves, assigns or destroys it. Calls that
+// write at the same moment share a commit; reads run beside them.
+
+#ifndef HONKER_DATABASE_HPP
+#define HONKER_DATABASE_HPP
+
+#include <cstdint>
+#include <memory>
+#include <new>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "detail.hpp"
+#include "lock.hpp"
+#include "queue.hpp"
+#include "scheduler.hpp"
+#include "stream.hpp"
+#include "transaction.hpp"
+
+namespace honker {
+
+/// What a commit survives.
+enum class Durability : std::uint32_t {
+  normal = HONKER_DURABILITY_NORMAL,  ///< A crash of the process; a power cut may take the last ones back.
+  full = HONKER_DURABILITY_FULL,      ///< A power cut as well.
+};
+
+/// SQLite's journal.
+enum class JournalMode : std::uint32_t {
+  wal = HONKER_JOURNAL_WAL,            ///< Write-ahead log: readers do not wait for the writer.
+  remove = HONKER_JOURNAL_DELETE,      ///< Rollback journal, deleted after each transaction.
+  truncate = HONKER_JOURNAL_TRUNCATE,  ///< Rollback journal, truncated after each transaction.
+  persist = HONKER_JOURNAL_PERSIST,    ///< Rollback journal, kept.
+};
+
+/// How to open a database.
+struct Options {
+  Durability durability = Durability::normal;
+  JournalMode journal_mode = JournalMode::wal;
+  /// How long a call waits for a lock that another process, or a transaction of this one, holds.
+  std::int64_t busy_timeout_ms = 5000;
+  /// How many reads may run at once, 1 to 1000.
+  std::uint32_t readers_max = 8;
+  /// After how many pages the write-ahead log is written back; 0 means never.
+  std::uint32_t wal_autocheckpoint_pages = 10000;
+};
+
+/// An open SQLite file. What a call has done is committed when it returns; should the process die in the middle of one,
+/// it has happened completely or not at all.
+class Database {
+ public:
+  /// Opens a file, creating it if need be, and brings honker's tables in it up to date.
+  ///
+  /// `path` is a file name or a `file:` URI, in UTF-8. In-memory databases are HONKER_INVALID: nobody else could see
+  /// them. HONKER_CANNOT_OPEN, HONKER_READONLY, HONKER_CORRUPT, HONKER_FULL and HONKER_IO say what is wrong with the
+  /// file; BusyError, that somebody kept it locked; HONKER_UNSUPPORTED, that libhonker is too old for this header.
+  ///
+  /// `library_path` is not looked at: it is where other languages find libhonker, which this program is linked with.
+  /// `watcher_backend` (auto, polling or poll, kernel or kernel-watcher, shm or shm-fast-path; empty is auto) and
+  /// `poll_interval_ms` are about how changes of other processes are noticed. They are checked, and change nothing as
+  /// long as nothing here waits for changes.
+  explicit Database(std::string_view path, std::string_view library_path = {}, std::string_view watcher_backend = {},
+                    std::int64_t poll_interval_ms = 1)
+      : Database(open(std::nothrow, path, library_path, watcher_backend, poll_interval_ms).value()) {}
+  static Result<Database> open(std::nothrow_t, std::string_view path, std::string_view library_path = {},
+                               std::string_view watcher_backend = {}, std::int64_t poll_interval_ms = 1) noexcept {
+    static_cast<void>(library_path);
+    if (auto known = check_watcher(watcher_backend, poll_interval_ms); !known.ok()) return known.error();
+    return open(std::nothrow, path, Options());
+  }
+
+  /// The same with other settings than the defaults.
+  Database(std::string_view path, const Options& options) : Database(open(std::nothrow, path, options).value()) {}
+  static Result<Database> open(std::nothrow_t, std::string_view path, const Options& options) noexcept {
+    if (auto fits = detail::check_abi(); !fits.ok()) return fits.error();
+    honker_open_opts_t opts = HONKER_OPEN_OPTS_INIT;
+    opts.busy_timeout_ms = options.busy_timeout_ms;
+    opts.readers_max = options.readers_max;
+    opts.durability = static_cast<std::uint32_t>(options.durability);
+    opts.journal_mode = static_cast<std::uint32_t>(options.journal_mode);
+    opts.wal_autocheckpoint_pages = options.wal_autocheckpoint_pages;
+    honker_db_t* db = nullptr;
+    honker_error_t* raw = nullptr;
+    const honker_status_t status = honker_open(detail::bytes(path), path.size(), &opts, &db, &raw);
+    if (status < 0) return detail::make_error(status, raw);
+    if (status != HONKER_OK) return detail::unexpected();
+    Database database(std::make_shared<detail::Core>(db, std::string(path)));
+    if (raw != nullptr) database.warning_ = detail::make_error(HONKER_UNSUPPORTED, raw);
+    return database;
+  }
+
+  Database(Database&&) noexcept = default;
+  Database& operator=(Database&&) noexcept = default;
+
+  /// As it was given. Empty if the object was moved from.
+  std::string path() const { return core_ ? core_->path() : std::string(); }
+
+  /// What honker has to say about a file that it could open nevertheless: on systems other than 64-bit Linux, that this
+  /// process has it open through another copy of SQLite, by which both copies would lose their locks.
+  const std::optional<Error>& warning() const noexcept { return warning_; }
+
+  /// Closes the file: running and waiting calls of other threads end with ClosedError, an open transaction is rolled
+  /// back, and when this returns the file is nobody's and can be deleted. Whatever came from this database answers
+  /// ClosedError from then on. Closing again does nothing.
+  ///
+  /// The destructor does not need it. It closes the file if nothing that came from the database is left, and keeps
+  /// errors to itself.
+  void close() { close(std::nothrow).value(); }
+  Result<void> close(std::nothrow_t) noexcept {
+    if (!core_) return detail::make_error(nullptr, HONKER_MISUSE, nullptr);
+    honker_db_t* db = core_->take();
+    if (db == nullptr) return {};
+    return detail::done(core_, [&](honker_error_t** err) { return honker_close(db, err); });
+  }
+
+  /// Ends every call that is running or waiting on this database now, in whichever thread, with InterruptedError. Later
+  /// calls are not affected.
+  void interrupt() const { interrupt(std::nothrow).value(); }
+  Result<void> interrupt(std::nothrow_t) const noexcept {
+    return detail::done(core_, [&](honker_error_t** err) { return honker_interrupt(db(), err); });
+  }
+
+  /// Begins a transaction. Waits, for as long as the busy timeout, for one that another thread or process has open;
+  /// HONKER_MISUSE at once if this thread has one open itself: transactions do not nest.
+  Transaction begin() const { return begin(std::nothrow).value(); }
+  Result<Transaction> begin(std::nothrow_t) const noexcept {
+    auto tx = detail::owned<honker_tx_t>(
+        core_, [&](honker_tx_t** out, honker_error_t** err) { return honker_tx_begin(db(), out, err); });
+    if (!tx.ok()) return tx.error();
+    if (*tx == nullptr) return detail::unexpected();
+    return Transaction(core_, std::move(*tx));
+  }
+
+  /// Runs one statement of SQL that only reads; its rows, as they are committed. A statement that writes is
+  /// HONKER_READONLY, and honker's SQL functions are not there: use a Transaction. `parameters` are the values of ?1,
+  /// ?2, … in order; a statement with more or fewer parameters is HONKER_INVALID.
+  Rows query(std::string_view sql, const std::vector<Value>& parameters = {}) const {
+    return query(std::nothrow, sql, parameters).value();
+  }
+  Result<Rows> query(std::nothrow_t, std::string_view sql, const std::vector<Value>& parameters = {}) const noexcept {
+    const auto lent = detail::lend(parameters);
+    return detail::rows(core_, [&](honker_rows_t** rows, honker_error_t** err) {
+      return honker_query(db(), detail::bytes(sql), sql.size(), lent.data(), lent.size(), rows, err);
+    });
+  }
+
+  /// A queue. Jobs claimed through it are their worker's for `visibility_timeout_s` seconds; those enqueued through it
+  /// may be claimed `max_attempts` times.
+  Queue queue(std::string_view name, std::int64_t visibility_timeout_s = 300, std::int64_t max_attempts = 3) const {
+    return Queue(core_, name, visibility_timeout_s, max_attempts);
+  }
+
+  /// The events of a topic.
+  Stream stream(std::string_view topic) const { return Stream(core_, topic); }
+
+  /// The schedules.
+  Scheduler scheduler() const { return Scheduler(core_); }
+
+  /// Takes a lock for `owner`, for `ttl_s` seconds; empty if somebody else has it. An owner who has it already gets it
+  /// again, not prolonged: without an `owner` it is taken for a new random one, which excludes everybody.
+  std::optional<Lock> try_lock(std::string_view name, std::optional<std::string_view> owner = std::nullopt,
+                               std::int64_t ttl_s = 60) const {
+    return try_lock(std::nothrow, name, owner, ttl_s).value();
+  }
+  Result<std::optional<Lock>> try_lock(std::nothrow_t, std::string_view name,
+                                       std::optional<std::string_view> owner = std::nullopt,
+                                       std::int64_t ttl_s = 60) const noexcept {
+    std::string token = owner ? std::string(*owner) : Lock::random_owner();
+    const auto taken = detail::call(core_, [&](honker_error_t** err) {
+      return honker_lock_acquire(db(), nullptr, detail::bytes(name), name.size(), detail::bytes(token), token.size(),
+                                 ttl_s, err);
+    });
+    if (!taken.ok()) return taken.error();
+    if (!*taken) return std::optional<Lock>();
+    return std::optional<Lock>(Lock(core_, name, std::move(token), ttl_s));
+  }
+
+  /// Counts one use of `name` if there were fewer than `limit` in the current window of `per_s` seconds, in all
+  /// processes; false, and nothing counted, otherwise. Windows are aligned to multiples of their length.
+  bool try_rate_limit(std::string_view name, std::int64_t limit, std::int64_t per_s) const {
+    return try_rate_limit(std::nothrow, name, limit, per_s).value();
+  }
+  Result<bool> try_rate_limit(std::nothrow_t, std::string_view name, std::int64_t limit,
+                              std::int64_t per_s) const noexcept {
+    return detail::call(core_, [&](honker_error_t** err) {
+      return honker_rate_limit_try(db(), nullptr, detail::bytes(name), name.size(), limit, per_s, err);
+    });
+  }
+
+  /// Deletes the counts of windows that began more than `older_than_s` seconds ago; how many that were.
+  std::int64_t sweep_rate_limits(std::int64_t older_than_s) const {
+    return sweep_rate_limits(std::nothrow, older_than_s).value();
+  }
+  Result<std::int64_t> sweep_rate_limits(std::nothrow_t, std::int64_t older_than_s) const noexcept {
+    return detail::number(core_, [&](std::int64_t* swept, honker_error_t** err) {
+      return honker_rate_limit_sweep(db(), nullptr, older_than_s, swept, err);
+    });
+  }
+
+  /// Saves the result of a job, replacing an earlier one; it expires after `ttl_s` seconds, or never if that is 0 or
+  /// less.
+  void save_result(std::int64_t id, std::string_view value, std::int64_t ttl_s = 0) const {
+    save_result(std::nothrow, id, value, ttl_s).value();
+  }
+  Result<void> save_result(std::nothrow_t, std::int64_t id, std::string_view value,
+                           std::int64_t ttl_s = 0) const noexcept {
+    return save_result_in(nullptr, id, value, ttl_s);
+  }
+  void save_result_tx(Transaction& tx, std::int64_t id, std::string_view value, std::int64_t ttl_s = 0) const {
+    save_result_tx(std::nothrow, tx, id, value, ttl_s).value();
+  }
+  Result<void> save_result_tx(std::nothrow_t, Transaction& tx, std::int64_t id, std::string_view value,
+                              std::int64_t ttl_s = 0) const noexcept {
+    return save_result_in(tx.handle(), id, value, ttl_s);
+  }
+
+  /// The result of a job; empty if there is none (yet, or any more).
+  std::optional<std::string> get_result(std::int64_t id) const { return get_result(std::nothrow, id).value(); }
+  Result<std::optional<std::string>> get_result(std::nothrow_t, std::int64_t id) const noexcept {
+    return detail::optional_text(core_, [&](honker_text_t** value, honker_error_t** err) {
+      return honker_result_get(db(), nullptr, id, value, err);
+    });
+  }
+
+  /// Deletes expired results; how many that were.
+  std::int64_t sweep_results() const { return sweep_results(std::nothrow).value(); }
+  Result<std::int64_t> sweep_results(std::nothrow_t) const noexcept {
+    return detail::number(core_, [&](std::int64_t* swept, honker_error_t** err) {
+      return honker_result_sweep(db(), nullptr, swept, err);
+    });
+  }
+
+  /// Adds a notification for the listeners of a channel; its id. They see it when it is committed.
+  std::int64_t notify(std::string_view channel, std::string_view json) const {
+    return notify(std::nothrow, channel, json).value();
+  }
+  Result<std::int64_t> notify(std::nothrow_t, std::string_view channel, std::string_view json) const noexcept {
+    return notify_in(nullptr, channel, json);
+  }
+  std::int64_t notify_tx(Transaction& tx, std::string_view channel, std::string_view json) const {
+    return notify_tx(std::nothrow, tx, channel, json).value();
+  }
+  Result<std::int64_t> notify_tx(std::nothrow_t, Transaction& tx, std::string_view channel,
+                                 std::string_view json) const noexcept {
+    return notify_in(tx.handle(), channel, json);
+  }
+
+  /// Deletes the notifications that are older than `older_than_s` seconds, and those that are not among the `max_keep`
+  /// newest; how many that were. An empty one leaves its criterion out. A negative `max_keep` is HONKER_INVALID.
+  std::int64_t prune_notifications(std::optional<std::int64_t> older_than_s,
+                                   std::optional<std::int64_t> max_keep = std::nullopt) const {
+    return prune_notifications(std::nothrow, older_than_s, max_keep).value();
+  }
+  Result<std::int64_t> prune_notifications(std::nothrow_t, std::optional<std::int64_t> older_than_s,
+                                           std::optional<std::int64_t> max_keep = std::nullopt) const noexcept {
+    return detail::number(core_, [&](std::int64_t* pruned, honker_error_t** err) {
+      return honker_notifications_prune(db(), nullptr, older_than_s.value_or(HONKER_NO_TIME),
+                                        max_keep.value_or(HONKER_NO_TIME), pruned, err);
+    });
+  }
+
+  /// How many jobs there are: a JSON array of objects as of Queue::stats_json(), one for each queue that has a job.
+  std::string stats_json() const { return stats_json(std::nothrow).value(); }
+  Result<std::string> stats_json(std::nothrow_t) const noexcept {
+    return detail::text(core_, [&](honker_text_t** json, honker_error_t** err) {
+      return honker_queue_stats(db(), nullptr, nullptr, 0, json, err);
+    });
+  }
+
+ private:
+  explicit Database(detail::CorePtr core) noexcept : core_(std::move(core)) {}
+
+  honker_db_t* db() const noexcept { return detail::handle(core_); }
+
+  static Result<void> check_watcher(std::string_view backend, std::int64_t poll_interval_ms) {
+    bool known = backend.empty();
+    for (const char* name : {"auto", "polling", "poll", "kernel", "kernel-watcher", "shm", "shm-fast-path"}) {
+      known = known || backend == name;
+    }
+    if (!known) return Error(HONKER_INVALID, "watcher_backend: there is no back end " + std::string(backend));
+    if (poll_interval_ms >= 1) return {};
+    return Error(HONKER_INVALID, "poll_interval_ms must be positive: " + std::to_string(poll_interval_ms));
+  }
+
+  Result<void> save_result_in(honker_tx_t* tx, std::int64_t id, std::string_view value, std::int64_t ttl_s) const {
+    return detail::done(core_, [&](honker_error_t** err) {
+      return honker_result_save(db(), tx, id, detail::bytes(value), value.size(), ttl_s, err);
+    });
+  }
+
+  Result<std::int64_t> notify_in(honker_tx_t* tx, std::string_view channel, std::string_view json) const {
+    return detail::number(core_, [&](std::int64_t* id, honker_error_t** err) {
+      return honker_notify(db(), tx, detail::bytes(channel), channel.size(), detail::bytes(json), json.size(), id, err);
+    });
+  }
+
+  detail::CorePtr core_;
+  std::optional<Error> warning_;
+};
+
+}  // namespace honker
+
+#endif  // HONKER_DATABASE_HPP

@@ -1,0 +1,299 @@
+// How a call of the C ABI is made: what the other headers share, and not for their users.
+//
+// A call answers a status and, if it failed, an error object. `call` makes a Result of the two; the functions after it
+// add what the call returns. Nothing here throws.
+//
+// Threads: a Core may be used by any number of them.
+
+#ifndef HONKER_DETAIL_HPP
+#define HONKER_DETAIL_HPP
+
+#include <honker.h>
+
+#include <atomic>
+#include <cstdint>
+#include <limits>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "error.hpp"
+#include "value.hpp"
+
+namespace honker {
+
+/// The version of libhonker, "1.2.3".
+inline const char* version() noexcept { return honker_version(); }
+
+/// What libhonker was built from, as JSON, for bug reports.
+inline const char* build_info() noexcept { return honker_build_info(); }
+
+namespace detail {
+
+struct Free {
+  void operator()(honker_error_t* error) const noexcept { honker_error_free(error); }
+  void operator()(honker_text_t* text) const noexcept { honker_text_free(text); }
+  void operator()(honker_rows_t* rows) const noexcept { honker_rows_free(rows); }
+  void operator()(honker_jobs_t* jobs) const noexcept { honker_jobs_free(jobs); }
+  void operator()(honker_events_t* events) const noexcept { honker_events_free(events); }
+  void operator()(honker_fires_t* fires) const noexcept { honker_fires_free(fires); }
+  void operator()(honker_tx_t* tx) const noexcept { honker_tx_free(tx); }
+};
+
+/// A handle that is freed with its owner.
+template <class T>
+using Owned = std::unique_ptr<T, Free>;
+
+/// An open database, shared by all that came from it; the last of them closes it.
+class Core {
+ public:
+  Core(honker_db_t* db, std::string path) noexcept : db_(db), path_(std::move(path)) {}
+  Core(const Core&) = delete;
+  Core& operator=(const Core&) = delete;
+  ~Core() { honker_close(db_.load(), nullptr); }
+
+  /// NULL once it is closed.
+  honker_db_t* handle() const noexcept { return db_.load(); }
+
+  const std::string& path() const noexcept { return path_; }
+
+  /// The handle, which the caller has to close now. NULL if somebody else has done so.
+  honker_db_t* take() noexcept { return db_.exchange(nullptr); }
+
+ private:
+  std::atomic<honker_db_t*> db_;
+  const std::string path_;
+};
+
+using CorePtr = std::shared_ptr<Core>;
+
+/// NULL, which is HONKER_MISUSE to every call, if the database is closed or the object was moved from.
+inline honker_db_t* handle(const CorePtr& core) noexcept { return core ? core->handle() : nullptr; }
+
+inline Error make_error(honker_status_t status, honker_error_t* raw) {
+  const Owned<honker_error_t> owned(raw);
+  if (!owned) return Error(status, honker_status_name(status));
+  std::size_t len = 0;
+  const char* message = honker_error_message(raw, &len);
+  return Error(status, std::string(message, len), honker_error_sqlite_code(raw),
+               honker_error_sqlite_extended_code(raw));
+}
+
+/// The library only knows that a handle is not valid. Why it is not is known here.
+inline Error make_error(const Core* core, honker_status_t status, honker_error_t* raw) {
+  const Error error = make_error(status, raw);
+  if (status != HONKER_MISUSE) return error;
+  if (core == nullptr) return Error(HONKER_MISUSE, "this object has been moved from");
+  if (core->handle() == nullptr) return Error(HONKER_CLOSED_HANDLE, "the database is closed: " + core->path());
+  return error;
+}
+
+/// Makes a call, `make(err)`. True for HONKER_OK, false for a positive status: the call did not do it.
+template <class Make>
+Result<bool> call(const Core* core, Make&& make) {
+  honker_error_t* raw = nullptr;
+  const honker_status_t status = make(&raw);
+  if (status < 0) return make_error(core, status, raw);
+  honker_error_free(raw);  // a warning
+  return status == HONKER_OK;
+}
+
+template <class Make>
+Result<bool> call(const CorePtr& core, Make&& make) {
+  return call(core.get(), std::forward<Make>(make));
+}
+
+/// The status of a newer library, where this header expects HONKER_OK and nothing else.
+inline Error unexpected() {
+  return Error(HONKER_UNSUPPORTED, "libhonker gave an answer that this header does not know");
+}
+
+/// Makes a call that returns nothing.
+template <class Make>
+Result<void> done(const CorePtr& core, Make&& make) {
+  const auto made = call(core, std::forward<Make>(make));
+  if (!made.ok()) return made.error();
+  if (!*made) return unexpected();
+  return {};
+}
+
+/// Makes a call, `make(out, err)`, that returns a number.
+template <class Make>
+Result<std::int64_t> number(const CorePtr& core, Make&& make) {
+  std::int64_t out = 0;
+  const auto made = call(core, [&](honker_error_t** err) { return make(&out, err); });
+  if (!made.ok()) return made.error();
+  if (!*made) return unexpected();
+  return out;
+}
+
+/// Makes a call, `make(out, err)`, that may return a number.
+template <class Make>
+Result<std::optional<std::int64_t>> optional_number(const CorePtr& core, Make&& make) {
+  std::int64_t out = 0;
+  const auto made = call(core, [&](honker_error_t** err) { return make(&out, err); });
+  if (!made.ok()) return made.error();
+  return *made ? std::optional<std::int64_t>(out) : std::nullopt;
+}
+
+/// Makes a call, `make(out, err)`, that may return a handle.
+template <class T, class Make>
+Result<Owned<T>> owned(const CorePtr& core, Make&& make) {
+  T* out = nullptr;
+  const auto made = call(core, [&](honker_error_t** err) { return make(&out, err); });
+  Owned<T> handle(out);
+  if (!made.ok()) return made.error();
+  return handle;
+}
+
+/// Makes a call, `make(out, err)`, that may return a text.
+template <class Make>
+Result<std::optional<std::string>> optional_text(const CorePtr& core, Make&& make) {
+  auto text = owned<honker_text_t>(core, std::forward<Make>(make));
+  if (!text.ok()) return text.error();
+  if (*text == nullptr) return std::optional<std::string>();
+  const std::uint8_t* data = nullptr;
+  std::size_t len = 0;
+  const auto got = call(core, [&](honker_error_t** err) { return honker_text_get(text->get(), &data, &len, err); });
+  if (!got.ok()) return got.error();
+  return std::optional<std::string>(std::in_place, reinterpret_cast<const char*>(data), len);
+}
+
+/// Makes a call, `make(out, err)`, that returns a text; an empty one if it did not.
+template <class Make>
+Result<std::string> text(const CorePtr& core, Make&& make) {
+  auto text = optional_text(core, std::forward<Make>(make));
+  if (!text.ok()) return text.error();
+  return std::move(*text).value_or(std::string());
+}
+
+/// The bytes of a text; not NULL, which would mean none where a function takes an optional text.
+inline const std::uint8_t* bytes(std::string_view text) noexcept {
+  return reinterpret_cast<const std::uint8_t*>(text.data() == nullptr ? "" : text.data());
+}
+
+inline honker_bytes_t view(std::string_view text) noexcept { return {bytes(text), text.size()}; }
+
+inline std::string string(const honker_bytes_t& bytes) {
+  return std::string(reinterpret_cast<const char*>(bytes.data), bytes.len);
+}
+
+/// The largest 64-bit number means "not set" to the C ABI. Whoever passes it here means a number, which is too large.
+inline Result<void> check_is_set(const char* argument, std::optional<std::int64_t> number) {
+  if (number == HONKER_NO_TIME) {
+    return Error(HONKER_INVALID, std::string(argument) + " is too large: " + std::to_string(HONKER_NO_TIME));
+  }
+  return {};
+}
+
+/// Whether a library of version `runtime` serves a program that was compiled against `compiled`.
+constexpr bool abi_fits(std::uint32_t compiled, std::uint32_t runtime) noexcept {
+  return compiled >> 16 == runtime >> 16 && (runtime & 0xffff) >= (compiled & 0xffff);
+}
+
+inline std::string abi_text(std::uint32_t version) {
+  return std::to_string(version >> 16) + "." + std::to_string(version & 0xffff);
+}
+
+/// Made before anything else is asked of the library.
+inline Result<void> check_abi(std::uint32_t runtime = honker_abi_version()) {
+  constexpr std::uint32_t compiled = HONKER_ABI_VERSION;
+  if (abi_fits(compiled, runtime)) return {};
+  return Error(HONKER_UNSUPPORTED, "this program was compiled for libhonker with interface version " +
+                                       abi_text(compiled) + ", and runs with libhonker " + honker_version() +
+                                       ", whose interface version is " + abi_text(runtime));
+}
+
+inline honker_value_t lend(const Value& value) noexcept {
+  honker_value_t lent{};
+  lent.value_type = value.type();
+  if (const auto* integer = std::get_if<std::int64_t>(&value.variant())) lent.integer = *integer;
+  if (const auto* real = std::get_if<double>(&value.variant())) lent.real = *real;
+  if (const auto* text = std::get_if<std::string>(&value.variant())) lent.bytes = view(*text);
+  if (const auto* blob = std::get_if<Blob>(&value.variant())) {
+    lent.bytes = {reinterpret_cast<const std::uint8_t*>(blob->data()), blob->size()};
+  }
+  return lent;
+}
+
+inline std::vector<honker_value_t> lend(const std::vector<Value>& values) {
+  std::vector<honker_value_t> lent;
+  lent.reserve(values.size());
+  for (const Value& value : values) lent.push_back(lend(value));
+  return lent;
+}
+
+inline Value keep(const honker_value_t& lent) {
+  switch (lent.value_type) {
+    case HONKER_TYPE_INTEGER:
+      return lent.integer;
+    case HONKER_TYPE_REAL:
+      return lent.real;
+    case HONKER_TYPE_TEXT:
+      return string(lent.bytes);
+    case HONKER_TYPE_BLOB: {
+      const auto* first = reinterpret_cast<const std::byte*>(lent.bytes.data);
+      return Blob(first, first + lent.bytes.len);
+    }
+    default:
+      return Value();
+  }
+}
+
+/// Makes a call, `make(out, err)`, that returns rows.
+template <class Make>
+Result<Rows> rows(const CorePtr& core, Make&& make) {
+  auto owned_rows = owned<honker_rows_t>(core, std::forward<Make>(make));
+  if (!owned_rows.ok()) return owned_rows.error();
+  const honker_rows_t* raw = owned_rows->get();
+  std::size_t height = 0;
+  std::size_t width = 0;
+  auto got = call(core, [&](honker_error_t** err) { return honker_rows_size(raw, &height, &width, err); });
+  auto columns = std::make_shared<std::vector<std::string>>();
+  for (std::size_t column = 0; got.ok() && column < width; ++column) {
+    const std::uint8_t* name = nullptr;
+    std::size_t len = 0;
+    got = call(core, [&](honker_error_t** err) { return honker_rows_column(raw, column, &name, &len, err); });
+    columns->emplace_back(reinterpret_cast<const char*>(name), len);
+  }
+  Rows rows;
+  for (std::size_t row = 0; got.ok() && row < height; ++row) {
+    std::vector<Value> values;
+    values.reserve(width);
+    for (std::size_t column = 0; got.ok() && column < width; ++column) {
+      honker_value_t value{};
+      got = call(core, [&](honker_error_t** err) { return honker_rows_get(raw, row, column, &value, err); });
+      values.push_back(keep(value));
+    }
+    rows.emplace_back(columns, std::move(values));
+  }
+  if (!got.ok()) return got.error();
+  return rows;
+}
+
+/// Copies what a call has returned into a vector: `len(list, &out, err)` is how many there are, `get(list, i, &view,
+/// err)` fills `view`, and `make(view)` is one element.
+template <class T, class List, class View, class Make>
+Result<std::vector<T>> list(const CorePtr& core, const List* list, View view,
+                            honker_status_t (*len)(const List*, std::size_t*, honker_error_t**),
+                            honker_status_t (*get)(const List*, std::size_t, View*, honker_error_t**), Make&& make) {
+  std::vector<T> elements;
+  if (list == nullptr) return elements;
+  std::size_t count = 0;
+  auto got = call(core, [&](honker_error_t** err) { return len(list, &count, err); });
+  elements.reserve(count);
+  for (std::size_t i = 0; got.ok() && i < count; ++i) {
+    got = call(core, [&](honker_error_t** err) { return get(list, i, &view, err); });
+    if (got.ok()) elements.push_back(make(view));
+  }
+  if (!got.ok()) return got.error();
+  return elements;
+}
+
+}  // namespace detail
+}  // namespace honker
+
+#endif  // HONKER_DETAIL_HPP

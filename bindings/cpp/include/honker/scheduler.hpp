@@ -1,0 +1,197 @@
+// The scheduler: jobs that are enqueued at times of the calendar, or at intervals.
+//
+// Threads: a Scheduler may be used by any number of them.
+
+#ifndef HONKER_SCHEDULER_HPP
+#define HONKER_SCHEDULER_HPP
+
+#include <cstdint>
+#include <new>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "detail.hpp"
+
+namespace honker {
+
+/// One boundary of a schedule that a tick has fired.
+struct ScheduledFire {
+  /// The schedule.
+  std::string name;
+  /// Where its job went.
+  std::string queue;
+  /// The boundary, in Unix seconds.
+  std::int64_t fire_at = 0;
+  std::int64_t job_id = 0;
+};
+
+/// For Scheduler::update(): the jobs of the schedule do not expire any more.
+inline constexpr std::optional<std::int64_t> never_expires{};
+
+/// The schedules of a database, made by Database::scheduler(). They are in the file, shared by all processes, and stay
+/// there. A schedule only enqueues; workers on its queue do the work. Somebody has to call tick() now and then: any
+/// number of processes may, each boundary is fired once.
+class Scheduler {
+ public:
+  /// Adds a schedule, or replaces the one of that name: at every boundary of `expression` a job with the payload `json`
+  /// goes into `queue`. Its jobs may not be claimed any more `expires_s` seconds after their boundary, and not more
+  /// often than `max_attempts` times; less than 1 means 1.
+  ///
+  /// An expression has five fields (minute, hour, day of month, month, day of week), six with seconds in front, or is a
+  /// macro such as @daily or an interval such as "@every 5m"; "CRON_TZ=Europe/Berlin " before it sets the time zone,
+  /// which otherwise is this process's. What cannot be parsed, or never comes, is HONKER_INVALID and changes nothing.
+  /// The next boundary of a schedule that is added again stays if the expression is the same; a paused one stays
+  /// paused.
+  void add(std::string_view name, std::string_view queue, std::string_view expression, std::string_view json,
+           std::int64_t priority = 0, std::optional<std::int64_t> expires_s = std::nullopt,
+           std::int64_t max_attempts = 3) const {
+    add(std::nothrow, name, queue, expression, json, priority, expires_s, max_attempts).value();
+  }
+  Result<void> add(std::nothrow_t, std::string_view name, std::string_view queue, std::string_view expression,
+                   std::string_view json, std::int64_t priority = 0,
+                   std::optional<std::int64_t> expires_s = std::nullopt, std::int64_t max_attempts = 3) const noexcept {
+    if (auto set = detail::check_is_set("expires_s", expires_s); !set.ok()) return set.error();
+    honker_schedule_opts_t opts = HONKER_SCHEDULE_OPTS_INIT;
+    opts.priority = priority;
+    opts.expires_s = expires_s.value_or(HONKER_NO_TIME);
+    opts.max_attempts = max_attempts;
+    return detail::done(core_, [&](honker_error_t** err) {
+      return honker_scheduler_register(db(), nullptr, detail::bytes(name), name.size(), detail::bytes(queue),
+                                       queue.size(), detail::bytes(expression), expression.size(), detail::bytes(json),
+                                       json.size(), &opts, err);
+    });
+  }
+
+  /// Removes a schedule; jobs it has enqueued stay. False if there is none of that name.
+  bool remove(std::string_view name) const { return remove(std::nothrow, name).value(); }
+  Result<bool> remove(std::nothrow_t, std::string_view name) const noexcept {
+    return named(honker_scheduler_unregister, name);
+  }
+
+  /// Changes what is given of a schedule, for the jobs to come. `{}` leaves a part as it is. A new expression computes
+  /// the next boundary from now; `never_expires` takes the expiry away. False, and nothing changed, if there is no
+  /// schedule of that name or nothing is given.
+  bool update(std::string_view name, std::optional<std::string_view> expression = std::nullopt,
+              std::optional<std::string_view> json = std::nullopt, std::optional<std::int64_t> priority = std::nullopt,
+              std::optional<std::optional<std::int64_t>> expires_s = std::nullopt,
+              std::optional<std::int64_t> max_attempts = std::nullopt) const {
+    return update(std::nothrow, name, expression, json, priority, expires_s, max_attempts).value();
+  }
+  Result<bool> update(std::nothrow_t, std::string_view name, std::optional<std::string_view> expression = std::nullopt,
+                      std::optional<std::string_view> json = std::nullopt,
+                      std::optional<std::int64_t> priority = std::nullopt,
+                      std::optional<std::optional<std::int64_t>> expires_s = std::nullopt,
+                      std::optional<std::int64_t> max_attempts = std::nullopt) const noexcept {
+    if (auto set = detail::check_is_set("expires_s", expires_s.value_or(std::nullopt)); !set.ok()) return set.error();
+    if (auto set = detail::check_is_set("max_attempts", max_attempts); !set.ok()) return set.error();
+    honker_schedule_update_t changes = HONKER_SCHEDULE_UPDATE_INIT;
+    if (expression) {
+      changes.fields |= HONKER_UPDATE_EXPRESSION;
+      changes.expression = detail::view(*expression);
+    }
+    if (json) {
+      changes.fields |= HONKER_UPDATE_PAYLOAD;
+      changes.payload = detail::view(*json);
+    }
+    if (priority) {
+      changes.fields |= HONKER_UPDATE_PRIORITY;
+      changes.priority = *priority;
+    }
+    if (expires_s) {
+      changes.fields |= HONKER_UPDATE_EXPIRES;
+      changes.expires_s = expires_s->value_or(HONKER_NO_TIME);
+    }
+    if (max_attempts) {
+      changes.fields |= HONKER_UPDATE_MAX_ATTEMPTS;
+      changes.max_attempts = *max_attempts;
+    }
+    return detail::call(core_, [&](honker_error_t** err) {
+      return honker_scheduler_update(db(), nullptr, detail::bytes(name), name.size(), &changes, err);
+    });
+  }
+
+  /// Pauses a schedule. False if there is none of that name, or it is paused already.
+  bool pause(std::string_view name) const { return pause(std::nothrow, name).value(); }
+  Result<bool> pause(std::nothrow_t, std::string_view name) const noexcept {
+    return named(honker_scheduler_pause, name);
+  }
+
+  /// Resumes a paused schedule; the boundaries it missed are fired by the next tick, 64 at most. False if there is none
+  /// of that name, or it is not paused.
+  bool resume(std::string_view name) const { return resume(std::nothrow, name).value(); }
+  Result<bool> resume(std::nothrow_t, std::string_view name) const noexcept {
+    return named(honker_scheduler_resume, name);
+  }
+
+  /// Enqueues a job for every boundary up to `until`, in Unix seconds, by default now, that no tick has fired yet, of
+  /// every schedule that is not paused: oldest first, 64 for each schedule at most, the rest is skipped. What was
+  /// fired.
+  std::vector<ScheduledFire> tick(std::optional<std::int64_t> until = std::nullopt) const {
+    return tick(std::nothrow, until).value();
+  }
+  Result<std::vector<ScheduledFire>> tick(std::nothrow_t,
+                                          std::optional<std::int64_t> until = std::nullopt) const noexcept {
+    if (auto set = detail::check_is_set("until", until); !set.ok()) return set.error();
+    const auto fires = detail::owned<honker_fires_t>(core_, [&](honker_fires_t** out, honker_error_t** err) {
+      return honker_scheduler_tick(db(), nullptr, until.value_or(HONKER_NO_TIME), out, err);
+    });
+    if (!fires.ok()) return fires.error();
+    return detail::list<ScheduledFire>(
+        core_, fires->get(), honker_fire_view_t HONKER_FIRE_VIEW_INIT, honker_fires_len, honker_fires_get,
+        [](const honker_fire_view_t& view) {
+          return ScheduledFire{detail::string(view.name), detail::string(view.queue), view.fire_at, view.job_id};
+        });
+  }
+
+  /// The next boundary, in Unix seconds, of any schedule that is not paused; it may lie in the past. Empty if there is
+  /// none.
+  std::optional<std::int64_t> soonest() const { return soonest(std::nothrow).value(); }
+  Result<std::optional<std::int64_t>> soonest(std::nothrow_t) const noexcept {
+    return detail::optional_number(core_, [&](std::int64_t* at, honker_error_t** err) {
+      return honker_scheduler_soonest(db(), nullptr, at, err);
+    });
+  }
+
+  /// All schedules by name: a JSON array of objects with the keys name, queue, cron_expr, payload (a string), priority,
+  /// expires_s, next_fire_at, enabled and max_attempts.
+  std::string list_json() const { return list_json(std::nothrow).value(); }
+  Result<std::string> list_json(std::nothrow_t) const noexcept {
+    return detail::text(core_, [&](honker_text_t** json, honker_error_t** err) {
+      return honker_scheduler_list(db(), nullptr, json, err);
+    });
+  }
+
+  /// The first boundary of an expression after `from`, both in Unix seconds. It needs no database.
+  static std::int64_t next_after(std::string_view expression, std::int64_t from) {
+    return next_after(std::nothrow, expression, from).value();
+  }
+  static Result<std::int64_t> next_after(std::nothrow_t, std::string_view expression, std::int64_t from) noexcept {
+    if (auto fits = detail::check_abi(); !fits.ok()) return fits.error();
+    return detail::number(nullptr, [&](std::int64_t* at, honker_error_t** err) {
+      return honker_cron_next_after(detail::bytes(expression), expression.size(), from, at, err);
+    });
+  }
+
+ private:
+  friend class Database;
+
+  explicit Scheduler(detail::CorePtr core) noexcept : core_(std::move(core)) {}
+
+  honker_db_t* db() const noexcept { return detail::handle(core_); }
+
+  Result<bool> named(honker_status_t (*function)(honker_db_t*, honker_tx_t*, const std::uint8_t*, std::size_t,
+                                                 honker_error_t**),
+                     std::string_view name) const {
+    return detail::call(
+        core_, [&](honker_error_t** err) { return function(db(), nullptr, detail::bytes(name), name.size(), err); });
+  }
+
+  detail::CorePtr core_;
+};
+
+}  // namespace honker
+
+#endif  // HONKER_SCHEDULER_HPP
