@@ -58,7 +58,7 @@ class Transaction {
   /// before; HONKER_MISUSE if it was rolled back.
   void commit() { commit(std::nothrow).value(); }
   Result<void> commit(std::nothrow_t) noexcept {
-    if (state_ == State::committed) return {};
+    if (tx_ && state_ == State::committed) return {};
     auto committed = detail::done(core_, [&](honker_error_t** err) { return honker_tx_commit(handle(), err); });
     state_ = committed.ok() ? State::committed : State::rolled_back;
     return committed;
@@ -67,7 +67,7 @@ class Transaction {
   /// Rolls back: nothing of the transaction has happened. Does nothing if it is over already, also if it was committed.
   void rollback() { rollback(std::nothrow).value(); }
   Result<void> rollback(std::nothrow_t) noexcept {
-    if (state_ != State::open) return {};
+    if (tx_ && state_ != State::open) return {};
     state_ = State::rolled_back;
     return detail::done(core_, [&](honker_error_t** err) { return honker_tx_rollback(handle(), err); });
   }

@@ -1,0 +1,85 @@
+// What the tests share: a directory for their files, and a short way to say that something fails.
+
+#ifndef HONKER_TESTS_SUPPORT_HPP
+#define HONKER_TESTS_SUPPORT_HPP
+
+#include <doctest/doctest.h>
+
+#include <cstdint>
+#include <ctime>
+#include <filesystem>
+#include <limits>
+#include <string>
+
+#include "honker.hpp"
+
+inline constexpr std::int64_t largest = std::numeric_limits<std::int64_t>::max();
+inline constexpr std::int64_t smallest = std::numeric_limits<std::int64_t>::min();
+
+inline std::int64_t now() { return static_cast<std::int64_t>(std::time(nullptr)); }
+
+// A new directory, removed at the end.
+class Directory {
+ public:
+  Directory() {
+    std::string name = (std::filesystem::temp_directory_path() / "honker-XXXXXX").string();
+    REQUIRE(mkdtemp(name.data()) != nullptr);
+    path_ = name;
+  }
+  Directory(const Directory&) = delete;
+  Directory& operator=(const Directory&) = delete;
+  ~Directory() { std::filesystem::remove_all(path_); }
+
+  std::string operator/(const std::string& name) const { return (path_ / name).string(); }
+
+ private:
+  std::filesystem::path path_;
+};
+
+// A database in a directory of its own.
+struct File {
+  Directory directory;
+  std::string path = directory / "app.db";
+  honker::Database db{path};
+
+  File() = default;
+  explicit File(const honker::Options& options) : db(path, options) {}
+
+  // Runs SQL in a transaction of its own.
+  void run(const std::string& sql) const {
+    auto tx = db.begin();
+    tx.execute(sql);
+    tx.commit();
+  }
+
+  std::int64_t count(const std::string& table) const {
+    return db.query("SELECT count(*) FROM " + table)[0][0].integer();
+  }
+};
+
+inline bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
+
+// The status of the Error that `body` throws; HONKER_OK if it throws nothing.
+template <class Body>
+honker_status_t status_of(Body&& body) {
+  try {
+    body();
+  } catch (const honker::Error& error) {
+    CHECK_FALSE(std::string(error.what()).empty());
+    return error.status();
+  }
+  return HONKER_OK;
+}
+
+#define CHECK_FAILS(status, expression) \
+  CHECK(std::string(honker_status_name(status_of([&] { static_cast<void>(expression); }))) == #status)
+
+// The same of a Result.
+#define CHECK_REFUSED(status, expression)                                     \
+  do {                                                                        \
+    const auto refused = (expression);                                        \
+    CHECK_FALSE(refused.ok());                                                \
+    if (!refused.ok()) CHECK(std::string(refused.error().name()) == #status); \
+  } while (false)
+
+#endif  // HONKER_TESTS_SUPPORT_HPP
