@@ -104,12 +104,12 @@ TEST_CASE("moving") {
   auto second = std::move(first);
   q.enqueue_tx(second, "2");
 
-  // Without a transaction it would be enqueued at once: what was moved from is not "no transaction".
-  CHECK_FAILS(HONKER_MISUSE, q.enqueue_tx(first, "3"));
   CHECK_FAILS(HONKER_MISUSE, first.execute("SELECT 1"));
   CHECK_FAILS(HONKER_MISUSE, first.commit());
   CHECK_FAILS(HONKER_MISUSE, first.rollback());
   second.commit();
+  // Without a transaction it would be enqueued at once: what was moved from is not "no transaction".
+  CHECK_FAILS(HONKER_MISUSE, q.enqueue_tx(first, "3"));
   CHECK(file.count("_honker_live") == 2);
 
   // An assignment rolls back what was there.
