@@ -166,6 +166,19 @@ TEST_CASE("statistics of all queues") {
   CHECK(contains(file.db.stats_json(), R"("queue":"b","pending":0,"delayed":1)"));
 }
 
+TEST_CASE("the dead of all queues") {
+  const File file;
+  for (const char* name : {"a", "b"}) {
+    file.db.queue(name).enqueue("1");
+    CHECK(file.db.queue(name).claim_one("w")->fail(name));
+  }
+  CHECK(contains(file.db.dead_json(), R"("last_error":"a")"));
+  CHECK(contains(file.db.dead_json(), R"("last_error":"b")"));
+  CHECK_FALSE(contains(file.db.dead_json(1), R"("last_error":"a")"));  // newest first
+  CHECK(file.db.dead_purge(3600) == 0);
+  CHECK(file.db.dead_purge(-1) == 2);
+}
+
 TEST_CASE("versions") {
   CHECK(contains(honker::build_info(), std::string("\"version\":\"") + honker::version() + "\""));
 }

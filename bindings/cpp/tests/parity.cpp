@@ -111,6 +111,8 @@ Outcome returned(const honker::Result<T>& result) {
   CALL0(o.db, sweep_results)                                   \
   CALL(o.db, notify, "channel", "1")                           \
   CALL(o.db, prune_notifications, 60, 10)                      \
+  CALL(o.db, dead_json, 10)                                    \
+  CALL(o.db, dead_purge, 60)                                   \
   CALL0(o.db, stats_json)                                      \
   CALL0(o.db, interrupt)
 
@@ -189,17 +191,17 @@ TEST_CASE("both forms fail on a transaction that is over") {
   check_in_transaction(o, "HONKER_MISUSE");
 }
 
-TEST_CASE("both forms fail when a transaction of another thread is in the way") {
-  const Directory directory;
-  Objects o(directory / "app.db");  // has one open
-  const std::string expected = "HONKER_BUSY";
+TEST_CASE("both forms fail when somebody else has the write lock") {
+  const File file;
   honker::Options options;
   options.busy_timeout_ms = 1;
   struct {
     honker::Database db;
-  } other{honker::Database(directory / "other.db", options)};
-  honker::Database same(directory / "other.db", options);
-  auto tx = same.begin();
-  CHECK_BOTH_0(other.db, begin)
-  CHECK_THROWS_AS(other.db.begin(), honker::BusyError);
+  } o{honker::Database(file.path, options)};
+  auto tx = file.db.begin();
+  const std::string expected = "HONKER_BUSY";
+  CHECK_BOTH_0(o.db, begin)
+  CHECK_BOTH_N(o.db, notify, "channel", "1")
+  CHECK_THROWS_AS(o.db.begin(), honker::BusyError);
+  CHECK(o.db.begin(std::nothrow).error().sqlite_code() == 5);
 }

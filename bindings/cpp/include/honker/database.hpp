@@ -272,6 +272,22 @@ class Database {
     });
   }
 
+  /// The dead of all queues, as of Queue::dead_json().
+  std::string dead_json(std::int64_t limit = 100) const { return dead_json(std::nothrow, limit).value(); }
+  Result<std::string> dead_json(std::nothrow_t, std::int64_t limit = 100) const noexcept {
+    return detail::text(core_, [&](honker_text_t** json, honker_error_t** err) {
+      return honker_dead_list(db(), nullptr, nullptr, 0, limit, json, err);
+    });
+  }
+
+  /// Deletes the dead of all queues that died more than `older_than_s` seconds ago; how many that were.
+  std::int64_t dead_purge(std::int64_t older_than_s) const { return dead_purge(std::nothrow, older_than_s).value(); }
+  Result<std::int64_t> dead_purge(std::nothrow_t, std::int64_t older_than_s) const noexcept {
+    return detail::number(core_, [&](std::int64_t* purged, honker_error_t** err) {
+      return honker_dead_purge(db(), nullptr, nullptr, 0, older_than_s, purged, err);
+    });
+  }
+
  private:
   explicit Database(detail::CorePtr core) noexcept : core_(std::move(core)) {}
 

@@ -92,7 +92,7 @@ class InterruptedError : public Error {
 namespace detail {
 
 [[noreturn]] inline void raise(const Error& error) {
-#if defined(__cpp_exceptions)
+#if defined(__cpp_exceptions) || defined(_CPPUNWIND)
   if (error.is_busy()) throw BusyError(error);
   if (error.is_closed()) throw ClosedError(error);
   if (error.is_constraint()) throw ConstraintError(error);
@@ -127,15 +127,15 @@ class [[nodiscard]] Result {
   /// The value. Throws the error if there is none.
   T& value() & {
     check();
-    return *std::get_if<0>(&state_);
+    return std::get<0>(state_);
   }
   const T& value() const& {
     check();
-    return *std::get_if<0>(&state_);
+    return std::get<0>(state_);
   }
   T value() && {
     check();
-    return std::move(*std::get_if<0>(&state_));
+    return std::move(std::get<0>(state_));
   }
 
   /// As value().
@@ -148,7 +148,7 @@ class [[nodiscard]] Result {
   /// The error. Only if ok() is false; HONKER_MISUSE is thrown otherwise.
   const Error& error() const {
     if (ok()) detail::raise_no_error();
-    return *std::get_if<1>(&state_);
+    return std::get<1>(state_);
   }
 
  private:

@@ -43,7 +43,8 @@ class Lock {
     return *this;
   }
 
-  /// Releases the lock, as release() does. An error is passed over: the lock then ends with its time.
+  /// Releases the lock, as release() does, waiting for the busy timeout at most. An error is passed over, also the one
+  /// that this thread has a transaction open: the lock then ends with its time.
   ~Lock() { release_quietly(); }
 
   const std::string& name() const noexcept { return name_; }
