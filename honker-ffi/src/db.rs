@@ -1,5 +1,6 @@
 //! The database.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use honker_core::database::{Database, Durability, JournalMode, Options};
@@ -19,7 +20,8 @@ use crate::view::{self, Sized32};
 /// completely or not at all.
 pub struct honker_db_t {
     pub(crate) database: Database,
-    _ours: Ours,
+    /// None once it is closed.
+    ours: Mutex<Option<Ours>>,
 }
 
 /// `durability`: a commit survives a crash of the process; a power cut may take the last ones back
@@ -76,7 +78,8 @@ const DEFAULTS: honker_open_opts_t = honker_open_opts_t {
 /// could see them. `opts` may be NULL for the defaults. The handle in `db_out` is to be closed with `honker_close`.
 ///
 /// HONKER_CANNOT_OPEN, HONKER_READONLY, HONKER_CORRUPT, HONKER_FULL and HONKER_IO say what is wrong with the file;
-/// HONKER_BUSY, that somebody kept it locked for longer than the busy timeout.
+/// HONKER_BUSY, that somebody kept it locked for longer than the busy timeout. A file that cannot be written to can be
+/// opened if honker's tables in it are up to date; calls that write are HONKER_READONLY then.
 ///
 /// On 64-bit Linux any other copy of SQLite in the same process, the one of a database driver for instance, may have the
 /// same file open. Elsewhere on POSIX systems that would cost both copies their locks. If this call sees a descriptor on
@@ -101,7 +104,8 @@ pub unsafe extern "C" fn honker_open(
             let options = options(&view::read("opts", opts, DEFAULTS)?)?;
             let foreign = vfs::foreign_descriptor(path);
             let database = Database::open(path, &options)?;
-            db.set(handle::put(honker_db_t { database, _ours: Ours::new(path) }));
+            let ours = Mutex::new(Some(Ours::new(database.path())));
+            db.set(handle::put(honker_db_t { database, ours }));
             if foreign && !err.is_null() {
                 let warning = Failure::new(
                     HONKER_UNSUPPORTED,
@@ -161,7 +165,11 @@ pub unsafe extern "C" fn honker_close(
     // SAFETY: the caller vouches for `err`.
     unsafe {
         entry("honker_close", err, (), |()| {
-            handle::take(db)?.database.close()?;
+            let db = handle::take(db)?;
+            let closed = db.database.close();
+            // A transaction that has not been freed yet keeps `db`, but not the file.
+            drop(db.ours.lock().unwrap_or_else(PoisonError::into_inner).take());
+            closed?;
             Ok(HONKER_OK)
         })
     }

@@ -69,6 +69,12 @@ pub(super) struct File {
     vfs: CString,
 }
 
+impl File {
+    pub(super) fn path(&self) -> &str {
+        &self.path
+    }
+}
+
 /// A connection and all that belongs to it. Used by one thread at a time.
 pub(super) struct Handle {
     // Dropped in this order: the statements, the connection, and last what its busy handler looks at.

@@ -73,6 +73,11 @@ impl Database {
         Ok(Database { inner: Arc::new(inner) })
     }
 
+    /// The file, by its absolute path, whatever name it was opened by.
+    pub fn path(&self) -> &str {
+        self.inner.readers.path()
+    }
+
     /// Runs an operation that writes, and commits it. What it returns is committed when this returns.
     ///
     /// `body` gets the store and the current second. It may run on another thread, and in one transaction with calls of

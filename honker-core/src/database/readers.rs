@@ -34,6 +34,10 @@ impl Readers {
         Readers { file, options, signals, pool: Mutex::default(), returned: Condvar::new() }
     }
 
+    pub(super) fn path(&self) -> &str {
+        self.file.path()
+    }
+
     /// Runs `body` on a connection of its own.
     pub(super) fn call<T>(&self, body: impl FnOnce(&mut Handle) -> Result<T>) -> Result<T> {
         let interrupts = self.signals.interrupts();

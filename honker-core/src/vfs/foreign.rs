@@ -22,18 +22,22 @@ pub fn foreign_descriptor(path: &str) -> bool {
 pub struct Ours(Option<Identity>);
 
 impl Ours {
-    /// For a file that we have opened.
+    /// For a file that we have opened. Nobody asks where file access is lock-safe.
     pub fn new(path: &str) -> Self {
-        let identity = identity(path);
-        ours().extend(identity);
+        let identity = if super::install() { None } else { identity(path) };
+        if let Some(identity) = identity {
+            ours().push(identity);
+        }
         Ours(identity)
     }
 }
 
 impl Drop for Ours {
     fn drop(&mut self) {
+        // The lock is let alone where nothing is noted, so that a forked child cannot find it taken for ever.
+        let Some(own) = self.0 else { return };
         let mut ours = ours();
-        if let Some(index) = ours.iter().position(|identity| Some(*identity) == self.0) {
+        if let Some(index) = ours.iter().position(|identity| *identity == own) {
             ours.swap_remove(index);
         }
     }
