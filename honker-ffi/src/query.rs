@@ -41,7 +41,7 @@ pub struct honker_value_t {
 pub struct honker_rows_t(Rows);
 
 /// Runs one statement of SQL in a transaction; how many rows it inserted, updated or deleted. All of honker's SQL
-/// functions are there. `params` are the values of ?1, ?2, … in order, and may be NULL if there are none; a statement
+/// functions are there. A statement that ends the transaction (COMMIT, ROLLBACK) ends it for every later call as well. `params` are the values of ?1, ?2, … in order, and may be NULL if there are none; a statement
 /// with more or fewer parameters is HONKER_INVALID.
 ///
 /// # Safety
@@ -163,8 +163,9 @@ pub unsafe extern "C" fn honker_rows_column(
         entry("honker_rows_column", err, (name_out, len_out), |(name, len)| {
             let rows = handle::get(rows)?;
             let column = rows.0.columns.get(column).ok_or_else(|| beyond("column", column))?;
-            name.set(column.as_ptr());
-            len.set(column.len());
+            let bytes = honker_bytes_t::of(column);
+            name.set(bytes.data);
+            len.set(bytes.len);
             Ok(HONKER_OK)
         })
     }
@@ -249,10 +250,7 @@ fn lent(value: &Value) -> honker_value_t {
         Value::Integer(integer) => (lent.value_type, lent.integer) = (HONKER_TYPE_INTEGER, *integer),
         Value::Real(real) => (lent.value_type, lent.real) = (HONKER_TYPE_REAL, *real),
         Value::Text(text) => (lent.value_type, lent.bytes) = (HONKER_TYPE_TEXT, honker_bytes_t::of(text)),
-        Value::Blob(blob) => {
-            lent.value_type = HONKER_TYPE_BLOB;
-            lent.bytes = honker_bytes_t { data: blob.as_ptr(), len: blob.len() };
-        }
+        Value::Blob(blob) => (lent.value_type, lent.bytes) = (HONKER_TYPE_BLOB, honker_bytes_t::of(blob)),
     }
     lent
 }

@@ -195,7 +195,7 @@ pub unsafe extern "C" fn honker_events_get(
                 reserved: 0,
                 offset: event.offset,
                 topic: honker_bytes_t::of(&event.topic),
-                key: event.key.as_deref().map_or(honker_bytes_t::NONE, honker_bytes_t::of),
+                key: event.key.as_ref().map_or(honker_bytes_t::NONE, honker_bytes_t::of),
                 payload: honker_bytes_t::of(&event.payload),
                 created_at: event.created_at,
             });

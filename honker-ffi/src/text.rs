@@ -22,11 +22,20 @@ pub struct honker_bytes_t {
 impl honker_bytes_t {
     pub(crate) const NONE: honker_bytes_t = honker_bytes_t { data: std::ptr::null(), len: 0 };
 
-    /// Lends a text out, for as long as the object lives that owns it.
-    pub(crate) fn of(text: &str) -> Self {
-        honker_bytes_t { data: text.as_ptr(), len: text.len() }
+    /// Lends bytes out, for as long as the object lives that owns them.
+    ///
+    /// Rust's pointer to nothing is a small number, which some languages take for a corrupt pointer (Go ends the
+    /// process). Nothing is therefore at an address that exists.
+    pub(crate) fn of(bytes: &(impl AsRef<[u8]> + ?Sized)) -> Self {
+        let bytes = bytes.as_ref();
+        honker_bytes_t {
+            data: if bytes.is_empty() { EMPTY.as_ptr() } else { bytes.as_ptr() },
+            len: bytes.len(),
+        }
     }
 }
+
+static EMPTY: [u8; 1] = [0];
 
 /// A text that the caller owns. It does not change: any thread may read it.
 pub struct honker_text_t(String);
@@ -58,8 +67,9 @@ pub unsafe extern "C" fn honker_text_get(
     unsafe {
         entry("honker_text_get", err, (data_out, len_out), |(data, len)| {
             let text = handle::get(text)?;
-            data.set(text.0.as_ptr());
-            len.set(text.0.len());
+            let bytes = honker_bytes_t::of(&text.0);
+            data.set(bytes.data);
+            len.set(bytes.len);
             Ok(HONKER_OK)
         })
     }
