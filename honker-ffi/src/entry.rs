@@ -10,7 +10,7 @@ use honker_core::Error;
 
 use crate::error::honker_error_t;
 use crate::handle;
-use crate::status::{self, HONKER_NULL_ARG, HONKER_PANIC, honker_status_t};
+use crate::status::{self, HONKER_INVALID, HONKER_NULL_ARG, HONKER_PANIC, honker_status_t};
 
 pub(crate) type Result<T> = std::result::Result<T, Failure>;
 
@@ -147,3 +147,45 @@ impl Plain for i64 {}
 impl Plain for usize {}
 impl<T> Plain for *mut T {}
 impl<T> Plain for *const T {}
+/// An output that is an array of the caller's.
+pub(crate) struct Array<T> {
+    pub(crate) data: *mut T,
+    pub(crate) len: usize,
+}
+
+impl<T: Plain> Outputs for Array<T> {
+    type Cells = ArrayCell<T>;
+    unsafe fn clear(self, name: &str) -> Result<ArrayCell<T>> {
+        if self.len == 0 {
+            return Ok(ArrayCell(self));
+        }
+        if self.data.is_null() {
+            return Err(null_output(name));
+        }
+        if self.len > isize::MAX as usize / size_of::<T>() {
+            return Err(Failure::new(
+                HONKER_INVALID,
+                format!("{name}: a length of {} cannot be right", self.len),
+            ));
+        }
+        // SAFETY: the caller vouches for it, and zero is a value of every plain type. Byte by byte it need not be aligned.
+        unsafe { self.data.cast::<u8>().write_bytes(0, self.len * size_of::<T>()) };
+        Ok(ArrayCell(self))
+    }
+}
+
+/// An array that has been cleared.
+pub(crate) struct ArrayCell<T>(Array<T>);
+
+impl<T: Plain> ArrayCell<T> {
+    /// Fills it in, as far as there is something.
+    pub(crate) fn set(&self, values: &[T]) {
+        let len = values.len().min(self.0.len);
+        // SAFETY: `Outputs::clear` made this from an array that its caller vouched for.
+        unsafe {
+            let to = self.0.data.cast::<u8>();
+            std::ptr::copy_nonoverlapping(values.as_ptr().cast(), to, len * size_of::<T>());
+        }
+    }
+}
+

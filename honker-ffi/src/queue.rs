@@ -3,9 +3,9 @@
 use honker_core::queue::{self, Enqueue};
 
 use crate::db::honker_db_t;
-use crate::entry::{Failure, Result, entry};
+use crate::entry::{Array, Result, entry};
 use crate::error::honker_error_t;
-use crate::status::{HONKER_EMPTY, HONKER_LOST, HONKER_NULL_ARG, HONKER_OK, honker_status_t};
+use crate::status::{HONKER_EMPTY, HONKER_LOST, HONKER_OK, honker_status_t};
 use crate::target::Target;
 use crate::text::{self, honker_bytes_t, honker_text_t, optional_text, slice, text};
 use crate::tx::honker_tx_t;
@@ -98,19 +98,15 @@ pub unsafe extern "C" fn honker_enqueue_many(
 ) -> honker_status_t {
     // SAFETY: the caller vouches for the pointers.
     unsafe {
-        entry("honker_enqueue_many", err, (), |()| {
+        entry("honker_enqueue_many", err, Array { data: ids_out, len: payloads_len }, |ids| {
             let target = Target::new(db, tx)?;
             let queue = text("queue", queue, queue_len)?;
             let opts = view::read("opts", opts, DEFAULTS)?;
             let payloads = slice("payloads", payloads, payloads_len)?;
-            if ids_out.is_null() && payloads_len > 0 {
-                return Err(Failure::new(HONKER_NULL_ARG, "honker_enqueue_many: an output is NULL"));
-            }
             let payloads: Vec<&str> =
                 payloads.iter().map(|bytes| text("payload", bytes.data, bytes.len)).collect::<Result<_>>()?;
             let jobs: Vec<_> = payloads.into_iter().map(|payload| job(queue, payload, &opts)).collect();
-            let ids = target.write(|store, now| queue::enqueue_many(store, now, &jobs))?;
-            std::ptr::copy_nonoverlapping(ids.as_ptr(), ids_out, ids.len());
+            ids.set(&target.write(|store, now| queue::enqueue_many(store, now, &jobs))?);
             Ok(HONKER_OK)
         })
     }
