@@ -15,6 +15,7 @@ use crate::status::{HONKER_INVALID, HONKER_NULL_ARG, HONKER_UNSUPPORTED};
 pub(crate) unsafe trait Sized32: Copy {}
 
 const HEAD: usize = 8;
+const RESERVED: std::ops::Range<usize> = 4..HEAD;
 
 /// The options that a caller passes; the defaults if that is NULL.
 ///
@@ -28,8 +29,9 @@ pub(crate) unsafe fn read<T: Sized32>(argument: &str, options: *const T, default
     let size = unsafe { size_of_struct(argument, options.cast()) }?;
     let known = size.min(size_of::<T>());
     // SAFETY: the caller vouches for `size` bytes.
-    let beyond = unsafe { std::slice::from_raw_parts(options.cast::<u8>().add(known), size - known) };
-    if beyond.iter().any(|byte| *byte != 0) {
+    let bytes = unsafe { std::slice::from_raw_parts(options.cast::<u8>(), size) };
+    // What is reserved is as unknown as what is beyond the end.
+    if bytes[RESERVED].iter().chain(&bytes[known..]).any(|byte| *byte != 0) {
         return Err(Failure::new(
             HONKER_UNSUPPORTED,
             format!("{argument} sets something that this library, which is older, does not know"),
@@ -97,7 +99,8 @@ impl<T: Sized32> Cell<T> {
 unsafe fn size_of_struct(argument: &str, pointer: *const u32) -> Result<usize> {
     // SAFETY: the caller vouches for it. It may come from a language that does not align what it lays out by hand.
     let size = unsafe { pointer.read_unaligned() } as usize;
-    if (HEAD..=4096).contains(&size) {
+    // They all contain a 64-bit field, so that an odd size is a forgotten initialiser.
+    if (HEAD..=4096).contains(&size) && size.is_multiple_of(align_of::<i64>()) {
         return Ok(size);
     }
     Err(Failure::new(
