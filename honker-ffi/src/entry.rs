@@ -4,7 +4,9 @@
 //! body runs, and a panic in it ends here; a failure becomes a status and, if the caller asked for it, an error object.
 
 use std::any::Any;
+use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Once;
 
 use honker_core::Error;
 
@@ -53,6 +55,7 @@ pub(crate) unsafe fn entry<O: Outputs>(
         // SAFETY: the caller vouches for it.
         unsafe { err.write(std::ptr::null_mut()) };
     }
+    keep_panics_quiet();
     let outcome = catch_unwind(AssertUnwindSafe(|| {
         // SAFETY: the caller vouches for them.
         let cells = unsafe { outputs.clear(name) }?;
@@ -63,7 +66,10 @@ pub(crate) unsafe fn entry<O: Outputs>(
     let failure = match outcome {
         Ok(Ok(status)) => return status,
         Ok(Err(failure)) => failure,
-        Err(panic) => Failure::new(HONKER_PANIC, format!("{name}: a bug of honker's: {}", text_of(&*panic))),
+        Err(panic) => {
+            let text = format!("{name}: a bug of honker's: {}{}", text_of(&*panic), PLACE.take());
+            Failure::new(HONKER_PANIC, text)
+        }
     };
     let status = failure.status;
     if !err.is_null() {
@@ -75,12 +81,32 @@ pub(crate) unsafe fn entry<O: Outputs>(
 
 /// As [`entry`], for functions that cannot fail: a panic in them has nowhere to go.
 pub(crate) fn entry_without_status(name: &'static str, body: impl FnOnce()) {
+    keep_panics_quiet();
     let _ = catch_unwind(AssertUnwindSafe(|| {
         #[cfg(feature = "faults")]
         crate::fault::strike(name);
         let _ = name;
         body();
     }));
+}
+
+thread_local! {
+    /// Where the last panic of this thread happened.
+    static PLACE: RefCell<String> = const { RefCell::new(String::new()) };
+}
+
+/// A library does not write to its host's standard error, which is what Rust does with a panic: its text and its place
+/// go into the error instead. The hook is that of our copy of Rust's library only.
+fn keep_panics_quiet() {
+    static ONCE: Once = Once::new();
+    if cfg!(not(test)) {
+        ONCE.call_once(|| {
+            std::panic::set_hook(Box::new(|panic| {
+                let place = panic.location().map(|place| format!(" ({place})")).unwrap_or_default();
+                let _ = PLACE.try_with(|last| last.replace(place));
+            }));
+        });
+    }
 }
 
 fn text_of(panic: &(dyn Any + Send)) -> &str {
@@ -137,16 +163,6 @@ impl<T: Plain, U: Plain> Outputs for (*mut T, *mut U) {
     }
 }
 
-pub(crate) fn null_output(name: &str) -> Failure {
-    Failure::new(HONKER_NULL_ARG, format!("{name}: an output is NULL"))
-}
-
-/// A type of which all zeros is a value.
-pub(crate) trait Plain: Copy {}
-impl Plain for i64 {}
-impl Plain for usize {}
-impl<T> Plain for *mut T {}
-impl<T> Plain for *const T {}
 /// An output that is an array of the caller's.
 pub(crate) struct Array<T> {
     pub(crate) data: *mut T,
@@ -189,3 +205,13 @@ impl<T: Plain> ArrayCell<T> {
     }
 }
 
+pub(crate) fn null_output(name: &str) -> Failure {
+    Failure::new(HONKER_NULL_ARG, format!("{name}: an output is NULL"))
+}
+
+/// A type of which all zeros is a value.
+pub(crate) trait Plain: Copy {}
+impl Plain for i64 {}
+impl Plain for usize {}
+impl<T> Plain for *mut T {}
+impl<T> Plain for *const T {}

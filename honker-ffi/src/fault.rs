@@ -1,11 +1,20 @@
 //! For tests of the border: a panic in the entry point that is named. Not in a released library.
 
+use std::cell::Cell;
 use std::ffi::{CStr, c_char};
 use std::sync::{Mutex, PoisonError};
 
 static PANIC_IN: Mutex<String> = Mutex::new(String::new());
 
-/// The next call of the function of this name panics, once. An empty name means none.
+/// Behind a name: not at the beginning of the call but in the operation, where a transaction is open.
+const INSIDE: &str = " inside";
+
+thread_local! {
+    static ARMED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// The next call of the function of this name panics, once: before it has done anything, or, if " inside" stands behind
+/// the name, when it uses the database. An empty name means none.
 ///
 /// # Safety
 /// `name` is a NUL-terminated text.
@@ -14,6 +23,7 @@ pub unsafe extern "C" fn honker_fault_panic_in(name: *const c_char) {
     // SAFETY: the caller vouches for it.
     let name = unsafe { CStr::from_ptr(name) }.to_string_lossy().into_owned();
     *PANIC_IN.lock().unwrap_or_else(PoisonError::into_inner) = name;
+    ARMED.set(false);
 }
 
 pub(crate) fn strike(name: &str) {
@@ -22,5 +32,15 @@ pub(crate) fn strike(name: &str) {
         planted.clear();
         drop(planted);
         panic!("planted by a test");
+    }
+    if planted.strip_suffix(INSIDE) == Some(name) {
+        planted.clear();
+        ARMED.set(true);
+    }
+}
+
+pub(crate) fn strike_inside() {
+    if ARMED.take() {
+        panic!("planted by a test inside");
     }
 }

@@ -72,7 +72,8 @@ pub const HONKER_FORKED: honker_status_t = -26;
 pub const HONKER_UNSUPPORTED: honker_status_t = -27;
 /// Ended by `honker_interrupt`. Nothing was done.
 pub const HONKER_INTERRUPTED: honker_status_t = -28;
-/// A bug of honker's, caught at the border. What the call was doing has been undone; the handle can be used further.
+/// A bug of honker's, caught at the border. What the call was doing has been undone, with the transaction it was part of;
+/// the database can be used further.
 pub const HONKER_PANIC: honker_status_t = -29;
 
 const NAMES: &[(honker_status_t, &CStr)] = &[

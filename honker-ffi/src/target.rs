@@ -33,7 +33,7 @@ impl Target {
     ) -> Result<T> {
         match &self.tx {
             Some(tx) => tx.with(|transaction| Ok(transaction.run(body)?)),
-            None => Ok(self.db.database.write(body)?),
+            None => Ok(self.db.database.write(faulty(body))?),
         }
     }
 
@@ -41,7 +41,21 @@ impl Target {
     pub(crate) fn read<T>(&self, body: impl FnOnce(&Store, i64) -> honker_core::Result<T>) -> Result<T> {
         match &self.tx {
             Some(tx) => tx.with(|transaction| Ok(transaction.run(body)?)),
-            None => Ok(self.db.database.read(body)?),
+            None => Ok(self.db.database.read(faulty(body))?),
         }
     }
 }
+
+/// The operation, with a panic before it if a test has planted one.
+#[cfg(feature = "faults")]
+fn faulty<T>(
+    body: impl FnOnce(&Store, i64) -> honker_core::Result<T>,
+) -> impl FnOnce(&Store, i64) -> honker_core::Result<T> {
+    |store, now| {
+        crate::fault::strike_inside();
+        body(store, now)
+    }
+}
+
+#[cfg(not(feature = "faults"))]
+use std::convert::identity as faulty;

@@ -27,7 +27,13 @@ impl honker_tx_t {
     pub(crate) fn with<T>(&self, body: impl FnOnce(&mut Transaction) -> Result<T>) -> Result<T> {
         self.with_slot(|slot| {
             let transaction = slot.as_mut().ok_or_else(over)?;
-            match catch_unwind(AssertUnwindSafe(|| body(transaction))) {
+            let body = || {
+                let result = body(transaction);
+                #[cfg(feature = "faults")]
+                crate::fault::strike_inside();
+                result
+            };
+            match catch_unwind(AssertUnwindSafe(body)) {
                 Ok(result) => result,
                 Err(panic) => {
                     *slot = None;
@@ -52,7 +58,12 @@ impl honker_tx_t {
     }
 
     fn end(&self, end: impl FnOnce(Transaction) -> honker_core::Result<()>) -> Result<()> {
-        self.with_slot(|slot| Ok(end(slot.take().ok_or_else(over)?)?))
+        self.with_slot(|slot| {
+            let transaction = slot.take().ok_or_else(over)?;
+            #[cfg(feature = "faults")]
+            crate::fault::strike_inside();
+            Ok(end(transaction)?)
+        })
     }
 }
 
