@@ -22,9 +22,9 @@
  * Every operation takes a database and a transaction of it, which may be NULL. With one, the operation is part of it;
  * without, it is committed when the call returns, and has happened completely or not at all whenever the process may
  * die. An operation that fails has done nothing, and the transaction it was part of is as it was before; only after
- * HONKER_FULL, HONKER_IO and HONKER_ABORTED the transaction may be over, rolled back by SQLite. Operations wait for the
- * write lock for as long as the busy timeout (HONKER_BUSY); they can be ended earlier by honker_interrupt and
- * honker_close.
+ * HONKER_FULL, HONKER_IO, HONKER_ABORTED and HONKER_PANIC the transaction may be over, rolled back; calls with it are
+ * HONKER_MISUSE then. Operations wait for the write lock for as long as the busy timeout (HONKER_BUSY); they can be ended
+ * earlier by honker_interrupt and honker_close.
  *
  * HANDLES
  *
@@ -33,7 +33,8 @@
  * order: what is in use stays until it is not. A child process that was forked may not use its parent's handles
  * (HONKER_FORKED), and need not free them.
  *
- * Structs that begin with struct_size are initialised with their _INIT macro. They may grow at their end.
+ * Structs that begin with struct_size are initialised with their _INIT macro. They may grow at their end: a library that
+ * is older than the caller refuses what it does not know if that is not 0 (HONKER_UNSUPPORTED).
  *
  * Any function may be called from any thread at any time, unless the type it works on says otherwise. honker starts no
  * threads, installs no signal handlers and prints nothing; the environment variable HONKER_LOCK_SAFE_FILES=off switches
@@ -647,7 +648,8 @@ typedef struct {
 #define HONKER_INTERRUPTED -28
 
 /**
- * A bug of honker's, caught at the border. What the call was doing has been undone; the handle can be used further.
+ * A bug of honker's, caught at the border. What the call was doing has been undone, with the transaction it was part of;
+ * the database can be used further.
  */
 #define HONKER_PANIC -29
 
@@ -742,7 +744,8 @@ void honker_text_free(honker_text_t *text);
  * could see them. `opts` may be NULL for the defaults. The handle in `db_out` is to be closed with `honker_close`.
  *
  * HONKER_CANNOT_OPEN, HONKER_READONLY, HONKER_CORRUPT, HONKER_FULL and HONKER_IO say what is wrong with the file;
- * HONKER_BUSY, that somebody kept it locked for longer than the busy timeout.
+ * HONKER_BUSY, that somebody kept it locked for longer than the busy timeout. A file that cannot be written to can be
+ * opened if honker's tables in it are up to date; calls that write are HONKER_READONLY then.
  *
  * On 64-bit Linux any other copy of SQLite in the same process, the one of a database driver for instance, may have the
  * same file open. Elsewhere on POSIX systems that would cost both copies their locks. If this call sees a descriptor on
@@ -807,7 +810,7 @@ void honker_tx_free(honker_tx_t *tx);
 
 /**
  * Runs one statement of SQL in a transaction; how many rows it inserted, updated or deleted. All of honker's SQL
- * functions are there. `params` are the values of ?1, ?2, … in order, and may be NULL if there are none; a statement
+ * functions are there. A statement that ends the transaction (COMMIT, ROLLBACK) ends it for every later call as well. `params` are the values of ?1, ?2, … in order, and may be NULL if there are none; a statement
  * with more or fewer parameters is HONKER_INVALID.
  */
 HONKER_API
