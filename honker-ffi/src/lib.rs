@@ -16,6 +16,8 @@
 // The names are those of the header.
 #![allow(non_camel_case_types)]
 
+#[cfg(test)]
+mod abi;
 mod entry;
 #[cfg(feature = "faults")]
 mod fault;
