@@ -1,5 +1,5 @@
-/* The harness, and the program: `tests [NAME...]` runs the tests whose name contains one of the
- * words, or all. */
+/* The harness, and the program: `tests [WORD...]` runs the tests whose name contains one of the
+ * words, or all. With HONKER_TEST_TIMES set it tells how long each took. */
 #define _GNU_SOURCE
 #include "check.h"
 

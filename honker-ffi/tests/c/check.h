@@ -35,7 +35,7 @@ honker_error_t **check_error(void);
 /* The message of the error that EXPECT has last freed on this thread. */
 const char *check_message(void);
 
-/* A file in the directory of the running test. The text stays valid for the test. */
+/* A file in the directory of the running test. The text is valid until four more have been made. */
 const char *path_of(const char *file);
 honker_db_t *open_db(const char *file);
 honker_db_t *open_with(const char *file, const honker_open_opts_t *opts);
