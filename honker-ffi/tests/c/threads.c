@@ -203,7 +203,8 @@ static void interrupt_ends_a_query_in_a_transaction(void) {
   interrupt_ends(queries_in_transaction, true);
 }
 
-static void close_ends(void *(*body)(void *), bool in_transaction) {
+/* Closes the database while a thread makes a call; what the call answers. */
+static honker_status_t close_during(void *(*body)(void *), bool in_transaction) {
   honker_db_t *db = open_db("a.db");
   honker_tx_t *tx = NULL;
   honker_rows_t *rows = NULL;
@@ -217,7 +218,6 @@ static void close_ends(void *(*body)(void *), bool in_transaction) {
   CHECK(!job.done);
   OK(honker_close(db, ERR));
   join(thread);
-  CHECK(job.status == HONKER_CLOSED_HANDLE);
   EXPECT(HONKER_MISUSE, honker_close(db, ERR));
   EXPECT(HONKER_MISUSE, honker_enqueue(db, tx, T("q"), T("x"), NULL, &id, ERR));
   EXPECT(HONKER_CLOSED_HANDLE, honker_tx_query(tx, T("SELECT 1"), NULL, 0, &rows, ERR));
@@ -228,6 +228,16 @@ static void close_ends(void *(*body)(void *), bool in_transaction) {
   db = open_db("a.db");
   CHECK(integer_of(db, "SELECT count(*) FROM _honker_live") == 0);
   OK(honker_close(db, ERR));
+  return job.status;
+}
+
+static void close_ends(void *(*body)(void *), bool in_transaction) {
+  honker_status_t status = HONKER_MISUSE;
+  /* On a busy machine the thread may not have begun its call yet, and finds the handle closed. */
+  for (int i = 0; status == HONKER_MISUSE && i < 20; i++) {
+    status = close_during(body, in_transaction);
+  }
+  if (status != HONKER_CLOSED_HANDLE) check_failed(__FILE__, __LINE__, honker_status_name(status));
 }
 
 static void close_ends_waiting_to_write(void) { close_ends(writes, false); }
