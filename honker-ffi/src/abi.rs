@@ -200,7 +200,6 @@ fn symbols_are_the_functions_of_the_header() {
     );
 }
 
-#[cfg(unix)]
 #[test]
 fn c_sees_what_rust_means() {
     let header = Header::read();

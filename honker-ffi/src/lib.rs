@@ -16,7 +16,7 @@
 // The names are those of the header.
 #![allow(non_camel_case_types)]
 
-#[cfg(test)]
+#[cfg(all(test, unix))]
 mod abi;
 mod entry;
 #[cfg(feature = "faults")]
