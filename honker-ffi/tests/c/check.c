@@ -4,6 +4,7 @@
 #include "check.h"
 
 #include <ftw.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
@@ -108,6 +109,12 @@ int64_t now_ms(void) {
   return (int64_t)time.tv_sec * 1000 + time.tv_nsec / 1000000;
 }
 
+/* A test that hangs has failed. */
+static void timed_out(int signal) {
+  (void)signal;
+  check_failed(__FILE__, __LINE__, "takes too long");
+}
+
 static int remove_entry(const char *path, const struct stat *stat, int kind, struct FTW *walk) {
   (void)stat, (void)kind, (void)walk;
   return remove(path);
@@ -132,6 +139,8 @@ int main(int argc, char **argv) {
       running = test->name;
       snprintf(directory, sizeof directory, "%s/honker-c-XXXXXX", parent != NULL ? parent : "/tmp");
       CHECK(mkdtemp(directory) != NULL);
+      signal(SIGALRM, timed_out);
+      alarm(120);
       int64_t start = now_ms();
       test->run();
       if (getenv("HONKER_TEST_TIMES") != NULL)
