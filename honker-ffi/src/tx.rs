@@ -72,7 +72,8 @@ fn over() -> Failure {
 }
 
 /// Begins a transaction that may write (BEGIN IMMEDIATE). Waits, for as long as the busy timeout, for one that another
-/// thread or process has open; HONKER_MISUSE at once if this thread has one open itself: transactions do not nest.
+/// thread or process has open; HONKER_MISUSE at once if it was this thread that used the open one last, which would wait
+/// for itself: transactions do not nest. The same holds of every call that writes without a transaction.
 ///
 /// The handle in `tx_out` is to be freed with `honker_tx_free`, whatever becomes of the transaction.
 ///
