@@ -118,6 +118,10 @@ static void a_fork_catches_other_threads_in_calls(void) {
   honker_db_t *db = open_db("a.db");
   pthread_t threads[4];
   enough = false;
+  /* The database of time zones is set up at its first use. A fork in the middle of that is a known
+   * gap: a child that then uses a schedule waits for ever. */
+  int64_t at = 0;
+  OK(honker_cron_next_after(T("CRON_TZ=Europe/Berlin 0 4 * * *"), 0, &at, ERR));
   for (int i = 0; i < 3; i++) CHECK(pthread_create(&threads[i], NULL, works_until_enough, db) == 0);
   CHECK(pthread_create(&threads[3], NULL, opens_until_enough, NULL) == 0);
   for (int round = 0; round < 30; round++) {
