@@ -57,7 +57,8 @@
 
 /* Initialisers. In C++ as in C: honker_open_opts_t opts = HONKER_OPEN_OPTS_INIT; */
 #define HONKER_OPEN_OPTS_INIT                                              \
-  { sizeof(honker_open_opts_t), 0, 5000, 8, HONKER_DURABILITY_NORMAL, HONKER_JOURNAL_WAL, 10000 }
+  { sizeof(honker_open_opts_t), 0, 5000, 8, HONKER_DURABILITY_NORMAL, HONKER_JOURNAL_WAL, 10000, \
+    HONKER_NESTING_FAIL, 0 }
 #define HONKER_ENQUEUE_OPTS_INIT                                           \
   { sizeof(honker_enqueue_opts_t), 0, HONKER_NO_TIME, HONKER_NO_TIME, HONKER_NO_TIME, 0, 3 }
 #define HONKER_SCHEDULE_OPTS_INIT                                          \
@@ -108,6 +109,18 @@
  * `journal_mode`: rollback journal, kept.
  */
 #define HONKER_JOURNAL_PERSIST 3
+
+/**
+ * `nesting`: a call that would wait for a transaction that its own thread was the last to use is HONKER_MISUSE at once,
+ * instead of HONKER_BUSY after the busy timeout.
+ */
+#define HONKER_NESTING_FAIL 0
+
+/**
+ * `nesting`: such a call waits like any other. For runtimes that run many tasks on a thread, or one task on many:
+ * goroutines, virtual threads, schedulers of processes.
+ */
+#define HONKER_NESTING_WAIT 1
 
 /**
  * `value_type`: NULL.
@@ -254,6 +267,14 @@ typedef struct {
    * After how many pages the write-ahead log is written back; 0 means never. Default 10000.
    */
   uint32_t wal_autocheckpoint_pages;
+  /**
+   * One of HONKER_NESTING_*. Default FAIL.
+   */
+  uint32_t nesting;
+  /**
+   * 0.
+   */
+  uint32_t reserved_2;
 } honker_open_opts_t;
 
 /**

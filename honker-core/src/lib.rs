@@ -15,6 +15,7 @@
 #[cfg(feature = "bundled")]
 pub mod database;
 mod error;
+pub mod fork;
 mod guard;
 pub mod lock;
 pub mod notify;

@@ -42,6 +42,7 @@ fn constants() -> BTreeMap<&'static str, Value> {
         HONKER_ABI_VERSION
         HONKER_DURABILITY_NORMAL HONKER_DURABILITY_FULL
         HONKER_JOURNAL_WAL HONKER_JOURNAL_DELETE HONKER_JOURNAL_TRUNCATE HONKER_JOURNAL_PERSIST
+        HONKER_NESTING_FAIL HONKER_NESTING_WAIT
         HONKER_TYPE_NULL HONKER_TYPE_INTEGER HONKER_TYPE_REAL HONKER_TYPE_TEXT HONKER_TYPE_BLOB
         HONKER_NO_TIME
         HONKER_UPDATE_EXPRESSION HONKER_UPDATE_PAYLOAD HONKER_UPDATE_PRIORITY HONKER_UPDATE_EXPIRES
@@ -58,6 +59,7 @@ fn layouts() -> BTreeMap<&'static str, Value> {
     layouts! {
         honker_open_opts_t {
             struct_size reserved busy_timeout_ms readers_max durability journal_mode wal_autocheckpoint_pages
+            nesting reserved_2
         }
         honker_bytes_t { data len }
         honker_value_t { value_type reserved integer real bytes }

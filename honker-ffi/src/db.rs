@@ -3,7 +3,7 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use honker_core::database::{Database, Durability, JournalMode, Options};
+use honker_core::database::{Database, Durability, JournalMode, Nesting, Options};
 use honker_core::vfs::{self, Ours};
 
 use crate::entry::{Failure, Result, entry};
@@ -39,6 +39,13 @@ pub const HONKER_JOURNAL_TRUNCATE: u32 = 2;
 /// `journal_mode`: rollback journal, kept.
 pub const HONKER_JOURNAL_PERSIST: u32 = 3;
 
+/// `nesting`: a call that would wait for a transaction that its own thread was the last to use is HONKER_MISUSE at once,
+/// instead of HONKER_BUSY after the busy timeout.
+pub const HONKER_NESTING_FAIL: u32 = 0;
+/// `nesting`: such a call waits like any other. For runtimes that run many tasks on a thread, or one task on many:
+/// goroutines, virtual threads, schedulers of processes.
+pub const HONKER_NESTING_WAIT: u32 = 1;
+
 /// How to open a database. Begin with HONKER_OPEN_OPTS_INIT.
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -57,6 +64,10 @@ pub struct honker_open_opts_t {
     pub journal_mode: u32,
     /// After how many pages the write-ahead log is written back; 0 means never. Default 10000.
     pub wal_autocheckpoint_pages: u32,
+    /// One of HONKER_NESTING_*. Default FAIL.
+    pub nesting: u32,
+    /// 0.
+    pub reserved_2: u32,
 }
 
 // SAFETY: integers without padding, the size first.
@@ -70,6 +81,8 @@ const DEFAULTS: honker_open_opts_t = honker_open_opts_t {
     durability: HONKER_DURABILITY_NORMAL,
     journal_mode: HONKER_JOURNAL_WAL,
     wal_autocheckpoint_pages: 10_000,
+    nesting: HONKER_NESTING_FAIL,
+    reserved_2: 0,
 };
 
 /// Opens a SQLite file, creating it if need be, and brings honker's tables in it up to date.
@@ -148,6 +161,11 @@ fn options(opts: &honker_open_opts_t) -> Result<Options> {
             other => return Err(invalid(format!("there is no journal_mode {other}"))),
         },
         wal_autocheckpoint: opts.wal_autocheckpoint_pages,
+        nesting: match opts.nesting {
+            HONKER_NESTING_FAIL => Nesting::Fail,
+            HONKER_NESTING_WAIT => Nesting::Wait,
+            other => return Err(invalid(format!("there is no nesting {other}"))),
+        },
     })
 }
 

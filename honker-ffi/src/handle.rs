@@ -12,10 +12,10 @@
 //! parent's handles by the fork count that is part of the number.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use honker_core::database::fork_count;
+use honker_core::fork::{self, PerProcess};
 
 use crate::db::honker_db_t;
 use crate::entry::{Failure, Result};
@@ -92,39 +92,22 @@ struct Table {
     entries: RwLock<HashMap<usize, Entry>>,
 }
 
-impl Table {
-    /// The table of this process.
-    fn current() -> &'static Table {
-        static CURRENT: AtomicPtr<Table> = AtomicPtr::new(std::ptr::null_mut());
-        loop {
-            let table = CURRENT.load(Ordering::Acquire);
-            let fork_count = own_fork_count();
-            // SAFETY: it is NULL or comes from `Box::into_raw` below, and no table is ever freed.
-            match unsafe { table.as_ref() } {
-                Some(table) if table.fork_count == fork_count => return table,
-                _ => {}
-            }
-            let fresh = Box::into_raw(Box::new(Table {
-                fork_count,
-                next: AtomicUsize::new(FIRST),
-                entries: RwLock::default(),
-            }));
-            if CURRENT.compare_exchange(table, fresh, Ordering::AcqRel, Ordering::Acquire).is_err() {
-                // SAFETY: another thread was faster; nobody has seen this one.
-                drop(unsafe { Box::from_raw(fresh) });
-            }
-        }
+impl Default for Table {
+    fn default() -> Self {
+        Table { fork_count: own_fork_count(), next: AtomicUsize::new(FIRST), entries: RwLock::default() }
     }
 }
 
+static TABLE: PerProcess<Table> = PerProcess::new();
+
 fn own_fork_count() -> usize {
     // As many of its bits as fit beside the number.
-    (fork_count() as usize) & (usize::MAX >> FORK_SHIFT)
+    (fork::count() as usize) & (usize::MAX >> FORK_SHIFT)
 }
 
 /// Gives an object to the caller.
 pub(crate) fn put<T: Object>(object: T) -> *mut T {
-    let table = Table::current();
+    let table = TABLE.get();
     let handle = (table.fork_count << FORK_SHIFT) | table.next.fetch_add(STEP, Ordering::Relaxed);
     let entry = Arc::new(object).into_entry();
     table.entries.write().unwrap_or_else(PoisonError::into_inner).insert(handle, entry);
@@ -133,7 +116,7 @@ pub(crate) fn put<T: Object>(object: T) -> *mut T {
 
 /// What a handle stands for.
 pub(crate) fn get<T: Object>(handle: *const T) -> Result<Arc<T>> {
-    let table = Table::current();
+    let table = TABLE.get();
     let entries = table.entries.read().unwrap_or_else(PoisonError::into_inner);
     match entries.get(&handle.addr()) {
         Some(entry) => T::from_entry(entry).cloned().ok_or_else(|| wrong_kind::<T>(entry.name())),
@@ -143,7 +126,7 @@ pub(crate) fn get<T: Object>(handle: *const T) -> Result<Arc<T>> {
 
 /// What a handle stood for: it is out of the table.
 pub(crate) fn take<T: Object>(handle: *const T) -> Result<Arc<T>> {
-    let table = Table::current();
+    let table = TABLE.get();
     let mut entries = table.entries.write().unwrap_or_else(PoisonError::into_inner);
     match entries.get(&handle.addr()) {
         Some(entry) => {

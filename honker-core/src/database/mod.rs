@@ -11,7 +11,6 @@
 //! answers [`Error::Forked`] to everything and touches nothing.
 
 mod connection;
-mod fork;
 mod options;
 mod readers;
 mod transaction;
@@ -24,13 +23,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rusqlite::InterruptHandle;
 
 use self::connection::{Handle, Signals};
-use self::fork::Process;
 use self::readers::Readers;
 use self::writer::Writer;
+use crate::fork::Process;
 use crate::{Error, Result, Store, vfs};
 
-pub use self::fork::fork_count;
-pub use self::options::{Durability, JournalMode, Options};
+pub use self::options::{Durability, JournalMode, Nesting, Options};
 pub use self::transaction::Transaction;
 pub use self::value::{Rows, Value};
 
@@ -65,7 +63,7 @@ impl Database {
         let inner = Inner {
             process,
             writer_interrupt: handle.interrupt_handle(),
-            writer: Writer::new(handle, Arc::clone(&signals), options.busy_timeout),
+            writer: Writer::new(handle, Arc::clone(&signals), options),
             readers: Readers::new(file, options.clone(), Arc::clone(&signals)),
             signals,
             closing: Mutex::default(),

@@ -41,6 +41,17 @@ impl JournalMode {
     }
 }
 
+/// What happens to a call that would wait for a transaction of its own thread.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Nesting {
+    /// It fails at once: it would wait for itself.
+    #[default]
+    Fail,
+    /// It waits like any other. For runtimes that move tasks between threads (goroutines, virtual threads): there the
+    /// thread that used a transaction last says nothing about whose it is.
+    Wait,
+}
+
 /// Options of [`super::Database::open`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
@@ -54,6 +65,8 @@ pub struct Options {
     pub journal_mode: JournalMode,
     /// After how many pages the write-ahead log is checkpointed. Default 10,000.
     pub wal_autocheckpoint: u32,
+    /// Default [`Nesting::Fail`].
+    pub nesting: Nesting,
 }
 
 impl Default for Options {
@@ -64,6 +77,7 @@ impl Default for Options {
             durability: Durability::default(),
             journal_mode: JournalMode::default(),
             wal_autocheckpoint: 10_000,
+            nesting: Nesting::default(),
         }
     }
 }

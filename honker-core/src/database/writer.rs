@@ -26,7 +26,7 @@ use rusqlite::InterruptHandle;
 use rusqlite::ffi::{SQLITE_ABORT_ROLLBACK, SQLITE_INTERRUPT};
 
 use super::connection::{Handle, Signals, busy};
-use super::options::deadline;
+use super::options::{Nesting, Options, deadline};
 use crate::{Error, Result, Store};
 
 /// A batch is bounded so that its first caller does not wait for the last for too long.
@@ -47,6 +47,7 @@ pub(super) struct Writer {
     line: Mutex<Line>,
     signals: Arc<Signals>,
     busy_timeout: Duration,
+    nesting: Nesting,
 }
 
 #[derive(Default)]
@@ -182,8 +183,14 @@ impl<F: FnOnce(&Store, i64) -> Result<T>, T> Run for Call<F, T> {
 }
 
 impl Writer {
-    pub(super) fn new(handle: Handle, signals: Arc<Signals>, busy_timeout: Duration) -> Self {
-        Writer { handle: Mutex::new(Some(handle)), line: Mutex::default(), signals, busy_timeout }
+    pub(super) fn new(handle: Handle, signals: Arc<Signals>, options: &Options) -> Self {
+        Writer {
+            handle: Mutex::new(Some(handle)),
+            line: Mutex::default(),
+            signals,
+            busy_timeout: options.busy_timeout,
+            nesting: options.nesting,
+        }
     }
 
     /// Runs `body` in a transaction, which it may share with the calls of other threads; its result, once that is
@@ -232,10 +239,11 @@ impl Writer {
 
     /// Ends the transaction that [`Writer::begin`] began, and gives the connection to the next in line.
     pub(super) fn end(&self, commit: bool) -> Result<()> {
+        let release = Release(self);
         let committed = if commit { self.in_transaction(Handle::commit) } else { Ok(()) };
         // Whatever is left of it now is not wanted: by the caller, or because it could not be committed.
         let undone = self.with_handle(Handle::roll_back);
-        self.release();
+        drop(release);
         match undone {
             // A closed database has rolled back already.
             Err(Error::Closed) | Ok(()) => committed,
@@ -274,7 +282,7 @@ impl Writer {
                     line.owner = wants.owner(this_thread);
                     return Ok(Turn::Granted);
                 }
-                Owner::Transaction(thread) if thread == this_thread => {
+                Owner::Transaction(thread) if thread == this_thread && self.nesting == Nesting::Fail => {
                     return Err(Error::Misuse(
                         "this thread has a transaction open: make the call in it, or end it first (transactions do \
                          not nest)"
@@ -382,6 +390,15 @@ impl Writer {
 
     fn with_handle<T>(&self, body: impl FnOnce(&mut Handle) -> Result<T>) -> Result<T> {
         lock(&self.handle).as_mut().ok_or(Error::Closed).and_then(body)
+    }
+}
+
+/// Gives the connection to the next in line when it is dropped, also by a panic.
+struct Release<'a>(&'a Writer);
+
+impl Drop for Release<'_> {
+    fn drop(&mut self) {
+        self.0.release();
     }
 }
 

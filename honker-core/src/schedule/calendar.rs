@@ -19,6 +19,7 @@ use jiff::tz::{AmbiguousOffset, TimeZone, TimeZoneDatabase};
 use jiff::{Timestamp, ToSpan};
 
 use crate::error::{Error, Result};
+use crate::fork;
 
 /// How far ahead a match is looked for. The rarest date there is, a 29 February on a given weekday, comes within 40.
 pub(super) const HORIZON_YEARS: i16 = 100;
@@ -164,7 +165,8 @@ fn beyond_calendar(from: i64) -> Error {
 /// The system's own database goes first, as it may be newer. The compiled-in one fills what it lacks: distributions have
 /// begun to leave out names such as US/Eastern, and a schedule in a shared file must mean the same on every machine.
 pub(super) fn named_zone(name: &str) -> Result<TimeZone> {
-    find_zone(name).ok_or_else(|| {
+    // jiff's database has locks of its own, which a forked child would otherwise find taken for ever.
+    fork::undisturbed(|| find_zone(name)).ok_or_else(|| {
         Error::invalid(format!(
             "unknown time zone '{name}': CRON_TZ= and TZ= take an IANA name such as Europe/Berlin"
         ))
@@ -184,9 +186,9 @@ fn find_zone(name: &str) -> Option<TimeZone> {
 /// worse than jobs that say why they do not run. A system that is set to no zone at all is on UTC, as in C.
 pub(super) fn local_zone() -> Result<TimeZone> {
     let Some(value) = std::env::var_os("TZ") else {
-        return Ok(TimeZone::system());
+        return Ok(fork::undisturbed(TimeZone::system));
     };
-    value.to_str().and_then(zone_of_variable).ok_or_else(|| {
+    value.to_str().and_then(|value| fork::undisturbed(|| zone_of_variable(value))).ok_or_else(|| {
         Error::invalid(format!(
             "the environment variable TZ is '{}', which is neither a known time zone, nor a POSIX rule, nor the \
              path of a time zone file",

@@ -2,6 +2,8 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use crate::fork;
+
 /// What tells one file from all others.
 type Identity = (u64, u64);
 
@@ -14,7 +16,8 @@ static OURS: Mutex<Vec<Identity>> = Mutex::new(Vec::new());
 /// What cannot be found out (no such file yet, a `file:` URI, no `/dev/fd`) is `false`: this serves a warning.
 pub fn foreign_descriptor(path: &str) -> bool {
     !super::install()
-        && identity(path).is_some_and(|wanted| !ours().contains(&wanted) && has_descriptor(wanted))
+        && identity(path)
+            .is_some_and(|wanted| fork::undisturbed(|| !ours().contains(&wanted)) && has_descriptor(wanted))
 }
 
 /// Says that a file is open through us, as long as this lives.
@@ -26,7 +29,7 @@ impl Ours {
     pub fn new(path: &str) -> Self {
         let identity = if super::install() { None } else { identity(path) };
         if let Some(identity) = identity {
-            ours().push(identity);
+            fork::undisturbed(|| ours().push(identity));
         }
         Ours(identity)
     }
@@ -34,12 +37,13 @@ impl Ours {
 
 impl Drop for Ours {
     fn drop(&mut self) {
-        // The lock is let alone where nothing is noted, so that a forked child cannot find it taken for ever.
         let Some(own) = self.0 else { return };
-        let mut ours = ours();
-        if let Some(index) = ours.iter().position(|identity| *identity == own) {
-            ours.swap_remove(index);
-        }
+        fork::undisturbed(|| {
+            let mut ours = ours();
+            if let Some(index) = ours.iter().position(|identity| *identity == own) {
+                ours.swap_remove(index);
+            }
+        });
     }
 }
 

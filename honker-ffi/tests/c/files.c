@@ -36,6 +36,8 @@ static void options_are_checked(void) {
   cannot_open(HONKER_INVALID, path_of("a.db"), &opts);
   opts = good, opts.journal_mode = 4;
   cannot_open(HONKER_INVALID, path_of("a.db"), &opts);
+  opts = good, opts.nesting = 2;
+  cannot_open(HONKER_INVALID, path_of("a.db"), &opts);
   opts = good, opts.wal_autocheckpoint_pages = UINT32_MAX;
   cannot_open(HONKER_INVALID, path_of("a.db"), &opts);
   CHECK(access(path_of("a.db"), F_OK) != 0);

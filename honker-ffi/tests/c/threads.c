@@ -80,6 +80,25 @@ static void many_threads_write_at_once(void) {
   OK(honker_close(db, ERR));
 }
 
+/* Where many tasks share a thread, that a thread has used a transaction says nothing of the others. */
+static void who_wants_to_wait_for_the_own_thread_does(void) {
+  honker_open_opts_t opts = HONKER_OPEN_OPTS_INIT;
+  opts.nesting = HONKER_NESTING_WAIT;
+  opts.busy_timeout_ms = 20;
+  honker_db_t *db = open_with("a.db", &opts);
+  honker_tx_t *tx = NULL;
+  OK(honker_tx_begin(db, &tx, ERR));
+  int64_t id = 0;
+  EXPECT(HONKER_BUSY, honker_enqueue(db, NULL, T("q"), T("x"), NULL, &id, ERR));
+  honker_tx_t *inner = NULL;
+  EXPECT(HONKER_BUSY, honker_tx_begin(db, &inner, ERR));
+  OK(honker_enqueue(db, tx, T("q"), T("x"), NULL, &id, ERR));
+  OK(honker_tx_commit(tx, ERR));
+  honker_tx_free(tx);
+  OK(honker_enqueue(db, NULL, T("q"), T("x"), NULL, &id, ERR));
+  OK(honker_close(db, ERR));
+}
+
 static void transactions_do_not_nest(void) {
   honker_db_t *db = open_db("a.db");
   honker_tx_t *tx = NULL, *inner = (honker_tx_t *)(void *)&inner;
@@ -316,6 +335,7 @@ static void many_threads_open_one_file(void) {
 const test_t thread_tests[] = {
     {"many_threads_write_at_once", many_threads_write_at_once},
     {"transactions_do_not_nest", transactions_do_not_nest},
+    {"who_wants_to_wait_for_the_own_thread_does", who_wants_to_wait_for_the_own_thread_does},
     {"a_transaction_moves_to_another_thread", a_transaction_moves_to_another_thread},
     {"one_thread_at_a_time_uses_a_transaction", one_thread_at_a_time_uses_a_transaction},
     {"the_writer_is_waited_for", the_writer_is_waited_for},
