@@ -1,6 +1,6 @@
 //! What does it gain that calls of several threads share a commit?
 //!
-//! Threads call enqueue as fast as they can, for a fixed time. The reference commits each call by itself: the same INSERT
+//! Threads call enqueue through the C ABI as fast as they can, for a fixed time. The reference commits each call by itself: the same INSERT
 //! through one prepared statement on one connection behind a mutex. The two take turns.
 
 use std::error::Error;
@@ -10,8 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use honker_core::database::{Database, Durability, Options};
-use honker_core::queue::{Enqueue, enqueue};
+use honker_library::{Database, settings};
 use rusqlite::Connection;
 
 use crate::database;
@@ -19,6 +18,12 @@ use crate::report::{Report, Target, median};
 
 const ROUNDS: usize = 5;
 const PAYLOAD: &str = r#"{"to":"alice@example.com","order_id":42}"#;
+
+const NORMAL: Durability = ("NORMAL", 0);
+const FULL: Durability = ("FULL", 1);
+
+/// The name that SQLite has for it, and the number that the library has.
+type Durability = (&'static str, u32);
 
 /// Calls a second, and the longest that any call took.
 type Measured = (f64, Duration);
@@ -30,27 +35,23 @@ pub fn run(report: &mut Report, directory: &Path, divisor: usize) -> Result<(), 
         ["threads, synchronous", "shared", "own", "ratio to own"],
     );
     let rows = [
-        (1, Durability::Normal, Some(Target::AtLeast(0.8))),
-        (16, Durability::Normal, Some(Target::AtLeast(1.7))),
-        (16, Durability::Full, Some(Target::AtLeast(5.0))),
-        (64, Durability::Full, Some(Target::AtLeast(10.0))),
+        (1, NORMAL, Some(Target::AtLeast(0.8))),
+        (16, NORMAL, Some(Target::AtLeast(1.7))),
+        (16, FULL, Some(Target::AtLeast(5.0))),
+        (64, FULL, Some(Target::AtLeast(10.0))),
     ];
     for (index, (threads, durability, target)) in rows.into_iter().enumerate() {
-        let shared = Database::open(
-            directory.join(format!("group-{index}-shared.db")),
-            &Options { durability, busy_timeout: Duration::from_secs(60), ..Options::default() },
-        )?;
+        let file = directory.join(format!("group-{index}-shared.db"));
+        let mut options = settings();
+        options.durability = durability.1;
+        options.busy_timeout_ms = 60_000;
+        let shared = Database::open(file.to_str().ok_or("a path that is no text")?, &options)?;
         let own = Mutex::new(database::open(directory, &format!("group-{index}-own.db"))?);
-        if durability == Durability::Full {
-            lock(&own).execute_batch("PRAGMA synchronous = FULL")?;
-        }
+        lock(&own).execute_batch(&format!("PRAGMA synchronous = {}", durability.0))?;
         let (mut ours, mut theirs, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
         for _ in 0..ROUNDS {
             let us = measure(threads, time, || {
-                shared
-                    .write(|store, now| enqueue(store, now, &Enqueue::new("q", PAYLOAD)))
-                    .map(drop)
-                    .unwrap();
+                shared.place().enqueue("q", PAYLOAD, None).unwrap();
             });
             let them = measure(threads, time, || {
                 let connection = lock(&own);
@@ -67,11 +68,12 @@ pub fn run(report: &mut Report, directory: &Path, divisor: usize) -> Result<(), 
             format!("{rate:.0} /s {:.0} ms", longest.as_secs_f64() * 1e3)
         });
         report.row(
-            &format!("{threads}, {durability:?} (and the longest call)"),
+            &format!("{threads}, {} (and the longest call)", durability.0),
             figures,
             median(&mut ratios),
             target,
         );
+        shared.close()?;
     }
     Ok(())
 }

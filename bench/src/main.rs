@@ -1,7 +1,7 @@
 //! `make bench`: how long honker takes, beside its reference point in the same run.
 //!
-//! Every figure is measured through the SQL functions of the built extension, in a stock SQLite, on a file in WAL mode
-//! with `synchronous = NORMAL`. Absolute times depend on the machine and the hour, so contestants take turns in short
+//! Figures are measured through the SQL functions of the built extension, in a stock SQLite, and through the C ABI of the
+//! built library, on files in WAL mode, with `synchronous = NORMAL` where nothing else is said. Absolute times depend on the machine and the hour, so contestants take turns in short
 //! blocks and what counts is the ratio. The tables go to standard output, the figures to `target/bench.json`.
 //!
 //! `honker-bench quick` uses a hundredth of the rows: for trying the benchmark itself, not for figures.
@@ -10,6 +10,7 @@ mod claim;
 mod database;
 mod group;
 mod indexes;
+mod library;
 mod report;
 mod throughput;
 
@@ -27,6 +28,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut report = Report::new();
     claim::run(&mut report, directory.path(), divisor)?;
     throughput::run(&mut report, directory.path(), divisor)?;
+    library::run(&mut report, directory.path(), divisor)?;
     group::run(&mut report, directory.path(), divisor)?;
     indexes::run(&mut report, directory.path(), divisor)?;
     // Figures of a trial run are not worth keeping.

@@ -14,7 +14,7 @@ use crate::database;
 use crate::report::{Report, Target, median, per_second};
 
 const BLOCKS: usize = 25;
-const PAYLOAD: &str = r#"{"to":"alice@example.com","order_id":42}"#;
+pub const PAYLOAD: &str = r#"{"to":"alice@example.com","order_id":42}"#;
 const RAW_ENQUEUE: &str =
     "INSERT INTO _honker_live (queue, payload, priority, run_at, max_attempts, created_at)
      VALUES ('q', ?1, 0, unixepoch(), 3, unixepoch())";
@@ -23,7 +23,7 @@ const RAW_CLAIM: &str = "UPDATE _honker_live SET state = 'processing', worker_id
      WHERE id = ?1 RETURNING id, queue, payload, attempts, claim_expires_at";
 const RAW_ACK: &str = "DELETE FROM _honker_live WHERE id = ?1";
 
-type Outcome<T> = Result<T, Box<dyn Error>>;
+pub type Outcome<T> = Result<T, Box<dyn Error>>;
 
 /// One way to do a block of work; how long it took.
 type Contestant = fn(&Connection, count: usize) -> Outcome<Duration>;
@@ -45,18 +45,32 @@ pub fn run(report: &mut Report, directory: &Path, divisor: usize) -> Outcome<()>
         let files = [0, 1].map(|side| database::open(directory, &format!("throughput-{index}-{side}.db")));
         let [ours, theirs] = files;
         let (ours, theirs) = (ours?, theirs?);
-        honker(&ours, count)?;
-        raw(&theirs, count)?;
-        let (mut ours_times, mut raw_times, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
-        for _ in 0..BLOCKS {
-            let (our_time, raw_time) = (honker(&ours, count)?, raw(&theirs, count)?);
-            ratios.push(raw_time.as_secs_f64() / our_time.as_secs_f64());
-            ours_times.push(our_time);
-            raw_times.push(raw_time);
-        }
-        let figures = [per_second(count, median(&mut ours_times)), per_second(count, median(&mut raw_times))];
-        report.row(name, figures, median(&mut ratios), target);
+        take_turns(report, name, target, count, || honker(&ours, count), || raw(&theirs, count))?;
     }
+    Ok(())
+}
+
+/// A row: two ways to do `count` calls, by turns.
+pub fn take_turns(
+    report: &mut Report,
+    name: &str,
+    target: Option<Target>,
+    count: usize,
+    mut honker: impl FnMut() -> Outcome<Duration>,
+    mut raw: impl FnMut() -> Outcome<Duration>,
+) -> Outcome<()> {
+    // The first of each warms the caches.
+    honker()?;
+    raw()?;
+    let (mut ours_times, mut raw_times, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..BLOCKS {
+        let (our_time, raw_time) = (honker()?, raw()?);
+        ratios.push(raw_time.as_secs_f64() / our_time.as_secs_f64());
+        ours_times.push(our_time);
+        raw_times.push(raw_time);
+    }
+    let figures = [per_second(count, median(&mut ours_times)), per_second(count, median(&mut raw_times))];
+    report.row(name, figures, median(&mut ratios), target);
     Ok(())
 }
 
@@ -65,7 +79,7 @@ fn enqueue(connection: &Connection, count: usize) -> Outcome<Duration> {
     timed(count, || Ok(enqueue.query_row([PAYLOAD], |_| Ok(()))?))
 }
 
-fn raw_enqueue(connection: &Connection, count: usize) -> Outcome<Duration> {
+pub fn raw_enqueue(connection: &Connection, count: usize) -> Outcome<Duration> {
     let mut enqueue = connection.prepare(RAW_ENQUEUE)?;
     timed(count, || {
         enqueue.execute([PAYLOAD])?;
@@ -83,7 +97,7 @@ fn claim_ack(connection: &Connection, count: usize) -> Outcome<Duration> {
     })
 }
 
-fn raw_claim_ack(connection: &Connection, count: usize) -> Outcome<Duration> {
+pub fn raw_claim_ack(connection: &Connection, count: usize) -> Outcome<Duration> {
     in_transaction(connection, || raw_enqueue(connection, count))?;
     let mut id = first_id(connection)?;
     let mut claim = connection.prepare(RAW_CLAIM)?;
@@ -105,7 +119,7 @@ fn enqueue_100(connection: &Connection, count: usize) -> Outcome<Duration> {
     timed_batches(connection, count, || Ok(enqueue.query_row([PAYLOAD], |_| Ok(()))?))
 }
 
-fn raw_enqueue_100(connection: &Connection, count: usize) -> Outcome<Duration> {
+pub fn raw_enqueue_100(connection: &Connection, count: usize) -> Outcome<Duration> {
     let mut enqueue = connection.prepare(RAW_ENQUEUE)?;
     timed_batches(connection, count, || {
         enqueue.execute([PAYLOAD])?;
@@ -155,7 +169,7 @@ fn in_transaction<T>(connection: &Connection, work: impl FnOnce() -> Outcome<T>)
     Ok(value)
 }
 
-fn timed(times: usize, mut work: impl FnMut() -> Outcome<()>) -> Outcome<Duration> {
+pub fn timed(times: usize, mut work: impl FnMut() -> Outcome<()>) -> Outcome<Duration> {
     let start = Instant::now();
     for _ in 0..times {
         work()?;
