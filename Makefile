@@ -18,7 +18,7 @@ test: ## Run all tests (installs what they need)
 check: ## Check formatting and lints
 	scripts/check
 
-bench: extension ## Measure, each figure beside its reference point
+bench: extension library ## Measure, each figure beside its reference point
 	$(CARGO) run --release -p honker-bench
 
 library: ## Build libhonker, shared (target/release/libhonker.so) and static (target/release/static/libhonker.a)
