@@ -28,6 +28,11 @@ unsafe impl Send for Database {}
 unsafe impl Sync for Database {}
 
 impl Database {
+    /// A handle that the library never gave to anybody.
+    pub fn wrong(number: usize) -> Self {
+        Database(ptr::without_provenance_mut(number))
+    }
+
     /// Opens a file.
     pub fn open(path: &str, options: &OpenOptions) -> Answer<Self> {
         let mut db = ptr::null_mut();
@@ -94,4 +99,11 @@ impl Transaction {
 pub struct Place {
     pub(crate) db: *mut raw::Db,
     pub(crate) tx: *mut raw::Tx,
+}
+
+impl Place {
+    /// The same, but with a database's handle where a transaction's belongs.
+    pub fn of_another(self) -> Self {
+        Place { db: self.db, tx: self.db.cast() }
+    }
 }
