@@ -4,7 +4,7 @@ CARGO ?= cargo
 target = $(or $(CARGO_TARGET_DIR),target)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench library header extension install uninstall fuzz clean
+.PHONY: help demo test check bench soak library header extension install uninstall fuzz clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -20,6 +20,9 @@ check: ## Check formatting and lints
 
 bench: extension library ## Measure, each figure beside its reference point
 	$(CARGO) run --release -p honker-bench
+
+soak: library ## Do everything at once for ten minutes, beside killed processes, and audit it
+	$(CARGO) run --release -p honker-soak -- --seconds 600
 
 library: ## Build libhonker, shared (target/release/libhonker.so) and static (target/release/static/libhonker.a)
 	scripts/setup build
