@@ -143,7 +143,7 @@ impl Actor {
                 pick(OUTSIDE, number)(&mut self, place);
             }
             // Rare, for everybody feels it.
-            if self.chance(4000) {
+            if self.chance(1500) {
                 self.interrupt();
             }
             // Rare, for it reads everything.

@@ -36,7 +36,7 @@ use crate::peers::Peers;
 use crate::tally::Tally;
 
 /// How often the main process opens the file anew and closes what all its threads use.
-const REOPENED_EVERY: Duration = Duration::from_secs(3);
+const REOPENED_EVERY: Duration = Duration::from_secs(1);
 
 /// What is held besides, for good: a database in use has this many descriptors at most, and two are open at a time.
 const DESCRIPTORS: usize = 100;

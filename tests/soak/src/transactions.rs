@@ -114,8 +114,11 @@ impl Actor {
         }
     }
 
+    /// Ends whatever runs. Again and again for a while: most statements are over before they look.
     pub fn interrupt(&mut self) {
-        let _ = self.call("interrupt", &[], self.database.interrupt());
+        for _ in 0..self.random.u32(1..300) {
+            let _ = self.call("interrupt", &[], self.database.interrupt());
+        }
     }
 
     /// Handles that are none, and a transaction of another database's.
