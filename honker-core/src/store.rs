@@ -256,6 +256,9 @@ impl Drop for Entered<'_> {
     }
 }
 
+/// Somebody may interrupt again and again, but does not hit every time.
+const UNDO_TRIES_MAX: u32 = 100;
+
 /// An open savepoint of [`Store::atomic`]. Dropped before [`Unit::commit`] has succeeded, it undoes the unit.
 struct Unit<'a> {
     store: &'a Store,
@@ -311,9 +314,14 @@ impl<'a> Unit<'a> {
 impl Drop for Unit<'_> {
     fn drop(&mut self) {
         // The error that brought us here is on its way to the caller; one from the roll-back would only hide it.
-        if self.undo().is_err() && self.store.in_transaction() {
+        for _ in 0..UNDO_TRIES_MAX {
+            if self.undo().is_ok() {
+                break;
+            }
             // The host has interrupted the connection, and that stops our roll-back as well. But SQLite rolls the whole
-            // transaction back when it interrupts a writing statement, so one is offered to it.
+            // transaction back when it interrupts a writing statement, so one is offered to it. If that one is not
+            // interrupted, the roll-back will not be either: left half undone, the unit would be committed with
+            // whatever comes next.
             let _ = self.store.execute(&SQL_LOCK, &[]);
         }
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use honker_core::Error;
 use honker_core::database::Options;
+use honker_core::schedule::tick;
 use rusqlite::ffi;
 
 use crate::support::{ENDLESS, ENDLESS_WRITE, File, Worker, enqueue, guarded};
@@ -66,6 +67,60 @@ fn interrupts_at_any_moment_lose_nothing() {
             statement.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
         assert_eq!(present, done.into_inner().unwrap());
         enqueue(&database, "p").unwrap();
+    });
+}
+
+/// An operation that fails half-way is undone whatever becomes of its roll-back: neither is the half committed with the
+/// calls it shares a transaction with, nor is the transaction left to who comes next.
+#[test]
+fn interrupting_the_undoing_of_an_operation_leaves_nothing_of_it() {
+    guarded(|| {
+        let file = File::new();
+        let database = file.database(&Options::default());
+        // A tick fires the first, and fails at the second.
+        file.plain()
+            .execute_batch(
+                "INSERT INTO _honker_scheduler_tasks (name, queue, cron_expr, payload, next_fire_at)
+                 VALUES ('a', 'half', '@every 1s', 'p', 1), ('b', 'half', 'nonsense', 'p', 1)",
+            )
+            .unwrap();
+        let stop = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let expected = |error: &Error| {
+                matches!(error, Error::Invalid(_)) || error.sqlite_code() == Some(ffi::SQLITE_INTERRUPT)
+            };
+            let workers: Vec<_> = (0..6)
+                .map(|thread| {
+                    let database = &database;
+                    scope.spawn(move || {
+                        for _ in 0..10_000 {
+                            let outcome = match thread {
+                                0 => database.begin().and_then(|transaction| transaction.rollback()),
+                                1 => enqueue(database, "p").map(drop),
+                                _ => database.write(|store, now| tick(store, now, 5)).map(drop),
+                            };
+                            if let Err(error) = outcome {
+                                assert!(expected(&error), "thread {thread}: {error:?}");
+                            }
+                        }
+                    })
+                })
+                .collect();
+            scope.spawn(|| {
+                while !stop.load(Ordering::Relaxed) {
+                    database.interrupt().unwrap();
+                    for _ in 0..100 {
+                        std::hint::spin_loop();
+                    }
+                }
+            });
+            let outcomes: Vec<_> = workers.into_iter().map(|worker| worker.join()).collect();
+            stop.store(true, Ordering::Relaxed);
+            outcomes
+                .into_iter()
+                .for_each(|outcome| outcome.unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+        });
+        assert_eq!(file.count("SELECT count(*) FROM _honker_live WHERE queue = 'half'"), 0);
     });
 }
 
