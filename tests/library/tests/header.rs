@@ -1,0 +1,31 @@
+//! What raw.rs declares by hand is what the header has: the same functions, with the same parameters in the same order.
+
+/// The names of the parameters of every function that `text` declares after `opening`, by its name.
+fn functions(text: &str, opening: &str, name_of: fn(&str) -> &str) -> Vec<(String, Vec<String>)> {
+    let mut functions = Vec::new();
+    for declaration in text.split(opening).skip(1) {
+        let Some((head, rest)) = declaration.split_once('(') else { continue };
+        let Some((parameters, _)) = rest.split_once(')') else { continue };
+        let name = head.split_whitespace().last().unwrap_or_default().trim_start_matches('*');
+        let parameters =
+            parameters.split(',').map(str::trim).filter(|text| !text.is_empty() && *text != "void");
+        functions.push((name.to_owned(), parameters.map(|text| name_of(text).to_owned()).collect()));
+    }
+    functions
+}
+
+#[test]
+fn the_declarations_are_those_of_the_header() {
+    let header = include_str!("../../../include/honker.h");
+    let (_, header) = header.split_once("extern \"C\" {").expect("the functions of the header");
+    let theirs = functions(header, "HONKER_API\n", |parameter| {
+        parameter.rsplit([' ', '*']).next().unwrap_or_default()
+    });
+    let raw = include_str!("../src/raw.rs");
+    let (_, raw) = raw.rsplit_once("functions! {").expect("the functions of raw.rs");
+    let ours = functions(raw, "    fn ", |parameter| parameter.split(':').next().unwrap_or_default());
+    assert!(ours.len() > 70, "only {} functions were found", ours.len());
+    for function in &ours {
+        assert!(theirs.contains(function), "the header has {:?} otherwise, or not at all", function);
+    }
+}
