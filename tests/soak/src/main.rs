@@ -41,8 +41,8 @@ const REOPENED_EVERY: Duration = Duration::from_secs(1);
 /// What is held besides, for good: a database in use has this many descriptors at most, and two are open at a time.
 const DESCRIPTORS: usize = 100;
 
-/// What stays after closing: those of two open databases, each with a writer and eight readers.
-const DESCRIPTORS_KEPT: usize = 20;
+/// What stays after closing: those of two open databases, each with a writer and eight readers, and a few more.
+const DESCRIPTORS_KEPT: usize = 30;
 
 /// Megabytes that the process may grow by after its first tenth. Caches are 32 a connection.
 const MEMORY: u64 = 600;
