@@ -122,6 +122,10 @@ static void *schedules_until_enough(void *argument) {
 /* Whatever lock a thread of the parent holds at that moment, the child has no thread to let it go.
  */
 static void a_fork_catches_other_threads_in_calls(void) {
+#ifdef __SANITIZE_ADDRESS__
+  /* Its allocator has locks that a fork catches, and then the child hangs in malloc. */
+  return;
+#endif
   honker_db_t *db = open_db("a.db");
   pthread_t threads[5];
   enough = false;
