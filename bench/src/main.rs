@@ -13,12 +13,17 @@ mod indexes;
 mod library;
 mod report;
 mod throughput;
+mod wake;
 
 use std::error::Error;
 
 use crate::report::Report;
 
 fn main() -> Result<(), Box<dyn Error>> {
+    if std::env::args().nth(1).as_deref() == Some("wake") {
+        let d = tempfile::tempdir_in("target")?;
+        return wake::run(&mut Report::new(), d.path(), 1);
+    }
     let divisor = match std::env::args().nth(1).as_deref() {
         None => 1,
         Some("quick") => 100,
@@ -30,6 +35,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     throughput::run(&mut report, directory.path(), divisor)?;
     library::run(&mut report, directory.path(), divisor)?;
     group::run(&mut report, directory.path(), divisor)?;
+    wake::run(&mut report, directory.path(), divisor)?;
     indexes::run(&mut report, directory.path(), divisor)?;
     // Figures of a trial run are not worth keeping.
     if divisor == 1 {

@@ -26,12 +26,34 @@ pub enum Error {
     Closed,
     /// The database was opened by the process that this one was forked from.
     Forked,
+    /// The file is not watched any more; the message says why.
+    Watcher(String),
 }
 
 impl Error {
     /// An [`Error::Invalid`] with this message.
     pub fn invalid(message: impl Into<String>) -> Self {
         Error::Invalid(message.into())
+    }
+
+    /// The error of a call or a wait that somebody interrupted.
+    pub(crate) fn interrupted() -> Self {
+        Error::Sqlite { code: rusqlite::ffi::SQLITE_INTERRUPT, message: "interrupted".to_owned() }
+    }
+
+    /// From the error of a connection that is used through rusqlite.
+    pub(crate) fn from_rusqlite(error: rusqlite::Error) -> Self {
+        match error {
+            rusqlite::Error::SqliteFailure(failure, message) => Error::Sqlite {
+                code: failure.extended_code,
+                message: message.unwrap_or_else(|| failure.to_string()),
+            },
+            rusqlite::Error::SqlInputError { error, msg, .. } => {
+                Error::Sqlite { code: error.extended_code, message: msg }
+            }
+            rusqlite::Error::MultipleStatement => Error::invalid("more than one SQL statement in one call"),
+            other => Error::invalid(other.to_string()),
+        }
     }
 
     /// SQLite's extended result code, if SQLite was the one to refuse.
@@ -46,9 +68,10 @@ impl Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Error::Sqlite { message, .. } | Error::Invalid(message) | Error::Misuse(message) => {
-                f.write_str(message)
-            }
+            Error::Sqlite { message, .. }
+            | Error::Invalid(message)
+            | Error::Misuse(message)
+            | Error::Watcher(message) => f.write_str(message),
             Error::Closed => f.write_str("the database is closed"),
             Error::Forked => {
                 f.write_str("this database was opened before the process was forked; open it again here")

@@ -13,10 +13,13 @@
 //! to use it from many threads, and `vfs`, which makes that safe beside another SQLite in the same process.
 
 #[cfg(feature = "bundled")]
+pub mod consume;
+#[cfg(feature = "bundled")]
 pub mod database;
 mod error;
 pub mod fork;
 mod guard;
+mod identity;
 pub mod lock;
 pub mod notify;
 pub mod queue;
@@ -31,6 +34,7 @@ pub mod stream;
 mod time;
 #[cfg(feature = "bundled")]
 pub mod vfs;
+pub mod watch;
 
 pub use error::{Error, Result};
 pub use store::{PreparedStatement, Store};

@@ -12,6 +12,8 @@ static SQL_TAKE: Sql = Sql::new(
 
 static SQL_OWNED: Sql = Sql::new("SELECT 1 FROM main._honker_locks WHERE name = +?1 AND owner = +?2");
 
+static SQL_GET: Sql = Sql::new("SELECT owner, expires_at FROM main._honker_locks WHERE name = +?1");
+
 static SQL_RENEW: Sql =
     Sql::new("UPDATE main._honker_locks SET expires_at = ?3 WHERE name = +?1 AND owner = +?2");
 
@@ -28,6 +30,11 @@ pub fn acquire(store: &Store, now: i64, name: &str, owner: &str, ttl_s: i64) -> 
         }
         Ok(store.query_one(&SQL_OWNED, &[name.into(), owner.into()], |_| ())?.is_some())
     })
+}
+
+/// Who has the lock, and until when; `None` if nobody has, or had and did not give it up.
+pub fn holder(store: &Store, name: &str) -> Result<Option<(String, i64)>> {
+    store.query_one(&SQL_GET, &[name.into()], |row| (row.text(0), row.integer(1)))
 }
 
 /// Sets the lock's time to live to `ttl_s` seconds from now, if `owner` still has it: also after it has run out, as

@@ -14,6 +14,7 @@ use rusqlite::{InterruptHandle, OpenFlags, ffi};
 use super::options::deadline;
 use super::value::{Rows, Value};
 use super::{Durability, Options};
+use crate::watch::Target;
 use crate::{Error, Result, Store, sql};
 
 /// What ends waiting, shared by all connections of a database.
@@ -37,7 +38,7 @@ impl Signals {
         if self.closed.load(Ordering::SeqCst) {
             Err(Error::Closed)
         } else if self.interrupts.load(Ordering::SeqCst) != interrupts {
-            Err(interrupted())
+            Err(Error::interrupted())
         } else {
             Ok(())
         }
@@ -54,10 +55,6 @@ impl Signals {
     }
 }
 
-fn interrupted() -> Error {
-    Error::Sqlite { code: ffi::SQLITE_INTERRUPT, message: "interrupted".to_owned() }
-}
-
 /// The error of a wait that took too long.
 pub(super) fn busy(what: &str) -> Error {
     Error::Sqlite { code: ffi::SQLITE_BUSY, message: format!("database is locked: {what}") }
@@ -72,6 +69,10 @@ pub(super) struct File {
 impl File {
     pub(super) fn path(&self) -> &str {
         &self.path
+    }
+
+    pub(super) fn target(&self) -> Target {
+        Target::in_vfs(self.path.clone(), self.vfs.clone())
     }
 }
 
@@ -101,7 +102,8 @@ impl Handle {
         let flags =
             OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_URI;
         let connection = rusqlite::Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX);
-        let handle = Handle::new(connection.map_err(convert)?, options, signals, signals.interrupts());
+        let handle =
+            Handle::new(connection.map_err(Error::from_rusqlite)?, options, signals, signals.interrupts());
         // SQLite itself is asked, instead of reading its URIs once more.
         if handle.file().is_none() {
             return Err(Error::invalid(format!(
@@ -126,7 +128,7 @@ impl Handle {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection =
             rusqlite::Connection::open_with_flags_and_vfs(&file.path, flags, file.vfs.as_c_str())
-                .map_err(convert)?;
+                .map_err(Error::from_rusqlite)?;
         let handle = Handle::new(connection, options, signals, interrupts);
         handle.set_up(options)?;
         handle.set("query_only", "ON")?;
@@ -203,7 +205,7 @@ impl Handle {
     }
 
     fn set(&self, name: &str, value: &str) -> Result<()> {
-        self.connection.pragma_update(None, name, value).map_err(convert)
+        self.connection.pragma_update(None, name, value).map_err(Error::from_rusqlite)
     }
 
     /// Asks until the answer is the mode wanted: SQLite does not wait for the lock that a change of mode takes.
@@ -214,7 +216,7 @@ impl Handle {
             let answer = self
                 .connection
                 .query_row(&format!("PRAGMA journal_mode = {wanted}"), [], |row| row.get::<_, String>(0));
-            match answer.map_err(convert) {
+            match answer.map_err(Error::from_rusqlite) {
                 Ok(mode) if mode == wanted => return Ok(()),
                 Ok(mode) => {
                     return Err(Error::invalid(format!(
@@ -280,7 +282,7 @@ impl Handle {
         self.connection
             .prepare_cached(sql)
             .and_then(|mut statement| statement.raw_execute())
-            .map_err(convert)?;
+            .map_err(Error::from_rusqlite)?;
         Ok(())
     }
 
@@ -298,12 +300,13 @@ impl Handle {
             // SQLite would run what comes before it.
             return Err(Error::invalid("the SQL statement contains a NUL"));
         }
-        let mut statement = self.connection.prepare_cached(sql).map_err(convert)?;
-        let mut rows = statement.query(rusqlite::params_from_iter(parameters)).map_err(convert)?;
+        let mut statement = self.connection.prepare_cached(sql).map_err(Error::from_rusqlite)?;
+        let mut rows =
+            statement.query(rusqlite::params_from_iter(parameters)).map_err(Error::from_rusqlite)?;
         let mut read = Vec::new();
-        while let Some(row) = rows.next().map_err(convert)? {
+        while let Some(row) = rows.next().map_err(Error::from_rusqlite)? {
             let values = (0..row.as_ref().column_count()).map(|column| Ok(row.get_ref(column)?.into()));
-            read.push(values.collect::<rusqlite::Result<Vec<Value>>>().map_err(convert)?);
+            read.push(values.collect::<rusqlite::Result<Vec<Value>>>().map_err(Error::from_rusqlite)?);
         }
         drop(rows);
         // `PRAGMA busy_timeout` would have replaced it.
@@ -320,7 +323,7 @@ impl Handle {
         let _ = self.run("SELECT 1");
         let Handle { store, connection, patience } = self;
         drop(store);
-        let closed = connection.close().map_err(|(_, error)| convert(error));
+        let closed = connection.close().map_err(|(_, error)| Error::from_rusqlite(error));
         drop(patience);
         closed
     }
@@ -375,18 +378,4 @@ unsafe extern "C" fn wait(patience: *mut c_void, tries: c_int) -> c_int {
     let slice = SLICES_US[usize::try_from(tries).unwrap_or(0).min(SLICES_US.len() - 1)];
     std::thread::sleep(left.min(Duration::from_micros(slice)));
     1
-}
-
-pub(super) fn convert(error: rusqlite::Error) -> Error {
-    match error {
-        rusqlite::Error::SqliteFailure(failure, message) => Error::Sqlite {
-            code: failure.extended_code,
-            message: message.unwrap_or_else(|| failure.to_string()),
-        },
-        rusqlite::Error::SqlInputError { error, msg, .. } => {
-            Error::Sqlite { code: error.extended_code, message: msg }
-        }
-        rusqlite::Error::MultipleStatement => Error::invalid("more than one SQL statement in one call"),
-        other => Error::invalid(other.to_string()),
-    }
 }

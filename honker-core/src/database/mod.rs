@@ -15,6 +15,7 @@ mod options;
 mod readers;
 mod transaction;
 mod value;
+mod watching;
 mod writer;
 
 use std::path::Path;
@@ -24,8 +25,10 @@ use rusqlite::InterruptHandle;
 
 use self::connection::{Handle, Signals};
 use self::readers::Readers;
+use self::watching::Watching;
 use self::writer::Writer;
 use crate::fork::Process;
+use crate::watch::Subscription;
 use crate::{Error, Result, Store, vfs};
 
 pub use self::options::{Durability, JournalMode, Nesting, Options};
@@ -44,6 +47,7 @@ struct Inner {
     writer: Writer,
     writer_interrupt: InterruptHandle,
     readers: Readers,
+    watching: Watching,
     /// Held while the database is being closed, so that nobody is told it is before it is.
     closing: Mutex<()>,
 }
@@ -55,12 +59,14 @@ impl Database {
     /// be opened, written or read as a database is an error with SQLite's own text.
     pub fn open(path: impl AsRef<Path>, options: &Options) -> Result<Database> {
         let path = options::usable_path(path.as_ref())?;
+        options.watcher.check()?;
         vfs::install();
         let process = Process::current();
         let signals = Arc::new(Signals::default());
         let handle = Handle::writer(path, options, &signals)?;
         let file = handle.file().ok_or(Error::Closed)?;
         let inner = Inner {
+            watching: Watching::new(file.target(), options.watcher),
             process,
             writer_interrupt: handle.interrupt_handle(),
             writer: Writer::new(handle, Arc::clone(&signals), options),
@@ -106,12 +112,20 @@ impl Database {
         Transaction::begin(self)
     }
 
+    /// A subscription to commits, by anyone in any process. What is committed after this returned wakes it. The first
+    /// one starts the watcher, unless another database of this process has the file open and watches it already.
+    pub fn subscribe(&self) -> Result<Subscription> {
+        self.inner.check()?;
+        self.inner.watching.subscribe()
+    }
+
     /// Ends every call that is running or waiting now with an error (`SQLITE_INTERRUPT`). Later ones are not affected.
     pub fn interrupt(&self) -> Result<()> {
         self.inner.check()?;
         self.inner.signals.interrupt();
         self.inner.writer_interrupt.interrupt();
         self.inner.readers.interrupt();
+        self.inner.watching.interrupt();
         Ok(())
     }
 
@@ -133,6 +147,7 @@ impl Inner {
 
     fn close(&self) -> Result<()> {
         self.signals.close();
+        self.watching.close();
         let _closing = self.closing.lock().unwrap_or_else(PoisonError::into_inner);
         let readers = self.readers.close();
         let writer = self.writer.close(&self.writer_interrupt);

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use crate::watch::Settings;
 use crate::{Error, Result};
 
 /// How safe a commit is once it has been acknowledged.
@@ -67,6 +68,8 @@ pub struct Options {
     pub wal_autocheckpoint: u32,
     /// Default [`Nesting::Fail`].
     pub nesting: Nesting,
+    /// How commits are noticed by those who wait for them.
+    pub watcher: Settings,
 }
 
 impl Default for Options {
@@ -78,6 +81,7 @@ impl Default for Options {
             journal_mode: JournalMode::default(),
             wal_autocheckpoint: 10_000,
             nesting: Nesting::default(),
+            watcher: Settings::default(),
         }
     }
 }

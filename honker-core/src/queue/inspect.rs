@@ -58,6 +58,16 @@ static SQL_GET: Sql = Sql::new(
      FROM main._honker_live WHERE id = ?1",
 );
 
+static SQL_FIRST_DUE: Sql = Sql::new(
+    "SELECT run_at FROM main._honker_live
+     WHERE state = 'pending' AND queue = +?1 AND priority = +?2 ORDER BY run_at LIMIT 1",
+);
+
+static SQL_ANY_LAPSED: Sql = Sql::new(
+    "SELECT 1 FROM main._honker_live
+     WHERE state = 'processing' AND queue = +?1 AND claim_expires_at < +?2 LIMIT 1",
+);
+
 static SQL_NEXT_DUE: Sql = Sql::new(
     "SELECT run_at FROM main._honker_live
      WHERE state = 'pending' AND queue = +?1 AND priority = +?2 AND run_at > +?3
@@ -131,6 +141,27 @@ pub fn next_claim_at(store: &Store, now: i64, queue: &str) -> Result<Option<i64>
         }
     }
     Ok(earliest)
+}
+
+/// Whether a claim on `queue` may find something now. `false` is certain, `true` is not: somebody may be faster, or what
+/// is there has expired. It takes no lock, which is what a worker that was woken for another queue's sake should not do.
+pub fn may_claim(store: &Store, now: i64, queue: &str) -> Result<bool> {
+    if store.query_one(&SQL_ANY_LAPSED, &[queue.into(), now.into()], |_| ())?.is_some() {
+        return Ok(true);
+    }
+    let mut at_most = i64::MAX;
+    while let Some(priority) = highest_priority(store, queue, at_most)? {
+        let first =
+            store.query_one(&SQL_FIRST_DUE, &[queue.into(), priority.into()], |row| row.integer(0))?;
+        if first.is_some_and(|run_at| run_at <= now) {
+            return Ok(true);
+        }
+        match priority.checked_sub(1) {
+            Some(below) => at_most = below,
+            None => break,
+        }
+    }
+    Ok(false)
 }
 
 /// The counts of one queue; all zero if there is nothing in it. Reads the queue's rows: for people, not for hot paths.

@@ -16,7 +16,7 @@ pub use claim::{ClaimedJob, claim};
 pub use dead::{DeadJob, dead_list, dead_purge, dead_requeue};
 pub(crate) use enqueue::insert;
 pub use enqueue::{Enqueue, enqueue, enqueue_many};
-pub use inspect::{Job, QueueStats, get_job, next_claim_at, stats, stats_all};
+pub use inspect::{Job, QueueStats, get_job, may_claim, next_claim_at, stats, stats_all};
 pub use settle::{ack, ack_batch, cancel, fail, heartbeat, parse_ids, retry};
 pub use sweep::sweep_expired;
 

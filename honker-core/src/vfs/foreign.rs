@@ -4,8 +4,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::fork;
 
-/// What tells one file from all others.
-type Identity = (u64, u64);
+use crate::identity::{Identity, identity};
 
 /// The files that are open through us.
 static OURS: Mutex<Vec<Identity>> = Mutex::new(Vec::new());
@@ -52,20 +51,9 @@ fn ours() -> MutexGuard<'static, Vec<Identity>> {
 }
 
 #[cfg(unix)]
-fn identity(path: impl AsRef<std::path::Path>) -> Option<Identity> {
-    use std::os::unix::fs::MetadataExt;
-    std::fs::metadata(path).map(|file| (file.dev(), file.ino())).ok()
-}
-
-#[cfg(unix)]
 fn has_descriptor(wanted: Identity) -> bool {
     let Ok(descriptors) = std::fs::read_dir("/dev/fd") else { return false };
     descriptors.flatten().any(|descriptor| identity(descriptor.path()) == Some(wanted))
-}
-
-#[cfg(not(unix))]
-fn identity(_: &str) -> Option<Identity> {
-    None
 }
 
 #[cfg(not(unix))]

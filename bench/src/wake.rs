@@ -1,0 +1,290 @@
+//! How long after a commit in another process does a consumer have the row in its hands, and what does waiting cost?
+//!
+//! The writer is a Python with the system's SQLite, which knows nothing of us. It commits rows at random distances and
+//! notes when each commit returned. The reader waits in one of two ways, which take turns: through our watcher, or by
+//! asking for `PRAGMA data_version` every millisecond. It notes when it first saw each row. Both clocks are the machine's
+//! monotonic one.
+
+use std::error::Error;
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use honker_core::watch::{self, Settings, Subscription, Target as File, Wake};
+use rusqlite::Connection;
+use rustix::time::{ClockId, clock_gettime};
+
+use crate::report::{Report, Target};
+
+const BLOCK: usize = 250;
+const ROUNDS: usize = 8;
+const IDLE: Duration = Duration::from_secs(2);
+
+const WRITER: &str = r#"
+import random, sqlite3, sys, time
+path, journal_mode, synchronous = sys.argv[1:]
+db = sqlite3.connect(path, isolation_level=None, timeout=60)
+db.execute(f"PRAGMA journal_mode = {journal_mode}")
+db.execute(f"PRAGMA synchronous = {synchronous}")
+db.execute("CREATE TABLE IF NOT EXISTS row (id INTEGER PRIMARY KEY, payload TEXT)")
+print("ready", flush=True)
+for line in sys.stdin:
+    times = []
+    for _ in range(int(line)):
+        time.sleep(random.uniform(0.001, 0.006))
+        id = db.execute("INSERT INTO row (payload) VALUES ('hello')").lastrowid
+        times.append((id, time.monotonic_ns()))
+    print(" ".join(f"{id}:{at}" for id, at in times), flush=True)
+"#;
+
+pub fn run(report: &mut Report, directory: &Path, divisor: usize) -> Result<(), Box<dyn Error>> {
+    let Some(python) = python() else {
+        println!("SKIPPED wake: no python3 for the writer");
+        return Ok(());
+    };
+    let (rounds, idle) = if divisor == 1 { (ROUNDS, IDLE) } else { (1, IDLE / 10) };
+    report.table(
+        "From a commit in another process to the row in hand",
+        ["journal mode, synchronous", "honker", "1 ms polling", "polling / honker"],
+    );
+    for (journal_mode, synchronous) in
+        [("WAL", "NORMAL"), ("WAL", "FULL"), ("DELETE", "NORMAL"), ("DELETE", "FULL")]
+    {
+        let path = directory.join(format!("wake-{journal_mode}-{synchronous}.db"));
+        let mut writer = Writer::start(&python, &path, journal_mode, synchronous)?;
+        let (mut ours, mut theirs) = (Measured::default(), Measured::default());
+        for _ in 0..rounds {
+            measure(&mut writer, &path, &Honker, &mut ours)?;
+            measure(&mut writer, &path, &Polling, &mut theirs)?;
+        }
+        ours.idle = idle_share(&path, &Honker, idle)?;
+        theirs.idle = idle_share(&path, &Polling, idle)?;
+        let name = format!("{journal_mode}, {synchronous}");
+        for (percent, target) in [(50, Some(8.0)), (90, None), (99, Some(3.0)), (100, None)] {
+            let (us, them) = (ours.percentile(percent), theirs.percentile(percent));
+            let figures = [us, them].map(|us| format!("{us:.0} µs"));
+            let what = if percent == 100 { "max".to_owned() } else { format!("p{percent}") };
+            report.row(&format!("{name}: {what}"), figures, them / us, target.map(Target::AtLeast));
+        }
+        let figures = [ours.idle, theirs.idle].map(|share| format!("{:.3} %", share * 100.0));
+        let ratio = theirs.idle / ours.idle;
+        report.row(&format!("{name}: idle, of a core"), figures, ratio, Some(Target::AtLeast(20.0)));
+        let figures =
+            [&ours, &theirs].map(|measured| format!("{} of {}", measured.missed, measured.times_us.len()));
+        report.row(&format!("{name}: missed"), figures, ours.missed as f64, Some(Target::AtMost(0.0)));
+    }
+    Ok(())
+}
+
+/// The writing process.
+struct Writer {
+    child: Child,
+    orders: ChildStdin,
+    answers: BufReader<ChildStdout>,
+}
+
+impl Writer {
+    fn start(
+        python: &Path,
+        path: &Path,
+        journal_mode: &str,
+        synchronous: &str,
+    ) -> Result<Self, Box<dyn Error>> {
+        let mut child = Command::new(python)
+            .args(["-c", WRITER])
+            .arg(path)
+            .args([journal_mode, synchronous])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()?;
+        let orders = child.stdin.take().ok_or("no pipe")?;
+        let answers = BufReader::new(child.stdout.take().ok_or("no pipe")?);
+        let mut writer = Writer { child, orders, answers };
+        writer.answer()?;
+        Ok(writer)
+    }
+
+    /// Commits rows; the id of each, and when its commit returned.
+    fn commit(&mut self, rows: usize) -> Result<Vec<(i64, i64)>, Box<dyn Error>> {
+        writeln!(self.orders, "{rows}")?;
+        let answer = self.answer()?;
+        let pairs = answer.split_whitespace().filter_map(|pair| pair.split_once(':'));
+        pairs.map(|(id, at)| Ok((id.parse()?, at.parse()?))).collect()
+    }
+
+    fn answer(&mut self) -> Result<String, Box<dyn Error>> {
+        let mut line = String::new();
+        if self.answers.read_line(&mut line)? == 0 {
+            return Err("the writer has ended".into());
+        }
+        Ok(line)
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[derive(Default)]
+struct Measured {
+    times_us: Vec<f64>,
+    missed: usize,
+    idle: f64,
+}
+
+impl Measured {
+    fn percentile(&mut self, percent: usize) -> f64 {
+        self.times_us.sort_by(f64::total_cmp);
+        let last = self.times_us.len().saturating_sub(1);
+        self.times_us.get(last * percent / 100).copied().unwrap_or(f64::NAN)
+    }
+}
+
+/// A way to wait.
+trait Waiting: Sync {
+    type Waiter: Send;
+    fn begin(&self, path: &Path) -> Result<Self::Waiter, Box<dyn Error>>;
+    /// Returns when something may have been committed, or it has been told to stop.
+    fn wait(&self, waiter: &mut Self::Waiter, stop: &AtomicBool);
+}
+
+struct Honker;
+
+impl Waiting for Honker {
+    type Waiter = Subscription;
+
+    fn begin(&self, path: &Path) -> Result<Subscription, Box<dyn Error>> {
+        let file = File::new(path.to_str().ok_or("a path in UTF-8")?);
+        Ok(watch::shared(&file, &Settings::default())?.subscribe()?)
+    }
+
+    fn wait(&self, subscription: &mut Subscription, stop: &AtomicBool) {
+        while !stop.load(Ordering::Relaxed) {
+            // The time-out is for `stop` alone, long enough not to count.
+            if subscription.wait(Some(Duration::from_millis(500))) == Ok(Wake::Update) {
+                return;
+            }
+        }
+    }
+}
+
+struct Polling;
+
+impl Waiting for Polling {
+    type Waiter = (Connection, i64);
+
+    fn begin(&self, path: &Path) -> Result<(Connection, i64), Box<dyn Error>> {
+        let connection = open(path)?;
+        let version = data_version(&connection).unwrap_or_default();
+        Ok((connection, version))
+    }
+
+    fn wait(&self, (connection, seen): &mut (Connection, i64), stop: &AtomicBool) {
+        while !stop.load(Ordering::Relaxed) {
+            thread::sleep(Duration::from_millis(1));
+            if let Some(version) = data_version(connection).filter(|version| version != seen) {
+                *seen = version;
+                return;
+            }
+        }
+    }
+}
+
+fn data_version(connection: &Connection) -> Option<i64> {
+    let mut statement = connection.prepare_cached("PRAGMA data_version").ok()?;
+    statement.query_row([], |row| row.get(0)).ok()
+}
+
+fn open(path: &Path) -> rusqlite::Result<Connection> {
+    let connection = Connection::open(path)?;
+    connection.busy_timeout(Duration::from_secs(60))?;
+    Ok(connection)
+}
+
+fn measure<W: Waiting>(
+    writer: &mut Writer,
+    path: &Path,
+    waiting: &W,
+    measured: &mut Measured,
+) -> Result<(), Box<dyn Error>> {
+    let mut waiter = waiting.begin(path)?;
+    let connection = open(path)?;
+    let highest = |connection: &Connection| -> i64 {
+        let statement = connection.prepare_cached("SELECT coalesce(max(id), 0) FROM row");
+        statement.and_then(|mut statement| statement.query_row([], |row| row.get(0))).unwrap_or_default()
+    };
+    let stop = AtomicBool::new(false);
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let mut last = highest(&connection);
+    let committed = thread::scope(|scope| {
+        let (stop, seen) = (&stop, &seen);
+        let waiter = &mut waiter;
+        let reader = scope.spawn(move || {
+            while !stop.load(Ordering::Relaxed) {
+                waiting.wait(waiter, stop);
+                let id = highest(&connection);
+                let now = monotonic_ns();
+                let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
+                seen.extend((last + 1..=id).map(|id| (id, now)));
+                last = id.max(last);
+            }
+        });
+        thread::sleep(Duration::from_millis(20));
+        let committed = writer.commit(BLOCK);
+        thread::sleep(Duration::from_millis(300));
+        stop.store(true, Ordering::Relaxed);
+        let _ = reader.join();
+        committed
+    })?;
+    let seen: std::collections::HashMap<i64, i64> =
+        seen.lock().unwrap_or_else(PoisonError::into_inner).iter().copied().collect();
+    for (id, at) in committed {
+        match seen.get(&id) {
+            Some(now) => measured.times_us.push((now - at).max(0) as f64 / 1e3),
+            None => measured.missed += 1,
+        }
+    }
+    Ok(())
+}
+
+/// The share of a core that waiting takes while nothing happens.
+fn idle_share<W: Waiting>(path: &Path, waiting: &W, time: Duration) -> Result<f64, Box<dyn Error>> {
+    let mut waiter = waiting.begin(path)?;
+    let stop = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let (stop, waiter) = (&stop, &mut waiter);
+        scope.spawn(move || waiting.wait(waiter, stop));
+        thread::sleep(Duration::from_millis(200));
+        let before = cpu_ns();
+        thread::sleep(time);
+        let used = cpu_ns() - before;
+        stop.store(true, Ordering::Relaxed);
+        Ok(used as f64 / time.as_nanos() as f64)
+    })
+}
+
+fn monotonic_ns() -> i64 {
+    nanoseconds(ClockId::Monotonic)
+}
+
+fn cpu_ns() -> i64 {
+    nanoseconds(ClockId::ProcessCPUTime)
+}
+
+fn nanoseconds(clock: ClockId) -> i64 {
+    let time = clock_gettime(clock);
+    time.tv_sec * 1_000_000_000 + time.tv_nsec
+}
+
+fn python() -> Option<PathBuf> {
+    let found = Command::new("scripts/find").arg("python3").output().ok()?;
+    let path = String::from_utf8(found.stdout).ok()?;
+    Some(PathBuf::from(path.trim())).filter(|path| path.exists())
+}

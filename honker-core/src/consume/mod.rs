@@ -1,0 +1,24 @@
+//! Consumers: blocking loops over the operations, each a value whose `next` returns what there is or waits for it.
+//!
+//! Every consumer subscribes *before* it first looks, so that nothing falls between. It then looks, and if there is
+//! nothing waits for the earliest of: a wake, the moment from which time alone makes something available, its fallback
+//! interval, and the caller's timeout. Between wakes it asks the file nothing.
+//!
+//! Threads: a consumer is used by one at a time. Its [`Waker`](crate::watch::Waker) is for any other; closing the database
+//! ends all its consumers with [`Error::Closed`](crate::Error::Closed).
+
+mod leader;
+mod listener;
+mod outbox;
+mod result;
+mod subscription;
+mod wait;
+mod worker;
+
+pub use self::leader::Leader;
+pub use self::listener::Listener;
+pub use self::outbox::{Outbox, OutboxOptions, backoff_s, queue_of};
+pub use self::result::ResultWait;
+pub use self::subscription::{StreamOptions, StreamSubscription};
+pub use self::wait::Next;
+pub use self::worker::{Settled, Settlement, Worker, WorkerOptions};

@@ -1,0 +1,173 @@
+//! A subscription to a stream: every event of a topic, in order, and how far its consumer has come.
+//!
+//! An event is *finished* when the next one is asked for, or when the consumer says so ([`StreamSubscription::ack`]). Only
+//! finished events are saved, so a consumer that dies in the middle of one sees it again.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use super::wait::{Next, Patience};
+use crate::Result;
+use crate::database::Database;
+use crate::stream::{self, Event};
+use crate::watch::{Subscription, Waker};
+
+/// How many events are read at once.
+const BATCH: i64 = 256;
+
+/// How often it looks without having been woken.
+const FALLBACK: Duration = Duration::from_secs(15);
+
+/// How a subscription reads and saves.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StreamOptions {
+    /// Whose offset is read and saved; `None` saves nothing.
+    pub consumer: Option<String>,
+    /// Where to begin: after this offset. `None`: after the consumer's saved offset, or from the beginning.
+    pub from_offset: Option<i64>,
+    /// After how many finished events the offset is saved. Default 1000; 0: never because of a number.
+    pub save_every_n: u64,
+    /// After what time the offset is saved, if there is something to save. Default 1 s; zero: never because of the time.
+    pub save_every: Duration,
+}
+
+impl Default for StreamOptions {
+    fn default() -> Self {
+        StreamOptions {
+            consumer: None,
+            from_offset: None,
+            save_every_n: 1000,
+            save_every: Duration::from_secs(1),
+        }
+    }
+}
+
+/// See the module documentation of [`crate::consume`].
+pub struct StreamSubscription {
+    database: Database,
+    subscription: Subscription,
+    topic: String,
+    options: StreamOptions,
+    read: VecDeque<Event>,
+    /// Everything up to here has been read.
+    position: i64,
+    /// The event that was delivered and is not finished.
+    in_hand: Option<i64>,
+    /// Everything up to here is finished.
+    finished: i64,
+    saved: i64,
+    finished_since_save: u64,
+    saved_at: Instant,
+}
+
+impl StreamSubscription {
+    /// A subscription to `topic`.
+    pub fn new(database: &Database, topic: impl Into<String>, options: StreamOptions) -> Result<Self> {
+        let topic = topic.into();
+        let subscription = database.subscribe()?;
+        let saved = match &options.consumer {
+            Some(consumer) => database.read(|store, _| stream::get_offset(store, consumer, &topic))?,
+            None => 0,
+        };
+        let start = options.from_offset.unwrap_or(saved);
+        Ok(StreamSubscription {
+            database: database.clone(),
+            subscription,
+            topic,
+            options,
+            read: VecDeque::new(),
+            position: start,
+            in_hand: None,
+            finished: start,
+            saved,
+            finished_since_save: 0,
+            saved_at: Instant::now(),
+        })
+    }
+
+    /// The next event, which finishes the one before; waits for it for at most `timeout` (`None`: without end).
+    pub fn next(&mut self, timeout: Option<Duration>) -> Result<Next<Event>> {
+        self.ack()?;
+        let patience = Patience::new(timeout);
+        loop {
+            if let Some(event) = self.read.pop_front() {
+                self.in_hand = Some(event.offset);
+                return Ok(Next::Item(event));
+            }
+            let read = self
+                .database
+                .read(|store, _| stream::read_since(store, &self.topic, self.position, BATCH))?;
+            if let Some(last) = read.last() {
+                self.position = last.offset;
+                self.read = read.into();
+                continue;
+            }
+            let next =
+                patience.wait(&self.subscription, None, Some(self.until_save().unwrap_or(FALLBACK)))?;
+            if self.until_save().is_some_and(|left| left.is_zero()) {
+                self.save()?;
+            }
+            if let Some(next) = next {
+                return Ok(next);
+            }
+        }
+    }
+
+    /// The event in hand is finished.
+    pub fn ack(&mut self) -> Result<()> {
+        if let Some(offset) = self.in_hand.take() {
+            self.finished = offset;
+            self.finished_since_save += 1;
+        }
+        let every_n = self.options.save_every_n;
+        if (every_n > 0 && self.finished_since_save >= every_n)
+            || self.until_save().is_some_and(|left| left.is_zero())
+        {
+            self.save()?;
+        }
+        Ok(())
+    }
+
+    /// Saves the offset of the last finished event now. Nothing is written if there is nothing new, or no consumer.
+    pub fn save(&mut self) -> Result<()> {
+        if let Some(consumer) = &self.options.consumer
+            && self.finished > self.saved
+        {
+            let (topic, finished) = (self.topic.as_str(), self.finished);
+            self.database.write(|store, _| stream::save_offset(store, consumer, topic, finished))?;
+            self.saved = finished;
+        }
+        self.finished_since_save = 0;
+        self.saved_at = Instant::now();
+        Ok(())
+    }
+
+    /// The offset of the last event that was delivered; where it began if there was none.
+    pub fn offset(&self) -> i64 {
+        self.in_hand.unwrap_or(self.finished)
+    }
+
+    /// How long it is until the time makes us save; `None` if there is nothing to save.
+    fn until_save(&self) -> Option<Duration> {
+        let anything = self.options.consumer.is_some() && self.finished > self.saved;
+        (anything && !self.options.save_every.is_zero())
+            .then(|| self.options.save_every.saturating_sub(self.saved_at.elapsed()))
+    }
+
+    /// Ends [`StreamSubscription::next`] from another thread.
+    pub fn waker(&self) -> Waker {
+        self.subscription.waker()
+    }
+
+    /// What this waits with, for event loops.
+    pub fn subscription(&self) -> &Subscription {
+        &self.subscription
+    }
+}
+
+impl Drop for StreamSubscription {
+    fn drop(&mut self) {
+        // Whoever wants to know whether saving worked calls `save`. What is not saved is delivered again.
+        let _ = self.save();
+    }
+}

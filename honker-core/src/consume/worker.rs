@@ -1,0 +1,186 @@
+//! A worker: claims jobs of one queue, or waits for them.
+
+use std::time::Duration;
+
+use super::wait::{Next, Patience};
+use crate::database::Database;
+use crate::queue::{self, ClaimedJob};
+use crate::watch::{Subscription, Waker};
+use crate::{Result, Store};
+
+/// How a worker claims.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WorkerOptions {
+    /// For how many seconds a claim is the worker's. Default 300.
+    pub visibility_timeout_s: i64,
+    /// How often it looks without having been woken. Default 5 s; `None` for never.
+    pub fallback: Option<Duration>,
+}
+
+impl Default for WorkerOptions {
+    fn default() -> Self {
+        WorkerOptions { visibility_timeout_s: 300, fallback: Some(Duration::from_secs(5)) }
+    }
+}
+
+/// What becomes of a job that a worker holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Settlement {
+    /// It is done.
+    Ack {
+        /// The job.
+        id: i64,
+    },
+    /// It could not be done now.
+    Retry {
+        /// The job.
+        id: i64,
+        /// In how many seconds it becomes due again.
+        delay_s: i64,
+        /// Why, should this have been its last attempt.
+        error: String,
+    },
+    /// It can never be done.
+    Fail {
+        /// The job.
+        id: i64,
+        /// Why.
+        error: String,
+    },
+}
+
+/// What [`Worker::settle_and_next`] returns.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settled<T> {
+    /// For each settlement, whether the job was still the worker's.
+    pub held: Vec<bool>,
+    /// The next jobs.
+    pub next: Next<T>,
+}
+
+/// See the module documentation of [`crate::consume`].
+pub struct Worker {
+    database: Database,
+    subscription: Subscription,
+    queue: String,
+    worker_id: String,
+    options: WorkerOptions,
+    /// The last look found something, so the next one claims without looking first.
+    busy: bool,
+}
+
+impl Worker {
+    /// A worker on `queue` that claims as `worker_id`.
+    pub fn new(
+        database: &Database,
+        queue: impl Into<String>,
+        worker_id: impl Into<String>,
+        options: WorkerOptions,
+    ) -> Result<Self> {
+        Ok(Worker {
+            subscription: database.subscribe()?,
+            database: database.clone(),
+            queue: queue.into(),
+            worker_id: worker_id.into(),
+            options,
+            busy: true,
+        })
+    }
+
+    /// Up to `n` jobs, at least 1, claimed as [`queue::claim`] does; waits for them for at most `timeout` (`None`: without
+    /// end).
+    pub fn next(&mut self, n: i64, timeout: Option<Duration>) -> Result<Next<Vec<ClaimedJob>>> {
+        self.settle_and_next(&[], n, timeout).map(|settled| settled.next)
+    }
+
+    /// Settles jobs and claims the next ones in one transaction, then waits as [`Worker::next`] does if there are none.
+    ///
+    /// The settlements are committed when this returns, whatever `next` is. On an error of the settling or the first
+    /// claim nothing has happened; later ones, in the waiting, are reported by the next call.
+    pub fn settle_and_next(
+        &mut self,
+        settlements: &[Settlement],
+        n: i64,
+        timeout: Option<Duration>,
+    ) -> Result<Settled<Vec<ClaimedJob>>> {
+        let patience = Patience::new(timeout);
+        let mut held = Vec::new();
+        if !settlements.is_empty() {
+            let jobs;
+            (held, jobs) = self.settle_and_claim(settlements, n)?;
+            self.busy = !jobs.is_empty();
+            if self.busy {
+                return Ok(Settled { held, next: Next::Item(jobs) });
+            }
+        }
+        match self.wait(n, &patience) {
+            Ok(next) => Ok(Settled { held, next }),
+            // What was settled is settled, and the caller has to hear of it.
+            Err(_) if !held.is_empty() => Ok(Settled { held, next: Next::Woken }),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Settles one job; whether it was still the worker's.
+    pub fn settle(&self, settlement: &Settlement) -> Result<bool> {
+        self.database.write(|store, now| self.settle_in(store, now, settlement))
+    }
+
+    fn wait(&mut self, n: i64, patience: &Patience) -> Result<Next<Vec<ClaimedJob>>> {
+        loop {
+            let queue = self.queue.as_str();
+            if self.busy || self.database.read(|store, now| queue::may_claim(store, now, queue))? {
+                let jobs = self.claim(n)?;
+                self.busy = !jobs.is_empty();
+                if self.busy {
+                    return Ok(Next::Item(jobs));
+                }
+            }
+            let queue = self.queue.as_str();
+            let next_at = self.database.read(|store, now| queue::next_claim_at(store, now, queue))?;
+            if let Some(next) = patience.wait(&self.subscription, next_at, self.options.fallback)? {
+                return Ok(next);
+            }
+        }
+    }
+
+    fn claim(&self, n: i64) -> Result<Vec<ClaimedJob>> {
+        self.database.write(|store, now| self.claim_in(store, now, n))
+    }
+
+    fn settle_and_claim(&self, settlements: &[Settlement], n: i64) -> Result<(Vec<bool>, Vec<ClaimedJob>)> {
+        self.database.write(|store, now| {
+            store.atomic(|| {
+                let settle = |settlement: &Settlement| self.settle_in(store, now, settlement);
+                let held = settlements.iter().map(settle).collect::<Result<_>>()?;
+                Ok((held, self.claim_in(store, now, n)?))
+            })
+        })
+    }
+
+    fn claim_in(&self, store: &Store, now: i64, n: i64) -> Result<Vec<ClaimedJob>> {
+        let visibility_timeout_s = self.options.visibility_timeout_s;
+        queue::claim(store, now, &self.queue, &self.worker_id, n.max(1), visibility_timeout_s)
+    }
+
+    fn settle_in(&self, store: &Store, now: i64, settlement: &Settlement) -> Result<bool> {
+        let worker_id = self.worker_id.as_str();
+        match settlement {
+            Settlement::Ack { id } => queue::ack(store, now, *id, worker_id),
+            Settlement::Retry { id, delay_s, error } => {
+                queue::retry(store, now, *id, worker_id, *delay_s, error)
+            }
+            Settlement::Fail { id, error } => queue::fail(store, now, *id, worker_id, error),
+        }
+    }
+
+    /// Ends [`Worker::next`] from another thread.
+    pub fn waker(&self) -> Waker {
+        self.subscription.waker()
+    }
+
+    /// What this worker waits with, for event loops.
+    pub fn subscription(&self) -> &Subscription {
+        &self.subscription
+    }
+}

@@ -1,0 +1,177 @@
+//! Whether something was committed: a look at a counter that every commit moves.
+//!
+//! In WAL mode it is the header of the wal-index, looked at in SQLite's own mapping of the `-shm` file (some
+//! nanoseconds, no system call, no descriptor of our own). All 48 bytes count: after a recovery the change counter starts
+//! again, and a truncating checkpoint changes other fields. In the other journal modes it is `PRAGMA data_version`
+//! (microseconds, and the lock that every reader takes).
+//!
+//! The connection is the watcher's own and does nothing else. As long as it is open in WAL mode no other connection is
+//! the last to leave, so `-wal` and `-shm` stay what they are.
+
+use std::ffi::c_void;
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU32, Ordering, fence};
+
+use rusqlite::{Connection, OpenFlags, ffi};
+
+use super::Target;
+use crate::{Error, Result};
+
+/// The state of a file, to be compared with another one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stamp {
+    /// Both copies of the wal-index header. They differ while a commit is being published, or if a writer died there.
+    WalIndex(Header, Header),
+    /// What `PRAGMA data_version` says.
+    DataVersion(i64),
+}
+
+type Header = [u32; HEADER_WORDS];
+const HEADER_WORDS: usize = 12;
+
+/// The only version of the wal-index that there has been.
+const WAL_INDEX_VERSION: u32 = 3_007_000;
+
+/// An open connection to look through.
+pub(super) struct Counter {
+    connection: Connection,
+    wal_index: Option<WalIndex>,
+}
+
+impl Counter {
+    /// Opens the file, which has to exist. An error that is BUSY says nothing: try again.
+    pub(super) fn open(target: &Target) -> Result<Self> {
+        let flags =
+            OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
+        let connection = match &target.vfs {
+            Some(vfs) => Connection::open_with_flags_and_vfs(&target.path, flags, vfs.as_c_str()),
+            None => Connection::open_with_flags(&target.path, flags),
+        };
+        let connection = connection.map_err(Error::from_rusqlite)?;
+        // SQLite's own waiting takes up to 100 ms, and cannot be ended.
+        connection.busy_timeout(std::time::Duration::ZERO).map_err(Error::from_rusqlite)?;
+        connection.pragma_update(None, "mmap_size", 0).map_err(Error::from_rusqlite)?;
+        let mut counter = Counter { connection, wal_index: None };
+        counter.data_version()?;
+        counter.find_wal_index()?;
+        Ok(counter)
+    }
+
+    /// The state now; `None` if the file is locked just now.
+    pub(super) fn look(&mut self) -> Result<Option<Stamp>> {
+        if let Some(wal_index) = &self.wal_index {
+            return Ok(Some(wal_index.look()));
+        }
+        match self.data_version() {
+            Ok(version) => Ok(Some(Stamp::DataVersion(version))),
+            Err(error) if is_locked(&error) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Looks into the wal-index from now on, if the file is in WAL mode (by now).
+    pub(super) fn find_wal_index(&mut self) -> Result<()> {
+        if self.wal_index.is_none() && self.journal_mode()? == "wal" {
+            // SAFETY: the connection is open, and has read from the file.
+            self.wal_index = unsafe { WalIndex::find(&self.connection) };
+        }
+        Ok(())
+    }
+
+    /// Whether the header of the wal-index can be looked at.
+    pub(super) fn has_wal_index(&self) -> bool {
+        self.wal_index.is_some()
+    }
+
+    /// Another view of the wal-index, for as long as this counter lives.
+    pub(super) fn wal_index(&self) -> Option<WalIndex> {
+        self.wal_index
+    }
+
+    /// The file that a commit writes to before it is visible.
+    pub(super) fn written_file(&self) -> Option<String> {
+        let path = self.connection.path()?;
+        Some(if self.wal_index.is_some() { format!("{path}-wal") } else { path.to_owned() })
+    }
+
+    fn data_version(&self) -> Result<i64> {
+        let mut statement =
+            self.connection.prepare_cached("PRAGMA data_version").map_err(Error::from_rusqlite)?;
+        statement.query_row([], |row| row.get(0)).map_err(Error::from_rusqlite)
+    }
+
+    fn journal_mode(&self) -> Result<String> {
+        self.connection.query_row("PRAGMA journal_mode", [], |row| row.get(0)).map_err(Error::from_rusqlite)
+    }
+}
+
+/// The header of a wal-index, in SQLite's mapping.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct WalIndex(NonNull<AtomicU32>);
+
+// SAFETY: it only reads, atomically, memory that processes share; whoever copies it to another thread sees to it that
+// the connection it comes from stays open.
+unsafe impl Send for WalIndex {}
+
+impl WalIndex {
+    /// # Safety
+    /// The connection is open, and in WAL mode has read from the file. What this returns is used no longer than that.
+    unsafe fn find(connection: &Connection) -> Option<Self> {
+        const REGION: i32 = 32 * 1024;
+        let mut file: *mut ffi::sqlite3_file = std::ptr::null_mut();
+        let mut region: *mut c_void = std::ptr::null_mut();
+        // SAFETY: the caller vouches for the connection. SQLite hands out its own file object, which lives as long as the
+        // connection, and the first region of the wal-index, which stays mapped as long (nothing is made larger: 0).
+        unsafe {
+            let db = connection.handle();
+            let asked = ffi::sqlite3_file_control(
+                db,
+                c"main".as_ptr(),
+                ffi::SQLITE_FCNTL_FILE_POINTER,
+                (&raw mut file).cast(),
+            );
+            let methods = file.as_ref()?.pMethods.as_ref()?;
+            if asked != ffi::SQLITE_OK || methods.iVersion < 2 {
+                return None;
+            }
+            let mapped = methods.xShmMap?(file, 0, REGION, 0, (&raw mut region).cast());
+            if mapped != ffi::SQLITE_OK {
+                return None;
+            }
+        }
+        let index = WalIndex(NonNull::new(region.cast())?);
+        let (first, _) = index.read();
+        // Zeros are the header of an index that waits for a recovery.
+        (cfg!(target_endian = "little") && [0, WAL_INDEX_VERSION].contains(&first[0])).then_some(index)
+    }
+
+    /// The state now.
+    pub(super) fn look(self) -> Stamp {
+        for _ in 0..100 {
+            let (first, second) = self.read();
+            if first == second {
+                return Stamp::WalIndex(first, second);
+            }
+            std::hint::spin_loop();
+        }
+        let (first, second) = self.read();
+        Stamp::WalIndex(first, second)
+    }
+
+    fn read(self) -> (Header, Header) {
+        let word = |index: usize| {
+            // SAFETY: the region is 32 KiB, page-aligned, and mapped (`find`).
+            unsafe { self.0.add(index).as_ref() }.load(Ordering::Relaxed)
+        };
+        let first = std::array::from_fn(word);
+        // Writers write the second copy first; see SQLite's walIndexTryHdr.
+        fence(Ordering::SeqCst);
+        let second = std::array::from_fn(|index| word(HEADER_WORDS + index));
+        (first, second)
+    }
+}
+
+pub(super) fn is_locked(error: &Error) -> bool {
+    let primary = error.sqlite_code().map(|code| code & 0xff);
+    primary.is_some_and(|code| code == ffi::SQLITE_BUSY || code == ffi::SQLITE_LOCKED)
+}

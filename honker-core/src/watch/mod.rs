@@ -1,0 +1,136 @@
+//! Waking whoever waits for a commit, by anyone, in any process.
+//!
+//! One [`Watcher`] for a file and a process, whoever subscribes: a thread that sleeps in the kernel until the file is
+//! written to, makes sure that something was committed, and wakes all [`Subscription`]s. A wake is a hint, never data:
+//! "something was committed to this file"; who is woken looks with its own query. docs/decisions/0011-waking.md has the
+//! measurements.
+//!
+//! The contract:
+//! - Everything that is committed after [`Watcher::subscribe`] returned is followed by a wake; several close together
+//!   may be followed by one. In WAL mode a transaction that is rolled back wakes nobody.
+//! - Threads of this process that commit say so themselves ([`Watcher::announce`]), without the way through the kernel.
+//! - Nobody opens a descriptor of the database file or its `-shm` file, ever: closing one drops the locks of the process.
+//! - A file that is replaced by another, or a watcher that died, is an error for every subscriber, present and later.
+//! - With its last subscription the watcher ends, and its connection is closed, before that subscription is gone.
+
+mod counter;
+mod descriptor;
+mod sleeper;
+mod subscription;
+mod vigil;
+mod watcher;
+
+use std::collections::HashMap;
+use std::ffi::CString;
+use std::str::FromStr;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+pub use self::subscription::{Subscription, Wake, Waker};
+pub use self::watcher::{Statistics, Watcher};
+use crate::fork::PerProcess;
+use crate::identity::{Identity, identity};
+use crate::{Error, Result};
+
+/// A file as SQLite has to open it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    path: String,
+    vfs: Option<CString>,
+}
+
+impl Target {
+    /// A file by its name, in the VFS that is the default.
+    pub fn new(path: impl Into<String>) -> Self {
+        Target { path: path.into(), vfs: None }
+    }
+
+    pub(crate) fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// A file in a VFS.
+    #[cfg(feature = "bundled")]
+    pub(crate) fn in_vfs(path: impl Into<String>, vfs: CString) -> Self {
+        Target { path: path.into(), vfs: Some(vfs) }
+    }
+}
+
+/// How a watcher notices commits.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum Backend {
+    /// Events of the file system, confirmed by the change counter. Where events prove unreliable it goes over to polling
+    /// by itself, and says so once.
+    #[default]
+    Auto,
+    /// `PRAGMA data_version` every poll interval.
+    Polling,
+    /// As `Auto`, but it never goes over to polling.
+    Kernel,
+    /// The header of the wal-index every poll interval.
+    Shm,
+}
+
+impl FromStr for Backend {
+    type Err = Error;
+
+    /// From one of its names, exactly. The empty name is `Auto`.
+    fn from_str(name: &str) -> Result<Self> {
+        match name {
+            "" | "auto" => Ok(Backend::Auto),
+            "polling" | "poll" => Ok(Backend::Polling),
+            "kernel" | "kernel-watcher" => Ok(Backend::Kernel),
+            "shm" | "shm-fast-path" => Ok(Backend::Shm),
+            other => Err(Error::invalid(format!(
+                "unknown watcher backend '{other}': there are auto, polling, kernel and shm"
+            ))),
+        }
+    }
+}
+
+/// How a file is watched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Settings {
+    /// Default [`Backend::Auto`].
+    pub backend: Backend,
+    /// How often the back ends that poll look. Default 1 ms; more than 0.
+    pub poll_interval: Duration,
+    /// For tests: events are not delivered, as on some network file systems.
+    #[doc(hidden)]
+    pub deaf: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings { backend: Backend::Auto, poll_interval: Duration::from_millis(1), deaf: false }
+    }
+}
+
+impl Settings {
+    /// An error if they cannot be used.
+    pub fn check(&self) -> Result<()> {
+        if self.poll_interval.is_zero() {
+            return Err(Error::invalid("watcher poll interval must be positive"));
+        }
+        Ok(())
+    }
+}
+
+type Registry = Mutex<HashMap<(Identity, Settings), Weak<Watcher>>>;
+static WATCHERS: PerProcess<Registry> = PerProcess::new();
+
+/// The watcher of a file that this process has already, or else a new one.
+pub fn shared(target: &Target, settings: &Settings) -> Result<Arc<Watcher>> {
+    let Some(identity) = identity(&target.path) else {
+        return Watcher::start(target, settings);
+    };
+    let mut watchers = WATCHERS.get().lock().unwrap_or_else(PoisonError::into_inner);
+    watchers.retain(|_, watcher| watcher.strong_count() > 0);
+    let running = watchers.get(&(identity, *settings)).and_then(Weak::upgrade);
+    if let Some(watcher) = running.filter(|watcher| watcher.is_alive()) {
+        return Ok(watcher);
+    }
+    let watcher = Watcher::start(target, settings)?;
+    watchers.insert((identity, *settings), Arc::downgrade(&watcher));
+    Ok(watcher)
+}

@@ -1,0 +1,181 @@
+//! A watcher as its users see it: subscriptions, announcements, and the thread's life.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::thread::JoinHandle;
+
+use super::counter::{Stamp, WalIndex};
+use super::sleeper::Alarm;
+use super::subscription::{Slot, Subscription};
+use super::vigil::Vigil;
+use super::{Settings, Target};
+use crate::fork::Process;
+use crate::{Error, Result};
+
+/// A running watcher. It ends when it is dropped: with its last subscription, if nobody else keeps it.
+pub struct Watcher {
+    shared: Arc<Shared>,
+    process: Process,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// What the thread and the others share.
+pub(super) struct Shared {
+    slots: Mutex<Slots>,
+    announced: Mutex<Announced>,
+    alarm: Alarm,
+    stopped: AtomicBool,
+    wakes: AtomicU64,
+    unannounced: AtomicU64,
+    demoted: AtomicBool,
+}
+
+#[derive(Default)]
+struct Slots {
+    slots: Vec<Weak<Slot>>,
+    /// Gone slots are cleared away when there are this many.
+    clear_at: usize,
+    died: Option<Error>,
+}
+
+#[derive(Default)]
+struct Announced {
+    /// There while the thread's connection is open.
+    wal_index: Option<WalIndex>,
+    /// What it showed when somebody of this process last announced a commit.
+    stamp: Option<Stamp>,
+}
+
+/// What a watcher has done so far, for tests and diagnosis.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Statistics {
+    /// How often it woke its subscribers.
+    pub wakes: u64,
+    /// How many commits the safety check found that no event had announced.
+    pub unannounced: u64,
+    /// Whether it has gone over to polling.
+    pub demoted: bool,
+}
+
+impl Watcher {
+    /// Starts watching a file. What is committed after this returns is noticed.
+    pub fn start(target: &Target, settings: &Settings) -> Result<Arc<Watcher>> {
+        settings.check()?;
+        let shared = Arc::new(Shared {
+            slots: Mutex::default(),
+            announced: Mutex::default(),
+            alarm: Alarm::new()?,
+            stopped: AtomicBool::new(false),
+            wakes: AtomicU64::new(0),
+            unannounced: AtomicU64::new(0),
+            demoted: AtomicBool::new(false),
+        });
+        let vigil = Vigil::begin(target, settings, Arc::clone(&shared), shared.alarm.clone())?;
+        let thread = std::thread::Builder::new().name("honker-watcher".to_owned()).spawn(|| vigil.run());
+        let thread = thread.map_err(|error| Error::Sqlite {
+            code: rusqlite::ffi::SQLITE_NOMEM,
+            message: format!("the watcher's thread could not be started: {error}"),
+        })?;
+        Ok(Arc::new(Watcher { shared, process: Process::current(), thread: Some(thread) }))
+    }
+
+    /// A new subscription. Everything that is committed from now on wakes it.
+    pub fn subscribe(self: &Arc<Self>) -> Result<Subscription> {
+        self.process.check()?;
+        let mut slots = self.shared.slots();
+        if let Some(reason) = &slots.died {
+            return Err(reason.clone());
+        }
+        let slot = Arc::new(Slot::new());
+        if slots.slots.len() >= slots.clear_at {
+            slots.slots.retain(|slot| slot.strong_count() > 0);
+            slots.clear_at = (slots.slots.len() * 2).max(16);
+        }
+        slots.slots.push(Arc::downgrade(&slot));
+        drop(slots);
+        Ok(Subscription::new(slot, Arc::clone(self)))
+    }
+
+    /// Wakes all subscribers because this process has just committed something.
+    pub fn announce(&self) {
+        let mut announced = self.shared.announced();
+        announced.stamp = announced.wal_index.map(WalIndex::look);
+        drop(announced);
+        self.shared.wake();
+    }
+
+    /// Whether it can still wake anybody.
+    pub fn is_alive(&self) -> bool {
+        self.shared.slots().died.is_none()
+    }
+
+    /// What it has done so far.
+    pub fn statistics(&self) -> Statistics {
+        Statistics {
+            wakes: self.shared.wakes.load(Ordering::Relaxed),
+            unannounced: self.shared.unannounced.load(Ordering::Relaxed),
+            demoted: self.shared.demoted.load(Ordering::Relaxed),
+        }
+    }
+}
+
+impl Drop for Watcher {
+    fn drop(&mut self) {
+        let Some(thread) = self.thread.take() else { return };
+        if !self.process.is_current() {
+            // The thread is the parent's, and so is all that it has.
+            std::mem::forget(thread);
+            return;
+        }
+        self.shared.stopped.store(true, Ordering::Relaxed);
+        self.shared.alarm.stop();
+        let _ = thread.join();
+    }
+}
+
+impl Shared {
+    /// Wakes all subscribers.
+    pub(super) fn wake(&self) {
+        self.wakes.fetch_add(1, Ordering::Relaxed);
+        self.slots().slots.iter().filter_map(Weak::upgrade).for_each(|slot| slot.update());
+    }
+
+    /// Tells all subscribers, present and later ones, that there will be no more wakes.
+    pub(super) fn die(&self, reason: &Error) {
+        let mut slots = self.slots();
+        slots.died = Some(reason.clone());
+        slots.slots.drain(..).filter_map(|slot| slot.upgrade()).for_each(|slot| slot.end(reason));
+    }
+
+    pub(super) fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::Relaxed)
+    }
+
+    /// Lets committing threads look into the wal-index, or no longer: then none does any more when this returns.
+    pub(super) fn lend(&self, wal_index: Option<WalIndex>) {
+        let mut announced = self.announced();
+        announced.wal_index = wal_index;
+        announced.stamp = None;
+    }
+
+    /// Whether subscribers have been woken for what `stamp` shows.
+    pub(super) fn is_announced(&self, stamp: &Stamp) -> bool {
+        self.announced().stamp.as_ref() == Some(stamp)
+    }
+
+    pub(super) fn count_unannounced(&self) {
+        self.unannounced.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn set_demoted(&self) {
+        self.demoted.store(true, Ordering::Relaxed);
+    }
+
+    fn slots(&self) -> MutexGuard<'_, Slots> {
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn announced(&self) -> MutexGuard<'_, Announced> {
+        self.announced.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
