@@ -36,8 +36,8 @@
  * Structs that begin with struct_size are initialised with their _INIT macro. They may grow at their end: a library that
  * is older than the caller refuses what it does not know if that is not 0 (HONKER_UNSUPPORTED).
  *
- * Any function may be called from any thread at any time, unless the type it works on says otherwise. honker starts no
- * threads, installs no signal handlers and prints nothing; the environment variable HONKER_LOCK_SAFE_FILES=off switches
+ * Any function may be called from any thread at any time, unless the type it works on says otherwise. honker starts a
+ * thread only while there are waiters, one for each file, installs no signal handlers and prints nothing; the environment variable HONKER_LOCK_SAFE_FILES=off switches
  * off what honker_open says about other copies of SQLite.
  */
 
@@ -59,12 +59,21 @@
 #define HONKER_OPEN_OPTS_INIT                                              \
   { sizeof(honker_open_opts_t), 0, 5000, 8, HONKER_DURABILITY_NORMAL, HONKER_JOURNAL_WAL, 10000, \
     HONKER_NESTING_FAIL, 0 }
+  { sizeof(honker_open_opts_t), 0, 5000, 8, HONKER_DURABILITY_NORMAL, HONKER_JOURNAL_WAL, 10000, {0, 0}, 1 }
 #define HONKER_ENQUEUE_OPTS_INIT                                           \
   { sizeof(honker_enqueue_opts_t), 0, HONKER_NO_TIME, HONKER_NO_TIME, HONKER_NO_TIME, 0, 3 }
 #define HONKER_SCHEDULE_OPTS_INIT                                          \
   { sizeof(honker_schedule_opts_t), 0, 0, HONKER_NO_TIME, 3 }
 #define HONKER_SCHEDULE_UPDATE_INIT                                        \
   { sizeof(honker_schedule_update_t), 0, 0, {0, 0}, {0, 0}, 0, HONKER_NO_TIME, HONKER_NO_TIME }
+#define HONKER_WORKER_OPTS_INIT                                            \
+  { sizeof(honker_worker_opts_t), 0, 300, 5000 }
+#define HONKER_SUBSCRIPTION_OPTS_INIT                                      \
+  { sizeof(honker_subscription_opts_t), 0, {0, 0}, HONKER_NO_TIME, 1000, 1000 }
+#define HONKER_OUTBOX_OPTS_INIT                                            \
+  { sizeof(honker_outbox_opts_t), 0, 60, 5, 5000 }
+#define HONKER_NOTIFICATION_VIEW_INIT                                      \
+  { sizeof(honker_notification_view_t), 0, 0, {0, 0}, {0, 0}, 0 }
 #define HONKER_JOB_VIEW_INIT                                               \
   { sizeof(honker_job_view_t), 0, 0, {0, 0}, {0, 0}, {0, 0}, 0, 0 }
 #define HONKER_EVENT_VIEW_INIT                                             \
@@ -153,6 +162,21 @@
 #define HONKER_NO_TIME INT64_MAX
 
 /**
+ * `kind`: the job is done.
+ */
+#define HONKER_SETTLE_ACK 0
+
+/**
+ * `kind`: the job could not be done now; it becomes due again after `delay_s`.
+ */
+#define HONKER_SETTLE_RETRY 1
+
+/**
+ * `kind`: the job can never be done.
+ */
+#define HONKER_SETTLE_FAIL 2
+
+/**
  * `fields`: change the expression.
  */
 #define HONKER_UPDATE_EXPRESSION 1
@@ -209,9 +233,34 @@ typedef struct honker_fires_t honker_fires_t;
 typedef struct honker_jobs_t honker_jobs_t;
 
 /**
+ * One of those who may fire the schedules of a file: one of them all leads, the others stand by. One thread uses it at a
+ * time. A leader that dies is replaced within a minute, one that is freed at once.
+ */
+typedef struct honker_leader_t honker_leader_t;
+
+/**
+ * Delivers the notifications of one channel, from when it was made on, in order. One thread uses it at a time.
+ */
+typedef struct honker_listener_t honker_listener_t;
+
+/**
+ * A worker of an outbox, which is the queue "_outbox:<name>": whatever is enqueued there is to be delivered, and tried
+ * again with a growing distance if that fails. One thread uses it at a time.
+ */
+typedef struct honker_outbox_t honker_outbox_t;
+
+/**
  * The rows of a query. They do not change: any thread may read them.
  */
 typedef struct honker_rows_t honker_rows_t;
+
+/**
+ * Delivers the events of one topic in order, and keeps how far its consumer has come. One thread uses it at a time.
+ *
+ * An event is finished when the next one is asked for, or with `honker_subscription_ack`. Only finished events are saved:
+ * a consumer that dies in the middle of one sees it again.
+ */
+typedef struct honker_subscription_t honker_subscription_t;
 
 /**
  * A text that the caller owns. It does not change: any thread may read it.
@@ -228,12 +277,40 @@ typedef struct honker_text_t honker_text_t;
 typedef struct honker_tx_t honker_tx_t;
 
 /**
+ * Waits for commits to a database, by anyone in any process. It has room for one wake: several that come before it is
+ * looked at are one. One thread waits at a time, in `honker_wait` or in the `next` of a consumer that was made with this
+ * waiter; any thread may wake or free it meanwhile.
+ *
+ * All waiters of a file in a process share one thread of honker's, which sleeps until the file is written to.
+ */
+typedef struct honker_waiter_t honker_waiter_t;
+
+/**
+ * Claims jobs of one queue, or waits for them. One thread uses it at a time.
+ */
+typedef struct honker_worker_t honker_worker_t;
+
+/**
  * What a call answers: 0 is success, a positive number an outcome to be expected, a negative number an error. The
  * numbers never change and are never given to anything else. A later library may answer one that is not listed here:
  * an unknown negative number is an error like any other, an unknown positive one means that the call did not do what
  * 0 would have meant.
  */
 typedef int32_t honker_status_t;
+
+/**
+ * A piece of memory that belongs to somebody else.
+ */
+typedef struct {
+  /**
+   * Where it begins; NULL is allowed if `len` is 0.
+   */
+  const uint8_t *data;
+  /**
+   * Its length in bytes.
+   */
+  size_t len;
+} honker_bytes_t;
 
 /**
  * How to open a database. Begin with HONKER_OPEN_OPTS_INIT.
@@ -275,21 +352,14 @@ typedef struct {
    * 0.
    */
   uint32_t reserved_2;
+   * How commits are noticed: "auto" (the default, also NULL), "polling", "kernel" or "shm".
+   */
+  honker_bytes_t watcher_backend;
+  /**
+   * How often the back ends that poll look, more than 0. Default 1.
+   */
+  int64_t watcher_poll_interval_ms;
 } honker_open_opts_t;
-
-/**
- * A piece of memory that belongs to somebody else.
- */
-typedef struct {
-  /**
-   * Where it begins; NULL is allowed if `len` is 0.
-   */
-  const uint8_t *data;
-  /**
-   * Its length in bytes.
-   */
-  size_t len;
-} honker_bytes_t;
 
 /**
  * A parameter or a column.
@@ -392,6 +462,85 @@ typedef struct {
 } honker_job_view_t;
 
 /**
+ * How a worker claims. Begin with HONKER_WORKER_OPTS_INIT.
+ */
+typedef struct {
+  /**
+   * sizeof(honker_worker_opts_t).
+   */
+  uint32_t struct_size;
+  /**
+   * 0.
+   */
+  uint32_t reserved;
+  /**
+   * For how many seconds a claim is the worker's. Default 300.
+   */
+  int64_t visibility_timeout_s;
+  /**
+   * How often it looks without having been woken. Default 5000; -1: never.
+   */
+  int64_t fallback_ms;
+} honker_worker_opts_t;
+
+/**
+ * What becomes of a job that a worker holds.
+ */
+typedef struct {
+  /**
+   * One of HONKER_SETTLE_*.
+   */
+  uint32_t kind;
+  /**
+   * Written by the call: HONKER_OK, or HONKER_LOST if the worker did not hold the job any more.
+   */
+  honker_status_t status;
+  /**
+   * The job.
+   */
+  int64_t id;
+  /**
+   * In how many seconds it becomes due again, for a retry.
+   */
+  int64_t delay_s;
+  /**
+   * Why, for a retry that turns out to have been the last, and for a failure.
+   */
+  honker_bytes_t error;
+} honker_settlement_t;
+
+/**
+ * One notification. Begin with HONKER_NOTIFICATION_VIEW_INIT. The texts, without a NUL behind them, are valid until the
+ * next call with the listener.
+ */
+typedef struct {
+  /**
+   * sizeof(honker_notification_view_t).
+   */
+  uint32_t struct_size;
+  /**
+   * 0.
+   */
+  uint32_t reserved;
+  /**
+   * Increases from one to the next, over all channels.
+   */
+  int64_t id;
+  /**
+   * Where it was sent.
+   */
+  honker_bytes_t channel;
+  /**
+   * As it was sent.
+   */
+  honker_bytes_t payload;
+  /**
+   * When it was sent, in Unix seconds.
+   */
+  int64_t created_at;
+} honker_notification_view_t;
+
+/**
  * One event. Begin with HONKER_EVENT_VIEW_INIT. The texts, without a NUL behind them, are valid until the events are
  * freed.
  */
@@ -425,6 +574,36 @@ typedef struct {
    */
   int64_t created_at;
 } honker_event_view_t;
+
+/**
+ * How a subscription reads and saves. Begin with HONKER_SUBSCRIPTION_OPTS_INIT.
+ */
+typedef struct {
+  /**
+   * sizeof(honker_subscription_opts_t).
+   */
+  uint32_t struct_size;
+  /**
+   * 0.
+   */
+  uint32_t reserved;
+  /**
+   * Whose offset is read and saved; data NULL (the default) saves nothing.
+   */
+  honker_bytes_t consumer;
+  /**
+   * Where to begin: after this offset. Default HONKER_NO_TIME: after the consumer's saved offset, or from the beginning.
+   */
+  int64_t from_offset;
+  /**
+   * After how many finished events the offset is saved. Default 1000; 0: never because of a number.
+   */
+  int64_t save_every_n;
+  /**
+   * After what time the offset is saved, if there is something to save. Default 1000; 0: never because of the time.
+   */
+  int64_t save_every_ms;
+} honker_subscription_opts_t;
 
 /**
  * How a schedule's jobs are enqueued. Begin with HONKER_SCHEDULE_OPTS_INIT.
@@ -520,6 +699,33 @@ typedef struct {
    */
   int64_t job_id;
 } honker_fire_view_t;
+
+/**
+ * How an outbox delivers. Begin with HONKER_OUTBOX_OPTS_INIT.
+ */
+typedef struct {
+  /**
+   * sizeof(honker_outbox_opts_t).
+   */
+  uint32_t struct_size;
+  /**
+   * 0.
+   */
+  uint32_t reserved;
+  /**
+   * How long a delivery may take, in seconds, before it goes to another worker. Default 60.
+   */
+  int64_t visibility_timeout_s;
+  /**
+   * How long, in seconds, the first retry waits; each further one waits twice as long as the one before. Default 5; 0
+   * or less: no wait.
+   */
+  int64_t base_backoff_s;
+  /**
+   * How often it looks without having been woken. Default 5000; -1: never.
+   */
+  int64_t fallback_ms;
+} honker_outbox_opts_t;
 
 /**
  * Done.
@@ -673,6 +879,11 @@ typedef struct {
  * the database can be used further.
  */
 #define HONKER_PANIC -29
+
+/**
+ * The file is not watched any more: it was replaced by another. Close the database and open it again.
+ */
+#define HONKER_WATCHER -30
 
 #ifdef __cplusplus
 extern "C" {
@@ -1102,6 +1313,100 @@ HONKER_API
 void honker_jobs_free(honker_jobs_t *jobs);
 
 /**
+ * Makes a waiter, to be freed with `honker_waiter_free`. Everything that is committed after this returned wakes it.
+ *
+ * HONKER_WATCHER if the file has been replaced by another since the database was opened.
+ */
+HONKER_API
+honker_status_t honker_waiter_new(honker_db_t *db,
+                                  honker_waiter_t **waiter_out,
+                                  honker_error_t **err);
+
+/**
+ * Waits until something has been committed, at most for `timeout_ms` (-1: without end; 0: not at all). HONKER_OK after a
+ * commit, which may be one that was made since the last wait, and for which there may be nothing new to see: it is a
+ * hint. HONKER_TIMEOUT when the time is over, HONKER_WOKEN after `honker_waiter_wake`, HONKER_CLOSED, from then on
+ * always, when the waiter was freed or the database closed. `honker_interrupt` ends it with HONKER_INTERRUPTED, and
+ * HONKER_WATCHER says, from then on always, that the file was replaced by another.
+ */
+HONKER_API
+honker_status_t honker_wait(honker_waiter_t *waiter,
+                            int64_t timeout_ms,
+                            honker_error_t **err);
+
+/**
+ * Ends the wait that is running with this waiter, or else the next one, with HONKER_WOKEN. Any thread, but not a signal
+ * handler.
+ */
+HONKER_API
+honker_status_t honker_waiter_wake(honker_waiter_t *waiter,
+                                   honker_error_t **err);
+
+/**
+ * A descriptor for `poll`, `epoll`, `kqueue` and event loops: readable while `honker_wait` would return at once. It is
+ * the waiter's: not to be read from, written to or closed, and gone with the waiter. HONKER_UNSUPPORTED on Windows.
+ */
+HONKER_API
+honker_status_t honker_waiter_fd(honker_waiter_t *waiter,
+                                 int64_t *fd_out,
+                                 honker_error_t **err);
+
+/**
+ * Frees a waiter. A wait that is running with it, and consumers made with it, end with HONKER_CLOSED. NULL is allowed,
+ * and freeing twice does no harm.
+ */
+HONKER_API
+void honker_waiter_free(honker_waiter_t *waiter);
+
+/**
+ * Makes a worker on a queue that claims as `worker_id` and waits with `waiter`. `opts` may be NULL for the defaults. To
+ * be freed with `honker_worker_free`.
+ */
+HONKER_API
+honker_status_t honker_worker_new(honker_db_t *db,
+                                  honker_waiter_t *waiter,
+                                  const uint8_t *queue,
+                                  size_t queue_len,
+                                  const uint8_t *worker_id,
+                                  size_t worker_id_len,
+                                  const honker_worker_opts_t *opts,
+                                  honker_worker_t **worker_out,
+                                  honker_error_t **err);
+
+/**
+ * Claims up to `n` jobs, at least 1, as `honker_claim` does; waits for them at most for `timeout_ms` (-1: without end; 0:
+ * not at all). HONKER_OK with the jobs, to be freed with `honker_jobs_free`; otherwise as for `honker_wait`: HONKER_TIMEOUT,
+ * HONKER_WOKEN or HONKER_CLOSED.
+ */
+HONKER_API
+honker_status_t honker_worker_next(honker_worker_t *worker,
+                                   int64_t n,
+                                   int64_t timeout_ms,
+                                   honker_jobs_t **jobs_out,
+                                   honker_error_t **err);
+
+/**
+ * Settles jobs that the worker holds and claims the next ones in one commit, then waits as `honker_worker_next` does if
+ * there are none. Whatever it answers that is not an error, the settlements are committed, and each has its status; on
+ * an error nothing has happened.
+ */
+HONKER_API
+honker_status_t honker_worker_settle_next(honker_worker_t *worker,
+                                          honker_settlement_t *settlements,
+                                          size_t settlements_len,
+                                          int64_t n,
+                                          int64_t timeout_ms,
+                                          honker_jobs_t **jobs_out,
+                                          honker_error_t **err);
+
+/**
+ * Frees a worker. The jobs it holds stay its own until their time is over. NULL is allowed, and freeing twice does no
+ * harm.
+ */
+HONKER_API
+void honker_worker_free(honker_worker_t *worker);
+
+/**
  * The dead of a queue, or of all queues if `queue` is NULL, newest job first, at most `limit` unless that is negative:
  * a JSON array of objects with the keys id, queue, payload (a string), priority, run_at, attempts, max_attempts,
  * last_error, created_at and died_at. The text is to be freed with `honker_text_free`.
@@ -1163,6 +1468,35 @@ honker_status_t honker_notifications_prune(honker_db_t *db,
                                            int64_t max_keep,
                                            int64_t *pruned_out,
                                            honker_error_t **err);
+
+/**
+ * Makes a listener for what is sent to a channel after this returned; it waits with `waiter`, and looks every
+ * `fallback_ms` without having been woken (-1: never; 15000 is a good choice). To be freed with `honker_listener_free`.
+ */
+HONKER_API
+honker_status_t honker_listener_new(honker_db_t *db,
+                                    honker_waiter_t *waiter,
+                                    const uint8_t *channel,
+                                    size_t channel_len,
+                                    int64_t fallback_ms,
+                                    honker_listener_t **listener_out,
+                                    honker_error_t **err);
+
+/**
+ * The next notification; waits for it at most for `timeout_ms` (-1: without end; 0: not at all). Otherwise as for
+ * `honker_wait`: HONKER_TIMEOUT, HONKER_WOKEN or HONKER_CLOSED.
+ */
+HONKER_API
+honker_status_t honker_listener_next(honker_listener_t *listener,
+                                     int64_t timeout_ms,
+                                     honker_notification_view_t *notification_out,
+                                     honker_error_t **err);
+
+/**
+ * Frees a listener. NULL is allowed, and freeing twice does no harm.
+ */
+HONKER_API
+void honker_listener_free(honker_listener_t *listener);
 
 /**
  * Appends an event to a topic; its offset. `key` may be NULL for none; an empty key is one that is not NULL.
@@ -1244,6 +1578,59 @@ HONKER_API
 void honker_events_free(honker_events_t *events);
 
 /**
+ * Makes a subscription to a topic that waits with `waiter`. `opts` may be NULL for the defaults. To be freed with
+ * `honker_subscription_free`.
+ */
+HONKER_API
+honker_status_t honker_subscription_new(honker_db_t *db,
+                                        honker_waiter_t *waiter,
+                                        const uint8_t *topic,
+                                        size_t topic_len,
+                                        const honker_subscription_opts_t *opts,
+                                        honker_subscription_t **subscription_out,
+                                        honker_error_t **err);
+
+/**
+ * The next event, which finishes the one before; waits for it at most for `timeout_ms` (-1: without end; 0: not at all).
+ * The texts of the view are valid until the next call with the subscription. Otherwise as for `honker_wait`:
+ * HONKER_TIMEOUT, HONKER_WOKEN or HONKER_CLOSED.
+ */
+HONKER_API
+honker_status_t honker_subscription_next(honker_subscription_t *subscription,
+                                         int64_t timeout_ms,
+                                         honker_event_view_t *event_out,
+                                         honker_error_t **err);
+
+/**
+ * The event in hand is finished.
+ */
+HONKER_API
+honker_status_t honker_subscription_ack(honker_subscription_t *subscription,
+                                        honker_error_t **err);
+
+/**
+ * Saves the offset of the last finished event now, if there is something to save.
+ */
+HONKER_API
+honker_status_t honker_subscription_save(honker_subscription_t *subscription,
+                                         honker_error_t **err);
+
+/**
+ * The offset of the last event that was delivered; where the subscription began if there was none.
+ */
+HONKER_API
+honker_status_t honker_subscription_offset(honker_subscription_t *subscription,
+                                           int64_t *offset_out,
+                                           honker_error_t **err);
+
+/**
+ * Frees a subscription, saving the offset of the last finished event; call `honker_subscription_save` before to know
+ * whether that worked. NULL is allowed, and freeing twice does no harm.
+ */
+HONKER_API
+void honker_subscription_free(honker_subscription_t *subscription);
+
+/**
  * Saves the result of a job, replacing an earlier one. It expires after `ttl_s` seconds, or never if that is 0 or less.
  */
 HONKER_API
@@ -1273,6 +1660,19 @@ honker_status_t honker_result_sweep(honker_db_t *db,
                                     honker_tx_t *tx,
                                     int64_t *swept_out,
                                     honker_error_t **err);
+
+/**
+ * The result of a job, to be freed with `honker_text_free`; waits for it with `waiter`, at most for `timeout_ms` (-1:
+ * without end; 0: not at all). A job that ends without a result never has one. Otherwise as for `honker_wait`:
+ * HONKER_TIMEOUT, HONKER_WOKEN or HONKER_CLOSED.
+ */
+HONKER_API
+honker_status_t honker_result_wait(honker_db_t *db,
+                                   honker_waiter_t *waiter,
+                                   int64_t job_id,
+                                   int64_t timeout_ms,
+                                   honker_text_t **value_out,
+                                   honker_error_t **err);
 
 /**
  * Takes a lock for `owner`, for `ttl_s` seconds, if it is free or the time of who had it is over. HONKER_OK if `owner`
@@ -1469,6 +1869,102 @@ honker_status_t honker_fires_get(const honker_fires_t *fires,
  */
 HONKER_API
 void honker_fires_free(honker_fires_t *fires);
+
+/**
+ * Makes a candidate called `owner`, a name that nobody else may have, which waits with `waiter`. To be freed with
+ * `honker_leader_free`.
+ */
+HONKER_API
+honker_status_t honker_leader_new(honker_db_t *db,
+                                  honker_waiter_t *waiter,
+                                  const uint8_t *owner,
+                                  size_t owner_len,
+                                  honker_leader_t **leader_out,
+                                  honker_error_t **err);
+
+/**
+ * Leads, or stands by, until something has been fired, at most for `timeout_ms` (-1: without end; 0: one turn). To be
+ * called again and again: only in here is the leader's claim renewed, which has to happen every 20 seconds. HONKER_OK with
+ * what was fired, to be freed with `honker_fires_free`; otherwise as for `honker_wait`: HONKER_TIMEOUT, HONKER_WOKEN or
+ * HONKER_CLOSED. On an error leadership is given up, and taken again by the next call if it can be.
+ */
+HONKER_API
+honker_status_t honker_leader_next(honker_leader_t *leader,
+                                   int64_t timeout_ms,
+                                   honker_fires_t **fires_out,
+                                   honker_error_t **err);
+
+/**
+ * Whether it leads, as far as it knows: 1 or 0.
+ */
+HONKER_API
+honker_status_t honker_leader_leads(honker_leader_t *leader,
+                                    int64_t *leads_out,
+                                    honker_error_t **err);
+
+/**
+ * Gives leadership up, so that somebody who stands by takes over at once.
+ */
+HONKER_API
+honker_status_t honker_leader_resign(honker_leader_t *leader,
+                                     honker_error_t **err);
+
+/**
+ * Frees a candidate, giving leadership up. NULL is allowed, and freeing twice does no harm.
+ */
+HONKER_API
+void honker_leader_free(honker_leader_t *leader);
+
+/**
+ * Makes a worker of the outbox `name` that claims as `worker_id` and waits with `waiter`. `opts` may be NULL for the
+ * defaults. To be freed with `honker_outbox_free`.
+ */
+HONKER_API
+honker_status_t honker_outbox_new(honker_db_t *db,
+                                  honker_waiter_t *waiter,
+                                  const uint8_t *name,
+                                  size_t name_len,
+                                  const uint8_t *worker_id,
+                                  size_t worker_id_len,
+                                  const honker_outbox_opts_t *opts,
+                                  honker_outbox_t **outbox_out,
+                                  honker_error_t **err);
+
+/**
+ * The next job to deliver, one; waits for it at most for `timeout_ms` (-1: without end; 0: not at all). HONKER_OK with the
+ * job, to be freed with `honker_jobs_free`; otherwise as for `honker_wait`: HONKER_TIMEOUT, HONKER_WOKEN or HONKER_CLOSED.
+ */
+HONKER_API
+honker_status_t honker_outbox_next(honker_outbox_t *outbox,
+                                   int64_t timeout_ms,
+                                   honker_jobs_t **jobs_out,
+                                   honker_error_t **err);
+
+/**
+ * The job was delivered: removes it. HONKER_LOST if it was not this worker's any more.
+ */
+HONKER_API
+honker_status_t honker_outbox_delivered(honker_outbox_t *outbox,
+                                        int64_t id,
+                                        honker_error_t **err);
+
+/**
+ * The delivery failed for the `attempts`th time, as the job says: it is tried again later or, if its attempts are used
+ * up, ends among the dead with the text `error`. HONKER_LOST if it was not this worker's any more.
+ */
+HONKER_API
+honker_status_t honker_outbox_failed(honker_outbox_t *outbox,
+                                     int64_t id,
+                                     int64_t attempts,
+                                     const uint8_t *error,
+                                     size_t error_len,
+                                     honker_error_t **err);
+
+/**
+ * Frees a worker of an outbox. NULL is allowed, and freeing twice does no harm.
+ */
+HONKER_API
+void honker_outbox_free(honker_outbox_t *outbox);
 
 #ifdef __cplusplus
 }  // extern "C"

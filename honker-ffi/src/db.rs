@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use honker_core::database::{Database, Durability, JournalMode, Nesting, Options};
 use honker_core::vfs::{self, Ours};
+use honker_core::watch::{Backend, Settings};
 
 use crate::entry::{Failure, Result, entry};
 use crate::error::honker_error_t;
 use crate::handle;
 use crate::status::{HONKER_INVALID, HONKER_OK, HONKER_UNSUPPORTED, honker_status_t};
-use crate::text::text;
+use crate::text::{honker_bytes_t, text};
 use crate::view::{self, Sized32};
 
 /// An open database: the SQLite file, and the connections to use it. Any number of threads may use it at the same time.
@@ -68,9 +69,13 @@ pub struct honker_open_opts_t {
     pub nesting: u32,
     /// 0.
     pub reserved_2: u32,
+    /// How commits are noticed: "auto" (the default, also NULL), "polling", "kernel" or "shm".
+    pub watcher_backend: honker_bytes_t,
+    /// How often the back ends that poll look, more than 0. Default 1.
+    pub watcher_poll_interval_ms: i64,
 }
 
-// SAFETY: integers without padding, the size first.
+// SAFETY: integers and pointers without padding, the size first.
 unsafe impl Sized32 for honker_open_opts_t {}
 
 const DEFAULTS: honker_open_opts_t = honker_open_opts_t {
@@ -83,6 +88,8 @@ const DEFAULTS: honker_open_opts_t = honker_open_opts_t {
     wal_autocheckpoint_pages: 10_000,
     nesting: HONKER_NESTING_FAIL,
     reserved_2: 0,
+    watcher_backend: honker_bytes_t::NONE,
+    watcher_poll_interval_ms: 1,
 };
 
 /// Opens a SQLite file, creating it if need be, and brings honker's tables in it up to date.
@@ -132,7 +139,9 @@ pub unsafe extern "C" fn honker_open(
     }
 }
 
-fn options(opts: &honker_open_opts_t) -> Result<Options> {
+/// # Safety
+/// `opts` is valid for what it points to.
+unsafe fn options(opts: &honker_open_opts_t) -> Result<Options> {
     let invalid = |message: String| Failure::new(HONKER_INVALID, message);
     let busy_timeout_ms = u64::try_from(opts.busy_timeout_ms)
         .map_err(|_| invalid(format!("busy_timeout_ms is negative: {}", opts.busy_timeout_ms)))?;
@@ -165,6 +174,13 @@ fn options(opts: &honker_open_opts_t) -> Result<Options> {
             HONKER_NESTING_FAIL => Nesting::Fail,
             HONKER_NESTING_WAIT => Nesting::Wait,
             other => return Err(invalid(format!("there is no nesting {other}"))),
+        },
+        watcher: Settings {
+            // SAFETY: the caller vouches for it.
+            backend: unsafe { text("watcher_backend", opts.watcher_backend.data, opts.watcher_backend.len) }?
+                .parse::<Backend>()?,
+            poll_interval: Duration::from_millis(u64::try_from(opts.watcher_poll_interval_ms).unwrap_or(0)),
+            ..Settings::default()
         },
     })
 }

@@ -21,12 +21,18 @@ use crate::db::honker_db_t;
 use crate::entry::{Failure, Result};
 use crate::error::honker_error_t;
 use crate::jobs::honker_jobs_t;
+use crate::leader::honker_leader_t;
+use crate::listener::honker_listener_t;
+use crate::outbox::honker_outbox_t;
 use crate::query::honker_rows_t;
 use crate::scheduler::honker_fires_t;
 use crate::status::HONKER_MISUSE;
 use crate::stream::honker_events_t;
+use crate::subscription::honker_subscription_t;
 use crate::text::honker_text_t;
 use crate::tx::honker_tx_t;
+use crate::waiter::honker_waiter_t;
+use crate::worker::honker_worker_t;
 
 #[cfg(not(target_pointer_width = "64"))]
 compile_error!(
@@ -83,6 +89,12 @@ objects! {
     Events(honker_events_t),
     Fires(honker_fires_t),
     Text(honker_text_t),
+    Waiter(honker_waiter_t),
+    Worker(honker_worker_t),
+    Listener(honker_listener_t),
+    Subscription(honker_subscription_t),
+    Leader(honker_leader_t),
+    Outbox(honker_outbox_t),
     Error(honker_error_t),
 }
 

@@ -16,6 +16,12 @@ use crate::view::{self, Sized32};
 /// The jobs of one claim. They do not change: any thread may read them.
 pub struct honker_jobs_t(Vec<ClaimedJob>);
 
+impl From<Vec<ClaimedJob>> for honker_jobs_t {
+    fn from(jobs: Vec<ClaimedJob>) -> Self {
+        honker_jobs_t(jobs)
+    }
+}
+
 /// One claimed job. Begin with HONKER_JOB_VIEW_INIT. The texts, without a NUL behind them, are valid until the jobs are
 /// freed.
 #[repr(C)]

@@ -18,6 +18,7 @@
 
 #[cfg(all(test, unix))]
 mod abi;
+mod consumer;
 mod entry;
 #[cfg(feature = "faults")]
 mod fault;
@@ -43,11 +44,19 @@ pub mod queue;
 
 pub mod jobs;
 
+pub mod waiter;
+
+pub mod worker;
+
 pub mod dead;
 
 pub mod notification;
 
+pub mod listener;
+
 pub mod stream;
+
+pub mod subscription;
 
 pub mod result;
 
@@ -56,3 +65,7 @@ pub mod lock;
 pub mod rate_limit;
 
 pub mod scheduler;
+
+pub mod leader;
+
+pub mod outbox;

@@ -1,7 +1,9 @@
 //! Results of jobs.
 
+use honker_core::consume::ResultWait;
 use honker_core::result;
 
+use crate::consumer::outcome;
 use crate::db::honker_db_t;
 use crate::entry::entry;
 use crate::error::honker_error_t;
@@ -9,6 +11,7 @@ use crate::status::{HONKER_EMPTY, HONKER_OK, honker_status_t};
 use crate::target::Target;
 use crate::text::{self, honker_text_t, text};
 use crate::tx::honker_tx_t;
+use crate::waiter::{honker_waiter_t, timeout};
 
 /// Saves the result of a job, replacing an earlier one. It expires after `ttl_s` seconds, or never if that is 0 or less.
 ///
@@ -77,6 +80,32 @@ pub unsafe extern "C" fn honker_result_sweep(
             let target = Target::new(db, tx)?;
             swept.set(target.write(result::sweep)?);
             Ok(HONKER_OK)
+        })
+    }
+}
+
+/// The result of a job, to be freed with `honker_text_free`; waits for it with `waiter`, at most for `timeout_ms` (-1:
+/// without end; 0: not at all). A job that ends without a result never has one. Otherwise as for `honker_wait`:
+/// HONKER_TIMEOUT, HONKER_WOKEN or HONKER_CLOSED.
+///
+/// # Safety
+/// The outputs are NULL or valid for writing.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn honker_result_wait(
+    db: *mut honker_db_t,
+    waiter: *mut honker_waiter_t,
+    job_id: i64,
+    timeout_ms: i64,
+    value_out: *mut *mut honker_text_t,
+    err: *mut *mut honker_error_t,
+) -> honker_status_t {
+    // SAFETY: the caller vouches for the outputs.
+    unsafe {
+        entry("honker_result_wait", err, value_out, |value| {
+            let (database, subscription) = honker_waiter_t::parts(db, waiter)?;
+            let timeout = timeout(timeout_ms)?;
+            let next = ResultWait::on(&database, subscription, job_id).next(timeout);
+            outcome(next, |saved| value.set(text::put(saved)))
         })
     }
 }

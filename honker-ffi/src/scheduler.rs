@@ -86,6 +86,12 @@ const FIELDS: u64 = HONKER_UPDATE_EXPRESSION
 /// The boundaries that a tick has fired. They do not change: any thread may read them.
 pub struct honker_fires_t(Vec<Fire>);
 
+impl From<Vec<Fire>> for honker_fires_t {
+    fn from(fires: Vec<Fire>) -> Self {
+        honker_fires_t(fires)
+    }
+}
+
 /// One boundary that was fired. Begin with HONKER_FIRE_VIEW_INIT. The texts, without a NUL behind them, are valid until
 /// the fires are freed.
 #[repr(C)]

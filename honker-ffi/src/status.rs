@@ -75,6 +75,8 @@ pub const HONKER_INTERRUPTED: honker_status_t = -28;
 /// A bug of honker's, caught at the border. What the call was doing has been undone, with the transaction it was part of;
 /// the database can be used further.
 pub const HONKER_PANIC: honker_status_t = -29;
+/// The file is not watched any more: it was replaced by another. Close the database and open it again.
+pub const HONKER_WATCHER: honker_status_t = -30;
 
 const NAMES: &[(honker_status_t, &CStr)] = &[
     (HONKER_OK, c"HONKER_OK"),
@@ -107,6 +109,7 @@ const NAMES: &[(honker_status_t, &CStr)] = &[
     (HONKER_UNSUPPORTED, c"HONKER_UNSUPPORTED"),
     (HONKER_INTERRUPTED, c"HONKER_INTERRUPTED"),
     (HONKER_PANIC, c"HONKER_PANIC"),
+    (HONKER_WATCHER, c"HONKER_WATCHER"),
 ];
 
 /// The name of a status, as it stands in this header: "HONKER_BUSY"; "HONKER_UNKNOWN" for a number that this library
@@ -128,6 +131,7 @@ pub(crate) fn of(error: &Error) -> honker_status_t {
         Error::Misuse(_) => HONKER_MISUSE,
         Error::Closed => HONKER_CLOSED_HANDLE,
         Error::Forked => HONKER_FORKED,
+        Error::Watcher(_) => HONKER_WATCHER,
     }
 }
 

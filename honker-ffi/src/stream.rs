@@ -190,17 +190,22 @@ pub unsafe extern "C" fn honker_events_get(
         entry("honker_events_get", err, view::Out(event_out), |out| {
             let events = handle::get(events)?;
             let event = events.0.get(index).ok_or_else(|| beyond("event", index))?;
-            out.set(honker_event_view_t {
-                struct_size: 0,
-                reserved: 0,
-                offset: event.offset,
-                topic: honker_bytes_t::of(&event.topic),
-                key: event.key.as_ref().map_or(honker_bytes_t::NONE, honker_bytes_t::of),
-                payload: honker_bytes_t::of(&event.payload),
-                created_at: event.created_at,
-            });
+            out.set(view_of(event));
             Ok(HONKER_OK)
         })
+    }
+}
+
+/// A view of an event, for as long as the event lives.
+pub(crate) fn view_of(event: &Event) -> honker_event_view_t {
+    honker_event_view_t {
+        struct_size: 0,
+        reserved: 0,
+        offset: event.offset,
+        topic: honker_bytes_t::of(&event.topic),
+        key: event.key.as_ref().map_or(honker_bytes_t::NONE, honker_bytes_t::of),
+        payload: honker_bytes_t::of(&event.payload),
+        created_at: event.created_at,
     }
 }
 

@@ -4,6 +4,7 @@
 //! The lock `honker-scheduler` says who leads. The leader renews it before every tick, and a renewal that fails ends its
 //! leadership at once: it neither ticks nor touches the lock of whoever took it.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::wait::{Next, Patience};
@@ -26,7 +27,7 @@ const STAND_BY: Duration = Duration::from_secs(5);
 /// See the module documentation of [`crate::consume`].
 pub struct Leader {
     database: Database,
-    subscription: Subscription,
+    subscription: Arc<Subscription>,
     owner: String,
     leads: bool,
     /// When the lock was last taken or renewed.
@@ -36,13 +37,18 @@ pub struct Leader {
 impl Leader {
     /// A candidate called `owner`, which has to be unique among all that run.
     pub fn new(database: &Database, owner: impl Into<String>) -> Result<Self> {
-        Ok(Leader {
-            subscription: database.subscribe()?,
+        Ok(Leader::on(database, Arc::new(database.subscribe()?), owner))
+    }
+
+    /// As [`Leader::new`], waiting with a subscription that others wait with as well, in turns.
+    pub fn on(database: &Database, subscription: Arc<Subscription>, owner: impl Into<String>) -> Self {
+        Leader {
+            subscription,
             database: database.clone(),
             owner: owner.into(),
             leads: false,
             proved: Instant::now(),
-        })
+        }
     }
 
     /// Leads, or stands by, until something is fired: the fires; for at most `timeout` (`None`: without end).

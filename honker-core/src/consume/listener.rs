@@ -1,6 +1,7 @@
 //! A listener: the notifications of one channel, from now on.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::wait::{Next, Patience};
@@ -15,7 +16,7 @@ const BATCH: i64 = 256;
 /// See the module documentation of [`crate::consume`].
 pub struct Listener {
     database: Database,
-    subscription: Subscription,
+    subscription: Arc<Subscription>,
     channel: String,
     fallback: Option<Duration>,
     last_id: i64,
@@ -29,7 +30,16 @@ impl Listener {
     /// A listener for what is sent to `channel` from now on.
     pub fn new(database: &Database, channel: impl Into<String>, fallback: Option<Duration>) -> Result<Self> {
         // In this order: what is committed between the two is in the file, and wakes.
-        let subscription = database.subscribe()?;
+        Listener::on(database, Arc::new(database.subscribe()?), channel, fallback)
+    }
+
+    /// As [`Listener::new`], waiting with a subscription that others wait with as well, in turns.
+    pub fn on(
+        database: &Database,
+        subscription: Arc<Subscription>,
+        channel: impl Into<String>,
+        fallback: Option<Duration>,
+    ) -> Result<Self> {
         let last_id = database.read(|store, _| notify::latest(store))?;
         Ok(Listener {
             database: database.clone(),

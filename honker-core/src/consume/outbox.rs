@@ -2,6 +2,7 @@
 //!
 //! It is the queue `_outbox:<name>`. Whatever goes into that queue is delivered, from whichever language.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::wait::Next;
@@ -9,6 +10,7 @@ use super::worker::{Settlement, Worker, WorkerOptions};
 use crate::Result;
 use crate::database::Database;
 use crate::queue::ClaimedJob;
+use crate::watch::Subscription;
 
 /// How an outbox delivers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,9 +62,20 @@ impl Outbox {
         worker_id: impl Into<String>,
         options: OutboxOptions,
     ) -> Result<Self> {
+        Ok(Outbox::on(database, Arc::new(database.subscribe()?), name, worker_id, options))
+    }
+
+    /// As [`Outbox::new`], waiting with a subscription that others wait with as well, in turns.
+    pub fn on(
+        database: &Database,
+        subscription: Arc<Subscription>,
+        name: &str,
+        worker_id: impl Into<String>,
+        options: OutboxOptions,
+    ) -> Self {
         let claims =
             WorkerOptions { visibility_timeout_s: options.visibility_timeout_s, fallback: options.fallback };
-        Ok(Outbox { worker: Worker::new(database, queue_of(name), worker_id, claims)?, options })
+        Outbox { worker: Worker::on(database, subscription, queue_of(name), worker_id, claims), options }
     }
 
     /// The next job to deliver; waits for it for at most `timeout` (`None`: without end).
@@ -75,15 +88,15 @@ impl Outbox {
     }
 
     /// The job was delivered. `false` if it was not this worker's any more.
-    pub fn delivered(&self, job: &ClaimedJob) -> Result<bool> {
-        self.worker.settle(&Settlement::Ack { id: job.id })
+    pub fn delivered(&self, id: i64) -> Result<bool> {
+        self.worker.settle(&Settlement::Ack { id })
     }
 
-    /// The delivery failed: it is tried again later or, if it was the last attempt, dead with this error. `false` if it
+    /// The delivery failed for the `attempts`th time, as the job says: it is tried again later or, if it was the last attempt, dead with this error. `false` if it
     /// was not this worker's any more.
-    pub fn failed(&self, job: &ClaimedJob, error: &str) -> Result<bool> {
-        let delay_s = backoff_s(self.options.base_backoff_s, job.attempts);
-        self.worker.settle(&Settlement::Retry { id: job.id, delay_s, error: error.to_owned() })
+    pub fn failed(&self, id: i64, attempts: i64, error: &str) -> Result<bool> {
+        let delay_s = backoff_s(self.options.base_backoff_s, attempts);
+        self.worker.settle(&Settlement::Retry { id, delay_s, error: error.to_owned() })
     }
 
     /// The worker underneath.

@@ -1,5 +1,6 @@
 //! Waiting for the result of a job.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::wait::{Next, Patience};
@@ -14,14 +15,19 @@ const FALLBACK: Duration = Duration::from_secs(15);
 /// See the module documentation of [`crate::consume`].
 pub struct ResultWait {
     database: Database,
-    subscription: Subscription,
+    subscription: Arc<Subscription>,
     job_id: i64,
 }
 
 impl ResultWait {
     /// For the result of this job.
     pub fn new(database: &Database, job_id: i64) -> Result<Self> {
-        Ok(ResultWait { subscription: database.subscribe()?, database: database.clone(), job_id })
+        Ok(ResultWait::on(database, Arc::new(database.subscribe()?), job_id))
+    }
+
+    /// As [`ResultWait::new`], waiting with a subscription that others wait with as well, in turns.
+    pub fn on(database: &Database, subscription: Arc<Subscription>, job_id: i64) -> Self {
+        ResultWait { subscription, database: database.clone(), job_id }
     }
 
     /// The result; waits for it for at most `timeout` (`None`: without end). A job that ends without one never has one.

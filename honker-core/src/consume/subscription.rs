@@ -4,6 +4,7 @@
 //! finished events are saved, so a consumer that dies in the middle of one sees it again.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::wait::{Next, Patience};
@@ -45,7 +46,7 @@ impl Default for StreamOptions {
 /// See the module documentation of [`crate::consume`].
 pub struct StreamSubscription {
     database: Database,
-    subscription: Subscription,
+    subscription: Arc<Subscription>,
     topic: String,
     options: StreamOptions,
     read: VecDeque<Event>,
@@ -63,8 +64,17 @@ pub struct StreamSubscription {
 impl StreamSubscription {
     /// A subscription to `topic`.
     pub fn new(database: &Database, topic: impl Into<String>, options: StreamOptions) -> Result<Self> {
+        StreamSubscription::on(database, Arc::new(database.subscribe()?), topic, options)
+    }
+
+    /// As [`StreamSubscription::new`], waiting with a subscription to commits that others wait with as well, in turns.
+    pub fn on(
+        database: &Database,
+        subscription: Arc<Subscription>,
+        topic: impl Into<String>,
+        options: StreamOptions,
+    ) -> Result<Self> {
         let topic = topic.into();
-        let subscription = database.subscribe()?;
         let saved = match &options.consumer {
             Some(consumer) => database.read(|store, _| stream::get_offset(store, consumer, &topic))?,
             None => 0,

@@ -1,5 +1,6 @@
 //! A worker: claims jobs of one queue, or waits for them.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::wait::{Next, Patience};
@@ -61,7 +62,7 @@ pub struct Settled<T> {
 /// See the module documentation of [`crate::consume`].
 pub struct Worker {
     database: Database,
-    subscription: Subscription,
+    subscription: Arc<Subscription>,
     queue: String,
     worker_id: String,
     options: WorkerOptions,
@@ -77,14 +78,25 @@ impl Worker {
         worker_id: impl Into<String>,
         options: WorkerOptions,
     ) -> Result<Self> {
-        Ok(Worker {
-            subscription: database.subscribe()?,
+        Ok(Worker::on(database, Arc::new(database.subscribe()?), queue, worker_id, options))
+    }
+
+    /// As [`Worker::new`], waiting with a subscription that others wait with as well, in turns.
+    pub fn on(
+        database: &Database,
+        subscription: Arc<Subscription>,
+        queue: impl Into<String>,
+        worker_id: impl Into<String>,
+        options: WorkerOptions,
+    ) -> Self {
+        Worker {
+            subscription,
             database: database.clone(),
             queue: queue.into(),
             worker_id: worker_id.into(),
             options,
             busy: true,
-        })
+        }
     }
 
     /// Up to `n` jobs, at least 1, claimed as [`queue::claim`] does; waits for them for at most `timeout` (`None`: without

@@ -3,7 +3,6 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::fork;
-
 use crate::identity::{Identity, identity};
 
 /// The files that are open through us.
