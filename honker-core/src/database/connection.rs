@@ -82,6 +82,8 @@ pub(super) struct Handle {
     store: Store,
     connection: rusqlite::Connection,
     patience: Box<Patience>,
+    /// [`Handle::changes`] when the last transaction began.
+    began_at: u64,
 }
 
 // SAFETY: a connection may move between threads, with its statements; `patience` is used only by calls on it.
@@ -149,7 +151,7 @@ impl Handle {
         });
         // SAFETY: the connection is open, and the store is dropped before it.
         let store = unsafe { Store::from_handle(connection.handle()) };
-        let handle = Handle { store, connection, patience };
+        let handle = Handle { store, connection, patience, began_at: 0 };
         handle.be_patient();
         handle
     }
@@ -259,11 +261,19 @@ impl Handle {
 
     /// Begins a transaction that may write, waiting for other processes.
     pub(super) fn begin(&mut self, interrupts: u64) -> Result<()> {
+        self.began_at = self.changes();
         self.call(interrupts, |handle| handle.run("BEGIN IMMEDIATE"))
     }
 
-    pub(super) fn commit(&mut self) -> Result<()> {
-        self.call(self.patience.signals.interrupts(), |handle| handle.run("COMMIT"))
+    /// Commits; whether rows were changed since the transaction began.
+    pub(super) fn commit(&mut self) -> Result<bool> {
+        self.call(self.patience.signals.interrupts(), |handle| handle.run("COMMIT"))?;
+        Ok(self.changes() != self.began_at)
+    }
+
+    /// How many rows have been changed through this connection, also by what was rolled back.
+    pub(super) fn changes(&self) -> u64 {
+        self.connection.total_changes()
     }
 
     /// Undoes the open transaction, if there is one. An interrupt does not keep it from that: what a later call did in a
@@ -321,7 +331,7 @@ impl Handle {
         // An interrupt that hit nothing is remembered until a statement begins, and would keep SQLite from writing the
         // log back as it closes.
         let _ = self.run("SELECT 1");
-        let Handle { store, connection, patience } = self;
+        let Handle { store, connection, patience, .. } = self;
         drop(store);
         let closed = connection.close().map_err(|(_, error)| Error::from_rusqlite(error));
         drop(patience);

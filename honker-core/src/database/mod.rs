@@ -47,7 +47,7 @@ struct Inner {
     writer: Writer,
     writer_interrupt: InterruptHandle,
     readers: Readers,
-    watching: Watching,
+    watching: Arc<Watching>,
     /// Held while the database is being closed, so that nobody is told it is before it is.
     closing: Mutex<()>,
 }
@@ -65,11 +65,12 @@ impl Database {
         let signals = Arc::new(Signals::default());
         let handle = Handle::writer(path, options, &signals)?;
         let file = handle.file().ok_or(Error::Closed)?;
+        let watching = Arc::new(Watching::new(file.target(), options.watcher));
         let inner = Inner {
-            watching: Watching::new(file.target(), options.watcher),
             process,
             writer_interrupt: handle.interrupt_handle(),
-            writer: Writer::new(handle, Arc::clone(&signals), options),
+            writer: Writer::new(handle, Arc::clone(&signals), Arc::clone(&watching), options),
+            watching,
             readers: Readers::new(file, options.clone(), Arc::clone(&signals)),
             signals,
             closing: Mutex::default(),

@@ -27,6 +27,7 @@ use rusqlite::ffi::{SQLITE_ABORT_ROLLBACK, SQLITE_INTERRUPT};
 
 use super::connection::{Handle, Signals, busy};
 use super::options::{Nesting, Options, deadline};
+use super::watching::Watching;
 use crate::{Error, Result, Store};
 
 /// A batch is bounded so that its first caller does not wait for the last for too long.
@@ -46,6 +47,7 @@ pub(super) struct Writer {
     handle: Mutex<Option<Handle>>,
     line: Mutex<Line>,
     signals: Arc<Signals>,
+    watching: Arc<Watching>,
     busy_timeout: Duration,
     nesting: Nesting,
 }
@@ -183,11 +185,17 @@ impl<F: FnOnce(&Store, i64) -> Result<T>, T> Run for Call<F, T> {
 }
 
 impl Writer {
-    pub(super) fn new(handle: Handle, signals: Arc<Signals>, options: &Options) -> Self {
+    pub(super) fn new(
+        handle: Handle,
+        signals: Arc<Signals>,
+        watching: Arc<Watching>,
+        options: &Options,
+    ) -> Self {
         Writer {
             handle: Mutex::new(Some(handle)),
             line: Mutex::default(),
             signals,
+            watching,
             busy_timeout: options.busy_timeout,
             nesting: options.nesting,
         }
@@ -240,13 +248,16 @@ impl Writer {
     /// Ends the transaction that [`Writer::begin`] began, and gives the connection to the next in line.
     pub(super) fn end(&self, commit: bool) -> Result<()> {
         let release = Release(self);
-        let committed = if commit { self.in_transaction(Handle::commit) } else { Ok(()) };
+        let committed = if commit { self.in_transaction(Handle::commit) } else { Ok(false) };
         // Whatever is left of it now is not wanted: by the caller, or because it could not be committed.
         let undone = self.with_handle(Handle::roll_back);
         drop(release);
+        if matches!(committed, Ok(true)) {
+            self.watching.announce();
+        }
         match undone {
             // A closed database has rolled back already.
-            Err(Error::Closed) | Ok(()) => committed,
+            Err(Error::Closed) | Ok(()) => committed.map(drop),
             Err(error) => committed.and(Err(error)),
         }
     }
@@ -368,11 +379,14 @@ impl Writer {
         let mut batch: Vec<&mut dyn Run> =
             batch.filter_map(|call| call.may_run(&self.signals).then_some(call)).collect();
         let run = self.with_handle(|handle| {
+            let before = handle.changes();
             run_batch(handle, &mut batch, &self.signals);
-            Ok(())
+            Ok(handle.changes() != before)
         });
-        if let Err(error) = run {
-            batch.iter_mut().for_each(|call| call.fail(&error));
+        match run {
+            Ok(true) => self.watching.announce(),
+            Ok(false) => {}
+            Err(error) => batch.iter_mut().for_each(|call| call.fail(&error)),
         }
     }
 
