@@ -40,7 +40,7 @@ const LAPSED_IN_PLACE_MAX: i64 = 32;
 
 /// Expired pending jobs are stepped over while they are few, and swept away once there are more than this, so that a
 /// queue nobody sweeps does not become slow.
-const EXPIRED_IN_PLACE_MAX: i64 = 100;
+pub(super) const EXPIRED_IN_PLACE_MAX: i64 = 100;
 
 // The common case in one statement, its own transaction: nothing lapsed, exhausted or expired, and the first job of the
 // highest priority is due.

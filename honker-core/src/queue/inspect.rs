@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::claim::highest_priority;
+use super::claim::{EXPIRED_IN_PLACE_MAX, highest_priority};
 use crate::statement::{Row, Sql};
 use crate::{Result, Store};
 
@@ -58,9 +58,15 @@ static SQL_GET: Sql = Sql::new(
      FROM main._honker_live WHERE id = ?1",
 );
 
-static SQL_FIRST_DUE: Sql = Sql::new(
-    "SELECT run_at FROM main._honker_live
-     WHERE state = 'pending' AND queue = +?1 AND priority = +?2 ORDER BY run_at LIMIT 1",
+static SQL_ANY_DUE: Sql = Sql::new(
+    "SELECT 1 FROM main._honker_live
+     WHERE state = 'pending' AND queue = +?1 AND priority = +?2 AND run_at <= +?3
+       AND (expires_at IS NULL OR expires_at > +?3) LIMIT 1",
+);
+
+static SQL_EXPIRED: Sql = Sql::new(
+    "SELECT count(*) FROM (SELECT 1 FROM main._honker_live
+     WHERE state = 'pending' AND expires_at IS NOT NULL AND queue = +?1 AND expires_at <= +?2 LIMIT +?3)",
 );
 
 static SQL_ANY_LAPSED: Sql = Sql::new(
@@ -143,17 +149,23 @@ pub fn next_claim_at(store: &Store, now: i64, queue: &str) -> Result<Option<i64>
     Ok(earliest)
 }
 
-/// Whether a claim on `queue` may find something now. `false` is certain, `true` is not: somebody may be faster, or what
-/// is there has expired. It takes no lock, which is what a worker that was woken for another queue's sake should not do.
+/// Whether a claim on `queue` would do something now: take a job, or bury what can never be taken. It takes no lock,
+/// which is what a worker that was woken for another queue's sake should not do.
 pub fn may_claim(store: &Store, now: i64, queue: &str) -> Result<bool> {
     if store.query_one(&SQL_ANY_LAPSED, &[queue.into(), now.into()], |_| ())?.is_some() {
         return Ok(true);
     }
+    // The few that a claim leaves where they are do not count, and are stepped over here as they are there.
+    let limit = EXPIRED_IN_PLACE_MAX + 1;
+    let expired =
+        store.query_one(&SQL_EXPIRED, &[queue.into(), now.into(), limit.into()], |row| row.integer(0))?;
+    if expired >= Some(limit) {
+        return Ok(true);
+    }
     let mut at_most = i64::MAX;
     while let Some(priority) = highest_priority(store, queue, at_most)? {
-        let first =
-            store.query_one(&SQL_FIRST_DUE, &[queue.into(), priority.into()], |row| row.integer(0))?;
-        if first.is_some_and(|run_at| run_at <= now) {
+        let parameters = [queue.into(), priority.into(), now.into()];
+        if store.query_one(&SQL_ANY_DUE, &parameters, |_| ())?.is_some() {
             return Ok(true);
         }
         match priority.checked_sub(1) {
