@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use honker_core::consume::{Settlement, Worker, WorkerOptions};
+use honker_core::Error;
+use honker_core::consume::{Next, Settlement, Worker, WorkerOptions};
 
 use crate::consumer::{Consumer, outcome};
 use crate::db::honker_db_t;
@@ -153,7 +154,12 @@ pub unsafe extern "C" fn honker_worker_settle_next(
             for (index, held) in settled.held.iter().enumerate() {
                 (*settlements.add(index)).status = if *held { HONKER_OK } else { HONKER_LOST };
             }
-            outcome(Ok(settled.next), |claimed| jobs.set(handle::put(honker_jobs_t::from(claimed))))
+            // An error would say that nothing has happened.
+            let next = match settled.next {
+                Err(error) if !wanted.is_empty() && error != Error::Closed => Ok(Next::Woken),
+                next => next,
+            };
+            outcome(next, |claimed| jobs.set(handle::put(honker_jobs_t::from(claimed))))
         })
     }
 }

@@ -55,8 +55,8 @@ impl Leader {
     ///
     /// On an error the lock is given up.
     pub fn next(&mut self, timeout: Option<Duration>) -> Result<Next<Vec<Fire>>> {
-        let patience = Patience::new(timeout);
-        let outcome = self.run(&patience);
+        let mut patience = Patience::new(&self.database, timeout);
+        let outcome = self.run(&mut patience);
         if outcome.is_err() {
             // Should that fail as well, the lock's time is over some time.
             let _ = self.resign();
@@ -64,7 +64,7 @@ impl Leader {
         outcome
     }
 
-    fn run(&mut self, patience: &Patience) -> Result<Next<Vec<Fire>>> {
+    fn run(&mut self, patience: &mut Patience) -> Result<Next<Vec<Fire>>> {
         loop {
             let (holder, soonest, now) = self
                 .database

@@ -53,7 +53,7 @@ impl Listener {
 
     /// The next notification; waits for it for at most `timeout` (`None`: without end).
     pub fn next(&mut self, timeout: Option<Duration>) -> Result<Next<Notification>> {
-        let patience = Patience::new(timeout);
+        let mut patience = Patience::new(&self.database, timeout);
         loop {
             if let Some(notification) = self.read.pop_front() {
                 return Ok(Next::Item(notification));

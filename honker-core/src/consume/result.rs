@@ -32,7 +32,7 @@ impl ResultWait {
 
     /// The result; waits for it for at most `timeout` (`None`: without end). A job that ends without one never has one.
     pub fn next(&mut self, timeout: Option<Duration>) -> Result<Next<String>> {
-        let patience = Patience::new(timeout);
+        let mut patience = Patience::new(&self.database, timeout);
         loop {
             if let Some(value) = self.database.read(|store, now| result::get(store, now, self.job_id))? {
                 return Ok(Next::Item(value));

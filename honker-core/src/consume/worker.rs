@@ -53,10 +53,10 @@ pub enum Settlement {
 /// What [`Worker::settle_and_next`] returns.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settled<T> {
-    /// For each settlement, whether the job was still the worker's.
+    /// For each settlement, whether the job was still the worker's. All that is `true` is committed.
     pub held: Vec<bool>,
-    /// The next jobs.
-    pub next: Next<T>,
+    /// The next jobs. An error is one of the waiting: what was settled is settled.
+    pub next: Result<Next<T>>,
 }
 
 /// See the module documentation of [`crate::consume`].
@@ -99,38 +99,35 @@ impl Worker {
         }
     }
 
-    /// Up to `n` jobs, at least 1, claimed as [`queue::claim`] does; waits for them for at most `timeout` (`None`: without
-    /// end).
+    /// Up to `n` jobs, claimed as [`queue::claim`] does; waits for at least one of them for at most `timeout` (`None`:
+    /// without end). With an `n` of 0 or less it is no jobs, at once.
     pub fn next(&mut self, n: i64, timeout: Option<Duration>) -> Result<Next<Vec<ClaimedJob>>> {
-        self.settle_and_next(&[], n, timeout).map(|settled| settled.next)
+        self.settle_and_next(&[], n, timeout)?.next
     }
 
     /// Settles jobs and claims the next ones in one transaction, then waits as [`Worker::next`] does if there are none.
     ///
-    /// The settlements are committed when this returns, whatever `next` is. On an error of the settling or the first
-    /// claim nothing has happened; later ones, in the waiting, are reported by the next call.
+    /// On an error nothing was settled, and nothing claimed. Otherwise the settlements are committed, whatever has become
+    /// of the waiting ([`Settled::next`]).
     pub fn settle_and_next(
         &mut self,
         settlements: &[Settlement],
         n: i64,
         timeout: Option<Duration>,
     ) -> Result<Settled<Vec<ClaimedJob>>> {
-        let patience = Patience::new(timeout);
+        let mut patience = Patience::new(&self.database, timeout);
         let mut held = Vec::new();
         if !settlements.is_empty() {
             let jobs;
             (held, jobs) = self.settle_and_claim(settlements, n)?;
-            self.busy = !jobs.is_empty();
-            if self.busy {
-                return Ok(Settled { held, next: Next::Item(jobs) });
+            if !jobs.is_empty() {
+                self.busy = true;
+                return Ok(Settled { held, next: Ok(Next::Item(jobs)) });
             }
+            self.busy = false;
         }
-        match self.wait(n, &patience) {
-            Ok(next) => Ok(Settled { held, next }),
-            // What was settled is settled, and the caller has to hear of it.
-            Err(_) if !held.is_empty() => Ok(Settled { held, next: Next::Woken }),
-            Err(error) => Err(error),
-        }
+        let next = if n > 0 { self.wait(n, &mut patience) } else { Ok(Next::Item(Vec::new())) };
+        Ok(Settled { held, next })
     }
 
     /// Settles one job; whether it was still the worker's.
@@ -138,22 +135,36 @@ impl Worker {
         self.database.write(|store, now| self.settle_in(store, now, settlement))
     }
 
-    fn wait(&mut self, n: i64, patience: &Patience) -> Result<Next<Vec<ClaimedJob>>> {
+    fn wait(&mut self, n: i64, patience: &mut Patience) -> Result<Next<Vec<ClaimedJob>>> {
+        if self.busy {
+            let jobs = self.claim(n)?;
+            if !jobs.is_empty() {
+                return Ok(Next::Item(jobs));
+            }
+            self.busy = false;
+        }
         loop {
-            let queue = self.queue.as_str();
-            if self.busy || self.database.read(|store, now| queue::may_claim(store, now, queue))? {
+            let (may_claim, next_at) = self.look()?;
+            if may_claim {
                 let jobs = self.claim(n)?;
-                self.busy = !jobs.is_empty();
-                if self.busy {
+                if !jobs.is_empty() {
+                    self.busy = true;
                     return Ok(Next::Item(jobs));
                 }
             }
-            let queue = self.queue.as_str();
-            let next_at = self.database.read(|store, now| queue::next_claim_at(store, now, queue))?;
             if let Some(next) = patience.wait(&self.subscription, next_at, self.options.fallback)? {
                 return Ok(next);
             }
         }
+    }
+
+    /// Whether there may be something to claim, and when there will be. Both of the same second: a job that becomes due
+    /// between two looks at the clock would be in neither answer.
+    fn look(&self) -> Result<(bool, Option<i64>)> {
+        let queue = self.queue.as_str();
+        self.database.read(|store, now| {
+            Ok((queue::may_claim(store, now, queue)?, queue::next_claim_at(store, now, queue)?))
+        })
     }
 
     fn claim(&self, n: i64) -> Result<Vec<ClaimedJob>> {
@@ -172,7 +183,11 @@ impl Worker {
 
     fn claim_in(&self, store: &Store, now: i64, n: i64) -> Result<Vec<ClaimedJob>> {
         let visibility_timeout_s = self.options.visibility_timeout_s;
-        queue::claim(store, now, &self.queue, &self.worker_id, n.max(1), visibility_timeout_s)
+        if n <= 0 {
+            // To SQL a negative number means all of them.
+            return Ok(Vec::new());
+        }
+        queue::claim(store, now, &self.queue, &self.worker_id, n, visibility_timeout_s)
     }
 
     fn settle_in(&self, store: &Store, now: i64, settlement: &Settlement) -> Result<bool> {

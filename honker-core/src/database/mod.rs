@@ -120,6 +120,11 @@ impl Database {
         self.inner.watching.subscribe()
     }
 
+    /// What tells a call that begins now, and is made of several, whether it has been interrupted.
+    pub(crate) fn interrupts(&self) -> Interrupts {
+        Interrupts { signals: Arc::clone(&self.inner.signals), before: self.inner.signals.interrupts() }
+    }
+
     /// Ends every call that is running or waiting now with an error (`SQLITE_INTERRUPT`). Later ones are not affected.
     pub fn interrupt(&self) -> Result<()> {
         self.inner.check()?;
@@ -138,6 +143,19 @@ impl Database {
             return Err(Error::Misuse("a database cannot be closed from within a call".to_owned()));
         }
         self.inner.close()
+    }
+}
+
+/// See [`Database::interrupts`].
+pub(crate) struct Interrupts {
+    signals: Arc<Signals>,
+    before: u64,
+}
+
+impl Interrupts {
+    /// An error if the database has been interrupted since, or closed.
+    pub(crate) fn check(&self) -> Result<()> {
+        self.signals.check(self.before)
     }
 }
 
