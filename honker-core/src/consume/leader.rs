@@ -34,6 +34,24 @@ pub struct Leader {
     proved: Instant,
 }
 
+/// What the file says about leadership and schedules.
+struct Look {
+    is_ours: bool,
+    held_until: Option<i64>,
+    soonest: Option<i64>,
+    now: i64,
+}
+
+impl Look {
+    fn is_free(&self) -> bool {
+        self.held_until.is_none_or(|until| until <= self.now)
+    }
+
+    fn is_due(&self) -> bool {
+        self.soonest.is_some_and(|soonest| soonest <= self.now)
+    }
+}
+
 impl Leader {
     /// A candidate called `owner`, which has to be unique among all that run.
     pub fn new(database: &Database, owner: impl Into<String>) -> Result<Self> {
@@ -66,35 +84,39 @@ impl Leader {
 
     fn run(&mut self, patience: &mut Patience) -> Result<Next<Vec<Fire>>> {
         loop {
-            let (holder, soonest, now) = self
-                .database
-                .read(|store, now| Ok((lock::holder(store, LOCK)?, schedule::soonest(store)?, now)))?;
-            let is_free = holder.as_ref().is_none_or(|(_, expires_at)| *expires_at <= now);
-            let is_ours = holder.is_some_and(|(owner, _)| owner == self.owner);
-            self.leads = self.leads && is_ours;
-            let is_due = soonest.is_some_and(|soonest| soonest <= now);
-            let has_to_write =
-                if self.leads { is_due || self.proved.elapsed() >= HEARTBEAT } else { is_free || is_ours };
+            let mut look = self.look()?;
+            let has_to_write = if self.leads {
+                look.is_due() || self.proved.elapsed() >= HEARTBEAT
+            } else {
+                look.is_ours || look.is_free()
+            };
             if has_to_write {
                 let fires = self.lead()?;
                 if !fires.is_empty() {
                     return Ok(Next::Item(fires));
                 }
+                look = self.look()?;
             }
-            let wait = if self.leads {
-                let soonest = self.database.read(|store, _| schedule::soonest(store))?;
-                patience.wait(
-                    &self.subscription,
-                    soonest,
-                    Some(HEARTBEAT.saturating_sub(self.proved.elapsed())),
-                )
+            let (at, fallback) = if self.leads {
+                (look.soonest, HEARTBEAT.saturating_sub(self.proved.elapsed()))
             } else {
-                patience.wait(&self.subscription, None, Some(STAND_BY))
+                // A leader that died says nothing.
+                (look.held_until, STAND_BY)
             };
-            if let Some(next) = wait? {
+            if let Some(next) = patience.wait(&self.subscription, at, Some(fallback))? {
                 return Ok(next);
             }
         }
+    }
+
+    /// Looks who leads and what is due. Without having to write: most wakes are not for us.
+    fn look(&mut self) -> Result<Look> {
+        let (holder, soonest, now) = self
+            .database
+            .read(|store, now| Ok((lock::holder(store, LOCK)?, schedule::soonest(store)?, now)))?;
+        let is_ours = holder.as_ref().is_some_and(|(owner, _)| *owner == self.owner);
+        self.leads &= is_ours;
+        Ok(Look { is_ours, held_until: holder.map(|(_, expires_at)| expires_at), soonest, now })
     }
 
     /// Proves leadership, or tries to get it, and ticks, in one transaction.
@@ -102,11 +124,9 @@ impl Leader {
         let (owner, leads) = (self.owner.as_str(), self.leads);
         let fires = self.database.write(|store, now| {
             store.atomic(|| {
-                let proved = if leads {
-                    lock::renew(store, now, LOCK, owner, TTL_S)?
-                } else {
-                    lock::acquire(store, now, LOCK, owner, TTL_S)?
-                };
+                // Also right after acquiring it: who has the lock already gets no more time by that.
+                let proved = (leads || lock::acquire(store, now, LOCK, owner, TTL_S)?)
+                    && lock::renew(store, now, LOCK, owner, TTL_S)?;
                 Ok(if proved { Some(schedule::tick(store, now, now)?) } else { None })
             })
         })?;
@@ -117,9 +137,10 @@ impl Leader {
 
     /// Gives leadership up, so that somebody who stands by takes over at once.
     pub fn resign(&mut self) -> Result<()> {
-        if std::mem::take(&mut self.leads) {
+        if self.leads {
             let owner = self.owner.as_str();
             self.database.write(|store, _| lock::release(store, LOCK, owner))?;
+            self.leads = false;
         }
         Ok(())
     }
