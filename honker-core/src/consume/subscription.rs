@@ -29,6 +29,7 @@ pub struct StreamOptions {
     /// After how many finished events the offset is saved. Default 1000; 0: never because of a number.
     pub save_every_n: u64,
     /// After what time the offset is saved, if there is something to save. Default 1 s; zero: never because of the time.
+    /// If both are 0, only [`StreamSubscription::save`] saves; otherwise dropping the subscription does as well.
     pub save_every: Duration,
 }
 
@@ -56,6 +57,7 @@ pub struct StreamSubscription {
     in_hand: Option<i64>,
     /// Everything up to here is finished.
     finished: i64,
+    /// Nothing up to here has to be saved: it has been, or it lies before where we began.
     saved: i64,
     finished_since_save: u64,
     saved_at: Instant,
@@ -89,7 +91,7 @@ impl StreamSubscription {
             position: start,
             in_hand: None,
             finished: start,
-            saved,
+            saved: saved.max(start),
             finished_since_save: 0,
             saved_at: Instant::now(),
         })
@@ -112,8 +114,8 @@ impl StreamSubscription {
                 self.read = read.into();
                 continue;
             }
-            let next =
-                patience.wait(&self.subscription, None, Some(self.until_save().unwrap_or(FALLBACK)))?;
+            let fallback = self.until_save().map_or(FALLBACK, |left| left.min(FALLBACK));
+            let next = patience.wait(&self.subscription, None, Some(fallback))?;
             if self.until_save().is_some_and(|left| left.is_zero()) {
                 self.save()?;
             }
@@ -177,7 +179,9 @@ impl StreamSubscription {
 
 impl Drop for StreamSubscription {
     fn drop(&mut self) {
-        // Whoever wants to know whether saving worked calls `save`. What is not saved is delivered again.
-        let _ = self.save();
+        if self.options.save_every_n > 0 || !self.options.save_every.is_zero() {
+            // Whoever wants to know whether saving worked calls `save`. What is not saved is delivered again.
+            let _ = self.save();
+        }
     }
 }
