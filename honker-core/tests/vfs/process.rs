@@ -98,6 +98,13 @@ impl Process {
         let _ = self.child.wait();
     }
 
+    /// Sends it a signal.
+    #[allow(dead_code, reason = "for the tests of the consumers")]
+    pub fn signal(&mut self, signal: i32) {
+        // SAFETY: the process is our child, and has not been waited for.
+        assert_eq!(unsafe { libc::kill(self.child.id().cast_signed(), signal) }, 0);
+    }
+
     /// How it ended. `None` if it does not within `patience`; then it is killed.
     pub fn end_within(&mut self, patience: Duration) -> Option<ExitStatus> {
         let deadline = Instant::now() + patience;

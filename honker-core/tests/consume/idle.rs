@@ -1,0 +1,69 @@
+//! Consumers with nothing to do ask the file nothing.
+
+use std::time::Duration;
+
+use honker_core::consume::{Leader, ResultWait, StreamOptions, StreamSubscription, WorkerOptions};
+
+use crate::leader::register;
+use crate::support::*;
+use crate::{clock, statements};
+
+/// All kinds, with their fallbacks and with deadlines that lie ahead.
+#[test]
+fn nobody_asks_anything_between_wakes() {
+    alone("idle::nobody_asks_anything_between_wakes", || {
+        statements::watch();
+        let (_file, database) = open();
+        enqueue_at(&database, "q", clock::second() + 3600);
+        register(&database, "a", "@every 1h");
+        let named = StreamOptions { consumer: Some("c".to_owned()), ..StreamOptions::default() };
+        let mut subscription = StreamSubscription::new(&database, "t", named).unwrap();
+        let mut delayed = worker(&database, "q", WorkerOptions::default());
+        let mut empty = worker(&database, "empty", NO_FALLBACK);
+        let mut listener = listener(&database, "c");
+        let mut result = ResultWait::new(&database, 1).unwrap();
+        let mut leader = Leader::new(&database, "a").unwrap();
+        let mut stand_by = Leader::new(&database, "b").unwrap();
+        assert_timeout(leader.next(NOW));
+        let wakers = [
+            subscription.waker(),
+            delayed.waker(),
+            empty.waker(),
+            listener.waker(),
+            result.waker(),
+            leader.waker(),
+            stand_by.waker(),
+        ];
+        let waiting = [
+            Thread::start(move || subscription.next(None).map(drop)),
+            Thread::start(move || delayed.next(1, None).map(drop)),
+            Thread::start(move || empty.next(1, None).map(drop)),
+            Thread::start(move || listener.next(None).map(drop)),
+            Thread::start(move || result.next(None).map(drop)),
+            Thread::start(move || leader.next(None).map(drop)),
+            Thread::start(move || stand_by.next(None).map(drop)),
+        ];
+        waiting.iter().for_each(Thread::until_asleep_here);
+        std::thread::sleep(Duration::from_millis(300));
+        let before = statements::count();
+        std::thread::sleep(Duration::from_millis(2500));
+        assert_eq!(statements::count() - before, 0);
+        wakers.iter().for_each(honker_core::watch::Waker::wake);
+        waiting.into_iter().for_each(|waiting| waiting.join().unwrap());
+    });
+}
+
+/// Until a job is due: one look when it was told to wait, one at the deadline, and perhaps some for stale wakes.
+#[test]
+fn a_deadline_costs_one_look() {
+    alone("idle::a_deadline_costs_one_look", || {
+        statements::watch();
+        let (_file, database) = open();
+        enqueue_at(&database, "q", clock::second() + 3);
+        let mut worker = worker(&database, "q", NO_FALLBACK);
+        let before = statements::count();
+        job(worker.next(1, LONG));
+        let statements = statements::count() - before;
+        assert!(statements < 80, "{statements}");
+    });
+}

@@ -1,0 +1,214 @@
+//! Who leads: one of all, until it gives the lock up, loses it, or dies.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use honker_core::consume::{Leader, Next};
+use honker_core::database::{Database, Options};
+use honker_core::lock;
+
+use crate::leader::{assert_each_second_once, leader, register, run};
+use crate::support::*;
+use crate::{clock, statements};
+
+fn holder(database: &Database) -> Option<(String, i64)> {
+    database.read(|store, _| lock::holder(store, "honker-scheduler")).unwrap()
+}
+
+fn owner(database: &Database) -> Option<String> {
+    holder(database).map(|(owner, _)| owner)
+}
+
+/// A candidate that runs until it is stopped.
+fn candidate(mut leader: Leader, stop: &Arc<AtomicBool>) -> Thread<Vec<honker_core::schedule::Fire>> {
+    let stop = Arc::clone(stop);
+    Thread::start(move || {
+        let mut fires = Vec::new();
+        while !stop.load(Ordering::SeqCst) {
+            if let Next::Item(more) = leader.next(Some(Duration::from_millis(200))).unwrap() {
+                fires.extend(more);
+            }
+        }
+        fires
+    })
+}
+
+#[test]
+fn one_leads_and_the_other_takes_over_when_it_stops() {
+    for by_dropping in [false, true] {
+        let (_file, database) = open();
+        let mut first = leader(&database, "first");
+        assert_timeout(first.next(NOW));
+        let mut second = leader(&database, "second");
+        assert_timeout(second.next(NOW));
+        assert_eq!((first.leads(), second.leads()), (true, false));
+        assert_eq!(owner(&database).unwrap(), "first");
+        let waker = second.waker();
+        let waiting = Thread::start(move || (second.next(None), second)).until_asleep();
+        let began = std::time::Instant::now();
+        if by_dropping {
+            drop(first);
+        } else {
+            first.resign().unwrap();
+            assert!(!first.leads());
+            first.resign().unwrap();
+        }
+        // Long before it would look by itself.
+        until("the second leads", || owner(&database).is_some_and(|owner| owner == "second"));
+        assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
+        waker.wake();
+        let (next, second) = waiting.join();
+        assert_woken(next);
+        assert!(second.leads());
+        drop(second);
+        assert_eq!(holder(&database), None);
+    }
+}
+
+/// A lock of a leader that died says until when.
+#[test]
+fn a_dead_leaders_time_is_waited_for_to_the_second() {
+    let (_file, database) = open();
+    let expires_at = clock::second() + 2;
+    run(&database, &format!("INSERT INTO _honker_locks VALUES ('honker-scheduler', 'dead', {expires_at})"));
+    let mut second = leader(&database, "second");
+    let waiting = {
+        let database = database.clone();
+        Thread::start(move || {
+            let next = second.next(Some(Duration::from_secs(4)));
+            (next, second.leads(), owner(&database))
+        })
+    };
+    until("the second leads", || owner(&database).is_some_and(|owner| owner == "second"));
+    let late = clock::now() - expires_at as f64;
+    assert!((0.0..1.0).contains(&late), "{late} s late");
+    let (next, leads, owner) = waiting.join();
+    assert_timeout(next);
+    assert!(leads);
+    assert_eq!(owner.unwrap(), "second");
+}
+
+#[test]
+fn who_has_lost_the_lock_neither_ticks_nor_touches_it() {
+    let (file, database) = open();
+    let mut robbed = leader(&database, "robbed");
+    assert_timeout(robbed.next(NOW));
+    assert!(robbed.leads());
+    let expires_at = clock::second() + 1000;
+    run(&database, &format!("UPDATE _honker_locks SET owner = 'thief', expires_at = {expires_at}"));
+    register(&database, "a", "@every 1s");
+    assert_timeout(robbed.next(Some(Duration::from_millis(2500))));
+    assert!(!robbed.leads());
+    robbed.resign().unwrap();
+    assert_eq!(holder(&database), Some(("thief".to_owned(), expires_at)));
+    assert_eq!(file.count("SELECT count(*) FROM _honker_live"), 0);
+    // It stands by.
+    run(&database, "DELETE FROM _honker_locks");
+    assert!(!item(robbed.next(LONG)).is_empty());
+    assert!(robbed.leads());
+    run(&database, &format!("UPDATE _honker_locks SET owner = 'thief', expires_at = {expires_at}"));
+    drop(robbed);
+    assert_eq!(holder(&database), Some(("thief".to_owned(), expires_at)));
+}
+
+/// It looked, the lock was its own and something was due; and then, before it could tick, it was robbed.
+#[test]
+fn a_leader_that_is_robbed_after_it_looked_does_not_tick() {
+    alone("leadership::a_leader_that_is_robbed_after_it_looked_does_not_tick", || {
+        statements::watch();
+        let (file, database) = open();
+        let mut robbed = leader(&database, "robbed");
+        assert_timeout(robbed.next(NOW));
+        register(&database, "a", "@every 1s");
+        run(&database, "UPDATE _honker_scheduler_tasks SET next_fire_at = 1");
+        let other = std::sync::Mutex::new(file.plain());
+        statements::once_after("min(next_fire_at)", move || {
+            let steal = "UPDATE _honker_locks SET owner = 'thief', expires_at = unixepoch() + 1000";
+            other.lock().unwrap().execute_batch(steal).unwrap();
+        });
+        assert_timeout(robbed.next(Some(Duration::from_millis(500))));
+        assert!(!robbed.leads());
+        assert_eq!(owner(&database).unwrap(), "thief");
+        assert_eq!(file.count("SELECT count(*) FROM _honker_live"), 0);
+        assert_eq!(file.count("SELECT next_fire_at FROM _honker_scheduler_tasks"), 1);
+    });
+}
+
+/// Twenty seconds after the last proof, to the moment, and long before its time is over.
+#[test]
+fn it_renews_every_twenty_seconds() {
+    alone("leadership::it_renews_every_twenty_seconds", || {
+        let (_file, database) = open();
+        let expires_at = || holder(&database).unwrap().1;
+        let mut leader = leader(&database, "me");
+        assert_timeout(leader.next(NOW));
+        assert!((59..=60).contains(&(expires_at() - clock::second())));
+        let set = |ms: i64| {
+            clock::set_wall(ms / 1000);
+            clock::set_monotonic(ms);
+        };
+        let before = expires_at();
+        set(19_000);
+        assert_timeout(leader.next(NOW));
+        assert_eq!(expires_at(), before);
+        set(20_500);
+        assert_timeout(leader.next(NOW));
+        assert!((20..=22).contains(&(expires_at() - before)), "{}", expires_at() - before);
+        // While it waits: what it proves now lies nineteen seconds back when it begins to.
+        set(0);
+        leader.resign().unwrap();
+        clock::set_monotonic(-19_000);
+        assert_timeout(leader.next(NOW));
+        clock::set_monotonic(0);
+        run(&database, "UPDATE _honker_locks SET expires_at = expires_at - 30");
+        let before = expires_at();
+        assert_timeout(leader.next(Some(Duration::from_millis(3000))));
+        assert!(expires_at() >= before + 30);
+        // Ticking proves it as well.
+        run(&database, "UPDATE _honker_locks SET expires_at = expires_at - 30");
+        register(&database, "a", "@every 1s");
+        item(leader.next(LONG));
+        assert!((58..=60).contains(&(expires_at() - clock::second())));
+    });
+}
+
+/// A lock that one has already is not prolonged by acquiring it. Who begins to lead needs its whole time.
+#[test]
+fn an_old_lock_of_its_own_is_renewed() {
+    let (_file, database) = open();
+    run(&database, "INSERT INTO _honker_locks VALUES ('honker-scheduler', 'me', unixepoch() + 3)");
+    let mut leader = leader(&database, "me");
+    assert_timeout(leader.next(NOW));
+    assert!(leader.leads());
+    assert!(holder(&database).unwrap().1 >= clock::second() + 58);
+}
+
+/// Ten candidates in as many databases, and somebody who keeps taking the lock away.
+#[test]
+fn ten_candidates_fire_each_boundary_once() {
+    let (file, database) = open();
+    register(&database, "a", "@every 1s");
+    register(&database, "b", "@every 1s");
+    let stop = Arc::new(AtomicBool::new(false));
+    let databases: Vec<_> = (0..10).map(|_| file.database(&Options::default())).collect();
+    let candidates: Vec<_> = databases
+        .iter()
+        .enumerate()
+        .map(|(index, database)| candidate(leader(database, &format!("candidate {index}")), &stop))
+        .collect();
+    let mut owners = std::collections::BTreeSet::new();
+    let began = std::time::Instant::now();
+    while began.elapsed() < Duration::from_secs(4) {
+        owners.extend(owner(&database));
+        run(&database, "DELETE FROM _honker_locks");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    stop.store(true, Ordering::SeqCst);
+    let fires: Vec<_> = candidates.into_iter().flat_map(Thread::join).collect();
+    assert!(fires.len() >= 6, "{}", fires.len());
+    assert!(owners.len() > 1, "{owners:?}");
+    assert_eq!(file.count("SELECT count(*) FROM _honker_live"), fires.len() as i64);
+    assert_each_second_once(fires);
+    assert_eq!(holder(&database), None);
+}

@@ -1,0 +1,106 @@
+//! What the tests share.
+
+use std::fmt::Debug;
+use std::time::{Duration, Instant};
+
+use honker_core::consume::{Next, StreamOptions, WorkerOptions};
+use honker_core::database::{Database, Options};
+use honker_core::queue::{self, ClaimedJob, Enqueue};
+use honker_core::{Result, consume, notify, result, stream};
+
+pub use crate::common::{File, GUARD, Worker as Thread, alone, code, guarded, is_interrupted, until};
+
+/// Without end, as far as a test is concerned: it fails, and does not hang.
+pub const LONG: Option<Duration> = Some(GUARD);
+
+/// No time at all: what there is now.
+pub const NOW: Option<Duration> = Some(Duration::ZERO);
+
+/// How late anything that is woken may be. Fallbacks are longer, or there are none.
+pub const PROMPT: Duration = Duration::from_secs(1);
+
+/// A worker's options of which only a wake or a deadline can be the reason that it looks.
+pub const NO_FALLBACK: WorkerOptions = WorkerOptions { visibility_timeout_s: 300, fallback: None };
+
+pub fn open() -> (File, Database) {
+    let file = File::new();
+    let database = file.database(&Options::default());
+    (file, database)
+}
+
+pub fn enqueue(database: &Database, queue: &str, payload: &str) -> i64 {
+    database.write(|store, now| queue::enqueue(store, now, &Enqueue::new(queue, payload))).unwrap()
+}
+
+pub fn enqueue_at(database: &Database, queue: &str, run_at: i64) -> i64 {
+    let job = Enqueue { run_at: Some(run_at), ..Enqueue::new(queue, "p") };
+    database.write(|store, now| queue::enqueue(store, now, &job)).unwrap()
+}
+
+pub fn send(database: &Database, channel: &str, payload: &str) -> i64 {
+    database.write(|store, now| notify::notify(store, now, channel, payload)).unwrap()
+}
+
+pub fn publish(database: &Database, topic: &str, payload: &str) -> i64 {
+    database.write(|store, now| stream::publish(store, now, topic, None, payload)).unwrap()
+}
+
+pub fn save_result(database: &Database, job_id: i64, value: &str) {
+    database.write(|store, now| result::save(store, now, job_id, value, 0)).unwrap();
+}
+
+pub fn worker(database: &Database, queue: &str, options: WorkerOptions) -> consume::Worker {
+    consume::Worker::new(database, queue, "w", options).unwrap()
+}
+
+pub fn listener(database: &Database, channel: &str) -> consume::Listener {
+    consume::Listener::new(database, channel, None).unwrap()
+}
+
+pub fn subscription(database: &Database, topic: &str) -> consume::StreamSubscription {
+    consume::StreamSubscription::new(database, topic, StreamOptions::default()).unwrap()
+}
+
+/// What was waited for.
+#[track_caller]
+pub fn item<T: Debug>(next: Result<Next<T>>) -> T {
+    match next {
+        Ok(Next::Item(item)) => item,
+        other => panic!("no item but {other:?}"),
+    }
+}
+
+/// The one job that was waited for.
+#[track_caller]
+pub fn job(next: Result<Next<Vec<ClaimedJob>>>) -> ClaimedJob {
+    let mut jobs = item(next);
+    assert_eq!(jobs.len(), 1);
+    jobs.remove(0)
+}
+
+#[track_caller]
+pub fn assert_timeout<T: Debug>(next: Result<Next<T>>) {
+    assert!(matches!(next, Ok(Next::Timeout)), "{next:?}");
+}
+
+#[track_caller]
+pub fn assert_woken<T: Debug>(next: Result<Next<T>>) {
+    assert!(matches!(next, Ok(Next::Woken)), "{next:?}");
+}
+
+/// What `body` returns, which it has to within [`PROMPT`] after `act` on this thread, done while it waits.
+#[track_caller]
+pub fn woken_by<T: Send + 'static, U>(
+    body: impl FnOnce() -> T + Send + 'static,
+    act: impl FnOnce() -> U,
+) -> T {
+    let waiting = Thread::start(move || (body(), Instant::now())).until_asleep();
+    let before = Instant::now();
+    act();
+    let after = Instant::now();
+    let (outcome, ended) = waiting.join();
+    assert!(ended >= before, "it did not wait");
+    let late = ended.saturating_duration_since(after);
+    assert!(late < PROMPT, "{late:?} late");
+    outcome
+}

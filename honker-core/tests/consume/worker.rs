@@ -1,0 +1,252 @@
+//! A worker: what makes it look again, when, and what it takes.
+
+use std::time::{Duration, Instant};
+
+use honker_core::consume::WorkerOptions;
+use honker_core::database::{JournalMode, Options};
+use honker_core::queue::{self, Enqueue};
+
+use crate::clock;
+use crate::common::journal;
+use crate::support::*;
+
+#[test]
+fn what_is_there_is_claimed_in_claim_order_at_once() {
+    let (_file, database) = open();
+    for (priority, payload) in [(0, "a"), (10, "b"), (5, "c"), (10, "d")] {
+        let job = Enqueue { priority, ..Enqueue::new("q", payload) };
+        database.write(|store, now| queue::enqueue(store, now, &job)).unwrap();
+    }
+    enqueue(&database, "other", "e");
+    let mut worker = worker(&database, "q", NO_FALLBACK);
+    let jobs = item(worker.next(3, NOW));
+    assert_eq!(jobs.iter().map(|job| job.payload.as_str()).collect::<Vec<_>>(), ["b", "d", "c"]);
+    assert!(jobs.iter().all(|job| job.worker_id == "w" && job.attempts == 1 && job.queue == "q"));
+    assert_eq!(job(worker.next(3, NOW)).payload, "a");
+    assert_timeout(worker.next(3, NOW));
+}
+
+#[test]
+fn claims_last_as_long_as_the_options_say() {
+    let (_file, database) = open();
+    for visibility_timeout_s in [0, 7, 300] {
+        enqueue(&database, "q", "p");
+        let before = clock::second();
+        let mut worker = worker(&database, "q", WorkerOptions { visibility_timeout_s, fallback: None });
+        let expires_at = job(worker.next(1, NOW)).claim_expires_at;
+        let claimed = before..=clock::second();
+        assert!(claimed.contains(&(expires_at - visibility_timeout_s)), "{expires_at}");
+        database.write(|store, _| queue::cancel(store, 1)).unwrap();
+        database.write(|store, _| queue::cancel(store, 2)).unwrap();
+    }
+}
+
+/// To SQL a negative number means all jobs, and 1 is not 0.
+#[test]
+fn no_jobs_are_asked_for_and_none_are_taken() {
+    let (file, database) = open();
+    enqueue(&database, "q", "p");
+    let mut worker = worker(&database, "q", NO_FALLBACK);
+    for n in [0, -1, i64::MIN] {
+        assert_eq!(item(worker.next(n, None)), []);
+    }
+    assert_eq!(file.count("SELECT count(*) FROM _honker_live WHERE state = 'pending'"), 1);
+    assert_eq!(item(worker.next(i64::MAX, NOW)).len(), 1);
+}
+
+#[test]
+fn an_enqueue_wakes_it() {
+    for mode in [JournalMode::Wal, JournalMode::Delete, JournalMode::Truncate, JournalMode::Persist] {
+        let file = File::new();
+        let database = file.database(&journal(mode));
+        let mut worker = worker(&database, "q", NO_FALLBACK);
+        assert_timeout(worker.next(1, NOW));
+        let next = woken_by(move || worker.next(1, LONG), || enqueue(&database, "q", "p"));
+        assert_eq!(job(next).payload, "p", "{mode:?}");
+    }
+}
+
+#[test]
+fn a_job_enqueued_in_a_transaction_wakes_it_when_that_commits() {
+    let (_file, database) = open();
+    let mut worker = worker(&database, "q", NO_FALLBACK);
+    // After this it looks before it claims, and does not stand in line behind the transaction.
+    assert_timeout(worker.next(1, NOW));
+    let mut transaction = database.begin().unwrap();
+    transaction.run(|store, now| queue::enqueue(store, now, &Enqueue::new("q", "p"))).unwrap();
+    let next = woken_by(move || worker.next(1, LONG), || transaction.commit().unwrap());
+    assert_eq!(job(next).payload, "p");
+}
+
+#[test]
+fn a_retry_a_requeue_and_an_ack_batch_of_others_are_seen() {
+    let (_file, database) = open();
+    let id = enqueue(&database, "q", "p");
+    let claim = |store: &_, now| queue::claim(store, now, "q", "other", 1, 300);
+    assert_eq!(database.write(claim).unwrap().len(), 1);
+    let mut first = worker(&database, "q", NO_FALLBACK);
+    let next = woken_by(
+        move || first.next(1, LONG),
+        || assert!(database.write(|store, now| queue::retry(store, now, id, "other", 0, "e")).unwrap()),
+    );
+    assert_eq!(job(next).attempts, 2);
+    assert!(database.write(|store, now| queue::fail(store, now, id, "w", "e")).unwrap());
+    let mut second = worker(&database, "q", NO_FALLBACK);
+    let next = woken_by(
+        move || second.next(1, LONG),
+        || assert!(database.write(|store, now| queue::dead_requeue(store, now, id)).unwrap()),
+    );
+    assert_eq!(job(next).attempts, 1);
+}
+
+/// Never early, and never much later: what is left of a second counts. The best of three, for the machine is busy.
+#[test]
+fn it_wakes_by_itself_when_a_job_becomes_due() {
+    let (_file, database) = open();
+    let mut worker = worker(&database, "q", NO_FALLBACK);
+    let mut best = f64::MAX;
+    for _ in 0..3 {
+        let run_at = clock::second() + 2;
+        enqueue_at(&database, "q", run_at);
+        job(worker.next(1, LONG));
+        let late = clock::now() - run_at as f64;
+        assert!((0.0..1.0).contains(&late), "{late} s late");
+        best = best.min(late);
+    }
+    assert!(best < 0.3, "at best {best} s late");
+}
+
+#[test]
+fn it_wakes_by_itself_when_a_claim_lapses() {
+    let (_file, database) = open();
+    let id = enqueue(&database, "q", "p");
+    database.write(|store, now| queue::claim(store, now, "q", "other", 1, 1)).unwrap();
+    let lapses_at =
+        database.read(|store, _| queue::get_job(store, id)).unwrap().unwrap().claim_expires_at.unwrap() + 1;
+    let mut worker = worker(&database, "q", NO_FALLBACK);
+    let job = job(worker.next(1, LONG));
+    let late = clock::now() - lapses_at as f64;
+    assert!((0.0..1.0).contains(&late), "{late} s late");
+    assert_eq!((job.id, job.attempts), (id, 2));
+    assert!(!database.write(|store, now| queue::ack(store, now, id, "other")).unwrap());
+}
+
+/// The deadline is that of the moment: a job that is due sooner replaces it, one that is cancelled no longer counts.
+#[test]
+fn the_deadline_follows_the_queue() {
+    let (_file, database) = open();
+    let later = enqueue_at(&database, "q", clock::second() + 3600);
+    let cancelled = enqueue_at(&database, "q", clock::second() + 2);
+    let mut worker = worker(&database, "q", NO_FALLBACK);
+    assert_timeout(worker.next(1, NOW));
+    database.write(|store, _| queue::cancel(store, cancelled)).unwrap();
+    assert_timeout(worker.next(1, Some(Duration::from_millis(2500))));
+    let sooner = clock::second() + 1;
+    let id = enqueue_at(&database, "q", sooner);
+    assert_ne!(id, later);
+    assert_eq!(job(worker.next(1, LONG)).id, id);
+    assert!((0.0..1.0).contains(&(clock::now() - sooner as f64)));
+}
+
+/// A second goes by between any two questions about the time. What becomes due in it is not lost.
+#[test]
+fn a_job_that_becomes_due_between_two_looks_is_seen() {
+    alone("worker::a_job_that_becomes_due_between_two_looks_is_seen", || {
+        let (_file, database) = open();
+        for ahead in 1..6 {
+            let run_at = clock::second() + ahead;
+            enqueue_at(&database, "q", run_at);
+            let mut worker = worker(&database, "q", NO_FALLBACK);
+            clock::step_when_asked(1);
+            let next = worker.next(1, Some(Duration::from_secs(10)));
+            clock::step_when_asked(0);
+            job(next);
+            assert!(clock::second() >= run_at);
+        }
+    });
+}
+
+/// A worker waits for another second, and somebody sets the clock.
+#[test]
+fn a_clock_that_is_set_is_noticed() {
+    alone("worker::a_clock_that_is_set_is_noticed", || {
+        let (_file, database) = open();
+        enqueue_at(&database, "q", clock::second() + 3600);
+        let mut worker = worker(&database, "q", NO_FALLBACK);
+        let waiting = Thread::start(move || {
+            let next = worker.next(1, LONG);
+            (next, worker)
+        });
+        let waiting = waiting.until_asleep();
+        let began = Instant::now();
+        clock::set_wall(3601);
+        let (next, mut worker) = waiting.join();
+        job(next);
+        assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
+        // And back: now it takes that much longer.
+        enqueue_at(&database, "q", clock::second() + 1);
+        clock::set_wall(0);
+        assert_timeout(worker.next(1, Some(Duration::from_secs(2))));
+        clock::set_wall(3602);
+        job(worker.next(1, LONG));
+    });
+}
+
+/// At the end of time, and before its beginning.
+#[test]
+fn the_farthest_times_are_only_far() {
+    let (_file, database) = open();
+    enqueue_at(&database, "q", i64::MAX);
+    let mut worker = worker(&database, "q", NO_FALLBACK);
+    assert_timeout(worker.next(1, Some(Duration::from_millis(100))));
+    enqueue_at(&database, "q", i64::MIN);
+    job(worker.next(1, LONG));
+    assert_timeout(worker.next(1, NOW));
+}
+
+/// Nobody can claim it, and nobody waits for it. But whoever looks next buries it.
+#[test]
+fn exhausted_jobs_are_buried() {
+    let (file, database) = open();
+    let mut worker = worker(&database, "q", NO_FALLBACK);
+    assert_timeout(worker.next(1, NOW));
+    let spent = Enqueue { max_attempts: 0, ..Enqueue::new("q", "p") };
+    let waiting = Thread::start(move || worker.next(1, LONG)).until_asleep();
+    database.write(|store, now| queue::enqueue(store, now, &spent)).unwrap();
+    until("it is buried", || {
+        file.count("SELECT count(*) FROM _honker_dead WHERE last_error = 'max attempts exceeded'") == 1
+    });
+    enqueue(&database, "q", "p");
+    job(waiting.join());
+}
+
+/// The one thing that nothing announces: a claim on the last attempt lapses. That is what the fallback is for.
+#[test]
+fn the_fallback_finds_what_nothing_announces() {
+    let (file, database) = open();
+    let once = Enqueue { max_attempts: 1, ..Enqueue::new("q", "p") };
+    database.write(|store, now| queue::enqueue(store, now, &once)).unwrap();
+    database.write(|store, now| queue::claim(store, now, "q", "other", 1, 0)).unwrap();
+    let fallback = Some(Duration::from_millis(50));
+    let mut worker = worker(&database, "q", WorkerOptions { visibility_timeout_s: 300, fallback });
+    assert_timeout(worker.next(1, Some(Duration::from_millis(1900))));
+    assert_eq!(file.count("SELECT count(*) FROM _honker_dead"), 1);
+}
+
+#[test]
+fn few_readers_serve_many_workers() {
+    let file = File::new();
+    let database = file.database(&Options { readers_max: 1, ..Options::default() });
+    let workers: Vec<_> = (0..20)
+        .map(|_| {
+            let mut worker = worker(&database, "q", NO_FALLBACK);
+            Thread::start(move || job(worker.next(1, LONG)).id)
+        })
+        .collect();
+    for _ in 0..20 {
+        enqueue(&database, "q", "p");
+    }
+    let mut ids: Vec<_> = workers.into_iter().map(Thread::join).collect();
+    ids.sort_unstable();
+    assert_eq!(ids, (1..=20).collect::<Vec<_>>());
+}
