@@ -46,7 +46,7 @@ fn nobody_asks_anything_between_wakes() {
         waiting.iter().for_each(Thread::until_asleep_here);
         std::thread::sleep(Duration::from_millis(300));
         let before = statements::count();
-        std::thread::sleep(Duration::from_millis(2500));
+        std::thread::sleep(Duration::from_millis(1500));
         assert_eq!(statements::count() - before, 0);
         wakers.iter().for_each(honker_core::watch::Waker::wake);
         waiting.into_iter().for_each(|waiting| waiting.join().unwrap());
@@ -59,7 +59,7 @@ fn a_deadline_costs_one_look() {
     alone("idle::a_deadline_costs_one_look", || {
         statements::watch();
         let (_file, database) = open();
-        enqueue_at(&database, "q", clock::second() + 3);
+        enqueue_at(&database, "q", clock::second() + 2);
         let mut worker = worker(&database, "q", NO_FALLBACK);
         let before = statements::count();
         job(worker.next(1, LONG));

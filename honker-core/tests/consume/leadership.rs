@@ -73,20 +73,15 @@ fn a_dead_leaders_time_is_waited_for_to_the_second() {
     let expires_at = clock::second() + 2;
     run(&database, &format!("INSERT INTO _honker_locks VALUES ('honker-scheduler', 'dead', {expires_at})"));
     let mut second = leader(&database, "second");
-    let waiting = {
-        let database = database.clone();
-        Thread::start(move || {
-            let next = second.next(Some(Duration::from_secs(4)));
-            (next, second.leads(), owner(&database))
-        })
-    };
+    let waker = second.waker();
+    let waiting = Thread::start(move || (second.next(None), second.leads()));
     until("the second leads", || owner(&database).is_some_and(|owner| owner == "second"));
     let late = clock::now() - expires_at as f64;
     assert!((0.0..1.0).contains(&late), "{late} s late");
-    let (next, leads, owner) = waiting.join();
-    assert_timeout(next);
+    waker.wake();
+    let (next, leads) = waiting.join();
+    assert_woken(next);
     assert!(leads);
-    assert_eq!(owner.unwrap(), "second");
 }
 
 #[test]
@@ -163,7 +158,7 @@ fn it_renews_every_twenty_seconds() {
         clock::set_monotonic(0);
         run(&database, "UPDATE _honker_locks SET expires_at = expires_at - 30");
         let before = expires_at();
-        assert_timeout(leader.next(Some(Duration::from_millis(3000))));
+        assert_timeout(leader.next(Some(Duration::from_millis(2000))));
         assert!(expires_at() >= before + 30);
         // Ticking proves it as well.
         run(&database, "UPDATE _honker_locks SET expires_at = expires_at - 30");
@@ -199,14 +194,14 @@ fn ten_candidates_fire_each_boundary_once() {
         .collect();
     let mut owners = std::collections::BTreeSet::new();
     let began = std::time::Instant::now();
-    while began.elapsed() < Duration::from_secs(4) {
+    while began.elapsed() < Duration::from_secs(3) {
         owners.extend(owner(&database));
         run(&database, "DELETE FROM _honker_locks");
         std::thread::sleep(Duration::from_millis(50));
     }
     stop.store(true, Ordering::SeqCst);
     let fires: Vec<_> = candidates.into_iter().flat_map(Thread::join).collect();
-    assert!(fires.len() >= 6, "{}", fires.len());
+    assert!(fires.len() >= 4, "{}", fires.len());
     assert!(owners.len() > 1, "{owners:?}");
     assert_eq!(file.count("SELECT count(*) FROM _honker_live"), fires.len() as i64);
     assert_each_second_once(fires);

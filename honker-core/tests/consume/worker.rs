@@ -99,21 +99,23 @@ fn a_retry_a_requeue_and_an_ack_batch_of_others_are_seen() {
     assert_eq!(job(next).attempts, 1);
 }
 
-/// Never early, and never much later: what is left of a second counts. The best of three, for the machine is busy.
+/// Never early, and never much later, in whichever part of a second it begins to wait. The best of three, for the machine
+/// is busy.
 #[test]
 fn it_wakes_by_itself_when_a_job_becomes_due() {
-    let (_file, database) = open();
-    let mut worker = worker(&database, "q", NO_FALLBACK);
-    let mut best = f64::MAX;
-    for _ in 0..3 {
-        let run_at = clock::second() + 2;
-        enqueue_at(&database, "q", run_at);
-        job(worker.next(1, LONG));
-        let late = clock::now() - run_at as f64;
-        assert!((0.0..1.0).contains(&late), "{late} s late");
-        best = best.min(late);
-    }
-    assert!(best < 0.3, "at best {best} s late");
+    let waiting = [0, 300, 600].map(|delay_ms| {
+        Thread::start(move || {
+            let (_file, database) = open();
+            std::thread::sleep(Duration::from_millis(delay_ms));
+            let run_at = clock::second() + 2;
+            enqueue_at(&database, "q", run_at);
+            job(worker(&database, "q", NO_FALLBACK).next(1, LONG));
+            clock::now() - run_at as f64
+        })
+    });
+    let late = waiting.map(Thread::join);
+    assert!(late.iter().all(|late| (0.0..1.0).contains(late)), "{late:?} s late");
+    assert!(late.iter().any(|late| *late < 0.3), "{late:?} s late");
 }
 
 #[test]
@@ -153,7 +155,7 @@ fn the_deadline_follows_the_queue() {
 fn a_job_that_becomes_due_between_two_looks_is_seen() {
     alone("worker::a_job_that_becomes_due_between_two_looks_is_seen", || {
         let (_file, database) = open();
-        for ahead in 1..6 {
+        for ahead in 1..4 {
             let run_at = clock::second() + ahead;
             enqueue_at(&database, "q", run_at);
             let mut worker = worker(&database, "q", NO_FALLBACK);
@@ -186,7 +188,7 @@ fn a_clock_that_is_set_is_noticed() {
         // And back: now it takes that much longer.
         enqueue_at(&database, "q", clock::second() + 1);
         clock::set_wall(0);
-        assert_timeout(worker.next(1, Some(Duration::from_secs(2))));
+        assert_timeout(worker.next(1, Some(Duration::from_millis(1200))));
         clock::set_wall(3602);
         job(worker.next(1, LONG));
     });
