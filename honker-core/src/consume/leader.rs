@@ -71,7 +71,7 @@ impl Leader {
 
     /// Leads, or stands by, until something is fired: the fires; for at most `timeout` (`None`: without end).
     ///
-    /// On an error the lock is given up.
+    /// On an error the lock is given up. It has to be called again before the lock's time is over, or somebody else leads.
     pub fn next(&mut self, timeout: Option<Duration>) -> Result<Next<Vec<Fire>>> {
         let mut patience = Patience::new(&self.database, timeout);
         let outcome = self.run(&mut patience);

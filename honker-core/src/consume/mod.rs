@@ -4,8 +4,11 @@
 //! nothing waits for the earliest of: a wake, the moment from which time alone makes something available, its fallback
 //! interval, and the caller's timeout. Between wakes it asks the file nothing.
 //!
+//! On an error nothing that was there is lost: the next call of `next` looks again.
+//!
 //! Threads: a consumer is used by one at a time. Its [`Waker`](crate::watch::Waker) is for any other; closing the database
-//! ends all its consumers with [`Error::Closed`](crate::Error::Closed).
+//! ends all its consumers with [`Error::Closed`](crate::Error::Closed). What a consumer does when it is dropped, to save
+//! its offset or to give up its lock, it can do only before that.
 
 mod leader;
 mod listener;

@@ -125,7 +125,7 @@ impl StreamSubscription {
         }
     }
 
-    /// The event in hand is finished.
+    /// The event in hand is finished. An error is one of saving that: it stays finished, and is saved by a later call.
     pub fn ack(&mut self) -> Result<()> {
         if let Some(offset) = self.in_hand.take() {
             self.finished = offset;

@@ -66,7 +66,7 @@ pub struct Worker {
     queue: String,
     worker_id: String,
     options: WorkerOptions,
-    /// The last look found something, so the next one claims without looking first.
+    /// The last claim found something, so the next one is made without looking first.
     busy: bool,
 }
 
@@ -95,7 +95,7 @@ impl Worker {
             queue: queue.into(),
             worker_id: worker_id.into(),
             options,
-            busy: true,
+            busy: false,
         }
     }
 

@@ -70,10 +70,10 @@ fn an_enqueue_wakes_it() {
 fn a_job_enqueued_in_a_transaction_wakes_it_when_that_commits() {
     let (_file, database) = open();
     let mut worker = worker(&database, "q", NO_FALLBACK);
-    // After this it looks before it claims, and does not stand in line behind the transaction.
-    assert_timeout(worker.next(1, NOW));
     let mut transaction = database.begin().unwrap();
     transaction.run(|store, now| queue::enqueue(store, now, &Enqueue::new("q", "p"))).unwrap();
+    // It looks before it claims, and so does not stand in line behind the transaction.
+    assert_timeout(worker.next(1, NOW));
     let next = woken_by(move || worker.next(1, LONG), || transaction.commit().unwrap());
     assert_eq!(job(next).payload, "p");
 }
