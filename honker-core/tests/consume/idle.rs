@@ -1,5 +1,7 @@
 //! Consumers with nothing to do ask the file nothing.
 
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use honker_core::consume::{Leader, ResultWait, StreamOptions, StreamSubscription, WorkerOptions};
@@ -65,5 +67,55 @@ fn a_deadline_costs_one_look() {
         job(worker.next(1, LONG));
         let statements = statements::count() - before;
         assert!(statements < 80, "{statements}");
+    });
+}
+
+/// Whatever a consumer asks or does, in a file full of other things: no statement walks a table or sorts.
+#[test]
+fn every_look_goes_through_an_index() {
+    alone("idle::every_look_goes_through_an_index", || {
+        statements::watch();
+        let (file, database) = open();
+        enqueue_at(&database, "q", clock::second() + 3600);
+        enqueue(&database, "q", "p");
+        publish(&database, "t", "p");
+        let texts = Arc::new(Mutex::new(BTreeSet::new()));
+        let seen = Arc::clone(&texts);
+        let named = StreamOptions { consumer: Some("c".to_owned()), ..StreamOptions::default() };
+        statements::on_end(move |sql| {
+            seen.lock().unwrap().insert(sql.to_owned());
+        });
+        let mut worker = worker(&database, "q", NO_FALLBACK);
+        job(worker.next(1, NOW));
+        assert_timeout(worker.next(1, NOW));
+        assert_timeout(listener(&database, "c").next(NOW));
+        let mut subscription = StreamSubscription::new(&database, "t", named).unwrap();
+        item(subscription.next(NOW));
+        subscription.ack().unwrap();
+        drop(subscription);
+        assert_timeout(ResultWait::new(&database, 1).unwrap().next(NOW));
+        assert_timeout(Leader::new(&database, "a").unwrap().next(NOW));
+        statements::on_end(|_| {});
+        let plain = file.plain();
+        let texts = texts.lock().unwrap();
+        let asked =
+            |sql: &&String| ["SELECT", "UPDATE", "DELETE", "INSERT"].iter().any(|verb| sql.starts_with(verb));
+        assert!(texts.iter().filter(asked).count() > 15, "{texts:?}");
+        for sql in texts.iter().filter(asked) {
+            let mut explain = plain.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+            let mut steps = explain.raw_query();
+            while let Some(step) = steps.next().unwrap() {
+                let step: String = step.get("detail").unwrap();
+                // Schedules are few, and locking looks at no row.
+                let permitted = step.contains("CONSTANT ROW")
+                    || step.contains("(subquery")
+                    || step.contains("_honker_scheduler_tasks")
+                    || sql.contains("WHERE 0");
+                assert!(
+                    permitted || !step.starts_with("SCAN") && !step.contains("TEMP B-TREE"),
+                    "{step} in {sql}"
+                );
+            }
+        }
     });
 }
