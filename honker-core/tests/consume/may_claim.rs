@@ -91,7 +91,7 @@ fn the_look_says_what_a_claim_would_do() {
     let (_file, database) = open();
     let mut random = Random(0x9e37_79b9_7f4a_7c15);
     let (mut yes, mut no, mut deadlines) = (0, 0, 0);
-    for round in 0..1000 {
+    for round in 0..700 {
         let mut transaction = database.begin().unwrap();
         fill(&mut transaction, &mut random);
         let look = |transaction: &mut Transaction, now| {
@@ -117,5 +117,5 @@ fn the_look_says_what_a_claim_would_do() {
         *(if may_claim { &mut yes } else { &mut no }) += 1;
         transaction.rollback().unwrap();
     }
-    assert!(yes > 150 && no > 150 && deadlines > 40, "{yes} {no} {deadlines}");
+    assert!(yes > 100 && no > 100 && deadlines > 30, "{yes} {no} {deadlines}");
 }

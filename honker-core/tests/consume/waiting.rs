@@ -65,7 +65,7 @@ fn a_fallback_of_no_time_is_no_busy_loop() {
         assert_timeout(listener.next(Some(SOME_TIME)));
         // At most one look each millisecond, of not ten statements.
         let statements = statements::count() - before;
-        assert!((20..3000).contains(&statements), "{statements}");
+        assert!((5..3000).contains(&statements), "{statements}");
     });
 }
 
@@ -99,7 +99,7 @@ fn wakes_that_never_end_do_not_keep_the_caller() {
             assert_timeout(subscription.next(Some(timeout)));
             assert!(began.elapsed() >= timeout * 3);
         }
-        assert!(looks.load(Ordering::SeqCst) >= 9);
+        assert!(looks.load(Ordering::SeqCst) >= 6);
         // Each looks a second time, for the sake of the wake that it took, and then leaves the next one for later.
         looks.store(0, Ordering::SeqCst);
         assert_timeout(listener.next(NOW));
