@@ -4,6 +4,13 @@
 //! nothing waits for the earliest of: a wake, the moment from which time alone makes something available, its fallback
 //! interval, and the caller's timeout. Between wakes it asks the file nothing.
 //!
+//! Several consumers may wait with one subscription, in turns: a wake is taken by the one that waits, and the others look
+//! when it is their turn.
+//!
+//! An event loop waits for the subscription's descriptor, and then calls `next`, with no time to wait, until there is no
+//! more: one wake may stand for much. There each consumer needs a subscription of its own, for one could take a wake that
+//! another has not looked after.
+//!
 //! On an error nothing that was there is lost: the next call of `next` looks again.
 //!
 //! Threads: a consumer is used by one at a time. Its [`Waker`](crate::watch::Waker) is for any other; closing the database

@@ -92,8 +92,8 @@ impl Outbox {
         self.worker.settle(&Settlement::Ack { id })
     }
 
-    /// The delivery failed for the `attempts`th time, as the job says: it is tried again later or, if it was the last attempt, dead with this error. `false` if it
-    /// was not this worker's any more.
+    /// The delivery failed for the `attempts`th time, as the job says: it is tried again later or, if it was the last
+    /// attempt, dead with this error. `false` if it was not this worker's any more.
     pub fn failed(&self, id: i64, attempts: i64, error: &str) -> Result<bool> {
         let delay_s = backoff_s(self.options.base_backoff_s, attempts);
         self.worker.settle(&Settlement::Retry { id, delay_s, error: error.to_owned() })

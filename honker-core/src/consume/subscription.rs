@@ -99,8 +99,8 @@ impl StreamSubscription {
 
     /// The next event, which finishes the one before; waits for it for at most `timeout` (`None`: without end).
     pub fn next(&mut self, timeout: Option<Duration>) -> Result<Next<Event>> {
-        self.ack()?;
         let mut patience = Patience::new(&self.database, timeout);
+        self.ack()?;
         loop {
             if let Some(event) = self.read.pop_front() {
                 self.in_hand = Some(event.offset);
