@@ -12,7 +12,11 @@ use crate::support::*;
 /// Runs `sql` on a connection of somebody else's when the first statement ends that contains `part`.
 fn after(part: &'static str, file: &File, sql: &'static str) {
     let other = Mutex::new(file.plain());
-    statements::once_after(part, move || other.lock().unwrap().execute_batch(sql).unwrap());
+    statements::once_after(part, move || {
+        other.lock().unwrap().execute_batch(sql).unwrap();
+        // Until the watcher has woken all there are.
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    });
 }
 
 const ENQUEUE: &str = "INSERT INTO _honker_live (queue, payload) VALUES ('q', 'p')";

@@ -79,18 +79,20 @@ fn a_lock_that_is_kept_settles_nothing() {
 #[test]
 fn settling_alone_takes_nothing() {
     let (file, database) = open();
-    for _ in 0..2 {
+    for _ in 0..3 {
         enqueue(&database, "q", "p");
     }
     let mut worker = worker(&database, "q", NO_FALLBACK);
-    item(worker.next(1, NOW));
-    let settled = worker.settle_and_next(&[ack(1)], 0, None).unwrap();
-    assert_eq!((settled.held, settled.next), (vec![true], Ok(Next::Item(Vec::new()))));
+    item(worker.next(2, NOW));
+    for (id, n, held) in [(1, 0, true), (1, -1, false), (2, i64::MIN, true)] {
+        let settled = worker.settle_and_next(&[ack(id)], n, None).unwrap();
+        assert_eq!((settled.held, settled.next), (vec![held], Ok(Next::Item(Vec::new()))));
+    }
     assert_eq!(file.count("SELECT count(*) FROM _honker_live WHERE state = 'pending'"), 1);
     // That it took none does not mean that there is none.
-    assert_eq!(job(worker.next(1, NOW)).id, 2);
-    assert!(worker.settle(&ack(2)).unwrap());
-    assert!(!worker.settle(&ack(2)).unwrap());
+    assert_eq!(job(worker.next(1, NOW)).id, 3);
+    assert!(worker.settle(&ack(3)).unwrap());
+    assert!(!worker.settle(&ack(3)).unwrap());
 }
 
 /// Whatever ends the waiting: the caller hears that its jobs are settled.
