@@ -1374,9 +1374,9 @@ honker_status_t honker_worker_new(honker_db_t *db,
                                   honker_error_t **err);
 
 /**
- * Claims up to `n` jobs, at least 1, as `honker_claim` does; waits for them at most for `timeout_ms` (-1: without end; 0:
- * not at all). HONKER_OK with the jobs, to be freed with `honker_jobs_free`; otherwise as for `honker_wait`: HONKER_TIMEOUT,
- * HONKER_WOKEN or HONKER_CLOSED.
+ * Claims up to `n` jobs, as `honker_claim` does; waits for at least one at most for `timeout_ms` (-1: without end; 0: not
+ * at all). With an `n` of 0 or less it is no jobs, at once. HONKER_OK with the jobs, to be freed with `honker_jobs_free`;
+ * otherwise as for `honker_wait`: HONKER_TIMEOUT, HONKER_WOKEN or HONKER_CLOSED.
  */
 HONKER_API
 honker_status_t honker_worker_next(honker_worker_t *worker,
