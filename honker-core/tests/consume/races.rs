@@ -69,12 +69,13 @@ fn what_comes_while_a_listener_is_made_is_heard_or_past() {
 
 /// Each with a thread of its own that does it at just about the time at which the consumer is made.
 fn race<C: Send + 'static, T, U>(
+    rounds: u32,
     make: impl Fn(&Database) -> C + Send + Clone + 'static,
     next: impl Fn(C) -> T,
     act: impl Fn(&Database) -> U,
 ) {
     let (_file, database) = open();
-    for _ in 0..100 {
+    for _ in 0..rounds {
         let making = Thread::start({
             let (database, make) = (database.clone(), make.clone());
             move || make(&database)
@@ -87,6 +88,7 @@ fn race<C: Send + 'static, T, U>(
 #[test]
 fn a_hundred_enqueues_race_the_making_of_their_worker() {
     race(
+        100,
         |database| worker(database, "q", NO_FALLBACK),
         |mut worker: Worker| job(worker.next(1, LONG)),
         |database| enqueue(database, "q", "p"),
@@ -94,9 +96,10 @@ fn a_hundred_enqueues_race_the_making_of_their_worker() {
 }
 
 #[test]
-fn a_hundred_publications_race_the_making_of_their_subscription() {
+fn publications_race_the_making_of_their_subscription() {
     let options = StreamOptions { consumer: Some("c".to_owned()), ..StreamOptions::default() };
     race(
+        30,
         move |database| StreamSubscription::new(database, "t", options.clone()).unwrap(),
         |mut subscription| {
             item(subscription.next(LONG));
@@ -107,8 +110,9 @@ fn a_hundred_publications_race_the_making_of_their_subscription() {
 }
 
 #[test]
-fn a_hundred_results_race_the_making_of_their_wait() {
+fn results_race_the_making_of_their_wait() {
     race(
+        30,
         |database| ResultWait::new(database, 7).unwrap(),
         |mut wait| {
             item(wait.next(LONG));
@@ -120,10 +124,10 @@ fn a_hundred_results_race_the_making_of_their_wait() {
 
 /// A listener that exists when something is sent hears it, however short a time it has existed.
 #[test]
-fn a_hundred_fresh_listeners_hear_the_first_notification() {
+fn fresh_listeners_hear_the_first_notification() {
     let (file, database) = open();
     let other: Connection = file.plain();
-    for index in 0..100 {
+    for index in 0..50 {
         let mut listener: Listener = listener(&database, "c");
         let payload = index.to_string();
         let notify = "INSERT INTO _honker_notifications (channel, payload) VALUES ('c', ?1)";
