@@ -56,7 +56,7 @@ fn one_leads_and_the_other_takes_over_when_it_stops() {
         }
         // Long before it would look by itself.
         until("the second leads", || owner(&database).is_some_and(|owner| owner == "second"));
-        assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
+        assert!(began.elapsed() < Duration::from_millis(4500), "{:?}", began.elapsed());
         waker.wake();
         let (next, second) = waiting.join();
         assert_woken(next);
@@ -77,7 +77,8 @@ fn a_dead_leaders_time_is_waited_for_to_the_second() {
     let waiting = Thread::start(move || (second.next(None), second.leads()));
     until("the second leads", || owner(&database).is_some_and(|owner| owner == "second"));
     let late = clock::now() - expires_at as f64;
-    assert!((0.0..1.0).contains(&late), "{late} s late");
+    // Before it would look by itself.
+    assert!((0.0..2.5).contains(&late), "{late} s late");
     waker.wake();
     let (next, leads) = waiting.join();
     assert_woken(next);

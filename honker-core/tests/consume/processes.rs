@@ -166,7 +166,8 @@ fn a_killed_leader_is_followed_when_its_time_is_over() {
         run(&database, "UPDATE _honker_locks SET expires_at = unixepoch() + 1");
         let over = holder().1;
         let fires = item(stand_by.next(LONG));
-        assert!((0.0..1.5).contains(&(clock::now() - over as f64)));
+        // Before it would look by itself.
+        assert!((0.0..3.5).contains(&(clock::now() - over as f64)));
         // What was not fired in between is caught up. What it fired last it may not have come to say.
         boundaries.extend(fires.iter().map(|fire| fire.fire_at));
         let jobs = file.count("SELECT count(*) FROM _honker_live");

@@ -16,8 +16,9 @@ pub const LONG: Option<Duration> = Some(GUARD);
 /// No time at all: what there is now.
 pub const NOW: Option<Duration> = Some(Duration::ZERO);
 
-/// How late anything that is woken may be. Fallbacks are longer, or there are none.
-pub const PROMPT: Duration = Duration::from_secs(1);
+/// How late anything that is woken may be. Fallbacks are longer, or there are none; what is not woken never comes. (A disk
+/// that is busy has been seen to stop a process for seconds.)
+pub const PROMPT: Duration = Duration::from_secs(10);
 
 /// A worker's options of which only a wake or a deadline can be the reason that it looks.
 pub const NO_FALLBACK: WorkerOptions = WorkerOptions { visibility_timeout_s: 300, fallback: None };

@@ -128,7 +128,7 @@ fn it_wakes_by_itself_when_a_claim_lapses() {
     let mut worker = worker(&database, "q", NO_FALLBACK);
     let job = job(worker.next(1, LONG));
     let late = clock::now() - lapses_at as f64;
-    assert!((0.0..1.0).contains(&late), "{late} s late");
+    assert!((0.0..5.0).contains(&late), "{late} s late");
     assert_eq!((job.id, job.attempts), (id, 2));
     assert!(!database.write(|store, now| queue::ack(store, now, id, "other")).unwrap());
 }
@@ -147,7 +147,7 @@ fn the_deadline_follows_the_queue() {
     let id = enqueue_at(&database, "q", sooner);
     assert_ne!(id, later);
     assert_eq!(job(worker.next(1, LONG)).id, id);
-    assert!((0.0..1.0).contains(&(clock::now() - sooner as f64)));
+    assert!((0.0..5.0).contains(&(clock::now() - sooner as f64)));
 }
 
 /// A second goes by between any two questions about the time. What becomes due in it is not lost.
@@ -184,7 +184,7 @@ fn a_clock_that_is_set_is_noticed() {
         clock::set_wall(3601);
         let (next, mut worker) = waiting.join();
         job(next);
-        assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
+        assert!(began.elapsed() < PROMPT, "{:?}", began.elapsed());
         // And back: now it takes that much longer.
         enqueue_at(&database, "q", clock::second() + 1);
         clock::set_wall(0);
