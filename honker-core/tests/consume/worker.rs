@@ -99,13 +99,12 @@ fn a_retry_a_requeue_and_an_ack_batch_of_others_are_seen() {
     assert_eq!(job(next).attempts, 1);
 }
 
-/// Never early, and never much later: what is left of a second counts. The best of three, for the machine is busy.
+/// Never early, and, for nothing else wakes it, at all.
 #[test]
 fn it_wakes_by_itself_when_a_job_becomes_due() {
     let waiting = [1, 2, 3].map(|ahead| {
         Thread::start(move || {
             let (_file, database) = open();
-            // Whoever rounds is late by that much.
             until("half a second is over", || (0.55..0.8).contains(&clock::now().fract()));
             let run_at = clock::second() + ahead;
             enqueue_at(&database, "q", run_at);
@@ -115,7 +114,7 @@ fn it_wakes_by_itself_when_a_job_becomes_due() {
     });
     let late = waiting.map(Thread::join);
     assert!(late.iter().all(|late| *late >= 0.0), "{late:?} s late");
-    assert!(late.iter().any(|late| *late < 0.45), "{late:?} s late");
+    assert!(late.iter().all(|late| *late < PROMPT.as_secs_f64()), "{late:?} s late");
 }
 
 #[test]
@@ -128,7 +127,7 @@ fn it_wakes_by_itself_when_a_claim_lapses() {
     let mut worker = worker(&database, "q", NO_FALLBACK);
     let job = job(worker.next(1, LONG));
     let late = clock::now() - lapses_at as f64;
-    assert!((0.0..5.0).contains(&late), "{late} s late");
+    assert!((0.0..PROMPT.as_secs_f64()).contains(&late), "{late} s late");
     assert_eq!((job.id, job.attempts), (id, 2));
     assert!(!database.write(|store, now| queue::ack(store, now, id, "other")).unwrap());
 }
@@ -147,7 +146,7 @@ fn the_deadline_follows_the_queue() {
     let id = enqueue_at(&database, "q", sooner);
     assert_ne!(id, later);
     assert_eq!(job(worker.next(1, LONG)).id, id);
-    assert!((0.0..5.0).contains(&(clock::now() - sooner as f64)));
+    assert!((0.0..PROMPT.as_secs_f64()).contains(&(clock::now() - sooner as f64)));
 }
 
 /// A second goes by between any two questions about the time. What becomes due in it is not lost.
