@@ -58,8 +58,7 @@
 /* Initialisers. In C++ as in C: honker_open_opts_t opts = HONKER_OPEN_OPTS_INIT; */
 #define HONKER_OPEN_OPTS_INIT                                              \
   { sizeof(honker_open_opts_t), 0, 5000, 8, HONKER_DURABILITY_NORMAL, HONKER_JOURNAL_WAL, 10000, \
-    HONKER_NESTING_FAIL, 0 }
-  { sizeof(honker_open_opts_t), 0, 5000, 8, HONKER_DURABILITY_NORMAL, HONKER_JOURNAL_WAL, 10000, {0, 0}, 1 }
+    HONKER_NESTING_FAIL, 0, {0, 0}, 1 }
 #define HONKER_ENQUEUE_OPTS_INIT                                           \
   { sizeof(honker_enqueue_opts_t), 0, HONKER_NO_TIME, HONKER_NO_TIME, HONKER_NO_TIME, 0, 3 }
 #define HONKER_SCHEDULE_OPTS_INIT                                          \
@@ -244,7 +243,7 @@ typedef struct honker_leader_t honker_leader_t;
 typedef struct honker_listener_t honker_listener_t;
 
 /**
- * A worker of an outbox, which is the queue "_outbox:<name>": whatever is enqueued there is to be delivered, and tried
+ * A worker of an outbox, which is the queue "_outbox:" and its name: whatever is enqueued there is to be delivered, and tried
  * again with a growing distance if that fails. One thread uses it at a time.
  */
 typedef struct honker_outbox_t honker_outbox_t;
@@ -278,8 +277,8 @@ typedef struct honker_tx_t honker_tx_t;
 
 /**
  * Waits for commits to a database, by anyone in any process. It has room for one wake: several that come before it is
- * looked at are one. One thread waits at a time, in `honker_wait` or in the `next` of a consumer that was made with this
- * waiter; any thread may wake or free it meanwhile.
+ * looked at are one. One thread waits at a time, in `honker_wait` or in the `next` of the consumer that was made with the
+ * waiter; there may be one such. Any thread may wake or free it meanwhile.
  *
  * All waiters of a file in a process share one thread of honker's, which sleeps until the file is written to.
  */
@@ -352,6 +351,7 @@ typedef struct {
    * 0.
    */
   uint32_t reserved_2;
+  /**
    * How commits are noticed: "auto" (the default, also NULL), "polling", "kernel" or "shm".
    */
   honker_bytes_t watcher_backend;
@@ -1327,7 +1327,8 @@ honker_status_t honker_waiter_new(honker_db_t *db,
  * commit, which may be one that was made since the last wait, and for which there may be nothing new to see: it is a
  * hint. HONKER_TIMEOUT when the time is over, HONKER_WOKEN after `honker_waiter_wake`, HONKER_CLOSED, from then on
  * always, when the waiter was freed or the database closed. `honker_interrupt` ends it with HONKER_INTERRUPTED, and
- * HONKER_WATCHER says, from then on always, that the file was replaced by another.
+ * HONKER_WATCHER says, from then on always, that the file was replaced by another. A waiter that a consumer was made with,
+ * or that another thread waits with, is HONKER_MISUSE.
  */
 HONKER_API
 honker_status_t honker_wait(honker_waiter_t *waiter,

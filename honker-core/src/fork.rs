@@ -11,7 +11,6 @@ use std::sync::{Mutex, PoisonError};
 #[cfg(unix)]
 use std::sync::{MutexGuard, Once};
 
-#[cfg(feature = "bundled")]
 use crate::{Error, Result};
 
 static COUNT: AtomicU64 = AtomicU64::new(0);
@@ -23,11 +22,9 @@ pub fn count() -> u64 {
 }
 
 /// Remembers the process that made it.
-#[cfg(feature = "bundled")]
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Process(u64);
 
-#[cfg(feature = "bundled")]
 impl Process {
     pub(crate) fn current() -> Self {
         Process(count())

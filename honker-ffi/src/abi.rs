@@ -13,7 +13,10 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use crate::{db::*, jobs::*, query::*, queue::*, scheduler::*, status::*, stream::*, text::*, version::*};
+use crate::{
+    db::*, jobs::*, listener::*, outbox::*, query::*, queue::*, scheduler::*, status::*, stream::*,
+    subscription::*, text::*, version::*, worker::*,
+};
 
 macro_rules! constants {
     ($($name:ident)*) => { BTreeMap::from([$((stringify!($name), json!($name))),*]) };
@@ -43,6 +46,7 @@ fn constants() -> BTreeMap<&'static str, Value> {
         HONKER_DURABILITY_NORMAL HONKER_DURABILITY_FULL
         HONKER_JOURNAL_WAL HONKER_JOURNAL_DELETE HONKER_JOURNAL_TRUNCATE HONKER_JOURNAL_PERSIST
         HONKER_NESTING_FAIL HONKER_NESTING_WAIT
+        HONKER_SETTLE_ACK HONKER_SETTLE_RETRY HONKER_SETTLE_FAIL
         HONKER_TYPE_NULL HONKER_TYPE_INTEGER HONKER_TYPE_REAL HONKER_TYPE_TEXT HONKER_TYPE_BLOB
         HONKER_NO_TIME
         HONKER_UPDATE_EXPRESSION HONKER_UPDATE_PAYLOAD HONKER_UPDATE_PRIORITY HONKER_UPDATE_EXPIRES
@@ -51,7 +55,7 @@ fn constants() -> BTreeMap<&'static str, Value> {
         HONKER_INTERNAL HONKER_BUSY HONKER_CONSTRAINT HONKER_IO HONKER_CORRUPT HONKER_FULL HONKER_READONLY
         HONKER_CANNOT_OPEN HONKER_SQL HONKER_SCHEMA HONKER_TOO_BIG HONKER_ABORTED
         HONKER_MISUSE HONKER_NULL_ARG HONKER_UTF8 HONKER_INVALID HONKER_NOT_FOUND HONKER_CLOSED_HANDLE
-        HONKER_FORKED HONKER_UNSUPPORTED HONKER_INTERRUPTED HONKER_PANIC
+        HONKER_FORKED HONKER_UNSUPPORTED HONKER_INTERRUPTED HONKER_PANIC HONKER_WATCHER
     }
 }
 
@@ -59,7 +63,7 @@ fn layouts() -> BTreeMap<&'static str, Value> {
     layouts! {
         honker_open_opts_t {
             struct_size reserved busy_timeout_ms readers_max durability journal_mode wal_autocheckpoint_pages
-            nesting reserved_2
+            nesting reserved_2 watcher_backend watcher_poll_interval_ms
         }
         honker_bytes_t { data len }
         honker_value_t { value_type reserved integer real bytes }
@@ -70,6 +74,13 @@ fn layouts() -> BTreeMap<&'static str, Value> {
         honker_schedule_update_t {
             struct_size reserved fields expression payload priority expires_s max_attempts
         }
+        honker_worker_opts_t { struct_size reserved visibility_timeout_s fallback_ms }
+        honker_settlement_t { kind status id delay_s error }
+        honker_notification_view_t { struct_size reserved id channel payload created_at }
+        honker_subscription_opts_t {
+            struct_size reserved consumer from_offset save_every_n save_every_ms
+        }
+        honker_outbox_opts_t { struct_size reserved visibility_timeout_s base_backoff_s fallback_ms }
         honker_fire_view_t { struct_size reserved name queue fire_at job_id }
     }
 }

@@ -6,14 +6,14 @@ use honker_core::consume::Next;
 
 use crate::entry::{Failure, Result};
 use crate::status::{HONKER_MISUSE, HONKER_OK, HONKER_TIMEOUT, HONKER_WOKEN, honker_status_t};
-use crate::waiter::closed_is_an_outcome;
+use crate::waiter::{Taken, closed_is_an_outcome};
 
-/// A consumer of the core behind a handle.
-pub(crate) struct Consumer<T>(Mutex<T>);
+/// A consumer of the core behind a handle, and the waiter that is its own.
+pub(crate) struct Consumer<T>(Mutex<T>, #[allow(dead_code, reason = "held, not looked at")] Taken);
 
 impl<T> Consumer<T> {
-    pub(crate) fn new(consumer: T) -> Self {
-        Consumer(Mutex::new(consumer))
+    pub(crate) fn new(consumer: T, waiter: Taken) -> Self {
+        Consumer(Mutex::new(consumer), waiter)
     }
 
     /// Uses it; an error at once if another thread does.

@@ -33,13 +33,10 @@ pub unsafe extern "C" fn honker_leader_new(
     // SAFETY: the caller vouches for the pointers.
     unsafe {
         entry("honker_leader_new", err, leader_out, |leader| {
-            let (database, subscription) = honker_waiter_t::parts(db, waiter)?;
+            let (database, waiter) = honker_waiter_t::take(db, waiter)?;
             let owner = text("owner", owner, owner_len)?;
-            leader.set(handle::put(honker_leader_t(Consumer::new(Leader::on(
-                &database,
-                subscription,
-                owner,
-            )))));
+            let made = Leader::on(&database, waiter.subscription(), owner);
+            leader.set(handle::put(honker_leader_t(Consumer::new(made, waiter))));
             Ok(HONKER_OK)
         })
     }

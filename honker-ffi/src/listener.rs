@@ -63,10 +63,13 @@ pub unsafe extern "C" fn honker_listener_new(
     // SAFETY: the caller vouches for the pointers.
     unsafe {
         entry("honker_listener_new", err, listener_out, |out| {
-            let (database, subscription) = honker_waiter_t::parts(db, waiter)?;
+            let (database, waiter) = honker_waiter_t::take(db, waiter)?;
             let channel = text("channel", channel, channel_len)?;
-            let listener = Listener::on(&database, subscription, channel, fallback(fallback_ms)?)?;
-            out.set(handle::put(honker_listener_t(Consumer::new(Listening { listener, lent: None }))));
+            let listener = Listener::on(&database, waiter.subscription(), channel, fallback(fallback_ms)?)?;
+            out.set(handle::put(honker_listener_t(Consumer::new(
+                Listening { listener, lent: None },
+                waiter,
+            ))));
             Ok(HONKER_OK)
         })
     }

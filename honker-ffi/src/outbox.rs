@@ -15,7 +15,7 @@ use crate::view::{self, Sized32};
 use crate::waiter::{honker_waiter_t, timeout};
 use crate::worker::fallback;
 
-/// A worker of an outbox, which is the queue "_outbox:<name>": whatever is enqueued there is to be delivered, and tried
+/// A worker of an outbox, which is the queue "_outbox:" and its name: whatever is enqueued there is to be delivered, and tried
 /// again with a growing distance if that fails. One thread uses it at a time.
 pub struct honker_outbox_t(Consumer<Outbox>);
 
@@ -68,7 +68,7 @@ pub unsafe extern "C" fn honker_outbox_new(
     // SAFETY: the caller vouches for the pointers.
     unsafe {
         entry("honker_outbox_new", err, outbox_out, |outbox| {
-            let (database, subscription) = honker_waiter_t::parts(db, waiter)?;
+            let (database, waiter) = honker_waiter_t::take(db, waiter)?;
             let name = text("name", name, name_len)?;
             let worker_id = text("worker_id", worker_id, worker_id_len)?;
             let opts = view::read("opts", opts, DEFAULTS)?;
@@ -77,8 +77,8 @@ pub unsafe extern "C" fn honker_outbox_new(
                 base_backoff_s: opts.base_backoff_s,
                 fallback: fallback(opts.fallback_ms)?,
             };
-            let made = Outbox::on(&database, subscription, name, worker_id, options);
-            outbox.set(handle::put(honker_outbox_t(Consumer::new(made))));
+            let made = Outbox::on(&database, waiter.subscription(), name, worker_id, options);
+            outbox.set(handle::put(honker_outbox_t(Consumer::new(made, waiter))));
             Ok(HONKER_OK)
         })
     }

@@ -102,9 +102,9 @@ pub unsafe extern "C" fn honker_result_wait(
     // SAFETY: the caller vouches for the outputs.
     unsafe {
         entry("honker_result_wait", err, value_out, |value| {
-            let (database, subscription) = honker_waiter_t::parts(db, waiter)?;
+            let (database, waiter) = honker_waiter_t::take(db, waiter)?;
             let timeout = timeout(timeout_ms)?;
-            let next = ResultWait::on(&database, subscription, job_id).next(timeout);
+            let next = ResultWait::on(&database, waiter.subscription(), job_id).next(timeout);
             outcome(next, |saved| value.set(text::put(saved)))
         })
     }

@@ -78,14 +78,12 @@ pub unsafe extern "C" fn honker_subscription_new(
     // SAFETY: the caller vouches for the pointers.
     unsafe {
         entry("honker_subscription_new", err, subscription_out, |out| {
-            let (database, waiting) = honker_waiter_t::parts(db, waiter)?;
+            let (database, waiter) = honker_waiter_t::take(db, waiter)?;
             let topic = text("topic", topic, topic_len)?;
             let options = options(&view::read("opts", opts, DEFAULTS)?)?;
-            let subscription = StreamSubscription::on(&database, waiting, topic, options)?;
-            out.set(handle::put(honker_subscription_t(Consumer::new(Subscribing {
-                subscription,
-                lent: None,
-            }))));
+            let subscription = StreamSubscription::on(&database, waiter.subscription(), topic, options)?;
+            let subscribing = Subscribing { subscription, lent: None };
+            out.set(handle::put(honker_subscription_t(Consumer::new(subscribing, waiter))));
             Ok(HONKER_OK)
         })
     }

@@ -1,6 +1,7 @@
 //! Waiting for commits.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use honker_core::Error;
@@ -16,27 +17,52 @@ use crate::status::{
 };
 
 /// Waits for commits to a database, by anyone in any process. It has room for one wake: several that come before it is
-/// looked at are one. One thread waits at a time, in `honker_wait` or in the `next` of a consumer that was made with this
-/// waiter; any thread may wake or free it meanwhile.
+/// looked at are one. One thread waits at a time, in `honker_wait` or in the `next` of the consumer that was made with the
+/// waiter; there may be one such. Any thread may wake or free it meanwhile.
 ///
 /// All waiters of a file in a process share one thread of honker's, which sleeps until the file is written to.
 pub struct honker_waiter_t {
     pub(crate) db: Arc<honker_db_t>,
-    pub(crate) subscription: Arc<Subscription>,
+    subscription: Arc<Subscription>,
     waker: Waker,
+    /// Somebody waits with it.
+    taken: AtomicBool,
 }
 
 impl honker_waiter_t {
-    /// What a consumer is made with: the database and the subscription, if the waiter belongs to it.
-    pub(crate) fn parts(
-        db: *mut honker_db_t,
-        waiter: *mut honker_waiter_t,
-    ) -> Result<(Database, Arc<Subscription>)> {
+    /// Takes a waiter for a consumer, as long as what this returns lives: a wake is for one, and another one would take it
+    /// away.
+    pub(crate) fn take(db: *mut honker_db_t, waiter: *mut honker_waiter_t) -> Result<(Database, Taken)> {
         let (db, waiter) = (handle::get(db)?, handle::get(waiter)?);
         if !Arc::ptr_eq(&waiter.db, &db) {
             return Err(Failure::new(HONKER_MISUSE, "the waiter belongs to another database"));
         }
-        Ok((db.database.clone(), Arc::clone(&waiter.subscription)))
+        Ok((db.database.clone(), Taken::new(waiter)?))
+    }
+}
+
+/// A waiter that somebody waits with.
+pub(crate) struct Taken(Arc<honker_waiter_t>);
+
+impl Taken {
+    fn new(waiter: Arc<honker_waiter_t>) -> Result<Self> {
+        if waiter.taken.swap(true, Ordering::AcqRel) {
+            return Err(Failure::new(
+                HONKER_MISUSE,
+                "another thread, or a consumer, waits with this waiter: make one waiter for each",
+            ));
+        }
+        Ok(Taken(waiter))
+    }
+
+    pub(crate) fn subscription(&self) -> Arc<Subscription> {
+        Arc::clone(&self.0.subscription)
+    }
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        self.0.taken.store(false, Ordering::Release);
     }
 }
 
@@ -64,7 +90,12 @@ pub unsafe extern "C" fn honker_waiter_new(
             let db = handle::get(db)?;
             let subscription = Arc::new(db.database.subscribe()?);
             let waker = subscription.waker();
-            waiter.set(handle::put(honker_waiter_t { db, subscription, waker }));
+            waiter.set(handle::put(honker_waiter_t {
+                db,
+                subscription,
+                waker,
+                taken: AtomicBool::new(false),
+            }));
             Ok(HONKER_OK)
         })
     }
@@ -74,7 +105,8 @@ pub unsafe extern "C" fn honker_waiter_new(
 /// commit, which may be one that was made since the last wait, and for which there may be nothing new to see: it is a
 /// hint. HONKER_TIMEOUT when the time is over, HONKER_WOKEN after `honker_waiter_wake`, HONKER_CLOSED, from then on
 /// always, when the waiter was freed or the database closed. `honker_interrupt` ends it with HONKER_INTERRUPTED, and
-/// HONKER_WATCHER says, from then on always, that the file was replaced by another.
+/// HONKER_WATCHER says, from then on always, that the file was replaced by another. A waiter that a consumer was made with,
+/// or that another thread waits with, is HONKER_MISUSE.
 ///
 /// # Safety
 /// `err` is NULL or valid for writing.
@@ -87,9 +119,9 @@ pub unsafe extern "C" fn honker_wait(
     // SAFETY: the caller vouches for `err`.
     unsafe {
         entry("honker_wait", err, (), |()| {
-            // Not the handle's own object, which has to go when the waiter is freed, for that to end this wait.
-            let subscription = Arc::clone(&handle::get(waiter)?.subscription);
-            closed_is_an_outcome(subscription.wait(timeout(timeout_ms)?).map(|wake| match wake {
+            let timeout = timeout(timeout_ms)?;
+            let waiter = Taken::new(handle::get(waiter)?)?;
+            closed_is_an_outcome(waiter.subscription().wait(timeout).map(|wake| match wake {
                 Wake::Update => HONKER_OK,
                 Wake::Timeout => HONKER_TIMEOUT,
                 Wake::Woken => HONKER_WOKEN,

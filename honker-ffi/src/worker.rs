@@ -87,7 +87,7 @@ pub unsafe extern "C" fn honker_worker_new(
     // SAFETY: the caller vouches for the pointers.
     unsafe {
         entry("honker_worker_new", err, worker_out, |worker| {
-            let (database, subscription) = honker_waiter_t::parts(db, waiter)?;
+            let (database, waiter) = honker_waiter_t::take(db, waiter)?;
             let queue = text("queue", queue, queue_len)?;
             let worker_id = text("worker_id", worker_id, worker_id_len)?;
             let opts = view::read("opts", opts, DEFAULTS)?;
@@ -95,8 +95,8 @@ pub unsafe extern "C" fn honker_worker_new(
                 visibility_timeout_s: opts.visibility_timeout_s,
                 fallback: fallback(opts.fallback_ms)?,
             };
-            let made = Worker::on(&database, subscription, queue, worker_id, options);
-            worker.set(handle::put(honker_worker_t(Consumer::new(made))));
+            let made = Worker::on(&database, waiter.subscription(), queue, worker_id, options);
+            worker.set(handle::put(honker_worker_t(Consumer::new(made, waiter))));
             Ok(HONKER_OK)
         })
     }

@@ -328,7 +328,112 @@ FUNCTION(honker_fires_free) {
   return HONKER_OK;
 }
 
+FUNCTION(honker_waiter_new) {
+  return honker_waiter_new(c->handles[DB], OUTPUT(0, honker_waiter_t *), c->err);
+}
+FUNCTION(honker_wait) { return honker_wait(c->handles[WAITER], 5000, c->err); }
+FUNCTION(honker_waiter_wake) { return honker_waiter_wake(c->handles[WAITER], c->err); }
+FUNCTION(honker_waiter_fd) {
+  return honker_waiter_fd(c->handles[WAITER], OUTPUT(0, int64_t), c->err);
+}
+FUNCTION(honker_waiter_free) {
+  honker_waiter_free(c->handles[WAITER]);
+  return HONKER_OK;
+}
+FUNCTION(honker_worker_new) {
+  return honker_worker_new(c->handles[DB], c->handles[WAITER], TEXT_ARG(0, "q"), TEXT_ARG(1, "w"),
+                           INPUT(honker_worker_opts_t, HONKER_WORKER_OPTS_INIT),
+                           OUTPUT(0, honker_worker_t *), c->err);
+}
+FUNCTION(honker_worker_next) {
+  return honker_worker_next(c->handles[WORKER], 1, 0, OUTPUT(0, honker_jobs_t *), c->err);
+}
+FUNCTION(honker_worker_settle_next) {
+  honker_settlement_t settlements[] = {{HONKER_SETTLE_ACK, 0, 1, 0, {NULL, 0}},
+                                       {HONKER_SETTLE_FAIL, 0, 2, 0, {TEXT_ARG(0, "never")}}};
+  return honker_worker_settle_next(c->handles[WORKER], settlements, 2, 1, 0,
+                                   OUTPUT(0, honker_jobs_t *), c->err);
+}
+FUNCTION(honker_worker_free) {
+  honker_worker_free(c->handles[WORKER]);
+  return HONKER_OK;
+}
+FUNCTION(honker_listener_new) {
+  return honker_listener_new(c->handles[DB], c->handles[WAITER], TEXT_ARG(0, "channel"), 15000,
+                             OUTPUT(0, honker_listener_t *), c->err);
+}
+FUNCTION(honker_listener_next) {
+  return honker_listener_next(
+      c->handles[LISTENER], 0,
+      (honker_notification_view_t *)view(c, 0, sizeof(honker_notification_view_t)), c->err);
+}
+FUNCTION(honker_listener_free) {
+  honker_listener_free(c->handles[LISTENER]);
+  return HONKER_OK;
+}
+FUNCTION(honker_subscription_new) {
+  return honker_subscription_new(c->handles[DB], c->handles[WAITER], TEXT_ARG(0, "t"),
+                                 INPUT(honker_subscription_opts_t, HONKER_SUBSCRIPTION_OPTS_INIT),
+                                 OUTPUT(0, honker_subscription_t *), c->err);
+}
+FUNCTION(honker_subscription_next) {
+  return honker_subscription_next(c->handles[SUBSCRIPTION], 0,
+                                  (honker_event_view_t *)view(c, 0, sizeof(honker_event_view_t)),
+                                  c->err);
+}
+FUNCTION(honker_subscription_ack) {
+  return honker_subscription_ack(c->handles[SUBSCRIPTION], c->err);
+}
+FUNCTION(honker_subscription_save) {
+  return honker_subscription_save(c->handles[SUBSCRIPTION], c->err);
+}
+FUNCTION(honker_subscription_offset) {
+  return honker_subscription_offset(c->handles[SUBSCRIPTION], OUTPUT(0, int64_t), c->err);
+}
+FUNCTION(honker_subscription_free) {
+  honker_subscription_free(c->handles[SUBSCRIPTION]);
+  return HONKER_OK;
+}
+FUNCTION(honker_result_wait) {
+  return honker_result_wait(c->handles[DB], c->handles[WAITER], 1, 0, OUTPUT(0, honker_text_t *),
+                            c->err);
+}
+FUNCTION(honker_leader_new) {
+  return honker_leader_new(c->handles[DB], c->handles[WAITER], TEXT_ARG(0, "me"),
+                           OUTPUT(0, honker_leader_t *), c->err);
+}
+FUNCTION(honker_leader_next) {
+  return honker_leader_next(c->handles[LEADER], 0, OUTPUT(0, honker_fires_t *), c->err);
+}
+FUNCTION(honker_leader_leads) {
+  return honker_leader_leads(c->handles[LEADER], OUTPUT(0, int64_t), c->err);
+}
+FUNCTION(honker_leader_resign) { return honker_leader_resign(c->handles[LEADER], c->err); }
+FUNCTION(honker_leader_free) {
+  honker_leader_free(c->handles[LEADER]);
+  return HONKER_OK;
+}
+FUNCTION(honker_outbox_new) {
+  return honker_outbox_new(c->handles[DB], c->handles[WAITER], TEXT_ARG(0, "o"), TEXT_ARG(1, "w"),
+                           INPUT(honker_outbox_opts_t, HONKER_OUTBOX_OPTS_INIT),
+                           OUTPUT(0, honker_outbox_t *), c->err);
+}
+FUNCTION(honker_outbox_next) {
+  return honker_outbox_next(c->handles[OUTBOX], 0, OUTPUT(0, honker_jobs_t *), c->err);
+}
+FUNCTION(honker_outbox_delivered) {
+  return honker_outbox_delivered(c->handles[OUTBOX], c->delivery, c->err);
+}
+FUNCTION(honker_outbox_failed) {
+  return honker_outbox_failed(c->handles[OUTBOX], c->delivery, 1, TEXT_ARG(0, "not now"), c->err);
+}
+FUNCTION(honker_outbox_free) {
+  honker_outbox_free(c->handles[OUTBOX]);
+  return HONKER_OK;
+}
+
 #define OPERATION (TAKES(DB) | MAY_TX)
+#define CONSUMER (TAKES(DB) | TAKES(WAITER))
 #define ROW(name, takes, is) \
   { #name, takes, is, call_##name }
 
@@ -407,6 +512,35 @@ const function_t functions[] = {
     ROW(honker_fires_len, TAKES(FIRES), FALLIBLE),
     ROW(honker_fires_get, TAKES(FIRES), FALLIBLE),
     ROW(honker_fires_free, TAKES(FIRES), FREES | ENDS),
+    ROW(honker_waiter_new, TAKES(DB), FALLIBLE),
+    ROW(honker_wait, TAKES(WAITER), FALLIBLE),
+    ROW(honker_waiter_wake, TAKES(WAITER), FALLIBLE),
+    ROW(honker_waiter_fd, TAKES(WAITER), FALLIBLE),
+    ROW(honker_waiter_free, TAKES(WAITER), FREES | ENDS),
+    ROW(honker_worker_new, CONSUMER, FALLIBLE),
+    ROW(honker_worker_next, TAKES(WORKER), FALLIBLE),
+    ROW(honker_worker_settle_next, TAKES(WORKER), FALLIBLE),
+    ROW(honker_worker_free, TAKES(WORKER), FREES | ENDS),
+    ROW(honker_listener_new, CONSUMER, FALLIBLE),
+    ROW(honker_listener_next, TAKES(LISTENER), FALLIBLE),
+    ROW(honker_listener_free, TAKES(LISTENER), FREES | ENDS),
+    ROW(honker_subscription_new, CONSUMER, FALLIBLE),
+    ROW(honker_subscription_next, TAKES(SUBSCRIPTION), FALLIBLE),
+    ROW(honker_subscription_ack, TAKES(SUBSCRIPTION), FALLIBLE),
+    ROW(honker_subscription_save, TAKES(SUBSCRIPTION), FALLIBLE),
+    ROW(honker_subscription_offset, TAKES(SUBSCRIPTION), FALLIBLE),
+    ROW(honker_subscription_free, TAKES(SUBSCRIPTION), FREES | ENDS),
+    ROW(honker_result_wait, CONSUMER, FALLIBLE),
+    ROW(honker_leader_new, CONSUMER, FALLIBLE),
+    ROW(honker_leader_next, TAKES(LEADER), FALLIBLE),
+    ROW(honker_leader_leads, TAKES(LEADER), FALLIBLE),
+    ROW(honker_leader_resign, TAKES(LEADER), FALLIBLE),
+    ROW(honker_leader_free, TAKES(LEADER), FREES | ENDS),
+    ROW(honker_outbox_new, CONSUMER, FALLIBLE),
+    ROW(honker_outbox_next, TAKES(OUTBOX), FALLIBLE),
+    ROW(honker_outbox_delivered, TAKES(OUTBOX), FALLIBLE),
+    ROW(honker_outbox_failed, TAKES(OUTBOX), FALLIBLE),
+    ROW(honker_outbox_free, TAKES(OUTBOX), FREES | ENDS),
 };
 const size_t functions_len = sizeof functions / sizeof functions[0];
 
@@ -415,6 +549,24 @@ const size_t functions_len = sizeof functions / sizeof functions[0];
 static void execute(honker_tx_t *tx, const char *sql) {
   int64_t changes = 0;
   OK(honker_tx_execute(tx, S(sql), NULL, 0, &changes, ERR));
+}
+
+/* Each with something to deliver, and a waiter of its own. */
+static void consumers_new(fixture_t *f) {
+  for (int i = 0; i < 5; i++) OK(honker_waiter_new(f->db, &f->waiters[i], ERR));
+  OK(honker_waiter_new(f->db, &f->waiter, ERR));
+  OK(honker_worker_new(f->db, f->waiters[0], T("pending"), T("w"), NULL, &f->worker, ERR));
+  OK(honker_listener_new(f->db, f->waiters[1], T("channel"), 15000, &f->listener, ERR));
+  OK(honker_subscription_new(f->db, f->waiters[2], T("t"), NULL, &f->subscription, ERR));
+  OK(honker_leader_new(f->db, f->waiters[3], T("me"), &f->leader, ERR));
+  OK(honker_outbox_new(f->db, f->waiters[4], T("o"), T("w"), NULL, &f->outbox, ERR));
+  int64_t id = 0;
+  honker_jobs_t *jobs = NULL;
+  OK(honker_notify(f->db, NULL, T("channel"), T("hello"), &id, ERR));
+  OK(honker_enqueue(f->db, NULL, T("_outbox:o"), T("five"), NULL, &f->delivery, ERR));
+  OK(honker_outbox_next(f->outbox, 0, &jobs, ERR));
+  honker_jobs_free(jobs);
+  OK(honker_enqueue(f->db, NULL, T("_outbox:o"), T("six"), NULL, &id, ERR));
 }
 
 fixture_t fixture_new(bool with_tx) {
@@ -458,6 +610,7 @@ fixture_t fixture_new(bool with_tx) {
   OK(honker_tx_commit(f.tx, ERR));
   honker_tx_free(f.tx);
   f.tx = NULL;
+  consumers_new(&f);
   if (with_tx) OK(honker_tx_begin(f.db, &f.tx, ERR));
   return f;
 }
@@ -472,6 +625,13 @@ void fixture_free(fixture_t *f) {
   honker_text_free(f->text);
   honker_error_free(f->error);
   honker_tx_free(f->tx);
+  honker_waiter_free(f->waiter);
+  for (int i = 0; i < 5; i++) honker_waiter_free(f->waiters[i]);
+  honker_worker_free(f->worker);
+  honker_listener_free(f->listener);
+  honker_subscription_free(f->subscription);
+  honker_leader_free(f->leader);
+  honker_outbox_free(f->outbox);
 }
 
 fixture_t fixture_for(const function_t *function) {
@@ -481,9 +641,21 @@ fixture_t fixture_for(const function_t *function) {
 call_t call_on(const fixture_t *f) {
   call_t call;
   memset(&call, 0, sizeof call);
-  void *handles[KINDS] = {
-      [DB] = f->db,         [TX] = f->tx,       [ROWS] = f->rows, [JOBS] = f->jobs,
-      [EVENTS] = f->events, [FIRES] = f->fires, [TEXT] = f->text, [ERROR] = f->error};
+  void *handles[KINDS] = {[DB] = f->db,
+                          [TX] = f->tx,
+                          [ROWS] = f->rows,
+                          [JOBS] = f->jobs,
+                          [EVENTS] = f->events,
+                          [FIRES] = f->fires,
+                          [TEXT] = f->text,
+                          [ERROR] = f->error,
+                          [WAITER] = f->waiter,
+                          [WORKER] = f->worker,
+                          [LISTENER] = f->listener,
+                          [SUBSCRIPTION] = f->subscription,
+                          [LEADER] = f->leader,
+                          [OUTBOX] = f->outbox};
+  call.delivery = f->delivery;
   memcpy(call.handles, handles, sizeof handles);
   call.null_output = call.bad_text = call.bad_struct = -1;
   return call;
@@ -507,6 +679,12 @@ static void release(const unsigned char *output) {
   honker_events_free(handle);
   honker_fires_free(handle);
   honker_text_free(handle);
+  honker_waiter_free(handle);
+  honker_worker_free(handle);
+  honker_listener_free(handle);
+  honker_subscription_free(handle);
+  honker_leader_free(handle);
+  honker_outbox_free(handle);
   honker_close(handle, NULL);
 }
 

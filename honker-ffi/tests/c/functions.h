@@ -9,7 +9,23 @@
 #include "check.h"
 
 /* Which handles a function takes, in the order of `handles`. */
-enum { DB, TX, ROWS, JOBS, EVENTS, FIRES, TEXT, ERROR, KINDS };
+enum {
+  DB,
+  TX,
+  ROWS,
+  JOBS,
+  EVENTS,
+  FIRES,
+  TEXT,
+  ERROR,
+  WAITER,
+  WORKER,
+  LISTENER,
+  SUBSCRIPTION,
+  LEADER,
+  OUTBOX,
+  KINDS
+};
 #define TAKES(kind) (1u << (kind))
 /* The transaction may be NULL. */
 #define MAY_TX (1u << KINDS)
@@ -48,6 +64,8 @@ enum { OUTPUTS_MAX = 2, OUTPUT_MAX = 256 };
 typedef struct {
   void *handles[KINDS];
   honker_error_t **err;
+  /* A job that the outbox holds. */
+  int64_t delivery;
   /* What is wrong with this call; -1 and _GOOD for nothing. */
   int null_output, bad_text, bad_struct;
   text_variant_t text_variant;
@@ -79,6 +97,14 @@ typedef struct {
   honker_fires_t *fires;
   honker_text_t *text;
   honker_error_t *error;
+  honker_waiter_t *waiter;
+  honker_worker_t *worker;
+  honker_listener_t *listener;
+  honker_subscription_t *subscription;
+  honker_leader_t *leader;
+  honker_outbox_t *outbox;
+  honker_waiter_t *waiters[5];
+  int64_t delivery;
 } fixture_t;
 
 fixture_t fixture_new(bool with_tx);
