@@ -59,6 +59,7 @@ extern const test_t operation_tests[];
 extern const test_t sql_tests[];
 extern const test_t file_tests[];
 extern const test_t thread_tests[];
+extern const test_t waiting_tests[];
 extern const test_t fork_tests[];
 extern const test_t panic_tests[];
 
