@@ -4,7 +4,7 @@
 //! gives up when the timeout is over, when somebody interrupts, or when the database is closed.
 
 use std::cell::Cell;
-use std::ffi::{CStr, CString, c_char, c_int, c_void};
+use std::ffi::{c_int, c_void};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -60,22 +60,6 @@ pub(super) fn busy(what: &str) -> Error {
     Error::Sqlite { code: ffi::SQLITE_BUSY, message: format!("database is locked: {what}") }
 }
 
-/// A database file as the next connection has to name it, whatever name the first was given.
-pub(super) struct File {
-    path: String,
-    vfs: CString,
-}
-
-impl File {
-    pub(super) fn path(&self) -> &str {
-        &self.path
-    }
-
-    pub(super) fn target(&self) -> Target {
-        Target::in_vfs(self.path.clone(), self.vfs.clone())
-    }
-}
-
 /// A connection and all that belongs to it. Used by one thread at a time.
 pub(super) struct Handle {
     // Dropped in this order: the statements, the connection, and last what its busy handler looks at.
@@ -122,15 +106,13 @@ impl Handle {
 
     /// Opens a connection that only reads.
     pub(super) fn reader(
-        file: &File,
+        file: &Target,
         options: &Options,
         signals: &Arc<Signals>,
         interrupts: u64,
     ) -> Result<Handle> {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection =
-            rusqlite::Connection::open_with_flags_and_vfs(&file.path, flags, file.vfs.as_c_str())
-                .map_err(Error::from_rusqlite)?;
+        let connection = file.open(flags)?;
         let handle = Handle::new(connection, options, signals, interrupts);
         handle.set_up(options)?;
         handle.set("query_only", "ON")?;
@@ -184,26 +166,8 @@ impl Handle {
     }
 
     /// The file behind the connection; `None` if it is not one that others could open.
-    pub(super) fn file(&self) -> Option<File> {
-        let path = self.connection.path().filter(|path| !path.is_empty())?.to_owned();
-        let mut name: *mut c_char = std::ptr::null_mut();
-        // SAFETY: the connection is open; SQLite hands over a text that is ours to free, or nothing.
-        let vfs = unsafe {
-            let db = self.connection.handle();
-            ffi::sqlite3_file_control(
-                db,
-                c"main".as_ptr(),
-                ffi::SQLITE_FCNTL_VFSNAME,
-                (&raw mut name).cast(),
-            );
-            if name.is_null() {
-                return None;
-            }
-            let vfs = CStr::from_ptr(name).to_owned();
-            ffi::sqlite3_free(name.cast());
-            vfs
-        };
-        (vfs.as_c_str() != c"memdb").then_some(File { path, vfs })
+    pub(super) fn file(&self) -> Option<Target> {
+        Target::of(&self.connection)
     }
 
     fn set(&self, name: &str, value: &str) -> Result<()> {

@@ -65,7 +65,7 @@ impl Database {
         let signals = Arc::new(Signals::default());
         let handle = Handle::writer(path, options, &signals)?;
         let file = handle.file().ok_or(Error::Closed)?;
-        let watching = Arc::new(Watching::new(file.target(), options.watcher));
+        let watching = Arc::new(Watching::new(file.clone(), options.watcher));
         let inner = Inner {
             process,
             writer_interrupt: handle.interrupt_handle(),

@@ -6,15 +6,16 @@ use std::time::{Duration, Instant};
 use rusqlite::InterruptHandle;
 
 use super::Options;
-use super::connection::{File, Handle, Signals, busy};
+use super::connection::{Handle, Signals, busy};
 use super::options::deadline;
+use crate::watch::Target;
 use crate::{Error, Result};
 
 /// How long a thread that waits for a connection sleeps before it looks whether it has been interrupted.
 const SLICE: Duration = Duration::from_millis(50);
 
 pub(super) struct Readers {
-    file: File,
+    file: Target,
     options: Options,
     signals: Arc<Signals>,
     pool: Mutex<Pool>,
@@ -30,7 +31,7 @@ struct Pool {
 }
 
 impl Readers {
-    pub(super) fn new(file: File, options: Options, signals: Arc<Signals>) -> Self {
+    pub(super) fn new(file: Target, options: Options, signals: Arc<Signals>) -> Self {
         Readers { file, options, signals, pool: Mutex::default(), returned: Condvar::new() }
     }
 

@@ -15,46 +15,24 @@
 
 mod counter;
 mod descriptor;
+mod lookout;
 mod sleeper;
 mod subscription;
+mod target;
 mod vigil;
 mod watcher;
 
 use std::collections::HashMap;
-use std::ffi::CString;
 use std::str::FromStr;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 pub use self::subscription::{Subscription, Wake, Waker};
+pub use self::target::Target;
 pub use self::watcher::{Statistics, Watcher};
 use crate::fork::PerProcess;
 use crate::identity::{Identity, identity};
 use crate::{Error, Result};
-
-/// A file as SQLite has to open it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Target {
-    path: String,
-    vfs: Option<CString>,
-}
-
-impl Target {
-    /// A file by its name, in the VFS that is the default.
-    pub fn new(path: impl Into<String>) -> Self {
-        Target { path: path.into(), vfs: None }
-    }
-
-    pub(crate) fn path(&self) -> &str {
-        &self.path
-    }
-
-    /// A file in a VFS.
-    #[cfg(feature = "bundled")]
-    pub(crate) fn in_vfs(path: impl Into<String>, vfs: CString) -> Self {
-        Target { path: path.into(), vfs: Some(vfs) }
-    }
-}
 
 /// How a watcher notices commits.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
@@ -121,16 +99,32 @@ static WATCHERS: PerProcess<Registry> = PerProcess::new();
 
 /// The watcher of a file that this process has already, or else a new one.
 pub fn shared(target: &Target, settings: &Settings) -> Result<Arc<Watcher>> {
-    let Some(identity) = identity(&target.path) else {
-        return Watcher::start(target, settings);
+    settings.check()?;
+    let target = target.resolve()?;
+    let Some(identity) = identity(target.path()) else {
+        return Watcher::start(&target, settings);
     };
-    let mut watchers = WATCHERS.get().lock().unwrap_or_else(PoisonError::into_inner);
-    watchers.retain(|_, watcher| watcher.strong_count() > 0);
-    let running = watchers.get(&(identity, *settings)).and_then(Weak::upgrade);
-    if let Some(watcher) = running.filter(|watcher| watcher.is_alive()) {
-        return Ok(watcher);
+    let key = (identity, *settings);
+    if let Some(running) = running(&key) {
+        return Ok(running);
     }
-    let watcher = Watcher::start(target, settings)?;
-    watchers.insert((identity, *settings), Arc::downgrade(&watcher));
-    Ok(watcher)
+    // Not under the lock: it may take seconds until the file can be read, and others watch other files.
+    let started = Watcher::start(&target, settings)?;
+    let mut watchers = watchers();
+    watchers.retain(|_, watcher| watcher.strong_count() > 0);
+    let faster = watchers.get(&key).and_then(Weak::upgrade).filter(|watcher| watcher.is_alive());
+    if faster.is_none() {
+        watchers.insert(key, Arc::downgrade(&started));
+    }
+    drop(watchers);
+    Ok(faster.unwrap_or(started))
+}
+
+fn running(key: &(Identity, Settings)) -> Option<Arc<Watcher>> {
+    let watcher = watchers().get(key).and_then(Weak::upgrade);
+    watcher.filter(|watcher| watcher.is_alive())
+}
+
+fn watchers() -> MutexGuard<'static, HashMap<(Identity, Settings), Weak<Watcher>>> {
+    WATCHERS.get().lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -56,20 +56,35 @@ mod linux {
             Sleeper { alarm, events: None, watch: None }
         }
 
-        /// Sleeps for events of `path` from now on, instead of another file. Whether there will be any.
-        pub(in crate::watch) fn watch(&mut self, path: &str) -> Result<()> {
+        /// Sleeps for events of a file from now on, instead of another one.
+        pub(in crate::watch) fn watch_file(&mut self, path: &str) -> Result<()> {
+            let changes =
+                WatchFlags::MODIFY | WatchFlags::ATTRIB | WatchFlags::MOVE_SELF | WatchFlags::DELETE_SELF;
+            self.watch(path, changes)
+        }
+
+        /// Sleeps for files that appear in a directory from now on.
+        pub(in crate::watch) fn watch_directory(&mut self, path: &str) -> Result<()> {
+            self.watch(path, WatchFlags::CREATE | WatchFlags::MOVED_TO)
+        }
+
+        /// There are no events any more.
+        pub(in crate::watch) fn forget_events(&mut self) {
+            self.events = None;
+            self.watch = None;
+        }
+
+        fn watch(&mut self, path: &str, what: WatchFlags) -> Result<()> {
             if self.events.is_none() {
                 let events = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK);
                 self.events = Some(events.map_err(no_descriptor)?);
             }
             let Some(events) = &self.events else { return Ok(()) };
-            if let Some(watch) = self.watch.take() {
+            let watch = inotify::add_watch(events, path, what).map_err(no_descriptor)?;
+            if let Some(before) = self.watch.replace(watch).filter(|before| *before != watch) {
                 // The file may be gone, and the watch with it.
-                let _ = inotify::remove_watch(events, watch);
+                let _ = inotify::remove_watch(events, before);
             }
-            let what =
-                WatchFlags::MODIFY | WatchFlags::ATTRIB | WatchFlags::MOVE_SELF | WatchFlags::DELETE_SELF;
-            self.watch = Some(inotify::add_watch(events, path, what).map_err(no_descriptor)?);
             Ok(())
         }
 
@@ -98,16 +113,19 @@ mod linux {
             }
         }
 
-        /// Forgets the events that are there; whether there were any.
-        pub(in crate::watch) fn drain(&self) -> bool {
+        /// Whether there are events that have not ended a sleep yet.
+        pub(in crate::watch) fn has_events(&self) -> bool {
             let Some(events) = &self.events else { return false };
+            let mut fds = [PollFd::from_borrowed_fd(events.as_fd(), PollFlags::IN)];
+            poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).is_ok_and(|ready| ready > 0)
+        }
+
+        /// Forgets the events that are there.
+        pub(in crate::watch) fn drain(&self) {
+            let Some(events) = &self.events else { return };
             let mut buffer = [MaybeUninit::uninit(); 4096];
             let mut reader = Reader::new(events, &mut buffer);
-            let mut any = false;
-            while reader.next().is_ok() {
-                any = true;
-            }
-            any
+            while reader.next().is_ok() {}
         }
     }
 }
@@ -147,9 +165,15 @@ mod portable {
             Sleeper { alarm }
         }
 
-        pub(in crate::watch) fn watch(&mut self, _: &str) -> Result<()> {
+        pub(in crate::watch) fn watch_file(&mut self, _: &str) -> Result<()> {
             Err(Error::invalid("events of the file system are not supported on this system yet"))
         }
+
+        pub(in crate::watch) fn watch_directory(&mut self, path: &str) -> Result<()> {
+            self.watch_file(path)
+        }
+
+        pub(in crate::watch) fn forget_events(&mut self) {}
 
         pub(in crate::watch) fn sleep(&mut self, time: Duration) -> Reason {
             let stop = self.alarm.0.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -157,9 +181,11 @@ mod portable {
             if *waited.unwrap_or_else(PoisonError::into_inner).0 { Reason::Stop } else { Reason::Time }
         }
 
-        pub(in crate::watch) fn drain(&self) -> bool {
+        pub(in crate::watch) fn has_events(&self) -> bool {
             false
         }
+
+        pub(in crate::watch) fn drain(&self) {}
     }
 }
 

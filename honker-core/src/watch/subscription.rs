@@ -39,6 +39,9 @@ pub(super) struct Slot {
     process: Process,
     state: Mutex<State>,
     changed: Condvar,
+    /// Kept running as long as there are subscriptions. The lock is held until it has been left, so that every call that
+    /// closes the subscription returns after that.
+    watcher: Mutex<Option<Arc<Watcher>>>,
 }
 
 #[derive(Default)]
@@ -51,13 +54,10 @@ struct State {
     waiting: u32,
     /// Readable while there is something to see here. Made when somebody asks for it.
     descriptor: Option<Descriptor>,
-    /// Kept running as long as there are subscriptions.
-    watcher: Option<Arc<Watcher>>,
 }
 
 impl Subscription {
-    pub(super) fn new(slot: Arc<Slot>, watcher: Arc<Watcher>) -> Self {
-        slot.lock().watcher = Some(watcher);
+    pub(super) fn new(slot: Arc<Slot>) -> Self {
         Subscription { slot }
     }
 
@@ -153,8 +153,13 @@ impl Waker {
 }
 
 impl Slot {
-    pub(super) fn new() -> Self {
-        Slot { process: Process::current(), state: Mutex::default(), changed: Condvar::new() }
+    pub(super) fn new(watcher: Arc<Watcher>) -> Self {
+        Slot {
+            process: Process::current(),
+            state: Mutex::default(),
+            changed: Condvar::new(),
+            watcher: Mutex::new(Some(watcher)),
+        }
     }
 
     /// Something was committed.
@@ -175,9 +180,8 @@ impl Slot {
             return;
         }
         self.end(&Error::Closed);
-        let watcher = self.lock().watcher.take();
-        // Outside of the lock: the watcher's thread, which is waited for, may be about to wake us.
-        drop(watcher);
+        // The watcher's thread, which is waited for if this is the last to leave, never takes this lock.
+        drop(self.watcher.lock().unwrap_or_else(PoisonError::into_inner).take());
     }
 
     fn set(&self, change: impl FnOnce(&mut State)) {

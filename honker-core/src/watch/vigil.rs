@@ -1,20 +1,20 @@
-//! The watcher's thread.
+//! The watcher's thread: when it looks.
 //!
 //! An event says that frames were written, which is *before* the commit is visible, and with `synchronous = FULL` before
-//! it is on the disk. So it is only a hint: the thread then looks at the change counter, again and again at growing
-//! distances, until that has moved or [`SAFETY`] is over, and only then wakes anybody. Every [`SAFETY`] it looks without
-//! a hint as well, and whether the file still is the one it was. If that look keeps finding commits that no event
-//! announced, events cannot be relied on here (a network file system, say), and it polls from then on.
+//! it is on the disk. So it is only a hint: the thread then looks for the commit, again and again at growing distances,
+//! until [`SAFETY`] is over. It does not stop when it has found one, for the hint may have been the next one's; but then
+//! it looks less often. Every [`SAFETY`] it looks without a hint as well, and whether the file still is the one it was. If
+//! that look keeps finding commits that no event announced, events cannot be relied on here (a network file system, say),
+//! and it polls from then on.
 
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::counter::{Counter, Stamp, is_locked};
+use super::lookout::{Change, Lookout, Presence};
 use super::sleeper::{Alarm, Reason, Sleeper};
 use super::watcher::Shared;
 use super::{Backend, Settings, Target};
-use crate::identity::{Identity, identity};
 use crate::{Error, Result};
 
 /// How long a hint is believed, and how often the thread looks without one. Longer than an fsync takes.
@@ -23,9 +23,16 @@ const SAFETY: Duration = Duration::from_millis(100);
 /// How long it looks without sleeping: commits are mostly visible some microseconds after the event.
 const SPIN: Duration = Duration::from_micros(20);
 
-/// The distances between looks, from the first sleep to the last.
+/// The distances between looks, from the first sleep to the last: this share of the time since the event.
 const LOOK_MIN: Duration = Duration::from_micros(10);
 const LOOK_MAX: Duration = Duration::from_millis(2);
+const LOOK_SHARE: u32 = 8;
+/// The same after a commit has been found.
+const NEXT_LOOK_MAX: Duration = Duration::from_millis(25);
+const NEXT_LOOK_SHARE: u32 = 2;
+
+/// After so many events without a commit they do not end a sleep any more: somebody writes a large transaction.
+const FRUITLESS_MAX: u32 = 4;
 
 /// Wakes that follow each other closer than this are a writer at full speed, ...
 const DENSE: Duration = Duration::from_millis(2);
@@ -40,21 +47,18 @@ const UNANNOUNCED_MAX: u32 = 3;
 const BEGIN_MAX: Duration = Duration::from_secs(5);
 
 pub(super) struct Vigil {
-    target: Target,
     settings: Settings,
     shared: Arc<Shared>,
     sleeper: Sleeper,
-    counter: Option<Counter>,
-    baseline: Option<Stamp>,
-    identity: Option<Identity>,
+    lookout: Lookout,
     mode: Mode,
-    /// When the thread last looked without a hint.
+    /// When the thread last looked while it polled, and when it last made sure of the file.
+    looked: Instant,
     checked: Instant,
+    hint: Option<Hint>,
     woke: Instant,
     apart: Duration,
     unannounced: u32,
-    /// An error has been reported, and nothing has been read since.
-    in_trouble: bool,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -63,12 +67,14 @@ enum Mode {
     Polling,
 }
 
-#[derive(PartialEq)]
-enum Change {
-    None,
-    /// There was one, and subscribers know.
-    Announced,
-    New,
+/// The last event.
+struct Hint {
+    at: Instant,
+    /// A commit has been found since.
+    found: bool,
+    /// How many there have been without a commit, and when the first of them came.
+    fruitless: u32,
+    since: Instant,
 }
 
 impl Vigil {
@@ -81,51 +87,53 @@ impl Vigil {
     ) -> Result<Self> {
         let now = Instant::now();
         let mut vigil = Vigil {
-            target: target.clone(),
             settings: *settings,
-            shared,
             sleeper: Sleeper::new(alarm),
-            counter: None,
-            baseline: None,
-            identity: identity(&target.path),
-            mode: if settings.backend == Backend::Auto || settings.backend == Backend::Kernel {
-                Mode::Events
-            } else {
-                Mode::Polling
+            lookout: Lookout::new(target, settings.backend, Arc::clone(&shared)),
+            shared,
+            mode: match settings.backend {
+                Backend::Auto | Backend::Kernel => Mode::Events,
+                Backend::Polling | Backend::Shm => Mode::Polling,
             },
+            looked: now,
             checked: now,
+            hint: None,
             woke: now,
             apart: Duration::ZERO,
             unannounced: 0,
-            in_trouble: false,
         };
-        let probe = |what: &str| Error::invalid(format!("watcher_backend probe failed: {what}"));
-        if vigil.identity.is_some() || cfg!(not(unix)) {
-            while !vigil.connect()? {
-                if now.elapsed() > BEGIN_MAX {
-                    return Err(Error::Sqlite {
-                        code: rusqlite::ffi::SQLITE_BUSY,
-                        message: "database is locked: the watcher could not take its first look".to_owned(),
-                    });
-                }
-                thread::sleep(Duration::from_millis(1));
+        while vigil.lookout.is_there() && !vigil.lookout.connect()? {
+            if now.elapsed() > BEGIN_MAX {
+                return Err(Error::Sqlite {
+                    code: rusqlite::ffi::SQLITE_BUSY,
+                    message: "database is locked: the watcher could not take its first look".to_owned(),
+                });
             }
+            thread::sleep(Duration::from_millis(1));
         }
-        let has_wal_index = vigil.counter.as_ref().is_some_and(Counter::has_wal_index);
-        if settings.backend == Backend::Shm && !has_wal_index {
-            return Err(probe(
-                "-shm unavailable: the file is not in WAL mode, or its wal-index cannot be read",
-            ));
-        }
-        if vigil.mode == Mode::Events
-            && let Err(error) = vigil.watch_file()
-        {
-            if settings.backend == Backend::Kernel {
-                return Err(probe(&error.to_string()));
-            }
-            vigil.mode = Mode::Polling;
-        }
+        vigil.lookout.take_moved();
+        vigil.probe()?;
         Ok(vigil)
+    }
+
+    /// Sees to it that commits will be noticed in the way that was asked for, or in another if nobody asked.
+    fn probe(&mut self) -> Result<()> {
+        let failed = |what: &dyn std::fmt::Display| {
+            Err(Error::invalid(format!("watcher_backend probe failed: {what}")))
+        };
+        match self.settings.backend {
+            Backend::Polling => Ok(()),
+            Backend::Shm => self.lookout.no_wal_index().map_or(Ok(()), |why| failed(&why)),
+            Backend::Kernel => self.expect_events().or_else(|error| failed(&error)),
+            Backend::Auto => {
+                if let Err(error) = self.expect_events()
+                    && self.lookout.written_file().is_some()
+                {
+                    self.demote(&format!("there are no events of the file system ({error})"));
+                }
+                Ok(())
+            }
+        }
     }
 
     pub(super) fn run(mut self) {
@@ -137,212 +145,109 @@ impl Vigil {
                 Mode::Polling => self.poll(),
             };
         }
-        // Before the connection is closed nobody may look through it any more.
-        self.shared.lend(None);
     }
 
-    /// Waits for one event or the time of the safety check, and sees to it. Whether to go on.
+    /// Sleeps until there is reason to look, and looks. Whether to go on.
     fn attend(&mut self) -> bool {
-        let due = (self.checked + SAFETY).saturating_duration_since(Instant::now());
-        match self.sleeper.sleep(due) {
+        match self.sleeper.sleep(self.nap()) {
             Reason::Stop => return false,
-            Reason::Event if !self.settings.deaf => return self.confirm(),
-            Reason::Event | Reason::Time => {}
+            Reason::Event => self.heed(),
+            Reason::Time => {}
         }
-        if self.checked.elapsed() < SAFETY {
-            return true;
-        }
-        if !self.check_identity() {
+        if self.shared.is_stopped() || !self.check_if_due() {
             return false;
         }
-        if self.look() == Change::New {
-            // The event may have come in the moment between.
-            if self.sleeper.drain() && !self.settings.deaf {
-                self.unannounced = 0;
-            } else {
-                self.unannounced += 1;
-                self.shared.count_unannounced();
-            }
-            self.wake();
+        let change = self.lookout.look();
+        if change == Change::Commit {
+            self.count(self.hint.as_ref().is_some_and(Hint::is_believed) || self.sleeper.has_events());
         }
-        if self.unannounced >= UNANNOUNCED_MAX && self.settings.backend == Backend::Auto {
-            eprintln!(
-                "honker: changes of '{}' come without events of the file system; watching it by polling every {} ms",
-                self.target.path,
-                self.settings.poll_interval.as_secs_f64() * 1e3
-            );
-            self.shared.set_demoted();
-            self.mode = Mode::Polling;
+        self.see_to(change);
+        if self.mode == Mode::Events && self.lookout.take_moved() {
+            // If there will be no events, the safety check finds out.
+            let _ = self.expect_events();
+        }
+        // A writer at full speed does not get a wake for every commit.
+        if change != Change::None && !self.apart.is_zero() {
+            thread::sleep(self.apart);
         }
         true
-    }
-
-    /// Looks until what an event has hinted at is there. Whether to go on.
-    fn confirm(&mut self) -> bool {
-        let since = Instant::now();
-        loop {
-            match self.look() {
-                Change::New => {
-                    self.unannounced = 0;
-                    self.wake();
-                    // What is in the queue now may belong to the commit just seen, or to the next: the next look tells.
-                    return self.keep_apart();
-                }
-                Change::Announced => return true,
-                Change::None => {}
-            }
-            let elapsed = since.elapsed();
-            if elapsed >= SAFETY {
-                return true;
-            }
-            if elapsed < SPIN {
-                std::hint::spin_loop();
-                continue;
-            }
-            if self.shared.is_stopped() {
-                return false;
-            }
-            thread::sleep((elapsed / 8).clamp(LOOK_MIN, LOOK_MAX));
-        }
-    }
-
-    /// Sleeps a little after a wake that came right after another. Whether to go on.
-    fn keep_apart(&mut self) -> bool {
-        if self.apart.is_zero() {
-            return true;
-        }
-        thread::sleep(self.apart);
-        !self.shared.is_stopped()
     }
 
     /// One turn of polling. Whether to go on.
     fn poll(&mut self) -> bool {
-        if self.sleeper.sleep(self.settings.poll_interval) == Reason::Stop {
+        let until_look = self.settings.poll_interval.saturating_sub(self.looked.elapsed());
+        let until_check = SAFETY.saturating_sub(self.checked.elapsed());
+        if self.sleeper.sleep(until_look.min(until_check)) == Reason::Stop || !self.check_if_due() {
             return false;
         }
-        if self.checked.elapsed() >= SAFETY && !self.check_identity() {
-            return false;
-        }
-        if self.look() == Change::New {
-            self.wake();
+        if self.looked.elapsed() >= self.settings.poll_interval {
+            let change = self.lookout.look();
+            self.see_to(change);
+            self.looked = Instant::now();
         }
         true
     }
 
-    /// Whether the file is the one it was. If not, the watcher is dead.
-    fn check_identity(&mut self) -> bool {
-        self.checked = Instant::now();
-        let now = identity(&self.target.path);
-        match (self.identity, now) {
-            (Some(before), Some(now)) if before != now => {
-                self.shared.die(&Error::Watcher(format!(
-                    "watcher died: '{}' is another file now; close the database and open it again",
-                    self.target.path
-                )));
-                false
+    /// How long to sleep if nothing happens.
+    fn nap(&self) -> Duration {
+        let until_check = SAFETY.saturating_sub(self.checked.elapsed());
+        match self.hint.as_ref().map(|hint| (hint.at.elapsed(), hint.found)) {
+            Some((elapsed, false)) if elapsed < SAFETY => {
+                until_check.min((elapsed / LOOK_SHARE).clamp(LOOK_MIN, LOOK_MAX))
             }
-            (Some(_), None) => {
-                // Nobody can tell what has become of it.
-                if cfg!(unix) {
-                    self.wake();
-                }
-                true
+            Some((elapsed, true)) if elapsed < SAFETY => {
+                until_check.min((elapsed / NEXT_LOOK_SHARE).clamp(LOOK_MIN, NEXT_LOOK_MAX))
             }
-            _ => {
-                self.identity = now.or(self.identity);
-                true
-            }
+            _ => until_check,
         }
     }
 
-    /// Takes a look at the counter.
-    fn look(&mut self) -> Change {
-        let Some(counter) = &mut self.counter else {
-            return match self.connect() {
-                // What was committed in the meantime nobody has seen.
-                Ok(true) => Change::New,
-                Ok(false) => Change::None,
-                Err(error) => self.trouble(&error),
-            };
-        };
-        let stamp = match counter.look() {
-            Ok(Some(stamp)) => stamp,
-            Ok(None) => return Change::None,
-            Err(error) => return self.trouble(&error),
-        };
-        if self.baseline == Some(stamp) {
-            return Change::None;
+    /// There was an event.
+    fn heed(&mut self) {
+        let now = Instant::now();
+        let (mut fruitless, mut since) = (0, now);
+        if let Some(hint) = self.hint.as_ref().filter(|hint| !hint.found && hint.at.elapsed() < SAFETY) {
+            (fruitless, since) = (hint.fruitless + 1, hint.since);
         }
-        self.baseline = Some(stamp);
-        if self.shared.is_announced(&stamp) {
-            return Change::Announced;
+        if fruitless > FRUITLESS_MAX {
+            thread::sleep((since.elapsed() / LOOK_SHARE).clamp(LOOK_MIN, LOOK_MAX));
+            self.sleeper.drain();
         }
-        if matches!(stamp, Stamp::DataVersion(_)) {
-            self.follow_journal_mode();
+        self.hint = Some(Hint { at: Instant::now(), found: false, fruitless, since });
+        while fruitless <= FRUITLESS_MAX && now.elapsed() < SPIN && !self.lookout.has_news() {
+            std::hint::spin_loop();
         }
-        Change::New
     }
 
-    /// The change may have been one to WAL mode.
-    fn follow_journal_mode(&mut self) {
-        let Some(counter) = &mut self.counter else { return };
-        let found = counter.find_wal_index();
-        if !counter.has_wal_index() {
+    /// Whether the commit that has been found was announced by an event.
+    fn count(&mut self, announced: bool) {
+        if announced {
+            self.unannounced = 0;
             return;
         }
-        let _ = found;
-        self.baseline = counter.look().ok().flatten();
-        self.shared.lend(counter.wal_index());
-        if self.mode == Mode::Events {
-            // Should that fail, the safety check notices that there are no events.
-            let _ = self.watch_file();
+        self.unannounced += 1;
+        self.shared.count_unannounced();
+        if self.unannounced >= UNANNOUNCED_MAX && self.settings.backend == Backend::Auto {
+            self.demote("changes come without events of the file system");
         }
     }
 
-    /// Opens the connection and takes the baseline; `false` if the file is not there, or locked just now.
-    fn connect(&mut self) -> Result<bool> {
-        if self.identity.is_none() && cfg!(unix) {
-            self.identity = identity(&self.target.path);
-            if self.identity.is_none() {
-                return Ok(false);
-            }
-        }
-        let opened = Counter::open(&self.target).and_then(|mut counter| Ok((counter.look()?, counter)));
-        let (stamp, counter) = match opened {
-            Ok((Some(stamp), counter)) => (stamp, counter),
-            Ok((None, _)) => return Ok(false),
-            Err(error) if is_locked(&error) => return Ok(false),
-            Err(error) => return Err(error),
-        };
-        self.baseline = Some(stamp);
-        self.shared.lend(counter.wal_index());
-        self.counter = Some(counter);
-        self.in_trouble = false;
-        if self.mode == Mode::Events {
-            let _ = self.watch_file();
-        }
-        Ok(true)
+    fn demote(&mut self, why: &str) {
+        let milliseconds = self.settings.poll_interval.as_secs_f64() * 1e3;
+        eprintln!("honker: '{}': {why}; watching it by polling every {milliseconds} ms", self.lookout.path());
+        self.shared.set_demoted();
+        self.sleeper.forget_events();
+        self.mode = Mode::Polling;
     }
 
-    fn watch_file(&mut self) -> Result<()> {
-        match self.counter.as_ref().and_then(Counter::written_file) {
-            Some(path) => self.sleeper.watch(&path),
-            // Nothing to watch yet: the safety check finds the file when it appears.
-            None => Ok(()),
+    /// Wakes whom a change has to wake.
+    fn see_to(&mut self, change: Change) {
+        if let Some(hint) = self.hint.as_mut().filter(|_| change != Change::None) {
+            hint.found = true;
         }
-    }
-
-    /// The file cannot be read. It is tried again; and as nobody knows what happens meanwhile, all are woken.
-    fn trouble(&mut self, error: &Error) -> Change {
-        self.shared.lend(None);
-        self.counter = None;
-        self.baseline = None;
-        if self.in_trouble {
-            return Change::None;
+        if matches!(change, Change::Commit | Change::Unknown) {
+            self.wake();
         }
-        eprintln!("honker: the watcher of '{}' cannot read it, and keeps trying: {error}", self.target.path);
-        self.in_trouble = true;
-        Change::New
     }
 
     fn wake(&mut self) {
@@ -351,6 +256,47 @@ impl Vigil {
         self.apart = if dense { (self.apart * 2).clamp(APART_MIN, APART_MAX) } else { Duration::ZERO };
         self.woke = now;
         self.shared.wake();
+    }
+
+    /// Every now and then, makes sure of the file. If it is another one, the watcher is dead. Whether to go on.
+    fn check_if_due(&mut self) -> bool {
+        if self.checked.elapsed() < SAFETY {
+            return true;
+        }
+        self.checked = Instant::now();
+        match self.lookout.check() {
+            Presence::There => true,
+            Presence::Gone => {
+                self.wake();
+                true
+            }
+            Presence::Replaced(how) => {
+                self.shared.die(&Error::Watcher(format!("watcher died: {how}")));
+                false
+            }
+        }
+    }
+
+    /// Sees to it that there are events of the file that commits are written to, or of its coming into being.
+    fn expect_events(&mut self) -> Result<()> {
+        if self.settings.deaf {
+            return Ok(());
+        }
+        match self.lookout.written_file() {
+            Some(path) => self.sleeper.watch_file(&path)?,
+            None => self.sleeper.watch_directory(self.lookout.directory())?,
+        }
+        // What has been written to it in the meantime made no event.
+        let now = Instant::now();
+        self.hint = Some(Hint { at: now, found: false, fruitless: 0, since: now });
+        Ok(())
+    }
+}
+
+impl Hint {
+    /// Whether a commit that is found now may be what the event was about, however long that took.
+    fn is_believed(&self) -> bool {
+        !self.found || self.at.elapsed() < SAFETY
     }
 }
 

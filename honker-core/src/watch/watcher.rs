@@ -1,10 +1,11 @@
 //! A watcher as its users see it: subscriptions, announcements, and the thread's life.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::JoinHandle;
 
-use super::counter::{Stamp, WalIndex};
+use super::counter::{Headers, WalIndex};
 use super::sleeper::Alarm;
 use super::subscription::{Slot, Subscription};
 use super::vigil::Vigil;
@@ -43,7 +44,7 @@ struct Announced {
     /// There while the thread's connection is open.
     wal_index: Option<WalIndex>,
     /// What it showed when somebody of this process last announced a commit.
-    stamp: Option<Stamp>,
+    headers: Option<Headers>,
 }
 
 /// What a watcher has done so far, for tests and diagnosis.
@@ -61,6 +62,10 @@ impl Watcher {
     /// Starts watching a file. What is committed after this returns is noticed.
     pub fn start(target: &Target, settings: &Settings) -> Result<Arc<Watcher>> {
         settings.check()?;
+        // The host may have a SQLite of its own, whose locks our connection must not drop.
+        #[cfg(feature = "bundled")]
+        crate::vfs::install();
+        let target = &target.resolve()?;
         let shared = Arc::new(Shared {
             slots: Mutex::default(),
             announced: Mutex::default(),
@@ -71,7 +76,14 @@ impl Watcher {
             demoted: AtomicBool::new(false),
         });
         let vigil = Vigil::begin(target, settings, Arc::clone(&shared), shared.alarm.clone())?;
-        let thread = std::thread::Builder::new().name("honker-watcher".to_owned()).spawn(|| vigil.run());
+        let thread = std::thread::Builder::new().name("honker-watcher".to_owned()).spawn({
+            let shared = Arc::clone(&shared);
+            move || {
+                if catch_unwind(AssertUnwindSafe(|| vigil.run())).is_err() {
+                    shared.die(&Error::Watcher("watcher died: internal error, please report it".to_owned()));
+                }
+            }
+        });
         let thread = thread.map_err(|error| Error::Sqlite {
             code: rusqlite::ffi::SQLITE_NOMEM,
             message: format!("the watcher's thread could not be started: {error}"),
@@ -86,27 +98,30 @@ impl Watcher {
         if let Some(reason) = &slots.died {
             return Err(reason.clone());
         }
-        let slot = Arc::new(Slot::new());
+        let slot = Arc::new(Slot::new(Arc::clone(self)));
         if slots.slots.len() >= slots.clear_at {
             slots.slots.retain(|slot| slot.strong_count() > 0);
             slots.clear_at = (slots.slots.len() * 2).max(16);
         }
         slots.slots.push(Arc::downgrade(&slot));
         drop(slots);
-        Ok(Subscription::new(slot, Arc::clone(self)))
+        Ok(Subscription::new(slot))
     }
 
     /// Wakes all subscribers because this process has just committed something.
     pub fn announce(&self) {
+        if !self.process.is_current() {
+            return;
+        }
         let mut announced = self.shared.announced();
-        announced.stamp = announced.wal_index.map(WalIndex::look);
+        announced.headers = announced.wal_index.map(WalIndex::look);
         drop(announced);
         self.shared.wake();
     }
 
     /// Whether it can still wake anybody.
     pub fn is_alive(&self) -> bool {
-        self.shared.slots().died.is_none()
+        self.process.is_current() && self.shared.slots().died.is_none()
     }
 
     /// What it has done so far.
@@ -155,12 +170,12 @@ impl Shared {
     pub(super) fn lend(&self, wal_index: Option<WalIndex>) {
         let mut announced = self.announced();
         announced.wal_index = wal_index;
-        announced.stamp = None;
+        announced.headers = None;
     }
 
-    /// Whether subscribers have been woken for what `stamp` shows.
-    pub(super) fn is_announced(&self, stamp: &Stamp) -> bool {
-        self.announced().stamp.as_ref() == Some(stamp)
+    /// Whether subscribers have been woken, or are about to be, for what the wal-index shows.
+    pub(super) fn is_announced(&self, headers: &Headers) -> bool {
+        self.announced().headers.as_ref() == Some(headers)
     }
 
     pub(super) fn count_unannounced(&self) {
