@@ -48,6 +48,7 @@ impl Error {
                 code: failure.extended_code,
                 message: message.unwrap_or_else(|| failure.to_string()),
             },
+            #[cfg(feature = "bundled")]
             rusqlite::Error::SqlInputError { error, msg, .. } => {
                 Error::Sqlite { code: error.extended_code, message: msg }
             }

@@ -1,8 +1,10 @@
 //! `libhonker_ext`: honker for any SQLite client.
 //!
 //! The host loads this library into a connection (`.load ./libhonker_ext`, `load_extension(…)`); the entry point
-//! registers the SQL functions there. It takes all of SQLite from the host and brings none of its own. It may be loaded
+//! registers the SQL functions there. The C interface to watchers (`watcher.rs`) is for packages that have loaded it. It takes all of SQLite from the host and brings none of its own. It may be loaded
 //! into any number of connections, and stays mapped once it has been loaded.
+
+mod watcher;
 
 use std::ffi::{c_char, c_int};
 use std::panic::catch_unwind;
@@ -52,6 +54,11 @@ pub unsafe extern "C" fn sqlite3_honkerext_init(
     })
 }
 
+/// Whether there is a SQLite to call into.
+fn is_loaded() -> bool {
+    !HOST.load(Ordering::Acquire).is_null()
+}
+
 fn init(connection: Connection) -> rusqlite::Result<bool> {
     let failure =
         |code, message: String| rusqlite::Error::SqliteFailure(ffi::Error::new(code), Some(message));
@@ -59,7 +66,7 @@ fn init(connection: Connection) -> rusqlite::Result<bool> {
         let message = format!("honker needs SQLite 3.38 or newer; this is {}", rusqlite::version());
         return Err(failure(ffi::SQLITE_ERROR, message));
     }
-    honker_core::sql::register(&connection).map_err(|error| {
+    honker_core::sql::register_with_watchers(&connection).map_err(|error| {
         failure(error.sqlite_code().unwrap_or(ffi::SQLITE_ERROR), format!("loading libhonker_ext: {error}"))
     })?;
     // "Load permanently": prepared statements and functions point into this library.

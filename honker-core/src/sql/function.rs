@@ -138,8 +138,15 @@ pub(super) fn register(store: &Arc<Store>, function: &'static Function) -> Resul
 
 impl Function {
     fn flags(&self) -> c_int {
-        // The only function without an effect and without a look at the clock or the file.
-        if self.name == c"honker_cron_next_after" { ffi::SQLITE_DETERMINISTIC } else { 0 }
+        if self.name == c"honker_cron_next_after" {
+            // The only function without an effect and without a look at the clock or the file.
+            ffi::SQLITE_DETERMINISTIC
+        } else if self.name.to_bytes().starts_with(b"honker_update_watcher_") {
+            // They open other files, which a view or a trigger of a file that somebody sent must not do.
+            ffi::SQLITE_DIRECTONLY
+        } else {
+            0
+        }
     }
 }
 

@@ -5,6 +5,7 @@
 //! TEXT. This is the one place where typed answers become JSON.
 
 mod function;
+mod watching;
 
 use std::sync::Arc;
 
@@ -21,6 +22,15 @@ use crate::{Error, Result, Store, guard, lock, notify, queue, rate_limit, result
 /// The connection's settings stay as they are. The connection can be closed at any time, also while statements are kept
 /// prepared for it.
 pub fn register(connection: &Connection) -> Result<()> {
+    register_all(connection, &[FUNCTIONS])
+}
+
+/// The same, with the functions that watch files (`honker_update_watcher_…`).
+pub fn register_with_watchers(connection: &Connection) -> Result<()> {
+    register_all(connection, &[FUNCTIONS, WATCHERS])
+}
+
+fn register_all(connection: &Connection, functions: &[&'static [Function]]) -> Result<()> {
     // SAFETY: the connection is open, and the guard installed below clears the store when it is closed.
     let store = unsafe { Store::from_handle(connection.handle()) };
     schema::ensure_notifications(&store)?;
@@ -31,7 +41,7 @@ pub fn register(connection: &Connection) -> Result<()> {
     let store = Arc::new(store);
     guard::install(connection, &store)
         .map_err(|error| Error::invalid(format!("cannot register honker on this connection: {error}")))?;
-    FUNCTIONS.iter().try_for_each(|function| function::register(&store, function))
+    functions.iter().copied().flatten().try_for_each(|function| function::register(&store, function))
 }
 
 macro_rules! functions {
@@ -188,6 +198,13 @@ static FUNCTIONS: &[Function] = functions! {
         let expression = Expression::parse(arguments.text(0, "expr")?)?;
         expression.next_after(arguments.integer(1, "from_unix")?).map(Answer::Integer)
     };
+};
+
+static WATCHERS: &[Function] = functions! {
+    c"honker_update_watcher_open" 2 => watching::open;
+    c"honker_update_watcher_open" 3 => watching::open;
+    c"honker_update_watcher_wait" 2 => watching::wait;
+    c"honker_update_watcher_close" 1 => watching::close;
 };
 
 fn json(value: &impl Serialize) -> Result<Answer> {

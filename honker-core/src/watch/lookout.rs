@@ -4,6 +4,10 @@
 //! read is reported, its connection closed, and tried again; whoever waits is woken before and after, because nobody
 //! knows what is committed in between.
 //!
+//! Without a log, a look means that SQLite looks for a journal as well, by its name, and plays back and deletes one that
+//! seems to be left over. If another file has the name by now, the journal is that one's, and in use: so each look is
+//! preceded by one at the name.
+//!
 //! Once the file's name, or that of its log, belongs to another file, the connection is closed without touching any file:
 //! what SQLite usually does then (write the log back, delete it) would hit the new ones.
 
@@ -130,7 +134,7 @@ impl Lookout {
 
     /// Whether a look would find a commit.
     pub(super) fn has_news(&self) -> bool {
-        let seen = self.counter.as_ref().and_then(|counter| counter.look().ok().flatten());
+        let seen = self.counter.as_ref().and_then(|counter| self.look_through(counter).ok().flatten());
         seen.is_some() && seen != self.baseline
     }
 
@@ -142,7 +146,7 @@ impl Lookout {
                 Ok(false) => return Change::None,
                 Err(error) => Err(error),
             },
-            Some(counter) => counter.look(),
+            Some(counter) => self.look_through(counter),
         };
         match seen {
             Ok(None) => Change::None,
@@ -168,6 +172,13 @@ impl Lookout {
                 Change::Unknown
             }
         }
+    }
+
+    fn look_through(&self, counter: &Counter) -> Result<Option<Stamp>> {
+        if counter.log().is_none() && identity(self.path()) != self.identity {
+            return Ok(None);
+        }
+        counter.look()
     }
 
     /// Whether the file is the one it was.

@@ -15,6 +15,7 @@
 
 mod counter;
 mod descriptor;
+pub mod handles;
 mod lookout;
 mod sleeper;
 mod subscription;
