@@ -98,6 +98,10 @@ const FUNCTIONS: &[Function] = &[
     ("honker_scheduler_tick", &[1], &[("now_unix", Integer)]),
     ("honker_scheduler_soonest", &[0], &[]),
     ("honker_cron_next_after", &[2], &[("expr", Text("'@every 1h'")), ("from_unix", Integer)]),
+    ("honker_update_watcher_open", &[2, 3],
+        &[("db_path", A_TEXT), ("backend", TextOrNull), ("poll_interval_ms", IntegerOrNull)]),
+    ("honker_update_watcher_wait", &[2], &[("handle", Integer), ("timeout_ms", Integer)]),
+    ("honker_update_watcher_close", &[1], &[("handle", Integer)]),
 ];
 
 /// Something in every table, so that a call that went through would show.
