@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use crate::identity::{Identity, identity};
-use crate::watch::{self, Settings, Subscription, Target, Waker, Watcher};
+use crate::watch::{self, Announcer, Settings, Subscription, Target, Waker, Watcher};
 use crate::{Error, Result};
 
 pub(super) struct Watching {
@@ -18,6 +18,8 @@ pub(super) struct Watching {
 struct State {
     /// Its subscriptions keep it.
     watcher: Weak<Watcher>,
+    /// A thread that has committed must not be the one to keep the watcher, or to stop it.
+    announcer: Option<Announcer>,
     wakers: Vec<Waker>,
     closed: bool,
 }
@@ -44,6 +46,7 @@ impl Watching {
             None => {
                 let watcher = watch::shared(&self.target, &self.settings)?;
                 state.watcher = Arc::downgrade(&watcher);
+                state.announcer = Some(watcher.announcer());
                 watcher
             }
         };
@@ -55,9 +58,9 @@ impl Watching {
 
     /// Something was committed by this database.
     pub(super) fn announce(&self) {
-        let watcher = self.lock().watcher.upgrade();
-        if let Some(watcher) = watcher {
-            watcher.announce();
+        let announcer = self.lock().announcer.clone();
+        if let Some(announcer) = announcer {
+            announcer.announce();
         }
     }
 

@@ -30,6 +30,8 @@ use std::time::Duration;
 
 pub use self::subscription::{Subscription, Wake, Waker};
 pub use self::target::Target;
+#[cfg(feature = "bundled")]
+pub(crate) use self::watcher::Announcer;
 pub use self::watcher::{Statistics, Watcher};
 use crate::fork::PerProcess;
 use crate::identity::{Identity, identity};

@@ -58,6 +58,27 @@ pub struct Statistics {
     pub demoted: bool,
 }
 
+/// For threads that commit: it wakes subscribers as long as there are any.
+#[derive(Clone)]
+pub(crate) struct Announcer {
+    shared: Weak<Shared>,
+    process: Process,
+}
+
+impl Announcer {
+    /// Something has just been committed.
+    pub(crate) fn announce(&self) {
+        if !self.process.is_current() {
+            return;
+        }
+        let Some(shared) = self.shared.upgrade() else { return };
+        let mut announced = shared.announced();
+        announced.headers = announced.wal_index.map(WalIndex::look);
+        drop(announced);
+        shared.wake();
+    }
+}
+
 impl Watcher {
     /// Starts watching a file. What is committed after this returns is noticed.
     pub fn start(target: &Target, settings: &Settings) -> Result<Arc<Watcher>> {
@@ -110,13 +131,12 @@ impl Watcher {
 
     /// Wakes all subscribers because this process has just committed something.
     pub fn announce(&self) {
-        if !self.process.is_current() {
-            return;
-        }
-        let mut announced = self.shared.announced();
-        announced.headers = announced.wal_index.map(WalIndex::look);
-        drop(announced);
-        self.shared.wake();
+        self.announcer().announce();
+    }
+
+    /// What announces commits without keeping the watcher running.
+    pub(crate) fn announcer(&self) -> Announcer {
+        Announcer { shared: Arc::downgrade(&self.shared), process: self.process }
     }
 
     /// Whether it can still wake anybody.
