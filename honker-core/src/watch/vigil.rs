@@ -264,6 +264,7 @@ impl Vigil {
             return true;
         }
         self.checked = Instant::now();
+        self.shared.count_check();
         match self.lookout.check() {
             Presence::There => true,
             Presence::Gone => {

@@ -27,6 +27,7 @@ pub(super) struct Shared {
     alarm: Alarm,
     stopped: AtomicBool,
     wakes: AtomicU64,
+    checks: AtomicU64,
     unannounced: AtomicU64,
     demoted: AtomicBool,
 }
@@ -52,6 +53,8 @@ struct Announced {
 pub struct Statistics {
     /// How often it woke its subscribers.
     pub wakes: u64,
+    /// How often it made sure of the file. What was committed before the last but one has been seen.
+    pub checks: u64,
     /// How many commits the safety check found that no event had announced.
     pub unannounced: u64,
     /// Whether it has gone over to polling.
@@ -93,6 +96,7 @@ impl Watcher {
             alarm: Alarm::new()?,
             stopped: AtomicBool::new(false),
             wakes: AtomicU64::new(0),
+            checks: AtomicU64::new(0),
             unannounced: AtomicU64::new(0),
             demoted: AtomicBool::new(false),
         });
@@ -148,6 +152,7 @@ impl Watcher {
     pub fn statistics(&self) -> Statistics {
         Statistics {
             wakes: self.shared.wakes.load(Ordering::Relaxed),
+            checks: self.shared.checks.load(Ordering::Relaxed),
             unannounced: self.shared.unannounced.load(Ordering::Relaxed),
             demoted: self.shared.demoted.load(Ordering::Relaxed),
         }
@@ -196,6 +201,10 @@ impl Shared {
     /// Whether subscribers have been woken, or are about to be, for what the wal-index shows.
     pub(super) fn is_announced(&self, headers: &Headers) -> bool {
         self.announced().headers.as_ref() == Some(headers)
+    }
+
+    pub(super) fn count_check(&self) {
+        self.checks.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(super) fn count_unannounced(&self) {

@@ -8,7 +8,7 @@ use honker_core::watch::{Backend, Subscription, Wake};
 
 use crate::foreign::Foreign;
 use crate::support::{File, until};
-use crate::support::{GUARD, INSERT, QUIET, WAYS, everywhere, is_quiet, settle, wakes, way};
+use crate::support::{GUARD, INSERT, WAYS, caught_up, everywhere, is_quiet, settle, wakes, way};
 
 #[test]
 fn each_commit_wakes_once_or_so() {
@@ -20,7 +20,7 @@ fn each_commit_wakes_once_or_so() {
             foreign.sql(INSERT);
             wakes(&subscription);
         }
-        std::thread::sleep(QUIET);
+        settle(&watcher, &subscription);
         let counted = watcher.statistics().wakes;
         let most = match settings.backend {
             Backend::Polling | Backend::Shm => COMMITS + 2,
@@ -38,7 +38,7 @@ fn what_is_rolled_back_or_changes_nothing_wakes_nobody() {
         foreign.sql(INSERT);
         let watcher = file.watch(settings);
         let subscription = watcher.subscribe().unwrap();
-        settle(&subscription);
+        settle(&watcher, &subscription);
         let before = watcher.statistics().wakes;
         for _ in 0..10 {
             foreign.sql(&format!("BEGIN IMMEDIATE; {INSERT}; ROLLBACK"));
@@ -46,12 +46,12 @@ fn what_is_rolled_back_or_changes_nothing_wakes_nobody() {
             foreign.sql("DELETE FROM row WHERE id < 0");
             foreign.sql("SELECT count(*) FROM row");
         }
-        is_quiet(&subscription);
+        is_quiet(&watcher, &subscription);
         if foreign.sql("PRAGMA journal_mode") == "wal" {
             // Frames in the log, of a transaction larger than the cache.
             foreign.sql("PRAGMA cache_size = 5");
             foreign.sql(&format!("BEGIN; {}; ROLLBACK", [INSERT; 3_000].join(";")));
-            is_quiet(&subscription);
+            is_quiet(&watcher, &subscription);
         }
         assert_eq!(watcher.statistics().wakes, before);
         foreign.sql(INSERT);
@@ -62,7 +62,8 @@ fn what_is_rolled_back_or_changes_nothing_wakes_nobody() {
 #[test]
 fn every_kind_of_commit_wakes() {
     everywhere(|file, foreign, settings| {
-        let subscription = file.watch(settings).subscribe().unwrap();
+        let watcher = file.watch(settings);
+        let subscription = watcher.subscribe().unwrap();
         let other = file.directory.path().join("other.db");
         foreign.sql(&format!("ATTACH '{}' AS other; CREATE TABLE other.row (payload)", other.display()));
         foreign.sql("PRAGMA cache_size = 5");
@@ -77,7 +78,7 @@ fn every_kind_of_commit_wakes() {
             "PRAGMA main.user_version = 7",
             "DROP TABLE another",
         ] {
-            settle(&subscription);
+            settle(&watcher, &subscription);
             foreign.sql(commit);
             wakes(&subscription);
         }
@@ -113,10 +114,10 @@ fn wakes_that_nobody_looks_at_are_one() {
         for _ in 0..10 {
             foreign.sql(INSERT);
         }
-        std::thread::sleep(QUIET);
+        caught_up(&watcher);
         assert_eq!(subscription.wait(Some(Duration::ZERO)), Ok(Wake::Update));
         assert_eq!(subscription.wait(Some(Duration::ZERO)), Ok(Wake::Timeout));
-        is_quiet(&subscription);
+        is_quiet(&watcher, &subscription);
     });
 }
 
@@ -133,7 +134,7 @@ fn a_change_of_the_journal_mode_is_followed() {
         let subscription = watcher.subscribe().unwrap();
         for mode in ["TRUNCATE", "PERSIST", "DELETE", "WAL"] {
             foreign.sql(&format!("PRAGMA journal_mode = {mode}"));
-            settle(&subscription);
+            settle(&watcher, &subscription);
             for _ in 0..5 {
                 foreign.sql(INSERT);
                 wakes(&subscription);
@@ -158,7 +159,7 @@ fn checkpoints_do_not_hide_commits() {
         for mode in ["PASSIVE", "FULL", "RESTART", "TRUNCATE"] {
             for _ in 0..3 {
                 foreign.sql(&format!("{INSERT}; PRAGMA wal_checkpoint({mode})"));
-                settle(&subscription);
+                settle(&watcher, &subscription);
                 foreign.sql(INSERT);
                 wakes(&subscription);
             }
@@ -178,14 +179,14 @@ fn commits_of_this_process_wake_too() {
             connection.execute(INSERT, []).unwrap();
             wakes(&subscription);
         }
-        settle(&subscription);
+        settle(&watcher, &subscription);
         let before = watcher.statistics().wakes;
         for _ in 0..10 {
             connection.execute(INSERT, []).unwrap();
             watcher.announce();
             wakes(&subscription);
         }
-        std::thread::sleep(QUIET);
+        settle(&watcher, &subscription);
         let counted = watcher.statistics().wakes - before;
         assert!((10..=21).contains(&counted), "{counted}");
     });

@@ -5,10 +5,10 @@ use std::time::Duration;
 use honker_core::Error;
 use honker_core::database::{Database, JournalMode, Options};
 use honker_core::queue::{self, Enqueue};
-use honker_core::watch::{Settings, Wake};
+use honker_core::watch::{Settings, Subscription, Wake};
 
 use crate::foreign::Foreign;
-use crate::support::{File, GUARD, WAYS, alone, died, settle, until, waiting, wakes, watchers};
+use crate::support::{File, GUARD, QUIET, WAYS, alone, died, until, waiting, wakes, watchers};
 
 fn open(file: &File, journal_mode: JournalMode, watcher: Settings) -> Database {
     Database::open(&file.path, &Options { journal_mode, watcher, ..Options::default() }).unwrap()
@@ -16,6 +16,11 @@ fn open(file: &File, journal_mode: JournalMode, watcher: Settings) -> Database {
 
 fn enqueue(database: &Database) {
     database.write(|store, now| queue::enqueue(store, now, &Enqueue::new("q", "p"))).unwrap();
+}
+
+/// Takes what wakes there are. If one comes late, the next test is a weaker one.
+fn settle(subscription: &Subscription) {
+    while subscription.wait(Some(QUIET)) == Ok(Wake::Update) {}
 }
 
 const FOREIGN_ENQUEUE: &str = "INSERT INTO _honker_live (queue, payload) VALUES ('q', 'p')";

@@ -60,7 +60,7 @@ fn the_child_is_told_and_the_parent_goes_on() {
                 }));
                 assert_eq!(foreign.line(), "ok");
                 let subscription = subscription.as_ref().unwrap();
-                settle(subscription);
+                settle(watcher.as_ref().unwrap(), subscription);
                 foreign.sql(INSERT);
                 wakes(subscription);
             }

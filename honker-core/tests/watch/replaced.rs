@@ -144,12 +144,12 @@ fn a_file_that_is_away_for_a_while_is_not_the_end() {
     everywhere(|file, foreign, settings| {
         let watcher = file.watch(settings);
         let subscription = watcher.subscribe().unwrap();
-        settle(&subscription);
+        settle(&watcher, &subscription);
         let aside = file.directory.path().join("aside");
         fs::rename(&file.path, &aside).unwrap();
         (0..3).for_each(|_| wakes(&subscription));
         fs::rename(&aside, &file.path).unwrap();
-        settle(&subscription);
+        settle(&watcher, &subscription);
         foreign.sql(INSERT);
         wakes(&subscription);
         assert!(watcher.is_alive());
@@ -174,7 +174,7 @@ fn a_file_may_appear_later() {
             wakes(&subscription);
             let mut foreign = Foreign::on(&file.path);
             for _ in 0..5 {
-                settle(&subscription);
+                settle(&watcher, &subscription);
                 foreign.sql(INSERT);
                 wakes(&subscription);
             }
@@ -223,7 +223,7 @@ fn a_relative_name_stays_the_same_file() {
             let watcher = Watcher::start(&target, &Settings::default()).unwrap();
             let subscription = watcher.subscribe().unwrap();
             std::env::set_current_dir("/").unwrap();
-            settle(&subscription);
+            settle(&watcher, &subscription);
             std::thread::sleep(Duration::from_millis(300));
             Foreign::on(&file.path).sql(INSERT);
             wakes(&subscription);

@@ -9,7 +9,7 @@ use honker_core::{Error, Result};
 
 use crate::foreign::Foreign;
 use crate::support::{
-    File, GUARD, INSERT, QUIET, alone, descriptors, guarded, is_quiet, settle, until, waiting, wakes,
+    File, GUARD, INSERT, QUIET, alone, caught_up, descriptors, guarded, settle, until, waiting, wakes,
     watchers,
 };
 
@@ -69,7 +69,7 @@ fn coming_and_going_leaks_nothing_and_takes_no_wakes_away() {
                     subscription.descriptor().unwrap();
                 }
             }
-            settle(&staying);
+            settle(&watcher, &staying);
             foreign.sql(INSERT);
             assert_eq!(staying.wait(Some(GUARD)), Ok(Wake::Update), "{round}");
         }
@@ -135,12 +135,12 @@ fn a_wait_is_ended_by_what_is_there_to_end_it() {
 
         // Interrupted: only a wait that is running.
         waker.interrupt();
-        is_quiet(&subscription);
+        is_silent(&subscription);
         let wait = wait_in_thread(&subscription);
         waker.interrupt();
         let error = wait.join().unwrap().unwrap_err();
         assert_eq!(error.sqlite_code(), Some(rusqlite::ffi::SQLITE_INTERRUPT));
-        is_quiet(&subscription);
+        is_silent(&subscription);
 
         // Woken: also the next one.
         let wait = wait_in_thread(&subscription);
@@ -149,7 +149,7 @@ fn a_wait_is_ended_by_what_is_there_to_end_it() {
         waker.wake();
         waker.wake();
         assert_eq!(subscription.wait(None), Ok(Wake::Woken));
-        is_quiet(&subscription);
+        is_silent(&subscription);
 
         // Closed: for good.
         let wait = wait_in_thread(&subscription);
@@ -189,6 +189,12 @@ fn closing_waits_for_the_watcher() {
     });
 }
 
+/// Nothing has been committed, so nothing comes.
+#[track_caller]
+fn is_silent(subscription: &Subscription) {
+    assert_eq!(subscription.wait(Some(QUIET)), Ok(Wake::Timeout));
+}
+
 fn is_readable(descriptor: RawFd) -> bool {
     let mut poll = libc::pollfd { fd: descriptor, events: libc::POLLIN, revents: 0 };
     // SAFETY: one descriptor to poll.
@@ -197,17 +203,19 @@ fn is_readable(descriptor: RawFd) -> bool {
 
 #[test]
 fn the_descriptor_is_readable_while_there_is_something() {
-    let (file, subscription) = subscribed();
+    let file = File::new("WAL");
+    let watcher = file.watch(&Settings::default());
+    let subscription = watcher.subscribe().unwrap();
     let mut foreign = Foreign::on(&file.path);
     let waker = subscription.waker();
     let descriptor = subscription.descriptor().unwrap();
     assert_eq!(subscription.descriptor(), Ok(descriptor));
-    settle(&subscription);
+    settle(&watcher, &subscription);
     assert!(!is_readable(descriptor));
     for _ in 0..3 {
         foreign.sql(INSERT);
         until("it is readable", || is_readable(descriptor));
-        std::thread::sleep(QUIET);
+        caught_up(&watcher);
         assert!(is_readable(descriptor));
         wakes(&subscription);
         assert!(!is_readable(descriptor));
@@ -215,7 +223,7 @@ fn the_descriptor_is_readable_while_there_is_something() {
     waker.wake();
     assert!(is_readable(descriptor));
     foreign.sql(INSERT);
-    std::thread::sleep(QUIET);
+    caught_up(&watcher);
     // Two things: it takes two waits.
     assert_eq!(subscription.wait(None), Ok(Wake::Woken));
     assert!(is_readable(descriptor));

@@ -12,7 +12,7 @@ use crate::foreign::Foreign;
 /// How long anything may take before it counts as hanging.
 pub const GUARD: Duration = Duration::from_secs(60);
 
-/// In which no wake may come. Longer than anything that runs in the watcher by itself.
+/// Longer than anything that runs in a watcher by itself, unless it is kept from running.
 pub const QUIET: Duration = Duration::from_millis(150);
 
 pub const MODES: [&str; 4] = ["WAL", "DELETE", "TRUNCATE", "PERSIST"];
@@ -107,14 +107,23 @@ pub fn wakes(subscription: &Subscription) {
     assert_eq!(subscription.wait(Some(GUARD)), Ok(Wake::Update));
 }
 
-/// Takes what wakes there are until there are none for a while.
-pub fn settle(subscription: &Subscription) {
-    until("nothing happens any more", || subscription.wait(Some(QUIET)) == Ok(Wake::Timeout));
+/// Waits until the watcher has seen all that has been committed.
+pub fn caught_up(watcher: &Watcher) {
+    let before = watcher.statistics().checks;
+    until("the watcher looks", || watcher.statistics().checks >= before + 2);
 }
 
+/// The same, and takes the wake for it.
+pub fn settle(watcher: &Watcher, subscription: &Subscription) {
+    caught_up(watcher);
+    while subscription.wait(Some(Duration::ZERO)) == Ok(Wake::Update) {}
+}
+
+/// Nothing has come since the wakes were last taken, nor does anything come.
 #[track_caller]
-pub fn is_quiet(subscription: &Subscription) {
-    assert_eq!(subscription.wait(Some(QUIET)), Ok(Wake::Timeout));
+pub fn is_quiet(watcher: &Watcher, subscription: &Subscription) {
+    caught_up(watcher);
+    assert_eq!(subscription.wait(Some(Duration::ZERO)), Ok(Wake::Timeout));
 }
 
 /// The text of an error that says that the watcher died.

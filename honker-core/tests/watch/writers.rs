@@ -50,7 +50,7 @@ fn a_killed_writer() {
             assert_eq!(writer.line(), "ready");
             wakes(&subscription);
             writer.kill();
-            settle(&subscription);
+            settle(&watcher, &subscription);
             let mut next = Foreign::on(&file.path);
             next.sql(INSERT);
             wakes(&subscription);
@@ -66,7 +66,7 @@ fn a_lock_is_no_error() {
         let watcher = file.watch(settings);
         let subscription = watcher.subscribe().unwrap();
         for _ in 0..2 {
-            settle(&subscription);
+            settle(&watcher, &subscription);
             foreign.sql(&format!("BEGIN EXCLUSIVE; {INSERT}"));
             assert_eq!(subscription.wait(Some(Duration::from_millis(250))), Ok(Wake::Timeout));
             foreign.sql("COMMIT");
@@ -77,7 +77,7 @@ fn a_lock_is_no_error() {
             return;
         }
         foreign.sql("PRAGMA locking_mode = EXCLUSIVE");
-        settle(&subscription);
+        settle(&watcher, &subscription);
         foreign.sql(INSERT);
         foreign.sql("PRAGMA locking_mode = NORMAL");
         foreign.sql(INSERT);
@@ -122,7 +122,7 @@ fn a_file_that_cannot_be_read() {
         foreign.sql(INSERT);
         let watcher = file.watch(&settings);
         let subscription = watcher.subscribe().unwrap();
-        settle(&subscription);
+        settle(&watcher, &subscription);
         let good = std::fs::read(&file.path).unwrap();
         // Written over by another process, as no SQLite would: this one must not have a descriptor of it.
         let write = |bytes: &[u8]| {
@@ -139,10 +139,10 @@ fn a_file_that_cannot_be_read() {
         bad[..100].fill(b'x');
         write(&bad);
         wakes(&subscription);
-        settle(&subscription);
+        settle(&watcher, &subscription);
         write(&good);
         wakes(&subscription);
-        settle(&subscription);
+        settle(&watcher, &subscription);
         foreign.sql(INSERT);
         assert_eq!(subscription.wait(Some(GUARD)), Ok(Wake::Update));
         assert!(watcher.is_alive());
