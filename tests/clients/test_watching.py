@@ -92,7 +92,8 @@ class InC(support.TestCase):
         return self.wait(handle, 150)
 
     def test_wakes_for_commits(self):
-        for backend in (None, b"", b"auto", b"polling", b"poll", b"kernel", b"kernel-watcher", b"shm", b"shm-fast-path"):
+        names = ("", "auto", "polling", "poll", "kernel", "kernel-watcher", "shm", "shm-fast-path")
+        for backend in (None, *map(str.encode, names)):
             with self.subTest(backend=backend):
                 handle = self.open(backend)
                 self.assertEqual(self.wait(handle, 0), 0)

@@ -9,7 +9,7 @@
 //! preceded by one at the name.
 //!
 //! Once the file's name, or that of its log, belongs to another file, the connection is closed without touching any file:
-//! what SQLite usually does then (write the log back, delete it) would hit the new ones.
+//! what SQLite usually does then (write the log back, delete it, by its name) would hit the new one.
 
 use std::path::Path;
 use std::sync::Arc;

@@ -23,10 +23,11 @@ const SAFETY: Duration = Duration::from_millis(100);
 /// How long it looks without sleeping: commits are mostly visible some microseconds after the event.
 const SPIN: Duration = Duration::from_micros(20);
 
-/// The distances between looks, from the first sleep to the last: this share of the time since the event.
-const LOOK_MIN: Duration = Duration::from_micros(10);
+/// The distances between looks, from the first sleep to the last: this share of the time since the event. Looking more
+/// often would gain little, and on a busy machine lose the thread its precedence over those that compute.
+const LOOK_MIN: Duration = Duration::from_micros(20);
 const LOOK_MAX: Duration = Duration::from_millis(2);
-const LOOK_SHARE: u32 = 8;
+const LOOK_SHARE: u32 = 4;
 /// The same after a commit has been found.
 const NEXT_LOOK_MAX: Duration = Duration::from_millis(25);
 const NEXT_LOOK_SHARE: u32 = 2;
@@ -301,7 +302,7 @@ impl Hint {
     }
 }
 
-/// Signals are for the threads of the host; and a nap of 10 µs is to be one, not one of 60.
+/// Signals are for the threads of the host; and a nap of 20 µs is to be one, not one of 70.
 fn be_a_quiet_thread() {
     #[cfg(unix)]
     // SAFETY: it fills a set of our own, and makes it the mask of this thread, which is ours as well.

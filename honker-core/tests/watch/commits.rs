@@ -140,6 +140,8 @@ fn a_change_of_the_journal_mode_is_followed() {
                 wakes(&subscription);
             }
         }
+        // Events are those of the file that is written to now.
+        assert!(settings.deaf || watcher.statistics().unannounced <= 1, "{:?}", watcher.statistics());
         assert!(Foreign::impatient(&file.path).ask("PRAGMA journal_mode = DELETE").contains("locked"));
         drop((subscription, watcher));
         assert_eq!(foreign.sql("PRAGMA journal_mode = DELETE"), "delete");
@@ -250,6 +252,18 @@ fn the_baseline_is_there_when_it_returns() {
             foreign.sql(INSERT);
             wakes(&subscription);
         }
+    });
+}
+
+/// What was there before is no news.
+#[test]
+fn starting_wakes_nobody() {
+    everywhere(|file, foreign, settings| {
+        foreign.sql(INSERT);
+        let watcher = file.watch(settings);
+        let subscription = watcher.subscribe().unwrap();
+        is_quiet(&watcher, &subscription);
+        assert_eq!(watcher.statistics().wakes, 0);
     });
 }
 
