@@ -120,12 +120,16 @@ mod linux {
             poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).is_ok_and(|ready| ready > 0)
         }
 
-        /// Forgets the events that are there.
-        pub(in crate::watch) fn drain(&self) {
-            let Some(events) = &self.events else { return };
+        /// Forgets the events that are there; whether there were any.
+        pub(in crate::watch) fn drain(&self) -> bool {
+            let Some(events) = &self.events else { return false };
             let mut buffer = [MaybeUninit::uninit(); 4096];
             let mut reader = Reader::new(events, &mut buffer);
-            while reader.next().is_ok() {}
+            let mut any = false;
+            while reader.next().is_ok() {
+                any = true;
+            }
+            any
         }
     }
 }
@@ -185,7 +189,9 @@ mod portable {
             false
         }
 
-        pub(in crate::watch) fn drain(&self) {}
+        pub(in crate::watch) fn drain(&self) -> bool {
+            false
+        }
     }
 }
 

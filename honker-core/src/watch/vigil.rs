@@ -23,11 +23,10 @@ const SAFETY: Duration = Duration::from_millis(100);
 /// How long it looks without sleeping: commits are mostly visible some microseconds after the event.
 const SPIN: Duration = Duration::from_micros(20);
 
-/// The distances between looks, from the first sleep to the last: this share of the time since the event. Looking more
-/// often would gain little, and on a busy machine lose the thread its precedence over those that compute.
+/// The distances between looks, from the first sleep to the last: this share of the time since the event.
 const LOOK_MIN: Duration = Duration::from_micros(20);
-const LOOK_MAX: Duration = Duration::from_millis(2);
-const LOOK_SHARE: u32 = 4;
+const LOOK_MAX: Duration = Duration::from_micros(500);
+const LOOK_SHARE: u32 = 8;
 /// The same after a commit has been found.
 const NEXT_LOOK_MAX: Duration = Duration::from_millis(25);
 const NEXT_LOOK_SHARE: u32 = 2;
@@ -243,8 +242,15 @@ impl Vigil {
 
     /// Wakes whom a change has to wake.
     fn see_to(&mut self, change: Change) {
-        if let Some(hint) = self.hint.as_mut().filter(|_| change != Change::None) {
+        if change != Change::None
+            && let Some(hint) = &mut self.hint
+        {
             hint.found = true;
+            // Whatever wrote this commit was done before it could be seen. Only what came after that is the next one's,
+            // and for that it looks anyway.
+            if self.sleeper.drain() {
+                hint.at = Instant::now();
+            }
         }
         if matches!(change, Change::Commit | Change::Unknown) {
             self.wake();

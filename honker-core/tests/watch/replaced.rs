@@ -7,7 +7,7 @@ use honker_core::watch::{Backend, Settings, Target, Wake, Watcher, shared};
 
 use crate::foreign::Foreign;
 use crate::support::{
-    File, GUARD, INSERT, WAYS, alone, create, died, everywhere, settle, until, waiting, wakes, way,
+    File, GUARD, INSERT, WAYS, alone, create, died, everywhere, is_quiet, settle, until, waiting, wakes, way,
 };
 
 /// Ends every subscription, whatever it is doing, and every later one.
@@ -223,7 +223,7 @@ fn a_relative_name_stays_the_same_file() {
             let subscription = watcher.subscribe().unwrap();
             std::env::set_current_dir("/").unwrap();
             settle(&watcher, &subscription);
-            std::thread::sleep(Duration::from_millis(300));
+            is_quiet(&watcher, &subscription);
             Foreign::on(&file.path).sql(INSERT);
             wakes(&subscription);
             assert!(watcher.is_alive());

@@ -46,11 +46,13 @@ fn a_dead_one_is_not_shared() {
     let first = shared(&file.target(), &Settings::default()).unwrap();
     let subscription = first.subscribe().unwrap();
     let aside = file.directory.path().join("aside.db");
-    for suffix in ["", "-wal", "-shm"] {
-        std::fs::rename(file.beside(suffix), format!("{}{suffix}", aside.display())).unwrap();
-    }
-    crate::support::create(&file.path, "WAL");
+    let other = file.directory.path().join("other.db");
+    crate::support::create(&other, "DELETE");
+    std::fs::rename(&file.path, &aside).unwrap();
+    std::fs::rename(&other, &file.path).unwrap();
     until("it is dead", || subscription.wait(Some(crate::support::GUARD)).is_err());
+    // The first file again: it can be watched, but not by the one that is dead.
+    std::fs::rename(&aside, &file.path).unwrap();
     died(first.subscribe().map(|_| ()));
     let second = shared(&file.target(), &Settings::default()).unwrap();
     assert!(!Arc::ptr_eq(&first, &second));
