@@ -35,10 +35,10 @@ const NEXT_LOOK_SHARE: u32 = 2;
 const FRUITLESS_MAX: u32 = 4;
 
 /// Wakes that follow each other closer than this are a writer at full speed, ...
-const DENSE: Duration = Duration::from_millis(2);
+const DENSE: Duration = Duration::from_millis(1);
 /// ... and are kept apart by a time that grows from here to there.
 const APART_MIN: Duration = Duration::from_micros(200);
-const APART_MAX: Duration = Duration::from_millis(1);
+const APART_MAX: Duration = Duration::from_micros(800);
 
 /// So many commits in a row that no event announced, and events are not relied on any more.
 const UNANNOUNCED_MAX: u32 = 3;
