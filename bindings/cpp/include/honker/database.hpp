@@ -17,10 +17,13 @@
 
 #include "detail.hpp"
 #include "lock.hpp"
+#include "notification.hpp"
+#include "outbox.hpp"
 #include "queue.hpp"
 #include "scheduler.hpp"
 #include "stream.hpp"
 #include "transaction.hpp"
+#include "waiter.hpp"
 
 namespace honker {
 
@@ -48,6 +51,11 @@ struct Options {
   std::uint32_t readers_max = 8;
   /// After how many pages the write-ahead log is written back; 0 means never.
   std::uint32_t wal_autocheckpoint_pages = 10000;
+  /// How commits are noticed by those who wait: "auto", "polling" (or "poll"), "kernel" ("kernel-watcher") or "shm"
+  /// ("shm-fast-path"). Empty is auto, which sleeps on events of the file system, and polls where these do not come.
+  std::string watcher_backend = {};
+  /// How often the back ends that poll look, more than 0.
+  std::int64_t watcher_poll_interval_ms = 1;
 };
 
 /// An open SQLite file. What a call has done is committed when it returns; should the process die in the middle of one,
@@ -61,17 +69,18 @@ class Database {
   /// file; BusyError, that somebody kept it locked; HONKER_UNSUPPORTED, that libhonker is too old for this header.
   ///
   /// `library_path` is not looked at: it is where other languages find libhonker, which this program is linked with.
-  /// `watcher_backend` (auto, polling or poll, kernel or kernel-watcher, shm or shm-fast-path; empty is auto) and
-  /// `poll_interval_ms` are about how changes of other processes are noticed. They are checked, and change nothing as
-  /// long as nothing here waits for changes.
+  /// `watcher_backend` and `poll_interval_ms` are Options::watcher_backend and Options::watcher_poll_interval_ms; a
+  /// back end that does not exist, or an interval that is not positive, is HONKER_INVALID.
   explicit Database(std::string_view path, std::string_view library_path = {}, std::string_view watcher_backend = {},
                     std::int64_t poll_interval_ms = 1)
       : Database(open(std::nothrow, path, library_path, watcher_backend, poll_interval_ms).value()) {}
   static Result<Database> open(std::nothrow_t, std::string_view path, std::string_view library_path = {},
                                std::string_view watcher_backend = {}, std::int64_t poll_interval_ms = 1) noexcept {
     static_cast<void>(library_path);
-    if (auto known = check_watcher(watcher_backend, poll_interval_ms); !known.ok()) return known.error();
-    return open(std::nothrow, path, Options());
+    Options options;
+    options.watcher_backend = watcher_backend;
+    options.watcher_poll_interval_ms = poll_interval_ms;
+    return open(std::nothrow, path, options);
   }
 
   /// The same with other settings than the defaults.
@@ -84,6 +93,8 @@ class Database {
     opts.durability = static_cast<std::uint32_t>(options.durability);
     opts.journal_mode = static_cast<std::uint32_t>(options.journal_mode);
     opts.wal_autocheckpoint_pages = options.wal_autocheckpoint_pages;
+    opts.watcher_backend = detail::view(options.watcher_backend);
+    opts.watcher_poll_interval_ms = options.watcher_poll_interval_ms;
     honker_db_t* db = nullptr;
     honker_error_t* raw = nullptr;
     const honker_status_t status = honker_open(detail::bytes(path), path.size(), &opts, &db, &raw);
@@ -158,6 +169,21 @@ class Database {
   /// The events of a topic.
   Stream stream(std::string_view topic) const { return Stream(core_, topic); }
 
+  /// An outbox: what is enqueued there is given to `deliver`, and tried again if that throws, after `base_backoff_s`
+  /// seconds, then twice as many, and so on; after `max_attempts` failures it is dead. A delivery may take
+  /// `visibility_timeout_s` seconds. A function that is empty is HONKER_INVALID.
+  Outbox outbox(std::string_view name, Outbox::Delivery deliver, std::int64_t visibility_timeout_s = 60,
+                std::int64_t max_attempts = 5, std::int64_t base_backoff_s = 5) const {
+    return outbox(std::nothrow, name, std::move(deliver), visibility_timeout_s, max_attempts, base_backoff_s).value();
+  }
+  Result<Outbox> outbox(std::nothrow_t, std::string_view name, Outbox::Delivery deliver,
+                        std::int64_t visibility_timeout_s = 60, std::int64_t max_attempts = 5,
+                        std::int64_t base_backoff_s = 5) const noexcept {
+    if (!deliver) return Error(HONKER_INVALID, "the outbox " + std::string(name) + " has no function that delivers");
+    auto queue = this->queue("_outbox:" + std::string(name), visibility_timeout_s, max_attempts);
+    return Outbox(core_, name, std::move(queue), std::move(deliver), visibility_timeout_s, base_backoff_s);
+  }
+
   /// The schedules.
   Scheduler scheduler() const { return Scheduler(core_); }
 
@@ -170,7 +196,7 @@ class Database {
   Result<std::optional<Lock>> try_lock(std::nothrow_t, std::string_view name,
                                        std::optional<std::string_view> owner = std::nullopt,
                                        std::int64_t ttl_s = 60) const noexcept {
-    std::string token = owner ? std::string(*owner) : Lock::random_owner();
+    std::string token = owner ? std::string(*owner) : detail::random_owner();
     const auto taken = detail::call(core_, [&](honker_error_t** err) {
       return honker_lock_acquire(db(), nullptr, detail::bytes(name), name.size(), detail::bytes(token), token.size(),
                                  ttl_s, err);
@@ -227,6 +253,15 @@ class Database {
     });
   }
 
+  /// As Queue::wait_result().
+  std::optional<std::string> wait_result(std::int64_t id, Timeout timeout = forever) const {
+    return wait_result(std::nothrow, id, timeout).value();
+  }
+  Result<std::optional<std::string>> wait_result(std::nothrow_t, std::int64_t id,
+                                                 Timeout timeout = forever) const noexcept {
+    return detail::wait_result(core_, id, timeout);
+  }
+
   /// Deletes expired results; how many that were.
   std::int64_t sweep_results() const { return sweep_results(std::nothrow).value(); }
   Result<std::int64_t> sweep_results(std::nothrow_t) const noexcept {
@@ -248,6 +283,26 @@ class Database {
   Result<std::int64_t> notify_tx(std::nothrow_t, Transaction& tx, std::string_view channel,
                                  std::string_view json) const noexcept {
     return notify_in(tx.handle(), channel, json);
+  }
+
+  /// Listens to a channel: to everything that is committed after this returned, and to nothing from before.
+  Subscription listen(std::string_view channel) const { return listen(std::nothrow, channel).value(); }
+  Result<Subscription> listen(std::nothrow_t, std::string_view channel) const noexcept {
+    constexpr std::int64_t fallback_ms = 15000;
+    auto waiting = detail::make_waiting<honker_listener_t>(
+        core_, [&](honker_waiter_t* waiter, honker_listener_t** out, honker_error_t** err) {
+          return honker_listener_new(db(), waiter, detail::bytes(channel), channel.size(), fallback_ms, out, err);
+        });
+    if (!waiting.ok()) return waiting.error();
+    return Subscription(std::move(*waiting));
+  }
+
+  /// Waits for commits to the file, whatever they are about: every commit after this returned counts.
+  Updates updates() const { return updates(std::nothrow).value(); }
+  Result<Updates> updates(std::nothrow_t) const noexcept {
+    auto waiting = detail::make_waiting(core_);
+    if (!waiting.ok()) return waiting.error();
+    return Updates(std::move(*waiting));
   }
 
   /// Deletes the notifications that are older than `older_than_s` seconds, and those that are not among the `max_keep`
@@ -292,16 +347,6 @@ class Database {
   explicit Database(detail::CorePtr core) noexcept : core_(std::move(core)) {}
 
   honker_db_t* db() const noexcept { return detail::handle(core_); }
-
-  static Result<void> check_watcher(std::string_view backend, std::int64_t poll_interval_ms) {
-    bool known = backend.empty();
-    for (const char* name : {"auto", "polling", "poll", "kernel", "kernel-watcher", "shm", "shm-fast-path"}) {
-      known = known || backend == name;
-    }
-    if (!known) return Error(HONKER_INVALID, "watcher_backend: there is no back end " + std::string(backend));
-    if (poll_interval_ms >= 1) return {};
-    return Error(HONKER_INVALID, "poll_interval_ms must be positive: " + std::to_string(poll_interval_ms));
-  }
 
   Result<void> save_result_in(honker_tx_t* tx, std::int64_t id, std::string_view value, std::int64_t ttl_s) const {
     return detail::done(core_, [&](honker_error_t** err) {

@@ -15,6 +15,7 @@
 #include <limits>
 #include <memory>
 #include <optional>
+#include <random>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -41,6 +42,12 @@ struct Free {
   void operator()(honker_events_t* events) const noexcept { honker_events_free(events); }
   void operator()(honker_fires_t* fires) const noexcept { honker_fires_free(fires); }
   void operator()(honker_tx_t* tx) const noexcept { honker_tx_free(tx); }
+  void operator()(honker_waiter_t* waiter) const noexcept { honker_waiter_free(waiter); }
+  void operator()(honker_listener_t* listener) const noexcept { honker_listener_free(listener); }
+  void operator()(honker_subscription_t* subscription) const noexcept { honker_subscription_free(subscription); }
+  void operator()(honker_worker_t* worker) const noexcept { honker_worker_free(worker); }
+  void operator()(honker_leader_t* leader) const noexcept { honker_leader_free(leader); }
+  void operator()(honker_outbox_t* outbox) const noexcept { honker_outbox_free(outbox); }
 };
 
 /// A handle that is freed with its owner.
@@ -187,6 +194,27 @@ inline Result<void> check_is_set(const char* argument, std::optional<std::int64_
     return Error(HONKER_INVALID, std::string(argument) + " is too large: " + std::to_string(HONKER_NO_TIME));
   }
   return {};
+}
+
+/// Makes a call, `make(text)`, with an error text, and once more with what is left of it if the library refuses that
+/// text.
+template <class Make>
+auto with_error_text(std::string_view error, Make&& make) {
+  auto made = make(error);
+  if (made.ok() || (made.error().status() != HONKER_UTF8 && error.find('\0') == std::string_view::npos)) return made;
+  std::string ascii(error);
+  for (char& c : ascii) {
+    if (c == '\0' || static_cast<unsigned char>(c) > 0x7f) c = '?';
+  }
+  return make(std::string_view(ascii));
+}
+
+/// A name that nobody else has: 128 random bits.
+inline std::string random_owner() {
+  std::random_device random;
+  std::string owner;
+  for (int i = 0; i < 32; ++i) owner += "0123456789abcdef"[random() % 16];
+  return owner;
 }
 
 /// Whether a library of version `runtime` serves a program that was compiled against `compiled`.

@@ -9,7 +9,6 @@
 #include <cstdint>
 #include <new>
 #include <optional>
-#include <random>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -78,14 +77,6 @@ class Lock {
 
   void release_quietly() noexcept {
     if (!released_) static_cast<void>(release(std::nothrow).ok());
-  }
-
-  /// An owner that nobody else has: 128 random bits.
-  static std::string random_owner() {
-    std::random_device random;
-    std::string owner;
-    for (int i = 0; i < 32; ++i) owner += "0123456789abcdef"[random() % 16];
-    return owner;
   }
 
   detail::CorePtr core_;

@@ -1,6 +1,6 @@
-// Queues, and the jobs that are claimed from them.
+// Queues.
 //
-// Threads: a Queue may be used by any number of them; a Job by one at a time.
+// Threads: a Queue may be used by any number of them.
 
 #ifndef HONKER_QUEUE_HPP
 #define HONKER_QUEUE_HPP
@@ -14,7 +14,10 @@
 #include <vector>
 
 #include "detail.hpp"
+#include "job.hpp"
 #include "transaction.hpp"
+#include "waiter.hpp"
+#include "worker.hpp"
 
 namespace honker {
 
@@ -30,119 +33,6 @@ struct EnqueueOptions {
   std::int64_t priority = 0;
   /// How often the job may be claimed. Default: what the Queue was made with.
   std::optional<std::int64_t> max_attempts = std::nullopt;
-};
-
-/// A job that a worker has claimed. It is the worker's until it is settled (ack, retry, fail) or its time is over.
-///
-/// The functions that settle it answer true if and only if they changed the file, and false if the claim was lost:
-/// it ran out, went to another worker, or was settled already. Destroying a Job settles nothing: the job goes to
-/// whoever claims next once its time is over, as it does if the process dies.
-class Job {
- public:
-  Job(Job&&) noexcept = default;
-  Job& operator=(Job&&) noexcept = default;
-  Job(const Job&) = delete;
-  Job& operator=(const Job&) = delete;
-
-  std::int64_t id() const noexcept { return id_; }
-  const std::string& queue() const noexcept { return queue_; }
-  /// As it was enqueued.
-  const std::string& payload() const noexcept { return payload_; }
-  const std::string& worker_id() const noexcept { return worker_id_; }
-  /// How often the job has been claimed, this time included.
-  std::int64_t attempts() const noexcept { return attempts_; }
-  /// The last second, in Unix time, in which the claim is valid. A heartbeat does not change what this returns.
-  std::int64_t claim_expires_at() const noexcept { return claim_expires_at_; }
-
-  /// The job is done: removes it.
-  bool ack() { return ack(std::nothrow).value(); }
-  Result<bool> ack(std::nothrow_t) noexcept { return ack_in(nullptr); }
-  /// The same together with what the job has written: the way to have its effects exactly once.
-  bool ack_tx(Transaction& tx) { return ack_tx(std::nothrow, tx).value(); }
-  Result<bool> ack_tx(std::nothrow_t, Transaction& tx) noexcept { return ack_in(tx.handle()); }
-
-  /// The job could not be done now: it becomes due again in `delay_s` seconds, or, if its attempts are used up, ends
-  /// among the dead with the text `error`. What is not UTF-8 in `error` is replaced by '?', so that an exception's
-  /// what() can always be given.
-  bool retry(std::int64_t delay_s, std::string_view error) { return retry(std::nothrow, delay_s, error).value(); }
-  Result<bool> retry(std::nothrow_t, std::int64_t delay_s, std::string_view error) noexcept {
-    return retry_in(nullptr, delay_s, error);
-  }
-  bool retry_tx(Transaction& tx, std::int64_t delay_s, std::string_view error) {
-    return retry_tx(std::nothrow, tx, delay_s, error).value();
-  }
-  Result<bool> retry_tx(std::nothrow_t, Transaction& tx, std::int64_t delay_s, std::string_view error) noexcept {
-    return retry_in(tx.handle(), delay_s, error);
-  }
-
-  /// The job can never be done: it ends among the dead with the text `error`, whatever attempts it has left.
-  bool fail(std::string_view error) { return fail(std::nothrow, error).value(); }
-  Result<bool> fail(std::nothrow_t, std::string_view error) noexcept { return fail_in(nullptr, error); }
-  bool fail_tx(Transaction& tx, std::string_view error) { return fail_tx(std::nothrow, tx, error).value(); }
-  Result<bool> fail_tx(std::nothrow_t, Transaction& tx, std::string_view error) noexcept {
-    return fail_in(tx.handle(), error);
-  }
-
-  /// The job takes longer: the claim is valid for `extend_s` seconds from now, whatever it was before.
-  bool heartbeat(std::int64_t extend_s) { return heartbeat(std::nothrow, extend_s).value(); }
-  Result<bool> heartbeat(std::nothrow_t, std::int64_t extend_s) noexcept {
-    return detail::call(core_, [&](honker_error_t** err) {
-      return honker_heartbeat(detail::handle(core_), nullptr, id_, detail::bytes(worker_id_), worker_id_.size(),
-                              extend_s, err);
-    });
-  }
-
- private:
-  friend class Queue;
-
-  Job(detail::CorePtr core, const honker_job_view_t& view)
-      : core_(std::move(core)),
-        id_(view.id),
-        queue_(detail::string(view.queue)),
-        payload_(detail::string(view.payload)),
-        worker_id_(detail::string(view.worker_id)),
-        attempts_(view.attempts),
-        claim_expires_at_(view.claim_expires_at) {}
-
-  Result<bool> ack_in(honker_tx_t* tx) noexcept {
-    return detail::call(core_, [&](honker_error_t** err) {
-      return honker_ack(detail::handle(core_), tx, id_, detail::bytes(worker_id_), worker_id_.size(), err);
-    });
-  }
-
-  Result<bool> retry_in(honker_tx_t* tx, std::int64_t delay_s, std::string_view error) noexcept {
-    return with_error_text(error, [&](std::string_view text, honker_error_t** err) {
-      return honker_retry(detail::handle(core_), tx, id_, detail::bytes(worker_id_), worker_id_.size(), delay_s,
-                          detail::bytes(text), text.size(), err);
-    });
-  }
-
-  Result<bool> fail_in(honker_tx_t* tx, std::string_view error) noexcept {
-    return with_error_text(error, [&](std::string_view text, honker_error_t** err) {
-      return honker_fail(detail::handle(core_), tx, id_, detail::bytes(worker_id_), worker_id_.size(),
-                         detail::bytes(text), text.size(), err);
-    });
-  }
-
-  /// Makes a call with an error text, and once more with what is left of it if the library refuses that text.
-  template <class Make>
-  Result<bool> with_error_text(std::string_view error, Make&& make) {
-    auto made = detail::call(core_, [&](honker_error_t** err) { return make(error, err); });
-    if (made.ok() || (made.error().status() != HONKER_UTF8 && error.find('\0') == std::string_view::npos)) return made;
-    std::string ascii(error);
-    for (char& c : ascii) {
-      if (c == '\0' || static_cast<unsigned char>(c) > 0x7f) c = '?';
-    }
-    return detail::call(core_, [&](honker_error_t** err) { return make(ascii, err); });
-  }
-
-  detail::CorePtr core_;
-  std::int64_t id_;
-  std::string queue_;
-  std::string payload_;
-  std::string worker_id_;
-  std::int64_t attempts_;
-  std::int64_t claim_expires_at_;
 };
 
 /// A queue, made by Database::queue(). It is only a name and settings: copies are as good, and nothing is in the file
@@ -224,6 +114,20 @@ class Queue {
     return claim(worker_id, n);
   }
 
+  /// A worker that waits for jobs, and claims them as `worker_id`.
+  Worker worker(std::string_view worker_id) const { return worker(std::nothrow, worker_id).value(); }
+  Result<Worker> worker(std::nothrow_t, std::string_view worker_id) const noexcept {
+    honker_worker_opts_t opts = HONKER_WORKER_OPTS_INIT;
+    opts.visibility_timeout_s = visibility_timeout_s_;
+    auto waiting = detail::make_waiting<honker_worker_t>(
+        core_, [&](honker_waiter_t* waiter, honker_worker_t** out, honker_error_t** err) {
+          return honker_worker_new(db(), waiter, detail::bytes(name_), name_.size(), detail::bytes(worker_id),
+                                   worker_id.size(), &opts, out, err);
+        });
+    if (!waiting.ok()) return waiting.error();
+    return Worker(std::move(*waiting), name_);
+  }
+
   /// The jobs are done: removes those that `worker_id` still holds, in one commit; how many that were.
   std::int64_t ack_batch(const std::vector<std::int64_t>& ids, std::string_view worker_id) const {
     return ack_batch(std::nothrow, ids, worker_id).value();
@@ -260,6 +164,16 @@ class Queue {
     return detail::done(core_, [&](honker_error_t** err) {
       return honker_result_save(db(), nullptr, id, detail::bytes(value), value.size(), ttl_s, err);
     });
+  }
+
+  /// The result of a job, waited for. Empty if the time is over: that is an answer, and no error. A job that ends among
+  /// the dead never has one. Only Database::close() and Database::interrupt() end the wait sooner.
+  std::optional<std::string> wait_result(std::int64_t id, Timeout timeout = forever) const {
+    return wait_result(std::nothrow, id, timeout).value();
+  }
+  Result<std::optional<std::string>> wait_result(std::nothrow_t, std::int64_t id,
+                                                 Timeout timeout = forever) const noexcept {
+    return detail::wait_result(core_, id, timeout);
   }
 
   /// One job of any queue, pending or claimed, as a JSON object with the keys id, queue, payload (a string), state

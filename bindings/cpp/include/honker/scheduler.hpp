@@ -1,10 +1,11 @@
 // The scheduler: jobs that are enqueued at times of the calendar, or at intervals.
 //
-// Threads: a Scheduler may be used by any number of them.
+// Threads: a Scheduler may be used by any number of them, a Leader by one at a time.
 
 #ifndef HONKER_SCHEDULER_HPP
 #define HONKER_SCHEDULER_HPP
 
+#include <atomic>
 #include <cstdint>
 #include <new>
 #include <optional>
@@ -14,6 +15,7 @@
 #include <vector>
 
 #include "detail.hpp"
+#include "waiter.hpp"
 
 namespace honker {
 
@@ -31,9 +33,64 @@ struct ScheduledFire {
 /// For Scheduler::update(): the jobs of the schedule do not expire any more.
 inline constexpr std::optional<std::int64_t> never_expires{};
 
+namespace detail {
+
+inline Result<std::vector<ScheduledFire>> list_fires(const CorePtr& core, const honker_fires_t* fires) {
+  return list<ScheduledFire>(core, fires, honker_fire_view_t HONKER_FIRE_VIEW_INIT, honker_fires_len, honker_fires_get,
+                             [](const honker_fire_view_t& view) {
+                               return ScheduledFire{string(view.name), string(view.queue), view.fire_at, view.job_id};
+                             });
+}
+
+}  // namespace detail
+
+/// One of those who may fire the schedules of a file: one of them all leads, the others stand by; made by
+/// Scheduler::leader(). Scheduler::run() does with it what most programs want.
+///
+/// One that dies is replaced within a minute, one that is closed, destroyed or resigns at once. If the database is
+/// closed first, that counts as death.
+class Leader : public Waiter<honker_leader_t> {
+ public:
+  /// Leads, or stands by, until something is fired: what that was. None if the time is over, or wake() was called. To
+  /// be called again and again, at least every 20 seconds: only in here is leadership kept, or taken. An error ends it.
+  std::vector<ScheduledFire> next(Timeout timeout = forever) { return next(std::nothrow, timeout).value(); }
+  Result<std::vector<ScheduledFire>> next(std::nothrow_t, Timeout timeout = forever) noexcept {
+    detail::Owned<honker_fires_t> fires;
+    const auto waited = wait([&](honker_error_t** err) {
+      honker_fires_t* out = nullptr;
+      const honker_status_t status = honker_leader_next(consumer(), timeout.ms(), &out, err);
+      fires.reset(out);
+      return status;
+    });
+    if (!waited.ok()) return waited.error();
+    return detail::list_fires(core(), fires.get());
+  }
+
+  /// Whether this one leads, as far as it knows.
+  bool leads() const { return leads(std::nothrow).value(); }
+  Result<bool> leads(std::nothrow_t) const noexcept {
+    std::int64_t leads = 0;
+    const auto got = call([&](honker_error_t** err) { return honker_leader_leads(consumer(), &leads, err); });
+    if (!got.ok()) return got.error();
+    return leads != 0;
+  }
+
+  /// Gives leadership up, so that somebody who stands by takes over at once. Does nothing if this one does not lead.
+  void resign() { resign(std::nothrow).value(); }
+  Result<void> resign(std::nothrow_t) noexcept {
+    const auto made = call([&](honker_error_t** err) { return honker_leader_resign(consumer(), err); });
+    if (!made.ok()) return made.error();
+    return {};
+  }
+
+ private:
+  friend class Scheduler;
+  using Waiter::Waiter;
+};
+
 /// The schedules of a database, made by Database::scheduler(). They are in the file, shared by all processes, and stay
-/// there. A schedule only enqueues; workers on its queue do the work. Somebody has to call tick() now and then: any
-/// number of processes may, each boundary is fired once.
+/// there. A schedule only enqueues; workers on its queue do the work. Somebody has to run(), or to call tick() now and
+/// then: any number of processes may, each boundary is fired once.
 class Scheduler {
  public:
   /// Adds a schedule, or replaces the one of that name: at every boundary of `expression` a job with the payload `json`
@@ -139,11 +196,48 @@ class Scheduler {
       return honker_scheduler_tick(db(), nullptr, until.value_or(HONKER_NO_TIME), out, err);
     });
     if (!fires.ok()) return fires.error();
-    return detail::list<ScheduledFire>(
-        core_, fires->get(), honker_fire_view_t HONKER_FIRE_VIEW_INIT, honker_fires_len, honker_fires_get,
-        [](const honker_fire_view_t& view) {
-          return ScheduledFire{detail::string(view.name), detail::string(view.queue), view.fire_at, view.job_id};
+    return detail::list_fires(core_, fires->get());
+  }
+
+  /// Fires what is due, when it is due, until `stop` is set. Of all that run on a file, in any process, one leads and
+  /// the others stand by; on stopping it hands over at once. With nothing to fire it waits for a schedule to be added.
+  /// `owner` is its name among them, which nobody else may have; by default a random one.
+  ///
+  /// `stop` is looked at every 100 ms. Errors of the database end the loop; only if somebody else keeps the file locked
+  /// (Error::is_retryable()) it tries again.
+  void run(const std::atomic<bool>& stop, std::optional<std::string_view> owner = std::nullopt) const {
+    run(std::nothrow, stop, owner).value();
+  }
+  Result<void> run(std::nothrow_t, const std::atomic<bool>& stop,
+                   std::optional<std::string_view> owner = std::nullopt) const noexcept {
+    auto leader = this->leader(std::nothrow, owner);
+    if (!leader.ok()) return leader.error();
+    while (!stop) {
+      const auto fires = detail::make_until(stop, [&] { return leader->next(std::nothrow, detail::no_time); });
+      if (!fires.ok()) return fires.error();
+      if (!fires->empty()) continue;
+      const auto leads = leader->leads(std::nothrow);
+      if (!leads.ok()) return leads.error();
+      // Who stands by is woken when the leader goes.
+      const auto at = *leads ? soonest(std::nothrow) : Result<std::optional<std::int64_t>>(std::nullopt);
+      if (!at.ok()) return at.error();
+      if (auto idled = leader->idle(stop, *at); !idled.ok()) return idled;
+    }
+    return leader->resign(std::nothrow);
+  }
+
+  /// A candidate for those who need more than run(). `owner` is its name, as for run().
+  Leader leader(std::optional<std::string_view> owner = std::nullopt) const {
+    return leader(std::nothrow, owner).value();
+  }
+  Result<Leader> leader(std::nothrow_t, std::optional<std::string_view> owner = std::nullopt) const noexcept {
+    const std::string name = owner ? std::string(*owner) : detail::random_owner();
+    auto waiting = detail::make_waiting<honker_leader_t>(
+        core_, [&](honker_waiter_t* waiter, honker_leader_t** out, honker_error_t** err) {
+          return honker_leader_new(db(), waiter, detail::bytes(name), name.size(), out, err);
         });
+    if (!waiting.ok()) return waiting.error();
+    return Leader(std::move(*waiting));
   }
 
   /// The next boundary, in Unix seconds, of any schedule that is not paused; it may lie in the past. Empty if there is

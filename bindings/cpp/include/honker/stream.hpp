@@ -1,10 +1,11 @@
 // Streams: events that stay, read by any number of consumers at their own pace.
 //
-// Threads: a Stream may be used by any number of them.
+// Threads: a Stream may be used by any number of them, a StreamSubscription by one at a time.
 
 #ifndef HONKER_STREAM_HPP
 #define HONKER_STREAM_HPP
 
+#include <chrono>
 #include <cstdint>
 #include <new>
 #include <optional>
@@ -15,6 +16,7 @@
 
 #include "detail.hpp"
 #include "transaction.hpp"
+#include "waiter.hpp"
 
 namespace honker {
 
@@ -31,6 +33,85 @@ struct StreamEvent {
   std::string payload;
   /// When it was published, in Unix seconds.
   std::int64_t created_at = 0;
+};
+
+namespace detail {
+
+inline StreamEvent make_event(const honker_event_view_t& view) {
+  StreamEvent event;
+  event.offset = view.offset;
+  event.topic = string(view.topic);
+  event.has_key = view.key.data != nullptr;
+  if (event.has_key) event.key = string(view.key);
+  event.payload = string(view.payload);
+  event.created_at = view.created_at;
+  return event;
+}
+
+}  // namespace detail
+
+/// How a subscription to a stream reads and saves.
+struct SubscribeOptions {
+  /// Whose offset is read and saved. Empty: nobody's.
+  std::optional<std::string> consumer = std::nullopt;
+  /// Where to begin: after this offset. Default: after the consumer's saved offset, or from the beginning.
+  std::optional<std::int64_t> from_offset = std::nullopt;
+  /// After how many finished events the offset is saved; 0: never because of a number.
+  std::int64_t save_every_n = 1000;
+  /// After what time the offset is saved, if there is something to save; 0: never because of the time.
+  std::int64_t save_every_ms = 1000;
+};
+
+/// Delivers the events of one topic in order, those that are there and those to come; made by Stream::subscribe().
+///
+///     for (const auto& event : orders.subscribe("totals")) count(event);
+///
+/// An event is finished when the next one is asked for, or with ack(). Only the offset of finished events is saved, now
+/// and then and by the destructor: a consumer that dies in the middle of one, or leaves the loop by an exception, sees
+/// it again.
+class StreamSubscription : public Waiter<honker_subscription_t> {
+ public:
+  /// The next event, which finishes the one before. Empty if the time is over, or wake() was called.
+  std::optional<StreamEvent> next(Timeout timeout = forever) { return next(std::nothrow, timeout).value(); }
+  Result<std::optional<StreamEvent>> next(std::nothrow_t, Timeout timeout = forever) noexcept {
+    honker_event_view_t view = HONKER_EVENT_VIEW_INIT;
+    const auto waited =
+        wait([&](honker_error_t** err) { return honker_subscription_next(consumer(), timeout.ms(), &view, err); });
+    if (!waited.ok()) return waited.error();
+    if (*waited != HONKER_OK) return std::optional<StreamEvent>();
+    return std::optional<StreamEvent>(detail::make_event(view));
+  }
+
+  /// The event in hand is finished. Does nothing if there is none.
+  void ack() { ack(std::nothrow).value(); }
+  Result<void> ack(std::nothrow_t) noexcept { return done(honker_subscription_ack); }
+
+  /// Saves the offset of the last finished event now. Does nothing if that is saved, or if there is no consumer.
+  void save_offset() { save_offset(std::nothrow).value(); }
+  Result<void> save_offset(std::nothrow_t) noexcept { return done(honker_subscription_save); }
+
+  /// The offset of the last event that next() returned; where it began if there was none.
+  std::int64_t offset() const { return offset(std::nothrow).value(); }
+  Result<std::int64_t> offset(std::nothrow_t) const noexcept {
+    std::int64_t offset = 0;
+    const auto got = call([&](honker_error_t** err) { return honker_subscription_offset(consumer(), &offset, err); });
+    if (!got.ok()) return got.error();
+    return offset;
+  }
+
+  /// For `for`, which ends when wake() is called.
+  auto begin() { return detail::Iterator<StreamSubscription, StreamEvent, &StreamSubscription::next>(*this); }
+  auto end() noexcept { return detail::Iterator<StreamSubscription, StreamEvent, &StreamSubscription::next>(); }
+
+ private:
+  friend class Stream;
+  using Waiter::Waiter;
+
+  Result<void> done(honker_status_t (*function)(honker_subscription_t*, honker_error_t**)) {
+    const auto made = call([&](honker_error_t** err) { return function(consumer(), err); });
+    if (!made.ok()) return made.error();
+    return {};
+  }
 };
 
 /// The events of a topic, made by Database::stream(). It is only a name: copies are as good.
@@ -70,7 +151,7 @@ class Stream {
     });
     if (!events.ok()) return events.error();
     return detail::list<StreamEvent>(core_, events->get(), honker_event_view_t HONKER_EVENT_VIEW_INIT,
-                                     honker_events_len, honker_events_get, make_event);
+                                     honker_events_len, honker_events_get, detail::make_event);
   }
 
   /// The events after the offset that `consumer` has saved. Reading does not move that: save_offset() does.
@@ -109,6 +190,40 @@ class Stream {
     });
   }
 
+  /// Subscribes `consumer` to the topic, after the offset it has saved. Its offset is saved after every `save_every_n`
+  /// finished events, and every second. `poll` is not looked at: a subscription is woken by commits, and polls nothing.
+  StreamSubscription subscribe(std::string_view consumer, std::int64_t save_every_n = 1000,
+                               Timeout poll = std::chrono::milliseconds(100)) const {
+    return subscribe(std::nothrow, consumer, save_every_n, poll).value();
+  }
+  Result<StreamSubscription> subscribe(std::nothrow_t, std::string_view consumer, std::int64_t save_every_n = 1000,
+                                       Timeout poll = std::chrono::milliseconds(100)) const noexcept {
+    static_cast<void>(poll);
+    SubscribeOptions options;
+    options.consumer = consumer;
+    options.save_every_n = save_every_n;
+    return subscribe(std::nothrow, options);
+  }
+
+  /// The same with other settings, or without a consumer.
+  StreamSubscription subscribe(const SubscribeOptions& options) const {
+    return subscribe(std::nothrow, options).value();
+  }
+  Result<StreamSubscription> subscribe(std::nothrow_t, const SubscribeOptions& options) const noexcept {
+    if (auto set = detail::check_is_set("from_offset", options.from_offset); !set.ok()) return set.error();
+    honker_subscription_opts_t opts = HONKER_SUBSCRIPTION_OPTS_INIT;
+    if (options.consumer) opts.consumer = detail::view(*options.consumer);
+    opts.from_offset = options.from_offset.value_or(HONKER_NO_TIME);
+    opts.save_every_n = options.save_every_n;
+    opts.save_every_ms = options.save_every_ms;
+    auto waiting = detail::make_waiting<honker_subscription_t>(
+        core_, [&](honker_waiter_t* waiter, honker_subscription_t** out, honker_error_t** err) {
+          return honker_subscription_new(db(), waiter, detail::bytes(topic_), topic_.size(), &opts, out, err);
+        });
+    if (!waiting.ok()) return waiting.error();
+    return StreamSubscription(std::move(*waiting));
+  }
+
  private:
   friend class Database;
 
@@ -129,17 +244,6 @@ class Stream {
       return honker_stream_save_offset(db(), tx, detail::bytes(consumer), consumer.size(), detail::bytes(topic_),
                                        topic_.size(), offset, err);
     });
-  }
-
-  static StreamEvent make_event(const honker_event_view_t& view) {
-    StreamEvent event;
-    event.offset = view.offset;
-    event.topic = detail::string(view.topic);
-    event.has_key = view.key.data != nullptr;
-    if (event.has_key) event.key = detail::string(view.key);
-    event.payload = detail::string(view.payload);
-    event.created_at = view.created_at;
-    return event;
   }
 
   detail::CorePtr core_;

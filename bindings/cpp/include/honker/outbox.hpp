@@ -1,0 +1,191 @@
+// Outboxes: what has to be delivered elsewhere is enqueued with the data it is about, and delivered by a function.
+//
+// Threads: an Outbox may be used by any number of them, if its function may.
+
+#ifndef HONKER_OUTBOX_HPP
+#define HONKER_OUTBOX_HPP
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <new>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "detail.hpp"
+#include "queue.hpp"
+#include "transaction.hpp"
+#include "waiter.hpp"
+
+namespace honker {
+
+/// A queue, `_outbox:<name>`, and the function that delivers what is in it; made by Database::outbox().
+///
+/// A delivery that returns is done. One that throws is tried again later, each time after twice the wait of the time
+/// before, and ends among the dead with the exception's what() when its attempts are used up. It may happen more than
+/// once: whoever receives it should be able to tell.
+class Outbox {
+ public:
+  /// What delivers: it is given the payload, as it was enqueued.
+  using Delivery = std::function<void(std::string_view json)>;
+
+  const std::string& name() const noexcept { return name_; }
+
+  /// The queue underneath.
+  const Queue& queue() const noexcept { return queue_; }
+
+  /// Adds what is to be delivered, as Queue::enqueue() does; its id.
+  std::int64_t enqueue(std::string_view json, std::int64_t delay_s = 0, std::int64_t priority = 0) const {
+    return enqueue(std::nothrow, json, delay_s, priority).value();
+  }
+  Result<std::int64_t> enqueue(std::nothrow_t, std::string_view json, std::int64_t delay_s = 0,
+                               std::int64_t priority = 0) const noexcept {
+    return queue_.enqueue(std::nothrow, json, delay_s, priority);
+  }
+  std::int64_t enqueue(std::string_view json, const EnqueueOptions& options) const {
+    return enqueue(std::nothrow, json, options).value();
+  }
+  Result<std::int64_t> enqueue(std::nothrow_t, std::string_view json, const EnqueueOptions& options) const noexcept {
+    return queue_.enqueue(std::nothrow, json, options);
+  }
+
+  /// The same in a transaction: it is delivered if and only if that is committed.
+  std::int64_t enqueue_tx(Transaction& tx, std::string_view json, std::int64_t delay_s = 0,
+                          std::int64_t priority = 0) const {
+    return enqueue_tx(std::nothrow, tx, json, delay_s, priority).value();
+  }
+  Result<std::int64_t> enqueue_tx(std::nothrow_t, Transaction& tx, std::string_view json, std::int64_t delay_s = 0,
+                                  std::int64_t priority = 0) const noexcept {
+    return queue_.enqueue_tx(std::nothrow, tx, json, delay_s, priority);
+  }
+  std::int64_t enqueue_tx(Transaction& tx, std::string_view json, const EnqueueOptions& options) const {
+    return enqueue_tx(std::nothrow, tx, json, options).value();
+  }
+  Result<std::int64_t> enqueue_tx(std::nothrow_t, Transaction& tx, std::string_view json,
+                                  const EnqueueOptions& options) const noexcept {
+    return queue_.enqueue_tx(std::nothrow, tx, json, options);
+  }
+
+  /// Delivers one, as `worker_id`, without waiting: false if there is none. Whether the delivery succeeded is seen in
+  /// the queue. If it took so long that somebody else has it now, it is theirs.
+  bool run_once(std::string_view worker_id) const { return run_once(std::nothrow, worker_id).value(); }
+  Result<bool> run_once(std::nothrow_t, std::string_view worker_id) const noexcept {
+    auto job = queue_.claim_one(std::nothrow, worker_id);
+    if (!job.ok()) return job.error();
+    if (!*job) return false;
+    const auto error = detail::thrown_by([&] { deliver_((*job)->payload()); });
+    if (!error) {
+      const auto held = (*job)->ack(std::nothrow);
+      if (!held.ok()) return held.error();
+      return true;
+    }
+    auto worker = this->worker(worker_id);
+    if (!worker.ok()) return worker.error();
+    const auto held = worker->failed((*job)->id(), (*job)->attempts(), *error);
+    if (!held.ok()) return held.error();
+    return true;
+  }
+
+  /// Delivers, as `worker_id`, until `stop` is set, which is looked at every 100 ms; the delivery in hand is finished
+  /// first. Errors of the database end the loop, and leave the delivery in hand to the end of its time; only if
+  /// somebody else keeps the file locked (Error::is_retryable()) it tries again.
+  void run(std::string_view worker_id, const std::atomic<bool>& stop) const {
+    run(std::nothrow, worker_id, stop).value();
+  }
+  Result<void> run(std::nothrow_t, std::string_view worker_id, const std::atomic<bool>& stop) const noexcept {
+    auto worker = this->worker(worker_id);
+    if (!worker.ok()) return worker.error();
+    while (!stop) {
+      const auto delivered = worker->deliver(deliver_, stop);
+      if (!delivered.ok()) return delivered.error();
+      if (*delivered) continue;
+      const auto at = queue_.next_claim_at(std::nothrow);
+      if (!at.ok()) return at.error();
+      if (auto idled = worker->idle(stop, *at); !idled.ok()) return idled;
+    }
+    return {};
+  }
+
+ private:
+  friend class Database;
+
+  class Worker : public Waiter<honker_outbox_t> {
+   public:
+    using Waiter::idle;
+
+    /// Delivers one; false if there is none.
+    Result<bool> deliver(const Delivery& function, const std::atomic<bool>& stop) {
+      detail::Owned<honker_jobs_t> jobs;
+      const auto found = detail::make_until(stop, [&] {
+        return wait([&](honker_error_t** err) {
+          honker_jobs_t* out = nullptr;
+          const honker_status_t status = honker_outbox_next(consumer(), 0, &out, err);
+          jobs.reset(out);
+          return status;
+        });
+      });
+      if (!found.ok()) return found.error();
+      if (*found != HONKER_OK) return false;
+      honker_job_view_t job = HONKER_JOB_VIEW_INIT;
+      const auto got = call([&](honker_error_t** err) { return honker_jobs_get(jobs.get(), 0, &job, err); });
+      if (!got.ok()) return got.error();
+      const std::string_view json(reinterpret_cast<const char*>(job.payload.data), job.payload.len);
+      const auto error = detail::thrown_by([&] { function(json); });
+      const auto held = detail::make_until(stop, [&] { return settle(job, error); });
+      if (!held.ok()) return held.error();
+      return true;
+    }
+
+    Result<bool> failed(std::int64_t id, std::int64_t attempts, std::string_view error) {
+      return detail::with_error_text(error, [&](std::string_view text) {
+        return call([&](honker_error_t** err) {
+          return honker_outbox_failed(consumer(), id, attempts, detail::bytes(text), text.size(), err);
+        });
+      });
+    }
+
+   private:
+    friend class Outbox;
+    using Waiter::Waiter;
+
+    Result<bool> settle(const honker_job_view_t& job, const std::optional<std::string>& error) {
+      if (error) return failed(job.id, job.attempts, *error);
+      return call([&](honker_error_t** err) { return honker_outbox_delivered(consumer(), job.id, err); });
+    }
+  };
+
+  Outbox(detail::CorePtr core, std::string_view name, Queue queue, Delivery deliver, std::int64_t visibility_timeout_s,
+         std::int64_t base_backoff_s)
+      : core_(std::move(core)),
+        name_(name),
+        queue_(std::move(queue)),
+        deliver_(std::move(deliver)),
+        visibility_timeout_s_(visibility_timeout_s),
+        base_backoff_s_(base_backoff_s) {}
+
+  Result<Worker> worker(std::string_view worker_id) const {
+    honker_outbox_opts_t opts = HONKER_OUTBOX_OPTS_INIT;
+    opts.visibility_timeout_s = visibility_timeout_s_;
+    opts.base_backoff_s = base_backoff_s_;
+    auto waiting = detail::make_waiting<honker_outbox_t>(
+        core_, [&](honker_waiter_t* waiter, honker_outbox_t** out, honker_error_t** err) {
+          return honker_outbox_new(detail::handle(core_), waiter, detail::bytes(name_), name_.size(),
+                                   detail::bytes(worker_id), worker_id.size(), &opts, out, err);
+        });
+    if (!waiting.ok()) return waiting.error();
+    return Worker(std::move(*waiting));
+  }
+
+  detail::CorePtr core_;
+  std::string name_;
+  Queue queue_;
+  Delivery deliver_;
+  std::int64_t visibility_timeout_s_;
+  std::int64_t base_backoff_s_;
+};
+
+}  // namespace honker
+
+#endif  // HONKER_OUTBOX_HPP
