@@ -5,11 +5,14 @@
 
 #include <doctest/doctest.h>
 
+#include <chrono>
 #include <cstdint>
 #include <ctime>
 #include <filesystem>
 #include <limits>
 #include <string>
+#include <thread>
+#include <utility>
 
 #include "honker.hpp"
 
@@ -56,6 +59,39 @@ struct File {
     return db.query("SELECT count(*) FROM " + table)[0][0].integer();
   }
 };
+
+// Runs `body` in another thread, in a while; joined at the end.
+template <class Body>
+std::thread soon(Body body) {
+  return std::thread([body] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(30));
+    body();
+  });
+}
+
+// Joins a thread at the end of a block, whatever happens in it.
+class Joined {
+ public:
+  explicit Joined(std::thread thread) : thread_(std::move(thread)) {}
+  Joined(const Joined&) = delete;
+  Joined& operator=(const Joined&) = delete;
+  ~Joined() { thread_.join(); }
+
+ private:
+  std::thread thread_;
+};
+
+// How long a call takes.
+template <class Body>
+std::chrono::milliseconds time_of(Body&& body) {
+  const auto begin = std::chrono::steady_clock::now();
+  body();
+  return std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - begin);
+}
+
+// What the tests wait for at most, and what no test waits for to the end.
+using namespace std::chrono_literals;
+inline constexpr auto long_time = 20s;
 
 inline bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
 
