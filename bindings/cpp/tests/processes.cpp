@@ -1,6 +1,9 @@
 // Other processes: a child that was forked, and one that is killed.
 
+#include <atomic>
 #include <csignal>
+#include <optional>
+#include <thread>
 
 #include "support.hpp"
 
@@ -83,6 +86,137 @@ TEST_CASE("what a killed process leaves behind") {
   file.run("UPDATE _honker_locks SET expires_at = unixepoch()");
   CHECK(q.claim_one("w")->attempts() == 2);
   CHECK(file.db.try_lock("l").has_value());
+}
+
+TEST_CASE("a forked child cannot wait with what it has inherited") {
+  File file;
+  auto updates = file.db.updates();
+  auto listener = file.db.listen("c");
+  std::optional<honker::StreamSubscription> events = file.db.stream("s").subscribe("c");
+  std::optional<honker::Worker> worker = file.db.queue("q").worker("w");
+  std::optional<honker::Leader> leader = file.db.scheduler().leader("me");
+  CHECK(leader->next(0ms).empty());
+  const int code = in_child([&] {
+    if (status_of([&] { updates.wait(0ms); }) != HONKER_FORKED) return 1;
+    if (status_of([&] { listener.recv(0ms); }) != HONKER_FORKED) return 2;
+    if (status_of([&] { listener.fd(); }) != HONKER_FORKED) return 3;
+    if (status_of([&] { listener.wake(); }) != HONKER_FORKED) return 4;
+    if (status_of([&] { worker->next(0ms); }) != HONKER_FORKED) return 5;
+    if (status_of([&] { file.db.updates(); }) != HONKER_FORKED) return 6;
+    events.reset();
+    worker.reset();
+    leader.reset();
+    listener.close();
+    honker::Database own(file.path);
+    auto own_updates = own.updates();
+    own.notify("c", "from the child");
+    return own_updates.wait(long_time) ? 0 : 7;
+  });
+  CHECK(code == 0);
+  CHECK(listener.recv(long_time)->payload == "from the child");
+  CHECK(updates.wait(long_time));
+  CHECK(leader->leads());
+  CHECK(file.count("_honker_locks") == 1);
+}
+
+TEST_CASE("another SQLite, in another process, wakes") {
+  const File file;
+  auto listener = file.db.listen("c");
+  auto worker = file.db.queue("q").worker("w");
+  const pid_t child = fork();
+  REQUIRE(child >= 0);
+  if (child == 0) {
+    execlp("python3", "python3", "-c",
+           "import sqlite3, sys, time\n"
+           "time.sleep(0.1)\n"
+           "db = sqlite3.connect(sys.argv[1], timeout=20)\n"
+           "with db: db.execute(\"INSERT INTO _honker_notifications (channel, payload) VALUES ('c', 'foreign')\")\n"
+           "with db: db.execute(\"INSERT INTO _honker_live (queue, payload) VALUES ('q', 'foreign')\")\n",
+           file.path.c_str(), static_cast<char*>(nullptr));
+    _exit(127);
+  }
+  const auto notification = listener.recv(long_time);
+  const auto job = worker.next(long_time);
+  int status = 0;
+  REQUIRE(waitpid(child, &status, 0) == child);
+  if (WEXITSTATUS(status) == 127) return;  // there is no python3
+  CHECK(status == 0);
+  REQUIRE(notification.has_value());
+  CHECK(notification->payload == "foreign");
+  REQUIRE(job.has_value());
+  CHECK(job->payload() == "foreign");
+}
+
+TEST_CASE("two workers in two processes share a hundred jobs") {
+  const Directory directory;
+  const std::string path = directory / "app.db";
+  honker::Database(path).stream("done");  // the file is there
+  // Handles jobs until there has been none for a while; each leaves an event.
+  const auto work = [&path](const std::string& name) {
+    honker::Database db(path);
+    auto worker = db.queue("q").worker(name);
+    std::atomic<bool> stop{false};
+    const auto done = db.stream("done");
+    worker.run(
+        [&](honker::Job& job) {
+          done.publish(job.payload(), name);
+          stop = job.payload() == "stop";
+        },
+        stop);
+    return 0;
+  };
+  const pid_t child = fork();
+  REQUIRE(child >= 0);
+  if (child == 0) {
+    int code = 99;
+    try {
+      code = work("child");
+    } catch (...) {
+    }
+    _exit(code);
+  }
+  honker::Database db(path);
+  const auto q = db.queue("q");
+  std::thread enqueueing([&] {
+    for (int i = 0; i < 100; ++i) {
+      q.enqueue(std::to_string(i));
+      if (i % 10 == 0) std::this_thread::sleep_for(5ms);
+    }
+    while (db.stream("done").read_since(0).size() < 100) std::this_thread::sleep_for(10ms);
+    q.enqueue("stop");
+    q.enqueue("stop");
+  });
+  CHECK(work("parent") == 0);
+  enqueueing.join();
+  int status = 0;
+  REQUIRE(waitpid(child, &status, 0) == child);
+  CHECK(status == 0);
+  const auto rows = db.query("SELECT count(*), count(DISTINCT payload), count(DISTINCT key) FROM _honker_stream");
+  CHECK(rows[0][0].integer() == 102);
+  CHECK(rows[0][1].integer() == 101);
+  CHECK(rows[0][2].integer() == 2);
+  CHECK(db.query("SELECT count(*) FROM _honker_live")[0][0].integer() == 0);
+}
+
+TEST_CASE("a listener and a killed process") {
+  const File file;
+  auto events = file.db.stream("s").subscribe("parent");
+  const int code = in_child([&] {
+    honker::Database own(file.path);
+    const auto s = own.stream("s");
+    for (int i = 1; i <= 12; ++i) s.publish(std::to_string(i));
+    honker::SubscribeOptions options;
+    options.consumer = "child";
+    options.save_every_n = 5;
+    options.save_every_ms = 0;
+    auto theirs = s.subscribe(options);
+    for (int i = 1; i <= 12; ++i) theirs.next();
+    kill(getpid(), SIGKILL);
+    return 0;
+  });
+  CHECK(code == -SIGKILL);
+  CHECK(events.next(long_time)->payload == "1");
+  CHECK(file.db.stream("s").subscribe("child").next(0ms)->payload == "11");
 }
 
 #endif
