@@ -1,5 +1,5 @@
-// honker for C++: durable job queues, event streams, notifications, locks, rate limits, results and a cron scheduler in
-// the SQLite file that an application already has.
+// honker for C++: durable job queues, event streams, notifications, locks, rate limits, results, outboxes and a cron
+// scheduler in the SQLite file that an application already has.
 //
 //     honker::Database db{"app.db"};
 //     auto emails = db.queue("emails");
@@ -34,6 +34,13 @@
 // may die. Functions that end in _tx take part in a Transaction instead, and happen or do not happen with it. While a
 // thread has a transaction open, its calls that write have to go through it: others are HONKER_MISUSE.
 //
+// WAITING
+//
+// What waits (Worker, Subscription, StreamSubscription, Leader, Updates) sleeps until something is committed to the
+// file, by anyone in any process, and takes a Timeout: a duration of <chrono>, or honker::forever. That its time is
+// over is an answer: an empty optional, nothing, or false; so is a wake() from another thread. Loops that run until a
+// std::atomic<bool> is true look at it every 100 ms while there is nothing to do, and at once after a wake().
+//
 // LIFETIMES AND THREADS
 //
 // Whatever comes from a Database keeps its file open and can be used after the Database object is gone. The file is
@@ -41,9 +48,11 @@
 // honker::ClosedError. An object that was moved from answers HONKER_MISUSE to everything and may be destroyed or
 // assigned to. After a fork the child may only destroy what it has inherited (HONKER_FORKED).
 //
-// Database, Queue, Stream, Scheduler and Lock may be used by any number of threads at the same time, as long as none of
-// them moves, assigns or destroys the object. A Job and a Transaction are used by one thread at a time and may move
-// between threads. Values, rows, events and errors are plain data. honker starts no threads.
+// Database, Queue, Stream, Scheduler, Outbox and Lock may be used by any number of threads at the same time, as long as
+// none of them moves, assigns or destroys the object. A Job, a Transaction and what waits are used by one thread at a
+// time and may move between threads; wake(), fd() and close() of what waits are for any. Values, rows, events and
+// errors are plain data. While something waits the library has one thread for each file; nothing of the user's runs in
+// it.
 
 #ifndef HONKER_HPP
 #define HONKER_HPP
