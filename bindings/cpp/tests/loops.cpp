@@ -118,7 +118,8 @@ TEST_CASE("a worker that runs: what returns is done, what throws is tried again"
   q.enqueue("left");
   worker.run(handler, stop);
   CHECK(file.count("_honker_live") == 1);
-  // A minute is the default, and stop comes in the middle of a job.
+  // A minute is the default, and stop comes in the middle of a job: it is the last.
+  const auto next = q.enqueue("next");
   stop = false;
   worker.run(
       [&](honker::Job&) {
@@ -126,6 +127,7 @@ TEST_CASE("a worker that runs: what returns is done, what throws is tried again"
         throw std::runtime_error("later");
       },
       stop);
+  CHECK(contains(q.get_job_json(next), "\"attempts\":0"));
   CHECK(*q.next_claim_at() >= now() + 58);
   CHECK(*q.next_claim_at() <= now() + 60);
   CHECK_FAILS(HONKER_INVALID, worker.run(nullptr, stop));
