@@ -37,8 +37,9 @@
  * is older than the caller refuses what it does not know if that is not 0 (HONKER_UNSUPPORTED).
  *
  * Any function may be called from any thread at any time, unless the type it works on says otherwise. honker starts a
- * thread only while there are waiters, one for each file, installs no signal handlers and prints nothing; the environment variable HONKER_LOCK_SAFE_FILES=off switches
- * off what honker_open says about other copies of SQLite.
+ * thread only while there are waiters, one for each file, and installs no signal handlers. It prints nothing, unless a
+ * file cannot be watched as it should be: that it says once, on standard error. The environment variable
+ * HONKER_LOCK_SAFE_FILES=off switches off what honker_open says about other copies of SQLite.
  */
 
 

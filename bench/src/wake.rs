@@ -153,6 +153,8 @@ trait Waiting: Sync {
     fn begin(&self, path: &Path) -> Result<Self::Waiter, Box<dyn Error>>;
     /// Returns when something may have been committed, or it has been told to stop.
     fn wait(&self, waiter: &mut Self::Waiter, stop: &AtomicBool);
+    /// What makes a wait look whether it has been told to stop.
+    fn rouse(&self, waiter: &Self::Waiter) -> Box<dyn Fn() + Send>;
 }
 
 struct Honker;
@@ -166,12 +168,12 @@ impl Waiting for Honker {
     }
 
     fn wait(&self, subscription: &mut Subscription, stop: &AtomicBool) {
-        while !stop.load(Ordering::Relaxed) {
-            // The time-out is for `stop` alone, long enough not to count.
-            if subscription.wait(Some(Duration::from_millis(500))) == Ok(Wake::Update) {
-                return;
-            }
-        }
+        while !stop.load(Ordering::Relaxed) && subscription.wait(None) != Ok(Wake::Update) {}
+    }
+
+    fn rouse(&self, subscription: &Subscription) -> Box<dyn Fn() + Send> {
+        let waker = subscription.waker();
+        Box::new(move || waker.wake())
     }
 }
 
@@ -194,6 +196,10 @@ impl Waiting for Polling {
                 return;
             }
         }
+    }
+
+    fn rouse(&self, _: &(Connection, i64)) -> Box<dyn Fn() + Send> {
+        Box::new(|| ()) // it does every millisecond
     }
 }
 
@@ -220,7 +226,7 @@ fn measure<W: Waiting>(
         let statement = connection.prepare_cached("SELECT coalesce(max(id), 0) FROM row");
         statement.and_then(|mut statement| statement.query_row([], |row| row.get(0))).unwrap_or_default()
     };
-    let stop = AtomicBool::new(false);
+    let (stop, rouse) = (AtomicBool::new(false), waiting.rouse(&waiter));
     let seen = Arc::new(Mutex::new(Vec::new()));
     let mut last = highest(&connection);
     let committed = thread::scope(|scope| {
@@ -240,6 +246,7 @@ fn measure<W: Waiting>(
         let committed = writer.commit(BLOCK);
         thread::sleep(Duration::from_millis(300));
         stop.store(true, Ordering::Relaxed);
+        rouse();
         let _ = reader.join();
         committed
     })?;
@@ -257,7 +264,7 @@ fn measure<W: Waiting>(
 /// The share of a core that waiting takes while nothing happens.
 fn idle_share<W: Waiting>(path: &Path, waiting: &W, time: Duration) -> Result<f64, Box<dyn Error>> {
     let mut waiter = waiting.begin(path)?;
-    let stop = AtomicBool::new(false);
+    let (stop, rouse) = (AtomicBool::new(false), waiting.rouse(&waiter));
     thread::scope(|scope| {
         let (stop, waiter) = (&stop, &mut waiter);
         scope.spawn(move || waiting.wait(waiter, stop));
@@ -266,6 +273,7 @@ fn idle_share<W: Waiting>(path: &Path, waiting: &W, time: Duration) -> Result<f6
         thread::sleep(time);
         let used = cpu_ns() - before;
         stop.store(true, Ordering::Relaxed);
+        rouse();
         Ok(used as f64 / time.as_nanos() as f64)
     })
 }

@@ -66,6 +66,7 @@ impl Database {
         let handle = Handle::writer(path, options, &signals)?;
         let file = handle.file().ok_or(Error::Closed)?;
         let watching = Arc::new(Watching::new(file.clone(), options.watcher));
+        watching.probe()?;
         let inner = Inner {
             process,
             writer_interrupt: handle.interrupt_handle(),

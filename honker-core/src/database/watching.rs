@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use crate::identity::{Identity, identity};
-use crate::watch::{self, Announcer, Settings, Subscription, Target, Waker, Watcher};
+use crate::watch::{self, Announcer, Backend, Settings, Subscription, Target, Waker, Watcher};
 use crate::{Error, Result};
 
 pub(super) struct Watching {
@@ -28,6 +28,14 @@ impl Watching {
     pub(super) fn new(target: Target, settings: Settings) -> Self {
         let identity = identity(target.path());
         Watching { target, settings, identity, state: Mutex::default() }
+    }
+
+    /// An error if the back end was asked for by name and cannot work here.
+    pub(super) fn probe(&self) -> Result<()> {
+        if matches!(self.settings.backend, Backend::Kernel | Backend::Shm) {
+            watch::shared(&self.target, &self.settings)?;
+        }
+        Ok(())
     }
 
     pub(super) fn subscribe(&self) -> Result<Subscription> {
