@@ -53,7 +53,6 @@ impl Patience {
         at: Option<i64>,
         fallback: Option<Duration>,
     ) -> Result<Option<Next<T>>> {
-        // The wait is ended by an interrupt that comes while it lasts; this is for one that came during the look.
         self.interrupts.check()?;
         if self.looked_late {
             return Ok(Some(Next::Timeout));
@@ -64,7 +63,9 @@ impl Patience {
             let left = |deadline: Instant| deadline.saturating_duration_since(now);
             let until = at.map(|at| time_until(at).clamp(WAIT_MIN, CLOCK_CHECK));
             let wait = [self.deadline.map(left), fallback.map(left), until];
-            let wake = subscription.wait(wait.into_iter().flatten().min())?;
+            // The wait is ended by an interrupt that comes while it lasts; the question is for one that came before.
+            let wake =
+                subscription.wait_unless(wait.into_iter().flatten().min(), || self.interrupts.check())?;
             let now = Instant::now();
             let is_over = |deadline: Option<Instant>| deadline.is_some_and(|deadline| deadline <= now);
             let look = match wake {

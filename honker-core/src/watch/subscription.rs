@@ -66,9 +66,20 @@ impl Subscription {
     /// An error that is not an interrupt says, from then on in every call, that there will be no more wakes:
     /// [`Error::Closed`], or [`Error::Watcher`].
     pub fn wait(&self, timeout: Option<Duration>) -> Result<Wake> {
+        self.wait_unless(timeout, || Ok(()))
+    }
+
+    /// As [`Subscription::wait`], unless `ended` says that there is no point: it is asked when whoever ends waits either
+    /// has made it say so, or finds this one.
+    pub(crate) fn wait_unless(
+        &self,
+        timeout: Option<Duration>,
+        ended: impl FnOnce() -> Result<()>,
+    ) -> Result<Wake> {
         self.slot.process.check()?;
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         let mut state = self.slot.lock();
+        ended()?;
         state.waiting += 1;
         let outcome = loop {
             match state.take() {
