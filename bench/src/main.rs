@@ -1,8 +1,9 @@
 //! `make bench`: how long honker takes, beside its reference point in the same run.
 //!
 //! Figures are measured through the SQL functions of the built extension, in a stock SQLite, and through the C ABI of the
-//! built library, on files in WAL mode, with `synchronous = NORMAL` where nothing else is said. Absolute times depend on the machine and the hour, so contestants take turns in short
-//! blocks and what counts is the ratio. The tables go to standard output, the figures to `target/bench.json`.
+//! built library, on files in WAL mode, with `synchronous = NORMAL` where nothing else is said; those of waking with the
+//! watcher itself. Absolute times depend on the machine and the hour, so contestants take turns in short blocks and what
+//! counts is the ratio. The tables go to standard output, the figures to `target/bench.json`.
 //!
 //! `honker-bench quick` uses a hundredth of the rows: for trying the benchmark itself, not for figures.
 

@@ -73,6 +73,8 @@ pub fn run(report: &mut Report, directory: &Path, divisor: usize) -> Result<(), 
         let figures = [ours.idle, theirs.idle].map(|share| format!("{:.3} %", share * 100.0));
         let ratio = theirs.idle / ours.idle;
         report.row(&format!("{name}: idle, of a core"), figures, ratio, Some(Target::AtLeast(20.0)));
+        let figures = [&ours, &theirs].map(|measured| measured.wakes.to_string());
+        report.row(&format!("{name}: wakes"), figures, theirs.wakes as f64 / ours.wakes as f64, None);
         let figures =
             [&ours, &theirs].map(|measured| format!("{} of {}", measured.missed, measured.times_us.len()));
         report.row(&format!("{name}: missed"), figures, ours.missed as f64, Some(Target::AtMost(0.0)));
@@ -136,6 +138,7 @@ impl Drop for Writer {
 struct Measured {
     times_us: Vec<f64>,
     missed: usize,
+    wakes: usize,
     idle: f64,
 }
 
@@ -233,21 +236,24 @@ fn measure<W: Waiting>(
         let (stop, seen) = (&stop, &seen);
         let waiter = &mut waiter;
         let reader = scope.spawn(move || {
+            let mut wakes = 0;
             while !stop.load(Ordering::Relaxed) {
                 waiting.wait(waiter, stop);
+                wakes += 1;
                 let id = highest(&connection);
                 let now = monotonic_ns();
                 let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
                 seen.extend((last + 1..=id).map(|id| (id, now)));
                 last = id.max(last);
             }
+            wakes
         });
         thread::sleep(Duration::from_millis(20));
         let committed = writer.commit(BLOCK);
         thread::sleep(Duration::from_millis(300));
         stop.store(true, Ordering::Relaxed);
         rouse();
-        let _ = reader.join();
+        measured.wakes += reader.join().unwrap_or_default();
         committed
     })?;
     let seen: std::collections::HashMap<i64, i64> =
