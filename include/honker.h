@@ -1328,8 +1328,10 @@ honker_status_t honker_waiter_new(honker_db_t *db,
  * commit, which may be one that was made since the last wait, and for which there may be nothing new to see: it is a
  * hint. HONKER_TIMEOUT when the time is over, HONKER_WOKEN after `honker_waiter_wake`, HONKER_CLOSED, from then on
  * always, when the waiter was freed or the database closed. `honker_interrupt` ends it with HONKER_INTERRUPTED, and
- * HONKER_WATCHER says, from then on always, that the file was replaced by another. A waiter that a consumer was made with,
- * or that another thread waits with, is HONKER_MISUSE.
+ * HONKER_WATCHER says, from then on always, that the file was replaced by another.
+ *
+ * With the waiter of a consumer this is how to wait for something else as well, a flag for instance: call the consumer's
+ * `next` with a time of 0 afterwards, whatever the answer. It looks before it waits, and misses nothing.
  */
 HONKER_API
 honker_status_t honker_wait(honker_waiter_t *waiter,

@@ -25,7 +25,7 @@ pub struct honker_waiter_t {
     pub(crate) db: Arc<honker_db_t>,
     subscription: Arc<Subscription>,
     waker: Waker,
-    /// Somebody waits with it.
+    /// A consumer waits with it.
     taken: AtomicBool,
 }
 
@@ -41,7 +41,7 @@ impl honker_waiter_t {
     }
 }
 
-/// A waiter that somebody waits with.
+/// A waiter that a consumer waits with.
 pub(crate) struct Taken(Arc<honker_waiter_t>);
 
 impl Taken {
@@ -49,7 +49,7 @@ impl Taken {
         if waiter.taken.swap(true, Ordering::AcqRel) {
             return Err(Failure::new(
                 HONKER_MISUSE,
-                "another thread, or a consumer, waits with this waiter: make one waiter for each",
+                "a consumer waits with this waiter already: make one waiter for each",
             ));
         }
         Ok(Taken(waiter))
@@ -105,8 +105,10 @@ pub unsafe extern "C" fn honker_waiter_new(
 /// commit, which may be one that was made since the last wait, and for which there may be nothing new to see: it is a
 /// hint. HONKER_TIMEOUT when the time is over, HONKER_WOKEN after `honker_waiter_wake`, HONKER_CLOSED, from then on
 /// always, when the waiter was freed or the database closed. `honker_interrupt` ends it with HONKER_INTERRUPTED, and
-/// HONKER_WATCHER says, from then on always, that the file was replaced by another. A waiter that a consumer was made with,
-/// or that another thread waits with, is HONKER_MISUSE.
+/// HONKER_WATCHER says, from then on always, that the file was replaced by another.
+///
+/// With the waiter of a consumer this is how to wait for something else as well, a flag for instance: call the consumer's
+/// `next` with a time of 0 afterwards, whatever the answer. It looks before it waits, and misses nothing.
 ///
 /// # Safety
 /// `err` is NULL or valid for writing.
@@ -120,8 +122,9 @@ pub unsafe extern "C" fn honker_wait(
     unsafe {
         entry("honker_wait", err, (), |()| {
             let timeout = timeout(timeout_ms)?;
-            let waiter = Taken::new(handle::get(waiter)?)?;
-            closed_is_an_outcome(waiter.subscription().wait(timeout).map(|wake| match wake {
+            // Not the handle's own object, which has to go when the waiter is freed.
+            let subscription = Arc::clone(&handle::get(waiter)?.subscription);
+            closed_is_an_outcome(subscription.wait(timeout).map(|wake| match wake {
                 Wake::Update => HONKER_OK,
                 Wake::Timeout => HONKER_TIMEOUT,
                 Wake::Woken => HONKER_WOKEN,
