@@ -1628,8 +1628,8 @@ honker_status_t honker_subscription_offset(honker_subscription_t *subscription,
                                            honker_error_t **err);
 
 /**
- * Frees a subscription, saving the offset of the last finished event; call `honker_subscription_save` before to know
- * whether that worked. NULL is allowed, and freeing twice does no harm.
+ * Frees a subscription, saving the offset of the last finished event unless both `save_every_n` and `save_every_ms` are 0;
+ * call `honker_subscription_save` before to know whether that worked. NULL is allowed, and freeing twice does no harm.
  */
 HONKER_API
 void honker_subscription_free(honker_subscription_t *subscription);

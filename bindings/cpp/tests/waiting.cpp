@@ -461,9 +461,15 @@ TEST_CASE("subscriptions with other settings") {
     auto events = s.subscribe(options);
     CHECK(events.next()->payload == "3");
     events.ack();
-    CHECK(s.get_offset("c") == 2);
   }
-  CHECK(s.get_offset("c") == 3);
+  CHECK(s.get_offset("c") == 2);  // saving is left to the consumer
+  {
+    auto events = s.subscribe(options);
+    CHECK(events.next()->payload == "3");
+    events.ack();
+    events.save_offset();
+    CHECK(s.get_offset("c") == 3);
+  }
 
   options.save_every_n = -1;
   CHECK_FAILS(HONKER_INVALID, s.subscribe(options));

@@ -80,7 +80,8 @@ static void many_threads_write_at_once(void) {
   OK(honker_close(db, ERR));
 }
 
-/* Where many tasks share a thread, that a thread has used a transaction says nothing of the others. */
+/* Where many tasks share a thread, that a thread has used a transaction says nothing of the others.
+ */
 static void who_wants_to_wait_for_the_own_thread_does(void) {
   honker_open_opts_t opts = HONKER_OPEN_OPTS_INIT;
   opts.nesting = HONKER_NESTING_WAIT;

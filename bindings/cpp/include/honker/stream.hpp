@@ -58,7 +58,8 @@ struct SubscribeOptions {
   std::optional<std::int64_t> from_offset = std::nullopt;
   /// After how many finished events the offset is saved; 0: never because of a number.
   std::int64_t save_every_n = 1000;
-  /// After what time the offset is saved, if there is something to save; 0: never because of the time.
+  /// After what time the offset is saved, if there is something to save; 0: never because of the time. With both at 0
+  /// only StreamSubscription::save_offset() saves, not the destructor.
   std::int64_t save_every_ms = 1000;
 };
 
