@@ -7,7 +7,15 @@
 
 #include "support.hpp"
 
-#if defined(__unix__) || defined(__APPLE__)
+// A fork may catch a lock of AddressSanitizer's allocator in the hands of another thread, such as the one that watches
+// a file. The child then hangs in malloc.
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define SANITIZED_ADDRESSES
+#endif
+#endif
+
+#if (defined(__unix__) || defined(__APPLE__)) && !defined(SANITIZED_ADDRESSES)
 
 #include <sys/wait.h>
 #include <unistd.h>
