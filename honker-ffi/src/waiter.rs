@@ -66,12 +66,6 @@ impl Drop for Taken {
     }
 }
 
-impl Drop for honker_waiter_t {
-    fn drop(&mut self) {
-        self.waker.close();
-    }
-}
-
 /// Makes a waiter, to be freed with `honker_waiter_free`. Everything that is committed after this returned wakes it.
 ///
 /// HONKER_WATCHER if the file has been replaced by another since the database was opened.
