@@ -15,6 +15,7 @@ mod oracle;
 mod pages;
 mod player;
 mod protocol;
+mod races;
 mod report;
 mod run;
 mod schema;
@@ -30,6 +31,7 @@ use case::Case;
 use known::Known;
 use matrix::{Choice, Stage};
 use player::Player;
+use races::Race;
 use report::Report;
 use testees::{Libraries, NotMade};
 
@@ -82,6 +84,20 @@ struct Options {
     effort: Effort,
     libraries: Libraries,
     out: PathBuf,
+}
+
+impl Options {
+    /// Whether a case of this id is asked for.
+    fn wants(&self, id: &str) -> bool {
+        let topic = id.split(": ").next().unwrap_or(id);
+        let fits = |glob: &String| glob == id || glob_matches(glob, id) || glob_matches(glob, topic);
+        self.cases.is_empty() || self.cases.iter().any(fits)
+    }
+
+    /// The races that are asked for.
+    fn races(&self) -> Vec<&'static Race> {
+        races::RACES.iter().filter(|race| self.wants(&race.id())).collect()
+    }
 }
 
 fn main() -> ExitCode {
@@ -162,6 +178,7 @@ fn act(options: &Options) -> Result<bool, String> {
         "run" => {}
         "list" => {
             cases(options)?.iter().for_each(|case| println!("{}", case.id));
+            options.races().iter().for_each(|race| println!("{}", race.id()));
             return Ok(true);
         }
         "check" => {
@@ -171,7 +188,7 @@ fn act(options: &Options) -> Result<bool, String> {
         other => return Err(format!("there is no command {other}; see conform --help")),
     }
     let cases = cases(options)?;
-    if cases.is_empty() {
+    if cases.is_empty() && options.races().is_empty() {
         return Err("there is no such case".to_owned());
     }
     run(options, &cases)
@@ -215,6 +232,7 @@ fn run(options: &Options, cases: &[Arc<Case>]) -> Result<bool, String> {
     println!("{} cases, {} runs, on {}", cases.len(), jobs.len(), names.join(", "));
     let stage = Stage { made: &made, report: &report, dir: dir.path(), keep: options.keep };
     stage.run(jobs, options.jobs.max(1));
+    races::run_all(&options.races(), &choice, &stage, options.effort);
     let counts = report.finish()?;
     Ok(counts.failed == 0)
 }
@@ -246,12 +264,7 @@ fn cases(options: &Options) -> Result<Vec<Arc<Case>>, String> {
     if !wrong.is_empty() {
         return Err(wrong.join("\n"));
     }
-    let wanted = |id: &str| {
-        let topic = id.split(": ").next().unwrap_or(id);
-        let fits = |glob: &String| glob == id || glob_matches(glob, id) || glob_matches(glob, topic);
-        options.cases.is_empty() || options.cases.iter().any(fits)
-    };
-    Ok(found.into_iter().filter(|case| wanted(&case.id)).map(Arc::new).collect())
+    Ok(found.into_iter().filter(|case| options.wants(&case.id)).map(Arc::new).collect())
 }
 
 fn find(dir: &Path, files: &mut Vec<PathBuf>) -> std::io::Result<()> {
