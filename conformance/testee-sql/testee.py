@@ -1,12 +1,8 @@
 """The testee of the SQL functions: what PROTOCOL.md asks, done with docs/sql.md in Python's own SQLite.
 
 It shares no code with the language packages, which makes it the oracle that they are paired with: an operation here is
-the documented function and nothing else. What a package would add (waiting, outboxes) it does not have; testee.toml
+the documented function and nothing else. What a package would add (workers, outboxes) it does not have; testee.toml
 says why.
-
-A database is a path and a pool of connections, each set up as packages set up theirs. A call takes a connection out of
-the pool for as long as it runs, a transaction for as long as it is open, so that no two threads use one at the same
-time and a call outside of a transaction never ends up inside of one.
 
 Threads: the main thread reads requests and hands each to the thread of its lane, the main lane having one too. `reset`
 and `bye` are done by the main thread: closing the databases ends what the lanes are waiting for.
@@ -23,266 +19,42 @@ import sqlite3
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
-EXTENSION = os.environ["HONKER_EXTENSION"]
+from database import (
+    Database,
+    Outcome,
+    Refused,
+    Transaction,
+    Updates,
+    call,
+    driver,
+    execute,
+    json_from_sql,
+    load_extension,
+    sql_from_json,
+)
+
 FEATURES = (
     "queue tx stream notify sched cron result result_tx settle_tx by_id lock rate rate_sweep dead stats next_at "
-    "enqueue_many text bytes journal updates foreign prune_keep tick_at"
+    "enqueue_many text bytes journal foreign prune_keep tick_at updates"
 ).split()
-# Operations of features that SQL does not have.
 LACKS = {
-    **dict.fromkeys(["worker.open", "listen.open", "stream.subscribe", "sched.run", "result.wait"], "wait"),
-    **dict.fromkeys(["subscription.ack", "subscription.save", "subscription.offset"], "wait"),
-    **dict.fromkeys(["outbox.open", "outbox.enqueue", "outbox.run_once", "outbox.run", "outbox.calls"], "outbox"),
+    "wait": "worker.open listen.open stream.subscribe subscription.ack subscription.save subscription.offset sched.run "
+    "result.wait",
+    "outbox": "outbox.open outbox.enqueue outbox.run_once outbox.run outbox.calls",
     **{feature: feature for feature in ("wake", "interrupt", "fork")},
 }
-# The primary result codes of SQLite that say what is wrong by themselves. SQLITE_ERROR is everything else.
-ERROR_NAMES = {
-    sqlite3.SQLITE_BUSY: "BUSY",
-    sqlite3.SQLITE_READONLY: "READONLY",
-    sqlite3.SQLITE_IOERR: "IO",
-    sqlite3.SQLITE_CORRUPT: "CORRUPT",
-    sqlite3.SQLITE_NOTADB: "CORRUPT",
-    sqlite3.SQLITE_FULL: "FULL",
-    sqlite3.SQLITE_CANTOPEN: "CANNOT_OPEN",
-}
-LONG_MS = 2**31 - 1
-
-
-class Outcome(Exception):
-    """There was nothing to do or to give; the argument is the outcome's name."""
+UNSUPPORTED = {operation: feature for feature, operations in LACKS.items() for operation in operations.split()}
 
 
 class Unsupported(Exception):
     """SQL has no such thing; the argument is the feature's name."""
 
 
-class Refused(Exception):
-    """What SQLite, the extension or Python's driver says is wrong with the call."""
-
-    def __init__(self, message: str, name: str = "ERROR", kind: str = "sqlite3.ProgrammingError") -> None:
-        super().__init__(message)
-        self.name, self.kind = name, kind
-
-
-class NotUtf8(bytes):
-    """A text that SQLite stores but Python cannot hold."""
-
-
-@contextlib.contextmanager
-def driver() -> Iterator[None]:
-    """Around calls of the driver, so that its errors are told from mistakes of the testee's."""
-    try:
-        yield
-    except (sqlite3.Error, sqlite3.Warning, OverflowError, ValueError) as error:
-        name = ERROR_NAMES.get((getattr(error, "sqlite_errorcode", None) or 0) & 0xFF, "ERROR")
-        raise Refused(str(error), name, f"{type(error).__module__}.{type(error).__qualname__}") from error
-
-
-def text_from_sqlite(stored: bytes) -> str | NotUtf8:
-    try:
-        return stored.decode()
-    except UnicodeDecodeError:
-        return NotUtf8(stored)
-
-
-def sql_from_json(value: Any) -> Any:
-    match value:
-        case {"$hex": digits}:
-            return bytes.fromhex(digits)
-        case {"$bytes": digits}:
-            return NotUtf8.fromhex(digits)
-    return value
-
-
-def json_from_sql(value: Any) -> Any:
-    match value:
-        case NotUtf8():
-            return {"$bytes": value.hex()}
-        case bytes():
-            return {"$hex": value.hex()}
-    return value
-
-
-def execute(connection: sqlite3.Connection, sql: str, parameters: tuple | list = ()) -> list[tuple]:
-    # The driver cannot bind text that is not UTF-8; it refuses surrogates, as it should.
-    fit = [value.decode(errors="surrogateescape") if isinstance(value, NotUtf8) else value for value in parameters]
-    with driver():
-        return connection.execute(sql, fit).fetchall()
-
-
-def call(connection: sqlite3.Connection, function: str, *arguments: Any) -> Any:
-    """The answer of an SQL function."""
-    values = [sql_from_json(argument) for argument in arguments]
-    places = ["CAST(? AS TEXT)" if isinstance(value, NotUtf8) else "?" for value in values]
-    blobs = [bytes(value) if isinstance(value, NotUtf8) else value for value in values]
-    return execute(connection, f"SELECT {function}({', '.join(places)})", blobs)[0][0]
-
-
-class Database:
-    """A path, how to open it, and the connections that are not in use."""
-
-    def __init__(self, path: str, busy_timeout_ms: int = 5000, journal: str = "WAL", poll_ms: int | None = None):
-        self.path, self.busy_timeout_ms, self.journal, self.poll_ms = path, busy_timeout_ms, journal, poll_ms
-        self.closed = False
-        self.idle: list[sqlite3.Connection] = []
-        self.in_use: set[sqlite3.Connection] = set()
-        self.given_back = threading.Condition()
-        self.within: list[Transaction | Updates] = []
-        self.db = self
-        self.idle.append(self._connect())
-
-    def _connect(self) -> sqlite3.Connection:
-        with driver():
-            connection = sqlite3.connect(
-                self.path,
-                timeout=self.busy_timeout_ms / 1000,
-                isolation_level=None,
-                check_same_thread=False,
-                uri=self.path.startswith("file:"),
-            )
-        try:
-            connection.text_factory = text_from_sqlite
-            if execute(connection, "PRAGMA database_list")[0][2] == "":
-                raise Refused("an in-memory database cannot have a second connection; use a temporary file")
-            # A mode that the file is in already is set without any lock, but TRUNCATE and PERSIST are the connection's.
-            mode = execute(connection, f"PRAGMA journal_mode = {self.journal}")[0][0]
-            if mode != self.journal.lower():
-                raise Refused(f"the journal mode is {mode}, and cannot be made {self.journal}")
-            for pragma in ("synchronous = NORMAL", "foreign_keys = ON", "wal_autocheckpoint = 10000"):
-                execute(connection, f"PRAGMA {pragma}")
-            with driver():
-                connection.enable_load_extension(True)
-                connection.load_extension(EXTENSION)
-                connection.enable_load_extension(False)
-            call(connection, "honker_bootstrap")
-        except BaseException:
-            connection.close()
-            raise
-        return connection
-
-    def take(self) -> sqlite3.Connection:
-        with self.given_back:
-            connection = self.idle.pop() if self.idle else None
-        if not (connection or self.closed):
-            connection = self._connect()
-        with self.given_back:
-            if not self.closed:
-                self.in_use.add(connection)
-                return connection
-        if connection:
-            connection.close()
-        raise Refused("Cannot operate on a closed database.")
-
-    def give(self, connection: sqlite3.Connection) -> None:
-        with self.given_back:
-            # One in a transaction was told BEGIN by a query; nobody could ever end it.
-            if self.closed or connection.in_transaction:
-                connection.close()
-            else:
-                self.idle.append(connection)
-            self.in_use.discard(connection)
-            self.given_back.notify_all()
-
-    @contextlib.contextmanager
-    def use(self) -> Iterator[sqlite3.Connection]:
-        connection = self.take()
-        try:
-            yield connection
-        finally:
-            self.give(connection)
-
-    def close(self) -> None:
-        """Ends what is running; when it returns the file is nobody's."""
-        for handle in self.within[::-1]:
-            handle.close()
-        with self.given_back:
-            self.closed = True
-            for connection in self.in_use:
-                connection.interrupt()
-            self.given_back.wait_for(lambda: not self.in_use)
-            while self.idle:
-                self.idle.pop().close()
-
-
-class Transaction:
-    """An open BEGIN IMMEDIATE, and the connection it is on until it is over."""
-
-    def __init__(self, db: Database):
-        self.db, self.lock = db, threading.Lock()
-        self.connection: sqlite3.Connection | None = db.take()
-        try:
-            execute(self.connection, "BEGIN IMMEDIATE")
-        except BaseException:
-            db.give(self.connection)
-            raise
-        db.within.append(self)
-
-    @contextlib.contextmanager
-    def use(self) -> Iterator[sqlite3.Connection]:
-        with self.lock:
-            # SQLite ends a transaction by itself after some errors; what came then would be committed one by one.
-            if self.connection is None or not self.connection.in_transaction:
-                raise Refused("the transaction is over")
-            yield self.connection
-
-    def end(self, statement: str) -> None:
-        with self.use() as connection:
-            try:
-                execute(connection, statement)
-            finally:
-                if not connection.in_transaction:  # A COMMIT that was BUSY may be tried again.
-                    self._leave()
-
-    def close(self) -> None:
-        with contextlib.suppress(AttributeError):
-            self.connection.interrupt()
-        with self.lock:
-            if self.connection is not None:
-                if self.connection.in_transaction:
-                    execute(self.connection, "ROLLBACK")
-                self._leave()
-
-    def _leave(self) -> None:
-        connection, self.connection = self.connection, None
-        self.db.within.remove(self)
-        self.db.give(connection)
-
-
-class Updates:
-    """A handle of honker_update_watcher_open."""
-
-    def __init__(self, db: Database):
-        self.db, self.closed = db, False
-        more = () if db.poll_ms is None else (db.poll_ms,)
-        with db.use() as connection:
-            self.handle = call(connection, "honker_update_watcher_open", db.path, "auto", *more)
-        db.within.append(self)
-
-    def next(self, timeout_ms: int) -> dict:
-        with self.db.use() as connection:
-            while True:
-                wait_ms = LONG_MS if timeout_ms < 0 else timeout_ms
-                came = call(connection, "honker_update_watcher_wait", self.handle, wait_ms)
-                if came == 1:
-                    return {}
-                if came == -1 and not self.closed:
-                    raise Refused("the watcher died", kind="honker_update_watcher_wait")
-                if came == -1 or timeout_ms >= 0:
-                    raise Outcome("CLOSED" if came == -1 else "TIMEOUT")
-
-    def close(self) -> None:
-        if not self.closed:
-            self.closed = True
-            self.db.within.remove(self)
-            with self.db.use() as connection:
-                call(connection, "honker_update_watcher_close", self.handle)
-
-
 class Named:
-    """A queue, a topic or a lock: its name, in a database, and what the functions want to know besides."""
+    """A queue, a topic or a lock: its name, in a database, and the other arguments that its functions want."""
 
     def __init__(self, db: Database, name: Any, **more: Any):
         self.db, self.name, self.more = db, name, more
@@ -303,13 +75,9 @@ def to_text(value: Any) -> Any:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
-def no_constant(constant: str) -> None:
-    raise ValueError(f"{constant} is not JSON")
-
-
 def from_text(text: str) -> Any:
     try:
-        return json.loads(text, parse_constant=no_constant)
+        return json.loads(text, parse_constant=int)  # int refuses NaN and Infinity, as JSON does.
     except ValueError:
         return {"$text": text}
 
@@ -378,7 +146,8 @@ def enqueue_many(r: Request) -> dict:
             execute(connection, "RELEASE many" if within else "COMMIT")
         except BaseException:
             if connection.in_transaction:
-                execute(connection, "ROLLBACK TO many" if within else "ROLLBACK")
+                for statement in ("ROLLBACK TO many", "RELEASE many") if within else ("ROLLBACK",):
+                    execute(connection, statement)
             raise
     return {"ids": ids}
 
@@ -399,11 +168,10 @@ def sql_query(r: Request) -> dict:
 
 
 def foreign_exec(r: Request) -> dict:
-    times = r.get("times", 1)
     with driver(), contextlib.closing(sqlite3.connect(r["path"], timeout=5, isolation_level=None)) as connection:
-        for _ in range(times):
+        for _ in range(r.get("times", 1)):
             connection.execute(r["sql"]).fetchall()
-    return {"done": times}
+    return {"done": r.get("times", 1)}
 
 
 def open_database(r: Request) -> dict:
@@ -427,6 +195,11 @@ def claim(r: Request) -> dict:
     jobs = r.rows("honker_claim_batch", r.on.name, r["worker"], r["n"], timeout_s)
     keys = ("id", "queue", "payload", "attempts")
     return {"jobs": [{"worker": job["worker_id"], **{key: job[key] for key in keys}} for job in jobs]}
+
+
+def save_result(r: Request) -> dict:
+    r.call("honker_result_save", r["id"], to_text(r["value"]), r.get("ttl_s", 0))
+    return {}
 
 
 def get_result(r: Request) -> dict:
@@ -469,8 +242,9 @@ def acquire_lock(r: Request) -> dict:
 
 
 def release_lock(r: Request) -> dict:
+    r.or_else("LOST", "honker_lock_release", r.on.name, r.on.more["owner"])
     r.on.more["held"] = False
-    return r.or_else("LOST", "honker_lock_release", r.on.name, r.on.more["owner"])
+    return {}
 
 
 def open_queue(r: Request) -> dict:
@@ -531,9 +305,7 @@ OPERATIONS: dict[str, Callable[[Request], dict]] = {
     "sched.tick": tick,
     "sched.soonest": lambda r: {"at": r.call("honker_scheduler_soonest")},
     "cron.next_after": lambda r: {"at": r.call("honker_cron_next_after", r["schedule"], r["from"])},
-    "result.save": lambda r: (
-        {} if r.call("honker_result_save", r["id"], to_text(r["value"]), r.get("ttl_s", 0)) else {}
-    ),
+    "result.save": save_result,
     "result.get": get_result,
     "result.sweep": lambda r: {"n": r.call("honker_result_sweep")},
     "lock.acquire": acquire_lock,
@@ -553,9 +325,8 @@ class Testee:
         self.writing = threading.Lock()
 
     def hello(self) -> dict:
-        with contextlib.closing(sqlite3.connect(":memory:")) as connection, driver():
-            connection.enable_load_extension(True)
-            connection.load_extension(EXTENSION)
+        with contextlib.closing(sqlite3.connect(":memory:")) as connection:
+            load_extension(connection)
             version = call(connection, "honker_version")
         return {"testee": "sql", "version": version, "pid": os.getpid(), "features": FEATURES}
 
@@ -582,15 +353,15 @@ class Testee:
     def answer(self, keys: dict) -> None:
         try:
             operation = keys["op"]
-            if operation in LACKS:
-                raise Unsupported(LACKS[operation])
+            if operation in UNSUPPORTED:
+                raise Unsupported(UNSUPPORTED[operation])
             result = {"ok": OPERATIONS[operation](Request(self, keys))}
         except Outcome as outcome:
             result = {"outcome": str(outcome)}
         except Unsupported as feature:
             result = {"unsupported": str(feature)}
         except Refused as error:
-            result = {"error": {"name": error.name, "type": error.kind, "message": str(error)}}
+            result = {"error": {"name": "ERROR", "type": error.kind, "message": str(error)}}
         except Exception as error:
             result = {"crashed": {"message": repr(error), "trace": traceback.format_exc()}}
         self.write(keys, result)
