@@ -76,8 +76,9 @@ def load_extension(connection: sqlite3.Connection) -> None:
 
 
 def execute(connection: sqlite3.Connection, sql: str, parameters: tuple | list = ()) -> list[tuple]:
-    # The driver cannot bind text that is not UTF-8; it refuses surrogates, as it should.
-    fit = [value.decode(errors="surrogateescape") if isinstance(value, NotUtf8) else value for value in parameters]
+    # The driver cannot take text that is not UTF-8; it refuses surrogates, as it should.
+    texts = (sql, *parameters)
+    sql, *fit = [value.decode(errors="surrogateescape") if isinstance(value, NotUtf8) else value for value in texts]
     with driver():
         return connection.execute(sql, fit).fetchall()
 

@@ -152,10 +152,14 @@ def enqueue_many(r: Request) -> dict:
     return {"ids": ids}
 
 
+def statement(r: Request) -> tuple[Any, list]:
+    return sql_from_json(r["sql"]), [sql_from_json(value) for value in r.get("params", [])]
+
+
 def sql_exec(r: Request) -> dict:
     with r.use() as connection:
         before = connection.total_changes
-        execute(connection, r["sql"], [sql_from_json(value) for value in r.get("params", [])])
+        execute(connection, *statement(r))
         # changes() still has the number of an earlier statement if this one changed nothing.
         changes = connection.total_changes != before and execute(connection, "SELECT changes()")[0][0]
     return {"changes": int(changes)}
@@ -163,7 +167,7 @@ def sql_exec(r: Request) -> dict:
 
 def sql_query(r: Request) -> dict:
     with r.use() as connection:
-        rows = execute(connection, r["sql"], [sql_from_json(value) for value in r.get("params", [])])
+        rows = execute(connection, *statement(r))
     return {"rows": [[json_from_sql(value) for value in row] for row in rows]}
 
 
@@ -252,15 +256,10 @@ def open_queue(r: Request) -> dict:
     return r.make(lambda db: Named(db, r["name"], **options))
 
 
-def close(r: Request) -> dict:
-    r.on.close()
-    return {}
-
-
 OPERATIONS: dict[str, Callable[[Request], dict]] = {
     "hello": lambda r: r.testee.hello(),
     "open": open_database,
-    "close": close,
+    "close": lambda r: r.on.close() or {},
     "foreign.exec": foreign_exec,
     "tx.begin": lambda r: r.make(Transaction),
     "tx.commit": lambda r: r.on.end("COMMIT") or {},
