@@ -366,8 +366,7 @@ class Testee:
         self.write(keys, result)
 
     def write(self, keys: dict, answer: dict) -> None:
-        number = "seq" if "seq" in keys else "id"
-        line = json.dumps({number: keys[number], **answer}, allow_nan=False)
+        line = json.dumps({"seq": keys["seq"], **answer}, allow_nan=False)
         with self.writing:
             print(line, flush=True)
 
