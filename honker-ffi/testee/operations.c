@@ -19,94 +19,9 @@ static const char features[] =
     "rate_sweep outbox dead stats next_at enqueue_many text bytes journal watcher interrupt fork "
     "foreign fault.abi prune_keep tick_at";
 
-#define TEXT(object, key) text(object, key).data, text(object, key).len
-#define ARG(key) TEXT(c->request, key)
-#define OF(key) TEXT(c->on->about, key) /* what `on` was made with */
-#define NAME OF("name")
-#define TOPIC OF("topic")
-#define LIMIT INT_OR("limit", -1)
-#define TIMEOUT INT("timeout_ms")
-#define INT(key) number(c->request, key, 0)
-#define INT_OR(key, otherwise) number(c->request, key, otherwise)
-#define IN c->db, c->tx
-#define ON c->on->is
-#define MADE c->made->is
-#define WAITER c->made->waiter
-#define E &c->err
-#define OUT &c->number, E
-#define TEXT_OUT &c->text, E
-/* Does one thing more with the library, unless the one before has failed. */
-#define TRY(call) (c->status < 0 ? c->status : (c->status = (call)))
-#define NEW(call) (TRY(honker_waiter_new(c->db, &WAITER, E)), TRY(call))
-
 static void crash(call_t *c, const char *what, const char *name) {
   json_t *message = json_sprintf("%s: %s", what, name);
   json_object_set_new(c->answer, "crashed", json_pack("{s:o}", "message", message));
-}
-
-/* --- Answers: what the library returned, as JSON; NULL if that was nothing. --- */
-
-static json_t *flag(call_t *c) { return json_boolean(c->status == HONKER_OK); }
-static json_t *integer(call_t *c) { return json_integer(c->number); }
-static json_t *given(call_t *c) { return c->json; }
-
-static json_t *from_text(call_t *c, json_t *(*as)(honker_bytes_t)) {
-  honker_bytes_t bytes = {NULL, 0};
-  if (c->text == NULL) return NULL;
-  TRY(honker_text_get(c->text, &bytes.data, &bytes.len, E));
-  json_t *value = as(bytes);
-  honker_text_free(c->text);
-  return value;
-}
-static json_t *value(call_t *c) { return from_text(c, as_value); }
-static json_t *table(call_t *c) { return from_text(c, as_table); }
-
-static json_t *as_job(const honker_job_view_t *v) {
-  return json_pack("{s:I,s:o,s:o,s:o,s:I}", "id", v->id, "queue", as_text(v->queue), "payload",
-                   as_value(v->payload), "worker", as_text(v->worker_id), "attempts", v->attempts);
-}
-static json_t *as_event(const honker_event_view_t *v) {
-  return json_pack("{s:I,s:o,s:o,s:o,s:I}", "offset", v->offset, "topic", as_text(v->topic), "key",
-                   as_text(v->key), "payload", as_value(v->payload), "created_at", v->created_at);
-}
-static json_t *as_fire(const honker_fire_view_t *v) {
-  return json_pack("{s:o,s:o,s:I,s:I}", "name", as_text(v->name), "queue", as_text(v->queue),
-                   "fire_at", v->fire_at, "job_id", v->job_id);
-}
-
-/* jobs(), events() and fires(): the arrays of what the three above make of one. */
-#define LIST(one, INIT)                                                  \
-  static json_t *one##s(call_t *c) {                                     \
-    json_t *array = json_array();                                        \
-    size_t len = 0;                                                      \
-    if (c->one##s != NULL) TRY(honker_##one##s_len(c->one##s, &len, E)); \
-    for (size_t i = 0; i < len && c->status >= 0; i++) {                 \
-      honker_##one##_view_t view = INIT;                                 \
-      TRY(honker_##one##s_get(c->one##s, i, &view, E));                  \
-      json_array_append_new(array, as_##one(&view));                     \
-    }                                                                    \
-    honker_##one##s_free(c->one##s);                                     \
-    return array;                                                        \
-  }
-LIST(job, HONKER_JOB_VIEW_INIT)
-LIST(event, HONKER_EVENT_VIEW_INIT)
-LIST(fire, HONKER_FIRE_VIEW_INIT)
-
-static json_t *rows(call_t *c) {
-  json_t *array = json_array();
-  size_t len = 0, columns = 0;
-  TRY(honker_rows_size(c->rows, &len, &columns, E));
-  for (size_t i = 0; i < len; i++) {
-    json_t *row = json_array();
-    for (size_t j = 0; j < columns && c->status >= 0; j++) {
-      honker_value_t cell;
-      TRY(honker_rows_get(c->rows, i, j, &cell, E));
-      json_array_append_new(row, as_sql(&cell));
-    }
-    json_array_append_new(array, row);
-  }
-  honker_rows_free(c->rows);
-  return array;
 }
 
 /* --- Calls that need more than a line. --- */
@@ -191,12 +106,10 @@ static const honker_worker_opts_t *worker_opts(call_t *c) {
 }
 
 static honker_status_t listener_next(call_t *c) {
-  honker_notification_view_t v = HONKER_NOTIFICATION_VIEW_INIT;
-  honker_status_t status = honker_listener_next(c->on->is.listener, INT("timeout_ms"), &v, E);
-  if (status == HONKER_OK)
-    c->json = json_pack("{s:I,s:o,s:o}", "id", v.id, "channel", as_text(v.channel), "payload",
-                        as_value(v.payload));
-  return status;
+  honker_notification_view_t view = HONKER_NOTIFICATION_VIEW_INIT;
+  TRY(honker_listener_next(c->on->is.listener, INT("timeout_ms"), &view, E));
+  if (c->status == HONKER_OK) c->json = as_notification(&view);
+  return c->status;
 }
 
 static const honker_subscription_opts_t *subscription_opts(call_t *c) {
@@ -209,11 +122,10 @@ static const honker_subscription_opts_t *subscription_opts(call_t *c) {
 }
 
 static honker_status_t subscription_next(call_t *c) {
-  honker_event_view_t v = HONKER_EVENT_VIEW_INIT;
-  honker_status_t status =
-      honker_subscription_next(c->on->is.subscription, INT("timeout_ms"), &v, E);
-  if (status == HONKER_OK) c->json = as_event(&v);
-  return status;
+  honker_event_view_t view = HONKER_EVENT_VIEW_INIT;
+  TRY(honker_subscription_next(c->on->is.subscription, INT("timeout_ms"), &view, E));
+  if (c->status == HONKER_OK) c->json = as_event(&view);
+  return c->status;
 }
 
 static const honker_schedule_opts_t *schedule_opts(call_t *c) {
@@ -253,93 +165,8 @@ static honker_status_t acquire(call_t *c) {
   return honker_lock_acquire(c->db, NULL, ARG("name"), ARG("owner"), INT("ttl_s"), E);
 }
 
-static honker_status_t release(const handle_t *lock, honker_error_t **err) {
-  return honker_lock_release(lock->db, NULL, TEXT(lock->about, "name"), TEXT(lock->about, "owner"),
-                             err);
-}
-
-static honker_status_t open_outbox(call_t *c) {
-  c->made->calls = json_array();
-  json_t *queue = json_sprintf("_outbox:%s", (const char *)text(c->request, "name").data);
-  json_object_set_new(c->request, "queue", queue);
-  return HONKER_OK;
-}
-
-static const honker_outbox_opts_t *outbox_opts(call_t *c) {
-  honker_outbox_opts_t *o = &c->opts.outbox;
-  *o = (honker_outbox_opts_t)HONKER_OUTBOX_OPTS_INIT;
-  json_unpack(c->on->about, "{s?I,s?I}", "visibility_timeout_s", &o->visibility_timeout_s,
-              "base_backoff_s", &o->base_backoff_s);
-  return o;
-}
-
-/* Waits for a job and does with it what the outbox was opened to do. */
-static honker_status_t deliver(handle_t *outbox, honker_outbox_t *worker, int64_t timeout_ms,
-                               honker_error_t **err) {
-  honker_jobs_t *jobs = NULL;
-  honker_job_view_t job = HONKER_JOB_VIEW_INIT;
-  honker_status_t status = honker_outbox_next(worker, timeout_ms, &jobs, err);
-  if (status == HONKER_OK) status = honker_jobs_get(jobs, 0, &job, err);
-  if (status == HONKER_OK) {
-    const json_t *script = json_object_get(outbox->about, "deliver");
-    lock();
-    size_t nth = json_array_size(outbox->calls), last = json_array_size(script) - 1;
-    json_array_append_new(outbox->calls, as_value(job.payload));
-    unlock();
-    const char *says = json_string_value(json_array_get(script, nth < last ? nth : last));
-    status = strcmp(says, "ok") == 0
-                 ? honker_outbox_delivered(worker, job.id, err)
-                 : honker_outbox_failed(worker, job.id, job.attempts, (const uint8_t *)says,
-                                        strlen(says), err);
-    if (status == HONKER_LOST) status = HONKER_OK;
-  }
-  honker_jobs_free(jobs);
-  return status;
-}
-
-static honker_status_t run_once(call_t *c) {
-  honker_waiter_t *waiter = NULL;
-  honker_outbox_t *worker = NULL;
-  TRY(honker_waiter_new(c->db, &waiter, E));
-  TRY(honker_outbox_new(c->db, waiter, OF("name"), ARG("worker"), outbox_opts(c), &worker, E));
-  TRY(deliver(c->on, worker, 0, E));
-  honker_outbox_free(worker);
-  honker_waiter_free(waiter);
-  return c->status == HONKER_TIMEOUT ? HONKER_EMPTY : c->status;
-}
-
-static honker_status_t outbox_calls(call_t *c) {
-  lock();
-  c->json = json_copy(c->on->calls);
-  unlock();
-  return HONKER_OK;
-}
-
 /* The thread of `sched.run` and `outbox.run`. An error is logged, and it goes on, until its waiter
  * is freed. */
-static void *run(void *argument) {
-  handle_t *runner = argument;
-  honker_status_t status;
-  do {
-    honker_error_t *err = NULL;
-    honker_fires_t *fires = NULL;
-    status = runner->kind == LEADER ? honker_leader_next(runner->is.leader, -1, &fires, &err)
-                                    : deliver(runner->on, runner->is.delivery, -1, &err);
-    honker_fires_free(fires);
-    if (status < 0) {
-      fprintf(stderr, "runner: %s\n", honker_error_message(err, NULL));
-      status = honker_wait(runner->waiter, 100, NULL); /* and not at once again */
-    }
-    honker_error_free(err);
-  } while (status >= 0 && status != HONKER_CLOSED);
-  return NULL;
-}
-
-static honker_status_t start(call_t *c) {
-  c->made->runs = pthread_create(&c->made->thread, NULL, run, c->made) == 0;
-  return HONKER_OK;
-}
-
 static honker_status_t fork_steps(call_t *c) {
   int ends[2];
   if (pipe(ends) != 0) abort();
@@ -349,7 +176,8 @@ static honker_status_t fork_steps(call_t *c) {
   if (child == 0) {
     json_t *answers = json_array(), *step;
     size_t i;
-    for (handle_t *handle = handles; handle != NULL; handle = handle->next) handle->users = 0;
+    for (handle_t *handle = handles; handle != NULL; handle = handle->next)
+      pthread_rwlock_init(&handle->in_use, NULL); /* as held by threads that are not here */
     json_array_foreach(json_object_get(c->request, "steps"), i, step)
         json_array_append_new(answers, perform(step));
     _exit(json_dumpfd(answers, ends[1], JSON_COMPACT));
@@ -376,46 +204,33 @@ static honker_status_t foreign_exec(call_t *c) {
   return HONKER_OK;
 }
 
-honker_status_t close_handle(handle_t *handle, honker_error_t **err) {
-  honker_status_t status = HONKER_OK;
-  honker_waiter_free(handle->waiter);
-  lock();
-  while ((handle->kind & CONSUMER) && handle->users > 0) wait_for_change();
-  bool joins = handle->runs;
-  handle->runs = false;
-  unlock();
-  if (joins) pthread_join(handle->thread, NULL);
-  if (handle->kind == DB) status = honker_close(handle->db, err);
-  if (handle->kind == TX) honker_tx_free(handle->is.tx);
-  if (handle->kind == LOCK) status = release(handle, err);
-  if (handle->kind == WORKER) honker_worker_free(handle->is.worker);
-  if (handle->kind == LISTENER) honker_listener_free(handle->is.listener);
-  if (handle->kind == SUBSCRIPTION) honker_subscription_free(handle->is.subscription);
-  if (handle->kind == LEADER) honker_leader_free(handle->is.leader);
-  if (handle->kind == DELIVERY) honker_outbox_free(handle->is.delivery);
-  return status < 0 ? status : HONKER_OK;
-}
-
 /* --- The table. --- */
 
+static json_t *flag(call_t *c) { return json_boolean(c->status == HONKER_OK); }
+static json_t *integer(call_t *c) { return json_integer(c->number); }
+static json_t *given(call_t *c) { return c->json; }
+
+/* Answers with what the library returned as `as` has it, under `key` if that is not all. */
 static void finish(call_t *c, honker_status_t status, json_t *(*as)(call_t *), const char *key) {
   c->status = status;
-  bool has_value = as != NULL && (c->status == HONKER_OK || c->status == HONKER_EMPTY);
-  json_t *value = has_value ? as(c) : NULL;
+  bool returned = as != NULL && (status == HONKER_OK || status == HONKER_EMPTY);
+  json_t *value = returned ? as(c) : NULL;
   if (c->status < 0) {
     size_t len = 0;
     const char *name = honker_error_name(c->err), *message = honker_error_message(c->err, &len);
     json_object_set_new(c->answer, "error",
                         json_pack("{s:s,s:s,s:s%}", "name", name + strlen("HONKER_"), "type",
                                   "honker_error_t", "message", message, len));
-    json_decref(value);
-  } else if (value == NULL && c->status != HONKER_OK) {
-    const char *name = honker_status_name(c->status) + strlen("HONKER_");
+  } else if (value == NULL && status != HONKER_OK) {
+    const char *name = honker_status_name(status) + strlen("HONKER_");
     json_object_set_new(c->answer, "outcome", json_string(name));
-  } else if (json_object_size(c->answer) == 1) { /* it has not crashed */
-    if (value == NULL || key != NULL) value = key ? json_pack("{s:o}", key, value) : json_object();
-    json_object_set_new(c->answer, "ok", value);
+  } else if (json_object_get(c->answer, "crashed") == NULL) {
+    json_t *ok = key != NULL  ? json_pack("{s:O}", key, value)
+                 : as != NULL ? json_incref(value)
+                              : json_object();
+    json_object_set_new(c->answer, "ok", ok);
   }
+  json_decref(value);
 }
 
 #define IS(name, kinds) (strcmp(op, name) == 0 && ((kinds) == 0 || (kind & (kinds)) != 0))
@@ -425,6 +240,17 @@ static void finish(call_t *c, honker_status_t status, json_t *(*as)(call_t *), c
 #define DO(name, kinds, call) DOES(name, kinds, NULL, NULL, call)
 #define MAKE(name, kinds, makes, call) \
   if (IS(name, kinds) && made(c, makes)) return finish(c, call, NULL, NULL)
+
+#define NAME OF("name")
+#define TOPIC OF("topic")
+#define LIMIT INT_OR("limit", -1)
+#define TIMEOUT INT("timeout_ms")
+#define ON c->on->is
+#define MADE c->made->is
+#define WAITER c->made->waiter
+#define OUT &c->number, E
+#define TEXT_OUT &c->text, E
+#define NEW(call) (TRY(honker_waiter_new(c->db, &WAITER, E)), TRY(call))
 
 static bool made(call_t *c, int kind) {
   if (c->made != NULL) c->made->kind = kind;
@@ -545,20 +371,6 @@ static void dispatch(call_t *c, const char *op) {
   crash(c, "there is no such operation, or not of this handle", op);
 }
 
-void free_handle(handle_t *handle) {
-  json_decref(handle->about);
-  json_decref(handle->calls);
-  free(handle);
-}
-
-/* Under the lock. */
-static handle_t *find(const char *name) {
-  handle_t *handle = name != NULL ? handles : NULL;
-  while (handle != NULL && (handle->replaced || strcmp(handle->name, name) != 0))
-    handle = handle->next;
-  return handle;
-}
-
 json_t *perform(json_t *request) {
   const char *as = NULL, *on = NULL, *tx = NULL, *op = NULL;
   call_t call = {.request = request, .answer = json_object()}, *c = &call;
@@ -567,40 +379,24 @@ json_t *perform(json_t *request) {
   make_plain(request);
 
   lock();
-  handle_t *old = find(as);
+  handle_t *old = find(as), *joined = find(tx);
+  c->on = find(on);
   if (old != NULL) old->replaced = true;
   unlock();
   if (old != NULL) close_handle(old, NULL);
-
-  lock();
-  c->on = find(on);
-  handle_t *joined = find(tx), *used = strcmp(op, "close") != 0 ? c->on : NULL;
-  if (used != NULL) used->users++;
-  unlock();
   if (c->on != NULL) c->db = c->on->db;
   if (joined != NULL) c->tx = joined->is.tx;
-  if (as != NULL) {
-    c->made = calloc(1, sizeof *c->made);
-    *c->made = (handle_t){.name = as, .about = json_incref(request), .on = c->on, .db = c->db};
-  }
+  if (as != NULL) c->made = make_handle(c, as);
+  bool uses = c->on != NULL && (c->on->kind & CONSUMER) && strcmp(op, "close") != 0;
+  if (uses) pthread_rwlock_rdlock(&c->on->in_use);
   if (on != NULL && c->on == NULL)
     crash(c, "there is no such handle", on);
   else if (tx != NULL && (joined == NULL || joined->kind != TX))
     crash(c, "there is no such transaction", tx);
   else
     dispatch(c, op);
-
-  lock();
-  if (used != NULL) used->users--;
-  if (c->made != NULL && json_object_get(c->answer, "ok") != NULL) {
-    c->made->next = handles;
-    handles = c->made;
-  } else if (c->made != NULL) {
-    honker_waiter_free(c->made->waiter);
-    free_handle(c->made);
-  }
-  unlock();
-  changed();
+  if (uses) pthread_rwlock_unlock(&c->on->in_use);
+  if (c->made != NULL) keep_handle(c->made, json_object_get(c->answer, "ok") != NULL);
   honker_error_free(c->err);
   return c->answer;
 }

@@ -2,31 +2,27 @@
  * The testee of the C ABI: does what conformance/PROTOCOL.md says with libhonker, and answers what
  * that answered.
  *
- * This thread reads requests and hands them to lanes, each of which is a thread with a queue;
- * `reset` and `bye` it does itself. One lock guards the lanes, the list of handles and standard
- * output, and one condition tells of every change.
+ * This thread reads requests and gives them to lanes; `reset` and `bye` it does itself. A lane is a
+ * thread that reads its requests, as pointers, from a pipe. One lock guards the list of handles and
+ * standard output.
  */
 #include "testee.h"
 
 #include <stdio.h>
+#include <unistd.h>
 
 typedef struct lane {
   struct lane *next;
   char *name;
   pthread_t thread;
-  json_t *requests;
+  int out, in;
 } lane_t;
 
-handle_t *handles;
 static lane_t *lanes;
-static bool ending;
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
-static pthread_cond_t condition = PTHREAD_COND_INITIALIZER;
 
 void lock(void) { pthread_mutex_lock(&mutex); }
 void unlock(void) { pthread_mutex_unlock(&mutex); }
-void changed(void) { pthread_cond_broadcast(&condition); }
-void wait_for_change(void) { pthread_cond_wait(&condition, &mutex); }
 
 static void say(json_t *answer) {
   lock();
@@ -37,36 +33,29 @@ static void say(json_t *answer) {
   json_decref(answer);
 }
 
-static void *run(void *argument) {
-  lane_t *lane = argument;
-  for (;;) {
-    lock();
-    while (json_array_size(lane->requests) == 0 && !ending) wait_for_change();
-    json_t *request = json_incref(json_array_get(lane->requests, 0));
-    json_array_remove(lane->requests, 0);
-    unlock();
-    if (request == NULL) return NULL;
+static void *run(void *lane) {
+  json_t *request;
+  while (read(((lane_t *)lane)->out, &request, sizeof request) == sizeof request) {
     say(perform(request));
     json_decref(request);
   }
+  return NULL;
 }
 
-/* Gives a request to its lane. */
 static void hand_over(json_t *request) {
   const char *name = "";
+  int ends[2];
   json_unpack(request, "{s?s}", "lane", &name);
-  lock();
   lane_t *lane = lanes;
   while (lane != NULL && strcmp(lane->name, name) != 0) lane = lane->next;
   if (lane == NULL) {
     lane = calloc(1, sizeof *lane);
-    *lane = (lane_t){.next = lanes, .name = strdup(name), .requests = json_array()};
+    if (pipe(ends) != 0) abort();
+    *lane = (lane_t){.next = lanes, .name = strdup(name), .out = ends[0], .in = ends[1]};
     lanes = lane;
     if (pthread_create(&lane->thread, NULL, run, lane) != 0) abort();
   }
-  json_array_append(lane->requests, request);
-  unlock();
-  changed();
+  if (write(lane->in, &request, sizeof request) != sizeof request) abort();
 }
 
 static void close_all(void) {
@@ -79,14 +68,11 @@ static void close_all(void) {
 /* Closing ends what the lanes wait for; then they do what they were given, and end. */
 static void reset(void) {
   close_all();
-  lock();
-  ending = true;
-  unlock();
-  changed();
   for (lane_t *lane = lanes, *next; lane != NULL; lane = next) {
+    close(lane->in);
     pthread_join(lane->thread, NULL);
+    close(lane->out);
     next = lane->next;
-    json_decref(lane->requests);
     free(lane->name);
     free(lane);
   }
@@ -97,7 +83,6 @@ static void reset(void) {
   }
   handles = NULL;
   lanes = NULL;
-  ending = false;
 }
 
 int main(void) {
@@ -114,12 +99,12 @@ int main(void) {
       return 1;
     }
     bye = strcmp(op, "bye") == 0;
-    if (bye || strcmp(op, "reset") == 0) {
-      reset();
-      say(json_pack("{s:O,s:{}}", REQUEST_ID, json_object_get(request, REQUEST_ID), "ok"));
-    } else {
+    if (!bye && strcmp(op, "reset") != 0) {
       hand_over(request);
+      continue;
     }
+    reset();
+    say(json_pack("{s:O,s:{}}", REQUEST_ID, json_object_get(request, REQUEST_ID), "ok"));
     json_decref(request);
   }
   if (!bye) reset();

@@ -11,7 +11,8 @@
 
 #include "honker.h"
 
-#define REQUEST_ID "seq"
+/* The key of a request's number, in it and in its answer. */
+#define REQUEST_ID (json_object_get(request, "seq") != NULL ? "seq" : "id")
 
 /* What a handle is, one bit each, so that an operation can say what it works on. */
 enum { NOTHING = 0, DB = 1, TX = 2, QUEUE = 4, STREAM = 8, LOCK = 16, OUTBOX = 32, WORKER = 64 };
@@ -35,10 +36,10 @@ typedef struct handle {
     honker_leader_t *leader;
     honker_outbox_t *delivery;
   } is;
-  json_t *calls;    /* of an outbox: what was to be delivered */
-  pthread_t thread; /* of a runner */
+  json_t *calls;           /* of an outbox: what was to be delivered */
+  pthread_t thread;        /* of a runner */
+  pthread_rwlock_t in_use; /* a call reads, closing writes */
   bool runs, replaced;
-  int users; /* calls that are running with it */
 } handle_t;
 
 /* One request while it is done. */
@@ -66,26 +67,51 @@ typedef struct {
   } opts;
 } call_t;
 
+/* What the calls of `c` are written with. OF: what `on` was made with. */
+#define TEXT(object, key) text(object, key).data, text(object, key).len
+#define ARG(key) TEXT(c->request, key)
+#define OF(key) TEXT(c->on->about, key)
+#define INT(key) number(c->request, key, 0)
+#define INT_OR(key, otherwise) number(c->request, key, otherwise)
+#define IN c->db, c->tx
+#define E &c->err
+/* Does one thing more with the library, unless the one before has failed. */
+#define TRY(call) (c->status < 0 ? c->status : (c->status = (call)))
+
 /* values.c */
 honker_bytes_t text(const json_t *object, const char *key); /* NULL if there is none */
 int64_t number(const json_t *object, const char *key, int64_t otherwise);
-json_t *as_text(honker_bytes_t bytes);
-json_t *as_value(honker_bytes_t bytes);
-json_t *as_table(honker_bytes_t json); /* with payloads as values */
 void make_plain(json_t *request);
 honker_value_t *parameters(const json_t *list, size_t *len);
-json_t *as_sql(const honker_value_t *value);
+json_t *as_value(honker_bytes_t bytes);
+json_t *as_event(const honker_event_view_t *view);
+json_t *as_notification(const honker_notification_view_t *view);
+json_t *value(call_t *c); /* these six free what the library returned; NULL if that was nothing */
+json_t *table(call_t *c);
+json_t *jobs(call_t *c);
+json_t *events(call_t *c);
+json_t *fires(call_t *c);
+json_t *rows(call_t *c);
+
+/* handles.c */
+extern handle_t *handles;         /* the newest; under the lock */
+handle_t *find(const char *name); /* under the lock */
+honker_status_t release(const handle_t *lock, honker_error_t **err);
+honker_status_t close_handle(handle_t *handle, honker_error_t **err);
+handle_t *make_handle(const call_t *c, const char *name);
+void keep_handle(handle_t *handle, bool is_open);
+void free_handle(handle_t *handle);
+honker_status_t open_outbox(call_t *c);
+const honker_outbox_opts_t *outbox_opts(call_t *c);
+honker_status_t run_once(call_t *c);
+honker_status_t outbox_calls(call_t *c);
+honker_status_t start(call_t *c);
 
 /* operations.c */
 json_t *perform(json_t *request); /* its answer */
-honker_status_t close_handle(handle_t *handle, honker_error_t **err);
-void free_handle(handle_t *handle);
 
 /* testee.c */
-extern handle_t *handles; /* the newest */
 void lock(void);
 void unlock(void);
-void changed(void);         /* wakes who waits */
-void wait_for_change(void); /* under the lock */
 
 #endif

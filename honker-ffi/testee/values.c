@@ -16,10 +16,10 @@ int64_t number(const json_t *object, const char *key, int64_t otherwise) {
   return json_is_integer(value) ? json_integer_value(value) : otherwise;
 }
 
-static json_t *as_hex(honker_bytes_t bytes, const char *key) {
+static json_t *as_hex(honker_bytes_t bytes) {
   char *hex = calloc(bytes.len + 1, 2);
   for (size_t i = 0; i < bytes.len; i++) sprintf(hex + 2 * i, "%02x", bytes.data[i]);
-  json_t *value = json_pack("{s:s}", key, hex);
+  json_t *value = json_pack("{s:s}", "$hex", hex);
   free(hex);
   return value;
 }
@@ -34,10 +34,8 @@ static json_t *from_hex(const char *hex) {
   return value;
 }
 
-json_t *as_text(honker_bytes_t bytes) {
-  if (bytes.data == NULL) return json_null();
-  json_t *value = json_stringn((const char *)bytes.data, bytes.len);
-  return value != NULL ? value : as_hex(bytes, "$bytes");
+static json_t *as_text(honker_bytes_t bytes) {
+  return bytes.data != NULL ? json_stringn((const char *)bytes.data, bytes.len) : json_null();
 }
 
 json_t *as_value(honker_bytes_t bytes) {
@@ -46,7 +44,7 @@ json_t *as_value(honker_bytes_t bytes) {
   return value != NULL ? value : json_pack("{s:o}", "$text", as_text(bytes));
 }
 
-json_t *as_table(honker_bytes_t json) {
+static json_t *as_table(honker_bytes_t json) {
   json_t *result = as_value(json), *item;
   size_t i;
   if (json_object_get(result, "payload") != NULL)
@@ -107,9 +105,74 @@ honker_value_t *parameters(const json_t *list, size_t *len) {
   return values;
 }
 
-json_t *as_sql(const honker_value_t *value) {
+static json_t *as_sql(const honker_value_t *value) {
   if (value->value_type == HONKER_TYPE_INTEGER) return json_integer(value->integer);
   if (value->value_type == HONKER_TYPE_REAL) return json_real(value->real);
   if (value->value_type == HONKER_TYPE_TEXT) return as_text(value->bytes);
-  return value->value_type == HONKER_TYPE_BLOB ? as_hex(value->bytes, "$hex") : json_null();
+  return value->value_type == HONKER_TYPE_BLOB ? as_hex(value->bytes) : json_null();
+}
+
+/* --- What the library returned, as JSON. --- */
+
+static json_t *from_text(call_t *c, json_t *(*as)(honker_bytes_t)) {
+  honker_bytes_t bytes = {NULL, 0};
+  if (c->text == NULL) return NULL;
+  TRY(honker_text_get(c->text, &bytes.data, &bytes.len, E));
+  json_t *value = as(bytes);
+  honker_text_free(c->text);
+  return value;
+}
+json_t *value(call_t *c) { return from_text(c, as_value); }
+json_t *table(call_t *c) { return from_text(c, as_table); }
+
+static json_t *as_job(const honker_job_view_t *v) {
+  return json_pack("{s:I,s:o,s:o,s:o,s:I}", "id", v->id, "queue", as_text(v->queue), "payload",
+                   as_value(v->payload), "worker", as_text(v->worker_id), "attempts", v->attempts);
+}
+json_t *as_event(const honker_event_view_t *v) {
+  return json_pack("{s:I,s:o,s:o,s:o,s:I}", "offset", v->offset, "topic", as_text(v->topic), "key",
+                   as_text(v->key), "payload", as_value(v->payload), "created_at", v->created_at);
+}
+json_t *as_notification(const honker_notification_view_t *v) {
+  return json_pack("{s:I,s:o,s:o}", "id", v->id, "channel", as_text(v->channel), "payload",
+                   as_value(v->payload));
+}
+static json_t *as_fire(const honker_fire_view_t *v) {
+  return json_pack("{s:o,s:o,s:I,s:I}", "name", as_text(v->name), "queue", as_text(v->queue),
+                   "fire_at", v->fire_at, "job_id", v->job_id);
+}
+
+/* jobs(), events() and fires(): the arrays of what the three above make of one. */
+#define LIST(one, INIT)                                                  \
+  json_t *one##s(call_t *c) {                                            \
+    json_t *array = json_array();                                        \
+    size_t len = 0;                                                      \
+    if (c->one##s != NULL) TRY(honker_##one##s_len(c->one##s, &len, E)); \
+    for (size_t i = 0; i < len && c->status >= 0; i++) {                 \
+      honker_##one##_view_t view = INIT;                                 \
+      TRY(honker_##one##s_get(c->one##s, i, &view, E));                  \
+      json_array_append_new(array, as_##one(&view));                     \
+    }                                                                    \
+    honker_##one##s_free(c->one##s);                                     \
+    return array;                                                        \
+  }
+LIST(job, HONKER_JOB_VIEW_INIT)
+LIST(event, HONKER_EVENT_VIEW_INIT)
+LIST(fire, HONKER_FIRE_VIEW_INIT)
+
+json_t *rows(call_t *c) {
+  json_t *array = json_array();
+  size_t len = 0, columns = 0;
+  TRY(honker_rows_size(c->rows, &len, &columns, E));
+  for (size_t i = 0; i < len; i++) {
+    json_t *row = json_array();
+    for (size_t j = 0; j < columns && c->status >= 0; j++) {
+      honker_value_t cell;
+      TRY(honker_rows_get(c->rows, i, j, &cell, E));
+      json_array_append_new(row, as_sql(&cell));
+    }
+    json_array_append_new(array, row);
+  }
+  honker_rows_free(c->rows);
+  return array;
 }
