@@ -70,9 +70,15 @@ handle_t *find(const char *name) {
 }
 
 honker_status_t open_outbox(call_t *c) {
+  static const char prefix[] = "_outbox:";
+  const honker_bytes_t name = text(c->request, "name");
+  const size_t len = strlen(prefix) + name.len;
+  char *queue = malloc(len + 1);
+  memcpy(queue, prefix, strlen(prefix));
+  memcpy(queue + strlen(prefix), name.data, name.len);
+  json_object_set_new(c->request, "queue", json_stringn_nocheck(queue, len));
   c->made->calls = json_array();
-  json_t *queue = json_sprintf("_outbox:%s", (const char *)text(c->request, "name").data);
-  json_object_set_new(c->request, "queue", queue);
+  free(queue);
   return HONKER_OK;
 }
 
@@ -145,6 +151,7 @@ static void *run(void *argument) {
 }
 
 honker_status_t start(call_t *c) {
-  c->made->runs = pthread_create(&c->made->thread, NULL, run, c->made) == 0;
-  return HONKER_OK;
+  if (c->status == HONKER_OK)
+    c->made->runs = pthread_create(&c->made->thread, NULL, run, c->made) == 0;
+  return c->status;
 }

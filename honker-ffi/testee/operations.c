@@ -131,8 +131,9 @@ static honker_status_t subscription_next(call_t *c) {
 static const honker_schedule_opts_t *schedule_opts(call_t *c) {
   honker_schedule_opts_t *o = &c->opts.schedule;
   *o = (honker_schedule_opts_t)HONKER_SCHEDULE_OPTS_INIT;
-  json_unpack(c->request, "{s?I,s?I,s?I}", "priority", &o->priority, "expires_s", &o->expires_s,
-              "max_attempts", &o->max_attempts);
+  /* The expiry last, where a null, which is none, ends it. */
+  json_unpack(c->request, "{s?I,s?I,s?I}", "priority", &o->priority, "max_attempts",
+              &o->max_attempts, "expires_s", &o->expires_s);
   return o;
 }
 
