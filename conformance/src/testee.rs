@@ -185,9 +185,9 @@ impl Testee {
 
     /// Asks for something; the answer is to be had for the ticket.
     pub fn send(&self, op: &str, arguments: Map<String, Value>, lane: Option<&str>) -> Ticket {
-        let id = self.last.fetch_add(1, Ordering::Relaxed) + 1;
+        let seq = self.last.fetch_add(1, Ordering::Relaxed) + 1;
         let mut request = Map::new();
-        request.insert("id".to_owned(), json!(id));
+        request.insert("seq".to_owned(), json!(seq));
         request.insert("op".to_owned(), json!(op));
         if let Some(lane) = lane {
             request.insert("lane".to_owned(), json!(lane));
@@ -197,11 +197,11 @@ impl Testee {
         {
             let mut state = self.shared.lock();
             state.note('>', &line);
-            state.owed.insert(id, op.to_owned());
+            state.owed.insert(seq, op.to_owned());
         }
         // If it is gone, whoever waits for the answer will hear of it.
         let _ = self.requests.as_ref().map(|requests| requests.send(line));
-        Ticket(id)
+        Ticket(seq)
     }
 
     /// Waits for an answer for so long.
@@ -379,7 +379,7 @@ fn take(line: &[u8], state: &mut State, made: &Made) -> Result<(), String> {
         short
     };
     let value: Value = serde_json::from_slice(line).map_err(|error| format!("{error}: {}", shown()))?;
-    let id = value["id"].as_u64().ok_or_else(|| format!("an answer without an id: {}", shown()))?;
+    let id = value["seq"].as_u64().ok_or_else(|| format!("an answer without a seq: {}", shown()))?;
     let op =
         state.owed.remove(&id).ok_or_else(|| format!("nothing is owed to the request {id}: {}", shown()))?;
     let answer = protocol().answer(&op, &value)?;
