@@ -132,6 +132,8 @@ honker_status_t outbox_calls(call_t *c) {
   return HONKER_OK;
 }
 
+/* The thread of `sched.run` and `outbox.run`. What fails is logged, and it goes on until its waiter
+ * is freed. */
 static void *run(void *argument) {
   handle_t *runner = argument;
   honker_status_t status;

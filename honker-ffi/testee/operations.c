@@ -2,9 +2,8 @@
  * The operations: the table of what is called for each, in `dispatch`, and what it takes to call
  * and to answer.
  *
- * Every lane performs its own requests. What they share is in the handles, whose list and counts
- * are under the lock; the library is called without it. A handle that is in use is not freed: who
- * closes it ends the waits with it, then waits.
+ * Every lane performs its own requests. What they share is in the handles (handles.c); the library
+ * is called without the lock.
  */
 #include <sqlite3.h>
 #include <stdio.h>
@@ -15,9 +14,8 @@
 
 static const char features[] =
     "queue tx wait wake updates stream notify sched cron result result_tx settle_tx by_id lock "
-    "rate "
-    "rate_sweep outbox dead stats next_at enqueue_many text bytes journal watcher interrupt fork "
-    "foreign fault.abi prune_keep tick_at";
+    "rate rate_sweep outbox dead stats next_at enqueue_many text bytes journal watcher interrupt "
+    "fork foreign fault.abi prune_keep tick_at";
 
 static void crash(call_t *c, const char *what, const char *name) {
   json_t *message = json_sprintf("%s: %s", what, name);
@@ -162,12 +160,10 @@ static honker_status_t wait_result(call_t *c) {
 
 static honker_status_t acquire(call_t *c) {
   if (json_object_get(c->request, "owner") == NULL)
-    json_object_set_new(c->request, "owner", json_sprintf("%d.%p", (int)getpid(), c->made));
+    json_object_set_new(c->request, "owner", json_sprintf("%d.%p", (int)getpid(), (void *)c->made));
   return honker_lock_acquire(c->db, NULL, ARG("name"), ARG("owner"), INT("ttl_s"), E);
 }
 
-/* The thread of `sched.run` and `outbox.run`. An error is logged, and it goes on, until its waiter
- * is freed. */
 static honker_status_t fork_steps(call_t *c) {
   int ends[2];
   if (pipe(ends) != 0) abort();
@@ -212,7 +208,7 @@ static json_t *integer(call_t *c) { return json_integer(c->number); }
 static json_t *given(call_t *c) { return c->json; }
 
 /* Answers with what the library returned as `as` has it, under `key` if that is not all. */
-static void finish(call_t *c, honker_status_t status, json_t *(*as)(call_t *), const char *key) {
+static bool finish(call_t *c, honker_status_t status, json_t *(*as)(call_t *), const char *key) {
   c->status = status;
   bool returned = as != NULL && (status == HONKER_OK || status == HONKER_EMPTY);
   json_t *value = returned ? as(c) : NULL;
@@ -232,6 +228,7 @@ static void finish(call_t *c, honker_status_t status, json_t *(*as)(call_t *), c
     json_object_set_new(c->answer, "ok", ok);
   }
   json_decref(value);
+  return true;
 }
 
 #define IS(name, kinds) (strcmp(op, name) == 0 && ((kinds) == 0 || (kind & (kinds)) != 0))
@@ -258,7 +255,8 @@ static bool made(call_t *c, int kind) {
   return c->made != NULL;
 }
 
-static void dispatch(call_t *c, const char *op) {
+/* False if there is no such operation. */
+static bool dispatch(call_t *c, const char *op) {
   const int kind = c->on != NULL ? c->on->kind : NOTHING;
   DOES("hello", NOTHING, given, NULL, hello(c));
   MAKE("open", NOTHING, DB, open_db(c));
@@ -369,7 +367,7 @@ static void dispatch(call_t *c, const char *op) {
                               E)),
         start(c)));
   DOES("outbox.calls", OUTBOX, given, "payloads", outbox_calls(c));
-  crash(c, "there is no such operation, or not of this handle", op);
+  return false;
 }
 
 json_t *perform(json_t *request) {
@@ -394,8 +392,8 @@ json_t *perform(json_t *request) {
     crash(c, "there is no such handle", on);
   else if (tx != NULL && (joined == NULL || joined->kind != TX))
     crash(c, "there is no such transaction", tx);
-  else
-    dispatch(c, op);
+  else if (!dispatch(c, op))
+    crash(c, "there is no such operation, or not of this handle", op);
   if (uses) pthread_rwlock_unlock(&c->on->in_use);
   if (c->made != NULL) keep_handle(c->made, json_object_get(c->answer, "ok") != NULL);
   honker_error_free(c->err);

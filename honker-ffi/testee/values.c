@@ -66,16 +66,18 @@ static json_t *plain(json_t *value, bool json_is_due) {
   return json;
 }
 
+/* Makes texts of what the library takes as text, and arrays of them. Steps are requests of their
+ * own. */
 void make_plain(json_t *request) {
   const char *key;
   json_t *value, *item;
   size_t i;
   void *next;
   json_object_foreach_safe(request, next, key, value) {
-    bool many = strcmp(key, "payloads") == 0;
-    if (many || strcmp(key, "params") == 0)
-      json_array_foreach(value, i, item) json_array_set_new(value, i, plain(item, many));
     bool json_is_due = strcmp(key, "payload") == 0 || strcmp(key, "value") == 0;
+    bool are_due = strcmp(key, "payloads") == 0;
+    if (!json_is_due && strcmp(key, "steps") != 0)
+      json_array_foreach(value, i, item) json_array_set_new(value, i, plain(item, are_due));
     json_object_set_new(request, key, plain(value, json_is_due));
   }
 }
