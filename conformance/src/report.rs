@@ -171,7 +171,8 @@ impl Report {
 
     /// Writes the pages, and tells what there is to tell at the end.
     pub fn finish(self) -> Result<Counts, String> {
-        for (testee, entry) in self.known.stale(&self.lock().records) {
+        let stale = self.known.stale(&self.lock().records);
+        for (testee, entry) in stale {
             self.odd(
                 &format!("{entry} is listed as known to fail, and passes"),
                 &testee,
