@@ -14,9 +14,13 @@
 
 #[cfg(feature = "bundled")]
 pub mod consume;
+#[cfg(feature = "faults")]
+pub mod control;
 #[cfg(feature = "bundled")]
 pub mod database;
 mod error;
+#[cfg(feature = "faults")]
+pub mod faults;
 pub mod fork;
 mod guard;
 mod identity;

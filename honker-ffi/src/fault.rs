@@ -27,6 +27,7 @@ pub unsafe extern "C" fn honker_fault_panic_in(name: *const c_char) {
 }
 
 pub(crate) fn strike(name: &str) {
+    honker_core::faults::called(name);
     let mut planted = PANIC_IN.lock().unwrap_or_else(PoisonError::into_inner);
     if *planted == name {
         planted.clear();

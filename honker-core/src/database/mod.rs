@@ -61,6 +61,8 @@ impl Database {
         let path = options::usable_path(path.as_ref())?;
         options.watcher.check()?;
         vfs::install();
+        #[cfg(feature = "faults")]
+        crate::faults::install_writes();
         let process = Process::current();
         let signals = Arc::new(Signals::default());
         let handle = Handle::writer(path, options, &signals)?;

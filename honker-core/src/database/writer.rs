@@ -253,7 +253,7 @@ impl Writer {
         let undone = self.with_handle(Handle::roll_back);
         drop(release);
         if matches!(committed, Ok(true)) {
-            self.watching.announce();
+            self.announce();
         }
         match undone {
             // A closed database has rolled back already.
@@ -384,10 +384,17 @@ impl Writer {
             Ok(handle.changes() != before)
         });
         match run {
-            Ok(true) => self.watching.announce(),
+            Ok(true) => self.announce(),
             Ok(false) => {}
             Err(error) => batch.iter_mut().for_each(|call| call.fail(&error)),
         }
+    }
+
+    /// Something is committed: whoever waits for that in this process need not wait for the file system's word.
+    fn announce(&self) {
+        #[cfg(feature = "faults")]
+        crate::faults::reach("commit.after");
+        self.watching.announce();
     }
 
     /// Gives the connection to the next in line.

@@ -31,6 +31,8 @@ pub fn register_with_watchers(connection: &Connection) -> Result<()> {
 }
 
 fn register_all(connection: &Connection, functions: &[&'static [Function]]) -> Result<()> {
+    #[cfg(feature = "faults")]
+    crate::faults::install_clock();
     // SAFETY: the connection is open, and the guard installed below clears the store when it is closed.
     let store = unsafe { Store::from_handle(connection.handle()) };
     schema::ensure_notifications(&store)?;
@@ -38,6 +40,8 @@ fn register_all(connection: &Connection, functions: &[&'static [Function]]) -> R
     if store.query_once("SELECT honker_version()", |_| ()).is_ok() {
         return Ok(());
     }
+    #[cfg(feature = "faults")]
+    crate::faults::watch(connection);
     let store = Arc::new(store);
     guard::install(connection, &store)
         .map_err(|error| Error::invalid(format!("cannot register honker on this connection: {error}")))?;
