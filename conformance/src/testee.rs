@@ -185,7 +185,7 @@ impl Testee {
     pub fn send(&mut self, op: &str, arguments: Map<String, Value>, lane: Option<&str>) -> Ticket {
         self.last += 1;
         let mut request = Map::new();
-        request.insert("id".to_owned(), json!(self.last));
+        request.insert("seq".to_owned(), json!(self.last));
         request.insert("op".to_owned(), json!(op));
         if let Some(lane) = lane {
             request.insert("lane".to_owned(), json!(lane));
@@ -382,7 +382,7 @@ fn take(line: &[u8], state: &mut State, made: &Made) -> Result<(), String> {
         short
     };
     let value: Value = serde_json::from_slice(line).map_err(|error| format!("{error}: {}", shown()))?;
-    let id = value["id"].as_u64().ok_or_else(|| format!("an answer without an id: {}", shown()))?;
+    let id = value["seq"].as_u64().ok_or_else(|| format!("an answer without a seq: {}", shown()))?;
     let op =
         state.owed.remove(&id).ok_or_else(|| format!("nothing is owed to the request {id}: {}", shown()))?;
     let answer = protocol().answer(&op, &value)?;
