@@ -138,6 +138,13 @@ impl Report {
         self.lock().records.push(record);
     }
 
+    /// A figure worth keeping.
+    pub fn note(&self, number: usize, said: &str) {
+        if !said.is_empty() {
+            self.line(&json!({"kind": "note", "number": number, "said": said}));
+        }
+    }
+
     /// Something about a testee failed that is no case.
     pub fn odd(&self, what: &str, testee: &str, error: String) {
         let testees = vec![testee.to_owned()];
