@@ -34,7 +34,9 @@ impl Record {
     /// The command that repeats it.
     pub fn command(&self) -> String {
         if let Some(seed) = self.id.strip_prefix("fuzz: seed ") {
-            return format!("target/conformance/conform fuzz --programs 1 --seed {seed} (with the same testees)");
+            return format!(
+                "target/conformance/conform fuzz --programs 1 --seed {seed} (with the same testees)"
+            );
         }
         let id = self.id.split(" [").next().unwrap_or(&self.id).replace('\'', "'\\''");
         let who = match self.testees.as_slice() {
