@@ -63,7 +63,7 @@ Options of `run`:
 Options of `fuzz`, beside those of `run` that are not about cases:
   --seed N          the first program (a random one)
   --programs N      so many programs (1000)
-  --length N        so many operations in each (60)
+  --length N        so many operations in each (100)
 
 Options can be given several times where that makes sense. Run it in the root of the repository; `conformance/run` builds
 everything that it needs and then runs it.
@@ -111,7 +111,7 @@ impl Options {
         let (seed, count) = match (self.command.as_str(), self.effort) {
             ("fuzz", _) => (self.seed.unwrap_or_else(|| fastrand::u64(..1 << 32)), 1000),
             _ if !self.cases.is_empty() || !self.pairs.is_empty() => return None,
-            (_, Effort::Quick) => (SEED, 60),
+            (_, Effort::Quick) => (SEED, 100),
             (_, Effort::Usual) => (SEED, 300),
             (_, Effort::Long) => (SEED, 5000),
         };
@@ -167,7 +167,7 @@ fn options() -> Result<Option<Options>, String> {
         out: built.join("testees"),
         seed: None,
         programs: None,
-        length: 60,
+        length: 100,
     };
     let mut parser = lexopt::Parser::from_env();
     let mut parse = || -> Result<bool, lexopt::Error> {

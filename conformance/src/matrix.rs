@@ -175,6 +175,9 @@ impl<'a> Worker<'a> {
             let kept = keep_traces(job, &players, &dir, &artifacts);
             kept.unwrap_or_else(|error| eprintln!("{id}: {error}"));
         }
+        if failed {
+            players.iter_mut().for_each(|(_, player)| player.discard());
+        }
         let _ = std::fs::remove_dir_all(&dir);
         self.stage.report.end(record(verdict, (failed || self.stage.keep).then_some(artifacts)));
         self.players.append(&mut players);
