@@ -220,7 +220,8 @@ impl Run<'_> {
             Step::Struck(actor) => {
                 // What is to reach the point may have been started and not be there yet.
                 let deadline = Instant::now() + PATIENCE;
-                while self.faults.contains_key(actor) && !self.has_struck(*actor) && Instant::now() < deadline {
+                while self.faults.contains_key(actor) && !self.has_struck(*actor) && Instant::now() < deadline
+                {
                     std::thread::sleep(Duration::from_millis(2));
                 }
                 if !self.has_struck(*actor) {
