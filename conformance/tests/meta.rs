@@ -101,7 +101,7 @@ fn cases_that_fail() {
     let run = Run::new(&fake(), &here().join("tests/meta/fail"), &[]);
     assert_eq!(run.output.status.code(), Some(1), "{}", run.said());
     let results = run.results();
-    assert_eq!(results.len(), 39, "{}", run.said());
+    assert_eq!(results.len(), 40, "{}", run.said());
     for (id, verdict, message) in results {
         let (_, words) = id.split_once(" -> ").expect("the name says why it fails");
         assert_eq!(verdict, "failed", "{id}");
@@ -188,6 +188,19 @@ fn testees_that_cannot_be_relied_on() {
         let run = Run::new(&variant(dir.path(), arguments, more), &cases, &[]);
         assert_eq!(run.output.status.code(), Some(1), "{arguments}: {}", run.said());
         assert!(run.said().contains(words), "{arguments}: {}", run.said());
+    }
+}
+
+#[test]
+fn threads_of_a_runtime_may_stay_but_none_of_ours() {
+    for (thread, last) in
+        [("pool", "1 passed, 0 failed, 0 skipped"), ("honker-x", "0 passed, 1 failed, 0 skipped")]
+    {
+        let dir = tempfile::tempdir().expect("a directory");
+        let steps = "  - {a: queue.enqueue, on: q, payload: {do: [{leak: THREAD}, {answer: {ok: {id: 1}}}]}}";
+        let cases = one_case(dir.path(), &steps.replace("THREAD", thread));
+        let run = Run::new(&variant(dir.path(), "good", "threads = \"own\""), &cases, &[]);
+        assert_eq!(run.last_line(), last, "{}", run.said());
     }
 }
 
