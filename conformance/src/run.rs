@@ -9,7 +9,7 @@ mod judge;
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Map, Value, json};
 
@@ -221,6 +221,12 @@ impl Run<'_> {
                 }
             }
             Step::Struck(actor) => {
+                // What is to reach the point may have been started and not be there yet.
+                let deadline = Instant::now() + PATIENCE;
+                while self.faults.contains_key(actor) && !self.has_struck(*actor) && Instant::now() < deadline
+                {
+                    std::thread::sleep(Duration::from_millis(2));
+                }
                 if !self.has_struck(*actor) {
                     let armed = self.faults.contains_key(actor);
                     let why = if armed { "has not struck" } else { "was never planted" };
