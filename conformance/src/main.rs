@@ -65,8 +65,8 @@ Options of `fuzz`, beside those of `run` that are not about cases:
   --programs N      so many programs (1000)
   --length N        so many operations in each (100)
 
-Options can be given several times where that makes sense. Run it in the root of the repository; `conformance/run` builds
-everything that it needs and then runs it.
+Options can be given several times where that makes sense. Run it in the root of the repository; `conformance/run`
+builds everything that it needs and then runs it.
 ";
 
 /// How much time a run may take. The cases take what they take; this is for what could go on for ever.

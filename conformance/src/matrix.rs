@@ -1,4 +1,5 @@
-//! Which cases are run on which testees, and running them all: beside each other, each worker with processes of its own.
+//! Which cases are run on which testees, and running them all: beside each other, each worker with processes of its
+//! own.
 //!
 //! Invariant: cases on the machine's clock run when nothing else does.
 //!

@@ -1,5 +1,5 @@
-//! The suite's own tests: cases that have to pass, to fail for the reason that their name says behind an arrow, or to be
-//! refused for it, on a testee that does what the case tells it to (`tests/fake`).
+//! The suite's own tests: cases that have to pass, to fail for the reason that their name says behind an arrow, or to
+//! be refused for it, on a testee that does what the case tells it to (`tests/fake`).
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -71,7 +71,7 @@ fn fake() -> PathBuf {
 fn variant(dir: &Path, arguments: &str, more: &str) -> PathBuf {
     let program = fake().join("testee.py").display().to_string();
     let text = format!(
-        "name = \"fake\"\nrun = [\"python3\", {program:?}, {arguments:?}]\n{more}\n[lacks]\nfork = \"x\"\nby_id = \"x\"\n"
+        "name = 'fake'\nrun = ['python3', {program:?}, {arguments:?}]\n{more}\n[lacks]\nfork = 'x'\nby_id = 'x'\n"
     );
     std::fs::write(dir.join("testee.toml"), text).expect("written");
     dir.to_owned()
@@ -164,7 +164,7 @@ fn pairs_are_ordered_and_chosen() {
     std::fs::create_dir(&other).expect("made");
     variant(&other, "good", "");
     let toml = std::fs::read_to_string(other.join("testee.toml")).expect("text");
-    std::fs::write(other.join("testee.toml"), toml.replace("\"fake\"", "\"other\"")).expect("written");
+    std::fs::write(other.join("testee.toml"), toml.replace("'fake'", "'other'")).expect("written");
     let other = format!("{}/", other.display());
     let run = Run::new(&fake(), &cases, &["--testee", &other, "--keep"]);
     assert_eq!(run.last_line(), "6 passed, 0 failed, 0 skipped", "{}", run.said());

@@ -4,7 +4,7 @@ Any argument may be {"do": [...]}, or that as a text; what is listed is done in 
 
     {"answer": {...}}   answers with these keys          {"die": 9}        kills itself with this signal
     {"raw": "..."}      writes this line                 {"exit": 3}       exits
-    {"sleep": 0.1}      waits so many seconds            {"leak": "..."}   keeps a "descriptor", or a thread of this name
+    {"sleep": 0.1}      waits so many seconds            {"leak": "..."}   keeps a "descriptor", or a so named thread
     {"at_reset": {...}} does this after `reset` has closed everything
     {"sql": "..."}      executes it in the case's file   {"write": [name, text]}  writes a file beside it
     {"corrupt": true}   spoils the file                  {"strike": true}  does as if a fault had struck
