@@ -117,7 +117,8 @@ Json next(Handle& handle, const Request& r) {
     std::vector<Job> jobs;
     if (r.has("n")) jobs = worker->next_batch(r.num("n"), r.timeout());
     if (!r.has("n")) jobs.push_back(*unless(worker->next(r.timeout()), "TIMEOUT"));
-    return unless(!jobs.empty(), "TIMEOUT"), give(r, std::move(jobs));
+    const bool asked = !r.has("n") || r.num("n") > 0;
+    return unless(!asked || !jobs.empty(), "TIMEOUT"), give(r, std::move(jobs));
   }
   if (auto* updates = std::get_if<Updates>(&handle)) return unless(updates->wait(r.timeout()), "TIMEOUT"), done;
   if (auto* subscription = std::get_if<StreamSubscription>(&handle)) {

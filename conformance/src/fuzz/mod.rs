@@ -3,6 +3,8 @@
 //!
 //! Threads: none of its own; one program after the other.
 
+mod answers;
+mod requests;
 mod translate;
 
 use std::collections::{BTreeMap, BTreeSet};
