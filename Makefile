@@ -4,10 +4,10 @@ CARGO ?= cargo
 target = $(or $(CARGO_TARGET_DIR),target)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench soak library header extension install uninstall fuzz clean
+.PHONY: help demo test check bench soak conformance library header extension install uninstall fuzz clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## Run the main job end to end: orders, e-mail jobs, a killed worker
 	demo/run
@@ -23,6 +23,9 @@ bench: extension library ## Measure, each figure beside its reference point
 
 soak: library ## Do everything at once for ten minutes, beside killed processes, and audit it
 	$(CARGO) run --release -p honker-soak -- --seconds 600
+
+conformance: ## Check every language package with one suite, each with each other (conformance/README.md)
+	conformance/run --quick
 
 library: ## Build libhonker, shared (target/release/libhonker.so) and static (target/release/static/libhonker.a)
 	scripts/setup build

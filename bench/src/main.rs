@@ -12,6 +12,7 @@ mod database;
 mod group;
 mod indexes;
 mod library;
+mod packages;
 mod report;
 mod throughput;
 mod wake;
@@ -21,10 +22,6 @@ use std::error::Error;
 use crate::report::Report;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    if std::env::args().nth(1).as_deref() == Some("wake") {
-        let d = tempfile::tempdir_in("target")?;
-        return wake::run(&mut Report::new(), d.path(), 1);
-    }
     let divisor = match std::env::args().nth(1).as_deref() {
         None => 1,
         Some("quick") => 100,
@@ -37,6 +34,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     library::run(&mut report, directory.path(), divisor)?;
     group::run(&mut report, directory.path(), divisor)?;
     wake::run(&mut report, directory.path(), divisor)?;
+    packages::run(&mut report, directory.path(), divisor)?;
     indexes::run(&mut report, directory.path(), divisor)?;
     // Figures of a trial run are not worth keeping.
     if divisor == 1 {

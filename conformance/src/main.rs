@@ -1,0 +1,297 @@
+//! `conform`: runs the conformance suite. `conformance/README.md` says how it is used.
+//!
+//! A case (`case`) is a story in YAML. `matrix` decides which testees tell it, `run` has them do so and judges the
+//! answers, `report` writes down what came out. A `player` is a testee in an actor's place, a `testee` the process.
+
+mod case;
+#[path = "../../honker-core/src/control.rs"]
+#[allow(dead_code)] // the library's side of it
+mod control;
+mod known;
+mod leaks;
+mod matcher;
+mod matrix;
+mod oracle;
+mod pages;
+mod player;
+mod protocol;
+mod report;
+mod run;
+mod schema;
+mod testee;
+mod testees;
+mod value;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use case::Case;
+use known::Known;
+use matrix::{Choice, Stage};
+use player::Player;
+use report::Report;
+use testees::{Libraries, NotMade};
+
+const HELP: &str = "\
+Runs honker's conformance suite: every package does what the cases say, alone and in pairs on one file.
+
+  conform run [options]     run the cases; the last line is `N passed, N failed, N skipped`
+  conform list [options]    list the cases
+  conform check [options]   say what is wrong with the cases, and run none
+
+Options:
+  --case GLOB       only these, by `area/topic` or `area/topic: name`: 'queue/*', 'queue/claim: *twice*'
+  --cases DIR       where the cases are (conformance/cases)
+
+Options of `run`:
+  --testee NAME     only this testee; one with a slash is the directory of one that testees.toml need not list
+  --pair A,B        only cases of several actors, A as the first, B as the second
+  --quick           of the pairs, only those with the first testee, and each with itself
+  --long            take the time that the most thorough run takes
+  --jobs N          so many cases beside each other (as many as there are processors)
+  --keep            keep the files of all cases, not only of those that fail
+  --report DIR      where the report goes (target/conformance/report)
+  --library PATH    libhonker, built with the feature `faults` (target/conformance/libhonker.so)
+  --extension PATH  the extension, built likewise (target/conformance/libhonker_ext.so)
+
+Options can be given several times where that makes sense. Run it in the root of the repository; `conformance/run` builds
+everything that it needs and then runs it.
+";
+
+/// How much time a run may take. The cases take what they take; this is for what could go on for ever.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effort {
+    /// What `make test` can afford.
+    Quick,
+    /// What is done unless something else is asked for.
+    Usual,
+    /// As long as it takes.
+    Long,
+}
+
+struct Options {
+    command: String,
+    testees: Vec<String>,
+    cases: Vec<String>,
+    pairs: Vec<(String, String)>,
+    dir: PathBuf,
+    keep: bool,
+    jobs: usize,
+    report: PathBuf,
+    effort: Effort,
+    libraries: Libraries,
+    out: PathBuf,
+}
+
+fn main() -> ExitCode {
+    let outcome = options().and_then(|options| match options {
+        None => {
+            print!("{HELP}");
+            Ok(true)
+        }
+        Some(options) => act(&options),
+    });
+    match outcome {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// What the command line says; `None`: it asks for help.
+fn options() -> Result<Option<Options>, String> {
+    use lexopt::prelude::*;
+    let target = PathBuf::from(std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into()));
+    let built = target.join("conformance");
+    let mut options = Options {
+        command: String::new(),
+        testees: Vec::new(),
+        cases: Vec::new(),
+        pairs: Vec::new(),
+        dir: PathBuf::from("conformance/cases"),
+        keep: false,
+        jobs: std::thread::available_parallelism().map_or(1, usize::from),
+        report: built.join("report"),
+        effort: Effort::Usual,
+        libraries: Libraries {
+            library: built.join("libhonker.so"),
+            extension: built.join("libhonker_ext.so"),
+        },
+        out: built.join("testees"),
+    };
+    let mut parser = lexopt::Parser::from_env();
+    let mut parse = || -> Result<bool, lexopt::Error> {
+        while let Some(argument) = parser.next()? {
+            match argument {
+                Short('h') | Long("help") => return Ok(true),
+                Long("testee") => options.testees.push(parser.value()?.string()?),
+                Long("case") => options.cases.push(parser.value()?.string()?),
+                Long("cases") => options.dir = parser.value()?.into(),
+                Long("pair") => {
+                    let pair = parser.value()?.string()?;
+                    let pair = pair.split_once(',').ok_or("--pair takes two testees: --pair a,b")?;
+                    options.pairs.push((pair.0.to_owned(), pair.1.to_owned()));
+                }
+                Long("keep") => options.keep = true,
+                Long("jobs") => options.jobs = parser.value()?.parse()?,
+                Long("report") => options.report = parser.value()?.into(),
+                Long("quick") => options.effort = Effort::Quick,
+                Long("long") => options.effort = Effort::Long,
+                Long("library") => options.libraries.library = parser.value()?.into(),
+                Long("extension") => options.libraries.extension = parser.value()?.into(),
+                Value(command) if options.command.is_empty() => options.command = command.string()?,
+                _ => return Err(argument.unexpected()),
+            }
+        }
+        Ok(false)
+    };
+    let help = parse().map_err(|error| format!("{error}; see conform --help"))?;
+    if help || options.command.is_empty() {
+        return Ok(None);
+    }
+    Ok(Some(options))
+}
+
+/// Does it; whether all is well.
+fn act(options: &Options) -> Result<bool, String> {
+    match options.command.as_str() {
+        "run" => {}
+        "list" => {
+            cases(options)?.iter().for_each(|case| println!("{}", case.id));
+            return Ok(true);
+        }
+        "check" => {
+            println!("{} cases are in order", cases(options)?.len());
+            return Ok(true);
+        }
+        other => return Err(format!("there is no command {other}; see conform --help")),
+    }
+    let cases = cases(options)?;
+    if cases.is_empty() {
+        return Err("there is no such case".to_owned());
+    }
+    run(options, &cases)
+}
+
+fn run(options: &Options, cases: &[Arc<Case>]) -> Result<bool, String> {
+    let mut libraries = options.libraries.clone();
+    for path in [&mut libraries.library, &mut libraries.extension] {
+        *path = std::fs::canonicalize(&*path)
+            .map_err(|error| format!("{}: {error}; conformance/run builds it", path.display()))?;
+    }
+    let wanted: Vec<String> = match options.testees.as_slice() {
+        [] => options.pairs.iter().flat_map(|(a, b)| [a.clone(), b.clone()]).collect(),
+        testees => testees.to_vec(),
+    };
+    let described = testees::describe(Path::new(""), Path::new("conformance/testees.toml"), &wanted)?;
+    let names: Vec<String> = described.iter().map(|testee| testee.name().to_owned()).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    for (a, b) in &options.pairs {
+        if let Some(unknown) = [a, b].into_iter().find(|name| !names.contains(&name.as_str())) {
+            return Err(format!("--pair: {unknown} is not among the testees: {}", names.join(", ")));
+        }
+    }
+    let known = Known::read(&options.dir.with_file_name("known"), &names)?;
+    let report = Report::create(&options.report, &names, known)?;
+    let dir =
+        tempfile::Builder::new().prefix("honker-conform-").tempdir().map_err(|error| error.to_string())?;
+    let mut made = Vec::new();
+    for testee in described {
+        let name = testee.name().to_owned();
+        let out = options.out.join(&name);
+        match testees::make(testee, &out, &libraries) {
+            Ok(testee) => made.extend(started(Arc::new(testee), dir.path(), &report)),
+            Err(NotMade::Skipped(line)) => println!("{line}"),
+            Err(NotMade::Failed(error)) => report.odd("is built", &name, error),
+        }
+    }
+    let choice = Choice { pairs: options.pairs.clone(), quick: options.effort == Effort::Quick };
+    let jobs = matrix::jobs(cases, &made, &choice);
+    let names: Vec<&str> = made.iter().map(|made| made.name.as_str()).collect();
+    println!("{} cases, {} runs, on {}", cases.len(), jobs.len(), names.join(", "));
+    let stage = Stage { made: &made, report: &report, dir: dir.path(), keep: options.keep };
+    stage.run(jobs, options.jobs.max(1));
+    let counts = report.finish()?;
+    Ok(counts.failed == 0)
+}
+
+/// The testee, if it can be started at all: otherwise every one of its cases would fail for the same reason.
+fn started(made: Arc<testees::Made>, dir: &Path, report: &Report) -> Option<Arc<testees::Made>> {
+    let mut player = Player::new(&made, report.process_dir(dir, &made.name));
+    match player.ready("UTC").and_then(|()| player.finish()) {
+        Ok(()) => Some(made),
+        Err(error) => {
+            report.odd("starts and ends", &made.name, error);
+            None
+        }
+    }
+}
+
+/// The cases that are asked for, in the order of their files; or everything that is wrong with any.
+fn cases(options: &Options) -> Result<Vec<Arc<Case>>, String> {
+    let mut files = Vec::new();
+    find(&options.dir, &mut files).map_err(|error| format!("{}: {error}", options.dir.display()))?;
+    files.sort();
+    let (mut found, mut wrong) = (Vec::new(), Vec::new());
+    for file in files {
+        match case::load(&options.dir, &file) {
+            Ok(cases) => found.extend(cases),
+            Err(mut errors) => wrong.append(&mut errors),
+        }
+    }
+    if !wrong.is_empty() {
+        return Err(wrong.join("\n"));
+    }
+    let wanted = |id: &str| {
+        let topic = id.split(": ").next().unwrap_or(id);
+        let fits = |glob: &String| glob == id || glob_matches(glob, id) || glob_matches(glob, topic);
+        options.cases.is_empty() || options.cases.iter().any(fits)
+    };
+    Ok(found.into_iter().filter(|case| wanted(&case.id)).map(Arc::new).collect())
+}
+
+fn find(dir: &Path, files: &mut Vec<PathBuf>) -> std::io::Result<()> {
+    for entry in std::fs::read_dir(dir)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            find(&path, files)?;
+        } else if path.extension().is_some_and(|extension| extension == "yaml") {
+            files.push(path);
+        }
+    }
+    Ok(())
+}
+
+/// `*` is any text, `?` any character.
+fn glob_matches(glob: &str, text: &str) -> bool {
+    let mut rest = text.chars();
+    let Some(first) = glob.chars().next() else {
+        return text.is_empty();
+    };
+    let glob = &glob[first.len_utf8()..];
+    match first {
+        '*' => text.char_indices().any(|(at, _)| glob_matches(glob, &text[at..])) || glob_matches(glob, ""),
+        '?' => rest.next().is_some() && glob_matches(glob, rest.as_str()),
+        _ => rest.next() == Some(first) && glob_matches(glob, rest.as_str()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::glob_matches;
+
+    #[test]
+    fn globs() {
+        assert!(glob_matches("queue/*", "queue/claim"));
+        assert!(glob_matches("*twice*", "queue/claim: claims twice"));
+        assert!(glob_matches("queue/claim", "queue/claim"));
+        assert!(glob_matches("a*", "a"));
+        assert!(glob_matches("?b", "äb"));
+        assert!(!glob_matches("queue/*", "stream/read"));
+        assert!(!glob_matches("queue", "queue/claim"));
+    }
+}

@@ -1,0 +1,569 @@
+//! One case, on the testees that are its actors: step after step, then the checks that every case ends with.
+//!
+//! Invariant: a case that has passed leaves nothing behind, neither in its directory nor in the testees; one that has
+//! not leaves its directory as it was, and no process.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde_json::{Map, Value, json};
+
+use crate::case::{Actor, Case, Dies, Expected, Operation, Step, letter};
+use crate::matcher;
+use crate::oracle;
+use crate::player::Player;
+use crate::protocol::{Answer, UNTYPED, protocol};
+use crate::testee::{PATIENCE, Testee, Ticket, Trouble};
+use crate::value::{FILE, Scope};
+
+/// Within this time, what waits has not been answered.
+const STILL: Duration = Duration::from_millis(50);
+
+/// How a case came out.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Verdict {
+    Passed,
+    Failed(String),
+    /// For the reason given: a feature that a testee does not have.
+    Skipped(String),
+}
+
+/// Why a case does not go on.
+enum End {
+    Failed(String),
+    Skipped(String),
+}
+
+impl From<String> for End {
+    fn from(error: String) -> End {
+        End::Failed(error)
+    }
+}
+
+/// The answer to a step that was started.
+enum Owed {
+    Ticket(Ticket),
+    /// Its process has been replaced.
+    Known(Result<Answer, Trouble>),
+}
+
+struct Started {
+    actor: Actor,
+    step: usize,
+    op: String,
+    within: Duration,
+    answer: Owed,
+}
+
+struct Run<'a> {
+    case: &'a Case,
+    journal: Option<&'a str>,
+    players: BTreeMap<Actor, &'a mut Player>,
+    scope: Scope,
+    clocks: BTreeMap<Actor, i64>,
+    started: BTreeMap<String, Started>,
+    dead: BTreeSet<Actor>,
+    stopped: BTreeSet<Actor>,
+    /// For each actor that a fault was planted in, how many had struck before.
+    faults: BTreeMap<Actor, u64>,
+    /// Those whose fault struck in a process that has been replaced.
+    struck: BTreeSet<Actor>,
+    /// Files that the case itself has changed: they need not be in order.
+    touched: BTreeSet<String>,
+}
+
+/// Runs `case` in the directory `dir`, which is made. `players` are its actors, in order. `keep`: where to copy the
+/// directory to.
+pub fn run(
+    case: &Case,
+    journal: Option<&str>,
+    players: Vec<&mut Player>,
+    dir: &Path,
+    keep: Option<&Path>,
+) -> Verdict {
+    let now = case.clock.unwrap_or_else(machine_clock);
+    let mut run = Run {
+        case,
+        journal,
+        players: case.actors.iter().copied().zip(players).collect(),
+        scope: Scope { saved: BTreeMap::new(), now, turn: None, dir: dir.to_owned() },
+        clocks: case.actors.iter().map(|actor| (*actor, now)).collect(),
+        started: BTreeMap::new(),
+        dead: BTreeSet::new(),
+        stopped: BTreeSet::new(),
+        faults: BTreeMap::new(),
+        struck: BTreeSet::new(),
+        touched: BTreeSet::new(),
+    };
+    match run.story().and_then(|()| Ok(run.aftermath(keep)?)) {
+        Ok(()) => Verdict::Passed,
+        Err(End::Failed(error)) => {
+            for player in run.players.values() {
+                player.running().iter().for_each(|testee| testee.kill());
+            }
+            Verdict::Failed(error)
+        }
+        Err(End::Skipped(reason)) => {
+            run.players.values_mut().for_each(|player| player.discard());
+            let _ = std::fs::remove_dir_all(dir);
+            Verdict::Skipped(reason)
+        }
+    }
+}
+
+fn machine_clock() -> i64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(now.as_secs()).unwrap_or(i64::MAX)
+}
+
+impl Run<'_> {
+    fn story(&mut self) -> Result<(), End> {
+        self.prepare()?;
+        let case = self.case;
+        for actor in case.actors.clone() {
+            self.player(actor).ready(&case.tz)?;
+            self.tell_time(actor);
+        }
+        for actor in case.actors.clone() {
+            self.open(actor).map_err(|error| format!("open by {}: {error}", letter(actor)))?;
+        }
+        for (index, step) in case.steps.iter().enumerate() {
+            if case.clock.is_none() {
+                self.scope.now = machine_clock();
+            }
+            self.step(index + 1, step).map_err(|end| match end {
+                End::Failed(error) => End::Failed(format!("step {}: {error}", index + 1)),
+                skipped @ End::Skipped(_) => skipped,
+            })?;
+        }
+        Ok(())
+    }
+
+    fn prepare(&self) -> Result<(), String> {
+        let dir = &self.scope.dir;
+        std::fs::create_dir_all(dir).map_err(|error| format!("{}: {error}", dir.display()))?;
+        let Some(fixture) = &self.case.fixture else { return Ok(()) };
+        let say = |error: std::io::Error| format!("{}: {error}", fixture.display());
+        if fixture.extension().is_some_and(|extension| extension == "sql") {
+            let script = std::fs::read_to_string(fixture).map_err(say)?;
+            return oracle::execute(&dir.join(FILE), &script);
+        }
+        std::fs::copy(fixture, dir.join(FILE)).map(drop).map_err(say)
+    }
+
+    fn player(&mut self, actor: Actor) -> &mut Player {
+        self.players.get_mut(&actor).expect("a case uses the actors it has")
+    }
+
+    fn testee(&mut self, actor: Actor) -> &mut Testee {
+        self.player(actor).testee()
+    }
+
+    fn tell_time(&mut self, actor: Actor) {
+        let clock = self.case.clock.is_some().then(|| self.clocks[&actor]);
+        self.testee(actor).control.set_clock(clock);
+    }
+
+    /// The actor opens `db`.
+    fn open(&mut self, actor: Actor) -> Result<(), String> {
+        let Some(options) = &self.case.open else { return Ok(()) };
+        let mut options = self.scope.resolve_fields(options)?;
+        options.insert("as".to_owned(), json!("db"));
+        options.insert("path".to_owned(), json!(self.scope.dir.join(FILE)));
+        if let Some(journal) = self.journal {
+            options.insert("journal".to_owned(), json!(journal));
+        }
+        self.testee(actor).must("open", Value::Object(options)).map(drop)
+    }
+
+    fn step(&mut self, number: usize, step: &Step) -> Result<(), End> {
+        match step {
+            Step::Operation(operation) => return self.operation(number, operation),
+            Step::Sql { sql, params, gives, save } => {
+                let sql = self.text(sql)?;
+                let params =
+                    params.iter().map(|value| self.scope.resolve(value)).collect::<Result<Vec<_>, _>>()?;
+                let rows = oracle::query(&self.scope.dir.join(FILE), &sql, &params)?;
+                if let Some(gives) = gives {
+                    matcher::matches(gives, Some(&rows), &mut self.scope)
+                        .map_err(|error| format!("{sql}: {error}"))?;
+                }
+                self.save(save, &rows)?;
+            }
+            Step::Exec(sql) => {
+                let sql = self.text(sql)?;
+                oracle::execute(&self.scope.dir.join(FILE), &sql)?;
+            }
+            Step::Advance { by, of } => {
+                let by = self.scope.number(by)?;
+                self.scope.now += if of.is_none() { by } else { 0 };
+                self.set_clocks(*of, |clock| clock + by);
+            }
+            Step::Clock { to, of } => {
+                let to = self.scope.number(to)?;
+                self.scope.now = if of.is_none() { to } else { self.scope.now };
+                self.set_clocks(*of, |_| to);
+            }
+            Step::Fault { point, of, action, nth } => {
+                let control = self.testee(*of).control;
+                match action {
+                    Some(action) => {
+                        self.struck.remove(of);
+                        self.faults.insert(*of, control.struck());
+                        control.arm(point, *nth, *action);
+                    }
+                    None => control.disarm(),
+                }
+            }
+            Step::Struck(actor) => {
+                if !self.has_struck(*actor) {
+                    let armed = self.faults.contains_key(actor);
+                    let why = if armed { "has not struck" } else { "was never planted" };
+                    return Err(End::Failed(format!("the fault in {} {why}", letter(*actor))));
+                }
+            }
+            Step::Kill(actor) => {
+                self.alive(*actor)?;
+                self.testee(*actor).kill();
+                self.dead.insert(*actor);
+            }
+            Step::Stop(actor) => {
+                self.alive(*actor)?;
+                self.testee(*actor).signal(libc::SIGSTOP);
+                self.stopped.insert(*actor);
+            }
+            Step::Continue(actor) => {
+                self.testee(*actor).signal(libc::SIGCONT);
+                self.stopped.remove(actor);
+            }
+            Step::Restart(actor) => self.restart(*actor)?,
+            Step::Await { name, expected } => return self.await_answer(name, expected),
+            Step::Waits(name) => self.waits(name)?,
+            Step::Chmod { .. }
+            | Step::Delete(_)
+            | Step::Write { .. }
+            | Step::Copy { .. }
+            | Step::Truncate { .. } => {
+                self.file_step(step)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn text(&self, text: &str) -> Result<String, String> {
+        let value = self.scope.resolve_text(text)?;
+        Ok(value.as_str().map_or_else(|| value.to_string(), str::to_owned))
+    }
+
+    fn save(&mut self, saves: &[(String, String)], answer: &Value) -> Result<(), String> {
+        for (name, path) in saves {
+            let pointer = format!("/{}", path.replace('.', "/"));
+            let value = answer.pointer(&pointer).ok_or_else(|| format!("save: the answer has no {path}"))?;
+            self.scope.saved.insert(name.clone(), value.clone());
+        }
+        Ok(())
+    }
+
+    fn set_clocks(&mut self, of: Option<Actor>, change: impl Fn(i64) -> i64) {
+        for actor in self.case.actors.clone() {
+            if of.is_none_or(|of| of == actor) {
+                self.clocks.entry(actor).and_modify(|clock| *clock = change(*clock));
+                self.tell_time(actor);
+            }
+        }
+    }
+
+    fn has_struck(&mut self, actor: Actor) -> bool {
+        let before = self.faults.get(&actor).copied();
+        self.struck.contains(&actor)
+            || before.is_some_and(|before| self.testee(actor).control.struck() > before)
+    }
+
+    fn alive(&self, actor: Actor) -> Result<(), String> {
+        if self.dead.contains(&actor) {
+            return Err(format!("{} is dead", letter(actor)));
+        }
+        Ok(())
+    }
+
+    fn restart(&mut self, actor: Actor) -> Result<(), String> {
+        if self.has_struck(actor) {
+            self.struck.insert(actor);
+        }
+        self.faults.remove(&actor);
+        self.testee(actor).kill();
+        let owed: Vec<String> = self
+            .started
+            .iter()
+            .filter(|(_, started)| started.actor == actor)
+            .map(|(name, _)| name.clone())
+            .collect();
+        for name in owed {
+            if let Some(Started { answer: Owed::Ticket(ticket), .. }) = self.started.get(&name) {
+                let known = Owed::Known(
+                    self.players[&actor].running().expect("killed, not gone").answer(*ticket, PATIENCE),
+                );
+                self.started.entry(name).and_modify(|started| started.answer = known);
+            }
+        }
+        let mut transcript = self.testee(actor).take_transcript();
+        let tz = self.case.tz.clone();
+        self.player(actor).start(&tz)?;
+        transcript.push("--- restarted".to_owned());
+        self.testee(actor).put_before_transcript(transcript);
+        self.dead.remove(&actor);
+        self.stopped.remove(&actor);
+        self.tell_time(actor);
+        self.open(actor)
+    }
+
+    fn operation(&mut self, number: usize, operation: &Operation) -> Result<(), End> {
+        for turn in 1..=operation.times.unwrap_or(1) {
+            self.scope.turn = operation.times.map(|_| turn);
+            for actor in &operation.actors {
+                self.one_operation(number, operation, *actor).map_err(|end| match end {
+                    End::Failed(error) if operation.times.is_some() => {
+                        End::Failed(format!("turn {turn}: {error}"))
+                    }
+                    other => other,
+                })?;
+            }
+        }
+        self.scope.turn = None;
+        Ok(())
+    }
+
+    fn one_operation(&mut self, number: usize, operation: &Operation, actor: Actor) -> Result<(), End> {
+        self.alive(actor)?;
+        let arguments = self.scope.resolve_fields(&operation.arguments)?;
+        protocol().check_arguments(&operation.op, &arguments, |_| false)?;
+        let within = operation.expected.within.unwrap_or_else(|| default_within(&arguments));
+        let ticket = self.testee(actor).send(&operation.op, arguments, operation.lane.as_deref());
+        if let Some(name) = &operation.start {
+            let op = operation.op.clone();
+            let started = Started { actor, step: number, op, within, answer: Owed::Ticket(ticket) };
+            self.started.insert(name.clone(), started);
+            return Ok(());
+        }
+        let answer = self.testee(actor).answer(ticket, within);
+        self.judge(actor, &operation.op, &operation.expected, answer)
+    }
+
+    fn await_answer(&mut self, name: &str, expected: &Expected) -> Result<(), End> {
+        let started = self.started.remove(name).ok_or_else(|| format!("{name} has been awaited before"))?;
+        let answer = match started.answer {
+            Owed::Known(answer) => answer,
+            Owed::Ticket(ticket) => {
+                let within = expected.within.unwrap_or(started.within);
+                self.testee(started.actor).answer(ticket, within)
+            }
+        };
+        self.judge(started.actor, &started.op, expected, answer)
+    }
+
+    fn waits(&mut self, name: &str) -> Result<(), String> {
+        let started = self.started.get(name).ok_or_else(|| format!("{name} has been awaited before"))?;
+        let Owed::Ticket(ticket) = started.answer else {
+            return Err(format!("{name} does not wait: its process is gone"));
+        };
+        let actor = started.actor;
+        match self.testee(actor).answer(ticket, STILL) {
+            Err(Trouble::Late(_)) => Ok(()),
+            Err(other) => Err(other.to_string()),
+            Ok(answer) => Err(format!("{name} does not wait, the answer is {answer}")),
+        }
+    }
+
+    /// Whether an answer is what was expected.
+    fn judge(
+        &mut self,
+        actor: Actor,
+        op: &str,
+        expected: &Expected,
+        answer: Result<Answer, Trouble>,
+    ) -> Result<(), End> {
+        let fail = |error: String| Err(End::Failed(format!("{} {op}: {error}", letter(actor))));
+        let answer = match answer {
+            Err(Trouble::Died(_)) if expected.dies != Dies::Never => {
+                self.dead.insert(actor);
+                return Ok(());
+            }
+            Err(trouble) => return fail(trouble.to_string()),
+            Ok(answer) if expected.dies == Dies::Always => {
+                return fail(format!("the testee should have died, but it answered: {answer}"));
+            }
+            Ok(answer) => answer,
+        };
+        if let Some(failure) = &expected.fails {
+            let Answer::Error { name, message, .. } = &answer else {
+                return fail(match &answer {
+                    Answer::Unsupported(feature) => return Err(self.unsupported(actor, feature)),
+                    other => format!("should have failed, but: {other}"),
+                });
+            };
+            // Where errors cannot be told apart, their texts may be anything as well.
+            if name == UNTYPED {
+                return Ok(());
+            }
+            if !failure.names.is_empty() && !failure.names.contains(name) {
+                return fail(format!(
+                    "should have failed with {}, but: {answer}",
+                    failure.names.join(" or ")
+                ));
+            }
+            let words = failure.message.as_deref().unwrap_or_default();
+            if !message.to_lowercase().contains(&words.to_lowercase()) {
+                return fail(format!("the error should say {words:?}, but: {answer}"));
+            }
+            return Ok(());
+        }
+        let result = match &answer {
+            Answer::Ok(value) => value.clone(),
+            Answer::Outcome(name) if expected.gives.is_some() => json!(name),
+            Answer::Unsupported(feature) => return Err(self.unsupported(actor, feature)),
+            other => return fail(other.to_string()),
+        };
+        if let Some(gives) = &expected.gives
+            && let Err(error) = matcher::matches(gives, Some(&result), &mut self.scope)
+        {
+            return fail(format!("{error}; the answer: {answer}"));
+        }
+        if expected.dies == Dies::Never || !expected.save.is_empty() {
+            self.save(&expected.save, &result).or_else(fail)?;
+        }
+        Ok(())
+    }
+
+    fn unsupported(&self, actor: Actor, feature: &str) -> End {
+        let made = self.players[&actor].made();
+        End::Skipped(lacking(&made.name, feature, &made.lacks[feature]))
+    }
+
+    fn file_step(&mut self, step: &Step) -> Result<(), String> {
+        let dir = self.scope.dir.clone();
+        let say = |file: &str, error: std::io::Error| format!("{file}: {error}");
+        let (file, done) = match step {
+            Step::Chmod { file, mode } => {
+                let permissions = std::fs::Permissions::from_mode(*mode);
+                let done = std::fs::set_permissions(dir.join(file), permissions);
+                return done.map_err(|error| say(file, error));
+            }
+            Step::Delete(file) => (file, std::fs::remove_file(dir.join(file))),
+            Step::Write { file, text } => {
+                let text = self.scope.resolve(text)?;
+                let text = text.as_str().map_or_else(|| text.to_string(), str::to_owned);
+                (file, std::fs::write(dir.join(file), text))
+            }
+            Step::Copy { file, to } => (to, std::fs::copy(dir.join(file), dir.join(to)).map(drop)),
+            Step::Truncate { file, to } => {
+                let opened = std::fs::OpenOptions::new().write(true).open(dir.join(file));
+                (file, opened.and_then(|opened| opened.set_len(*to)))
+            }
+            _ => return Ok(()),
+        };
+        self.touched.insert(file.clone());
+        done.map_err(|error| say(file, error))
+    }
+
+    /// The checks after the last step. The directory is gone after them.
+    fn aftermath(&mut self, keep: Option<&Path>) -> Result<(), String> {
+        let living: Vec<Actor> =
+            self.case.actors.iter().copied().filter(|actor| !self.dead.contains(actor)).collect();
+        for actor in &living {
+            let testee = self.testee(*actor);
+            testee.control.disarm();
+            testee.signal(libc::SIGCONT);
+            testee
+                .must("reset", json!({}))
+                .map_err(|error| format!("at the end: {}: {error}", letter(*actor)))?;
+        }
+        for (name, started) in std::mem::take(&mut self.started) {
+            self.settle(&name, started)?;
+        }
+        for actor in &living {
+            let by = |error| format!("at the end: {}: {error}", letter(*actor));
+            if let Some(how) = self.testee(*actor).broken() {
+                return Err(by(Trouble::Broken(how).to_string()));
+            }
+            self.player(*actor).check_threads().map_err(by)?;
+        }
+        self.check_files(living.len() == self.case.actors.len())?;
+        let dir = self.scope.dir.clone();
+        if let Some(keep) = keep {
+            copy_dir(&dir, keep)?;
+        }
+        let _ = std::fs::set_permissions(&dir, std::fs::Permissions::from_mode(0o755));
+        std::fs::remove_dir_all(&dir).map_err(|error| format!("{}: {error}", dir.display()))?;
+        for actor in living {
+            let by = |error| format!("at the end: {}: {error}", letter(actor));
+            self.player(actor).check_descriptors(&dir).map_err(by)?;
+        }
+        for actor in &self.dead {
+            self.players.get_mut(actor).iter_mut().for_each(|player| player.discard());
+        }
+        Ok(())
+    }
+
+    /// The answer to a step that nobody has awaited: reset has ended what it was doing.
+    fn settle(&mut self, name: &str, started: Started) -> Result<(), String> {
+        let Owed::Ticket(ticket) = started.answer else { return Ok(()) };
+        if self.dead.contains(&started.actor) {
+            return Ok(());
+        }
+        let by = format!("at the end: {name}, started by {} in step {}", letter(started.actor), started.step);
+        match self.testee(started.actor).answer(ticket, PATIENCE) {
+            Ok(answer @ Answer::Crashed { .. }) => Err(format!("{by}: {answer}")),
+            Ok(_) => Ok(()),
+            Err(trouble) => Err(format!("{by}: after reset: {trouble}")),
+        }
+    }
+
+    fn check_files(&self, all_closed: bool) -> Result<(), String> {
+        let dir = &self.scope.dir;
+        let say = |error: String| format!("at the end: {error}");
+        if all_closed && self.touched.is_empty() {
+            let left: Vec<String> = oracle::left_behind(dir).iter().map(|path| file_name(path)).collect();
+            if !left.is_empty() {
+                return Err(say(format!("all is closed, but there still is {}", left.join(", "))));
+            }
+        }
+        let files = std::fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path());
+        let mut files: Vec<PathBuf> = files
+            .filter(|path| path.extension().is_some_and(|extension| extension == "db"))
+            .filter(|path| !self.touched.contains(&file_name(path)))
+            .collect();
+        files.sort();
+        files.iter().try_for_each(|path| oracle::inspect(path)).map_err(say)
+    }
+}
+
+/// What is said of a case that needs what a testee does not have.
+pub fn lacking(testee: &str, feature: &str, why: &str) -> String {
+    format!("{testee} lacks {feature}: {why}")
+}
+
+fn default_within(arguments: &Map<String, Value>) -> Duration {
+    let waits = arguments.get("timeout_ms").and_then(Value::as_u64).unwrap_or(0);
+    PATIENCE + Duration::from_millis(waits)
+}
+
+fn file_name(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+/// Copies the files of a directory.
+pub fn copy_dir(from: &Path, to: &Path) -> Result<(), String> {
+    let copy = || -> std::io::Result<()> {
+        std::fs::create_dir_all(to)?;
+        for entry in std::fs::read_dir(from)? {
+            let path = entry?.path();
+            if path.is_file() {
+                std::fs::copy(&path, to.join(path.file_name().unwrap_or_default()))?;
+            }
+        }
+        Ok(())
+    };
+    copy().map_err(|error| format!("{}: {error}", to.display()))
+}
