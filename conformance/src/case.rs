@@ -33,7 +33,8 @@ pub struct Case {
     pub each_journal: bool,
     pub fixture: Option<PathBuf>,
     pub tz: String,
-    pub steps: Vec<Step>,
+    /// Each with its number in the file.
+    pub steps: Vec<(usize, Step)>,
     /// What each actor needs.
     pub needs: BTreeMap<Actor, BTreeSet<String>>,
 }
@@ -99,6 +100,8 @@ pub struct Operation {
     pub start: Option<String>,
     pub times: Option<u64>,
     pub expected: Expected,
+    /// Where it comes from, if that is not the case's own file.
+    pub place: Option<String>,
 }
 
 #[derive(Clone, Default)]
@@ -118,11 +121,11 @@ pub enum Dies {
     Always,
 }
 
-/// An error: one of these names (any, if there is none), with these words in its message.
+/// An error: one of these names (any, if there is none), with all these words in its message.
 #[derive(Clone)]
 pub struct Failure {
     pub names: Vec<String>,
-    pub message: Option<String>,
+    pub words: Vec<String>,
 }
 
 fn schema() -> &'static Schema {
@@ -155,7 +158,13 @@ pub fn load(root: &Path, file: &Path) -> Result<Vec<Case>, Vec<String>> {
     let mut names = BTreeSet::new();
     for (index, text) in value["cases"].as_array().into_iter().flatten().enumerate() {
         let name = text["name"].as_str().map_or_else(|| format!("case {}", index + 1), str::to_owned);
-        let mut reader = Reader { text, wrong: Vec::new(), saved: BTreeSet::new(), started: BTreeSet::new() };
+        let mut reader = Reader {
+            text,
+            beside: file.parent().unwrap_or(root),
+            wrong: Vec::new(),
+            saved: BTreeSet::new(),
+            started: BTreeSet::new(),
+        };
         if !names.insert(name.clone()) {
             reader.wrong.push("another case of this file has the same name".to_owned());
         }
@@ -172,6 +181,8 @@ pub fn load(root: &Path, file: &Path) -> Result<Vec<Case>, Vec<String>> {
 /// Reads one case.
 struct Reader<'a> {
     text: &'a Value,
+    /// The directory of its file.
+    beside: &'a Path,
     wrong: Vec<String>,
     saved: BTreeSet<String>,
     /// Operations that were started, and are to be awaited.
@@ -234,7 +245,7 @@ impl Reader<'_> {
         let mut steps = Vec::new();
         for (index, step) in text["steps"].as_array().into_iter().flatten().enumerate() {
             match self.step(step.as_object()?, &actors, &mut needs) {
-                Ok(step) => steps.push(step),
+                Ok(these) => steps.extend(these.into_iter().map(|step| (index + 1, step))),
                 Err(error) => self.wrong.push(format!("step {}: {error}", index + 1)),
             }
         }
@@ -248,11 +259,11 @@ impl Reader<'_> {
         text: &Map<String, Value>,
         actors: &[Actor],
         needs: &mut BTreeMap<Actor, BTreeSet<String>>,
-    ) -> Result<Step, String> {
+    ) -> Result<Vec<Step>, String> {
         let doers: Vec<&str> =
             ["a", "b", "c", "d", "all"].into_iter().filter(|name| text.contains_key(*name)).collect();
         match doers.as_slice() {
-            [] => self.other_step(text, actors, needs),
+            [] => Ok(vec![self.other_step(text, actors, needs)?]),
             [doer] => {
                 let actors = match actor(&Value::from(*doer)) {
                     Some(actor) => vec![self.known(actor, actors)?],
@@ -261,10 +272,63 @@ impl Reader<'_> {
                 let op = text[*doer].as_str().ok_or_else(|| format!("{doer}: an operation is due here"))?;
                 let mut text = text.clone();
                 text.remove(*doer);
-                self.operation(actors, op.to_owned(), text, needs)
+                match text.remove("vectors") {
+                    Some(file) => self.vectors(&actors, op, &text, &file, needs),
+                    None => Ok(vec![self.operation(actors, op.to_owned(), text, needs)?]),
+                }
             }
             _ => Err(format!("{} cannot do one step together", doers.join(" and "))),
         }
+    }
+
+    /// A step for each line of a file beside the case: `schedule TAB from TAB at`, or in place of `at`
+    /// `!words TAB !more words`, which an error must contain.
+    fn vectors(
+        &mut self,
+        actors: &[Actor],
+        op: &str,
+        text: &Map<String, Value>,
+        file: &Value,
+        needs: &mut BTreeMap<Actor, BTreeSet<String>>,
+    ) -> Result<Vec<Step>, String> {
+        let name = file.as_str().filter(|_| op == "cron.next_after");
+        let name = name.ok_or("vectors: that is for cron.next_after, and takes the name of a file")?;
+        let lines =
+            std::fs::read_to_string(self.beside.join(name)).map_err(|error| format!("{name}: {error}"))?;
+        let mut steps = Vec::new();
+        let lines = lines.lines().enumerate().filter(|(_, line)| !line.starts_with(';'));
+        for (index, line) in lines {
+            let place = format!("{name}:{}", index + 1);
+            let fields: Vec<&str> = line.split('\t').collect();
+            let [schedule, from, results @ ..] = fields.as_slice() else {
+                return Err(format!("{place}: fields are missing"));
+            };
+            let number =
+                |text: &str| text.parse::<i64>().map_err(|error| format!("{place}: {text}: {error}"));
+            let mut text = text.clone();
+            text.insert("schedule".to_owned(), Value::from(*schedule));
+            text.insert("from".to_owned(), Value::from(number(from)?));
+            let words: Vec<String> =
+                results.iter().filter_map(|word| word.strip_prefix('!')).map(str::to_owned).collect();
+            let expected = match results {
+                [at] if words.is_empty() => {
+                    Expected { gives: Some(serde_json::json!({"at": number(at)?})), ..Expected::default() }
+                }
+                _ if !words.is_empty() && words.len() == results.len() => {
+                    let fails = Some(Failure { names: vec!["INVALID".to_owned()], words });
+                    Expected { fails, ..Expected::default() }
+                }
+                _ => return Err(format!("{place}: a boundary is due here, or !words")),
+            };
+            let Step::Operation(mut step) = self.operation(actors.to_vec(), op.to_owned(), text, needs)?
+            else {
+                continue;
+            };
+            step.expected = expected;
+            step.place = Some(place);
+            steps.push(Step::Operation(step));
+        }
+        Ok(steps)
     }
 
     fn operation(
@@ -307,7 +371,8 @@ impl Reader<'_> {
             self.started.insert(name.clone());
         }
         let lane = text_of(&own, "lane");
-        Ok(Step::Operation(Box::new(Operation { actors, op, arguments: text, lane, start, times, expected })))
+        let operation = Operation { actors, op, arguments: text, lane, start, times, expected, place: None };
+        Ok(Step::Operation(Box::new(operation)))
     }
 
     fn expected(&mut self, text: &Map<String, Value>, turns: bool) -> Result<Expected, String> {
@@ -497,10 +562,12 @@ pub fn letter(actor: Actor) -> char {
 
 fn failure(text: &Value) -> Result<Failure, String> {
     let name_of = |value: &Value| value.as_str().map(str::to_owned);
-    let (names, message) = match text {
-        Value::String(name) => (vec![name.clone()], None),
-        Value::Array(names) => (names.iter().filter_map(name_of).collect(), None),
-        other => (name_of(&other["name"]).into_iter().collect(), name_of(&other["message"])),
+    let (names, words): (Vec<String>, Vec<String>) = match text {
+        Value::String(name) => (vec![name.clone()], Vec::new()),
+        Value::Array(names) => (names.iter().filter_map(name_of).collect(), Vec::new()),
+        other => {
+            (name_of(&other["name"]).into_iter().collect(), name_of(&other["message"]).into_iter().collect())
+        }
     };
     for name in &names {
         if !protocol().errors.contains(name) {
@@ -508,7 +575,7 @@ fn failure(text: &Value) -> Result<Failure, String> {
             return Err(format!("no error has the name {name}{hint}"));
         }
     }
-    Ok(Failure { names, message })
+    Ok(Failure { names, words })
 }
 
 fn action(point: &str, text: &Value) -> Result<Action, String> {

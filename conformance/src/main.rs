@@ -7,6 +7,7 @@ mod case;
 #[path = "../../honker-core/src/control.rs"]
 #[allow(dead_code)] // the library's side of it
 mod control;
+mod fuzz;
 mod known;
 mod leaks;
 mod matcher;
@@ -15,6 +16,7 @@ mod oracle;
 mod pages;
 mod player;
 mod protocol;
+mod races;
 mod report;
 mod run;
 mod schema;
@@ -27,9 +29,11 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use case::Case;
+use fuzz::Programs;
 use known::Known;
 use matrix::{Choice, Stage};
 use player::Player;
+use races::Race;
 use report::Report;
 use testees::{Libraries, NotMade};
 
@@ -37,6 +41,7 @@ const HELP: &str = "\
 Runs honker's conformance suite: every package does what the cases say, alone and in pairs on one file.
 
   conform run [options]     run the cases; the last line is `N passed, N failed, N skipped`
+  conform fuzz [options]    random programs, compared with the model; one that fails is shrunk and written as a case
   conform list [options]    list the cases
   conform check [options]   say what is wrong with the cases, and run none
 
@@ -54,6 +59,11 @@ Options of `run`:
   --report DIR      where the report goes (target/conformance/report)
   --library PATH    libhonker, built with the feature `faults` (target/conformance/libhonker.so)
   --extension PATH  the extension, built likewise (target/conformance/libhonker_ext.so)
+
+Options of `fuzz`, beside those of `run` that are not about cases:
+  --seed N          the first program (a random one)
+  --programs N      so many programs (1000)
+  --length N        so many operations in each (60)
 
 Options can be given several times where that makes sense. Run it in the root of the repository; `conformance/run` builds
 everything that it needs and then runs it.
@@ -82,6 +92,39 @@ struct Options {
     effort: Effort,
     libraries: Libraries,
     out: PathBuf,
+    seed: Option<u64>,
+    programs: Option<u64>,
+    length: usize,
+}
+
+impl Options {
+    /// Whether a case of this id is asked for.
+    fn wants(&self, id: &str) -> bool {
+        let topic = id.split(": ").next().unwrap_or(id);
+        let fits = |glob: &String| glob == id || glob_matches(glob, id) || glob_matches(glob, topic);
+        self.cases.is_empty() || self.cases.iter().any(fits)
+    }
+
+    /// The random programs that are asked for. A run has some of its own, always the same ones.
+    fn programs(&self) -> Option<Programs> {
+        const SEED: u64 = 1;
+        let (seed, count) = match (self.command.as_str(), self.effort) {
+            ("fuzz", _) => (self.seed.unwrap_or_else(|| fastrand::u64(..1 << 32)), 1000),
+            _ if !self.cases.is_empty() || !self.pairs.is_empty() => return None,
+            (_, Effort::Quick) => (SEED, 60),
+            (_, Effort::Usual) => (SEED, 300),
+            (_, Effort::Long) => (SEED, 5000),
+        };
+        Some(Programs { seed, count: self.programs.unwrap_or(count), length: self.length })
+    }
+
+    /// The races that are asked for.
+    fn races(&self) -> Vec<&'static Race> {
+        if self.command == "fuzz" {
+            return Vec::new();
+        }
+        races::RACES.iter().filter(|race| self.wants(&race.id())).collect()
+    }
 }
 
 fn main() -> ExitCode {
@@ -122,6 +165,9 @@ fn options() -> Result<Option<Options>, String> {
             extension: built.join("libhonker_ext.so"),
         },
         out: built.join("testees"),
+        seed: None,
+        programs: None,
+        length: 60,
     };
     let mut parser = lexopt::Parser::from_env();
     let mut parse = || -> Result<bool, lexopt::Error> {
@@ -141,6 +187,9 @@ fn options() -> Result<Option<Options>, String> {
                 Long("report") => options.report = parser.value()?.into(),
                 Long("quick") => options.effort = Effort::Quick,
                 Long("long") => options.effort = Effort::Long,
+                Long("seed") => options.seed = Some(parser.value()?.parse()?),
+                Long("programs") => options.programs = Some(parser.value()?.parse()?),
+                Long("length") => options.length = parser.value()?.parse()?,
                 Long("library") => options.libraries.library = parser.value()?.into(),
                 Long("extension") => options.libraries.extension = parser.value()?.into(),
                 Value(command) if options.command.is_empty() => options.command = command.string()?,
@@ -160,8 +209,10 @@ fn options() -> Result<Option<Options>, String> {
 fn act(options: &Options) -> Result<bool, String> {
     match options.command.as_str() {
         "run" => {}
+        "fuzz" => return run(options, &[]),
         "list" => {
             cases(options)?.iter().for_each(|case| println!("{}", case.id));
+            options.races().iter().for_each(|race| println!("{}", race.id()));
             return Ok(true);
         }
         "check" => {
@@ -171,7 +222,7 @@ fn act(options: &Options) -> Result<bool, String> {
         other => return Err(format!("there is no command {other}; see conform --help")),
     }
     let cases = cases(options)?;
-    if cases.is_empty() {
+    if cases.is_empty() && options.races().is_empty() {
         return Err("there is no such case".to_owned());
     }
     run(options, &cases)
@@ -215,6 +266,10 @@ fn run(options: &Options, cases: &[Arc<Case>]) -> Result<bool, String> {
     println!("{} cases, {} runs, on {}", cases.len(), jobs.len(), names.join(", "));
     let stage = Stage { made: &made, report: &report, dir: dir.path(), keep: options.keep };
     stage.run(jobs, options.jobs.max(1));
+    races::run_all(&options.races(), &choice, &stage, options.effort);
+    if let Some(programs) = options.programs() {
+        fuzz::run_all(programs, &stage);
+    }
     let counts = report.finish()?;
     Ok(counts.failed == 0)
 }
@@ -246,12 +301,7 @@ fn cases(options: &Options) -> Result<Vec<Arc<Case>>, String> {
     if !wrong.is_empty() {
         return Err(wrong.join("\n"));
     }
-    let wanted = |id: &str| {
-        let topic = id.split(": ").next().unwrap_or(id);
-        let fits = |glob: &String| glob == id || glob_matches(glob, id) || glob_matches(glob, topic);
-        options.cases.is_empty() || options.cases.iter().any(fits)
-    };
-    Ok(found.into_iter().filter(|case| wanted(&case.id)).map(Arc::new).collect())
+    Ok(found.into_iter().filter(|case| options.wants(&case.id)).map(Arc::new).collect())
 }
 
 fn find(dir: &Path, files: &mut Vec<PathBuf>) -> std::io::Result<()> {

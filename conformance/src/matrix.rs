@@ -37,7 +37,7 @@ pub struct Choice {
 }
 
 impl Choice {
-    fn takes(&self, first: usize, second: usize, made: &[Arc<Made>]) -> bool {
+    pub fn takes(&self, first: usize, second: usize, made: &[Arc<Made>]) -> bool {
         if self.pairs.is_empty() {
             return !self.quick || first == second || first == 0 || second == 0;
         }

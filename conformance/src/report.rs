@@ -34,12 +34,11 @@ impl Record {
     /// The command that repeats it.
     pub fn command(&self) -> String {
         let id = self.id.split(" [").next().unwrap_or(&self.id).replace('\'', "'\\''");
-        let testees: Vec<String> = self.testees.iter().map(|name| format!("--testee {name}")).collect();
-        let pair = match self.testees.as_slice() {
-            [first, second] => format!(" --pair {first},{second}"),
-            _ => String::new(),
+        let who = match self.testees.as_slice() {
+            [first, second] => format!("--pair {first},{second}"),
+            others => format!("--testee {}", others.join(",")),
         };
-        format!("conformance/run {}{pair} --case '{id}'", testees.join(" "))
+        format!("conformance/run {who} --case '{id}'")
     }
 }
 
@@ -137,6 +136,13 @@ impl Report {
             );
         }
         self.lock().records.push(record);
+    }
+
+    /// A figure worth keeping.
+    pub fn note(&self, number: usize, said: &str) {
+        if !said.is_empty() {
+            self.line(&json!({"kind": "note", "number": number, "said": said}));
+        }
     }
 
     /// Something about a testee failed that is no case.

@@ -129,12 +129,12 @@ impl Run<'_> {
         for actor in case.actors.clone() {
             self.open(actor).map_err(|error| format!("open by {}: {error}", letter(actor)))?;
         }
-        for (index, step) in case.steps.iter().enumerate() {
+        for (number, step) in &case.steps {
             if case.clock.is_none() {
                 self.scope.now = machine_clock();
             }
-            self.step(index + 1, step).map_err(|end| match end {
-                End::Failed(error) => End::Failed(format!("step {}: {error}", index + 1)),
+            self.step(*number, step).map_err(|end| match end {
+                End::Failed(error) => End::Failed(format!("step {number}: {error}")),
                 skipped @ End::Skipped(_) => skipped,
             })?;
         }
@@ -413,8 +413,8 @@ impl Run<'_> {
                     failure.names.join(" or ")
                 ));
             }
-            let words = failure.message.as_deref().unwrap_or_default();
-            if !message.to_lowercase().contains(&words.to_lowercase()) {
+            let said = message.to_lowercase();
+            if let Some(words) = failure.words.iter().find(|words| !said.contains(&words.to_lowercase())) {
                 return fail(format!("the error should say {words:?}, but: {answer}"));
             }
             return Ok(());

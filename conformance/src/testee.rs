@@ -11,6 +11,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -59,7 +60,8 @@ pub struct Testee {
     child: Mutex<Child>,
     requests: Option<Sender<String>>,
     shared: Arc<Shared>,
-    last: u64,
+    /// The number of the last request.
+    last: AtomicU64,
 }
 
 struct Shared {
@@ -128,7 +130,7 @@ impl Testee {
             let (shared, made) = (Arc::clone(&shared), Arc::clone(made));
             std::thread::spawn(move || read(stdout, &shared, &made));
         }
-        let mut testee = Testee {
+        let testee = Testee {
             made: Arc::clone(made),
             control,
             log,
@@ -137,7 +139,7 @@ impl Testee {
             child: Mutex::new(child),
             requests: stdin.map(write),
             shared,
-            last: 0,
+            last: AtomicU64::new(0),
         };
         testee.greet().map_err(|error| {
             let log = std::fs::read_to_string(&testee.log).unwrap_or_default();
@@ -149,7 +151,7 @@ impl Testee {
     }
 
     /// It has to have exactly the features that it does not lack.
-    fn greet(&mut self) -> Result<(), String> {
+    fn greet(&self) -> Result<(), String> {
         let ticket = self.send("hello", Map::new(), None);
         let hello = match self.answer(ticket, START).map_err(|trouble| trouble.to_string())? {
             Answer::Ok(hello) => hello,
@@ -182,10 +184,10 @@ impl Testee {
     }
 
     /// Asks for something; the answer is to be had for the ticket.
-    pub fn send(&mut self, op: &str, arguments: Map<String, Value>, lane: Option<&str>) -> Ticket {
-        self.last += 1;
+    pub fn send(&self, op: &str, arguments: Map<String, Value>, lane: Option<&str>) -> Ticket {
+        let seq = self.last.fetch_add(1, Ordering::Relaxed) + 1;
         let mut request = Map::new();
-        request.insert("id".to_owned(), json!(self.last));
+        request.insert("seq".to_owned(), json!(seq));
         request.insert("op".to_owned(), json!(op));
         if let Some(lane) = lane {
             request.insert("lane".to_owned(), json!(lane));
@@ -195,11 +197,11 @@ impl Testee {
         {
             let mut state = self.shared.lock();
             state.note('>', &line);
-            state.owed.insert(self.last, op.to_owned());
+            state.owed.insert(seq, op.to_owned());
         }
         // If it is gone, whoever waits for the answer will hear of it.
         let _ = self.requests.as_ref().map(|requests| requests.send(line));
-        Ticket(self.last)
+        Ticket(seq)
     }
 
     /// Waits for an answer for so long.
@@ -232,18 +234,13 @@ impl Testee {
     }
 
     /// Asks on the main lane and waits for the answer.
-    pub fn call(
-        &mut self,
-        op: &str,
-        arguments: Map<String, Value>,
-        within: Duration,
-    ) -> Result<Answer, Trouble> {
+    pub fn call(&self, op: &str, arguments: Map<String, Value>, within: Duration) -> Result<Answer, Trouble> {
         let ticket = self.send(op, arguments, None);
         self.answer(ticket, within)
     }
 
     /// Something it must be able to do, and says so with `ok`.
-    pub fn must(&mut self, op: &str, arguments: Value) -> Result<Value, String> {
+    pub fn must(&self, op: &str, arguments: Value) -> Result<Value, String> {
         let arguments = arguments.as_object().cloned().unwrap_or_default();
         match self.call(op, arguments, PATIENCE) {
             Ok(Answer::Ok(value)) => Ok(value),
@@ -292,7 +289,7 @@ impl Testee {
     }
 
     /// Says goodbye: it has to end by itself, with 0.
-    pub fn finish(mut self) -> Result<(), String> {
+    pub fn finish(self) -> Result<(), String> {
         self.must("bye", json!({}))?;
         let deadline = Instant::now() + PATIENCE;
         while self.is_alive() {
@@ -382,7 +379,7 @@ fn take(line: &[u8], state: &mut State, made: &Made) -> Result<(), String> {
         short
     };
     let value: Value = serde_json::from_slice(line).map_err(|error| format!("{error}: {}", shown()))?;
-    let id = value["id"].as_u64().ok_or_else(|| format!("an answer without an id: {}", shown()))?;
+    let id = value["seq"].as_u64().ok_or_else(|| format!("an answer without a seq: {}", shown()))?;
     let op =
         state.owed.remove(&id).ok_or_else(|| format!("nothing is owed to the request {id}: {}", shown()))?;
     let answer = protocol().answer(&op, &value)?;

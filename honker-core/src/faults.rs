@@ -55,8 +55,9 @@ fn act(action: Action) -> Option<i32> {
     match action {
         // SAFETY: a signal to this process.
         Action::Kill => unsafe { libc::kill(libc::getpid(), libc::SIGKILL) },
+        // To this thread: it would go on for a moment if another one took the signal.
         // SAFETY: as above.
-        Action::Stop => unsafe { libc::kill(libc::getpid(), libc::SIGSTOP) },
+        Action::Stop => unsafe { libc::raise(libc::SIGSTOP) },
         Action::Panic => panic!("planted by a test"),
         Action::Error(errno) => return Some(errno),
         Action::Delay(ms) => {

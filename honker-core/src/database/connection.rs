@@ -174,15 +174,23 @@ impl Handle {
         self.connection.pragma_update(None, name, value).map_err(Error::from_rusqlite)
     }
 
+    /// The mode that the file has after it was asked to have this one.
+    fn ask_journal_mode(&self, wanted: &str) -> Result<String> {
+        let ask = || -> rusqlite::Result<Option<String>> {
+            let mut statement = self.connection.prepare(&format!("PRAGMA journal_mode = {wanted}"))?;
+            // To its end: the new mode is answered before it is written, and only the end tells whether it could be.
+            let answers = statement.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<Vec<_>>>()?;
+            Ok(answers.into_iter().next())
+        };
+        Ok(ask().map_err(Error::from_rusqlite)?.unwrap_or_default())
+    }
+
     /// Asks until the answer is the mode wanted: SQLite does not wait for the lock that a change of mode takes.
     fn set_journal_mode(&self, options: &Options) -> Result<()> {
         let wanted = options.journal_mode.name();
         let deadline = deadline(options.busy_timeout);
         loop {
-            let answer = self
-                .connection
-                .query_row(&format!("PRAGMA journal_mode = {wanted}"), [], |row| row.get::<_, String>(0));
-            match answer.map_err(Error::from_rusqlite) {
+            match self.ask_journal_mode(wanted) {
                 Ok(mode) if mode == wanted => return Ok(()),
                 Ok(mode) => {
                     return Err(Error::invalid(format!(
