@@ -138,8 +138,8 @@ func (db *Database) Close() error {
 	defer close(db.ended)
 	runtime.SetFinalizer(db, nil)
 	db.cancel()
-	db.endAll(func(one interface{ end() }) bool { _, is := one.(*txState); return is }) // what waits may have to write
-	_, _ = db.lib.try(fnInterrupt, db.handle)
+	_, _ = db.lib.try(fnInterrupt, db.handle)                                           // before the writer is free: what waits for it is not to get it
+	db.endAll(func(one interface{ end() }) bool { _, is := one.(*txState); return is }) // subscriptions may have to write
 	db.endAll(func(interface{ end() }) bool { return true })
 	db.background.Wait()
 	_, err := db.lib.try(fnClose, db.handle)

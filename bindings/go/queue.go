@@ -23,6 +23,9 @@ type EnqueueOptions struct {
 	Priority int64
 	// Expires is after how many seconds from now the job may not be claimed any more. Default: never.
 	Expires *int64
+	// MaxAttempts is how often the job may be claimed. Default: the queue's. With 0 or less it never is, and ends among
+	// the dead.
+	MaxAttempts *int64
 }
 
 // Queue is a queue of a database. It is only a name and options: make as many as you like, and use them from any
@@ -46,6 +49,9 @@ func (q *Queue) Name() string { return q.name }
 func (q *Queue) enqueueOpts(o EnqueueOptions) (*enqueueOpts, error) {
 	opts := &enqueueOpts{priority: o.Priority, maxAttempts: q.options.MaxAttempts}
 	opts.structSize = uint32(unsafe.Sizeof(*opts))
+	if o.MaxAttempts != nil {
+		opts.maxAttempts = *o.MaxAttempts
+	}
 	var err error
 	if opts.delayS, err = optional("Delay", o.Delay); err != nil {
 		return nil, err

@@ -39,13 +39,18 @@ func (c *ClaimWaker) Next(ctx context.Context, worker string) (*Job, error) {
 	return jobs[0], nil
 }
 
-// NextBatch claims up to n jobs in one commit, as soon as there is one. n has to be positive.
+// NextBatch claims up to n jobs in one commit, as soon as there is one. With an n of 0 or less it is no jobs, at once.
 func (c *ClaimWaker) NextBatch(ctx context.Context, worker string, n int64) ([]*Job, error) {
-	if n < 1 {
-		return nil, invalid(nil, "n has to be positive: %d", n)
-	}
 	_, jobs, err := c.settleNext(ctx, worker, nil, n)
 	return jobs, err
+}
+
+// Poll is NextBatch that does not wait.
+func (c *ClaimWaker) Poll(worker string, n int64) ([]*Job, error) {
+	if c.closed.Load() {
+		return nil, c.isClosed()
+	}
+	return c.queue.ClaimBatch(worker, max(n, 0)) // without a limit is not what a negative number means here
 }
 
 // settleNext settles a job, if there is one, and claims the next ones in the same commit, or waits for them. Whether the job was
@@ -91,7 +96,7 @@ func (c *ClaimWaker) settleNext(ctx context.Context, worker string, settled *set
 		return held, nil, err
 	}
 	found, err := c.await(ctx, look)
-	if !found {
+	if !found || *handle == 0 {
 		return held, nil, err
 	}
 	jobs, err := c.db.takeJobs(*handle, c.queue.name, worker)

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"strconv"
 	"sync"
 	"time"
@@ -29,6 +30,18 @@ func (r *request) numOr(key string, otherwise int64) int64 {
 		return otherwise
 	}
 	return r.num(key)
+}
+
+// nonZero is for options whose zero means the default, and where any number below means what 0 does.
+func (r *request) nonZero(key string) int64 {
+	if n := r.numOr(key, 0); n != 0 || !r.has(key) {
+		return n
+	}
+	return -1
+}
+
+func duration(ms int64) time.Duration {
+	return time.Duration(min(ms, math.MaxInt64/int64(time.Millisecond))) * time.Millisecond
 }
 
 func (r *request) opt(key string) *int64 {
@@ -115,13 +128,13 @@ func rowsOf(rows []honker.Row, err error) object {
 	return object{"rows": all}
 }
 
-func (r *request) enqueueOptions() honker.EnqueueOptions {
-	return honker.EnqueueOptions{Delay: r.opt("delay_s"), RunAt: r.opt("run_at"), Priority: r.numOr("priority", 0), Expires: r.opt("expires_s")}
+func (r *request) enqueueOptions(attempts *int64) honker.EnqueueOptions {
+	return honker.EnqueueOptions{MaxAttempts: attempts, Delay: r.opt("delay_s"), RunAt: r.opt("run_at"), Priority: r.numOr("priority", 0), Expires: r.opt("expires_s")}
 }
 
 func tx(r *request) *honker.Transaction   { return use[*honker.Transaction](r, "tx") }
 func db(r *request) *honker.Database      { return use[*honker.Database](r, "on") }
-func queue(r *request) *honker.Queue      { return use[*honker.Queue](r, "on") }
+func queue(r *request) *myQueue           { return use[*myQueue](r, "on") }
 func stream(r *request) *honker.Stream    { return use[*honker.Stream](r, "on") }
 func sub(r *request) *honker.Subscription { return use[*honker.Subscription](r, "on") }
 func sched(r *request) *honker.Scheduler  { return db(r).Scheduler() }
@@ -181,18 +194,32 @@ func listed[T any](rows []T, err error) []any {
 
 // within calls something that waits.
 func within(r *request, wait func(ctx context.Context) object) object {
+	now := r.num("timeout_ms") == 0
 	ctx, cancel := context.Background(), context.CancelFunc(func() {})
 	if ms := r.num("timeout_ms"); ms >= 0 {
-		ctx, cancel = context.WithTimeout(ctx, time.Duration(max(ms, 20))*time.Millisecond)
+		ctx, cancel = context.WithTimeout(ctx, duration(max(ms, 20)))
 	}
 	defer cancel()
+	defer func() {
+		if why := recover(); why != nil {
+			if err, is := why.(error); is && !now && errors.Is(err, honker.ErrClosed) {
+				why = outcome("CLOSED")
+			}
+			panic(why)
+		}
+	}()
 	return wait(ctx)
+}
+
+// myQueue is a queue with its budget: in QueueOptions 0 would be the default.
+type myQueue struct {
+	*honker.Queue
+	attempts *int64
 }
 
 type worker struct {
 	*honker.ClaimWaker
-	queue *honker.Queue
-	name  string
+	name string
 }
 
 func next(r *request) object {
@@ -201,11 +228,11 @@ func next(r *request) object {
 		switch on := use[any](r, "on").(type) {
 		case worker:
 			if now {
-				claimed, err := on.queue.ClaimBatch(on.name, r.numOr("n", 1))
-				return some(jobs(claimed, err), len(claimed) > 0)
+				claimed, err := on.Poll(on.name, r.numOr("n", 1))
+				return some(jobs(claimed, err), len(claimed) > 0 || r.numOr("n", 1) < 1)
 			}
 			claimed, err := on.NextBatch(ctx, on.name, r.numOr("n", 1))
-			return some(jobs(claimed, err), len(claimed) > 0)
+			return some(jobs(claimed, err), len(claimed) > 0 || r.numOr("n", 1) < 1)
 		case *honker.Listener:
 			poll := on.Poll
 			if !now {
@@ -242,7 +269,11 @@ type runner struct {
 	ended chan error
 }
 
-func run(loop func(ctx context.Context) error) *runner {
+func run(loop func(ctx context.Context) error) func() *runner {
+	return func() *runner { return start(loop) }
+}
+
+func start(loop func(ctx context.Context) error) *runner {
 	ctx, stop := context.WithCancel(context.Background())
 	r := &runner{stop, make(chan error, 1)}
 	go func() { r.ended <- loop(ctx); close(r.ended) }()
@@ -254,6 +285,7 @@ func (r *runner) Close() error { r.stop(); return <-r.ended }
 // outbox is an outbox, and what its function was given so far and does, call by call.
 type outbox struct {
 	*honker.Outbox
+	attempts *int64
 	sync.Mutex
 	payloads []json.RawMessage
 	script   []string

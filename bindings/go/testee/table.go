@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"encoding/json"
 	"os"
-	"time"
 
 	honker "github.com/russellromney/honker-go"
 )
@@ -34,7 +33,7 @@ func init() {
 			return object{"done": n}
 		},
 
-		"tx.begin":    func(r *request) object { return keep(r, must(db(r).Begin())) },
+		"tx.begin":    func(r *request) object { return keep(r, func() *honker.Transaction { return must(db(r).Begin()) }) },
 		"tx.commit":   func(r *request) object { check(use[*honker.Transaction](r, "on").Commit()); return object{} },
 		"tx.rollback": func(r *request) object { check(use[*honker.Transaction](r, "on").Rollback()); return object{} },
 		"sql.exec": func(r *request) object {
@@ -47,13 +46,16 @@ func init() {
 		},
 
 		"queue.open": func(r *request) object {
-			return keep(r, db(r).Queue(r.str("name"), honker.QueueOptions{VisibilityTimeoutS: r.numOr("visibility_timeout_s", 0), MaxAttempts: r.numOr("max_attempts", 0)}))
+			return keep(r, func() *myQueue {
+				q := db(r).Queue(r.str("name"), honker.QueueOptions{VisibilityTimeoutS: r.numOr("visibility_timeout_s", 0), MaxAttempts: r.numOr("max_attempts", 0)})
+				return &myQueue{q, r.opt("max_attempts")}
+			})
 		},
 		"queue.enqueue": func(r *request) object {
 			if r.has("tx") {
-				return named("id")(queue(r).EnqueueTx(tx(r), payload(r.args["payload"]), r.enqueueOptions()))
+				return named("id")(queue(r).EnqueueTx(tx(r), payload(r.args["payload"]), r.enqueueOptions(queue(r).attempts)))
 			}
-			return named("id")(queue(r).Enqueue(payload(r.args["payload"]), r.enqueueOptions()))
+			return named("id")(queue(r).Enqueue(payload(r.args["payload"]), r.enqueueOptions(queue(r).attempts)))
 		},
 		"queue.enqueue_many": func(r *request) object {
 			var payloads []any
@@ -61,9 +63,9 @@ func init() {
 				payloads = append(payloads, payload(raw))
 			}
 			if r.has("tx") {
-				return object{"ids": must(queue(r).EnqueueManyTx(tx(r), payloads, r.enqueueOptions()))}
+				return object{"ids": must(queue(r).EnqueueManyTx(tx(r), payloads, r.enqueueOptions(queue(r).attempts)))}
 			}
-			return object{"ids": must(queue(r).EnqueueMany(payloads, r.enqueueOptions()))}
+			return object{"ids": must(queue(r).EnqueueMany(payloads, r.enqueueOptions(queue(r).attempts)))}
 		},
 		"queue.claim": func(r *request) object { return jobs(queue(r).ClaimBatch(r.str("worker"), r.num("n"))) },
 		"queue.ack": func(r *request) object {
@@ -104,12 +106,18 @@ func init() {
 		"dead.purge":    func(r *request) object { return count(queue(r).PurgeDead(r.num("older_than_s"))) },
 
 		"worker.open": func(r *request) object {
-			return keep(r, worker{must(queue(r).ClaimWaker()), queue(r), r.str("worker")})
+			return keep(r, func() worker {
+				w := worker{must(queue(r).ClaimWaker()), r.str("worker")}
+				must(w.NextBatch(context.Background(), w.name, 0)) // its name is looked at in there
+				return w
+			})
 		},
-		"updates.open": func(r *request) object { return keep(r, must(db(r).Updates())) },
-		"listen.open":  func(r *request) object { return keep(r, must(db(r).Listener(r.str("channel")))) },
+		"updates.open": func(r *request) object { return keep(r, func() *honker.Updates { return must(db(r).Updates()) }) },
+		"listen.open": func(r *request) object {
+			return keep(r, func() *honker.Listener { return must(db(r).Listener(r.str("channel"))) })
+		},
 
-		"stream.open": func(r *request) object { return keep(r, db(r).Stream(r.str("topic"))) },
+		"stream.open": func(r *request) object { return keep(r, func() *honker.Stream { return db(r).Stream(r.str("topic")) }) },
 		"stream.publish": func(r *request) object {
 			s, p := stream(r), payload(r.args["payload"])
 			hasKey := r.has("key") && !r.isNull("key")
@@ -140,7 +148,7 @@ func init() {
 				consumer := r.str("consumer")
 				options.Consumer = &consumer
 			}
-			return keep(r, must(stream(r).Subscription(options)))
+			return keep(r, func() *honker.Subscription { return must(stream(r).Subscription(options)) })
 		},
 		"subscription.ack":    func(r *request) object { check(sub(r).Ack()); return object{} },
 		"subscription.save":   func(r *request) object { check(sub(r).SaveOffset()); return object{} },
@@ -158,7 +166,7 @@ func init() {
 
 		"sched.add": func(r *request) object {
 			check(sched(r).Add(honker.ScheduledTask{Name: r.str("name"), Queue: r.str("queue"), Schedule: r.str("schedule"), Payload: payload(r.args["payload"]),
-				Priority: r.numOr("priority", 0), ExpiresS: r.opt("expires_s"), MaxAttempts: r.numOr("max_attempts", 0)}))
+				Priority: r.numOr("priority", 0), ExpiresS: r.opt("expires_s"), MaxAttempts: r.nonZero("max_attempts")}))
 			return object{}
 		},
 		"sched.remove": func(r *request) object {
@@ -239,7 +247,7 @@ func init() {
 			if lock == nil {
 				panic(outcome("HELD"))
 			}
-			return keep(r, lock)
+			return keep(r, func() *honker.Lock { return lock })
 		},
 		"lock.renew":   func(r *request) object { return or("LOST")(use[*honker.Lock](r, "on").Heartbeat(r.num("ttl_s"))) },
 		"lock.release": func(r *request) object { return or("LOST")(use[*honker.Lock](r, "on").Release()) },
@@ -249,20 +257,16 @@ func init() {
 		"rate.sweep": func(r *request) object { return count(db(r).SweepRateLimits(r.num("older_than_s"))) },
 
 		"outbox.open": func(r *request) object {
-			o := &outbox{script: decode[[]string](r.args["deliver"])}
-			backoff := r.numOr("base_backoff_s", 5)
-			if backoff == 0 {
-				backoff = -1 // none
-			}
+			o := &outbox{attempts: r.opt("max_attempts"), script: decode[[]string](r.args["deliver"])}
 			o.Outbox = must(db(r).Outbox(r.str("name"), o.deliver, honker.OutboxOptions{VisibilityTimeoutS: r.numOr("visibility_timeout_s", 0),
-				MaxAttempts: r.numOr("max_attempts", 0), BaseBackoffS: backoff}))
-			return keep(r, o)
+				MaxAttempts: r.numOr("max_attempts", 0), BaseBackoffS: r.nonZero("base_backoff_s")}))
+			return keep(r, func() *outbox { return o })
 		},
 		"outbox.enqueue": func(r *request) object {
 			if r.has("tx") {
-				return named("id")(onOutbox(r).EnqueueTx(tx(r), payload(r.args["payload"]), r.enqueueOptions()))
+				return named("id")(onOutbox(r).EnqueueTx(tx(r), payload(r.args["payload"]), r.enqueueOptions(onOutbox(r).attempts)))
 			}
-			return named("id")(onOutbox(r).Enqueue(payload(r.args["payload"]), r.enqueueOptions()))
+			return named("id")(onOutbox(r).Enqueue(payload(r.args["payload"]), r.enqueueOptions(onOutbox(r).attempts)))
 		},
 		"outbox.run_once": func(r *request) object {
 			return object{"handled": must(onOutbox(r).RunOnce(context.Background(), r.str("worker")))}
@@ -285,14 +289,7 @@ func init() {
 }
 
 func open(r *request) object {
-	options := honker.OpenOptions{BusyTimeout: time.Duration(r.numOr("busy_timeout_ms", 0)) * time.Millisecond,
-		WatcherPollInterval: time.Duration(r.numOr("poll_ms", 0)) * time.Millisecond}
-	if r.has("busy_timeout_ms") && options.BusyTimeout == 0 {
-		options.BusyTimeout = -1
-	}
-	if r.has("poll_ms") && options.WatcherPollInterval == 0 {
-		options.WatcherPollInterval = -1
-	}
+	options := honker.OpenOptions{BusyTimeout: duration(r.nonZero("busy_timeout_ms")), WatcherPollInterval: duration(r.nonZero("poll_ms"))}
 	if r.has("journal") {
 		options.JournalMode = map[string]honker.JournalMode{"WAL": honker.JournalWAL, "DELETE": honker.JournalDelete,
 			"TRUNCATE": honker.JournalTruncate, "PERSIST": honker.JournalPersist}[r.str("journal")]
@@ -300,5 +297,5 @@ func open(r *request) object {
 	if r.has("watcher") {
 		options.WatcherBackend = r.str("watcher")
 	}
-	return keep(r, must(honker.OpenWithOptions(r.str("path"), "", options)))
+	return keep(r, func() *honker.Database { return must(honker.OpenWithOptions(r.str("path"), "", options)) })
 }
