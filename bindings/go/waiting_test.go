@@ -247,8 +247,9 @@ func TestChannelsEndWithTheError(t *testing.T) {
 	}
 	want(t, os.WriteFile(db.Path(), nil, 0o600), nil)
 	within(t, 5*time.Second, func() {
-		wantError(t, (<-notifications).Err, ErrWatcher)
-		wantError(t, (<-events).Err, ErrWatcher)
+		// Which error it is depends on who is first: the watcher, or a look at the new file.
+		want(t, (<-notifications).Err != nil, true)
+		want(t, (<-events).Err != nil, true)
 	})
 	_, open := <-notifications
 	want(t, open, false)
