@@ -32,14 +32,21 @@ pub struct Job {
 pub struct Choice {
     /// Only these ordered pairs, and nothing but pairs.
     pub pairs: Vec<(String, String)>,
-    /// Pairs with the first testee only, and of each with itself.
+    /// Each testee with the first one, half of the cases this way round and half that.
     pub quick: bool,
 }
 
 impl Choice {
-    pub fn takes(&self, first: usize, second: usize, made: &[Arc<Made>]) -> bool {
+    /// Whether the case of this number is run with this pair.
+    pub fn takes(&self, case: usize, first: usize, second: usize, made: &[Arc<Made>]) -> bool {
         if self.pairs.is_empty() {
-            return !self.quick || first == second || first == 0 || second == 0;
+            return !self.quick
+                || match (first, second) {
+                    (0, 0) => true,
+                    (0, _) => case.is_multiple_of(2),
+                    (_, 0) => !case.is_multiple_of(2),
+                    _ => false,
+                };
         }
         self.pairs.iter().any(|(a, b)| *a == made[first].name && *b == made[second].name)
     }
@@ -57,8 +64,9 @@ pub fn jobs(cases: &[Arc<Case>], made: &[Arc<Made>], choice: &Choice) -> Vec<Job
         }
     }
     for first in 0..made.len() {
-        for second in (0..made.len()).filter(|second| choice.takes(first, *second, made)) {
-            for case in cases.iter().filter(|case| !alone(case)) {
+        for second in 0..made.len() {
+            let pairs = cases.iter().filter(|case| !alone(case)).enumerate();
+            for (_, case) in pairs.filter(|(number, _)| choice.takes(*number, first, second, made)) {
                 add(&mut jobs, case, made, first, second);
             }
         }
@@ -174,6 +182,9 @@ impl<'a> Worker<'a> {
             // What cannot be kept is no reason to hide why the case failed.
             let kept = keep_traces(job, &players, &dir, &artifacts);
             kept.unwrap_or_else(|error| eprintln!("{id}: {error}"));
+        }
+        if failed {
+            players.iter_mut().for_each(|(_, player)| player.discard());
         }
         let _ = std::fs::remove_dir_all(&dir);
         self.stage.report.end(record(verdict, (failed || self.stage.keep).then_some(artifacts)));

@@ -33,6 +33,11 @@ pub struct Record {
 impl Record {
     /// The command that repeats it.
     pub fn command(&self) -> String {
+        if let Some(seed) = self.id.strip_prefix("fuzz: seed ") {
+            return format!(
+                "target/conformance/conform fuzz --programs 1 --seed {seed} (with the same testees)"
+            );
+        }
         let id = self.id.split(" [").next().unwrap_or(&self.id).replace('\'', "'\\''");
         let who = match self.testees.as_slice() {
             [first, second] => format!("--pair {first},{second}"),
@@ -168,7 +173,8 @@ impl Report {
 
     /// Writes the pages, and tells what there is to tell at the end.
     pub fn finish(self) -> Result<Counts, String> {
-        for (testee, entry) in self.known.stale(&self.lock().records) {
+        let stale = self.known.stale(&self.lock().records);
+        for (testee, entry) in stale {
             self.odd(
                 &format!("{entry} is listed as known to fail, and passes"),
                 &testee,
