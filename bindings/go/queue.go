@@ -43,6 +43,14 @@ func (db *Database) Queue(name string, options QueueOptions) *Queue {
 	return &Queue{db: db, name: name, options: options}
 }
 
+// WithVisibilityTimeout is the same queue with another visibility timeout, which may be 0: the claim is valid for the rest
+// of the second.
+func (q *Queue) WithVisibilityTimeout(seconds int64) *Queue {
+	other := *q
+	other.options.VisibilityTimeoutS = seconds
+	return &other
+}
+
 // Name is the name of the queue.
 func (q *Queue) Name() string { return q.name }
 

@@ -47,7 +47,10 @@ func init() {
 
 		"queue.open": func(r *request) object {
 			return keep(r, func() *myQueue {
-				q := db(r).Queue(r.str("name"), honker.QueueOptions{VisibilityTimeoutS: r.numOr("visibility_timeout_s", 0), MaxAttempts: r.numOr("max_attempts", 0)})
+				q := db(r).Queue(r.str("name"), honker.QueueOptions{MaxAttempts: r.numOr("max_attempts", 0)})
+				if timeout := r.opt("visibility_timeout_s"); timeout != nil {
+					q = q.WithVisibilityTimeout(*timeout)
+				}
 				return &myQueue{q, r.opt("max_attempts")}
 			})
 		},
