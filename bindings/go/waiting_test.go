@@ -344,3 +344,16 @@ func TestManyGoroutines(t *testing.T) {
 		}
 	}
 }
+
+func TestCloseWaitsForGoroutines(t *testing.T) {
+	db := open(t)
+	over := false
+	err := db.start(context.Background(), func(ctx context.Context) {
+		<-ctx.Done()
+		time.Sleep(100 * time.Millisecond)
+		over = true
+	})
+	want(t, err, nil)
+	want(t, db.Close(), nil)
+	want(t, over, true)
+}
