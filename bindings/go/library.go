@@ -91,7 +91,7 @@ func openLibrary(path string) (*library, error) {
 			return nil, fmt.Errorf("is no libhonker that fits: it has no %s", name)
 		}
 		if f == int(fnABIVersion) {
-			if err := checkABI(uint32(lib.call(fnABIVersion))); err != nil {
+			if err := checkABI(uint32(lib.call(fnABIVersion)), abiVersion); err != nil {
 				return nil, err
 			}
 		}
@@ -99,10 +99,10 @@ func openLibrary(path string) (*library, error) {
 	return lib, nil
 }
 
-func checkABI(version uint32) error {
-	if version>>16 != abiVersion>>16 || version < abiVersion {
+func checkABI(version, needed uint32) error {
+	if version>>16 != needed>>16 || version < needed {
 		return fmt.Errorf("has interface version %d.%d, this package needs %d.%d or a newer minor one",
-			version>>16, version&0xffff, abiVersion>>16, abiVersion&0xffff)
+			version>>16, version&0xffff, needed>>16, needed&0xffff)
 	}
 	return nil
 }

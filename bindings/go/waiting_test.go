@@ -357,3 +357,16 @@ func TestCloseWaitsForGoroutines(t *testing.T) {
 	want(t, db.Close(), nil)
 	want(t, over, true)
 }
+
+func TestCloseLetsNoWaitingWriteThrough(t *testing.T) {
+	for range 10 {
+		db := open(t)
+		tx, err := db.Begin()
+		must(t, tx, err)
+		done := make(chan error)
+		go func() { done <- second(db.Queue("q", QueueOptions{}).Enqueue(1, EnqueueOptions{})) }()
+		time.Sleep(30 * time.Millisecond)
+		want(t, db.Close(), nil)
+		wantError(t, <-done, ErrClosed)
+	}
+}
