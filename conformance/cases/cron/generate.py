@@ -15,7 +15,7 @@ has to be refused with a message that contains the words. Lines that begin with 
 
 import random
 import sys
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -93,7 +93,7 @@ cache = {}
 
 def shown(zone, instant):
     """What a clock in that zone shows at an instant. Also before 1970, where fromtimestamp is not everywhere."""
-    moment = datetime(1970, 1, 1, tzinfo=timezone.utc) + timedelta(seconds=instant)
+    moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=instant)
     return moment.astimezone(zone).replace(tzinfo=None)
 
 
@@ -101,8 +101,8 @@ def instant_of(zone, wall):
     """When a clock first shows `wall`; if it never does, the first second at which it shows more."""
     key = (zone.key, wall)
     if key not in cache:
-        moment = wall.replace(tzinfo=zone, fold=0).astimezone(timezone.utc)
-        instant = int((moment - datetime(1970, 1, 1, tzinfo=timezone.utc)).total_seconds())
+        moment = wall.replace(tzinfo=zone, fold=0).astimezone(UTC)
+        instant = int((moment - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds())
         if shown(zone, instant) != wall:
             # A gap: the clock shows more by now. Back to the second at which it began to.
             assert shown(zone, instant) > wall, (zone, wall)
@@ -393,7 +393,7 @@ def change_near(zone, date):
     start = unix(date) - 30 * 3600
     for instant in range(start, start + 60 * 3600):
         here, before = (
-            datetime.fromtimestamp(second, timezone.utc).astimezone(ZoneInfo(zone)).utcoffset()
+            datetime.fromtimestamp(second, UTC).astimezone(ZoneInfo(zone)).utcoffset()
             for second in (instant, instant - 1)
         )
         if here != before:
