@@ -113,6 +113,8 @@ module Honker
           call(:honker_tx_commit, handle)
           return result
         end
+      ensure
+        tx&.over!
       end
       nil
     end

@@ -99,12 +99,12 @@ module Honker
 
     # @private
     def initialize(database, topic, consumer, from_offset, save_every_n, save_every_s)
-      @save_every_s = Value.timeout(save_every_s, "save_every_s") || 0
+      @save_every_s = Value.timeout(save_every_s, "save_every_s") || (Value::INTEGERS.max / 1000)
       @unsaved = false
       memory, place = Value.bytes(consumer, "consumer")
       opts = Native::SUBSCRIPTION_OPTS.pack(*place, Value.optional_integer(from_offset, "from_offset"),
                                             Value.integer(save_every_n, "save_every_n"),
-                                            Value.integer((@save_every_s * 1000).ceil, "save_every_s"))
+                                            [(@save_every_s * 1000).ceil, Value::INTEGERS.max].min)
       super(database, :honker_subscription_free) do |waiter|
         [:honker_subscription_new, database.handle, waiter, *Value.text(topic, "topic"), opts]
       end

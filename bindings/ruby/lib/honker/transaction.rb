@@ -5,13 +5,24 @@ module Honker
   # all. One thread uses it at a time. It holds the only writer: keep it short.
   class Transaction
     # @private
-    attr_reader :handle
-
-    # @private
     def initialize(database, handle)
       @database = database
       @handle = handle
       @rolled_back = false
+      @over = false
+    end
+
+    # @private
+    # The library could only say that there is no such transaction any more.
+    def handle
+      raise MisuseError, "the transaction is over" if @over
+
+      @handle
+    end
+
+    # @private
+    def over!
+      @over = true
     end
 
     # Runs one statement. All of honker's SQL functions are there.
@@ -22,7 +33,7 @@ module Honker
     # @return [Integer] how many rows it inserted, updated or deleted
     def execute(sql, params = [])
       memory, count, kept = Value.parameters(params)
-      @database.number(:honker_tx_execute, @handle, *Value.text(sql, "sql"), memory, count)
+      @database.number(:honker_tx_execute, handle, *Value.text(sql, "sql"), memory, count)
     ensure
       kept&.clear # until here the library read it
     end
@@ -31,7 +42,7 @@ module Honker
     #
     # @return [Array<Array>]
     def query(sql, params = [])
-      @database.rows(:honker_tx_query, @handle, sql, params)
+      @database.rows(:honker_tx_query, handle, sql, params)
     end
 
     # The first row of one statement.
@@ -43,7 +54,7 @@ module Honker
 
     # Rolls back and leaves the block of {Database#transaction}, which returns nil. Nothing is raised.
     def rollback!
-      @database.call(:honker_tx_rollback, @handle)
+      @database.call(:honker_tx_rollback, handle)
       @rolled_back = true
       throw self
     end
