@@ -11,7 +11,7 @@ Gem::Specification.new do |spec|
   spec.description = "Jobs, event streams, notify/listen, locks, rate limits, results, outboxes and cron schedules in the " \
                      "SQLite file that an application already has."
   spec.authors = ["The honker authors"]
-  spec.licenses = ["MIT OR Apache-2.0"]
+  spec.licenses = ["MIT", "Apache-2.0"]
   spec.homepage = "https://github.com/russellromney/honker"
   spec.required_ruby_version = ">= 3.0"
   spec.files = Dir.chdir(__dir__) { Dir["lib/**/*.rb", "lib/honker/native/*", "sig/**/*.rbs", "README.md"] }.sort

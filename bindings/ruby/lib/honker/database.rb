@@ -46,7 +46,7 @@ module Honker
       @states = {}.compare_by_identity
       @interrupts = 0
       @closed = false
-      @handle = open(opts)
+      @handle = open_file(opts)
       ObjectSpace.define_finalizer(self, Database.finalizer(@handle, @pid))
       kept&.free
     end
@@ -295,7 +295,7 @@ module Honker
     # The library can only say that the handle is not valid; why is known here.
     def fail_with(status, error)
       problem = error_of(status, error)
-      raise status == Native::MISUSE && @closed ? closed_error : problem
+      raise(status == Native::MISUSE && @closed ? closed_error : problem)
     end
 
     # @private
@@ -330,7 +330,7 @@ module Honker
       end
     end
 
-    def open(opts)
+    def open_file(opts)
       out = FFI::MemoryPointer.new(:uint64)
       error = FFI::MemoryPointer.new(:uint64)
       status = Native.honker_open(*Value.text(@path, "path"), opts, out, error)

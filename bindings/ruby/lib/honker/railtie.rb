@@ -12,9 +12,7 @@ module Honker
       next unless app.config.honker.setup && defined?(ActiveRecord::Base)
 
       connection = ActiveRecord::Base.connection
-      if connection.adapter_name == "SQLite"
-        Honker.setup(connection, extension_path: app.config.honker.extension_path)
-      end
+      Honker.setup(connection, extension_path: app.config.honker.extension_path) if connection.adapter_name == "SQLite"
     end
   end
 end

@@ -4,7 +4,7 @@ module Honker
   # What goes into the library: texts, numbers, SQL values. Nothing here is for users.
   # @private
   module Value
-    INTEGERS = (-(1 << 63)..((1 << 63) - 1)).freeze
+    INTEGERS = (-(1 << 63)..((1 << 63) - 1))
 
     module_function
 

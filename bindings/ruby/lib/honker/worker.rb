@@ -72,8 +72,10 @@ module Honker
     # Settles, and claims the next in the same commit, or waits for it. Nothing is claimed when it is to stop.
     def turn(settled, stop)
       if settled && stop&.call
-        return use { claim(0, settled) }
+        use { claim(0, settled) }
+        return nil
       end
+
       # Until it has settled it does not stop.
       stop_then = stop && -> { settled.nil? && stop.call }
       found = await(nil, stop: stop_then) do
