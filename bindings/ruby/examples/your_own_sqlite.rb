@@ -8,7 +8,7 @@ require "sqlite3"
 db = Honker::Database.new("app.db")
 conn = SQLite3::Database.new("app.db")
 Honker.setup(conn) # HONKER_EXTENSION_PATH, or the copy in the gem
-conn.busy_timeout = 5000
+conn.busy_handler { sleep 0.001 } # busy_timeout would not let other threads run meanwhile
 
 conn.transaction(:immediate) do
   conn.execute("CREATE TABLE orders (id INTEGER PRIMARY KEY)")
