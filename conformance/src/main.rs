@@ -47,12 +47,12 @@ Runs honker's conformance suite: every package does what the cases say, alone an
 
 Options:
   --case GLOB       only these, by `area/topic` or `area/topic: name`: 'queue/*', 'queue/claim: *twice*'
-  --cases DIR       where the cases are (conformance/cases)
+  --cases DIR       only the cases in there (conformance/cases, and what is no file: races, random programs)
 
 Options of `run`:
   --testee NAME     only this testee; one with a slash is the directory of one that testees.toml need not list
   --pair A,B        only cases of several actors, A as the first, B as the second
-  --quick           of the pairs, only those with the first testee, and each with itself
+  --quick           of the pairs, only those with the first testee, and each case in one of the two orders
   --long            take the time that the most thorough run takes
   --jobs N          so many cases beside each other (as many as there are processors)
   --keep            keep the files of all cases, not only of those that fail
@@ -65,8 +65,8 @@ Options of `fuzz`, beside those of `run` that are not about cases:
   --programs N      so many programs (1000)
   --length N        so many operations in each (100)
 
-Options can be given several times where that makes sense. Run it in the root of the repository; `conformance/run` builds
-everything that it needs and then runs it.
+Options can be given several times where that makes sense. Run it in the root of the repository; `conformance/run`
+builds everything that it needs and then runs it.
 ";
 
 /// How much time a run may take. The cases take what they take; this is for what could go on for ever.
@@ -86,6 +86,8 @@ struct Options {
     cases: Vec<String>,
     pairs: Vec<(String, String)>,
     dir: PathBuf,
+    /// These cases and nothing else: neither races nor random programs.
+    cases_only: bool,
     keep: bool,
     jobs: usize,
     report: PathBuf,
@@ -110,7 +112,7 @@ impl Options {
         const SEED: u64 = 1;
         let (seed, count) = match (self.command.as_str(), self.effort) {
             ("fuzz", _) => (self.seed.unwrap_or_else(|| fastrand::u64(..1 << 32)), 1000),
-            _ if !self.cases.is_empty() || !self.pairs.is_empty() => return None,
+            _ if self.cases_only || !self.cases.is_empty() || !self.pairs.is_empty() => return None,
             (_, Effort::Quick) => (SEED, 100),
             (_, Effort::Usual) => (SEED, 300),
             (_, Effort::Long) => (SEED, 5000),
@@ -120,7 +122,7 @@ impl Options {
 
     /// The races that are asked for.
     fn races(&self) -> Vec<&'static Race> {
-        if self.command == "fuzz" {
+        if self.command == "fuzz" || self.cases_only {
             return Vec::new();
         }
         races::RACES.iter().filter(|race| self.wants(&race.id())).collect()
@@ -156,6 +158,7 @@ fn options() -> Result<Option<Options>, String> {
         cases: Vec::new(),
         pairs: Vec::new(),
         dir: PathBuf::from("conformance/cases"),
+        cases_only: false,
         keep: false,
         jobs: std::thread::available_parallelism().map_or(1, usize::from),
         report: built.join("report"),
@@ -176,7 +179,10 @@ fn options() -> Result<Option<Options>, String> {
                 Short('h') | Long("help") => return Ok(true),
                 Long("testee") => options.testees.push(parser.value()?.string()?),
                 Long("case") => options.cases.push(parser.value()?.string()?),
-                Long("cases") => options.dir = parser.value()?.into(),
+                Long("cases") => {
+                    options.dir = parser.value()?.into();
+                    options.cases_only = true;
+                }
                 Long("pair") => {
                     let pair = parser.value()?.string()?;
                     let pair = pair.split_once(',').ok_or("--pair takes two testees: --pair a,b")?;

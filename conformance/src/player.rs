@@ -71,7 +71,8 @@ impl Player {
 
     /// Ends the process in the orderly way.
     pub fn finish(mut self) -> Result<(), String> {
-        self.testee.take().map_or(Ok(()), Testee::finish)
+        // The last case may have failed, and its processes were killed.
+        self.testee.take().filter(Testee::is_alive).map_or(Ok(()), Testee::finish)
     }
 
     /// Whether the process has no more threads than it should.

@@ -34,7 +34,9 @@ impl Record {
     /// The command that repeats it.
     pub fn command(&self) -> String {
         if let Some(seed) = self.id.strip_prefix("fuzz: seed ") {
-            return format!("target/conformance/conform fuzz --programs 1 --seed {seed} (with the same testees)");
+            return format!(
+                "target/conformance/conform fuzz --programs 1 --seed {seed} (with the same testees)"
+            );
         }
         let id = self.id.split(" [").next().unwrap_or(&self.id).replace('\'', "'\\''");
         let who = match self.testees.as_slice() {
@@ -192,7 +194,9 @@ impl Report {
         }
         let seconds = self.began.elapsed().as_secs_f64();
         let Counts { passed, failed, skipped } = counts;
-        let footer = json!({"kind": "footer", "passed": passed, "failed": failed, "skipped": skipped, "seconds": seconds});
+        let footer = json!({
+            "kind": "footer", "passed": passed, "failed": failed, "skipped": skipped, "seconds": seconds,
+        });
         let say = |error: std::io::Error| format!("{}: {error}", self.dir.display());
         writeln!(lines, "{footer}").map_err(say)?;
         std::fs::write(self.dir.join("report.md"), pages::markdown(&records, counts, seconds))

@@ -3,18 +3,21 @@
 //! Invariant: a case that has passed leaves nothing behind, neither in its directory nor in the testees; one that has
 //! not leaves its directory as it was, and no process.
 
+mod aftermath;
+mod judge;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::path::Path;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Map, Value, json};
 
-use crate::case::{Actor, Case, Dies, Expected, Operation, Step, letter};
+use crate::case::{Actor, Case, Expected, Operation, Step, letter};
 use crate::matcher;
 use crate::oracle;
 use crate::player::Player;
-use crate::protocol::{Answer, UNTYPED, protocol};
+use crate::protocol::{Answer, protocol};
 use crate::testee::{PATIENCE, Testee, Ticket, Trouble};
 use crate::value::{FILE, Scope};
 
@@ -218,6 +221,12 @@ impl Run<'_> {
                 }
             }
             Step::Struck(actor) => {
+                // What is to reach the point may have been started and not be there yet.
+                let deadline = Instant::now() + PATIENCE;
+                while self.faults.contains_key(actor) && !self.has_struck(*actor) && Instant::now() < deadline
+                {
+                    std::thread::sleep(Duration::from_millis(2));
+                }
                 if !self.has_struck(*actor) {
                     let armed = self.faults.contains_key(actor);
                     let why = if armed { "has not struck" } else { "was never planted" };
@@ -376,71 +385,6 @@ impl Run<'_> {
         }
     }
 
-    /// Whether an answer is what was expected.
-    fn judge(
-        &mut self,
-        actor: Actor,
-        op: &str,
-        expected: &Expected,
-        answer: Result<Answer, Trouble>,
-    ) -> Result<(), End> {
-        let fail = |error: String| Err(End::Failed(format!("{} {op}: {error}", letter(actor))));
-        let answer = match answer {
-            Err(Trouble::Died(_)) if expected.dies != Dies::Never => {
-                self.dead.insert(actor);
-                return Ok(());
-            }
-            Err(trouble) => return fail(trouble.to_string()),
-            Ok(answer) if expected.dies == Dies::Always => {
-                return fail(format!("the testee should have died, but it answered: {answer}"));
-            }
-            Ok(answer) => answer,
-        };
-        if let Some(failure) = &expected.fails {
-            let Answer::Error { name, message, .. } = &answer else {
-                return fail(match &answer {
-                    Answer::Unsupported(feature) => return Err(self.unsupported(actor, feature)),
-                    other => format!("should have failed, but: {other}"),
-                });
-            };
-            // Where errors cannot be told apart, their texts may be anything as well.
-            if name == UNTYPED {
-                return Ok(());
-            }
-            if !failure.names.is_empty() && !failure.names.contains(name) {
-                return fail(format!(
-                    "should have failed with {}, but: {answer}",
-                    failure.names.join(" or ")
-                ));
-            }
-            let said = message.to_lowercase();
-            if let Some(words) = failure.words.iter().find(|words| !said.contains(&words.to_lowercase())) {
-                return fail(format!("the error should say {words:?}, but: {answer}"));
-            }
-            return Ok(());
-        }
-        let result = match &answer {
-            Answer::Ok(value) => value.clone(),
-            Answer::Outcome(name) if expected.gives.is_some() => json!(name),
-            Answer::Unsupported(feature) => return Err(self.unsupported(actor, feature)),
-            other => return fail(other.to_string()),
-        };
-        if let Some(gives) = &expected.gives
-            && let Err(error) = matcher::matches(gives, Some(&result), &mut self.scope)
-        {
-            return fail(format!("{error}; the answer: {answer}"));
-        }
-        if expected.dies == Dies::Never || !expected.save.is_empty() {
-            self.save(&expected.save, &result).or_else(fail)?;
-        }
-        Ok(())
-    }
-
-    fn unsupported(&self, actor: Actor, feature: &str) -> End {
-        let made = self.players[&actor].made();
-        End::Skipped(lacking(&made.name, feature, &made.lacks[feature]))
-    }
-
     fn file_step(&mut self, step: &Step) -> Result<(), String> {
         let dir = self.scope.dir.clone();
         let say = |file: &str, error: std::io::Error| format!("{file}: {error}");
@@ -465,77 +409,6 @@ impl Run<'_> {
         };
         self.touched.insert(file.clone());
         done.map_err(|error| say(file, error))
-    }
-
-    /// The checks after the last step. The directory is gone after them.
-    fn aftermath(&mut self, keep: Option<&Path>) -> Result<(), String> {
-        let living: Vec<Actor> =
-            self.case.actors.iter().copied().filter(|actor| !self.dead.contains(actor)).collect();
-        for actor in &living {
-            let testee = self.testee(*actor);
-            testee.control.disarm();
-            testee.signal(libc::SIGCONT);
-            testee
-                .must("reset", json!({}))
-                .map_err(|error| format!("at the end: {}: {error}", letter(*actor)))?;
-        }
-        for (name, started) in std::mem::take(&mut self.started) {
-            self.settle(&name, started)?;
-        }
-        for actor in &living {
-            let by = |error| format!("at the end: {}: {error}", letter(*actor));
-            if let Some(how) = self.testee(*actor).broken() {
-                return Err(by(Trouble::Broken(how).to_string()));
-            }
-            self.player(*actor).check_threads().map_err(by)?;
-        }
-        self.check_files(living.len() == self.case.actors.len())?;
-        let dir = self.scope.dir.clone();
-        if let Some(keep) = keep {
-            copy_dir(&dir, keep)?;
-        }
-        let _ = std::fs::set_permissions(&dir, std::fs::Permissions::from_mode(0o755));
-        std::fs::remove_dir_all(&dir).map_err(|error| format!("{}: {error}", dir.display()))?;
-        for actor in living {
-            let by = |error| format!("at the end: {}: {error}", letter(actor));
-            self.player(actor).check_descriptors(&dir).map_err(by)?;
-        }
-        for actor in &self.dead {
-            self.players.get_mut(actor).iter_mut().for_each(|player| player.discard());
-        }
-        Ok(())
-    }
-
-    /// The answer to a step that nobody has awaited: reset has ended what it was doing.
-    fn settle(&mut self, name: &str, started: Started) -> Result<(), String> {
-        let Owed::Ticket(ticket) = started.answer else { return Ok(()) };
-        if self.dead.contains(&started.actor) {
-            return Ok(());
-        }
-        let by = format!("at the end: {name}, started by {} in step {}", letter(started.actor), started.step);
-        match self.testee(started.actor).answer(ticket, PATIENCE) {
-            Ok(answer @ Answer::Crashed { .. }) => Err(format!("{by}: {answer}")),
-            Ok(_) => Ok(()),
-            Err(trouble) => Err(format!("{by}: after reset: {trouble}")),
-        }
-    }
-
-    fn check_files(&self, all_closed: bool) -> Result<(), String> {
-        let dir = &self.scope.dir;
-        let say = |error: String| format!("at the end: {error}");
-        if all_closed && self.touched.is_empty() {
-            let left: Vec<String> = oracle::left_behind(dir).iter().map(|path| file_name(path)).collect();
-            if !left.is_empty() {
-                return Err(say(format!("all is closed, but there still is {}", left.join(", "))));
-            }
-        }
-        let files = std::fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path());
-        let mut files: Vec<PathBuf> = files
-            .filter(|path| path.extension().is_some_and(|extension| extension == "db"))
-            .filter(|path| !self.touched.contains(&file_name(path)))
-            .collect();
-        files.sort();
-        files.iter().try_for_each(|path| oracle::inspect(path)).map_err(say)
     }
 }
 

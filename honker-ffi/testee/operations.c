@@ -15,7 +15,7 @@
 static const char features[] =
     "queue tx wait wake updates stream notify sched cron result result_tx settle_tx by_id lock "
     "rate rate_sweep outbox dead stats next_at enqueue_many text bytes journal watcher interrupt "
-    "fork foreign fault.abi prune_keep tick_at";
+    "fork foreign fault.abi prune_keep tick_at nesting";
 
 static void crash(call_t *c, const char *what, const char *name) {
   json_t *message = json_sprintf("%s: %s", what, name);

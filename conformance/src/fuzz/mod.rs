@@ -3,10 +3,12 @@
 //!
 //! Threads: none of its own; one program after the other.
 
+mod answers;
+mod requests;
 mod translate;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use honker_model::Program;
@@ -157,8 +159,7 @@ impl<'a> Fuzz<'a> {
         let name = format!("the random program {}", self.seed);
         let case = translate::case(program, &name, self.seed, &self.actors, &self.lacks);
         let text = yaml(&json!({ "version": 1, "cases": [case] }));
-        std::fs::write::<PathBuf, _>(file.to_owned(), text)
-            .map_err(|error| format!("{}: {error}", file.display()))
+        std::fs::write(file, text).map_err(|error| format!("{}: {error}", file.display()))
     }
 }
 

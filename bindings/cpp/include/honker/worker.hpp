@@ -68,12 +68,11 @@ class Worker : public Waiter<honker_worker_t> {
     return first(next_batch(std::nothrow, 1, timeout));
   }
 
-  /// Up to `n` jobs, claimed in one commit, as soon as there is one. `n` has to be positive.
+  /// Up to `n` jobs, claimed in one commit, as soon as there is one. None, at once, if `n` is 0 or less.
   std::vector<Job> next_batch(std::int64_t n, Timeout timeout = forever) {
     return next_batch(std::nothrow, n, timeout).value();
   }
   Result<std::vector<Job>> next_batch(std::nothrow_t, std::int64_t n, Timeout timeout = forever) noexcept {
-    if (n < 1) return Error(HONKER_INVALID, "n has to be positive: " + std::to_string(n));
     return claimed([&](honker_jobs_t** jobs, honker_error_t** err) {
       return honker_worker_next(consumer(), n, timeout.ms(), jobs, err);
     });
