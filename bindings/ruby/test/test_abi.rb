@@ -44,6 +44,13 @@ class TestAbi < HonkerTest
     end
   end
 
+  def test_what_is_read_of_a_job_is_where_it_is
+    offsets = ABI["structs"]["honker_job_view_t"]["fields"].to_h { |field| field.values_at("name", "offset") }
+    view = [80, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9].pack(NATIVE::JOB_VIEW.template)
+    assert_equal [1, 4, 5, 8, 9], view.unpack(Honker::Queue.module_eval("JOB", __FILE__, __LINE__))
+    assert_equal [8, 32, 64, 72], offsets.values_at("id", "payload", "attempts", "claim_expires_at")
+  end
+
   # How the header declares a function, in the letters of native.rb.
   def declared(name)
     header = File.read(File.join(TREE, "include/honker.h"))
@@ -54,7 +61,8 @@ class TestAbi < HonkerTest
       when /\Aconst uint8_t \*\w/ then "t"
       when /\Asize_t (?:\w+_len)\z/ then parameters.any? { |other| other =~ /\Aconst uint8_t \*#{one[/size_t (\w+)_len/, 1]}\z/ } ? "" : "n"
       when /\A(?:int64_t|size_t) \w+\z/ then "n"
-      when /_opts_t \*|schedule_update_t \*/ then "b"
+      when /_opts_t \*|schedule_update_t \*|const int64_t \*/ then "b"
+      when /honker_job_view_t \*/ then "v"
       when /\A(?:const )?honker_\w+_t \*\w+\z/ then one =~ /honker_(?:db|tx|text|rows|jobs|waiter|worker|listener|subscription|events|fires|leader|outbox)_t \*/ ? "h" : "p"
       else "p"
       end

@@ -66,6 +66,11 @@ module Honker
         FFI::MemoryPointer.new(@size).write_uint32(@size)
       end
 
+      # The same as a String, which is unpacked without a copy.
+      def buffer
+        [@size].pack("L") + ("\0".b * (@size - 4))
+      end
+
       def read(view)
         view.read_bytes(@size).unpack(@template)
       end
@@ -97,11 +102,11 @@ module Honker
                              fallback_ms: "q")
 
     # What may wait for the write lock, or read the file: other threads of Ruby run meanwhile. h is a handle, t a text (two
-    # arguments), b a struct, n a number, p where an answer goes; the error's place comes last.
+    # arguments), b a struct or numbers, n a number, p where an answer goes, v the same as a String; the error's place comes last.
     BLOCKING = {
       open: "tbp", close: "h", interrupt: "h",
       tx_begin: "hp", tx_commit: "h", tx_rollback: "h", tx_execute: "htpnp", tx_query: "htpnp", query: "htpnp",
-      enqueue: "hhttbp", enqueue_many: "hhtpnbp", ack: "hhnt", ack_batch: "hhpntp", retry: "hhntnt", fail: "hhntt",
+      enqueue: "hhttbp", enqueue_many: "hhtpnbp", ack: "hhnt", ack_batch: "hhbntp", retry: "hhntnt", fail: "hhntt",
       heartbeat: "hhntn", cancel: "hhn", sweep_expired: "hhtp", queue_next_claim_at: "hhtp", get_job: "hhnp",
       queue_stats: "hhtp", claim: "hhttnnp", dead_list: "hhtnp", dead_requeue: "hhn", dead_purge: "hhtnp",
       waiter_new: "hp", wait: "hn", worker_new: "hhttbp", worker_next: "hnnp", worker_settle_next: "hpnnnp",
@@ -117,7 +122,7 @@ module Honker
     }.freeze
 
     QUICK = {
-      text_get: "hpp", rows_size: "hpp", rows_column: "hnpp", rows_get: "hnnp", jobs_len: "hp", jobs_get: "hnp",
+      text_get: "hpp", rows_size: "hpp", rows_column: "hnpp", rows_get: "hnnp", jobs_len: "hp", jobs_get: "hnv",
       waiter_wake: "h", waiter_fd: "hp", events_len: "hp", events_get: "hnp", subscription_offset: "hp",
       cron_next_after: "tnp", fires_len: "hp", fires_get: "hnp", leader_leads: "hp"
     }.freeze
@@ -127,7 +132,7 @@ module Honker
     FREES = %i[text rows jobs events fires error].freeze
 
     TYPES = { "h" => [:uint64], "t" => %i[buffer_in size_t], "b" => [:buffer_in], "n" => [:int64],
-              "p" => [:pointer] }.freeze
+              "p" => [:pointer], "v" => [:buffer_inout] }.freeze
 
     # What has to fit before anything else is called.
     def self.attach_version
@@ -152,11 +157,14 @@ module Honker
       end
     end
 
+    # All of the memory, counted from its second byte: a pointer for each text would be one more object.
+    MEMORY = FFI::Pointer.new(1)
+
     # The text at an address, which is the library's.
     def self.text(address, length)
       return +"" if length.zero?
 
-      FFI::Pointer.new(address).read_bytes(length).force_encoding(Encoding::UTF_8)
+      MEMORY.get_bytes(address - 1, length).force_encoding(Encoding::UTF_8)
     end
   end
   private_constant :Native

@@ -108,9 +108,9 @@ module Honker
     def ack_batch(ids, worker, tx: nil)
       raise TypeError, "ids has to be an Array, not #{ids.class}" unless ids.is_a?(Array)
 
-      ids = ids.map { |id| Value.integer(id, "id") }
-      memory = FFI::MemoryPointer.new(:int64, [ids.size, 1].max).write_array_of_int64(ids)
-      @database.number(:honker_ack_batch, @database.handle, Transaction.handle(tx), memory, ids.size,
+      ids = ids.map { |id| Value.integer(id, "id") } unless ids.all?(Integer)
+      ids.minmax.each { |id| Value.integer(id, "id") } unless ids.empty?
+      @database.number(:honker_ack_batch, @database.handle, Transaction.handle(tx), ids.pack("q*"), ids.size,
                        *Value.text(worker, "worker"))
     end
 
@@ -174,9 +174,18 @@ module Honker
                        Value.integer(older_than_s, "older_than_s"))
     end
 
+    # What of a view is not known already: id, payload, attempts, claim_expires_at.
+    JOB = "x8 q x16 JJ x16 qq"
+    private_constant :JOB
+
     # @private
+    # The one place where a microsecond for each job is too much: no general reader, no object for a field.
     def read_jobs(jobs, worker)
-      @database.read_list(jobs, :jobs, Native::JOB_VIEW) do |id, _, _, payload, length, _, _, attempts, expires_at|
+      view = Native::JOB_VIEW.buffer
+      Array.new(@database.number(:honker_jobs_len, jobs)) do |i|
+        status = Native.honker_jobs_get(jobs, i, view, nil)
+        @database.call(:honker_jobs_get, jobs, i, view) if status.negative? # for its error
+        id, payload, length, attempts, expires_at = view.unpack(JOB)
         Job.new(self, id, Native.text(payload, length), worker, attempts, expires_at)
       end
     end
