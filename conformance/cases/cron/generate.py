@@ -15,7 +15,7 @@ has to be refused with a message that contains the words. Lines that begin with 
 
 import random
 import sys
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
