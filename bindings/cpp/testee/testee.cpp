@@ -20,7 +20,7 @@ const Json features{"journal",    "watcher",      "interrupt", "fork",    "forei
                     "queue",      "enqueue_many", "settle_tx", "next_at", "stats",      "dead",
                     "wait",       "updates",      "stream",    "notify",  "sched",      "cron",
                     "result",     "result_tx",    "lock",      "rate",    "rate_sweep", "outbox",
-                    "prune_keep", "tick_at",      "text",      "bytes",   "fault.abi", "nesting"};
+                    "prune_keep", "tick_at",      "text",      "bytes",   "fault.abi",  "nesting"};
 const std::map<std::string, JournalMode> journals{{"WAL", JournalMode::wal},
                                                   {"DELETE", JournalMode::remove},
                                                   {"TRUNCATE", JournalMode::truncate},
