@@ -249,12 +249,34 @@ class TestWaiting < HonkerTest
     eventually { native_threads.zero? && descriptors <= before + 2 }
   end
 
+  def test_closing_under_a_wait_frees_at_once
+    db.updates # keeps the watcher
+    before = descriptors
+    GC.disable
+    20.times do
+      listener = db.listen("c")
+      waiting = asleep(Thread.new { listener.next })
+      listener.close
+      error_of(waiting)
+    end
+    assert_operator descriptors, :<=, before + 3
+  ensure
+    GC.enable
+  end
+
   def test_what_was_forgotten_is_freed
     db
     before = descriptors
     50.times { db.queue("q").worker("w") }
-    100.times { Honker::Database.new("#{@dir}/other.db") if rand > 2 }
     assert_operator descriptors, :>, before + 20
     eventually { GC.start || descriptors < before + 20 }
+  end
+
+  # The last connection to a file that is closed takes the log away.
+  def test_a_database_that_was_forgotten_is_closed
+    log = "#{@dir}/other.db-wal"
+    Thread.new { 5.times { Honker::Database.new("#{@dir}/other.db").queue("q").enqueue(1) } }.join
+    assert File.exist?(log)
+    eventually { GC.start || !File.exist?(log) }
   end
 end
