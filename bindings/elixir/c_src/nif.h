@@ -1,0 +1,128 @@
+/*
+ * What the parts of the NIF share: handles, arguments, answers.
+ *
+ * The rule that everything here follows: nothing blocks a scheduler, and nobody who holds the write lock ever stands
+ * behind somebody who waits for it.
+ *
+ *  - Whatever may wait for the write lock runs on a dirty IO scheduler, and waits there for 20 ms at most; the rest of
+ *    the busy timeout is waited for in Elixir (lib/honker/native.ex).
+ *  - Whatever belongs to an open transaction, which has the lock, runs on a dirty CPU scheduler. Nothing waits there.
+ *  - What is left of a process that has died, or of a term that was collected, is freed by a thread of its own, the
+ *    reaper, because that may write to the file. Destructors and callbacks only hand things over to it.
+ */
+#ifndef HONKER_NIF_H
+#define HONKER_NIF_H
+
+#include <erl_nif.h>
+#include <stdatomic.h>
+#include <string.h>
+
+#include "library.h"
+
+typedef ERL_NIF_TERM term;
+
+struct consumer;
+
+typedef struct {
+  honker_db_t *_Atomic handle; /* NULL once it is closed */
+  ErlNifMutex *lock;           /* for what follows */
+  void *tx;                    /* the open transaction, not kept */
+  ErlNifPid tx_owner;
+  struct consumer *consumers;
+  atomic_int writing; /* calls that write, without a transaction, and are within libhonker */
+  atomic_long interrupts;
+} db_t;
+
+typedef struct {
+  db_t *db;
+  honker_tx_t *_Atomic handle; /* NULL once it is over */
+  ErlNifMonitor monitor;
+} tx_t;
+
+/* A call: what it works on, and what it failed with. */
+struct in {
+  ErlNifEnv *env;
+  honker_db_t *db;
+  honker_tx_t *tx;
+  honker_error_t *err;
+  term refusal; /* the answer, once an argument could not be used */
+};
+
+extern ErlNifResourceType *db_type, *tx_type;
+extern term atom_ok, atom_error, atom_nil;
+
+/* --- answers --- */
+term atom(ErlNifEnv *env, const char *name);
+term binary(ErlNifEnv *env, honker_bytes_t bytes);
+term optional_binary(ErlNifEnv *env, honker_bytes_t bytes);
+term failure(ErlNifEnv *env, honker_status_t status, const char *message);
+/* {:ok, value}, the outcome's atom, or {:error, ...}; frees the error. */
+term answer(struct in *in, honker_status_t status, term value);
+term done(struct in *in, honker_status_t status);
+term number(struct in *in, honker_status_t status, int64_t value);
+term text_answer(struct in *in, honker_status_t status, honker_text_t *text);
+term jobs_answer(struct in *in, honker_status_t status, honker_jobs_t *jobs);
+term events_answer(struct in *in, honker_status_t status, honker_events_t *events);
+term fires_answer(struct in *in, honker_status_t status, honker_fires_t *fires);
+term event_term(ErlNifEnv *env, const honker_event_view_t *event);
+
+/* --- arguments: 0 if they cannot be used, with in->refusal set --- */
+int get_text(struct in *in, term t, const char *name, honker_bytes_t *out);
+int get_optional_text(struct in *in, term t, const char *name, honker_bytes_t *out);
+int get_int(struct in *in, term t, const char *name, int64_t *out);
+/* nil is HONKER_NO_TIME, and HONKER_NO_TIME is refused. */
+int get_time(struct in *in, term t, const char *name, int64_t *out);
+
+#define TEXT(i, n) \
+  honker_bytes_t n; \
+  if (!get_text(in, argv[i], #n, &n)) return in->refusal
+#define OPTIONAL_TEXT(i, n) \
+  honker_bytes_t n; \
+  if (!get_optional_text(in, argv[i], #n, &n)) return in->refusal
+#define INT(i, n) \
+  int64_t n; \
+  if (!get_int(in, argv[i], #n, &n)) return in->refusal
+#define TIME(i, n) \
+  int64_t n; \
+  if (!get_time(in, argv[i], #n, &n)) return in->refusal
+#define B(n) n.data, n.len
+
+/* --- handles --- */
+int get_db(ErlNifEnv *env, term t, db_t **db);
+term closed(ErlNifEnv *env);
+/* Frees `handle` with `free`, in the reaper's thread. */
+void reap(void (*free)(void *), void *handle);
+
+/* --- the other parts --- */
+#define FUNCTION(name) term name(ErlNifEnv *env, int argc, const term argv[])
+/* name, arity, and whether it may write */
+#define OPERATIONS(X)                                                                                               \
+  X(enqueue, 9, 1) X(enqueue_many, 9, 1) X(ack, 4, 1) X(ack_batch, 4, 1) X(retry, 6, 1) X(fail, 5, 1)              \
+  X(heartbeat, 5, 1) X(cancel, 3, 1) X(sweep_expired, 3, 1) X(queue_next_claim_at, 3, 0) X(get_job, 3, 0)          \
+  X(queue_stats, 3, 0) X(claim, 6, 1) X(dead_list, 4, 0) X(dead_requeue, 3, 1) X(dead_purge, 4, 1)                 \
+  X(notify, 4, 1) X(notifications_prune, 4, 1) X(stream_publish, 5, 1) X(stream_read_since, 5, 0)                  \
+  X(stream_save_offset, 5, 1) X(stream_get_offset, 4, 0) X(result_save, 5, 1) X(result_get, 3, 0)                  \
+  X(result_sweep, 2, 1) X(lock_acquire, 5, 1) X(lock_renew, 5, 1) X(lock_release, 4, 1) X(rate_limit_try, 5, 1)    \
+  X(rate_limit_sweep, 3, 1) X(scheduler_register, 9, 1) X(scheduler_unregister, 3, 1) X(scheduler_update, 9, 1)    \
+  X(scheduler_pause, 3, 1) X(scheduler_resume, 3, 1) X(scheduler_tick, 3, 1) X(scheduler_soonest, 2, 0)            \
+  X(scheduler_list, 2, 0) X(query, 4, 0) X(tx_begin, 2, 1) X(tx_commit, 2, 1) X(tx_rollback, 2, 1)                 \
+  X(tx_execute, 4, 1)
+
+#define DECLARE_OPERATION(name, arity, writes) FUNCTION(op_##name);
+OPERATIONS(DECLARE_OPERATION)
+#undef DECLARE_OPERATION
+
+FUNCTION(consumer_new);
+FUNCTION(consumer_next);
+FUNCTION(consumer_select);
+FUNCTION(consumer_cancel);
+FUNCTION(consumer_wake);
+FUNCTION(consumer_close);
+FUNCTION(consumer_do);
+int consumers_load(ErlNifEnv *env, ErlNifResourceFlags flags);
+/* Tells whoever waits with a consumer of this database that `why`. */
+void consumers_tell(ErlNifEnv *env, db_t *db, const char *why);
+
+void tx_over(tx_t *tx);
+
+#endif

@@ -1,0 +1,539 @@
+/*
+ * The operations on a database, with or without a transaction: arguments in, one call, the answer out.
+ *
+ * Each is a NIF that only decides where the call runs (nif.h has the rule), and the call itself.
+ */
+#include "nif.h"
+
+/* Calls of this many processes may wait for an open transaction within libhonker, in the order they came; all others
+ * wait in Elixir, where it costs no thread. */
+#define WAITING_MAX 3
+
+typedef term (*call_t)(ErlNifEnv *, int, const term[]);
+
+static int is_mine(ErlNifEnv *env, db_t *db, int *open) {
+  ErlNifPid self;
+  enif_self(env, &self);
+  enif_mutex_lock(db->lock);
+  *open = db->tx != NULL;
+  const int mine = *open && enif_compare_pids(&db->tx_owner, &self) == 0;
+  enif_mutex_unlock(db->lock);
+  return mine;
+}
+
+static term schedule(ErlNifEnv *env, const char *name, call_t call, int writes, int argc, const term argv[]) {
+  db_t *db;
+  if (!get_db(env, argv[0], &db)) return enif_make_badarg(env);
+  if (!enif_is_identical(argv[1], atom_nil)) {
+    return enif_schedule_nif(env, name, ERL_NIF_DIRTY_JOB_CPU_BOUND, call, argc, argv);
+  }
+  if (writes) {
+    int open;
+    if (is_mine(env, db, &open)) {
+      return failure(env, HONKER_MISUSE,
+                     "this process has a transaction of this database open, and would wait for itself: "
+                     "take part in the transaction, or end it first");
+    }
+    if (open && atomic_load(&db->writing) >= WAITING_MAX) {
+      return failure(env, HONKER_BUSY, "a transaction of this database is open");
+    }
+  }
+  return enif_schedule_nif(env, name, ERL_NIF_DIRTY_JOB_IO_BOUND, call, argc, argv);
+}
+
+/* Makes sure that there is something to work on, does it, and cleans up. */
+static term perform(ErlNifEnv *env, const term argv[], int writes, term (*body)(struct in *, const term[])) {
+  db_t *db;
+  tx_t *tx = NULL;
+  if (!get_db(env, argv[0], &db)) return enif_make_badarg(env);
+  struct in in = {.env = env, .db = atomic_load(&db->handle)};
+  if (in.db == NULL) return closed(env);
+  if (!enif_is_identical(argv[1], atom_nil)) {
+    if (!enif_get_resource(env, argv[1], tx_type, (void **)&tx)) {
+      return failure(env, HONKER_INVALID, "tx has to be a transaction");
+    }
+    in.tx = atomic_load(&tx->handle);
+    if (in.tx == NULL) return failure(env, HONKER_MISUSE, "the transaction is over");
+  }
+  const int counted = writes && tx == NULL;
+  if (counted) atomic_fetch_add(&db->writing, 1);
+  const term answered = body(&in, argv);
+  if (counted) atomic_fetch_sub(&db->writing, 1);
+  if (in.err != NULL) lib.error_free(in.err);
+  return answered;
+}
+
+#define WRITES(name, arity, writes) enum { writes_##name = writes };
+OPERATIONS(WRITES)
+
+#define OP(name)                                                              \
+  static term body_##name(struct in *in, const term argv[]);                  \
+  static FUNCTION(call_##name) {                                              \
+    (void)argc;                                                               \
+    return perform(env, argv, writes_##name, body_##name);                    \
+  }                                                                           \
+  FUNCTION(op_##name) { return schedule(env, #name, call_##name, writes_##name, argc, argv); } \
+  static term body_##name(struct in *in, const term argv[])
+#define UNUSED (void)argv
+
+/* --- queues --- */
+
+static int enqueue_options(struct in *in, const term argv[], honker_enqueue_opts_t *opts) {
+  return get_time(in, argv[4], "run_at", &opts->run_at) && get_time(in, argv[5], "delay", &opts->delay_s) &&
+         get_time(in, argv[6], "expires", &opts->expires_s) && get_int(in, argv[7], "priority", &opts->priority) &&
+         get_int(in, argv[8], "max_attempts", &opts->max_attempts);
+}
+
+OP(enqueue) {
+  honker_enqueue_opts_t opts = HONKER_ENQUEUE_OPTS_INIT;
+  int64_t id = 0;
+  TEXT(2, queue);
+  TEXT(3, payload);
+  if (!enqueue_options(in, argv, &opts)) return in->refusal;
+  return number(in, lib.enqueue(in->db, in->tx, B(queue), B(payload), &opts, &id, &in->err), id);
+}
+
+/* The ids of jobs, or NULL with a refusal. To be freed. */
+static void *array(struct in *in, term list, unsigned *len, size_t size) {
+  if (!enif_get_list_length(in->env, list, len)) {
+    in->refusal = failure(in->env, HONKER_INVALID, "a list is expected");
+    return NULL;
+  }
+  void *items = enif_alloc(*len * size + 1);
+  if (items == NULL) in->refusal = failure(in->env, HONKER_INTERNAL, "out of memory");
+  return items;
+}
+
+OP(enqueue_many) {
+  honker_enqueue_opts_t opts = HONKER_ENQUEUE_OPTS_INIT;
+  unsigned len;
+  TEXT(2, queue);
+  if (!enqueue_options(in, argv, &opts)) return in->refusal;
+  honker_bytes_t *payloads = array(in, argv[3], &len, sizeof *payloads + sizeof(int64_t));
+  if (payloads == NULL) return in->refusal;
+  int64_t *ids = (int64_t *)(payloads + len);
+  term head, tail = argv[3], answered = in->refusal;
+  int fine = 1;
+  for (unsigned i = 0; fine && i < len && enif_get_list_cell(in->env, tail, &head, &tail); ++i) {
+    fine = get_text(in, head, "payload", &payloads[i]);
+  }
+  if (fine) {
+    const honker_status_t status =
+        lib.enqueue_many(in->db, in->tx, B(queue), payloads, len, &opts, ids, &in->err);
+    term list = enif_make_list(in->env, 0);
+    for (unsigned i = len; status == HONKER_OK && i > 0; --i) {
+      list = enif_make_list_cell(in->env, enif_make_int64(in->env, ids[i - 1]), list);
+    }
+    answered = answer(in, status, list);
+  } else {
+    answered = in->refusal;
+  }
+  enif_free(payloads);
+  return answered;
+}
+
+OP(ack) {
+  INT(2, id);
+  TEXT(3, worker_id);
+  return done(in, lib.ack(in->db, in->tx, id, B(worker_id), &in->err));
+}
+
+OP(ack_batch) {
+  unsigned len;
+  int64_t acked = 0;
+  TEXT(3, worker_id);
+  int64_t *ids = array(in, argv[2], &len, sizeof *ids);
+  if (ids == NULL) return in->refusal;
+  term head, tail = argv[2];
+  int fine = 1;
+  for (unsigned i = 0; fine && i < len && enif_get_list_cell(in->env, tail, &head, &tail); ++i) {
+    fine = get_int(in, head, "id", &ids[i]);
+  }
+  const term answered =
+      fine ? number(in, lib.ack_batch(in->db, in->tx, ids, len, B(worker_id), &acked, &in->err), acked)
+           : in->refusal;
+  enif_free(ids);
+  return answered;
+}
+
+OP(retry) {
+  INT(2, id);
+  TEXT(3, worker_id);
+  INT(4, delay);
+  TEXT(5, error);
+  return done(in, lib.retry(in->db, in->tx, id, B(worker_id), delay, B(error), &in->err));
+}
+
+OP(fail) {
+  INT(2, id);
+  TEXT(3, worker_id);
+  TEXT(4, error);
+  return done(in, lib.fail(in->db, in->tx, id, B(worker_id), B(error), &in->err));
+}
+
+OP(heartbeat) {
+  INT(2, id);
+  TEXT(3, worker_id);
+  INT(4, extend);
+  return done(in, lib.heartbeat(in->db, in->tx, id, B(worker_id), extend, &in->err));
+}
+
+OP(cancel) {
+  INT(2, id);
+  return done(in, lib.cancel(in->db, in->tx, id, &in->err));
+}
+
+OP(sweep_expired) {
+  int64_t n = 0;
+  TEXT(2, queue);
+  return number(in, lib.sweep_expired(in->db, in->tx, B(queue), &n, &in->err), n);
+}
+
+OP(queue_next_claim_at) {
+  int64_t at = 0;
+  TEXT(2, queue);
+  return number(in, lib.queue_next_claim_at(in->db, in->tx, B(queue), &at, &in->err), at);
+}
+
+OP(get_job) {
+  honker_text_t *json = NULL;
+  INT(2, id);
+  return text_answer(in, lib.get_job(in->db, in->tx, id, &json, &in->err), json);
+}
+
+OP(queue_stats) {
+  honker_text_t *json = NULL;
+  OPTIONAL_TEXT(2, queue);
+  return text_answer(in, lib.queue_stats(in->db, in->tx, B(queue), &json, &in->err), json);
+}
+
+OP(claim) {
+  honker_jobs_t *jobs = NULL;
+  TEXT(2, queue);
+  TEXT(3, worker_id);
+  INT(4, n);
+  INT(5, visibility_timeout_s);
+  return jobs_answer(
+      in, lib.claim(in->db, in->tx, B(queue), B(worker_id), n, visibility_timeout_s, &jobs, &in->err), jobs);
+}
+
+OP(dead_list) {
+  honker_text_t *json = NULL;
+  OPTIONAL_TEXT(2, queue);
+  INT(3, limit);
+  return text_answer(in, lib.dead_list(in->db, in->tx, B(queue), limit, &json, &in->err), json);
+}
+
+OP(dead_requeue) {
+  INT(2, id);
+  return done(in, lib.dead_requeue(in->db, in->tx, id, &in->err));
+}
+
+OP(dead_purge) {
+  int64_t n = 0;
+  OPTIONAL_TEXT(2, queue);
+  INT(3, older_than_s);
+  return number(in, lib.dead_purge(in->db, in->tx, B(queue), older_than_s, &n, &in->err), n);
+}
+
+/* --- notifications, streams --- */
+
+OP(notify) {
+  int64_t id = 0;
+  TEXT(2, channel);
+  TEXT(3, payload);
+  return number(in, lib.notify(in->db, in->tx, B(channel), B(payload), &id, &in->err), id);
+}
+
+OP(notifications_prune) {
+  int64_t n = 0;
+  TIME(2, older_than_s);
+  TIME(3, max_keep);
+  return number(in, lib.notifications_prune(in->db, in->tx, older_than_s, max_keep, &n, &in->err), n);
+}
+
+OP(stream_publish) {
+  int64_t offset = 0;
+  TEXT(2, topic);
+  OPTIONAL_TEXT(3, key);
+  TEXT(4, payload);
+  return number(in, lib.stream_publish(in->db, in->tx, B(topic), B(key), B(payload), &offset, &in->err), offset);
+}
+
+OP(stream_read_since) {
+  honker_events_t *events = NULL;
+  TEXT(2, topic);
+  INT(3, offset);
+  INT(4, limit);
+  return events_answer(in, lib.stream_read_since(in->db, in->tx, B(topic), offset, limit, &events, &in->err),
+                       events);
+}
+
+OP(stream_save_offset) {
+  TEXT(2, consumer);
+  TEXT(3, topic);
+  INT(4, offset);
+  return done(in, lib.stream_save_offset(in->db, in->tx, B(consumer), B(topic), offset, &in->err));
+}
+
+OP(stream_get_offset) {
+  int64_t offset = 0;
+  TEXT(2, consumer);
+  TEXT(3, topic);
+  return number(in, lib.stream_get_offset(in->db, in->tx, B(consumer), B(topic), &offset, &in->err), offset);
+}
+
+/* --- results, locks, rate limits --- */
+
+OP(result_save) {
+  INT(2, id);
+  TEXT(3, value);
+  INT(4, ttl);
+  return done(in, lib.result_save(in->db, in->tx, id, B(value), ttl, &in->err));
+}
+
+OP(result_get) {
+  honker_text_t *value = NULL;
+  INT(2, id);
+  return text_answer(in, lib.result_get(in->db, in->tx, id, &value, &in->err), value);
+}
+
+OP(result_sweep) {
+  int64_t n = 0;
+  UNUSED;
+  return number(in, lib.result_sweep(in->db, in->tx, &n, &in->err), n);
+}
+
+OP(lock_acquire) {
+  TEXT(2, name);
+  TEXT(3, owner);
+  INT(4, ttl);
+  return done(in, lib.lock_acquire(in->db, in->tx, B(name), B(owner), ttl, &in->err));
+}
+
+OP(lock_renew) {
+  TEXT(2, name);
+  TEXT(3, owner);
+  INT(4, ttl);
+  return done(in, lib.lock_renew(in->db, in->tx, B(name), B(owner), ttl, &in->err));
+}
+
+OP(lock_release) {
+  TEXT(2, name);
+  TEXT(3, owner);
+  return done(in, lib.lock_release(in->db, in->tx, B(name), B(owner), &in->err));
+}
+
+OP(rate_limit_try) {
+  TEXT(2, name);
+  INT(3, limit);
+  INT(4, per);
+  return done(in, lib.rate_limit_try(in->db, in->tx, B(name), limit, per, &in->err));
+}
+
+OP(rate_limit_sweep) {
+  int64_t n = 0;
+  INT(2, older_than_s);
+  return number(in, lib.rate_limit_sweep(in->db, in->tx, older_than_s, &n, &in->err), n);
+}
+
+/* --- schedules --- */
+
+OP(scheduler_register) {
+  honker_schedule_opts_t opts = HONKER_SCHEDULE_OPTS_INIT;
+  TEXT(2, name);
+  TEXT(3, queue);
+  TEXT(4, schedule);
+  TEXT(5, payload);
+  if (!get_int(in, argv[6], "priority", &opts.priority) || !get_time(in, argv[7], "expires_s", &opts.expires_s) ||
+      !get_int(in, argv[8], "max_attempts", &opts.max_attempts)) {
+    return in->refusal;
+  }
+  return done(in, lib.scheduler_register(in->db, in->tx, B(name), B(queue), B(schedule), B(payload), &opts, &in->err));
+}
+
+OP(scheduler_unregister) {
+  TEXT(2, name);
+  return done(in, lib.scheduler_unregister(in->db, in->tx, B(name), &in->err));
+}
+
+OP(scheduler_update) {
+  honker_schedule_update_t changes = HONKER_SCHEDULE_UPDATE_INIT;
+  TEXT(2, name);
+  INT(3, fields);
+  changes.fields = (uint64_t)fields;
+  if (!get_optional_text(in, argv[4], "schedule", &changes.expression) ||
+      !get_optional_text(in, argv[5], "payload", &changes.payload) ||
+      !get_int(in, argv[6], "priority", &changes.priority) ||
+      !get_time(in, argv[7], "expires_s", &changes.expires_s) ||
+      !get_time(in, argv[8], "max_attempts", &changes.max_attempts)) {
+    return in->refusal;
+  }
+  return done(in, lib.scheduler_update(in->db, in->tx, B(name), &changes, &in->err));
+}
+
+OP(scheduler_pause) {
+  TEXT(2, name);
+  return done(in, lib.scheduler_pause(in->db, in->tx, B(name), &in->err));
+}
+
+OP(scheduler_resume) {
+  TEXT(2, name);
+  return done(in, lib.scheduler_resume(in->db, in->tx, B(name), &in->err));
+}
+
+OP(scheduler_tick) {
+  honker_fires_t *fires = NULL;
+  TIME(2, now);
+  return fires_answer(in, lib.scheduler_tick(in->db, in->tx, now, &fires, &in->err), fires);
+}
+
+OP(scheduler_soonest) {
+  int64_t at = 0;
+  UNUSED;
+  return number(in, lib.scheduler_soonest(in->db, in->tx, &at, &in->err), at);
+}
+
+OP(scheduler_list) {
+  honker_text_t *json = NULL;
+  UNUSED;
+  return text_answer(in, lib.scheduler_list(in->db, in->tx, &json, &in->err), json);
+}
+
+/* --- SQL --- */
+
+static int get_value(struct in *in, term t, honker_value_t *value) {
+  const term *pair;
+  int arity;
+  ErlNifSInt64 integer;
+  double real;
+  memset(value, 0, sizeof *value);
+  if (enif_is_identical(t, atom_nil)) return 1;
+  if (enif_get_int64(in->env, t, &integer)) {
+    value->value_type = HONKER_TYPE_INTEGER;
+    value->integer = integer;
+  } else if (enif_get_double(in->env, t, &real)) {
+    value->value_type = HONKER_TYPE_REAL;
+    value->real = real;
+  } else if (enif_is_binary(in->env, t)) {
+    value->value_type = HONKER_TYPE_TEXT;
+    return get_text(in, t, "parameter", &value->bytes);
+  } else if (enif_get_tuple(in->env, t, &arity, &pair) && arity == 2 &&
+             enif_is_identical(pair[0], atom(in->env, "blob")) && enif_is_binary(in->env, pair[1])) {
+    value->value_type = HONKER_TYPE_BLOB;
+    return get_text(in, pair[1], "parameter", &value->bytes);
+  } else if (enif_is_identical(t, atom(in->env, "true")) || enif_is_identical(t, atom(in->env, "false"))) {
+    value->value_type = HONKER_TYPE_INTEGER;
+    value->integer = enif_is_identical(t, atom(in->env, "true"));
+  } else {
+    in->refusal = failure(in->env, HONKER_INVALID,
+                          "a parameter has to be nil, a boolean, an integer of 64 bits, a float, a binary (text) or "
+                          "{:blob, binary}");
+    return 0;
+  }
+  return 1;
+}
+
+static term value_term(ErlNifEnv *env, const honker_value_t *value) {
+  switch (value->value_type) {
+    case HONKER_TYPE_INTEGER: return enif_make_int64(env, value->integer);
+    case HONKER_TYPE_REAL: /* infinities are no floats in Erlang, and SQLite has no NaN */
+      if (value->real - value->real == 0) return enif_make_double(env, value->real);
+      return atom(env, value->real > 0 ? "infinity" : "neg_infinity");
+    case HONKER_TYPE_TEXT: return binary(env, value->bytes);
+    case HONKER_TYPE_BLOB: return enif_make_tuple2(env, atom(env, "blob"), binary(env, value->bytes));
+    default: return atom_nil;
+  }
+}
+
+/* {:ok, {columns, rows}} */
+static term rows_answer(struct in *in, honker_status_t status, honker_rows_t *rows) {
+  size_t height = 0, width = 0;
+  if (status != HONKER_OK) return done(in, status);
+  lib.rows_size(rows, &height, &width, NULL);
+  term names = enif_make_list(in->env, 0), table = names;
+  for (size_t column = width; column > 0; --column) {
+    honker_bytes_t name = {NULL, 0};
+    lib.rows_column(rows, column - 1, &name.data, &name.len, NULL);
+    names = enif_make_list_cell(in->env, binary(in->env, name), names);
+  }
+  for (size_t row = height; row > 0; --row) {
+    term cells = enif_make_list(in->env, 0);
+    for (size_t column = width; column > 0; --column) {
+      honker_value_t value = {0};
+      lib.rows_get(rows, row - 1, column - 1, &value, NULL);
+      cells = enif_make_list_cell(in->env, value_term(in->env, &value), cells);
+    }
+    table = enif_make_list_cell(in->env, cells, table);
+  }
+  lib.rows_free(rows);
+  return answer(in, status, enif_make_tuple2(in->env, names, table));
+}
+
+static term statement(struct in *in, const term argv[], int query) {
+  unsigned len;
+  TEXT(2, sql);
+  honker_value_t *params = array(in, argv[3], &len, sizeof *params);
+  if (params == NULL) return in->refusal;
+  term head, tail = argv[3], answered;
+  int fine = 1;
+  for (unsigned i = 0; fine && i < len && enif_get_list_cell(in->env, tail, &head, &tail); ++i) {
+    fine = get_value(in, head, &params[i]);
+  }
+  if (!fine) {
+    answered = in->refusal;
+  } else if (query) {
+    honker_rows_t *rows = NULL;
+    const honker_status_t status = in->tx ? lib.tx_query(in->tx, B(sql), params, len, &rows, &in->err)
+                                          : lib.query(in->db, B(sql), params, len, &rows, &in->err);
+    answered = rows_answer(in, status, rows);
+  } else {
+    int64_t changes = 0;
+    answered = number(in, lib.tx_execute(in->tx, B(sql), params, len, &changes, &in->err), changes);
+  }
+  enif_free(params);
+  return answered;
+}
+
+OP(query) { return statement(in, argv, 1); }
+OP(tx_execute) { return statement(in, argv, 0); }
+
+/* --- transactions --- */
+
+OP(tx_begin) {
+  db_t *db;
+  ErlNifPid self;
+  honker_tx_t *handle = NULL;
+  const honker_status_t status = lib.tx_begin(in->db, &handle, &in->err);
+  if (status != HONKER_OK) return done(in, status);
+  get_db(in->env, argv[0], &db);
+  enif_self(in->env, &self);
+  tx_t *tx = enif_alloc_resource(tx_type, sizeof *tx);
+  enif_keep_resource(db);
+  tx->db = db;
+  atomic_init(&tx->handle, handle);
+  enif_mutex_lock(db->lock);
+  db->tx = tx;
+  db->tx_owner = self;
+  enif_mutex_unlock(db->lock);
+  /* A process that is dead by now never sees the transaction, which the destructor then ends. */
+  enif_monitor_process(in->env, tx, &self, &tx->monitor);
+  const term answered = answer(in, status, enif_make_resource(in->env, tx));
+  enif_release_resource(tx);
+  return answered;
+}
+
+static term end(struct in *in, const term argv[], __typeof__(honker_tx_commit) *how) {
+  tx_t *tx;
+  const honker_status_t status = how(in->tx, &in->err);
+  /* Also after an error: either way it is over, and should another process be in the middle of a call with it, it is
+   * rolled back when that returns. */
+  if (enif_get_resource(in->env, argv[1], tx_type, (void **)&tx)) {
+    enif_demonitor_process(in->env, tx, &tx->monitor);
+    tx_over(tx);
+  }
+  return done(in, status);
+}
+
+OP(tx_commit) { return end(in, argv, lib.tx_commit); }
+OP(tx_rollback) { return end(in, argv, lib.tx_rollback); }

@@ -1,0 +1,252 @@
+defmodule Honker do
+  @moduledoc """
+  Durable job queues, event streams, notifications, locks, rate limits, results, outboxes and a cron scheduler in the
+  SQLite file that your application already has.
+
+      {:ok, db} = Honker.open("app.db")
+      {:ok, _id} = Honker.Queue.enqueue(db, "greetings", %{name: "world"})
+      {:ok, job} = Honker.Queue.claim_one(db, "greetings", "worker-1")
+      IO.puts("hello, \#{job.payload["name"]}!")
+      Honker.Job.ack(db, job)
+
+  Functions return `{:ok, value}`, or `:ok` where there is nothing to say, and `{:error, %Honker.Error{}}`. An operation that
+  fails has done nothing; one that has returned is committed. Should the emulator be killed in the middle of one, it has
+  happened completely or not at all, and what was claimed or locked is free again after its time.
+
+  Times are Unix seconds, durations that reach the file seconds, waits milliseconds. Names are any text (UTF-8, no NUL).
+  """
+
+  alias Honker.{Consumer, Database, Error, Feed, Library, Native, Outbox, Queue, Transaction}
+
+  @type on :: Database.t() | Transaction.t()
+
+  @durability %{normal: 0, full: 1}
+  @journal_mode %{wal: 0, delete: 1, truncate: 2, persist: 3}
+
+  @doc """
+  Opens a SQLite file, creating it if need be, and brings honker's tables in it up to date.
+
+  Options:
+
+    * `library_path:` (or `extension_path:`) - where libhonker is; see `Honker.Library` for where it is looked for otherwise
+    * `busy_timeout_ms:` - how long a call waits for a lock that others hold. Default 5000
+    * `journal_mode:` - `:wal` (default), `:delete`, `:truncate` or `:persist`
+    * `durability:` - `:normal` (default: a power cut may take the last commits back) or `:full`
+    * `readers_max:` - how many reads may run at once. Default 8
+    * `wal_autocheckpoint_pages:` - after how many pages the write-ahead log is written back. Default 10,000; 0 for never
+    * `watcher_backend:` - how commits are noticed: `"auto"` (default), `"polling"`, `"kernel"` or `"shm"`
+    * `watcher_poll_interval_ms:` - how often the back ends that poll look. Default 1
+
+  In-memory databases are refused: nobody else could see them.
+  """
+  @spec open(Path.t(), keyword) :: {:ok, Database.t()} | {:error, Error.t()}
+  def open(path, opts \\ []) do
+    defaults = [
+      :library_path,
+      :extension_path,
+      :watcher_backend,
+      busy_timeout_ms: 5000,
+      journal_mode: :wal,
+      durability: :normal,
+      readers_max: 8,
+      wal_autocheckpoint_pages: 10_000,
+      watcher_poll_interval_ms: 1
+    ]
+
+    with {:ok, o} <- Native.options(opts, defaults),
+         {:ok, journal_mode} <- one_of(:journal_mode, @journal_mode, o.journal_mode),
+         {:ok, durability} <- one_of(:durability, @durability, o.durability),
+         {:ok, backend} <- backend(o[:watcher_backend]),
+         true <- is_integer(o.busy_timeout_ms) || Error.invalid("busy_timeout_ms has to be an integer"),
+         {:ok, _} <- Library.load(o[:library_path] || o[:extension_path]) do
+      native = %{o | journal_mode: journal_mode, durability: durability}
+      native = Map.merge(native, %{watcher_backend: backend, busy_timeout_ms: Native.native_busy_ms(native)})
+      unopened = %Database{ref: nil, path: path, busy_timeout_ms: o.busy_timeout_ms}
+
+      with {:ok, {ref, warning}} <- Native.run(unopened, fn -> Native.open(path, native) end) do
+        {:ok, %{unopened | ref: ref, warning: warning}}
+      end
+    end
+  end
+
+  defp one_of(name, values, value) do
+    case values do
+      %{^value => number} -> {:ok, number}
+      _ -> Error.invalid("#{name} has to be one of #{inspect(Map.keys(values))}, not #{inspect(value)}")
+    end
+  end
+
+  defp backend(nil), do: {:ok, nil}
+  defp backend(name) when is_binary(name), do: {:ok, name}
+  defp backend(other), do: Error.invalid("there is no watcher back end #{inspect(other)}")
+
+  @doc """
+  Closes a database. Calls and waits of other processes end, an open transaction is rolled back, and when this returns the
+  file is nobody's. Everything that came from the database answers the error `:closed_handle` from then on.
+  """
+  @spec close(Database.t()) :: :ok | {:error, Error.t()}
+  def close(%Database{} = db), do: Native.done(Native.read(Native.close(db.ref)))
+
+  @doc "Ends every call and wait of other processes on this database with the error `:interrupted`. Later ones are not affected."
+  @spec interrupt(Database.t()) :: :ok | {:error, Error.t()}
+  def interrupt(%Database{} = db), do: Native.done(Native.read(Native.interrupt(db.ref)))
+
+  @doc """
+  The database, with settings for one queue: `visibility_timeout_s:`, for how long a claim is its worker's (default 300),
+  and `max_attempts:`, how often a job may be claimed (default 3).
+  """
+  @spec configure_queue(Database.t(), String.t(), keyword) :: Database.t()
+  def configure_queue(%Database{} = db, name, opts) do
+    opts = Keyword.validate!(opts, [:visibility_timeout_s, :max_attempts])
+    %{db | queues: Map.put(db.queues, name, Map.merge(Database.queue_options(db, name), Map.new(opts)))}
+  end
+
+  @doc "A queue, to be used in place of a database and a name. Options as for `configure_queue/3`."
+  @spec queue(Database.t(), String.t(), keyword) :: Queue.t()
+  def queue(%Database{} = db, name, opts \\ []), do: %Queue{db: configure_queue(db, name, opts), name: name}
+
+  @doc "Text that is stored as it is, where a payload is expected."
+  @spec raw(binary) :: Honker.Raw.t()
+  def raw(text) when is_binary(text), do: %Honker.Raw{text: text}
+
+  # --- SQL ---
+
+  @doc "See `Honker.Transaction.transaction/2`."
+  defdelegate transaction(db, fun), to: Transaction
+
+  @doc "See `Honker.Transaction.execute/3`."
+  def execute(tx, sql, params \\ []), do: Transaction.execute(tx, sql, params)
+
+  @doc "The rows of a statement that only reads, each a list. See `Honker.Transaction.query/3`."
+  def query(on, sql, params \\ []), do: Transaction.query(on, sql, params)
+
+  # --- Notifications ---
+
+  @doc "Sends a notification to whoever listens on the channel: its id."
+  @spec notify(on, String.t(), term) :: {:ok, integer} | {:error, Error.t()}
+  def notify(on, channel, payload) do
+    with {:ok, text} <- Honker.JSON.encode(payload), do: Native.call(on, :notify, [channel, text])
+  end
+
+  @doc "As `notify/3`, in a transaction: sent with its commit."
+  @spec notify_tx(Transaction.t(), String.t(), term) :: {:ok, integer} | {:error, Error.t()}
+  def notify_tx(%Transaction{} = tx, channel, payload), do: notify(tx, channel, payload)
+
+  @doc """
+  Sends what is notified on a channel from now on to the calling process, as `{:honker, listener, %Honker.Notification{}}`.
+
+  It ends with the calling process, or by `unlisten/1`. When the database is closed the process is sent
+  `{:honker, listener, {:closed, reason}}`.
+  """
+  @spec listen(Database.t(), String.t()) :: {:ok, pid} | {:error, Error.t()}
+  def listen(%Database{} = db, channel) do
+    case Feed.start(fn -> listener(db, channel) end, false) do
+      {:error, {:shutdown, error}} -> {:error, error}
+      started -> started
+    end
+  end
+
+  @doc "Ends what `listen/2` began."
+  @spec unlisten(pid) :: :ok
+  def unlisten(listener) when is_pid(listener), do: Feed.stop(listener)
+
+  @doc "A consumer whose items are the notifications of a channel from now on: see `Honker.Consumer`."
+  @spec listener(Database.t(), String.t()) :: {:ok, Consumer.t()} | {:error, Error.t()}
+  def listener(%Database{} = db, channel), do: Consumer.new(db, :listener, channel, [])
+
+  @doc "A consumer that waits for any commit, by anyone in any process: see `Honker.Consumer`."
+  @spec updates(Database.t()) :: {:ok, Consumer.t()} | {:error, Error.t()}
+  def updates(%Database{} = db), do: Consumer.new(db, :updates, "", [])
+
+  @doc """
+  Deletes the notifications that are older than so many seconds, and with `max_keep:` all but that many of the newest; how
+  many that were. nil leaves the age out.
+  """
+  @spec prune_notifications(on, integer | nil, keyword) :: {:ok, non_neg_integer} | {:error, Error.t()}
+  def prune_notifications(on, older_than_s, opts \\ []) do
+    with {:ok, o} <- Native.options(opts, [:max_keep]) do
+      Native.call(on, :notifications_prune, [older_than_s, o[:max_keep]])
+    end
+  end
+
+  # --- Results ---
+
+  @doc """
+  Saves the result of a job, a binary, as it is; it expires after `ttl` seconds, or never if that is 0. A worker does so before
+  it acks.
+  """
+  @spec save_result(on, integer, binary, integer) :: :ok | {:error, Error.t()}
+  def save_result(on, id, value, ttl \\ 0), do: Native.done(Native.call(on, :result_save, [id, value, ttl]))
+
+  @doc "The result of a job; nil if there is none (yet, or any more)."
+  @spec get_result(on, integer) :: {:ok, binary | nil} | {:error, Error.t()}
+  def get_result(on, id), do: Native.or_nil(Native.call(on, :result_get, [id]), & &1)
+
+  @doc "The result of a job, waiting for it for `timeout` milliseconds or `:infinity`; `:timeout` if there is none by then."
+  @spec wait_result(Database.t(), integer, timeout) :: {:ok, binary} | :timeout | {:error, Error.t()}
+  def wait_result(%Database{} = db, id, timeout \\ :infinity) do
+    with {:ok, updates} <- updates(db) do
+      deadline = if timeout != :infinity, do: Native.now_ms() + timeout
+
+      try do
+        wait_result(db, id, updates, deadline)
+      after
+        Consumer.close(updates)
+      end
+    end
+  end
+
+  defp wait_result(db, id, updates, deadline) do
+    left = if deadline, do: max(deadline - Native.now_ms(), 0), else: :infinity
+
+    with {:ok, nil} <- get_result(db, id) do
+      # Whether it was a commit or the end of the time, the last look is right before the end.
+      case left == 0 || Consumer.next(updates, left) do
+        true -> :timeout
+        :closed -> {:error, Error.new(:closed_handle, "the database was closed")}
+        {:error, _} = error -> error
+        _look -> wait_result(db, id, updates, deadline)
+      end
+    end
+  end
+
+  @doc "Deletes expired results; how many that were."
+  @spec sweep_results(on) :: {:ok, non_neg_integer} | {:error, Error.t()}
+  def sweep_results(on), do: Native.call(on, :result_sweep, [])
+
+  # --- Rate limits ---
+
+  @doc "Counts one use of `name` if there were fewer than `limit` in the current window of `per` seconds; false otherwise."
+  @spec try_rate_limit(on, String.t(), integer, integer) :: {:ok, boolean} | {:error, Error.t()}
+  def try_rate_limit(on, name, limit, per), do: Native.changed?(Native.call(on, :rate_limit_try, [name, limit, per]))
+
+  @doc "Deletes the counts of windows that began more than so many seconds ago; how many that were."
+  @spec sweep_rate_limits(on, integer) :: {:ok, non_neg_integer} | {:error, Error.t()}
+  def sweep_rate_limits(on, older_than_s), do: Native.call(on, :rate_limit_sweep, [older_than_s])
+
+  # --- Outboxes ---
+
+  @doc """
+  An outbox: see `Honker.Outbox`. Options: `visibility_timeout_s:`, how long a delivery may take before it is somebody else's
+  (default 60); `max_attempts:` (default 5); `base_backoff_s:`, how long the first retry waits, each further one twice as
+  long as the one before (default 5; 0: no wait).
+  """
+  @spec outbox(Database.t(), String.t(), (term -> term), keyword) :: {:ok, Outbox.t()} | {:error, Error.t()}
+  def outbox(db, name, deliver, opts \\ [])
+
+  def outbox(%Database{} = db, name, deliver, opts) when is_binary(name) and is_function(deliver, 1) do
+    with {:ok, o} <- Native.options(opts, visibility_timeout_s: 60, max_attempts: 5, base_backoff_s: 5) do
+      {:ok, struct!(Outbox, Map.merge(o, %{db: db, name: name, deliver: deliver}))}
+    end
+  end
+
+  def outbox(%Database{}, name, deliver, _opts) do
+    Error.invalid("an outbox has a name and a function of one argument, not #{inspect(name)} and #{inspect(deliver)}")
+  end
+
+  @doc "The version of the libhonker that is loaded, or can be."
+  @spec version() :: {:ok, String.t()} | {:error, Error.t()}
+  def version do
+    with {:ok, library} <- Library.load(), do: {:ok, library.version}
+  end
+end

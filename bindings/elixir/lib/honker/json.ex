@@ -1,0 +1,126 @@
+defmodule Honker.Raw do
+  @moduledoc "Text to be stored as it is, in place of a value that is encoded. Made by `Honker.raw/1`."
+  @enforce_keys [:text]
+  defstruct [:text]
+  @type t :: %__MODULE__{text: binary}
+end
+
+defmodule Honker.JSON do
+  @moduledoc """
+  How payloads become text and back: a module with `encode!/1`, which returns a binary or iodata, and `decode!/1`.
+
+      config :honker, json: MyApp.JSON
+
+  Without that it is Elixir's own `JSON` (1.18), OTP's `:json` (27), or `Jason`, whichever is there first. Objects have to
+  be decoded to maps with binaries as keys, and `null` to `nil`.
+
+  Text that is stored but is not JSON is given as it is, and empty text as `nil`. To store text as it is, pass
+  `Honker.raw(text)` in place of a value.
+  """
+
+  alias Honker.Error
+
+  @doc false
+  def encode(%Honker.Raw{text: text}), do: {:ok, text}
+
+  def encode(value) do
+    case module() do
+      nil ->
+        {:error, no_module()}
+
+      module ->
+        try do
+          {:ok, IO.iodata_to_binary(module.encode!(value))}
+        rescue
+          error -> not_encodable(Exception.message(error))
+        catch
+          _kind, reason -> not_encodable(inspect(reason))
+        end
+    end
+  end
+
+  defp not_encodable(why), do: Error.invalid("this value cannot be encoded as JSON: #{String.slice(why, 0, 500)}")
+
+  @doc false
+  def encode_each(values) when is_list(values) do
+    Enum.reduce_while(values, {:ok, []}, fn value, {:ok, texts} ->
+      case encode(value) do
+        {:ok, text} -> {:cont, {:ok, [text | texts]}}
+        error -> {:halt, error}
+      end
+    end)
+    |> case do
+      {:ok, texts} -> {:ok, Enum.reverse(texts)}
+      error -> error
+    end
+  end
+
+  def encode_each(values), do: Error.invalid("payloads have to be a list, not #{inspect(values)}")
+
+  @doc false
+  def decode(""), do: nil
+
+  def decode(text) do
+    (module() || raise(no_module())).decode!(text)
+  rescue
+    error in Error -> reraise error, __STACKTRACE__
+    _not_json -> text
+  catch
+    _kind, _not_json -> text
+  end
+
+  # Rows that libhonker gives as JSON: a payload in them is text, JSON or not.
+  @doc false
+  def decode_rows(rows) when is_list(rows), do: Enum.map(rows, &decode_rows/1)
+  def decode_rows(%{"payload" => text} = row), do: row |> Map.put("raw", text) |> Map.put("payload", decode(text))
+  def decode_rows(row), do: row
+
+  defp no_module do
+    Error.new(:unsupported, "there is no JSON module: configure one (config :honker, json: Module), see Honker.JSON")
+  end
+
+  defp module do
+    case Application.get_env(:honker, :json) do
+      nil -> found()
+      module -> module
+    end
+  end
+
+  defp found do
+    case :persistent_term.get(__MODULE__, nil) do
+      nil ->
+        module =
+          cond do
+            Code.ensure_loaded?(JSON) -> JSON
+            Code.ensure_loaded?(:json) -> Honker.JSON.OTP
+            Code.ensure_loaded?(Jason) -> Jason
+            true -> nil
+          end
+
+        if module, do: :persistent_term.put(__MODULE__, module)
+        module
+
+      module ->
+        module
+    end
+  end
+end
+
+defmodule Honker.JSON.OTP do
+  @moduledoc false
+  # OTP's json, whose null is an atom of its own.
+
+  def encode!(value) do
+    encoder = fn
+      nil, _encoder -> "null"
+      other, encoder -> apply(:json, :encode_value, [other, encoder])
+    end
+
+    apply(:json, :encode, [value, encoder])
+  end
+
+  def decode!(text) do
+    {value, :ok, rest} = apply(:json, :decode, [text, :ok, %{null: nil}])
+    if String.trim(rest) == "", do: value, else: raise(ArgumentError, "there is something behind the JSON")
+  end
+end

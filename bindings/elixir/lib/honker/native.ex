@@ -1,0 +1,176 @@
+defmodule Honker.Native do
+  @moduledoc false
+  # The NIF (c_src), and how its answers are read. Nothing in it waits for longer than `native_busy_ms/1`: `run/2` waits
+  # for the write lock, Honker.Consumer for commits.
+
+  alias Honker.Error
+
+  @on_load :load_nif
+
+  def load_nif do
+    path = Path.join(to_string(:code.priv_dir(:honker)), "honker_nif")
+    :erlang.load_nif(String.to_charlist(path), 0)
+  end
+
+  # Each takes a database, and a transaction or nil, first.
+  @operations [
+    enqueue: 9,
+    enqueue_many: 9,
+    ack: 4,
+    ack_batch: 4,
+    retry: 6,
+    fail: 5,
+    heartbeat: 5,
+    cancel: 3,
+    sweep_expired: 3,
+    queue_next_claim_at: 3,
+    get_job: 3,
+    queue_stats: 3,
+    claim: 6,
+    dead_list: 4,
+    dead_requeue: 3,
+    dead_purge: 4,
+    notify: 4,
+    notifications_prune: 4,
+    stream_publish: 5,
+    stream_read_since: 5,
+    stream_save_offset: 5,
+    stream_get_offset: 4,
+    result_save: 5,
+    result_get: 3,
+    result_sweep: 2,
+    lock_acquire: 5,
+    lock_renew: 5,
+    lock_release: 4,
+    rate_limit_try: 5,
+    rate_limit_sweep: 3,
+    scheduler_register: 9,
+    scheduler_unregister: 3,
+    scheduler_update: 9,
+    scheduler_pause: 3,
+    scheduler_resume: 3,
+    scheduler_tick: 3,
+    scheduler_soonest: 2,
+    scheduler_list: 2,
+    query: 4,
+    tx_begin: 2,
+    tx_commit: 2,
+    tx_rollback: 2,
+    tx_execute: 4
+  ]
+  @others [
+    load: 1,
+    open: 2,
+    close: 1,
+    interrupt: 1,
+    interrupts: 1,
+    cron_next_after: 2,
+    consumer_new: 4,
+    consumer_next: 2,
+    consumer_do: 3,
+    consumer_select: 2,
+    consumer_cancel: 1,
+    consumer_wake: 1,
+    consumer_close: 1
+  ]
+
+  for {name, arity} <- @operations ++ @others do
+    def unquote(name)(unquote_splicing(Macro.generate_arguments(arity, __MODULE__))) do
+      :erlang.nif_error(:not_loaded)
+    end
+  end
+
+  @busy -2
+  # How long to pause before each further try, as SQLite does it.
+  @pauses_ms [1, 2, 5, 10, 15, 20, 25]
+
+  # For how long libhonker itself may wait for the write lock: short, because a thread of the emulator waits with it, and
+  # there are ten. Without a write-ahead log a commit waits for readers, and could not be tried again.
+  def native_busy_ms(%{journal_mode: 0, busy_timeout_ms: busy_timeout_ms}), do: min(busy_timeout_ms, 20)
+  def native_busy_ms(%{busy_timeout_ms: busy_timeout_ms}), do: busy_timeout_ms
+
+  # An operation on what `on` is: a database, or a transaction.
+  def call(on, name, arguments) do
+    {db, tx} = where(on)
+
+    if tx do
+      read(apply(__MODULE__, name, [db.ref, tx | arguments]))
+    else
+      run(db, fn -> apply(__MODULE__, name, [db.ref, nil | arguments]) end)
+    end
+  end
+
+  defp where(%Honker.Database{} = db), do: {db, nil}
+  defp where(%Honker.Transaction{db: db, ref: ref}), do: {db, ref}
+
+  # Tries again while somebody else has the write lock, until the busy timeout is over or the database is interrupted.
+  def run(db, fun) do
+    case fun.() do
+      {:error, {@busy, _, _, _}} = busy ->
+        interrupts = if db.ref, do: interrupts(db.ref)
+        try_again(db, fun, busy, interrupts, now_ms() + db.busy_timeout_ms, @pauses_ms)
+
+      answer ->
+        read(answer)
+    end
+  end
+
+  defp try_again(db, fun, busy, interrupts, deadline, [pause | pauses]) do
+    left = deadline - now_ms()
+
+    if left <= 0 do
+      read(busy)
+    else
+      Process.sleep(min(pause, left))
+
+      cond do
+        db.ref && interrupts(db.ref) != interrupts ->
+          {:error, interrupted()}
+
+        true ->
+          case fun.() do
+            {:error, {@busy, _, _, _}} = busy ->
+              next = if pauses == [], do: [pause], else: pauses
+              try_again(db, fun, busy, interrupts, deadline, next)
+
+            answer ->
+              read(answer)
+          end
+      end
+    end
+  end
+
+  def interrupted, do: Error.from_native({-28, "the wait was interrupted", 0, 0})
+
+  def now_ms, do: System.monotonic_time(:millisecond)
+
+  def read({:error, error}), do: {:error, Error.from_native(error)}
+  def read(answer), do: answer
+
+  # The answers of operations that may find nothing to do.
+  def changed?({:ok, _}), do: {:ok, true}
+  def changed?(outcome) when outcome in [:lost, :empty, :held, :limited], do: {:ok, false}
+  def changed?(error), do: error
+
+  def or_nil({:ok, value}, fun), do: {:ok, fun.(value)}
+  def or_nil(:empty, _fun), do: {:ok, nil}
+  def or_nil(error, _fun), do: error
+
+  def list({:ok, values}, fun), do: {:ok, Enum.map(values, fun)}
+  def list(:empty, _fun), do: {:ok, []}
+  def list(error, _fun), do: error
+
+  def done({:ok, _}), do: :ok
+  def done(error), do: error
+
+  # Options that nobody knows are mistakes.
+  def options(given, defaults) do
+    with true <- Keyword.keyword?(given),
+         {:ok, options} <- Keyword.validate(given, defaults) do
+      {:ok, Map.new(options)}
+    else
+      false -> Error.invalid("options have to be a keyword list, not #{inspect(given)}")
+      {:error, unknown} -> Error.invalid("there is no option #{Enum.map_join(unknown, ", ", &inspect/1)}")
+    end
+  end
+end

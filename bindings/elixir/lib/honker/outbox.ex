@@ -1,0 +1,130 @@
+defmodule Honker.Outbox do
+  @moduledoc """
+  A queue and a function that delivers: what was committed with your data is delivered at least once, and tried again
+  with growing pauses if that fails. Made by `Honker.outbox/4`.
+
+  The function is given the decoded payload. `:ok`, `{:ok, _}` and everything else that is true is success. `{:error, reason}`,
+  nil, false and whatever it raises, throws or exits with is a failure: it is called again after 5, 10, 20, … seconds, and
+  after five failures the job is among the dead, with the error's text.
+  """
+
+  alias Honker.{Consumer, Database, Error, Queue, Transaction}
+
+  @enforce_keys [:db, :name, :deliver]
+  defstruct [:db, :name, :deliver, visibility_timeout_s: 60, max_attempts: 5, base_backoff_s: 5]
+
+  @type t :: %__MODULE__{
+          db: Database.t(),
+          name: String.t(),
+          deliver: (term -> term),
+          visibility_timeout_s: integer,
+          max_attempts: integer,
+          base_backoff_s: integer
+        }
+
+  @doc "Adds something to be delivered: the id of its job. Options as for `Honker.Queue.enqueue/4`."
+  @spec enqueue(t, term, keyword) :: {:ok, integer} | {:error, Error.t()}
+  def enqueue(%__MODULE__{} = outbox, payload, opts \\ []), do: add(outbox, outbox.db, payload, opts, [])
+
+  @doc "As `enqueue/3`, in a transaction. `queue_opts` may have `max_attempts:`."
+  @spec enqueue_tx(t, Transaction.t(), term, keyword, keyword) :: {:ok, integer} | {:error, Error.t()}
+  def enqueue_tx(%__MODULE__{} = outbox, %Transaction{} = tx, payload, opts \\ [], queue_opts \\ []) do
+    add(outbox, tx, payload, opts, queue_opts)
+  end
+
+  defp add(outbox, on, payload, opts, queue_opts) do
+    queue_opts = Keyword.put_new(queue_opts, :max_attempts, outbox.max_attempts)
+    Queue.enqueue_tx(on, "_outbox:" <> outbox.name, payload, opts, queue_opts)
+  end
+
+  @doc """
+  Delivers one, if there is one that is due: whether there was. That the claim was lost meanwhile is the error `:lost`.
+  """
+  @spec run_once(t, String.t()) :: {:ok, boolean} | {:error, Error.t()}
+  def run_once(%__MODULE__{} = outbox, worker) do
+    with {:ok, consumer} <- consumer(outbox, worker) do
+      try do
+        case Consumer.look(consumer, 1) do
+          {:ok, [job]} -> with :ok <- deliver(outbox, consumer, job), do: {:ok, true}
+          {:timeout, _at} -> {:ok, false}
+          {:error, _} = error -> error
+          _ended -> {:error, Error.new(:closed_handle, "the database is closed")}
+        end
+      after
+        Consumer.close(consumer)
+      end
+    end
+  end
+
+  @doc """
+  Delivers, in the calling process, until `stop` returns true, which is asked ten times a second and after each delivery.
+  It goes on when a claim was lost or somebody else keeps the file locked; any other error ends it.
+  """
+  @spec run(t, String.t(), (() -> boolean)) :: :ok | {:error, Error.t()}
+  def run(%__MODULE__{} = outbox, worker, stop \\ fn -> false end) when is_function(stop, 0) do
+    with {:ok, consumer} <- consumer(outbox, worker) do
+      try do
+        run_until(outbox, consumer, stop)
+      after
+        Consumer.close(consumer)
+      end
+    end
+  end
+
+  defp run_until(outbox, consumer, stop) do
+    result =
+      if stop.() do
+        :stopped
+      else
+        case Consumer.next_until(consumer, :infinity, 1, stop) do
+          {:ok, [job]} -> deliver(outbox, consumer, job)
+          other -> other
+        end
+      end
+
+    case result do
+      :stopped -> :ok
+      {:closed, _} -> {:error, Error.new(:closed_handle, "the database was closed")}
+      {:error, %Error{name: name} = error} when name not in [:busy, :lost] -> {:error, error}
+      _ -> run_until(outbox, consumer, stop)
+    end
+  end
+
+  defp consumer(outbox, worker) do
+    options = [worker, outbox.visibility_timeout_s, outbox.base_backoff_s]
+    Consumer.new(outbox.db, :outbox, outbox.name, options)
+  end
+
+  defp deliver(outbox, consumer, job) do
+    settled =
+      case call(outbox.deliver, job.payload) do
+        :ok -> Consumer.act(consumer, :delivered, [job.id])
+        {:error, text} -> Consumer.act(consumer, :failed, [job.id, job.attempts, text])
+      end
+
+    case settled do
+      {:ok, _} -> :ok
+      :lost -> {:error, Error.new(:lost, "the claim on job #{job.id} was lost while it was delivered")}
+      error -> error
+    end
+  end
+
+  # Calls a handler: :ok, or an error with its text.
+  @doc false
+  def call(fun, argument) do
+    case fun.(argument) do
+      {:error, reason} -> {:error, text(reason)}
+      nothing when nothing in [nil, false] -> {:error, "it returned #{inspect(nothing)}"}
+      _success -> :ok
+    end
+  rescue
+    error -> {:error, Honker.Job.readable(Exception.format(:error, error, __STACKTRACE__))}
+  catch
+    kind, reason -> {:error, Honker.Job.readable(Exception.format(kind, reason, __STACKTRACE__))}
+  end
+
+  @doc false
+  def text(reason) when is_binary(reason), do: Honker.Job.readable(reason)
+  def text(reason) when is_exception(reason), do: Honker.Job.readable(Exception.message(reason))
+  def text(reason), do: inspect(reason)
+end

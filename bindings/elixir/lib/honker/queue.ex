@@ -1,0 +1,142 @@
+defmodule Honker.Queue do
+  @moduledoc """
+  Jobs, delivered at least once.
+
+  Functions take a database and the queue's name, or a queue made by `Honker.queue/2` in place of both:
+
+      Honker.Queue.claim_one(db, "emails", "worker-1")
+      Honker.Queue.claim_one(queue, "worker-1")
+
+  A transaction may stand where a database does.
+  """
+
+  alias Honker.{Consumer, Database, Error, Job, Native, Transaction}
+
+  @enforce_keys [:db, :name]
+  defstruct [:db, :name]
+  @type t :: %__MODULE__{db: Database.t(), name: String.t()}
+  @type on :: Database.t() | Transaction.t()
+
+  @doc """
+  Adds a job: its id. The payload is encoded as JSON, or `Honker.raw(text)`.
+
+  Options: `delay:` (seconds) or `run_at:` (Unix seconds), when it becomes due; `priority:`, larger is sooner, default 0;
+  `expires:`, after how many seconds from now it may not be claimed any more. How often it may be claimed is set by
+  `Honker.configure_queue/3` (default 3).
+  """
+  @spec enqueue(on | t, term, term, keyword) :: {:ok, integer} | {:error, Error.t()}
+  def enqueue(%__MODULE__{} = queue, payload), do: enqueue_tx(queue.db, queue.name, payload)
+  def enqueue(%__MODULE__{} = queue, payload, opts), do: enqueue_tx(queue.db, queue.name, payload, opts)
+  def enqueue(on, queue, payload), do: enqueue_tx(on, queue, payload)
+  def enqueue(on, queue, payload, opts), do: enqueue_tx(on, queue, payload, opts)
+
+  @doc "As `enqueue/4`, in a transaction. `queue_opts` may have `max_attempts:`."
+  @spec enqueue_tx(on, String.t(), term, keyword, keyword) :: {:ok, integer} | {:error, Error.t()}
+  def enqueue_tx(on, queue, payload, opts \\ [], queue_opts \\ []) do
+    with {:ok, options} <- enqueue_options(on, queue, opts, queue_opts),
+         {:ok, text} <- Honker.JSON.encode(payload) do
+      Native.call(on, :enqueue, [queue, text | options])
+    end
+  end
+
+  @doc "Adds a job for each payload, all or none: their ids. Options as for `enqueue/4`."
+  @spec enqueue_many(on, String.t(), [term], keyword, keyword) :: {:ok, [integer]} | {:error, Error.t()}
+  def enqueue_many(on, queue, payloads, opts \\ [], queue_opts \\ []) do
+    with {:ok, options} <- enqueue_options(on, queue, opts, queue_opts),
+         {:ok, texts} <- Honker.JSON.encode_each(payloads) do
+      Native.call(on, :enqueue_many, [queue, texts | options])
+    end
+  end
+
+  defp enqueue_options(on, queue, opts, queue_opts) do
+    with {:ok, o} <- Native.options(opts, [:run_at, :delay, :expires, priority: 0]),
+         {:ok, q} <- Native.options(queue_opts, [:visibility_timeout_s, :max_attempts]) do
+      max_attempts = q[:max_attempts] || Database.queue_options(on, queue).max_attempts
+      {:ok, [o[:run_at], o[:delay], o[:expires], o.priority, max_attempts]}
+    end
+  end
+
+  @doc "Claims the next job, highest priority first, then oldest; nil if there is none."
+  @spec claim_one(on, String.t(), String.t()) :: {:ok, Job.t() | nil} | {:error, Error.t()}
+  def claim_one(%__MODULE__{} = queue, worker), do: claim_one(queue.db, queue.name, worker)
+
+  def claim_one(on, queue, worker) do
+    with {:ok, jobs} <- claim_batch(on, queue, worker, 1), do: {:ok, List.first(jobs)}
+  end
+
+  @doc """
+  Claims up to `n` jobs. Each is the worker's for the queue's visibility timeout (`Honker.configure_queue/3`, default 300
+  seconds); if it is not settled or prolonged by then it goes to whoever claims next, which is also how a crash gives it
+  back.
+  """
+  @spec claim_batch(on, String.t(), String.t(), integer) :: {:ok, [Job.t()]} | {:error, Error.t()}
+  def claim_batch(%__MODULE__{} = queue, worker, n), do: claim_batch(queue.db, queue.name, worker, n)
+
+  def claim_batch(on, queue, worker, n) do
+    timeout_s = Database.queue_options(on, queue).visibility_timeout_s
+    Native.list(Native.call(on, :claim, [queue, worker, n, timeout_s]), &Job.from_native/1)
+  end
+
+  @doc "The jobs, or ids, are done: removes those that `worker` still holds, in one commit; how many that were."
+  @spec ack_batch(on, [Job.t() | integer], String.t()) :: {:ok, non_neg_integer} | {:error, Error.t()}
+  def ack_batch(on, jobs, worker) when is_list(jobs) do
+    ids = for job <- jobs, do: if(is_struct(job, Job), do: job.id, else: job)
+    Native.call(on, :ack_batch, [ids, worker])
+  end
+
+  @doc """
+  A consumer that waits for jobs of the queue, claiming as `worker`: see `Honker.Consumer`. Its items are lists of jobs.
+  `Honker.Worker` is a process that does all that.
+  """
+  @spec worker(Database.t(), String.t(), String.t()) :: {:ok, Consumer.t()} | {:error, Error.t()}
+  def worker(%__MODULE__{} = queue, worker), do: worker(queue.db, queue.name, worker)
+
+  def worker(%Database{} = db, queue, worker) do
+    Consumer.new(db, :worker, queue, [worker, Database.queue_options(db, queue).visibility_timeout_s])
+  end
+
+  @doc "Moves the expired jobs that nobody holds to the dead; how many that were."
+  @spec sweep_expired(on, String.t()) :: {:ok, non_neg_integer} | {:error, Error.t()}
+  def sweep_expired(%__MODULE__{} = queue), do: sweep_expired(queue.db, queue.name)
+  def sweep_expired(on, queue), do: Native.call(on, :sweep_expired, [queue])
+
+  @doc "Removes a job, pending or claimed, of any queue; false if there is none of that id."
+  @spec cancel(on, integer) :: {:ok, boolean} | {:error, Error.t()}
+  def cancel(on, id), do: Native.changed?(Native.call(on, :cancel, [id]))
+
+  @doc """
+  One job, pending or claimed: a map with the keys `"id"`, `"queue"`, `"payload"`, `"state"`, `"priority"`, `"run_at"`,
+  `"worker_id"`, `"claim_expires_at"`, `"attempts"`, `"max_attempts"`, `"created_at"`, `"expires_at"` and `"raw"`, the
+  payload as it is stored; or nil.
+  """
+  @spec get_job(on, integer) :: {:ok, map | nil} | {:error, Error.t()}
+  def get_job(on, id), do: Native.or_nil(Native.call(on, :get_job, [id]), &rows/1)
+
+  @doc "When, in Unix seconds, a claim could next succeed without a further commit; nil if there is nothing to wait for."
+  @spec next_claim_at(on, String.t()) :: {:ok, integer | nil} | {:error, Error.t()}
+  def next_claim_at(on, queue), do: Native.or_nil(Native.call(on, :queue_next_claim_at, [queue]), & &1)
+
+  @doc """
+  How many jobs there are: a map with the keys `"queue"`, `"pending"` (due), `"delayed"`, `"claimed"`, `"expired"` and
+  `"dead"`; without a queue, a list of them. It reads them all: for people, not for loops.
+  """
+  @spec stats(on, String.t() | nil) :: {:ok, map | [map]} | {:error, Error.t()}
+  def stats(on, queue \\ nil), do: Native.or_nil(Native.call(on, :queue_stats, [queue]), &Honker.JSON.decode/1)
+
+  @doc """
+  The dead of a queue, or of all for nil, newest job first: maps with the keys `"id"`, `"queue"`, `"payload"`,
+  `"priority"`, `"run_at"`, `"attempts"`, `"max_attempts"`, `"last_error"`, `"created_at"`, `"died_at"` and `"raw"`.
+  """
+  @spec dead(on, String.t() | nil, integer) :: {:ok, [map]} | {:error, Error.t()}
+  def dead(on, queue \\ nil, limit \\ -1), do: Native.or_nil(Native.call(on, :dead_list, [queue, limit]), &rows/1)
+
+  @doc "Makes a dead job live again, with no attempts used; false if there is none of that id."
+  @spec requeue_dead(on, integer) :: {:ok, boolean} | {:error, Error.t()}
+  def requeue_dead(on, id), do: Native.changed?(Native.call(on, :dead_requeue, [id]))
+
+  @doc "Deletes the dead of a queue, or of all for nil, that died more than so many seconds ago; how many that were."
+  @spec purge_dead(on, String.t() | nil, integer) :: {:ok, non_neg_integer} | {:error, Error.t()}
+  def purge_dead(on, queue, older_than_s), do: Native.call(on, :dead_purge, [queue, older_than_s])
+
+  defp rows(json), do: Honker.JSON.decode_rows(Honker.JSON.decode(json))
+end

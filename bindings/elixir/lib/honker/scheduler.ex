@@ -1,0 +1,126 @@
+defmodule Honker.Scheduler do
+  @moduledoc """
+  Schedules, which are in the file, and the process that fires them.
+
+      Honker.Scheduler.add(db, name: "nightly", queue: "backups", schedule: "CRON_TZ=Europe/Berlin 0 3 * * *", payload: %{})
+
+  Expressions have five fields (minute, hour, day of month, month, day of week) or six with seconds in front, or are
+  macros such as `@daily` or intervals such as `@every 5m`.
+  """
+
+  alias Honker.{Consumer, Database, Error, Native, Transaction}
+
+  @type on :: Database.t() | Transaction.t()
+
+  @doc """
+  Adds a schedule, or replaces the one of that name: at every boundary a job goes into the queue.
+
+  `name:`, `queue:`, `schedule:` (or `cron:`) and `payload:` (default nil); `priority:` (0); `expires_s:`, after how many
+  seconds from its boundary a job may not be claimed any more; `max_attempts:` (3).
+  """
+  @spec add(on, keyword) :: :ok | {:error, Error.t()}
+  def add(on, opts) do
+    defaults = [:name, :queue, :schedule, :cron, :expires_s, payload: nil, priority: 0, max_attempts: 3]
+
+    with {:ok, o} <- Native.options(opts, defaults),
+         {:ok, text} <- Honker.JSON.encode(o.payload) do
+      arguments = [o[:name], o[:queue], o[:schedule] || o[:cron], text, o.priority, o[:expires_s], o.max_attempts]
+      Native.done(Native.call(on, :scheduler_register, arguments))
+    end
+  end
+
+  @doc """
+  Changes what is given of `schedule:` (or `cron:`), `payload:`, `priority:`, `expires_s:` (nil for none) and
+  `max_attempts:` (nil for 3); false if there is none of that name, or nothing to change.
+  """
+  @spec update(on, String.t(), keyword) :: {:ok, boolean} | {:error, Error.t()}
+  def update(on, name, opts) do
+    with {:ok, o} <- Native.options(opts, [:schedule, :cron, :payload, :priority, :expires_s, :max_attempts]),
+         {:ok, payload} <- if(Map.has_key?(o, :payload), do: Honker.JSON.encode(o.payload), else: {:ok, nil}) do
+      schedule = o[:schedule] || o[:cron]
+
+      fields =
+        if(schedule, do: 1, else: 0) + if(payload, do: 2, else: 0) + if(Map.has_key?(o, :priority), do: 4, else: 0) +
+          if(Map.has_key?(o, :expires_s), do: 8, else: 0) + if(Map.has_key?(o, :max_attempts), do: 16, else: 0)
+
+      arguments = [name, fields, schedule, payload, Map.get(o, :priority, 0), o[:expires_s], o[:max_attempts]]
+      Native.changed?(Native.call(on, :scheduler_update, arguments))
+    end
+  end
+
+  @doc "Removes a schedule; jobs it has enqueued stay. False if there is none of that name."
+  @spec remove(on, String.t()) :: {:ok, boolean} | {:error, Error.t()}
+  def remove(on, name), do: Native.changed?(Native.call(on, :scheduler_unregister, [name]))
+
+  @doc "Pauses a schedule; false if there is none of that name, or it is paused already."
+  @spec pause(on, String.t()) :: {:ok, boolean} | {:error, Error.t()}
+  def pause(on, name), do: Native.changed?(Native.call(on, :scheduler_pause, [name]))
+
+  @doc "Resumes a paused schedule; false if there is none of that name, or it is not paused."
+  @spec resume(on, String.t()) :: {:ok, boolean} | {:error, Error.t()}
+  def resume(on, name), do: Native.changed?(Native.call(on, :scheduler_resume, [name]))
+
+  @doc """
+  All schedules by name: maps with the keys `"name"`, `"queue"`, `"cron_expr"`, `"payload"`, `"priority"`, `"expires_s"`,
+  `"next_fire_at"`, `"enabled"`, `"max_attempts"` and `"raw"`, the payload as it is stored.
+  """
+  @spec list(on) :: {:ok, [map]} | {:error, Error.t()}
+  def list(on) do
+    Native.or_nil(Native.call(on, :scheduler_list, []), &Honker.JSON.decode_rows(Honker.JSON.decode(&1)))
+  end
+
+  @doc """
+  Fires every boundary up to `now` (Unix seconds, nil for now) that nobody has fired yet: maps with the keys `:name`,
+  `:queue`, `:fire_at` and `:job_id`. Any number of processes may tick; each boundary is fired once.
+  """
+  @spec tick(on, integer | nil) :: {:ok, [map]} | {:error, Error.t()}
+  def tick(on, now \\ nil), do: Native.list(Native.call(on, :scheduler_tick, [now]), &fire/1)
+
+  @doc "The next boundary, in Unix seconds, of any schedule that is not paused; nil if there is none."
+  @spec soonest(on) :: {:ok, integer | nil} | {:error, Error.t()}
+  def soonest(on), do: Native.or_nil(Native.call(on, :scheduler_soonest, []), & &1)
+
+  @doc "The first boundary of an expression after `from`, both in Unix seconds."
+  @spec next_after(String.t(), integer) :: {:ok, integer} | {:error, Error.t()}
+  def next_after(schedule, from) do
+    with {:ok, _} <- Honker.Library.load(), do: Native.read(Native.cron_next_after(schedule, from))
+  end
+
+  @doc """
+  Fires what is due, in the calling process, until `stop` returns true, which is asked ten times a second. `owner` is a name
+  that nobody else has. Every process may run it: one leads, the others stand by and take over when it stops or its
+  process ends, or a minute after its emulator has died.
+
+      Task.Supervisor.start_child(MyApp.Tasks, fn -> Honker.Scheduler.run(db, "host-7") end, restart: :permanent)
+
+  It goes on while somebody else keeps the file locked; any other error ends it.
+  """
+  @spec run(Database.t(), String.t(), (() -> boolean)) :: :ok | {:error, Error.t()}
+  def run(%Database{} = db, owner, stop \\ fn -> false end) when is_function(stop, 0) do
+    with {:ok, leader} <- Consumer.new(db, :leader, owner, []) do
+      try do
+        lead(leader, stop)
+      after
+        Consumer.close(leader)
+      end
+    end
+  end
+
+  defp lead(leader, stop) do
+    if stop.() do
+      :ok
+    else
+      case Consumer.next_until(leader, :infinity, 1, stop) do
+        {:ok, _fires} -> lead(leader, stop)
+        :woken -> lead(leader, stop)
+        :stopped -> :ok
+        {:error, %Error{name: :busy}} -> lead(leader, stop)
+        {:error, _} = error -> error
+        {:closed, _} -> {:error, Error.new(:closed_handle, "the database was closed")}
+      end
+    end
+  end
+
+  @doc false
+  def fire({name, queue, fire_at, job_id}), do: %{name: name, queue: queue, fire_at: fire_at, job_id: job_id}
+end
