@@ -48,6 +48,7 @@ defmodule Honker.MixProject do
       source_url: @source,
       docs: [main: "readme", extras: ["README.md"]],
       aliases: ["hex.build": [&copy_header/1, "hex.build"], "hex.publish": [&copy_header/1, "hex.publish"]],
+      xref: [exclude: [:jiffy]],
       deps: []
     ]
   end

@@ -232,12 +232,12 @@ static term look(struct in *in, consumer_t *consumer, void *handle, int64_t n) {
       honker_jobs_t *jobs = NULL;
       status = consumer->kind == WORKER ? lib.worker_next(handle, n, 0, &jobs, &in->err)
                                         : lib.outbox_next(handle, 0, &jobs, &in->err);
-      return status == HONKER_TIMEOUT ? nothing(in, consumer) : jobs_answer(in, status, jobs);
+      return status == HONKER_TIMEOUT ? nothing(in, consumer) : jobs_answer(in, status, &jobs);
     }
     case LEADER: {
       honker_fires_t *fires = NULL;
       status = lib.leader_next(handle, 0, &fires, &in->err);
-      return status == HONKER_TIMEOUT ? nothing(in, consumer) : fires_answer(in, status, fires);
+      return status == HONKER_TIMEOUT ? nothing(in, consumer) : fires_answer(in, status, &fires);
     }
     case LISTENER: {
       honker_notification_view_t view = HONKER_NOTIFICATION_VIEW_INIT;
@@ -297,7 +297,7 @@ FUNCTION(consumer_do) {
 #define WHAT(name, of, ...)                                                     \
   if (consumer->kind == of && enif_is_identical(argv[1], atom(env, #name))) {   \
     const honker_status_t status = lib.__VA_ARGS__;                             \
-    return number(in, status, out);                                             \
+    return number(in, status, &out);                                             \
   }
   WHAT(ack, SUBSCRIPTION, subscription_ack(handle, &in->err))
   WHAT(save, SUBSCRIPTION, subscription_save(handle, &in->err))

@@ -54,16 +54,16 @@ term answer(struct in *in, honker_status_t status, term value) {
 
 term done(struct in *in, honker_status_t status) { return answer(in, status, atom_ok); }
 
-term number(struct in *in, honker_status_t status, int64_t value) {
-  return answer(in, status, enif_make_int64(in->env, value));
+term number(struct in *in, honker_status_t status, const int64_t *value) {
+  return answer(in, status, enif_make_int64(in->env, *value));
 }
 
-term text_answer(struct in *in, honker_status_t status, honker_text_t *text) {
+term text_answer(struct in *in, honker_status_t status, honker_text_t **text) {
   honker_bytes_t bytes = {NULL, 0};
   if (status != HONKER_OK) return done(in, status);
-  lib.text_get(text, &bytes.data, &bytes.len, NULL);
+  lib.text_get(*text, &bytes.data, &bytes.len, NULL);
   const term t = binary(in->env, bytes);
-  lib.text_free(text);
+  lib.text_free(*text);
   return answer(in, status, t);
 }
 
@@ -86,17 +86,17 @@ static term fire_term(ErlNifEnv *env, const honker_fire_view_t *fire) {
 
 /* The list of what a batch holds, which is freed. */
 #define BATCH(plural, view_t, VIEW_INIT, one)                                                 \
-  term plural##_answer(struct in *in, honker_status_t status, honker_##plural##_t *batch) {   \
+  term plural##_answer(struct in *in, honker_status_t status, honker_##plural##_t **batch) {  \
     size_t len = 0;                                                                           \
     if (status != HONKER_OK) return done(in, status);                                         \
-    lib.plural##_len(batch, &len, NULL);                                                      \
+    lib.plural##_len(*batch, &len, NULL);                                                     \
     term list = enif_make_list(in->env, 0);                                                   \
     for (size_t i = len; i > 0; --i) {                                                        \
       view_t view = VIEW_INIT;                                                                \
-      lib.plural##_get(batch, i - 1, &view, NULL);                                            \
+      lib.plural##_get(*batch, i - 1, &view, NULL);                                           \
       list = enif_make_list_cell(in->env, one(in->env, &view), list);                         \
     }                                                                                         \
-    lib.plural##_free(batch);                                                                 \
+    lib.plural##_free(*batch);                                                                \
     return answer(in, status, list);                                                          \
   }
 BATCH(jobs, honker_job_view_t, HONKER_JOB_VIEW_INIT, job_term)
@@ -361,7 +361,7 @@ static FUNCTION(cron_next_after) {
   (void)argc;
   TEXT(0, schedule);
   INT(1, from);
-  return number(in, lib.cron_next_after(B(schedule), from, &at, &in->err), at);
+  return number(in, lib.cron_next_after(B(schedule), from, &at, &in->err), &at);
 }
 
 /* --- the table --- */

@@ -56,14 +56,15 @@ term atom(ErlNifEnv *env, const char *name);
 term binary(ErlNifEnv *env, honker_bytes_t bytes);
 term optional_binary(ErlNifEnv *env, honker_bytes_t bytes);
 term failure(ErlNifEnv *env, honker_status_t status, const char *message);
-/* {:ok, value}, the outcome's atom, or {:error, ...}; frees the error. */
+/* {:ok, value}, the outcome's atom, or {:error, ...}; frees the error. Those that take a pointer do so because it is
+ * looked at after the call that stands in the argument before it. */
 term answer(struct in *in, honker_status_t status, term value);
 term done(struct in *in, honker_status_t status);
-term number(struct in *in, honker_status_t status, int64_t value);
-term text_answer(struct in *in, honker_status_t status, honker_text_t *text);
-term jobs_answer(struct in *in, honker_status_t status, honker_jobs_t *jobs);
-term events_answer(struct in *in, honker_status_t status, honker_events_t *events);
-term fires_answer(struct in *in, honker_status_t status, honker_fires_t *fires);
+term number(struct in *in, honker_status_t status, const int64_t *value);
+term text_answer(struct in *in, honker_status_t status, honker_text_t **text);
+term jobs_answer(struct in *in, honker_status_t status, honker_jobs_t **jobs);
+term events_answer(struct in *in, honker_status_t status, honker_events_t **events);
+term fires_answer(struct in *in, honker_status_t status, honker_fires_t **fires);
 term event_term(ErlNifEnv *env, const honker_event_view_t *event);
 
 /* --- arguments: 0 if they cannot be used, with in->refusal set --- */

@@ -90,7 +90,7 @@ OP(enqueue) {
   TEXT(2, queue);
   TEXT(3, payload);
   if (!enqueue_options(in, argv, &opts)) return in->refusal;
-  return number(in, lib.enqueue(in->db, in->tx, B(queue), B(payload), &opts, &id, &in->err), id);
+  return number(in, lib.enqueue(in->db, in->tx, B(queue), B(payload), &opts, &id, &in->err), &id);
 }
 
 /* The ids of jobs, or NULL with a refusal. To be freed. */
@@ -150,7 +150,7 @@ OP(ack_batch) {
     fine = get_int(in, head, "id", &ids[i]);
   }
   const term answered =
-      fine ? number(in, lib.ack_batch(in->db, in->tx, ids, len, B(worker_id), &acked, &in->err), acked)
+      fine ? number(in, lib.ack_batch(in->db, in->tx, ids, len, B(worker_id), &acked, &in->err), &acked)
            : in->refusal;
   enif_free(ids);
   return answered;
@@ -186,25 +186,25 @@ OP(cancel) {
 OP(sweep_expired) {
   int64_t n = 0;
   TEXT(2, queue);
-  return number(in, lib.sweep_expired(in->db, in->tx, B(queue), &n, &in->err), n);
+  return number(in, lib.sweep_expired(in->db, in->tx, B(queue), &n, &in->err), &n);
 }
 
 OP(queue_next_claim_at) {
   int64_t at = 0;
   TEXT(2, queue);
-  return number(in, lib.queue_next_claim_at(in->db, in->tx, B(queue), &at, &in->err), at);
+  return number(in, lib.queue_next_claim_at(in->db, in->tx, B(queue), &at, &in->err), &at);
 }
 
 OP(get_job) {
   honker_text_t *json = NULL;
   INT(2, id);
-  return text_answer(in, lib.get_job(in->db, in->tx, id, &json, &in->err), json);
+  return text_answer(in, lib.get_job(in->db, in->tx, id, &json, &in->err), &json);
 }
 
 OP(queue_stats) {
   honker_text_t *json = NULL;
   OPTIONAL_TEXT(2, queue);
-  return text_answer(in, lib.queue_stats(in->db, in->tx, B(queue), &json, &in->err), json);
+  return text_answer(in, lib.queue_stats(in->db, in->tx, B(queue), &json, &in->err), &json);
 }
 
 OP(claim) {
@@ -214,14 +214,14 @@ OP(claim) {
   INT(4, n);
   INT(5, visibility_timeout_s);
   return jobs_answer(
-      in, lib.claim(in->db, in->tx, B(queue), B(worker_id), n, visibility_timeout_s, &jobs, &in->err), jobs);
+      in, lib.claim(in->db, in->tx, B(queue), B(worker_id), n, visibility_timeout_s, &jobs, &in->err), &jobs);
 }
 
 OP(dead_list) {
   honker_text_t *json = NULL;
   OPTIONAL_TEXT(2, queue);
   INT(3, limit);
-  return text_answer(in, lib.dead_list(in->db, in->tx, B(queue), limit, &json, &in->err), json);
+  return text_answer(in, lib.dead_list(in->db, in->tx, B(queue), limit, &json, &in->err), &json);
 }
 
 OP(dead_requeue) {
@@ -233,7 +233,7 @@ OP(dead_purge) {
   int64_t n = 0;
   OPTIONAL_TEXT(2, queue);
   INT(3, older_than_s);
-  return number(in, lib.dead_purge(in->db, in->tx, B(queue), older_than_s, &n, &in->err), n);
+  return number(in, lib.dead_purge(in->db, in->tx, B(queue), older_than_s, &n, &in->err), &n);
 }
 
 /* --- notifications, streams --- */
@@ -242,14 +242,14 @@ OP(notify) {
   int64_t id = 0;
   TEXT(2, channel);
   TEXT(3, payload);
-  return number(in, lib.notify(in->db, in->tx, B(channel), B(payload), &id, &in->err), id);
+  return number(in, lib.notify(in->db, in->tx, B(channel), B(payload), &id, &in->err), &id);
 }
 
 OP(notifications_prune) {
   int64_t n = 0;
   TIME(2, older_than_s);
   TIME(3, max_keep);
-  return number(in, lib.notifications_prune(in->db, in->tx, older_than_s, max_keep, &n, &in->err), n);
+  return number(in, lib.notifications_prune(in->db, in->tx, older_than_s, max_keep, &n, &in->err), &n);
 }
 
 OP(stream_publish) {
@@ -257,7 +257,7 @@ OP(stream_publish) {
   TEXT(2, topic);
   OPTIONAL_TEXT(3, key);
   TEXT(4, payload);
-  return number(in, lib.stream_publish(in->db, in->tx, B(topic), B(key), B(payload), &offset, &in->err), offset);
+  return number(in, lib.stream_publish(in->db, in->tx, B(topic), B(key), B(payload), &offset, &in->err), &offset);
 }
 
 OP(stream_read_since) {
@@ -266,7 +266,7 @@ OP(stream_read_since) {
   INT(3, offset);
   INT(4, limit);
   return events_answer(in, lib.stream_read_since(in->db, in->tx, B(topic), offset, limit, &events, &in->err),
-                       events);
+                       &events);
 }
 
 OP(stream_save_offset) {
@@ -280,7 +280,7 @@ OP(stream_get_offset) {
   int64_t offset = 0;
   TEXT(2, consumer);
   TEXT(3, topic);
-  return number(in, lib.stream_get_offset(in->db, in->tx, B(consumer), B(topic), &offset, &in->err), offset);
+  return number(in, lib.stream_get_offset(in->db, in->tx, B(consumer), B(topic), &offset, &in->err), &offset);
 }
 
 /* --- results, locks, rate limits --- */
@@ -295,13 +295,13 @@ OP(result_save) {
 OP(result_get) {
   honker_text_t *value = NULL;
   INT(2, id);
-  return text_answer(in, lib.result_get(in->db, in->tx, id, &value, &in->err), value);
+  return text_answer(in, lib.result_get(in->db, in->tx, id, &value, &in->err), &value);
 }
 
 OP(result_sweep) {
   int64_t n = 0;
   UNUSED;
-  return number(in, lib.result_sweep(in->db, in->tx, &n, &in->err), n);
+  return number(in, lib.result_sweep(in->db, in->tx, &n, &in->err), &n);
 }
 
 OP(lock_acquire) {
@@ -334,7 +334,7 @@ OP(rate_limit_try) {
 OP(rate_limit_sweep) {
   int64_t n = 0;
   INT(2, older_than_s);
-  return number(in, lib.rate_limit_sweep(in->db, in->tx, older_than_s, &n, &in->err), n);
+  return number(in, lib.rate_limit_sweep(in->db, in->tx, older_than_s, &n, &in->err), &n);
 }
 
 /* --- schedules --- */
@@ -385,19 +385,19 @@ OP(scheduler_resume) {
 OP(scheduler_tick) {
   honker_fires_t *fires = NULL;
   TIME(2, now);
-  return fires_answer(in, lib.scheduler_tick(in->db, in->tx, now, &fires, &in->err), fires);
+  return fires_answer(in, lib.scheduler_tick(in->db, in->tx, now, &fires, &in->err), &fires);
 }
 
 OP(scheduler_soonest) {
   int64_t at = 0;
   UNUSED;
-  return number(in, lib.scheduler_soonest(in->db, in->tx, &at, &in->err), at);
+  return number(in, lib.scheduler_soonest(in->db, in->tx, &at, &in->err), &at);
 }
 
 OP(scheduler_list) {
   honker_text_t *json = NULL;
   UNUSED;
-  return text_answer(in, lib.scheduler_list(in->db, in->tx, &json, &in->err), json);
+  return text_answer(in, lib.scheduler_list(in->db, in->tx, &json, &in->err), &json);
 }
 
 /* --- SQL --- */
@@ -489,7 +489,7 @@ static term statement(struct in *in, const term argv[], int query) {
     answered = rows_answer(in, status, rows);
   } else {
     int64_t changes = 0;
-    answered = number(in, lib.tx_execute(in->tx, B(sql), params, len, &changes, &in->err), changes);
+    answered = number(in, lib.tx_execute(in->tx, B(sql), params, len, &changes, &in->err), &changes);
   }
   enif_free(params);
   return answered;

@@ -82,10 +82,16 @@ defmodule Honker do
 
   @doc """
   Closes a database. Calls and waits of other processes end, an open transaction is rolled back, and when this returns the
-  file is nobody's. Everything that came from the database answers the error `:closed_handle` from then on.
+  file is nobody's. Everything that came from the database answers the error `:closed_handle` from then on. Closing twice
+  does no harm.
   """
   @spec close(Database.t()) :: :ok | {:error, Error.t()}
-  def close(%Database{} = db), do: Native.done(Native.read(Native.close(db.ref)))
+  def close(%Database{} = db) do
+    case Native.done(Native.read(Native.close(db.ref))) do
+      {:error, %Error{name: :closed_handle}} -> :ok
+      closed -> closed
+    end
+  end
 
   @doc "Ends every call and wait of other processes on this database with the error `:interrupted`. Later ones are not affected."
   @spec interrupt(Database.t()) :: :ok | {:error, Error.t()}
