@@ -14,7 +14,7 @@ defmodule Honker.Testee do
   alias Honker.{Consumer, Database, Error, Job, Lock, Outbox, Queue, Scheduler, Transaction}
 
   @features ~w(queue tx wait stream notify sched result lock rate outbox journal watcher interrupt enqueue_many settle_tx
-               by_id next_at stats dead wake updates cron result_tx rate_sweep prune_keep tick_at text bytes fault.abi)
+               by_id next_at stats dead wake updates cron result_tx rate_sweep prune_keep tick_at text bytes nesting fault.abi)
 
   def main do
     Application.put_env(:honker, :json, Honker.Testee.JSON)
@@ -94,6 +94,8 @@ defmodule Honker.Testee do
         {key, if(key in ["payload", "value", "payloads"], do: value, else: bytes(value))}
       end)
 
+    for {name, _, old} <- :ets.lookup(:handles, r["as"]), do: {close(old), :ets.delete(:handles, name)}
+
     case op(r["op"], r) do
       :ok -> %{"ok" => %{}}
       {:ok, %{} = ok} when not is_struct(ok) -> %{"ok" => ok}
@@ -147,11 +149,6 @@ defmodule Honker.Testee do
   defp make(_r, {:error, _} = error), do: error
 
   defp make(r, handle) do
-    case :ets.lookup(:handles, r["as"]) do
-      [{_, _, old}] -> close(old)
-      [] -> :ok
-    end
-
     :ets.insert(:handles, {r["as"], System.unique_integer([:monotonic]), handle})
     :ok
   end

@@ -1,0 +1,50 @@
+defmodule Honker.LibraryTest do
+  use Honker.Case, async: true
+
+  @script "case Honker.open(Path.join(System.tmp_dir!(), \"never.db\")) do {:error, e} -> IO.puts(e.message) end"
+
+  defp compile(directory, source) do
+    File.write!(Path.join(directory, "other.c"), source)
+    library = Path.join(directory, "other.so")
+    {"", 0} = System.cmd("cc", ["-shared", "-fPIC", "-o", library, Path.join(directory, "other.c")])
+    library
+  end
+
+  test "a missing library: every path that was tried, and what to do" do
+    said = output(emulator(@script, [{"HONKER_LIBRARY", nil}]))
+    assert said =~ "priv/libhonker.so (the package's own)"
+    assert said =~ "bin/libhonker.so (next to the executable)"
+    assert said =~ "libhonker.so (the system's)"
+    assert said =~ "set HONKER_LIBRARY or pass library_path:"
+  end
+
+  test "what was asked for has to be there" do
+    assert output(emulator(@script, [{"HONKER_LIBRARY", "/no/such.so"}])) =~ "/no/such.so (HONKER_LIBRARY)"
+    script = String.replace(@script, "never.db\")", "never.db\"), library_path: \"/nor/this.so\"")
+    assert output(emulator(script)) =~ "/nor/this.so (the option library_path)"
+  end
+
+  test "libraries of another version, and what is no libhonker", %{directory: directory} do
+    for {major, minor} <- [{0, 9}, {2, 0}] do
+      library = compile(directory, "unsigned honker_abi_version(void) { return #{major} << 16 | #{minor}; }")
+      said = output(emulator(@script, [{"HONKER_LIBRARY", library}]))
+      assert said =~ "its interface is version #{major}.#{minor}, and this package needs 1.0"
+    end
+
+    library = compile(directory, "unsigned honker_abi_version(void) { return 1 << 16; }")
+    assert output(emulator(@script, [{"HONKER_LIBRARY", library}])) =~ "it has no honker_"
+    library = compile(directory, "int nothing;")
+    assert output(emulator(@script, [{"HONKER_LIBRARY", library}])) =~ "this is not libhonker"
+  end
+
+  test "another library than the one that is loaded is refused, another name of it is not", context do
+    {:ok, loaded} = Honker.Library.load()
+    link = Path.join(context.directory, "link.so")
+    File.ln_s!(loaded.path, link)
+    assert {:ok, ^loaded} = Honker.Library.load(link)
+    assert {:ok, db} = Honker.open(context.path, extension_path: link)
+    Honker.close(db)
+    assert {:error, %Error{name: :library, message: message}} = Honker.open(context.path, library_path: "/other.so")
+    assert message =~ loaded.path
+  end
+end

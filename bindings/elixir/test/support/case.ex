@@ -1,0 +1,85 @@
+defmodule Honker.Case do
+  @moduledoc false
+  # A directory and an open database for each test; and what several of them need.
+
+  use ExUnit.CaseTemplate
+
+  using do
+    quote do
+      import Honker.Case
+      alias Honker.{Consumer, Error, Job, Queue, Transaction, Worker}
+    end
+  end
+
+  setup do
+    directory = Path.join(System.tmp_dir!(), "honker-elixir-#{System.pid()}-#{System.unique_integer([:positive])}")
+    File.mkdir_p!(directory)
+    path = Path.join(directory, "app.db")
+    {:ok, db} = Honker.open(path)
+
+    on_exit(fn ->
+      Honker.close(db)
+      File.rm_rf!(directory)
+    end)
+
+    {:ok, db: db, path: path, directory: directory}
+  end
+
+  @doc "Whether `fun` returns true within `ms`."
+  def soon(ms \\ 3000, fun) do
+    cond do
+      fun.() -> true
+      ms <= 0 -> false
+      true -> Process.sleep(10) && soon(ms - 10, fun)
+    end
+  end
+
+  def threads, do: length(File.ls!("/proc/self/task"))
+
+  def descriptors, do: length(File.ls!("/proc/self/fd"))
+
+  @doc "Runs a script in an emulator of its own, as a port that gives lines."
+  def emulator(script, environment \\ []) do
+    ebins =
+      for path <- :code.get_path(), path = to_string(path), path =~ ~r{/(honker|jiffy)[^/]*/ebin$}, do: ["-pa", path]
+
+    setup = "Application.put_env(:honker, :json, Honker.Test.JSON)\n"
+    arguments = List.flatten(ebins) ++ ["-e", setup <> script]
+    environment = for {name, value} <- environment, do: {to_charlist(name), value && to_charlist(value)}
+    environment = for {name, value} <- environment, do: {name, value || false}
+
+    Port.open({:spawn_executable, System.find_executable("elixir")}, [
+      :binary,
+      :exit_status,
+      :stderr_to_stdout,
+      line: 10_000,
+      args: arguments,
+      env: environment
+    ])
+  end
+
+  @doc "The next line of it."
+  def line(port) do
+    receive do
+      {^port, {:data, {_, line}}} -> line
+      {^port, {:exit_status, status}} -> {:exit_status, status}
+    after
+      30_000 -> raise "the emulator says nothing"
+    end
+  end
+
+  @doc "Everything that it says until it ends."
+  def output(port, lines \\ []) do
+    case line(port) do
+      {:exit_status, _} -> Enum.join(Enum.reverse(lines), "\n")
+      line -> output(port, [line | lines])
+    end
+  end
+
+  @doc "kill -9"
+  def kill(port) do
+    {:os_pid, pid} = Port.info(port, :os_pid)
+    System.cmd("kill", ["-9", to_string(pid)])
+    {:exit_status, _} = line(port)
+  end
+end

@@ -1,0 +1,160 @@
+defmodule Honker.TransactionTest do
+  use Honker.Case, async: true
+
+  setup %{db: db} do
+    {:ok, _} = Honker.transaction(db, &Honker.execute(&1, "CREATE TABLE t (v)"))
+    :ok
+  end
+
+  defp count(db) do
+    {:ok, [[n]]} = Honker.query(db, "SELECT count(*) FROM t")
+    n
+  end
+
+  test "what was done is committed together", %{db: db} do
+    assert {:ok, {:ok, id}} =
+             Honker.transaction(db, fn tx ->
+               Honker.execute(tx, "INSERT INTO t VALUES (1)")
+               Queue.enqueue_tx(tx, "q", 1, [], max_attempts: 1)
+             end)
+
+    assert count(db) == 1
+    assert {:ok, %{"max_attempts" => 1}} = Queue.get_job(db, id)
+  end
+
+  test "errors, exceptions, throws and exits roll back", %{db: db} do
+    insert = &Honker.execute(&1, "INSERT INTO t VALUES (1)")
+    assert {:error, :no} = Honker.transaction(db, fn tx -> insert.(tx) && {:error, :no} end)
+    assert_raise RuntimeError, fn -> Honker.transaction(db, fn tx -> insert.(tx) && raise("no") end) end
+    assert catch_throw(Honker.transaction(db, fn tx -> insert.(tx) && throw(:no) end)) == :no
+    assert catch_exit(Honker.transaction(db, fn tx -> insert.(tx) && exit(:no) end)) == :no
+    assert count(db) == 0
+    assert {:ok, _} = Queue.enqueue(db, "q", 1)
+  end
+
+  test "one that is over can do nothing any more", %{db: db} do
+    {:ok, tx} = Transaction.begin(db)
+    assert :ok = Transaction.commit(tx)
+    assert {:error, %Error{name: :misuse, message: "the transaction is over"}} = Honker.execute(tx, "DELETE FROM t")
+    assert {:error, %Error{name: :misuse}} = Queue.enqueue_tx(tx, "q", 1)
+    assert {:error, %Error{name: :misuse}} = Transaction.commit(tx)
+  end
+
+  test "one that SQL has ended does not keep its process from writing", %{db: db} do
+    assert {:error, %Error{}} = Honker.transaction(db, &Honker.execute(&1, "COMMIT"))
+    assert {:ok, _} = Queue.enqueue(db, "q", 1)
+  end
+
+  test "a process does not wait for itself", %{db: db} do
+    {:ok, tx} = Transaction.begin(db)
+    {time, result} = :timer.tc(fn -> Queue.enqueue(db, "q", 1) end)
+    assert {:error, %Error{name: :misuse}} = result
+    assert time < 1_000_000
+    assert {:error, %Error{name: :misuse}} = Transaction.begin(db)
+    assert {:ok, nil} = Honker.get_result(db, 1)
+    assert :ok = Transaction.rollback(tx)
+    assert {:ok, _} = Queue.enqueue(db, "q", 1)
+  end
+
+  test "it is rolled back when its process is killed, promptly", %{db: db} do
+    test = self()
+
+    pid =
+      spawn(fn ->
+        {:ok, tx} = Transaction.begin(db)
+        :ok = Honker.execute(tx, "INSERT INTO t VALUES (1)")
+        send(test, :begun)
+        Process.sleep(:infinity)
+      end)
+
+    assert_receive :begun, 5000
+    Process.exit(pid, :kill)
+    {time, result} = :timer.tc(fn -> Queue.enqueue(db, "q", 1) end)
+    assert {:ok, _} = result
+    assert time < 1_000_000
+    assert count(db) == 0
+  end
+
+  test "it is rolled back when a process is killed in the middle of a statement", %{db: db} do
+    endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 3000000) SELECT count(*) FROM n"
+    pid = spawn(fn -> Honker.transaction(db, &Transaction.query(&1, endless)) end)
+    Process.sleep(100)
+    Process.exit(pid, :kill)
+    assert {:ok, _} = Queue.enqueue(db, "q", 1)
+  end
+
+  test "its owner can always commit, however many wait", %{db: db} do
+    # Far more than the ten threads on which calls wait.
+    {:ok, tx} = Transaction.begin(db)
+    waiting = for i <- 1..100, do: Task.async(fn -> Queue.enqueue(db, "q", i) end)
+    Process.sleep(300)
+
+    {time, :ok} =
+      :timer.tc(fn -> Enum.each(1..20, fn i -> :ok = Honker.execute(tx, "INSERT INTO t VALUES (?)", [i]) end) end)
+
+    assert time < 1_000_000
+    {time, :ok} = :timer.tc(fn -> Transaction.commit(tx) end)
+    assert time < 1_000_000
+    assert Enum.all?(Task.await_many(waiting, 30_000), &match?({:ok, _}, &1))
+    assert {:ok, %{"pending" => 100}} = Queue.stats(db, "q")
+  end
+
+  test "with transactions of a hundred processes none waits in vain", %{db: db} do
+    1..100
+    |> Task.async_stream(
+      fn i ->
+        Honker.transaction(db, fn tx ->
+          {:ok, [[n]]} = Transaction.query(tx, "SELECT count(*) FROM t")
+          :ok = Honker.execute(tx, "INSERT INTO t VALUES (?)", [n])
+          i
+        end)
+      end,
+      max_concurrency: 100,
+      timeout: 30_000
+    )
+    |> Enum.each(fn result -> assert {:ok, {:ok, _}} = result end)
+
+    assert {:ok, [[100, 99]]} = Honker.query(db, "SELECT count(DISTINCT v), max(v) FROM t")
+  end
+
+  test "the busy timeout is kept, by the clock", %{path: path, db: db} do
+    {:ok, other} = Honker.open(path, busy_timeout_ms: 300)
+    {:ok, tx} = Transaction.begin(db)
+    {time, result} = :timer.tc(fn -> Queue.enqueue(other, "q", 1) end)
+    assert {:error, %Error{name: :busy}} = result
+    assert time in 300_000..2_000_000
+    # Of the same database, by another process, when many wait.
+    impatient = %{db | busy_timeout_ms: 200}
+    results = Task.await_many(for(_ <- 1..20, do: Task.async(fn -> Queue.enqueue(impatient, "q", 1) end)), 10_000)
+    assert Enum.all?(results, &match?({:error, %Error{name: :busy}}, &1))
+    Transaction.rollback(tx)
+    Honker.close(other)
+  end
+
+  test "an interrupt ends those who wait for the lock", %{db: db} do
+    {:ok, tx} = Transaction.begin(db)
+    waiting = for _ <- 1..5, do: Task.async(fn -> Queue.enqueue(db, "q", 1) end)
+    Process.sleep(200)
+    :ok = Honker.interrupt(db)
+    assert Enum.all?(Task.await_many(waiting, 2000), &match?({:error, %Error{name: :interrupted}}, &1))
+    Transaction.rollback(tx)
+  end
+
+  test "operations within see and join it", %{db: db} do
+    {:ok, :done} =
+      Honker.transaction(db, fn tx ->
+        {:ok, id} = Queue.enqueue(tx, "q", 1)
+        {:ok, %Job{id: ^id} = job} = Queue.claim_one(tx, "q", "w")
+        :ok = Honker.save_result(tx, id, "r")
+        {:ok, "r"} = Honker.get_result(tx, id)
+        {:ok, true} = Job.ack(tx, job)
+        {:ok, _} = Honker.Stream.publish_tx(tx, "t", 1)
+        {:ok, true} = Honker.Stream.save_offset_tx(tx, "c", "t", 1)
+        {:ok, _} = Honker.notify_tx(tx, "c", 1)
+        {:ok, true} = Honker.try_rate_limit(tx, "r", 1, 60)
+        :done
+      end)
+
+    assert {:ok, 1} = Honker.Stream.get_offset(db, "c", "t")
+  end
+end
