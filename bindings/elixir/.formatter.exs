@@ -1,4 +1,4 @@
 [
-  inputs: ["*.exs", "{lib,test,examples,testee,bench}/**/*.{ex,exs}", "tests/consumer/**/*.{ex,exs}"],
+  inputs: ["*.exs", "{lib,test,testee,bench}/**/*.{ex,exs}", "tests/consumer/**/*.{ex,exs}"],
   line_length: 120
 ]

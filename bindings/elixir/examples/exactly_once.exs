@@ -1,0 +1,18 @@
+# What a job does, exactly once: the job ends in the same transaction.
+
+{:ok, db} = Honker.open("app.db")
+{:ok, _} = Honker.transaction(db, &Honker.execute(&1, "CREATE TABLE totals (orders INTEGER)"))
+{:ok, _} = Honker.transaction(db, &Honker.execute(&1, "INSERT INTO totals VALUES (0)"))
+{:ok, _} = Honker.Queue.enqueue(db, "orders", %{id: 1})
+{:ok, job} = Honker.Queue.claim_one(db, "orders", "worker-1")
+
+Honker.transaction(db, fn tx ->
+  Honker.execute(tx, "UPDATE totals SET orders = orders + 1")
+  # false: the claim was lost, and somebody else does it.
+  with {:ok, false} <- Honker.Job.ack(tx, job), do: {:error, :lost}
+end)
+
+{:ok, [[orders]]} = Honker.query(db, "SELECT orders FROM totals")
+IO.puts("#{orders} order")
+
+#=> 1 order

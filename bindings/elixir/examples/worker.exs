@@ -1,0 +1,24 @@
+# A supervised worker, which sleeps until there is a job.
+
+defmodule Mailer do
+  def send_email(job), do: IO.puts("to #{job.payload["to"]}")
+end
+
+{:ok, db} = Honker.open("app.db")
+
+children = [
+  {Honker.Worker, db: db, queue: "emails", handler: &Mailer.send_email/1, concurrency: 4}
+]
+
+{:ok, supervisor} = Supervisor.start_link(children, strategy: :one_for_one)
+
+{:ok, _} = Honker.Queue.enqueue(db, "emails", %{to: "alice"})
+Process.sleep(500)
+
+# Jobs that are running are finished first.
+Supervisor.stop(supervisor)
+{:ok, stats} = Honker.Queue.stats(db, "emails")
+IO.puts("left: #{stats["pending"] + stats["claimed"]}")
+
+#=> to alice
+#=> left: 0

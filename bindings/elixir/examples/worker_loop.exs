@@ -1,0 +1,38 @@
+# A worker as a loop that polls. worker.exs has one that does not.
+
+defmodule Mailer do
+  def run(db) do
+    loop = fn loop ->
+      case Honker.Queue.claim_one(db, "emails", "worker-1") do
+        {:ok, nil} -> :timer.sleep(100); loop.(loop)
+        {:ok, job} ->
+          try do
+            send_email(job.payload)
+            Honker.Job.ack(db, job)
+          rescue
+            e -> Honker.Job.retry(db, job, 60, Exception.message(e))
+          end
+          loop.(loop)
+      end
+    end
+    loop.(loop)
+  end
+
+  defp send_email(payload) do
+    IO.puts("to #{payload["to"]}")
+    if payload["to"] == "nobody", do: raise("no such address")
+  end
+end
+
+{:ok, db} = Honker.open("app.db")
+for to <- ["alice", "nobody"], do: {:ok, _} = Honker.Queue.enqueue(db, "emails", %{to: to})
+
+worker = Task.async(fn -> Mailer.run(db) end)
+Process.sleep(1000)
+Task.shutdown(worker, :brutal_kill)
+{:ok, %{"delayed" => delayed}} = Honker.Queue.stats(db, "emails")
+IO.puts("to be tried again: #{delayed}")
+
+#=> to alice
+#=> to nobody
+#=> to be tried again: 1

@@ -1,0 +1,46 @@
+defmodule Honker.ProcessesTest do
+  use Honker.Case, async: true
+
+  test "an emulator that is killed loses nothing and leaks nothing", %{db: db, path: path} do
+    {:ok, _} = Queue.enqueue_many(db, "q", [1, 2])
+
+    port =
+      emulator("""
+      {:ok, db} = Honker.open(#{inspect(path)})
+      db = Honker.configure_queue(db, "q", visibility_timeout_s: 1)
+      {:ok, %{payload: 1}} = Honker.Queue.claim_one(db, "q", "dies")
+      {:ok, tx} = Honker.Transaction.begin(db)
+      {:ok, _} = Honker.Queue.enqueue_tx(tx, "q", 3)
+      IO.puts("ready")
+      Process.sleep(:infinity)
+      """)
+
+    assert line(port) == "ready"
+    kill(port)
+    assert {:ok, [%Job{payload: 2}]} = Queue.claim_batch(db, "q", "w", 9)
+    {:ok, worker} = Queue.worker(db, "q", "w")
+    # The claim lapses, and is noticed without a commit.
+    assert {:ok, [%Job{payload: 1, attempts: 2}]} = Consumer.next(worker, 10_000, 9)
+    assert {:ok, [[0]]} = Honker.query(db, "SELECT count(*) FROM _honker_live WHERE payload = '3'")
+  end
+
+  test "another process is waited for, and waited with", %{db: db, path: path} do
+    port =
+      emulator("""
+      {:ok, db} = Honker.open(#{inspect(path)})
+      {:ok, tx} = Honker.Transaction.begin(db)
+      IO.puts("begun")
+      Process.sleep(700)
+      {:ok, _} = Honker.notify_tx(tx, "c", "committed")
+      :ok = Honker.Transaction.commit(tx)
+      """)
+
+    {:ok, listener} = Honker.listener(db, "c")
+    assert line(port) == "begun"
+    {time, result} = :timer.tc(fn -> Queue.enqueue(db, "q", 1) end)
+    assert {:ok, _} = result
+    assert time > 200_000
+    assert {:ok, %{payload: "committed"}} = Consumer.next(listener, 5000)
+    assert output(port) == ""
+  end
+end

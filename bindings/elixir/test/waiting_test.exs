@@ -1,0 +1,276 @@
+defmodule Honker.WaitingTest do
+  # Alone: it counts threads and looks at schedulers.
+  use Honker.Case, async: false
+
+  defp mailbox, do: elem(Process.info(self(), :message_queue_len), 1)
+
+  test "a worker is woken by a commit, and by a job that becomes due", %{db: db} do
+    {:ok, worker} = Queue.worker(db, "q", "w")
+    assert :timeout = Consumer.next(worker, 0)
+    {time, :timeout} = :timer.tc(fn -> Consumer.next(worker, 100) end)
+    assert time in 95_000..1_000_000
+
+    spawn(fn -> Process.sleep(100) && Queue.enqueue(db, "q", 1) end)
+    {time, {:ok, [%Job{payload: 1}]}} = :timer.tc(fn -> Consumer.next(worker) end)
+    assert time in 90_000..1_500_000
+
+    {:ok, _} = Queue.enqueue(db, "q", 2, delay: 1)
+    {time, {:ok, [%Job{payload: 2}]}} = :timer.tc(fn -> Consumer.next(worker, 10_000) end)
+    assert time < 2_500_000
+    assert mailbox() == 0
+  end
+
+  test "nothing is left in the mailbox, however a wait ends", %{db: db} do
+    {:ok, updates} = Honker.updates(db)
+
+    for _ <- 1..200 do
+      spawn(fn -> Honker.notify(db, "c", 1) end)
+      Consumer.next(updates, :rand.uniform(3))
+    end
+
+    for _ <- 1..20 do
+      spawn(fn -> Consumer.wake(updates) end)
+      spawn(fn -> Honker.interrupt(db) end)
+      Consumer.next(updates, :rand.uniform(3))
+    end
+
+    Process.sleep(50)
+    assert mailbox() == 0
+  end
+
+  test "a wake, a close and an interrupt end it", %{db: db} do
+    for {ending, expected} <- [
+          {&Consumer.wake/1, :woken},
+          {&Consumer.close/1, :closed},
+          {fn _ -> Honker.interrupt(db) end, :interrupted}
+        ] do
+      {:ok, listener} = Honker.listener(db, "c")
+      spawn(fn -> Process.sleep(100) && ending.(listener) end)
+      {time, result} = :timer.tc(fn -> Consumer.next(listener, 20_000) end)
+      assert time < 2_000_000
+
+      case result do
+        {:error, %Error{name: name}} -> assert name == expected
+        outcome -> assert outcome == expected
+      end
+    end
+
+    {:ok, listener} = Honker.listener(db, "c")
+    spawn(fn -> Process.sleep(100) && Honker.close(db) end)
+    assert :closed = Consumer.next(listener, 20_000)
+    assert mailbox() == 0
+  end
+
+  test "it ends with the process that made it", %{db: db} do
+    test = self()
+    {maker, monitor} = spawn_monitor(fn -> send(test, Honker.listener(db, "c")) && Process.sleep(:infinity) end)
+    assert_receive {:ok, listener}, 5000
+    assert :timeout = Consumer.next(listener, 0)
+    waiting = Task.async(fn -> Consumer.next(listener, 20_000) end)
+    Process.sleep(100)
+    Process.exit(maker, :kill)
+    assert_receive {:DOWN, ^monitor, _, _, _}
+    assert Task.await(waiting, 2000) == :closed
+    assert {:error, %Error{name: :closed_handle}} = Consumer.next(listener, 0)
+  end
+
+  test "hundreds wait without a thread, and without keeping a scheduler from others", %{db: db} do
+    {:ok, _one} = Honker.listener(db, "c")
+    # What the emulator starts when it is first busy.
+    for _ <- 1..20, do: Honker.notify(db, "other", 1)
+    before = threads()
+
+    waiting =
+      for _ <- 1..300 do
+        Task.async(fn ->
+          {:ok, listener} = Honker.listener(db, "c")
+          Consumer.next(listener, 20_000)
+        end)
+      end
+
+    assert soon(fn -> Enum.all?(waiting, &(Process.info(&1.pid, :status) == {:status, :waiting})) end)
+    Process.sleep(200)
+    assert threads() - before <= 1
+
+    # All schedulers are asleep while they wait.
+    :erlang.system_flag(:scheduler_wall_time, true)
+
+    busy = fn ->
+      for {id, active, total} <- Enum.sort(:erlang.statistics(:scheduler_wall_time_all)), do: {id, active, total}
+    end
+
+    first = busy.()
+    Process.sleep(500)
+    second = busy.()
+    :erlang.system_flag(:scheduler_wall_time, false)
+
+    for {{id, active, total}, {id, active_then, total_then}} <- Enum.zip(first, second) do
+      assert (active_then - active) / (total_then - total) < 0.5, "scheduler #{id} was busy"
+    end
+
+    {:ok, _} = Honker.notify(db, "c", "all of you")
+    for answer <- Task.await_many(waiting, 20_000), do: assert({:ok, %{payload: "all of you"}} = answer)
+  end
+
+  test "schedulers run while a hundred processes wait for the lock", %{db: db} do
+    {:ok, tx} = Transaction.begin(db)
+    waiting = for i <- 1..100, do: Task.async(fn -> Queue.enqueue(db, "q", i) end)
+
+    # A process that only wants to be run.
+    delays =
+      for _ <- 1..100 do
+        began = System.monotonic_time(:microsecond)
+        Process.sleep(5)
+        System.monotonic_time(:microsecond) - began
+      end
+
+    # Other files are read meanwhile: that runs on the threads on which calls wait, too.
+    {time, _} = :timer.tc(fn -> for _ <- 1..20, do: File.read!(__ENV__.file) end)
+    Transaction.commit(tx)
+    Task.await_many(waiting, 20_000)
+    assert Enum.at(Enum.sort(delays), 50) < 50_000
+    assert time < 2_000_000
+  end
+
+  test "what is closed or collected leaves nothing", %{directory: directory} do
+    round = fn i ->
+      {:ok, db} = Honker.open(Path.join(directory, "round#{rem(i, 2)}.db"))
+      {:ok, listener} = Honker.listener(db, "c")
+      {:ok, worker} = Queue.worker(db, "q", "w")
+      Consumer.next(listener, 1)
+      Consumer.next(worker, 1)
+      {:ok, tx} = Transaction.begin(db)
+      Transaction.execute(tx, "SELECT 1")
+      # Some are closed, some die with their process, in any order.
+      if rem(i, 3) == 0, do: Consumer.close(listener)
+      if rem(i, 3) == 1, do: Honker.close(db)
+    end
+
+    run = fn is -> for i <- is, do: Task.await(Task.async(fn -> round.(i) end), 20_000) end
+    run.(1..4)
+    Process.sleep(300)
+    before = {threads(), descriptors()}
+    run.(5..40)
+    :erlang.garbage_collect()
+    assert soon(fn -> threads() <= elem(before, 0) end)
+    assert soon(fn -> descriptors() <= elem(before, 1) end)
+  end
+
+  test "results are waited for", %{db: db} do
+    {:ok, id} = Queue.enqueue(db, "q", 1)
+    assert :timeout = Honker.wait_result(db, id, 50)
+    spawn(fn -> Process.sleep(100) && Honker.save_result(db, id, "42") end)
+    assert {:ok, "42"} = Honker.wait_result(db, id, 10_000)
+    spawn(fn -> Process.sleep(100) && Honker.interrupt(db) end)
+    assert {:error, %Error{name: :interrupted}} = Honker.wait_result(db, 99, 10_000)
+  end
+
+  test "listening: messages, until the process ends or unlistens", %{db: db} do
+    {:ok, listener} = Honker.listen(db, "orders")
+    Honker.notify(db, "orders", %{id: 1})
+    Honker.notify(db, "weather", "rain")
+    Honker.notify(db, "orders", %{id: 2})
+    assert_receive {:honker, ^listener, %Honker.Notification{payload: %{"id" => 1}}}, 5000
+    assert_receive {:honker, ^listener, %Honker.Notification{payload: %{"id" => 2}}}, 5000
+    assert :ok = Honker.unlisten(listener)
+    assert :ok = Honker.unlisten(listener)
+    Honker.notify(db, "orders", 3)
+    refute_receive {:honker, _, _}, 100
+
+    test = self()
+    {pid, _} = spawn_monitor(fn -> send(test, Honker.listen(db, "orders")) end)
+    assert_receive {:ok, listener}
+    assert_receive {:DOWN, _, _, ^pid, _}
+    assert soon(fn -> not Process.alive?(listener) end)
+
+    {:ok, listener} = Honker.listen(db, "orders")
+    Honker.close(db)
+    assert_receive {:honker, ^listener, {:closed, :closed}}, 5000
+    assert {:error, %Error{name: :closed_handle}} = Honker.listen(db, "orders")
+  end
+
+  test "subscribing: one event at a time, and only finished ones are saved", %{db: db} do
+    for i <- 1..3, do: {:ok, _} = Honker.Stream.publish(db, "t", i, key: "k#{i}")
+    {:ok, sub} = Honker.Stream.subscribe(db, "t", consumer: "c", save_every_ms: 0)
+    assert_receive {:honker, ^sub, %Honker.StreamEvent{payload: 1, key: "k1", offset: 1}}, 5000
+    refute_receive {:honker, _, _}, 100
+    assert :ok = Honker.Stream.ack(sub)
+    assert_receive {:honker, ^sub, %Honker.StreamEvent{payload: 2}}, 5000
+    assert :ok = Honker.Stream.unsubscribe(sub)
+    assert {:ok, 1} = Honker.Stream.get_offset(db, "c", "t")
+
+    {:ok, sub} = Honker.Stream.subscribe(db, "t", consumer: "c")
+    assert_receive {:honker, ^sub, %Honker.StreamEvent{payload: 2}}, 5000
+    :ok = Honker.Stream.ack(sub)
+    assert_receive {:honker, ^sub, %Honker.StreamEvent{payload: 3}}, 5000
+    :ok = Honker.Stream.ack(sub)
+    assert {:error, %Error{name: :misuse}} = Honker.Stream.ack(sub)
+    # Saved by the time, though nothing comes any more.
+    assert soon(fn -> Honker.Stream.get_offset(db, "c", "t") == {:ok, 3} end)
+    Honker.Stream.publish(db, "t", 4)
+    assert_receive {:honker, ^sub, %Honker.StreamEvent{payload: 4}}, 5000
+  end
+
+  test "events as an enumerable", %{db: db} do
+    for i <- 1..5, do: Honker.Stream.publish(db, "t", i)
+    assert [1, 2, 3] = db |> Honker.Stream.events("t", consumer: "c") |> Enum.take(3) |> Enum.map(& &1.payload)
+    # The third was given, but the next one never asked for.
+    assert {:ok, 2} = Honker.Stream.get_offset(db, "c", "t")
+    assert [3] = db |> Honker.Stream.events("t", consumer: "c") |> Enum.take(1) |> Enum.map(& &1.payload)
+    assert_raise Error, fn -> Enum.take(Honker.Stream.events(db, "t", nonsense: 1), 1) end
+  end
+
+  test "a scheduler fires, stops, and leaves to another when it is killed", %{db: db} do
+    :ok = Honker.Scheduler.add(db, name: "pulse", queue: "q", schedule: "@every 1s", payload: %{n: 1})
+    {first, _} = spawn_monitor(fn -> Honker.Scheduler.run(db, "first") end)
+    assert soon(fn -> match?({:ok, %Job{}}, Queue.claim_one(db, "q", "w")) end)
+    Process.exit(first, :kill)
+    assert_receive {:DOWN, _, _, ^first, _}
+    stop = :atomics.new(1, [])
+    second = Task.async(fn -> Honker.Scheduler.run(db, "second", fn -> :atomics.get(stop, 1) == 1 end) end)
+    assert soon(fn -> match?({:ok, [["second"]]}, Honker.query(db, "SELECT owner FROM _honker_locks")) end)
+    :atomics.put(stop, 1, 1)
+    assert :ok = Task.await(second, 2000)
+    assert {:ok, []} = Honker.query(db, "SELECT owner FROM _honker_locks")
+    assert {:error, %Error{name: :invalid}} = Honker.Scheduler.add(db, name: "x", queue: "q", schedule: "never")
+    assert {:ok, at} = Honker.Scheduler.next_after("0 3 * * *", 1_700_000_000)
+    assert at > 1_700_000_000
+  end
+
+  test "an outbox delivers, retries, and gives up", %{db: db} do
+    test = self()
+
+    {:ok, outbox} =
+      Honker.outbox(db, "mail", &(send(test, {:called, &1}) && if(&1 == "bad", do: raise("no"), else: {:ok, 1})),
+        base_backoff_s: 0,
+        max_attempts: 2
+      )
+
+    assert {:ok, false} = Honker.Outbox.run_once(outbox, "w")
+    {:ok, _} = Honker.Outbox.enqueue(outbox, "good")
+    {:ok, _} = Honker.transaction(db, &Honker.Outbox.enqueue_tx(outbox, &1, "bad"))
+    stop = :atomics.new(1, [])
+    run = Task.async(fn -> Honker.Outbox.run(outbox, "w", fn -> :atomics.get(stop, 1) == 1 end) end)
+    assert soon(fn -> match?({:ok, [_]}, Queue.dead(db, "_outbox:mail")) end)
+    :atomics.put(stop, 1, 1)
+    assert :ok = Task.await(run, 2000)
+    assert_received {:called, "good"}
+    assert_received {:called, "bad"}
+    assert_received {:called, "bad"}
+    refute_received {:called, _}
+    {:ok, [%{"last_error" => error}]} = Queue.dead(db, "_outbox:mail")
+    assert error =~ "no"
+  end
+
+  test "locks", %{db: db} do
+    {:ok, %Honker.Lock{} = lock} = Honker.Lock.try_acquire(db, "backup", "me", 60)
+    assert {:ok, nil} = Honker.Lock.try_acquire(db, "backup", "you", 60)
+    assert {:ok, nil} = Honker.Lock.try_acquire(db, "backup", 60)
+    assert {:ok, true} = Honker.Lock.heartbeat(lock, db, 60)
+    assert {:error, %Error{name: :held}} = Honker.Lock.with_lock(db, "backup", 60, fn _ -> :never end)
+    assert {:ok, true} = Honker.Lock.release(lock, db)
+    assert {:ok, false} = Honker.Lock.release(lock, db)
+    assert_raise RuntimeError, fn -> Honker.Lock.with_lock(db, "backup", 60, fn _ -> raise "no" end) end
+    assert {:ok, :done} = Honker.Lock.with_lock(db, "backup", 60, fn _ -> :done end)
+  end
+end

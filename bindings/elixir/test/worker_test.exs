@@ -1,0 +1,134 @@
+defmodule Honker.WorkerTest do
+  use Honker.Case, async: false
+
+  setup do
+    test = self()
+
+    Application.put_env(:honker, :on_event, fn event, _, metadata ->
+      send(test, {:event, List.last(event), metadata})
+    end)
+
+    on_exit(fn -> Application.delete_env(:honker, :on_event) end)
+  end
+
+  defp worker(db, handler, opts \\ []) do
+    start_supervised!({Worker, Keyword.merge([db: db, queue: "q", handler: handler, concurrency: 3], opts)})
+  end
+
+  defp job(db) do
+    {:ok, rows} = Honker.query(db, "SELECT state, attempts FROM _honker_live ORDER BY id")
+    rows
+  end
+
+  test "jobs run beside each other, as many as it may", %{db: db} do
+    test = self()
+    worker(db, fn job -> send(test, {:running, self(), job.payload}) && receive(do: (:go -> :ok)) end)
+    {:ok, _} = Queue.enqueue_many(db, "q", Enum.to_list(1..5))
+    first = for _ <- 1..3, do: assert_receive({:running, _, _}, 5000)
+    refute_receive {:running, _, _}, 200
+    for {:running, pid, _} <- first, do: send(pid, :go)
+    second = for _ <- 1..2, do: assert_receive({:running, _, _}, 5000)
+    for {:running, pid, _} <- second, do: send(pid, :go)
+    for _ <- 1..5, do: assert_receive({:event, :stop, %{result: :ack}}, 5000)
+    assert job(db) == []
+    assert Enum.sort(for {:running, _, n} <- first ++ second, do: n) == [1, 2, 3, 4, 5]
+  end
+
+  test "what the handler returns, raises, throws and dies of decides", %{db: db} do
+    worker(
+      db,
+      fn job ->
+        case job.payload do
+          "ok" -> :whatever
+          "error" -> {:error, :because}
+          "nil" -> nil
+          "raise" -> raise "no"
+          "throw" -> throw(:no)
+          "exit" -> exit(:no)
+          "kill" -> Process.exit(self(), :kill)
+          "retry" -> {:retry, 1000, "later"}
+          "fail" -> {:fail, "never"}
+        end
+      end,
+      retry_delay_s: 500
+    )
+
+    results =
+      for payload <- ~w(ok error nil raise throw exit kill retry fail), into: %{} do
+        {:ok, _} = Queue.enqueue(db, "q", payload)
+        assert_receive {:event, :stop, %{job: %Job{payload: ^payload}, result: result}}, 5000
+        {payload, result}
+      end
+
+    assert %{"ok" => :ack, "error" => {:retry, 500, ":because"}, "nil" => {:retry, 500, "it returned nil"}} = results
+    assert %{"raise" => {:retry, 500, raised}, "throw" => {:retry, 500, _}, "exit" => {:retry, 500, _}} = results
+    assert raised =~ "(RuntimeError) no"
+    assert %{"kill" => {:retry, 500, killed}, "retry" => {:retry, 1000, "later"}, "fail" => {:fail, "never"}} = results
+    assert killed =~ "killed"
+    assert {:ok, %{"delayed" => 7, "dead" => 1, "pending" => 0}} = Queue.stats(db, "q")
+    {:ok, _} = Queue.enqueue(db, "q", "ok")
+    assert_receive {:event, :stop, %{result: :ack}}, 5000
+  end
+
+  test "stopping it lets running jobs finish, and claims no more", %{db: db} do
+    test = self()
+    pid = worker(db, fn _ -> send(test, :running) && Process.sleep(500) end, concurrency: 1)
+    {:ok, _} = Queue.enqueue_many(db, "q", [1, 2])
+    assert_receive :running, 5000
+    {time, :ok} = :timer.tc(fn -> stop_supervised!({Worker, "q"}) end)
+    assert time > 200_000
+    refute Process.alive?(pid)
+    assert_received {:event, :stop, %{result: :ack}}
+    assert job(db) == [["pending", 0]]
+    refute_received :running
+  end
+
+  test "a worker that is killed takes its jobs along, is started again, and the jobs come back", %{db: db} do
+    test = self()
+    db = Honker.configure_queue(db, "q", visibility_timeout_s: 1)
+
+    handler = fn job ->
+      send(test, {:running, self(), job.attempts})
+      if job.attempts == 1, do: Process.sleep(:infinity), else: :ok
+    end
+
+    pid = worker(db, handler)
+    {:ok, _} = Queue.enqueue(db, "q", 1)
+    assert_receive {:running, job, 1}, 5000
+    Process.exit(pid, :kill)
+    assert soon(fn -> not Process.alive?(job) end)
+    assert_receive {:running, _, 2}, 8000
+    assert_receive {:event, :stop, %{result: :ack}}, 5000
+  end
+
+  test "a job whose claim was lost is not settled", %{db: db} do
+    db = Honker.configure_queue(db, "q", visibility_timeout_s: 300)
+
+    worker(db, fn job ->
+      {:ok, true} = Queue.cancel(db, job.id)
+      :ok
+    end)
+
+    {:ok, _} = Queue.enqueue(db, "q", 1)
+    assert_receive {:event, :lost, %{job: %Job{payload: 1}}}, 5000
+  end
+
+  test "it ends when its database is closed, and does not start on bad options", %{db: db} do
+    Process.flag(:trap_exit, true)
+    {:ok, pid} = Worker.start_link(db: db, queue: "q", handler: fn _ -> :ok end)
+    Honker.close(db)
+    assert_receive {:EXIT, ^pid, %Error{name: :closed_handle}}, 5000
+    assert {:error, %Error{name: :invalid}} = Worker.start_link(db: db, queue: "q", handler: :none)
+    assert {:error, %Error{name: :invalid}} = Worker.start_link(db: db, queue: "q", handler: fn _ -> 1 end, speed: 1)
+    assert {:error, %Error{name: :closed_handle}} = Worker.start_link(db: db, queue: "q", handler: fn _ -> 1 end)
+  end
+
+  test "an event function that raises changes nothing", %{db: db} do
+    test = self()
+    Application.put_env(:honker, :on_event, fn _, _, _ -> raise "no" end)
+    worker(db, fn _ -> send(test, :ran) end)
+    {:ok, _} = Queue.enqueue(db, "q", 1)
+    assert_receive :ran, 5000
+    assert soon(fn -> job(db) == [] end)
+  end
+end
