@@ -210,17 +210,25 @@ FUNCTION(consumer_new) {
   return enif_make_tuple2(env, atom_ok, made);
 }
 
-/* {:timeout, at}: when to look again though nothing was committed, in Unix seconds, or nil. */
+/* When to look again though nothing was committed, in Unix seconds; HONKER_EMPTY if that makes no sense. */
+static honker_status_t look_again_at(struct in *in, consumer_t *consumer, int64_t *at) {
+  if (consumer->queue != NULL) {
+    return lib.queue_next_claim_at(in->db, NULL, (uint8_t *)consumer->queue, consumer->queue_len, at, NULL);
+  }
+  return consumer->kind == LEADER ? lib.scheduler_soonest(in->db, NULL, at, NULL) : HONKER_EMPTY;
+}
+
+/* {:timeout, at} */
 static term nothing(struct in *in, consumer_t *consumer) {
   int64_t at = 0;
-  honker_status_t status = HONKER_EMPTY;
-  if (consumer->queue != NULL) {
-    status = lib.queue_next_claim_at(in->db, NULL, (uint8_t *)consumer->queue, consumer->queue_len, &at, NULL);
-  } else if (consumer->kind == LEADER) {
-    status = lib.scheduler_soonest(in->db, NULL, &at, NULL);
-  }
+  const honker_status_t status = look_again_at(in, consumer, &at);
   return enif_make_tuple2(in->env, atom(in->env, "timeout"),
                           status == HONKER_OK ? enif_make_int64(in->env, at) : atom_nil);
+}
+
+static honker_status_t next_jobs(struct in *in, consumer_t *consumer, void *handle, int64_t n, honker_jobs_t **jobs) {
+  return consumer->kind == WORKER ? lib.worker_next(handle, n, 0, jobs, &in->err)
+                                  : lib.outbox_next(handle, 0, jobs, &in->err);
 }
 
 static term look(struct in *in, consumer_t *consumer, void *handle, int64_t n) {
@@ -230,8 +238,12 @@ static term look(struct in *in, consumer_t *consumer, void *handle, int64_t n) {
     case WORKER:
     case OUTBOX: {
       honker_jobs_t *jobs = NULL;
-      status = consumer->kind == WORKER ? lib.worker_next(handle, n, 0, &jobs, &in->err)
-                                        : lib.outbox_next(handle, 0, &jobs, &in->err);
+      int64_t at = 0;
+      status = next_jobs(in, consumer, handle, n, &jobs);
+      /* A job that became due after that look is not waited for any more: it is there. */
+      if (status == HONKER_TIMEOUT && n > 0 && look_again_at(in, consumer, &at) == HONKER_EMPTY) {
+        status = next_jobs(in, consumer, handle, n, &jobs);
+      }
       return status == HONKER_TIMEOUT ? nothing(in, consumer) : jobs_answer(in, status, &jobs);
     }
     case LEADER: {
