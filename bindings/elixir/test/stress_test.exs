@@ -1,0 +1,71 @@
+defmodule Honker.StressTest do
+  use Honker.Case, async: false
+
+  # Processes that do anything with anybody's handles, and are killed in the middle of it.
+  test "processes are killed at any moment, and the file goes on", %{db: db, directory: directory} do
+    other = Path.join(directory, "other.db")
+    shared = :ets.new(:shared, [:public])
+    deadline = System.monotonic_time(:millisecond) + 3000
+
+    actor = fn actor ->
+      case :rand.uniform(9) do
+        1 ->
+          Honker.transaction(db, fn tx -> Queue.enqueue(tx, "q", 1) && Process.sleep(:rand.uniform(5)) end)
+
+        2 ->
+          Queue.enqueue(db, "q", 1, priority: 1)
+
+        3 ->
+          with {:ok, %Job{} = job} <- Queue.claim_one(db, "q", "w"), do: Job.ack(db, job)
+
+        4 ->
+          with {:ok, worker} <- Queue.worker(db, "q", "w"),
+               do: :ets.insert(shared, {:consumer, worker}) && Consumer.next(worker, 5)
+
+        5 ->
+          with {:ok, listener} <- Honker.listener(db, "c"),
+               do: :ets.insert(shared, {:consumer, listener}) && Consumer.next(listener, 20)
+
+        6 ->
+          for {_, consumer} <- :ets.lookup(shared, :consumer),
+              do: apply(Consumer, Enum.random([:wake, :close]), [consumer])
+
+        7 ->
+          with {:ok, tx} <- Transaction.begin(db), do: :ets.insert(shared, {:tx, tx}) && Queue.enqueue(tx, "q", 2)
+
+        8 ->
+          for {_, tx} <- :ets.lookup(shared, :tx),
+              do: Enum.random([&Transaction.commit/1, &Queue.enqueue(&1, "q", 3)]).(tx)
+
+        9 ->
+          with {:ok, db} <- Honker.open(other),
+               do:
+                 Queue.enqueue(db, "q", 1) &&
+                   Enum.random([fn -> Honker.close(db) end, fn -> Honker.interrupt(db) end]).()
+      end
+
+      actor.(actor)
+    end
+
+    killed = stress(actor, for(_ <- 1..30, do: spawn(fn -> actor.(actor) end)), deadline, 0)
+    assert killed > 100
+
+    {time, result} = :timer.tc(fn -> Queue.enqueue(db, "q", "after") end)
+    assert {:ok, _} = result
+    assert time < 2_000_000
+    assert {:ok, [["ok"]]} = Honker.query(db, "PRAGMA integrity_check")
+    assert {:ok, [_ | _]} = Queue.claim_batch(db, "q", "w", -1)
+  end
+
+  defp stress(actor, [victim | others], deadline, killed) do
+    Process.sleep(:rand.uniform(8))
+    Process.exit(victim, :kill)
+
+    if System.monotonic_time(:millisecond) < deadline do
+      stress(actor, others ++ [spawn(fn -> actor.(actor) end)], deadline, killed + 1)
+    else
+      Enum.each(others, &Process.exit(&1, :kill))
+      killed
+    end
+  end
+end
