@@ -47,7 +47,7 @@ defmodule Honker.MixProject do
       package: package(),
       source_url: @source,
       docs: [main: "readme", extras: ["README.md"]],
-      aliases: ["hex.build": [&copy_header/1, "hex.build"], "hex.publish": [&copy_header/1, "hex.publish"]],
+      aliases: ["hex.build": [&copy_files/1, "hex.build"], "hex.publish": [&copy_files/1, "hex.publish"]],
       xref: [exclude: [:jiffy]],
       deps: []
     ]
@@ -59,13 +59,14 @@ defmodule Honker.MixProject do
     [
       licenses: ["MIT", "Apache-2.0"],
       links: %{"GitHub" => @source},
-      files: ~w(lib c_src Makefile mix.exs .formatter.exs README.md priv)
+      files: ~w(lib c_src Makefile mix.exs .formatter.exs README.md LICENSE-MIT LICENSE-APACHE priv)
     ]
   end
 
-  # In the repository the header stands where all packages find it; a package has its own copy.
-  defp copy_header(_args) do
+  # In the repository these stand where all packages find them; a package has its own copies.
+  defp copy_files(_args) do
     File.mkdir_p!("c_src/include")
     File.cp!("../../include/honker.h", "c_src/include/honker.h")
+    for license <- ["LICENSE-MIT", "LICENSE-APACHE"], do: File.cp!("../../" <> license, license)
   end
 end

@@ -33,6 +33,7 @@ int library_load(const char *path, char *why, size_t why_size) {
   }
   LIBRARY_FUNCTIONS(LIBRARY_LOOK)
 #undef LIBRARY_LOOK
+  found.size = sizeof found;
   lib = found;
   return 0;
 }

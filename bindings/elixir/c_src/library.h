@@ -36,6 +36,7 @@
   F(outbox_new) F(outbox_next) F(outbox_delivered) F(outbox_failed) F(outbox_free)
 
 struct library {
+  size_t size; /* of this struct, once it is filled: a module that is loaded again may be of another version */
 #define LIBRARY_FIELD(name) __typeof__(honker_##name) *name;
   LIBRARY_FUNCTIONS(LIBRARY_FIELD)
 #undef LIBRARY_FIELD

@@ -241,6 +241,7 @@ static FUNCTION(db_open) {
   honker_db_t *handle = NULL;
   term backend;
   (void)argc;
+  if (lib.size == 0) return failure(env, HONKER_MISUSE, "libhonker is not loaded");
   TEXT(0, path);
   opts.nesting = HONKER_NESTING_WAIT;
   if (!option(in, argv[1], "busy_timeout_ms", &opts.busy_timeout_ms) ||
@@ -359,6 +360,7 @@ static FUNCTION(cron_next_after) {
   struct in self = {.env = env}, *in = &self;
   int64_t at = 0;
   (void)argc;
+  if (lib.size == 0) return failure(env, HONKER_MISUSE, "libhonker is not loaded");
   TEXT(0, schedule);
   INT(1, from);
   return number(in, lib.cron_next_after(B(schedule), from, &at, &in->err), &at);
@@ -369,7 +371,8 @@ static FUNCTION(cron_next_after) {
 static int load(ErlNifEnv *env, void **data, term info) {
   const ErlNifResourceFlags flags = ERL_NIF_RT_CREATE | ERL_NIF_RT_TAKEOVER;
   ErlNifResourceTypeInit db_init = {.dtor = db_gone}, tx_init = {.dtor = tx_gone, .down = tx_down};
-  (void)data, (void)info;
+  (void)info;
+  *data = &lib;
   atom_ok = atom(env, "ok");
   atom_error = atom(env, "error");
   atom_nil = atom(env, "nil");
@@ -380,7 +383,10 @@ static int load(ErlNifEnv *env, void **data, term info) {
 }
 
 static int upgrade(ErlNifEnv *env, void **data, void **old, term info) {
-  (void)old;
+  /* What the old version has open is now used by this one, which may be another file. */
+  const struct library *loaded = *old;
+  if (loaded->size != 0 && loaded->size != sizeof lib) return -1;
+  lib = *loaded;
   return load(env, data, info);
 }
 

@@ -47,4 +47,23 @@ defmodule Honker.LibraryTest do
     assert {:error, %Error{name: :library, message: message}} = Honker.open(context.path, library_path: "/other.so")
     assert message =~ loaded.path
   end
+
+  test "the module can be loaded again while a database is open" do
+    script = """
+    path = Path.join(System.tmp_dir!(), "honker-reload-#{System.pid()}-#{System.unique_integer([:positive])}.db")
+    {:ok, db} = Honker.open(path)
+    {:ok, listener} = Honker.listener(db, "c")
+    for _ <- 1..3 do
+      :code.purge(Honker.Native)
+      {:module, _} = :code.load_file(Honker.Native)
+      {:ok, _} = Honker.notify(db, "c", 1)
+      {:ok, %{payload: 1}} = Honker.Consumer.next(listener, 5000)
+    end
+    :ok = Honker.close(db)
+    File.rm(path)
+    IO.puts("done")
+    """
+
+    assert output(emulator(script)) == "done"
+  end
 end
