@@ -133,8 +133,8 @@ defmodule Honker.TransactionTest do
 
   test "an interrupt ends those who wait for the lock", %{db: db} do
     {:ok, tx} = Transaction.begin(db)
-    waiting = for _ <- 1..5, do: Task.async(fn -> Queue.enqueue(db, "q", 1) end)
-    Process.sleep(200)
+    waiting = for _ <- 1..30, do: Task.async(fn -> Queue.enqueue(db, "q", 1) end)
+    Process.sleep(300)
     :ok = Honker.interrupt(db)
     assert Enum.all?(Task.await_many(waiting, 2000), &match?({:error, %Error{name: :interrupted}}, &1))
     Transaction.rollback(tx)

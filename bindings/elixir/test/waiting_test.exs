@@ -38,6 +38,22 @@ defmodule Honker.WaitingTest do
     assert mailbox() == 0
   end
 
+  test "a wake and an interrupt that come together leave nothing either", %{db: db} do
+    {:ok, updates} = Honker.updates(db)
+
+    for forget <- [&Consumer.disarm/2, &Consumer.selected/2] do
+      {:ok, tag} = Consumer.arm(updates)
+      {:ok, _} = Honker.notify(db, "c", 1)
+      assert soon(fn -> mailbox() == 1 end)
+      :ok = Honker.interrupt(db)
+      assert mailbox() == 2
+      if forget == (&Consumer.selected/2), do: assert_receive({:select, _, ^tag, _})
+      forget.(updates, tag)
+      assert mailbox() == 0
+      Consumer.next(updates, 0)
+    end
+  end
+
   test "a wake, a close and an interrupt end it", %{db: db} do
     for {ending, expected} <- [
           {&Consumer.wake/1, :woken},
