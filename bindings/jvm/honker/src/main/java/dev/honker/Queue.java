@@ -179,7 +179,18 @@ public final class Queue {
    * @return the worker, to be closed
    */
   public Worker worker(String workerId) {
-    return new Worker(this, workerId, WorkerOptions.builder().build());
+    return worker(workerId, WorkerOptions.builder().build());
+  }
+
+  /**
+   * A worker that claims jobs and waits for them, for your own loop.
+   *
+   * @param workerId who claims; a name that no other worker uses at the same time
+   * @param options how it waits; the rest is for those that have threads
+   * @return the worker, to be closed
+   */
+  public Worker worker(String workerId, WorkerOptions options) {
+    return new Worker(this, workerId, Checks.notNull("options", options));
   }
 
   /**
