@@ -9,10 +9,13 @@ final class AtomicEnqueue {
       var q = db.queue("emails");
       db.transactionVoid(
           tx -> tx.execute("CREATE TABLE orders (id INTEGER PRIMARY KEY, total, customer_id)"));
-      db.transactionVoid(tx -> {
-          tx.execute("INSERT INTO orders (id, total, customer_id) VALUES (?, ?, ?)", java.util.List.of(42, 9900, "alice"));
-          q.enqueue(tx, "{\"order_id\":42,\"email_type\":\"confirmation\"}");
-      });
+      db.transactionVoid(
+          tx -> {
+            tx.execute(
+                "INSERT INTO orders (id, total, customer_id) VALUES (?, ?, ?)",
+                java.util.List.of(42, 9900, "alice"));
+            q.enqueue(tx, "{\"order_id\":42,\"email_type\":\"confirmation\"}");
+          });
       for (var row : db.query("SELECT id, total FROM orders")) {
         System.out.println("order " + row.getLong("id") + ": " + row.getLong("total"));
       }

@@ -15,7 +15,8 @@ final class LocksAndLimits {
         } catch (LockHeldException e) {
           System.out.println("somebody is at it");
         }
-        if (!lock.heartbeat()) System.out.println("too slow: somebody else has it"); // 60 more seconds
+        if (!lock.heartbeat())
+          System.out.println("too slow: somebody else has it"); // 60 more seconds
       }
 
       int allowed = 0;

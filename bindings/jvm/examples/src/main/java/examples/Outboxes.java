@@ -5,7 +5,10 @@ import dev.honker.OutboxOptions;
 import java.time.Duration;
 import java.util.concurrent.CountDownLatch;
 
-/** An outbox delivers what was committed with the caller's own data, and tries again when that fails. */
+/**
+ * An outbox delivers what was committed with the caller's own data, and tries again when that
+ * fails.
+ */
 final class Outboxes {
   private static final CountDownLatch delivered = new CountDownLatch(1);
   private static int calls;

@@ -38,10 +38,14 @@ final class Results {
       var emails = db.queue("emails");
       long id = emails.enqueue("{\"to\":\"alice@example.com\"}");
       emails.saveResult(id, "{\"ok\":true}");
-      emails.waitResultAsync(id, WaitOptions.timeout(Duration.ofSeconds(10))).thenAccept(this::handleResult).join();
+      emails
+          .waitResultAsync(id, WaitOptions.timeout(Duration.ofSeconds(10)))
+          .thenAccept(this::handleResult)
+          .join();
       emails.claimOne("worker-1").orElseThrow().ack();
 
-      TypedQueue<Email> typed = db.queue("emails").typed(emailJson); // JsonCodec<Email>: encode, decode
+      TypedQueue<Email> typed =
+          db.queue("emails").typed(emailJson); // JsonCodec<Email>: encode, decode
       typed.enqueue(new Email("alice@example.com"));
       TypedJob<Email> job = typed.claimOne("worker-1").orElseThrow();
       sendEmail(job.payload());

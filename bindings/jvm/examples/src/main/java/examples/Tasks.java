@@ -9,7 +9,8 @@ final class Tasks {
   public static void main(String[] args) throws Exception {
     try (var db = Honker.open("app.db")) {
       var registry = new TaskRegistry(db);
-      var greet = registry.register("greet", "tasks", call -> "{\"greeted\":" + call.argsJson() + "}");
+      var greet =
+          registry.register("greet", "tasks", call -> "{\"greeted\":" + call.argsJson() + "}");
       var result = greet.enqueue("[\"world\"]", "{}");
       try (var runner = db.runTasks(registry)) {
         System.out.println(result.waitFor(Duration.ofSeconds(10)));

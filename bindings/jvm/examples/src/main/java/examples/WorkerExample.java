@@ -30,10 +30,18 @@ final class WorkerExample {
                 main.interrupt(); // the way to end what follows
               })
           .start();
-      try (var worker = q.worker("worker-1", job -> {
-          try { sendEmail(job.payloadJson()); }
-          catch (Exception e) { throw new RetryableException(e.getMessage(), Duration.ofSeconds(60)); }
-      })) { Thread.currentThread().join(); }
+      try (var worker =
+          q.worker(
+              "worker-1",
+              job -> {
+                try {
+                  sendEmail(job.payloadJson());
+                } catch (Exception e) {
+                  throw new RetryableException(e.getMessage(), Duration.ofSeconds(60));
+                }
+              })) {
+        Thread.currentThread().join();
+      }
     } catch (InterruptedException e) {
       System.out.println("stopped");
     }

@@ -18,7 +18,6 @@ import dev.honker.LockOptions;
 import dev.honker.Notification;
 import dev.honker.NotificationPruneOptions;
 import dev.honker.OpenOptions;
-import dev.honker.Outbox;
 import dev.honker.OutboxOptions;
 import dev.honker.Queue;
 import dev.honker.QueueOptions;
@@ -53,17 +52,42 @@ import java.util.concurrent.LinkedBlockingQueue;
  * The testee of the Java package: does with it what the conformance suite asks for
  * (conformance/PROTOCOL.md).
  *
- * <p>Threads: main reads the requests and gives each to the thread of its lane; answers are written under
- * a lock. A reset is done by main itself, when the lanes have ended.
+ * <p>Threads: main reads the requests and gives each to the thread of its lane; answers are written
+ * under a lock. A reset is done by main itself, when the lanes have ended.
  */
 public final class Testee {
   private static final JsonObject DONE = new JsonObject();
   private static final List<String> FEATURES =
       List.of(
-          "journal", "watcher", "interrupt", "foreign", "tx", "queue", "enqueue_many", "by_id",
-          "settle_tx", "next_at", "stats", "dead", "wait", "updates", "stream", "notify", "sched",
-          "cron", "result", "result_tx", "lock", "rate", "rate_sweep", "outbox", "prune_keep",
-          "tick_at", "nesting", "text", "fault.abi");
+          "journal",
+          "watcher",
+          "interrupt",
+          "foreign",
+          "tx",
+          "queue",
+          "enqueue_many",
+          "by_id",
+          "settle_tx",
+          "next_at",
+          "stats",
+          "dead",
+          "wait",
+          "updates",
+          "stream",
+          "notify",
+          "sched",
+          "cron",
+          "result",
+          "result_tx",
+          "lock",
+          "rate",
+          "rate_sweep",
+          "outbox",
+          "prune_keep",
+          "tick_at",
+          "nesting",
+          "text",
+          "fault.abi");
 
   /** Does an operation; its answer is an object. */
   private interface Operation {
@@ -105,38 +129,41 @@ public final class Testee {
           return Json.object("ids", Json.list(ids, Json::of));
         });
     ops.put("queue.claim", r -> jobs(r.use(Queue.class).claimBatch(r.str("worker"), r.num("n"))));
-    ops.put(
-        "queue.ack",
-        r -> held(r.use(Queue.class).ack(r.tx(), r.num("id"), r.str("worker"))));
+    ops.put("queue.ack", r -> held(r.use(Queue.class).ack(r.tx(), r.num("id"), r.str("worker"))));
     ops.put(
         "queue.retry",
         r ->
             held(
                 r.use(Queue.class)
                     .retry(
-                        r.tx(), r.num("id"), r.str("worker"), r.seconds("delay_s"),
+                        r.tx(),
+                        r.num("id"),
+                        r.str("worker"),
+                        r.seconds("delay_s"),
                         r.str("error"))));
     ops.put(
         "queue.fail",
-        r ->
-            held(r.use(Queue.class).fail(r.tx(), r.num("id"), r.str("worker"), r.str("error"))));
+        r -> held(r.use(Queue.class).fail(r.tx(), r.num("id"), r.str("worker"), r.str("error"))));
     ops.put(
         "queue.heartbeat",
         r ->
             held(
-                r.use(Queue.class)
-                    .heartbeat(r.num("id"), r.str("worker"), r.seconds("extend_s"))));
+                r.use(Queue.class).heartbeat(r.num("id"), r.str("worker"), r.seconds("extend_s"))));
     ops.put(
         "queue.ack_many",
         r ->
             Json.object(
-                "acked", r.use(Queue.class).ackBatch(r.all("ids", Json::integer), r.str("worker"))));
-    ops.put(
-        "queue.cancel", r -> Json.object("cancelled", r.use(Queue.class).cancel(r.num("id"))));
+                "acked",
+                r.use(Queue.class).ackBatch(r.all("ids", Json::integer), r.str("worker"))));
+    ops.put("queue.cancel", r -> Json.object("cancelled", r.use(Queue.class).cancel(r.num("id"))));
     ops.put(
         "queue.get",
-        r -> Json.object("job", Json.parsed(or(r.use(Queue.class).getJobJson(r.num("id")), "EMPTY"))));
-    ops.put("queue.next_at", r -> Json.object("at", r.use(Queue.class).nextClaimAtEpochSecond().orElse(0L)));
+        r ->
+            Json.object(
+                "job", Json.parsed(or(r.use(Queue.class).getJobJson(r.num("id")), "EMPTY"))));
+    ops.put(
+        "queue.next_at",
+        r -> Json.object("at", r.use(Queue.class).nextClaimAtEpochSecond().orElse(0L)));
     ops.put("queue.sweep", r -> Json.object("n", r.use(Queue.class).sweepExpired()));
     ops.put("queue.stats", r -> Json.object("stats", Json.parsed(r.use(Queue.class).statsJson())));
     ops.put(
@@ -153,7 +180,9 @@ public final class Testee {
     ops.put("stream.open", r -> r.keep(() -> r.db().stream(r.str("topic"))));
     ops.put(
         "stream.publish",
-        r -> Json.object("offset", r.use(Stream.class).publish(r.tx(), r.data(), r.str("key", null))));
+        r ->
+            Json.object(
+                "offset", r.use(Stream.class).publish(r.tx(), r.data(), r.str("key", null))));
     ops.put(
         "stream.read",
         r -> events(r.use(Stream.class).readSince(r.num("offset"), r.num("limit", -1))));
@@ -172,11 +201,9 @@ public final class Testee {
     ops.put("stream.subscribe", r -> r.keep(() -> subscribe(r)));
     ops.put("subscription.ack", r -> done(r.use(Subscription.class)::ack));
     ops.put("subscription.save", r -> done(r.use(Subscription.class)::save));
+    ops.put("subscription.offset", r -> Json.object("offset", r.use(Subscription.class).offset()));
     ops.put(
-        "subscription.offset", r -> Json.object("offset", r.use(Subscription.class).offset()));
-    ops.put(
-        "notify.send",
-        r -> Json.object("id", r.db().notify(r.tx(), r.str("channel"), r.data())));
+        "notify.send", r -> Json.object("id", r.db().notify(r.tx(), r.str("channel"), r.data())));
     ops.put("notify.prune", r -> Json.object("n", r.db().pruneNotifications(prune(r))));
     ops.put("listen.open", r -> r.keep(() -> r.db().listen(r.str("channel"))));
     ops.put("sched.add", r -> done(() -> schedule(r)));
@@ -187,7 +214,9 @@ public final class Testee {
     ops.put(
         "sched.list", r -> Json.object("schedules", Json.parsed(r.db().scheduler().listJson())));
     ops.put("sched.tick", r -> Json.object("fires", Json.list(tick(r), Testee::fire)));
-    ops.put("sched.soonest", r -> Json.object("at", r.db().scheduler().soonestEpochSecond().orElse(0L)));
+    ops.put(
+        "sched.soonest",
+        r -> Json.object("at", r.db().scheduler().soonestEpochSecond().orElse(0L)));
     ops.put(
         "sched.run",
         r -> {
@@ -198,11 +227,15 @@ public final class Testee {
         "cron.next_after",
         r -> {
           long from = r.num("from");
-          return Json.object("at", CronSchedule.crontab(r.str("schedule")).nextAfterEpochSecond(from));
+          return Json.object(
+              "at", CronSchedule.crontab(r.str("schedule")).nextAfterEpochSecond(from));
         });
     ops.put(
         "result.save",
-        r -> done(() -> any(r).saveResult(r.tx(), r.num("id"), Json.payload(r.get("value")), ttl(r))));
+        r ->
+            done(
+                () ->
+                    any(r).saveResult(r.tx(), r.num("id"), Json.payload(r.get("value")), ttl(r))));
     ops.put(
         "result.get",
         r -> Json.object("value", Json.stored(or(any(r).getResult(r.num("id")), "EMPTY"))));
@@ -221,9 +254,14 @@ public final class Testee {
         r ->
             unless(
                 r.db().tryRateLimit(r.str("name"), r.num("limit"), r.seconds("per_s")), "LIMITED"));
+    ops.put("rate.sweep", r -> Json.object("n", r.db().sweepRateLimits(r.seconds("older_than_s"))));
     ops.put(
-        "rate.sweep", r -> Json.object("n", r.db().sweepRateLimits(r.seconds("older_than_s"))));
-    ops.put("outbox.open", r -> r.keep(() -> new ScriptedOutbox(r.db(), r.str("name"), outbox(r), r.all("deliver", Json::text))));
+        "outbox.open",
+        r ->
+            r.keep(
+                () ->
+                    new ScriptedOutbox(
+                        r.db(), r.str("name"), outbox(r), r.all("deliver", Json::text))));
     ops.put(
         "outbox.enqueue",
         r ->
@@ -232,10 +270,10 @@ public final class Testee {
     ops.put(
         "outbox.run_once",
         r ->
-            Json.object(
-                "handled", r.use(ScriptedOutbox.class).outbox.deliverOne(r.str("worker"))));
+            Json.object("handled", r.use(ScriptedOutbox.class).outbox.deliverOne(r.str("worker"))));
     ops.put(
-        "outbox.run", r -> r.keep(() -> r.use(ScriptedOutbox.class).outbox.runWorker(r.str("worker"))));
+        "outbox.run",
+        r -> r.keep(() -> r.use(ScriptedOutbox.class).outbox.runWorker(r.str("worker"))));
     ops.put(
         "outbox.calls",
         r -> Json.object("payloads", Json.list(r.use(ScriptedOutbox.class).calls(), Json::stored)));
@@ -371,7 +409,8 @@ public final class Testee {
     if (r.has("schedule")) update.schedule(CronSchedule.crontab(r.str("schedule")));
     if (r.json().has("payload")) update.payload(r.data());
     if (r.has("priority")) update.priority(r.num("priority"));
-    if (r.json().has("expires_s")) update.expires(r.has("expires_s") ? r.seconds("expires_s") : null);
+    if (r.json().has("expires_s"))
+      update.expires(r.has("expires_s") ? r.seconds("expires_s") : null);
     if (r.json().has("max_attempts")) {
       update.maxAttempts(r.has("max_attempts") ? r.num("max_attempts") : null);
     }
@@ -469,7 +508,9 @@ public final class Testee {
     return json;
   }
 
-  /** Does requests in the order in which it is given them, until there is one without an operation. */
+  /**
+   * Does requests in the order in which it is given them, until there is one without an operation.
+   */
   private static final class Lane extends Thread {
     final LinkedBlockingQueue<JsonObject> requests = new LinkedBlockingQueue<>();
     final Handles handles;

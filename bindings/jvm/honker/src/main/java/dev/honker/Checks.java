@@ -4,7 +4,10 @@ import java.nio.charset.StandardCharsets;
 import java.time.Duration;
 import java.time.Instant;
 
-/** What the library would refuse, or take for something else, refused with the name that the caller knows. */
+/**
+ * What the library would refuse, or take for something else, refused with the name that the caller
+ * knows.
+ */
 final class Checks {
   /** HONKER_NO_TIME: what the library takes for "not given", and nobody may give. */
   static final long NO_TIME = Long.MAX_VALUE;
@@ -54,8 +57,7 @@ final class Checks {
   /** The second; at the end of what an Instant can be, if it lies behind that. */
   static Instant instant(long second) {
     return Instant.ofEpochSecond(
-        Math.max(
-            Instant.MIN.getEpochSecond(), Math.min(second, Instant.MAX.getEpochSecond())));
+        Math.max(Instant.MIN.getEpochSecond(), Math.min(second, Instant.MAX.getEpochSecond())));
   }
 
   static Duration millis(String name, Duration value) {
@@ -91,9 +93,11 @@ final class Checks {
   /** Milliseconds, rounded up so that a wait is never shorter than asked for; as many as fit. */
   static long toMillis(Duration value) {
     try {
-      return value.plusNanos(999_999).toMillis();
+      return value.isNegative()
+          ? Math.min(-1, value.toMillis())
+          : value.plusNanos(999_999).toMillis();
     } catch (ArithmeticException e) {
-      return Long.MAX_VALUE - 1;
+      return value.isNegative() ? Long.MIN_VALUE : Long.MAX_VALUE - 1;
     }
   }
 

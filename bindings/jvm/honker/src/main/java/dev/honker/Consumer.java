@@ -8,11 +8,11 @@ import java.util.function.LongConsumer;
 import java.util.function.Supplier;
 
 /**
- * Something that waits for commits: a worker, a listener, a subscription. One thread uses it at a time;
- * any thread may close it, which ends the wait with {@link HonkerClosedException}.
+ * Something that waits for commits: a worker, a listener, a subscription. One thread uses it at a
+ * time; any thread may close it, which ends the wait with {@link HonkerClosedException}.
  *
- * <p>Waiting can be interrupted, and never has anything in hand when it is. A call that was interrupted
- * while it took something returns that, and leaves the thread's interrupt status set.
+ * <p>Waiting can be interrupted, and never has anything in hand when it is. A call that was
+ * interrupted while it took something returns that, and leaves the thread's interrupt status set.
  */
 public abstract class Consumer implements AutoCloseable {
   static final int OK = 0;
@@ -20,7 +20,10 @@ public abstract class Consumer implements AutoCloseable {
   /** What the library answers when what was waited for has been closed. */
   static final int CLOSED = 7;
 
-  /** While something becomes due at a second of the clock, which somebody may set: how often to look. */
+  /**
+   * While something becomes due at a second of the clock, which somebody may set: how often to
+   * look.
+   */
   private static final long CLOCK_CHECK_MS = 1000;
 
   final Database database;
@@ -84,7 +87,10 @@ public abstract class Consumer implements AutoCloseable {
   /** How long to park after having found nothing. */
   abstract long parkMillis();
 
-  /** What `look` finds; it is asked again after each commit, and when something may be due. Null is nothing. */
+  /**
+   * What `look` finds; it is asked again after each commit, and when something may be due. Null is
+   * nothing.
+   */
   final <T> Optional<T> await(Duration timeout, Supplier<T> look) throws InterruptedException {
     if (isStopped) return Optional.empty();
     return database.await(
@@ -92,12 +98,12 @@ public abstract class Consumer implements AutoCloseable {
   }
 
   /**
-   * For those who must not block: a future that is completed when it is time to look again with a time of
-   * 0, because something was committed, has become due, or was closed. Ask for it before you look, so
-   * that nothing slips between.
+   * For those who must not block: a future that is completed when it is time to look again with a
+   * time of 0, because something was committed, has become due, or was closed. Ask for it before
+   * you look, so that nothing slips between.
    *
-   * @return a future without a value; it is completed by the executor of {@link OpenOptions}. It may be
-   *     cancelled
+   * @return a future without a value; it is completed by the executor of {@link OpenOptions}. It
+   *     may be cancelled
    * @throws HonkerClosedException if this, or the database, is closed
    */
   public CompletableFuture<Void> ready() {
@@ -106,7 +112,10 @@ public abstract class Consumer implements AutoCloseable {
     return database.waits.future(database, nanos);
   }
 
-  /** Closes this; a thread that waits with it, gets {@link HonkerClosedException}. Does no harm twice. */
+  /**
+   * Closes this; a thread that waits with it, gets {@link HonkerClosedException}. Does no harm
+   * twice.
+   */
   @Override
   public void close() {
     isClosed = true;

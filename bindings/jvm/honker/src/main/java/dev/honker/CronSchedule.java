@@ -13,9 +13,9 @@ public final class CronSchedule {
   }
 
   /**
-   * A cron expression: five fields (minute, hour, day of month, month, day of week), six with seconds in
-   * front, a macro such as @daily, or an interval such as "@every 5m"; "CRON_TZ=Europe/Berlin " before it
-   * sets the time zone, which otherwise is this process's.
+   * A cron expression: five fields (minute, hour, day of month, month, day of week), six with
+   * seconds in front, a macro such as @daily, or an interval such as "@every 5m";
+   * "CRON_TZ=Europe/Berlin " before it sets the time zone, which otherwise is this process's.
    *
    * @param expression the expression
    * @return the schedule
@@ -33,8 +33,7 @@ public final class CronSchedule {
    * @throws HonkerInvalidOptionException if it cannot be used
    */
   public static CronSchedule every(Duration interval) {
-    return new CronSchedule(
-        "@every " + Checks.seconds("interval", interval).getSeconds() + "s");
+    return new CronSchedule("@every " + Checks.seconds("interval", interval).getSeconds() + "s");
   }
 
   /**
@@ -58,8 +57,7 @@ public final class CronSchedule {
     byte[] text = Checks.utf8("expression", expression);
     long[] out = new long[1];
     long[] err = new long[1];
-    Errors.check(
-        library, library.honker_cron_next_after(text, text.length, second, out, err), err);
+    Errors.check(library, library.honker_cron_next_after(text, text.length, second, out, err), err);
     return out[0];
   }
 

@@ -18,14 +18,14 @@ import java.util.function.LongSupplier;
 import java.util.function.Supplier;
 
 /**
- * An open database: the SQLite file, and everything honker has in it. Any number of threads may use it,
- * virtual ones too; what they write at the same moment shares a commit, and reads run beside.
+ * An open database: the SQLite file, and everything honker has in it. Any number of threads may use
+ * it, virtual ones too; what they write at the same moment shares a commit, and reads run beside.
  *
- * <p>What a call has done is committed when it returns. Should the process die in the middle of one, it
- * has happened completely or not at all. Every call throws {@link HonkerException}: a {@link
- * HonkerClosedException} when the database is closed, a {@link HonkerBusyException} when somebody else
- * keeps it busy for longer than the busy timeout, a {@link HonkerInvalidOptionException} when an
- * argument cannot be used.
+ * <p>What a call has done is committed when it returns. Should the process die in the middle of
+ * one, it has happened completely or not at all. Every call throws {@link HonkerException}: a
+ * {@link HonkerClosedException} when the database is closed, a {@link HonkerBusyException} when
+ * somebody else keeps it busy for longer than the busy timeout, a {@link
+ * HonkerInvalidOptionException} when an argument cannot be used.
  */
 public final class Database implements AutoCloseable {
   final HonkerLibrary library;
@@ -48,8 +48,7 @@ public final class Database implements AutoCloseable {
     this.library = LibraryLoader.load(options.libraryPath());
     this.waits =
         new Waits(
-            library,
-            options.executor() == null ? ForkJoinPool.commonPool() : options.executor());
+            library, options.executor() == null ? ForkJoinPool.commonPool() : options.executor());
     this.gate = new Gate(Gate.nanos(options.busyTimeout()));
     long[] out = new long[1];
     long[] err = new long[1];
@@ -67,8 +66,7 @@ public final class Database implements AutoCloseable {
             .i64(Checks.toMillis(watcher.pollInterval()))) {
       check(library.honker_open(file, file.length, opts.array(), out, err), err);
     }
-    this.warning =
-        err[0] == 0 ? null : Errors.take(library, -27, err).getMessage();
+    this.warning = err[0] == 0 ? null : Errors.take(library, -27, err).getMessage();
     HonkerLibrary lib = library;
     Waits waiting = waits;
     this.handle =
@@ -100,8 +98,8 @@ public final class Database implements AutoCloseable {
   }
 
   /**
-   * What was noticed when the database was opened: that another copy of SQLite in this process has the
-   * file open, on a system where that would cost both their locks.
+   * What was noticed when the database was opened: that another copy of SQLite in this process has
+   * the file open, on a system where that would cost both their locks.
    *
    * @return empty if nothing is wrong
    */
@@ -211,8 +209,7 @@ public final class Database implements AutoCloseable {
     int status =
         call(
             (db, err) ->
-                library.honker_lock_acquire(
-                    db, write(null), n, n.length, o, o.length, ttl, err));
+                library.honker_lock_acquire(db, write(null), n, n.length, o, o.length, ttl, err));
     return status == 0 ? Optional.of(new Lock(this, name, owner, options.ttl())) : Optional.empty();
   }
 
@@ -242,7 +239,8 @@ public final class Database implements AutoCloseable {
    */
   public long sweepRateLimits(Duration olderThan) {
     long seconds = Checks.seconds("olderThan", olderThan).getSeconds();
-    return number((db, out, err) -> library.honker_rate_limit_sweep(db, write(null), seconds, out, err));
+    return number(
+        (db, out, err) -> library.honker_rate_limit_sweep(db, write(null), seconds, out, err));
   }
 
   /**
@@ -268,8 +266,7 @@ public final class Database implements AutoCloseable {
     byte[] c = Checks.utf8("channel", channel);
     byte[] p = Checks.utf8("json", json);
     return number(
-        (db, out, err) ->
-            library.honker_notify(db, write(tx), c, c.length, p, p.length, out, err));
+        (db, out, err) -> library.honker_notify(db, write(tx), c, c.length, p, p.length, out, err));
   }
 
   /**
@@ -282,8 +279,7 @@ public final class Database implements AutoCloseable {
     long age = options.olderThan() == null ? Checks.NO_TIME : options.olderThan().getSeconds();
     long keep = options.maxKeep() == null ? Checks.NO_TIME : options.maxKeep();
     return number(
-        (db, out, err) ->
-            library.honker_notifications_prune(db, write(null), age, keep, out, err));
+        (db, out, err) -> library.honker_notifications_prune(db, write(null), age, keep, out, err));
   }
 
   /**
@@ -311,8 +307,8 @@ public final class Database implements AutoCloseable {
    * Has a thread of its own listen to a channel.
    *
    * @param channel any text
-   * @param handler what is called with each notification; an exception ends the listening, see {@link
-   *     Runner#failed}
+   * @param handler what is called with each notification; an exception ends the listening, see
+   *     {@link Runner#failed}
    * @return what runs, to be closed
    */
   public Runner listen(String channel, Handler<Notification> handler) {
@@ -323,8 +319,8 @@ public final class Database implements AutoCloseable {
    * Has a thread of its own listen to a channel.
    *
    * @param channel any text
-   * @param handler what is called with each notification; an exception ends the listening, see {@link
-   *     Runner#failed}
+   * @param handler what is called with each notification; an exception ends the listening, see
+   *     {@link Runner#failed}
    * @param options how to wait
    * @return what runs, to be closed
    */
@@ -381,8 +377,8 @@ public final class Database implements AutoCloseable {
   }
 
   /**
-   * Runs a function in a transaction, on the calling thread; commits when it returns, and rolls back when
-   * it throws.
+   * Runs a function in a transaction, on the calling thread; commits when it returns, and rolls
+   * back when it throws.
    *
    * @param work what to do with the transaction
    * @param <T> what it returns
@@ -480,8 +476,8 @@ public final class Database implements AutoCloseable {
   }
 
   /**
-   * Ends every call that is running or waiting on this database now, in whichever thread, with a {@link
-   * HonkerException} of the name HONKER_INTERRUPTED. Later calls are not affected.
+   * Ends every call that is running or waiting on this database now, in whichever thread, with a
+   * {@link HonkerException} of the name HONKER_INTERRUPTED. Later calls are not affected.
    */
   public void interrupt() {
     interrupts.incrementAndGet();
@@ -494,9 +490,9 @@ public final class Database implements AutoCloseable {
   }
 
   /**
-   * Closes the database: stops what runs on it, after the job in hand, closes what waits, rolls an open
-   * transaction back. Calls of other threads end with {@link HonkerClosedException}. When this returns
-   * the file is nobody's. Does no harm twice.
+   * Closes the database: stops what runs on it, after the job in hand, closes what waits, rolls an
+   * open transaction back. Calls of other threads end with {@link HonkerClosedException}. When this
+   * returns the file is nobody's. Does no harm twice.
    *
    * @throws HonkerException if something could not be written; the database is closed all the same
    */
@@ -608,11 +604,13 @@ public final class Database implements AutoCloseable {
 
   void checkNotInterrupted(long seen) {
     if (interrupts.get() == seen) return;
-    throw new HonkerException(
-        "ended by Database.interrupt()", HonkerException.Status.INTERRUPTED);
+    throw new HonkerException("ended by Database.interrupt()", HonkerException.Status.INTERRUPTED);
   }
 
-  /** The handle for a call that writes as a part of a transaction; 0, when none is open, without one. */
+  /**
+   * The handle for a call that writes as a part of a transaction; 0, when none is open, without
+   * one.
+   */
   long write(Transaction tx) {
     if (tx != null) return tx.use(this);
     gate.pass(this);
@@ -628,7 +626,10 @@ public final class Database implements AutoCloseable {
     return fallback == null ? ownMillis : Math.min(ownMillis, Checks.toMillis(fallback));
   }
 
-  /** Looks, and looks again after each commit, until something is found or the time is over (null: never). */
+  /**
+   * Looks, and looks again after each commit, until something is found or the time is over (null:
+   * never).
+   */
   <T> Optional<T> await(
       Duration timeout,
       Supplier<T> look,

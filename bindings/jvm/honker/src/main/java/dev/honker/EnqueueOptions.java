@@ -7,53 +7,83 @@ import java.time.Instant;
 public final class EnqueueOptions {
   private final Builder is;
 
-  private EnqueueOptions(Builder is) { this.is = is; }
+  private EnqueueOptions(Builder is) {
+    this.is = is;
+  }
 
   /**
    * Begins with the defaults.
    *
    * @return a builder
    */
-  public static Builder builder() { return new Builder(); }
+  public static Builder builder() {
+    return new Builder();
+  }
 
   /**
    * In what time the job becomes due; whole seconds, may be negative; default: now.
    *
    * @return the value, null if not given
    */
-  public Duration delay() { return is.delay; }
+  public Duration delay() {
+    return is.delay;
+  }
 
   /**
    * When the job becomes due, whole seconds; not looked at if there is a delay; default: now.
    *
    * @return the value, null if not given
    */
-  public Instant runAt() { return is.runAt == null ? null : Checks.instant(is.runAt); }
+  public Instant runAt() {
+    return is.runAt == null ? null : Checks.instant(is.runAt);
+  }
 
-  Long runAtOrNull() { return is.runAt; }
+  Long runAtOrNull() {
+    return is.runAt;
+  }
 
   /**
    * After what time the job may not be claimed any more; whole seconds; default: never.
    *
    * @return the value, null if not given
    */
-  public Duration expires() { return is.expires; }
+  public Duration expires() {
+    return is.expires;
+  }
 
   /**
    * Larger is sooner; default 0.
    *
    * @return the value
    */
-  public long priority() { return is.priority; }
+  public long priority() {
+    return is.priority;
+  }
 
   /**
    * How often the job may be claimed; default: as the queue has it.
    *
    * @return the value, null if not given
    */
-  public Long maxAttempts() { return is.maxAttempts; }
+  public Long maxAttempts() {
+    return is.maxAttempts;
+  }
 
-  @Override public String toString() { return "EnqueueOptions[" + "delay=" + is.delay + ", runAt=" + is.runAt + ", expires=" + is.expires + ", priority=" + is.priority + ", maxAttempts=" + is.maxAttempts + "]"; }
+  @Override
+  public String toString() {
+    return "EnqueueOptions["
+        + "delay="
+        + is.delay
+        + ", runAt="
+        + is.runAt
+        + ", expires="
+        + is.expires
+        + ", priority="
+        + is.priority
+        + ", maxAttempts="
+        + is.maxAttempts
+        + "]";
+  }
 
   /** Makes {@link EnqueueOptions}. */
   public static final class Builder implements Cloneable {
@@ -72,16 +102,23 @@ public final class EnqueueOptions {
      * @return this
      * @throws HonkerInvalidOptionException if the value cannot be used
      */
-    public Builder delay(Duration delay) { this.delay = Checks.secondsOrNull("delay", delay); return this; }
+    public Builder delay(Duration delay) {
+      this.delay = Checks.secondsOrNull("delay", delay);
+      return this;
+    }
 
     /**
-     * Sets when the job becomes due, whole seconds; not looked at if there is a delay; default: now.
+     * Sets when the job becomes due, whole seconds; not looked at if there is a delay; default:
+     * now.
      *
      * @param runAt the value, null for not given
      * @return this
      * @throws HonkerInvalidOptionException if the value cannot be used
      */
-    public Builder runAt(Instant runAt) { return runAtEpochSecond(runAt == null ? null : Long.valueOf(Checks.instant("runAt", runAt).getEpochSecond())); }
+    public Builder runAt(Instant runAt) {
+      return runAtEpochSecond(
+          runAt == null ? null : Long.valueOf(Checks.instant("runAt", runAt).getEpochSecond()));
+    }
 
     /**
      * Sets when the job becomes due, in Unix seconds.
@@ -90,7 +127,10 @@ public final class EnqueueOptions {
      * @return this
      * @throws HonkerInvalidOptionException if the value cannot be used
      */
-    public Builder runAtEpochSecond(Long runAt) { this.runAt = Checks.numberOrNull("runAt", runAt); return this; }
+    public Builder runAtEpochSecond(Long runAt) {
+      this.runAt = Checks.numberOrNull("runAt", runAt);
+      return this;
+    }
 
     /**
      * Sets after what time the job may not be claimed any more; whole seconds; default: never.
@@ -99,7 +139,10 @@ public final class EnqueueOptions {
      * @return this
      * @throws HonkerInvalidOptionException if the value cannot be used
      */
-    public Builder expires(Duration expires) { this.expires = Checks.secondsOrNull("expires", expires); return this; }
+    public Builder expires(Duration expires) {
+      this.expires = Checks.secondsOrNull("expires", expires);
+      return this;
+    }
 
     /**
      * Sets larger is sooner; default 0.
@@ -107,7 +150,10 @@ public final class EnqueueOptions {
      * @param priority the value
      * @return this
      */
-    public Builder priority(long priority) { this.priority = priority; return this; }
+    public Builder priority(long priority) {
+      this.priority = priority;
+      return this;
+    }
 
     /**
      * Sets how often the job may be claimed; default: as the queue has it.
@@ -115,7 +161,10 @@ public final class EnqueueOptions {
      * @param maxAttempts the value, null for not given
      * @return this
      */
-    public Builder maxAttempts(Long maxAttempts) { this.maxAttempts = maxAttempts; return this; }
+    public Builder maxAttempts(Long maxAttempts) {
+      this.maxAttempts = maxAttempts;
+      return this;
+    }
 
     /**
      * Ends with the values that are set; the builder may be used further.

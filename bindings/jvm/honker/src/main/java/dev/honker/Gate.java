@@ -6,9 +6,9 @@ import java.util.concurrent.locks.ReentrantLock;
 import java.util.function.BooleanSupplier;
 
 /**
- * Where calls that write wait while a transaction of the same database object is open: here and not in
- * the library, where a virtual thread would keep its carrier that the transaction may need to go on. It
- * also knows whose transaction it is, so that a thread does not wait for itself.
+ * Where calls that write wait while a transaction of the same database object is open: here and not
+ * in the library, where a virtual thread would keep its carrier that the transaction may need to go
+ * on. It also knows whose transaction it is, so that a thread does not wait for itself.
  */
 final class Gate {
   private final ReentrantLock lock = new ReentrantLock();

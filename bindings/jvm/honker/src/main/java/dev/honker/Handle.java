@@ -5,8 +5,9 @@ import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.function.LongConsumer;
 
 /**
- * A handle of the library's, freed once: by {@link #close}, or, which is logged, when nobody refers to
- * its owner any more. The number stays what it was. The library refuses it then; 0 would mean "none".
+ * A handle of the library's, freed once: by {@link #close}, or, which is logged, when nobody refers
+ * to its owner any more. The number stays what it was. The library refuses it then; 0 would mean
+ * "none".
  */
 final class Handle implements AutoCloseable {
   private static final System.Logger LOG = System.getLogger("dev.honker");

@@ -13,7 +13,8 @@ public final class Honker {
    * @return the database, to be closed
    * @throws HonkerLoadException if libhonker cannot be found
    * @throws HonkerInvalidOptionException if it is an in-memory database: nobody else could see it
-   * @throws HonkerSqlException if the file cannot be opened; {@link HonkerException#name()} says why
+   * @throws HonkerSqlException if the file cannot be opened; {@link HonkerException#name()} says
+   *     why
    */
   public static Database open(String path) {
     return open(path, OpenOptions.builder().build());

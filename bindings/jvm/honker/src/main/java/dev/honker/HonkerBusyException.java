@@ -1,8 +1,8 @@
 package dev.honker;
 
 /**
- * Another process, or a transaction of this one, held the write lock for longer than the busy timeout.
- * Nothing was done; try again.
+ * Another process, or a transaction of this one, held the write lock for longer than the busy
+ * timeout. Nothing was done; try again.
  */
 public class HonkerBusyException extends HonkerSqlException {
   private static final long serialVersionUID = 1;

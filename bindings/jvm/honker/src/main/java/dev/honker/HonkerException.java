@@ -1,9 +1,9 @@
 package dev.honker;
 
 /**
- * Something that honker cannot do, or could not. The operation has done nothing, and the transaction
- * it was part of is as it was before, unless {@link #name()} is FULL, IO, ABORTED or PANIC: then the
- * transaction may be over, rolled back.
+ * Something that honker cannot do, or could not. The operation has done nothing, and the
+ * transaction it was part of is as it was before, unless {@link #name()} is FULL, IO, ABORTED or
+ * PANIC: then the transaction may be over, rolled back.
  */
 public class HonkerException extends RuntimeException {
   private static final long serialVersionUID = 1;
@@ -13,8 +13,7 @@ public class HonkerException extends RuntimeException {
   private final int sqliteCode;
   private final int sqliteExtendedCode;
 
-  HonkerException(
-      String message, int status, String name, int sqliteCode, int sqliteExtendedCode) {
+  HonkerException(String message, int status, String name, int sqliteCode, int sqliteExtendedCode) {
     super(message);
     this.status = status;
     this.name = name;

@@ -57,11 +57,20 @@ interface HonkerLibrary {
 
   void honker_tx_free(long tx);
 
-  int honker_tx_execute(long tx, byte[] sql, long sqlLen, byte[] params, long paramsLen, long[] changesOut, long[] err);
+  int honker_tx_execute(
+      long tx,
+      byte[] sql,
+      long sqlLen,
+      byte[] params,
+      long paramsLen,
+      long[] changesOut,
+      long[] err);
 
-  int honker_tx_query(long tx, byte[] sql, long sqlLen, byte[] params, long paramsLen, long[] rowsOut, long[] err);
+  int honker_tx_query(
+      long tx, byte[] sql, long sqlLen, byte[] params, long paramsLen, long[] rowsOut, long[] err);
 
-  int honker_query(long db, byte[] sql, long sqlLen, byte[] params, long paramsLen, long[] rowsOut, long[] err);
+  int honker_query(
+      long db, byte[] sql, long sqlLen, byte[] params, long paramsLen, long[] rowsOut, long[] err);
 
   int honker_rows_size(long rows, long[] rowsOut, long[] columnsOut, long[] err);
 
@@ -71,31 +80,87 @@ interface HonkerLibrary {
 
   void honker_rows_free(long rows);
 
-  int honker_enqueue(long db, long tx, byte[] queue, long queueLen, byte[] payload, long payloadLen, byte[] opts, long[] idOut, long[] err);
+  int honker_enqueue(
+      long db,
+      long tx,
+      byte[] queue,
+      long queueLen,
+      byte[] payload,
+      long payloadLen,
+      byte[] opts,
+      long[] idOut,
+      long[] err);
 
-  int honker_enqueue_many(long db, long tx, byte[] queue, long queueLen, byte[] payloads, long payloadsLen, byte[] opts, long[] idsOut, long[] err);
+  int honker_enqueue_many(
+      long db,
+      long tx,
+      byte[] queue,
+      long queueLen,
+      byte[] payloads,
+      long payloadsLen,
+      byte[] opts,
+      long[] idsOut,
+      long[] err);
 
   int honker_ack(long db, long tx, long id, byte[] workerId, long workerIdLen, long[] err);
 
-  int honker_ack_batch(long db, long tx, long[] ids, long idsLen, byte[] workerId, long workerIdLen, long[] ackedOut, long[] err);
+  int honker_ack_batch(
+      long db,
+      long tx,
+      long[] ids,
+      long idsLen,
+      byte[] workerId,
+      long workerIdLen,
+      long[] ackedOut,
+      long[] err);
 
-  int honker_retry(long db, long tx, long id, byte[] workerId, long workerIdLen, long delayS, byte[] error, long errorLen, long[] err);
+  int honker_retry(
+      long db,
+      long tx,
+      long id,
+      byte[] workerId,
+      long workerIdLen,
+      long delayS,
+      byte[] error,
+      long errorLen,
+      long[] err);
 
-  int honker_fail(long db, long tx, long id, byte[] workerId, long workerIdLen, byte[] error, long errorLen, long[] err);
+  int honker_fail(
+      long db,
+      long tx,
+      long id,
+      byte[] workerId,
+      long workerIdLen,
+      byte[] error,
+      long errorLen,
+      long[] err);
 
-  int honker_heartbeat(long db, long tx, long id, byte[] workerId, long workerIdLen, long extendS, long[] err);
+  int honker_heartbeat(
+      long db, long tx, long id, byte[] workerId, long workerIdLen, long extendS, long[] err);
 
   int honker_cancel(long db, long tx, long id, long[] err);
 
-  int honker_sweep_expired(long db, long tx, byte[] queue, long queueLen, long[] sweptOut, long[] err);
+  int honker_sweep_expired(
+      long db, long tx, byte[] queue, long queueLen, long[] sweptOut, long[] err);
 
-  int honker_queue_next_claim_at(long db, long tx, byte[] queue, long queueLen, long[] atOut, long[] err);
+  int honker_queue_next_claim_at(
+      long db, long tx, byte[] queue, long queueLen, long[] atOut, long[] err);
 
   int honker_get_job(long db, long tx, long id, long[] jsonOut, long[] err);
 
   int honker_queue_stats(long db, long tx, byte[] queue, long queueLen, long[] jsonOut, long[] err);
 
-  int honker_claim(long db, long tx, byte[] queue, long queueLen, byte[] workerId, long workerIdLen, long n, long timeoutS, long[] jobsOut, long[] err);
+  int honker_claim(
+      long db,
+      long tx,
+      byte[] queue,
+      long queueLen,
+      byte[] workerId,
+      long workerIdLen,
+      long n,
+      long timeoutS,
+      long[] jobsOut,
+      long[] err);
 
   int honker_jobs_len(long jobs, long[] lenOut, long[] err);
 
@@ -113,37 +178,105 @@ interface HonkerLibrary {
 
   void honker_waiter_free(long waiter);
 
-  int honker_worker_new(long db, long waiter, byte[] queue, long queueLen, byte[] workerId, long workerIdLen, byte[] opts, long[] workerOut, long[] err);
+  int honker_worker_new(
+      long db,
+      long waiter,
+      byte[] queue,
+      long queueLen,
+      byte[] workerId,
+      long workerIdLen,
+      byte[] opts,
+      long[] workerOut,
+      long[] err);
 
   int honker_worker_next(long worker, long n, long timeoutMs, long[] jobsOut, long[] err);
 
-  int honker_worker_settle_next(long worker, byte[] settlements, long settlementsLen, long n, long timeoutMs, long[] jobsOut, long[] err);
+  int honker_worker_settle_next(
+      long worker,
+      byte[] settlements,
+      long settlementsLen,
+      long n,
+      long timeoutMs,
+      long[] jobsOut,
+      long[] err);
 
   void honker_worker_free(long worker);
 
-  int honker_dead_list(long db, long tx, byte[] queue, long queueLen, long limit, long[] jsonOut, long[] err);
+  int honker_dead_list(
+      long db, long tx, byte[] queue, long queueLen, long limit, long[] jsonOut, long[] err);
 
   int honker_dead_requeue(long db, long tx, long id, long[] err);
 
-  int honker_dead_purge(long db, long tx, byte[] queue, long queueLen, long olderThanS, long[] purgedOut, long[] err);
+  int honker_dead_purge(
+      long db, long tx, byte[] queue, long queueLen, long olderThanS, long[] purgedOut, long[] err);
 
-  int honker_notify(long db, long tx, byte[] channel, long channelLen, byte[] payload, long payloadLen, long[] idOut, long[] err);
+  int honker_notify(
+      long db,
+      long tx,
+      byte[] channel,
+      long channelLen,
+      byte[] payload,
+      long payloadLen,
+      long[] idOut,
+      long[] err);
 
-  int honker_notifications_prune(long db, long tx, long olderThanS, long maxKeep, long[] prunedOut, long[] err);
+  int honker_notifications_prune(
+      long db, long tx, long olderThanS, long maxKeep, long[] prunedOut, long[] err);
 
-  int honker_listener_new(long db, long waiter, byte[] channel, long channelLen, long fallbackMs, long[] listenerOut, long[] err);
+  int honker_listener_new(
+      long db,
+      long waiter,
+      byte[] channel,
+      long channelLen,
+      long fallbackMs,
+      long[] listenerOut,
+      long[] err);
 
   int honker_listener_next(long listener, long timeoutMs, byte[] notificationOut, long[] err);
 
   void honker_listener_free(long listener);
 
-  int honker_stream_publish(long db, long tx, byte[] topic, long topicLen, byte[] key, long keyLen, byte[] payload, long payloadLen, long[] offsetOut, long[] err);
+  int honker_stream_publish(
+      long db,
+      long tx,
+      byte[] topic,
+      long topicLen,
+      byte[] key,
+      long keyLen,
+      byte[] payload,
+      long payloadLen,
+      long[] offsetOut,
+      long[] err);
 
-  int honker_stream_read_since(long db, long tx, byte[] topic, long topicLen, long offset, long limit, long[] eventsOut, long[] err);
+  int honker_stream_read_since(
+      long db,
+      long tx,
+      byte[] topic,
+      long topicLen,
+      long offset,
+      long limit,
+      long[] eventsOut,
+      long[] err);
 
-  int honker_stream_save_offset(long db, long tx, byte[] consumer, long consumerLen, byte[] topic, long topicLen, long offset, long[] err);
+  int honker_stream_save_offset(
+      long db,
+      long tx,
+      byte[] consumer,
+      long consumerLen,
+      byte[] topic,
+      long topicLen,
+      long offset,
+      long[] err);
 
-  int honker_stream_get_offset(long db, long tx, byte[] consumer, long consumerLen, byte[] topic, long topicLen, long[] offsetOut, long[] err);
+  int honker_stream_get_offset(
+      long db,
+      long tx,
+      byte[] consumer,
+      long consumerLen,
+      byte[] topic,
+      long topicLen,
+      long[] offsetOut,
+      long[] err);
 
   int honker_events_len(long events, long[] lenOut, long[] err);
 
@@ -151,7 +284,14 @@ interface HonkerLibrary {
 
   void honker_events_free(long events);
 
-  int honker_subscription_new(long db, long waiter, byte[] topic, long topicLen, byte[] opts, long[] subscriptionOut, long[] err);
+  int honker_subscription_new(
+      long db,
+      long waiter,
+      byte[] topic,
+      long topicLen,
+      byte[] opts,
+      long[] subscriptionOut,
+      long[] err);
 
   int honker_subscription_next(long subscription, long timeoutMs, byte[] eventOut, long[] err);
 
@@ -163,29 +303,62 @@ interface HonkerLibrary {
 
   void honker_subscription_free(long subscription);
 
-  int honker_result_save(long db, long tx, long jobId, byte[] value, long valueLen, long ttlS, long[] err);
+  int honker_result_save(
+      long db, long tx, long jobId, byte[] value, long valueLen, long ttlS, long[] err);
 
   int honker_result_get(long db, long tx, long jobId, long[] valueOut, long[] err);
 
   int honker_result_sweep(long db, long tx, long[] sweptOut, long[] err);
 
-  int honker_result_wait(long db, long waiter, long jobId, long timeoutMs, long[] valueOut, long[] err);
+  int honker_result_wait(
+      long db, long waiter, long jobId, long timeoutMs, long[] valueOut, long[] err);
 
-  int honker_lock_acquire(long db, long tx, byte[] name, long nameLen, byte[] owner, long ownerLen, long ttlS, long[] err);
+  int honker_lock_acquire(
+      long db,
+      long tx,
+      byte[] name,
+      long nameLen,
+      byte[] owner,
+      long ownerLen,
+      long ttlS,
+      long[] err);
 
-  int honker_lock_renew(long db, long tx, byte[] name, long nameLen, byte[] owner, long ownerLen, long ttlS, long[] err);
+  int honker_lock_renew(
+      long db,
+      long tx,
+      byte[] name,
+      long nameLen,
+      byte[] owner,
+      long ownerLen,
+      long ttlS,
+      long[] err);
 
-  int honker_lock_release(long db, long tx, byte[] name, long nameLen, byte[] owner, long ownerLen, long[] err);
+  int honker_lock_release(
+      long db, long tx, byte[] name, long nameLen, byte[] owner, long ownerLen, long[] err);
 
-  int honker_rate_limit_try(long db, long tx, byte[] name, long nameLen, long limit, long perS, long[] err);
+  int honker_rate_limit_try(
+      long db, long tx, byte[] name, long nameLen, long limit, long perS, long[] err);
 
   int honker_rate_limit_sweep(long db, long tx, long olderThanS, long[] sweptOut, long[] err);
 
-  int honker_scheduler_register(long db, long tx, byte[] name, long nameLen, byte[] queue, long queueLen, byte[] expression, long expressionLen, byte[] payload, long payloadLen, byte[] opts, long[] err);
+  int honker_scheduler_register(
+      long db,
+      long tx,
+      byte[] name,
+      long nameLen,
+      byte[] queue,
+      long queueLen,
+      byte[] expression,
+      long expressionLen,
+      byte[] payload,
+      long payloadLen,
+      byte[] opts,
+      long[] err);
 
   int honker_scheduler_unregister(long db, long tx, byte[] name, long nameLen, long[] err);
 
-  int honker_scheduler_update(long db, long tx, byte[] name, long nameLen, byte[] changes, long[] err);
+  int honker_scheduler_update(
+      long db, long tx, byte[] name, long nameLen, byte[] changes, long[] err);
 
   int honker_scheduler_pause(long db, long tx, byte[] name, long nameLen, long[] err);
 
@@ -197,7 +370,8 @@ interface HonkerLibrary {
 
   int honker_scheduler_list(long db, long tx, long[] jsonOut, long[] err);
 
-  int honker_cron_next_after(byte[] expression, long expressionLen, long from, long[] atOut, long[] err);
+  int honker_cron_next_after(
+      byte[] expression, long expressionLen, long from, long[] atOut, long[] err);
 
   int honker_fires_len(long fires, long[] lenOut, long[] err);
 
@@ -205,7 +379,8 @@ interface HonkerLibrary {
 
   void honker_fires_free(long fires);
 
-  int honker_leader_new(long db, long waiter, byte[] owner, long ownerLen, long[] leaderOut, long[] err);
+  int honker_leader_new(
+      long db, long waiter, byte[] owner, long ownerLen, long[] leaderOut, long[] err);
 
   int honker_leader_next(long leader, long timeoutMs, long[] firesOut, long[] err);
 
@@ -215,13 +390,23 @@ interface HonkerLibrary {
 
   void honker_leader_free(long leader);
 
-  int honker_outbox_new(long db, long waiter, byte[] name, long nameLen, byte[] workerId, long workerIdLen, byte[] opts, long[] outboxOut, long[] err);
+  int honker_outbox_new(
+      long db,
+      long waiter,
+      byte[] name,
+      long nameLen,
+      byte[] workerId,
+      long workerIdLen,
+      byte[] opts,
+      long[] outboxOut,
+      long[] err);
 
   int honker_outbox_next(long outbox, long timeoutMs, long[] jobsOut, long[] err);
 
   int honker_outbox_delivered(long outbox, long id, long[] err);
 
-  int honker_outbox_failed(long outbox, long id, long attempts, byte[] error, long errorLen, long[] err);
+  int honker_outbox_failed(
+      long outbox, long id, long attempts, byte[] error, long errorLen, long[] err);
 
   void honker_outbox_free(long outbox);
 }

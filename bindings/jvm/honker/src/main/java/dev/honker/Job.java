@@ -6,8 +6,8 @@ import java.util.ArrayList;
 import java.util.List;
 
 /**
- * A job that a worker has claimed. It is the worker's until {@link #claimExpiresAt}; then it is anybody's,
- * which is how a crash gives it back. Immutable; one thread settles it.
+ * A job that a worker has claimed. It is the worker's until {@link #claimExpiresAt}; then it is
+ * anybody's, which is how a crash gives it back. Immutable; one thread settles it.
  */
 public final class Job {
   private static final int VIEW_SIZE = 80;
@@ -136,8 +136,8 @@ public final class Job {
   }
 
   /**
-   * The job could not be done now: it becomes due again or, if its attempts are used up, ends among the
-   * dead.
+   * The job could not be done now: it becomes due again or, if its attempts are used up, ends among
+   * the dead.
    *
    * @param delay in what time; whole seconds, may be negative
    * @param error why; any text, null is the empty one
@@ -203,5 +203,4 @@ public final class Job {
   public String toString() {
     return "Job[id=" + id + ", queue=" + queue() + ", attempts=" + attempts + "]";
   }
-
 }

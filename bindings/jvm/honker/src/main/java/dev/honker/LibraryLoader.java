@@ -50,8 +50,7 @@ final class LibraryLoader {
 
   private static HonkerLibrary named(Path path, String by) {
     List<String> tried = new ArrayList<>();
-    HonkerLibrary library =
-        Files.isRegularFile(path) ? bind(path.toAbsolutePath(), tried) : null;
+    HonkerLibrary library = Files.isRegularFile(path) ? bind(path.toAbsolutePath(), tried) : null;
     if (library != null) return library;
     if (tried.isEmpty()) tried.add(path + ": no such file");
     throw new HonkerLoadException(
@@ -114,8 +113,7 @@ final class LibraryLoader {
   }
 
   static boolean isCompatible(int version) {
-    return version >>> 16 == ABI_VERSION >>> 16
-        && (version & 0xffff) >= (ABI_VERSION & 0xffff);
+    return version >>> 16 == ABI_VERSION >>> 16 && (version & 0xffff) >= (ABI_VERSION & 0xffff);
   }
 
   private static String dotted(int version) {
@@ -123,8 +121,8 @@ final class LibraryLoader {
   }
 
   /**
-   * The file with this content in the cache directory, which is named by it, so that versions do not
-   * meet. It is moved there when it is whole: any number of processes may do this at once.
+   * The file with this content in the cache directory, which is named by it, so that versions do
+   * not meet. It is moved there when it is whole: any number of processes may do this at once.
    */
   static Path extract(byte[] content, Path cache) throws IOException {
     Path directory = cache.resolve(sha256(content));

@@ -6,23 +6,32 @@ import java.time.Duration;
 public final class ListenOptions {
   private final Builder is;
 
-  private ListenOptions(Builder is) { this.is = is; }
+  private ListenOptions(Builder is) {
+    this.is = is;
+  }
 
   /**
    * Begins with the defaults.
    *
    * @return a builder
    */
-  public static Builder builder() { return new Builder(); }
+  public static Builder builder() {
+    return new Builder();
+  }
 
   /**
    * How often to look without having been woken; default 15 s.
    *
    * @return the value
    */
-  public Duration fallback() { return is.fallback; }
+  public Duration fallback() {
+    return is.fallback;
+  }
 
-  @Override public String toString() { return "ListenOptions[" + "fallback=" + is.fallback + "]"; }
+  @Override
+  public String toString() {
+    return "ListenOptions[" + "fallback=" + is.fallback + "]";
+  }
 
   /** Makes {@link ListenOptions}. */
   public static final class Builder implements Cloneable {
@@ -37,7 +46,10 @@ public final class ListenOptions {
      * @return this
      * @throws HonkerInvalidOptionException if the value cannot be used
      */
-    public Builder fallback(Duration fallback) { this.fallback = Checks.positiveMillis("fallback", fallback); return this; }
+    public Builder fallback(Duration fallback) {
+      this.fallback = Checks.positiveMillis("fallback", fallback);
+      return this;
+    }
 
     /**
      * Ends with the values that are set; the builder may be used further.

@@ -4,8 +4,8 @@ import java.time.Duration;
 import java.util.Optional;
 
 /**
- * Delivers the notifications of one channel, from when it was made on, in order. See {@link Consumer} for
- * threads and interrupts.
+ * Delivers the notifications of one channel, from when it was made on, in order. See {@link
+ * Consumer} for threads and interrupts.
  */
 public final class Listener extends Consumer {
   private final String channel;

@@ -3,8 +3,8 @@ package dev.honker;
 import java.time.Duration;
 
 /**
- * A lock that this has; closing it gives it up. Any thread may use it. If the process dies, the lock is free
- * when its time is over.
+ * A lock that this has; closing it gives it up. Any thread may use it. If the process dies, the
+ * lock is free when its time is over.
  */
 public final class Lock implements AutoCloseable {
   private final Database database;
@@ -82,7 +82,10 @@ public final class Lock implements AutoCloseable {
     return wasHeld;
   }
 
-  /** Gives it up, if that was not done yet. A lock of a closed database is free when its time is over. */
+  /**
+   * Gives it up, if that was not done yet. A lock of a closed database is free when its time is
+   * over.
+   */
   @Override
   public void close() {
     if (!isReleased && !database.isClosed()) release();

@@ -2,34 +2,52 @@ package dev.honker;
 
 import java.time.Duration;
 
-/** Which notifications are deleted: those that are too old, and those that are too many. Immutable. */
+/**
+ * Which notifications are deleted: those that are too old, and those that are too many. Immutable.
+ */
 public final class NotificationPruneOptions {
   private final Builder is;
 
-  private NotificationPruneOptions(Builder is) { this.is = is; }
+  private NotificationPruneOptions(Builder is) {
+    this.is = is;
+  }
 
   /**
    * Begins with the defaults.
    *
    * @return a builder
    */
-  public static Builder builder() { return new Builder(); }
+  public static Builder builder() {
+    return new Builder();
+  }
 
   /**
    * Deletes what is older; whole seconds; default: age does not matter.
    *
    * @return the value, null if not given
    */
-  public Duration olderThan() { return is.olderThan; }
+  public Duration olderThan() {
+    return is.olderThan;
+  }
 
   /**
    * Deletes what is not among that many newest; default: their number does not matter.
    *
    * @return the value, null if not given
    */
-  public Long maxKeep() { return is.maxKeep; }
+  public Long maxKeep() {
+    return is.maxKeep;
+  }
 
-  @Override public String toString() { return "NotificationPruneOptions[" + "olderThan=" + is.olderThan + ", maxKeep=" + is.maxKeep + "]"; }
+  @Override
+  public String toString() {
+    return "NotificationPruneOptions["
+        + "olderThan="
+        + is.olderThan
+        + ", maxKeep="
+        + is.maxKeep
+        + "]";
+  }
 
   /** Makes {@link NotificationPruneOptions}. */
   public static final class Builder implements Cloneable {
@@ -45,7 +63,10 @@ public final class NotificationPruneOptions {
      * @return this
      * @throws HonkerInvalidOptionException if the value cannot be used
      */
-    public Builder olderThan(Duration olderThan) { this.olderThan = Checks.secondsOrNull("olderThan", olderThan); return this; }
+    public Builder olderThan(Duration olderThan) {
+      this.olderThan = Checks.secondsOrNull("olderThan", olderThan);
+      return this;
+    }
 
     /**
      * Sets deletes what is not among that many newest; default: their number does not matter.
@@ -54,7 +75,10 @@ public final class NotificationPruneOptions {
      * @return this
      * @throws HonkerInvalidOptionException if the value cannot be used
      */
-    public Builder maxKeep(Long maxKeep) { this.maxKeep = Checks.numberOrNull("maxKeep", maxKeep); return this; }
+    public Builder maxKeep(Long maxKeep) {
+      this.maxKeep = Checks.numberOrNull("maxKeep", maxKeep);
+      return this;
+    }
 
     /**
      * Ends with the values that are set; the builder may be used further.

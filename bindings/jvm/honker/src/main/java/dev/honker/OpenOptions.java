@@ -8,84 +8,132 @@ import java.util.concurrent.Executor;
 public final class OpenOptions {
   private final Builder is;
 
-  private OpenOptions(Builder is) { this.is = is; }
+  private OpenOptions(Builder is) {
+    this.is = is;
+  }
 
   /**
    * Begins with the defaults.
    *
    * @return a builder
    */
-  public static Builder builder() { return new Builder(); }
+  public static Builder builder() {
+    return new Builder();
+  }
 
   /**
-   * The file of libhonker; if it is not given, the library is searched for as the README says. A process uses one library: the first that was loaded.
+   * The file of libhonker; if it is not given, the library is searched for as the README says. A
+   * process uses one library: the first that was loaded.
    *
    * @return the value, null if not given
    */
-  public Path libraryPath() { return is.libraryPath; }
+  public Path libraryPath() {
+    return is.libraryPath;
+  }
 
   /**
    * How many reads may run at the same time, 1 to 1000; default 8.
    *
    * @return the value
    */
-  public int maxReaders() { return is.maxReaders; }
+  public int maxReaders() {
+    return is.maxReaders;
+  }
 
   /**
-   * How long a call waits for a lock that another process, or a transaction of this one, holds; milliseconds count; default 5 s.
+   * How long a call waits for a lock that another process, or a transaction of this one, holds;
+   * milliseconds count; default 5 s.
    *
    * @return the value
    */
-  public Duration busyTimeout() { return is.busyTimeout; }
+  public Duration busyTimeout() {
+    return is.busyTimeout;
+  }
 
   /**
    * WAL, DELETE, TRUNCATE or PERSIST; default WAL.
    *
    * @return the value
    */
-  public String journalMode() { return is.journalMode; }
+  public String journalMode() {
+    return is.journalMode;
+  }
 
   /**
    * What a commit survives; default NORMAL.
    *
    * @return the value
    */
-  public Durability durability() { return is.durability; }
+  public Durability durability() {
+    return is.durability;
+  }
 
   /**
    * After how many pages the write-ahead log is written back, 0 for never; default 10000.
    *
    * @return the value
    */
-  public int walAutocheckpoint() { return is.walAutocheckpoint; }
+  public int walAutocheckpoint() {
+    return is.walAutocheckpoint;
+  }
 
   /**
    * How often what waits looks without having been woken; if it is not given, as each of them says.
    *
    * @return the value, null if not given
    */
-  public Duration fallbackPollInterval() { return is.fallbackPollInterval; }
+  public Duration fallbackPollInterval() {
+    return is.fallbackPollInterval;
+  }
 
   /**
    * How commits are noticed.
    *
    * @return the value
    */
-  public WatcherOptions watcherOptions() { return is.watcherOptions; }
+  public WatcherOptions watcherOptions() {
+    return is.watcherOptions;
+  }
 
   /**
    * Where futures are completed; default the common pool of ForkJoinPool.
    *
    * @return the value, null if not given
    */
-  public Executor executor() { return is.executor; }
+  public Executor executor() {
+    return is.executor;
+  }
 
-  @Override public String toString() { return "OpenOptions[" + "libraryPath=" + is.libraryPath + ", maxReaders=" + is.maxReaders + ", busyTimeout=" + is.busyTimeout + ", journalMode=" + is.journalMode + ", durability=" + is.durability + ", walAutocheckpoint=" + is.walAutocheckpoint + ", fallbackPollInterval=" + is.fallbackPollInterval + ", watcherOptions=" + is.watcherOptions + ", executor=" + is.executor + "]"; }
+  @Override
+  public String toString() {
+    return "OpenOptions["
+        + "libraryPath="
+        + is.libraryPath
+        + ", maxReaders="
+        + is.maxReaders
+        + ", busyTimeout="
+        + is.busyTimeout
+        + ", journalMode="
+        + is.journalMode
+        + ", durability="
+        + is.durability
+        + ", walAutocheckpoint="
+        + is.walAutocheckpoint
+        + ", fallbackPollInterval="
+        + is.fallbackPollInterval
+        + ", watcherOptions="
+        + is.watcherOptions
+        + ", executor="
+        + is.executor
+        + "]";
+  }
 
   /** What a commit survives. */
   public enum Durability {
-    /** A crash of the process; a power cut may take the last commits back. */ NORMAL,
-    /** A power cut as well. */ FULL
+    /** A crash of the process; a power cut may take the last commits back. */
+    NORMAL,
+    /** A power cut as well. */
+    FULL
   }
 
   /** Makes {@link OpenOptions}. */
@@ -103,12 +151,16 @@ public final class OpenOptions {
     private Builder() {}
 
     /**
-     * Sets the file of libhonker; if it is not given, the library is searched for as the README says. A process uses one library: the first that was loaded.
+     * Sets the file of libhonker; if it is not given, the library is searched for as the README
+     * says. A process uses one library: the first that was loaded.
      *
      * @param libraryPath the value, null for not given
      * @return this
      */
-    public Builder libraryPath(Path libraryPath) { this.libraryPath = libraryPath; return this; }
+    public Builder libraryPath(Path libraryPath) {
+      this.libraryPath = libraryPath;
+      return this;
+    }
 
     /**
      * Sets how many reads may run at the same time, 1 to 1000; default 8.
@@ -117,16 +169,23 @@ public final class OpenOptions {
      * @return this
      * @throws HonkerInvalidOptionException if the value cannot be used
      */
-    public Builder maxReaders(int maxReaders) { this.maxReaders = Checks.positive("maxReaders", maxReaders); return this; }
+    public Builder maxReaders(int maxReaders) {
+      this.maxReaders = Checks.positive("maxReaders", maxReaders);
+      return this;
+    }
 
     /**
-     * Sets how long a call waits for a lock that another process, or a transaction of this one, holds; milliseconds count; default 5 s.
+     * Sets how long a call waits for a lock that another process, or a transaction of this one,
+     * holds; milliseconds count; default 5 s.
      *
      * @param busyTimeout the value
      * @return this
      * @throws HonkerInvalidOptionException if the value cannot be used
      */
-    public Builder busyTimeout(Duration busyTimeout) { this.busyTimeout = Checks.millis("busyTimeout", busyTimeout); return this; }
+    public Builder busyTimeout(Duration busyTimeout) {
+      this.busyTimeout = Checks.millis("busyTimeout", busyTimeout);
+      return this;
+    }
 
     /**
      * Sets WAL, DELETE, TRUNCATE or PERSIST; default WAL.
@@ -135,7 +194,10 @@ public final class OpenOptions {
      * @return this
      * @throws HonkerInvalidOptionException if the value cannot be used
      */
-    public Builder journalMode(String journalMode) { this.journalMode = Checks.notNull("journalMode", journalMode); return this; }
+    public Builder journalMode(String journalMode) {
+      this.journalMode = Checks.notNull("journalMode", journalMode);
+      return this;
+    }
 
     /**
      * Sets what a commit survives; default NORMAL.
@@ -144,7 +206,10 @@ public final class OpenOptions {
      * @return this
      * @throws HonkerInvalidOptionException if the value cannot be used
      */
-    public Builder durability(Durability durability) { this.durability = Checks.notNull("durability", durability); return this; }
+    public Builder durability(Durability durability) {
+      this.durability = Checks.notNull("durability", durability);
+      return this;
+    }
 
     /**
      * Sets after how many pages the write-ahead log is written back, 0 for never; default 10000.
@@ -153,16 +218,24 @@ public final class OpenOptions {
      * @return this
      * @throws HonkerInvalidOptionException if the value cannot be used
      */
-    public Builder walAutocheckpoint(int walAutocheckpoint) { this.walAutocheckpoint = Checks.notNegative("walAutocheckpoint", walAutocheckpoint); return this; }
+    public Builder walAutocheckpoint(int walAutocheckpoint) {
+      this.walAutocheckpoint = Checks.notNegative("walAutocheckpoint", walAutocheckpoint);
+      return this;
+    }
 
     /**
-     * Sets how often what waits looks without having been woken; if it is not given, as each of them says.
+     * Sets how often what waits looks without having been woken; if it is not given, as each of
+     * them says.
      *
      * @param fallbackPollInterval the value, null for not given
      * @return this
      * @throws HonkerInvalidOptionException if the value cannot be used
      */
-    public Builder fallbackPollInterval(Duration fallbackPollInterval) { this.fallbackPollInterval = Checks.positiveMillisOrNull("fallbackPollInterval", fallbackPollInterval); return this; }
+    public Builder fallbackPollInterval(Duration fallbackPollInterval) {
+      this.fallbackPollInterval =
+          Checks.positiveMillisOrNull("fallbackPollInterval", fallbackPollInterval);
+      return this;
+    }
 
     /**
      * Sets how commits are noticed.
@@ -171,7 +244,10 @@ public final class OpenOptions {
      * @return this
      * @throws HonkerInvalidOptionException if the value cannot be used
      */
-    public Builder watcherOptions(WatcherOptions watcherOptions) { this.watcherOptions = Checks.notNull("watcherOptions", watcherOptions); return this; }
+    public Builder watcherOptions(WatcherOptions watcherOptions) {
+      this.watcherOptions = Checks.notNull("watcherOptions", watcherOptions);
+      return this;
+    }
 
     /**
      * Sets where futures are completed; default the common pool of ForkJoinPool.
@@ -179,7 +255,10 @@ public final class OpenOptions {
      * @param executor the value, null for not given
      * @return this
      */
-    public Builder executor(Executor executor) { this.executor = executor; return this; }
+    public Builder executor(Executor executor) {
+      this.executor = executor;
+      return this;
+    }
 
     /**
      * Ends with the values that are set; the builder may be used further.

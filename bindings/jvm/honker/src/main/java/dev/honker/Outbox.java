@@ -7,8 +7,8 @@ import java.util.List;
 import java.util.Optional;
 
 /**
- * Delivers what was enqueued, with your own data or without: whatever fails is tried again, with a growing
- * distance, until its attempts are used up and it is among the dead. Any thread may use it.
+ * Delivers what was enqueued, with your own data or without: whatever fails is tried again, with a
+ * growing distance, until its attempts are used up and it is among the dead. Any thread may use it.
  */
 public final class Outbox {
   private final Queue queue;
@@ -168,8 +168,7 @@ public final class Outbox {
       database.write(null);
       long[] out = new long[1];
       int status =
-          database.call(
-              (db, err) -> database.library.honker_outbox_next(handle(), 0, out, err));
+          database.call((db, err) -> database.library.honker_outbox_next(handle(), 0, out, err));
       if (status != OK) return none(status);
       List<Job> jobs = Job.take(queue, workerId, out[0]);
       for (Job job : jobs) deliver(job);

@@ -9,8 +9,8 @@ import java.util.concurrent.CompletionException;
 import java.util.concurrent.Executor;
 
 /**
- * A queue of jobs. Any thread may use it. Jobs are delivered at least once; ids of jobs and results are
- * those of the whole file.
+ * A queue of jobs. Any thread may use it. Jobs are delivered at least once; ids of jobs and results
+ * are those of the whole file.
  */
 public final class Queue {
   final Database database;
@@ -92,7 +92,14 @@ public final class Queue {
     return database.number(
         (db, out, err) ->
             library.honker_enqueue(
-                db, database.write(tx), utf8, utf8.length, payload, payload.length, opts, out,
+                db,
+                database.write(tx),
+                utf8,
+                utf8.length,
+                payload,
+                payload.length,
+                opts,
+                out,
                 err));
   }
 
@@ -122,8 +129,15 @@ public final class Queue {
       database.call(
           (db, err) ->
               library.honker_enqueue_many(
-                  db, database.write(tx), utf8, utf8.length, payloads.array(), jsons.size(), opts,
-                  ids, err));
+                  db,
+                  database.write(tx),
+                  utf8,
+                  utf8.length,
+                  payloads.array(),
+                  jsons.size(),
+                  opts,
+                  ids,
+                  err));
     }
     return java.util.Arrays.stream(ids, 0, jsons.size()).boxed().toList();
   }
@@ -167,8 +181,16 @@ public final class Queue {
         database.number(
             (db, out, err) ->
                 library.honker_claim(
-                    db, database.write(null), utf8, utf8.length, worker, worker.length, n,
-                    options.visibilityTimeout().getSeconds(), out, err));
+                    db,
+                    database.write(null),
+                    utf8,
+                    utf8.length,
+                    worker,
+                    worker.length,
+                    n,
+                    options.visibilityTimeout().getSeconds(),
+                    out,
+                    err));
     return Job.take(this, workerId, jobs);
   }
 
@@ -205,10 +227,11 @@ public final class Queue {
   }
 
   /**
-   * Has threads of their own handle jobs. A job whose handler returns is done. One whose handler throws is
-   * tried again: after the delay of a {@link RetryableException}, or the options' delay. A handler may
-   * settle its job itself. An error of the database ends the thread, see {@link Runner#failed}, unless it is
-   * that somebody else keeps it busy; the job that was in hand goes to the next when its time is over.
+   * Has threads of their own handle jobs. A job whose handler returns is done. One whose handler
+   * throws is tried again: after the delay of a {@link RetryableException}, or the options' delay.
+   * A handler may settle its job itself. An error of the database ends the thread, see {@link
+   * Runner#failed}, unless it is that somebody else keeps it busy; the job that was in hand goes to
+   * the next when its time is over.
    *
    * @param workerId the workers' name; the threads claim as this, "-" and their index, from 0 on
    * @param handler what is called with each job, by several threads if there are several
@@ -241,10 +264,11 @@ public final class Queue {
   }
 
   /**
-   * When a claim could next succeed without a further commit: a delayed job becoming due, or a claim
-   * lapsing.
+   * When a claim could next succeed without a further commit: a delayed job becoming due, or a
+   * claim lapsing.
    *
-   * @return the second; empty if there is nothing to wait for. Jobs that can be claimed now do not count
+   * @return the second; empty if there is nothing to wait for. Jobs that can be claimed now do not
+   *     count
    */
   public Optional<Instant> nextClaimAt() {
     return nextClaimAtEpochSecond().map(Checks::instant);
@@ -257,8 +281,7 @@ public final class Queue {
    */
   public Optional<Long> nextClaimAtEpochSecond() {
     return database.numberIfAny(
-        (db, out, err) ->
-            library.honker_queue_next_claim_at(db, 0, utf8, utf8.length, out, err));
+        (db, out, err) -> library.honker_queue_next_claim_at(db, 0, utf8, utf8.length, out, err));
   }
 
   /**
@@ -274,8 +297,14 @@ public final class Queue {
     return database.number(
         (db, out, err) ->
             library.honker_ack_batch(
-                db, database.write(null), array.length == 0 ? new long[1] : array, array.length,
-                worker, worker.length, out, err));
+                db,
+                database.write(null),
+                array.length == 0 ? new long[1] : array,
+                array.length,
+                worker,
+                worker.length,
+                out,
+                err));
   }
 
   /**
@@ -300,8 +329,7 @@ public final class Queue {
   public boolean ack(Transaction tx, long id, String workerId) {
     byte[] worker = Checks.utf8("workerId", workerId);
     return isHeld(
-        (db, err) ->
-            library.honker_ack(db, database.write(tx), id, worker, worker.length, err));
+        (db, err) -> library.honker_ack(db, database.write(tx), id, worker, worker.length, err));
   }
 
   /**
@@ -334,7 +362,14 @@ public final class Queue {
     return isHeld(
         (db, err) ->
             library.honker_retry(
-                db, database.write(tx), id, worker, worker.length, seconds, text, text.length,
+                db,
+                database.write(tx),
+                id,
+                worker,
+                worker.length,
+                seconds,
+                text,
+                text.length,
                 err));
   }
 
@@ -415,9 +450,9 @@ public final class Queue {
    * One job, pending or claimed.
    *
    * @param id the job, of any queue
-   * @return a JSON object with the keys id, queue, payload (a string), state ("pending" or "processing"),
-   *     priority, run_at, worker_id, claim_expires_at, attempts, max_attempts, created_at and expires_at;
-   *     empty if there is no such job (any more)
+   * @return a JSON object with the keys id, queue, payload (a string), state ("pending" or
+   *     "processing"), priority, run_at, worker_id, claim_expires_at, attempts, max_attempts,
+   *     created_at and expires_at; empty if there is no such job (any more)
    */
   public Optional<String> getJobJson(long id) {
     return database.text((db, out, err) -> library.honker_get_job(db, 0, id, out, err));
@@ -438,14 +473,12 @@ public final class Queue {
    * The dead of this queue, newest job first.
    *
    * @param limit how many at most; a negative number means no limit
-   * @return a JSON array of objects with the keys id, queue, payload (a string), priority, run_at, attempts,
-   *     max_attempts, last_error, created_at and died_at
+   * @return a JSON array of objects with the keys id, queue, payload (a string), priority, run_at,
+   *     attempts, max_attempts, last_error, created_at and died_at
    */
   public String deadJson(long limit) {
     return database
-        .text(
-            (db, out, err) ->
-                library.honker_dead_list(db, 0, utf8, utf8.length, limit, out, err))
+        .text((db, out, err) -> library.honker_dead_list(db, 0, utf8, utf8.length, limit, out, err))
         .orElseThrow();
   }
 
@@ -483,8 +516,7 @@ public final class Queue {
   public long sweepExpired() {
     return database.number(
         (db, out, err) ->
-            library.honker_sweep_expired(
-                db, database.write(null), utf8, utf8.length, out, err));
+            library.honker_sweep_expired(db, database.write(null), utf8, utf8.length, out, err));
   }
 
   /**
@@ -574,8 +606,9 @@ public final class Queue {
    *
    * @param id the job
    * @param options how long to wait
-   * @return a future that ends with the text as it was saved, or with {@link HonkerTimeoutException} if it
-   *     did not come in time; it is completed by the executor of {@link OpenOptions}. It may be cancelled
+   * @return a future that ends with the text as it was saved, or with {@link
+   *     HonkerTimeoutException} if it did not come in time; it is completed by the executor of
+   *     {@link OpenOptions}. It may be cancelled
    */
   public CompletableFuture<String> waitResultAsync(long id, WaitOptions options) {
     CompletableFuture<String> result = new CompletableFuture<>();
@@ -594,7 +627,8 @@ public final class Queue {
       CompletableFuture<Void> ready =
           database.waits.future(
               database,
-              Checks.toNanos(Duration.ofMillis(database.parkMillis(Checks.toMillis(options.fallback())))));
+              Checks.toNanos(
+                  Duration.ofMillis(database.parkMillis(Checks.toMillis(options.fallback())))));
       Optional<String> found = getResult(id);
       if (found.isPresent() || result.isDone()) {
         ready.cancel(false);

@@ -2,7 +2,9 @@ package dev.honker;
 
 import java.time.Duration;
 
-/** Thrown by the handler of a job that is to be tried again after a time that the handler chooses. */
+/**
+ * Thrown by the handler of a job that is to be tried again after a time that the handler chooses.
+ */
 public class RetryableException extends RuntimeException {
   private static final long serialVersionUID = 1;
 

@@ -8,8 +8,8 @@ import java.util.function.BooleanSupplier;
 import java.util.function.IntFunction;
 
 /**
- * Threads that do something until they are told to stop: workers, listeners, subscriptions, a scheduler.
- * They are daemons. Closing the database closes them first.
+ * Threads that do something until they are told to stop: workers, listeners, subscriptions, a
+ * scheduler. They are daemons. Closing the database closes them first.
  */
 public final class Runner implements AutoCloseable {
   private static final System.Logger LOG = System.getLogger("dev.honker");
@@ -33,7 +33,9 @@ public final class Runner implements AutoCloseable {
     void run(C consumer) throws Exception;
   }
 
-  /** Makes what each thread waits with, here, where the caller sees what is wrong, and starts them. */
+  /**
+   * Makes what each thread waits with, here, where the caller sees what is wrong, and starts them.
+   */
   <C extends Consumer> Runner start(IntFunction<C> make, Step<C> step) {
     List<C> made = new ArrayList<>();
     try {
@@ -129,9 +131,9 @@ public final class Runner implements AutoCloseable {
   }
 
   /**
-   * Stops: what is in hand is finished first, and then the threads are gone. From within a handler it does
-   * not wait for that; an interrupt ends the waiting, and leaves the thread's interrupt status set. Does no
-   * harm twice.
+   * Stops: what is in hand is finished first, and then the threads are gone. From within a handler
+   * it does not wait for that; an interrupt ends the waiting, and leaves the thread's interrupt
+   * status set. Does no harm twice.
    */
   @Override
   public void close() {

@@ -5,8 +5,9 @@ import java.util.List;
 import java.util.Optional;
 
 /**
- * The schedules of a file, which are in the file: every process sees and may change them. At each boundary
- * of a schedule a job is enqueued, once, however many processes run a scheduler. Any thread may use it.
+ * The schedules of a file, which are in the file: every process sees and may change them. At each
+ * boundary of a schedule a job is enqueued, once, however many processes run a scheduler. Any
+ * thread may use it.
  */
 public final class Scheduler {
   private final Database database;
@@ -19,8 +20,8 @@ public final class Scheduler {
   }
 
   /**
-   * Adds a schedule, or replaces the one of that name: see {@link #add(String, String, CronSchedule, String,
-   * ScheduleOptions)}.
+   * Adds a schedule, or replaces the one of that name: see {@link #add(String, String,
+   * CronSchedule, String, ScheduleOptions)}.
    *
    * @param name any text
    * @param queue where its jobs go
@@ -32,9 +33,9 @@ public final class Scheduler {
   }
 
   /**
-   * Adds a schedule, or replaces the one of that name. The next boundary of one that is added again stays if
-   * the expression is the same, and a paused one stays paused: applications add their schedules whenever
-   * they start.
+   * Adds a schedule, or replaces the one of that name. The next boundary of one that is added again
+   * stays if the expression is the same, and a paused one stays paused: applications add their
+   * schedules whenever they start.
    *
    * @param name any text
    * @param queue where its jobs go
@@ -58,8 +59,18 @@ public final class Scheduler {
     database.call(
         (db, err) ->
             library.honker_scheduler_register(
-                db, database.write(null), n, n.length, q, q.length, when, when.length, payload,
-                payload.length, opts, err));
+                db,
+                database.write(null),
+                n,
+                n.length,
+                q,
+                q.length,
+                when,
+                when.length,
+                payload,
+                payload.length,
+                opts,
+                err));
   }
 
   /**
@@ -123,8 +134,8 @@ public final class Scheduler {
   /**
    * All schedules by name.
    *
-   * @return a JSON array of objects with the keys name, queue, cron_expr, payload (a string), priority,
-   *     expires_s, next_fire_at, enabled and max_attempts
+   * @return a JSON array of objects with the keys name, queue, cron_expr, payload (a string),
+   *     priority, expires_s, next_fire_at, enabled and max_attempts
    */
   public String listJson() {
     return database
@@ -133,7 +144,8 @@ public final class Scheduler {
   }
 
   /**
-   * Enqueues what is due. For those who would rather be called than run: any number of processes may.
+   * Enqueues what is due. For those who would rather be called than run: any number of processes
+   * may.
    *
    * @return what was fired
    */
@@ -225,8 +237,8 @@ public final class Scheduler {
   }
 
   /**
-   * Fires what is due, on a thread of its own. Every process may run one: one leads, the others stand by, and
-   * take over when it is closed, or within a minute after it died.
+   * Fires what is due, on a thread of its own. Every process may run one: one leads, the others
+   * stand by, and take over when it is closed, or within a minute after it died.
    *
    * @param options who it is
    * @return what runs, to be closed
@@ -260,8 +272,7 @@ public final class Scheduler {
     private List<Fire> fired() {
       database.write(null);
       long[] out = new long[1];
-      int status =
-          database.call((db, err) -> library.honker_leader_next(handle(), 0, out, err));
+      int status = database.call((db, err) -> library.honker_leader_next(handle(), 0, out, err));
       return status == OK ? take(out[0]) : none(status);
     }
 

@@ -4,8 +4,8 @@ import java.util.List;
 import java.util.Optional;
 
 /**
- * A stream: a topic whose events stay, and consumers who keep how far they have come. Any thread may use
- * it.
+ * A stream: a topic whose events stay, and consumers who keep how far they have come. Any thread
+ * may use it.
  */
 public final class Stream {
   final Database database;
@@ -78,8 +78,16 @@ public final class Stream {
     return database.number(
         (db, out, err) ->
             library.honker_stream_publish(
-                db, database.write(tx), utf8, utf8.length, address, length, payload,
-                payload.length, out, err));
+                db,
+                database.write(tx),
+                utf8,
+                utf8.length,
+                address,
+                length,
+                payload,
+                payload.length,
+                out,
+                err));
   }
 
   /**
@@ -136,8 +144,8 @@ public final class Stream {
   }
 
   /**
-   * Records that a consumer has finished everything up to an offset, as a part of a transaction: that is
-   * how to have what events do exactly once.
+   * Records that a consumer has finished everything up to an offset, as a part of a transaction:
+   * that is how to have what events do exactly once.
    *
    * @param tx the transaction; null for none
    * @param consumer the consumer
@@ -163,8 +171,7 @@ public final class Stream {
     byte[] c = Checks.utf8("consumer", consumer);
     return database.number(
         (db, out, err) ->
-            library.honker_stream_get_offset(
-                db, 0, c, c.length, utf8, utf8.length, out, err));
+            library.honker_stream_get_offset(db, 0, c, c.length, utf8, utf8.length, out, err));
   }
 
   /**

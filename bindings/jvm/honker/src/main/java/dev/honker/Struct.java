@@ -6,8 +6,8 @@ import java.util.ArrayList;
 import java.util.List;
 
 /**
- * A struct of the C interface, or an array of them, written field by field or read in the same order.
- * Texts in it are native memory until it is closed.
+ * A struct of the C interface, or an array of them, written field by field or read in the same
+ * order. Texts in it are native memory until it is closed.
  */
 final class Struct implements AutoCloseable {
   private final HonkerLibrary library;

@@ -4,9 +4,10 @@ import java.time.Duration;
 import java.util.Optional;
 
 /**
- * Delivers the events of a topic in order, and keeps how far its consumer has come. An event is finished
- * when the next one is asked for, or with {@link #ack}. Only finished events are saved: a consumer that dies
- * in the middle of one sees it again. See {@link Consumer} for threads and interrupts.
+ * Delivers the events of a topic in order, and keeps how far its consumer has come. An event is
+ * finished when the next one is asked for, or with {@link #ack}. Only finished events are saved: a
+ * consumer that dies in the middle of one sees it again. See {@link Consumer} for threads and
+ * interrupts.
  */
 public final class Subscription extends Consumer {
   private static final int OPTIONS_SIZE = 48;
@@ -97,7 +98,10 @@ public final class Subscription extends Consumer {
     return Math.min(fallback, saveEvery);
   }
 
-  /** Ends it, saving the offset of the last finished event, unless both ways of saving are switched off. */
+  /**
+   * Ends it, saving the offset of the last finished event, unless both ways of saving are switched
+   * off.
+   */
   @Override
   public void close() {
     super.close();

@@ -9,8 +9,8 @@ import java.util.TreeMap;
 import java.util.concurrent.ConcurrentHashMap;
 
 /**
- * Functions that are called by name, through jobs: the payload has the name and the arguments, as other
- * languages' packages write and read them. Any thread may use it.
+ * Functions that are called by name, through jobs: the payload has the name and the arguments, as
+ * other languages' packages write and read them. Any thread may use it.
  */
 public final class TaskRegistry {
   private static final System.Logger LOG = System.getLogger("dev.honker");
@@ -148,7 +148,8 @@ public final class TaskRegistry {
     if (task == null) {
       String known = String.join(", ", new TreeMap<>(tasks).keySet());
       Runner.insist(
-          () -> job.fail("unknown task: " + row.get("task") + ". Registered tasks: [" + known + "]"));
+          () ->
+              job.fail("unknown task: " + row.get("task") + ". Registered tasks: [" + known + "]"));
       return;
     }
     String result;
@@ -160,8 +161,7 @@ public final class TaskRegistry {
     } catch (Throwable e) {
       boolean isLast = job.attempts() >= task.options.retries();
       String error = Runner.text(e);
-      Runner.insist(
-          () -> isLast ? job.fail(error) : job.retry(task.options.retryDelay(), error));
+      Runner.insist(() -> isLast ? job.fail(error) : job.retry(task.options.retryDelay(), error));
       return;
     }
     if (task.options.storeResult()) save(task, job, result == null ? "null" : result);
@@ -171,8 +171,7 @@ public final class TaskRegistry {
   /** A task that has succeeded is not tried again because its result could not be saved. */
   private static void save(TaskHandle task, Job job, String result) {
     try {
-      task.queue.saveResult(
-          job.id(), result, ResultOptions.ttl(task.options.resultTtl()));
+      task.queue.saveResult(job.id(), result, ResultOptions.ttl(task.options.resultTtl()));
     } catch (HonkerException e) {
       LOG.log(System.Logger.Level.ERROR, "the result of " + job + " could not be saved", e);
     }

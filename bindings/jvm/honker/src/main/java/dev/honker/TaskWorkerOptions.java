@@ -6,30 +6,41 @@ import java.time.Duration;
 public final class TaskWorkerOptions {
   private final Builder is;
 
-  private TaskWorkerOptions(Builder is) { this.is = is; }
+  private TaskWorkerOptions(Builder is) {
+    this.is = is;
+  }
 
   /**
    * Begins with the defaults.
    *
    * @return a builder
    */
-  public static Builder builder() { return new Builder(); }
+  public static Builder builder() {
+    return new Builder();
+  }
 
   /**
    * How many threads work on each queue; default 1.
    *
    * @return the value
    */
-  public int concurrency() { return is.concurrency; }
+  public int concurrency() {
+    return is.concurrency;
+  }
 
   /**
    * How often a worker looks without having been woken; default 5 s.
    *
    * @return the value
    */
-  public Duration idle() { return is.idle; }
+  public Duration idle() {
+    return is.idle;
+  }
 
-  @Override public String toString() { return "TaskWorkerOptions[" + "concurrency=" + is.concurrency + ", idle=" + is.idle + "]"; }
+  @Override
+  public String toString() {
+    return "TaskWorkerOptions[" + "concurrency=" + is.concurrency + ", idle=" + is.idle + "]";
+  }
 
   /** Makes {@link TaskWorkerOptions}. */
   public static final class Builder implements Cloneable {
@@ -45,7 +56,10 @@ public final class TaskWorkerOptions {
      * @return this
      * @throws HonkerInvalidOptionException if the value cannot be used
      */
-    public Builder concurrency(int concurrency) { this.concurrency = Checks.positive("concurrency", concurrency); return this; }
+    public Builder concurrency(int concurrency) {
+      this.concurrency = Checks.positive("concurrency", concurrency);
+      return this;
+    }
 
     /**
      * Sets how often a worker looks without having been woken; default 5 s.
@@ -54,7 +68,10 @@ public final class TaskWorkerOptions {
      * @return this
      * @throws HonkerInvalidOptionException if the value cannot be used
      */
-    public Builder idle(Duration idle) { this.idle = Checks.positiveMillis("idle", idle); return this; }
+    public Builder idle(Duration idle) {
+      this.idle = Checks.positiveMillis("idle", idle);
+      return this;
+    }
 
     /**
      * Ends with the values that are set; the builder may be used further.

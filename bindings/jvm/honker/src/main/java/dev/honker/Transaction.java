@@ -4,8 +4,8 @@ import java.util.List;
 
 /**
  * An open transaction: your own SQL and honker's operations, committed together or not at all. One
- * thread uses it at a time; it may move between threads. It holds the only writer: other threads and
- * processes that write wait for it. Should the process die, it never happened.
+ * thread uses it at a time; it may move between threads. It holds the only writer: other threads
+ * and processes that write wait for it. Should the process die, it never happened.
  */
 public final class Transaction implements AutoCloseable {
   private final Database database;
@@ -36,7 +36,10 @@ public final class Transaction implements AutoCloseable {
     }
   }
 
-  /** The handle, for a call as a part of this. A handle that is closed is refused, and not taken for none. */
+  /**
+   * The handle, for a call as a part of this. A handle that is closed is refused, and not taken for
+   * none.
+   */
   long use(Database by) {
     if (by != database) {
       throw Checks.invalid("tx", "is a transaction of another database");

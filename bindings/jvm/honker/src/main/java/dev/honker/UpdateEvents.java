@@ -3,8 +3,8 @@ package dev.honker;
 import java.time.Duration;
 
 /**
- * Tells that something was committed to the file, by anybody in any process. See {@link Consumer} for
- * threads and interrupts.
+ * Tells that something was committed to the file, by anybody in any process. See {@link Consumer}
+ * for threads and interrupts.
  */
 public final class UpdateEvents implements AutoCloseable {
   private final Database database;
@@ -18,8 +18,8 @@ public final class UpdateEvents implements AutoCloseable {
   }
 
   /**
-   * Waits until something was committed after the last call, or after this was made. It is a hint: several
-   * commits may be one, and there may be nothing new to see.
+   * Waits until something was committed after the last call, or after this was made. It is a hint:
+   * several commits may be one, and there may be nothing new to see.
    *
    * @param timeout how long to wait; 0 or less is not at all, null is without end
    * @return false if nothing was committed in time
@@ -46,7 +46,10 @@ public final class UpdateEvents implements AutoCloseable {
     database.checkOpen();
   }
 
-  /** Closes this; a thread that waits with it, gets {@link HonkerClosedException}. Does no harm twice. */
+  /**
+   * Closes this; a thread that waits with it, gets {@link HonkerClosedException}. Does no harm
+   * twice.
+   */
   @Override
   public void close() {
     isClosed = true;

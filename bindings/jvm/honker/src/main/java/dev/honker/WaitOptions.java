@@ -6,14 +6,18 @@ import java.time.Duration;
 public final class WaitOptions {
   private final Builder is;
 
-  private WaitOptions(Builder is) { this.is = is; }
+  private WaitOptions(Builder is) {
+    this.is = is;
+  }
 
   /**
    * Begins with the defaults.
    *
    * @return a builder
    */
-  public static Builder builder() { return new Builder(); }
+  public static Builder builder() {
+    return new Builder();
+  }
 
   /**
    * Waits for at most this long.
@@ -21,18 +25,27 @@ public final class WaitOptions {
    * @param timeout how long to wait
    * @return the options
    */
-  public static WaitOptions timeout(Duration timeout) { return builder().timeout(timeout).build(); }
+  public static WaitOptions timeout(Duration timeout) {
+    return builder().timeout(timeout).build();
+  }
 
-  Duration timeoutOrNull() { return is.timeout; }
+  Duration timeoutOrNull() {
+    return is.timeout;
+  }
 
   /**
    * How often to look without having been woken; default 15 s.
    *
    * @return the value
    */
-  public Duration fallback() { return is.fallback; }
+  public Duration fallback() {
+    return is.fallback;
+  }
 
-  @Override public String toString() { return "WaitOptions[" + "timeout=" + is.timeout + ", fallback=" + is.fallback + "]"; }
+  @Override
+  public String toString() {
+    return "WaitOptions[" + "timeout=" + is.timeout + ", fallback=" + is.fallback + "]";
+  }
 
   /** Makes {@link WaitOptions}. */
   public static final class Builder implements Cloneable {
@@ -48,7 +61,10 @@ public final class WaitOptions {
      * @return this
      * @throws HonkerInvalidOptionException if the value cannot be used
      */
-    public Builder timeout(Duration timeout) { this.timeout = Checks.millisOrNull("timeout", timeout); return this; }
+    public Builder timeout(Duration timeout) {
+      this.timeout = Checks.millisOrNull("timeout", timeout);
+      return this;
+    }
 
     /**
      * Sets how often to look without having been woken; default 15 s.
@@ -57,7 +73,10 @@ public final class WaitOptions {
      * @return this
      * @throws HonkerInvalidOptionException if the value cannot be used
      */
-    public Builder fallback(Duration fallback) { this.fallback = Checks.positiveMillis("fallback", fallback); return this; }
+    public Builder fallback(Duration fallback) {
+      this.fallback = Checks.positiveMillis("fallback", fallback);
+      return this;
+    }
 
     /**
      * Ends with the values that are set; the builder may be used further.

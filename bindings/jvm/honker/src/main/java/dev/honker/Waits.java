@@ -10,8 +10,8 @@ import java.util.concurrent.locks.ReentrantLock;
 import java.util.function.BooleanSupplier;
 
 /**
- * Waiting for commits to one database. One daemon thread is in the library; all that wait are parked on
- * a condition, where they can be interrupted, and where a virtual thread costs no thread.
+ * Waiting for commits to one database. One daemon thread is in the library; all that wait are
+ * parked on a condition, where they can be interrupted, and where a virtual thread costs no thread.
  *
  * <p>The order that loses nothing: {@link #generation}, then look, then {@link #await} with that
  * generation. The thread is started by the first who asks for the generation, and ends when the
@@ -48,7 +48,10 @@ final class Waits {
     }
   }
 
-  /** A future that is completed when the generation changes, or by `lookAgain`. To be had before one looks. */
+  /**
+   * A future that is completed when the generation changes, or by `lookAgain`. To be had before one
+   * looks.
+   */
   CompletableFuture<Void> future(Database database, long lookAgainNanos) {
     CompletableFuture<Void> future = new CompletableFuture<>();
     lock.lock();
@@ -87,8 +90,7 @@ final class Waits {
       int status = library.honker_wait(waiter, -1, err);
       if (status == CLOSED) break;
       HonkerException error = status < OK ? Errors.take(library, status, err) : null;
-      boolean isOver =
-          error != null && error.status() != HonkerException.Status.INTERRUPTED.number;
+      boolean isOver = error != null && error.status() != HonkerException.Status.INTERRUPTED.number;
       wake(true, isOver ? error : null);
       if (isOver) break;
     }

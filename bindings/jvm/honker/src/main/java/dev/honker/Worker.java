@@ -4,7 +4,10 @@ import java.time.Duration;
 import java.util.List;
 import java.util.Optional;
 
-/** Claims the jobs of one queue, and waits for them. See {@link Consumer} for threads and interrupts. */
+/**
+ * Claims the jobs of one queue, and waits for them. See {@link Consumer} for threads and
+ * interrupts.
+ */
 public final class Worker extends Consumer {
   private final Queue queue;
   private final String workerId;
@@ -77,8 +80,7 @@ public final class Worker extends Consumer {
     database.write(null);
     long[] out = new long[1];
     int status =
-        database.call(
-            (db, err) -> database.library.honker_worker_next(handle(), n, 0, out, err));
+        database.call((db, err) -> database.library.honker_worker_next(handle(), n, 0, out, err));
     return status == OK ? Job.take(queue, workerId, out[0]) : none(status);
   }
 

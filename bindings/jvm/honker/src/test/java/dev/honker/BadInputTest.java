@@ -77,7 +77,8 @@ class BadInputTest {
   void valuesComeBackAsTheyWere() {
     try (Database db = Temporary.open(directory)) {
       byte[] blob = {0, (byte) 0xff};
-      List<Object> values = new java.util.ArrayList<>(List.of(Long.MIN_VALUE, 2.5, "é\ud83d\ude00", ""));
+      List<Object> values =
+          new java.util.ArrayList<>(List.of(Long.MIN_VALUE, 2.5, "é\ud83d\ude00", ""));
       values.add(null);
       Row row = db.query("SELECT ?1, ?2, ?3, ?4, ?5", values).get(0);
       for (int i = 0; i < values.size(); i++) assertEquals(values.get(i), row.get(i));
@@ -143,7 +144,8 @@ class BadInputTest {
     Transaction over = db.begin();
     over.commit();
     assertEquals(
-        "HONKER_MISUSE", assertThrows(HonkerException.class, () -> queue.enqueue(over, "1")).name());
+        "HONKER_MISUSE",
+        assertThrows(HonkerException.class, () -> queue.enqueue(over, "1")).name());
     over.close();
     assertThrows(HonkerException.class, () -> queue.enqueue(over, "1"));
     assertTrue(queue.claimOne("w").isEmpty());
@@ -158,7 +160,8 @@ class BadInputTest {
     assertThrows(HonkerClosedException.class, db::begin);
     assertThrows(HonkerClosedException.class, () -> db.listen("c"));
     assertThrows(HonkerClosedException.class, () -> db.query("SELECT 1"));
-    assertThrows(HonkerClosedException.class, () -> queue.waitResult(1, WaitOptions.timeout(Duration.ZERO)));
+    assertThrows(
+        HonkerClosedException.class, () -> queue.waitResult(1, WaitOptions.timeout(Duration.ZERO)));
     lock.close();
   }
 
@@ -178,7 +181,9 @@ class BadInputTest {
       db.transactionVoid(
           tx -> {
             long begin = System.nanoTime();
-            assertEquals("HONKER_MISUSE", assertThrows(HonkerException.class, () -> queue.enqueue("1")).name());
+            assertEquals(
+                "HONKER_MISUSE",
+                assertThrows(HonkerException.class, () -> queue.enqueue("1")).name());
             assertEquals("HONKER_MISUSE", assertThrows(HonkerException.class, db::begin).name());
             assertTrue(System.nanoTime() - begin < 1_000_000_000L);
             queue.enqueue(tx, "2");

@@ -24,7 +24,8 @@ class BesideJdbcTest {
   @TempDir Path directory;
 
   private Connection connect() throws Exception {
-    Connection connection = DriverManager.getConnection("jdbc:sqlite:" + directory.resolve("app.db"));
+    Connection connection =
+        DriverManager.getConnection("jdbc:sqlite:" + directory.resolve("app.db"));
     try (Statement statement = connection.createStatement()) {
       statement.execute("PRAGMA busy_timeout = 10000");
     }
@@ -54,7 +55,9 @@ class BesideJdbcTest {
                           statement.execute("INSERT INTO mine (n) VALUES (" + j + ")");
                           String payload = "'jdbc-" + who + "-" + j + "'";
                           statement.execute(
-                              "INSERT INTO _honker_live (queue, payload) VALUES ('q', " + payload + ")");
+                              "INSERT INTO _honker_live (queue, payload) VALUES ('q', "
+                                  + payload
+                                  + ")");
                         }
                       }
                     }

@@ -40,9 +40,11 @@ class LibraryTest {
   }
 
   private String run(String library, boolean withJar, String... args) throws Exception {
-    String path = System.getProperty("surefire.test.class.path", System.getProperty("java.class.path"));
+    String path =
+        System.getProperty("surefire.test.class.path", System.getProperty("java.class.path"));
     List<String> entries = new java.util.ArrayList<>();
-    for (String entry : path.split(java.io.File.pathSeparator)) entries.add(withoutNative(Path.of(entry)));
+    for (String entry : path.split(java.io.File.pathSeparator))
+      entries.add(withoutNative(Path.of(entry)));
     if (withJar) entries.add(directory.resolve("jar").toString());
     List<String> command = new java.util.ArrayList<>();
     command.add(Path.of(System.getProperty("java.home"), "bin", "java").toString());
@@ -88,7 +90,13 @@ class LibraryTest {
   @Test
   void aFailureListsWhatWasTried() throws Exception {
     String said = run(null, false);
-    for (String place : List.of("META-INF/native/" + LibraryLoader.platform(), "bin", "libhonker", "HONKER_LIBRARY", "OpenOptions.libraryPath")) {
+    for (String place :
+        List.of(
+            "META-INF/native/" + LibraryLoader.platform(),
+            "bin",
+            "libhonker",
+            "HONKER_LIBRARY",
+            "OpenOptions.libraryPath")) {
       assertTrue(said.contains(place), said);
     }
   }
@@ -97,7 +105,9 @@ class LibraryTest {
   void theVariable() throws Exception {
     assertEquals("opened by JnaLibrary", run(library(), false).strip());
     String said = run("/no/such/libhonker.so", false);
-    assertTrue(said.contains("HONKER_LIBRARY") && said.contains("/no/such/libhonker.so: no such file"), said);
+    assertTrue(
+        said.contains("HONKER_LIBRARY") && said.contains("/no/such/libhonker.so: no such file"),
+        said);
   }
 
   @Test
@@ -117,7 +127,10 @@ class LibraryTest {
 
   private static Path otherLibrary() throws IOException {
     try (Stream<Path> files = Files.walk(Path.of(System.getProperty("java.home"), "lib"))) {
-      return files.filter(it -> it.getFileName().toString().startsWith("libzip.")).findFirst().orElseThrow();
+      return files
+          .filter(it -> it.getFileName().toString().startsWith("libzip."))
+          .findFirst()
+          .orElseThrow();
     }
   }
 

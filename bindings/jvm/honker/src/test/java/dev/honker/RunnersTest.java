@@ -26,7 +26,8 @@ class RunnersTest {
     try (Database db = Temporary.open(directory)) {
       Queue queue = db.queue("q", QueueOptions.builder().maxAttempts(2).build());
       List<String> done = Collections.synchronizedList(new ArrayList<>());
-      WorkerOptions atOnce = WorkerOptions.builder().retryDelay(Duration.ZERO).concurrency(2).build();
+      WorkerOptions atOnce =
+          WorkerOptions.builder().retryDelay(Duration.ZERO).concurrency(2).build();
       try (Runner runner =
           queue.worker(
               "w",
@@ -44,7 +45,8 @@ class RunnersTest {
         assertFalse(runner.failed());
         runner.throwIfFailed();
       }
-      assertTrue(done.containsAll(List.of("now1", "later1", "later2", "never1", "never2", "self1")));
+      assertTrue(
+          done.containsAll(List.of("now1", "later1", "later2", "never1", "never2", "self1")));
       assertTrue(queue.deadJson(-1).contains("\"last_error\":\"no\""), queue.deadJson(-1));
       assertTrue(queue.deadJson(-1).contains("by itself"));
     }
@@ -161,7 +163,10 @@ class RunnersTest {
       }
       String dead = queue.deadJson(-1);
       for (String error :
-          List.of("raw (non-task) payload", "unknown task: nobody. Registered tasks: [broken, echo", "no luck")) {
+          List.of(
+              "raw (non-task) payload",
+              "unknown task: nobody. Registered tasks: [broken, echo",
+              "no luck")) {
         assertTrue(dead.contains(error), dead);
       }
     }
@@ -182,7 +187,8 @@ class RunnersTest {
       outbox.enqueue("1");
       assertTrue(outbox.deliverOne("w"));
       try (Runner runner = outbox.runWorker("w")) {
-        Temporary.eventually(() -> calls.get() == 3 && outbox.queue().statsJson().contains("\"claimed\":0"));
+        Temporary.eventually(
+            () -> calls.get() == 3 && outbox.queue().statsJson().contains("\"claimed\":0"));
         assertFalse(runner.failed());
       }
       assertFalse(outbox.deliverOne("w"));

@@ -2,7 +2,10 @@ package dev.honker;
 
 import java.nio.file.Path;
 
-/** A database in a directory of its own; and how to wait for something without sleeping longer than needed. */
+/**
+ * A database in a directory of its own; and how to wait for something without sleeping longer than
+ * needed.
+ */
 final class Temporary {
   private Temporary() {}
 

@@ -17,7 +17,9 @@ import org.junit.jupiter.api.condition.EnabledForJreRange;
 import org.junit.jupiter.api.condition.JRE;
 import org.junit.jupiter.api.io.TempDir;
 
-/** Virtual threads, which Java 21 and later have: they wait without keeping a thread of the system. */
+/**
+ * Virtual threads, which Java 21 and later have: they wait without keeping a thread of the system.
+ */
 @Timeout(60)
 @EnabledForJreRange(min = JRE.JAVA_21)
 class VirtualThreadsTest {
@@ -32,7 +34,10 @@ class VirtualThreadsTest {
     }
   }
 
-  /** Far more wait than there are carriers: if one kept its carrier, the last would never come to wait. */
+  /**
+   * Far more wait than there are carriers: if one kept its carrier, the last would never come to
+   * wait.
+   */
   @Test
   void manyWait() throws Exception {
     int many = 500;
@@ -61,8 +66,8 @@ class VirtualThreadsTest {
   }
 
   /**
-   * All carriers' worth of virtual threads want to write while one of them has a transaction open, and
-   * sleeps in it: it has to get its carrier back.
+   * All carriers' worth of virtual threads want to write while one of them has a transaction open,
+   * and sleeps in it: it has to get its carrier back.
    */
   @Test
   void aTransactionThatSleepsGoesOn() throws Exception {

@@ -98,6 +98,5 @@ private class ConsumerFlow<C : Consumer, T : Any>(
      * Calls the library on a thread that may block. The order of the two contexts matters: a change of dispatcher looks for
      * cancellation when it comes back, and would drop the result, unless what it comes back to cannot be cancelled.
      */
-    private suspend fun <R> undisturbed(call: () -> R): R =
-        withContext(NonCancellable) { withContext(Dispatchers.IO) { call() } }
+    private suspend fun <R> undisturbed(call: () -> R): R = withContext(NonCancellable) { withContext(Dispatchers.IO) { call() } }
 }

@@ -59,4 +59,5 @@ public fun taskOptions(set: TaskOptions.Builder.() -> Unit): TaskOptions = TaskO
 public fun taskWorkerOptions(set: TaskWorkerOptions.Builder.() -> Unit): TaskWorkerOptions = TaskWorkerOptions.builder().apply(set).build()
 
 /** [NotificationPruneOptions], beginning with the defaults: `notificationPruneOptions { … }`. */
-public fun notificationPruneOptions(set: NotificationPruneOptions.Builder.() -> Unit): NotificationPruneOptions = NotificationPruneOptions.builder().apply(set).build()
+public fun notificationPruneOptions(set: NotificationPruneOptions.Builder.() -> Unit): NotificationPruneOptions =
+    NotificationPruneOptions.builder().apply(set).build()
