@@ -77,9 +77,12 @@ private class ConsumerFlow<C : Consumer, T : Any>(
                     }
                 if (item != null) {
                     ready.cancel(false)
-                    if (!currentCoroutineContext().isActive) undisturbed { giveBack(item) }
-                    currentCoroutineContext().ensureActive()
-                    collector.emit(item)
+                    // One question, whose answer decides: asked twice, what comes in between would drop the item.
+                    if (currentCoroutineContext().isActive) {
+                        collector.emit(item)
+                    } else {
+                        undisturbed { giveBack(item) }
+                    }
                     since = System.nanoTime()
                 } else if (timeout == null) {
                     ready.await()
