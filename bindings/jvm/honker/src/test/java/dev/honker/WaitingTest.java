@@ -277,8 +277,9 @@ class WaitingTest {
       db.close();
       for (Thread thread : threads) thread.join();
       Temporary.eventually(() -> Temporary.threads("honker") == 0);
-      // The library keeps some of the file's, and takes them again when it is opened again.
-      if (round > 0) Temporary.eventually(() -> descriptors() <= before);
+      // The library keeps some of the file's, as many as it had at once: connections, not
+      // listeners.
+      Temporary.eventually(() -> descriptors() < before + 20);
     }
   }
 
