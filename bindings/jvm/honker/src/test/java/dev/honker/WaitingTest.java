@@ -119,7 +119,8 @@ class WaitingTest {
       Thread thread = start(outcome, () -> listener.next().isPresent());
       Temporary.eventually(() -> Temporary.isParked(thread));
       listener.close();
-      thread.join();
+      thread.join(5000); // its fallback is 15 seconds
+      assertFalse(thread.isAlive());
       assertTrue(outcome.get() instanceof HonkerClosedException, String.valueOf(outcome.get()));
     }
   }
