@@ -1,7 +1,7 @@
 //! Cases. They are read from their files, and what is wrong with one is said then, with file, case and step.
 //!
-//! Invariant: a `Case` asks only for operations that exist, with the arguments they have, by actors that it has, and uses
-//! no name before something was saved under it.
+//! Invariant: a `Case` asks only for operations that exist, with the arguments they have, by actors that it has, and
+//! uses no name before something was saved under it.
 
 mod expected;
 mod reader;

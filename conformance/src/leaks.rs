@@ -1,8 +1,8 @@
 //! What a process has left: descriptors of files that are gone, and threads.
 //!
-//! honker keeps descriptors of databases that it has closed, because to close one would drop the locks that others in the
-//! process have on the file; it gives up those of deleted files when it next opens one. So the suite deletes a case's
-//! files, has the testee open another database, and then nothing may be left of the case's directory.
+//! honker keeps descriptors of databases that it has closed, because to close one would drop the locks that others in
+//! the process have on the file; it gives up those of deleted files when it next opens one. So the suite deletes a
+//! case's files, has the testee open another database, and then nothing may be left of the case's directory.
 
 use std::path::Path;
 use std::time::{Duration, Instant};

@@ -52,7 +52,7 @@ Options:
 Options of `run`:
   --testee NAME     only this testee; one with a slash is the directory of one that testees.toml need not list
   --pair A,B        only cases of several actors, A as the first, B as the second
-  --quick           of the pairs, only those with the first testee, and each with itself
+  --quick           of the pairs, only those with the first testee, and each case in one of the two orders
   --long            take the time that the most thorough run takes
   --jobs N          so many cases beside each other (as many as there are processors)
   --keep            keep the files of all cases, not only of those that fail
@@ -65,8 +65,8 @@ Options of `fuzz`, beside those of `run` that are not about cases:
   --programs N      so many programs (1000)
   --length N        so many operations in each (100)
 
-Options can be given several times where that makes sense. Run it in the root of the repository; `conformance/run` builds
-everything that it needs and then runs it.
+Options can be given several times where that makes sense. Run it in the root of the repository; `conformance/run`
+builds everything that it needs and then runs it.
 ";
 
 /// How much time a run may take. The cases take what they take; this is for what could go on for ever.

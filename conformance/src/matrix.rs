@@ -1,4 +1,5 @@
-//! Which cases are run on which testees, and running them all: beside each other, each worker with processes of its own.
+//! Which cases are run on which testees, and running them all: beside each other, each worker with processes of its
+//! own.
 //!
 //! Invariant: cases on the machine's clock run when nothing else does.
 //!
@@ -32,14 +33,21 @@ pub struct Job {
 pub struct Choice {
     /// Only these ordered pairs, and nothing but pairs.
     pub pairs: Vec<(String, String)>,
-    /// Pairs with the first testee only, and of each with itself.
+    /// Each testee with the first one, half of the cases this way round and half that.
     pub quick: bool,
 }
 
 impl Choice {
-    pub fn takes(&self, first: usize, second: usize, made: &[Arc<Made>]) -> bool {
+    /// Whether the case of this number is run with this pair.
+    pub fn takes(&self, case: usize, first: usize, second: usize, made: &[Arc<Made>]) -> bool {
         if self.pairs.is_empty() {
-            return !self.quick || first == second || first == 0 || second == 0;
+            return !self.quick
+                || match (first, second) {
+                    (0, 0) => true,
+                    (0, _) => case.is_multiple_of(2),
+                    (_, 0) => !case.is_multiple_of(2),
+                    _ => false,
+                };
         }
         self.pairs.iter().any(|(a, b)| *a == made[first].name && *b == made[second].name)
     }
@@ -57,8 +65,9 @@ pub fn jobs(cases: &[Arc<Case>], made: &[Arc<Made>], choice: &Choice) -> Vec<Job
         }
     }
     for first in 0..made.len() {
-        for second in (0..made.len()).filter(|second| choice.takes(first, *second, made)) {
-            for case in cases.iter().filter(|case| !alone(case)) {
+        for second in 0..made.len() {
+            let pairs = cases.iter().filter(|case| !alone(case)).enumerate();
+            for (_, case) in pairs.filter(|(number, _)| choice.takes(*number, first, second, made)) {
                 add(&mut jobs, case, made, first, second);
             }
         }

@@ -88,8 +88,8 @@ fn is_left_behind(path: &Path) -> bool {
     if name.ends_with("-wal") || name.ends_with("-shm") {
         return true;
     }
-    // One that is empty or begins with a zero says nothing, to SQLite either: the journal modes TRUNCATE and PERSIST leave
-    // such, and so does a process that is killed before its journal counts.
+    // One that is empty or begins with a zero says nothing, to SQLite either: the journal modes TRUNCATE and PERSIST
+    // leave such, and so does a process that is killed before its journal counts.
     name.ends_with("-journal")
         && std::fs::read(path).is_ok_and(|bytes| bytes.first().is_some_and(|byte| *byte != 0))
 }

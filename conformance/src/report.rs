@@ -194,7 +194,9 @@ impl Report {
         }
         let seconds = self.began.elapsed().as_secs_f64();
         let Counts { passed, failed, skipped } = counts;
-        let footer = json!({"kind": "footer", "passed": passed, "failed": failed, "skipped": skipped, "seconds": seconds});
+        let footer = json!({
+            "kind": "footer", "passed": passed, "failed": failed, "skipped": skipped, "seconds": seconds,
+        });
         let say = |error: std::io::Error| format!("{}: {error}", self.dir.display());
         writeln!(lines, "{footer}").map_err(say)?;
         std::fs::write(self.dir.join("report.md"), pages::markdown(&records, counts, seconds))

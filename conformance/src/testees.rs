@@ -77,8 +77,8 @@ impl Described {
     }
 }
 
-/// The testees of `list` (conformance/testees.toml of the repository `root`) that are `wanted`, by name or, if that has a
-/// slash in it, by directory; all, if none is named.
+/// The testees of `list` (conformance/testees.toml of the repository `root`) that are `wanted`, by name or, if that
+/// has a slash in it, by directory; all, if none is named.
 pub fn describe(root: &Path, list: &Path, wanted: &[String]) -> Result<Vec<Described>, String> {
     let mut found = Vec::new();
     for dir in wanted.iter().filter(|name| name.contains('/')) {

@@ -11,6 +11,7 @@ import contextlib
 import os
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -118,7 +119,7 @@ class Database:
             if execute(connection, "PRAGMA database_list")[0][2] == "":
                 raise Refused("an in-memory database cannot have a second connection; use a temporary file")
             # A mode that the file is in already is set without any lock, but TRUNCATE and PERSIST are the connection's.
-            mode = execute(connection, f"PRAGMA journal_mode = {self.journal}")[0][0]
+            mode = self.set_journal_mode(connection)
             if mode != self.journal.lower():
                 raise Refused(f"the journal mode is {mode}, and cannot be made {self.journal}")
             for pragma in ("synchronous = NORMAL", "foreign_keys = ON", "wal_autocheckpoint = 10000"):
@@ -129,6 +130,17 @@ class Database:
             connection.close()
             raise
         return connection
+
+    def set_journal_mode(self, connection: sqlite3.Connection) -> str:
+        """SQLite does not wait for the lock that a change of mode takes: the mode that the file then has."""
+        deadline = time.monotonic() + self.busy_timeout_ms / 1000
+        while True:
+            try:
+                return execute(connection, f"PRAGMA journal_mode = {self.journal}")[0][0]
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.002)
 
     def take(self) -> sqlite3.Connection:
         with self.given_back:

@@ -1,5 +1,5 @@
-//! The suite's own tests: cases that have to pass, to fail for the reason that their name says behind an arrow, or to be
-//! refused for it, on a testee that does what the case tells it to (`tests/fake`).
+//! The suite's own tests: cases that have to pass, to fail for the reason that their name says behind an arrow, or to
+//! be refused for it, on a testee that does what the case tells it to (`tests/fake`).
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -71,7 +71,7 @@ fn fake() -> PathBuf {
 fn variant(dir: &Path, arguments: &str, more: &str) -> PathBuf {
     let program = fake().join("testee.py").display().to_string();
     let text = format!(
-        "name = \"fake\"\nrun = [\"python3\", {program:?}, {arguments:?}]\n{more}\n[lacks]\nfork = \"x\"\nby_id = \"x\"\n"
+        "name = 'fake'\nrun = ['python3', {program:?}, {arguments:?}]\n{more}\n[lacks]\nfork = 'x'\nby_id = 'x'\n"
     );
     std::fs::write(dir.join("testee.toml"), text).expect("written");
     dir.to_owned()
@@ -101,7 +101,7 @@ fn cases_that_fail() {
     let run = Run::new(&fake(), &here().join("tests/meta/fail"), &[]);
     assert_eq!(run.output.status.code(), Some(1), "{}", run.said());
     let results = run.results();
-    assert_eq!(results.len(), 39, "{}", run.said());
+    assert_eq!(results.len(), 40, "{}", run.said());
     for (id, verdict, message) in results {
         let (_, words) = id.split_once(" -> ").expect("the name says why it fails");
         assert_eq!(verdict, "failed", "{id}");
@@ -164,7 +164,7 @@ fn pairs_are_ordered_and_chosen() {
     std::fs::create_dir(&other).expect("made");
     variant(&other, "good", "");
     let toml = std::fs::read_to_string(other.join("testee.toml")).expect("text");
-    std::fs::write(other.join("testee.toml"), toml.replace("\"fake\"", "\"other\"")).expect("written");
+    std::fs::write(other.join("testee.toml"), toml.replace("'fake'", "'other'")).expect("written");
     let other = format!("{}/", other.display());
     let run = Run::new(&fake(), &cases, &["--testee", &other, "--keep"]);
     assert_eq!(run.last_line(), "6 passed, 0 failed, 0 skipped", "{}", run.said());
@@ -188,6 +188,19 @@ fn testees_that_cannot_be_relied_on() {
         let run = Run::new(&variant(dir.path(), arguments, more), &cases, &[]);
         assert_eq!(run.output.status.code(), Some(1), "{arguments}: {}", run.said());
         assert!(run.said().contains(words), "{arguments}: {}", run.said());
+    }
+}
+
+#[test]
+fn threads_of_a_runtime_may_stay_but_none_of_ours() {
+    for (thread, last) in
+        [("pool", "1 passed, 0 failed, 0 skipped"), ("honker-x", "0 passed, 1 failed, 0 skipped")]
+    {
+        let dir = tempfile::tempdir().expect("a directory");
+        let steps = "  - {a: queue.enqueue, on: q, payload: {do: [{leak: THREAD}, {answer: {ok: {id: 1}}}]}}";
+        let cases = one_case(dir.path(), &steps.replace("THREAD", thread));
+        let run = Run::new(&variant(dir.path(), "good", "threads = \"own\""), &cases, &[]);
+        assert_eq!(run.last_line(), last, "{}", run.said());
     }
 }
 

@@ -20,7 +20,7 @@ const Json features{"journal",    "watcher",      "interrupt", "fork",    "forei
                     "queue",      "enqueue_many", "settle_tx", "next_at", "stats",      "dead",
                     "wait",       "updates",      "stream",    "notify",  "sched",      "cron",
                     "result",     "result_tx",    "lock",      "rate",    "rate_sweep", "outbox",
-                    "prune_keep", "tick_at",      "text",      "bytes",   "fault.abi", "nesting"};
+                    "prune_keep", "tick_at",      "text",      "bytes",   "fault.abi",  "nesting"};
 const std::map<std::string, JournalMode> journals{{"WAL", JournalMode::wal},
                                                   {"DELETE", JournalMode::remove},
                                                   {"TRUNCATE", JournalMode::truncate},
@@ -117,7 +117,8 @@ Json next(Handle& handle, const Request& r) {
     std::vector<Job> jobs;
     if (r.has("n")) jobs = worker->next_batch(r.num("n"), r.timeout());
     if (!r.has("n")) jobs.push_back(*unless(worker->next(r.timeout()), "TIMEOUT"));
-    return unless(!jobs.empty(), "TIMEOUT"), give(r, std::move(jobs));
+    const bool asked = !r.has("n") || r.num("n") > 0;
+    return unless(!asked || !jobs.empty(), "TIMEOUT"), give(r, std::move(jobs));
   }
   if (auto* updates = std::get_if<Updates>(&handle)) return unless(updates->wait(r.timeout()), "TIMEOUT"), done;
   if (auto* subscription = std::get_if<StreamSubscription>(&handle)) {

@@ -15,7 +15,7 @@ has to be refused with a message that contains the words. Lines that begin with 
 
 import random
 import sys
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -93,7 +93,7 @@ cache = {}
 
 def shown(zone, instant):
     """What a clock in that zone shows at an instant. Also before 1970, where fromtimestamp is not everywhere."""
-    moment = datetime(1970, 1, 1, tzinfo=timezone.utc) + timedelta(seconds=instant)
+    moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=instant)
     return moment.astimezone(zone).replace(tzinfo=None)
 
 
@@ -101,8 +101,8 @@ def instant_of(zone, wall):
     """When a clock first shows `wall`; if it never does, the first second at which it shows more."""
     key = (zone.key, wall)
     if key not in cache:
-        moment = wall.replace(tzinfo=zone, fold=0).astimezone(timezone.utc)
-        instant = int((moment - datetime(1970, 1, 1, tzinfo=timezone.utc)).total_seconds())
+        moment = wall.replace(tzinfo=zone, fold=0).astimezone(UTC)
+        instant = int((moment - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds())
         if shown(zone, instant) != wall:
             # A gap: the clock shows more by now. Back to the second at which it began to.
             assert shown(zone, instant) > wall, (zone, wall)
@@ -162,8 +162,13 @@ def some_item(rng, column, narrow):
     a, b = sorted(rng.randint(low, high) for _ in range(2))
     step = rng.choice([1, 2, 3, 4, 5, 7, 9, 10, 15, 30, 100])
     return rng.choices(
-        [written(a), f"{written(a)}-{written(b)}", f"{written(a)}-{written(b)}/{step}", f"*/{step}",
-         f"{written(a)}/{step}"],
+        [
+            written(a),
+            f"{written(a)}-{written(b)}",
+            f"{written(a)}-{written(b)}/{step}",
+            f"*/{step}",
+            f"{written(a)}/{step}",
+        ],
         [6, 3, 3, 3, 1],
     )[0]
 
@@ -229,26 +234,86 @@ class Vectors:
 def basic():
     vectors = Vectors("basic", "The grammar in UTC: every form, over decades.")
     for expression in [
-        "* * * * *", "* * * * * *", "0 * * * *", "*/5 * * * *", "0 0 * * *", "0 0 1 * *", "0 0 1 1 *", "5/15 * * * *",
-        "*/7 1 * * *", "10-30/10 * * * *", "50-59/5,1-3,1-3,7 * * * *", "*,5 * * * *", "0 0 */10 * *",
-        "0 0 1 */5 *", "0 0 1 jan,Feb,MAR *", "0 0 1 OCT-12 *", "0 0 * * MON-FRI", "0 0 * * MON-SAT/2", "0 0 * * 7",
-        "0 0 * * 0", "0 0 * * 5-7", "0 0 * * FRI-7", "0 0 * * 1-7/2", "0 0 * * 0-7", "0 0 * * */2", "0 0 * * */3",
-        "0 0 * * 7/2", "0 0 * * sun,7", "05 004 * * *", "*/100 * * * *", "59 59 23 31 12 *", "0 0 0 29 2 *",
-        "0 0 29 2 MON", "0 12 13 * FRI", "0 0 31 * *", "0 0 31 */2 *", "0 0 30 4,6,9,11 *", "0 0 1-7 * MON",
-        "*/20 59 23 28-31 * *", "30 0 0 1 1 SUN", *MACROS, " @weekly ", "  0 4 * * *  ",
+        "* * * * *",
+        "* * * * * *",
+        "0 * * * *",
+        "*/5 * * * *",
+        "0 0 * * *",
+        "0 0 1 * *",
+        "0 0 1 1 *",
+        "5/15 * * * *",
+        "*/7 1 * * *",
+        "10-30/10 * * * *",
+        "50-59/5,1-3,1-3,7 * * * *",
+        "*,5 * * * *",
+        "0 0 */10 * *",
+        "0 0 1 */5 *",
+        "0 0 1 jan,Feb,MAR *",
+        "0 0 1 OCT-12 *",
+        "0 0 * * MON-FRI",
+        "0 0 * * MON-SAT/2",
+        "0 0 * * 7",
+        "0 0 * * 0",
+        "0 0 * * 5-7",
+        "0 0 * * FRI-7",
+        "0 0 * * 1-7/2",
+        "0 0 * * 0-7",
+        "0 0 * * */2",
+        "0 0 * * */3",
+        "0 0 * * 7/2",
+        "0 0 * * sun,7",
+        "05 004 * * *",
+        "*/100 * * * *",
+        "59 59 23 31 12 *",
+        "0 0 0 29 2 *",
+        "0 0 29 2 MON",
+        "0 12 13 * FRI",
+        "0 0 31 * *",
+        "0 0 31 */2 *",
+        "0 0 30 4,6,9,11 *",
+        "0 0 1-7 * MON",
+        "*/20 59 23 28-31 * *",
+        "30 0 0 1 1 SUN",
+        *MACROS,
+        " @weekly ",
+        "  0 4 * * *  ",
     ]:
         for start in ("1999-12-31T23:59:59", "2024-02-28T12:34:56", "2023-11-14T22:13:20"):
             vectors.walk(expression, unix(start), 4)
     # Leap years: 2000 was one, 1900 and 2100 are none.
     for start in ("1896-03-01", "1971-06-01", "1996-02-29", "1999-01-01", "2019-12-31", "2095-01-01", "2096-02-29"):
-        for expression in ("0 0 29 2 *", "59 59 23 29 FEB *", "0 12 29 2 SAT", "0 0 28,29 2 *", "0 0 */28 2 *",
-                           "0 0 1 3 *", "30 6 29-31 * *", "0 0 30 2 *"):
+        for expression in (
+            "0 0 29 2 *",
+            "59 59 23 29 FEB *",
+            "0 12 29 2 SAT",
+            "0 0 28,29 2 *",
+            "0 0 */28 2 *",
+            "0 0 1 3 *",
+            "30 6 29-31 * *",
+            "0 0 30 2 *",
+        ):
             vectors.add(expression, unix(start))
     # The ends of years, months, days, hours and minutes, a second before, at, and after.
-    for turn in ("1970-01-01", "1999-01-01", "2000-01-01", "2000-03-01", "2024-03-01", "2023-03-01", "2038-01-19",
-                 "2099-12-31", "2024-12-31"):
-        for expression in ("* * * * * *", "59 59 23 * * *", "0 0 0 * * *", "0 0 1 1 *", "@monthly", "@weekly",
-                           "*/13 */7 */5 * * *"):
+    for turn in (
+        "1970-01-01",
+        "1999-01-01",
+        "2000-01-01",
+        "2000-03-01",
+        "2024-03-01",
+        "2023-03-01",
+        "2038-01-19",
+        "2099-12-31",
+        "2024-12-31",
+    ):
+        for expression in (
+            "* * * * * *",
+            "59 59 23 * * *",
+            "0 0 0 * * *",
+            "0 0 1 1 *",
+            "@monthly",
+            "@weekly",
+            "*/13 */7 */5 * * *",
+        ):
             for offset in (-61, -1, 0, 1):
                 vectors.add(expression, unix(turn) + offset)
     # Day of month and day of week both have to match.
@@ -275,31 +340,47 @@ def every():
             for start in (0, -1, 1700000000, unix("2024-03-31T00:59:59")):
                 vectors.walk(spelling, start, 2)
     for _ in range(100):
-        vectors.add(f"@every {rng.randint(1, 10**6)}{rng.choice('smhd')}", rng.randint(-10**10, 10**10))
+        vectors.add(f"@every {rng.randint(1, 10**6)}{rng.choice('smhd')}", rng.randint(-(10**10), 10**10))
     vectors.write()
 
 
 # A zone and the date of a change of its clocks.
 CHANGES = [
-    ("Europe/Berlin", "2024-03-31"), ("Europe/Berlin", "2024-10-27"),
-    ("America/New_York", "2024-03-10"), ("America/New_York", "2024-11-03"),
-    ("Europe/Dublin", "2023-03-26"), ("Europe/Dublin", "2023-10-29"),
+    ("Europe/Berlin", "2024-03-31"),
+    ("Europe/Berlin", "2024-10-27"),
+    ("America/New_York", "2024-03-10"),
+    ("America/New_York", "2024-11-03"),
+    ("Europe/Dublin", "2023-03-26"),
+    ("Europe/Dublin", "2023-10-29"),
     # By half an hour.
-    ("Australia/Lord_Howe", "2023-10-01"), ("Australia/Lord_Howe", "2024-04-07"),
-    ("Asia/Pyongyang", "2015-08-15"), ("Asia/Pyongyang", "2018-05-05"),
-    ("America/Caracas", "2007-12-09"), ("America/Caracas", "2016-05-01"),
+    ("Australia/Lord_Howe", "2023-10-01"),
+    ("Australia/Lord_Howe", "2024-04-07"),
+    ("Asia/Pyongyang", "2015-08-15"),
+    ("Asia/Pyongyang", "2018-05-05"),
+    ("America/Caracas", "2007-12-09"),
+    ("America/Caracas", "2016-05-01"),
     # By a quarter of an hour, by an odd number of minutes, by two hours.
-    ("Asia/Kathmandu", "1986-01-01"), ("Africa/Monrovia", "1972-01-07"),
-    ("Antarctica/Troll", "2024-03-31"), ("Antarctica/Troll", "2024-10-27"),
+    ("Asia/Kathmandu", "1986-01-01"),
+    ("Africa/Monrovia", "1972-01-07"),
+    ("Antarctica/Troll", "2024-03-31"),
+    ("Antarctica/Troll", "2024-10-27"),
     # At midnight, forwards: the day begins at one; and backwards: the evening before comes twice.
-    ("America/Sao_Paulo", "2017-10-15"), ("America/Sao_Paulo", "2018-02-18"),
-    ("Asia/Beirut", "2022-03-27"), ("Africa/Cairo", "2023-04-28"), ("America/Havana", "2023-03-12"),
-    ("America/Havana", "2023-11-05"), ("America/Asuncion", "2023-10-01"), ("America/Asuncion", "2024-03-24"),
+    ("America/Sao_Paulo", "2017-10-15"),
+    ("America/Sao_Paulo", "2018-02-18"),
+    ("Asia/Beirut", "2022-03-27"),
+    ("Africa/Cairo", "2023-04-28"),
+    ("America/Havana", "2023-03-12"),
+    ("America/Havana", "2023-11-05"),
+    ("America/Asuncion", "2023-10-01"),
+    ("America/Asuncion", "2024-03-24"),
     # A whole day that did not take place.
-    ("Pacific/Apia", "2011-12-30"), ("Pacific/Kwajalein", "1993-08-21"),
+    ("Pacific/Apia", "2011-12-30"),
+    ("Pacific/Kwajalein", "1993-08-21"),
     # Outside the usual seasons, for good.
-    ("Africa/Casablanca", "2023-03-19"), ("Africa/Casablanca", "2023-04-23"),
-    ("Europe/Istanbul", "2016-03-27"), ("Europe/Volgograd", "2020-12-27"),
+    ("Africa/Casablanca", "2023-03-19"),
+    ("Africa/Casablanca", "2023-04-23"),
+    ("Europe/Istanbul", "2016-03-27"),
+    ("Europe/Volgograd", "2020-12-27"),
 ]
 
 
@@ -310,10 +391,9 @@ NEAR = [-7200, -3601, -3600, -1800, -61, -2, -1, 0, 1, 59, 1799, 1800, 3599, 360
 def change_near(zone, date):
     """The second at which the clocks were changed, around that date."""
     start = unix(date) - 30 * 3600
-    offset = ZoneInfo(zone).utcoffset
     for instant in range(start, start + 60 * 3600):
         here, before = (
-            datetime.fromtimestamp(second, timezone.utc).astimezone(ZoneInfo(zone)).utcoffset()
+            datetime.fromtimestamp(second, UTC).astimezone(ZoneInfo(zone)).utcoffset()
             for second in (instant, instant - 1)
         )
         if here != before:
@@ -330,10 +410,23 @@ def zones():
         wall = shown(ZoneInfo(zone), change - 1)
         later = shown(ZoneInfo(zone), change)
         for expression in [
-            "* * * * * *", "0 * * * *", "*/10 * * * *", "30 * * * * *", "@hourly", "@daily", "30 0 * * *", "30 1 * * *",
-            "30 2 * * *", "15 3 * * *", "45 23 * * *", "59 59 * * * *", f"0 {wall.hour} * * *", f"0 {later.hour} * * *",
+            "* * * * * *",
+            "0 * * * *",
+            "*/10 * * * *",
+            "30 * * * * *",
+            "@hourly",
+            "@daily",
+            "30 0 * * *",
+            "30 1 * * *",
+            "30 2 * * *",
+            "15 3 * * *",
+            "45 23 * * *",
+            "59 59 * * * *",
+            f"0 {wall.hour} * * *",
+            f"0 {later.hour} * * *",
             f"{rng.randint(0, 59)} {wall.hour},{later.hour} * * *",
-            f"{wall.minute} {wall.hour} {wall.day} {wall.month} *", f"0 12 {wall.day} {wall.month} *",
+            f"{wall.minute} {wall.hour} {wall.day} {wall.month} *",
+            f"0 12 {wall.day} {wall.month} *",
             f"0 12 {(wall + timedelta(days=1)).day} {(wall + timedelta(days=1)).month} *",
         ]:
             expression = f"CRON_TZ={zone} {expression}"
@@ -347,8 +440,15 @@ def zones():
             vectors.walk(prefix + expression, start, rng.choice([1, 1, 2, 4]))
         vectors.walk(f"CRON_TZ={zone} {wall.minute} {wall.hour} * * *", change - 86400 * 2, 4)
     # Far from any change, zones without any, and each for decades.
-    names = sorted({zone for zone, _ in CHANGES}) + ["Asia/Tokyo", "Asia/Kolkata", "Africa/Nairobi", "Etc/GMT+12",
-                                                     "Pacific/Kiritimati", "America/Phoenix", "Australia/Adelaide"]
+    names = sorted({zone for zone, _ in CHANGES}) + [
+        "Asia/Tokyo",
+        "Asia/Kolkata",
+        "Africa/Nairobi",
+        "Etc/GMT+12",
+        "Pacific/Kiritimati",
+        "America/Phoenix",
+        "Australia/Adelaide",
+    ]
     for _ in range(300):
         expression = some_expression(rng, [0.2, 0.3, 0.3, 0.6, 0.7, 0.7])
         vectors.add(f"CRON_TZ={rng.choice(names)} {expression}", rng.randint(unix("1975-01-01"), unix("2023-01-01")))
@@ -360,8 +460,16 @@ def process_zone():
     vectors = Vectors("new-york", "For a process whose zone is America/New_York.", zone)
     rng = random.Random(6)
     for year_ends in ("2019-12-31T23:59:59", "2020-02-28T20:00:00", "2023-07-04T00:00:00"):
-        for expression in ("* * * * *", "@daily", "@weekly", "@monthly", "@yearly", "0 0 29 2 *", "30 2 * * *",
-                           "30 1 * * *"):
+        for expression in (
+            "* * * * *",
+            "@daily",
+            "@weekly",
+            "@monthly",
+            "@yearly",
+            "0 0 29 2 *",
+            "30 2 * * *",
+            "30 1 * * *",
+        ):
             vectors.walk(expression, unix(year_ends, zone), 3)
     for year in range(1975, 2024):
         start = rng.randint(unix(f"{year}-01-01"), unix(f"{year}-12-31"))
@@ -383,21 +491,23 @@ def refused():
             words = some_expression(rng, [0.5] * 6).split()
             if len(words) == 5:
                 words.insert(0, "0")
-            beyond = rng.choice([high + 1, high + rng.randint(2, 300), 10**rng.randint(3, 25)])
+            beyond = rng.choice([high + 1, high + rng.randint(2, 300), 10 ** rng.randint(3, 25)])
             inside = rng.randint(low + 1, high)
-            item, expected = rng.choice([
-                (f"{beyond}", ["out of range", str(beyond)]),
-                (f"{low}-{beyond}", ["out of range", f"{low}-{beyond}"]),
-                (f"{inside}-{low}", ["or inverted", f"{inside}-{low}"]),
-                (f"{inside}/0", ["must be positive"]),
-                ("*/0", ["must be positive"]),
-                (f"{low}-{high}/00", ["must be positive"]),
-                (f"x{inside}", ["not an integer", f"x{inside}"]),
-                (f"{inside}.0", ["not an integer", f"{inside}.0"]),
-                (f"{inside}/q", ["not an integer", "q"]),
-                ("", ["not an integer"]),
-                (rng.choice(["?", "L", "W", "1W", "2#1", "JANUARY", "MO"]), ["not an integer"]),
-            ])
+            item, expected = rng.choice(
+                [
+                    (f"{beyond}", ["out of range", str(beyond)]),
+                    (f"{low}-{beyond}", ["out of range", f"{low}-{beyond}"]),
+                    (f"{inside}-{low}", ["or inverted", f"{inside}-{low}"]),
+                    (f"{inside}/0", ["must be positive"]),
+                    ("*/0", ["must be positive"]),
+                    (f"{low}-{high}/00", ["must be positive"]),
+                    (f"x{inside}", ["not an integer", f"x{inside}"]),
+                    (f"{inside}.0", ["not an integer", f"{inside}.0"]),
+                    (f"{inside}/q", ["not an integer", "q"]),
+                    ("", ["not an integer"]),
+                    (rng.choice(["?", "L", "W", "1W", "2#1", "JANUARY", "MO"]), ["not an integer"]),
+                ]
+            )
             items = words[column].split(",")
             items.insert(rng.randint(0, len(items)), item)
             words[column] = ",".join(items)
@@ -405,11 +515,35 @@ def refused():
     for count in (1, 2, 3, 4, 7, 8, 20):
         for prefix in ("", "CRON_TZ=Europe/Berlin "):
             vectors.refuse(prefix + " ".join(["1"] * count), 0, "5 or 6 cron fields")
-    for interval in ("", "s", "5", "0s", "00h", "-1s", "+1s", "1.5h", "5ms", "1w", "1y", "5 s", "1h30m", "1S", "9e9s",
-                     "9223372036854775808s", "153722867280912931m", "2562047788015216h", "106751991167301d"):
+    for interval in (
+        "",
+        "s",
+        "5",
+        "0s",
+        "00h",
+        "-1s",
+        "+1s",
+        "1.5h",
+        "5ms",
+        "1w",
+        "1y",
+        "5 s",
+        "1h30m",
+        "1S",
+        "9e9s",
+        "9223372036854775808s",
+        "153722867280912931m",
+        "2562047788015216h",
+        "106751991167301d",
+    ):
         vectors.refuse(f"@every {interval}", 0, "interval")
-    for expression in ("0 0 30 2 *", "0 0 31 2,4,6,9,11 *", "59 59 23 30,31 FEB MON", "0 0 31 SEP,nov 0-7",
-                       "CRON_TZ=Asia/Tokyo 0 0 30 2 *"):
+    for expression in (
+        "0 0 30 2 *",
+        "0 0 31 2,4,6,9,11 *",
+        "59 59 23 30,31 FEB MON",
+        "0 0 31 SEP,nov 0-7",
+        "CRON_TZ=Asia/Tokyo 0 0 30 2 *",
+    ):
         for start in (0, 1700000000, unix("2096-02-29"), unix("1950-01-01")):
             assert next_after(expression, start) is None
             vectors.refuse(expression, start, "no schedule match")

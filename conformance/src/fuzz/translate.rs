@@ -10,32 +10,18 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use honker_model::queue::Enqueue;
 use honker_model::schedule::{Changes, Registration};
-use honker_model::tables::{Row, TABLES, dump};
+use honker_model::tables::{TABLES, dump};
 use honker_model::{Answer, Cell, Model, Operation, Program, Refusal};
 use serde_json::{Map, Value, json};
+
+use super::answers::{COLUMNS, JSON_COLUMNS, done_or, gives, stored, value};
+use super::requests::{enqueue, literal, registration, update};
 
 /// What the queues of the model are opened with: name, visibility timeout and budget.
 const QUEUES: [(&str, i64, i64); 3] = [("mail", 2, 2), ("Mail", 4, 1), ("", 60, 3)];
 
 /// The most jobs, or events, that are asked for at once.
 const LIMIT_MAX: i64 = 50;
-
-/// Columns that hold JSON, which packages may write with or without spaces.
-const JSON_COLUMNS: [&str; 2] = ["payload", "value"];
-
-/// The columns of each of the model's tables, in its order.
-const COLUMNS: [&str; 9] = [
-    "id, queue, payload, state, priority, run_at, worker_id, claim_expires_at, attempts, max_attempts, created_at, \
-     expires_at",
-    "id, queue, payload, priority, run_at, attempts, max_attempts, last_error, created_at, died_at",
-    "offset, topic, key, payload, created_at",
-    "name, topic, offset",
-    "id, channel, payload, created_at",
-    "job_id, value, created_at, expires_at",
-    "name, owner, expires_at",
-    "name, window_start, count",
-    "name, queue, cron_expr, payload, priority, expires_s, next_fire_at, enabled, max_attempts",
-];
 
 /// A program of operations that every package has, in a form that every package has.
 pub fn portable(program: &Program) -> Program {
@@ -482,144 +468,4 @@ fn may_be_in_transaction(operation: &Operation) -> bool {
             | Notify { .. }
             | ResultSave { .. }
     )
-}
-
-/// What an answer of `true` or nothing gives, and what `false` does.
-fn done_or(outcome: &'static str) -> impl FnOnce(&Answer) -> Value {
-    move |answer| if *answer == Answer::Flag(false) { outcome.into() } else { json!({}) }
-}
-
-/// What the actor's answer must be, by the model's.
-fn gives(operation: &Operation, answer: &Answer) -> Value {
-    use Operation::*;
-    match operation {
-        Enqueue(_) | Notify { .. } => json!({ "id": number(answer) }),
-        Claim { .. } => json!({ "jobs": objects(answer, &["id", "queue", "payload", "worker", "attempts"]) }),
-        AckBatch { .. } => json!({ "acked": number(answer) }),
-        Cancel { .. } => json!({ "cancelled": flag(answer) }),
-        GetJob { .. } => {
-            let names: Vec<&str> = COLUMNS[0].split(", ").collect();
-            objects(answer, &names).pop().map_or("EMPTY".into(), |job| json!({ "job": job }))
-        }
-        SweepExpired { .. } | DeadPurge { .. } | Prune { .. } | ResultSweep | RateLimitSweep { .. } => {
-            json!({ "n": number(answer) })
-        }
-        NextClaimAt { .. } | Soonest | NextAfter { .. } => json!({ "at": number(answer) }),
-        DeadRequeue { .. } => json!({ "requeued": flag(answer) }),
-        Publish { .. } | GetOffset { .. } => json!({ "offset": number(answer) }),
-        ReadSince { .. } => {
-            json!({ "events": objects(answer, &["offset", "topic", "key", "payload", "created_at"]) })
-        }
-        SaveOffset { .. } => json!({ "saved": flag(answer) }),
-        ResultGet { .. } => match answer {
-            Answer::Value(Cell::Text(text)) => json!({ "value": value(text) }),
-            _ => "EMPTY".into(),
-        },
-        RateLimitTry { .. } => done_or("LIMITED")(answer),
-        Unregister { .. } => json!({ "changed": number(answer) == 1 }),
-        Pause { .. } | Resume { .. } | Update { .. } => json!({ "changed": flag(answer) }),
-        ListSchedules => {
-            let names: Vec<&str> = COLUMNS[8].split(", ").collect();
-            let mut schedules = objects(answer, &names);
-            for schedule in &mut schedules {
-                schedule["enabled"] = (schedule["enabled"] == 1).into();
-            }
-            json!({ "schedules": schedules })
-        }
-        Tick { .. } => json!({ "fires": objects(answer, &["name", "queue", "fire_at", "job_id"]) }),
-        _ => json!({}),
-    }
-}
-
-fn number(answer: &Answer) -> i64 {
-    match answer {
-        Answer::Value(Cell::Integer(number)) => *number,
-        _ => 0,
-    }
-}
-
-fn flag(answer: &Answer) -> bool {
-    *answer == Answer::Flag(true)
-}
-
-fn objects(answer: &Answer, names: &[&str]) -> Vec<Value> {
-    let Answer::Rows(rows) = answer else { return Vec::new() };
-    rows.iter()
-        .map(|row: &Row| {
-            names.iter().zip(row).map(|(name, cell)| ((*name).to_owned(), given(name, cell))).collect()
-        })
-        .collect()
-}
-
-/// A cell as an answer has it.
-fn given(name: &str, cell: &Cell) -> Value {
-    match cell {
-        Cell::Text(text) if JSON_COLUMNS.contains(&name) => value(text),
-        Cell::Text(text) => escaped(text),
-        Cell::Integer(number) => (*number).into(),
-        Cell::Null => Value::Null,
-    }
-}
-
-/// A cell as the table has it.
-fn stored(name: &str, cell: &Cell) -> Value {
-    match cell {
-        // Quoted, so that the text "null" is not nothing.
-        Cell::Text(text) if JSON_COLUMNS.contains(&name) => value(text).to_string().into(),
-        other => given(name, other),
-    }
-}
-
-/// The JSON value that stands for a text of the model's: itself, or the text as a string.
-fn value(text: &str) -> Value {
-    serde_json::from_str(text).unwrap_or_else(|_| text.into())
-}
-
-/// A text that a case takes as it is.
-fn escaped(text: &str) -> Value {
-    if text.starts_with('$') { format!("${text}").into() } else { text.into() }
-}
-
-fn literal(text: &str) -> String {
-    format!("'{}'", text.replace('\'', "''"))
-}
-
-fn enqueue(on: &str, job: &Enqueue) -> Value {
-    let mut arguments = json!({ "on": on, "payload": value(job.payload), "priority": job.priority });
-    for (name, number) in [("run_at", job.run_at), ("delay_s", job.delay_s), ("expires_s", job.expires_s)] {
-        if let Some(number) = number {
-            arguments[name] = number.into();
-        }
-    }
-    arguments
-}
-
-fn registration(schedule: &Registration) -> Value {
-    let mut arguments = json!({
-        "on": "db", "name": schedule.name, "queue": schedule.queue, "schedule": schedule.expression,
-        "payload": value(schedule.payload), "priority": schedule.priority,
-    });
-    for (name, number) in [("expires_s", schedule.expires_s), ("max_attempts", schedule.max_attempts)] {
-        if let Some(number) = number {
-            arguments[name] = number.into();
-        }
-    }
-    arguments
-}
-
-fn update(name: &str, changes: &Changes) -> Value {
-    let mut arguments = json!({ "on": "db", "name": name });
-    let changed = [
-        ("schedule", changes.expression.map(Value::from)),
-        ("payload", changes.payload.map(value)),
-        ("priority", changes.priority.map(Value::from)),
-        ("expires_s", changes.expires_s.map(Value::from)),
-        ("max_attempts", changes.max_attempts.map(Value::from)),
-    ];
-    for (name, change) in changed {
-        if let Some(change) = change {
-            arguments[name] = change;
-        }
-    }
-    arguments
 }

@@ -107,8 +107,10 @@ impl Race {
 pub fn run_all(races: &[&Race], choice: &Choice, stage: &Stage<'_>, effort: Effort) {
     let made = stage.made;
     for first in 0..made.len() {
-        for second in (0..made.len()).filter(|second| choice.takes(first, *second, made)) {
-            for race in races {
+        for second in 0..made.len() {
+            for (_, race) in
+                races.iter().enumerate().filter(|(number, _)| choice.takes(*number, first, second, made))
+            {
                 run_one(race, [&made[first], &made[second]], stage, effort);
             }
         }

@@ -4,7 +4,7 @@ Any argument may be {"do": [...]}, or that as a text; what is listed is done in 
 
     {"answer": {...}}   answers with these keys          {"die": 9}        kills itself with this signal
     {"raw": "..."}      writes this line                 {"exit": 3}       exits
-    {"sleep": 0.1}      waits so many seconds            {"leak": "..."}   keeps a "thread" or a "descriptor"
+    {"sleep": 0.1}      waits so many seconds            {"leak": "..."}   keeps a "descriptor", or a so named thread
     {"at_reset": {...}} does this after `reset` has closed everything
     {"sql": "..."}      executes it in the case's file   {"write": [name, text]}  writes a file beside it
     {"corrupt": true}   spoils the file                  {"strike": true}  does as if a fault had struck
@@ -13,6 +13,7 @@ Any argument may be {"do": [...]}, or that as a text; what is listed is done in 
 Without any it answers what is right for nearly every operation. Arguments on the command line make it a bad testee.
 """
 
+import ctypes
 import json
 import mmap
 import os
@@ -71,6 +72,12 @@ def tell(what):
     return 1 if os.environ["TZ"] == what else 0
 
 
+def linger(name):
+    """Goes on for ever as a thread that the system knows by this name."""
+    ctypes.CDLL(None).prctl(15, name.encode())
+    threading.Event().wait()
+
+
 def do(request, action):
     (verb, what), *_ = action.items()
     if verb == "answer":
@@ -87,8 +94,8 @@ def do(request, action):
         os._exit(what)
     elif verb == "at_reset":
         at_reset.append(what)
-    elif verb == "leak" and what == "thread":
-        threading.Thread(target=threading.Event().wait, daemon=True).start()
+    elif verb == "leak" and what != "descriptor":
+        threading.Thread(target=linger, args=[what], daemon=True).start()
     elif verb == "leak":
         kept.append(open(file, "rb"))  # noqa: SIM115
     elif verb == "sql":
@@ -111,9 +118,7 @@ def hello(request):
     features = [feature for feature in PROTOCOL["features"] if feature not in LACKS]
     if "forgets-a-feature" in bad:
         features.remove("queue")
-    answer(
-        request, {"ok": {"testee": "fake", "version": "1", "pid": os.getpid(), "features": features}}
-    )
+    answer(request, {"ok": {"testee": "fake", "version": "1", "pid": os.getpid(), "features": features}})
 
 
 def serve(request):

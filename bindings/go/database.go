@@ -1,0 +1,284 @@
+package honker
+
+import (
+	"context"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+	"unsafe"
+)
+
+// Durability says what a commit survives.
+type Durability uint32
+
+// JournalMode is SQLite's journal mode.
+type JournalMode uint32
+
+const (
+	DurabilityNormal Durability = 0 // a crash of the process; a power cut may take the last commits back
+	DurabilityFull   Durability = 1 // a power cut as well
+
+	JournalWAL      JournalMode = 0 // readers do not wait for the writer
+	JournalDelete   JournalMode = 1 // a rollback journal, deleted after each transaction
+	JournalTruncate JournalMode = 2 // the same, truncated
+	JournalPersist  JournalMode = 3 // the same, kept
+)
+
+// OpenOptions says how to open a database. The zero value has the defaults.
+type OpenOptions struct {
+	// WatcherBackend says how commits are noticed: "auto" (the default), "polling", "kernel" or "shm".
+	WatcherBackend string
+	// WatcherPollInterval is how often the back ends that poll look, in whole milliseconds. Default 1 ms.
+	WatcherPollInterval time.Duration
+	// BusyTimeout is how long a call waits for a lock that another process, or a transaction of this one, holds, in whole
+	// milliseconds. Default 5 s; negative: not at all.
+	BusyTimeout time.Duration
+	// ReadersMax is how many reads may run at once, 1 to 1000. Default 8.
+	ReadersMax uint32
+	// Durability is DurabilityNormal by default.
+	Durability Durability
+	// JournalMode is JournalWAL by default.
+	JournalMode JournalMode
+	// WALAutocheckpointPages is after how many pages the write-ahead log is written back. Default 10000.
+	WALAutocheckpointPages uint32
+}
+
+// Database is an open SQLite file with honker's tables in it. Any number of goroutines may use it at the same time; those
+// that write at the same moment share a commit.
+type Database struct {
+	lib     *library
+	handle  uintptr
+	path    string
+	warning error
+
+	closed     atomic.Bool
+	interrupts atomic.Uint64
+	// context ends when the database is closed, and background waits for the goroutines that this package has started.
+	context    context.Context
+	cancel     context.CancelFunc
+	background sync.WaitGroup
+
+	mu    sync.Mutex
+	open  map[interface{ end() }]struct{} // what has to be ended before the database is closed
+	ended chan struct{}
+}
+
+// Open opens a SQLite file, creating it if need be, and brings honker's tables in it up to date. In-memory databases are
+// ErrInvalid: nobody else could see them. libraryPath, of which there may be one, is the file of libhonker; without it that is the one
+// that HONKER_LIBRARY names, the one next to the executable, or the system's.
+//
+// It returns a *LibraryError if libhonker cannot be loaded, else an *Error. A process that is killed leaves the file in
+// order.
+func Open(path string, libraryPath ...string) (*Database, error) {
+	if len(libraryPath) > 1 {
+		return nil, invalid(nil, "honker.Open takes one path of a library, not %d", len(libraryPath))
+	}
+	return OpenWithOptions(path, append(libraryPath, "")[0], OpenOptions{})
+}
+
+// OpenWithOptions is Open with options. An empty libraryPath means none.
+func OpenWithOptions(path, libraryPath string, options OpenOptions) (*Database, error) {
+	lib, err := loadLibrary(libraryPath)
+	if err != nil {
+		return nil, err
+	}
+	opts := &openOpts{
+		busyTimeoutMS:          orDefault(options.BusyTimeout, 5*time.Second).Milliseconds(),
+		readersMax:             orDefault(options.ReadersMax, 8),
+		durability:             uint32(options.Durability),
+		journalMode:            uint32(options.JournalMode),
+		walAutocheckpointPages: orDefault(options.WALAutocheckpointPages, 10000),
+		nesting:                nestingWait, // a goroutine is on one thread now and on another one then
+		watcherBackend:         view(options.WatcherBackend),
+		watcherPollIntervalMS:  orDefault(options.WatcherPollInterval, time.Millisecond).Milliseconds(),
+	}
+	opts.structSize = uint32(unsafe.Sizeof(*opts))
+	opts.busyTimeoutMS = max(opts.busyTimeoutMS, 0)
+	db := &Database{lib: lib, path: path, open: map[interface{ end() }]struct{}{}, ended: make(chan struct{})}
+	if err := db.openNative(opts); err != nil {
+		return nil, err
+	}
+	db.context, db.cancel = context.WithCancel(context.Background())
+	runtime.SetFinalizer(db, func(db *Database) { go db.Close() }) // only for those who forget
+	return db, nil
+}
+
+func (db *Database) openNative(opts *openOpts) error {
+	warning := new(uintptr)
+	status := db.lib.call(fnOpen, uintptr(text(db.path)), uintptr(len(db.path)), uintptr(unsafe.Pointer(opts)),
+		uintptr(unsafe.Pointer(&db.handle)), uintptr(unsafe.Pointer(warning)))
+	if status != statusOK {
+		return db.lib.takeError(*warning, status)
+	}
+	if *warning != 0 {
+		db.warning = db.lib.takeError(*warning, StatusUnsupported)
+	}
+	return nil
+}
+
+// Path is the path that the database was opened with.
+func (db *Database) Path() string { return db.path }
+
+// Version is the version of libhonker, "1.2.3".
+func (db *Database) Version() string { return db.lib.staticText(fnVersion) }
+
+// Warning is nil, or ErrUnsupported if something else in this process has the file open where that is not safe:
+// see Concepts in README.md.
+func (db *Database) Warning() error { return db.warning }
+
+// Close closes the database; what waits is ended with ErrClosed, channels are closed, an open transaction is rolled back, and
+// offsets of finished events are saved. When it returns the file is nobody's and this package has no goroutine left.
+// Other calls that are running end with ErrClosed, later ones too. Any goroutine may call it, and again.
+func (db *Database) Close() error {
+	if !db.closed.CompareAndSwap(false, true) {
+		<-db.ended
+		return nil
+	}
+	defer close(db.ended)
+	runtime.SetFinalizer(db, nil)
+	db.cancel()
+	_, _ = db.lib.try(fnInterrupt, db.handle)                                           // before the writer is free: what waits for it is not to get it
+	db.endAll(func(one interface{ end() }) bool { _, is := one.(*txState); return is }) // subscriptions may have to write
+	db.endAll(func(interface{ end() }) bool { return true })
+	db.background.Wait()
+	_, err := db.lib.try(fnClose, db.handle)
+	return err
+}
+
+func (db *Database) endAll(which func(interface{ end() }) bool) {
+	db.mu.Lock()
+	var ending []interface{ end() }
+	for one := range db.open {
+		if which(one) {
+			ending = append(ending, one)
+		}
+	}
+	db.mu.Unlock()
+	for _, one := range ending {
+		one.end()
+	}
+}
+
+// Interrupt ends every call that is running or waiting on this database now, in whichever goroutine, with ErrInterrupted.
+// Later calls are not affected.
+func (db *Database) Interrupt() error {
+	db.interrupts.Add(1)
+	_, err := db.try(fnInterrupt, db.handle)
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	for one := range db.open {
+		if waits, is := one.(*waiting); is {
+			waits.nudge()
+		}
+	}
+	return err
+}
+
+// keep registers what Close has to end; false if the database is closed.
+func (db *Database) keep(one interface{ end() }) bool {
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	db.open[one] = struct{}{}
+	return !db.closed.Load()
+}
+
+func (db *Database) forget(one interface{ end() }) {
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	delete(db.open, one)
+}
+
+// start runs f in a goroutine that Close waits for. The context that f gets ends with ctx and with the database.
+func (db *Database) start(ctx context.Context, f func(ctx context.Context)) error {
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	if db.closed.Load() {
+		return db.isClosed()
+	}
+	db.background.Add(1)
+	ctx, cancel := context.WithCancel(ctx)
+	stop := context.AfterFunc(db.context, cancel)
+	go func() {
+		defer db.background.Done()
+		defer cancel()
+		defer stop()
+		f(ctx)
+	}()
+	return nil
+}
+
+func (db *Database) isClosed() error { return newError(StatusClosedHandle, "the database is closed") }
+
+// try calls a function of the library whose last parameter takes an error. That the database has been closed in the
+// meantime is ErrClosed, however the call found out.
+//
+//go:uintptrescapes
+func (db *Database) try(f function, args ...uintptr) (Status, error) {
+	status, err := db.lib.try(f, args...)
+	if err != nil && db.closed.Load() && (status == StatusMisuse || status == StatusInterrupted || status == StatusClosedHandle) {
+		err = db.isClosed()
+	}
+	runtime.KeepAlive(db)
+	return status, err
+}
+
+// tryText calls a function that returns a text, whose place is the last but one parameter. False if there is none.
+//
+//go:uintptrescapes
+func (db *Database) tryText(f function, args ...uintptr) (string, bool, error) {
+	out := new(uintptr)
+	var all [maxArguments]uintptr
+	n := copy(all[:], args)
+	all[n] = uintptr(unsafe.Pointer(out))
+	status, err := db.try(f, all[:n+1]...)
+	runtime.KeepAlive(out)
+	if err != nil || status != statusOK {
+		return "", false, err
+	}
+	value, err := db.lib.takeText(*out)
+	return value, err == nil, err
+}
+
+// Query runs one statement of SQL that only reads, beside any writer; its rows are what is committed. honker's SQL
+// functions are not there: use Transaction.Query for them. args are the values of ?1, ?2, ... in order: nil, integers,
+// floats, bools, strings, []byte, or a driver.Valuer.
+func (db *Database) Query(sql string, args ...any) ([]Row, error) {
+	values, err := toValues(args)
+	if err != nil {
+		return nil, err
+	}
+	rows := new(uintptr)
+	_, err = db.try(fnQuery, db.handle, uintptr(text(sql)), uintptr(len(sql)), uintptr(slice(values)), uintptr(len(values)),
+		uintptr(unsafe.Pointer(rows)))
+	runtime.KeepAlive(values)
+	if err != nil {
+		return nil, err
+	}
+	return db.takeRows(*rows)
+}
+
+// QueryRow is the first row of Query; the error, also that there is none (sql.ErrNoRows), is that of its Scan.
+func (db *Database) QueryRow(sql string, args ...any) *Row { return firstRow(db.Query(sql, args...)) }
+
+func orDefault[T comparable](value, otherwise T) T {
+	var zero T
+	if value == zero {
+		return otherwise
+	}
+	return value
+}
+
+// Int64 is a pointer to a number, for options that may be absent.
+func Int64(value int64) *int64 { return &value }
+
+// optional is a number for the library, where absent is noTime.
+func optional(name string, value *int64) (int64, error) {
+	if value == nil {
+		return noTime, nil
+	}
+	if *value == noTime {
+		return 0, invalid(nil, "%s is too large: %d", name, *value)
+	}
+	return *value, nil
+}

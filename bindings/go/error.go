@@ -1,0 +1,136 @@
+package honker
+
+import (
+	"errors"
+	"fmt"
+)
+
+// Status is what a call of libhonker answered: 0 is success, a positive number an outcome to be expected, a negative one
+// an error. The numbers never change. A newer library may answer one that is not listed here; it is an error like any
+// other.
+type Status int32
+
+// The statuses that an *Error can have.
+const (
+	StatusInternal     Status = -1  // a bug of honker, or memory that could not be had
+	StatusBusy         Status = -2  // the write lock was held for longer than the busy timeout
+	StatusConstraint   Status = -3  // a constraint of the application's own tables
+	StatusIO           Status = -4  // the operating system failed to read or write
+	StatusCorrupt      Status = -5  // the file is damaged, or no database
+	StatusFull         Status = -6  // the disk, or the database, is full
+	StatusReadonly     Status = -7  // the file or its directory cannot be written to
+	StatusCannotOpen   Status = -8  // no such directory, no permission
+	StatusSQL          Status = -9  // SQLite refused the statement
+	StatusSchema       Status = -10 // the schema changed again and again
+	StatusTooBig       Status = -11 // larger than SQLite stores
+	StatusAborted      Status = -12 // rolled back because of somebody else's failure
+	StatusMisuse       Status = -20 // it is not the time for this call: the transaction is over, for instance
+	StatusNullArg      Status = -21 // a pointer that must not be NULL; a bug of this package
+	StatusUTF8         Status = -22 // a text is not valid UTF-8
+	StatusInvalid      Status = -23 // an argument cannot be used
+	StatusNotFound     Status = -24 // what the call is about does not exist
+	StatusClosedHandle Status = -25 // the database, or what waits, is closed
+	StatusForked       Status = -26 // the handle comes from before a fork
+	StatusUnsupported  Status = -27 // this library, or this machine, cannot do that
+	StatusInterrupted  Status = -28 // ended by Database.Interrupt
+	StatusPanic        Status = -29 // a bug of honker, caught; what the call was doing is undone
+	StatusWatcher      Status = -30 // the file was replaced by another: close the database and open it again
+)
+
+// The outcomes to be expected, which are no errors.
+const (
+	statusOK      Status = 0
+	statusEmpty   Status = 1
+	statusTimeout Status = 2
+	statusWoken   Status = 3
+	statusLost    Status = 4
+	statusHeld    Status = 5
+	statusLimited Status = 6
+	statusClosed  Status = 7
+)
+
+var statusNames = map[Status]string{
+	statusOK: "HONKER_OK", statusEmpty: "HONKER_EMPTY", statusTimeout: "HONKER_TIMEOUT", statusWoken: "HONKER_WOKEN",
+	statusLost: "HONKER_LOST", statusHeld: "HONKER_HELD", statusLimited: "HONKER_LIMITED", statusClosed: "HONKER_CLOSED",
+	StatusInternal: "HONKER_INTERNAL", StatusBusy: "HONKER_BUSY", StatusConstraint: "HONKER_CONSTRAINT",
+	StatusIO: "HONKER_IO", StatusCorrupt: "HONKER_CORRUPT", StatusFull: "HONKER_FULL",
+	StatusReadonly: "HONKER_READONLY", StatusCannotOpen: "HONKER_CANNOT_OPEN", StatusSQL: "HONKER_SQL",
+	StatusSchema: "HONKER_SCHEMA", StatusTooBig: "HONKER_TOO_BIG", StatusAborted: "HONKER_ABORTED",
+	StatusMisuse: "HONKER_MISUSE", StatusNullArg: "HONKER_NULL_ARG", StatusUTF8: "HONKER_UTF8",
+	StatusInvalid: "HONKER_INVALID", StatusNotFound: "HONKER_NOT_FOUND", StatusClosedHandle: "HONKER_CLOSED_HANDLE",
+	StatusForked: "HONKER_FORKED", StatusUnsupported: "HONKER_UNSUPPORTED", StatusInterrupted: "HONKER_INTERRUPTED",
+	StatusPanic: "HONKER_PANIC", StatusWatcher: "HONKER_WATCHER",
+}
+
+// String is the name of the status as it stands in honker.h, "HONKER_BUSY".
+func (s Status) String() string {
+	if name, known := statusNames[s]; known {
+		return name
+	}
+	return fmt.Sprintf("HONKER_UNKNOWN(%d)", int32(s))
+}
+
+// Error is what every failed call returns, except for a library that cannot be loaded (*LibraryError) and the end of a
+// context. An operation that fails has done nothing. It matches the sentinel of its status with errors.Is:
+//
+//	if errors.Is(err, honker.ErrBusy) { ... }
+type Error struct {
+	// Status says what kind of error it is.
+	Status Status
+	// Message says what happened, in words for the user of the program.
+	Message string
+	// SQLiteCode is SQLite's primary result code, 5 for SQLITE_BUSY; 0 if it was not SQLite that refused.
+	SQLiteCode int
+	// SQLiteExtendedCode is SQLite's extended result code, 517 for SQLITE_BUSY_SNAPSHOT.
+	SQLiteExtendedCode int
+
+	cause error
+}
+
+// What errors.Is compares an *Error with: two are the same kind if their statuses are.
+var (
+	ErrBusy        error = &Error{Status: StatusBusy}         // try again; nothing was done
+	ErrConstraint  error = &Error{Status: StatusConstraint}   // a constraint of the application's own tables
+	ErrClosed      error = &Error{Status: StatusClosedHandle} // the database, or what waits, is closed
+	ErrInterrupted error = &Error{Status: StatusInterrupted}  // Database.Interrupt was called
+	ErrInvalid     error = &Error{Status: StatusInvalid}      // an argument cannot be used
+	ErrUTF8        error = &Error{Status: StatusUTF8}         // a text is not valid UTF-8
+	ErrMisuse      error = &Error{Status: StatusMisuse}       // not the time for this call
+	ErrReadonly    error = &Error{Status: StatusReadonly}     // the file cannot be written to
+	ErrSQL         error = &Error{Status: StatusSQL}          // SQLite refused the statement
+	ErrUnsupported error = &Error{Status: StatusUnsupported}  // this library, or this machine, cannot do that
+	ErrWatcher     error = &Error{Status: StatusWatcher}      // the file was replaced: close and open again
+)
+
+// Error is the message, after the status where that says more.
+func (e *Error) Error() string {
+	if e.Message == "" {
+		return "honker: " + e.Name()
+	}
+	return "honker: " + e.Message + " (" + e.Name() + ")"
+}
+
+// Name is the name of the status, "HONKER_BUSY".
+func (e *Error) Name() string { return e.Status.String() }
+
+// Is makes errors.Is compare statuses with those of the sentinels.
+func (e *Error) Is(target error) bool {
+	other, is := target.(*Error)
+	return is && other.Message == "" && other.Status == e.Status
+}
+
+// Unwrap is the error behind this one, of encoding/json for instance; mostly nil.
+func (e *Error) Unwrap() error { return e.cause }
+
+func newError(status Status, format string, args ...any) *Error {
+	return &Error{Status: status, Message: fmt.Sprintf(format, args...)}
+}
+
+func invalid(cause error, format string, args ...any) error {
+	err := newError(StatusInvalid, format, args...)
+	err.cause = cause
+	return err
+}
+
+// isBusy reports whether trying again may help.
+func isBusy(err error) bool { return errors.Is(err, ErrBusy) }

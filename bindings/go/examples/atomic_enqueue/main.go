@@ -1,0 +1,67 @@
+// A job and a business write, both or neither; and a job whose effect happens exactly once.
+package main
+
+import (
+	"fmt"
+	"log"
+
+	honker "github.com/russellromney/honker-go"
+)
+
+func main() {
+	db, err := honker.Open("app.db")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer db.Close()
+	setup, err := db.Begin()
+	if err != nil {
+		log.Fatal(err)
+	}
+	setup.Exec("CREATE TABLE orders (id INTEGER PRIMARY KEY, total INTEGER, customer_id TEXT)")
+	setup.Commit()
+	q := db.Queue("emails", honker.QueueOptions{})
+
+	tx, _ := db.Begin()
+	tx.Exec("INSERT INTO orders (id, total, customer_id) VALUES (?, ?, ?)", 42, 9900, "alice")
+	q.EnqueueTx(tx, map[string]any{"order_id": 42, "email_type": "confirmation"}, honker.EnqueueOptions{})
+	tx.Commit()
+
+	if err := bill(db, q); err != nil {
+		log.Fatal(err)
+	}
+	rows, err := db.Query("SELECT id, total, customer_id FROM orders WHERE total < ?", 10000.5)
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, row := range rows {
+		var id, total int64
+		var customer *string
+		if err := row.Scan(&id, &total, &customer); err != nil {
+			log.Fatal(err)
+		}
+		fmt.Println("order", id, "of", *customer, "is", total)
+	}
+}
+
+func bill(db *honker.Database, q *honker.Queue) error {
+	job, err := q.ClaimOne("worker-1")
+	if job == nil {
+		return err
+	}
+	tx, err := db.Begin()
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback() // does nothing after Commit
+	if _, err := tx.Exec("UPDATE orders SET total = total + 1 WHERE id = ?", 42); err != nil {
+		return err
+	}
+	if held, err := job.AckTx(tx); err != nil || !held {
+		return err // the claim was lost: somebody else does it
+	}
+	return tx.Commit()
+}
+
+// Output:
+// order 42 of alice is 9901

@@ -1,0 +1,123 @@
+package honker
+
+import (
+	"strings"
+	"unsafe"
+)
+
+// Job is a claimed job. It is its worker's until it is settled (Ack, Retry, Fail) or until its time is over; a process
+// that dies gives it back that way. One goroutine uses it at a time.
+//
+// The methods that settle it answer true if and only if they changed the file, and false if the claim was lost: it
+// lapsed, went to another worker, or was settled already.
+type Job struct {
+	ID       int64
+	Queue    string
+	Payload  []byte // as it was enqueued
+	WorkerID string
+	// Attempts is how often the job has been claimed, this time included.
+	Attempts int64
+	// ClaimExpiresAt is the last second, in Unix time, in which this claim is valid; Heartbeat does not change it here.
+	ClaimExpiresAt int64
+
+	db *Database
+}
+
+// takeJobs copies jobs of the library's, which it frees.
+func (db *Database) takeJobs(handle uintptr, queue, worker string) ([]*Job, error) {
+	defer db.lib.call(fnJobsFree, handle)
+	var length uintptr
+	if _, err := db.try(fnJobsLen, handle, uintptr(unsafe.Pointer(&length))); err != nil {
+		return nil, err
+	}
+	view := &jobView{}
+	view.structSize = uint32(unsafe.Sizeof(*view))
+	jobs := make([]*Job, length)
+	for i := range jobs {
+		if _, err := db.try(fnJobsGet, handle, uintptr(i), uintptr(unsafe.Pointer(view))); err != nil {
+			return nil, err
+		}
+		jobs[i] = &Job{ID: view.id, Queue: queue, Payload: view.payload.bytes(), WorkerID: worker,
+			Attempts: view.attempts, ClaimExpiresAt: view.claimExpiresAt, db: db}
+	}
+	return jobs, nil
+}
+
+// UnmarshalPayload decodes the payload with encoding/json; what is not JSON, or does not fit, is ErrInvalid, and is in
+// Payload as it was enqueued.
+func (j *Job) UnmarshalPayload(v any) error { return decode(j.Payload, v) }
+
+// Ack says that the job is done, and removes it.
+func (j *Job) Ack() (bool, error) { return j.settle(0, settleAck, 0, "") }
+
+// Retry says that the job could not be done now. It becomes due again in delayS seconds or, if its attempts are used up, ends
+// among the dead with the text message.
+func (j *Job) Retry(delayS int64, message string) (bool, error) {
+	return j.settle(0, settleRetry, delayS, message)
+}
+
+// Fail says that the job can never be done: it ends among the dead with the text message.
+func (j *Job) Fail(message string) (bool, error) { return j.settle(0, settleFail, 0, message) }
+
+// AckTx is Ack as a part of a transaction: what the job did there is done exactly once.
+func (j *Job) AckTx(tx *Transaction) (bool, error) { return j.settleTx(tx, settleAck, 0, "") }
+
+// RetryTx is Retry as a part of a transaction.
+func (j *Job) RetryTx(tx *Transaction, delayS int64, message string) (bool, error) {
+	return j.settleTx(tx, settleRetry, delayS, message)
+}
+
+// FailTx is Fail as a part of a transaction.
+func (j *Job) FailTx(tx *Transaction, message string) (bool, error) {
+	return j.settleTx(tx, settleFail, 0, message)
+}
+
+func (j *Job) settleTx(tx *Transaction, kind uint32, delayS int64, message string) (bool, error) {
+	if j.db == nil {
+		return false, noJob()
+	}
+	handle, err := tx.use(j.db)
+	if err != nil {
+		return false, err
+	}
+	held, err := j.settle(handle, kind, delayS, message)
+	return held, tx.reason(err)
+}
+
+func (j *Job) settle(tx uintptr, kind uint32, delayS int64, message string) (bool, error) {
+	if j.db == nil {
+		return false, noJob()
+	}
+	message = errorText(message)
+	worker, n := text(j.WorkerID), uintptr(len(j.WorkerID))
+	var status Status
+	var err error
+	switch kind {
+	case settleAck:
+		status, err = j.db.try(fnAck, j.db.handle, tx, uintptr(j.ID), uintptr(worker), n)
+	case settleRetry:
+		status, err = j.db.try(fnRetry, j.db.handle, tx, uintptr(j.ID), uintptr(worker), n, uintptr(delayS),
+			uintptr(text(message)), uintptr(len(message)))
+	default:
+		status, err = j.db.try(fnFail, j.db.handle, tx, uintptr(j.ID), uintptr(worker), n, uintptr(text(message)),
+			uintptr(len(message)))
+	}
+	return status == statusOK, err
+}
+
+// Heartbeat makes the claim valid for extendS seconds from now, whatever it was before.
+func (j *Job) Heartbeat(extendS int64) (bool, error) {
+	if j.db == nil {
+		return false, noJob()
+	}
+	status, err := j.db.try(fnHeartbeat, j.db.handle, 0, uintptr(j.ID), uintptr(text(j.WorkerID)), uintptr(len(j.WorkerID)),
+		uintptr(extendS))
+	return status == statusOK, err
+}
+
+func noJob() error { return newError(StatusMisuse, "the job was not claimed from a database") }
+
+// errorText is the text of an error as it can be stored: a worker must not die of the error that it reports.
+func errorText(message string) string {
+	return strings.ReplaceAll(strings.ToValidUTF8(message, "\uFFFD"), "\x00", "\uFFFD")
+}

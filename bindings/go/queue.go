@@ -1,0 +1,272 @@
+package honker
+
+import (
+	"runtime"
+	"unsafe"
+)
+
+// QueueOptions says how the jobs of a queue are handled through this handle. Zero means the default.
+type QueueOptions struct {
+	// VisibilityTimeoutS is for how many seconds a claimed job is its worker's. Default 300.
+	VisibilityTimeoutS int64
+	// MaxAttempts is how often a job that is enqueued may be claimed. Default 3.
+	MaxAttempts int64
+}
+
+// EnqueueOptions says how a job is enqueued. The zero value has the defaults.
+type EnqueueOptions struct {
+	// Delay is in how many seconds the job becomes due; RunAt is not looked at then.
+	Delay *int64
+	// RunAt is when the job becomes due, in Unix seconds. Default: now.
+	RunAt *int64
+	// Priority: larger is sooner.
+	Priority int64
+	// Expires is after how many seconds from now the job may not be claimed any more. Default: never.
+	Expires *int64
+	// MaxAttempts is how often the job may be claimed. Default: the queue's. With 0 or less it never is, and ends among
+	// the dead.
+	MaxAttempts *int64
+}
+
+// Queue is a queue of a database. It is only a name and options: make as many as you like, and use them from any
+// goroutine.
+type Queue struct {
+	db      *Database
+	name    string
+	options QueueOptions
+}
+
+// Queue is the queue of that name, which need not exist: it is there with its first job.
+func (db *Database) Queue(name string, options QueueOptions) *Queue {
+	options.VisibilityTimeoutS = orDefault(options.VisibilityTimeoutS, 300)
+	options.MaxAttempts = orDefault(options.MaxAttempts, 3)
+	return &Queue{db: db, name: name, options: options}
+}
+
+// WithVisibilityTimeout is the same queue with another visibility timeout, which may be 0: the claim is valid for the rest
+// of the second.
+func (q *Queue) WithVisibilityTimeout(seconds int64) *Queue {
+	other := *q
+	other.options.VisibilityTimeoutS = seconds
+	return &other
+}
+
+// Name is the name of the queue.
+func (q *Queue) Name() string { return q.name }
+
+func (q *Queue) enqueueOpts(o EnqueueOptions) (*enqueueOpts, error) {
+	opts := &enqueueOpts{priority: o.Priority, maxAttempts: q.options.MaxAttempts}
+	opts.structSize = uint32(unsafe.Sizeof(*opts))
+	if o.MaxAttempts != nil {
+		opts.maxAttempts = *o.MaxAttempts
+	}
+	var err error
+	if opts.delayS, err = optional("Delay", o.Delay); err != nil {
+		return nil, err
+	}
+	if opts.runAt, err = optional("RunAt", o.RunAt); err != nil {
+		return nil, err
+	}
+	opts.expiresS, err = optional("Expires", o.Expires)
+	return opts, err
+}
+
+// Enqueue adds a job; its id. payload is what encoding/json makes of it, where a []byte is base64; JSON that is there
+// already is a json.RawMessage. What cannot be encoded is ErrInvalid.
+func (q *Queue) Enqueue(payload any, options EnqueueOptions) (int64, error) {
+	return q.enqueue(0, payload, options)
+}
+
+// EnqueueTx is Enqueue as a part of a transaction.
+func (q *Queue) EnqueueTx(tx *Transaction, payload any, options EnqueueOptions) (int64, error) {
+	handle, err := tx.use(q.db)
+	if err != nil {
+		return 0, err
+	}
+	id, err := q.enqueue(handle, payload, options)
+	return id, tx.reason(err)
+}
+
+func (q *Queue) enqueue(tx uintptr, payload any, options EnqueueOptions) (int64, error) {
+	encoded, err := encode(payload)
+	if err != nil {
+		return 0, err
+	}
+	opts, err := q.enqueueOpts(options)
+	if err != nil {
+		return 0, err
+	}
+	id := new(int64)
+	_, err = q.db.try(fnEnqueue, q.db.handle, tx, uintptr(text(q.name)), uintptr(len(q.name)), uintptr(slice(encoded)),
+		uintptr(len(encoded)), uintptr(unsafe.Pointer(opts)), uintptr(unsafe.Pointer(id)))
+	return *id, err
+}
+
+// EnqueueMany adds a job for each payload, all or none, in one commit; their ids, which increase.
+func (q *Queue) EnqueueMany(payloads []any, options EnqueueOptions) ([]int64, error) {
+	return q.enqueueMany(0, payloads, options)
+}
+
+// EnqueueManyTx is EnqueueMany as a part of a transaction.
+func (q *Queue) EnqueueManyTx(tx *Transaction, payloads []any, options EnqueueOptions) ([]int64, error) {
+	handle, err := tx.use(q.db)
+	if err != nil {
+		return nil, err
+	}
+	ids, err := q.enqueueMany(handle, payloads, options)
+	return ids, tx.reason(err)
+}
+
+func (q *Queue) enqueueMany(tx uintptr, payloads []any, options EnqueueOptions) ([]int64, error) {
+	views := make([]bytesView, len(payloads))
+	for i, payload := range payloads {
+		encoded, err := encode(payload)
+		if err != nil {
+			return nil, err
+		}
+		views[i] = bytesView{(*byte)(slice(encoded)), uintptr(len(encoded))}
+	}
+	opts, err := q.enqueueOpts(options)
+	if err != nil {
+		return nil, err
+	}
+	ids := make([]int64, len(payloads))
+	_, err = q.db.try(fnEnqueueMany, q.db.handle, tx, uintptr(text(q.name)), uintptr(len(q.name)), uintptr(slice(views)),
+		uintptr(len(views)), uintptr(unsafe.Pointer(opts)), uintptr(slice(ids)))
+	runtime.KeepAlive(views)
+	if err != nil {
+		return nil, err
+	}
+	return ids, nil
+}
+
+// ClaimOne claims the job that is next, highest priority first, then oldest. It is worker's for the queue's visibility timeout; if
+// it is not settled or prolonged by then it goes to whoever claims next. nil if there is nothing to do. worker should be
+// a name that nobody else has.
+func (q *Queue) ClaimOne(worker string) (*Job, error) {
+	jobs, err := q.ClaimBatch(worker, 1)
+	if err != nil || len(jobs) == 0 {
+		return nil, err
+	}
+	return jobs[0], nil
+}
+
+// ClaimBatch claims up to n jobs in one commit; a negative n means all of them.
+func (q *Queue) ClaimBatch(worker string, n int64) ([]*Job, error) {
+	jobs := new(uintptr)
+	status, err := q.db.try(fnClaim, q.db.handle, 0, uintptr(text(q.name)), uintptr(len(q.name)), uintptr(text(worker)),
+		uintptr(len(worker)), uintptr(n), uintptr(q.options.VisibilityTimeoutS), uintptr(unsafe.Pointer(jobs)))
+	if err != nil || status != statusOK {
+		return nil, err
+	}
+	return q.db.takeJobs(*jobs, q.name, worker)
+}
+
+// AckBatch acks the jobs that worker still holds, in one commit; how many that were.
+func (q *Queue) AckBatch(ids []int64, worker string) (int64, error) {
+	acked := new(int64)
+	_, err := q.db.try(fnAckBatch, q.db.handle, 0, uintptr(slice(ids)), uintptr(len(ids)), uintptr(text(worker)),
+		uintptr(len(worker)), uintptr(unsafe.Pointer(acked)))
+	return *acked, err
+}
+
+// Cancel removes a job, pending or claimed; who holds it finds its claim lost. False if there is no such job.
+func (q *Queue) Cancel(id int64) (bool, error) {
+	status, err := q.db.try(fnCancel, q.db.handle, 0, uintptr(id))
+	return status == statusOK, err
+}
+
+// JobRow is a job as it stands in the file. Absent is nil.
+type JobRow struct {
+	ID             int64   `json:"id"`
+	Queue          string  `json:"queue"`
+	Payload        string  `json:"payload"` // the text as it is stored
+	State          string  `json:"state"`   // "pending" or "processing"
+	Priority       int64   `json:"priority"`
+	RunAt          int64   `json:"run_at"`
+	WorkerID       *string `json:"worker_id"`
+	ClaimExpiresAt *int64  `json:"claim_expires_at"`
+	Attempts       int64   `json:"attempts"`
+	MaxAttempts    int64   `json:"max_attempts"`
+	CreatedAt      int64   `json:"created_at"`
+	ExpiresAt      *int64  `json:"expires_at"`
+}
+
+// GetJob is a job, pending or claimed; nil if there is no such job, any more.
+func (q *Queue) GetJob(id int64) (*JobRow, error) {
+	row, found, err := q.db.tryText(fnGetJob, q.db.handle, 0, uintptr(id))
+	if !found {
+		return nil, err
+	}
+	return decodeList[*JobRow](row, err)
+}
+
+// SweepExpired moves the expired jobs that nobody holds to the dead; how many that were. Claims pass them by without it.
+func (q *Queue) SweepExpired() (int64, error) {
+	swept := new(int64)
+	_, err := q.db.try(fnSweepExpired, q.db.handle, 0, uintptr(text(q.name)), uintptr(len(q.name)), uintptr(unsafe.Pointer(swept)))
+	return *swept, err
+}
+
+// NextClaimAt is when, in Unix seconds, a claim could next succeed without a further commit: a delayed job becoming due,
+// or a claim lapsing. 0 if there is nothing to wait for. Jobs that can be claimed now do not count.
+func (q *Queue) NextClaimAt() (int64, error) {
+	at := new(int64)
+	_, err := q.db.try(fnQueueNextClaimAt, q.db.handle, 0, uintptr(text(q.name)), uintptr(len(q.name)), uintptr(unsafe.Pointer(at)))
+	return *at, err
+}
+
+// QueueStats says how many jobs a queue has.
+type QueueStats struct {
+	Queue   string `json:"queue"`
+	Pending int64  `json:"pending"` // due
+	Delayed int64  `json:"delayed"`
+	Claimed int64  `json:"claimed"`
+	Expired int64  `json:"expired"`
+	Dead    int64  `json:"dead"`
+}
+
+// Stats says how many jobs there are. It reads them all: for people, not for loops.
+func (q *Queue) Stats() (QueueStats, error) {
+	// An empty name has an address: NULL would mean all queues.
+	name := q.name + "\x00"
+	stats, _, err := q.db.tryText(fnQueueStats, q.db.handle, 0, uintptr(text(name)), uintptr(len(q.name)))
+	return decodeList[QueueStats](stats, err)
+}
+
+// DeadJob is a job that failed for good.
+type DeadJob struct {
+	ID          int64   `json:"id"`
+	Queue       string  `json:"queue"`
+	Payload     string  `json:"payload"` // the text as it is stored
+	Priority    int64   `json:"priority"`
+	RunAt       int64   `json:"run_at"`
+	Attempts    int64   `json:"attempts"`
+	MaxAttempts int64   `json:"max_attempts"`
+	LastError   *string `json:"last_error"`
+	CreatedAt   int64   `json:"created_at"`
+	DiedAt      int64   `json:"died_at"`
+}
+
+// DeadJobs are the dead of the queue, newest job first, at most limit unless that is negative.
+func (q *Queue) DeadJobs(limit int64) ([]DeadJob, error) {
+	name := q.name + "\x00"
+	dead, _, err := q.db.tryText(fnDeadList, q.db.handle, 0, uintptr(text(name)), uintptr(len(q.name)), uintptr(limit))
+	return decodeList[[]DeadJob](dead, err)
+}
+
+// RequeueDead makes a dead job live again: pending, due now, with no attempts used and no expiry. False if there is no
+// such dead job.
+func (q *Queue) RequeueDead(id int64) (bool, error) {
+	status, err := q.db.try(fnDeadRequeue, q.db.handle, 0, uintptr(id))
+	return status == statusOK, err
+}
+
+// PurgeDead deletes the dead of the queue that died more than olderThanS seconds ago; how many that were.
+func (q *Queue) PurgeDead(olderThanS int64) (int64, error) {
+	name := q.name + "\x00"
+	purged := new(int64)
+	_, err := q.db.try(fnDeadPurge, q.db.handle, 0, uintptr(text(name)), uintptr(len(q.name)), uintptr(olderThanS),
+		uintptr(unsafe.Pointer(purged)))
+	return *purged, err
+}

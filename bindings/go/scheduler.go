@@ -1,0 +1,267 @@
+package honker
+
+import (
+	"context"
+	"runtime"
+	"time"
+	"unsafe"
+)
+
+// ScheduledTask is a schedule: at every boundary a job goes into a queue.
+type ScheduledTask struct {
+	Name  string
+	Queue string
+	// Schedule is when: five fields (minute, hour, day of month, month, day of week), six with seconds in front, a macro
+	// such as @daily, or an interval such as "@every 5m". "CRON_TZ=Europe/Berlin " before it sets the time zone, which is
+	// otherwise this process's. Cron is another name for it.
+	Schedule string
+	Cron     string
+	Payload  any
+	Priority int64
+	// ExpiresS is after how many seconds from its boundary a job may not be claimed any more. Default: never.
+	ExpiresS *int64
+	// MaxAttempts is how often a job may be claimed. Default 3.
+	MaxAttempts int64
+}
+
+// ScheduledFire is a boundary that was fired.
+type ScheduledFire struct {
+	Name   string
+	Queue  string
+	FireAt int64 // the boundary, in Unix seconds
+	JobID  int64
+}
+
+// ScheduleRow is a schedule as it stands in the file.
+type ScheduleRow struct {
+	Name        string `json:"name"`
+	Queue       string `json:"queue"`
+	CronExpr    string `json:"cron_expr"`
+	Payload     string `json:"payload"` // the text as it is stored
+	Priority    int64  `json:"priority"`
+	ExpiresS    *int64 `json:"expires_s"`
+	NextFireAt  int64  `json:"next_fire_at"`
+	Enabled     bool   `json:"enabled"`
+	MaxAttempts int64  `json:"max_attempts"`
+}
+
+// ScheduleUpdate says what to change of a schedule, for the jobs to come; nil leaves a part as it is.
+type ScheduleUpdate struct {
+	// CronExpr is a new expression; the next boundary is then computed from now.
+	CronExpr *string
+	// Payload is a new payload; json.RawMessage("null") for null.
+	Payload  any
+	Priority *int64
+	// ExpiresS is a pointer to the new expiry, which is nil for none.
+	ExpiresS **int64
+	// MaxAttempts less than 1 means 1.
+	MaxAttempts *int64
+}
+
+// Scheduler is the schedules of a database; made by Database.Scheduler. They are in the file, for all processes. Any
+// goroutine may use it.
+type Scheduler struct{ db *Database }
+
+// Scheduler is the schedules of the database.
+func (db *Database) Scheduler() *Scheduler { return &Scheduler{db} }
+
+// Add adds a schedule, or replaces the one of that name. An expression that cannot be parsed, or never comes, is
+// ErrInvalid and changes nothing. The next boundary of a schedule that is added again stays if the expression is the
+// same, and a paused schedule stays paused.
+func (s *Scheduler) Add(task ScheduledTask) error {
+	expression := orDefault(task.Schedule, task.Cron)
+	if task.Cron != "" && task.Cron != expression {
+		return invalid(nil, "Schedule and Cron differ: %q and %q", task.Schedule, task.Cron)
+	}
+	payload, err := encode(task.Payload)
+	if err != nil {
+		return err
+	}
+	opts := &scheduleOpts{priority: task.Priority, maxAttempts: orDefault(task.MaxAttempts, 3)}
+	opts.structSize = uint32(unsafe.Sizeof(*opts))
+	if opts.expiresS, err = optional("ExpiresS", task.ExpiresS); err != nil {
+		return err
+	}
+	_, err = s.db.try(fnSchedulerRegister, s.db.handle, 0, uintptr(text(task.Name)), uintptr(len(task.Name)),
+		uintptr(text(task.Queue)), uintptr(len(task.Queue)), uintptr(text(expression)), uintptr(len(expression)),
+		uintptr(slice(payload)), uintptr(len(payload)), uintptr(unsafe.Pointer(opts)))
+	return err
+}
+
+func (s *Scheduler) named(f function, name string) (bool, error) {
+	status, err := s.db.try(f, s.db.handle, 0, uintptr(text(name)), uintptr(len(name)))
+	return status == statusOK && err == nil, err
+}
+
+// Remove removes a schedule; jobs it has enqueued stay. How many that were: 1, or 0 if there is none of that name.
+func (s *Scheduler) Remove(name string) (int64, error) {
+	removed, err := s.named(fnSchedulerUnregister, name)
+	if removed {
+		return 1, nil
+	}
+	return 0, err
+}
+
+// Pause pauses a schedule. False if there is none of that name, or it is paused already.
+func (s *Scheduler) Pause(name string) (bool, error) { return s.named(fnSchedulerPause, name) }
+
+// Resume resumes a paused schedule; the boundaries it missed are fired by the next tick, 64 at most. False if there is
+// none of that name, or it is not paused.
+func (s *Scheduler) Resume(name string) (bool, error) { return s.named(fnSchedulerResume, name) }
+
+// Update changes parts of a schedule. False, and nothing changed, if there is none of that name or nothing to change.
+func (s *Scheduler) Update(name string, update ScheduleUpdate) (bool, error) {
+	changes := &scheduleUpdate{}
+	changes.structSize = uint32(unsafe.Sizeof(*changes))
+	var err error
+	if update.CronExpr != nil {
+		changes.fields |= updateExpression
+		changes.expression = view(*update.CronExpr)
+	}
+	if update.Payload != nil {
+		payload, err := encode(update.Payload)
+		if err != nil {
+			return false, err
+		}
+		changes.fields |= updatePayload
+		changes.payload = view(string(payload))
+	}
+	if update.Priority != nil {
+		changes.fields |= updatePriority
+		changes.priority = *update.Priority
+	}
+	if update.ExpiresS != nil {
+		changes.fields |= updateExpires
+		if changes.expiresS, err = optional("ExpiresS", *update.ExpiresS); err != nil {
+			return false, err
+		}
+	}
+	if update.MaxAttempts != nil {
+		changes.fields |= updateMaxAttempts
+		if changes.maxAttempts, err = optional("MaxAttempts", update.MaxAttempts); err != nil {
+			return false, err
+		}
+	}
+	status, err := s.db.try(fnSchedulerUpdate, s.db.handle, 0, uintptr(text(name)), uintptr(len(name)),
+		uintptr(unsafe.Pointer(changes)))
+	return status == statusOK, err
+}
+
+// Tick enqueues a job for every boundary until now that nobody has fired yet, of every schedule that is not paused: oldest
+// first, 64 for each schedule at most, the rest is skipped. However many tick, each boundary is fired once.
+func (s *Scheduler) Tick() ([]ScheduledFire, error) { return s.tick(noTime) }
+
+// TickAt is Tick for the boundaries up to a time, in Unix seconds.
+func (s *Scheduler) TickAt(until int64) ([]ScheduledFire, error) {
+	if _, err := optional("until", &until); err != nil {
+		return nil, err
+	}
+	return s.tick(until)
+}
+
+func (s *Scheduler) tick(until int64) ([]ScheduledFire, error) {
+	handle := new(uintptr)
+	status, err := s.db.try(fnSchedulerTick, s.db.handle, 0, uintptr(until), uintptr(unsafe.Pointer(handle)))
+	if err != nil || status != statusOK {
+		return nil, err
+	}
+	defer s.db.lib.call(fnFiresFree, *handle)
+	var length uintptr
+	if _, err := s.db.try(fnFiresLen, *handle, uintptr(unsafe.Pointer(&length))); err != nil {
+		return nil, err
+	}
+	fires := make([]ScheduledFire, length)
+	view := &fireView{}
+	view.structSize = uint32(unsafe.Sizeof(*view))
+	for i := range fires {
+		if _, err := s.db.try(fnFiresGet, *handle, uintptr(i), uintptr(unsafe.Pointer(view))); err != nil {
+			return nil, err
+		}
+		fires[i] = ScheduledFire{Name: view.name.text(), Queue: view.queue.text(), FireAt: view.fireAt, JobID: view.jobID}
+	}
+	return fires, nil
+}
+
+// Soonest is the next boundary, in Unix seconds, of any schedule that is not paused; it may lie in the past. 0 if there is
+// none.
+func (s *Scheduler) Soonest() (int64, error) {
+	at := new(int64)
+	_, err := s.db.try(fnSchedulerSoonest, s.db.handle, 0, uintptr(unsafe.Pointer(at)))
+	return *at, err
+}
+
+// List is all schedules by name.
+func (s *Scheduler) List() ([]ScheduleRow, error) {
+	rows, _, err := s.db.tryText(fnSchedulerList, s.db.handle, 0)
+	return decodeList[[]ScheduleRow](rows, err)
+}
+
+// NextAfter is the first boundary of an expression after from, both in Unix seconds.
+func (s *Scheduler) NextAfter(expression string, from int64) (int64, error) {
+	at := new(int64)
+	_, err := s.db.try(fnCronNextAfter, uintptr(text(expression)), uintptr(len(expression)), uintptr(from),
+		uintptr(unsafe.Pointer(at)))
+	return *at, err
+}
+
+const (
+	// leads is how often a leader proves that it is one, at the latest; its lock has a minute.
+	leads = 10 * time.Second
+	// standsBy is how often the others look whether it has died.
+	standsBy = 5 * time.Second
+)
+
+// Run fires what is due, when it is due, until ctx ends, which is no error. Of all that run on a file, in any process, one leads
+// and the others stand by; it hands over at once when it stops, and within a minute when it has died. With nothing to
+// fire it waits for a schedule to be added. owner is its name among them, which nobody else may have; an empty one is
+// a random one.
+//
+// Run tries again while somebody keeps the file locked; any other error ends it.
+func (s *Scheduler) Run(ctx context.Context, owner string) error {
+	if owner == "" {
+		owner = randomName()
+	}
+	w, err := s.db.newWaiting(fnLeaderFree, func(waiter uintptr) (uintptr, error) {
+		out := new(uintptr)
+		_, err := s.db.try(fnLeaderNew, s.db.handle, waiter, uintptr(text(owner)), uintptr(len(owner)),
+			uintptr(unsafe.Pointer(out)))
+		return *out, err
+	})
+	if err != nil {
+		return err
+	}
+	defer w.end()
+	defer runtime.KeepAlive(w)
+	for {
+		found, err := w.await(ctx, func() (bool, pause, error) { return s.lead(w) })
+		if isBusy(err) && ctx.Err() == nil {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if !found {
+			_, err = w.try(fnLeaderResign, w.consumer)
+			return err
+		}
+	}
+}
+
+// lead takes one turn; whether something was fired, and until when to wait if not.
+func (s *Scheduler) lead(w *waiting) (bool, pause, error) {
+	handle := new(uintptr)
+	status, err := w.try(fnLeaderNext, w.consumer, 0, uintptr(unsafe.Pointer(handle)))
+	if err != nil || status == statusOK {
+		s.db.lib.call(fnFiresFree, *handle)
+		return err == nil, pause{}, err
+	}
+	isLeader := new(int64)
+	if _, err := w.try(fnLeaderLeads, w.consumer, uintptr(unsafe.Pointer(isLeader))); err != nil {
+		return false, pause{}, err
+	}
+	if *isLeader == 0 {
+		return false, pause{after: standsBy}, nil // who leads wakes it on leaving
+	}
+	at, err := s.Soonest()
+	return false, pause{at: at, after: leads}, err
+}

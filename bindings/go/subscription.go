@@ -1,0 +1,217 @@
+package honker
+
+import (
+	"context"
+	"iter"
+	"runtime"
+	"time"
+	"unsafe"
+)
+
+// SubscribeOptions says how a subscription reads and saves. The zero value reads from the beginning and saves nothing.
+type SubscribeOptions struct {
+	// Consumer is whose offset is read and saved; nil: nobody's.
+	Consumer *string
+	// FromOffset is where to begin: after this offset. Default: after the consumer's saved offset, or from the beginning.
+	FromOffset *int64
+	// SaveEveryN is after how many finished events the offset is saved. Default 1000; 0: never because of a number.
+	SaveEveryN *int64
+	// SaveEveryMS is after how many milliseconds the offset is saved, if there is something to save. Default 1000; 0:
+	// never because of the time. With both at 0 only SaveOffset saves, not Close.
+	SaveEveryMS *int64
+}
+
+// Subscription delivers the events of one topic in order, those that are there and those to come; made by Stream.Subscription.
+//
+// An event is finished when the next one is asked for, or with Ack. Only the offset of finished events is saved, now and
+// then and by Close: a consumer that dies in the middle of one, or leaves its loop, sees that one again. One goroutine uses it at a
+// time.
+type Subscription struct {
+	*waiting
+	topic     string
+	saveEvery time.Duration
+	saveAt    time.Time // when there may be something to save
+	inHand    bool
+}
+
+// Subscription makes a subscription. To be closed.
+func (s *Stream) Subscription(options SubscribeOptions) (*Subscription, error) {
+	opts := &subscriptionOpts{saveEveryN: 1000, saveEveryMS: 1000}
+	opts.structSize = uint32(unsafe.Sizeof(*opts))
+	var err error
+	if opts.fromOffset, err = optional("FromOffset", options.FromOffset); err != nil {
+		return nil, err
+	}
+	if options.SaveEveryN != nil {
+		opts.saveEveryN = *options.SaveEveryN
+	}
+	if options.SaveEveryMS != nil {
+		opts.saveEveryMS = *options.SaveEveryMS
+	}
+	sub := &Subscription{topic: s.topic}
+	if options.Consumer != nil {
+		name := *options.Consumer + "\x00" // no address means no consumer
+		opts.consumer = bytesView{unsafe.StringData(name), uintptr(len(name) - 1)}
+		sub.saveEvery = time.Duration(min(opts.saveEveryMS, forever.Milliseconds())) * time.Millisecond
+	}
+	sub.waiting, err = s.db.newWaiting(fnSubscriptionFree, func(waiter uintptr) (uintptr, error) {
+		out := new(uintptr)
+		_, err := s.db.try(fnSubscriptionNew, s.db.handle, waiter, uintptr(text(s.topic)), uintptr(len(s.topic)),
+			uintptr(unsafe.Pointer(opts)), uintptr(unsafe.Pointer(out)))
+		return *out, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	runtime.SetFinalizer(sub, func(sub *Subscription) { sub.end() }) // only for those who forget
+	return sub, nil
+}
+
+func (s *Subscription) look() (*StreamEvent, pause, error) {
+	view := &eventView{}
+	view.structSize = uint32(unsafe.Sizeof(*view))
+	status, err := s.try(fnSubscriptionNext, s.consumer, 0, uintptr(unsafe.Pointer(view)))
+	if err == nil && status == statusOK {
+		event := view.event(s.topic)
+		s.inHand = true
+		return &event, pause{}, nil
+	}
+	if s.inHand { // it is finished now, and has to be saved in time
+		s.inHand, s.saveAt = false, time.Now().Add(s.saveEvery)
+	}
+	after := readerFallback
+	if left := time.Until(s.saveAt); left > 0 {
+		after = min(after, left+time.Millisecond)
+	}
+	return nil, pause{after: after}, err
+}
+
+// Next is the next event, which finishes the one before; it waits for one. nil, and no error, when ctx ends.
+func (s *Subscription) Next(ctx context.Context) (*StreamEvent, error) {
+	defer runtime.KeepAlive(s)
+	var event *StreamEvent
+	_, err := s.await(ctx, func() (bool, pause, error) {
+		var until pause
+		var err error
+		event, until, err = s.look()
+		return event != nil, until, err
+	})
+	return event, err
+}
+
+// Poll is Next that does not wait.
+func (s *Subscription) Poll() (*StreamEvent, error) {
+	event, _, err := s.look()
+	return event, err
+}
+
+// All gives the events until ctx ends or the loop is left. An error is the last thing it gives. The event with which the
+// loop is left is not finished: call Ack if it is.
+func (s *Subscription) All(ctx context.Context) iter.Seq2[*StreamEvent, error] {
+	return each(func() (*StreamEvent, error) { return s.Next(ctx) })
+}
+
+// Ack says that the event in hand is finished. It does nothing if there is none.
+func (s *Subscription) Ack() error { return s.do(fnSubscriptionAck) }
+
+// SaveOffset saves the offset of the last finished event now. It does nothing if that is saved, or if there is no
+// consumer.
+func (s *Subscription) SaveOffset() error { return s.do(fnSubscriptionSave) }
+
+func (s *Subscription) do(f function) error {
+	_, err := s.try(f, s.consumer)
+	return err
+}
+
+// Offset is the offset of the last event that was delivered; where it began if there was none.
+func (s *Subscription) Offset() (int64, error) {
+	offset := new(int64)
+	_, err := s.try(fnSubscriptionOffset, s.consumer, uintptr(unsafe.Pointer(offset)))
+	return *offset, err
+}
+
+// Subscribe delivers the events after those that consumer has finished, and those to come, until ctx ends or the
+// database is closed; then the channel is closed. An empty consumer is nobody: from the beginning, and nothing is saved.
+//
+// An event is finished when the next one has been taken from the channel: nobody can see that a receiver waits. Its offset is saved after
+// 1000 events, every second, and at the end. So the last event that was taken is delivered again the next time; where that
+// matters use Subscription, which has Ack. If it ends with an error the last value has it in Err.
+func (s *Stream) Subscribe(ctx context.Context, consumer string) (<-chan StreamEvent, error) {
+	const saveEveryN, saveEvery = 1000, time.Second
+	var from int64
+	if consumer != "" {
+		var err error
+		if from, err = s.GetOffset(consumer); err != nil {
+			return nil, err
+		}
+	}
+	sub, err := s.Subscription(SubscribeOptions{FromOffset: &from})
+	if err != nil {
+		return nil, err
+	}
+	events := make(chan StreamEvent)
+	var n int
+	finished, saved, savedAt := from, from, time.Now()
+	save := func() error {
+		n, savedAt = 0, time.Now()
+		if consumer == "" || finished == saved {
+			return nil
+		}
+		_, err := s.SaveOffset(consumer, finished)
+		if err == nil {
+			saved = finished
+		}
+		return err
+	}
+	next := func(ctx context.Context) (*StreamEvent, error) {
+		if n >= saveEveryN || finished > saved && time.Since(savedAt) >= saveEvery {
+			if err := save(); err != nil {
+				return nil, err
+			}
+		}
+		if consumer == "" || finished == saved {
+			return sub.Next(ctx)
+		}
+		within, cancel := context.WithDeadline(ctx, savedAt.Add(saveEvery))
+		defer cancel()
+		event, err := sub.Next(within)
+		if event != nil || err != nil || ctx.Err() != nil {
+			return event, err
+		}
+		if err := save(); err != nil {
+			return nil, err
+		}
+		return sub.Next(ctx)
+	}
+	return events, s.db.start(ctx, func(ctx context.Context) {
+		defer close(events)
+		defer sub.end()
+		taken := from
+		err := send(ctx, events, next, func(event *StreamEvent) { finished, taken, n = taken, event.Offset, n+1 })
+		if err == nil {
+			err = save()
+		}
+		if err != nil {
+			select {
+			case events <- StreamEvent{Topic: s.topic, Err: err}:
+			case <-ctx.Done():
+			}
+		}
+	})
+}
+
+// send puts what next returns into a channel until that is nil or an error, or ctx ends.
+func send[T any](ctx context.Context, to chan<- T, next func(ctx context.Context) (*T, error), sent func(*T)) error {
+	for {
+		one, err := next(ctx)
+		if one == nil || err != nil {
+			return err
+		}
+		select {
+		case to <- *one:
+			sent(one)
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}

@@ -1,0 +1,34 @@
+"""What the compiler does not see: every Go sample of the README stands in an example, which the tests run."""
+
+import re
+import sys
+import textwrap
+from pathlib import Path
+
+package = Path(__file__).resolve().parent.parent
+problems = []
+
+readme = (package / "README.md").read_text()
+headings = re.findall(r"^## (.*)$", readme, re.MULTILINE)
+if headings != ["Install", "First queue", "Concepts", "Threads and shutdown", "Versions"]:
+    problems.append(f"README.md: the headings are {headings}")
+
+examples = [path.read_text() for path in (package / "examples").glob("*/main.go")]
+
+
+def stands_in(sample, text):
+    """Whether the lines of the sample stand there, all indented by as much."""
+    return any(textwrap.indent(sample, "\t" * depth) in text for depth in range(4))
+
+
+samples = re.findall(r"^```go\n(.*?)^```$", readme, re.MULTILINE | re.DOTALL)
+if not samples:
+    problems.append("README.md has no samples")
+for sample in samples:
+    if not any(stands_in(sample, text) for text in examples):
+        problems.append(f"README.md: no example has this sample:\n{sample}")
+
+for problem in problems:
+    print(problem, file=sys.stderr)
+print(f"{len(samples)} samples, {len(problems)} problems")
+sys.exit(bool(problems))

@@ -1,0 +1,372 @@
+package honker
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"runtime/pprof"
+	"sync"
+	"testing"
+	"time"
+)
+
+// both runs a test with descriptors, and with threads that wait in the library, as on Windows.
+func both(t *testing.T, test func(t *testing.T, db *Database, prepare func(w *waiting))) {
+	t.Run("descriptor", func(t *testing.T) { test(t, open(t), func(*waiting) {}) })
+	t.Run("native", func(t *testing.T) {
+		test(t, open(t), func(w *waiting) {
+			w.file.Close()
+			w.file, w.raw = nil, nil
+		})
+	})
+}
+
+func TestNextIsWoken(t *testing.T) {
+	both(t, func(t *testing.T, db *Database, prepare func(w *waiting)) {
+		q := db.Queue("q", QueueOptions{})
+		waker, err := q.ClaimWaker()
+		must(t, waker, err)
+		prepare(waker.waiting)
+		defer waker.Close()
+		for i := range 30 {
+			go func() {
+				time.Sleep(time.Duration(i%4) * time.Millisecond)
+				if _, err := q.Enqueue(i, EnqueueOptions{}); err != nil {
+					t.Error(err)
+				}
+			}()
+			within(t, 2*time.Second, func() { // the fallback is 5
+				job := must2job(t)(waker.Next(context.Background(), fmt.Sprint("worker-", i%2)))
+				held, err := job.Ack()
+				want(t, must(t, held, err), true)
+				want(t, job.WorkerID, fmt.Sprint("worker-", i%2))
+			})
+		}
+	})
+}
+
+func TestNextEnds(t *testing.T) {
+	both(t, func(t *testing.T, db *Database, prepare func(w *waiting)) {
+		q := db.Queue("q", QueueOptions{})
+		waker, err := q.ClaimWaker()
+		must(t, waker, err)
+		prepare(waker.waiting)
+		for _, end := range []struct {
+			how func(cancel func())
+			is  error
+		}{
+			{func(cancel func()) { cancel() }, nil},
+			{func(func()) { db.Interrupt() }, ErrInterrupted},
+			{func(cancel func()) { cancel() }, nil}, // and it can be used further
+			{func(func()) { waker.Close() }, ErrClosed},
+		} {
+			ctx, cancel := context.WithCancel(context.Background())
+			time.AfterFunc(50*time.Millisecond, func() { end.how(cancel) })
+			within(t, time.Second, func() {
+				job, err := waker.Next(ctx, "w")
+				if job != nil || !errors.Is(err, end.is) {
+					t.Fatal(job, err)
+				}
+			})
+			cancel()
+		}
+		_, err = waker.Next(context.Background(), "w")
+		wantError(t, err, ErrClosed)
+		_, err = waker.Poll("w", 1)
+		wantError(t, err, ErrClosed)
+	})
+}
+
+func TestNothingIsClaimedForAContextThatHasEnded(t *testing.T) {
+	db := open(t)
+	q := db.Queue("q", QueueOptions{})
+	must(t, 0, second(q.Enqueue(1, EnqueueOptions{})))
+	waker, err := q.ClaimWaker()
+	must(t, waker, err)
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	job, err := waker.Next(ctx, "w")
+	want(t, job == nil && err == nil, true)
+	stats, err := q.Stats()
+	want(t, must(t, stats, err).Pending, 1)
+}
+
+func TestDelayedJobsComeInTime(t *testing.T) {
+	both(t, func(t *testing.T, db *Database, prepare func(w *waiting)) {
+		q := db.Queue("q", QueueOptions{})
+		waker, err := q.ClaimWaker()
+		must(t, waker, err)
+		prepare(waker.waiting)
+		for range 2 {
+			at := time.Now().Unix() + 1
+			must(t, 0, second(q.Enqueue(1, EnqueueOptions{RunAt: &at})))
+			must2job(t)(waker.Next(context.Background(), "w")).Ack()
+			if late := time.Since(time.Unix(at, 0)); late < 0 || late > 500*time.Millisecond {
+				t.Errorf("it came %v after it was due", late)
+			}
+		}
+	})
+}
+
+func TestCloseEndsEverything(t *testing.T) {
+	db := open(t)
+	ctx := context.Background()
+	notifications, err := db.Listen(ctx, "c")
+	must(t, notifications, err)
+	events, err := db.Stream("s").Subscribe(ctx, "consumer")
+	must(t, events, err)
+	outbox, err := db.Outbox("o", func(context.Context, json.RawMessage) error { return nil }, OutboxOptions{})
+	must(t, outbox, err)
+	updates, err := db.Updates()
+	must(t, updates, err)
+	ends := make(chan error)
+	go func() { ends <- db.Scheduler().Run(ctx, "") }()
+	go func() { ends <- outbox.RunWorker(ctx, "w") }()
+	go func() { ends <- second(db.WaitResult(ctx, 1)) }()
+	go func() {
+		ends <- db.Queue("q", QueueOptions{}).Work(ctx, "w", 0, func(context.Context, *Job) error { return nil })
+	}()
+	go func() {
+		for {
+			if _, err := updates.Wait(ctx); err != nil {
+				ends <- err
+				return
+			}
+		}
+	}()
+	time.Sleep(100 * time.Millisecond)
+	within(t, 2*time.Second, func() {
+		want(t, db.Close(), nil)
+		for range 5 {
+			wantError(t, <-ends, ErrClosed)
+		}
+		for range notifications {
+			t.Error("a notification")
+		}
+		for range events {
+			t.Error("an event")
+		}
+	})
+	_, err = db.Listen(ctx, "c")
+	wantError(t, err, ErrClosed)
+	_, err = db.Transaction(ctx)
+	wantError(t, err, ErrClosed)
+	want(t, db.Close(), nil)
+	again := must2(t)(Open(db.Path()))
+	defer again.Close()
+	lock, err := again.TryLock("honker-scheduler", "another", 1) // the leader has left
+	want(t, must(t, lock, err) != nil, true)
+}
+
+func TestManyListenersAreNoThreads(t *testing.T) {
+	db := open(t)
+	threads := func() int { return pprof.Lookup("threadcreate").Count() }
+	ctx, cancel := context.WithCancel(context.Background())
+	before := threads()
+	var all sync.WaitGroup
+	const n = 100
+	for range n {
+		notifications, err := db.Listen(ctx, "c")
+		must(t, notifications, err)
+		all.Add(1)
+		go func() {
+			defer all.Done()
+			if got := <-notifications; string(got.Payload) != "1" || got.Err != nil {
+				t.Error(got)
+			}
+		}()
+	}
+	time.Sleep(200 * time.Millisecond)
+	if now := threads(); now > before+20 {
+		t.Errorf("%d threads, there were %d", now, before)
+	}
+	within(t, 5*time.Second, func() {
+		must(t, 0, second(db.Notify("c", 1)))
+		all.Wait()
+	})
+	cancel()
+}
+
+func TestSubscribeSavesWhatIsFinished(t *testing.T) {
+	db := open(t)
+	s := db.Stream("s")
+	for i := range 5 {
+		must(t, 0, second(s.Publish(i)))
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	events, err := s.Subscribe(ctx, "c")
+	must(t, events, err)
+	for i := range 3 {
+		want(t, (<-events).Offset, int64(i+1))
+	}
+	time.Sleep(1500 * time.Millisecond) // its second is over, but nobody has finished the third
+	want(t, (<-events).Offset, 4)
+	for range 200 {
+		if offset, _ := s.GetOffset("c"); offset == 3 {
+			break
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	offset, err := s.GetOffset("c")
+	want(t, must(t, offset, err), 3)
+	cancel()
+	for range events {
+	}
+	again, err := s.Subscribe(context.Background(), "c")
+	must(t, again, err)
+	want(t, (<-again).Offset, 4)
+}
+
+func TestSubscriptionSavesInTime(t *testing.T) {
+	db := open(t)
+	s := db.Stream("s")
+	must(t, 0, second(s.Publish(1)))
+	consumer := "c"
+	sub, err := s.Subscription(SubscribeOptions{Consumer: &consumer, SaveEveryMS: Int64(100)})
+	must(t, sub, err)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	for range 2 {
+		must(t, 0, second(sub.Next(ctx))) // the second one waits, and saves meanwhile
+	}
+	offset, err := s.GetOffset("c")
+	want(t, must(t, offset, err), 1)
+}
+
+func TestChannelsEndWithTheError(t *testing.T) {
+	db := open(t)
+	notifications, err := db.Listen(context.Background(), "c")
+	must(t, notifications, err)
+	events, err := db.Stream("s").Subscribe(context.Background(), "c")
+	must(t, events, err)
+	for _, suffix := range []string{"", "-wal", "-shm"} {
+		os.Remove(db.Path() + suffix)
+	}
+	want(t, os.WriteFile(db.Path(), nil, 0o600), nil)
+	within(t, 5*time.Second, func() {
+		// Which error it is depends on who is first: the watcher, or a look at the new file.
+		want(t, (<-notifications).Err != nil, true)
+		want(t, (<-events).Err != nil, true)
+	})
+	_, open := <-notifications
+	want(t, open, false)
+}
+
+func TestWork(t *testing.T) {
+	db := open(t)
+	q := db.Queue("q", QueueOptions{})
+	must(t, 0, second(q.EnqueueMany([]any{1, 2, 3}, EnqueueOptions{})))
+	ctx, cancel := context.WithCancel(context.Background())
+	var seen []string
+	err := q.Work(ctx, "w", 0, func(ctx context.Context, job *Job) error {
+		seen = append(seen, fmt.Sprint(string(job.Payload), "/", job.Attempts))
+		if len(seen) == 4 {
+			cancel() // the job in hand is finished, nothing more is claimed
+			return nil
+		}
+		if job.ID == 1 && job.Attempts < 3 {
+			return errors.New("not yet")
+		}
+		return nil
+	})
+	want(t, err, nil)
+	want(t, seen, []string{"1/1", "1/2", "1/3", "2/1"})
+	stats, err := q.Stats()
+	want(t, must(t, stats, err), QueueStats{Queue: "q", Pending: 1})
+}
+
+func TestOutboxLeavesTheJobInHand(t *testing.T) {
+	db := open(t)
+	ctx, cancel := context.WithCancel(context.Background())
+	outbox, err := db.Outbox("o", func(ctx context.Context, payload json.RawMessage) error {
+		cancel()
+		return ctx.Err()
+	}, OutboxOptions{})
+	must(t, outbox, err)
+	must(t, 0, second(outbox.Enqueue(1, EnqueueOptions{})))
+	want(t, outbox.RunWorker(ctx, "w"), nil)
+	stats, err := outbox.Queue().Stats()
+	want(t, must(t, stats, err).Claimed, 1)
+}
+
+func TestManyGoroutines(t *testing.T) {
+	db := open(t)
+	q := db.Queue("q", QueueOptions{})
+	const producers, consumers, each = 4, 4, 100
+	var all sync.WaitGroup
+	for range producers {
+		all.Add(1)
+		go func() {
+			defer all.Done()
+			for i := range each {
+				if _, err := q.Enqueue(i, EnqueueOptions{}); err != nil {
+					t.Error(err)
+				}
+				if i%10 == 0 {
+					runtime.Gosched()
+				}
+			}
+		}()
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	var mu sync.Mutex
+	seen := map[int64]int{}
+	for c := range consumers {
+		all.Add(1)
+		go func() {
+			defer all.Done()
+			for job, err := range q.Jobs(ctx, fmt.Sprint("worker-", c)) {
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if held, err := job.Ack(); !held || err != nil {
+					t.Error(held, err)
+				}
+				mu.Lock()
+				seen[job.ID]++
+				if len(seen) == producers*each {
+					cancel()
+				}
+				mu.Unlock()
+			}
+		}()
+	}
+	all.Wait()
+	want(t, len(seen), producers*each)
+	for id, n := range seen {
+		if n != 1 {
+			t.Error(id, n)
+		}
+	}
+}
+
+func TestCloseWaitsForGoroutines(t *testing.T) {
+	db := open(t)
+	over := false
+	err := db.start(context.Background(), func(ctx context.Context) {
+		<-ctx.Done()
+		time.Sleep(100 * time.Millisecond)
+		over = true
+	})
+	want(t, err, nil)
+	want(t, db.Close(), nil)
+	want(t, over, true)
+}
+
+func TestCloseLetsNoWaitingWriteThrough(t *testing.T) {
+	for range 10 {
+		db := open(t)
+		tx, err := db.Begin()
+		must(t, tx, err)
+		done := make(chan error)
+		go func() { done <- second(db.Queue("q", QueueOptions{}).Enqueue(1, EnqueueOptions{})) }()
+		time.Sleep(30 * time.Millisecond)
+		want(t, db.Close(), nil)
+		wantError(t, <-done, ErrClosed)
+	}
+}

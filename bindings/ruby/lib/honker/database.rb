@@ -1,0 +1,377 @@
+# frozen_string_literal: true
+
+require "securerandom"
+
+module Honker
+  # An open database: the SQLite file, and the connections to use it. Any number of threads may use it at the same time; writes
+  # that meet share a commit, reads run beside them. What is called without a `tx` is committed when it returns; should the
+  # process die in the middle of it, it has happened completely or not at all.
+  class Database
+    include Calls
+
+    DURABILITIES = { normal: Native::DURABILITY_NORMAL, full: Native::DURABILITY_FULL }.freeze
+    JOURNALS = { wal: Native::JOURNAL_WAL, delete: Native::JOURNAL_DELETE, truncate: Native::JOURNAL_TRUNCATE,
+                 persist: Native::JOURNAL_PERSIST }.freeze
+    private_constant :DURABILITIES, :JOURNALS
+
+    # @return [String]
+    attr_reader :path
+    # @return [Error, nil] what {#initialize} noticed and went on: another copy of SQLite may not share the file here
+    attr_reader :warning
+    # @private
+    attr_reader :handle, :interrupts, :pid, :states
+
+    # Opens a file, creating it if need be, and brings honker's tables in it up to date.
+    #
+    # @param path [String, #to_path]
+    # @param extension_path [String, nil] where libhonker is; by default HONKER_LIBRARY, the copy in this package, next to the
+    #   program, or the system's. The first database that is opened decides for the process
+    # @param watcher_backend [String, nil] how commits are noticed: "auto" (also nil), "polling", "kernel" or "shm"
+    # @param watcher_poll_interval_ms [Integer, nil] how often the back ends that poll look; 1
+    # @param extension_resolver [#resolve, nil] what turns extension_path into the path of libhonker
+    # @param busy_timeout_ms [Integer] how long a call waits for a lock that somebody else holds
+    # @param max_readers [Integer] how many reads may run at once
+    # @param durability [Symbol] :normal, where a power cut may take the last commits back, or :full
+    # @param journal_mode [Symbol] :wal, :delete, :truncate or :persist
+    # @raise [LibraryError] listing what was tried
+    def initialize(path, extension_path: nil, watcher_backend: nil, watcher_poll_interval_ms: nil,
+                   extension_resolver: nil, busy_timeout_ms: 5000, max_readers: 8, durability: :normal,
+                   journal_mode: :wal)
+      @path = File.path(path)
+      kept, opts = open_opts(watcher_backend, watcher_poll_interval_ms, busy_timeout_ms, max_readers,
+                             choice(DURABILITIES, durability, "durability"), choice(JOURNALS, journal_mode, "journal_mode"))
+      Library.load(extension_resolver ? extension_resolver.resolve(extension_path) : extension_path)
+      @pid = Process.pid
+      @lock = Mutex.new
+      @states = {}.compare_by_identity
+      @interrupts = 0
+      @closed = false
+      @handle = open_file(opts)
+      ObjectSpace.define_finalizer(self, Database.finalizer(@handle, @pid))
+      kept&.free
+    end
+
+    # Opens a database, as {#initialize} does; with a block, yields it, closes it and returns what the block did.
+    def self.open(path, **options)
+      database = new(path, **options)
+      return database unless block_given?
+
+      begin
+        yield database
+      ensure
+        database.close
+      end
+    end
+
+    # @private
+    def self.finalizer(handle, pid)
+      proc { Native.honker_close(handle, nil) if Process.pid == pid }
+    end
+
+    # Closes the file. Calls and waits of other threads end with {ClosedError}, as do later ones, and an open transaction is
+    # rolled back. Closing again does nothing; in a child process it does nothing to the parent's.
+    def close
+      synchronize do
+        return if @closed
+
+        @closed = true
+        @states.keys.each(&:close) # rubocop:disable Style/HashEachMethods -- it removes them
+      end
+      return unless Process.pid == @pid
+
+      ObjectSpace.undefine_finalizer(self)
+      call(:honker_close, @handle)
+      nil
+    end
+
+    # @return [Boolean]
+    def closed?
+      @closed
+    end
+
+    # Ends the calls and waits that are running, in whichever thread, with {InterruptedError}.
+    def interrupt
+      call(:honker_interrupt, @handle)
+      synchronize do
+        @interrupts += 1
+        @states.each_key { |state| Native.honker_waiter_wake(state.waiter, nil) if state.busy }
+      end
+      nil
+    end
+
+    # Yields a {Transaction}: commits when the block returns (or `next`s), with its value. Anything else that leaves it rolls
+    # back: an exception, `break`, `return`, `throw`, Timeout, and {Transaction#rollback!}, which makes this return nil.
+    #
+    # Waits for a transaction of another thread or process, for the busy timeout. The same thread's would wait for itself: that
+    # is a {MisuseError} at once, as is any other writing call without the `tx` while it is open.
+    def transaction
+      result = nil
+      owned(:honker_tx_begin, :honker_tx_free, @handle) do |handle, _|
+        tx = Transaction.new(self, handle)
+        catch(tx) do
+          result = yield tx
+          call(:honker_tx_commit, handle)
+          return result
+        end
+      ensure
+        tx&.over!
+      end
+      nil
+    end
+
+    # The rows of one statement that only reads, each an Array of its columns. They are what is committed; honker's SQL
+    # functions are not there.
+    #
+    # @return [Array<Array>]
+    def query(sql, params = [])
+      rows(:honker_query, @handle, sql, params)
+    end
+
+    # The first row of one statement that only reads; nil if there is none.
+    def query_row(sql, params = [])
+      query(sql, params).first
+    end
+
+    # @param visibility_timeout_s [Integer] for how many seconds a claimed job is its worker's
+    # @param max_attempts [Integer] how often a job of this queue's `enqueue` may be claimed
+    # @return [Queue]
+    def queue(name, visibility_timeout_s: 300, max_attempts: 3)
+      Queue.new(self, name, visibility_timeout_s, max_attempts)
+    end
+
+    # @return [Stream]
+    def stream(topic)
+      Stream.new(self, topic)
+    end
+
+    # @return [Scheduler]
+    def scheduler
+      @scheduler ||= Scheduler.new(self)
+    end
+
+    # @param delivery [#call] is given the payload, or the payload and the {Job} if its arity is not 1; raises if it failed
+    # @return [Outbox]
+    def outbox(name, delivery = nil, visibility_timeout_s: 60, max_attempts: 5, base_backoff_s: 5, &block)
+      Outbox.new(self, name, delivery || block, visibility_timeout_s, max_attempts, base_backoff_s)
+    end
+
+    # Something to wait for commits with, by anyone in any process. To be closed.
+    #
+    # @return [Updates]
+    def updates
+      Updates.new(self)
+    end
+
+    # Delivers what is sent to a channel after this returned. With a block for each notification, until that is left; otherwise
+    # to be closed.
+    #
+    # @return [Listener]
+    def listen(channel, &block)
+      listener = Listener.new(self, channel)
+      return listener unless block
+
+      begin
+        listener.each(&block)
+      ensure
+        listener.close
+      end
+    end
+
+    # Sends a notification to whoever listens when it is committed.
+    #
+    # @return [Integer] its id
+    def notify(channel, payload, tx: nil)
+      number(:honker_notify, @handle, Transaction.handle(tx), *Value.text(channel, "channel"),
+             *Value.text(Codec.encode(payload), "payload"))
+    end
+
+    # The same as `notify(channel, payload, tx: tx)`.
+    def notify_tx(tx, channel, payload)
+      notify(channel, payload, tx: Transaction.required(tx))
+    end
+
+    # Deletes the notifications that are older than `older_than_s` seconds, and those that are not among the `max_keep` newest.
+    #
+    # @return [Integer] how many that were
+    def prune_notifications(older_than_s: nil, max_keep: nil)
+      number(:honker_notifications_prune, @handle, 0, Value.optional_integer(older_than_s, "older_than_s"),
+             Value.optional_integer(max_keep, "max_keep"))
+    end
+
+    # Takes a lock for `ttl_s` seconds. With a block, yields it and releases it afterwards, if it was free.
+    #
+    # @param owner [String] by default a random name
+    # @return [Lock, nil] nil if somebody else has it; with a block, what that returned
+    def try_lock(name, owner: SecureRandom.hex(16), ttl_s: 60)
+      name = Value.utf8(name, "name")
+      owner = Value.utf8(owner, "owner")
+      ttl_s = Value.integer(ttl_s, "ttl_s")
+      return unless call?(:honker_lock_acquire, @handle, 0, *Value.text(name, "name"), *Value.text(owner, "owner"), ttl_s)
+
+      lock = Lock.new(self, name, owner, ttl_s)
+      return lock unless block_given?
+
+      begin
+        yield lock
+      ensure
+        lock.release unless lock.released?
+      end
+    end
+
+    # Counts one use of `name` if there were fewer than `limit` in the current window of `per` seconds.
+    #
+    # @return [Boolean] false, and nothing counted, if there were not
+    def try_rate_limit(name, limit:, per:)
+      call?(:honker_rate_limit_try, @handle, 0, *Value.text(name, "name"), Value.integer(limit, "limit"),
+            Value.integer(per, "per"))
+    end
+
+    # Deletes the counts of windows that began more than `older_than_s` seconds ago.
+    #
+    # @return [Integer] how many that were
+    def sweep_rate_limits(older_than_s: 3600)
+      number(:honker_rate_limit_sweep, @handle, 0, Value.integer(older_than_s, "older_than_s"))
+    end
+
+    # Saves the result of a job, replacing an earlier one: a text, JSON by convention. It expires after `ttl_s` seconds, or
+    # never if that is 0.
+    def save_result(id, text, ttl_s: 0, tx: nil)
+      call(:honker_result_save, @handle, Transaction.handle(tx), Value.integer(id, "id"), *Value.text(text, "text"),
+           Value.integer(ttl_s, "ttl_s"))
+      nil
+    end
+
+    # @return [String, nil] nil if there is none, yet or any more
+    def get_result(id)
+      owned_text(:honker_result_get, @handle, 0, Value.integer(id, "id"))
+    end
+
+    # Waits for the result of a job. One that ends without a result never has one.
+    #
+    # @param timeout [Numeric, nil] seconds; nil without end
+    # @return [String]
+    # @raise [TimeoutError] a Timeout::Error
+    def wait_result(id, timeout: nil)
+      timeout = Value.timeout(timeout)
+      # The first look needs no waiter, which costs milliseconds if nobody else in this process waits.
+      result = get_result(id)
+      return result if result
+
+      waiter = ResultWaiter.new(self)
+      waiter.next(id, timeout) || raise(TimeoutError, "wait_result(#{id}) timed out")
+    ensure
+      waiter&.close
+    end
+
+    # Deletes expired results.
+    #
+    # @return [Integer] how many that were
+    def sweep_results
+      number(:honker_result_sweep, @handle, 0)
+    end
+
+    def inspect
+      "#<#{self.class} #{@path}#{" (closed)" if @closed}>"
+    end
+
+    # @private
+    def synchronize(&block)
+      @lock.synchronize(&block)
+    end
+
+    # @private
+    def check_pid
+      return if Process.pid == @pid
+
+      raise ForkedError, "#{@path} was opened before this process was forked: open it again"
+    end
+
+    # @private
+    def closed_error
+      ClosedError.new("the database is closed: #{@path}")
+    end
+
+    # @private
+    # The library can only say that the handle is not valid; why is known here.
+    def fail_with(status, error)
+      problem = error_of(status, error)
+      raise(status == Native::MISUSE && @closed ? closed_error : problem)
+    end
+
+    # @private
+    # The JSON that a call gives, decoded, with its payloads.
+    def json(function, *args)
+      text = owned_text(function, *args)
+      value = text && Codec.decode(text)
+      value.is_a?(Array) ? value.map { |row| Codec.row(row) } : value && Codec.row(value)
+    end
+
+    # @private
+    def rows(function, handle, sql, params)
+      memory, count, kept = Value.parameters(params)
+      owned(function, :honker_rows_free, handle, *Value.text(sql, "sql"), memory, count) { |rows, _| read_rows(rows) }
+    ensure
+      kept&.clear # until here the library read it
+    end
+
+    private
+
+    def read_rows(rows)
+      size = FFI::MemoryPointer.new(:uint64, 2)
+      call(:honker_rows_size, rows, size, size + 8)
+      height, width = size.read_array_of_uint64(2)
+      view = FFI::MemoryPointer.new(Native::VALUE.size)
+      Array.new(height) do |row|
+        Array.new(width) do |column|
+          call(:honker_rows_get, rows, row, column, view)
+          type, _, *value = Native::VALUE.read(view)
+          Value.column(type, *value)
+        end
+      end
+    end
+
+    def open_file(opts)
+      out = FFI::MemoryPointer.new(:uint64)
+      error = FFI::MemoryPointer.new(:uint64)
+      status = Native.honker_open(*Value.text(@path, "path"), opts, out, error)
+      fail_with(status, error.read_uint64) if status.negative?
+      @warning = error_of(Native::UNSUPPORTED, error.read_uint64) unless error.read_uint64.zero?
+      out.read_uint64
+    end
+
+    def open_opts(backend, interval, busy_timeout_ms, max_readers, durability, journal)
+      unless backend.nil? || backend.is_a?(String)
+        raise ArgumentError, "watcher_backend has to be a String or nil, not #{backend.class}"
+      end
+      unless interval.nil? || (interval.is_a?(Integer) && interval.positive?)
+        raise ArgumentError, "watcher_poll_interval_ms must be positive, an Integer: #{interval.inspect}"
+      end
+
+      max_readers = Value.integer(max_readers, "max_readers")
+      raise ArgumentError, "max_readers has to be from 1 to 1000: #{max_readers}" unless (1..1000).cover?(max_readers)
+
+      kept, place = Value.bytes(backend, "watcher_backend")
+      opts = Native::OPEN_OPTS.pack(Value.integer(busy_timeout_ms, "busy_timeout_ms"), max_readers, durability, journal,
+                                    10_000, Native::NESTING_FAIL, 0, *place,
+                                    Value.integer(interval || 1, "watcher_poll_interval_ms"))
+      [kept, opts]
+    end
+
+    def choice(choices, value, what)
+      choices.fetch(value) { raise ArgumentError, "#{what} has to be one of #{choices.keys.inspect}: #{value.inspect}" }
+    end
+  end
+
+  # Waits for the result of a job.
+  # @private
+  class ResultWaiter < Waiter
+    def next(id, timeout)
+      await(timeout) do
+        @database.owned(:honker_result_wait, :honker_text_free, @database.handle, @state.waiter, id, 0) do |text, status|
+          @database.read_text(text) if found?(status) && text
+        end
+      end
+    end
+  end
+  private_constant :ResultWaiter
+end

@@ -1,0 +1,203 @@
+# frozen_string_literal: true
+
+module Honker
+  # A queue of jobs; made by {Database#queue}. Any number of threads may use it at the same time. Whatever takes a `tx` is
+  # part of that transaction, and otherwise committed when it returns.
+  class Queue
+    # @return [String]
+    attr_reader :name
+    # @return [Integer] for how many seconds a claimed job is its worker's
+    attr_reader :visibility_timeout_s
+    # @return [Integer] how often a job may be claimed
+    attr_reader :max_attempts
+    # @private
+    attr_reader :database
+
+    # @private
+    def initialize(database, name, visibility_timeout_s, max_attempts)
+      @database = database
+      @name = Value.utf8(name, "name")
+      @visibility_timeout_s = Value.integer(visibility_timeout_s, "visibility_timeout_s")
+      @max_attempts = Value.integer(max_attempts, "max_attempts")
+      @target = Value.text(@name, "name").freeze
+      @opts = Native::ENQUEUE_OPTS.pack(Native::NO_TIME, Native::NO_TIME, Native::NO_TIME, 0, @max_attempts).freeze
+    end
+
+    # Adds a job.
+    #
+    # @param payload [Object] what JSON can write; a {RawText} is stored as it is
+    # @param tx [Transaction, nil]
+    # @param delay [Integer, nil] in how many seconds it becomes due
+    # @param run_at [Integer, Time, nil] when it becomes due; not looked at if `delay` is given
+    # @param priority [Integer] larger is sooner
+    # @param expires [Integer, nil] after how many seconds from now it may not be claimed any more
+    # @return [Integer] its id
+    def enqueue(payload, tx: nil, delay: nil, run_at: nil, priority: 0, expires: nil)
+      @database.number(:honker_enqueue, @database.handle, Transaction.handle(tx), *@target,
+                       *Value.text(Codec.encode(payload), "payload"), options(delay, run_at, priority, expires))
+    end
+
+    # The same as `enqueue(payload, tx: tx)`.
+    def enqueue_tx(tx, payload, **options)
+      enqueue(payload, tx: Transaction.required(tx), **options)
+    end
+
+    # Adds a job for each of the payloads, all or none, in one commit.
+    #
+    # @param payloads [Array]
+    # @return [Array<Integer>] their ids, which increase
+    def enqueue_many(payloads, tx: nil, delay: nil, run_at: nil, priority: 0, expires: nil)
+      kept = payloads.map { |payload| Value.bytes(Codec.encode(payload), "payload") }
+      packed = kept.map { |_, place| Native::BYTES.pack(*place) }.join
+      memory = FFI::MemoryPointer.new(:char, [packed.bytesize, 1].max).put_bytes(0, packed)
+      ids = FFI::MemoryPointer.new(:int64, [kept.size, 1].max)
+      @database.call(:honker_enqueue_many, @database.handle, Transaction.handle(tx), *@target, memory, kept.size,
+                     options(delay, run_at, priority, expires), ids)
+      ids.read_array_of_int64(kept.size)
+    ensure
+      kept&.clear # until here the library read it
+    end
+
+    # Claims one job for `worker`, highest priority first, then oldest.
+    #
+    # @return [Job, nil]
+    def claim_one(worker)
+      claim_batch(worker, 1).first
+    end
+
+    # Claims up to `count` jobs in one commit.
+    #
+    # @return [Array<Job>]
+    def claim_batch(worker, count)
+      count = Value.integer(count, "count")
+      return [] unless count.positive?
+
+      worker = Value.utf8(worker, "worker")
+      @database.owned(:honker_claim, :honker_jobs_free, @database.handle, 0, *@target, *Value.text(worker, "worker"),
+                      count, @visibility_timeout_s) { |jobs, _| jobs ? read_jobs(jobs, worker) : [] }
+    end
+
+    # Claims jobs for `worker`, one after the other, and waits for them: with a block until that is left, without one as an
+    # Enumerator. Each has to be settled; one that is not goes to the next worker when its time is over.
+    #
+    #     q.claim("worker-1") { |job| handle(job); job.ack }
+    #
+    # @param timeout [Numeric, nil] ends it when there was no job for so many seconds; nil never
+    # @param stop [#call, #stop?, nil] ends it; asked every 100 ms, and before each job
+    def claim(worker, timeout: nil, stop: nil)
+      return enum_for(:claim, worker, timeout: timeout, stop: stop) unless block_given?
+
+      waiter = self.worker(worker)
+      while (job = waiter.next_unless(stop, timeout))
+        yield job
+      end
+    ensure
+      waiter&.close
+    end
+
+    # Something to wait for jobs with. To be closed.
+    #
+    # @return [Worker]
+    def worker(worker)
+      Worker.new(self, worker)
+    end
+
+    # Removes jobs that `worker` still holds, in one commit.
+    #
+    # @return [Integer] how many that were
+    def ack_batch(ids, worker, tx: nil)
+      raise TypeError, "ids has to be an Array, not #{ids.class}" unless ids.is_a?(Array)
+
+      ids = ids.map { |id| Value.integer(id, "id") } unless ids.all?(Integer)
+      ids.minmax.each { |id| Value.integer(id, "id") } unless ids.empty?
+      @database.number(:honker_ack_batch, @database.handle, Transaction.handle(tx), ids.pack("q*"), ids.size,
+                       *Value.text(worker, "worker"))
+    end
+
+    # Removes a job, pending or claimed.
+    #
+    # @return [Boolean] false if there is no such job
+    def cancel(id, tx: nil)
+      @database.call?(:honker_cancel, @database.handle, Transaction.handle(tx), Value.integer(id, "id"))
+    end
+
+    # A job, pending or claimed, with the keys id, queue, payload, state, priority, run_at, worker_id, claim_expires_at,
+    # attempts, max_attempts, created_at and expires_at.
+    #
+    # @return [Payload, nil]
+    def get_job(id)
+      @database.json(:honker_get_job, @database.handle, 0, Value.integer(id, "id"))
+    end
+
+    # Moves expired jobs that nobody holds to the dead.
+    #
+    # @return [Integer] how many that were
+    def sweep_expired(tx: nil)
+      @database.number(:honker_sweep_expired, @database.handle, Transaction.handle(tx), *@target)
+    end
+
+    # When, in Unix seconds, time alone makes a job claimable.
+    #
+    # @return [Integer, nil] nil if there is nothing to wait for
+    def next_claim_at
+      @database.number(:honker_queue_next_claim_at, @database.handle, 0, *@target)
+    end
+
+    # How many jobs there are, with the keys queue, pending, delayed, claimed, expired and dead. It reads them all.
+    #
+    # @return [Payload]
+    def stats
+      @database.json(:honker_queue_stats, @database.handle, 0, *@target)
+    end
+
+    # The dead, newest first, with the keys id, queue, payload, priority, run_at, attempts, max_attempts, last_error,
+    # created_at and died_at.
+    #
+    # @param limit [Integer, nil] at most so many
+    # @return [Array<Payload>]
+    def dead(limit: nil)
+      @database.json(:honker_dead_list, @database.handle, 0, *@target, Value.integer(limit || -1, "limit"))
+    end
+
+    # Makes a dead job live again: pending, due now, with no attempts used.
+    #
+    # @return [Boolean] false if there is no such dead job
+    def requeue(id, tx: nil)
+      @database.call?(:honker_dead_requeue, @database.handle, Transaction.handle(tx), Value.integer(id, "id"))
+    end
+
+    # Deletes the dead that died more than `older_than_s` seconds ago.
+    #
+    # @return [Integer] how many that were
+    def purge_dead(older_than_s:, tx: nil)
+      @database.number(:honker_dead_purge, @database.handle, Transaction.handle(tx), *@target,
+                       Value.integer(older_than_s, "older_than_s"))
+    end
+
+    # What of a view is not known already: id, payload, attempts, claim_expires_at.
+    JOB = "x8 q x16 JJ x16 qq"
+    private_constant :JOB
+
+    # @private
+    # The one place where a microsecond for each job is too much: no general reader, no object for a field.
+    def read_jobs(jobs, worker)
+      view = Native::JOB_VIEW.buffer
+      Array.new(@database.number(:honker_jobs_len, jobs)) do |i|
+        status = Native.honker_jobs_get(jobs, i, view, nil)
+        @database.call(:honker_jobs_get, jobs, i, view) if status.negative? # for its error
+        id, payload, length, attempts, expires_at = view.unpack(JOB)
+        Job.new(self, id, Native.text(payload, length), worker, attempts, expires_at)
+      end
+    end
+
+    private
+
+    def options(delay, run_at, priority, expires)
+      return @opts if delay.nil? && run_at.nil? && expires.nil? && priority == 0 # rubocop:disable Style/NumericPredicate
+
+      Native::ENQUEUE_OPTS.pack(Value.moment(run_at, "run_at"), Value.optional_integer(delay, "delay"),
+                                Value.optional_integer(expires, "expires"), Value.integer(priority, "priority"),
+                                @max_attempts)
+    end
+  end
+end

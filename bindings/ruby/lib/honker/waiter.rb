@@ -1,0 +1,238 @@
+# frozen_string_literal: true
+
+require "io/wait"
+
+module Honker
+  # What everything that waits has in common: {Worker}, {Listener}, {Subscription}, {Leader}, {Updates}.
+  #
+  # Waiting is Ruby's own, for a descriptor to become readable: signals are handled, Timeout and Thread#kill end it, and a
+  # Fiber scheduler runs other fibers meanwhile. One thread or fiber uses it at a time; {#wake}, {#close} and {#to_io} are for
+  # any.
+  class Waiter
+    # For how long a wait for a second of the clock goes without looking at it: somebody may set it meanwhile.
+    CLOCK_CHECK_S = 1.0
+    # The shortest wait, should SQLite be told another time than this process.
+    WAIT_MIN_S = 0.02
+    # How often who claims looks without having been woken, and who reads.
+    WORKER_FALLBACK_S = 5.0
+    READER_FALLBACK_S = 15.0
+    private_constant :CLOCK_CHECK_S, :WAIT_MIN_S, :WORKER_FALLBACK_S, :READER_FALLBACK_S
+
+    # The native part, which a finalizer can free.
+    # @private
+    class State
+      attr_accessor :waiter, :consumer, :free, :busy, :closed
+
+      def initialize(database)
+        @states = database.states
+        @pid = Process.pid
+        @waiter = @consumer = 0
+        @busy = @closed = false
+        @states[self] = true
+      end
+
+      def release
+        @states.delete(self)
+        waiter, @waiter = @waiter, 0
+        consumer, @consumer = @consumer, 0
+        return unless @pid == Process.pid # a child's are the parent's
+
+        Native.public_send(@free, consumer) unless consumer.zero?
+        Native.honker_waiter_free(waiter) unless waiter.zero?
+      end
+
+      # Ends it: at once, or when the wait that is running has noticed.
+      def close
+        @closed = true
+        if @busy
+          Native.honker_waiter_wake(@waiter, nil)
+        else
+          release
+        end
+      end
+    end
+
+    # @private
+    # Yields the waiter's handle, for the consumer to be made with it: the call's name, and its arguments.
+    def initialize(database, free = nil)
+      @database = database
+      @state = State.new(database)
+      @state.free = free
+      ObjectSpace.define_finalizer(self, Waiter.finalizer(@state))
+      @state.waiter = handle(:honker_waiter_new, database.handle)
+      @state.consumer = handle(*yield(@state.waiter)) if free
+      @io = IO.for_fd(database.number(:honker_waiter_fd, @state.waiter), "r", autoclose: false)
+    rescue StandardError
+      @state&.release
+      raise
+    end
+
+    # @private
+    def self.finalizer(state)
+      proc { state.release }
+    end
+
+    # Ends the wait that is running, or else the next one, which returns as if its time were over. Also for signal traps.
+    def wake
+      @database.call(:honker_waiter_wake, @state.waiter)
+      nil
+    rescue MisuseError
+      raise closed_error if closed?
+
+      raise
+    end
+
+    # Ends the wait that is running, and all later calls, with {ClosedError}. Closing again does nothing.
+    def close
+      @database.synchronize { @state.close unless @state.closed }
+      nil
+    end
+
+    # @return [Boolean]
+    def closed?
+      @state.closed || @database.closed?
+    end
+
+    # For event loops: readable if something was committed since this last looked, or if {#wake} or {#close} was called. Then
+    # call `next(timeout: 0)`. Do not read from it or close it. It says nothing of what time alone makes due.
+    #
+    # @return [IO]
+    def to_io
+      raise closed_error if closed?
+
+      @io
+    end
+
+    private
+
+    def handle(function, *args)
+      out = FFI::MemoryPointer.new(:uint64)
+      @database.call(function, *args, out)
+      out.read_uint64
+    end
+
+    def consumer
+      @state.consumer
+    end
+
+    def closed_error
+      return @database.closed_error if @database.closed?
+
+      ClosedError.new("this #{self.class} has been closed")
+    end
+
+    # A call of the library's that looks whether there is something, without waiting: true if there is. A wake is noted.
+    def found?(status)
+      case status
+      when Native::OK then return true
+      when Native::WOKEN then @woken = true
+      when Native::CLOSED then raise closed_error
+      end
+      false
+    end
+
+    # Calls the block until it finds something, and in between waits; nil if the time is over or somebody woke it. `stop` is
+    # looked at every `stop_check_s`.
+    def await(timeout, stop: nil, stop_check_s: 0.1)
+      timeout = Value.timeout(timeout)
+      deadline = timeout && (now + timeout)
+      use do
+        interrupts = @database.interrupts
+        loop do
+          @woken = false
+          return if stop&.call
+
+          second = Time.now.to_i
+          found = yield
+          return found if found
+
+          check(interrupts)
+          return if @woken || (deadline && now >= deadline)
+
+          at, fallback = pause
+          # What became due between the two looks is in neither answer.
+          at = second if at && Time.now.to_i != second
+          return if sleep_until(deadline, now + fallback, at, stop, stop_check_s) == :stop
+        end
+      end
+    end
+
+    # When to look without having been woken: at a second of the clock (nil: none; 0: when nothing is known to become due), and
+    # after how many seconds in any case.
+    def pause
+      [nil, READER_FALLBACK_S]
+    end
+
+    # Only the commits of others matter before that; what is due by the clock is asked for again.
+    def sleep_until(deadline, fallback, at, stop, stop_check_s)
+      at = nil if at&.zero?
+      loop do
+        left = [deadline || fallback, fallback].min - now
+        left = [left, CLOCK_CHECK_S, [at - Time.now.to_f, WAIT_MIN_S].max].min if at
+        left = [left, stop_check_s].min if stop
+        return if left <= 0
+        return if @io.wait_readable(left) || (at && Time.now.to_f >= at)
+        return :stop if stop&.call
+      end
+    end
+
+    def check(interrupts)
+      raise closed_error if closed?
+      raise InterruptedError, "ended by interrupt" if interrupts != @database.interrupts
+    end
+
+    # One at a time: a second one would take the wakes of the first.
+    def use
+      mine = false
+      @database.check_pid
+      @database.synchronize do
+        raise closed_error if closed?
+        raise MisuseError, "another thread or fiber uses this #{self.class}" if @state.busy
+
+        @state.busy = mine = true
+      end
+      yield
+    rescue MisuseError
+      raise closed_error if closed?
+
+      raise
+    ensure
+      if mine
+        @database.synchronize do
+          @state.busy = false
+          @state.release if closed?
+        end
+      end
+    end
+
+    def now
+      Process.clock_gettime(Process::CLOCK_MONOTONIC)
+    end
+  end
+
+  # Waits for commits to the file, by anyone in any process; made by {Database#updates}.
+  class Updates < Waiter
+    # Waits until something was committed, which may have been since the last time. It is a hint: there may be nothing new to
+    # see.
+    #
+    # @param timeout [Numeric, nil] seconds; nil without end
+    # @return [Boolean] false if the time is over, or {#wake} was called
+    def next(timeout: nil)
+      await(timeout) { found?(@database.call(:honker_wait, @state.waiter, 0)) } || false
+    end
+  end
+
+  # A `stop` of the user's: callable, or answering `stop?`.
+  # @private
+  module Stop
+    module_function
+
+    def callable(stop)
+      return stop if stop.nil? || stop.respond_to?(:call)
+      return stop.method(:stop?) if stop.respond_to?(:stop?)
+
+      raise ArgumentError, "stop has to answer call or stop?"
+    end
+  end
+  private_constant :Stop
+end

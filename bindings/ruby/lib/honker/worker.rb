@@ -1,0 +1,114 @@
+# frozen_string_literal: true
+
+module Honker
+  # Claims jobs of one queue, or waits for them; made by {Queue#worker}. It sleeps until something is committed, a delayed job
+  # becomes due or a claim lapses, and looks every five seconds in any case.
+  class Worker < Waiter
+    # @return [String]
+    attr_reader :worker_id
+
+    # @private
+    def initialize(queue, worker_id)
+      @queue = queue
+      @worker_id = Value.utf8(worker_id, "worker")
+      super(queue.database, :honker_worker_free) do |waiter|
+        opts = Native::WORKER_OPTS.pack(queue.visibility_timeout_s, (WORKER_FALLBACK_S * 1000).to_i)
+        [:honker_worker_new, queue.database.handle, waiter, *Value.text(queue.name, "name"),
+         *Value.text(@worker_id, "worker"), opts]
+      end
+    end
+
+    # The next job, or nil if the time is over or {#wake} was called.
+    #
+    # @param timeout [Numeric, nil] seconds; nil without end, 0 not at all
+    # @return [Job, nil]
+    def next(timeout: nil)
+      next_batch(1, timeout: timeout).first
+    end
+
+    # Up to `count` jobs, claimed in one commit, as soon as there is one.
+    #
+    # @return [Array<Job>] empty if the time is over, or {#wake} was called, or `count` is not positive
+    def next_batch(count, timeout: nil)
+      count = Value.integer(count, "count")
+      return [] unless count.positive?
+
+      await(timeout) { claim(count, nil) } || []
+    end
+
+    # Handles jobs, one after the other. When the block returns the job is done, and acked in the commit that claims the next;
+    # when it raises a StandardError the job is retried in `retry_delay_s` seconds with the error's text. The block may settle
+    # the job itself, and has to prolong a claim that would lapse.
+    #
+    # Ends when `stop`, callable or answering `stop?`, says so, which is asked every 100 ms and after {#wake}; the job in hand
+    # is settled first. While somebody else keeps the file locked it tries again. Any other error of the database ends it, and
+    # leaves the job in hand to the end of its time, as a crash does.
+    def run(stop: nil, retry_delay_s: 60)
+      stop = Stop.callable(stop)
+      settled = nil
+      loop do
+        job = turn(settled, stop)
+        return if job.nil? && stop&.call
+
+        settled = job && handle_job(job, retry_delay_s) { yield job }
+      end
+    end
+
+    # @private
+    def next_unless(stop, timeout)
+      stop = Stop.callable(stop)
+      await(timeout, stop: stop) { claim(1, nil) }&.first
+    end
+
+    private
+
+    def handle_job(job, retry_delay_s)
+      yield
+      [Native::SETTLE_ACK, job.id, 0, nil]
+    rescue StandardError => e
+      [Native::SETTLE_RETRY, job.id, Value.integer(retry_delay_s, "retry_delay_s"), Value.error_text(e.message).first]
+    end
+
+    # Settles, and claims the next in the same commit, or waits for it. Nothing is claimed when it is to stop.
+    def turn(settled, stop)
+      if settled && stop&.call
+        use { claim(0, settled) }
+        return nil
+      end
+
+      # Until it has settled it does not stop.
+      stop_then = stop && -> { settled.nil? && stop.call }
+      found = await(nil, stop: stop_then) do
+        jobs = claim(1, settled)
+        settled = nil
+        jobs
+      end
+      found&.first
+    rescue BusyError, AbortedError
+      retry unless stop&.call
+      raise if settled
+    end
+
+    def claim(count, settled)
+      memory, kept = settlement(settled)
+      @database.owned(:honker_worker_settle_next, :honker_jobs_free, consumer, memory, memory ? 1 : 0, count, 0) do |jobs, status|
+        found?(status) && jobs ? @queue.read_jobs(jobs, @worker_id) : nil
+      end
+    ensure
+      kept&.free
+    end
+
+    def settlement(settled)
+      return if settled.nil?
+
+      kind, id, delay_s, error = settled
+      kept, place = Value.bytes(error, "error")
+      packed = Native::SETTLEMENT.pack(kind, 0, id, delay_s, *place)
+      [FFI::MemoryPointer.new(:char, packed.bytesize).put_bytes(0, packed), kept]
+    end
+
+    def pause
+      [@queue.next_claim_at || 0, WORKER_FALLBACK_S]
+    end
+  end
+end

@@ -1,0 +1,282 @@
+# frozen_string_literal: true
+
+require_relative "helper"
+require_relative "scheduler"
+
+class TestWaiting < HonkerTest
+  def consumers
+    # The leader commits, which the one before it would notice.
+    { updates: db.updates, worker: db.queue("q").worker("w"), listener: db.listen("c"), subscription: db.stream("s").subscribe,
+      leader: db.scheduler.leader }
+  end
+
+  def quiet_consumers
+    consumers.values_at(:worker, :listener, :subscription, :leader)
+  end
+
+  def descriptors
+    links = Dir.children("/proc/self/fd").map { |fd| File.readlink("/proc/self/fd/#{fd}") rescue "" } # rubocop:disable Style/RescueModifier
+    # Those of the database itself are kept for its locks, and used again.
+    links.grep_v(/#{File.basename(@dir)}/).size
+  end
+
+  def native_threads
+    Dir.glob("/proc/self/task/*/comm").count { |file| File.read(file).start_with?("honker") rescue false } # rubocop:disable Style/RescueModifier
+  end
+
+  def test_a_time_that_is_over
+    consumers.each do |name, consumer|
+      consumer.next(timeout: 0) if name == :leader # takes the lead
+      took = seconds { refute consumer.next(timeout: 0.1), name }
+      assert_in_delta 0.1, took, 0.08, name
+      assert_operator seconds { refute consumer.next(timeout: 0) }, :<, 0.05, name
+    end
+  end
+
+  def test_a_commit_wakes_at_once
+    listener = db.listen("c")
+    thread = asleep(Thread.new { [listener.next, now] })
+    sent = now
+    db.notify("c", 1)
+    notification, got = thread.value
+    assert_equal 1, notification.payload
+    assert_operator got - sent, :<, 0.5
+  end
+
+  def test_updates
+    updates = db.updates
+    refute updates.next(timeout: 0)
+    3.times { |i| db.notify("c", i) }
+    assert updates.next(timeout: 1)
+    refute updates.next(timeout: 0.05)
+    thread = asleep(Thread.new { updates.next })
+    db.close
+    assert_instance_of Honker::ClosedError, error_of(thread)
+  end
+
+  def test_another_process_wakes
+    worker = db.queue("q").worker("w")
+    thread = asleep(Thread.new { worker.next })
+    ruby(%(require "honker"; Honker::Database.new("app.db").queue("q").enqueue(7)))
+    assert_equal 7, thread.value.payload
+  end
+
+  def test_a_delayed_job_and_a_lapsed_claim_wake_without_a_commit
+    q = db.queue("q", visibility_timeout_s: 1)
+    q.enqueue(1, delay: 1)
+    worker = q.worker("w")
+    assert_operator seconds { assert_equal 1, worker.next(timeout: 10).attempts }, :<, 2.5
+    assert_operator seconds { assert_equal 2, worker.next(timeout: 10).attempts }, :<, 3.5
+  end
+
+  def test_timeout_kill_and_wake_end_a_wait_and_it_can_be_used_further
+    consumers.each do |name, consumer|
+      assert_operator seconds { assert_raises(Timeout::Error) { Timeout.timeout(0.1) { consumer.next } } }, :<, 1, name
+      killed = asleep(Thread.new { consumer.next })
+      assert_operator seconds { killed.kill.join }, :<, 1, name
+      woken = asleep(Thread.new { consumer.next })
+      consumer.wake
+      assert_operator seconds { refute woken.value, name }, :<, 1
+      refute consumer.next(timeout: 0), name
+    end
+  end
+
+  def test_a_wake_before_the_wait_ends_the_next_one_only
+    worker = db.queue("q").worker("w")
+    worker.wake
+    assert_operator seconds { assert_nil worker.next(timeout: 5) }, :<, 1
+    assert_operator seconds { assert_nil worker.next(timeout: 0.1) }, :>=, 0.1
+  end
+
+  def test_closing_ends_a_wait_and_so_does_closing_the_database
+    consumers.each do |name, consumer|
+      waiting = asleep(Thread.new { consumer.next })
+      consumer.close
+      assert_instance_of Honker::ClosedError, error_of(waiting), name
+      assert_raises(Honker::ClosedError) { consumer.next }
+      consumer.close
+    end
+    threads = quiet_consumers.map { |consumer| asleep(Thread.new { consumer.next }) }
+    threads << asleep(Thread.new { db.wait_result(1) })
+    db.close
+    threads.each { |thread| assert_instance_of Honker::ClosedError, error_of(thread) }
+  end
+
+  def test_interrupt_ends_waits_but_not_later_ones
+    threads = quiet_consumers.map { |consumer| asleep(Thread.new { consumer.next }) }
+    db.interrupt
+    threads.each { |thread| assert_instance_of Honker::InterruptedError, error_of(thread) }
+    assert_nil db.queue("q").worker("w").next(timeout: 0.05)
+  end
+
+  def test_one_thread_at_a_time
+    worker = db.queue("q").worker("w")
+    asleep(Thread.new { worker.next })
+    assert_raises(Honker::MisuseError) { worker.next(timeout: 0) }
+  end
+
+  def test_signals_are_handled_while_waiting_and_may_wake
+    out = ruby(<<~'RUBY')
+      require "honker"
+      db = Honker::Database.new("app.db")
+      worker = db.queue("q").worker("w")
+      trap("USR1") { puts "signal"; $stdout.flush }
+      trap("TERM") { worker.wake }
+      Thread.new { sleep 0.3; Process.kill("USR1", $$); sleep 0.3; Process.kill("TERM", $$) }
+      p worker.next
+    RUBY
+    assert_equal "signal\nnil\n", out
+  end
+
+  def test_a_fiber_scheduler_runs_others_meanwhile
+    log = []
+    thread = Thread.new do
+      Fiber.set_scheduler(LeastScheduler.new)
+      worker = db.queue("q").worker("w")
+      listener = db.listen("c")
+      Fiber.schedule { log << [:job, worker.next.payload] && db.notify("c", 2) }
+      Fiber.schedule { log << [:notification, listener.next(timeout: 5).payload] }
+      Fiber.schedule { 3.times { sleep(0.05) && log << :tick } && db.queue("q").enqueue(1) }
+    end
+    thread.join(10) || flunk("it hangs: #{log}")
+    assert_equal [:tick, :tick, :tick, [:job, 1], [:notification, 2]], log
+  end
+
+  def test_enumerators
+    q = db.queue("q")
+    q.enqueue_many([1, 2, 3])
+    each = q.claim("w")
+    assert_equal [1, 2], each.first(2).each(&:ack).map(&:payload)
+    got = []
+    q.claim("w", timeout: 0.05) { |job| got << job.payload && job.ack }
+    assert_equal [3], got
+    outside = q.claim("w", timeout: 0.05)
+    q.enqueue(4)
+    assert_equal 4, outside.next.payload
+    assert_raises(StopIteration) { outside.next }
+    stop = false
+    thread = asleep(Thread.new { q.claim("w", stop: -> { stop }) { flunk } })
+    stop = true
+    assert thread.join(2)
+    assert_equal [1, 2], [3, 4].tap { 2.times { |i| db.stream("s").publish(i + 1) } } && db.stream("s").subscribe.lazy.map(&:payload).first(2)
+  end
+
+  def test_run_settles_and_goes_on_and_stops
+    q = db.queue("q")
+    ids = q.enqueue_many(%w[ok bad ok])
+    stop = false
+    seen = []
+    thread = Thread.new do
+      q.worker("w").run(stop: -> { stop }, retry_delay_s: 0) do |job|
+        seen << [job.payload, job.attempts]
+        raise "täxt" if job.payload == "bad"
+      end
+    end
+    eventually { q.get_job(ids[0]).nil? && q.get_job(ids[2]).nil? && q.dead.size == 1 }
+    stop = true
+    assert thread.join(2)
+    assert_equal "täxt", q.dead.first[:last_error]
+    assert_equal 3, seen.count { |payload, _| payload == "bad" }
+    thread = asleep(Thread.new { q.worker("w").run { flunk } })
+    db.close
+    assert_instance_of Honker::ClosedError, error_of(thread)
+  end
+
+  def test_the_job_in_hand_is_settled_when_it_is_to_stop_and_no_other_claimed
+    q = db.queue("q")
+    q.enqueue_many([1, 2])
+    stop = false
+    q.worker("w").run(stop: -> { stop }) { stop = true }
+    assert_equal [1, 0], q.stats.values_at(:pending, :claimed)
+  end
+
+  def test_loops_try_again_while_the_file_is_locked
+    short = open_database(busy_timeout_ms: 20)
+    q = short.queue("q")
+    q.enqueue(1)
+    stop = false
+    thread = nil
+    holder = db.transaction do |_|
+      thread = Thread.new { q.worker("w").run(stop: -> { stop }) { stop = true } }
+      sleep 0.2
+      thread.alive?
+    end
+    assert holder
+    assert thread.join(2)
+    assert_equal [0, 0], q.stats.values_at(:pending, :claimed)
+  end
+
+  def test_a_subscription_saves_what_is_finished_also_while_it_waits
+    stream = db.stream("s")
+    3.times { |i| stream.publish(i) }
+    subscription = stream.subscribe(consumer: "c", save_every_s: 0.1)
+    2.times { subscription.next }
+    thread = asleep(Thread.new { 2.times { subscription.next } })
+    eventually(2) { stream.get_offset("c") == 3 }
+    subscription.close
+    error_of(thread)
+    again = stream.subscribe(consumer: "c")
+    stream.publish(3)
+    assert_equal 3, again.next.payload
+    again.ack
+    again.close
+    assert_equal 4, stream.get_offset("c")
+  end
+
+  def test_idle_consumers_ask_nothing
+    worker = db.queue("q").worker("w")
+    listener = db.listen("c")
+    threads = [worker, listener].map { |consumer| asleep(Thread.new { consumer.next }) }
+    sleep 0.2
+    before = Process.clock_gettime(Process::CLOCK_PROCESS_CPUTIME_ID)
+    sleep 1
+    assert_operator Process.clock_gettime(Process::CLOCK_PROCESS_CPUTIME_ID) - before, :<, 0.05
+    db.close
+    threads.each { |thread| error_of(thread) }
+  end
+
+  def test_nothing_is_left
+    db.queue("q").enqueue(1)
+    db.close
+    before = descriptors
+    20.times do
+      one = Honker::Database.new(@path)
+      all = [one.queue("none").worker("w"), one.listen("c"), one.stream("s").subscribe, one.scheduler.leader, one.updates]
+      threads = all.first(2).map { |consumer| asleep(Thread.new { consumer.next }) }
+      one.close
+      threads.each { |thread| assert_instance_of Honker::ClosedError, error_of(thread) }
+    end
+    eventually { native_threads.zero? && descriptors <= before + 2 }
+  end
+
+  def test_closing_under_a_wait_frees_at_once
+    db.updates # keeps the watcher
+    before = descriptors
+    GC.disable
+    20.times do
+      listener = db.listen("c")
+      waiting = asleep(Thread.new { listener.next })
+      listener.close
+      error_of(waiting)
+    end
+    assert_operator descriptors, :<=, before + 3
+  ensure
+    GC.enable
+  end
+
+  def test_what_was_forgotten_is_freed
+    db
+    before = descriptors
+    50.times { db.queue("q").worker("w") }
+    assert_operator descriptors, :>, before + 20
+    eventually { GC.start || descriptors < before + 20 }
+  end
+
+  # The last connection to a file that is closed takes the log away.
+  def test_a_database_that_was_forgotten_is_closed
+    log = "#{@dir}/other.db-wal"
+    Thread.new { 5.times { Honker::Database.new("#{@dir}/other.db").queue("q").enqueue(1) } }.join
+    assert File.exist?(log)
+    eventually { GC.start || !File.exist?(log) }
+  end
+end

@@ -1,0 +1,186 @@
+# frozen_string_literal: true
+
+# What a request of the suite says, and what the testee keeps for it.
+
+# Ends a request with something else than `ok`.
+class Otherwise < StandardError
+  attr_reader :answer
+
+  def initialize(**answer)
+    super(answer.to_s)
+    @answer = answer
+  end
+end
+
+# Something done in one of the threads that were there from the beginning: Ruby keeps those that have ended for a while, and
+# the suite counts them.
+class Task
+  WAITING = Thread::Queue.new
+  24.times { Thread.new { loop { WAITING.pop.run } } }
+
+  def initialize(&block)
+    @block = block
+    @done = false
+    WAITING << self
+  end
+
+  def run
+    @block.call
+  rescue StandardError => e
+    warn e.full_message
+  ensure
+    @done = true
+  end
+
+  def join
+    until @done
+      yield if block_given?
+      sleep 0.005
+    end
+  end
+end
+
+# A loop that runs until it is closed.
+class Runner
+  def initialize
+    @stop = false
+    @task = Task.new { yield(-> { @stop }) }
+  end
+
+  def close
+    @stop = true
+    @task.join
+  end
+end
+
+# An outbox whose deliveries go as the script says.
+class ScriptedOutbox
+  attr_reader :outbox, :calls
+
+  def initialize(database, name, script, options)
+    @calls = []
+    @outbox = database.outbox(name, method(:deliver), **options)
+  ensure
+    @script = script
+  end
+
+  def deliver(payload)
+    @calls << payload
+    what = @script[[@calls.size, @script.size].min - 1]
+    raise what unless what == "ok"
+  end
+end
+
+# A transaction, whose block runs in the thread of `lane`.
+OpenTransaction = Struct.new(:transaction, :lane, :open)
+
+# One request, with what most operations do with it.
+class Request
+  attr_reader :keys, :testee
+
+  def initialize(testee, keys)
+    @testee = testee
+    @keys = keys
+  end
+
+  def [](key)
+    value(@keys.fetch(key))
+  end
+
+  def key?(key)
+    @keys.key?(key)
+  end
+
+  # A value of the case: texts that are not UTF-8 are spelt out.
+  def value(value)
+    return value unless value.is_a?(Hash)
+    return [value["$bytes"]].pack("H*").force_encoding(Encoding::UTF_8) if value.key?("$bytes")
+    return [value["$hex"]].pack("H*") if value.key?("$hex")
+
+    value
+  end
+
+  def payload(value = @keys.fetch("payload"))
+    return value unless value.is_a?(Hash)
+
+    text = value["$text"] || (value.key?("$bytes") && self.value(value))
+    text ? Honker::RawText.new(text) : value
+  end
+
+  def result_text
+    given = payload(@keys.fetch("value"))
+    given.is_a?(Honker::RawText) ? String.new(given) : JSON.generate(given)
+  end
+
+  def on
+    testee.handle(@keys.fetch("on"))
+  end
+
+  def transaction(name = @keys["tx"])
+    testee.handle(name).transaction if name
+  end
+
+  def keep
+    testee.drop(@keys.fetch("as"))
+    made = yield
+    testee.handles[@keys.fetch("as")] = made
+    {}
+  end
+
+  # The arguments that were given, under the package's names.
+  def options(**names)
+    names.each_with_object({}) { |(name, key), given| given[name] = self[key.to_s] if key?(key.to_s) }
+  end
+
+  def within
+    key?("tx") ? { tx: transaction } : {}
+  end
+
+  def enqueue_options
+    options(delay: :delay_s, run_at: :run_at, priority: :priority, expires: :expires_s).merge(within)
+  end
+
+  def timeout
+    ms = @keys.fetch("timeout_ms")
+    ms.negative? ? nil : ms / 1000.0
+  end
+
+  def job
+    queue = on
+    testee.jobs.fetch([self["id"], self["worker"]]) do
+      raise Otherwise.new(unsupported: "by_id") if queue
+    end
+  end
+
+  def settled(done)
+    raise Otherwise.new(outcome: "LOST") unless done
+
+    {}
+  end
+
+  def give(jobs)
+    jobs.each { |job| testee.jobs[[job.id, job.worker_id]] = job }
+    { jobs: jobs.map do |job|
+      { id: job.id, queue: job.queue_name, payload: Request.stored(job.payload), worker: job.worker_id,
+        attempts: job.attempts }
+    end }
+  end
+
+  def self.stored(payload)
+    payload.is_a?(Honker::RawText) ? { "$text" => payload } : payload
+  end
+
+  def self.row(row)
+    row&.merge("payload" => stored(row["payload"]))
+  end
+
+  def self.result(text)
+    JSON.parse(text, max_nesting: false)
+  rescue JSON::ParserError
+    { "$text" => text }
+  end
+
+  def self.event(event)
+    event.to_h.merge(payload: stored(event.payload))
+  end
+end
