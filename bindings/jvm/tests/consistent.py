@@ -1,7 +1,7 @@
 """What the compilers do not see: that the package agrees with itself.
 
-The README has its five headings, and each of its samples stands in an example, which the tests run. White space does not
-count: the formatters have their own ideas of it. The internal interface names the functions of the C interface, all of them.
+The README has its five headings, and each of its samples stands in an example, which the tests run. White space does
+not count: the formatters have their own ideas of it. The internal interface has all functions of the C interface.
 """
 
 import re
