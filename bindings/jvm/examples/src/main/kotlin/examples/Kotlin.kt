@@ -1,0 +1,77 @@
+package examples
+
+import dev.honker.Database
+import dev.honker.kotlin.asFlow
+import dev.honker.kotlin.await
+import dev.honker.kotlin.enqueueJson
+import dev.honker.kotlin.honker
+import dev.honker.kotlin.registerJson
+import dev.honker.kotlin.taskRegistry
+import kotlinx.coroutines.Job
+import kotlinx.coroutines.delay
+import kotlinx.coroutines.joinAll
+import kotlinx.coroutines.launch
+import kotlinx.coroutines.runBlocking
+import java.time.Duration
+import java.util.concurrent.CountDownLatch
+
+private val seen = CountDownLatch(2)
+
+private fun sendEmail(json: String) = println("sending $json").also { seen.countDown() }
+
+private fun push(json: String) = println("pushing $json").also { seen.countDown() }
+
+/** The first queue. */
+private fun first() {
+    honker("app.db").use { db ->
+        val q = db.queue("greetings")
+        q.enqueueJson("""{"name":"world"}""")
+        val job = q.claimOne("worker-1").orElseThrow()
+        println("claimed ${job.payloadJson()}")
+        job.ack()
+    }
+}
+
+private suspend fun jobs(db: Database) {
+    val q = db.queue("emails")
+    q.asFlow("worker-1").collect { job ->
+        try { sendEmail(job.payloadJson()); job.ack() }
+        catch (e: Exception) { job.retry(Duration.ofSeconds(60), e.message) }
+    }
+}
+
+private suspend fun notifications(db: Database) {
+    db.listen("orders").asFlow().collect { n -> println(n.payloadJson) }
+}
+
+private suspend fun events(db: Database) {
+    db.stream("user-events").asFlow().collect { event -> push(event.payloadJson) }
+}
+
+private suspend fun tasks(db: Database) {
+    val registry = db.taskRegistry()
+    val task = registry.registerJson("answer", "tasks") { "42" }
+    db.runTasks(registry).use {
+        val result = task.enqueueJson().await(Duration.ofSeconds(10))
+        println("the answer is $result")
+    }
+}
+
+fun main() {
+    first()
+    honker("app.db").use { db ->
+        runBlocking {
+            val flows: List<Job> =
+                listOf(launch { jobs(db) }, launch { notifications(db) }, launch { events(db) })
+            db.queue("emails").enqueueJson("""{"to":"alice@example.com"}""")
+            db.stream("user-events").publish("""{"user":1}""")
+            while (seen.count > 0) {
+                db.notify("orders", """{"id":1}""")
+                delay(50)
+            }
+            flows.forEach { it.cancel() }
+            flows.joinAll()
+            tasks(db)
+        }
+    }
+}

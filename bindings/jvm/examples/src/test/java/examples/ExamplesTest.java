@@ -1,0 +1,59 @@
+package examples;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+
+import java.io.InputStream;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.concurrent.TimeUnit;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+
+/** Runs each example as a program in an empty directory, and compares what it says. */
+class ExamplesTest {
+  @TempDir Path directory;
+
+  @ParameterizedTest
+  @CsvSource(
+      delimiter = '|',
+      value = {
+        "FirstQueue|claimed {\"name\":\"world\"}",
+        "WorkerExample|sending {\"to\":\"alice@example.com\"};sending {\"to\":\"bob@example.com\"};stopped",
+        "AtomicEnqueue|order 42: 9900;9901",
+        "Results|result {\"ok\":true};sending to alice@example.com",
+        "Streams|[Row[customer, orders][alice, 2], Row[customer, orders][bob, 1]];1: {\"id\":1};2: {\"id\":2};3: {\"id\":3};mailer has come to 3",
+        "Listen|orders: {\"id\":1};orders: {\"id\":2}",
+        "Schedules|pulse null",
+        "Outboxes|posted {\"order_id\":42} at the second attempt",
+        "LocksAndLimits|backing up;somebody is at it;3 of 5",
+        "Tasks|{\"greeted\":[\"world\"]}",
+        "KotlinKt|claimed {\"name\":\"world\"};*",
+      })
+  void says(String name, String expected) throws Exception {
+    List<String> command = new ArrayList<>();
+    command.add(Path.of(System.getProperty("java.home"), "bin", "java").toString());
+    if (Runtime.version().feature() >= 24) {
+      command.addAll(List.of("--enable-native-access=ALL-UNNAMED", "--illegal-native-access=deny"));
+    }
+    String path =
+        System.getProperty("surefire.test.class.path", System.getProperty("java.class.path"));
+    command.addAll(List.of("-cp", path, "examples." + name));
+    Process process =
+        new ProcessBuilder(command).directory(directory.toFile()).redirectErrorStream(true).start();
+    try (InputStream out = process.getInputStream()) {
+      String said = new String(out.readAllBytes(), StandardCharsets.UTF_8).strip();
+      process.waitFor(10, TimeUnit.SECONDS);
+      assertEquals(0, process.exitValue(), said);
+      String[] lines = said.split("\n");
+      String[] wanted = expected.split(";");
+      for (int i = 0; i < wanted.length; i++) {
+        if (wanted[i].equals("*")) return;
+        assertEquals(wanted[i], lines[i], said);
+      }
+      assertEquals(wanted.length, lines.length, said);
+    }
+  }
+}

@@ -1,0 +1,671 @@
+package dev.honker;
+
+import java.nio.charset.StandardCharsets;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.Collections;
+import java.util.List;
+import java.util.Optional;
+import java.util.Set;
+import java.util.UUID;
+import java.util.WeakHashMap;
+import java.util.concurrent.ForkJoinPool;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicLong;
+import java.util.function.BooleanSupplier;
+import java.util.function.Function;
+import java.util.function.LongSupplier;
+import java.util.function.Supplier;
+
+/**
+ * An open database: the SQLite file, and everything honker has in it. Any number of threads may use
+ * it, virtual ones too; what they write at the same moment shares a commit, and reads run beside.
+ *
+ * <p>What a call has done is committed when it returns. Should the process die in the middle of
+ * one, it has happened completely or not at all. Every call throws {@link HonkerException}: a
+ * {@link HonkerClosedException} when the database is closed, a {@link HonkerBusyException} when
+ * somebody else keeps it busy for longer than the busy timeout, a {@link
+ * HonkerInvalidOptionException} when an argument cannot be used.
+ */
+public final class Database implements AutoCloseable {
+  final HonkerLibrary library;
+  final Waits waits;
+  final Gate gate;
+  final Set<AutoCloseable> children =
+      Collections.synchronizedSet(Collections.newSetFromMap(new WeakHashMap<>()));
+  final OpenOptions options;
+
+  private final Handle handle;
+  private final String path;
+  private final String warning;
+  private final AtomicLong interrupts = new AtomicLong();
+  private volatile boolean isClosed;
+
+  Database(String path, OpenOptions options) {
+    byte[] file = Checks.utf8("path", path);
+    this.path = path;
+    this.options = Checks.notNull("options", options);
+    this.library = LibraryLoader.load(options.libraryPath());
+    this.waits =
+        new Waits(
+            library, options.executor() == null ? ForkJoinPool.commonPool() : options.executor());
+    this.gate = new Gate(Gate.nanos(options.busyTimeout()));
+    long[] out = new long[1];
+    long[] err = new long[1];
+    WatcherOptions watcher = options.watcherOptions();
+    try (Struct opts =
+        Struct.sized(library, 64)
+            .i64(Checks.toMillis(options.busyTimeout()))
+            .u32(options.maxReaders())
+            .u32(options.durability().ordinal())
+            .u32(journalMode(options.journalMode()))
+            .u32(options.walAutocheckpoint())
+            .u32(1) // HONKER_NESTING_WAIT: threads may be virtual, and the gate knows better
+            .u32(0)
+            .bytes(Checks.utf8("backend", watcher.backend()))
+            .i64(Checks.toMillis(watcher.pollInterval()))) {
+      check(library.honker_open(file, file.length, opts.array(), out, err), err);
+    }
+    this.warning = err[0] == 0 ? null : Errors.take(library, -27, err).getMessage();
+    HonkerLibrary lib = library;
+    Waits waiting = waits;
+    this.handle =
+        new Handle(
+            this,
+            "the database " + path,
+            out[0],
+            number -> {
+              lib.honker_close(number, null);
+              waiting.close();
+            });
+  }
+
+  private static int journalMode(String name) {
+    int mode = List.of("WAL", "DELETE", "TRUNCATE", "PERSIST").indexOf(name);
+    if (mode < 0) {
+      throw Checks.invalid("journalMode", "must be WAL, DELETE, TRUNCATE or PERSIST: " + name);
+    }
+    return mode;
+  }
+
+  /**
+   * The name of the file.
+   *
+   * @return as it was given to {@link Honker#open(String)}
+   */
+  public String path() {
+    return path;
+  }
+
+  /**
+   * What was noticed when the database was opened: that another copy of SQLite in this process has
+   * the file open, on a system where that would cost both their locks.
+   *
+   * @return empty if nothing is wrong
+   */
+  public Optional<String> warning() {
+    return Optional.ofNullable(warning);
+  }
+
+  /**
+   * A queue. Nothing happens in the file: a queue exists as long as it has jobs.
+   *
+   * @param name any text
+   * @return the queue, with a visibility timeout of 300 s and 3 attempts
+   */
+  public Queue queue(String name) {
+    return queue(name, QueueOptions.builder().build());
+  }
+
+  /**
+   * A queue.
+   *
+   * @param name any text
+   * @param options what holds of its jobs
+   * @return the queue
+   */
+  public Queue queue(String name, QueueOptions options) {
+    return new Queue(this, name, options);
+  }
+
+  /**
+   * A stream of events.
+   *
+   * @param topic any text
+   * @return the stream
+   */
+  public Stream stream(String topic) {
+    return new Stream(this, topic);
+  }
+
+  /**
+   * The schedules of this file.
+   *
+   * @return the scheduler
+   */
+  public Scheduler scheduler() {
+    return new Scheduler(this);
+  }
+
+  /**
+   * An outbox: a queue whose jobs are given to a function.
+   *
+   * @param name any text; the queue is called "_outbox:" and this
+   * @param delivery what delivers a payload, and throws if it cannot
+   * @return the outbox, with 60 s for a delivery, 5 attempts, and 5, 10, 20, … s between them
+   */
+  public Outbox outbox(String name, Outbox.Delivery delivery) {
+    return outbox(name, delivery, OutboxOptions.builder().build());
+  }
+
+  /**
+   * An outbox.
+   *
+   * @param name any text; the queue is called "_outbox:" and this
+   * @param delivery what delivers a payload, and throws if it cannot
+   * @param options how often it tries, and when
+   * @return the outbox
+   */
+  public Outbox outbox(String name, Outbox.Delivery delivery, OutboxOptions options) {
+    return new Outbox(this, name, delivery, options);
+  }
+
+  /**
+   * Takes a lock for 60 s.
+   *
+   * @param name any text
+   * @return the lock, to be closed
+   * @throws LockHeldException if somebody else has it
+   */
+  public Lock lock(String name) {
+    return lock(name, LockOptions.builder().build());
+  }
+
+  /**
+   * Takes a lock.
+   *
+   * @param name any text
+   * @param options for how long, and for whom
+   * @return the lock, to be closed
+   * @throws LockHeldException if somebody else has it
+   */
+  public Lock lock(String name, LockOptions options) {
+    return tryLock(name, options)
+        .orElseThrow(() -> new LockHeldException("the lock " + name + " is held by another"));
+  }
+
+  /**
+   * Takes a lock, if it is free.
+   *
+   * @param name any text
+   * @param options for how long, and for whom; who has the lock already has it still, for no longer
+   * @return the lock, to be closed; empty if somebody else has it
+   */
+  public Optional<Lock> tryLock(String name, LockOptions options) {
+    String owner = options.owner() == null ? unique("lock") : options.owner();
+    byte[] n = Checks.utf8("name", name);
+    byte[] o = Checks.utf8("owner", owner);
+    long ttl = options.ttl().getSeconds();
+    int status =
+        call(
+            (db, err) ->
+                library.honker_lock_acquire(db, write(null), n, n.length, o, o.length, ttl, err));
+    return status == 0 ? Optional.of(new Lock(this, name, owner, options.ttl())) : Optional.empty();
+  }
+
+  /**
+   * Counts one use of a rate limit, if it is not used up. Windows are aligned to multiples of their
+   * length, and shared by all processes.
+   *
+   * @param name any text
+   * @param limit how many uses a window has; more than 0
+   * @param per how long a window is; whole seconds, more than 0
+   * @return whether it was counted; false means that the limit is used up for now
+   */
+  public boolean tryRateLimit(String name, long limit, Duration per) {
+    byte[] n = Checks.utf8("name", name);
+    long seconds = Checks.seconds("per", per).getSeconds();
+    return call(
+            (db, err) ->
+                library.honker_rate_limit_try(db, write(null), n, n.length, limit, seconds, err))
+        == 0;
+  }
+
+  /**
+   * Deletes the counts of old windows, which nobody looks at any more.
+   *
+   * @param olderThan how long ago they began, at least; whole seconds
+   * @return how many were deleted
+   */
+  public long sweepRateLimits(Duration olderThan) {
+    long seconds = Checks.seconds("olderThan", olderThan).getSeconds();
+    return number(
+        (db, out, err) -> library.honker_rate_limit_sweep(db, write(null), seconds, out, err));
+  }
+
+  /**
+   * Sends a notification to those who listen to a channel when it is committed.
+   *
+   * @param channel any text
+   * @param json the payload: text, JSON by convention
+   * @return its id
+   */
+  public long notify(String channel, String json) {
+    return notify(null, channel, json);
+  }
+
+  /**
+   * Sends a notification as a part of a transaction.
+   *
+   * @param tx the transaction; null for none
+   * @param channel any text
+   * @param json the payload: text, JSON by convention
+   * @return its id
+   */
+  public long notify(Transaction tx, String channel, String json) {
+    byte[] c = Checks.utf8("channel", channel);
+    byte[] p = Checks.utf8("json", json);
+    return number(
+        (db, out, err) -> library.honker_notify(db, write(tx), c, c.length, p, p.length, out, err));
+  }
+
+  /**
+   * Deletes notifications. They stay in the file until then.
+   *
+   * @param options which; none if they name no criterion
+   * @return how many were deleted
+   */
+  public long pruneNotifications(NotificationPruneOptions options) {
+    long age = options.olderThan() == null ? Checks.NO_TIME : options.olderThan().getSeconds();
+    long keep = options.maxKeep() == null ? Checks.NO_TIME : options.maxKeep();
+    return number(
+        (db, out, err) -> library.honker_notifications_prune(db, write(null), age, keep, out, err));
+  }
+
+  /**
+   * Listens to a channel, to what is sent after this has returned.
+   *
+   * @param channel any text
+   * @return the listener, to be closed
+   */
+  public Listener listen(String channel) {
+    return listen(channel, ListenOptions.builder().build());
+  }
+
+  /**
+   * Listens to a channel, to what is sent after this has returned.
+   *
+   * @param channel any text
+   * @param options how to wait
+   * @return the listener, to be closed
+   */
+  public Listener listen(String channel, ListenOptions options) {
+    return new Listener(this, channel, options);
+  }
+
+  /**
+   * Has a thread of its own listen to a channel.
+   *
+   * @param channel any text
+   * @param handler what is called with each notification; an exception ends the listening, see
+   *     {@link Runner#failed}
+   * @return what runs, to be closed
+   */
+  public Runner listen(String channel, Handler<Notification> handler) {
+    return listen(channel, handler, ListenOptions.builder().build());
+  }
+
+  /**
+   * Has a thread of its own listen to a channel.
+   *
+   * @param channel any text
+   * @param handler what is called with each notification; an exception ends the listening, see
+   *     {@link Runner#failed}
+   * @param options how to wait
+   * @return what runs, to be closed
+   */
+  public Runner listen(String channel, Handler<Notification> handler, ListenOptions options) {
+    Checks.notNull("handler", handler);
+    Listener listener = listen(channel, options);
+    return new Runner(this, "honker-listen-" + channel, 1)
+        .start(
+            index -> listener,
+            source -> {
+              Optional<Notification> next = source.next();
+              if (next.isPresent()) handler.handle(next.get());
+            });
+  }
+
+  /**
+   * What tells that something was committed to the file, by anybody.
+   *
+   * @return the source, to be closed
+   */
+  public UpdateEvents updateEvents() {
+    return new UpdateEvents(this);
+  }
+
+  /**
+   * Runs the tasks of a registry, on each queue that it has tasks for.
+   *
+   * @param registry the tasks
+   * @return what runs, to be closed
+   */
+  public Runner runTasks(TaskRegistry registry) {
+    return runTasks(registry, TaskWorkerOptions.builder().build());
+  }
+
+  /**
+   * Runs the tasks of a registry, on each queue that it has tasks for.
+   *
+   * @param registry the tasks; it must have one at least
+   * @param options how many threads work, and how they wait
+   * @return what runs, to be closed
+   */
+  public Runner runTasks(TaskRegistry registry, TaskWorkerOptions options) {
+    return registry.run(options);
+  }
+
+  /**
+   * Begins a transaction. It holds the only writer until it is over, so keep it short.
+   *
+   * @return the transaction; closing it rolls back, unless it was committed
+   * @throws HonkerException with the name HONKER_MISUSE if this thread has one open already
+   */
+  public Transaction begin() {
+    return new Transaction(this);
+  }
+
+  /**
+   * Runs a function in a transaction, on the calling thread; commits when it returns, and rolls
+   * back when it throws.
+   *
+   * @param work what to do with the transaction
+   * @param <T> what it returns
+   * @param <E> what it throws
+   * @return what it returned
+   * @throws E what it threw
+   */
+  public <T, E extends Exception> T transaction(TransactionWork<T, E> work) throws E {
+    Checks.notNull("work", work);
+    try (Transaction tx = begin()) {
+      T result = work.run(tx);
+      tx.commitUnlessOver();
+      return result;
+    }
+  }
+
+  /**
+   * Runs a function in a transaction, as {@link #transaction} does, that returns nothing.
+   *
+   * @param work what to do with the transaction
+   * @param <E> what it throws
+   * @throws E what it threw
+   */
+  public <E extends Exception> void transactionVoid(VoidTransactionWork<E> work) throws E {
+    Checks.notNull("work", work);
+    this.<Void, E>transaction(
+        tx -> {
+          work.run(tx);
+          return null;
+        });
+  }
+
+  /**
+   * What is done in a transaction.
+   *
+   * @param <T> what it returns
+   * @param <E> what it throws
+   */
+  @FunctionalInterface
+  public interface TransactionWork<T, E extends Exception> {
+    /**
+     * Does it.
+     *
+     * @param tx the transaction
+     * @return a result
+     * @throws E anything: the transaction is rolled back
+     */
+    T run(Transaction tx) throws E;
+  }
+
+  /**
+   * What is done in a transaction, and returns nothing.
+   *
+   * @param <E> what it throws
+   */
+  @FunctionalInterface
+  public interface VoidTransactionWork<E extends Exception> {
+    /**
+     * Does it.
+     *
+     * @param tx the transaction
+     * @throws E anything: the transaction is rolled back
+     */
+    void run(Transaction tx) throws E;
+  }
+
+  /**
+   * Runs one statement of SQL that only reads what is committed.
+   *
+   * @param sql the statement; honker's SQL functions are not there
+   * @return the rows
+   * @throws HonkerSqlException if SQLite refuses it
+   */
+  public List<Row> query(String sql) {
+    return query(sql, List.of());
+  }
+
+  /**
+   * Runs one statement of SQL that only reads what is committed.
+   *
+   * @param sql the statement; honker's SQL functions are not there
+   * @param params the values of ?1, ?2, …: null, Boolean, Number, String or byte[]
+   * @return the rows
+   * @throws HonkerSqlException if SQLite refuses it
+   */
+  public List<Row> query(String sql, List<?> params) {
+    byte[] s = Checks.utf8("sql", sql);
+    long[] out = new long[1];
+    try (Struct values = Row.params(library, params)) {
+      call(
+          (db, err) ->
+              library.honker_query(db, s, s.length, values.array(), params.size(), out, err));
+    }
+    return Row.take(this, out[0]);
+  }
+
+  /**
+   * Ends every call that is running or waiting on this database now, in whichever thread, with a
+   * {@link HonkerException} of the name HONKER_INTERRUPTED. Later calls are not affected.
+   */
+  public void interrupt() {
+    interrupts.incrementAndGet();
+    try {
+      call(library::honker_interrupt);
+    } finally {
+      gate.signal();
+      waits.wakeAll();
+    }
+  }
+
+  /**
+   * Closes the database: stops what runs on it, after the job in hand, closes what waits, rolls an
+   * open transaction back. Calls of other threads end with {@link HonkerClosedException}. When this
+   * returns the file is nobody's. Does no harm twice.
+   *
+   * @throws HonkerException if something could not be written; the database is closed all the same
+   */
+  @Override
+  public void close() {
+    List<AutoCloseable> open;
+    synchronized (children) {
+      open = new ArrayList<>(children);
+    }
+    RuntimeException failure = null;
+    for (boolean runners : new boolean[] {true, false}) {
+      for (AutoCloseable child : open) {
+        if (child instanceof Runner != runners) continue;
+        try {
+          child.close();
+        } catch (RuntimeException e) {
+          if (failure == null) failure = e;
+        } catch (Exception e) {
+          throw new AssertionError(e); // none of them throws such a thing
+        }
+      }
+    }
+    isClosed = true;
+    long[] err = new long[1];
+    int status = handle.isClosed() ? 0 : library.honker_close(handle.number, err);
+    handle.close();
+    gate.signal();
+    if (status < 0) throw Errors.take(library, status, err);
+    if (failure != null) throw failure;
+  }
+
+  @Override
+  public String toString() {
+    return "Database[" + path + "]";
+  }
+
+  // What the other classes call the library with.
+
+  /** A call that answers a status. */
+  interface Call {
+    int call(long db, long[] err);
+  }
+
+  /** A call with an output. */
+  interface CallOut {
+    int call(long db, long[] out, long[] err);
+  }
+
+  /** The status, which is no error. */
+  int call(Call call) {
+    long[] err = new long[1];
+    return check(call.call(handle(), err), err);
+  }
+
+  /** The number that the call has put out. */
+  long number(CallOut call) {
+    long[] out = new long[1];
+    call((db, err) -> call.call(db, out, err));
+    return out[0];
+  }
+
+  /** What the call has put out, if there is something: its status is HONKER_OK. */
+  Optional<Long> numberIfAny(CallOut call) {
+    long[] out = new long[1];
+    int status = call((db, err) -> call.call(db, out, err));
+    return status == 0 ? Optional.of(out[0]) : Optional.empty();
+  }
+
+  /** The text that the call has put out, if there is one. */
+  Optional<String> text(CallOut call) {
+    return numberIfAny(call)
+        .map(
+            text -> {
+              long[] address = new long[1];
+              long[] length = new long[1];
+              long[] err = new long[1];
+              try {
+                check(library.honker_text_get(text, address, length, err), err);
+                return new String(library.read(address[0], length[0]), StandardCharsets.UTF_8);
+              } finally {
+                library.honker_text_free(text);
+              }
+            });
+  }
+
+  int check(int status, long[] err) {
+    if (status >= 0) return status;
+    HonkerException error = Errors.take(library, status, err);
+    boolean isHandle = status == HonkerException.Status.MISUSE.number;
+    throw isHandle && isClosed() ? new HonkerClosedException("the database is closed") : error;
+  }
+
+  long handle() {
+    checkOpen();
+    return handle.number;
+  }
+
+  boolean isClosed() {
+    return isClosed;
+  }
+
+  void checkOpen() {
+    if (isClosed) throw new HonkerClosedException("the database " + path + " is closed");
+  }
+
+  long interrupts() {
+    return interrupts.get();
+  }
+
+  void checkNotInterrupted(long seen) {
+    if (interrupts.get() == seen) return;
+    throw new HonkerException("ended by Database.interrupt()", HonkerException.Status.INTERRUPTED);
+  }
+
+  /**
+   * The handle for a call that writes as a part of a transaction; 0, when none is open, without
+   * one.
+   */
+  long write(Transaction tx) {
+    if (tx != null) return tx.use(this);
+    gate.pass(this);
+    return 0;
+  }
+
+  static String unique(String what) {
+    return what + "-" + UUID.randomUUID();
+  }
+
+  long parkMillis(long ownMillis) {
+    Duration fallback = options.fallbackPollInterval();
+    return fallback == null ? ownMillis : Math.min(ownMillis, Checks.toMillis(fallback));
+  }
+
+  /**
+   * Looks, and looks again after each commit, until something is found or the time is over (null:
+   * never).
+   */
+  <T> Optional<T> await(
+      Duration timeout,
+      Supplier<T> look,
+      LongSupplier parkMillis,
+      BooleanSupplier isOver,
+      Runnable checkOpen)
+      throws InterruptedException {
+    long begin = System.nanoTime();
+    long patience = timeout == null ? Long.MAX_VALUE : Checks.toNanos(timeout);
+    long seenInterrupts = interrupts();
+    if (Thread.interrupted()) throw new InterruptedException();
+    if (patience <= 0) {
+      checkOpen.run();
+      return Optional.ofNullable(look.get());
+    }
+    while (true) {
+      checkOpen.run();
+      if (isOver.getAsBoolean()) return Optional.empty();
+      long seen = waits.generation(this);
+      T found = look.get();
+      if (found != null) return Optional.of(found);
+      long left = patience - (System.nanoTime() - begin);
+      if (patience != Long.MAX_VALUE && left <= 0) return Optional.empty();
+      long park = TimeUnit.MILLISECONDS.toNanos(parkMillis(parkMillis.getAsLong()));
+      waits.await(
+          seen,
+          patience == Long.MAX_VALUE ? park : Math.min(left, park),
+          () -> isOver.getAsBoolean() || isClosed || interrupts() != seenInterrupts);
+      checkNotInterrupted(seenInterrupts);
+    }
+  }
+
+  /** Elements of a native list. */
+  <T> List<T> list(long length, Function<Long, T> element) {
+    List<T> list = new ArrayList<>(Math.toIntExact(length));
+    for (long i = 0; i < length; i++) list.add(element.apply(i));
+    return list;
+  }
+}

@@ -1,0 +1,206 @@
+package dev.honker;
+
+import java.time.Duration;
+import java.time.Instant;
+import java.util.ArrayList;
+import java.util.List;
+
+/**
+ * A job that a worker has claimed. It is the worker's until {@link #claimExpiresAt}; then it is
+ * anybody's, which is how a crash gives it back. Immutable; one thread settles it.
+ */
+public final class Job {
+  private static final int VIEW_SIZE = 80;
+
+  private final Queue home;
+  private final long id;
+  private final String payloadJson;
+  private final String workerId;
+  private final long attempts;
+  private final long claimExpiresAt;
+
+  private Job(Queue home, String workerId, Struct view) {
+    this.home = home;
+    this.workerId = workerId;
+    this.id = view.i64();
+    view.skipBytes();
+    String payload = view.text();
+    this.payloadJson = payload == null ? "" : payload;
+    view.skipBytes();
+    this.attempts = view.i64();
+    this.claimExpiresAt = view.i64();
+  }
+
+  /** The jobs of a handle, which is freed; none for 0. */
+  static List<Job> take(Queue home, String workerId, long jobs) {
+    if (jobs == 0) return List.of();
+    HonkerLibrary library = home.database.library;
+    long[] length = new long[1];
+    long[] err = new long[1];
+    try {
+      Errors.check(library, library.honker_jobs_len(jobs, length, err), err);
+      List<Job> list = new ArrayList<>(Math.toIntExact(length[0]));
+      for (long i = 0; i < length[0]; i++) {
+        Struct view = Struct.sized(library, VIEW_SIZE);
+        Errors.check(library, library.honker_jobs_get(jobs, i, view.array(), err), err);
+        list.add(new Job(home, workerId, view.rewind()));
+      }
+      return list;
+    } finally {
+      library.honker_jobs_free(jobs);
+    }
+  }
+
+  /**
+   * The id.
+   *
+   * @return a number that no other job of the file has
+   */
+  public long id() {
+    return id;
+  }
+
+  /**
+   * The name of the queue it came from.
+   *
+   * @return the name
+   */
+  public String queue() {
+    return home.name();
+  }
+
+  /**
+   * The payload.
+   *
+   * @return the text as it was enqueued
+   */
+  public String payloadJson() {
+    return payloadJson;
+  }
+
+  /**
+   * The payload as a value.
+   *
+   * @param codec what decodes it
+   * @param <T> the type of the value
+   * @return the value
+   */
+  public <T> T payload(JsonCodec<T> codec) {
+    return Codecs.decode(codec, payloadJson);
+  }
+
+  /**
+   * Who has claimed it.
+   *
+   * @return the worker's id
+   */
+  public String workerId() {
+    return workerId;
+  }
+
+  /**
+   * How often it has been claimed, this time included.
+   *
+   * @return 1 or more
+   */
+  public long attempts() {
+    return attempts;
+  }
+
+  /**
+   * The last second in which this claim is valid, unless a heartbeat prolongs it.
+   *
+   * @return the second
+   */
+  public Instant claimExpiresAt() {
+    return Checks.instant(claimExpiresAt);
+  }
+
+  /**
+   * The job is done: removes it.
+   *
+   * @return false, and nothing changed, if the claim was lost
+   */
+  public boolean ack() {
+    return home.ack(id, workerId);
+  }
+
+  /**
+   * The job is done: removes it when the transaction is committed.
+   *
+   * @param tx the transaction; null for none
+   * @return false, and nothing changed, if the claim was lost
+   */
+  public boolean ack(Transaction tx) {
+    return home.ack(tx, id, workerId);
+  }
+
+  /**
+   * The job could not be done now: it becomes due again or, if its attempts are used up, ends among
+   * the dead.
+   *
+   * @param delay in what time; whole seconds, may be negative
+   * @param error why; any text, null is the empty one
+   * @return false, and nothing changed, if the claim was lost
+   */
+  public boolean retry(Duration delay, String error) {
+    return home.retry(id, workerId, delay, error);
+  }
+
+  /**
+   * As {@link #retry(Duration, String)}, as a part of a transaction.
+   *
+   * @param tx the transaction; null for none
+   * @param delay in what time; whole seconds, may be negative
+   * @param error why; any text, null is the empty one
+   * @return false, and nothing changed, if the claim was lost
+   */
+  public boolean retry(Transaction tx, Duration delay, String error) {
+    return home.retry(tx, id, workerId, delay, error);
+  }
+
+  /**
+   * The job can never be done: it ends among the dead, whatever attempts it has left.
+   *
+   * @param error why; any text, null is the empty one
+   * @return false, and nothing changed, if the claim was lost
+   */
+  public boolean fail(String error) {
+    return home.fail(id, workerId, error);
+  }
+
+  /**
+   * As {@link #fail(String)}, as a part of a transaction.
+   *
+   * @param tx the transaction; null for none
+   * @param error why; any text, null is the empty one
+   * @return false, and nothing changed, if the claim was lost
+   */
+  public boolean fail(Transaction tx, String error) {
+    return home.fail(tx, id, workerId, error);
+  }
+
+  /**
+   * The job takes longer: the claim is valid for the queue's visibility timeout from now.
+   *
+   * @return false, and nothing changed, if the claim was lost
+   */
+  public boolean heartbeat() {
+    return home.heartbeat(id, workerId);
+  }
+
+  /**
+   * The job takes longer: the claim is valid for this long from now.
+   *
+   * @param extend for how long; whole seconds
+   * @return false, and nothing changed, if the claim was lost
+   */
+  public boolean heartbeat(Duration extend) {
+    return home.heartbeat(id, workerId, extend);
+  }
+
+  @Override
+  public String toString() {
+    return "Job[id=" + id + ", queue=" + queue() + ", attempts=" + attempts + "]";
+  }
+}

@@ -1,0 +1,198 @@
+package dev.honker;
+
+import com.sun.jna.NativeLibrary;
+import java.io.IOException;
+import java.io.InputStream;
+import java.nio.file.AtomicMoveNotSupportedException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
+import java.security.MessageDigest;
+import java.security.NoSuchAlgorithmException;
+import java.util.ArrayList;
+import java.util.HexFormat;
+import java.util.List;
+import java.util.Locale;
+
+/**
+ * Finds libhonker, checks that it is one that this package can use, and binds it, once for the
+ * process: {@link OpenOptions#libraryPath}, the environment's HONKER_LIBRARY, the copy in the jar,
+ * next to the executable, the system. The first two are orders: if what they name cannot be used,
+ * that is an error, and nothing else is tried.
+ */
+final class LibraryLoader {
+  /** The version of the interface that this package was written for, major &lt;&lt; 16 | minor. */
+  static final int ABI_VERSION = 1 << 16;
+
+  private static HonkerLibrary loaded;
+  private static Path loadedFrom;
+
+  private LibraryLoader() {}
+
+  /** The library of this process; `explicit` may be null. */
+  static synchronized HonkerLibrary load(Path explicit) {
+    if (loaded != null) {
+      if (explicit != null && !isSameFile(explicit, loadedFrom)) {
+        throw new HonkerLoadException(
+            "cannot load "
+                + explicit
+                + ": this process uses "
+                + loadedFrom
+                + " already, and one libhonker is all that a process can use");
+      }
+      return loaded;
+    }
+    if (explicit != null) return named(explicit, "OpenOptions.libraryPath");
+    String variable = System.getenv("HONKER_LIBRARY");
+    if (variable != null && !variable.isEmpty()) return named(Path.of(variable), "HONKER_LIBRARY");
+    return search();
+  }
+
+  private static HonkerLibrary named(Path path, String by) {
+    List<String> tried = new ArrayList<>();
+    HonkerLibrary library = Files.isRegularFile(path) ? bind(path.toAbsolutePath(), tried) : null;
+    if (library != null) return library;
+    if (tried.isEmpty()) tried.add(path + ": no such file");
+    throw new HonkerLoadException(
+        "libhonker cannot be loaded from where " + by + " says it is: " + String.join("; ", tried));
+  }
+
+  private static HonkerLibrary search() {
+    List<String> tried = new ArrayList<>();
+    HonkerLibrary library = null;
+    String resource = "/META-INF/native/" + platform() + "/" + fileName();
+    try (InputStream in = LibraryLoader.class.getResourceAsStream(resource)) {
+      if (in == null) {
+        tried.add("the jar's " + resource + ": not there");
+      } else {
+        library = bind(extract(in.readAllBytes(), cacheDirectory()), tried);
+      }
+    } catch (IOException e) {
+      tried.add("the jar's " + resource + ": cannot be extracted: " + e);
+    }
+    String java = ProcessHandle.current().info().command().orElse(null);
+    Path directory = java == null ? null : Path.of(java).toAbsolutePath().getParent();
+    if (library == null && directory != null) {
+      Path beside = directory.resolve(fileName());
+      if (Files.isRegularFile(beside)) {
+        library = bind(beside, tried);
+      } else {
+        tried.add(beside + ": no such file");
+      }
+    }
+    if (library == null) library = bind(Path.of(fileName()), tried);
+    if (library != null) return library;
+    throw new HonkerLoadException(
+        "libhonker was not found. Give its path with OpenOptions.libraryPath or in the environment"
+            + " variable HONKER_LIBRARY. Tried: "
+            + String.join("; ", tried));
+  }
+
+  /** Null, and why in `tried`, if it cannot be loaded. */
+  private static HonkerLibrary bind(Path path, List<String> tried) {
+    try {
+      NativeLibrary library = NativeLibrary.getInstance(path.toString());
+      int version = library.getFunction("honker_abi_version").invokeInt(new Object[0]);
+      if (!isCompatible(version)) {
+        tried.add(
+            path
+                + ": has version "
+                + dotted(version)
+                + " of the interface, and this package needs "
+                + dotted(ABI_VERSION)
+                + " or a later one of the same major version");
+        return null;
+      }
+      loaded = JnaLibrary.bind(library);
+      loadedFrom = path;
+      return loaded;
+    } catch (UnsatisfiedLinkError e) {
+      tried.add(path + ": " + String.valueOf(e.getMessage()).lines().findFirst().orElse(""));
+      return null;
+    }
+  }
+
+  static boolean isCompatible(int version) {
+    return version >>> 16 == ABI_VERSION >>> 16 && (version & 0xffff) >= (ABI_VERSION & 0xffff);
+  }
+
+  private static String dotted(int version) {
+    return (version >>> 16) + "." + (version & 0xffff);
+  }
+
+  /**
+   * The file with this content in the cache directory, which is named by it, so that versions do
+   * not meet. It is moved there when it is whole: any number of processes may do this at once.
+   */
+  static Path extract(byte[] content, Path cache) throws IOException {
+    Path directory = cache.resolve(sha256(content));
+    Path file = directory.resolve(fileName());
+    if (Files.isRegularFile(file) && sha256(Files.readAllBytes(file)).equals(sha256(content))) {
+      return file;
+    }
+    Files.createDirectories(directory);
+    Path part = Files.createTempFile(directory, fileName(), ".part");
+    try {
+      Files.write(part, content);
+      try {
+        Files.move(part, file, StandardCopyOption.ATOMIC_MOVE);
+      } catch (AtomicMoveNotSupportedException e) {
+        Files.move(part, file, StandardCopyOption.REPLACE_EXISTING);
+      }
+    } finally {
+      Files.deleteIfExists(part);
+    }
+    return file;
+  }
+
+  private static Path cacheDirectory() {
+    String home = System.getProperty("user.home");
+    if (isWindows()) {
+      String local = System.getenv("LOCALAPPDATA");
+      return (local == null ? Path.of(home, "AppData", "Local") : Path.of(local)).resolve("honker");
+    }
+    if (isMac()) return Path.of(home, "Library", "Caches", "honker");
+    String cache = System.getenv("XDG_CACHE_HOME");
+    boolean isSet = cache != null && Path.of(cache).isAbsolute();
+    return (isSet ? Path.of(cache) : Path.of(home, ".cache")).resolve("honker");
+  }
+
+  static String platform() {
+    String arch = System.getProperty("os.arch").toLowerCase(Locale.ROOT);
+    if (arch.equals("amd64")) arch = "x86_64";
+    if (arch.equals("arm64")) arch = "aarch64";
+    return (isWindows() ? "windows-" : isMac() ? "macos-" : "linux-") + arch;
+  }
+
+  static String fileName() {
+    return isWindows() ? "honker.dll" : isMac() ? "libhonker.dylib" : "libhonker.so";
+  }
+
+  private static boolean isWindows() {
+    return os().startsWith("windows");
+  }
+
+  private static boolean isMac() {
+    return os().startsWith("mac");
+  }
+
+  private static String os() {
+    return System.getProperty("os.name").toLowerCase(Locale.ROOT);
+  }
+
+  private static boolean isSameFile(Path one, Path other) {
+    try {
+      return Files.isSameFile(one, other);
+    } catch (IOException e) {
+      return false;
+    }
+  }
+
+  private static String sha256(byte[] content) {
+    try {
+      return HexFormat.of().formatHex(MessageDigest.getInstance("SHA-256").digest(content));
+    } catch (NoSuchAlgorithmException e) {
+      throw new AssertionError(e); // every Java has it
+    }
+  }
+}

@@ -1,0 +1,96 @@
+package dev.honker;
+
+import java.time.Duration;
+
+/**
+ * Which notifications are deleted: those that are too old, and those that are too many. Immutable.
+ */
+public final class NotificationPruneOptions {
+  private final Builder is;
+
+  private NotificationPruneOptions(Builder is) {
+    this.is = is;
+  }
+
+  /**
+   * Begins with the defaults.
+   *
+   * @return a builder
+   */
+  public static Builder builder() {
+    return new Builder();
+  }
+
+  /**
+   * Deletes what is older; whole seconds; default: age does not matter.
+   *
+   * @return the value, null if not given
+   */
+  public Duration olderThan() {
+    return is.olderThan;
+  }
+
+  /**
+   * Deletes what is not among that many newest; default: their number does not matter.
+   *
+   * @return the value, null if not given
+   */
+  public Long maxKeep() {
+    return is.maxKeep;
+  }
+
+  @Override
+  public String toString() {
+    return "NotificationPruneOptions["
+        + "olderThan="
+        + is.olderThan
+        + ", maxKeep="
+        + is.maxKeep
+        + "]";
+  }
+
+  /** Makes {@link NotificationPruneOptions}. */
+  public static final class Builder implements Cloneable {
+    private Duration olderThan;
+    private Long maxKeep;
+
+    private Builder() {}
+
+    /**
+     * Sets deletes what is older; whole seconds; default: age does not matter.
+     *
+     * @param olderThan the value, null for not given
+     * @return this
+     * @throws HonkerInvalidOptionException if the value cannot be used
+     */
+    public Builder olderThan(Duration olderThan) {
+      this.olderThan = Checks.secondsOrNull("olderThan", olderThan);
+      return this;
+    }
+
+    /**
+     * Sets deletes what is not among that many newest; default: their number does not matter.
+     *
+     * @param maxKeep the value, null for not given
+     * @return this
+     * @throws HonkerInvalidOptionException if the value cannot be used
+     */
+    public Builder maxKeep(Long maxKeep) {
+      this.maxKeep = Checks.numberOrNull("maxKeep", maxKeep);
+      return this;
+    }
+
+    /**
+     * Ends with the values that are set; the builder may be used further.
+     *
+     * @return the options
+     */
+    public NotificationPruneOptions build() {
+      try {
+        return new NotificationPruneOptions((Builder) clone());
+      } catch (CloneNotSupportedException e) {
+        throw new AssertionError(e);
+      }
+    }
+  }
+}

@@ -1,0 +1,201 @@
+package dev.honker;
+
+import java.io.PrintWriter;
+import java.io.StringWriter;
+import java.time.Duration;
+import java.util.List;
+import java.util.Optional;
+
+/**
+ * Delivers what was enqueued, with your own data or without: whatever fails is tried again, with a
+ * growing distance, until its attempts are used up and it is among the dead. Any thread may use it.
+ */
+public final class Outbox {
+  private final Queue queue;
+  private final String name;
+  private final Delivery delivery;
+  private final OutboxOptions options;
+
+  /** What delivers. */
+  @FunctionalInterface
+  public interface Delivery {
+    /**
+     * Delivers one.
+     *
+     * @param payloadJson the text as it was enqueued
+     * @throws Exception if it could not: it is tried again later
+     */
+    void deliver(String payloadJson) throws Exception;
+  }
+
+  Outbox(Database database, String name, Delivery delivery, OutboxOptions options) {
+    this.name = Checks.notNull("name", name);
+    this.delivery = Checks.notNull("delivery", delivery);
+    this.options = Checks.notNull("options", options);
+    this.queue =
+        database.queue(
+            "_outbox:" + name,
+            QueueOptions.builder()
+                .visibilityTimeout(options.visibilityTimeout())
+                .maxAttempts(options.maxAttempts())
+                .build());
+  }
+
+  /**
+   * The queue, called "_outbox:" and the name.
+   *
+   * @return the queue
+   */
+  public Queue queue() {
+    return queue;
+  }
+
+  /**
+   * Adds something to deliver.
+   *
+   * @param json the payload: text, JSON by convention
+   * @return the job's id
+   */
+  public long enqueue(String json) {
+    return queue.enqueue(json);
+  }
+
+  /**
+   * Adds something to deliver.
+   *
+   * @param json the payload: text, JSON by convention
+   * @param options when it is due, and the like; null for the defaults
+   * @return the job's id
+   */
+  public long enqueue(String json, EnqueueOptions options) {
+    return queue.enqueue(json, options);
+  }
+
+  /**
+   * Adds something to deliver as a part of a transaction.
+   *
+   * @param tx the transaction; null for none
+   * @param json the payload: text, JSON by convention
+   * @return the job's id
+   */
+  public long enqueue(Transaction tx, String json) {
+    return queue.enqueue(tx, json);
+  }
+
+  /**
+   * Adds something to deliver as a part of a transaction.
+   *
+   * @param tx the transaction; null for none
+   * @param json the payload: text, JSON by convention
+   * @param options when it is due, and the like; null for the defaults
+   * @return the job's id
+   */
+  public long enqueue(Transaction tx, String json, EnqueueOptions options) {
+    return queue.enqueue(tx, json, options);
+  }
+
+  /**
+   * Delivers one thing, if there is one.
+   *
+   * @param workerId who delivers; a name that no other worker uses at the same time
+   * @return whether there was one, delivered or not
+   */
+  public boolean deliverOne(String workerId) {
+    try (Deliverer deliverer = new Deliverer(workerId, Duration.ofSeconds(5))) {
+      return deliverer.take() != null;
+    }
+  }
+
+  /**
+   * Delivers on a thread of its own.
+   *
+   * @param workerId who delivers; a name that no other worker uses at the same time
+   * @return what runs, to be closed
+   */
+  public Runner runWorker(String workerId) {
+    return runWorker(workerId, WorkerOptions.builder().build());
+  }
+
+  /**
+   * Delivers on threads of their own.
+   *
+   * @param workerId the workers' name; the threads claim as this, "-" and their index, from 0 on
+   * @param options how many threads, and how they wait; when something is tried again is for {@link
+   *     OutboxOptions} to say
+   * @return what runs, to be closed
+   */
+  public Runner runWorker(String workerId, WorkerOptions options) {
+    return new Runner(queue.database, "honker-outbox-" + name, options.concurrency())
+        .start(
+            index -> new Deliverer(workerId + "-" + index, options.idle()),
+            deliverer -> deliverer.await(null, deliverer::take));
+  }
+
+  /** What is told of a failed delivery: the exception with its stack. */
+  private static byte[] text(Throwable e) {
+    StringWriter text = new StringWriter();
+    text.append(Runner.text(e)).append('\n');
+    e.printStackTrace(new PrintWriter(text));
+    return Checks.utf8Lossy(text.toString());
+  }
+
+  private final class Deliverer extends Consumer {
+    private final String workerId;
+    private final Duration idle;
+
+    Deliverer(String workerId, Duration idle) {
+      super(
+          queue.database,
+          "the outbox worker " + workerId,
+          (library, waiter, out, err) -> {
+            byte[] n = Checks.utf8("name", name);
+            byte[] w = Checks.utf8("workerId", workerId);
+            byte[] opts =
+                Struct.sized(library, 32)
+                    .i64(options.visibilityTimeout().getSeconds())
+                    .i64(options.baseBackoff().getSeconds())
+                    .i64(-1) // this class knows when to look again
+                    .array();
+            return library.honker_outbox_new(
+                queue.database.handle(), waiter, n, n.length, w, w.length, opts, out, err);
+          },
+          queue.database.library::honker_outbox_free);
+      this.workerId = workerId;
+      this.idle = idle;
+    }
+
+    private Job take() {
+      database.write(null);
+      long[] out = new long[1];
+      int status =
+          database.call((db, err) -> database.library.honker_outbox_next(handle(), 0, out, err));
+      if (status != OK) return none(status);
+      List<Job> jobs = Job.take(queue, workerId, out[0]);
+      for (Job job : jobs) deliver(job);
+      return jobs.get(0);
+    }
+
+    private void deliver(Job job) {
+      HonkerLibrary library = database.library;
+      Database.Call settle;
+      try {
+        delivery.deliver(job.payloadJson());
+        settle = (db, err) -> library.honker_outbox_delivered(handle(), job.id(), err);
+      } catch (Throwable e) {
+        byte[] error = text(e);
+        settle =
+            (db, err) ->
+                library.honker_outbox_failed(
+                    handle(), job.id(), job.attempts(), error, error.length, err);
+      }
+      Database.Call call = settle;
+      Runner.insist(() -> database.call(call) == 0);
+    }
+
+    @Override
+    long parkMillis() {
+      Optional<Long> at = queue.nextClaimAtEpochSecond();
+      return parkMillis(at, Checks.toMillis(idle));
+    }
+  }
+}

@@ -1,0 +1,670 @@
+package dev.honker;
+
+import java.time.Duration;
+import java.time.Instant;
+import java.util.List;
+import java.util.Optional;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CompletionException;
+import java.util.concurrent.Executor;
+
+/**
+ * A queue of jobs. Any thread may use it. Jobs are delivered at least once; ids of jobs and results
+ * are those of the whole file.
+ */
+public final class Queue {
+  final Database database;
+  private final HonkerLibrary library;
+  private final String name;
+  private final byte[] utf8;
+  private final QueueOptions options;
+
+  Queue(Database database, String name, QueueOptions options) {
+    this.database = database;
+    this.library = database.library;
+    this.name = name;
+    this.utf8 = Checks.utf8("name", name);
+    this.options = Checks.notNull("options", options);
+    database.checkOpen();
+  }
+
+  /**
+   * The name.
+   *
+   * @return as it was given
+   */
+  public String name() {
+    return name;
+  }
+
+  /**
+   * What holds of its jobs.
+   *
+   * @return as it was given
+   */
+  public QueueOptions options() {
+    return options;
+  }
+
+  /**
+   * Adds a job that is due now.
+   *
+   * @param json the payload: text, JSON by convention, stored as it is
+   * @return the job's id
+   */
+  public long enqueue(String json) {
+    return enqueue(null, json, null);
+  }
+
+  /**
+   * Adds a job.
+   *
+   * @param json the payload: text, JSON by convention, stored as it is
+   * @param options when it is due, and the like; null for the defaults
+   * @return the job's id
+   */
+  public long enqueue(String json, EnqueueOptions options) {
+    return enqueue(null, json, options);
+  }
+
+  /**
+   * Adds a job as a part of a transaction.
+   *
+   * @param tx the transaction; null for none
+   * @param json the payload: text, JSON by convention, stored as it is
+   * @return the job's id
+   */
+  public long enqueue(Transaction tx, String json) {
+    return enqueue(tx, json, null);
+  }
+
+  /**
+   * Adds a job as a part of a transaction.
+   *
+   * @param tx the transaction; null for none
+   * @param json the payload: text, JSON by convention, stored as it is
+   * @param options when it is due, and the like; null for the defaults
+   * @return the job's id
+   */
+  public long enqueue(Transaction tx, String json, EnqueueOptions options) {
+    byte[] payload = Checks.utf8("json", json);
+    byte[] opts = enqueueOptions(options);
+    return database.number(
+        (db, out, err) ->
+            library.honker_enqueue(
+                db,
+                database.write(tx),
+                utf8,
+                utf8.length,
+                payload,
+                payload.length,
+                opts,
+                out,
+                err));
+  }
+
+  /**
+   * Adds jobs, all or none.
+   *
+   * @param jsons their payloads
+   * @return their ids, which increase
+   */
+  public List<Long> enqueueMany(List<String> jsons) {
+    return enqueueMany(null, jsons, null);
+  }
+
+  /**
+   * Adds jobs, all or none.
+   *
+   * @param tx the transaction that this is to be a part of; null for none
+   * @param jsons their payloads
+   * @param options when they are due, and the like; null for the defaults
+   * @return their ids, which increase
+   */
+  public List<Long> enqueueMany(Transaction tx, List<String> jsons, EnqueueOptions options) {
+    byte[] opts = enqueueOptions(options);
+    long[] ids = new long[Math.max(1, jsons.size())];
+    try (Struct payloads = new Struct(library, 16 * jsons.size())) {
+      for (String json : jsons) payloads.bytes(Checks.utf8("jsons", json));
+      database.call(
+          (db, err) ->
+              library.honker_enqueue_many(
+                  db,
+                  database.write(tx),
+                  utf8,
+                  utf8.length,
+                  payloads.array(),
+                  jsons.size(),
+                  opts,
+                  ids,
+                  err));
+    }
+    return java.util.Arrays.stream(ids, 0, jsons.size()).boxed().toList();
+  }
+
+  private byte[] enqueueOptions(EnqueueOptions given) {
+    long none = Checks.NO_TIME;
+    Struct struct = Struct.sized(library, 48);
+    if (given == null) {
+      struct.i64(none).i64(none).i64(none).i64(0).i64(options.maxAttempts());
+    } else {
+      struct
+          .i64(given.runAtOrNull() == null ? none : given.runAtOrNull())
+          .i64(given.delay() == null ? none : given.delay().getSeconds())
+          .i64(given.expires() == null ? none : given.expires().getSeconds())
+          .i64(given.priority())
+          .i64(given.maxAttempts() == null ? options.maxAttempts() : given.maxAttempts());
+    }
+    return struct.array();
+  }
+
+  /**
+   * Claims the next job, if there is one.
+   *
+   * @param workerId who claims; a name that no other worker uses at the same time
+   * @return the job; empty if none can be claimed now
+   */
+  public Optional<Job> claimOne(String workerId) {
+    return claimBatch(workerId, 1).stream().findFirst();
+  }
+
+  /**
+   * Claims jobs, highest priority first, then oldest.
+   *
+   * @param workerId who claims; a name that no other worker uses at the same time
+   * @param n how many at most; a negative number means no limit
+   * @return the jobs; none if none can be claimed now
+   */
+  public List<Job> claimBatch(String workerId, long n) {
+    byte[] worker = Checks.utf8("workerId", workerId);
+    long jobs =
+        database.number(
+            (db, out, err) ->
+                library.honker_claim(
+                    db,
+                    database.write(null),
+                    utf8,
+                    utf8.length,
+                    worker,
+                    worker.length,
+                    n,
+                    options.visibilityTimeout().getSeconds(),
+                    out,
+                    err));
+    return Job.take(this, workerId, jobs);
+  }
+
+  /**
+   * A worker that claims jobs and waits for them, for your own loop.
+   *
+   * @param workerId who claims; a name that no other worker uses at the same time
+   * @return the worker, to be closed
+   */
+  public Worker worker(String workerId) {
+    return worker(workerId, WorkerOptions.builder().build());
+  }
+
+  /**
+   * A worker that claims jobs and waits for them, for your own loop.
+   *
+   * @param workerId who claims; a name that no other worker uses at the same time
+   * @param options how it waits; the rest is for those that have threads
+   * @return the worker, to be closed
+   */
+  public Worker worker(String workerId, WorkerOptions options) {
+    return new Worker(this, workerId, Checks.notNull("options", options));
+  }
+
+  /**
+   * Has a thread of its own handle jobs: see {@link #worker(String, Handler, WorkerOptions)}.
+   *
+   * @param workerId the worker's name
+   * @param handler what is called with each job
+   * @return what runs, to be closed
+   */
+  public Runner worker(String workerId, Handler<Job> handler) {
+    return worker(workerId, handler, WorkerOptions.builder().build());
+  }
+
+  /**
+   * Has threads of their own handle jobs. A job whose handler returns is done. One whose handler
+   * throws is tried again: after the delay of a {@link RetryableException}, or the options' delay.
+   * A handler may settle its job itself. An error of the database ends the thread, see {@link
+   * Runner#failed}, unless it is that somebody else keeps it busy; the job that was in hand goes to
+   * the next when its time is over.
+   *
+   * @param workerId the workers' name; the threads claim as this, "-" and their index, from 0 on
+   * @param handler what is called with each job, by several threads if there are several
+   * @param options how many threads, and how they wait
+   * @return what runs, to be closed
+   */
+  public Runner worker(String workerId, Handler<Job> handler, WorkerOptions options) {
+    Checks.notNull("handler", handler);
+    Checks.notNull("options", options);
+    return new Runner(database, "honker-worker-" + workerId, options.concurrency())
+        .start(
+            index -> new Worker(this, workerId + "-" + index, options),
+            worker -> {
+              Optional<Job> job = worker.next();
+              if (job.isPresent()) handle(job.get(), handler, options.retryDelay());
+            });
+  }
+
+  private static void handle(Job job, Handler<Job> handler, Duration retryDelay) {
+    try {
+      handler.handle(job);
+    } catch (RetryableException e) {
+      Runner.insist(() -> job.retry(e.delay(), e.getMessage()));
+      return;
+    } catch (Throwable e) {
+      Runner.insist(() -> job.retry(retryDelay, Runner.text(e)));
+      return;
+    }
+    Runner.insist(job::ack);
+  }
+
+  /**
+   * When a claim could next succeed without a further commit: a delayed job becoming due, or a
+   * claim lapsing.
+   *
+   * @return the second; empty if there is nothing to wait for. Jobs that can be claimed now do not
+   *     count
+   */
+  public Optional<Instant> nextClaimAt() {
+    return nextClaimAtEpochSecond().map(Checks::instant);
+  }
+
+  /**
+   * As {@link #nextClaimAt}, in Unix seconds.
+   *
+   * @return the second; empty if there is nothing to wait for
+   */
+  public Optional<Long> nextClaimAtEpochSecond() {
+    return database.numberIfAny(
+        (db, out, err) -> library.honker_queue_next_claim_at(db, 0, utf8, utf8.length, out, err));
+  }
+
+  /**
+   * Jobs are done: removes those that the worker still holds, in one commit.
+   *
+   * @param ids the jobs
+   * @param workerId who holds them
+   * @return how many were removed
+   */
+  public long ackBatch(List<Long> ids, String workerId) {
+    byte[] worker = Checks.utf8("workerId", workerId);
+    long[] array = ids.stream().mapToLong(Long::longValue).toArray();
+    return database.number(
+        (db, out, err) ->
+            library.honker_ack_batch(
+                db,
+                database.write(null),
+                array.length == 0 ? new long[1] : array,
+                array.length,
+                worker,
+                worker.length,
+                out,
+                err));
+  }
+
+  /**
+   * As {@link Job#ack()}.
+   *
+   * @param id the job
+   * @param workerId who holds it
+   * @return false, and nothing changed, if the worker does not hold it any more
+   */
+  public boolean ack(long id, String workerId) {
+    return ack(null, id, workerId);
+  }
+
+  /**
+   * As {@link #ack(long, String)}, as a part of a transaction.
+   *
+   * @param tx the transaction; null for none
+   * @param id the job
+   * @param workerId who holds it
+   * @return false, and nothing changed, if the worker does not hold it any more
+   */
+  public boolean ack(Transaction tx, long id, String workerId) {
+    byte[] worker = Checks.utf8("workerId", workerId);
+    return isHeld(
+        (db, err) -> library.honker_ack(db, database.write(tx), id, worker, worker.length, err));
+  }
+
+  /**
+   * As {@link Job#retry(Duration, String)}.
+   *
+   * @param id the job
+   * @param workerId who holds it
+   * @param delay in what time it becomes due again; whole seconds, may be negative
+   * @param error why; any text, null is the empty one
+   * @return false, and nothing changed, if the worker does not hold it any more
+   */
+  public boolean retry(long id, String workerId, Duration delay, String error) {
+    return retry(null, id, workerId, delay, error);
+  }
+
+  /**
+   * As {@link #retry(long, String, Duration, String)}, as a part of a transaction.
+   *
+   * @param tx the transaction; null for none
+   * @param id the job
+   * @param workerId who holds it
+   * @param delay in what time it becomes due again; whole seconds, may be negative
+   * @param error why; any text, null is the empty one
+   * @return false, and nothing changed, if the worker does not hold it any more
+   */
+  public boolean retry(Transaction tx, long id, String workerId, Duration delay, String error) {
+    byte[] worker = Checks.utf8("workerId", workerId);
+    byte[] text = Checks.utf8Lossy(error);
+    long seconds = Checks.seconds("delay", delay).getSeconds();
+    return isHeld(
+        (db, err) ->
+            library.honker_retry(
+                db,
+                database.write(tx),
+                id,
+                worker,
+                worker.length,
+                seconds,
+                text,
+                text.length,
+                err));
+  }
+
+  /**
+   * As {@link Job#fail(String)}.
+   *
+   * @param id the job
+   * @param workerId who holds it
+   * @param error why; any text, null is the empty one
+   * @return false, and nothing changed, if the worker does not hold it any more
+   */
+  public boolean fail(long id, String workerId, String error) {
+    return fail(null, id, workerId, error);
+  }
+
+  /**
+   * As {@link #fail(long, String, String)}, as a part of a transaction.
+   *
+   * @param tx the transaction; null for none
+   * @param id the job
+   * @param workerId who holds it
+   * @param error why; any text, null is the empty one
+   * @return false, and nothing changed, if the worker does not hold it any more
+   */
+  public boolean fail(Transaction tx, long id, String workerId, String error) {
+    byte[] worker = Checks.utf8("workerId", workerId);
+    byte[] text = Checks.utf8Lossy(error);
+    return isHeld(
+        (db, err) ->
+            library.honker_fail(
+                db, database.write(tx), id, worker, worker.length, text, text.length, err));
+  }
+
+  /**
+   * As {@link Job#heartbeat()}.
+   *
+   * @param id the job
+   * @param workerId who holds it
+   * @return false, and nothing changed, if the worker does not hold it any more
+   */
+  public boolean heartbeat(long id, String workerId) {
+    return heartbeat(id, workerId, options.visibilityTimeout());
+  }
+
+  /**
+   * As {@link Job#heartbeat(Duration)}.
+   *
+   * @param id the job
+   * @param workerId who holds it
+   * @param extend for how long from now; whole seconds
+   * @return false, and nothing changed, if the worker does not hold it any more
+   */
+  public boolean heartbeat(long id, String workerId, Duration extend) {
+    byte[] worker = Checks.utf8("workerId", workerId);
+    long seconds = Checks.seconds("extend", extend).getSeconds();
+    return isHeld(
+        (db, err) ->
+            library.honker_heartbeat(
+                db, database.write(null), id, worker, worker.length, seconds, err));
+  }
+
+  private boolean isHeld(Database.Call call) {
+    return database.call(call) == 0;
+  }
+
+  /**
+   * Removes a job, pending or claimed; who holds it finds its claim lost.
+   *
+   * @param id the job, of any queue
+   * @return whether there was such a job
+   */
+  public boolean cancel(long id) {
+    return database.call((db, err) -> library.honker_cancel(db, database.write(null), id, err))
+        == 0;
+  }
+
+  /**
+   * One job, pending or claimed.
+   *
+   * @param id the job, of any queue
+   * @return a JSON object with the keys id, queue, payload (a string), state ("pending" or
+   *     "processing"), priority, run_at, worker_id, claim_expires_at, attempts, max_attempts,
+   *     created_at and expires_at; empty if there is no such job (any more)
+   */
+  public Optional<String> getJobJson(long id) {
+    return database.text((db, out, err) -> library.honker_get_job(db, 0, id, out, err));
+  }
+
+  /**
+   * How many jobs there are. It reads them all: for people, not for loops.
+   *
+   * @return a JSON object with the keys queue, pending (due), delayed, claimed, expired and dead
+   */
+  public String statsJson() {
+    return database
+        .text((db, out, err) -> library.honker_queue_stats(db, 0, utf8, utf8.length, out, err))
+        .orElseThrow();
+  }
+
+  /**
+   * The dead of this queue, newest job first.
+   *
+   * @param limit how many at most; a negative number means no limit
+   * @return a JSON array of objects with the keys id, queue, payload (a string), priority, run_at,
+   *     attempts, max_attempts, last_error, created_at and died_at
+   */
+  public String deadJson(long limit) {
+    return database
+        .text((db, out, err) -> library.honker_dead_list(db, 0, utf8, utf8.length, limit, out, err))
+        .orElseThrow();
+  }
+
+  /**
+   * Makes a dead job live again: due now, with no attempts used and no expiry.
+   *
+   * @param id the job, of any queue
+   * @return whether there was such a dead job
+   */
+  public boolean requeueDead(long id) {
+    return database.call(
+            (db, err) -> library.honker_dead_requeue(db, database.write(null), id, err))
+        == 0;
+  }
+
+  /**
+   * Deletes the dead of this queue.
+   *
+   * @param olderThan how long ago they died, at least; whole seconds
+   * @return how many were deleted
+   */
+  public long purgeDead(Duration olderThan) {
+    long seconds = Checks.seconds("olderThan", olderThan).getSeconds();
+    return database.number(
+        (db, out, err) ->
+            library.honker_dead_purge(
+                db, database.write(null), utf8, utf8.length, seconds, out, err));
+  }
+
+  /**
+   * Moves the expired jobs that nobody holds to the dead. Claims pass them by without it.
+   *
+   * @return how many were moved
+   */
+  public long sweepExpired() {
+    return database.number(
+        (db, out, err) ->
+            library.honker_sweep_expired(db, database.write(null), utf8, utf8.length, out, err));
+  }
+
+  /**
+   * Saves the result of a job for ever, replacing an earlier one. A worker does so before it acks.
+   *
+   * @param id the job
+   * @param json the result: text, JSON by convention
+   */
+  public void saveResult(long id, String json) {
+    saveResult(null, id, json, ResultOptions.neverExpires());
+  }
+
+  /**
+   * Saves the result of a job, replacing an earlier one.
+   *
+   * @param id the job
+   * @param json the result: text, JSON by convention
+   * @param options how long it is kept
+   */
+  public void saveResult(long id, String json, ResultOptions options) {
+    saveResult(null, id, json, options);
+  }
+
+  /**
+   * Saves the result of a job for ever as a part of a transaction.
+   *
+   * @param tx the transaction; null for none
+   * @param id the job
+   * @param json the result: text, JSON by convention
+   */
+  public void saveResult(Transaction tx, long id, String json) {
+    saveResult(tx, id, json, ResultOptions.neverExpires());
+  }
+
+  /**
+   * Saves the result of a job as a part of a transaction.
+   *
+   * @param tx the transaction; null for none
+   * @param id the job
+   * @param json the result: text, JSON by convention
+   * @param options how long it is kept
+   */
+  public void saveResult(Transaction tx, long id, String json, ResultOptions options) {
+    byte[] value = Checks.utf8("json", json);
+    database.call(
+        (db, err) ->
+            library.honker_result_save(
+                db, database.write(tx), id, value, value.length, options.ttlSeconds, err));
+  }
+
+  /**
+   * The result of a job.
+   *
+   * @param id the job
+   * @return the text as it was saved; empty if there is none (yet, or any more)
+   */
+  public Optional<String> getResult(long id) {
+    return database.text((db, out, err) -> library.honker_result_get(db, 0, id, out, err));
+  }
+
+  /**
+   * Waits for the result of a job. A job that ends without one never has one.
+   *
+   * @param id the job
+   * @param options how long to wait
+   * @return the text as it was saved
+   * @throws HonkerTimeoutException if it did not come in time
+   * @throws InterruptedException if the thread is interrupted
+   */
+  public String waitResult(long id, WaitOptions options) throws InterruptedException {
+    return database
+        .await(
+            options.timeoutOrNull(),
+            () -> getResult(id).orElse(null),
+            () -> Checks.toMillis(options.fallback()),
+            () -> false,
+            () -> {})
+        .orElseThrow(() -> late(id));
+  }
+
+  private static HonkerTimeoutException late(long id) {
+    return new HonkerTimeoutException("wait_result(" + id + ") timed out");
+  }
+
+  /**
+   * The result of a job, when there is one. No thread waits for it.
+   *
+   * @param id the job
+   * @param options how long to wait
+   * @return a future that ends with the text as it was saved, or with {@link
+   *     HonkerTimeoutException} if it did not come in time; it is completed by the executor of
+   *     {@link OpenOptions}. It may be cancelled
+   */
+  public CompletableFuture<String> waitResultAsync(long id, WaitOptions options) {
+    CompletableFuture<String> result = new CompletableFuture<>();
+    if (options.timeoutOrNull() != null) {
+      Executor later =
+          CompletableFuture.delayedExecutor(
+              Checks.toMillis(options.timeoutOrNull()), java.util.concurrent.TimeUnit.MILLISECONDS);
+      later.execute(() -> result.completeExceptionally(late(id)));
+    }
+    lookForResult(id, options, result);
+    return result;
+  }
+
+  private void lookForResult(long id, WaitOptions options, CompletableFuture<String> result) {
+    try {
+      CompletableFuture<Void> ready =
+          database.waits.future(
+              database,
+              Checks.toNanos(
+                  Duration.ofMillis(database.parkMillis(Checks.toMillis(options.fallback())))));
+      Optional<String> found = getResult(id);
+      if (found.isPresent() || result.isDone()) {
+        ready.cancel(false);
+        result.complete(found.orElse(null));
+      } else {
+        result.whenComplete((value, error) -> ready.cancel(false));
+        ready.thenRunAsync(() -> lookForResult(id, options, result), database.waits.executor);
+      }
+    } catch (CompletionException | HonkerException e) {
+      result.completeExceptionally(e);
+    }
+  }
+
+  /**
+   * Deletes expired results.
+   *
+   * @return how many were deleted
+   */
+  public long sweepResults() {
+    return database.number(
+        (db, out, err) -> library.honker_result_sweep(db, database.write(null), out, err));
+  }
+
+  /**
+   * This queue, with values for payloads.
+   *
+   * @param codec what encodes and decodes them
+   * @param <T> the type of the values
+   * @return the queue
+   */
+  public <T> TypedQueue<T> typed(JsonCodec<T> codec) {
+    return new TypedQueue<>(this, Checks.notNull("codec", codec));
+  }
+
+  @Override
+  public String toString() {
+    return "Queue[" + name + "]";
+  }
+}

@@ -1,0 +1,93 @@
+package dev.honker;
+
+import java.time.Duration;
+
+/** What holds of the jobs of one {@link Queue}. Immutable. */
+public final class QueueOptions {
+  private final Builder is;
+
+  private QueueOptions(Builder is) {
+    this.is = is;
+  }
+
+  /**
+   * Begins with the defaults.
+   *
+   * @return a builder
+   */
+  public static Builder builder() {
+    return new Builder();
+  }
+
+  /**
+   * For how long a claimed job is its worker's; whole seconds; default 300 s.
+   *
+   * @return the value
+   */
+  public Duration visibilityTimeout() {
+    return is.visibilityTimeout;
+  }
+
+  /**
+   * How often a job may be claimed, unless {@link EnqueueOptions} say otherwise; default 3.
+   *
+   * @return the value
+   */
+  public long maxAttempts() {
+    return is.maxAttempts;
+  }
+
+  @Override
+  public String toString() {
+    return "QueueOptions["
+        + "visibilityTimeout="
+        + is.visibilityTimeout
+        + ", maxAttempts="
+        + is.maxAttempts
+        + "]";
+  }
+
+  /** Makes {@link QueueOptions}. */
+  public static final class Builder implements Cloneable {
+    private Duration visibilityTimeout = Duration.ofSeconds(300);
+    private long maxAttempts = 3;
+
+    private Builder() {}
+
+    /**
+     * Sets for how long a claimed job is its worker's; whole seconds; default 300 s.
+     *
+     * @param visibilityTimeout the value
+     * @return this
+     * @throws HonkerInvalidOptionException if the value cannot be used
+     */
+    public Builder visibilityTimeout(Duration visibilityTimeout) {
+      this.visibilityTimeout = Checks.seconds("visibilityTimeout", visibilityTimeout);
+      return this;
+    }
+
+    /**
+     * Sets how often a job may be claimed, unless {@link EnqueueOptions} say otherwise; default 3.
+     *
+     * @param maxAttempts the value
+     * @return this
+     */
+    public Builder maxAttempts(long maxAttempts) {
+      this.maxAttempts = maxAttempts;
+      return this;
+    }
+
+    /**
+     * Ends with the values that are set; the builder may be used further.
+     *
+     * @return the options
+     */
+    public QueueOptions build() {
+      try {
+        return new QueueOptions((Builder) clone());
+      } catch (CloneNotSupportedException e) {
+        throw new AssertionError(e);
+      }
+    }
+  }
+}

@@ -1,0 +1,118 @@
+package dev.honker;
+
+import java.time.Duration;
+
+/** How the jobs of a schedule are enqueued. Immutable. */
+public final class ScheduleOptions {
+  private final Builder is;
+
+  private ScheduleOptions(Builder is) {
+    this.is = is;
+  }
+
+  /**
+   * Begins with the defaults.
+   *
+   * @return a builder
+   */
+  public static Builder builder() {
+    return new Builder();
+  }
+
+  /**
+   * Larger is sooner; default 0.
+   *
+   * @return the value
+   */
+  public long priority() {
+    return is.priority;
+  }
+
+  /**
+   * After what time from its boundary a job may not be claimed any more; whole seconds; default:
+   * never.
+   *
+   * @return the value, null if not given
+   */
+  public Duration expires() {
+    return is.expires;
+  }
+
+  /**
+   * How often a job may be claimed; default 3.
+   *
+   * @return the value
+   */
+  public long maxAttempts() {
+    return is.maxAttempts;
+  }
+
+  @Override
+  public String toString() {
+    return "ScheduleOptions["
+        + "priority="
+        + is.priority
+        + ", expires="
+        + is.expires
+        + ", maxAttempts="
+        + is.maxAttempts
+        + "]";
+  }
+
+  /** Makes {@link ScheduleOptions}. */
+  public static final class Builder implements Cloneable {
+    private long priority = 0;
+    private Duration expires;
+    private long maxAttempts = 3;
+
+    private Builder() {}
+
+    /**
+     * Sets larger is sooner; default 0.
+     *
+     * @param priority the value
+     * @return this
+     */
+    public Builder priority(long priority) {
+      this.priority = priority;
+      return this;
+    }
+
+    /**
+     * Sets after what time from its boundary a job may not be claimed any more; whole seconds;
+     * default: never.
+     *
+     * @param expires the value, null for not given
+     * @return this
+     * @throws HonkerInvalidOptionException if the value cannot be used
+     */
+    public Builder expires(Duration expires) {
+      this.expires = Checks.secondsOrNull("expires", expires);
+      return this;
+    }
+
+    /**
+     * Sets how often a job may be claimed; default 3.
+     *
+     * @param maxAttempts the value
+     * @return this
+     */
+    public Builder maxAttempts(long maxAttempts) {
+      this.maxAttempts = maxAttempts;
+      return this;
+    }
+
+    /**
+     * Ends with the values that are set; the builder may be used further.
+     *
+     * @return the options
+     */
+    public ScheduleOptions build() {
+      try {
+        return new ScheduleOptions((Builder) clone());
+      } catch (CloneNotSupportedException e) {
+        throw new AssertionError(e);
+      }
+    }
+  }
+}

@@ -1,0 +1,171 @@
+package dev.honker;
+
+import java.time.Duration;
+
+/** Where a subscription begins, and when it saves how far it has come. Immutable. */
+public final class SubscribeOptions {
+  private final Builder is;
+
+  private SubscribeOptions(Builder is) {
+    this.is = is;
+  }
+
+  /**
+   * Begins with the defaults.
+   *
+   * @return a builder
+   */
+  public static Builder builder() {
+    return new Builder();
+  }
+
+  /**
+   * Whose offset is read and saved; default: nobody's, and nothing is saved.
+   *
+   * @return the value, null if not given
+   */
+  public String consumer() {
+    return is.consumer;
+  }
+
+  /**
+   * Where to begin: after this offset; default: after the consumer's saved offset, or from the
+   * beginning.
+   *
+   * @return the value, null if not given
+   */
+  public Long fromOffset() {
+    return is.fromOffset;
+  }
+
+  /**
+   * After how many finished events the offset is saved, 0 for never because of a number; default
+   * 1000.
+   *
+   * @return the value
+   */
+  public long saveEveryEvents() {
+    return is.saveEveryEvents;
+  }
+
+  /**
+   * After what time the offset is saved if there is something to save, 0 for never because of the
+   * time; default 1 s.
+   *
+   * @return the value
+   */
+  public Duration saveEvery() {
+    return is.saveEvery;
+  }
+
+  /**
+   * How often to look without having been woken; default 15 s.
+   *
+   * @return the value
+   */
+  public Duration fallback() {
+    return is.fallback;
+  }
+
+  @Override
+  public String toString() {
+    return "SubscribeOptions["
+        + "consumer="
+        + is.consumer
+        + ", fromOffset="
+        + is.fromOffset
+        + ", saveEveryEvents="
+        + is.saveEveryEvents
+        + ", saveEvery="
+        + is.saveEvery
+        + ", fallback="
+        + is.fallback
+        + "]";
+  }
+
+  /** Makes {@link SubscribeOptions}. */
+  public static final class Builder implements Cloneable {
+    private String consumer;
+    private Long fromOffset;
+    private long saveEveryEvents = 1000;
+    private Duration saveEvery = Duration.ofSeconds(1);
+    private Duration fallback = Duration.ofSeconds(15);
+
+    private Builder() {}
+
+    /**
+     * Sets whose offset is read and saved; default: nobody's, and nothing is saved.
+     *
+     * @param consumer the value, null for not given
+     * @return this
+     */
+    public Builder consumer(String consumer) {
+      this.consumer = consumer;
+      return this;
+    }
+
+    /**
+     * Sets where to begin: after this offset; default: after the consumer's saved offset, or from
+     * the beginning.
+     *
+     * @param fromOffset the value, null for not given
+     * @return this
+     * @throws HonkerInvalidOptionException if the value cannot be used
+     */
+    public Builder fromOffset(Long fromOffset) {
+      this.fromOffset = Checks.numberOrNull("fromOffset", fromOffset);
+      return this;
+    }
+
+    /**
+     * Sets after how many finished events the offset is saved, 0 for never because of a number;
+     * default 1000.
+     *
+     * @param saveEveryEvents the value
+     * @return this
+     * @throws HonkerInvalidOptionException if the value cannot be used
+     */
+    public Builder saveEveryEvents(long saveEveryEvents) {
+      this.saveEveryEvents = saveEveryEvents;
+      return this;
+    }
+
+    /**
+     * Sets after what time the offset is saved if there is something to save, 0 for never because
+     * of the time; default 1 s.
+     *
+     * @param saveEvery the value
+     * @return this
+     * @throws HonkerInvalidOptionException if the value cannot be used
+     */
+    public Builder saveEvery(Duration saveEvery) {
+      this.saveEvery = Checks.notNull("saveEvery", saveEvery);
+      return this;
+    }
+
+    /**
+     * Sets how often to look without having been woken; default 15 s.
+     *
+     * @param fallback the value
+     * @return this
+     * @throws HonkerInvalidOptionException if the value cannot be used
+     */
+    public Builder fallback(Duration fallback) {
+      this.fallback = Checks.positiveMillis("fallback", fallback);
+      return this;
+    }
+
+    /**
+     * Ends with the values that are set; the builder may be used further.
+     *
+     * @return the options
+     */
+    public SubscribeOptions build() {
+      try {
+        return new SubscribeOptions((Builder) clone());
+      } catch (CloneNotSupportedException e) {
+        throw new AssertionError(e);
+      }
+    }
+  }
+}

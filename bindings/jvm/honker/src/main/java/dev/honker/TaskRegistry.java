@@ -1,0 +1,194 @@
+package dev.honker;
+
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.TreeMap;
+import java.util.concurrent.ConcurrentHashMap;
+
+/**
+ * Functions that are called by name, through jobs: the payload has the name and the arguments, as
+ * other languages' packages write and read them. Any thread may use it.
+ */
+public final class TaskRegistry {
+  private static final System.Logger LOG = System.getLogger("dev.honker");
+
+  private final Database database;
+  private final Map<String, TaskHandle> tasks = new ConcurrentHashMap<>();
+
+  /**
+   * An empty one.
+   *
+   * @param database where its jobs are
+   */
+  public TaskRegistry(Database database) {
+    this.database = Checks.notNull("database", database);
+  }
+
+  /**
+   * Registers a task.
+   *
+   * @param name its name
+   * @param queue where its jobs are
+   * @param handler what it does
+   * @return the task, to be called
+   * @throws HonkerInvalidOptionException if there is another of that name
+   */
+  public TaskHandle register(String name, String queue, TaskHandler handler) {
+    return register(name, queue, handler, TaskOptions.builder().build());
+  }
+
+  /**
+   * Registers a task.
+   *
+   * @param name its name
+   * @param queue where its jobs are
+   * @param handler what it does; registering the same one again changes nothing
+   * @param options how it is run
+   * @return the task, to be called
+   * @throws HonkerInvalidOptionException if there is another of that name
+   */
+  public TaskHandle register(String name, String queue, TaskHandler handler, TaskOptions options) {
+    Checks.notNull("handler", handler);
+    TaskHandle task = new TaskHandle(name, database.queue(queue), handler, options);
+    TaskHandle other = tasks.putIfAbsent(Checks.notNull("name", name), task);
+    if (other == null) return task;
+    if (other.handler == handler) return other;
+    throw Checks.invalid("name", "is a duplicate task name: " + name);
+  }
+
+  /**
+   * Registers a task whose argument and result are values.
+   *
+   * @param name its name
+   * @param queue where its jobs are
+   * @param argument what makes a value of the first of the arguments
+   * @param result what makes JSON of the result
+   * @param handler what it does
+   * @param options how it is run
+   * @param <A> the type of the argument
+   * @param <R> the type of the result
+   * @return the task, to be called with an array of one value
+   */
+  public <A, R> TaskHandle registerTyped(
+      String name,
+      String queue,
+      JsonCodec<A> argument,
+      JsonCodec<R> result,
+      TypedTaskHandler<A, R> handler,
+      TaskOptions options) {
+    return register(
+        name,
+        queue,
+        call -> result.encode(handler.run(argument.decode(first(call.argsJson())))),
+        options);
+  }
+
+  /**
+   * What a task with values does.
+   *
+   * @param <A> the type of the argument
+   * @param <R> the type of the result
+   */
+  @FunctionalInterface
+  public interface TypedTaskHandler<A, R> {
+    /**
+     * Does it.
+     *
+     * @param argument the argument
+     * @return the result
+     * @throws Exception if it could not
+     */
+    R run(A argument) throws Exception;
+  }
+
+  private String first(String argsJson) {
+    Object first = database.query("SELECT ?1 -> 0 AS first", List.of(argsJson)).get(0).get(0);
+    if (first == null) throw Checks.invalid("args", "are none, and the task has one");
+    return (String) first;
+  }
+
+  Runner run(TaskWorkerOptions options) {
+    if (tasks.isEmpty()) throw Checks.invalid("registry", "has no tasks");
+    Map<String, Queue> queues = new LinkedHashMap<>();
+    tasks.values().forEach(task -> queues.putIfAbsent(task.queue.name(), task.queue));
+    WorkerOptions waiting = WorkerOptions.builder().idle(options.idle()).build();
+    List<Worker> workers = new ArrayList<>();
+    try {
+      for (Queue queue : queues.values()) {
+        for (int i = 0; i < options.concurrency(); i++) {
+          long pid = ProcessHandle.current().pid();
+          String id = "honker-worker-" + pid + "-" + queue.name() + "-" + i;
+          workers.add(new Worker(queue, id, waiting));
+        }
+      }
+    } catch (RuntimeException e) {
+      workers.forEach(Worker::close);
+      throw e;
+    }
+    Runner runner = new Runner(database, "honker-tasks", workers.size());
+    runner.addAll(
+        workers,
+        worker -> {
+          Optional<Job> job = worker.next();
+          if (job.isPresent()) dispatch(job.get());
+        });
+    return runner;
+  }
+
+  private void dispatch(Job job) {
+    Row row = envelope(job.payloadJson());
+    if (row == null) {
+      Runner.insist(() -> job.fail("raw (non-task) payload on a task queue"));
+      return;
+    }
+    TaskHandle task = tasks.get(row.getString("task"));
+    if (task == null) {
+      String known = String.join(", ", new TreeMap<>(tasks).keySet());
+      Runner.insist(
+          () ->
+              job.fail("unknown task: " + row.get("task") + ". Registered tasks: [" + known + "]"));
+      return;
+    }
+    String result;
+    try {
+      result = task.handler.run(new TaskCall(row.getString("args"), row.getString("kwargs")));
+    } catch (RetryableException e) {
+      Runner.insist(() -> job.retry(e.delay(), e.getMessage()));
+      return;
+    } catch (Throwable e) {
+      boolean isLast = job.attempts() >= task.options.retries();
+      String error = Runner.text(e);
+      Runner.insist(() -> isLast ? job.fail(error) : job.retry(task.options.retryDelay(), error));
+      return;
+    }
+    if (task.options.storeResult()) save(task, job, result == null ? "null" : result);
+    Runner.insist(job::ack);
+  }
+
+  /** A task that has succeeded is not tried again because its result could not be saved. */
+  private static void save(TaskHandle task, Job job, String result) {
+    try {
+      task.queue.saveResult(job.id(), result, ResultOptions.ttl(task.options.resultTtl()));
+    } catch (HonkerException e) {
+      LOG.log(System.Logger.Level.ERROR, "the result of " + job + " could not be saved", e);
+    }
+  }
+
+  /** The parts of an envelope; null if the payload is none. */
+  private Row envelope(String json) {
+    Row row =
+        database
+            .query(
+                "WITH it AS (SELECT CASE WHEN json_valid(?1) THEN ?1 ELSE 'null' END AS json)"
+                    + " SELECT json_type(json, '$.__honker_task__.task') AS type,"
+                    + " json ->> '$.__honker_task__.task' AS task,"
+                    + " coalesce(json -> '$.__honker_task__.args', '[]') AS args,"
+                    + " coalesce(json -> '$.__honker_task__.kwargs', '{}') AS kwargs FROM it",
+                List.of(json))
+            .get(0);
+    return "text".equals(row.get("type")) ? row : null;
+  }
+}

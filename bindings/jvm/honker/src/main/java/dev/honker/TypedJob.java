@@ -1,0 +1,75 @@
+package dev.honker;
+
+import java.time.Duration;
+
+/**
+ * A claimed job whose payload is a value. Immutable.
+ *
+ * @param <T> the type of the value
+ */
+public final class TypedJob<T> {
+  private final Job job;
+  private final JsonCodec<T> codec;
+
+  TypedJob(Job job, JsonCodec<T> codec) {
+    this.job = job;
+    this.codec = codec;
+  }
+
+  /**
+   * The job with its text.
+   *
+   * @return the job
+   */
+  public Job job() {
+    return job;
+  }
+
+  /**
+   * The id.
+   *
+   * @return a number that no other job of the file has
+   */
+  public long id() {
+    return job.id();
+  }
+
+  /**
+   * The payload, decoded anew with each call.
+   *
+   * @return the value
+   */
+  public T payload() {
+    return job.payload(codec);
+  }
+
+  /**
+   * As {@link Job#ack()}.
+   *
+   * @return false, and nothing changed, if the claim was lost
+   */
+  public boolean ack() {
+    return job.ack();
+  }
+
+  /**
+   * As {@link Job#retry(Duration, String)}.
+   *
+   * @param delay in what time; whole seconds, may be negative
+   * @param error why; any text, null is the empty one
+   * @return false, and nothing changed, if the claim was lost
+   */
+  public boolean retry(Duration delay, String error) {
+    return job.retry(delay, error);
+  }
+
+  /**
+   * As {@link Job#fail(String)}.
+   *
+   * @param error why; any text, null is the empty one
+   * @return false, and nothing changed, if the claim was lost
+   */
+  public boolean fail(String error) {
+    return job.fail(error);
+  }
+}

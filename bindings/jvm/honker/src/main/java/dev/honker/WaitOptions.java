@@ -1,0 +1,94 @@
+package dev.honker;
+
+import java.time.Duration;
+
+/** How long to wait for something. Immutable. */
+public final class WaitOptions {
+  private final Builder is;
+
+  private WaitOptions(Builder is) {
+    this.is = is;
+  }
+
+  /**
+   * Begins with the defaults.
+   *
+   * @return a builder
+   */
+  public static Builder builder() {
+    return new Builder();
+  }
+
+  /**
+   * Waits for at most this long.
+   *
+   * @param timeout how long to wait
+   * @return the options
+   */
+  public static WaitOptions timeout(Duration timeout) {
+    return builder().timeout(timeout).build();
+  }
+
+  Duration timeoutOrNull() {
+    return is.timeout;
+  }
+
+  /**
+   * How often to look without having been woken; default 15 s.
+   *
+   * @return the value
+   */
+  public Duration fallback() {
+    return is.fallback;
+  }
+
+  @Override
+  public String toString() {
+    return "WaitOptions[" + "timeout=" + is.timeout + ", fallback=" + is.fallback + "]";
+  }
+
+  /** Makes {@link WaitOptions}. */
+  public static final class Builder implements Cloneable {
+    private Duration timeout;
+    private Duration fallback = Duration.ofSeconds(15);
+
+    private Builder() {}
+
+    /**
+     * Sets how long to wait; default: without end.
+     *
+     * @param timeout the value, null for not given
+     * @return this
+     * @throws HonkerInvalidOptionException if the value cannot be used
+     */
+    public Builder timeout(Duration timeout) {
+      this.timeout = Checks.millisOrNull("timeout", timeout);
+      return this;
+    }
+
+    /**
+     * Sets how often to look without having been woken; default 15 s.
+     *
+     * @param fallback the value
+     * @return this
+     * @throws HonkerInvalidOptionException if the value cannot be used
+     */
+    public Builder fallback(Duration fallback) {
+      this.fallback = Checks.positiveMillis("fallback", fallback);
+      return this;
+    }
+
+    /**
+     * Ends with the values that are set; the builder may be used further.
+     *
+     * @return the options
+     */
+    public WaitOptions build() {
+      try {
+        return new WaitOptions((Builder) clone());
+      } catch (CloneNotSupportedException e) {
+        throw new AssertionError(e);
+      }
+    }
+  }
+}

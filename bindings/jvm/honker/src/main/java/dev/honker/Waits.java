@@ -1,0 +1,143 @@
+package dev.honker;
+
+import java.util.ArrayList;
+import java.util.List;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.Executor;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.locks.Condition;
+import java.util.concurrent.locks.ReentrantLock;
+import java.util.function.BooleanSupplier;
+
+/**
+ * Waiting for commits to one database. One daemon thread is in the library; all that wait are
+ * parked on a condition, where they can be interrupted, and where a virtual thread costs no thread.
+ *
+ * <p>The order that loses nothing: {@link #generation}, then look, then {@link #await} with that
+ * generation. The thread is started by the first who asks for the generation, and ends when the
+ * database is closed. It refers to nothing but this object, so that a database that nobody uses any
+ * more can be collected.
+ */
+final class Waits {
+  private static final int OK = 0;
+  private static final int CLOSED = 7;
+
+  private final ReentrantLock lock = new ReentrantLock();
+  private final Condition changed = lock.newCondition();
+  private final HonkerLibrary library;
+  final Executor executor;
+  private List<CompletableFuture<Void>> futures = new ArrayList<>();
+  private long waiter;
+  private long generation;
+  private boolean isClosed;
+  private HonkerException failure;
+
+  Waits(HonkerLibrary library, Executor executor) {
+    this.library = library;
+    this.executor = executor;
+  }
+
+  /** A number that has changed after the next commit. To be asked for before one looks. */
+  long generation(Database database) {
+    lock.lock();
+    try {
+      start(database);
+      return generation;
+    } finally {
+      lock.unlock();
+    }
+  }
+
+  /**
+   * A future that is completed when the generation changes, or by `lookAgain`. To be had before one
+   * looks.
+   */
+  CompletableFuture<Void> future(Database database, long lookAgainNanos) {
+    CompletableFuture<Void> future = new CompletableFuture<>();
+    lock.lock();
+    try {
+      start(database);
+      futures.removeIf(CompletableFuture::isDone);
+      futures.add(future);
+    } finally {
+      lock.unlock();
+    }
+    return future.completeOnTimeout(null, lookAgainNanos, TimeUnit.NANOSECONDS);
+  }
+
+  /** The file may have been replaced; that is said to everybody who waits, from then on. */
+  private void checkAlive() {
+    if (failure == null) return;
+    throw HonkerException.of(failure.getMessage(), failure.status(), failure.name(), 0, 0);
+  }
+
+  private void start(Database database) {
+    if (isClosed) throw new HonkerClosedException("the database is closed");
+    checkAlive();
+    if (waiter != 0) return;
+    long[] out = new long[1];
+    long[] err = new long[1];
+    database.check(library.honker_waiter_new(database.handle(), out, err), err);
+    waiter = out[0];
+    Thread thread = new Thread(this::run, "honker");
+    thread.setDaemon(true);
+    thread.start();
+  }
+
+  private void run() {
+    long[] err = new long[1];
+    while (true) {
+      int status = library.honker_wait(waiter, -1, err);
+      if (status == CLOSED) break;
+      HonkerException error = status < OK ? Errors.take(library, status, err) : null;
+      boolean isOver = error != null && error.status() != HonkerException.Status.INTERRUPTED.number;
+      wake(true, isOver ? error : null);
+      if (isOver) break;
+    }
+    library.honker_waiter_free(waiter);
+  }
+
+  /** Everybody who waits finds out what is over: what it waits with, its patience, the database. */
+  void wakeAll() {
+    wake(false, null);
+  }
+
+  private void wake(boolean isUpdate, HonkerException error) {
+    List<CompletableFuture<Void>> completed;
+    lock.lock();
+    try {
+      if (isUpdate) generation++;
+      if (error != null) failure = error;
+      changed.signalAll();
+      completed = futures;
+      futures = new ArrayList<>();
+    } finally {
+      lock.unlock();
+    }
+    for (CompletableFuture<Void> future : completed) future.completeAsync(() -> null, executor);
+  }
+
+  void close() {
+    lock.lock();
+    try {
+      isClosed = true;
+    } finally {
+      lock.unlock();
+    }
+    wakeAll();
+  }
+
+  /** Parks until the generation is another one, `isOver`, or the time is over. */
+  void await(long seen, long nanos, BooleanSupplier isOver) throws InterruptedException {
+    lock.lockInterruptibly();
+    try {
+      long left = nanos;
+      while (generation == seen && left > 0 && !isClosed && !isOver.getAsBoolean()) {
+        left = changed.awaitNanos(left);
+      }
+      checkAlive();
+    } finally {
+      lock.unlock();
+    }
+  }
+}

@@ -1,0 +1,86 @@
+package testee;
+
+import com.google.gson.JsonElement;
+import com.google.gson.JsonObject;
+import dev.honker.Database;
+import dev.honker.Transaction;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.function.Function;
+import java.util.function.Supplier;
+
+/** A request, and the handles that it names. */
+record Request(JsonObject json, Handles handles) {
+  JsonElement get(String key) {
+    if (!json.has(key)) throw new IllegalArgumentException("no " + key + " in " + json);
+    return json.get(key);
+  }
+
+  /** Whether there is a value that is not null. */
+  boolean has(String key) {
+    return json.has(key) && !json.get(key).isJsonNull();
+  }
+
+  String str(String key) {
+    return Json.text(get(key));
+  }
+
+  String str(String key, String otherwise) {
+    return has(key) ? str(key) : otherwise;
+  }
+
+  long num(String key) {
+    return Json.integer(get(key));
+  }
+
+  long num(String key, long otherwise) {
+    return has(key) ? num(key) : otherwise;
+  }
+
+  Duration seconds(String key) {
+    return Duration.ofSeconds(num(key));
+  }
+
+  /** Null is for ever. */
+  Duration timeout() {
+    return num("timeout_ms") < 0 ? null : Duration.ofMillis(num("timeout_ms"));
+  }
+
+  String data() {
+    return Json.payload(get("payload"));
+  }
+
+  <T> List<T> all(String key, Function<JsonElement, T> make) {
+    List<T> list = new ArrayList<>();
+    if (has(key)) get(key).getAsJsonArray().forEach(item -> list.add(make.apply(item)));
+    return list;
+  }
+
+  List<Object> params() {
+    return all("params", Json::sqlValue);
+  }
+
+  Object handle() {
+    return handles.get(str("on"));
+  }
+
+  <T> T use(Class<T> type) {
+    return type.cast(handle());
+  }
+
+  Database db() {
+    return use(Database.class);
+  }
+
+  Transaction tx() {
+    return has("tx") ? (Transaction) handles.get(str("tx")) : null;
+  }
+
+  /** What had the name is dropped first. */
+  JsonElement keep(Supplier<Object> make) {
+    handles.drop(str("as"));
+    handles.put(str("as"), make.get());
+    return new JsonObject();
+  }
+}
