@@ -406,7 +406,7 @@ public final class Testee {
 
   private static ScheduleUpdate update(Request r) {
     ScheduleUpdate update = new ScheduleUpdate();
-    if (r.has("schedule")) update.schedule(CronSchedule.crontab(r.str("schedule")));
+    if (r.has("schedule")) update.expression(r.str("schedule"));
     if (r.json().has("payload")) update.payload(r.data());
     if (r.has("priority")) update.priority(r.num("priority"));
     if (r.json().has("expires_s"))

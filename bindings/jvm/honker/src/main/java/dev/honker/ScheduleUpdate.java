@@ -23,8 +23,19 @@ public final class ScheduleUpdate {
    * @return this
    */
   public ScheduleUpdate schedule(CronSchedule schedule) {
+    return expression(Checks.notNull("schedule", schedule).expression());
+  }
+
+  /**
+   * Changes when; the next boundary is then computed from now.
+   *
+   * @param expression as {@link CronSchedule#crontab} takes it; looked at when the schedule is
+   *     changed
+   * @return this
+   */
+  public ScheduleUpdate expression(String expression) {
     fields |= 1;
-    expression = schedule.expression();
+    this.expression = Checks.notNull("expression", expression);
     return this;
   }
 
