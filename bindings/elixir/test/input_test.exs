@@ -16,6 +16,10 @@ defmodule Honker.InputTest do
     assert {:error, %Error{name: :invalid}} = Queue.enqueue(db, "a\0b", 1)
     assert {:ok, _} = Queue.enqueue(db, "", 1)
     assert {:ok, %Job{queue: ""}} = Queue.claim_one(db, "", "w")
+    # An empty key is not none.
+    {:ok, 1} = Honker.Stream.publish(db, "t", 1, key: "")
+    {:ok, 2} = Honker.Stream.publish(db, "t", 2)
+    assert {:ok, [%{key: ""}, %{key: nil}]} = Honker.Stream.read_since(db, "t", 0)
   end
 
   test "payloads that cannot be encoded are errors, and nothing is stored", %{db: db} do
