@@ -1308,6 +1308,20 @@ honker_status_t honker_jobs_get(const honker_jobs_t *jobs,
                                 honker_error_t **err);
 
 /**
+ * The jobs from the one at `first` on, counted from 0, as many as there are and `views_len` holds: all of a claim in one
+ * call. `first` may be their number, and then there are none. Initialise the first view alone, with HONKER_JOB_VIEW_INIT:
+ * all are as long as it says, one behind the other. Afterwards each says its own length, and those beyond `read_out` are
+ * otherwise zero. `views_out` may be NULL if `views_len` is 0.
+ */
+HONKER_API
+honker_status_t honker_jobs_views(const honker_jobs_t *jobs,
+                                  size_t first,
+                                  honker_job_view_t *views_out,
+                                  size_t views_len,
+                                  size_t *read_out,
+                                  honker_error_t **err);
+
+/**
  * Frees jobs; whoever claimed them still holds them. NULL is allowed, and freeing twice does no harm.
  */
 HONKER_API

@@ -34,8 +34,8 @@ const (
 	fnHeartbeat
 	fnInterrupt
 	fnJobsFree
-	fnJobsGet
 	fnJobsLen
+	fnJobsViews
 	fnLeaderFree
 	fnLeaderLeads
 	fnLeaderNew
@@ -142,8 +142,8 @@ var functionNames = [functionCount]string{
 	fnHeartbeat:               "honker_heartbeat",
 	fnInterrupt:               "honker_interrupt",
 	fnJobsFree:                "honker_jobs_free",
-	fnJobsGet:                 "honker_jobs_get",
 	fnJobsLen:                 "honker_jobs_len",
+	fnJobsViews:               "honker_jobs_views",
 	fnLeaderFree:              "honker_leader_free",
 	fnLeaderLeads:             "honker_leader_leads",
 	fnLeaderNew:               "honker_leader_new",

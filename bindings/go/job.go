@@ -30,13 +30,17 @@ func (db *Database) takeJobs(handle uintptr, queue, worker string) ([]*Job, erro
 	if _, err := db.try(fnJobsLen, handle, uintptr(unsafe.Pointer(&length))); err != nil {
 		return nil, err
 	}
-	view := &jobView{}
-	view.structSize = uint32(unsafe.Sizeof(*view))
+	if length == 0 {
+		return nil, nil
+	}
+	views := make([]jobView, length)
+	views[0].structSize = uint32(unsafe.Sizeof(views[0]))
+	if _, err := db.try(fnJobsViews, handle, 0, uintptr(slice(views)), length, uintptr(unsafe.Pointer(&length))); err != nil {
+		return nil, err
+	}
 	jobs := make([]*Job, length)
 	for i := range jobs {
-		if _, err := db.try(fnJobsGet, handle, uintptr(i), uintptr(unsafe.Pointer(view))); err != nil {
-			return nil, err
-		}
+		view := &views[i]
 		jobs[i] = &Job{ID: view.id, Queue: queue, Payload: view.payload.bytes(), WorkerID: worker,
 			Attempts: view.attempts, ClaimExpiresAt: view.claimExpiresAt, db: db}
 	}

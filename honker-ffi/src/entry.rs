@@ -154,8 +154,8 @@ impl<T: Plain> Outputs for *mut T {
     }
 }
 
-impl<T: Plain, U: Plain> Outputs for (*mut T, *mut U) {
-    type Cells = (Cell<T>, Cell<U>);
+impl<A: Outputs, B: Outputs> Outputs for (A, B) {
+    type Cells = (A::Cells, B::Cells);
     unsafe fn clear(self, name: &str) -> Result<Self::Cells> {
         // SAFETY: the caller vouches for both. Each is cleared, whatever is the matter with the other.
         let (first, second) = unsafe { (self.0.clear(name), self.1.clear(name)) };

@@ -120,18 +120,51 @@ pub unsafe extern "C" fn honker_jobs_get(
         entry("honker_jobs_get", err, view::Out(job_out), |out| {
             let jobs = handle::get(jobs)?;
             let job = jobs.0.get(index).ok_or_else(|| beyond("job", index))?;
-            out.set(honker_job_view_t {
-                struct_size: 0,
-                reserved: 0,
-                id: job.id,
-                queue: honker_bytes_t::of(&job.queue),
-                payload: honker_bytes_t::of(&job.payload),
-                worker_id: honker_bytes_t::of(&job.worker_id),
-                attempts: job.attempts,
-                claim_expires_at: job.claim_expires_at,
-            });
+            out.set(view_of(job));
             Ok(HONKER_OK)
         })
+    }
+}
+
+/// The jobs from the one at `first` on, counted from 0, as many as there are and `views_len` holds: all of a claim in one
+/// call. `first` may be their number, and then there are none. Initialise the first view alone, with HONKER_JOB_VIEW_INIT:
+/// all are as long as it says, one behind the other. Afterwards each says its own length, and those beyond `read_out` are
+/// otherwise zero. `views_out` may be NULL if `views_len` is 0.
+///
+/// # Safety
+/// `views_out` is valid for `views_len` views of as many bytes as the first says, `read_out` and `err` are NULL or valid for
+/// writing.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn honker_jobs_views(
+    jobs: *const honker_jobs_t,
+    first: usize,
+    views_out: *mut honker_job_view_t,
+    views_len: usize,
+    read_out: *mut usize,
+    err: *mut *mut honker_error_t,
+) -> honker_status_t {
+    let views = view::OutArray { views: views_out, len: views_len };
+    // SAFETY: the caller vouches for the outputs.
+    unsafe {
+        entry("honker_jobs_views", err, (views, read_out), |(views, read)| {
+            let jobs = handle::get(jobs)?;
+            let jobs = jobs.0.get(first..).ok_or_else(|| beyond("job", first))?;
+            read.set(views.set(jobs.iter().map(view_of)));
+            Ok(HONKER_OK)
+        })
+    }
+}
+
+fn view_of(job: &ClaimedJob) -> honker_job_view_t {
+    honker_job_view_t {
+        struct_size: 0,
+        reserved: 0,
+        id: job.id,
+        queue: honker_bytes_t::of(&job.queue),
+        payload: honker_bytes_t::of(&job.payload),
+        worker_id: honker_bytes_t::of(&job.worker_id),
+        attempts: job.attempts,
+        claim_expires_at: job.claim_expires_at,
     }
 }
 

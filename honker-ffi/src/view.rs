@@ -94,6 +94,70 @@ impl<T: Sized32> Cell<T> {
     }
 }
 
+/// An array of views that a caller passes to be filled in, as an output of `entry`. Only the first has to be initialised:
+/// all are as long as it says.
+pub(crate) struct OutArray<T> {
+    pub(crate) views: *mut T,
+    pub(crate) len: usize,
+}
+
+/// Views that have been cleared, and say themselves how long they are.
+pub(crate) struct ArrayCell<T> {
+    out: OutArray<T>,
+    size: usize,
+}
+
+impl<T: Sized32> Outputs for OutArray<T> {
+    type Cells = ArrayCell<T>;
+
+    unsafe fn clear(self, name: &str) -> Result<ArrayCell<T>> {
+        if self.len == 0 {
+            return Ok(ArrayCell { out: self, size: HEAD });
+        }
+        if self.views.is_null() {
+            return Err(null_output(name));
+        }
+        // SAFETY: the caller vouches for it: there is at least one view, which begins with its size.
+        let size = unsafe { size_of_struct("the first output", self.views.cast()) }?;
+        if self.len > isize::MAX as usize / size {
+            return Err(Failure::new(
+                HONKER_INVALID,
+                format!("{name}: a length of {} cannot be right", self.len),
+            ));
+        }
+        let cells = ArrayCell { out: self, size };
+        // SAFETY: the caller vouches for `len` views of `size` bytes.
+        unsafe { cells.out.views.cast::<u8>().write_bytes(0, cells.out.len * size) };
+        for index in 0..cells.out.len {
+            // At most 4096.
+            let head = (size as u32).to_ne_bytes();
+            // SAFETY: this is the beginning of one of the views.
+            unsafe { std::ptr::copy_nonoverlapping(head.as_ptr(), cells.at(index), head.len()) };
+        }
+        Ok(cells)
+    }
+}
+
+impl<T: Sized32> ArrayCell<T> {
+    /// Fills them in, each as far as the caller knows it, until there are no more of one or the other; how many those are.
+    pub(crate) fn set(&self, views: impl ExactSizeIterator<Item = T>) -> usize {
+        let len = views.len().min(self.out.len);
+        for (index, view) in views.take(len).enumerate() {
+            // SAFETY: `OutArray::clear` has looked at the array, and `index` is in it.
+            let out = unsafe { self.at(index) };
+            Cell { out: out.cast(), size: self.size }.set(view);
+        }
+        len
+    }
+
+    /// # Safety
+    /// There is a view at `index`.
+    unsafe fn at(&self, index: usize) -> *mut u8 {
+        // SAFETY: so it is in the array.
+        unsafe { self.out.views.cast::<u8>().add(index * self.size) }
+    }
+}
+
 /// # Safety
 /// `pointer` points to a struct that begins with its size.
 unsafe fn size_of_struct(argument: &str, pointer: *const u32) -> Result<usize> {

@@ -44,11 +44,10 @@ class TestAbi < HonkerTest
     end
   end
 
-  def test_what_is_read_of_a_job_is_where_it_is
+  def test_words_of_a_job
     offsets = ABI["structs"]["honker_job_view_t"]["fields"].to_h { |field| field.values_at("name", "offset") }
-    view = [80, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9].pack(NATIVE::JOB_VIEW.template)
-    assert_equal [1, 4, 5, 8, 9], view.unpack(Honker::Queue.module_eval("JOB", __FILE__, __LINE__))
-    assert_equal [8, 32, 64, 72], offsets.values_at("id", "payload", "attempts", "claim_expires_at")
+    offsets.except("struct_size", "reserved").each { |name, offset| assert_equal offset / 8, NATIVE::JOB_VIEW.word(name.to_sym), name }
+    assert_equal 10, NATIVE::JOB_VIEW.words
   end
 
   # How the header declares a function, in the letters of native.rb.
@@ -62,7 +61,6 @@ class TestAbi < HonkerTest
       when /\Asize_t (?:\w+_len)\z/ then parameters.any? { |other| other =~ /\Aconst uint8_t \*#{one[/size_t (\w+)_len/, 1]}\z/ } ? "" : "n"
       when /\A(?:int64_t|size_t) \w+\z/ then "n"
       when /_opts_t \*|schedule_update_t \*|const int64_t \*/ then "b"
-      when /honker_job_view_t \*/ then "v"
       when /\A(?:const )?honker_\w+_t \*\w+\z/ then one =~ /honker_(?:db|tx|text|rows|jobs|waiter|worker|listener|subscription|events|fires|leader|outbox)_t \*/ ? "h" : "p"
       else "p"
       end
@@ -77,7 +75,8 @@ class TestAbi < HonkerTest
     bound = [*NATIVE::BLOCKING.keys, *NATIVE::QUICK.keys, *[*NATIVE::BLOCKING_FREES, *NATIVE::FREES].map { |free| "#{free}_free" }]
     left = ABI["functions"].keys - bound.map { |name| "honker_#{name}" }
     assert_equal %w[honker_abi_version honker_build_info honker_error_message honker_error_name honker_error_sqlite_code
-                    honker_error_sqlite_extended_code honker_error_status honker_status_name honker_version], left.sort
+                    honker_error_sqlite_extended_code honker_error_status honker_jobs_get honker_jobs_len honker_status_name
+                    honker_version], left.sort
   end
 
   def test_the_version_is_that_of_the_tree

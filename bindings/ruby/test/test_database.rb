@@ -66,6 +66,56 @@ class TestDatabase < HonkerTest
     assert_equal 0, db.query_row("SELECT count(*) FROM _honker_live").first
   end
 
+  # They are read a hundred at a time.
+  def test_batches_of_any_size
+    q = db.queue("q")
+    [1, 99, 100, 101, 200, 250].each do |count|
+      [count, count - 1, 1000].reject(&:zero?).each do |wanted|
+        ids = q.enqueue_many((1..count).map { |i| i == 7 ? Honker::RawText.new("") : { n: i, text: "é" * i } })
+        jobs = q.claim_batch("wörker", wanted)
+        assert_equal ids.first(wanted), jobs.map(&:id)
+        jobs.each.with_index(1) do |job, i|
+          i == 7 ? assert_nil(job.payload) : assert_equal({ "n" => i, "text" => "é" * i }, job.payload)
+          assert_equal [Encoding::UTF_8, "wörker", "q", 1], [job.payload_text.encoding, job.worker_id, job.queue_name, job.attempts]
+        end
+        assert_equal jobs.size, q.ack_batch(jobs.map(&:id), "wörker")
+        ids.drop(wanted).each { |id| assert q.cancel(id) }
+      end
+    end
+  end
+
+  def test_each_job_of_a_batch_has_its_own_attempts
+    q = db.queue("q", max_attempts: 9)
+    ids = q.enqueue_many([0, 1, 2, 3])
+    [[0, 2], [2], [2, 3]].each do |some|
+      jobs = q.claim_batch("w", 9)
+      jobs.each { |job| assert(some.include?(job.payload) ? job.retry(delay_s: 0) : give_back(job)) }
+    end
+    jobs = q.claim_batch("w", 9).sort_by(&:id)
+    assert_equal ids.zip([2, 1, 4, 2]), jobs.map { |job| [job.id, job.attempts] }
+    now = Time.now.to_i
+    jobs.each { |job| assert_includes now + q.visibility_timeout_s - 2..now + q.visibility_timeout_s, job.claim_expires_at }
+  end
+
+  def give_back(job)
+    db.transaction do |tx|
+      tx.execute("UPDATE _honker_live SET attempts = attempts - 1 WHERE id = ?1", [job.id])
+      job.retry(delay_s: 0, tx: tx)
+    end
+  end
+
+  def test_ids_of_a_batch_are_checked
+    q = db.queue("q")
+    id = q.enqueue(1)
+    q.claim_one("w")
+    assert_match(/id has to be a number, not NilClass/, assert_raises(TypeError) { q.ack_batch([id, nil], "w") }.message)
+    assert_match(/id has to be a number, not String/, assert_raises(TypeError) { q.ack_batch([id, "1"], "w") }.message)
+    assert_match(/id does not fit into 64 bits/, assert_raises(RangeError) { q.ack_batch([id, 1 << 63], "w") }.message)
+    assert_raises(RangeError) { q.ack_batch([id, Float::NAN], "w") }
+    assert_equal 0, q.ack_batch([], "w")
+    assert_equal 1, q.ack_batch([(1 << 63) - 1, -(1 << 63), id + 0.5], "w")
+  end
+
   def test_numbers_that_are_not_integers
     q = db.queue("q")
     assert_equal 12, q.get_job(q.enqueue(1, run_at: 12.9))[:run_at]

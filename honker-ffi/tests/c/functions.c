@@ -216,6 +216,10 @@ FUNCTION(honker_jobs_len) { return honker_jobs_len(c->handles[JOBS], OUTPUT(0, s
 FUNCTION(honker_jobs_get) {
   return honker_jobs_get(c->handles[JOBS], 0, VIEW(0, honker_job_view_t), c->err);
 }
+FUNCTION(honker_jobs_views) {
+  return honker_jobs_views(c->handles[JOBS], 0, VIEW(0, honker_job_view_t), 1, OUTPUT(1, size_t),
+                           c->err);
+}
 FUNCTION(honker_jobs_free) {
   honker_jobs_free(c->handles[JOBS]);
   return HONKER_OK;
@@ -479,6 +483,7 @@ const function_t functions[] = {
     ROW(honker_claim, OPERATION, FALLIBLE),
     ROW(honker_jobs_len, TAKES(JOBS), FALLIBLE),
     ROW(honker_jobs_get, TAKES(JOBS), FALLIBLE),
+    ROW(honker_jobs_views, TAKES(JOBS), FALLIBLE),
     ROW(honker_jobs_free, TAKES(JOBS), FREES | ENDS),
     ROW(honker_dead_list, OPERATION, FALLIBLE),
     ROW(honker_dead_requeue, OPERATION, FALLIBLE),

@@ -142,6 +142,107 @@ static void a_view_of_a_job_is_complete(void) {
   OK(honker_close(db, ERR));
 }
 
+/* Views of `size` bytes from `first` on, in memory that is not aligned and full of something else,
+ * as a caller has them whose header is older or newer; how many were read. They are looked at
+ * through this header. */
+static size_t views_of(const honker_jobs_t *jobs, size_t first, size_t size, size_t len,
+                       honker_job_view_t *seen) {
+  static unsigned char memory[2048];
+  unsigned char *views = memory + 3;
+  uint32_t size_32 = (uint32_t)size;
+  size_t read = SIZE_MAX;
+  memset(memory, 0xa5, sizeof memory);
+  memcpy(views, &size_32, sizeof size_32);
+  OK(honker_jobs_views(jobs, first, (honker_job_view_t *)(void *)views, len, &read, ERR));
+  CHECK(read <= len);
+  for (size_t i = 0; i < len; i++) {
+    const size_t known = size < sizeof *seen ? size : sizeof *seen;
+    memset(&seen[i], 0, sizeof *seen);
+    memcpy(&seen[i], views + i * size, known);
+    CHECK(seen[i].struct_size == size && seen[i].reserved == 0);
+    for (size_t j = known; j < size; j++) CHECK(views[i * size + j] == 0);
+    if (i >= read) CHECK(seen[i].id == 0 && seen[i].payload.data == NULL && seen[i].attempts == 0);
+  }
+  for (size_t i = len * size; i < sizeof memory - 3; i++) CHECK(views[i] == 0xa5);
+  return read;
+}
+
+static void many_jobs_are_read_at_once(void) {
+  honker_db_t *db = open_db("a.db");
+  static const char *const payloads[] = {"zero", "one", "", "three", "four"};
+  enum { N = sizeof payloads / sizeof payloads[0], ROOM = N + 2 };
+  for (size_t i = 0; i < N; i++) put(db, "q", payloads[i]);
+  honker_jobs_t *jobs = NULL;
+  OK(honker_claim(db, NULL, T("q"), T("worker"), -1, 60, &jobs, ERR));
+
+  honker_job_view_t views[ROOM], one = HONKER_JOB_VIEW_INIT;
+  for (size_t first = 0; first <= N; first++) {
+    for (size_t len = 1; len <= ROOM; len++) {
+      const size_t read = views_of(jobs, first, sizeof one, len, views);
+      CHECK(read == (len < N - first ? len : N - first));
+      for (size_t i = 0; i < read; i++) {
+        OK(honker_jobs_get(jobs, first + i, &one, ERR));
+        CHECK(memcmp(&views[i], &one, sizeof one) == 0 &&
+              bytes_are(one.payload, payloads[first + i]));
+      }
+    }
+  }
+
+  /* A caller whose header is older knows the id alone, one whose header is newer expects more
+   * behind what there is. */
+  CHECK(views_of(jobs, 1, 16, 3, views) == 3 && views_of(jobs, 4, 8, 3, views) == 1);
+  CHECK(views_of(jobs, 1, 16, 3, views) == 3);
+  CHECK(views[0].id == 2 && views[1].id == 3 && views[2].id == 4 && views[2].payload.data == NULL);
+  CHECK(views_of(jobs, 2, sizeof one + 24, 4, views) == 3);
+  CHECK(views[0].id == 3 && views[2].id == 5 && views[2].claim_expires_at == one.claim_expires_at);
+  CHECK(bytes_are(views[1].payload, "three") && bytes_are(views[1].worker_id, "worker"));
+
+  /* No room at all: nothing is looked at. */
+  size_t read = 9;
+  OK(honker_jobs_views(jobs, 0, NULL, 0, &read, ERR));
+  CHECK(read == 0);
+  memset(views, 0xa5, sizeof views);
+  read = 9;
+  OK(honker_jobs_views(jobs, N, views, 0, &read, ERR));
+  CHECK(read == 0 && views[0].struct_size == 0xa5a5a5a5);
+  EXPECT(HONKER_INVALID, honker_jobs_views(jobs, N + 1, NULL, 0, &read, ERR));
+  read = 9;
+  EXPECT(HONKER_NULL_ARG, honker_jobs_views(jobs, 0, NULL, 1, &read, ERR));
+  CHECK(read == 0);
+
+  /* Neither a length nor a size that cannot be right is believed, and then nothing is written. */
+  static const size_t lengths[] = {SIZE_MAX, SIZE_MAX / 2, SIZE_MAX / sizeof one,
+                                   SIZE_MAX / 2 / sizeof one + 1};
+  views[0] = one;
+  for (size_t i = 0; i < sizeof lengths / sizeof lengths[0]; i++) {
+    read = 9;
+    EXPECT(HONKER_INVALID, honker_jobs_views(jobs, 0, views, lengths[i], &read, ERR));
+    CHECK(read == 0 && memcmp(&views[0], &one, sizeof one) == 0 && views[1].id != 0);
+  }
+  static const uint32_t sizes[] = {0, 4, sizeof one - 4, 4104, UINT32_MAX};
+  for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+    views[0].struct_size = sizes[i];
+    read = 9;
+    EXPECT(HONKER_INVALID, honker_jobs_views(jobs, 0, views, 2, &read, ERR));
+    CHECK(read == 0 && views[0].id == one.id && views[1].struct_size == 0xa5a5a5a5);
+  }
+
+  /* What a failed call leaves. */
+  static const size_t beyond[] = {N + 1, SIZE_MAX};
+  for (size_t i = 0; i < 2; i++) {
+    views[0] = views[1] = one;
+    read = 9;
+    EXPECT(HONKER_INVALID, honker_jobs_views(jobs, beyond[i], views, 2, &read, ERR));
+    CHECK(read == 0 && views[0].id == 0 && views[1].id == 0 && views[1].payload.data == NULL);
+    CHECK(views[0].struct_size == sizeof one && views[1].struct_size == sizeof one);
+  }
+  honker_jobs_free(jobs);
+  views[0] = views[1] = one;
+  EXPECT(HONKER_MISUSE, honker_jobs_views(jobs, 0, views, 2, &read, ERR));
+  CHECK(read == 0 && views[0].id == 0 && views[1].payload.data == NULL);
+  OK(honker_close(db, ERR));
+}
+
 static void options_of_a_job_are_heeded(void) {
   honker_db_t *db = open_db("a.db");
   honker_enqueue_opts_t opts = HONKER_ENQUEUE_OPTS_INIT;
@@ -602,6 +703,7 @@ const test_t operation_tests[] = {
     {"errors_carry_what_sqlite_says", errors_carry_what_sqlite_says},
     {"a_job_from_enqueue_to_ack", a_job_from_enqueue_to_ack},
     {"a_view_of_a_job_is_complete", a_view_of_a_job_is_complete},
+    {"many_jobs_are_read_at_once", many_jobs_are_read_at_once},
     {"options_of_a_job_are_heeded", options_of_a_job_are_heeded},
     {"a_shorter_struct_means_the_defaults", a_shorter_struct_means_the_defaults},
     {"many_jobs_at_once", many_jobs_at_once},

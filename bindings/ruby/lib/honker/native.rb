@@ -44,7 +44,7 @@ module Honker
 
     # A struct: its fields with the letters of Array#pack. A text is two, where it begins and its length.
     class Layout
-      attr_reader :name, :fields, :template, :size
+      attr_reader :name, :fields, :template, :size, :words
 
       SIZES = { "L" => 4, "l" => 4, "q" => 8, "Q" => 8, "d" => 8, "J" => 8, "JJ" => 16 }.freeze
 
@@ -53,6 +53,12 @@ module Honker
         @fields = fields
         @template = fields.values.join
         @size = fields.values.sum { |letters| SIZES.fetch(letters) }
+        @words = @size / 8
+      end
+
+      # The number of a field, if the struct is read as words of 64 bits.
+      def word(name)
+        @fields.take_while { |field, _| field != name }.sum { |_, letters| SIZES.fetch(letters) } / 8
       end
 
       # The struct with these values, in order; those that begin with struct_size and reserved are given them.
@@ -61,14 +67,9 @@ module Honker
         values.pack(@template)
       end
 
-      # Memory for the library to write to.
-      def view
-        FFI::MemoryPointer.new(@size).write_uint32(@size)
-      end
-
-      # The same as a String, which is unpacked without a copy.
-      def buffer
-        [@size].pack("L") + ("\0".b * (@size - 4))
+      # Memory for the library to write to, for one or more, of which the first says how long each is.
+      def view(count = 1)
+        FFI::MemoryPointer.new(@size, count).write_uint32(@size)
       end
 
       def read(view)
@@ -102,7 +103,7 @@ module Honker
                              fallback_ms: "q")
 
     # What may wait for the write lock, or read the file: other threads of Ruby run meanwhile. h is a handle, t a text (two
-    # arguments), b a struct or numbers, n a number, p where an answer goes, v the same as a String; the error's place comes last.
+    # arguments), b a struct or numbers, n a number, p where an answer goes; the error's place comes last.
     BLOCKING = {
       open: "tbp", close: "h", interrupt: "h",
       tx_begin: "hp", tx_commit: "h", tx_rollback: "h", tx_execute: "htpnp", tx_query: "htpnp", query: "htpnp",
@@ -122,7 +123,7 @@ module Honker
     }.freeze
 
     QUICK = {
-      text_get: "hpp", rows_size: "hpp", rows_column: "hnpp", rows_get: "hnnp", jobs_len: "hp", jobs_get: "hnv",
+      text_get: "hpp", rows_size: "hpp", rows_column: "hnpp", rows_get: "hnnp", jobs_views: "hnpnp",
       waiter_wake: "h", waiter_fd: "hp", events_len: "hp", events_get: "hnp", subscription_offset: "hp",
       cron_next_after: "tnp", fires_len: "hp", fires_get: "hnp", leader_leads: "hp"
     }.freeze
@@ -131,8 +132,7 @@ module Honker
     BLOCKING_FREES = %i[tx waiter worker listener subscription leader outbox].freeze
     FREES = %i[text rows jobs events fires error].freeze
 
-    TYPES = { "h" => [:uint64], "t" => %i[buffer_in size_t], "b" => [:buffer_in], "n" => [:int64],
-              "p" => [:pointer], "v" => [:buffer_inout] }.freeze
+    TYPES = { "h" => [:uint64], "t" => %i[buffer_in size_t], "b" => [:buffer_in], "n" => [:int64], "p" => [:pointer] }.freeze
 
     # What has to fit before anything else is called.
     def self.attach_version

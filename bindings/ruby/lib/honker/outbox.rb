@@ -93,7 +93,7 @@ module Honker
     def take(stop, stop_check_s)
       await(nil, stop: stop, stop_check_s: stop_check_s) do
         @database.owned(:honker_outbox_next, :honker_jobs_free, consumer, 0) do |jobs, status|
-          @queue.read_jobs(jobs, @worker).first if found?(status) && jobs
+          @queue.read_jobs(jobs, @worker, 1).first if found?(status) && jobs
         end
       end
     rescue BusyError, AbortedError

@@ -54,6 +54,13 @@ module Honker
       value
     end
 
+    # Memory with such numbers.
+    def integers(values, what)
+      FFI::MemoryPointer.new(:int64, [values.size, 1].max).put_array_of_int64(0, values)
+    rescue TypeError, RangeError
+      integers(values.map { |value| integer(value, what) }, what) # for its error
+    end
+
     # The same for what may be left out. The library's mark for that is no number of the user's.
     def optional_integer(value, what)
       return Native::NO_TIME if value.nil?

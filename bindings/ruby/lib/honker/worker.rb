@@ -92,7 +92,7 @@ module Honker
     def claim(count, settled)
       memory, kept = settlement(settled)
       @database.owned(:honker_worker_settle_next, :honker_jobs_free, consumer, memory, memory ? 1 : 0, count, 0) do |jobs, status|
-        found?(status) && jobs ? @queue.read_jobs(jobs, @worker_id) : nil
+        found?(status) && jobs ? @queue.read_jobs(jobs, @worker_id, count) : nil
       end
     ensure
       kept&.free
