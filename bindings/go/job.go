@@ -35,7 +35,7 @@ func (db *Database) takeJobs(handle uintptr, queue, worker string) ([]*Job, erro
 	}
 	views := make([]jobView, length)
 	views[0].structSize = uint32(unsafe.Sizeof(views[0]))
-	if _, err := db.try(fnJobsViews, handle, 0, uintptr(slice(views)), length, uintptr(unsafe.Pointer(&length))); err != nil {
+	if _, err := db.try(fnJobsViews, handle, 0, uintptr(unsafe.Pointer(&views[0])), length, uintptr(unsafe.Pointer(&length))); err != nil {
 		return nil, err
 	}
 	jobs := make([]*Job, length)
