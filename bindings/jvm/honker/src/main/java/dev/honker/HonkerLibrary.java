@@ -166,6 +166,9 @@ interface HonkerLibrary {
 
   int honker_jobs_get(long jobs, long index, byte[] jobOut, long[] err);
 
+  int honker_jobs_views(
+      long jobs, long first, byte[] viewsOut, long viewsLen, long[] readOut, long[] err);
+
   void honker_jobs_free(long jobs);
 
   int honker_waiter_new(long db, long[] waiterOut, long[] err);

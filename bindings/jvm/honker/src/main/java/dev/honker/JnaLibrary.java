@@ -236,6 +236,10 @@ final class JnaLibrary implements HonkerLibrary {
   public native int honker_jobs_get(long jobs, long index, byte[] jobOut, long[] err);
 
   @Override
+  public native int honker_jobs_views(
+      long jobs, long first, byte[] viewsOut, long viewsLen, long[] readOut, long[] err);
+
+  @Override
   public native void honker_jobs_free(long jobs);
 
   @Override
