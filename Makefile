@@ -4,16 +4,19 @@ CARGO ?= cargo
 target = $(or $(CARGO_TARGET_DIR),target)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench soak conformance library header extension install uninstall fuzz clean
+.PHONY: help demo test test-long check bench soak conformance library header extension install uninstall fuzz clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## Run the main job end to end: orders, e-mail jobs, a killed worker
 	demo/run
 
-test: ## Run all tests (installs what they need)
+test: ## Run all test suites, pairs of languages as a sample (installs what they need)
 	scripts/test
+
+test-long: ## Run everything: all pairs, long soaks and proofs; takes hours
+	scripts/test --long
 
 check: ## Check formatting and lints
 	scripts/check
@@ -25,7 +28,7 @@ soak: library ## Do everything at once for ten minutes, beside killed processes,
 	$(CARGO) run --release -p honker-soak -- --seconds 600
 
 conformance: ## Check every language package with one suite, each with each other (conformance/README.md)
-	conformance/run --quick
+	conformance/run
 
 library: ## Build libhonker, shared (target/release/libhonker.so) and static (target/release/static/libhonker.a)
 	scripts/setup build

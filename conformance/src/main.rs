@@ -31,7 +31,7 @@ use std::sync::Arc;
 use case::Case;
 use fuzz::Programs;
 use known::Known;
-use matrix::{Choice, Stage};
+use matrix::{Pairs, Stage};
 use player::Player;
 use races::Race;
 use report::Report;
@@ -52,7 +52,8 @@ Options:
 Options of `run`:
   --testee NAME     only this testee; one with a slash is the directory of one that testees.toml need not list
   --pair A,B        only cases of several actors, A as the first, B as the second
-  --quick           of the pairs, only those with the first testee, and each case in one of the two orders
+  --quick           of the pairs, a random sample for each case; its seed is printed
+  --seed N          the sample of this seed again
   --long            take the time that the most thorough run takes
   --jobs N          so many cases beside each other (as many as there are processors)
   --keep            keep the files of all cases, not only of those that fail
@@ -80,6 +81,9 @@ pub enum Effort {
     Long,
 }
 
+/// How many ordered pairs a quick run takes for each case of several actors.
+const SAMPLE: usize = 3;
+
 struct Options {
     command: String,
     testees: Vec<String>,
@@ -105,6 +109,18 @@ impl Options {
         let topic = id.split(": ").next().unwrap_or(id);
         let fits = |glob: &String| glob == id || glob_matches(glob, id) || glob_matches(glob, topic);
         self.cases.is_empty() || self.cases.iter().any(fits)
+    }
+
+    /// Which pairs run the cases of several actors.
+    fn chosen_pairs(&self) -> Pairs {
+        match self.effort {
+            _ if !self.pairs.is_empty() => Pairs::Named(self.pairs.clone()),
+            Effort::Quick => {
+                let seed = self.seed.unwrap_or_else(|| fastrand::u64(..1 << 32));
+                Pairs::Sample { seed, per_case: SAMPLE }
+            }
+            Effort::Usual | Effort::Long => Pairs::All,
+        }
     }
 
     /// The random programs that are asked for. A run has some of its own, always the same ones.
@@ -266,13 +282,16 @@ fn run(options: &Options, cases: &[Arc<Case>]) -> Result<bool, String> {
             Err(NotMade::Failed(error)) => report.odd("is built", &name, error),
         }
     }
-    let choice = Choice { pairs: options.pairs.clone(), quick: options.effort == Effort::Quick };
-    let jobs = matrix::jobs(cases, &made, &choice);
+    let pairs = options.chosen_pairs();
+    if let Pairs::Sample { seed, .. } = pairs {
+        println!("a sample of the pairs: --seed {seed} is the same one");
+    }
+    let jobs = matrix::jobs(cases, &made, &pairs);
     let names: Vec<&str> = made.iter().map(|made| made.name.as_str()).collect();
     println!("{} cases, {} runs, on {}", cases.len(), jobs.len(), names.join(", "));
     let stage = Stage { made: &made, report: &report, dir: dir.path(), keep: options.keep };
     stage.run(jobs, options.jobs.max(1));
-    races::run_all(&options.races(), &choice, &stage, options.effort);
+    races::run_all(&options.races(), &pairs, &stage, options.effort);
     if let Some(programs) = options.programs() {
         fuzz::run_all(programs, &stage);
     }

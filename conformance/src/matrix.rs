@@ -29,35 +29,43 @@ pub struct Job {
     testees: Vec<String>,
 }
 
-/// What was asked for on the command line.
-pub struct Choice {
-    /// Only these ordered pairs, and nothing but pairs.
-    pub pairs: Vec<(String, String)>,
-    /// Each testee with the first one, half of the cases this way round and half that.
-    pub quick: bool,
+/// Which ordered pairs of testees run the cases of several actors.
+pub enum Pairs {
+    /// Every testee with every other and with itself, in both orders.
+    All,
+    /// These, and no case of a single actor.
+    Named(Vec<(String, String)>),
+    /// So many for each case, chosen at random by a seed: the same seed chooses the same ones.
+    Sample { seed: u64, per_case: usize },
 }
 
-impl Choice {
+impl Pairs {
     /// Whether the case of this number is run with this pair.
-    pub fn takes(&self, case: usize, first: usize, second: usize, made: &[Arc<Made>]) -> bool {
-        if self.pairs.is_empty() {
-            return !self.quick
-                || match (first, second) {
-                    (0, 0) => true,
-                    (0, _) => case.is_multiple_of(2),
-                    (_, 0) => !case.is_multiple_of(2),
-                    _ => false,
-                };
+    pub fn take(&self, case: usize, first: usize, second: usize, made: &[Arc<Made>]) -> bool {
+        match self {
+            Pairs::All => true,
+            Pairs::Named(pairs) => {
+                pairs.iter().any(|(a, b)| *a == made[first].name && *b == made[second].name)
+            }
+            Pairs::Sample { seed, per_case } => {
+                sample(*seed, case, made.len(), *per_case).contains(&(first, second))
+            }
         }
-        self.pairs.iter().any(|(a, b)| *a == made[first].name && *b == made[second].name)
     }
 }
 
+/// So many ordered pairs of `testees`, or all if there are fewer.
+fn sample(seed: u64, case: usize, testees: usize, pairs: usize) -> Vec<(usize, usize)> {
+    let all = (0..testees).flat_map(|first| (0..testees).map(move |second| (first, second)));
+    let mut random = fastrand::Rng::with_seed(seed ^ (case as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    random.choose_multiple(all, pairs)
+}
+
 /// All jobs, those of one testee or pair after each other.
-pub fn jobs(cases: &[Arc<Case>], made: &[Arc<Made>], choice: &Choice) -> Vec<Job> {
+pub fn jobs(cases: &[Arc<Case>], made: &[Arc<Made>], pairs: &Pairs) -> Vec<Job> {
     let mut jobs = Vec::new();
     let alone = |case: &Case| case.actors.len() == 1;
-    if choice.pairs.is_empty() {
+    if !matches!(pairs, Pairs::Named(_)) {
         for testee in 0..made.len() {
             for case in cases.iter().filter(|case| alone(case)) {
                 add(&mut jobs, case, made, testee, testee);
@@ -66,8 +74,8 @@ pub fn jobs(cases: &[Arc<Case>], made: &[Arc<Made>], choice: &Choice) -> Vec<Job
     }
     for first in 0..made.len() {
         for second in 0..made.len() {
-            let pairs = cases.iter().filter(|case| !alone(case)).enumerate();
-            for (_, case) in pairs.filter(|(number, _)| choice.takes(*number, first, second, made)) {
+            let several = cases.iter().filter(|case| !alone(case)).enumerate();
+            for (_, case) in several.filter(|(number, _)| pairs.take(*number, first, second, made)) {
                 add(&mut jobs, case, made, first, second);
             }
         }
@@ -236,4 +244,28 @@ fn keep_traces(job: &Job, players: &[((usize, usize), Player)], dir: &Path, to: 
         std::fs::copy(&testee.log, to.join(format!("{name}.stderr"))).map_err(say)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::sample;
+
+    #[test]
+    fn a_sample_is_repeated_by_its_seed_and_reaches_every_pair() {
+        let mut reached = BTreeSet::new();
+        for case in 0..400 {
+            let pairs = sample(7, case, 7, 3);
+            assert_eq!(pairs, sample(7, case, 7, 3));
+            assert_eq!(pairs.iter().collect::<BTreeSet<_>>().len(), 3);
+            reached.extend(pairs);
+        }
+        assert_eq!(reached.len(), 49);
+        assert_ne!(
+            (0..9).map(|case| sample(7, case, 7, 3)).collect::<Vec<_>>(),
+            (0..9).map(|case| sample(8, case, 7, 3)).collect::<Vec<_>>()
+        );
+        assert_eq!(sample(7, 0, 1, 3), [(0, 0)]);
+    }
 }

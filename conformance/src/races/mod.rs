@@ -20,7 +20,7 @@ use std::time::Instant;
 
 use self::arena::Arena;
 use crate::Effort;
-use crate::matrix::{Choice, Stage};
+use crate::matrix::{Pairs, Stage};
 use crate::report::Record;
 use crate::run::{Verdict, copy_dir, lacking};
 use crate::testees::Made;
@@ -104,12 +104,12 @@ impl Race {
 }
 
 /// Runs the races, one after the other, with every pair that is chosen.
-pub fn run_all(races: &[&Race], choice: &Choice, stage: &Stage<'_>, effort: Effort) {
+pub fn run_all(races: &[&Race], pairs: &Pairs, stage: &Stage<'_>, effort: Effort) {
     let made = stage.made;
     for first in 0..made.len() {
         for second in 0..made.len() {
             for (_, race) in
-                races.iter().enumerate().filter(|(number, _)| choice.takes(*number, first, second, made))
+                races.iter().enumerate().filter(|(number, _)| pairs.take(*number, first, second, made))
             {
                 run_one(race, [&made[first], &made[second]], stage, effort);
             }

@@ -174,12 +174,18 @@ pub fn waiting<T: Send + 'static>(body: impl FnOnce() -> T + Send + 'static) -> 
     thread
 }
 
-/// How many watchers' threads this process has.
+/// How many watchers' threads this process has. One that has been joined may still be in the process table for a moment:
+/// the kernel tells whoever joins before it takes the thread away. It is marked as exiting by then.
 pub fn watchers() -> usize {
+    const EXITING: u32 = 0x4;
     std::fs::read_dir("/proc/self/task")
         .unwrap()
-        .filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("comm")).ok())
-        .filter(|name| name.trim() == "honker-watcher")
+        .filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("stat")).ok())
+        .filter(|stat| {
+            let (name, rest) = stat.split_once('(').unwrap().1.rsplit_once(')').unwrap();
+            let flags: u32 = rest.split_whitespace().nth(6).unwrap().parse().unwrap();
+            name == "honker-watcher" && flags & EXITING == 0
+        })
         .count()
 }
 
