@@ -206,7 +206,8 @@ fn zone_of_variable(value: &str) -> Option<TimeZone> {
         return zone_of_file(value);
     }
     // No name is a rule as well, save some that mean the same; and to miss in the database costs more than to parse.
-    TimeZone::posix(value).ok().or_else(|| find_zone(value))
+    // `posix/` is where the system keeps its zones a second time, beside those of `right/`, which count leap seconds.
+    TimeZone::posix(value).ok().or_else(|| find_zone(value.strip_prefix("posix/").unwrap_or(value)))
 }
 
 /// The zone in a compiled file, read again when the file changes.

@@ -1,7 +1,9 @@
 //! Watchers by number, for who cannot hold a [`Subscription`]: SQL and C.
 //!
 //! A handle is a watcher of its own with one subscription. Numbers belong to the process, not to a connection, and are
-//! never used again: one that is closed, or was opened before a fork, is unknown, and waiting for it ends at once.
+//! never used again: one that is closed, or was opened before a fork, is unknown, and waiting for it ends at once. C gets
+//! them as `void *`, and some runtimes look at what they hold as a pointer or keep it in a double: so they lie above every
+//! address of a process, and below 2^53.
 //!
 //! Threads: one may close a handle while another waits for it. Opening and waiting happen outside of the lock.
 
@@ -13,27 +15,28 @@ use super::{Backend, Settings, Subscription, Target, Wake, Watcher};
 use crate::fork::PerProcess;
 use crate::{Error, Result};
 
+/// No handle, but where they begin.
+const BASE: i64 = 1 << 52;
+/// From one handle to the next: as aligned as what an allocator gives.
+const STEP: i64 = 16;
+
 #[derive(Default)]
 struct Handles {
-    last: i64,
+    opened: i64,
     open: HashMap<i64, Arc<Subscription>>,
 }
 
 static HANDLES: PerProcess<Mutex<Handles>> = PerProcess::new();
 
-/// Starts a watcher; its handle, which is positive. `backend` is one of the names of [`Backend`]; none, or the empty one,
-/// is polling here.
+/// Starts a watcher; its handle, which is positive. `backend` is one of the names of [`Backend`]; none is `auto`.
 pub fn open(path: &str, backend: Option<&str>, poll_interval_ms: u64) -> Result<i64> {
-    let backend = match backend.unwrap_or_default() {
-        "" => Backend::Polling,
-        name => name.parse()?,
-    };
+    let backend: Backend = backend.unwrap_or_default().parse()?;
     let poll_interval = Duration::from_millis(poll_interval_ms);
     let settings = Settings { backend, poll_interval, ..Settings::default() };
     let subscription = Watcher::start(&Target::new(path), &settings)?.subscribe()?;
     let mut handles = handles();
-    handles.last += 1;
-    let handle = handles.last;
+    handles.opened += 1;
+    let handle = BASE + handles.opened * STEP;
     handles.open.insert(handle, Arc::new(subscription));
     Ok(handle)
 }

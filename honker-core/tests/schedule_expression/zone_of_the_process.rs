@@ -36,6 +36,8 @@ fn is_that_of_tz() {
         ("Australia/Lord_Howe", "2026-01-15T12:00:00+11:00"),
         (":Australia/Lord_Howe", "2026-01-15T12:00:00+11:00"),
         ("Europe/Berlin", "2026-01-15T12:00:00+01:00"),
+        ("posix/Europe/Berlin", "2026-01-15T12:00:00+01:00"),
+        (":posix/Europe/Berlin", "2026-01-15T12:00:00+01:00"),
         ("EST5EDT", "2026-01-15T12:00:00-05:00"),
         ("EST5EDT,M3.2.0,M11.1.0", "2026-01-15T12:00:00-05:00"),
         ("<+0330>-3:30", "2026-01-15T12:00:00+03:30"),
@@ -96,7 +98,9 @@ fn may_be_one_the_system_does_not_know() {
 
 #[test]
 fn that_cannot_be_used_is_an_error() {
-    for tz in ["Mars/Olympus", "EST5EDT,nonsense", "/nowhere/zone", "Etc/Unknown", "/etc/passwd", "/"] {
+    for tz in
+        ["Mars/Olympus", "EST5EDT,nonsense", "/nowhere/zone", "Etc/Unknown", "/etc/passwd", "/", "posix/Mars"]
+    {
         let answer = ask(tz, "2026-01-15T00:00:00Z", "0 12 * * *");
         assert!(answer.contains("TZ") && answer.contains(tz), "TZ={tz}: {answer}");
     }

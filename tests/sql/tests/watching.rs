@@ -56,6 +56,45 @@ fn a_commit_ends_the_wait() {
     }
 }
 
+/// Whether a file-system event queue of this process watches anything in the directory of `db`.
+#[cfg(target_os = "linux")]
+fn has_inotify(db: &Db) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let entries = std::fs::read_dir(db.directory()).unwrap().map(|entry| entry.unwrap().path());
+    let watchable = entries.chain([db.directory().to_owned()]);
+    let watched: Vec<String> =
+        watchable.filter_map(|path| Some(format!(" ino:{:x} ", path.metadata().ok()?.ino()))).collect();
+    std::fs::read_dir("/proc/self/fdinfo").unwrap().any(|descriptor| {
+        let text = std::fs::read_to_string(descriptor.unwrap().path()).unwrap_or_default();
+        let mut watches = text.lines().filter(|line| line.starts_with("inotify "));
+        watches.any(|line| watched.iter().any(|inode| line.contains(inode)))
+    })
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn without_a_name_the_back_end_is_auto() {
+    for (backend, events) in
+        [("NULL", true), ("''", true), ("NULL, 7", true), ("'auto'", true), ("'polling'", false)]
+    {
+        let db = Db::new();
+        let handle = open(&db, backend);
+        assert_eq!(has_inotify(&db), events, "{backend}");
+        close(&db, handle);
+    }
+}
+
+#[test]
+fn handles_are_above_every_address_and_exact_in_a_double() {
+    let db = Db::new();
+    for _ in 0..3 {
+        let handle = open(&db, "'auto'");
+        assert!(handle > 1 << 52 && handle < 1 << 53 && handle % 16 == 0, "{handle}");
+        assert_eq!(handle as f64 as i64, handle);
+        assert_eq!(close(&db, handle), 1);
+    }
+}
+
 #[test]
 fn every_handle_is_a_watcher_of_its_own() {
     let db = Db::new();
