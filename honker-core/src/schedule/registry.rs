@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::Expression;
+use super::{Expression, calendar};
 use crate::statement::{Sql, Value};
 use crate::{Error, Result, Store};
 
@@ -64,6 +64,9 @@ pub struct Schedule {
     pub enabled: bool,
     /// The budget of its jobs.
     pub max_attempts: i64,
+    /// Why it does not fire: what is wrong with the stored expression. Registering and updating check it, other SQL and
+    /// other versions of the grammar do not.
+    pub error: Option<String>,
 }
 
 // Registering at every start of an application must not move the next boundary: those missed while it was down are
@@ -102,8 +105,11 @@ static SQL_LIST: Sql = Sql::new(
      FROM main._honker_scheduler_tasks ORDER BY name",
 );
 
-static SQL_SOONEST: Sql =
-    Sql::new("SELECT min(next_fire_at) FROM main._honker_scheduler_tasks WHERE enabled");
+// The one after ?1, ?2 in the order of boundaries.
+static SQL_NEXT: Sql = Sql::new(
+    "SELECT next_fire_at, rowid, cron_expr FROM main._honker_scheduler_tasks
+     WHERE enabled AND (next_fire_at, rowid) > (+?1, +?2) ORDER BY next_fire_at, rowid LIMIT 1",
+);
 
 /// Adds a schedule or replaces the one of that name.
 pub fn register(store: &Store, now: i64, schedule: &Registration<'_>) -> Result<()> {
@@ -171,23 +177,54 @@ pub fn resume(store: &Store, name: &str) -> Result<bool> {
 
 /// All schedules, by name.
 pub fn list(store: &Store) -> Result<Vec<Schedule>> {
-    store.query(&SQL_LIST, &[], |row| Schedule {
-        name: row.text(0),
-        queue: row.text(1),
-        cron_expr: row.text(2),
-        payload: row.text(3),
-        priority: row.integer(4),
-        expires_s: row.optional_integer(5),
-        next_fire_at: row.integer(6),
-        enabled: row.integer(7) != 0,
-        max_attempts: row.integer(8),
+    store.query(&SQL_LIST, &[], |row| {
+        let (expression, next_fire_at) = (row.text(2), row.integer(6));
+        let error = usable(&expression, next_fire_at).and_then(|usable| usable).err();
+        Schedule {
+            name: row.text(0),
+            queue: row.text(1),
+            cron_expr: expression,
+            payload: row.text(3),
+            priority: row.integer(4),
+            expires_s: row.optional_integer(5),
+            next_fire_at,
+            enabled: row.integer(7) != 0,
+            max_attempts: row.integer(8),
+            error: error.map(|error| error.to_string()),
+        }
     })
 }
 
-/// The next boundary of any schedule that is not paused. It may lie in the past.
+/// The next boundary of any schedule that is not paused and can fire. It may lie in the past.
 pub fn soonest(store: &Store) -> Result<Option<i64>> {
-    let soonest = store.query_one(&SQL_SOONEST, &[], |row| row.optional_integer(0))?;
-    Ok(soonest.flatten())
+    let mut after = (i64::MIN, i64::MIN);
+    loop {
+        let next = store.query_one(&SQL_NEXT, &[after.0.into(), after.1.into()], |row| {
+            (row.integer(0), row.integer(1), row.text(2))
+        })?;
+        match next {
+            // Nobody may sleep until a boundary that no tick fires.
+            Some((boundary, rowid, expression)) if matches!(usable(&expression, boundary), Ok(Err(_))) => {
+                after = (boundary, rowid);
+            }
+            next => return Ok(next.map(|(boundary, ..)| boundary)),
+        }
+    }
+}
+
+/// Reads a stored expression. The inner error is what is wrong with it, whoever asks: it cannot be read, or has no
+/// boundary after `boundary`. The outer one is this process's: it does not know its own time zone.
+pub(super) fn usable(expression: &str, boundary: i64) -> Result<Result<Expression>> {
+    let read = || {
+        let expression = Expression::parse(expression)?;
+        expression.next_after(boundary)?;
+        Ok(expression)
+    };
+    let read = read();
+    if read.is_err() {
+        calendar::local_zone()?;
+    }
+    Ok(read)
 }
 
 /// Says which schedule an expression's error belongs to.

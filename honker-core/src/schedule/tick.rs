@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::Expression;
-use super::registry::in_schedule;
+use super::registry::{in_schedule, usable};
 use crate::queue::{self, Enqueue};
 use crate::statement::Sql;
 use crate::{Result, Store};
@@ -23,10 +23,6 @@ pub struct Fire {
     /// The job.
     pub job_id: i64,
 }
-
-static SQL_ANY_DUE: Sql = Sql::new(
-    "SELECT EXISTS (SELECT 1 FROM main._honker_scheduler_tasks WHERE enabled AND next_fire_at <= ?1)",
-);
 
 static SQL_DUE: Sql = Sql::new(
     "SELECT name, queue, cron_expr, payload, priority, expires_s, next_fire_at, max_attempts
@@ -51,8 +47,8 @@ struct Due {
 /// what each schedule missed beyond that is skipped.
 ///
 /// The jobs are due at once, and expire `expires_s` after their boundary: one caught up too late is born expired. Any
-/// number of processes may tick at the same time: each boundary is fired once. All or nothing: should a schedule's
-/// expression be unusable (somebody changed the table by hand), the error names it and nothing is fired.
+/// number of processes may tick at the same time: each boundary is fired once. A schedule whose stored expression cannot be
+/// used is passed over, and [`super::list`] says why. Any other error names the schedule, and nothing is fired.
 pub fn tick(store: &Store, now: i64, until: i64) -> Result<Vec<Fire>> {
     tick_into(store, now, until, Ok)
 }
@@ -65,34 +61,50 @@ pub(crate) fn tick_into<T>(
     answer: impl Fn(Vec<Fire>) -> Result<T>,
 ) -> Result<T> {
     // An idle tick takes no lock. In a transaction of the caller's, reading before locking could cost it the lock.
-    if !store.in_transaction() {
-        let any_due = store.query_one(&SQL_ANY_DUE, &[until.into()], |row| row.integer(0) != 0)?;
-        if any_due != Some(true) {
-            return answer(Vec::new());
-        }
+    if !store.in_transaction() && due(store, until)?.is_empty() {
+        return answer(Vec::new());
     }
     store.atomic(|| {
         let mut fires = Vec::new();
-        let due = store.query(&SQL_DUE, &[until.into()], |row| Due {
-            name: row.text(0),
-            queue: row.text(1),
-            expression: row.text(2),
-            payload: row.text(3),
-            priority: row.integer(4),
-            expires_s: row.optional_integer(5),
-            next_fire_at: row.integer(6),
-            max_attempts: row.integer(7),
-        })?;
-        for schedule in due {
-            fire(store, now, until, &schedule, &mut fires)
+        for (schedule, expression) in due(store, until)? {
+            fire(store, now, until, &schedule, &expression, &mut fires)
                 .map_err(|error| in_schedule(&schedule.name, error))?;
         }
         answer(fires)
     })
 }
 
-fn fire(store: &Store, now: i64, until: i64, schedule: &Due, fires: &mut Vec<Fire>) -> Result<()> {
-    let expression = Expression::parse(&schedule.expression)?;
+/// The schedules that have to fire, and can.
+fn due(store: &Store, until: i64) -> Result<Vec<(Due, Expression)>> {
+    let due = store.query(&SQL_DUE, &[until.into()], |row| Due {
+        name: row.text(0),
+        queue: row.text(1),
+        expression: row.text(2),
+        payload: row.text(3),
+        priority: row.integer(4),
+        expires_s: row.optional_integer(5),
+        next_fire_at: row.integer(6),
+        max_attempts: row.integer(7),
+    })?;
+    let mut usable_ones = Vec::with_capacity(due.len());
+    for schedule in due {
+        match usable(&schedule.expression, schedule.next_fire_at) {
+            Ok(Ok(expression)) => usable_ones.push((schedule, expression)),
+            Ok(Err(_)) => {}
+            Err(error) => return Err(in_schedule(&schedule.name, error)),
+        }
+    }
+    Ok(usable_ones)
+}
+
+fn fire(
+    store: &Store,
+    now: i64,
+    until: i64,
+    schedule: &Due,
+    expression: &Expression,
+    fires: &mut Vec<Fire>,
+) -> Result<()> {
     let mut boundary = schedule.next_fire_at;
     let mut fired = 0;
     while boundary <= until {
