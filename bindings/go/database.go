@@ -227,12 +227,13 @@ func (db *Database) try(f function, args ...uintptr) (Status, error) {
 //
 //go:uintptrescapes
 func (db *Database) tryText(f function, args ...uintptr) (string, bool, error) {
-	out := new(uintptr)
+	out := cells.Get().(*uintptr)
+	defer cells.Put(out)
+	*out = 0
 	var all [maxArguments]uintptr
 	n := copy(all[:], args)
 	all[n] = uintptr(unsafe.Pointer(out))
 	status, err := db.try(f, all[:n+1]...)
-	runtime.KeepAlive(out)
 	if err != nil || status != statusOK {
 		return "", false, err
 	}

@@ -116,15 +116,16 @@ func (l *library) call(f function, args ...uintptr) Status {
 	return Status(int32(r))
 }
 
-// errorCells are where failed calls leave their error: on the heap, and not a new one for each call.
-var errorCells = sync.Pool{New: func() any { return new(uintptr) }}
+// cells are where calls leave their errors and texts. They are on the heap, for the stack moves when it grows, and not new ones
+// for each call.
+var cells = sync.Pool{New: func() any { return new(uintptr) }}
 
 // try calls a function whose last parameter, not among args, takes the error.
 //
 //go:uintptrescapes
 func (l *library) try(f function, args ...uintptr) (Status, error) {
-	cell := errorCells.Get().(*uintptr)
-	defer errorCells.Put(cell)
+	cell := cells.Get().(*uintptr)
+	defer cells.Put(cell)
 	*cell = 0
 	var all [maxArguments]uintptr
 	n := copy(all[:], args)
