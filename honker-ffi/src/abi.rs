@@ -3,23 +3,25 @@
 //!
 //! The header is read as text, and a C program made from it prints the value of every constant and the layout of every
 //! struct that stands there; both are compared with Rust's. None can be forgotten: a name on one side alone is a failure.
-//! What the program prints is committed as `abi.json`, for the packages of other languages to be checked against. It is
-//! written with HONKER_ABI=write.
+//! What comes out, with the functions and their parameters, is committed as `abi.json`. The declarations of the packages
+//! are generated from that (scripts/declarations). It is written with HONKER_ABI=write (`make header`).
+
+mod header;
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use serde_json::{Value, json};
 
+use self::header::{Declared, Function, Header, file};
 use crate::{
     db::*, jobs::*, listener::*, outbox::*, query::*, queue::*, scheduler::*, status::*, stream::*,
     subscription::*, text::*, version::*, worker::*,
 };
 
 macro_rules! constants {
-    ($($name:ident)*) => { BTreeMap::from([$((stringify!($name), json!($name))),*]) };
+    ($($group:ident { $($name:ident)* })*) => {
+        BTreeMap::from([$($((stringify!($name), (stringify!($group), json!($name))),)*)*])
+    };
 }
 
 macro_rules! layouts {
@@ -40,22 +42,27 @@ fn size_of_field<T, F>(_: impl Fn(&T) -> &F) -> usize {
     size_of::<F>()
 }
 
-fn constants() -> BTreeMap<&'static str, Value> {
+/// The group and the value of each constant.
+fn constants() -> BTreeMap<&'static str, (&'static str, Value)> {
     constants! {
-        HONKER_ABI_VERSION
-        HONKER_DURABILITY_NORMAL HONKER_DURABILITY_FULL
-        HONKER_JOURNAL_WAL HONKER_JOURNAL_DELETE HONKER_JOURNAL_TRUNCATE HONKER_JOURNAL_PERSIST
-        HONKER_NESTING_FAIL HONKER_NESTING_WAIT
-        HONKER_SETTLE_ACK HONKER_SETTLE_RETRY HONKER_SETTLE_FAIL
-        HONKER_TYPE_NULL HONKER_TYPE_INTEGER HONKER_TYPE_REAL HONKER_TYPE_TEXT HONKER_TYPE_BLOB
-        HONKER_NO_TIME
-        HONKER_UPDATE_EXPRESSION HONKER_UPDATE_PAYLOAD HONKER_UPDATE_PRIORITY HONKER_UPDATE_EXPIRES
-        HONKER_UPDATE_MAX_ATTEMPTS
-        HONKER_OK HONKER_EMPTY HONKER_TIMEOUT HONKER_WOKEN HONKER_LOST HONKER_HELD HONKER_LIMITED HONKER_CLOSED
-        HONKER_INTERNAL HONKER_BUSY HONKER_CONSTRAINT HONKER_IO HONKER_CORRUPT HONKER_FULL HONKER_READONLY
-        HONKER_CANNOT_OPEN HONKER_SQL HONKER_SCHEMA HONKER_TOO_BIG HONKER_ABORTED
-        HONKER_MISUSE HONKER_NULL_ARG HONKER_UTF8 HONKER_INVALID HONKER_NOT_FOUND HONKER_CLOSED_HANDLE
-        HONKER_FORKED HONKER_UNSUPPORTED HONKER_INTERRUPTED HONKER_PANIC HONKER_WATCHER
+        version { HONKER_ABI_VERSION }
+        status {
+            HONKER_OK HONKER_EMPTY HONKER_TIMEOUT HONKER_WOKEN HONKER_LOST HONKER_HELD HONKER_LIMITED HONKER_CLOSED
+            HONKER_INTERNAL HONKER_BUSY HONKER_CONSTRAINT HONKER_IO HONKER_CORRUPT HONKER_FULL HONKER_READONLY
+            HONKER_CANNOT_OPEN HONKER_SQL HONKER_SCHEMA HONKER_TOO_BIG HONKER_ABORTED
+            HONKER_MISUSE HONKER_NULL_ARG HONKER_UTF8 HONKER_INVALID HONKER_NOT_FOUND HONKER_CLOSED_HANDLE
+            HONKER_FORKED HONKER_UNSUPPORTED HONKER_INTERRUPTED HONKER_PANIC HONKER_WATCHER
+        }
+        durability { HONKER_DURABILITY_NORMAL HONKER_DURABILITY_FULL }
+        journal { HONKER_JOURNAL_WAL HONKER_JOURNAL_DELETE HONKER_JOURNAL_TRUNCATE HONKER_JOURNAL_PERSIST }
+        nesting { HONKER_NESTING_FAIL HONKER_NESTING_WAIT }
+        settle { HONKER_SETTLE_ACK HONKER_SETTLE_RETRY HONKER_SETTLE_FAIL }
+        type { HONKER_TYPE_NULL HONKER_TYPE_INTEGER HONKER_TYPE_REAL HONKER_TYPE_TEXT HONKER_TYPE_BLOB }
+        time { HONKER_NO_TIME }
+        update {
+            HONKER_UPDATE_EXPRESSION HONKER_UPDATE_PAYLOAD HONKER_UPDATE_PRIORITY HONKER_UPDATE_EXPIRES
+            HONKER_UPDATE_MAX_ATTEMPTS
+        }
     }
 }
 
@@ -85,104 +92,51 @@ fn layouts() -> BTreeMap<&'static str, Value> {
     }
 }
 
-/// What stands in the header.
-#[derive(Default)]
-struct Header {
-    constants: Vec<String>,
-    /// Name, and the fields with their types.
-    structs: Vec<(String, Vec<(String, String)>)>,
-    functions: Vec<String>,
-}
+/// Outputs that are as long as an input: function, output, and the input's length. Those that have a length of their own,
+/// a parameter of their name and `_len`, need no line here.
+const AS_LONG_AS: &[(&str, &str, &str)] = &[("honker_enqueue_many", "ids_out", "payloads_len")];
 
-impl Header {
-    fn read() -> Header {
-        let text = std::fs::read_to_string(file("../include/honker.h")).expect("include/honker.h");
-        let mut header = Header::default();
-        let mut fields = Vec::new();
-        let mut after_export = false;
-        for line in text.lines() {
-            if let Some(definition) = line.strip_prefix("#define HONKER_") {
-                let name = definition.split([' ', '(']).next().unwrap_or_default();
-                if !matches!(name, "H" | "API") && !name.ends_with("_INIT") {
-                    header.constants.push(format!("HONKER_{name}"));
-                }
-            } else if line == "typedef struct {" {
-                fields.clear();
-            } else if let Some(name) = line.strip_prefix("} ").and_then(|rest| rest.strip_suffix(';')) {
-                header.structs.push((name.to_owned(), std::mem::take(&mut fields)));
-            } else if let Some(field) = line.strip_prefix("  ").and_then(|rest| rest.strip_suffix(';')) {
-                let split = field.rfind([' ', '*']).map_or(0, |place| place + 1);
-                fields.push((field[split..].to_owned(), field[..split].trim().to_owned()));
-            } else if after_export {
-                let name = line.split('(').next().unwrap_or_default();
-                header.functions.push(name.rsplit([' ', '*']).next().unwrap_or_default().to_owned());
-            }
-            after_export = line == "HONKER_API";
+/// What `abi.json` says of a parameter.
+fn parameter(function: &Function, parameter: &Declared, handles: &[String]) -> Value {
+    let Declared { name, of_type } = parameter;
+    let pointed_to = of_type.strip_suffix('*').map(|pointed_to| pointed_to.trim());
+    let is_handle = pointed_to.is_some_and(|pointed_to| {
+        handles.iter().any(|handle| handle == pointed_to.trim_start_matches("const "))
+    });
+    let direction = match pointed_to {
+        Some(_) if name == "err" || name.ends_with("_out") => "out",
+        Some(pointed_to) if !is_handle && !pointed_to.starts_with("const ") => "inout",
+        _ => "in",
+    };
+    let mut described = json!({ "name": name, "type": of_type, "direction": direction });
+    if pointed_to.is_some() && !is_handle && name != "err" {
+        let listed = AS_LONG_AS.iter().find(|(of, output, _)| (*of, *output) == (&function.name, name));
+        // An address that the library gives is followed by the length of what lies there.
+        let given = pointed_to.is_some_and(|pointed_to| pointed_to.ends_with('*'));
+        let own = if given { "len_out".to_owned() } else { format!("{}_len", name.trim_end_matches("_out")) };
+        let own = function.parameters.iter().find(|other| other.name == own).map(|other| other.name.as_str());
+        if let Some(length) = listed.map(|&(_, _, length)| length).or(own) {
+            described["length"] = json!(length);
         }
-        header
     }
+    described
+}
 
-    /// A program that prints all of it as JSON.
-    fn program(&self) -> String {
-        let mut program = "#include \"honker.h\"\n#include <inttypes.h>\n#include <stdio.h>\n".to_owned();
-        // An alignment that C99 can tell.
-        for (name, _) in &self.structs {
-            writeln!(program, "struct align_{name} {{ char first; {name} second; }};").expect("a String");
-        }
-        program += "int main(void) {\n  printf(\"{\\\"constants\\\":{\");\n";
-        for (index, name) in self.constants.iter().enumerate() {
-            let comma = if index == 0 { "" } else { "," };
-            writeln!(program, "  printf(\"{comma}\\\"{name}\\\":%\" PRId64, (int64_t)({name}));")
-                .expect("a String");
-        }
-        program += "  printf(\"},\\\"structs\\\":{\");\n";
-        for (index, (name, fields)) in self.structs.iter().enumerate() {
-            let comma = if index == 0 { "" } else { "," };
-            writeln!(
-                program,
-                "  printf(\"{comma}\\\"{name}\\\":{{\\\"size\\\":%zu,\\\"align\\\":%zu,\\\"fields\\\":[\", \
-                 sizeof({name}), offsetof(struct align_{name}, second));"
-            )
-            .expect("a String");
-            for (index, (field, of_type)) in fields.iter().enumerate() {
-                let comma = if index == 0 { "" } else { "," };
-                writeln!(
-                    program,
-                    "  printf(\"{comma}{{\\\"name\\\":\\\"{field}\\\",\\\"type\\\":\\\"{of_type}\\\",\
-                     \\\"offset\\\":%zu,\\\"size\\\":%zu}}\", offsetof({name}, {field}), sizeof((({name} *)0)->{field}));"
-                )
-                .expect("a String");
-            }
-            program += "  printf(\"]}\");\n";
-        }
-        program += "  printf(\"}}\\n\");\n  return 0;\n}\n";
-        program
+fn functions(header: &Header) -> BTreeMap<&str, Value> {
+    for (function, output, length) in AS_LONG_AS {
+        let function = header.functions.iter().find(|one| one.name == *function).expect("a function");
+        let has = |name| function.parameters.iter().any(|parameter| parameter.name == name);
+        assert!(has(*output) && has(*length), "{} has no {output} or no {length}", function.name);
     }
-}
-
-fn file(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
-}
-
-/// What a C compiler makes of the header.
-fn seen_by_c(header: &Header) -> Value {
-    let directory = std::env::temp_dir().join(format!("honker-abi-{}", std::process::id()));
-    std::fs::create_dir_all(&directory).expect("a directory");
-    let (source, program) = (directory.join("abi.c"), directory.join("abi"));
-    std::fs::write(&source, header.program()).expect("a source file");
-    let compiler = std::env::var_os("CC").unwrap_or_else(|| "cc".into());
-    let compiled = Command::new(compiler)
-        .args(["-std=c99", "-Wall", "-Wextra", "-Werror", "-I"])
-        .arg(file("../include"))
-        .arg(&source)
-        .arg("-o")
-        .arg(&program)
-        .status()
-        .expect("a C compiler");
-    assert!(compiled.success(), "the header does not compile");
-    let output = Command::new(&program).output().expect("the program runs");
-    std::fs::remove_dir_all(&directory).expect("the directory can be removed");
-    serde_json::from_slice(&output.stdout).expect("JSON")
+    let mut symbols = symbols();
+    let functions = header.functions.iter().map(|function| {
+        let parameters: Vec<_> =
+            function.parameters.iter().map(|one| parameter(function, one, &header.handles)).collect();
+        let since = symbols.remove(&function.name).expect("a line in symbols.txt");
+        let described = json!({ "since": since, "returns": function.returns, "parameters": parameters });
+        (function.name.as_str(), described)
+    });
+    functions.collect()
 }
 
 /// The names in `symbols.txt`, and the version of the interface since which there is each.
@@ -203,36 +157,48 @@ fn symbols() -> BTreeMap<String, String> {
 
 #[test]
 fn symbols_are_the_functions_of_the_header() {
-    let mut functions = Header::read().functions;
-    functions.sort();
+    let header = Header::read();
+    let mut functions: Vec<_> = header.functions.iter().map(|function| function.name.as_str()).collect();
+    functions.sort_unstable();
     assert!(functions.len() > 50);
-    assert_eq!(
-        symbols().into_keys().collect::<Vec<_>>(),
-        functions,
-        "symbols.txt (left) and honker.h (right)"
-    );
+    let symbols = symbols();
+    assert_eq!(symbols.keys().collect::<Vec<_>>(), functions, "symbols.txt (left) and honker.h (right)");
 }
 
 #[test]
 fn c_sees_what_rust_means() {
     let header = Header::read();
-    let seen = seen_by_c(&header);
-    assert_eq!(seen["constants"], json!(constants()), "the constants of honker.h (left) and of Rust (right)");
+    let seen = header.seen_by_c();
+    let rust = constants();
+    let values: BTreeMap<_, _> = rust.iter().map(|(name, (_, value))| (name, value)).collect();
+    assert_eq!(seen["constants"], json!(values), "the constants of honker.h (left) and of Rust (right)");
 
-    // Rust does not know C's names of the types.
-    let mut without_types = seen["structs"].clone();
-    for object in without_types.as_object_mut().expect("structs").values_mut() {
+    // Rust knows neither C's names of the types nor what its macros begin with.
+    let mut layouts_seen = seen["structs"].clone();
+    for object in layouts_seen.as_object_mut().expect("structs").values_mut() {
+        object.as_object_mut().expect("a struct").remove("init");
         for field in object["fields"].as_array_mut().expect("fields") {
             field.as_object_mut().expect("a field").remove("type");
         }
     }
-    assert_eq!(without_types, json!(layouts()), "the structs of honker.h (left) and of Rust (right)");
+    assert_eq!(layouts_seen, json!(layouts()), "the structs of honker.h (left) and of Rust (right)");
 
+    let constants: Vec<_> = header
+        .constants
+        .iter()
+        .map(|constant| {
+            let (group, value) = &rust[constant.name.as_str()];
+            json!({
+                "name": constant.name, "value": value, "group": group, "documentation": constant.documentation
+            })
+        })
+        .collect();
     let abi = json!({
         "abi_version": HONKER_ABI_VERSION,
-        "constants": seen["constants"],
+        "constants": constants,
+        "functions": functions(&header),
+        "handles": header.handles,
         "structs": seen["structs"],
-        "functions": symbols(),
     });
     let text = serde_json::to_string_pretty(&abi).expect("JSON") + "\n";
     if std::env::var_os("HONKER_ABI").is_some_and(|wish| wish == "write") {
