@@ -1002,6 +1002,20 @@ honker_status_t honker_close(honker_db_t *db,
                              honker_error_t **err);
 
 /**
+ * The state of the database, for people and monitoring: a JSON object, to be freed with `honker_text_free`.
+ *
+ * `file`; `connections` (`writers`, `readers`, `readers_in_use`, `readers_max`); `versions` (`honker`, `sqlite`); and
+ * `watcher`, null before the first waiter: the `backend` that was asked for, the `method` in use (`events`, `polling`),
+ * its `state` (`watching`, `unreadable`, `died`), `demoted` (it went over from events to polling), the counters `checks`,
+ * `wakes` and `unannounced`, and `warnings`, each with `text`, `count` and `last_at` in seconds since 1970. Keys may be
+ * added. It waits for nobody.
+ */
+HONKER_API
+honker_status_t honker_status(honker_db_t *db,
+                              honker_text_t **json_out,
+                              honker_error_t **err);
+
+/**
  * Ends every call that is running or waiting on this database now, in whichever thread, with HONKER_INTERRUPTED. Later
  * calls are not affected.
  */
@@ -1330,7 +1344,13 @@ void honker_jobs_free(honker_jobs_t *jobs);
 /**
  * Makes a waiter, to be freed with `honker_waiter_free`. Everything that is committed after this returned wakes it.
  *
- * HONKER_WATCHER if the file has been replaced by another since the database was opened.
+ * HONKER_WATCHER if the file has been replaced by another since the database was opened. The first waiter of a file may
+ * have to wait until nobody keeps it locked, at most for 5 s: HONKER_BUSY then, HONKER_INTERRUPTED after
+ * `honker_interrupt`, HONKER_CLOSED_HANDLE after `honker_close`.
+ *
+ * If commits can be noticed, but in a worse way than was asked for (no events of the file system: polling), the call
+ * succeeds and leaves an error of status HONKER_WATCHER in `err`, a warning, to be freed like any other. Each warning is
+ * given once for a watcher; `honker_status` keeps them.
  */
 HONKER_API
 honker_status_t honker_waiter_new(honker_db_t *db,

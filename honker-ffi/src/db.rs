@@ -11,7 +11,7 @@ use crate::entry::{Failure, Result, entry};
 use crate::error::honker_error_t;
 use crate::handle;
 use crate::status::{HONKER_INVALID, HONKER_OK, HONKER_UNSUPPORTED, honker_status_t};
-use crate::text::{honker_bytes_t, text};
+use crate::text::{honker_bytes_t, honker_text_t, put_json, text};
 use crate::view::{self, Sized32};
 
 /// An open database: the SQLite file, and the connections to use it. Any number of threads may use it at the same time.
@@ -204,6 +204,31 @@ pub unsafe extern "C" fn honker_close(
             // A transaction that has not been freed yet keeps `db`, but not the file.
             drop(db.ours.lock().unwrap_or_else(PoisonError::into_inner).take());
             closed?;
+            Ok(HONKER_OK)
+        })
+    }
+}
+
+/// The state of the database, for people and monitoring: a JSON object, to be freed with `honker_text_free`.
+///
+/// `file`; `connections` (`writers`, `readers`, `readers_in_use`, `readers_max`); `versions` (`honker`, `sqlite`); and
+/// `watcher`, null before the first waiter: the `backend` that was asked for, the `method` in use (`events`, `polling`),
+/// its `state` (`watching`, `unreadable`, `died`), `demoted` (it went over from events to polling), the counters `checks`,
+/// `wakes` and `unannounced`, and `warnings`, each with `text`, `count` and `last_at` in seconds since 1970. Keys may be
+/// added. It waits for nobody.
+///
+/// # Safety
+/// The outputs are NULL or valid for writing.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn honker_status(
+    db: *mut honker_db_t,
+    json_out: *mut *mut honker_text_t,
+    err: *mut *mut honker_error_t,
+) -> honker_status_t {
+    // SAFETY: the caller vouches for the outputs.
+    unsafe {
+        entry("honker_status", err, json_out, |json| {
+            json.set(put_json(&handle::get(db)?.database.status()?)?);
             Ok(HONKER_OK)
         })
     }

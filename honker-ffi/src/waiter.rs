@@ -13,7 +13,8 @@ use crate::entry::{Failure, Result, entry, entry_without_status};
 use crate::error::honker_error_t;
 use crate::handle;
 use crate::status::{
-    HONKER_CLOSED, HONKER_INVALID, HONKER_MISUSE, HONKER_OK, HONKER_TIMEOUT, HONKER_WOKEN, honker_status_t,
+    HONKER_CLOSED, HONKER_INVALID, HONKER_MISUSE, HONKER_OK, HONKER_TIMEOUT, HONKER_WATCHER, HONKER_WOKEN,
+    honker_status_t,
 };
 
 /// Waits for commits to a database, by anyone in any process. It has room for one wake: several that come before it is
@@ -68,7 +69,13 @@ impl Drop for Taken {
 
 /// Makes a waiter, to be freed with `honker_waiter_free`. Everything that is committed after this returned wakes it.
 ///
-/// HONKER_WATCHER if the file has been replaced by another since the database was opened.
+/// HONKER_WATCHER if the file has been replaced by another since the database was opened. The first waiter of a file may
+/// have to wait until nobody keeps it locked, at most for 5 s: HONKER_BUSY then, HONKER_INTERRUPTED after
+/// `honker_interrupt`, HONKER_CLOSED_HANDLE after `honker_close`.
+///
+/// If commits can be noticed, but in a worse way than was asked for (no events of the file system: polling), the call
+/// succeeds and leaves an error of status HONKER_WATCHER in `err`, a warning, to be freed like any other. Each warning is
+/// given once for a watcher; `honker_status` keeps them.
 ///
 /// # Safety
 /// The outputs are NULL or valid for writing.
@@ -82,7 +89,8 @@ pub unsafe extern "C" fn honker_waiter_new(
     unsafe {
         entry("honker_waiter_new", err, waiter_out, |waiter| {
             let db = handle::get(db)?;
-            let subscription = Arc::new(db.database.subscribe()?);
+            let (subscription, warning) = db.database.subscribe_with_warning()?;
+            let subscription = Arc::new(subscription);
             let waker = subscription.waker();
             waiter.set(handle::put(honker_waiter_t {
                 db,
@@ -90,6 +98,10 @@ pub unsafe extern "C" fn honker_waiter_new(
                 waker,
                 taken: AtomicBool::new(false),
             }));
+            if let Some(warning) = warning.filter(|_| !err.is_null()) {
+                let warning = honker_error_t::from(Failure::new(HONKER_WATCHER, warning));
+                err.write(handle::put(warning));
+            }
             Ok(HONKER_OK)
         })
     }

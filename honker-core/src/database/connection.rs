@@ -33,6 +33,10 @@ impl Signals {
         self.closed.store(true, Ordering::SeqCst);
     }
 
+    pub(super) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::SeqCst)
+    }
+
     /// What a wait that began when `interrupts` was the count has to end with, if it has to end.
     pub(super) fn check(&self, interrupts: u64) -> Result<()> {
         if self.closed.load(Ordering::SeqCst) {

@@ -13,6 +13,7 @@
 mod connection;
 mod options;
 mod readers;
+mod status;
 mod transaction;
 mod value;
 mod watching;
@@ -32,6 +33,7 @@ use crate::watch::Subscription;
 use crate::{Error, Result, Store, vfs};
 
 pub use self::options::{Durability, JournalMode, Nesting, Options};
+pub use self::status::{Connections, Status, Versions};
 pub use self::transaction::Transaction;
 pub use self::value::{Rows, Value};
 
@@ -67,7 +69,7 @@ impl Database {
         let signals = Arc::new(Signals::default());
         let handle = Handle::writer(path, options, &signals)?;
         let file = handle.file().ok_or(Error::Closed)?;
-        let watching = Arc::new(Watching::new(file.clone(), options.watcher));
+        let watching = Arc::new(Watching::new(file.clone(), options.watcher, Arc::clone(&signals)));
         watching.probe()?;
         let inner = Inner {
             process,
@@ -118,9 +120,35 @@ impl Database {
 
     /// A subscription to commits, by anyone in any process. What is committed after this returned wakes it. The first
     /// one starts the watcher, unless another database of this process has the file open and watches it already.
+    ///
+    /// Ends like any other call with an interrupt or a close, should somebody keep the file locked meanwhile.
     pub fn subscribe(&self) -> Result<Subscription> {
+        Ok(self.subscribe_with_warning()?.0)
+    }
+
+    /// As [`Database::subscribe`], and what the watcher has to say that nobody has been told yet: that it had to go over
+    /// to polling, for instance. [`Database::status`] has it as well.
+    pub fn subscribe_with_warning(&self) -> Result<(Subscription, Option<String>)> {
         self.inner.check()?;
         self.inner.watching.subscribe()
+    }
+
+    /// The state of the database, for diagnosis. It waits for nobody, and reads nothing from the file.
+    pub fn status(&self) -> Result<Status> {
+        self.inner.check()?;
+        let (readers, readers_in_use) = self.inner.readers.counts();
+        let connections = Connections {
+            writers: usize::from(!self.inner.signals.is_closed()),
+            readers,
+            readers_in_use,
+            readers_max: self.inner.readers.max(),
+        };
+        Ok(Status {
+            file: self.path().to_owned(),
+            connections,
+            watcher: self.inner.watching.status(),
+            versions: Versions::here(),
+        })
     }
 
     /// What tells a call that begins now, and is made of several, whether it has been interrupted.

@@ -39,6 +39,17 @@ impl Readers {
         self.file.path()
     }
 
+    /// How many connections there may be.
+    pub(super) fn max(&self) -> usize {
+        self.options.readers_max.max(1)
+    }
+
+    /// How many connections there are, and how many of them are in use.
+    pub(super) fn counts(&self) -> (usize, usize) {
+        let pool = self.lock();
+        (pool.idle.len() + pool.lent.len(), pool.lent.len())
+    }
+
     /// Runs `body` on a connection of its own.
     pub(super) fn call<T>(&self, body: impl FnOnce(&mut Handle) -> Result<T>) -> Result<T> {
         let interrupts = self.signals.interrupts();
@@ -59,7 +70,7 @@ impl Readers {
                 let number = pool.lend(Some(handle.interrupt_handle()));
                 return Ok(Loan { readers: self, number, handle: Some(handle) });
             }
-            if pool.lent.len() < self.options.readers_max.max(1) {
+            if pool.lent.len() < self.max() {
                 break;
             }
             if deadline.is_some_and(|deadline| Instant::now() >= deadline) {

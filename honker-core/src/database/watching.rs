@@ -1,7 +1,11 @@
 //! Who waits for commits through a database, and the watcher that wakes them.
+//!
+//! Starting a watcher may take as long as somebody keeps the file locked. It is done outside of the lock, and ends when the
+//! database is interrupted or closed; closing waits until no start is under way, which is then a matter of milliseconds.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 
+use super::connection::Signals;
 use crate::identity::{Identity, identity};
 use crate::watch::{self, Announcer, Backend, Settings, Subscription, Target, Waker, Watcher};
 use crate::{Error, Result};
@@ -9,9 +13,12 @@ use crate::{Error, Result};
 pub(super) struct Watching {
     target: Target,
     settings: Settings,
+    signals: Arc<Signals>,
     /// The file as it was when the database was opened.
     identity: Option<Identity>,
     state: Mutex<State>,
+    /// A start is over.
+    started: Condvar,
 }
 
 #[derive(Default)]
@@ -21,47 +28,81 @@ struct State {
     /// A thread that has committed must not be the one to keep the watcher, or to stop it.
     announcer: Option<Announcer>,
     wakers: Vec<Waker>,
+    /// How many threads are starting a watcher.
+    starting: usize,
     closed: bool,
 }
 
+/// A start that is under way, also if it panics.
+struct Starting<'a>(&'a Watching);
+
+impl Drop for Starting<'_> {
+    fn drop(&mut self) {
+        self.0.lock().starting -= 1;
+        self.0.started.notify_all();
+    }
+}
+
 impl Watching {
-    pub(super) fn new(target: Target, settings: Settings) -> Self {
+    pub(super) fn new(target: Target, settings: Settings, signals: Arc<Signals>) -> Self {
         let identity = identity(target.path());
-        Watching { target, settings, identity, state: Mutex::default() }
+        Watching { target, settings, signals, identity, state: Mutex::default(), started: Condvar::new() }
     }
 
     /// An error if the back end was asked for by name and cannot work here.
     pub(super) fn probe(&self) -> Result<()> {
         if matches!(self.settings.backend, Backend::Kernel | Backend::Shm) {
-            watch::shared(&self.target, &self.settings)?;
+            self.start(self.signals.interrupts())?;
         }
         Ok(())
     }
 
-    pub(super) fn subscribe(&self) -> Result<Subscription> {
-        let mut state = self.lock();
-        if state.closed {
-            return Err(Error::Closed);
-        }
+    /// A new subscription, and what the watcher has to say that nobody has been told.
+    pub(super) fn subscribe(&self) -> Result<(Subscription, Option<String>)> {
+        let interrupts = self.signals.interrupts();
+        let _starting = self.begin()?;
         if identity(self.target.path()) != self.identity {
             return Err(Error::Watcher(format!(
                 "watcher died: '{}' is another file now; close the database and open it again",
                 self.target.path()
             )));
         }
-        let watcher = match state.watcher.upgrade() {
+        let running = self.lock().watcher.upgrade();
+        let watcher = match running {
             Some(watcher) => watcher,
-            None => {
-                let watcher = watch::shared(&self.target, &self.settings)?;
-                state.watcher = Arc::downgrade(&watcher);
-                state.announcer = Some(watcher.announcer());
-                watcher
-            }
+            None => self.start(interrupts)?,
         };
         let subscription = watcher.subscribe()?;
+        let warning = watcher.take_warning();
+        let mut state = self.lock();
+        if state.closed {
+            drop(state);
+            return Err(Error::Closed);
+        }
+        state.watcher = Arc::downgrade(&watcher);
+        state.announcer = Some(watcher.announcer());
         state.wakers.retain(Waker::is_alive);
         state.wakers.push(subscription.waker());
-        Ok(subscription)
+        Ok((subscription, warning))
+    }
+
+    fn begin(&self) -> Result<Starting<'_>> {
+        let mut state = self.lock();
+        if state.closed {
+            return Err(Error::Closed);
+        }
+        state.starting += 1;
+        Ok(Starting(self))
+    }
+
+    fn start(&self, interrupts: u64) -> Result<Arc<Watcher>> {
+        watch::shared_unless(&self.target, &self.settings, &|| self.signals.check(interrupts))
+    }
+
+    /// What the watcher says about itself, if there is one.
+    pub(super) fn status(&self) -> Option<watch::Status> {
+        let watcher = self.lock().watcher.upgrade();
+        watcher.map(|watcher| watcher.status())
     }
 
     /// Something was committed by this database.
@@ -76,8 +117,8 @@ impl Watching {
         self.lock().wakers.iter().for_each(Waker::interrupt);
     }
 
-    /// Ends all waits. When this returns the watcher has ended as well, unless another database of this process has the
-    /// same file open.
+    /// Ends all waits, and starts of a watcher: the signals say already that the database is closed. When this returns the
+    /// watcher has ended as well, unless another database of this process has the same file open.
     pub(super) fn close(&self) {
         let wakers = {
             let mut state = self.lock();
@@ -85,6 +126,9 @@ impl Watching {
             std::mem::take(&mut state.wakers)
         };
         wakers.iter().for_each(Waker::close);
+        let state = self.lock();
+        let over = self.started.wait_while(state, |state| state.starting > 0);
+        drop(over.unwrap_or_else(PoisonError::into_inner));
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -15,12 +15,13 @@
 
 mod counter;
 mod descriptor;
+mod detector;
 pub mod handles;
-mod lookout;
+mod health;
 mod sleeper;
 mod subscription;
 mod target;
-mod vigil;
+mod watch_loop;
 mod watcher;
 
 use std::collections::HashMap;
@@ -28,6 +29,7 @@ use std::str::FromStr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
+pub use self::health::{Method, State, Status, Warning};
 pub use self::subscription::{Subscription, Wake, Waker};
 pub use self::target::Target;
 #[cfg(feature = "bundled")]
@@ -41,7 +43,7 @@ use crate::{Error, Result};
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub enum Backend {
     /// Events of the file system, confirmed by the change counter. Where events prove unreliable it goes over to polling
-    /// by itself, and says so once.
+    /// by itself, and says so in its [`Status`].
     #[default]
     Auto,
     /// `PRAGMA data_version` every poll interval.
@@ -65,6 +67,18 @@ impl FromStr for Backend {
             other => Err(Error::invalid(format!(
                 "unknown watcher backend '{other}': there are auto, polling, kernel and shm"
             ))),
+        }
+    }
+}
+
+impl Backend {
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Backend::Auto => "auto",
+            Backend::Polling => "polling",
+            Backend::Kernel => "kernel",
+            Backend::Shm => "shm",
         }
     }
 }
@@ -102,17 +116,26 @@ static WATCHERS: PerProcess<Registry> = PerProcess::new();
 
 /// The watcher of a file that this process has already, or else a new one.
 pub fn shared(target: &Target, settings: &Settings) -> Result<Arc<Watcher>> {
+    shared_unless(target, settings, &|| Ok(()))
+}
+
+/// As [`shared`], unless `ended` has an error to say: it is asked again and again while the first look has to wait.
+pub(crate) fn shared_unless(
+    target: &Target,
+    settings: &Settings,
+    ended: &dyn Fn() -> Result<()>,
+) -> Result<Arc<Watcher>> {
     settings.check()?;
     let target = target.resolve()?;
     let Some(identity) = identity(target.path()) else {
-        return Watcher::start(&target, settings);
+        return Watcher::start_unless(&target, settings, ended);
     };
     let key = (identity, *settings);
     if let Some(running) = running(&key) {
         return Ok(running);
     }
     // Not under the lock: it may take seconds until the file can be read, and others watch other files.
-    let started = Watcher::start(&target, settings)?;
+    let started = Watcher::start_unless(&target, settings, ended)?;
     let mut watchers = watchers();
     watchers.retain(|_, watcher| watcher.strong_count() > 0);
     let faster = watchers.get(&key).and_then(Weak::upgrade).filter(|watcher| watcher.is_alive());

@@ -1,21 +1,23 @@
 //! A watcher as its users see it: subscriptions, announcements, and the thread's life.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::JoinHandle;
 
 use super::counter::{Headers, WalIndex};
+use super::health::{Health, Status};
 use super::sleeper::Alarm;
 use super::subscription::{Slot, Subscription};
-use super::vigil::Vigil;
-use super::{Settings, Target};
+use super::watch_loop::WatchLoop;
+use super::{Backend, Settings, Target};
 use crate::fork::Process;
 use crate::{Error, Result};
 
 /// A running watcher. It ends when it is dropped: with its last subscription, if nobody else keeps it.
 pub struct Watcher {
     shared: Arc<Shared>,
+    backend: Backend,
     process: Process,
     thread: Option<JoinHandle<()>>,
 }
@@ -26,10 +28,7 @@ pub(super) struct Shared {
     announced: Mutex<Announced>,
     alarm: Alarm,
     stopped: AtomicBool,
-    wakes: AtomicU64,
-    checks: AtomicU64,
-    unannounced: AtomicU64,
-    demoted: AtomicBool,
+    pub(super) health: Health,
 }
 
 #[derive(Default)]
@@ -85,6 +84,15 @@ impl Announcer {
 impl Watcher {
     /// Starts watching a file. What is committed after this returns is noticed.
     pub fn start(target: &Target, settings: &Settings) -> Result<Arc<Watcher>> {
+        Watcher::start_unless(target, settings, &|| Ok(()))
+    }
+
+    /// As [`Watcher::start`], unless `ended` has an error to say.
+    pub(super) fn start_unless(
+        target: &Target,
+        settings: &Settings,
+        ended: &dyn Fn() -> Result<()>,
+    ) -> Result<Arc<Watcher>> {
         settings.check()?;
         // The host may have a SQLite of its own, whose locks our connection must not drop.
         #[cfg(feature = "bundled")]
@@ -95,16 +103,16 @@ impl Watcher {
             announced: Mutex::default(),
             alarm: Alarm::new()?,
             stopped: AtomicBool::new(false),
-            wakes: AtomicU64::new(0),
-            checks: AtomicU64::new(0),
-            unannounced: AtomicU64::new(0),
-            demoted: AtomicBool::new(false),
+            health: Health::default(),
         });
-        let vigil = Vigil::begin(target, settings, Arc::clone(&shared), shared.alarm.clone())?;
+        let polls = matches!(settings.backend, Backend::Polling | Backend::Shm);
+        shared.health.polls.store(polls, Ordering::Relaxed);
+        let watch_loop =
+            WatchLoop::begin(target, settings, Arc::clone(&shared), shared.alarm.clone(), ended)?;
         let thread = std::thread::Builder::new().name("honker-watcher".to_owned()).spawn({
             let shared = Arc::clone(&shared);
             move || {
-                if catch_unwind(AssertUnwindSafe(|| vigil.run())).is_err() {
+                if catch_unwind(AssertUnwindSafe(|| watch_loop.run())).is_err() {
                     shared.die(&Error::Watcher("watcher died: internal error, please report it".to_owned()));
                 }
             }
@@ -113,7 +121,8 @@ impl Watcher {
             code: rusqlite::ffi::SQLITE_NOMEM,
             message: format!("the watcher's thread could not be started: {error}"),
         })?;
-        Ok(Arc::new(Watcher { shared, process: Process::current(), thread: Some(thread) }))
+        let backend = settings.backend;
+        Ok(Arc::new(Watcher { shared, backend, process: Process::current(), thread: Some(thread) }))
     }
 
     /// A new subscription. Everything that is committed from now on wakes it.
@@ -151,11 +160,21 @@ impl Watcher {
     /// What it has done so far.
     pub fn statistics(&self) -> Statistics {
         Statistics {
-            wakes: self.shared.wakes.load(Ordering::Relaxed),
-            checks: self.shared.checks.load(Ordering::Relaxed),
-            unannounced: self.shared.unannounced.load(Ordering::Relaxed),
-            demoted: self.shared.demoted.load(Ordering::Relaxed),
+            wakes: self.shared.health.wakes.load(Ordering::Relaxed),
+            checks: self.shared.health.checks.load(Ordering::Relaxed),
+            unannounced: self.shared.health.unannounced.load(Ordering::Relaxed),
+            demoted: self.shared.health.demoted.load(Ordering::Relaxed),
         }
+    }
+
+    /// How it watches, how it is, and what went wrong so far. Any thread, at any time; it waits for nobody.
+    pub fn status(&self) -> Status {
+        self.shared.health.status(self.backend.name(), !self.is_alive())
+    }
+
+    /// What has gone wrong that nobody has been told, as one text; from then on it has been told. `None` mostly.
+    pub fn take_warning(&self) -> Option<String> {
+        self.shared.health.take_unsaid()
     }
 }
 
@@ -176,7 +195,7 @@ impl Drop for Watcher {
 impl Shared {
     /// Wakes all subscribers.
     pub(super) fn wake(&self) {
-        self.wakes.fetch_add(1, Ordering::Relaxed);
+        self.health.wakes.fetch_add(1, Ordering::Relaxed);
         self.slots().slots.iter().filter_map(Weak::upgrade).for_each(|slot| slot.update());
     }
 
@@ -201,18 +220,6 @@ impl Shared {
     /// Whether subscribers have been woken, or are about to be, for what the wal-index shows.
     pub(super) fn is_announced(&self, headers: &Headers) -> bool {
         self.announced().headers.as_ref() == Some(headers)
-    }
-
-    pub(super) fn count_check(&self) {
-        self.checks.fetch_add(1, Ordering::Relaxed);
-    }
-
-    pub(super) fn count_unannounced(&self) {
-        self.unannounced.fetch_add(1, Ordering::Relaxed);
-    }
-
-    pub(super) fn set_demoted(&self) {
-        self.demoted.store(true, Ordering::Relaxed);
     }
 
     fn slots(&self) -> MutexGuard<'_, Slots> {

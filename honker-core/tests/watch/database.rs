@@ -8,7 +8,7 @@ use honker_core::queue::{self, Enqueue};
 use honker_core::watch::{Settings, Subscription, Wake};
 
 use crate::foreign::Foreign;
-use crate::support::{File, GUARD, QUIET, WAYS, alone, died, until, waiting, wakes, watchers};
+use crate::support::{File, GUARD, QUIET, WAYS, alone, died, guarded, until, waiting, wakes, watchers};
 
 fn open(file: &File, journal_mode: JournalMode, watcher: Settings) -> Database {
     Database::open(&file.path, &Options { journal_mode, watcher, ..Options::default() }).unwrap()
@@ -90,6 +90,34 @@ fn interrupting_ends_waits_that_are_running() {
     let (outcome, subscription) = thread.join().unwrap();
     assert_eq!(outcome.unwrap_err().sqlite_code(), Some(rusqlite::ffi::SQLITE_INTERRUPT));
     assert_eq!(subscription.wait(Some(Duration::ZERO)), Ok(Wake::Timeout));
+}
+
+/// The first subscription has to wait as long as somebody keeps the file locked. Neither an interrupt nor a close waits
+/// for that; both end it.
+#[test]
+fn a_start_that_takes_long_keeps_nobody_waiting() {
+    guarded(|| {
+        let file = File::none();
+        let database = open(&file, JournalMode::Delete, Settings::default());
+        let mut foreign = Foreign::on(&file.path);
+        foreign.sql("PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE; PRAGMA user_version = 1");
+        for close in [false, true] {
+            let starting = {
+                let database = database.clone();
+                std::thread::spawn(move || database.subscribe().map(drop))
+            };
+            std::thread::sleep(QUIET);
+            assert!(!starting.is_finished());
+            if close {
+                let _ = database.close();
+            } else {
+                database.interrupt().unwrap();
+            }
+            // It has not ended by itself: that would be BUSY.
+            let expected = if close { Error::Closed.to_string() } else { "interrupted".to_owned() };
+            assert_eq!(starting.join().unwrap().unwrap_err().to_string(), expected);
+        }
+    });
 }
 
 /// Databases on one file share the watcher, and neither's closing is the other's business.

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use honker_core::watch::{Backend, Settings};
+use honker_core::watch::{Backend, Method, Settings};
 
 use crate::foreign::Foreign;
 use crate::support::{DEAF, File, INSERT, MODES, alone, until, wakes, way};
 
 #[test]
 fn it_goes_over_to_polling_and_says_so_once() {
-    let said = alone("deaf::it_goes_over_to_polling_and_says_so_once", || {
+    let printed = alone("deaf::it_goes_over_to_polling_and_says_so_once", || {
         let file = File::new("WAL");
         let mut foreign = Foreign::on(&file.path);
         let watcher = file.watch(&DEAF);
@@ -22,10 +22,15 @@ fn it_goes_over_to_polling_and_says_so_once() {
         let statistics = watcher.statistics();
         assert!(statistics.demoted);
         assert_eq!(statistics.unannounced, 3);
+        let status = watcher.status();
+        assert_eq!((status.backend, status.method, status.demoted), ("auto", Method::Polling, true));
+        let [warning] = &status.warnings[..] else { panic!("{status:?}") };
+        assert!(warning.text.contains("polling") && warning.count == 1 && warning.last_at > 0, "{warning:?}");
+        assert_eq!(watcher.take_warning().as_ref(), Some(&warning.text));
+        assert_eq!(watcher.take_warning(), None);
+        assert_eq!(watcher.status(), status);
     });
-    let lines: Vec<_> = said.lines().filter(|line| line.starts_with("honker: ")).collect();
-    assert!(crate::support::is_alone() || lines.len() == 1, "{said}");
-    assert!(lines.iter().all(|line| line.contains("polling")), "{said}");
+    assert_eq!(printed, "");
 }
 
 /// Asked for by its name it stays what it is, and notices with its safety checks.

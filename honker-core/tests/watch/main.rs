@@ -13,6 +13,7 @@ mod foreign;
 mod fork;
 mod names;
 mod proof;
+mod refused;
 mod replaced;
 mod sharing;
 mod subscribers;

@@ -66,6 +66,18 @@ pub fn create(path: &Path, mode: &str) {
     connection.execute_batch("CREATE TABLE row (id INTEGER PRIMARY KEY, payload)").unwrap();
 }
 
+/// Writes over a database as no SQLite would, and in another process: this one must not have a descriptor of it.
+pub fn overwrite(file: &File, bytes: &[u8]) {
+    let copy = file.beside(".copy");
+    std::fs::write(&copy, bytes).unwrap();
+    let done = std::process::Command::new("dd")
+        .arg(format!("if={}", copy.display()))
+        .arg(format!("of={}", file.path.display()))
+        .args(["conv=notrunc", "status=none"])
+        .status();
+    assert!(done.unwrap().success());
+}
+
 pub const INSERT: &str = "INSERT INTO row (payload) VALUES (hex(randomblob(20)))";
 
 type Body<'a> = &'a (dyn Fn(&File, &mut Foreign, &Settings) + Sync);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use honker_core::watch::{Backend, Settings, Wake};
 
 use crate::foreign::Foreign;
-use crate::support::{File, GUARD, INSERT, WAYS, everywhere, settle, until, wakes};
+use crate::support::{File, GUARD, INSERT, WAYS, everywhere, overwrite, settle, until, wakes};
 
 const BUSY_WRITER: &str = r#"
 import random, sqlite3, sys
@@ -124,23 +124,12 @@ fn a_file_that_cannot_be_read() {
         let subscription = watcher.subscribe().unwrap();
         settle(&watcher, &subscription);
         let good = std::fs::read(&file.path).unwrap();
-        // Written over by another process, as no SQLite would: this one must not have a descriptor of it.
-        let write = |bytes: &[u8]| {
-            let copy = file.beside(".copy");
-            std::fs::write(&copy, bytes).unwrap();
-            let done = std::process::Command::new("dd")
-                .arg(format!("if={}", copy.display()))
-                .arg(format!("of={}", file.path.display()))
-                .args(["conv=notrunc", "status=none"])
-                .status();
-            assert!(done.unwrap().success());
-        };
         let mut bad = good.clone();
         bad[..100].fill(b'x');
-        write(&bad);
+        overwrite(&file, &bad);
         wakes(&subscription);
         settle(&watcher, &subscription);
-        write(&good);
+        overwrite(&file, &good);
         wakes(&subscription);
         settle(&watcher, &subscription);
         foreign.sql(INSERT);

@@ -139,6 +139,7 @@ FUNCTION(honker_open) {
 }
 FUNCTION(honker_close) { return honker_close(c->handles[DB], c->err); }
 FUNCTION(honker_interrupt) { return honker_interrupt(c->handles[DB], c->err); }
+FUNCTION(honker_status) { return honker_status(c->handles[DB], OUTPUT(0, honker_text_t *), c->err); }
 FUNCTION(honker_tx_begin) {
   return honker_tx_begin(c->handles[DB], OUTPUT(0, honker_tx_t *), c->err);
 }
@@ -457,6 +458,7 @@ const function_t functions[] = {
     ROW(honker_open, 0, FALLIBLE),
     ROW(honker_close, TAKES(DB), FALLIBLE | ENDS),
     ROW(honker_interrupt, TAKES(DB), FALLIBLE),
+    ROW(honker_status, TAKES(DB), FALLIBLE),
     ROW(honker_tx_begin, TAKES(DB), FALLIBLE),
     ROW(honker_tx_commit, TAKES(TX), FALLIBLE | ENDS),
     ROW(honker_tx_rollback, TAKES(TX), FALLIBLE | ENDS),

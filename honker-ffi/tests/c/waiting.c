@@ -415,7 +415,28 @@ static void a_result_is_waited_for(void) {
   OK(honker_close(db, ERR));
 }
 
+static void the_status_shows_the_watcher(void) {
+  honker_db_t *db = open_db("a.db");
+  honker_waiter_t *waiter = NULL;
+  honker_text_t *json = NULL;
+  OK(honker_status(db, &json, ERR));
+  char *text = text_of(json);
+  CHECK(strstr(text, "\"watcher\":null") != NULL);
+  CHECK(strstr(text, "a.db\",\"connections\":{\"writers\":1,") != NULL);
+  free(text);
+  OK(honker_waiter_new(db, &waiter, ERR));
+  OK(honker_status(db, &json, ERR));
+  text = text_of(json);
+  CHECK(strstr(text, "\"backend\":\"auto\"") != NULL);
+  CHECK(strstr(text, "\"state\":\"watching\"") != NULL);
+  CHECK(strstr(text, "\"warnings\":[") != NULL);
+  free(text);
+  honker_waiter_free(waiter);
+  OK(honker_close(db, ERR));
+}
+
 const test_t waiting_tests[] = {
+    {"the_status_shows_the_watcher", the_status_shows_the_watcher},
     {"a_commit_wakes", a_commit_wakes},
     {"others_end_a_wait", others_end_a_wait},
     {"a_wake_before_the_wait_counts", a_wake_before_the_wait_counts},

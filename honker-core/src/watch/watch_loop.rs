@@ -8,10 +8,11 @@
 //! and it polls from then on.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::lookout::{Change, Lookout, Presence};
+use super::detector::{Change, Detector, Presence};
 use super::sleeper::{Alarm, Reason, Sleeper};
 use super::watcher::Shared;
 use super::{Backend, Settings, Target};
@@ -46,11 +47,11 @@ const UNANNOUNCED_MAX: u32 = 3;
 /// How long the first look may be kept waiting by a lock.
 const BEGIN_MAX: Duration = Duration::from_secs(5);
 
-pub(super) struct Vigil {
+pub(super) struct WatchLoop {
     settings: Settings,
     shared: Arc<Shared>,
     sleeper: Sleeper,
-    lookout: Lookout,
+    detector: Detector,
     mode: Mode,
     /// When the thread last looked while it polled, and when it last made sure of the file.
     looked: Instant,
@@ -77,19 +78,20 @@ struct Hint {
     since: Instant,
 }
 
-impl Vigil {
+impl WatchLoop {
     /// Takes the baseline. What is committed from now on is a change.
     pub(super) fn begin(
         target: &Target,
         settings: &Settings,
         shared: Arc<Shared>,
         alarm: Alarm,
+        ended: &dyn Fn() -> Result<()>,
     ) -> Result<Self> {
         let now = Instant::now();
-        let mut vigil = Vigil {
+        let mut watch_loop = WatchLoop {
             settings: *settings,
             sleeper: Sleeper::new(alarm),
-            lookout: Lookout::new(target, settings.backend, Arc::clone(&shared)),
+            detector: Detector::new(target, settings.backend, Arc::clone(&shared)),
             shared,
             mode: match settings.backend {
                 Backend::Auto | Backend::Kernel => Mode::Events,
@@ -102,18 +104,19 @@ impl Vigil {
             apart: Duration::ZERO,
             unannounced: 0,
         };
-        while vigil.lookout.is_there() && !vigil.lookout.connect()? {
+        while watch_loop.detector.is_there() && !watch_loop.detector.connect()? {
             if now.elapsed() > BEGIN_MAX {
                 return Err(Error::Sqlite {
                     code: rusqlite::ffi::SQLITE_BUSY,
                     message: "database is locked: the watcher could not take its first look".to_owned(),
                 });
             }
+            ended()?;
             thread::sleep(Duration::from_millis(1));
         }
-        vigil.lookout.take_moved();
-        vigil.probe()?;
-        Ok(vigil)
+        watch_loop.detector.take_moved();
+        watch_loop.probe()?;
+        Ok(watch_loop)
     }
 
     /// Sees to it that commits will be noticed in the way that was asked for, or in another if nobody asked.
@@ -123,11 +126,11 @@ impl Vigil {
         };
         match self.settings.backend {
             Backend::Polling => Ok(()),
-            Backend::Shm => self.lookout.no_wal_index().map_or(Ok(()), |why| failed(&why)),
+            Backend::Shm => self.detector.no_wal_index().map_or(Ok(()), |why| failed(&why)),
             Backend::Kernel => self.expect_events().or_else(|error| failed(&error)),
             Backend::Auto => {
                 if let Err(error) = self.expect_events()
-                    && self.lookout.written_file().is_some()
+                    && self.detector.written_file().is_some()
                 {
                     self.demote(&format!("there are no events of the file system ({error})"));
                 }
@@ -157,12 +160,12 @@ impl Vigil {
         if self.shared.is_stopped() || !self.check_if_due() {
             return false;
         }
-        let change = self.lookout.look();
+        let change = self.detector.look();
         if change == Change::Commit {
             self.count(self.hint.as_ref().is_some_and(Hint::is_believed) || self.sleeper.has_events());
         }
         self.see_to(change);
-        if self.mode == Mode::Events && self.lookout.take_moved() {
+        if self.mode == Mode::Events && self.detector.take_moved() {
             // If there will be no events, the safety check finds out.
             let _ = self.expect_events();
         }
@@ -181,7 +184,7 @@ impl Vigil {
             return false;
         }
         if self.looked.elapsed() >= self.settings.poll_interval {
-            let change = self.lookout.look();
+            let change = self.detector.look();
             self.see_to(change);
             self.looked = Instant::now();
         }
@@ -214,7 +217,7 @@ impl Vigil {
             self.sleeper.drain();
         }
         self.hint = Some(Hint { at: Instant::now(), found: false, fruitless, since });
-        while fruitless <= FRUITLESS_MAX && now.elapsed() < SPIN && !self.lookout.has_news() {
+        while fruitless <= FRUITLESS_MAX && now.elapsed() < SPIN && !self.detector.has_news() {
             std::hint::spin_loop();
         }
     }
@@ -226,7 +229,7 @@ impl Vigil {
             return;
         }
         self.unannounced += 1;
-        self.shared.count_unannounced();
+        self.shared.health.unannounced.fetch_add(1, Ordering::Relaxed);
         if self.unannounced >= UNANNOUNCED_MAX && self.settings.backend == Backend::Auto {
             self.demote("changes come without events of the file system");
         }
@@ -234,8 +237,10 @@ impl Vigil {
 
     fn demote(&mut self, why: &str) {
         let milliseconds = self.settings.poll_interval.as_secs_f64() * 1e3;
-        eprintln!("honker: '{}': {why}; watching it by polling every {milliseconds} ms", self.lookout.path());
-        self.shared.set_demoted();
+        let path = self.detector.path();
+        self.shared.health.warn(format!("'{path}': {why}; watching it by polling every {milliseconds} ms"));
+        self.shared.health.demoted.store(true, Ordering::Relaxed);
+        self.shared.health.polls.store(true, Ordering::Relaxed);
         self.sleeper.forget_events();
         self.mode = Mode::Polling;
     }
@@ -271,8 +276,8 @@ impl Vigil {
             return true;
         }
         self.checked = Instant::now();
-        self.shared.count_check();
-        match self.lookout.check() {
+        self.shared.health.checks.fetch_add(1, Ordering::Relaxed);
+        match self.detector.check() {
             Presence::There => true,
             Presence::Gone => {
                 self.wake();
@@ -290,9 +295,9 @@ impl Vigil {
         if self.settings.deaf {
             return Ok(());
         }
-        match self.lookout.written_file() {
+        match self.detector.written_file() {
             Some(path) => self.sleeper.watch_file(&path)?,
-            None => self.sleeper.watch_directory(self.lookout.directory())?,
+            None => self.sleeper.watch_directory(self.detector.directory())?,
         }
         // What has been written to it in the meantime made no event.
         let now = Instant::now();

@@ -13,6 +13,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::counter::{By, Counter, NoWalIndex, Stamp, WalIndex, is_locked};
 use super::watcher::Shared;
@@ -20,7 +21,7 @@ use super::{Backend, Target};
 use crate::Result;
 use crate::identity::{Identity, identity};
 
-pub(super) struct Lookout {
+pub(super) struct Detector {
     target: Target,
     by: By,
     shared: Arc<Shared>,
@@ -56,9 +57,9 @@ pub(super) enum Presence {
     Replaced(String),
 }
 
-impl Lookout {
+impl Detector {
     pub(super) fn new(target: &Target, backend: Backend, shared: Arc<Shared>) -> Self {
-        Lookout {
+        Detector {
             target: target.clone(),
             by: if backend == Backend::Polling { By::DataVersion } else { By::WalIndex },
             shared,
@@ -105,6 +106,7 @@ impl Lookout {
         self.counter = Some(counter);
         self.moved = true;
         self.in_trouble = false;
+        self.shared.health.unreadable.store(false, Ordering::Relaxed);
         Ok(true)
     }
 
@@ -168,7 +170,10 @@ impl Lookout {
                 }
                 self.in_trouble = true;
                 let path = self.path();
-                eprintln!("honker: the watcher of '{path}' cannot read it, and keeps trying: {error}");
+                self.shared.health.unreadable.store(true, Ordering::Relaxed);
+                self.shared
+                    .health
+                    .warn(format!("the watcher of '{path}' cannot read it, and keeps trying: {error}"));
                 Change::Unknown
             }
         }
@@ -229,7 +234,7 @@ impl Lookout {
     }
 }
 
-impl Drop for Lookout {
+impl Drop for Detector {
     fn drop(&mut self) {
         self.disconnect();
     }
