@@ -14,6 +14,7 @@ use rusqlite::{InterruptHandle, OpenFlags, ffi};
 use super::options::deadline;
 use super::value::{Rows, Value};
 use super::{Durability, Options};
+use crate::statement::Sql;
 use crate::watch::Target;
 use crate::{Error, Result, Store, sql};
 
@@ -72,7 +73,23 @@ pub(super) struct Handle {
     patience: Box<Patience>,
     /// [`Handle::changes`] when the last transaction began.
     began_at: u64,
+    /// The version of the schema that was last looked through for deferred foreign keys, and whether it has any.
+    deferred_keys: Option<(i64, bool)>,
 }
+
+// Our own statements are the store's, the caller's are rusqlite's: neither is ever taken for the other.
+static SQL_BEGIN: Sql = Sql::new("BEGIN IMMEDIATE");
+static SQL_COMMIT: Sql = Sql::new("COMMIT");
+static SQL_ROLLBACK: Sql = Sql::new("ROLLBACK");
+static SQL_MARK: Sql = Sql::new("SAVEPOINT _honker_member");
+static SQL_KEEP_MARKED: Sql = Sql::new("RELEASE _honker_member");
+static SQL_UNDO_MARKED: Sql = Sql::new("ROLLBACK TO _honker_member");
+static SQL_NOTHING: Sql = Sql::new("SELECT 1");
+static SQL_SCHEMA_VERSION: Sql = Sql::new("PRAGMA main.schema_version");
+// A key is deferred by these words only. Where they mean something else a savepoint is made for nothing.
+static SQL_HAS_DEFERRED_KEYS: Sql = Sql::new(
+    "SELECT EXISTS (SELECT 1 FROM main.sqlite_schema WHERE type = 'table' AND sql LIKE '%initially%deferred%')",
+);
 
 // SAFETY: a connection may move between threads, with its statements; `patience` is used only by calls on it.
 unsafe impl Send for Handle {}
@@ -137,7 +154,7 @@ impl Handle {
         });
         // SAFETY: the connection is open, and the store is dropped before it.
         let store = unsafe { Store::from_handle(connection.handle()) };
-        let handle = Handle { store, connection, patience, began_at: 0 };
+        let handle = Handle { store, connection, patience, began_at: 0, deferred_keys: None };
         handle.be_patient();
         handle
     }
@@ -204,7 +221,7 @@ impl Handle {
                 Err(error)
                     if is_busy(&error) && deadline.is_none_or(|deadline| Instant::now() < deadline) =>
                 {
-                    std::thread::sleep(Duration::from_millis(2));
+                    sleep_once(Duration::from_millis(2));
                 }
                 Err(error) => return Err(error),
             }
@@ -238,12 +255,12 @@ impl Handle {
     /// Begins a transaction that may write, waiting for other processes.
     pub(super) fn begin(&mut self, interrupts: u64) -> Result<()> {
         self.began_at = self.changes();
-        self.call(interrupts, |handle| handle.run("BEGIN IMMEDIATE"))
+        self.call(interrupts, |handle| handle.run(&SQL_BEGIN))
     }
 
     /// Commits; whether rows were changed since the transaction began.
     pub(super) fn commit(&mut self) -> Result<bool> {
-        self.call(self.patience.signals.interrupts(), |handle| handle.run("COMMIT"))?;
+        self.call(self.patience.signals.interrupts(), |handle| handle.run(&SQL_COMMIT))?;
         Ok(self.changes() != self.began_at)
     }
 
@@ -256,20 +273,75 @@ impl Handle {
     /// transaction left open would be acknowledged and lost.
     pub(super) fn roll_back(&mut self) -> Result<()> {
         while self.in_transaction() {
-            match self.run("ROLLBACK") {
-                Err(error) if error.sqlite_code() == Some(ffi::SQLITE_INTERRUPT) => {}
-                done => return done,
-            }
+            self.undo(&SQL_ROLLBACK)?;
         }
         Ok(())
     }
 
-    fn run(&self, sql: &str) -> Result<()> {
-        self.connection
-            .prepare_cached(sql)
-            .and_then(|mut statement| statement.raw_execute())
-            .map_err(Error::from_rusqlite)?;
-        Ok(())
+    /// Whether a call can leave something behind that only COMMIT would refuse: a deferred foreign key, of a table of
+    /// the user's that refers to one of ours or is filled by a trigger.
+    pub(super) fn has_deferred_keys(&mut self) -> Result<bool> {
+        let ask = |sql| self.store.query_one(sql, &[], |row| row.integer(0)).map(Option::unwrap_or_default);
+        let version = ask(&SQL_SCHEMA_VERSION)?;
+        match self.deferred_keys {
+            Some((seen, has)) if seen == version => Ok(has),
+            _ => {
+                let has = ask(&SQL_HAS_DEFERRED_KEYS)? != 0;
+                self.deferred_keys = Some((version, has));
+                Ok(has)
+            }
+        }
+    }
+
+    /// Marks a point of the open transaction, to be ended with [`Handle::keep_marked`].
+    pub(super) fn mark(&self) -> Result<()> {
+        self.run(&SQL_MARK)
+    }
+
+    /// Keeps what was done since [`Handle::mark`], unless COMMIT would refuse it: then it is undone.
+    pub(super) fn keep_marked(&self) -> Result<()> {
+        let outcome = if self.would_violate_keys() {
+            self.undo(&SQL_UNDO_MARKED)?;
+            Err(Error::Sqlite {
+                code: ffi::SQLITE_CONSTRAINT_FOREIGNKEY,
+                message: "FOREIGN KEY constraint failed: a deferred one would have failed the commit"
+                    .to_owned(),
+            })
+        } else {
+            Ok(())
+        };
+        self.undo(&SQL_KEEP_MARKED)?;
+        outcome
+    }
+
+    /// Whether COMMIT would fail because of a deferred foreign key.
+    fn would_violate_keys(&self) -> bool {
+        let (mut current, mut highest) = (0, 0);
+        // SAFETY: the connection is open; SQLite fills both.
+        unsafe {
+            ffi::sqlite3_db_status(
+                self.connection.handle(),
+                ffi::SQLITE_DBSTATUS_DEFERRED_FKS,
+                &raw mut current,
+                &raw mut highest,
+                0,
+            );
+        }
+        current != 0
+    }
+
+    /// Runs a statement that has to be run however often somebody interrupts.
+    fn undo(&self, sql: &'static Sql) -> Result<()> {
+        loop {
+            match self.run(sql) {
+                Err(error) if error.sqlite_code() == Some(ffi::SQLITE_INTERRUPT) => {}
+                done => return done,
+            }
+        }
+    }
+
+    fn run(&self, sql: &'static Sql) -> Result<()> {
+        self.store.query_one(sql, &[], |_| ()).map(drop)
     }
 
     /// Runs one statement of the caller's; the number of rows it changed.
@@ -306,7 +378,7 @@ impl Handle {
     pub(super) fn close(self) -> Result<()> {
         // An interrupt that hit nothing is remembered until a statement begins, and would keep SQLite from writing the
         // log back as it closes.
-        let _ = self.run("SELECT 1");
+        let _ = self.run(&SQL_NOTHING);
         let Handle { store, connection, patience, .. } = self;
         drop(store);
         let closed = connection.close().map_err(|(_, error)| Error::from_rusqlite(error));
@@ -362,6 +434,17 @@ unsafe extern "C" fn wait(patience: *mut c_void, tries: c_int) -> c_int {
     // Most locks are held for tens of microseconds.
     const SLICES_US: [u64; 9] = [50, 100, 200, 500, 1_000, 2_000, 5_000, 20_000, 50_000];
     let slice = SLICES_US[usize::try_from(tries).unwrap_or(0).min(SLICES_US.len() - 1)];
-    std::thread::sleep(left.min(Duration::from_micros(slice)));
+    sleep_once(left.min(Duration::from_micros(slice)));
     1
+}
+
+/// Sleeps, or returns sooner because of a signal. `std::thread::sleep` goes on sleeping for what is left: a thread that
+/// is sent signals without end (Ruby's `Timeout` and `Thread#kill` do that) would never look at the clock again.
+fn sleep_once(time: Duration) {
+    #[cfg(unix)]
+    let _ = rustix::thread::nanosleep(
+        &time.try_into().unwrap_or(rustix::thread::Timespec { tv_sec: 0, tv_nsec: 0 }),
+    );
+    #[cfg(not(unix))]
+    std::thread::sleep(time);
 }

@@ -11,8 +11,10 @@
 //! Invariants:
 //! - The line is first come, first served. Whoever leaves it, because of a timeout, an interrupt or a close, leaves it
 //!   before anybody has begun to run its call; from then on it waits for the outcome, however long that takes.
-//! - A call is atomic by itself (every operation is), so one that fails leaves the others of its batch alone. A batch
-//!   whose transaction is lost (a full disk, a failed COMMIT) fails as a whole: no call of it is reported as done.
+//! - A call is atomic by itself (every operation is), so one that fails leaves the others of its batch alone. Where the
+//!   schema has deferred foreign keys, each call of a batch has a savepoint, and one that would make COMMIT fail is undone
+//!   alone. A batch whose transaction is lost (a full disk, a failed COMMIT) fails as a whole: no call of it is reported
+//!   as done.
 //! - `owner` says who may use the connection; the lock around it is only ever contended by `close`.
 
 use std::any::Any;
@@ -23,7 +25,7 @@ use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
 
 use rusqlite::InterruptHandle;
-use rusqlite::ffi::{SQLITE_ABORT_ROLLBACK, SQLITE_INTERRUPT};
+use rusqlite::ffi::{SQLITE_ABORT_ROLLBACK, SQLITE_CONSTRAINT_FOREIGNKEY, SQLITE_INTERRUPT};
 
 use super::connection::{Handle, Signals, busy};
 use super::options::{Nesting, Options, deadline};
@@ -129,6 +131,8 @@ trait Run {
     fn may_run(&mut self, signals: &Signals) -> bool;
     /// The error that it has ended with by itself.
     fn error(&self) -> Option<&Error>;
+    /// It has not been run.
+    fn is_open(&self) -> bool;
 }
 
 enum Outcome<T> {
@@ -175,6 +179,10 @@ impl<F: FnOnce(&Store, i64) -> Result<T>, T> Run for Call<F, T> {
             Outcome::Finished(Err(error)) => Some(error),
             _ => None,
         }
+    }
+
+    fn is_open(&self) -> bool {
+        matches!(self.outcome, Outcome::Open) && self.failure.is_none()
     }
 
     fn fail(&mut self, error: &Error) {
@@ -227,7 +235,10 @@ impl Writer {
     pub(super) fn begin(&self) -> Result<()> {
         let interrupts = self.signals.interrupts();
         self.stand_in_line(Wants::Transaction, interrupts)?;
-        self.with_handle(|handle| handle.begin(interrupts)).inspect_err(|_| self.release())
+        let release = Release(self);
+        self.with_handle(|handle| handle.begin(interrupts))?;
+        std::mem::forget(release);
+        Ok(())
     }
 
     /// Uses the connection that [`Writer::begin`] took.
@@ -343,19 +354,32 @@ impl Writer {
     /// hands the connection on.
     fn lead(&self, first: Request) {
         let since = Instant::now();
-        let mut others = self.take_calls(BATCH_MAX - 1);
-        self.run(Some(first), &others);
+        let mut lead = Lead { writer: self, others: self.take_calls(BATCH_MAX - 1) };
+        self.run(Some(first), &lead.others);
         while since.elapsed() < LEAD_MAX {
-            tell(&others, Turn::Done);
-            others = self.take_calls(BATCH_MAX);
-            if others.is_empty() {
+            tell(&lead.others, Turn::Done);
+            lead.others = self.take_calls(BATCH_MAX);
+            if lead.others.is_empty() {
                 break;
             }
-            self.run(None, &others);
+            self.run(None, &lead.others);
         }
-        // The next leader first: it can begin while the others are told.
-        self.release();
-        tell(&others, Turn::Done);
+    }
+
+    /// A panic has ended a batch: what is not committed is undone, and its callers are told so.
+    fn recover(&self, others: &[Ticket]) {
+        let undone = self.with_handle(|handle| {
+            let open = handle.in_transaction();
+            handle.roll_back().map(|()| open)
+        });
+        let lost = lost("not done: the thread that ran this call together with its own has panicked");
+        for call in requests(others) {
+            // SAFETY: their threads wait until their tickets are done.
+            let call = unsafe { &mut *call.0 };
+            if call.is_open() || !matches!(undone, Ok(false)) {
+                call.fail(&lost);
+            }
+        }
     }
 
     /// Takes the calls at the head of the line out of it.
@@ -369,12 +393,8 @@ impl Writer {
     }
 
     fn run(&self, own: Option<Request>, others: &[Ticket]) {
-        let others = others.iter().filter_map(|ticket| match ticket.wants {
-            Wants::Call(request) => Some(request),
-            Wants::Transaction => None,
-        });
         // SAFETY: our own is on this thread's stack, and the others' threads wait until their tickets are done.
-        let batch = own.into_iter().chain(others).map(|request| unsafe { &mut *request.0 });
+        let batch = own.into_iter().chain(requests(others)).map(|request| unsafe { &mut *request.0 });
         // Those that have ended meanwhile must not have to wait for a lock once more.
         let mut batch: Vec<&mut dyn Run> =
             batch.filter_map(|call| call.may_run(&self.signals).then_some(call)).collect();
@@ -421,6 +441,36 @@ impl Drop for Release<'_> {
     fn drop(&mut self) {
         self.0.release();
     }
+}
+
+/// The lead over a batch. When it is dropped, also by a panic, the connection goes to the next in line and the callers
+/// are told.
+struct Lead<'a> {
+    writer: &'a Writer,
+    others: Vec<Ticket>,
+}
+
+impl Drop for Lead<'_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.writer.recover(&self.others);
+        }
+        // The next leader first: it can begin while the others are told.
+        self.writer.release();
+        tell(&self.others, Turn::Done);
+    }
+}
+
+fn requests(tickets: &[Ticket]) -> impl Iterator<Item = Request> {
+    tickets.iter().filter_map(|ticket| match ticket.wants {
+        Wants::Call(request) => Some(request),
+        Wants::Transaction => None,
+    })
+}
+
+/// The error of a call whose transaction was undone by something it has nothing to do with.
+fn lost(message: &str) -> Error {
+    Error::Sqlite { code: SQLITE_ABORT_ROLLBACK, message: message.to_owned() }
 }
 
 impl Wants {
@@ -499,21 +549,26 @@ fn run_batch(handle: &mut Handle, batch: &mut [&mut dyn Run], signals: &Signals)
             Err(error) => only.fail(&error),
         };
     }
-    if let Err(error) = handle.begin(signals.interrupts()) {
+    let interrupts = signals.interrupts();
+    if let Err(error) = handle.begin(interrupts) {
         return abandon(handle, batch, &error);
     }
+    let marks = match handle.call(interrupts, Handle::has_deferred_keys) {
+        Ok(has_deferred_keys) => has_deferred_keys,
+        Err(error) => return abandon(handle, batch, &error),
+    };
     for index in 0..batch.len() {
-        batch[index].run(handle);
+        if marks {
+            run_marked(handle, batch[index], interrupts);
+        } else {
+            batch[index].run(handle);
+        }
         if !handle.in_transaction() {
             // SQLite has rolled everything back; what came before this call is gone with it.
             let lost = match batch[index].error() {
                 // Meant for all of them, also for one that was made while somebody was interrupting.
                 Some(error) if error.sqlite_code() == Some(SQLITE_INTERRUPT) => error.clone(),
-                _ => Error::Sqlite {
-                    code: SQLITE_ABORT_ROLLBACK,
-                    message: "not done: a call that shared this one's transaction made SQLite roll it back"
-                        .to_owned(),
-                },
+                _ => lost("not done: a call that shared this one's transaction made SQLite roll it back"),
             };
             let (before, after) = batch.split_at_mut(index + 1);
             for call in before.iter_mut() {
@@ -521,12 +576,28 @@ fn run_batch(handle: &mut Handle, batch: &mut [&mut dyn Run], signals: &Signals)
                     call.fail(&lost);
                 }
             }
-
             return run_batch(handle, after, signals);
         }
     }
     if let Err(error) = handle.commit() {
         abandon(handle, batch, &error);
+    }
+}
+
+/// Runs a call, and undoes it alone if it would make COMMIT fail.
+fn run_marked(handle: &mut Handle, call: &mut dyn Run, interrupts: u64) {
+    if let Err(error) = handle.call(interrupts, |handle| handle.mark()) {
+        return call.fail(&error);
+    }
+    call.run(handle);
+    if handle.in_transaction()
+        && let Err(error) = handle.keep_marked()
+    {
+        call.fail(&error);
+        if error.sqlite_code() != Some(SQLITE_CONSTRAINT_FOREIGNKEY) {
+            // It could not be undone alone. Should this fail too, COMMIT does.
+            let _ = handle.roll_back();
+        }
     }
 }
 

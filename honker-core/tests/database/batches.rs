@@ -7,6 +7,8 @@ use honker_core::queue::{self, Enqueue};
 use honker_core::{Error, Result};
 use rusqlite::ffi;
 
+#[cfg(feature = "faults")]
+use crate::support::alone;
 use crate::support::{File, GUARD, Worker, code, enqueue, guarded, journal, patient_for};
 
 /// Lets `calls` stand in line behind a transaction, in this order, and then lets them go.
@@ -153,38 +155,56 @@ fn what_a_full_file_takes_and_refuses_is_what_the_callers_are_told() {
     });
 }
 
-/// Jobs whose commit fails: their table refers, deferred, to one that has no such row.
+/// Jobs of which some make COMMIT fail: a deferred key of a table that a trigger fills, and of one that refers to the jobs.
 fn make_commits_fail(file: &File) {
     file.plain()
         .execute_batch(
             "CREATE TABLE parent(id INTEGER PRIMARY KEY);
              CREATE TABLE child(id REFERENCES parent(id) DEFERRABLE INITIALLY DEFERRED);
              CREATE TRIGGER orphan AFTER INSERT ON _honker_live WHEN new.payload = 'orphan'
-             BEGIN INSERT INTO child VALUES (new.id); END",
+             BEGIN INSERT INTO child VALUES (new.id); END;
+             CREATE TABLE invoice(job INTEGER REFERENCES _honker_live(id) DEFERRABLE INITIALLY DEFERRED);",
         )
         .unwrap();
 }
 
 #[test]
-fn a_commit_that_fails_fails_everything_in_it_and_nothing_else() {
-    guarded(|| {
-        let file = File::new();
-        let database = file.database(&Options::default());
-        make_commits_fail(&file);
-        let orphan: Call<Result<i64>> = Box::new(|database| enqueue(database, "orphan"));
-        let calls = enqueues(4).chain([orphan]).chain(enqueues(4));
-        for worker in together(&database, calls) {
-            assert_eq!(code(worker.join()), ffi::SQLITE_CONSTRAINT);
-        }
-        assert_eq!(file.count("SELECT count(*) FROM _honker_live"), 0);
-        // Alone as well, and afterwards nothing is stuck.
-        assert_eq!(code(enqueue(&database, "orphan")), ffi::SQLITE_CONSTRAINT);
-        for worker in together(&database, enqueues(4)) {
-            worker.join().unwrap();
-        }
-        enqueue(&database, "p").unwrap();
-        assert_eq!(file.count("SELECT count(*) FROM _honker_live"), 5);
-    });
+fn a_call_that_would_fail_the_commit_fails_alone() {
+    for mode in [JournalMode::Wal, JournalMode::Delete] {
+        guarded(move || {
+            let file = File::new();
+            let database = file.database(&journal(mode));
+            // Seen also when it is made by somebody else while the database is open.
+            for worker in together(&database, enqueues(2)) {
+                worker.join().unwrap();
+            }
+            make_commits_fail(&file);
+            let referred = enqueue(&database, "referred").unwrap();
+            file.plain().execute("INSERT INTO invoice VALUES (?1)", [referred]).unwrap();
+            let orphan = || -> Call<Result<i64>> { Box::new(|database| enqueue(database, "orphan")) };
+            // A single statement, without a savepoint of its own.
+            let cancel: Call<Result<i64>> = Box::new(move |database| {
+                database.write(|store, _| queue::cancel(store, referred)).map(i64::from)
+            });
+            let calls =
+                [orphan()].into_iter().chain(enqueues(4)).chain([orphan(), cancel]).chain(enqueues(4));
+            let outcomes: Vec<_> = together(&database, calls).into_iter().map(Worker::join).collect();
+            for (index, outcome) in outcomes.iter().enumerate() {
+                if [0, 5, 6].contains(&index) {
+                    assert_eq!(code(outcome.clone()), ffi::SQLITE_CONSTRAINT, "{index}");
+                } else {
+                    outcome.as_ref().unwrap();
+                }
+            }
+            assert_eq!(file.count("SELECT count(*) FROM _honker_live"), 2 + 1 + 8, "{mode:?}");
+            assert_eq!(file.count("SELECT count(*) FROM child"), 0);
+            // Alone as well, and afterwards nothing is stuck.
+            assert_eq!(code(enqueue(&database, "orphan")), ffi::SQLITE_CONSTRAINT);
+            enqueue(&database, "p").unwrap();
+            assert_eq!(file.count("SELECT count(*) FROM _honker_live"), 12);
+            assert_eq!(file.count("SELECT count(*) FROM pragma_foreign_key_check"), 0);
+        });
+    }
 }
 
 /// What a call did wrong by itself is still what it is told when the rest of its batch is lost.
@@ -193,7 +213,7 @@ fn a_lost_batch_does_not_hide_what_a_call_did_by_itself() {
     guarded(|| {
         let file = File::new();
         let database = file.database(&Options::default());
-        make_commits_fail(&file);
+        plant_bomb(&file);
         let invalid: Call<Result<i64>> =
             Box::new(|database| database.write(|_, _| Err(Error::invalid("my own"))));
         let panics: Call<Result<i64>> = Box::new(|database| {
@@ -202,14 +222,58 @@ fn a_lost_batch_does_not_hide_what_a_call_did_by_itself() {
             let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(call));
             Err(Error::invalid(panic.map_or("panicked", |_| "the panic is lost")))
         });
-        let orphan: Call<Result<i64>> = Box::new(|database| enqueue(database, "orphan"));
-        let calls = enqueues(1).chain([invalid, panics, orphan]);
+        let bomb: Call<Result<i64>> = Box::new(|database| enqueue(database, "bomb"));
+        let calls = enqueues(1).chain([invalid, panics, bomb]);
         let mut outcomes = together(&database, calls).into_iter().map(Worker::join);
-        assert_eq!(code(outcomes.next().unwrap()), ffi::SQLITE_CONSTRAINT);
+        assert_eq!(code(outcomes.next().unwrap()), ffi::SQLITE_ABORT);
         assert_eq!(outcomes.next().unwrap(), Err(Error::invalid("my own")));
         assert_eq!(outcomes.next().unwrap(), Err(Error::invalid("panicked")));
         assert_eq!(code(outcomes.next().unwrap()), ffi::SQLITE_CONSTRAINT);
     });
+}
+
+/// A leader that panics after its commit has nothing left to undo: its followers are told that they are done, and the
+/// connection goes to the next in line.
+#[cfg(feature = "faults")]
+#[test]
+fn a_leader_that_panics_keeps_nobody_waiting() {
+    use honker_core::control::{Action, Control};
+    alone("batches::a_leader_that_panics_keeps_nobody_waiting", || {
+        let file = File::new();
+        let path = file.path.with_extension("control");
+        let control = Control::create(&path).unwrap();
+        // SAFETY: no other thread of this process reads its environment.
+        unsafe { std::env::set_var("HONKER_CONTROL", &path) };
+        let database = file.database(&patient_for(GUARD));
+        for _ in 0..5 {
+            let transaction = database.begin().unwrap();
+            let outcomes: Vec<_> = (0..6)
+                .map(|_| {
+                    let database = database.clone();
+                    let call = move || enqueue(&database, "p").unwrap();
+                    Worker::start(move || std::panic::catch_unwind(std::panic::AssertUnwindSafe(call)))
+                        .until_asleep()
+                })
+                .collect();
+            control.arm("commit.after", 1, Action::Panic);
+            transaction.rollback().unwrap();
+            let panicked = outcomes.into_iter().map(Worker::join).filter(std::result::Result::is_err).count();
+            assert_eq!(panicked, 1);
+            enqueue(&database, "p").unwrap();
+        }
+        assert_eq!(file.count("SELECT count(*) FROM _honker_live"), 35);
+        database.close().unwrap();
+    });
+}
+
+/// Jobs that make SQLite roll back.
+fn plant_bomb(file: &File) {
+    file.plain()
+        .execute_batch(
+            "CREATE TRIGGER bomb BEFORE INSERT ON _honker_live WHEN new.payload = 'bomb'
+             BEGIN SELECT raise(ROLLBACK, 'boom'); END",
+        )
+        .unwrap();
 }
 
 /// A statement that makes SQLite roll back takes what ran before it along, and not what comes after.
@@ -218,12 +282,7 @@ fn a_batch_that_is_rolled_back_underneath_goes_on_with_the_rest() {
     guarded(|| {
         let file = File::new();
         let database = file.database(&Options::default());
-        file.plain()
-            .execute_batch(
-                "CREATE TRIGGER bomb BEFORE INSERT ON _honker_live WHEN new.payload = 'bomb'
-                 BEGIN SELECT raise(ROLLBACK, 'boom'); END",
-            )
-            .unwrap();
+        plant_bomb(&file);
         let bomb: Call<Result<i64>> = Box::new(|database| enqueue(database, "bomb"));
         let calls = enqueues(3).chain([bomb]).chain(enqueues(3));
         let outcomes: Vec<_> = together(&database, calls).into_iter().map(Worker::join).collect();

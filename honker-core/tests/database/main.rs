@@ -15,6 +15,8 @@ mod names;
 mod open;
 mod readers;
 mod settings;
+#[cfg(target_os = "linux")]
+mod signals;
 mod storms;
 mod support;
 mod transactions;
