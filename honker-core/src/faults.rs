@@ -6,6 +6,7 @@
 //! functions and everything else that asks SQLite sees it. Points: `call` (and `call:<function>`), `commit.before`,
 //! `commit.after`, `row`, `write.db`, `write.wal`, `write.journal`, `write.shm`.
 
+use std::cell::Cell;
 use std::ffi::{c_char, c_int, c_void};
 use std::path::PathBuf;
 use std::sync::{Once, OnceLock};
@@ -47,6 +48,22 @@ pub fn called(name: &str) {
     reach("call");
     if control().is_some_and(|control| control.is_armed("call:")) {
         reach(&format!("call:{name}"));
+    }
+}
+
+thread_local! {
+    static PANIC_PLANTED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether the next operation that this thread runs is to panic.
+pub fn plant_panic(planted: bool) {
+    PANIC_PLANTED.set(planted);
+}
+
+/// Panics, once, if [`plant_panic`] says so.
+pub fn panic_if_planted() {
+    if PANIC_PLANTED.take() {
+        panic!("planted by a test inside");
     }
 }
 

@@ -19,6 +19,15 @@ static SQL_RENEW: Sql =
 
 static SQL_RELEASE: Sql = Sql::new("DELETE FROM main._honker_locks WHERE name = +?1 AND owner = +?2");
 
+/// Who has a lock.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Holder {
+    /// The owner that took it.
+    pub owner: String,
+    /// The second from which on anybody may take it.
+    pub expires_at: i64,
+}
+
 /// Takes the lock for `ttl_s` seconds if it is free or stale. `true` if `owner` has it afterwards; having had it before
 /// does not prolong it.
 pub fn acquire(store: &Store, now: i64, name: &str, owner: &str, ttl_s: i64) -> Result<bool> {
@@ -33,8 +42,8 @@ pub fn acquire(store: &Store, now: i64, name: &str, owner: &str, ttl_s: i64) -> 
 }
 
 /// Who has the lock, and until when; `None` if nobody has, or had and did not give it up.
-pub fn holder(store: &Store, name: &str) -> Result<Option<(String, i64)>> {
-    store.query_one(&SQL_GET, &[name.into()], |row| (row.text(0), row.integer(1)))
+pub fn holder(store: &Store, name: &str) -> Result<Option<Holder>> {
+    store.query_one(&SQL_GET, &[name.into()], |row| Holder { owner: row.text(0), expires_at: row.integer(1) })
 }
 
 /// Sets the lock's time to live to `ttl_s` seconds from now, if `owner` still has it: also after it has run out, as

@@ -1,7 +1,5 @@
 //! The dead: jobs that ended without an ack.
 
-use honker_core::queue;
-
 use crate::db::honker_db_t;
 use crate::entry::entry;
 use crate::error::honker_error_t;
@@ -32,7 +30,7 @@ pub unsafe extern "C" fn honker_dead_list(
         entry("honker_dead_list", err, json_out, |json| {
             let target = Target::new(db, tx)?;
             let queue = optional_text("queue", queue, queue_len)?;
-            json.set(text::put_json(&target.read(|store, _| queue::dead_list(store, queue, limit))?)?);
+            json.set(text::put_json(&target.dead_list(queue, limit)?)?);
             Ok(HONKER_OK)
         })
     }
@@ -54,7 +52,7 @@ pub unsafe extern "C" fn honker_dead_requeue(
     unsafe {
         entry("honker_dead_requeue", err, (), |()| {
             let target = Target::new(db, tx)?;
-            Ok(found(target.write(|store, now| queue::dead_requeue(store, now, id))?))
+            Ok(found(target.dead_requeue(id)?))
         })
     }
 }
@@ -79,7 +77,7 @@ pub unsafe extern "C" fn honker_dead_purge(
         entry("honker_dead_purge", err, purged_out, |purged| {
             let target = Target::new(db, tx)?;
             let queue = optional_text("queue", queue, queue_len)?;
-            purged.set(target.write(|store, now| queue::dead_purge(store, now, queue, older_than_s))?);
+            purged.set(target.dead_purge(queue, older_than_s)?);
             Ok(HONKER_OK)
         })
     }

@@ -1,17 +1,14 @@
 //! For tests of the border: a panic in the entry point that is named. Not in a released library.
 
-use std::cell::Cell;
 use std::ffi::{CStr, c_char};
 use std::sync::{Mutex, PoisonError};
+
+use honker_core::faults;
 
 static PANIC_IN: Mutex<String> = Mutex::new(String::new());
 
 /// Behind a name: not at the beginning of the call but in the operation, where a transaction is open.
 const INSIDE: &str = " inside";
-
-thread_local! {
-    static ARMED: Cell<bool> = const { Cell::new(false) };
-}
 
 /// The next call of the function of this name panics, once: before it has done anything, or, if " inside" stands behind
 /// the name, when it uses the database. An empty name means none.
@@ -23,11 +20,11 @@ pub unsafe extern "C" fn honker_fault_panic_in(name: *const c_char) {
     // SAFETY: the caller vouches for it.
     let name = unsafe { CStr::from_ptr(name) }.to_string_lossy().into_owned();
     *PANIC_IN.lock().unwrap_or_else(PoisonError::into_inner) = name;
-    ARMED.set(false);
+    faults::plant_panic(false);
 }
 
 pub(crate) fn strike(name: &str) {
-    honker_core::faults::called(name);
+    faults::called(name);
     let mut planted = PANIC_IN.lock().unwrap_or_else(PoisonError::into_inner);
     if *planted == name {
         planted.clear();
@@ -36,12 +33,6 @@ pub(crate) fn strike(name: &str) {
     }
     if planted.strip_suffix(INSIDE) == Some(name) {
         planted.clear();
-        ARMED.set(true);
-    }
-}
-
-pub(crate) fn strike_inside() {
-    if ARMED.take() {
-        panic!("planted by a test inside");
+        faults::plant_panic(true);
     }
 }

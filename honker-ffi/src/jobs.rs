@@ -1,6 +1,6 @@
 //! Claimed jobs.
 
-use honker_core::queue::{self, ClaimedJob};
+use honker_core::queue::{Claim, ClaimedJob};
 
 use crate::db::honker_db_t;
 use crate::entry::{entry, entry_without_status};
@@ -74,8 +74,7 @@ pub unsafe extern "C" fn honker_claim(
             let target = Target::new(db, tx)?;
             let queue = text("queue", queue, queue_len)?;
             let worker_id = text("worker_id", worker_id, worker_id_len)?;
-            let claimed =
-                target.write(|store, now| queue::claim(store, now, queue, worker_id, n, timeout_s))?;
+            let claimed = target.claim(&Claim { queue, worker_id, n, timeout_s })?;
             if claimed.is_empty() {
                 return Ok(HONKER_EMPTY);
             }

@@ -1,7 +1,5 @@
 //! Named locks.
 
-use honker_core::lock;
-
 use crate::db::honker_db_t;
 use crate::entry::entry;
 use crate::error::honker_error_t;
@@ -32,7 +30,7 @@ pub unsafe extern "C" fn honker_lock_acquire(
         entry("honker_lock_acquire", err, (), |()| {
             let target = Target::new(db, tx)?;
             let (name, owner) = (text("name", name, name_len)?, text("owner", owner, owner_len)?);
-            let acquired = target.write(|store, now| lock::acquire(store, now, name, owner, ttl_s))?;
+            let acquired = target.lock_acquire(name, owner, ttl_s)?;
             Ok(if acquired { HONKER_OK } else { HONKER_HELD })
         })
     }
@@ -59,7 +57,7 @@ pub unsafe extern "C" fn honker_lock_renew(
         entry("honker_lock_renew", err, (), |()| {
             let target = Target::new(db, tx)?;
             let (name, owner) = (text("name", name, name_len)?, text("owner", owner, owner_len)?);
-            Ok(held(target.write(|store, now| lock::renew(store, now, name, owner, ttl_s))?))
+            Ok(held(target.lock_renew(name, owner, ttl_s)?))
         })
     }
 }
@@ -83,7 +81,7 @@ pub unsafe extern "C" fn honker_lock_release(
         entry("honker_lock_release", err, (), |()| {
             let target = Target::new(db, tx)?;
             let (name, owner) = (text("name", name, name_len)?, text("owner", owner, owner_len)?);
-            Ok(held(target.write(|store, _| lock::release(store, name, owner))?))
+            Ok(held(target.lock_release(name, owner)?))
         })
     }
 }

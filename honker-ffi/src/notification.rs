@@ -1,7 +1,5 @@
 //! Notifications.
 
-use honker_core::notify;
-
 use crate::db::honker_db_t;
 use crate::entry::entry;
 use crate::error::honker_error_t;
@@ -32,7 +30,7 @@ pub unsafe extern "C" fn honker_notify(
             let target = Target::new(db, tx)?;
             let (channel, payload) =
                 (text("channel", channel, channel_len)?, text("payload", payload, payload_len)?);
-            id.set(target.write(|store, now| notify::notify(store, now, channel, payload))?);
+            id.set(target.notify(channel, payload)?);
             Ok(HONKER_OK)
         })
     }
@@ -58,7 +56,7 @@ pub unsafe extern "C" fn honker_notifications_prune(
         entry("honker_notifications_prune", err, pruned_out, |pruned| {
             let target = Target::new(db, tx)?;
             let (older_than_s, max_keep) = (time(older_than_s), time(max_keep));
-            pruned.set(target.write(|store, now| notify::prune(store, now, older_than_s, max_keep))?);
+            pruned.set(target.notifications_prune(older_than_s, max_keep)?);
             Ok(HONKER_OK)
         })
     }

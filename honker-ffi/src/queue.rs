@@ -1,6 +1,6 @@
 //! Queues: jobs put in, and what becomes of them.
 
-use honker_core::queue::{self, Enqueue};
+use honker_core::queue::Enqueue;
 
 use crate::db::honker_db_t;
 use crate::entry::{Array, Result, entry};
@@ -72,7 +72,7 @@ pub unsafe extern "C" fn honker_enqueue(
             let target = Target::new(db, tx)?;
             let (queue, payload) = (text("queue", queue, queue_len)?, text("payload", payload, payload_len)?);
             let job = job(queue, payload, &view::read("opts", opts, DEFAULTS)?);
-            id.set(target.write(|store, now| queue::enqueue(store, now, &job))?);
+            id.set(target.enqueue(&job)?);
             Ok(HONKER_OK)
         })
     }
@@ -106,7 +106,7 @@ pub unsafe extern "C" fn honker_enqueue_many(
             let payloads: Vec<&str> =
                 payloads.iter().map(|bytes| text("payload", bytes.data, bytes.len)).collect::<Result<_>>()?;
             let jobs: Vec<_> = payloads.into_iter().map(|payload| job(queue, payload, &opts)).collect();
-            ids.set(&target.write(|store, now| queue::enqueue_many(store, now, &jobs))?);
+            ids.set(&target.enqueue_many(&jobs)?);
             Ok(HONKER_OK)
         })
     }
@@ -130,7 +130,7 @@ pub unsafe extern "C" fn honker_ack(
         entry("honker_ack", err, (), |()| {
             let target = Target::new(db, tx)?;
             let worker_id = text("worker_id", worker_id, worker_id_len)?;
-            Ok(held(target.write(|store, now| queue::ack(store, now, id, worker_id))?))
+            Ok(held(target.ack(id, worker_id)?))
         })
     }
 }
@@ -156,7 +156,7 @@ pub unsafe extern "C" fn honker_ack_batch(
             let target = Target::new(db, tx)?;
             let ids = slice("ids", ids, ids_len)?;
             let worker_id = text("worker_id", worker_id, worker_id_len)?;
-            acked.set(target.write(|store, now| queue::ack_batch(store, now, ids, worker_id))?);
+            acked.set(target.ack_batch(ids, worker_id)?);
             Ok(HONKER_OK)
         })
     }
@@ -186,7 +186,7 @@ pub unsafe extern "C" fn honker_retry(
             let target = Target::new(db, tx)?;
             let worker_id = text("worker_id", worker_id, worker_id_len)?;
             let error = text("error", error, error_len)?;
-            Ok(held(target.write(|store, now| queue::retry(store, now, id, worker_id, delay_s, error))?))
+            Ok(held(target.retry(id, worker_id, delay_s, error)?))
         })
     }
 }
@@ -213,7 +213,7 @@ pub unsafe extern "C" fn honker_fail(
             let target = Target::new(db, tx)?;
             let worker_id = text("worker_id", worker_id, worker_id_len)?;
             let error = text("error", error, error_len)?;
-            Ok(held(target.write(|store, now| queue::fail(store, now, id, worker_id, error))?))
+            Ok(held(target.fail(id, worker_id, error)?))
         })
     }
 }
@@ -238,7 +238,7 @@ pub unsafe extern "C" fn honker_heartbeat(
         entry("honker_heartbeat", err, (), |()| {
             let target = Target::new(db, tx)?;
             let worker_id = text("worker_id", worker_id, worker_id_len)?;
-            Ok(held(target.write(|store, now| queue::heartbeat(store, now, id, worker_id, extend_s))?))
+            Ok(held(target.heartbeat(id, worker_id, extend_s)?))
         })
     }
 }
@@ -258,7 +258,7 @@ pub unsafe extern "C" fn honker_cancel(
     unsafe {
         entry("honker_cancel", err, (), |()| {
             let target = Target::new(db, tx)?;
-            Ok(found(target.write(|store, _| queue::cancel(store, id))?))
+            Ok(found(target.cancel(id)?))
         })
     }
 }
@@ -281,7 +281,7 @@ pub unsafe extern "C" fn honker_sweep_expired(
         entry("honker_sweep_expired", err, swept_out, |swept| {
             let target = Target::new(db, tx)?;
             let queue = text("queue", queue, queue_len)?;
-            swept.set(target.write(|store, now| queue::sweep_expired(store, now, queue))?);
+            swept.set(target.sweep_expired(queue)?);
             Ok(HONKER_OK)
         })
     }
@@ -306,7 +306,7 @@ pub unsafe extern "C" fn honker_queue_next_claim_at(
         entry("honker_queue_next_claim_at", err, at_out, |at| {
             let target = Target::new(db, tx)?;
             let queue = text("queue", queue, queue_len)?;
-            match target.read(|store, now| queue::next_claim_at(store, now, queue))? {
+            match target.queue_next_claim_at(queue)? {
                 Some(next) => at.set(next),
                 None => return Ok(HONKER_EMPTY),
             }
@@ -333,7 +333,7 @@ pub unsafe extern "C" fn honker_get_job(
     unsafe {
         entry("honker_get_job", err, json_out, |json| {
             let target = Target::new(db, tx)?;
-            match target.read(|store, _| queue::get_job(store, id))? {
+            match target.get_job(id)? {
                 Some(job) => json.set(text::put_json(&job)?),
                 None => return Ok(HONKER_EMPTY),
             }
@@ -362,8 +362,8 @@ pub unsafe extern "C" fn honker_queue_stats(
         entry("honker_queue_stats", err, json_out, |json| {
             let target = Target::new(db, tx)?;
             json.set(match optional_text("queue", queue, queue_len)? {
-                Some(queue) => text::put_json(&target.read(|store, now| queue::stats(store, now, queue))?)?,
-                None => text::put_json(&target.read(queue::stats_all)?)?,
+                Some(queue) => text::put_json(&target.queue_stats(queue)?)?,
+                None => text::put_json(&target.queue_stats_all()?)?,
             });
             Ok(HONKER_OK)
         })

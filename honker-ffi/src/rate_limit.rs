@@ -1,7 +1,5 @@
 //! Rate limits.
 
-use honker_core::rate_limit;
-
 use crate::db::honker_db_t;
 use crate::entry::entry;
 use crate::error::honker_error_t;
@@ -30,8 +28,7 @@ pub unsafe extern "C" fn honker_rate_limit_try(
         entry("honker_rate_limit_try", err, (), |()| {
             let target = Target::new(db, tx)?;
             let name = text("name", name, name_len)?;
-            let counted =
-                target.write(|store, now| rate_limit::try_acquire(store, now, name, limit, per_s))?;
+            let counted = target.rate_limit_try(name, limit, per_s)?;
             Ok(if counted { HONKER_OK } else { HONKER_LIMITED })
         })
     }
@@ -53,7 +50,7 @@ pub unsafe extern "C" fn honker_rate_limit_sweep(
     unsafe {
         entry("honker_rate_limit_sweep", err, swept_out, |swept| {
             let target = Target::new(db, tx)?;
-            swept.set(target.write(|store, now| rate_limit::sweep(store, now, older_than_s))?);
+            swept.set(target.rate_limit_sweep(older_than_s)?);
             Ok(HONKER_OK)
         })
     }

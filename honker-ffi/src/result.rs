@@ -1,7 +1,6 @@
 //! Results of jobs.
 
 use honker_core::consume::ResultWait;
-use honker_core::result;
 
 use crate::consumer::outcome;
 use crate::db::honker_db_t;
@@ -32,7 +31,7 @@ pub unsafe extern "C" fn honker_result_save(
         entry("honker_result_save", err, (), |()| {
             let target = Target::new(db, tx)?;
             let value = text("value", value, value_len)?;
-            target.write(|store, now| result::save(store, now, job_id, value, ttl_s))?;
+            target.result_save(job_id, value, ttl_s)?;
             Ok(HONKER_OK)
         })
     }
@@ -54,7 +53,7 @@ pub unsafe extern "C" fn honker_result_get(
     unsafe {
         entry("honker_result_get", err, value_out, |value| {
             let target = Target::new(db, tx)?;
-            match target.read(|store, now| result::get(store, now, job_id))? {
+            match target.result_get(job_id)? {
                 Some(saved) => value.set(text::put(saved)),
                 None => return Ok(HONKER_EMPTY),
             }
@@ -78,7 +77,7 @@ pub unsafe extern "C" fn honker_result_sweep(
     unsafe {
         entry("honker_result_sweep", err, swept_out, |swept| {
             let target = Target::new(db, tx)?;
-            swept.set(target.write(result::sweep)?);
+            swept.set(target.result_sweep()?);
             Ok(HONKER_OK)
         })
     }

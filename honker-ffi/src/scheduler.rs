@@ -1,6 +1,6 @@
 //! The scheduler.
 
-use honker_core::schedule::{self, Expression, Fire, Registration, Update};
+use honker_core::schedule::{Expression, Fire, Registration, Update};
 
 use crate::db::honker_db_t;
 use crate::entry::{Failure, entry, entry_without_status};
@@ -155,7 +155,7 @@ pub unsafe extern "C" fn honker_scheduler_register(
                 expires_s: time(opts.expires_s),
                 max_attempts: Some(opts.max_attempts),
             };
-            target.write(|store, now| schedule::register(store, now, &schedule))?;
+            target.scheduler_register(&schedule)?;
             Ok(HONKER_OK)
         })
     }
@@ -178,7 +178,7 @@ pub unsafe extern "C" fn honker_scheduler_unregister(
         entry("honker_scheduler_unregister", err, (), |()| {
             let target = Target::new(db, tx)?;
             let name = text("name", name, name_len)?;
-            Ok(found(target.write(|store, _| schedule::unregister(store, name))? > 0))
+            Ok(found(target.scheduler_unregister(name)? > 0))
         })
     }
 }
@@ -221,7 +221,7 @@ pub unsafe extern "C" fn honker_scheduler_update(
                 expires_s: wants(HONKER_UPDATE_EXPIRES).then(|| time(changes.expires_s)),
                 max_attempts: wants(HONKER_UPDATE_MAX_ATTEMPTS).then(|| time(changes.max_attempts)),
             };
-            Ok(found(target.write(|store, now| schedule::update(store, now, name, &update))?))
+            Ok(found(target.scheduler_update(name, &update)?))
         })
     }
 }
@@ -254,7 +254,7 @@ pub unsafe extern "C" fn honker_scheduler_pause(
         entry("honker_scheduler_pause", err, (), |()| {
             let target = Target::new(db, tx)?;
             let name = text("name", name, name_len)?;
-            Ok(found(target.write(|store, _| schedule::pause(store, name))?))
+            Ok(found(target.scheduler_pause(name)?))
         })
     }
 }
@@ -277,7 +277,7 @@ pub unsafe extern "C" fn honker_scheduler_resume(
         entry("honker_scheduler_resume", err, (), |()| {
             let target = Target::new(db, tx)?;
             let name = text("name", name, name_len)?;
-            Ok(found(target.write(|store, _| schedule::resume(store, name))?))
+            Ok(found(target.scheduler_resume(name)?))
         })
     }
 }
@@ -301,7 +301,7 @@ pub unsafe extern "C" fn honker_scheduler_tick(
     unsafe {
         entry("honker_scheduler_tick", err, fires_out, |fires| {
             let target = Target::new(db, tx)?;
-            let fired = target.write(|store, now| schedule::tick(store, now, time(until).unwrap_or(now)))?;
+            let fired = target.scheduler_tick(time(until))?;
             if fired.is_empty() {
                 return Ok(HONKER_EMPTY);
             }
@@ -327,7 +327,7 @@ pub unsafe extern "C" fn honker_scheduler_soonest(
     unsafe {
         entry("honker_scheduler_soonest", err, at_out, |at| {
             let target = Target::new(db, tx)?;
-            match target.read(|store, _| schedule::soonest(store))? {
+            match target.scheduler_soonest()? {
                 Some(soonest) => at.set(soonest),
                 None => return Ok(HONKER_EMPTY),
             }
@@ -352,7 +352,7 @@ pub unsafe extern "C" fn honker_scheduler_list(
     unsafe {
         entry("honker_scheduler_list", err, json_out, |json| {
             let target = Target::new(db, tx)?;
-            json.set(text::put_json(&target.read(|store, _| schedule::list(store))?)?);
+            json.set(text::put_json(&target.scheduler_list()?)?);
             Ok(HONKER_OK)
         })
     }

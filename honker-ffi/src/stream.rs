@@ -1,6 +1,6 @@
 //! Event streams.
 
-use honker_core::stream::{self, Event};
+use honker_core::stream::Event;
 
 use crate::db::honker_db_t;
 use crate::entry::{entry, entry_without_status};
@@ -64,7 +64,7 @@ pub unsafe extern "C" fn honker_stream_publish(
             let target = Target::new(db, tx)?;
             let (topic, key) = (text("topic", topic, topic_len)?, optional_text("key", key, key_len)?);
             let payload = text("payload", payload, payload_len)?;
-            offset.set(target.write(|store, now| stream::publish(store, now, topic, key, payload))?);
+            offset.set(target.stream_publish(topic, key, payload)?);
             Ok(HONKER_OK)
         })
     }
@@ -91,7 +91,7 @@ pub unsafe extern "C" fn honker_stream_read_since(
         entry("honker_stream_read_since", err, events_out, |events| {
             let target = Target::new(db, tx)?;
             let topic = text("topic", topic, topic_len)?;
-            let read = target.read(|store, _| stream::read_since(store, topic, offset, limit))?;
+            let read = target.stream_read_since(topic, offset, limit)?;
             if read.is_empty() {
                 return Ok(HONKER_EMPTY);
             }
@@ -123,7 +123,7 @@ pub unsafe extern "C" fn honker_stream_save_offset(
             let target = Target::new(db, tx)?;
             let consumer = text("consumer", consumer, consumer_len)?;
             let topic = text("topic", topic, topic_len)?;
-            Ok(found(target.write(|store, _| stream::save_offset(store, consumer, topic, offset))?))
+            Ok(found(target.stream_save_offset(consumer, topic, offset)?))
         })
     }
 }
@@ -149,7 +149,7 @@ pub unsafe extern "C" fn honker_stream_get_offset(
             let target = Target::new(db, tx)?;
             let consumer = text("consumer", consumer, consumer_len)?;
             let topic = text("topic", topic, topic_len)?;
-            offset.set(target.read(|store, _| stream::get_offset(store, consumer, topic))?);
+            offset.set(target.stream_get_offset(consumer, topic)?);
             Ok(HONKER_OK)
         })
     }

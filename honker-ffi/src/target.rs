@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use honker_core::Store;
-
 use crate::db::honker_db_t;
 use crate::entry::{Failure, Result};
 use crate::handle;
@@ -25,37 +23,26 @@ impl Target {
         }
         Ok(Target { db, tx })
     }
-
-    /// Runs an operation that writes.
-    pub(crate) fn write<T: Send>(
-        &self,
-        body: impl FnOnce(&Store, i64) -> honker_core::Result<T> + Send,
-    ) -> Result<T> {
-        match &self.tx {
-            Some(tx) => tx.with(|transaction| Ok(transaction.run(body)?)),
-            None => Ok(self.db.database.write(faulty(body))?),
-        }
-    }
-
-    /// Runs an operation that only reads. In a transaction it sees what that has done so far.
-    pub(crate) fn read<T>(&self, body: impl FnOnce(&Store, i64) -> honker_core::Result<T>) -> Result<T> {
-        match &self.tx {
-            Some(tx) => tx.with(|transaction| Ok(transaction.run(body)?)),
-            None => Ok(self.db.database.read(faulty(body))?),
-        }
-    }
 }
 
-/// The operation, with a panic before it if a test has planted one.
-#[cfg(feature = "faults")]
-fn faulty<T>(
-    body: impl FnOnce(&Store, i64) -> honker_core::Result<T>,
-) -> impl FnOnce(&Store, i64) -> honker_core::Result<T> {
-    |store, now| {
-        crate::fault::strike_inside();
-        body(store, now)
-    }
+macro_rules! methods {
+    (($store:ident, $now:ident) $(
+        $(#[$doc:meta])*
+        $kind:ident $name:ident($($argument:ident: $type:ty),*) -> $answer:ty = $body:expr;
+    )*) => {
+        /// The operations, in the transaction or by themselves.
+        #[allow(dead_code, reason = "some are for consumers alone")]
+        impl Target {
+            $(
+                pub(crate) fn $name(&self, $($argument: $type),*) -> Result<$answer> {
+                    match &self.tx {
+                        Some(tx) => tx.with(|transaction| Ok(transaction.$name($($argument),*)?)),
+                        None => Ok(self.db.database.$name($($argument),*)?),
+                    }
+                }
+            )*
+        }
+    };
 }
 
-#[cfg(not(feature = "faults"))]
-use std::convert::identity as faulty;
+honker_core::for_each_operation!(methods);

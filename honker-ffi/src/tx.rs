@@ -30,7 +30,7 @@ impl honker_tx_t {
             let body = || {
                 let result = body(transaction);
                 #[cfg(feature = "faults")]
-                crate::fault::strike_inside();
+                honker_core::faults::panic_if_planted();
                 result
             };
             match catch_unwind(AssertUnwindSafe(body)) {
@@ -61,7 +61,7 @@ impl honker_tx_t {
         self.with_slot(|slot| {
             let transaction = slot.take().ok_or_else(over)?;
             #[cfg(feature = "faults")]
-            crate::fault::strike_inside();
+            honker_core::faults::panic_if_planted();
             Ok(end(transaction)?)
         })
     }

@@ -3,6 +3,8 @@
 use std::ffi::{CStr, c_char};
 use std::sync::LazyLock;
 
+use honker_core::database;
+
 /// The version of the interface that this header describes, major << 16 | minor. A library serves a program that was
 /// compiled against another header if the major versions are the same and the library's minor version is not the lower
 /// one.
@@ -31,16 +33,14 @@ pub extern "C" fn honker_version() -> *const c_char {
 #[unsafe(no_mangle)]
 pub extern "C" fn honker_build_info() -> *const c_char {
     static INFO: LazyLock<std::ffi::CString> = LazyLock::new(|| {
-        // SAFETY: it takes nothing and returns a static text.
-        let source_id = unsafe { CStr::from_ptr(rusqlite::ffi::sqlite3_sourceid()) };
         let features: &[&str] = if cfg!(feature = "faults") { &["faults"] } else { &[] };
         let info = serde_json::json!({
             "version": env!("CARGO_PKG_VERSION"),
             "abi_version": HONKER_ABI_VERSION,
             "commit": env!("HONKER_COMMIT"),
             "target": env!("HONKER_TARGET"),
-            "sqlite_version": rusqlite::version(),
-            "sqlite_source_id": source_id.to_string_lossy(),
+            "sqlite_version": database::sqlite_version(),
+            "sqlite_source_id": database::sqlite_source_id(),
             "lock_safe_files": honker_core::vfs::install(),
             "features": features,
         });

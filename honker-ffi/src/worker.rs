@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use honker_core::Error;
-use honker_core::consume::{Next, Settlement, Worker, WorkerOptions};
+use honker_core::consume::{Next, Worker, WorkerOptions};
+use honker_core::queue::Settlement;
 
 use crate::consumer::{Consumer, outcome};
 use crate::db::honker_db_t;

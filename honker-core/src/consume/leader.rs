@@ -1,22 +1,17 @@
 //! The scheduler's leader: one of all the processes that run a scheduler on a file fires its schedules; the others stand
 //! by.
 //!
-//! The lock `honker-scheduler` says who leads. The leader renews it before every tick, and a renewal that fails ends its
+//! A lock says who leads ([`crate::schedule::lead`]). The leader renews it before every tick, and a renewal that fails ends its
 //! leadership at once: it neither ticks nor touches the lock of whoever took it.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::wait::{Next, Patience};
+use crate::Result;
 use crate::database::Database;
-use crate::schedule::{self, Fire};
+use crate::schedule::{Fire, LEADER_LOCK};
 use crate::watch::{Subscription, Waker};
-use crate::{Result, lock};
-
-const LOCK: &str = "honker-scheduler";
-
-/// How long a leader that died keeps others from leading.
-const TTL_S: i64 = 60;
 
 /// How often a leader renews.
 const HEARTBEAT: Duration = Duration::from_secs(20);
@@ -111,25 +106,16 @@ impl Leader {
 
     /// Looks who leads and what is due. Without having to write: most wakes are not for us.
     fn look(&mut self) -> Result<Look> {
-        let (holder, soonest, now) = self
-            .database
-            .read(|store, now| Ok((lock::holder(store, LOCK)?, schedule::soonest(store)?, now)))?;
-        let is_ours = holder.as_ref().is_some_and(|(owner, _)| *owner == self.owner);
+        let found = self.database.leadership()?;
+        let is_ours = found.holder.as_ref().is_some_and(|holder| holder.owner == self.owner);
         self.leads &= is_ours;
-        Ok(Look { is_ours, held_until: holder.map(|(_, expires_at)| expires_at), soonest, now })
+        let held_until = found.holder.map(|holder| holder.expires_at);
+        Ok(Look { is_ours, held_until, soonest: found.soonest, now: found.now })
     }
 
     /// Proves leadership, or tries to get it, and ticks, in one transaction.
     fn lead(&mut self) -> Result<Vec<Fire>> {
-        let (owner, leads) = (self.owner.as_str(), self.leads);
-        let fires = self.database.write(|store, now| {
-            store.atomic(|| {
-                // Also right after acquiring it: who has the lock already gets no more time by that.
-                let proved = (leads || lock::acquire(store, now, LOCK, owner, TTL_S)?)
-                    && lock::renew(store, now, LOCK, owner, TTL_S)?;
-                Ok(if proved { Some(schedule::tick(store, now, now)?) } else { None })
-            })
-        })?;
+        let fires = self.database.lead(&self.owner, self.leads)?;
         self.leads = fires.is_some();
         self.proved = Instant::now();
         Ok(fires.unwrap_or_default())
@@ -138,8 +124,7 @@ impl Leader {
     /// Gives leadership up, so that somebody who stands by takes over at once.
     pub fn resign(&mut self) -> Result<()> {
         if self.leads {
-            let owner = self.owner.as_str();
-            self.database.write(|store, _| lock::release(store, LOCK, owner))?;
+            self.database.lock_release(LEADER_LOCK, &self.owner)?;
             self.leads = false;
         }
         Ok(())

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::wait::{Next, Patience};
 use crate::Result;
 use crate::database::Database;
-use crate::notify::{self, Notification};
+use crate::notify::Notification;
 use crate::watch::{Subscription, Waker};
 
 /// How many notifications are read at once.
@@ -40,7 +40,7 @@ impl Listener {
         channel: impl Into<String>,
         fallback: Option<Duration>,
     ) -> Result<Self> {
-        let last_id = database.read(|store, _| notify::latest(store))?;
+        let last_id = database.notifications_latest()?;
         Ok(Listener {
             database: database.clone(),
             subscription,
@@ -58,9 +58,7 @@ impl Listener {
             if let Some(notification) = self.read.pop_front() {
                 return Ok(Next::Item(notification));
             }
-            let read = self
-                .database
-                .read(|store, _| notify::read_since(store, &self.channel, self.last_id, BATCH))?;
+            let read = self.database.notifications_read_since(&self.channel, self.last_id, BATCH)?;
             if let Some(last) = read.last() {
                 self.last_id = last.id;
                 self.read = read.into();

@@ -31,4 +31,4 @@ pub use self::outbox::{Outbox, OutboxOptions, backoff_s, queue_of};
 pub use self::result::ResultWait;
 pub use self::subscription::{StreamOptions, StreamSubscription};
 pub use self::wait::Next;
-pub use self::worker::{Settled, Settlement, Worker, WorkerOptions};
+pub use self::worker::{Settled, Worker, WorkerOptions};

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::wait::Next;
-use super::worker::{Settlement, Worker, WorkerOptions};
+use super::worker::{Worker, WorkerOptions};
 use crate::Result;
 use crate::database::Database;
-use crate::queue::ClaimedJob;
+use crate::queue::{ClaimedJob, Settlement};
 use crate::watch::Subscription;
 
 /// How an outbox delivers.

@@ -6,7 +6,6 @@ use std::time::Duration;
 use super::wait::{Next, Patience};
 use crate::Result;
 use crate::database::Database;
-use crate::result;
 use crate::watch::{Subscription, Waker};
 
 /// How often it looks without having been woken.
@@ -34,7 +33,7 @@ impl ResultWait {
     pub fn next(&mut self, timeout: Option<Duration>) -> Result<Next<String>> {
         let mut patience = Patience::new(&self.database, timeout);
         loop {
-            if let Some(value) = self.database.read(|store, now| result::get(store, now, self.job_id))? {
+            if let Some(value) = self.database.result_get(self.job_id)? {
                 return Ok(Next::Item(value));
             }
             if let Some(next) = patience.wait(&self.subscription, None, Some(FALLBACK))? {

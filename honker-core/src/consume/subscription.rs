@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use super::wait::{Next, Patience};
 use crate::Result;
 use crate::database::Database;
-use crate::stream::{self, Event};
+use crate::stream::Event;
 use crate::watch::{Subscription, Waker};
 
 /// How many events are read at once.
@@ -78,7 +78,7 @@ impl StreamSubscription {
     ) -> Result<Self> {
         let topic = topic.into();
         let saved = match &options.consumer {
-            Some(consumer) => database.read(|store, _| stream::get_offset(store, consumer, &topic))?,
+            Some(consumer) => database.stream_get_offset(consumer, &topic)?,
             None => 0,
         };
         let start = options.from_offset.unwrap_or(saved);
@@ -106,9 +106,7 @@ impl StreamSubscription {
                 self.in_hand = Some(event.offset);
                 return Ok(Next::Item(event));
             }
-            let read = self
-                .database
-                .read(|store, _| stream::read_since(store, &self.topic, self.position, BATCH))?;
+            let read = self.database.stream_read_since(&self.topic, self.position, BATCH)?;
             if let Some(last) = read.last() {
                 self.position = last.offset;
                 self.read = read.into();
@@ -145,9 +143,8 @@ impl StreamSubscription {
         if let Some(consumer) = &self.options.consumer
             && self.finished > self.saved
         {
-            let (topic, finished) = (self.topic.as_str(), self.finished);
-            self.database.write(|store, _| stream::save_offset(store, consumer, topic, finished))?;
-            self.saved = finished;
+            self.database.stream_save_offset(consumer, &self.topic, self.finished)?;
+            self.saved = self.finished;
         }
         self.finished_since_save = 0;
         self.saved_at = Instant::now();

@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::wait::{Next, Patience};
+use crate::Result;
 use crate::database::Database;
-use crate::queue::{self, ClaimedJob};
+use crate::queue::{Claim, ClaimedJob, Settlement};
 use crate::watch::{Subscription, Waker};
-use crate::{Result, Store};
 
 /// How a worker claims.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,32 +22,6 @@ impl Default for WorkerOptions {
     fn default() -> Self {
         WorkerOptions { visibility_timeout_s: 300, fallback: Some(Duration::from_secs(5)) }
     }
-}
-
-/// What becomes of a job that a worker holds.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Settlement {
-    /// It is done.
-    Ack {
-        /// The job.
-        id: i64,
-    },
-    /// It could not be done now.
-    Retry {
-        /// The job.
-        id: i64,
-        /// In how many seconds it becomes due again.
-        delay_s: i64,
-        /// Why, should this have been its last attempt.
-        error: String,
-    },
-    /// It can never be done.
-    Fail {
-        /// The job.
-        id: i64,
-        /// Why.
-        error: String,
-    },
 }
 
 /// What [`Worker::settle_and_next`] returns.
@@ -99,7 +73,7 @@ impl Worker {
         }
     }
 
-    /// Up to `n` jobs, claimed as [`queue::claim`] does; waits for at least one of them for at most `timeout` (`None`:
+    /// Up to `n` jobs, claimed as [`crate::queue::claim`] does; waits for at least one of them for at most `timeout` (`None`:
     /// without end). With an `n` of 0 or less it is no jobs, at once.
     pub fn next(&mut self, n: i64, timeout: Option<Duration>) -> Result<Next<Vec<ClaimedJob>>> {
         self.settle_and_next(&[], n, timeout)?.next
@@ -118,13 +92,12 @@ impl Worker {
         let mut patience = Patience::new(&self.database, timeout);
         let mut held = Vec::new();
         if !settlements.is_empty() {
-            let jobs;
-            (held, jobs) = self.settle_and_claim(settlements, n)?;
-            if !jobs.is_empty() {
-                self.busy = true;
-                return Ok(Settled { held, next: Ok(Next::Item(jobs)) });
+            let settled = self.database.settle_and_claim(settlements, &self.wanted(n))?;
+            held = settled.held;
+            self.busy = !settled.claimed.is_empty();
+            if self.busy {
+                return Ok(Settled { held, next: Ok(Next::Item(settled.claimed)) });
             }
-            self.busy = false;
         }
         let next = if n > 0 { self.wait(n, &mut patience) } else { Ok(Next::Item(Vec::new())) };
         Ok(Settled { held, next })
@@ -132,73 +105,35 @@ impl Worker {
 
     /// Settles one job; whether it was still the worker's.
     pub fn settle(&self, settlement: &Settlement) -> Result<bool> {
-        self.database.write(|store, now| self.settle_in(store, now, settlement))
+        self.database.settle(&self.worker_id, settlement)
     }
 
     fn wait(&mut self, n: i64, patience: &mut Patience) -> Result<Next<Vec<ClaimedJob>>> {
         if self.busy {
-            let jobs = self.claim(n)?;
+            let jobs = self.database.claim(&self.wanted(n))?;
             if !jobs.is_empty() {
                 return Ok(Next::Item(jobs));
             }
             self.busy = false;
         }
         loop {
-            let (may_claim, next_at) = self.look()?;
-            if may_claim {
-                let jobs = self.claim(n)?;
+            let outlook = self.database.claim_outlook(&self.queue)?;
+            if outlook.may_claim {
+                let jobs = self.database.claim(&self.wanted(n))?;
                 if !jobs.is_empty() {
                     self.busy = true;
                     return Ok(Next::Item(jobs));
                 }
             }
-            if let Some(next) = patience.wait(&self.subscription, next_at, self.options.fallback)? {
+            if let Some(next) = patience.wait(&self.subscription, outlook.next_at, self.options.fallback)? {
                 return Ok(next);
             }
         }
     }
 
-    /// Whether there may be something to claim, and when there will be. Both of the same second: a job that becomes due
-    /// between two looks at the clock would be in neither answer.
-    fn look(&self) -> Result<(bool, Option<i64>)> {
-        let queue = self.queue.as_str();
-        self.database.read(|store, now| {
-            Ok((queue::may_claim(store, now, queue)?, queue::next_claim_at(store, now, queue)?))
-        })
-    }
-
-    fn claim(&self, n: i64) -> Result<Vec<ClaimedJob>> {
-        self.database.write(|store, now| self.claim_in(store, now, n))
-    }
-
-    fn settle_and_claim(&self, settlements: &[Settlement], n: i64) -> Result<(Vec<bool>, Vec<ClaimedJob>)> {
-        self.database.write(|store, now| {
-            store.atomic(|| {
-                let settle = |settlement: &Settlement| self.settle_in(store, now, settlement);
-                let held = settlements.iter().map(settle).collect::<Result<_>>()?;
-                Ok((held, self.claim_in(store, now, n)?))
-            })
-        })
-    }
-
-    fn claim_in(&self, store: &Store, now: i64, n: i64) -> Result<Vec<ClaimedJob>> {
-        let visibility_timeout_s = self.options.visibility_timeout_s;
-        if n <= 0 {
-            // To SQL a negative number means all of them.
-            return Ok(Vec::new());
-        }
-        queue::claim(store, now, &self.queue, &self.worker_id, n, visibility_timeout_s)
-    }
-
-    fn settle_in(&self, store: &Store, now: i64, settlement: &Settlement) -> Result<bool> {
-        let worker_id = self.worker_id.as_str();
-        match settlement {
-            Settlement::Ack { id } => queue::ack(store, now, *id, worker_id),
-            Settlement::Retry { id, delay_s, error } => {
-                queue::retry(store, now, *id, worker_id, *delay_s, error)
-            }
-            Settlement::Fail { id, error } => queue::fail(store, now, *id, worker_id, error),
-        }
+    fn wanted(&self, n: i64) -> Claim<'_> {
+        let timeout_s = self.options.visibility_timeout_s;
+        Claim { queue: &self.queue, worker_id: &self.worker_id, n, timeout_s }
     }
 
     /// Ends [`Worker::next`] from another thread.

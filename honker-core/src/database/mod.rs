@@ -4,21 +4,27 @@
 //! that write at the same moment share a commit (`writer.rs`), and those that read run beside them (`readers.rs`). The
 //! settings are those of every honker package (WAL, `synchronous = NORMAL`, busy timeout 5 s, …, [`Options`]).
 //!
-//! Nothing of SQLite's own interface shows here: what the surfaces above see is operations, values and errors.
+//! Every operation is a method of [`Database`], and of [`Transaction`]; one table has them all (`operations.rs`). They are
+//! all that consumers and surfaces call. [`Store`], and closures over it, stay in here, and nothing of SQLite's own
+//! interface shows: what is seen from above is operations, values and errors. docs/decisions/0019-seam.md says why.
 //!
 //! Waiting for a lock, in the line for the writer or for another process, ends with the busy timeout, with
 //! [`Database::interrupt`], and with [`Database::close`], whatever comes first. A handle that a forked child inherits
 //! answers [`Error::Forked`] to everything and touches nothing.
 
 mod connection;
+mod operations;
 mod options;
 mod readers;
 mod status;
+#[cfg(test)]
+mod tests;
 mod transaction;
 mod value;
 mod watching;
 mod writer;
 
+use std::ffi::CStr;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -36,6 +42,17 @@ pub use self::options::{Durability, JournalMode, Nesting, Options};
 pub use self::status::{Connections, Status, Versions};
 pub use self::transaction::Transaction;
 pub use self::value::{Rows, Value};
+
+/// The version of the SQLite inside, "3.50.1".
+pub fn sqlite_version() -> &'static str {
+    rusqlite::version()
+}
+
+/// What the SQLite inside was built from: the date and the hash of its check-in.
+pub fn sqlite_source_id() -> String {
+    // SAFETY: it takes nothing and returns a static text.
+    unsafe { CStr::from_ptr(rusqlite::ffi::sqlite3_sourceid()) }.to_string_lossy().into_owned()
+}
 
 /// An open database. Clones are handles to the same one; it is closed with [`Database::close`], or with the last of them.
 #[derive(Clone)]
@@ -88,21 +105,18 @@ impl Database {
         self.inner.readers.path()
     }
 
-    /// Runs an operation that writes, and commits it. What it returns is committed when this returns.
-    ///
-    /// `body` gets the store and the current second. It may run on another thread, and in one transaction with calls of
-    /// others; if it is not a single operation but several, put them into [`Database::begin`]'s transaction instead.
-    pub fn write<T: Send>(&self, body: impl FnOnce(&Store, i64) -> Result<T> + Send) -> Result<T> {
+    /// Runs an operation that writes, and commits it; alone, or in one transaction with calls of other threads.
+    fn write<T: Send>(&self, body: impl FnOnce(&Store, i64) -> Result<T> + Send) -> Result<T> {
         self.inner.check()?;
-        self.inner.writer.call(body)
+        self.inner.writer.call(planted(body))
     }
 
     /// Runs an operation that only reads. It sees what is committed, and waits for no writer.
-    pub fn read<T>(&self, body: impl FnOnce(&Store, i64) -> Result<T>) -> Result<T> {
+    fn read<T>(&self, body: impl FnOnce(&Store, i64) -> Result<T>) -> Result<T> {
         self.inner.check()?;
         self.inner.readers.call(|handle| {
             let now = handle.store().now()?;
-            body(handle.store(), now)
+            planted(body)(handle.store(), now)
         })
     }
 
@@ -176,6 +190,18 @@ impl Database {
         self.inner.close()
     }
 }
+
+/// The operation, with a panic before it if a test has planted one.
+#[cfg(feature = "faults")]
+fn planted<T>(body: impl FnOnce(&Store, i64) -> Result<T>) -> impl FnOnce(&Store, i64) -> Result<T> {
+    |store, now| {
+        crate::faults::panic_if_planted();
+        body(store, now)
+    }
+}
+
+#[cfg(not(feature = "faults"))]
+use std::convert::identity as planted;
 
 /// See [`Database::interrupts`].
 pub(crate) struct Interrupts {

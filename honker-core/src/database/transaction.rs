@@ -36,8 +36,8 @@ impl Transaction {
         self.inner.writer.in_transaction(|handle| handle.query(sql, parameters))
     }
 
-    /// Runs operations, as [`Database::write`] does, in this transaction.
-    pub fn run<T>(&mut self, body: impl FnOnce(&Store, i64) -> Result<T>) -> Result<T> {
+    /// Runs an operation in this transaction.
+    pub(super) fn run<T>(&mut self, body: impl FnOnce(&Store, i64) -> Result<T>) -> Result<T> {
         self.inner.check()?;
         self.inner.writer.in_transaction(|handle| {
             let now = handle.store().now()?;

@@ -119,11 +119,16 @@ pub fn claim(
 }
 
 /// The arguments of [`claim`].
-pub(crate) struct Claim<'a> {
-    pub(crate) queue: &'a str,
-    pub(crate) worker_id: &'a str,
-    pub(crate) n: i64,
-    pub(crate) timeout_s: i64,
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Claim<'a> {
+    /// The queue's name.
+    pub queue: &'a str,
+    /// Who is to hold the jobs.
+    pub worker_id: &'a str,
+    /// How many jobs at most; negative: no limit.
+    pub n: i64,
+    /// For how many seconds the jobs are the worker's: the visibility timeout.
+    pub timeout_s: i64,
 }
 
 /// As [`claim`], with the answer made of the jobs before the claim is final: if it cannot be made, nothing is claimed.

@@ -10,15 +10,17 @@ mod enqueue;
 mod inspect;
 mod settle;
 mod sweep;
+mod work;
 
-pub(crate) use claim::{Claim, claim_into};
-pub use claim::{ClaimedJob, claim};
+pub(crate) use claim::claim_into;
+pub use claim::{Claim, ClaimedJob, claim};
 pub use dead::{DeadJob, dead_list, dead_purge, dead_requeue};
 pub(crate) use enqueue::insert;
 pub use enqueue::{Enqueue, enqueue, enqueue_many};
 pub use inspect::{Job, QueueStats, get_job, may_claim, next_claim_at, stats, stats_all};
 pub use settle::{ack, ack_batch, cancel, fail, heartbeat, parse_ids, retry};
 pub use sweep::sweep_expired;
+pub use work::{ClaimOutlook, Settled, Settlement, claim_outlook, settle, settle_and_claim};
 
 /// Why a row is dead when no worker said so.
 const MAX_ATTEMPTS_EXCEEDED: &str = "max attempts exceeded";

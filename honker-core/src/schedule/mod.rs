@@ -3,10 +3,12 @@
 
 mod calendar;
 mod expression;
+mod lead;
 mod registry;
 mod tick;
 
 pub use expression::Expression;
+pub use lead::{LEADER_LOCK, Leadership, lead, leadership};
 pub use registry::{
     Registration, Schedule, Update, list, pause, register, resume, soonest, unregister, update,
 };

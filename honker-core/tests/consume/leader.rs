@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use honker_core::Error;
 use honker_core::consume::{Leader, Next};
 use honker_core::database::Database;
-use honker_core::schedule::{self, Fire, Registration, Update};
+use honker_core::schedule::{Fire, Registration, Update};
 
 use crate::clock;
 use crate::support::*;
@@ -21,7 +21,7 @@ pub fn register(database: &Database, name: &str, expression: &str) {
         expires_s: None,
         max_attempts: None,
     };
-    database.write(|store, now| schedule::register(store, now, &registration)).unwrap();
+    database.scheduler_register(&registration).unwrap();
 }
 
 pub fn run(database: &Database, sql: &str) {
@@ -95,11 +95,11 @@ fn changes_are_followed_at_once() {
     let changes: [Change; 4] = [
         ("registered in an empty table", |database| register(database, "a", "@every 1s")),
         ("resumed where all are paused", |database| {
-            assert!(database.write(|store, _| schedule::resume(store, "a")).unwrap());
+            assert!(database.scheduler_resume("a").unwrap());
         }),
         ("updated", |database| {
             let changes = Update { expression: Some("@every 1s"), ..Update::default() };
-            assert!(database.write(|store, now| schedule::update(store, now, "a", &changes)).unwrap());
+            assert!(database.scheduler_update("a", &changes).unwrap());
         }),
         ("registered beside one that is far away", |database| register(database, "b", "@every 1s")),
     ];
@@ -115,10 +115,10 @@ fn changes_are_followed_at_once() {
         leader = back;
         // What it does then is the next change's business.
         if what.starts_with("registered in") {
-            assert!(database.write(|store, _| schedule::pause(store, "a")).unwrap());
+            assert!(database.scheduler_pause("a").unwrap());
         } else {
             let changes = Update { expression: Some("@every 1h"), ..Update::default() };
-            assert!(database.write(|store, now| schedule::update(store, now, "a", &changes)).unwrap());
+            assert!(database.scheduler_update("a", &changes).unwrap());
         }
     }
 }
@@ -131,8 +131,8 @@ fn what_is_paused_or_unregistered_does_not_fire() {
     let mut leader = leader(&database, "me");
     item(leader.next(LONG));
     let waiting = Thread::start(move || leader.next(Some(Duration::from_millis(1500))));
-    database.write(|store, _| schedule::pause(store, "a")).unwrap();
-    database.write(|store, _| schedule::unregister(store, "b")).unwrap();
+    database.scheduler_pause("a").unwrap();
+    database.scheduler_unregister("b").unwrap();
     let fired = file.count("SELECT count(*) FROM _honker_live");
     let next = waiting.join();
     // One may have been on its way when they were stopped.

@@ -6,18 +6,18 @@ use std::time::Duration;
 
 use honker_core::consume::{Leader, Next};
 use honker_core::database::{Database, Options};
-use honker_core::lock;
+use honker_core::lock::Holder;
 
 use crate::leader::{assert_each_second_once, leader, register, run};
 use crate::support::*;
 use crate::{clock, statements};
 
-fn holder(database: &Database) -> Option<(String, i64)> {
-    database.read(|store, _| lock::holder(store, "honker-scheduler")).unwrap()
+fn holder(database: &Database) -> Option<Holder> {
+    database.lock_holder("honker-scheduler").unwrap()
 }
 
 fn owner(database: &Database) -> Option<String> {
-    holder(database).map(|(owner, _)| owner)
+    holder(database).map(|holder| holder.owner)
 }
 
 /// A candidate that runs until it is stopped.
@@ -99,7 +99,7 @@ fn who_has_lost_the_lock_neither_ticks_nor_touches_it() {
     register(&database, "a", "@every 1s");
     assert_timeout(robbed.next(Some(Duration::from_millis(1500))));
     robbed.resign().unwrap();
-    assert_eq!(holder(&database), Some(("thief".to_owned(), expires_at)));
+    assert_eq!(holder(&database), Some(Holder { owner: "thief".to_owned(), expires_at }));
     assert_eq!(file.count("SELECT count(*) FROM _honker_live"), 0);
     // It stands by.
     run(&database, "DELETE FROM _honker_locks");
@@ -107,7 +107,7 @@ fn who_has_lost_the_lock_neither_ticks_nor_touches_it() {
     assert!(robbed.leads());
     run(&database, &format!("UPDATE _honker_locks SET owner = 'thief', expires_at = {expires_at}"));
     drop(robbed);
-    assert_eq!(holder(&database), Some(("thief".to_owned(), expires_at)));
+    assert_eq!(holder(&database), Some(Holder { owner: "thief".to_owned(), expires_at }));
 }
 
 /// It looked, the lock was its own and something was due; and then, before it could tick, it was robbed.
@@ -138,7 +138,7 @@ fn a_leader_that_is_robbed_after_it_looked_does_not_tick() {
 fn it_renews_every_twenty_seconds() {
     alone("leadership::it_renews_every_twenty_seconds", || {
         let (_file, database) = open();
-        let expires_at = || holder(&database).unwrap().1;
+        let expires_at = || holder(&database).unwrap().expires_at;
         let mut leader = leader(&database, "me");
         assert_timeout(leader.next(NOW));
         assert!((59..=60).contains(&(expires_at() - clock::second())));
@@ -179,7 +179,7 @@ fn an_old_lock_of_its_own_is_renewed() {
     let mut leader = leader(&database, "me");
     assert_timeout(leader.next(NOW));
     assert!(leader.leads());
-    assert!(holder(&database).unwrap().1 >= clock::second() + 58);
+    assert!(holder(&database).unwrap().expires_at >= clock::second() + 58);
 }
 
 /// Ten candidates in as many databases, and somebody who keeps taking the lock away.

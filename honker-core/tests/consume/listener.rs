@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use honker_core::consume::{Listener, Next};
-use honker_core::notify;
 
 use crate::common::journal;
 use crate::support::*;
@@ -59,9 +58,8 @@ fn a_notification_wakes_every_listener_of_its_channel() {
 fn what_is_rolled_back_is_never_heard() {
     let (_file, database) = open();
     let mut listener = listener(&database, "c");
-    let notify = |store: &_, now| notify::notify(store, now, "c", "never");
     let mut transaction = database.begin().unwrap();
-    transaction.run(notify).unwrap();
+    transaction.notify("c", "never").unwrap();
     assert_timeout(listener.next(NOW));
     transaction.rollback().unwrap();
     send(&database, "c", "p");
@@ -75,14 +73,14 @@ fn many_are_heard_one_by_one() {
     let mut listener = listener(&database, "c");
     let mut transaction = database.begin().unwrap();
     for index in 0..1000 {
-        transaction.run(|store, now| notify::notify(store, now, "c", &index.to_string())).unwrap();
+        transaction.notify("c", &index.to_string()).unwrap();
     }
     transaction.commit().unwrap();
     assert_eq!(item(listener.next(NOW)).payload, "0");
     let expected: Vec<_> = (1..1000).map(|index: i32| index.to_string()).collect();
     assert_eq!(payloads(&mut listener), expected);
     // Numbers are not given again, so a listener is not fooled by an empty table.
-    database.write(|store, now| notify::prune(store, now, None, Some(0))).unwrap();
+    database.notifications_prune(None, Some(0)).unwrap();
     let mut late = self::listener(&database, "c");
     send(&database, "c", "p");
     assert_eq!(payloads(&mut listener), ["p"]);

@@ -2,14 +2,14 @@
 
 use honker_core::consume::{Next, Outbox, OutboxOptions, backoff_s, queue_of};
 use honker_core::database::Database;
-use honker_core::queue::{self, Enqueue};
+use honker_core::queue::Enqueue;
 
 use crate::clock;
 use crate::support::*;
 
 fn put(database: &Database, max_attempts: i64) -> i64 {
     let job = Enqueue { max_attempts, ..Enqueue::new("_outbox:mail", "{\"to\":1}") };
-    database.write(|store, now| queue::enqueue(store, now, &job)).unwrap()
+    database.enqueue(&job).unwrap()
 }
 
 fn outbox(database: &Database, options: OutboxOptions) -> Outbox {
@@ -74,7 +74,7 @@ fn a_failed_delivery_waits_twice_as_long_each_time() {
         assert_eq!(job.attempts, attempts);
         let before = clock::second();
         assert!(outbox.failed(job.id, job.attempts, "down").unwrap());
-        let run_at = database.read(|store, _| queue::get_job(store, id)).unwrap().unwrap().run_at;
+        let run_at = database.get_job(id).unwrap().unwrap().run_at;
         assert!((before..=clock::second()).contains(&(run_at - delay_s)), "{run_at}");
         assert_timeout(outbox.next(NOW));
         // It is time.
@@ -98,8 +98,7 @@ fn it_is_delivered_as_often_as_it_may_be_and_then_dead() {
             assert!(outbox.failed(id, job.attempts, &format!("failure {delivered}")).unwrap());
         }
         assert_eq!(delivered, max_attempts);
-        let dead =
-            database.read(|store, _| queue::dead_list(store, Some("_outbox:mail"), 1)).unwrap().remove(0);
+        let dead = database.dead_list(Some("_outbox:mail"), 1).unwrap().remove(0);
         assert_eq!((dead.id, dead.attempts), (id, max_attempts));
         assert_eq!(dead.last_error.unwrap(), format!("failure {max_attempts}"));
     }

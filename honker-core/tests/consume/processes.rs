@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use honker_core::consume::{Leader, Worker, WorkerOptions};
 use honker_core::database::{Database, Options};
-use honker_core::{lock, queue};
+use honker_core::lock::Holder;
 
 use crate::clock;
 use crate::foreign::Foreign;
@@ -32,7 +32,7 @@ fn work() {
     say("ready");
     loop {
         for job in item(worker.next(3, None)) {
-            assert!(worker.settle(&honker_core::consume::Settlement::Ack { id: job.id }).unwrap());
+            assert!(worker.settle(&honker_core::queue::Settlement::Ack { id: job.id }).unwrap());
             if job.payload == "stop" {
                 return say("stop");
             }
@@ -64,7 +64,7 @@ fn claim() {
     let id = job(worker.next(1, None)).id;
     say(id);
     assert_eq!(hear(), "ack");
-    say(worker.settle(&honker_core::consume::Settlement::Ack { id }).unwrap());
+    say(worker.settle(&honker_core::queue::Settlement::Ack { id }).unwrap());
 }
 
 /// They come while both work, from this process, which does not work itself.
@@ -155,8 +155,8 @@ fn a_killed_leader_is_followed_when_its_time_is_over() {
         while let Some(line) = process.line_within(Duration::ZERO) {
             boundaries.push(line.parse().unwrap());
         }
-        let holder = || database.read(|store, _| lock::holder(store, "honker-scheduler")).unwrap().unwrap();
-        let (owner, expires_at) = holder();
+        let holder = || database.lock_holder("honker-scheduler").unwrap().unwrap();
+        let Holder { owner, expires_at } = holder();
         assert_eq!(owner, "killed");
         assert!((50..=60).contains(&(expires_at - clock::second())));
         let mut stand_by = leader(&database, "stand-by");
@@ -164,7 +164,7 @@ fn a_killed_leader_is_followed_when_its_time_is_over() {
         assert!(!stand_by.leads());
         // Not the whole minute.
         run(&database, "UPDATE _honker_locks SET expires_at = unixepoch() + 1");
-        let over = holder().1;
+        let over = holder().expires_at;
         let fires = item(stand_by.next(LONG));
         // Before it would look by itself.
         assert!((0.0..3.5).contains(&(clock::now() - over as f64)));
@@ -193,7 +193,7 @@ fn a_stopped_worker_has_lost_its_claim() {
         stopped.tell("ack");
         assert_eq!(stopped.line(), "false");
         stopped.ends_well();
-        assert!(database.write(|store, now| queue::ack(store, now, id, "w")).unwrap());
+        assert!(database.ack(id, "w").unwrap());
     });
 }
 

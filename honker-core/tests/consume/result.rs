@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use honker_core::consume::ResultWait;
 use honker_core::database::Database;
-use honker_core::{queue, result};
 
 use crate::support::*;
 
@@ -42,10 +41,13 @@ fn a_result_that_comes_wakes_who_waits_for_it() {
 #[test]
 fn a_result_that_has_expired_is_none() {
     let (_file, database) = open();
-    database.write(|store, now| result::save(store, now - 60, 7, "old", 60)).unwrap();
+    database.result_save(7, "old", 60).unwrap();
+    let mut transaction = database.begin().unwrap();
+    transaction.execute("UPDATE _honker_results SET expires_at = expires_at - 60", &[]).unwrap();
+    transaction.commit().unwrap();
     let mut wait = wait_for(&database, 7);
     assert_timeout(wait.next(Some(Duration::from_millis(20))));
-    database.write(|store, now| result::save(store, now, 7, "new", 60)).unwrap();
+    database.result_save(7, "new", 60).unwrap();
     assert_eq!(item(wait.next(LONG)), "new");
 }
 
@@ -56,6 +58,6 @@ fn a_job_that_dies_has_no_result() {
     let mut worker = worker(&database, "q", NO_FALLBACK);
     let mut wait = wait_for(&database, id);
     job(worker.next(1, NOW));
-    assert!(database.write(|store, now| queue::fail(store, now, id, "w", "e")).unwrap());
+    assert!(database.fail(id, "w", "e").unwrap());
     assert_timeout(wait.next(Some(Duration::from_millis(100))));
 }

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use honker_core::Error;
-use honker_core::consume::{Next, Settlement};
-use honker_core::queue;
+use honker_core::consume::Next;
+use honker_core::queue::Settlement;
 
 use crate::common::patient_for;
 use crate::support::*;
@@ -137,7 +137,7 @@ fn a_claim_that_is_lost_is_not_settled() {
     let id = enqueue(&database, "q", "p");
     let mut worker = worker(&database, "q", NO_FALLBACK);
     item(worker.next(1, NOW));
-    assert!(database.write(|store, _| queue::cancel(store, id)).unwrap());
+    assert!(database.cancel(id).unwrap());
     let settled = worker.settle_and_next(&[retry(id, 0)], 1, NOW).unwrap();
     assert_eq!(settled.held, [false]);
     assert_timeout(settled.next);

@@ -2,7 +2,6 @@
 
 use honker_core::consume::{Next, StreamOptions, StreamSubscription};
 use honker_core::database::JournalMode;
-use honker_core::stream;
 
 use crate::common::journal;
 use crate::support::*;
@@ -60,9 +59,7 @@ fn nothing_is_lost_between_the_past_and_the_present() {
             for index in 0..600 {
                 let mut transaction = database.begin().unwrap();
                 for topic in ["t", "other", "t"] {
-                    transaction
-                        .run(|store, now| stream::publish(store, now, topic, Some("k"), &index.to_string()))
-                        .unwrap();
+                    transaction.stream_publish(topic, Some("k"), &index.to_string()).unwrap();
                 }
                 transaction.commit().unwrap();
             }
@@ -86,7 +83,7 @@ fn what_is_rolled_back_is_never_delivered() {
     let (_file, database) = open();
     let mut subscription = subscription(&database, "t");
     let mut transaction = database.begin().unwrap();
-    transaction.run(|store, now| stream::publish(store, now, "t", None, "never")).unwrap();
+    transaction.stream_publish("t", None, "never").unwrap();
     assert_timeout(subscription.next(NOW));
     transaction.rollback().unwrap();
     publish(&database, "t", "p");

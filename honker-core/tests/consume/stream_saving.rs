@@ -4,7 +4,6 @@ use std::time::{Duration, Instant};
 
 use honker_core::consume::{Next, StreamOptions, StreamSubscription};
 use honker_core::database::Database;
-use honker_core::stream;
 use rusqlite::ffi;
 
 use crate::common::patient_for;
@@ -26,11 +25,11 @@ fn pull(subscription: &mut StreamSubscription, count: usize) -> Vec<i64> {
 }
 
 fn saved(database: &Database) -> i64 {
-    database.read(|store, _| stream::get_offset(store, "c", "t")).unwrap()
+    database.stream_get_offset("c", "t").unwrap()
 }
 
 fn save(database: &Database, offset: i64) {
-    database.write(|store, _| stream::save_offset(store, "c", "t", offset)).unwrap();
+    database.stream_save_offset("c", "t", offset).unwrap();
 }
 
 /// With events of another topic between, so that numbers of events are not differences of offsets.

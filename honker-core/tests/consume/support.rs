@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use honker_core::consume::{Next, StreamOptions, WorkerOptions};
 use honker_core::database::{Database, Options};
-use honker_core::queue::{self, ClaimedJob, Enqueue};
-use honker_core::{Result, consume, notify, result, stream};
+use honker_core::queue::{ClaimedJob, Enqueue};
+use honker_core::{Result, consume};
 
 pub use crate::common::{File, GUARD, Worker as Thread, alone, code, guarded, is_interrupted, until};
 
@@ -30,24 +30,24 @@ pub fn open() -> (File, Database) {
 }
 
 pub fn enqueue(database: &Database, queue: &str, payload: &str) -> i64 {
-    database.write(|store, now| queue::enqueue(store, now, &Enqueue::new(queue, payload))).unwrap()
+    database.enqueue(&Enqueue::new(queue, payload)).unwrap()
 }
 
 pub fn enqueue_at(database: &Database, queue: &str, run_at: i64) -> i64 {
     let job = Enqueue { run_at: Some(run_at), ..Enqueue::new(queue, "p") };
-    database.write(|store, now| queue::enqueue(store, now, &job)).unwrap()
+    database.enqueue(&job).unwrap()
 }
 
 pub fn send(database: &Database, channel: &str, payload: &str) -> i64 {
-    database.write(|store, now| notify::notify(store, now, channel, payload)).unwrap()
+    database.notify(channel, payload).unwrap()
 }
 
 pub fn publish(database: &Database, topic: &str, payload: &str) -> i64 {
-    database.write(|store, now| stream::publish(store, now, topic, None, payload)).unwrap()
+    database.stream_publish(topic, None, payload).unwrap()
 }
 
 pub fn save_result(database: &Database, job_id: i64, value: &str) {
-    database.write(|store, now| result::save(store, now, job_id, value, 0)).unwrap();
+    database.result_save(job_id, value, 0).unwrap();
 }
 
 pub fn worker(database: &Database, queue: &str, options: WorkerOptions) -> consume::Worker {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use honker_core::consume::{
     Leader, Listener, Next, ResultWait, StreamOptions, StreamSubscription, Worker, WorkerOptions,
 };
-use honker_core::queue::{self, Enqueue};
+use honker_core::queue::Enqueue;
 
 use crate::support::*;
 use crate::{clock, statements};
@@ -119,7 +119,7 @@ fn a_wake_for_others_takes_no_lock() {
         // What has expired, what is not due and what somebody holds is no reason either.
         let expired = Enqueue { expires_s: Some(0), ..Enqueue::new("q", "p") };
         for _ in 0..5 {
-            database.write(|store, now| queue::enqueue(store, now, &expired)).unwrap();
+            database.enqueue(&expired).unwrap();
         }
         enqueue_at(&database, "q", clock::second() + 3600);
         enqueue(&database, "q", "p");
@@ -153,7 +153,7 @@ fn expired_jobs_do_not_pile_up() {
     assert_timeout(worker.next(1, NOW));
     let waiting = Thread::start(move || worker.next(1, LONG)).until_asleep();
     let expired = vec![Enqueue { expires_s: Some(0), ..Enqueue::new("q", "p") }; 150];
-    database.write(|store, now| queue::enqueue_many(store, now, &expired)).unwrap();
+    database.enqueue_many(&expired).unwrap();
     until("they are buried", || {
         file.count("SELECT count(*) FROM _honker_dead WHERE last_error = 'expired'") == 150
     });

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use honker_core::consume::WorkerOptions;
 use honker_core::database::{JournalMode, Options};
-use honker_core::queue::{self, Enqueue};
+use honker_core::queue::{Claim, Enqueue};
 
 use crate::clock;
 use crate::common::journal;
@@ -15,7 +15,7 @@ fn what_is_there_is_claimed_in_claim_order_at_once() {
     let (_file, database) = open();
     for (priority, payload) in [(0, "a"), (10, "b"), (5, "c"), (10, "d")] {
         let job = Enqueue { priority, ..Enqueue::new("q", payload) };
-        database.write(|store, now| queue::enqueue(store, now, &job)).unwrap();
+        database.enqueue(&job).unwrap();
     }
     enqueue(&database, "other", "e");
     let mut worker = worker(&database, "q", NO_FALLBACK);
@@ -36,8 +36,8 @@ fn claims_last_as_long_as_the_options_say() {
         let expires_at = job(worker.next(1, NOW)).claim_expires_at;
         let claimed = before..=clock::second();
         assert!(claimed.contains(&(expires_at - visibility_timeout_s)), "{expires_at}");
-        database.write(|store, _| queue::cancel(store, 1)).unwrap();
-        database.write(|store, _| queue::cancel(store, 2)).unwrap();
+        database.cancel(1).unwrap();
+        database.cancel(2).unwrap();
     }
 }
 
@@ -71,7 +71,7 @@ fn a_job_enqueued_in_a_transaction_wakes_it_when_that_commits() {
     let (_file, database) = open();
     let mut worker = worker(&database, "q", NO_FALLBACK);
     let mut transaction = database.begin().unwrap();
-    transaction.run(|store, now| queue::enqueue(store, now, &Enqueue::new("q", "p"))).unwrap();
+    transaction.enqueue(&Enqueue::new("q", "p")).unwrap();
     // It looks before it claims, and so does not stand in line behind the transaction.
     assert_timeout(worker.next(1, NOW));
     let next = woken_by(move || worker.next(1, LONG), || transaction.commit().unwrap());
@@ -82,20 +82,15 @@ fn a_job_enqueued_in_a_transaction_wakes_it_when_that_commits() {
 fn a_retry_a_requeue_and_an_ack_batch_of_others_are_seen() {
     let (_file, database) = open();
     let id = enqueue(&database, "q", "p");
-    let claim = |store: &_, now| queue::claim(store, now, "q", "other", 1, 300);
-    assert_eq!(database.write(claim).unwrap().len(), 1);
+    let claim = Claim { queue: "q", worker_id: "other", n: 1, timeout_s: 300 };
+    assert_eq!(database.claim(&claim).unwrap().len(), 1);
     let mut first = worker(&database, "q", NO_FALLBACK);
-    let next = woken_by(
-        move || first.next(1, LONG),
-        || assert!(database.write(|store, now| queue::retry(store, now, id, "other", 0, "e")).unwrap()),
-    );
+    let next =
+        woken_by(move || first.next(1, LONG), || assert!(database.retry(id, "other", 0, "e").unwrap()));
     assert_eq!(job(next).attempts, 2);
-    assert!(database.write(|store, now| queue::fail(store, now, id, "w", "e")).unwrap());
+    assert!(database.fail(id, "w", "e").unwrap());
     let mut second = worker(&database, "q", NO_FALLBACK);
-    let next = woken_by(
-        move || second.next(1, LONG),
-        || assert!(database.write(|store, now| queue::dead_requeue(store, now, id)).unwrap()),
-    );
+    let next = woken_by(move || second.next(1, LONG), || assert!(database.dead_requeue(id).unwrap()));
     assert_eq!(job(next).attempts, 1);
 }
 
@@ -121,15 +116,14 @@ fn it_wakes_by_itself_when_a_job_becomes_due() {
 fn it_wakes_by_itself_when_a_claim_lapses() {
     let (_file, database) = open();
     let id = enqueue(&database, "q", "p");
-    database.write(|store, now| queue::claim(store, now, "q", "other", 1, 1)).unwrap();
-    let lapses_at =
-        database.read(|store, _| queue::get_job(store, id)).unwrap().unwrap().claim_expires_at.unwrap() + 1;
+    database.claim(&Claim { queue: "q", worker_id: "other", n: 1, timeout_s: 1 }).unwrap();
+    let lapses_at = database.get_job(id).unwrap().unwrap().claim_expires_at.unwrap() + 1;
     let mut worker = worker(&database, "q", NO_FALLBACK);
     let job = job(worker.next(1, LONG));
     let late = clock::now() - lapses_at as f64;
     assert!((0.0..PROMPT.as_secs_f64()).contains(&late), "{late} s late");
     assert_eq!((job.id, job.attempts), (id, 2));
-    assert!(!database.write(|store, now| queue::ack(store, now, id, "other")).unwrap());
+    assert!(!database.ack(id, "other").unwrap());
 }
 
 /// The deadline is that of the moment: a job that is due sooner replaces it, one that is cancelled no longer counts.
@@ -140,7 +134,7 @@ fn the_deadline_follows_the_queue() {
     let cancelled = enqueue_at(&database, "q", clock::second() + 2);
     let mut worker = worker(&database, "q", NO_FALLBACK);
     assert_timeout(worker.next(1, NOW));
-    database.write(|store, _| queue::cancel(store, cancelled)).unwrap();
+    database.cancel(cancelled).unwrap();
     assert_timeout(worker.next(1, Some(Duration::from_millis(2500))));
     let sooner = clock::second() + 1;
     let id = enqueue_at(&database, "q", sooner);
@@ -213,7 +207,7 @@ fn exhausted_jobs_are_buried() {
     assert_timeout(worker.next(1, NOW));
     let spent = Enqueue { max_attempts: 0, ..Enqueue::new("q", "p") };
     let waiting = Thread::start(move || worker.next(1, LONG)).until_asleep();
-    database.write(|store, now| queue::enqueue(store, now, &spent)).unwrap();
+    database.enqueue(&spent).unwrap();
     until("it is buried", || {
         file.count("SELECT count(*) FROM _honker_dead WHERE last_error = 'max attempts exceeded'") == 1
     });
@@ -226,8 +220,8 @@ fn exhausted_jobs_are_buried() {
 fn the_fallback_finds_what_nothing_announces() {
     let (file, database) = open();
     let once = Enqueue { max_attempts: 1, ..Enqueue::new("q", "p") };
-    database.write(|store, now| queue::enqueue(store, now, &once)).unwrap();
-    database.write(|store, now| queue::claim(store, now, "q", "other", 1, 0)).unwrap();
+    database.enqueue(&once).unwrap();
+    database.claim(&Claim { queue: "q", worker_id: "other", n: 1, timeout_s: 0 }).unwrap();
     let fallback = Some(Duration::from_millis(50));
     let mut worker = worker(&database, "q", WorkerOptions { visibility_timeout_s: 300, fallback });
     assert_timeout(worker.next(1, Some(Duration::from_millis(1900))));

@@ -2,11 +2,10 @@
 
 use std::collections::HashSet;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
+use honker_core::Error;
 use honker_core::database::Options;
-use honker_core::queue::{self, Enqueue};
-use honker_core::{Error, notify};
+use honker_core::queue::{Claim, Enqueue};
 
 use crate::support::{File, enqueue, guarded};
 
@@ -58,31 +57,32 @@ fn mixed(
             assert!(acknowledged.lock().unwrap().enqueued.insert(id), "the id {id} was given twice");
         }
         3 => {
-            let id = database.write(|store, now| notify::notify(store, now, "c", worker)).unwrap();
+            let id = database.notify("c", worker).unwrap();
             assert!(acknowledged.lock().unwrap().notified.insert(id), "the id {id} was given twice");
         }
         4 => {
             // Too far in the future: refused, alone.
             let late = Enqueue { delay_s: Some(i64::MAX), ..Enqueue::new("q", "late") };
-            let error = database.write(|store, now| queue::enqueue(store, now, &late)).unwrap_err();
+            let error = database.enqueue(&late).unwrap_err();
             assert!(matches!(error, Error::Invalid(_)), "{error:?}");
         }
         _ => {
-            let jobs = database.write(|store, now| queue::claim(store, now, "q", worker, 1, 600)).unwrap();
+            let jobs =
+                database.claim(&Claim { queue: "q", worker_id: worker, n: 1, timeout_s: 600 }).unwrap();
             let Some(job) = jobs.first() else { return };
             acknowledged.lock().unwrap().claims += 1;
             let id = job.id;
             match call % 3 {
                 0 => {
-                    assert!(database.write(|store, now| queue::ack(store, now, id, worker)).unwrap());
+                    assert!(database.ack(id, worker).unwrap());
                     assert!(acknowledged.lock().unwrap().acked.insert(id), "job {id} was acknowledged twice");
                 }
                 1 => {
-                    assert!(database.write(|store, now| queue::fail(store, now, id, worker, "e")).unwrap());
+                    assert!(database.fail(id, worker, "e").unwrap());
                     assert!(acknowledged.lock().unwrap().failed.insert(id), "job {id} failed twice");
                 }
                 _ => {
-                    let retried = database.write(|store, now| queue::retry(store, now, id, worker, 600, "e"));
+                    let retried = database.retry(id, worker, 600, "e");
                     assert!(retried.unwrap());
                 }
             }
@@ -110,81 +110,6 @@ fn check(file: &File, acknowledged: &Acknowledged) {
         i64::try_from(acknowledged.claims - settled.len()).unwrap(),
         "each claim that was not settled was retried once"
     );
-}
-
-/// The body may run on another thread, the panic may not.
-#[test]
-fn a_panic_ends_only_the_thread_that_made_the_call() {
-    guarded(|| {
-        let file = File::new();
-        let database = file.database(&Options::default());
-        let panicked = AtomicUsize::new(0);
-        std::thread::scope(|scope| {
-            for thread in 0..8 {
-                let (database, panicked) = (&database, &panicked);
-                scope.spawn(move || {
-                    for call in 0..100 {
-                        if (thread + call) % 10 != 0 {
-                            enqueue(database, "p").unwrap();
-                            continue;
-                        }
-                        let message = format!("{thread}/{call}");
-                        let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-                            database.write(|_, _| -> honker_core::Result<()> {
-                                std::panic::resume_unwind(Box::new(message.clone()))
-                            })
-                        }));
-                        let payload = caught.expect_err("the panic is lost").downcast::<String>().unwrap();
-                        assert_eq!(*payload, message);
-                        panicked.fetch_add(1, Ordering::Relaxed);
-                    }
-                });
-            }
-        });
-        assert_eq!(panicked.into_inner(), 80);
-        assert_eq!(file.count("SELECT count(*) FROM _honker_live"), 720);
-    });
-}
-
-#[test]
-fn calls_may_borrow_from_their_caller_and_return_what_they_borrowed() {
-    guarded(|| {
-        let file = File::new();
-        let database = file.database(&Options::default());
-        std::thread::scope(|scope| {
-            for thread in 0..8 {
-                let database = &database;
-                scope.spawn(move || {
-                    for call in 0..200 {
-                        let payload = format!("{thread}/{call}");
-                        let mut runs = Vec::new();
-                        let borrowed: &str = database
-                            .write(|store, now| {
-                                runs.push(queue::enqueue(store, now, &Enqueue::new("q", &payload))?);
-                                Ok(payload.as_str())
-                            })
-                            .unwrap();
-                        assert!(std::ptr::eq(borrowed, payload.as_str()));
-                        assert_eq!(runs.len(), 1);
-                    }
-                });
-            }
-        });
-    });
-}
-
-/// Asking for the writer within a call can never be answered. It has to be refused rather than waited for.
-#[test]
-fn a_call_within_a_call_is_refused_at_once() {
-    guarded(|| {
-        let file = File::new();
-        let database = file.database(&Options::default());
-        let inner = database.write(|_, _| Ok(enqueue(&database, "p"))).unwrap();
-        assert!(matches!(inner, Err(Error::Misuse(_))), "{inner:?}");
-        let inner = database.write(|_, _| Ok(database.begin().map(drop))).unwrap();
-        assert!(matches!(inner, Err(Error::Misuse(_))), "{inner:?}");
-        enqueue(&database, "p").unwrap();
-    });
 }
 
 #[test]

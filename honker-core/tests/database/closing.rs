@@ -43,7 +43,7 @@ fn check_gone(file: &File) {
 
 fn check_closed(database: &Database) {
     assert_eq!(enqueue(database, "p"), Err(Error::Closed));
-    assert_eq!(database.read(|_, _| Ok(())), Err(Error::Closed));
+    assert_eq!(database.get_job(1).map(drop), Err(Error::Closed));
     assert_eq!(database.query("SELECT 1", &[]), Err(Error::Closed));
     assert_eq!(database.begin().map(drop), Err(Error::Closed));
     let _ = database.interrupt();
@@ -91,7 +91,7 @@ fn an_open_transaction_is_rolled_back_and_answers_closed() {
         database.close().unwrap();
         assert_eq!(transaction.execute("SELECT 1", &[]), Err(Error::Closed));
         assert_eq!(transaction.query("SELECT 1", &[]), Err(Error::Closed));
-        assert_eq!(transaction.run(|_, _| Ok(())), Err(Error::Closed));
+        assert_eq!(transaction.get_job(1).map(drop), Err(Error::Closed));
         drop(transaction);
         check_closed(&database);
         for end in [honker_core::database::Transaction::commit, honker_core::database::Transaction::rollback]
@@ -174,14 +174,13 @@ fn whoever_waits_in_line_or_for_a_reader_ends() {
         let database = file.database(&Options { readers_max: 1, ..Options::default() });
         let transaction = database.begin().unwrap();
         let mut workers = waiting_in_line(&database);
-        let (release, reading) = reading(&database);
+        let reading = reading(&database);
         workers.push(waiting(&database, |database| database.query("SELECT 1", &[]).map(drop)));
         let closing = waiting(&database, Database::close);
         for worker in workers {
             assert_eq!(worker.join(), Err(Error::Closed));
         }
-        release.send(()).unwrap();
-        let _ = reading.join();
+        assert_eq!(reading.join(), Err(Error::Closed));
         closing.join().unwrap();
         drop(transaction);
         check_closed(&database);

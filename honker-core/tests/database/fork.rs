@@ -32,7 +32,7 @@ fn is_forked<T>(outcome: Result<T>) -> bool {
 
 fn all_forked(database: &Database) -> bool {
     is_forked(enqueue(database, "p"))
-        && is_forked(database.read(|_, _| Ok(())))
+        && is_forked(database.get_job(1))
         && is_forked(database.query("SELECT 1", &[]))
         && is_forked(database.begin())
         && is_forked(database.interrupt())
@@ -57,7 +57,7 @@ fn what_is_inherited_answers_forked_and_the_parent_is_unharmed() {
             let forked = all_forked(database.as_ref().unwrap())
                 && is_forked(open.execute("SELECT 1", &[]))
                 && is_forked(open.query("SELECT 1", &[]))
-                && is_forked(open.run(|_, _| Ok(())))
+                && is_forked(open.get_job(1))
                 && is_forked(open.commit());
             drop(database.take());
             forked

@@ -1,11 +1,11 @@
 //! The line for the writer: first come, first served, and nobody in it for longer than the busy timeout.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use honker_core::Result;
-use honker_core::database::Options;
+use honker_core::database::{Options, Value};
+use honker_core::queue::Enqueue;
 use rusqlite::ffi;
 
 use crate::support::{File, GUARD, Worker, code, enqueue, guarded, patient_for};
@@ -16,22 +16,17 @@ fn the_line_keeps_its_order() {
     guarded(|| {
         let file = File::new();
         let database = file.database(&Options::default());
-        let order = Arc::new(Mutex::new(Vec::new()));
         let transaction = database.begin().unwrap();
         let workers: Vec<_> = (0..12)
             .map(|place| {
-                let (database, order) = (database.clone(), Arc::clone(&order));
+                let database = database.clone();
                 Worker::start(move || -> Result<()> {
                     if place % 3 == 0 {
                         let mut transaction = database.begin()?;
-                        order.lock().unwrap().push(place);
-                        transaction.execute("DELETE FROM _honker_live", &[])?;
+                        transaction.enqueue(&Enqueue::new("q", &place.to_string()))?;
                         return transaction.commit();
                     }
-                    database.write(|_, _| {
-                        order.lock().unwrap().push(place);
-                        Ok(())
-                    })
+                    enqueue(&database, &place.to_string()).map(drop)
                 })
                 .until_asleep()
             })
@@ -40,7 +35,10 @@ fn the_line_keeps_its_order() {
         for worker in workers {
             worker.join().unwrap();
         }
-        assert_eq!(*order.lock().unwrap(), (0..12).collect::<Vec<_>>());
+        // Each has written its place when it was its turn.
+        let places = database.query("SELECT payload FROM _honker_live ORDER BY id", &[]).unwrap().rows;
+        let places: Vec<_> = places.into_iter().map(|row| row[0].clone()).collect();
+        assert_eq!(places, (0..12).map(|place| Value::Text(place.to_string())).collect::<Vec<_>>());
     });
 }
 

@@ -1,10 +1,6 @@
 //! Readers: beside the writer, never more than allowed, and none left in a state of its own.
 
-use std::sync::Barrier;
-use std::sync::atomic::{AtomicI64, Ordering};
-
 use honker_core::database::{JournalMode, Options, Value};
-use honker_core::queue;
 use rusqlite::ffi;
 
 use crate::support::{File, Worker, code, enqueue, guarded, journal, single};
@@ -25,7 +21,7 @@ fn readers_see_what_is_committed_while_a_transaction_is_open() {
                     scope.spawn(|| {
                         for _ in 0..50 {
                             assert_eq!(single(database.query(COUNT, &[]).unwrap()), Value::Integer(1));
-                            let job = database.read(|store, _| queue::get_job(store, id)).unwrap();
+                            let job = database.get_job(id).unwrap();
                             assert!(job.is_some());
                         }
                     });
@@ -35,47 +31,6 @@ fn readers_see_what_is_committed_while_a_transaction_is_open() {
             assert_eq!(single(database.query(COUNT, &[]).unwrap()), Value::Integer(0));
         });
     }
-}
-
-#[test]
-fn more_readers_than_allowed_wait_and_all_finish() {
-    guarded(|| {
-        let file = File::new();
-        let database = file.database(&Options { readers_max: 3, ..Options::default() });
-        let running = AtomicI64::new(0);
-        let barrier = Barrier::new(12);
-        std::thread::scope(|scope| {
-            for _ in 0..12 {
-                scope.spawn(|| {
-                    barrier.wait();
-                    for _ in 0..100 {
-                        let most = database.read(|_, _| {
-                            let most = running.fetch_add(1, Ordering::SeqCst) + 1;
-                            std::thread::yield_now();
-                            running.fetch_sub(1, Ordering::SeqCst);
-                            Ok(most)
-                        });
-                        assert!(most.unwrap() <= 3);
-                    }
-                });
-            }
-        });
-    });
-}
-
-/// Exactly as many as allowed run at once: this would hang if it were fewer.
-#[test]
-fn as_many_readers_as_allowed_run_at_once() {
-    guarded(|| {
-        let file = File::new();
-        let database = file.database(&Options { readers_max: 4, ..Options::default() });
-        let all = Barrier::new(4);
-        std::thread::scope(|scope| {
-            for _ in 0..4 {
-                scope.spawn(|| database.read(|_, _| Ok(all.wait())).unwrap());
-            }
-        });
-    });
 }
 
 #[test]
@@ -95,8 +50,6 @@ fn readers_do_not_write() {
         assert_eq!(code(database.query(sql, &[])), ffi::SQLITE_READONLY, "{sql}");
     }
     assert!(database.query("SELECT honker_notify('c', 'p')", &[]).is_err());
-    let written = database.read(|store, now| honker_core::notify::notify(store, now, "c", "p"));
-    assert_eq!(code(written), ffi::SQLITE_READONLY);
 }
 
 /// What one query says to a connection is not felt by those after it.
@@ -126,19 +79,6 @@ fn a_query_cannot_make_a_reader_write() {
     let database = file.database(&Options { readers_max: 1, ..Options::default() });
     let _ = database.query("PRAGMA query_only = OFF", &[]);
     assert_eq!(code(database.query("CREATE TABLE t(x)", &[])), ffi::SQLITE_READONLY);
-}
-
-#[test]
-fn a_reader_survives_a_panic() {
-    let file = File::new();
-    let database = file.database(&Options { readers_max: 1, ..Options::default() });
-    for _ in 0..3 {
-        let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            database.read(|_, _| -> honker_core::Result<()> { std::panic::resume_unwind(Box::new(())) })
-        }));
-        assert!(panic.is_err());
-    }
-    assert_eq!(single(database.query(COUNT, &[]).unwrap()), Value::Integer(0));
 }
 
 /// The connections that are there serve others while one more cannot be opened yet.

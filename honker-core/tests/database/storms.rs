@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use honker_core::Error;
 use honker_core::database::Options;
-use honker_core::schedule::tick;
 use rusqlite::ffi;
 
 use crate::support::{ENDLESS, ENDLESS_WRITE, File, Worker, enqueue, guarded};
@@ -97,7 +96,7 @@ fn interrupting_the_undoing_of_an_operation_leaves_nothing_of_it() {
                             let outcome = match thread {
                                 0 => database.begin().and_then(|transaction| transaction.rollback()),
                                 1 => enqueue(database, "p").map(drop),
-                                _ => database.write(|store, now| tick(store, now, 5)).map(drop),
+                                _ => database.scheduler_tick(Some(5)).map(drop),
                             };
                             if let Err(error) = outcome {
                                 assert!(expected(&error), "thread {thread}: {error:?}");

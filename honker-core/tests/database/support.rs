@@ -1,12 +1,12 @@
 //! What the tests share: files, plain connections, threads that can be watched, and guards against hanging.
 
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use honker_core::database::{Database, JournalMode, Options, Rows, Value};
-use honker_core::queue::{self, Enqueue};
+use honker_core::queue::Enqueue;
 use honker_core::{Error, Result};
 use rusqlite::{Connection, ffi};
 
@@ -67,7 +67,7 @@ pub fn journal(journal_mode: JournalMode) -> Options {
 }
 
 pub fn enqueue(database: &Database, payload: &str) -> Result<i64> {
-    database.write(|store, now| queue::enqueue(store, now, &Enqueue::new("q", payload)))
+    database.enqueue(&Enqueue::new("q", payload))
 }
 
 /// The only value of a query.
@@ -189,20 +189,10 @@ pub fn waiting_in_line(database: &Database) -> Vec<Worker<Result<()>>> {
     KINDS.into_iter().cycle().take(6).map(|call| waiting(database, call)).collect()
 }
 
-/// Starts a call that reads until it is told to end.
-pub fn reading(database: &Database) -> (Sender<()>, Worker<Result<()>>) {
-    let (entered, is_entered) = channel();
-    let (release, released) = channel();
+/// Starts a call that reads until somebody ends it.
+pub fn reading(database: &Database) -> Worker<Result<()>> {
     let database = database.clone();
-    let reading = Worker::start(move || {
-        database.read(|_, _| {
-            entered.send(()).unwrap();
-            released.recv().unwrap();
-            Ok(())
-        })
-    });
-    is_entered.recv().unwrap();
-    (release, reading)
+    Worker::start(move || database.query(ENDLESS, &[]).map(drop)).until_computing()
 }
 
 /// Runs a test in a process of its own: one that forks, or changes what all threads share. `name` is its full name.

@@ -2,9 +2,9 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use honker_core::Error;
 use honker_core::database::{Database, Options, Value};
-use honker_core::queue::{self, Enqueue};
-use honker_core::{Error, Result};
+use honker_core::queue::Enqueue;
 use rusqlite::ffi;
 
 use crate::support::{File, code, enqueue, guarded, is_misuse, single};
@@ -56,7 +56,7 @@ fn operations_and_functions_belong_to_the_transaction() {
     let both = |commit: bool| {
         let mut transaction = database.begin().unwrap();
         transaction.execute("INSERT INTO t VALUES (1)", &[]).unwrap();
-        let one = transaction.run(|store, now| queue::enqueue(store, now, &Enqueue::new("q", "p"))).unwrap();
+        let one = transaction.enqueue(&Enqueue::new("q", "p")).unwrap();
         let sql = "SELECT honker_enqueue(?, ?, NULL, NULL, 0, 3, NULL)";
         let two = single(transaction.query(sql, &["q".into(), "p".into()]).unwrap());
         assert_eq!(two, Value::Integer(one + 1));
@@ -69,16 +69,13 @@ fn operations_and_functions_belong_to_the_transaction() {
 }
 
 #[test]
-fn an_operation_that_fails_or_panics_leaves_the_transaction_open() {
+fn an_operation_that_fails_leaves_the_transaction_open() {
     let (file, database) = with_table();
     let mut transaction = database.begin().unwrap();
     transaction.execute("INSERT INTO t VALUES (1)", &[]).unwrap();
-    transaction.run(|_, _| -> Result<()> { Err(Error::invalid("no")) }).unwrap_err();
+    let late = Enqueue { delay_s: Some(i64::MAX), ..Enqueue::new("q", "late") };
+    assert!(matches!(transaction.enqueue(&late), Err(Error::Invalid(_))));
     transaction.execute("INSERT INTO missing VALUES (1)", &[]).unwrap_err();
-    let panic = catch_unwind(AssertUnwindSafe(|| {
-        transaction.run(|_, _| -> Result<()> { std::panic::resume_unwind(Box::new(())) })
-    }));
-    assert!(panic.is_err());
     transaction.execute("INSERT INTO t VALUES (2)", &[]).unwrap();
     transaction.commit().unwrap();
     assert_eq!(file.count(COUNT), 2);
@@ -118,7 +115,7 @@ fn a_transaction_ended_by_hand_is_over() {
             assert!(is_misuse(&transaction.execute("INSERT INTO t VALUES (2)", &[])), "{end}");
             assert!(is_misuse(&transaction.execute("BEGIN", &[])), "{end}");
             assert!(is_misuse(&transaction.query("SELECT 1", &[])), "{end}");
-            assert!(is_misuse(&transaction.run(|_, _| Ok(()))), "{end}");
+            assert!(is_misuse(&transaction.get_job(1).map(drop)), "{end}");
             assert!(is_misuse(&transaction.commit()), "{end}");
             assert_eq!(file.count(COUNT), rows, "{end}");
             enqueue(&database, "p").unwrap();
@@ -136,13 +133,11 @@ fn a_transaction_ended_by_hand_is_over() {
 fn a_transaction_within_a_transaction_is_refused_at_once_and_other_threads_wait() {
     guarded(|| {
         let (file, database) = with_table();
-        let mut transaction = database.begin().unwrap();
+        let transaction = database.begin().unwrap();
         assert!(is_misuse(&database.begin().map(drop)));
         assert!(is_misuse(&enqueue(&database, "p")));
-        assert!(is_misuse(&transaction.run(|_, _| database.begin().map(drop))));
-        assert!(is_misuse(&transaction.run(|_, _| enqueue(&database, "p"))));
         // Reading takes nobody's place.
-        database.read(|_, _| Ok(())).unwrap();
+        database.get_job(1).unwrap();
         let waiting = crate::support::Worker::start({
             let database = database.clone();
             move || (enqueue(&database, "p"), database.begin().map(drop))

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use honker_core::Error;
 use honker_core::database::{Database, JournalMode, Options};
-use honker_core::queue::{self, Enqueue};
+use honker_core::queue::Enqueue;
 use honker_core::watch::{Settings, Subscription, Wake};
 
 use crate::foreign::Foreign;
@@ -15,7 +15,7 @@ fn open(file: &File, journal_mode: JournalMode, watcher: Settings) -> Database {
 }
 
 fn enqueue(database: &Database) {
-    database.write(|store, now| queue::enqueue(store, now, &Enqueue::new("q", "p"))).unwrap();
+    database.enqueue(&Enqueue::new("q", "p")).unwrap();
 }
 
 /// Takes what wakes there are. If one comes late, the next test is a weaker one.
@@ -179,12 +179,7 @@ fn everything_at_once() {
                         }
                     });
                 }
-                scope.spawn(|| {
-                    while database
-                        .write(|store, now| queue::enqueue(store, now, &Enqueue::new("q", "p")))
-                        .is_ok()
-                    {}
-                });
+                scope.spawn(|| while database.enqueue(&Enqueue::new("q", "p")).is_ok() {});
                 std::thread::sleep(Duration::from_millis(20 + 7 * round));
                 database.close().unwrap();
                 assert_eq!(watchers(), 0);

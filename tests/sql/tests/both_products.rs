@@ -1,7 +1,7 @@
 //! The extension in a host's SQLite, and the library's `Database`, in one process and on one file.
 
 use honker_core::database::{Database, Options};
-use honker_core::queue::{Enqueue, ack, claim, enqueue};
+use honker_core::queue::{Claim, Enqueue};
 use honker_sql_tests::Db;
 
 #[test]
@@ -15,13 +15,14 @@ fn each_settles_what_the_other_enqueued() {
     let library = Database::open(extension.file().path(), &Options::default()).unwrap();
 
     let theirs = extension.enqueue("to the library");
-    let taken = library.write(|store, now| claim(store, now, "to the library", "w", 10, 60)).unwrap();
+    let taken =
+        library.claim(&Claim { queue: "to the library", worker_id: "w", n: 10, timeout_s: 60 }).unwrap();
     assert_eq!(taken.iter().map(|job| job.id).collect::<Vec<_>>(), [theirs]);
-    assert!(library.write(|store, now| ack(store, now, theirs, "w")).unwrap());
+    assert!(library.ack(theirs, "w").unwrap());
 
     // Due in the past of either clock: the test's stands still in 2025.
     let job = Enqueue { run_at: Some(0), ..Enqueue::new("to the extension", "{}") };
-    let ours = library.write(|store, now| enqueue(store, now, &job)).unwrap();
+    let ours = library.enqueue(&job).unwrap();
     assert_eq!(extension.claim("to the extension", 10, 60), [ours]);
     assert_eq!(extension.int(&format!("SELECT honker_ack({ours}, 'w')")), 1);
 

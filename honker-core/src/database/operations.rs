@@ -1,0 +1,226 @@
+//! The operations of a database: the one table of them, and the methods made from it.
+//!
+//! Each row says how an operation runs by itself (`read`: on a connection that reads, beside the writer; `write`: by the
+//! writer, in a commit that it may share with calls of other threads), its method, and the function below that does it. In
+//! a transaction both run on the transaction's connection, and a read sees what the transaction has done so far.
+//!
+//! From the table are made the methods of [`Database`] and [`Transaction`], and those of the C ABI's pair of handles
+//! (`honker-ffi/src/target.rs`). A new operation is a function, a row here, and what a surface makes of it.
+//!
+//! All methods may be called from any thread. An error means that nothing was done. What a method returned, when it has
+//! returned, is committed; a process that dies before that leaves all of it or nothing.
+
+use super::{Database, Transaction};
+use crate::Result;
+
+/// Calls `$callback!` with the table. A row: `read|write name(argument: Type, …) -> Answer = expression;`, where the
+/// expression may use the two names at the table's head, a `&Store` and the current second.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! for_each_operation {
+    ($callback:ident) => {
+        $callback! { (store, now)
+
+            // The queue.
+
+            /// Adds a pending job; its id.
+            write enqueue(job: &$crate::queue::Enqueue<'_>) -> i64
+                = $crate::queue::enqueue(store, now, job);
+            /// Adds all jobs or none; their ids, in the order given.
+            write enqueue_many(jobs: &[$crate::queue::Enqueue<'_>]) -> Vec<i64>
+                = $crate::queue::enqueue_many(store, now, jobs);
+            /// Claims jobs, highest priority first, then oldest. See [`queue::claim`](crate::queue::claim).
+            write claim(claim: &$crate::queue::Claim<'_>) -> Vec<$crate::queue::ClaimedJob>
+                = $crate::queue::claim(store, now, claim.queue, claim.worker_id, claim.n, claim.timeout_s);
+            /// The job is done: removes it. `false` if `worker_id` did not hold it any more.
+            write ack(id: i64, worker_id: &str) -> bool
+                = $crate::queue::ack(store, now, id, worker_id);
+            /// Acks every job of `ids` that `worker_id` still holds, as one unit; how many those were.
+            write ack_batch(ids: &[i64], worker_id: &str) -> i64
+                = $crate::queue::ack_batch(store, now, ids, worker_id);
+            /// The job could not be done now: it becomes due again in `delay_s` seconds or, if its attempts are exhausted, dead
+            /// with this error. `false` if `worker_id` did not hold it any more.
+            write retry(id: i64, worker_id: &str, delay_s: i64, error: &str) -> bool
+                = $crate::queue::retry(store, now, id, worker_id, delay_s, error);
+            /// The job can never be done: it is dead with this error. `false` if `worker_id` did not hold it any more.
+            write fail(id: i64, worker_id: &str, error: &str) -> bool
+                = $crate::queue::fail(store, now, id, worker_id, error);
+            /// The job takes longer: its claim is valid for `extend_s` seconds from now. `false` if `worker_id` did not hold it
+            /// any more.
+            write heartbeat(id: i64, worker_id: &str, extend_s: i64) -> bool
+                = $crate::queue::heartbeat(store, now, id, worker_id, extend_s);
+            /// Removes a live job whatever its state. `false` if there is none of this id.
+            write cancel(id: i64) -> bool
+                = $crate::queue::cancel(store, id);
+            /// Dead-letters the jobs of `queue` that have expired; how many those were.
+            write sweep_expired(queue: &str) -> i64
+                = $crate::queue::sweep_expired(store, now, queue);
+            /// A live job.
+            read get_job(id: i64) -> Option<$crate::queue::Job>
+                = $crate::queue::get_job(store, id);
+            /// The earliest future second at which a claim on `queue` could start to succeed without a further commit.
+            read queue_next_claim_at(queue: &str) -> Option<i64>
+                = $crate::queue::next_claim_at(store, now, queue);
+            /// The counts of one queue; all zero if there is nothing in it. It reads all of the queue's rows.
+            read queue_stats(queue: &str) -> $crate::queue::QueueStats
+                = $crate::queue::stats(store, now, queue);
+            /// The counts of every queue that has a live or dead job, by name. It reads all rows.
+            read queue_stats_all() -> Vec<$crate::queue::QueueStats>
+                = $crate::queue::stats_all(store, now);
+            /// Up to `limit` dead jobs, of one queue or of all. A negative `limit` means all of them.
+            read dead_list(queue: Option<&str>, limit: i64) -> Vec<$crate::queue::DeadJob>
+                = $crate::queue::dead_list(store, queue, limit);
+            /// Makes a dead job pending again, due now. `false` if there is none of this id.
+            write dead_requeue(id: i64) -> bool
+                = $crate::queue::dead_requeue(store, now, id);
+            /// Removes jobs, of one queue or of all, that died more than `older_than_s` seconds ago; how many those were.
+            write dead_purge(queue: Option<&str>, older_than_s: i64) -> i64
+                = $crate::queue::dead_purge(store, now, queue, older_than_s);
+
+            // A worker.
+
+            /// Whether there may be something to claim, and when there will be.
+            read claim_outlook(queue: &str) -> $crate::queue::ClaimOutlook
+                = $crate::queue::claim_outlook(store, now, queue);
+            /// Settles one job; `false` if `worker_id` did not hold it any more.
+            write settle(worker_id: &str, settlement: &$crate::queue::Settlement) -> bool
+                = $crate::queue::settle(store, now, worker_id, settlement);
+            /// Settles jobs that the worker of `next` holds, and then claims, as one unit. With an `n` of 0 or less it claims
+            /// none.
+            write settle_and_claim(
+                settlements: &[$crate::queue::Settlement], next: &$crate::queue::Claim<'_>
+            ) -> $crate::queue::Settled
+                = $crate::queue::settle_and_claim(store, now, settlements, next);
+
+            // Notifications.
+
+            /// Sends a notification; its id.
+            write notify(channel: &str, payload: &str) -> i64
+                = $crate::notify::notify(store, now, channel, payload);
+            /// The id of the latest notification of any channel; 0 if there is none.
+            read notifications_latest() -> i64
+                = $crate::notify::latest(store);
+            /// Up to `limit` notifications of `channel` with larger ids than `id`, oldest first. A negative `limit` means all
+            /// of them.
+            read notifications_read_since(
+                channel: &str, id: i64, limit: i64
+            ) -> Vec<$crate::notify::Notification>
+                = $crate::notify::read_since(store, channel, id, limit);
+            /// Removes old notifications; how many those were. See [`notify::prune`](crate::notify::prune).
+            write notifications_prune(older_than_s: Option<i64>, max_keep: Option<i64>) -> i64
+                = $crate::notify::prune(store, now, older_than_s, max_keep);
+
+            // Streams.
+
+            /// Appends an event; its offset.
+            write stream_publish(topic: &str, key: Option<&str>, payload: &str) -> i64
+                = $crate::stream::publish(store, now, topic, key, payload);
+            /// Up to `limit` events of `topic` after `offset`, oldest first. A negative `limit` means all of them.
+            read stream_read_since(topic: &str, offset: i64, limit: i64) -> Vec<$crate::stream::Event>
+                = $crate::stream::read_since(store, topic, offset, limit);
+            /// Records that `consumer` has finished everything up to `offset`. `false` if it was that far already.
+            write stream_save_offset(consumer: &str, topic: &str, offset: i64) -> bool
+                = $crate::stream::save_offset(store, consumer, topic, offset);
+            /// The offset `consumer` last saved; 0 if it never did.
+            read stream_get_offset(consumer: &str, topic: &str) -> i64
+                = $crate::stream::get_offset(store, consumer, topic);
+
+            // Results.
+
+            /// Saves the result of a job, for `ttl_s` seconds; 0 or less: for good.
+            write result_save(job_id: i64, value: &str, ttl_s: i64) -> ()
+                = $crate::result::save(store, now, job_id, value, ttl_s);
+            /// The result of a job, if there is one that has not expired.
+            read result_get(job_id: i64) -> Option<String>
+                = $crate::result::get(store, now, job_id);
+            /// Removes the results that have expired; how many those were.
+            write result_sweep() -> i64
+                = $crate::result::sweep(store, now);
+
+            // Locks and rate limits.
+
+            /// Takes a lock for `ttl_s` seconds if it is free or stale. `true` if `owner` has it afterwards.
+            write lock_acquire(name: &str, owner: &str, ttl_s: i64) -> bool
+                = $crate::lock::acquire(store, now, name, owner, ttl_s);
+            /// Sets a lock's time to live to `ttl_s` seconds from now. `false` if `owner` does not have it any more.
+            write lock_renew(name: &str, owner: &str, ttl_s: i64) -> bool
+                = $crate::lock::renew(store, now, name, owner, ttl_s);
+            /// Gives a lock up. `false` if `owner` does not have it.
+            write lock_release(name: &str, owner: &str) -> bool
+                = $crate::lock::release(store, name, owner);
+            /// Who has a lock; its time may be over.
+            read lock_holder(name: &str) -> Option<$crate::lock::Holder>
+                = $crate::lock::holder(store, name);
+            /// Counts one use in the current window of `per_s` seconds. `false`, and nothing counted, if there were `limit`
+            /// already.
+            write rate_limit_try(name: &str, limit: i64, per_s: i64) -> bool
+                = $crate::rate_limit::try_acquire(store, now, name, limit, per_s);
+            /// Removes the windows that began more than `older_than_s` seconds ago; how many those were.
+            write rate_limit_sweep(older_than_s: i64) -> i64
+                = $crate::rate_limit::sweep(store, now, older_than_s);
+
+            // The scheduler.
+
+            /// Adds a schedule or replaces the one of that name.
+            write scheduler_register(schedule: &$crate::schedule::Registration<'_>) -> ()
+                = $crate::schedule::register(store, now, schedule);
+            /// Removes a schedule; how many rows that were. Jobs it has enqueued stay.
+            write scheduler_unregister(name: &str) -> i64
+                = $crate::schedule::unregister(store, name);
+            /// Changes parts of a schedule. `false` if there is no such schedule or nothing to change.
+            write scheduler_update(name: &str, changes: &$crate::schedule::Update<'_>) -> bool
+                = $crate::schedule::update(store, now, name, changes);
+            /// Stops a schedule from firing. `false` if it does not exist or is paused already.
+            write scheduler_pause(name: &str) -> bool
+                = $crate::schedule::pause(store, name);
+            /// Lets a paused schedule fire again. `false` if it does not exist or is not paused.
+            write scheduler_resume(name: &str) -> bool
+                = $crate::schedule::resume(store, name);
+            /// Fires every boundary up to `until`, or up to now, that no tick has fired.
+            write scheduler_tick(until: Option<i64>) -> Vec<$crate::schedule::Fire>
+                = $crate::schedule::tick(store, now, until.unwrap_or(now));
+            /// The next boundary of any schedule that is not paused. It may lie in the past.
+            read scheduler_soonest() -> Option<i64>
+                = $crate::schedule::soonest(store);
+            /// All schedules, by name.
+            read scheduler_list() -> Vec<$crate::schedule::Schedule>
+                = $crate::schedule::list(store);
+            /// Who leads, and when there is something to fire.
+            read leadership() -> $crate::schedule::Leadership
+                = $crate::schedule::leadership(store, now);
+            /// Proves that `owner` leads, or tries to make it lead, and fires what is due, as one unit. `None` if somebody else
+            /// leads.
+            write lead(owner: &str, leads: bool) -> Option<Vec<$crate::schedule::Fire>>
+                = $crate::schedule::lead(store, now, owner, leads);
+        }
+    };
+}
+
+macro_rules! methods {
+    (($store:ident, $now:ident) $(
+        $(#[$doc:meta])*
+        $kind:ident $name:ident($($argument:ident: $type:ty),*) -> $answer:ty = $body:expr;
+    )*) => {
+        impl Database {
+            $(
+                $(#[$doc])*
+                #[allow(unused_variables, reason = "not every operation needs the time")]
+                pub fn $name(&self, $($argument: $type),*) -> Result<$answer> {
+                    self.$kind(move |$store, $now| $body)
+                }
+            )*
+        }
+
+        impl Transaction {
+            $(
+                $(#[$doc])*
+                #[allow(unused_variables, reason = "not every operation needs the time")]
+                pub fn $name(&mut self, $($argument: $type),*) -> Result<$answer> {
+                    self.run(move |$store, $now| $body)
+                }
+            )*
+        }
+    };
+}
+
+for_each_operation!(methods);

@@ -1,0 +1,158 @@
+//! What only the engine can ask of itself: calls whose bodies do as the test says. All else is tested from outside, in
+//! `tests/database/`.
+
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::Barrier;
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+
+use super::{Database, Options, Value};
+use crate::queue::{self, Enqueue};
+use crate::{Error, Result};
+
+struct File {
+    database: Database,
+    _directory: tempfile::TempDir,
+}
+
+fn open(options: &Options) -> File {
+    let directory = tempfile::tempdir().unwrap();
+    let database = Database::open(directory.path().join("app.db"), options).unwrap();
+    File { database, _directory: directory }
+}
+
+fn enqueue(database: &Database, payload: &str) -> Result<i64> {
+    database.enqueue(&Enqueue::new("q", payload))
+}
+
+fn count(database: &Database) -> Value {
+    database.query("SELECT count(*) FROM _honker_live", &[]).unwrap().rows[0][0].clone()
+}
+
+/// The body may run on another thread, the panic may not.
+#[test]
+fn a_panic_ends_only_the_thread_that_made_the_call() {
+    let file = open(&Options::default());
+    let panicked = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for thread in 0..8 {
+            let (database, panicked) = (&file.database, &panicked);
+            scope.spawn(move || {
+                for call in 0..100 {
+                    if (thread + call) % 10 != 0 {
+                        enqueue(database, "p").unwrap();
+                        continue;
+                    }
+                    let message = format!("{thread}/{call}");
+                    let caught = catch_unwind(AssertUnwindSafe(|| {
+                        database.write(|_, _| -> Result<()> { resume_unwind(Box::new(message.clone())) })
+                    }));
+                    let payload = caught.expect_err("the panic is lost").downcast::<String>().unwrap();
+                    assert_eq!(*payload, message);
+                    panicked.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+    });
+    assert_eq!(panicked.into_inner(), 80);
+    assert_eq!(count(&file.database), Value::Integer(720));
+}
+
+#[test]
+fn calls_may_borrow_from_their_caller_and_return_what_they_borrowed() {
+    let file = open(&Options::default());
+    std::thread::scope(|scope| {
+        for thread in 0..8 {
+            let database = &file.database;
+            scope.spawn(move || {
+                for call in 0..200 {
+                    let payload = format!("{thread}/{call}");
+                    let mut runs = Vec::new();
+                    let borrowed: &str = database
+                        .write(|store, now| {
+                            runs.push(queue::enqueue(store, now, &Enqueue::new("q", &payload))?);
+                            Ok(payload.as_str())
+                        })
+                        .unwrap();
+                    assert!(std::ptr::eq(borrowed, payload.as_str()));
+                    assert_eq!(runs.len(), 1);
+                }
+            });
+        }
+    });
+}
+
+/// Asking for the writer within a call can never be answered. It has to be refused rather than waited for.
+#[test]
+fn a_call_within_a_call_is_refused_at_once() {
+    let file = open(&Options::default());
+    let database = &file.database;
+    let inner = database.write(|_, _| Ok(enqueue(database, "p"))).unwrap();
+    assert!(matches!(inner, Err(Error::Misuse(_))), "{inner:?}");
+    let inner = database.write(|_, _| Ok(database.begin().map(drop))).unwrap();
+    assert!(matches!(inner, Err(Error::Misuse(_))), "{inner:?}");
+    enqueue(database, "p").unwrap();
+    let mut transaction = database.begin().unwrap();
+    let inner = transaction.run(|_, _| Ok(enqueue(database, "p"))).unwrap();
+    assert!(matches!(inner, Err(Error::Misuse(_))), "{inner:?}");
+}
+
+#[test]
+fn an_operation_that_panics_leaves_the_transaction_open() {
+    let file = open(&Options::default());
+    let mut transaction = file.database.begin().unwrap();
+    transaction.enqueue(&Enqueue::new("q", "p")).unwrap();
+    let panic = catch_unwind(AssertUnwindSafe(|| {
+        transaction.run(|_, _| -> Result<()> { resume_unwind(Box::new(())) })
+    }));
+    assert!(panic.is_err());
+    transaction.enqueue(&Enqueue::new("q", "p")).unwrap();
+    transaction.commit().unwrap();
+    assert_eq!(count(&file.database), Value::Integer(2));
+}
+
+#[test]
+fn more_readers_than_allowed_wait_and_all_finish() {
+    let file = open(&Options { readers_max: 3, ..Options::default() });
+    let running = AtomicI64::new(0);
+    let barrier = Barrier::new(12);
+    std::thread::scope(|scope| {
+        for _ in 0..12 {
+            scope.spawn(|| {
+                barrier.wait();
+                for _ in 0..100 {
+                    let most = file.database.read(|_, _| {
+                        let most = running.fetch_add(1, Ordering::SeqCst) + 1;
+                        std::thread::yield_now();
+                        running.fetch_sub(1, Ordering::SeqCst);
+                        Ok(most)
+                    });
+                    assert!(most.unwrap() <= 3);
+                }
+            });
+        }
+    });
+}
+
+/// Exactly as many as allowed run at once: this would hang if it were fewer.
+#[test]
+fn as_many_readers_as_allowed_run_at_once() {
+    let file = open(&Options { readers_max: 4, ..Options::default() });
+    let all = Barrier::new(4);
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| file.database.read(|_, _| Ok(all.wait())).unwrap());
+        }
+    });
+}
+
+#[test]
+fn a_reader_survives_a_panic() {
+    let file = open(&Options { readers_max: 1, ..Options::default() });
+    for _ in 0..3 {
+        let panic = catch_unwind(AssertUnwindSafe(|| {
+            file.database.read(|_, _| -> Result<()> { resume_unwind(Box::new(())) })
+        }));
+        assert!(panic.is_err());
+    }
+    assert_eq!(count(&file.database), Value::Integer(0));
+}
