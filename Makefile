@@ -35,9 +35,10 @@ library: ## Build libhonker, shared (target/release/libhonker.so) and static (ta
 	$(CARGO) build --release -p honker-ffi
 	scripts/static-library $(target)/release/libhonker.a $(target)/release/static/libhonker.a
 
-header: ## Make include/honker.h and honker-ffi/abi.json anew from the sources of the C ABI
+header: ## Make include/honker.h, abi.json and the packages' declarations anew from the sources of the C ABI
 	HONKER_HEADER=write $(CARGO) test --quiet -p honker-ffi --test header
-	HONKER_ABI=write $(CARGO) test --quiet -p honker-ffi --lib
+	HONKER_ABI=write $(CARGO) test --quiet -p honker-ffi --lib abi::
+	python3 scripts/declarations
 
 extension: ## Build the loadable extension (target/release/libhonker_ext.*)
 	scripts/setup build

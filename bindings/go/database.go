@@ -6,7 +6,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-	"unsafe"
 )
 
 // Durability says what a commit survives.
@@ -16,13 +15,13 @@ type Durability uint32
 type JournalMode uint32
 
 const (
-	DurabilityNormal Durability = 0 // a crash of the process; a power cut may take the last commits back
-	DurabilityFull   Durability = 1 // a power cut as well
+	DurabilityNormal Durability = durabilityNormal // a crash of the process; a power cut may take the last commits back
+	DurabilityFull   Durability = durabilityFull   // a power cut as well
 
-	JournalWAL      JournalMode = 0 // readers do not wait for the writer
-	JournalDelete   JournalMode = 1 // a rollback journal, deleted after each transaction
-	JournalTruncate JournalMode = 2 // the same, truncated
-	JournalPersist  JournalMode = 3 // the same, kept
+	JournalWAL      JournalMode = journalWAL      // readers do not wait for the writer
+	JournalDelete   JournalMode = journalDelete   // a rollback journal, deleted after each transaction
+	JournalTruncate JournalMode = journalTruncate // the same, truncated
+	JournalPersist  JournalMode = journalPersist  // the same, kept
 )
 
 // OpenOptions says how to open a database. The zero value has the defaults.
@@ -83,45 +82,37 @@ func OpenWithOptions(path, libraryPath string, options OpenOptions) (*Database, 
 	if err != nil {
 		return nil, err
 	}
-	opts := &openOpts{
-		busyTimeoutMS:          orDefault(options.BusyTimeout, 5*time.Second).Milliseconds(),
-		readersMax:             orDefault(options.ReadersMax, 8),
-		durability:             uint32(options.Durability),
-		journalMode:            uint32(options.JournalMode),
-		walAutocheckpointPages: orDefault(options.WALAutocheckpointPages, 10000),
-		nesting:                nestingWait, // a goroutine is on one thread now and on another one then
-		watcherBackend:         view(options.WatcherBackend),
-		watcherPollIntervalMS:  orDefault(options.WatcherPollInterval, time.Millisecond).Milliseconds(),
+	opts := newOpenOpts()
+	if options.BusyTimeout != 0 {
+		opts.busyTimeoutMS = max(options.BusyTimeout.Milliseconds(), 0)
 	}
-	opts.structSize = uint32(unsafe.Sizeof(*opts))
-	opts.busyTimeoutMS = max(opts.busyTimeoutMS, 0)
+	opts.readersMax = orDefault(options.ReadersMax, opts.readersMax)
+	opts.durability = uint32(options.Durability)
+	opts.journalMode = uint32(options.JournalMode)
+	opts.walAutocheckpointPages = orDefault(options.WALAutocheckpointPages, opts.walAutocheckpointPages)
+	opts.nesting = nestingWait // a goroutine is on one thread now and on another one then
+	if options.WatcherBackend != "" {
+		opts.watcherBackend = view(options.WatcherBackend)
+	}
+	if options.WatcherPollInterval != 0 {
+		opts.watcherPollIntervalMS = options.WatcherPollInterval.Milliseconds()
+	}
 	db := &Database{lib: lib, path: path, open: map[interface{ end() }]struct{}{}, ended: make(chan struct{})}
-	if err := db.openNative(opts); err != nil {
+	var status Status
+	if db.handle, status, err = lib.native().open(view(path), opts); status != statusOK {
 		return nil, err
 	}
+	db.warning = err
 	db.context, db.cancel = context.WithCancel(context.Background())
 	runtime.SetFinalizer(db, func(db *Database) { go db.Close() }) // only for those who forget
 	return db, nil
-}
-
-func (db *Database) openNative(opts *openOpts) error {
-	warning := new(uintptr)
-	status := db.lib.call(fnOpen, uintptr(text(db.path)), uintptr(len(db.path)), uintptr(unsafe.Pointer(opts)),
-		uintptr(unsafe.Pointer(&db.handle)), uintptr(unsafe.Pointer(warning)))
-	if status != statusOK {
-		return db.lib.takeError(*warning, status)
-	}
-	if *warning != 0 {
-		db.warning = db.lib.takeError(*warning, StatusUnsupported)
-	}
-	return nil
 }
 
 // Path is the path that the database was opened with.
 func (db *Database) Path() string { return db.path }
 
 // Version is the version of libhonker, "1.2.3".
-func (db *Database) Version() string { return db.lib.staticText(fnVersion) }
+func (db *Database) Version() string { return db.lib.native().version() }
 
 // Warning is nil, or ErrUnsupported if something else in this process has the file open where that is not safe:
 // see Concepts in README.md.
@@ -138,11 +129,11 @@ func (db *Database) Close() error {
 	defer close(db.ended)
 	runtime.SetFinalizer(db, nil)
 	db.cancel()
-	_, _ = db.lib.try(fnInterrupt, db.handle)                                           // before the writer is free: what waits for it is not to get it
+	_, _ = db.lib.native().interrupt(db.handle)                                         // before the writer is free: what waits for it is not to get it
 	db.endAll(func(one interface{ end() }) bool { _, is := one.(*txState); return is }) // subscriptions may have to write
 	db.endAll(func(interface{ end() }) bool { return true })
 	db.background.Wait()
-	_, err := db.lib.try(fnClose, db.handle)
+	_, err := db.lib.native().close(db.handle)
 	return err
 }
 
@@ -164,7 +155,7 @@ func (db *Database) endAll(which func(interface{ end() }) bool) {
 // Later calls are not affected.
 func (db *Database) Interrupt() error {
 	db.interrupts.Add(1)
-	_, err := db.try(fnInterrupt, db.handle)
+	_, err := db.native().interrupt(db.handle)
 	db.mu.Lock()
 	defer db.mu.Unlock()
 	for one := range db.open {
@@ -210,36 +201,8 @@ func (db *Database) start(ctx context.Context, f func(ctx context.Context)) erro
 
 func (db *Database) isClosed() error { return newError(StatusClosedHandle, "the database is closed") }
 
-// try calls a function of the library whose last parameter takes an error. That the database has been closed in the
-// meantime is ErrClosed, however the call found out.
-//
-//go:uintptrescapes
-func (db *Database) try(f function, args ...uintptr) (Status, error) {
-	status, err := db.lib.try(f, args...)
-	if err != nil && db.closed.Load() && (status == StatusMisuse || status == StatusInterrupted || status == StatusClosedHandle) {
-		err = db.isClosed()
-	}
-	runtime.KeepAlive(db)
-	return status, err
-}
-
-// tryText calls a function that returns a text, whose place is the last but one parameter. False if there is none.
-//
-//go:uintptrescapes
-func (db *Database) tryText(f function, args ...uintptr) (string, bool, error) {
-	out := cells.Get().(*uintptr)
-	defer cells.Put(out)
-	*out = 0
-	var all [maxArguments]uintptr
-	n := copy(all[:], args)
-	all[n] = uintptr(unsafe.Pointer(out))
-	status, err := db.try(f, all[:n+1]...)
-	if err != nil || status != statusOK {
-		return "", false, err
-	}
-	value, err := db.lib.takeText(*out)
-	return value, err == nil, err
-}
+// native makes the calls of this database.
+func (db *Database) native() calls { return calls{lib: db.lib, db: db} }
 
 // Query runs one statement of SQL that only reads, beside any writer; its rows are what is committed. honker's SQL
 // functions are not there: use Transaction.Query for them. args are the values of ?1, ?2, ... in order: nil, integers,
@@ -249,14 +212,11 @@ func (db *Database) Query(sql string, args ...any) ([]Row, error) {
 	if err != nil {
 		return nil, err
 	}
-	rows := new(uintptr)
-	_, err = db.try(fnQuery, db.handle, uintptr(text(sql)), uintptr(len(sql)), uintptr(slice(values)), uintptr(len(values)),
-		uintptr(unsafe.Pointer(rows)))
-	runtime.KeepAlive(values)
+	rows, _, err := db.native().query(db.handle, view(sql), values)
 	if err != nil {
 		return nil, err
 	}
-	return db.takeRows(*rows)
+	return db.takeRows(rows)
 }
 
 // QueryRow is the first row of Query; the error, also that there is none (sql.ErrNoRows), is that of its Scan.

@@ -10,58 +10,6 @@ import (
 // other.
 type Status int32
 
-// The statuses that an *Error can have.
-const (
-	StatusInternal     Status = -1  // a bug of honker, or memory that could not be had
-	StatusBusy         Status = -2  // the write lock was held for longer than the busy timeout
-	StatusConstraint   Status = -3  // a constraint of the application's own tables
-	StatusIO           Status = -4  // the operating system failed to read or write
-	StatusCorrupt      Status = -5  // the file is damaged, or no database
-	StatusFull         Status = -6  // the disk, or the database, is full
-	StatusReadonly     Status = -7  // the file or its directory cannot be written to
-	StatusCannotOpen   Status = -8  // no such directory, no permission
-	StatusSQL          Status = -9  // SQLite refused the statement
-	StatusSchema       Status = -10 // the schema changed again and again
-	StatusTooBig       Status = -11 // larger than SQLite stores
-	StatusAborted      Status = -12 // rolled back because of somebody else's failure
-	StatusMisuse       Status = -20 // it is not the time for this call: the transaction is over, for instance
-	StatusNullArg      Status = -21 // a pointer that must not be NULL; a bug of this package
-	StatusUTF8         Status = -22 // a text is not valid UTF-8
-	StatusInvalid      Status = -23 // an argument cannot be used
-	StatusNotFound     Status = -24 // what the call is about does not exist
-	StatusClosedHandle Status = -25 // the database, or what waits, is closed
-	StatusForked       Status = -26 // the handle comes from before a fork
-	StatusUnsupported  Status = -27 // this library, or this machine, cannot do that
-	StatusInterrupted  Status = -28 // ended by Database.Interrupt
-	StatusPanic        Status = -29 // a bug of honker, caught; what the call was doing is undone
-	StatusWatcher      Status = -30 // the file was replaced by another: close the database and open it again
-)
-
-// The outcomes to be expected, which are no errors.
-const (
-	statusOK      Status = 0
-	statusEmpty   Status = 1
-	statusTimeout Status = 2
-	statusWoken   Status = 3
-	statusLost    Status = 4
-	statusHeld    Status = 5
-	statusLimited Status = 6
-	statusClosed  Status = 7
-)
-
-var statusNames = map[Status]string{
-	statusOK: "HONKER_OK", statusEmpty: "HONKER_EMPTY", statusTimeout: "HONKER_TIMEOUT", statusWoken: "HONKER_WOKEN",
-	statusLost: "HONKER_LOST", statusHeld: "HONKER_HELD", statusLimited: "HONKER_LIMITED", statusClosed: "HONKER_CLOSED",
-	StatusInternal: "HONKER_INTERNAL", StatusBusy: "HONKER_BUSY", StatusConstraint: "HONKER_CONSTRAINT",
-	StatusIO: "HONKER_IO", StatusCorrupt: "HONKER_CORRUPT", StatusFull: "HONKER_FULL",
-	StatusReadonly: "HONKER_READONLY", StatusCannotOpen: "HONKER_CANNOT_OPEN", StatusSQL: "HONKER_SQL",
-	StatusSchema: "HONKER_SCHEMA", StatusTooBig: "HONKER_TOO_BIG", StatusAborted: "HONKER_ABORTED",
-	StatusMisuse: "HONKER_MISUSE", StatusNullArg: "HONKER_NULL_ARG", StatusUTF8: "HONKER_UTF8",
-	StatusInvalid: "HONKER_INVALID", StatusNotFound: "HONKER_NOT_FOUND", StatusClosedHandle: "HONKER_CLOSED_HANDLE",
-	StatusForked: "HONKER_FORKED", StatusUnsupported: "HONKER_UNSUPPORTED", StatusInterrupted: "HONKER_INTERRUPTED",
-	StatusPanic: "HONKER_PANIC", StatusWatcher: "HONKER_WATCHER",
-}
-
 // String is the name of the status as it stands in honker.h, "HONKER_BUSY".
 func (s Status) String() string {
 	if name, known := statusNames[s]; known {

@@ -391,7 +391,7 @@ func TestForgotten(t *testing.T) {
 		waker, err := db.Queue("q", QueueOptions{}).ClaimWaker()
 		must(t, waker, err)
 	}()
-	for range 100 {
+	for range 1000 { // finalizers run when they run
 		runtime.GC()
 		db.mu.Lock()
 		n := len(db.open)

@@ -1,9 +1,6 @@
 package honker
 
-import (
-	"strings"
-	"unsafe"
-)
+import "strings"
 
 // Job is a claimed job. It is its worker's until it is settled (Ack, Retry, Fail) or until its time is over; a process
 // that dies gives it back that way. One goroutine uses it at a time.
@@ -25,17 +22,15 @@ type Job struct {
 
 // takeJobs copies jobs of the library's, which it frees.
 func (db *Database) takeJobs(handle uintptr, queue, worker string) ([]*Job, error) {
-	defer db.lib.call(fnJobsFree, handle)
-	var length uintptr
-	if _, err := db.try(fnJobsLen, handle, uintptr(unsafe.Pointer(&length))); err != nil {
+	native := db.native()
+	defer native.jobsFree(handle)
+	length, _, err := native.jobsLen(handle)
+	if err != nil || length == 0 {
 		return nil, err
 	}
-	if length == 0 {
-		return nil, nil
-	}
 	views := make([]jobView, length)
-	views[0].structSize = uint32(unsafe.Sizeof(views[0]))
-	if _, err := db.try(fnJobsViews, handle, 0, uintptr(unsafe.Pointer(&views[0])), length, uintptr(unsafe.Pointer(&length))); err != nil {
+	views[0] = *newJobView()
+	if length, _, err = native.jobsViews(handle, 0, views); err != nil {
 		return nil, err
 	}
 	jobs := make([]*Job, length)
@@ -92,19 +87,16 @@ func (j *Job) settle(tx uintptr, kind uint32, delayS int64, message string) (boo
 	if j.db == nil {
 		return false, noJob()
 	}
-	message = errorText(message)
-	worker, n := text(j.WorkerID), uintptr(len(j.WorkerID))
+	native, worker, text := j.db.native(), view(j.WorkerID), view(errorText(message))
 	var status Status
 	var err error
 	switch kind {
 	case settleAck:
-		status, err = j.db.try(fnAck, j.db.handle, tx, uintptr(j.ID), uintptr(worker), n)
+		status, err = native.ack(j.db.handle, tx, j.ID, worker)
 	case settleRetry:
-		status, err = j.db.try(fnRetry, j.db.handle, tx, uintptr(j.ID), uintptr(worker), n, uintptr(delayS),
-			uintptr(text(message)), uintptr(len(message)))
+		status, err = native.retry(j.db.handle, tx, j.ID, worker, delayS, text)
 	default:
-		status, err = j.db.try(fnFail, j.db.handle, tx, uintptr(j.ID), uintptr(worker), n, uintptr(text(message)),
-			uintptr(len(message)))
+		status, err = native.fail(j.db.handle, tx, j.ID, worker, text)
 	}
 	return status == statusOK, err
 }
@@ -114,8 +106,7 @@ func (j *Job) Heartbeat(extendS int64) (bool, error) {
 	if j.db == nil {
 		return false, noJob()
 	}
-	status, err := j.db.try(fnHeartbeat, j.db.handle, 0, uintptr(j.ID), uintptr(text(j.WorkerID)), uintptr(len(j.WorkerID)),
-		uintptr(extendS))
+	status, err := j.db.native().heartbeat(j.db.handle, 0, j.ID, view(j.WorkerID), extendS)
 	return status == statusOK, err
 }
 

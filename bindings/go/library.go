@@ -12,9 +12,6 @@ import (
 	"github.com/ebitengine/purego"
 )
 
-// abiVersion is the version of libhonker's interface that this package is written against, major << 16 | minor.
-const abiVersion = 1 << 16
-
 // library is a libhonker that has been loaded. It stays loaded: there is no safe moment to unload one.
 type library struct {
 	path      string
@@ -91,7 +88,7 @@ func openLibrary(path string) (*library, error) {
 			return nil, fmt.Errorf("is no libhonker that fits: it has no %s", name)
 		}
 		if f == int(fnABIVersion) {
-			if err := checkABI(uint32(lib.call(fnABIVersion)), abiVersion); err != nil {
+			if err := checkABI(lib.native().abiVersion(), abiVersion); err != nil {
 				return nil, err
 			}
 		}
@@ -107,35 +104,59 @@ func checkABI(version, needed uint32) error {
 	return nil
 }
 
-// call calls a function of the library. Pointers among the arguments have to be converted in the argument list, which keeps
-// what they point to alive and in its place until the call returns.
-//
-//go:uintptrescapes
-func (l *library) call(f function, args ...uintptr) Status {
-	r, _, _ := purego.SyscallN(l.addresses[f], args...)
-	return Status(int32(r))
+// calls makes the calls of a library. Its methods, one for each function, are in abi.go.
+type calls struct {
+	lib *library
+	db  *Database // whose end explains errors; nil for none
+	w   *waiting  // the same
 }
 
-// cells are where calls leave their errors and texts. They are on the heap, for the stack moves when it grows, and not new ones
-// for each call.
-var cells = sync.Pool{New: func() any { return new(uintptr) }}
+func (l *library) native() calls { return calls{lib: l} }
 
-// try calls a function whose last parameter, not among args, takes the error.
+// call calls a function of the library. Pointers among the arguments have to be converted in the argument list, which keeps
+// what they point to alive and in its place until the call returns. Only abi.go does that.
 //
 //go:uintptrescapes
-func (l *library) try(f function, args ...uintptr) (Status, error) {
-	cell := cells.Get().(*uintptr)
-	defer cells.Put(cell)
+func (l *library) call(f function, args ...uintptr) uintptr {
+	r, _, _ := purego.SyscallN(l.addresses[f], args...)
+	return r
+}
+
+// errorCells are where failed calls leave their error: on the heap, for a stack moves when it grows, and not a new one for
+// each call.
+var errorCells = sync.Pool{New: func() any { return new(uintptr) }}
+
+// try calls a function whose last parameter, not among args, takes the error. A call that succeeded may leave a warning there.
+//
+// That the database, or what waits, has been closed in the meantime is ErrClosed, however the call found out.
+//
+//go:uintptrescapes
+func (c calls) try(f function, args ...uintptr) (Status, error) {
+	if c.w != nil && c.w.closed.Load() {
+		return StatusClosedHandle, c.w.isClosed()
+	}
+	cell := errorCells.Get().(*uintptr)
+	defer errorCells.Put(cell)
 	*cell = 0
 	var all [maxArguments]uintptr
 	n := copy(all[:], args)
-	all[n] = uintptr(unsafe.Pointer(cell))
-	r, _, _ := purego.SyscallN(l.addresses[f], all[:n+1]...)
+	all[n] = uintptr(unsafe.Pointer(cell)) // it does not move, and is in use until it is put back
+	r, _, _ := purego.SyscallN(c.lib.addresses[f], all[:n+1]...)
 	status := Status(int32(r))
-	if status >= 0 {
-		return status, nil
+	var err error
+	if status < 0 || *cell != 0 {
+		err = c.lib.takeError(*cell, status)
 	}
-	return status, l.takeError(*cell, status)
+	if c.db != nil {
+		if err != nil && c.db.closed.Load() && (status == StatusMisuse || status == StatusInterrupted || status == StatusClosedHandle) {
+			err = c.db.isClosed()
+		}
+		runtime.KeepAlive(c.db)
+	}
+	if c.w != nil && (status == statusClosed || err != nil && c.w.closed.Load()) {
+		err = c.w.isClosed()
+	}
+	return status, err
 }
 
 // takeError makes an *Error of the library's, and frees that.
@@ -143,44 +164,43 @@ func (l *library) takeError(handle uintptr, status Status) *Error {
 	if handle == 0 {
 		return &Error{Status: status}
 	}
-	defer l.call(fnErrorFree, handle)
-	length := new(uintptr)
-	text, _, _ := purego.SyscallN(l.addresses[fnErrorMessage], handle, uintptr(unsafe.Pointer(length)))
+	native := l.native()
+	defer native.errorFree(handle)
 	return &Error{
-		Status:             status,
-		Message:            string(foreign(text, *length)),
-		SQLiteCode:         int(l.call(fnErrorSqliteCode, handle)),
-		SQLiteExtendedCode: int(l.call(fnErrorSqliteExtendedCode, handle)),
+		Status:             native.errorStatus(handle),
+		Message:            native.errorMessage(handle).text(),
+		SQLiteCode:         int(native.errorSqliteCode(handle)),
+		SQLiteExtendedCode: int(native.errorSqliteExtendedCode(handle)),
 	}
 }
 
-// staticText is the text of a function that returns a static one.
-func (l *library) staticText(f function) string {
-	text, _, _ := purego.SyscallN(l.addresses[f])
+// staticText is the text at an address, which ends with a NUL.
+func staticText(start uintptr) string {
 	n := uintptr(0)
-	for *(*byte)(unsafe.Add(address(text), n)) != 0 {
+	for *(*byte)(unsafe.Add(address(start), n)) != 0 {
 		n++
 	}
-	return string(foreign(text, n))
+	return bytesView{(*byte)(address(start)), n}.text()
 }
 
 // takeText is the content of a text of the library's, which it frees.
 func (l *library) takeText(handle uintptr) (string, error) {
-	defer l.call(fnTextFree, handle)
-	view := new(bytesView)
-	if _, err := l.try(fnTextGet, handle, uintptr(unsafe.Pointer(&view.data)), uintptr(unsafe.Pointer(&view.len))); err != nil {
+	defer l.native().textFree(handle)
+	data, _, err := l.native().textGet(handle)
+	if err != nil {
 		return "", err
 	}
-	return view.text(), nil
+	return data.text(), nil
+}
+
+// textOf is the text of a call that gives one; false if it gave none.
+func (l *library) textOf(handle uintptr, status Status, err error) (string, bool, error) {
+	if err != nil || status != statusOK {
+		return "", false, err
+	}
+	value, err := l.takeText(handle)
+	return value, err == nil, err
 }
 
 // address is what a number that the library returned points to.
 func address(number uintptr) unsafe.Pointer { return *(*unsafe.Pointer)(unsafe.Pointer(&number)) }
-
-// foreign is memory of the library's, to be copied before it is freed.
-func foreign(start, length uintptr) []byte {
-	if length == 0 {
-		return nil
-	}
-	return unsafe.Slice((*byte)(address(start)), length)
-}

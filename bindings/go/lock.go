@@ -3,7 +3,6 @@ package honker
 import (
 	"crypto/rand"
 	"encoding/hex"
-	"unsafe"
 )
 
 // Lock is a lock that was taken; made by Database.TryLock. Any goroutine may use it. A process that dies gives it back when its time is over.
@@ -20,8 +19,7 @@ func (db *Database) TryLock(name, owner string, ttlS int64) (*Lock, error) {
 	if owner == "" {
 		owner = randomName()
 	}
-	status, err := db.try(fnLockAcquire, db.handle, 0, uintptr(text(name)), uintptr(len(name)), uintptr(text(owner)),
-		uintptr(len(owner)), uintptr(ttlS))
+	status, err := db.native().lockAcquire(db.handle, 0, view(name), view(owner), ttlS)
 	if err != nil || status != statusOK {
 		return nil, err
 	}
@@ -30,15 +28,13 @@ func (db *Database) TryLock(name, owner string, ttlS int64) (*Lock, error) {
 
 // Release gives the lock up. False if somebody else has it by now; that one keeps it.
 func (l *Lock) Release() (bool, error) {
-	status, err := l.db.try(fnLockRelease, l.db.handle, 0, uintptr(text(l.Name)), uintptr(len(l.Name)), uintptr(text(l.Owner)),
-		uintptr(len(l.Owner)))
+	status, err := l.db.native().lockRelease(l.db.handle, 0, view(l.Name), view(l.Owner))
 	return status == statusOK, err
 }
 
 // Heartbeat prolongs the lock to ttlS seconds from now, which must be positive. False if somebody else took it.
 func (l *Lock) Heartbeat(ttlS int64) (bool, error) {
-	status, err := l.db.try(fnLockRenew, l.db.handle, 0, uintptr(text(l.Name)), uintptr(len(l.Name)), uintptr(text(l.Owner)),
-		uintptr(len(l.Owner)), uintptr(ttlS))
+	status, err := l.db.native().lockRenew(l.db.handle, 0, view(l.Name), view(l.Owner), ttlS)
 	return status == statusOK, err
 }
 
@@ -46,15 +42,14 @@ func (l *Lock) Heartbeat(ttlS int64) (bool, error) {
 // seconds. Windows are aligned to multiples of their length, and shared by all who use the file. Both numbers must be
 // positive.
 func (db *Database) TryRateLimit(name string, limit, perS int64) (bool, error) {
-	status, err := db.try(fnRateLimitTry, db.handle, 0, uintptr(text(name)), uintptr(len(name)), uintptr(limit), uintptr(perS))
+	status, err := db.native().rateLimitTry(db.handle, 0, view(name), limit, perS)
 	return status == statusOK, err
 }
 
 // SweepRateLimits deletes the counts of windows that began more than olderThanS seconds ago; how many that were.
 func (db *Database) SweepRateLimits(olderThanS int64) (int64, error) {
-	swept := new(int64)
-	_, err := db.try(fnRateLimitSweep, db.handle, 0, uintptr(olderThanS), uintptr(unsafe.Pointer(swept)))
-	return *swept, err
+	swept, _, err := db.native().rateLimitSweep(db.handle, 0, olderThanS)
+	return swept, err
 }
 
 // randomName is a name that nobody else has.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"iter"
 	"runtime"
-	"unsafe"
 )
 
 // Notification is one notification.
@@ -44,10 +43,8 @@ func (db *Database) notify(tx uintptr, channel string, payload any) (int64, erro
 	if err != nil {
 		return 0, err
 	}
-	id := new(int64)
-	_, err = db.try(fnNotify, db.handle, tx, uintptr(text(channel)), uintptr(len(channel)), uintptr(slice(encoded)),
-		uintptr(len(encoded)), uintptr(unsafe.Pointer(id)))
-	return *id, err
+	id, _, err := db.native().notify(db.handle, tx, view(channel), viewOf(encoded))
+	return id, err
 }
 
 // PruneNotifications deletes the notifications that are older than olderThanS seconds, and those that are not among the
@@ -61,9 +58,8 @@ func (db *Database) PruneNotifications(olderThanS, maxKeep *int64) (int64, error
 	if err != nil {
 		return 0, err
 	}
-	pruned := new(int64)
-	_, err = db.try(fnNotificationsPrune, db.handle, 0, uintptr(age), uintptr(keep), uintptr(unsafe.Pointer(pruned)))
-	return *pruned, err
+	pruned, _, err := db.native().notificationsPrune(db.handle, 0, age, keep)
+	return pruned, err
 }
 
 // Listener delivers the notifications of one channel, from when it was made on, in order; made by Database.Listener. One goroutine
@@ -75,11 +71,9 @@ type Listener struct {
 
 // Listener makes a listener for what is sent to a channel after this returned. To be closed.
 func (db *Database) Listener(channel string) (*Listener, error) {
-	w, err := db.newWaiting(fnListenerFree, func(waiter uintptr) (uintptr, error) {
-		out := new(uintptr)
-		_, err := db.try(fnListenerNew, db.handle, waiter, uintptr(text(channel)), uintptr(len(channel)),
-			uintptr(readerFallback.Milliseconds()), uintptr(unsafe.Pointer(out)))
-		return *out, err
+	w, err := db.newWaiting(calls.listenerFree, func(waiter uintptr) (uintptr, error) {
+		listener, _, err := db.native().listenerNew(db.handle, waiter, view(channel), readerFallback.Milliseconds())
+		return listener, err
 	})
 	if err != nil {
 		return nil, err
@@ -91,9 +85,8 @@ func (db *Database) Listener(channel string) (*Listener, error) {
 
 // Poll is Next that does not wait.
 func (l *Listener) Poll() (*Notification, error) {
-	view := &notificationView{}
-	view.structSize = uint32(unsafe.Sizeof(*view))
-	status, err := l.try(fnListenerNext, l.consumer, 0, uintptr(unsafe.Pointer(view)))
+	view := newNotificationView()
+	status, err := l.native().listenerNext(l.consumer, 0, view)
 	if err != nil || status != statusOK {
 		return nil, err
 	}

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"runtime"
 	"time"
-	"unsafe"
 )
 
 // OutboxOptions says how an outbox delivers. Zero means the default.
@@ -67,14 +66,12 @@ type outboxWorker struct {
 
 func (o *Outbox) newWorker(worker string) (*outboxWorker, error) {
 	db := o.queue.db
-	opts := &outboxOpts{visibilityTimeoutS: o.options.VisibilityTimeoutS, baseBackoffS: o.options.BaseBackoffS,
-		fallbackMS: workerFallback.Milliseconds()}
-	opts.structSize = uint32(unsafe.Sizeof(*opts))
-	w, err := db.newWaiting(fnOutboxFree, func(waiter uintptr) (uintptr, error) {
-		out := new(uintptr)
-		_, err := db.try(fnOutboxNew, db.handle, waiter, uintptr(text(o.name)), uintptr(len(o.name)), uintptr(text(worker)),
-			uintptr(len(worker)), uintptr(unsafe.Pointer(opts)), uintptr(unsafe.Pointer(out)))
-		return *out, err
+	opts := newOutboxOpts()
+	opts.visibilityTimeoutS, opts.baseBackoffS = o.options.VisibilityTimeoutS, o.options.BaseBackoffS
+	opts.fallbackMS = workerFallback.Milliseconds()
+	w, err := db.newWaiting(calls.outboxFree, func(waiter uintptr) (uintptr, error) {
+		outbox, _, err := db.native().outboxNew(db.handle, waiter, view(o.name), view(worker), opts)
+		return outbox, err
 	})
 	return &outboxWorker{w, o, worker}, err
 }
@@ -82,10 +79,9 @@ func (o *Outbox) newWorker(worker string) (*outboxWorker, error) {
 // next claims a job; nil and until when to wait if there is none.
 func (w *outboxWorker) next() (*Job, pause, error) {
 	second := time.Now().Unix()
-	handle := new(uintptr)
-	status, err := w.try(fnOutboxNext, w.consumer, 0, uintptr(unsafe.Pointer(handle)))
+	handle, status, err := w.native().outboxNext(w.consumer, 0)
 	if err == nil && status == statusOK {
-		jobs, err := w.db.takeJobs(*handle, w.outbox.queue.name, w.worker)
+		jobs, err := w.db.takeJobs(handle, w.outbox.queue.name, w.worker)
 		if err != nil {
 			return nil, pause{}, err
 		}
@@ -110,11 +106,9 @@ func (w *outboxWorker) handle(ctx context.Context, job *Job) error {
 	for {
 		var err error
 		if failure == nil {
-			_, err = w.try(fnOutboxDelivered, w.consumer, uintptr(job.ID))
+			_, err = w.native().outboxDelivered(w.consumer, job.ID)
 		} else {
-			message := errorText(failure.Error())
-			_, err = w.try(fnOutboxFailed, w.consumer, uintptr(job.ID), uintptr(job.Attempts), uintptr(text(message)),
-				uintptr(len(message)))
+			_, err = w.native().outboxFailed(w.consumer, job.ID, job.Attempts, view(errorText(failure.Error())))
 		}
 		if !isBusy(err) || ctx.Err() != nil {
 			return err

@@ -1,10 +1,5 @@
 package honker
 
-import (
-	"runtime"
-	"unsafe"
-)
-
 // QueueOptions says how the jobs of a queue are handled through this handle. Zero means the default.
 type QueueOptions struct {
 	// VisibilityTimeoutS is for how many seconds a claimed job is its worker's. Default 300.
@@ -55,8 +50,8 @@ func (q *Queue) WithVisibilityTimeout(seconds int64) *Queue {
 func (q *Queue) Name() string { return q.name }
 
 func (q *Queue) enqueueOpts(o EnqueueOptions) (*enqueueOpts, error) {
-	opts := &enqueueOpts{priority: o.Priority, maxAttempts: q.options.MaxAttempts}
-	opts.structSize = uint32(unsafe.Sizeof(*opts))
+	opts := newEnqueueOpts()
+	opts.priority, opts.maxAttempts = o.Priority, q.options.MaxAttempts
 	if o.MaxAttempts != nil {
 		opts.maxAttempts = *o.MaxAttempts
 	}
@@ -96,10 +91,8 @@ func (q *Queue) enqueue(tx uintptr, payload any, options EnqueueOptions) (int64,
 	if err != nil {
 		return 0, err
 	}
-	id := new(int64)
-	_, err = q.db.try(fnEnqueue, q.db.handle, tx, uintptr(text(q.name)), uintptr(len(q.name)), uintptr(slice(encoded)),
-		uintptr(len(encoded)), uintptr(unsafe.Pointer(opts)), uintptr(unsafe.Pointer(id)))
-	return *id, err
+	id, _, err := q.db.native().enqueue(q.db.handle, tx, view(q.name), viewOf(encoded), opts)
+	return id, err
 }
 
 // EnqueueMany adds a job for each payload, all or none, in one commit; their ids, which increase.
@@ -124,17 +117,14 @@ func (q *Queue) enqueueMany(tx uintptr, payloads []any, options EnqueueOptions) 
 		if err != nil {
 			return nil, err
 		}
-		views[i] = bytesView{(*byte)(slice(encoded)), uintptr(len(encoded))}
+		views[i] = viewOf(encoded)
 	}
 	opts, err := q.enqueueOpts(options)
 	if err != nil {
 		return nil, err
 	}
 	ids := make([]int64, len(payloads))
-	_, err = q.db.try(fnEnqueueMany, q.db.handle, tx, uintptr(text(q.name)), uintptr(len(q.name)), uintptr(slice(views)),
-		uintptr(len(views)), uintptr(unsafe.Pointer(opts)), uintptr(slice(ids)))
-	runtime.KeepAlive(views)
-	if err != nil {
+	if _, err = q.db.native().enqueueMany(q.db.handle, tx, view(q.name), views, opts, ids); err != nil {
 		return nil, err
 	}
 	return ids, nil
@@ -153,26 +143,22 @@ func (q *Queue) ClaimOne(worker string) (*Job, error) {
 
 // ClaimBatch claims up to n jobs in one commit; a negative n means all of them.
 func (q *Queue) ClaimBatch(worker string, n int64) ([]*Job, error) {
-	jobs := new(uintptr)
-	status, err := q.db.try(fnClaim, q.db.handle, 0, uintptr(text(q.name)), uintptr(len(q.name)), uintptr(text(worker)),
-		uintptr(len(worker)), uintptr(n), uintptr(q.options.VisibilityTimeoutS), uintptr(unsafe.Pointer(jobs)))
+	jobs, status, err := q.db.native().claim(q.db.handle, 0, view(q.name), view(worker), n, q.options.VisibilityTimeoutS)
 	if err != nil || status != statusOK {
 		return nil, err
 	}
-	return q.db.takeJobs(*jobs, q.name, worker)
+	return q.db.takeJobs(jobs, q.name, worker)
 }
 
 // AckBatch acks the jobs that worker still holds, in one commit; how many that were.
 func (q *Queue) AckBatch(ids []int64, worker string) (int64, error) {
-	acked := new(int64)
-	_, err := q.db.try(fnAckBatch, q.db.handle, 0, uintptr(slice(ids)), uintptr(len(ids)), uintptr(text(worker)),
-		uintptr(len(worker)), uintptr(unsafe.Pointer(acked)))
-	return *acked, err
+	acked, _, err := q.db.native().ackBatch(q.db.handle, 0, ids, view(worker))
+	return acked, err
 }
 
 // Cancel removes a job, pending or claimed; who holds it finds its claim lost. False if there is no such job.
 func (q *Queue) Cancel(id int64) (bool, error) {
-	status, err := q.db.try(fnCancel, q.db.handle, 0, uintptr(id))
+	status, err := q.db.native().cancel(q.db.handle, 0, id)
 	return status == statusOK, err
 }
 
@@ -194,7 +180,7 @@ type JobRow struct {
 
 // GetJob is a job, pending or claimed; nil if there is no such job, any more.
 func (q *Queue) GetJob(id int64) (*JobRow, error) {
-	row, found, err := q.db.tryText(fnGetJob, q.db.handle, 0, uintptr(id))
+	row, found, err := q.db.lib.textOf(q.db.native().getJob(q.db.handle, 0, id))
 	if !found {
 		return nil, err
 	}
@@ -203,17 +189,15 @@ func (q *Queue) GetJob(id int64) (*JobRow, error) {
 
 // SweepExpired moves the expired jobs that nobody holds to the dead; how many that were. Claims pass them by without it.
 func (q *Queue) SweepExpired() (int64, error) {
-	swept := new(int64)
-	_, err := q.db.try(fnSweepExpired, q.db.handle, 0, uintptr(text(q.name)), uintptr(len(q.name)), uintptr(unsafe.Pointer(swept)))
-	return *swept, err
+	swept, _, err := q.db.native().sweepExpired(q.db.handle, 0, view(q.name))
+	return swept, err
 }
 
 // NextClaimAt is when, in Unix seconds, a claim could next succeed without a further commit: a delayed job becoming due,
 // or a claim lapsing. 0 if there is nothing to wait for. Jobs that can be claimed now do not count.
 func (q *Queue) NextClaimAt() (int64, error) {
-	at := new(int64)
-	_, err := q.db.try(fnQueueNextClaimAt, q.db.handle, 0, uintptr(text(q.name)), uintptr(len(q.name)), uintptr(unsafe.Pointer(at)))
-	return *at, err
+	at, _, err := q.db.native().queueNextClaimAt(q.db.handle, 0, view(q.name))
+	return at, err
 }
 
 // QueueStats says how many jobs a queue has.
@@ -228,9 +212,7 @@ type QueueStats struct {
 
 // Stats says how many jobs there are. It reads them all: for people, not for loops.
 func (q *Queue) Stats() (QueueStats, error) {
-	// An empty name has an address: NULL would mean all queues.
-	name := q.name + "\x00"
-	stats, _, err := q.db.tryText(fnQueueStats, q.db.handle, 0, uintptr(text(name)), uintptr(len(q.name)))
+	stats, _, err := q.db.lib.textOf(q.db.native().queueStats(q.db.handle, 0, view(q.name)))
 	return decodeList[QueueStats](stats, err)
 }
 
@@ -250,23 +232,19 @@ type DeadJob struct {
 
 // DeadJobs are the dead of the queue, newest job first, at most limit unless that is negative.
 func (q *Queue) DeadJobs(limit int64) ([]DeadJob, error) {
-	name := q.name + "\x00"
-	dead, _, err := q.db.tryText(fnDeadList, q.db.handle, 0, uintptr(text(name)), uintptr(len(q.name)), uintptr(limit))
+	dead, _, err := q.db.lib.textOf(q.db.native().deadList(q.db.handle, 0, view(q.name), limit))
 	return decodeList[[]DeadJob](dead, err)
 }
 
 // RequeueDead makes a dead job live again: pending, due now, with no attempts used and no expiry. False if there is no
 // such dead job.
 func (q *Queue) RequeueDead(id int64) (bool, error) {
-	status, err := q.db.try(fnDeadRequeue, q.db.handle, 0, uintptr(id))
+	status, err := q.db.native().deadRequeue(q.db.handle, 0, id)
 	return status == statusOK, err
 }
 
 // PurgeDead deletes the dead of the queue that died more than olderThanS seconds ago; how many that were.
 func (q *Queue) PurgeDead(olderThanS int64) (int64, error) {
-	name := q.name + "\x00"
-	purged := new(int64)
-	_, err := q.db.try(fnDeadPurge, q.db.handle, 0, uintptr(text(name)), uintptr(len(q.name)), uintptr(olderThanS),
-		uintptr(unsafe.Pointer(purged)))
-	return *purged, err
+	purged, _, err := q.db.native().deadPurge(q.db.handle, 0, view(q.name), olderThanS)
+	return purged, err
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"unsafe"
 )
 
 // SaveResult saves the result of a job, replacing an earlier one: text, JSON by convention, stored as it is. It expires
@@ -23,13 +22,13 @@ func (db *Database) SaveResultTx(tx *Transaction, id int64, value string, ttlS i
 }
 
 func (db *Database) saveResult(tx uintptr, id int64, value string, ttlS int64) error {
-	_, err := db.try(fnResultSave, db.handle, tx, uintptr(id), uintptr(text(value)), uintptr(len(value)), uintptr(ttlS))
+	_, err := db.native().resultSave(db.handle, tx, id, view(value), ttlS)
 	return err
 }
 
 // GetResult is the result of a job; nil if there is none, yet or any more.
 func (db *Database) GetResult(id int64) (*string, error) {
-	value, found, err := db.tryText(fnResultGet, db.handle, 0, uintptr(id))
+	value, found, err := db.lib.textOf(db.native().resultGet(db.handle, 0, id))
 	if !found {
 		return nil, err
 	}
@@ -39,19 +38,14 @@ func (db *Database) GetResult(id int64) (*string, error) {
 // WaitResult waits for the result of a job. When ctx ends it is an error that wraps the context's. A job that ends without
 // a result never has one.
 func (db *Database) WaitResult(ctx context.Context, id int64) (string, error) {
-	w, err := db.newWaiting(0, func(uintptr) (uintptr, error) { return 0, nil })
+	w, err := db.newWaiting(nil, func(uintptr) (uintptr, error) { return 0, nil })
 	if err != nil {
 		return "", err
 	}
 	defer w.end()
 	var value string
 	found, err := w.await(ctx, func() (found bool, until pause, err error) {
-		out := new(uintptr)
-		status, err := w.try(fnResultWait, db.handle, w.waiter, uintptr(id), 0, uintptr(unsafe.Pointer(out)))
-		if err == nil && status == statusOK {
-			value, err = db.lib.takeText(*out)
-			found = err == nil
-		}
+		value, found, err = db.lib.textOf(w.native().resultWait(db.handle, w.waiter, id, 0))
 		return found, pause{after: readerFallback}, err
 	})
 	if !found && err == nil {
@@ -66,7 +60,6 @@ func (db *Database) WaitResult(ctx context.Context, id int64) (string, error) {
 
 // SweepResults deletes expired results; how many that were.
 func (db *Database) SweepResults() (int64, error) {
-	swept := new(int64)
-	_, err := db.try(fnResultSweep, db.handle, 0, uintptr(unsafe.Pointer(swept)))
-	return *swept, err
+	swept, _, err := db.native().resultSweep(db.handle, 0)
+	return swept, err
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"runtime"
 	"time"
-	"unsafe"
 )
 
 // ScheduledTask is a schedule: at every boundary a job goes into a queue.
@@ -77,25 +76,25 @@ func (s *Scheduler) Add(task ScheduledTask) error {
 	if err != nil {
 		return err
 	}
-	opts := &scheduleOpts{priority: task.Priority, maxAttempts: orDefault(task.MaxAttempts, 3)}
-	opts.structSize = uint32(unsafe.Sizeof(*opts))
+	opts := newScheduleOpts()
+	opts.priority, opts.maxAttempts = task.Priority, orDefault(task.MaxAttempts, opts.maxAttempts)
 	if opts.expiresS, err = optional("ExpiresS", task.ExpiresS); err != nil {
 		return err
 	}
-	_, err = s.db.try(fnSchedulerRegister, s.db.handle, 0, uintptr(text(task.Name)), uintptr(len(task.Name)),
-		uintptr(text(task.Queue)), uintptr(len(task.Queue)), uintptr(text(expression)), uintptr(len(expression)),
-		uintptr(slice(payload)), uintptr(len(payload)), uintptr(unsafe.Pointer(opts)))
+	_, err = s.db.native().schedulerRegister(s.db.handle, 0, view(task.Name), view(task.Queue), view(expression), viewOf(payload),
+		opts)
 	return err
 }
 
-func (s *Scheduler) named(f function, name string) (bool, error) {
-	status, err := s.db.try(f, s.db.handle, 0, uintptr(text(name)), uintptr(len(name)))
+// named calls a function of what may be done to the schedule of a name.
+func (s *Scheduler) named(f func(c calls, db, tx uintptr, name bytesView) (Status, error), name string) (bool, error) {
+	status, err := f(s.db.native(), s.db.handle, 0, view(name))
 	return status == statusOK && err == nil, err
 }
 
 // Remove removes a schedule; jobs it has enqueued stay. How many that were: 1, or 0 if there is none of that name.
 func (s *Scheduler) Remove(name string) (int64, error) {
-	removed, err := s.named(fnSchedulerUnregister, name)
+	removed, err := s.named(calls.schedulerUnregister, name)
 	if removed {
 		return 1, nil
 	}
@@ -103,16 +102,15 @@ func (s *Scheduler) Remove(name string) (int64, error) {
 }
 
 // Pause pauses a schedule. False if there is none of that name, or it is paused already.
-func (s *Scheduler) Pause(name string) (bool, error) { return s.named(fnSchedulerPause, name) }
+func (s *Scheduler) Pause(name string) (bool, error) { return s.named(calls.schedulerPause, name) }
 
 // Resume resumes a paused schedule; the boundaries it missed are fired by the next tick, 64 at most. False if there is
 // none of that name, or it is not paused.
-func (s *Scheduler) Resume(name string) (bool, error) { return s.named(fnSchedulerResume, name) }
+func (s *Scheduler) Resume(name string) (bool, error) { return s.named(calls.schedulerResume, name) }
 
 // Update changes parts of a schedule. False, and nothing changed, if there is none of that name or nothing to change.
 func (s *Scheduler) Update(name string, update ScheduleUpdate) (bool, error) {
-	changes := &scheduleUpdate{}
-	changes.structSize = uint32(unsafe.Sizeof(*changes))
+	changes := newScheduleUpdate()
 	var err error
 	if update.CronExpr != nil {
 		changes.fields |= updateExpression
@@ -124,7 +122,7 @@ func (s *Scheduler) Update(name string, update ScheduleUpdate) (bool, error) {
 			return false, err
 		}
 		changes.fields |= updatePayload
-		changes.payload = view(string(payload))
+		changes.payload = viewOf(payload)
 	}
 	if update.Priority != nil {
 		changes.fields |= updatePriority
@@ -142,8 +140,7 @@ func (s *Scheduler) Update(name string, update ScheduleUpdate) (bool, error) {
 			return false, err
 		}
 	}
-	status, err := s.db.try(fnSchedulerUpdate, s.db.handle, 0, uintptr(text(name)), uintptr(len(name)),
-		uintptr(unsafe.Pointer(changes)))
+	status, err := s.db.native().schedulerUpdate(s.db.handle, 0, view(name), changes)
 	return status == statusOK, err
 }
 
@@ -160,21 +157,20 @@ func (s *Scheduler) TickAt(until int64) ([]ScheduledFire, error) {
 }
 
 func (s *Scheduler) tick(until int64) ([]ScheduledFire, error) {
-	handle := new(uintptr)
-	status, err := s.db.try(fnSchedulerTick, s.db.handle, 0, uintptr(until), uintptr(unsafe.Pointer(handle)))
+	native := s.db.native()
+	handle, status, err := native.schedulerTick(s.db.handle, 0, until)
 	if err != nil || status != statusOK {
 		return nil, err
 	}
-	defer s.db.lib.call(fnFiresFree, *handle)
-	var length uintptr
-	if _, err := s.db.try(fnFiresLen, *handle, uintptr(unsafe.Pointer(&length))); err != nil {
+	defer native.firesFree(handle)
+	length, _, err := native.firesLen(handle)
+	if err != nil {
 		return nil, err
 	}
 	fires := make([]ScheduledFire, length)
-	view := &fireView{}
-	view.structSize = uint32(unsafe.Sizeof(*view))
+	view := newFireView()
 	for i := range fires {
-		if _, err := s.db.try(fnFiresGet, *handle, uintptr(i), uintptr(unsafe.Pointer(view))); err != nil {
+		if _, err := native.firesGet(handle, i, view); err != nil {
 			return nil, err
 		}
 		fires[i] = ScheduledFire{Name: view.name.text(), Queue: view.queue.text(), FireAt: view.fireAt, JobID: view.jobID}
@@ -185,23 +181,20 @@ func (s *Scheduler) tick(until int64) ([]ScheduledFire, error) {
 // Soonest is the next boundary, in Unix seconds, of any schedule that is not paused; it may lie in the past. 0 if there is
 // none.
 func (s *Scheduler) Soonest() (int64, error) {
-	at := new(int64)
-	_, err := s.db.try(fnSchedulerSoonest, s.db.handle, 0, uintptr(unsafe.Pointer(at)))
-	return *at, err
+	at, _, err := s.db.native().schedulerSoonest(s.db.handle, 0)
+	return at, err
 }
 
 // List is all schedules by name.
 func (s *Scheduler) List() ([]ScheduleRow, error) {
-	rows, _, err := s.db.tryText(fnSchedulerList, s.db.handle, 0)
+	rows, _, err := s.db.lib.textOf(s.db.native().schedulerList(s.db.handle, 0))
 	return decodeList[[]ScheduleRow](rows, err)
 }
 
 // NextAfter is the first boundary of an expression after from, both in Unix seconds.
 func (s *Scheduler) NextAfter(expression string, from int64) (int64, error) {
-	at := new(int64)
-	_, err := s.db.try(fnCronNextAfter, uintptr(text(expression)), uintptr(len(expression)), uintptr(from),
-		uintptr(unsafe.Pointer(at)))
-	return *at, err
+	at, _, err := s.db.native().cronNextAfter(view(expression), from)
+	return at, err
 }
 
 const (
@@ -221,11 +214,9 @@ func (s *Scheduler) Run(ctx context.Context, owner string) error {
 	if owner == "" {
 		owner = randomName()
 	}
-	w, err := s.db.newWaiting(fnLeaderFree, func(waiter uintptr) (uintptr, error) {
-		out := new(uintptr)
-		_, err := s.db.try(fnLeaderNew, s.db.handle, waiter, uintptr(text(owner)), uintptr(len(owner)),
-			uintptr(unsafe.Pointer(out)))
-		return *out, err
+	w, err := s.db.newWaiting(calls.leaderFree, func(waiter uintptr) (uintptr, error) {
+		leader, _, err := s.db.native().leaderNew(s.db.handle, waiter, view(owner))
+		return leader, err
 	})
 	if err != nil {
 		return err
@@ -241,7 +232,7 @@ func (s *Scheduler) Run(ctx context.Context, owner string) error {
 			return err
 		}
 		if !found {
-			_, err = w.try(fnLeaderResign, w.consumer)
+			_, err = w.native().leaderResign(w.consumer)
 			return err
 		}
 	}
@@ -249,17 +240,16 @@ func (s *Scheduler) Run(ctx context.Context, owner string) error {
 
 // lead takes one turn; whether something was fired, and until when to wait if not.
 func (s *Scheduler) lead(w *waiting) (bool, pause, error) {
-	handle := new(uintptr)
-	status, err := w.try(fnLeaderNext, w.consumer, 0, uintptr(unsafe.Pointer(handle)))
+	fires, status, err := w.native().leaderNext(w.consumer, 0)
 	if err != nil || status == statusOK {
-		s.db.lib.call(fnFiresFree, *handle)
+		w.native().firesFree(fires)
 		return err == nil, pause{}, err
 	}
-	isLeader := new(int64)
-	if _, err := w.try(fnLeaderLeads, w.consumer, uintptr(unsafe.Pointer(isLeader))); err != nil {
+	isLeader, _, err := w.native().leaderLeads(w.consumer)
+	if err != nil {
 		return false, pause{}, err
 	}
-	if *isLeader == 0 {
+	if isLeader == 0 {
 		return false, pause{after: standsBy}, nil // who leads wakes it on leaving
 	}
 	at, err := s.Soonest()

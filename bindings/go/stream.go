@@ -1,7 +1,5 @@
 package honker
 
-import "unsafe"
-
 // StreamEvent is one event of a stream.
 type StreamEvent struct {
 	// Offset is its place. Offsets increase within a topic, with gaps, and begin at 1.
@@ -77,37 +75,33 @@ func (s *Stream) publish(tx uintptr, key *string, payload any) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	keyText, keyLength := "", 0 // NULL is no key
+	var keyView bytesView
 	if key != nil {
-		keyText, keyLength = *key+"\x00", len(*key)
+		keyView = view(*key)
 	}
-	offset := new(int64)
-	_, err = s.db.try(fnStreamPublish, s.db.handle, tx, uintptr(text(s.topic)), uintptr(len(s.topic)), uintptr(text(keyText)),
-		uintptr(keyLength), uintptr(slice(encoded)), uintptr(len(encoded)), uintptr(unsafe.Pointer(offset)))
-	return *offset, err
+	offset, _, err := s.db.native().streamPublish(s.db.handle, tx, view(s.topic), keyView, viewOf(encoded))
+	return offset, err
 }
 
 // ReadSince reads the events after offset, oldest first, at most limit unless that is negative.
 func (s *Stream) ReadSince(offset, limit int64) ([]StreamEvent, error) {
-	handle := new(uintptr)
-	status, err := s.db.try(fnStreamReadSince, s.db.handle, 0, uintptr(text(s.topic)), uintptr(len(s.topic)), uintptr(offset),
-		uintptr(limit), uintptr(unsafe.Pointer(handle)))
+	native := s.db.native()
+	handle, status, err := native.streamReadSince(s.db.handle, 0, view(s.topic), offset, limit)
 	if err != nil || status != statusOK {
 		return nil, err
 	}
-	defer s.db.lib.call(fnEventsFree, *handle)
-	var length uintptr
-	if _, err := s.db.try(fnEventsLen, *handle, uintptr(unsafe.Pointer(&length))); err != nil {
+	defer native.eventsFree(handle)
+	length, _, err := native.eventsLen(handle)
+	if err != nil {
 		return nil, err
 	}
-	view := &eventView{}
-	view.structSize = uint32(unsafe.Sizeof(*view))
+	one := newEventView()
 	events := make([]StreamEvent, length)
 	for i := range events {
-		if _, err := s.db.try(fnEventsGet, *handle, uintptr(i), uintptr(unsafe.Pointer(view))); err != nil {
+		if _, err := native.eventsGet(handle, i, one); err != nil {
 			return nil, err
 		}
-		events[i] = view.event(s.topic)
+		events[i] = one.event(s.topic)
 	}
 	return events, nil
 }
@@ -139,15 +133,12 @@ func (s *Stream) SaveOffsetTx(tx *Transaction, consumer string, offset int64) (b
 }
 
 func (s *Stream) saveOffset(tx uintptr, consumer string, offset int64) (bool, error) {
-	status, err := s.db.try(fnStreamSaveOffset, s.db.handle, tx, uintptr(text(consumer)), uintptr(len(consumer)),
-		uintptr(text(s.topic)), uintptr(len(s.topic)), uintptr(offset))
+	status, err := s.db.native().streamSaveOffset(s.db.handle, tx, view(consumer), view(s.topic), offset)
 	return status == statusOK, err
 }
 
 // GetOffset is the offset that consumer last saved; 0 if it never did.
 func (s *Stream) GetOffset(consumer string) (int64, error) {
-	offset := new(int64)
-	_, err := s.db.try(fnStreamGetOffset, s.db.handle, 0, uintptr(text(consumer)), uintptr(len(consumer)), uintptr(text(s.topic)),
-		uintptr(len(s.topic)), uintptr(unsafe.Pointer(offset)))
-	return *offset, err
+	offset, _, err := s.db.native().streamGetOffset(s.db.handle, 0, view(consumer), view(s.topic))
+	return offset, err
 }

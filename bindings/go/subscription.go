@@ -5,7 +5,6 @@ import (
 	"iter"
 	"runtime"
 	"time"
-	"unsafe"
 )
 
 // SubscribeOptions says how a subscription reads and saves. The zero value reads from the beginning and saves nothing.
@@ -36,8 +35,7 @@ type Subscription struct {
 
 // Subscription makes a subscription. To be closed.
 func (s *Stream) Subscription(options SubscribeOptions) (*Subscription, error) {
-	opts := &subscriptionOpts{saveEveryN: 1000, saveEveryMS: 1000}
-	opts.structSize = uint32(unsafe.Sizeof(*opts))
+	opts := newSubscriptionOpts()
 	var err error
 	if opts.fromOffset, err = optional("FromOffset", options.FromOffset); err != nil {
 		return nil, err
@@ -50,15 +48,12 @@ func (s *Stream) Subscription(options SubscribeOptions) (*Subscription, error) {
 	}
 	sub := &Subscription{topic: s.topic}
 	if options.Consumer != nil {
-		name := *options.Consumer + "\x00" // no address means no consumer
-		opts.consumer = bytesView{unsafe.StringData(name), uintptr(len(name) - 1)}
+		opts.consumer = view(*options.Consumer)
 		sub.saveEvery = time.Duration(min(opts.saveEveryMS, forever.Milliseconds())) * time.Millisecond
 	}
-	sub.waiting, err = s.db.newWaiting(fnSubscriptionFree, func(waiter uintptr) (uintptr, error) {
-		out := new(uintptr)
-		_, err := s.db.try(fnSubscriptionNew, s.db.handle, waiter, uintptr(text(s.topic)), uintptr(len(s.topic)),
-			uintptr(unsafe.Pointer(opts)), uintptr(unsafe.Pointer(out)))
-		return *out, err
+	sub.waiting, err = s.db.newWaiting(calls.subscriptionFree, func(waiter uintptr) (uintptr, error) {
+		subscription, _, err := s.db.native().subscriptionNew(s.db.handle, waiter, view(s.topic), opts)
+		return subscription, err
 	})
 	if err != nil {
 		return nil, err
@@ -68,9 +63,8 @@ func (s *Stream) Subscription(options SubscribeOptions) (*Subscription, error) {
 }
 
 func (s *Subscription) look() (*StreamEvent, pause, error) {
-	view := &eventView{}
-	view.structSize = uint32(unsafe.Sizeof(*view))
-	status, err := s.try(fnSubscriptionNext, s.consumer, 0, uintptr(unsafe.Pointer(view)))
+	view := newEventView()
+	status, err := s.native().subscriptionNext(s.consumer, 0, view)
 	if err == nil && status == statusOK {
 		event := view.event(s.topic)
 		s.inHand = true
@@ -112,22 +106,22 @@ func (s *Subscription) All(ctx context.Context) iter.Seq2[*StreamEvent, error] {
 }
 
 // Ack says that the event in hand is finished. It does nothing if there is none.
-func (s *Subscription) Ack() error { return s.do(fnSubscriptionAck) }
+func (s *Subscription) Ack() error {
+	_, err := s.native().subscriptionAck(s.consumer)
+	return err
+}
 
 // SaveOffset saves the offset of the last finished event now. It does nothing if that is saved, or if there is no
 // consumer.
-func (s *Subscription) SaveOffset() error { return s.do(fnSubscriptionSave) }
-
-func (s *Subscription) do(f function) error {
-	_, err := s.try(f, s.consumer)
+func (s *Subscription) SaveOffset() error {
+	_, err := s.native().subscriptionSave(s.consumer)
 	return err
 }
 
 // Offset is the offset of the last event that was delivered; where it began if there was none.
 func (s *Subscription) Offset() (int64, error) {
-	offset := new(int64)
-	_, err := s.try(fnSubscriptionOffset, s.consumer, uintptr(unsafe.Pointer(offset)))
-	return *offset, err
+	offset, _, err := s.native().subscriptionOffset(s.consumer)
+	return offset, err
 }
 
 // Subscribe delivers the events after those that consumer has finished, and those to come, until ctx ends or the

@@ -6,7 +6,6 @@ import (
 	"runtime"
 	"sync"
 	"sync/atomic"
-	"unsafe"
 )
 
 // Transaction is an open transaction: the application's own SQL and honker's operations (the methods that end in Tx),
@@ -68,10 +67,11 @@ func (db *Database) Transaction(ctx context.Context) (*Transaction, error) {
 }
 
 func (db *Database) begin(ctx context.Context) (*Transaction, error) {
-	state := &txState{db: db, ctx: ctx}
-	if _, err := db.try(fnTxBegin, db.handle, uintptr(unsafe.Pointer(&state.handle))); err != nil {
+	handle, _, err := db.native().txBegin(db.handle)
+	if err != nil {
 		return nil, err
 	}
+	state := &txState{db: db, handle: handle, ctx: ctx}
 	if !db.keep(state) {
 		state.end()
 		return nil, db.isClosed()
@@ -97,7 +97,7 @@ func (tx *txState) free() {
 		tx.stop()
 	}
 	tx.mu.Unlock()
-	tx.db.lib.call(fnTxFree, tx.handle)
+	tx.db.native().txFree(tx.handle)
 	tx.db.forget(tx)
 }
 
@@ -127,12 +127,12 @@ func (tx *Transaction) why(err error) error {
 }
 
 // Commit commits. On an error nothing of the transaction has happened; either way it is over.
-func (tx *Transaction) Commit() error { return tx.finish(fnTxCommit) }
+func (tx *Transaction) Commit() error { return tx.finish(calls.txCommit) }
 
 // Rollback rolls back. It may be deferred as in database/sql: once the transaction is over it is ErrMisuse, and does nothing.
-func (tx *Transaction) Rollback() error { return tx.finish(fnTxRollback) }
+func (tx *Transaction) Rollback() error { return tx.finish(calls.txRollback) }
 
-func (tx *Transaction) finish(f function) error {
+func (tx *Transaction) finish(how func(c calls, tx uintptr) (Status, error)) error {
 	handle, err := tx.use(nil)
 	if err != nil {
 		return err
@@ -142,7 +142,7 @@ func (tx *Transaction) finish(f function) error {
 		return err
 	}
 	defer tx.free()
-	_, err = tx.db.try(f, handle)
+	_, err = how(tx.db.native(), handle)
 	return err
 }
 
@@ -153,14 +153,11 @@ func (tx *Transaction) Exec(sql string, args ...any) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	changes := new(int64)
-	_, err = tx.db.try(fnTxExecute, handle, uintptr(text(sql)), uintptr(len(sql)), uintptr(slice(values)), uintptr(len(values)),
-		uintptr(unsafe.Pointer(changes)))
-	runtime.KeepAlive(values)
+	changes, _, err := tx.db.native().txExecute(handle, view(sql), values)
 	if err != nil {
 		return 0, tx.why(err)
 	}
-	return *changes, nil
+	return changes, nil
 }
 
 // Query runs one statement of SQL; its rows, which see what the transaction has done so far. args are as for
@@ -170,14 +167,11 @@ func (tx *Transaction) Query(sql string, args ...any) ([]Row, error) {
 	if err != nil {
 		return nil, err
 	}
-	rows := new(uintptr)
-	_, err = tx.db.try(fnTxQuery, handle, uintptr(text(sql)), uintptr(len(sql)), uintptr(slice(values)), uintptr(len(values)),
-		uintptr(unsafe.Pointer(rows)))
-	runtime.KeepAlive(values)
+	rows, _, err := tx.db.native().txQuery(handle, view(sql), values)
 	if err != nil {
 		return nil, tx.why(err)
 	}
-	return tx.db.takeRows(*rows)
+	return tx.db.takeRows(rows)
 }
 
 // QueryRow is the first row of Query; the error, also that there is none (sql.ErrNoRows), is that of its Scan.

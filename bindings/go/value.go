@@ -5,7 +5,6 @@ import (
 	"database/sql/driver"
 	"math"
 	"reflect"
-	"unsafe"
 )
 
 // toValues makes parameters of Go's values.
@@ -42,7 +41,7 @@ func toValues(args []any) ([]value, error) {
 			values[i] = value{valueType: typeText, bytes: view(v.String())}
 		case kind == reflect.Slice && v.Type().Elem().Kind() == reflect.Uint8:
 			if !v.IsNil() {
-				values[i] = value{valueType: typeBlob, bytes: bytesView{(*byte)(slice(v.Bytes())), uintptr(v.Len())}}
+				values[i] = value{valueType: typeBlob, bytes: viewOf(v.Bytes())}
 			}
 		default:
 			return nil, invalid(nil, "parameter %d is a %T, which SQLite has no type for", i+1, arg)
@@ -163,15 +162,16 @@ func firstRow(rows []Row, err error) *Row {
 
 // takeRows copies rows of the library's, which it frees.
 func (db *Database) takeRows(handle uintptr) ([]Row, error) {
-	defer db.lib.call(fnRowsFree, handle)
-	var rowCount, columnCount uintptr
-	if _, err := db.try(fnRowsSize, handle, uintptr(unsafe.Pointer(&rowCount)), uintptr(unsafe.Pointer(&columnCount))); err != nil {
+	native := db.native()
+	defer native.rowsFree(handle)
+	rowCount, columnCount, _, err := native.rowsSize(handle)
+	if err != nil {
 		return nil, err
 	}
 	columns := make([]string, columnCount)
-	name := new(bytesView)
 	for i := range columns {
-		if _, err := db.try(fnRowsColumn, handle, uintptr(i), uintptr(unsafe.Pointer(&name.data)), uintptr(unsafe.Pointer(&name.len))); err != nil {
+		name, _, err := native.rowsColumn(handle, i)
+		if err != nil {
 			return nil, err
 		}
 		columns[i] = name.text()
@@ -181,7 +181,7 @@ func (db *Database) takeRows(handle uintptr) ([]Row, error) {
 	for i := range rows {
 		rows[i] = Row{Columns: columns, Values: make([]any, columnCount)}
 		for j := range columns {
-			if _, err := db.try(fnRowsGet, handle, uintptr(i), uintptr(j), uintptr(unsafe.Pointer(cell))); err != nil {
+			if _, err := native.rowsGet(handle, i, j, cell); err != nil {
 				return nil, err
 			}
 			switch cell.valueType {

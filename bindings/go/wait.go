@@ -9,7 +9,6 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
-	"unsafe"
 )
 
 // pause says until when to wait without having been woken.
@@ -39,7 +38,7 @@ const forever = 365 * 24 * time.Hour
 // time to wait. Where there are no such descriptors (Windows) a thread does wait in the library.
 type waiting struct {
 	db           *Database
-	freeConsumer function
+	freeConsumer func(calls, uintptr) // nil if there never is one
 	file         *os.File
 	raw          syscall.RawConn
 
@@ -52,12 +51,12 @@ type waiting struct {
 }
 
 // newWaiting makes a waiter, and with it the consumer: new is called with the waiter's handle, and returns the consumer's.
-func (db *Database) newWaiting(free function, new func(waiter uintptr) (uintptr, error)) (*waiting, error) {
-	w := &waiting{db: db, freeConsumer: free}
-	if _, err := db.try(fnWaiterNew, db.handle, uintptr(unsafe.Pointer(&w.waiter))); err != nil {
+func (db *Database) newWaiting(free func(calls, uintptr), new func(waiter uintptr) (uintptr, error)) (*waiting, error) {
+	waiter, _, err := db.native().waiterNew(db.handle)
+	if err != nil {
 		return nil, err
 	}
-	var err error
+	w := &waiting{db: db, freeConsumer: free, waiter: waiter}
 	if w.consumer, err = new(w.waiter); err == nil {
 		err = w.makePollable()
 	}
@@ -73,15 +72,14 @@ func (db *Database) newWaiting(free function, new func(waiter uintptr) (uintptr,
 }
 
 func (w *waiting) makePollable() error {
-	descriptor := new(int64)
-	status, err := w.db.try(fnWaiterFd, w.waiter, uintptr(unsafe.Pointer(descriptor)))
+	descriptor, status, err := w.db.native().waiterFd(w.waiter)
 	if status == StatusUnsupported {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	if w.file, err = pollable(int(*descriptor)); err != nil {
+	if w.file, err = pollable(int(descriptor)); err != nil {
 		return newError(StatusIO, "the descriptor to wait with: %v", err)
 	}
 	w.raw, err = w.file.SyscallConn()
@@ -97,9 +95,9 @@ func (w *waiting) end() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.consumer != 0 {
-		w.db.lib.call(w.freeConsumer, w.consumer)
+		w.freeConsumer(w.db.native(), w.consumer)
 	}
-	w.db.lib.call(fnWaiterFree, w.waiter)
+	w.db.native().waiterFree(w.waiter)
 	if w.file != nil {
 		_ = w.file.Close()
 	}
@@ -120,7 +118,7 @@ func (w *waiting) replace(new func(waiter uintptr) (uintptr, error)) error {
 		return w.isClosed()
 	}
 	if w.consumer != 0 {
-		w.db.lib.call(w.freeConsumer, w.consumer)
+		w.freeConsumer(w.db.native(), w.consumer)
 		w.consumer = 0
 	}
 	var err error
@@ -135,19 +133,8 @@ func (w *waiting) isClosed() error {
 	return newError(StatusClosedHandle, "it is closed")
 }
 
-// try calls a function of the consumer.
-//
-//go:uintptrescapes
-func (w *waiting) try(f function, args ...uintptr) (Status, error) {
-	if w.closed.Load() {
-		return StatusClosedHandle, w.isClosed()
-	}
-	status, err := w.db.try(f, args...)
-	if status == statusClosed || err != nil && w.closed.Load() {
-		return status, w.isClosed()
-	}
-	return status, err
-}
+// native makes the calls of the consumer.
+func (w *waiting) native() calls { return calls{lib: w.db.lib, db: w.db, w: w} }
 
 // nudge makes a goroutine that waits look whether it should.
 func (w *waiting) nudge() {
@@ -155,7 +142,7 @@ func (w *waiting) nudge() {
 		_ = w.file.SetReadDeadline(time.Unix(1, 0))
 		return
 	}
-	_, _ = w.db.lib.try(fnWaiterWake, w.waiter)
+	_, _ = w.db.native().waiterWake(w.waiter)
 }
 
 // await calls look until that finds something, and in between waits for a commit, or until the pause is over that look
@@ -187,7 +174,11 @@ func (w *waiting) await(ctx context.Context, look func() (bool, pause, error)) (
 			return true, 0
 		}
 		// Without a reason to look, the waiter is asked at least: a wake may have come between two sleeps.
-		if due || woken || w.db.lib.call(fnWait, w.waiter, 0, 0) != statusTimeout {
+		if !due && !woken {
+			status, _ := w.db.native().wait(w.waiter, 0)
+			woken = status != statusTimeout
+		}
+		if due || woken {
 			found, until, err = look()
 			if found || err != nil {
 				if err != nil && w.closed.Load() {
@@ -225,7 +216,7 @@ func (w *waiting) sleepBetween(step func(woken bool) (bool, time.Duration), ende
 	if w.file == nil {
 		done, sleep := step(false)
 		for !done {
-			status := w.db.lib.call(fnWait, w.waiter, uintptr(max(sleep.Milliseconds(), 1)), 0)
+			status, _ := w.db.native().wait(w.waiter, max(sleep.Milliseconds(), 1))
 			if status != statusOK {
 				return false
 			}
@@ -259,7 +250,7 @@ type Updates struct{ *waiting }
 // Updates makes something to wait for commits with: everything that is committed after this returned ends a Wait. To be
 // closed.
 func (db *Database) Updates() (*Updates, error) {
-	w, err := db.newWaiting(0, func(uintptr) (uintptr, error) { return 0, nil })
+	w, err := db.newWaiting(nil, func(uintptr) (uintptr, error) { return 0, nil })
 	if err != nil {
 		return nil, err
 	}
@@ -273,7 +264,7 @@ func (db *Database) Updates() (*Updates, error) {
 func (u *Updates) Wait(ctx context.Context) (bool, error) {
 	defer runtime.KeepAlive(u)
 	return u.await(ctx, func() (bool, pause, error) {
-		status, err := u.try(fnWait, u.waiter, 0)
+		status, err := u.native().wait(u.waiter, 0)
 		return status == statusOK && err == nil, pause{after: forever}, err
 	})
 }

@@ -6,7 +6,6 @@ import (
 	"runtime"
 	"sync"
 	"time"
-	"unsafe"
 )
 
 // ClaimWaker waits for the jobs of a queue; made by Queue.ClaimWaker. It sleeps until something is committed, by anyone in any process, a
@@ -20,7 +19,7 @@ type ClaimWaker struct {
 
 // ClaimWaker makes something to wait for jobs with. To be closed. One goroutine uses it at a time.
 func (q *Queue) ClaimWaker() (*ClaimWaker, error) {
-	w, err := q.db.newWaiting(fnWorkerFree, func(uintptr) (uintptr, error) { return 0, nil })
+	w, err := q.db.newWaiting(calls.workerFree, func(uintptr) (uintptr, error) { return 0, nil })
 	if err != nil {
 		return nil, err
 	}
@@ -55,7 +54,7 @@ func (c *ClaimWaker) Poll(worker string, n int64) ([]*Job, error) {
 
 // settleNext settles a job, if there is one, and claims the next ones in the same commit, or waits for them. Whether the job was
 // held. Once it has been settled an error is one of the waiting.
-func (c *ClaimWaker) settleNext(ctx context.Context, worker string, settled *settlement, n int64) (bool, []*Job, error) {
+func (c *ClaimWaker) settleNext(ctx context.Context, worker string, settled []settlement, n int64) (bool, []*Job, error) {
 	defer runtime.KeepAlive(c)
 	c.using.Lock()
 	defer c.using.Unlock()
@@ -64,18 +63,14 @@ func (c *ClaimWaker) settleNext(ctx context.Context, worker string, settled *set
 			return false, nil, err
 		}
 	}
-	handle := new(uintptr)
+	var handle uintptr
 	held := false
 	look := func() (bool, pause, error) {
 		second := time.Now().Unix()
-		count := uintptr(0)
-		if settled != nil {
-			count = 1
-		}
-		status, err := c.try(fnWorkerSettleNext, c.consumer, uintptr(unsafe.Pointer(settled)), count, uintptr(n), 0,
-			uintptr(unsafe.Pointer(handle)))
+		jobs, status, err := c.native().workerSettleNext(c.consumer, settled, n, 0)
+		handle = jobs
 		if settled != nil && status >= 0 {
-			held, settled = settled.status == statusOK, nil
+			held, settled = settled[0].status == statusOK, nil
 		}
 		if err != nil || status == statusOK {
 			return err == nil, pause{}, err
@@ -90,28 +85,26 @@ func (c *ClaimWaker) settleNext(ctx context.Context, worker string, settled *set
 	if settled != nil && ctx.Err() != nil {
 		n = 0
 		found, _, err := look()
-		if found && *handle != 0 {
-			c.db.lib.call(fnJobsFree, *handle)
+		if found {
+			c.db.native().jobsFree(handle)
 		}
 		return held, nil, err
 	}
 	found, err := c.await(ctx, look)
-	if !found || *handle == 0 {
+	if !found || handle == 0 {
 		return held, nil, err
 	}
-	jobs, err := c.db.takeJobs(*handle, c.queue.name, worker)
+	jobs, err := c.db.takeJobs(handle, c.queue.name, worker)
 	return held, jobs, err
 }
 
 func (c *ClaimWaker) become(worker string) error {
 	c.worker = worker
-	opts := &workerOpts{visibilityTimeoutS: c.queue.options.VisibilityTimeoutS, fallbackMS: workerFallback.Milliseconds()}
-	opts.structSize = uint32(unsafe.Sizeof(*opts))
+	opts := newWorkerOpts()
+	opts.visibilityTimeoutS, opts.fallbackMS = c.queue.options.VisibilityTimeoutS, workerFallback.Milliseconds()
 	return c.replace(func(waiter uintptr) (uintptr, error) {
-		q, out := c.queue, new(uintptr)
-		_, err := c.db.try(fnWorkerNew, c.db.handle, waiter, uintptr(text(q.name)), uintptr(len(q.name)), uintptr(text(worker)),
-			uintptr(len(worker)), uintptr(unsafe.Pointer(opts)), uintptr(unsafe.Pointer(out)))
-		return *out, err
+		handle, _, err := c.db.native().workerNew(c.db.handle, waiter, view(c.queue.name), view(worker), opts)
+		return handle, err
 	})
 }
 
@@ -164,7 +157,7 @@ func (q *Queue) Work(ctx context.Context, worker string, retryDelayS int64, hand
 		return err
 	}
 	defer waker.end()
-	var settled *settlement
+	var settled []settlement
 	for {
 		_, jobs, err := waker.settleNext(ctx, worker, settled, 1)
 		switch {
@@ -173,9 +166,9 @@ func (q *Queue) Work(ctx context.Context, worker string, retryDelayS int64, hand
 		case err != nil || len(jobs) == 0:
 			return err
 		}
-		settled = &settlement{kind: settleAck, id: jobs[0].ID}
+		settled = []settlement{{kind: settleAck, id: jobs[0].ID}}
 		if err := handler(ctx, jobs[0]); err != nil {
-			settled = &settlement{kind: settleRetry, id: jobs[0].ID, delayS: retryDelayS, error: view(errorText(err.Error()))}
+			settled = []settlement{{kind: settleRetry, id: jobs[0].ID, delayS: retryDelayS, error: view(errorText(err.Error()))}}
 		}
 	}
 }
