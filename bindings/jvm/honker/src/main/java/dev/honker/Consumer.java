@@ -3,7 +3,6 @@ package dev.honker;
 import java.time.Duration;
 import java.util.Optional;
 import java.util.concurrent.CompletableFuture;
-import java.util.concurrent.TimeUnit;
 import java.util.function.LongConsumer;
 import java.util.function.Supplier;
 
@@ -108,8 +107,7 @@ public abstract class Consumer implements AutoCloseable {
    */
   public CompletableFuture<Void> ready() {
     handle();
-    long nanos = TimeUnit.MILLISECONDS.toNanos(database.parkMillis(parkMillis()));
-    return database.waits.future(database, nanos);
+    return database.waits.future(database, database.parkMillis(parkMillis()));
   }
 
   /**
@@ -121,7 +119,11 @@ public abstract class Consumer implements AutoCloseable {
     isClosed = true;
     database.waits.wakeAll();
     database.children.remove(this);
-    handle.close();
+    database.platform.close(
+        () -> {
+          handle.close(); // which may save an offset, or resign
+          return 0;
+        });
   }
 
   /** How long until a second of the clock, if there is one to wait for. */

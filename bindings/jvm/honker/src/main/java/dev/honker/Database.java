@@ -9,9 +9,11 @@ import java.util.Optional;
 import java.util.Set;
 import java.util.UUID;
 import java.util.WeakHashMap;
+import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.ForkJoinPool;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicLong;
+import java.util.concurrent.atomic.AtomicReference;
 import java.util.function.BooleanSupplier;
 import java.util.function.Function;
 import java.util.function.LongSupplier;
@@ -31,6 +33,7 @@ public final class Database implements AutoCloseable {
   final HonkerLibrary library;
   final Waits waits;
   final Gate gate;
+  final PlatformThreads platform;
   final Set<AutoCloseable> children =
       Collections.synchronizedSet(Collections.newSetFromMap(new WeakHashMap<>()));
   final OpenOptions options;
@@ -39,6 +42,8 @@ public final class Database implements AutoCloseable {
   private final String path;
   private final String warning;
   private final AtomicLong interrupts = new AtomicLong();
+  private final AtomicReference<Thread> closer = new AtomicReference<>();
+  private final CountDownLatch closed = new CountDownLatch(1);
   private volatile boolean isClosed;
 
   Database(String path, OpenOptions options) {
@@ -50,6 +55,7 @@ public final class Database implements AutoCloseable {
         new Waits(
             library, options.executor() == null ? ForkJoinPool.commonPool() : options.executor());
     this.gate = new Gate(Gate.nanos(options.busyTimeout()));
+    this.platform = new PlatformThreads(Gate.nanos(options.busyTimeout()));
     long[] out = new long[1];
     long[] err = new long[1];
     WatcherOptions watcher = options.watcherOptions();
@@ -64,11 +70,16 @@ public final class Database implements AutoCloseable {
             .u32(0)
             .bytes(Checks.utf8("backend", watcher.backend()))
             .i64(Checks.toMillis(watcher.pollInterval()))) {
-      check(library.honker_open(file, file.length, opts.array(), out, err), err);
+      byte[] opening = opts.array();
+      check(platform.call(() -> library.honker_open(file, file.length, opening, out, err)), err);
+    } catch (Throwable e) {
+      platform.close();
+      throw e;
     }
     this.warning = err[0] == 0 ? null : Errors.take(library, -27, err).getMessage();
     HonkerLibrary lib = library;
     Waits waiting = waits;
+    PlatformThreads calling = platform;
     this.handle =
         new Handle(
             this,
@@ -77,6 +88,7 @@ public final class Database implements AutoCloseable {
             number -> {
               lib.honker_close(number, null);
               waiting.close();
+              calling.close();
             });
   }
 
@@ -207,9 +219,10 @@ public final class Database implements AutoCloseable {
     byte[] o = Checks.utf8("owner", owner);
     long ttl = options.ttl().getSeconds();
     int status =
-        call(
-            (db, err) ->
-                library.honker_lock_acquire(db, write(null), n, n.length, o, o.length, ttl, err));
+        write(
+            null,
+            (db, txn, err) ->
+                library.honker_lock_acquire(db, txn, n, n.length, o, o.length, ttl, err));
     return status == 0 ? Optional.of(new Lock(this, name, owner, options.ttl())) : Optional.empty();
   }
 
@@ -225,9 +238,10 @@ public final class Database implements AutoCloseable {
   public boolean tryRateLimit(String name, long limit, Duration per) {
     byte[] n = Checks.utf8("name", name);
     long seconds = Checks.seconds("per", per).getSeconds();
-    return call(
-            (db, err) ->
-                library.honker_rate_limit_try(db, write(null), n, n.length, limit, seconds, err))
+    return write(
+            null,
+            (db, txn, err) ->
+                library.honker_rate_limit_try(db, txn, n, n.length, limit, seconds, err))
         == 0;
   }
 
@@ -239,8 +253,8 @@ public final class Database implements AutoCloseable {
    */
   public long sweepRateLimits(Duration olderThan) {
     long seconds = Checks.seconds("olderThan", olderThan).getSeconds();
-    return number(
-        (db, out, err) -> library.honker_rate_limit_sweep(db, write(null), seconds, out, err));
+    return writeNumber(
+        null, (db, txn, out, err) -> library.honker_rate_limit_sweep(db, txn, seconds, out, err));
   }
 
   /**
@@ -265,8 +279,9 @@ public final class Database implements AutoCloseable {
   public long notify(Transaction tx, String channel, String json) {
     byte[] c = Checks.utf8("channel", channel);
     byte[] p = Checks.utf8("json", json);
-    return number(
-        (db, out, err) -> library.honker_notify(db, write(tx), c, c.length, p, p.length, out, err));
+    return writeNumber(
+        tx,
+        (db, txn, out, err) -> library.honker_notify(db, txn, c, c.length, p, p.length, out, err));
   }
 
   /**
@@ -278,8 +293,9 @@ public final class Database implements AutoCloseable {
   public long pruneNotifications(NotificationPruneOptions options) {
     long age = options.olderThan() == null ? Checks.NO_TIME : options.olderThan().getSeconds();
     long keep = options.maxKeep() == null ? Checks.NO_TIME : options.maxKeep();
-    return number(
-        (db, out, err) -> library.honker_notifications_prune(db, write(null), age, keep, out, err));
+    return writeNumber(
+        null,
+        (db, txn, out, err) -> library.honker_notifications_prune(db, txn, age, keep, out, err));
   }
 
   /**
@@ -327,13 +343,8 @@ public final class Database implements AutoCloseable {
   public Runner listen(String channel, Handler<Notification> handler, ListenOptions options) {
     Checks.notNull("handler", handler);
     Listener listener = listen(channel, options);
-    return new Runner(this, "honker-listen-" + channel, 1)
-        .start(
-            index -> listener,
-            source -> {
-              Optional<Notification> next = source.next();
-              if (next.isPresent()) handler.handle(next.get());
-            });
+    return new Runner(this, "honker-listen-" + channel)
+        .start(1, index -> listener, Listener::next, (source, next) -> handler.handle(next));
   }
 
   /**
@@ -492,32 +503,53 @@ public final class Database implements AutoCloseable {
   /**
    * Closes the database: stops what runs on it, after the job in hand, closes what waits, rolls an
    * open transaction back. Calls of other threads end with {@link HonkerClosedException}. When this
-   * returns the file is nobody's. Does no harm twice.
+   * returns the file is nobody's. Does no harm twice: whoever closes it while it is being closed
+   * waits for that, unless it is a handler of its own, which returns at once, as it is waited for.
    *
    * @throws HonkerException if something could not be written; the database is closed all the same
    */
   @Override
   public void close() {
+    if (closer.compareAndSet(null, Thread.currentThread())) {
+      try {
+        closeNow();
+      } finally {
+        closed.countDown();
+      }
+    } else if (closer.get() != Thread.currentThread() && !Runner.isThreadOf(this)) {
+      try {
+        closed.await();
+      } catch (InterruptedException e) {
+        Thread.currentThread().interrupt();
+      }
+    }
+  }
+
+  private void closeNow() {
     List<AutoCloseable> open;
     synchronized (children) {
       open = new ArrayList<>(children);
     }
+    List<Runner> runners = new ArrayList<>();
+    for (AutoCloseable child : open) {
+      if (child instanceof Runner) runners.add((Runner) child);
+    }
+    runners.forEach(Runner::stop);
+    runners.forEach(Runner::join);
+    open.removeAll(runners);
     RuntimeException failure = null;
-    for (boolean runners : new boolean[] {true, false}) {
-      for (AutoCloseable child : open) {
-        if (child instanceof Runner != runners) continue;
-        try {
-          child.close();
-        } catch (RuntimeException e) {
-          if (failure == null) failure = e;
-        } catch (Exception e) {
-          throw new AssertionError(e); // none of them throws such a thing
-        }
+    for (AutoCloseable child : open) {
+      try {
+        child.close();
+      } catch (RuntimeException e) {
+        if (failure == null) failure = e;
+      } catch (Exception e) {
+        throw new AssertionError(e); // none of them throws such a thing
       }
     }
     isClosed = true;
     long[] err = new long[1];
-    int status = handle.isClosed() ? 0 : library.honker_close(handle.number, err);
+    int status = platform.close(() -> library.honker_close(handle.number, err));
     handle.close();
     gate.signal();
     if (status < 0) throw Errors.take(library, status, err);
@@ -545,6 +577,49 @@ public final class Database implements AutoCloseable {
   int call(Call call) {
     long[] err = new long[1];
     return check(call.call(handle(), err), err);
+  }
+
+  /** A call that may write, as a part of a transaction, or of none if `txn` is 0. */
+  interface Write {
+    int call(long db, long txn, long[] err);
+  }
+
+  /** A call that may write, with an output. */
+  interface WriteOut {
+    int call(long db, long txn, long[] out, long[] err);
+  }
+
+  /**
+   * The status of a call that may write, which is no error. Without a transaction it waits until
+   * none of this database's is open.
+   */
+  int write(Transaction tx, Write call) {
+    if (tx != null) {
+      long txn = tx.use(this);
+      return call((db, err) -> call.call(db, txn, err));
+    }
+    gate.pass(this);
+    return waiting((db, err) -> call.call(db, 0, err));
+  }
+
+  /** The number that a call has put out that may write. */
+  long writeNumber(Transaction tx, WriteOut call) {
+    long[] out = new long[1];
+    write(tx, (db, txn, err) -> call.call(db, txn, out, err));
+    return out[0];
+  }
+
+  /** The status, which is no error, of a call that may wait for the file's writer. */
+  int waiting(Call call) {
+    long seen = interrupts();
+    return call(
+        (db, err) ->
+            platform.call(
+                () -> {
+                  checkOpen();
+                  checkNotInterrupted(seen); // it may have waited for a thread
+                  return call.call(db, err);
+                }));
   }
 
   /** The number that the call has put out. */
@@ -607,16 +682,6 @@ public final class Database implements AutoCloseable {
     throw new HonkerException("ended by Database.interrupt()", HonkerException.Status.INTERRUPTED);
   }
 
-  /**
-   * The handle for a call that writes as a part of a transaction; 0, when none is open, without
-   * one.
-   */
-  long write(Transaction tx) {
-    if (tx != null) return tx.use(this);
-    gate.pass(this);
-    return 0;
-  }
-
   static String unique(String what) {
     return what + "-" + UUID.randomUUID();
   }
@@ -638,10 +703,10 @@ public final class Database implements AutoCloseable {
       Runnable checkOpen)
       throws InterruptedException {
     long begin = System.nanoTime();
-    long patience = timeout == null ? Long.MAX_VALUE : Checks.toNanos(timeout);
+    long timeoutNanos = timeout == null ? Long.MAX_VALUE : Checks.toNanos(timeout);
     long seenInterrupts = interrupts();
     if (Thread.interrupted()) throw new InterruptedException();
-    if (patience <= 0) {
+    if (timeoutNanos <= 0) {
       checkOpen.run();
       return Optional.ofNullable(look.get());
     }
@@ -651,12 +716,12 @@ public final class Database implements AutoCloseable {
       long seen = waits.generation(this);
       T found = look.get();
       if (found != null) return Optional.of(found);
-      long left = patience - (System.nanoTime() - begin);
-      if (patience != Long.MAX_VALUE && left <= 0) return Optional.empty();
+      long left = timeoutNanos - (System.nanoTime() - begin);
+      if (timeoutNanos != Long.MAX_VALUE && left <= 0) return Optional.empty();
       long park = TimeUnit.MILLISECONDS.toNanos(parkMillis(parkMillis.getAsLong()));
       waits.await(
           seen,
-          patience == Long.MAX_VALUE ? park : Math.min(left, park),
+          timeoutNanos == Long.MAX_VALUE ? park : Math.min(left, park),
           () -> isOver.getAsBoolean() || isClosed || interrupts() != seenInterrupts);
       checkNotInterrupted(seenInterrupts);
     }

@@ -80,6 +80,14 @@ public class HonkerException extends RuntimeException {
     }
   }
 
+  /**
+   * Whether the same call may succeed a moment later: somebody else kept the file locked, or {@link
+   * Database#interrupt} ended the call, which later ones do not feel.
+   */
+  boolean isPassing() {
+    return status == Status.BUSY.number || status == Status.INTERRUPTED.number;
+  }
+
   /** The exception for a status below 0. */
   static HonkerException of(String message, int status, String name, int code, int extendedCode) {
     if (status == Status.CLOSED_HANDLE.number) return new HonkerClosedException(message);

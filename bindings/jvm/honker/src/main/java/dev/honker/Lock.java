@@ -57,10 +57,10 @@ public final class Lock implements AutoCloseable {
     byte[] n = Checks.utf8("name", name);
     byte[] o = Checks.utf8("owner", owner);
     long seconds = Checks.seconds("ttl", ttl).getSeconds();
-    return database.call(
-            (db, err) ->
-                database.library.honker_lock_renew(
-                    db, database.write(null), n, n.length, o, o.length, seconds, err))
+    return database.write(
+            null,
+            (db, txn, err) ->
+                database.library.honker_lock_renew(db, txn, n, n.length, o, o.length, seconds, err))
         == 0;
   }
 
@@ -73,10 +73,10 @@ public final class Lock implements AutoCloseable {
     byte[] n = Checks.utf8("name", name);
     byte[] o = Checks.utf8("owner", owner);
     boolean wasHeld =
-        database.call(
-                (db, err) ->
-                    database.library.honker_lock_release(
-                        db, database.write(null), n, n.length, o, o.length, err))
+        database.write(
+                null,
+                (db, txn, err) ->
+                    database.library.honker_lock_release(db, txn, n, n.length, o, o.length, err))
             == 0;
     isReleased = true;
     return wasHeld;

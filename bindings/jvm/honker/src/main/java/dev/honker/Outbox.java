@@ -1,10 +1,8 @@
 package dev.honker;
 
-import java.io.PrintWriter;
-import java.io.StringWriter;
 import java.time.Duration;
-import java.util.List;
 import java.util.Optional;
+import java.util.function.Supplier;
 
 /**
  * Delivers what was enqueued, with your own data or without: whatever fails is tried again, with a
@@ -102,7 +100,10 @@ public final class Outbox {
    */
   public boolean deliverOne(String workerId) {
     try (Deliverer deliverer = new Deliverer(workerId, Duration.ofSeconds(5))) {
-      return deliverer.take() != null;
+      Job job = deliverer.take();
+      if (job == null) return false;
+      deliverer.deliver(job);
+      return true;
     }
   }
 
@@ -125,18 +126,12 @@ public final class Outbox {
    * @return what runs, to be closed
    */
   public Runner runWorker(String workerId, WorkerOptions options) {
-    return new Runner(queue.database, "honker-outbox-" + name, options.concurrency())
+    return new Runner(queue.database, "honker-outbox-" + name)
         .start(
+            options.concurrency(),
             index -> new Deliverer(workerId + "-" + index, options.idle()),
-            deliverer -> deliverer.await(null, deliverer::take));
-  }
-
-  /** What is told of a failed delivery: the exception with its stack. */
-  private static byte[] text(Throwable e) {
-    StringWriter text = new StringWriter();
-    text.append(Runner.text(e)).append('\n');
-    e.printStackTrace(new PrintWriter(text));
-    return Checks.utf8Lossy(text.toString());
+            deliverer -> deliverer.await(null, deliverer::take),
+            Deliverer::deliver);
   }
 
   private final class Deliverer extends Consumer {
@@ -164,32 +159,33 @@ public final class Outbox {
       this.idle = idle;
     }
 
-    private Job take() {
-      database.write(null);
+    Job take() {
       long[] out = new long[1];
       int status =
-          database.call((db, err) -> database.library.honker_outbox_next(handle(), 0, out, err));
-      if (status != OK) return none(status);
-      List<Job> jobs = Job.take(queue, workerId, out[0]);
-      for (Job job : jobs) deliver(job);
-      return jobs.get(0);
+          database.write(
+              null, (db, txn, err) -> database.library.honker_outbox_next(handle(), 0, out, err));
+      return status == OK ? Job.take(queue, workerId, out[0]).get(0) : none(status);
     }
 
-    private void deliver(Job job) {
+    void deliver(Job job) {
       HonkerLibrary library = database.library;
-      Database.Call settle;
-      try {
-        delivery.deliver(job.payloadJson());
-        settle = (db, err) -> library.honker_outbox_delivered(handle(), job.id(), err);
-      } catch (Throwable e) {
-        byte[] error = text(e);
-        settle =
-            (db, err) ->
-                library.honker_outbox_failed(
-                    handle(), job.id(), job.attempts(), error, error.length, err);
-      }
-      Database.Call call = settle;
-      Runner.insist(() -> database.call(call) == 0);
+      Execution.run(
+          () -> {
+            delivery.deliver(job.payloadJson());
+            return settlement(
+                (db, txn, err) -> library.honker_outbox_delivered(handle(), job.id(), err));
+          },
+          e -> {
+            byte[] error = Checks.utf8Lossy(Failures.textAndStack(e));
+            return settlement(
+                (db, txn, err) ->
+                    library.honker_outbox_failed(
+                        handle(), job.id(), job.attempts(), error, error.length, err));
+          });
+    }
+
+    private Supplier<Boolean> settlement(Database.Write call) {
+      return () -> database.write(null, call) == OK;
     }
 
     @Override

@@ -5,8 +5,7 @@ import java.time.Instant;
 import java.util.List;
 import java.util.Optional;
 import java.util.concurrent.CompletableFuture;
-import java.util.concurrent.CompletionException;
-import java.util.concurrent.Executor;
+import java.util.function.Supplier;
 
 /**
  * A queue of jobs. Any thread may use it. Jobs are delivered at least once; ids of jobs and results
@@ -89,18 +88,11 @@ public final class Queue {
   public long enqueue(Transaction tx, String json, EnqueueOptions options) {
     byte[] payload = Checks.utf8("json", json);
     byte[] opts = enqueueOptions(options);
-    return database.number(
-        (db, out, err) ->
+    return database.writeNumber(
+        tx,
+        (db, txn, out, err) ->
             library.honker_enqueue(
-                db,
-                database.write(tx),
-                utf8,
-                utf8.length,
-                payload,
-                payload.length,
-                opts,
-                out,
-                err));
+                db, txn, utf8, utf8.length, payload, payload.length, opts, out, err));
   }
 
   /**
@@ -126,18 +118,11 @@ public final class Queue {
     long[] ids = new long[Math.max(1, jsons.size())];
     try (Struct payloads = new Struct(library, 16 * jsons.size())) {
       for (String json : jsons) payloads.bytes(Checks.utf8("jsons", json));
-      database.call(
-          (db, err) ->
+      database.write(
+          tx,
+          (db, txn, err) ->
               library.honker_enqueue_many(
-                  db,
-                  database.write(tx),
-                  utf8,
-                  utf8.length,
-                  payloads.array(),
-                  jsons.size(),
-                  opts,
-                  ids,
-                  err));
+                  db, txn, utf8, utf8.length, payloads.array(), jsons.size(), opts, ids, err));
     }
     return java.util.Arrays.stream(ids, 0, jsons.size()).boxed().toList();
   }
@@ -178,11 +163,12 @@ public final class Queue {
   public List<Job> claimBatch(String workerId, long n) {
     byte[] worker = Checks.utf8("workerId", workerId);
     long jobs =
-        database.number(
-            (db, out, err) ->
+        database.writeNumber(
+            null,
+            (db, txn, out, err) ->
                 library.honker_claim(
                     db,
-                    database.write(null),
+                    txn,
                     utf8,
                     utf8.length,
                     worker,
@@ -241,26 +227,25 @@ public final class Queue {
   public Runner worker(String workerId, Handler<Job> handler, WorkerOptions options) {
     Checks.notNull("handler", handler);
     Checks.notNull("options", options);
-    return new Runner(database, "honker-worker-" + workerId, options.concurrency())
+    return new Runner(database, "honker-worker-" + workerId)
         .start(
+            options.concurrency(),
             index -> new Worker(this, workerId + "-" + index, options),
-            worker -> {
-              Optional<Job> job = worker.next();
-              if (job.isPresent()) handle(job.get(), handler, options.retryDelay());
-            });
+            Worker::next,
+            (worker, job) ->
+                Execution.run(
+                    () -> {
+                      handler.handle(job);
+                      return job::ack;
+                    },
+                    e -> failed(job, e, options.retryDelay())));
   }
 
-  private static void handle(Job job, Handler<Job> handler, Duration retryDelay) {
-    try {
-      handler.handle(job);
-    } catch (RetryableException e) {
-      Runner.insist(() -> job.retry(e.delay(), e.getMessage()));
-      return;
-    } catch (Throwable e) {
-      Runner.insist(() -> job.retry(retryDelay, Runner.text(e)));
-      return;
-    }
-    Runner.insist(job::ack);
+  private static Supplier<Boolean> failed(Job job, Throwable e, Duration retryDelay) {
+    Duration delay =
+        e instanceof RetryableException ? ((RetryableException) e).delay() : retryDelay;
+    String error = Failures.text(e);
+    return () -> job.retry(delay, error);
   }
 
   /**
@@ -294,11 +279,12 @@ public final class Queue {
   public long ackBatch(List<Long> ids, String workerId) {
     byte[] worker = Checks.utf8("workerId", workerId);
     long[] array = ids.stream().mapToLong(Long::longValue).toArray();
-    return database.number(
-        (db, out, err) ->
+    return database.writeNumber(
+        null,
+        (db, txn, out, err) ->
             library.honker_ack_batch(
                 db,
-                database.write(null),
+                txn,
                 array.length == 0 ? new long[1] : array,
                 array.length,
                 worker,
@@ -329,7 +315,7 @@ public final class Queue {
   public boolean ack(Transaction tx, long id, String workerId) {
     byte[] worker = Checks.utf8("workerId", workerId);
     return isHeld(
-        (db, err) -> library.honker_ack(db, database.write(tx), id, worker, worker.length, err));
+        tx, (db, txn, err) -> library.honker_ack(db, txn, id, worker, worker.length, err));
   }
 
   /**
@@ -360,17 +346,10 @@ public final class Queue {
     byte[] text = Checks.utf8Lossy(error);
     long seconds = Checks.seconds("delay", delay).getSeconds();
     return isHeld(
-        (db, err) ->
+        tx,
+        (db, txn, err) ->
             library.honker_retry(
-                db,
-                database.write(tx),
-                id,
-                worker,
-                worker.length,
-                seconds,
-                text,
-                text.length,
-                err));
+                db, txn, id, worker, worker.length, seconds, text, text.length, err));
   }
 
   /**
@@ -398,9 +377,9 @@ public final class Queue {
     byte[] worker = Checks.utf8("workerId", workerId);
     byte[] text = Checks.utf8Lossy(error);
     return isHeld(
-        (db, err) ->
-            library.honker_fail(
-                db, database.write(tx), id, worker, worker.length, text, text.length, err));
+        tx,
+        (db, txn, err) ->
+            library.honker_fail(db, txn, id, worker, worker.length, text, text.length, err));
   }
 
   /**
@@ -426,13 +405,13 @@ public final class Queue {
     byte[] worker = Checks.utf8("workerId", workerId);
     long seconds = Checks.seconds("extend", extend).getSeconds();
     return isHeld(
-        (db, err) ->
-            library.honker_heartbeat(
-                db, database.write(null), id, worker, worker.length, seconds, err));
+        null,
+        (db, txn, err) ->
+            library.honker_heartbeat(db, txn, id, worker, worker.length, seconds, err));
   }
 
-  private boolean isHeld(Database.Call call) {
-    return database.call(call) == 0;
+  private boolean isHeld(Transaction tx, Database.Write call) {
+    return database.write(tx, call) == 0;
   }
 
   /**
@@ -442,8 +421,7 @@ public final class Queue {
    * @return whether there was such a job
    */
   public boolean cancel(long id) {
-    return database.call((db, err) -> library.honker_cancel(db, database.write(null), id, err))
-        == 0;
+    return database.write(null, (db, txn, err) -> library.honker_cancel(db, txn, id, err)) == 0;
   }
 
   /**
@@ -489,8 +467,7 @@ public final class Queue {
    * @return whether there was such a dead job
    */
   public boolean requeueDead(long id) {
-    return database.call(
-            (db, err) -> library.honker_dead_requeue(db, database.write(null), id, err))
+    return database.write(null, (db, txn, err) -> library.honker_dead_requeue(db, txn, id, err))
         == 0;
   }
 
@@ -502,10 +479,10 @@ public final class Queue {
    */
   public long purgeDead(Duration olderThan) {
     long seconds = Checks.seconds("olderThan", olderThan).getSeconds();
-    return database.number(
-        (db, out, err) ->
-            library.honker_dead_purge(
-                db, database.write(null), utf8, utf8.length, seconds, out, err));
+    return database.writeNumber(
+        null,
+        (db, txn, out, err) ->
+            library.honker_dead_purge(db, txn, utf8, utf8.length, seconds, out, err));
   }
 
   /**
@@ -514,9 +491,9 @@ public final class Queue {
    * @return how many were moved
    */
   public long sweepExpired() {
-    return database.number(
-        (db, out, err) ->
-            library.honker_sweep_expired(db, database.write(null), utf8, utf8.length, out, err));
+    return database.writeNumber(
+        null,
+        (db, txn, out, err) -> library.honker_sweep_expired(db, txn, utf8, utf8.length, out, err));
   }
 
   /**
@@ -561,10 +538,10 @@ public final class Queue {
    */
   public void saveResult(Transaction tx, long id, String json, ResultOptions options) {
     byte[] value = Checks.utf8("json", json);
-    database.call(
-        (db, err) ->
-            library.honker_result_save(
-                db, database.write(tx), id, value, value.length, options.ttlSeconds, err));
+    database.write(
+        tx,
+        (db, txn, err) ->
+            library.honker_result_save(db, txn, id, value, value.length, options.ttlSeconds, err));
   }
 
   /**
@@ -597,7 +574,7 @@ public final class Queue {
         .orElseThrow(() -> late(id));
   }
 
-  private static HonkerTimeoutException late(long id) {
+  static HonkerTimeoutException late(long id) {
     return new HonkerTimeoutException("wait_result(" + id + ") timed out");
   }
 
@@ -611,35 +588,7 @@ public final class Queue {
    *     {@link OpenOptions}. It may be cancelled
    */
   public CompletableFuture<String> waitResultAsync(long id, WaitOptions options) {
-    CompletableFuture<String> result = new CompletableFuture<>();
-    if (options.timeoutOrNull() != null) {
-      Executor later =
-          CompletableFuture.delayedExecutor(
-              Checks.toMillis(options.timeoutOrNull()), java.util.concurrent.TimeUnit.MILLISECONDS);
-      later.execute(() -> result.completeExceptionally(late(id)));
-    }
-    lookForResult(id, options, result);
-    return result;
-  }
-
-  private void lookForResult(long id, WaitOptions options, CompletableFuture<String> result) {
-    try {
-      CompletableFuture<Void> ready =
-          database.waits.future(
-              database,
-              Checks.toNanos(
-                  Duration.ofMillis(database.parkMillis(Checks.toMillis(options.fallback())))));
-      Optional<String> found = getResult(id);
-      if (found.isPresent() || result.isDone()) {
-        ready.cancel(false);
-        result.complete(found.orElse(null));
-      } else {
-        result.whenComplete((value, error) -> ready.cancel(false));
-        ready.thenRunAsync(() -> lookForResult(id, options, result), database.waits.executor);
-      }
-    } catch (CompletionException | HonkerException e) {
-      result.completeExceptionally(e);
-    }
+    return ResultWait.start(this, id, options);
   }
 
   /**
@@ -648,8 +597,8 @@ public final class Queue {
    * @return how many were deleted
    */
   public long sweepResults() {
-    return database.number(
-        (db, out, err) -> library.honker_result_sweep(db, database.write(null), out, err));
+    return database.writeNumber(
+        null, (db, txn, out, err) -> library.honker_result_sweep(db, txn, out, err));
   }
 
   /**

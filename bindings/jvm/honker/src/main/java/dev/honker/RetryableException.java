@@ -27,7 +27,7 @@ public class RetryableException extends RuntimeException {
    *
    * @return whole seconds
    */
-  public Duration delay() {
+  public final Duration delay() {
     return delay;
   }
 }

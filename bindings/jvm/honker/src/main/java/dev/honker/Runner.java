@@ -3,40 +3,44 @@ package dev.honker;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
-import java.util.concurrent.locks.LockSupport;
-import java.util.function.BooleanSupplier;
 import java.util.function.IntFunction;
 
 /**
  * Threads that do something until they are told to stop: workers, listeners, subscriptions, a
  * scheduler. They are daemons. Closing the database closes them first.
+ *
+ * <p>Only {@link #close}, the end of the database, or an error that does not pass by itself ends a
+ * thread. A file that others keep locked does not, {@link Database#interrupt} does not, and an
+ * interrupt does not, be it one that a handler has left behind or one that came too late for it.
  */
 public final class Runner implements AutoCloseable {
-  private static final System.Logger LOG = System.getLogger("dev.honker");
-
   private final Database database;
   private final String name;
-  private final int size;
   private final List<Thread> threads = new ArrayList<>();
   private final List<Consumer> consumers = new ArrayList<>();
   private volatile boolean isStopped;
   private volatile Throwable failure;
 
-  Runner(Database database, String name, int size) {
+  Runner(Database database, String name) {
     this.database = database;
     this.name = name;
-    this.size = size;
   }
 
-  /** One turn: waits for something, and handles it. */
-  interface Step<C extends Consumer> {
-    void run(C consumer) throws Exception;
+  /** Waits for one thing. */
+  interface Take<C extends Consumer, T> {
+    Optional<T> take(C consumer) throws InterruptedException;
+  }
+
+  /** Handles one thing; what it throws ends the thread. */
+  interface Handle<C extends Consumer, T> {
+    void handle(C consumer, T item) throws Exception;
   }
 
   /**
    * Makes what each thread waits with, here, where the caller sees what is wrong, and starts them.
    */
-  <C extends Consumer> Runner start(IntFunction<C> make, Step<C> step) {
+  <C extends Consumer, T> Runner start(
+      int size, IntFunction<C> make, Take<C, T> take, Handle<C, T> handle) {
     List<C> made = new ArrayList<>();
     try {
       for (int i = 0; i < size; i++) made.add(make.apply(i));
@@ -44,63 +48,56 @@ public final class Runner implements AutoCloseable {
       made.forEach(Consumer::close);
       throw e;
     }
-    for (C consumer : made) add(consumer, step);
+    consumers.addAll(made);
+    for (C consumer : made) {
+      threads.add(
+          new RunnerThread(
+              database, () -> run(consumer, take, handle), name + "-" + threads.size()));
+    }
     database.children.add(this);
+    threads.forEach(Thread::start);
     return this;
   }
 
-  private <C extends Consumer> void add(C consumer, Step<C> step) {
-    Thread thread = new Thread(() -> run(consumer, step), name + "-" + threads.size());
-    thread.setDaemon(true);
-    threads.add(thread);
-    consumers.add(consumer);
-    thread.start();
+  private static final class RunnerThread extends Thread {
+    private final Database database;
+
+    RunnerThread(Database database, Runnable run, String name) {
+      super(run, name);
+      this.database = database;
+      setDaemon(true);
+    }
   }
 
-  /** Starts more threads of the same runner, before anybody else has it. */
-  <C extends Consumer> void addAll(List<C> more, Step<C> step) {
-    for (C consumer : more) add(consumer, step);
-    database.children.add(this);
+  /** Whether the current thread is one of a runner's of this database, and so within a handler. */
+  static boolean isThreadOf(Database database) {
+    return Thread.currentThread() instanceof RunnerThread
+        && ((RunnerThread) Thread.currentThread()).database == database;
   }
 
-  private <C extends Consumer> void run(C consumer, Step<C> step) {
+  private <C extends Consumer, T> void run(C consumer, Take<C, T> take, Handle<C, T> handle) {
     try (consumer) {
+      Backoff backoff = new Backoff();
       while (!isStopped) {
+        Optional<T> item;
         try {
-          step.run(consumer);
-        } catch (HonkerBusyException e) {
-          pause(); // somebody else keeps the file locked, and will not for ever
+          item = take.take(consumer);
+          backoff.reset();
+        } catch (InterruptedException e) {
+          continue; // it was for a handler, and is gone
+        } catch (HonkerException e) {
+          if (!e.isPassing()) throw e;
+          backoff.pause();
+          continue;
         }
+        if (item.isPresent()) handle.handle(consumer, item.get());
       }
     } catch (Throwable e) {
       boolean isExpected = isStopped || database.isClosed();
-      if (isExpected && (e instanceof HonkerClosedException || e instanceof InterruptedException)) {
-        return;
-      }
+      if (isExpected && e instanceof HonkerClosedException) return;
       failure = e;
-      LOG.log(System.Logger.Level.ERROR, name + " has ended", e);
+      Failures.log(name + " has ended", e);
     }
-  }
-
-  /** Does what has to be done, however long somebody else keeps the file locked. */
-  static void insist(BooleanSupplier settle) {
-    while (true) {
-      try {
-        settle.getAsBoolean();
-        return;
-      } catch (HonkerBusyException e) {
-        pause();
-      }
-    }
-  }
-
-  private static void pause() {
-    LockSupport.parkNanos(20_000_000);
-  }
-
-  /** What is told of a handler's exception: its message, or what it is if it has none. */
-  static String text(Throwable e) {
-    return e.getMessage() == null ? e.toString() : e.getMessage();
   }
 
   /**
@@ -132,13 +129,23 @@ public final class Runner implements AutoCloseable {
 
   /**
    * Stops: what is in hand is finished first, and then the threads are gone. From within a handler
-   * it does not wait for that; an interrupt ends the waiting, and leaves the thread's interrupt
-   * status set. Does no harm twice.
+   * of this database it does not wait for that, as another handler may be waiting for this one; an
+   * interrupt ends the waiting, and leaves the thread's interrupt status set. Does no harm twice.
    */
   @Override
   public void close() {
+    stop();
+    if (!isThreadOf(database)) join();
+  }
+
+  /** Has the threads end after what is in hand. */
+  void stop() {
     isStopped = true;
     consumers.forEach(Consumer::stop);
+  }
+
+  /** Waits for the threads, the current one excepted. */
+  void join() {
     try {
       for (Thread thread : threads) {
         if (thread != Thread.currentThread()) thread.join();

@@ -56,11 +56,12 @@ public final class Scheduler {
             .i64(expires)
             .i64(options.maxAttempts())
             .array();
-    database.call(
-        (db, err) ->
+    database.write(
+        null,
+        (db, txn, err) ->
             library.honker_scheduler_register(
                 db,
-                database.write(null),
+                txn,
                 n,
                 n.length,
                 q,
@@ -82,8 +83,7 @@ public final class Scheduler {
   public boolean remove(String name) {
     byte[] n = Checks.utf8("name", name);
     return changed(
-        (db, err) ->
-            library.honker_scheduler_unregister(db, database.write(null), n, n.length, err));
+        (db, txn, err) -> library.honker_scheduler_unregister(db, txn, n, n.length, err));
   }
 
   /**
@@ -94,8 +94,7 @@ public final class Scheduler {
    */
   public boolean pause(String name) {
     byte[] n = Checks.utf8("name", name);
-    return changed(
-        (db, err) -> library.honker_scheduler_pause(db, database.write(null), n, n.length, err));
+    return changed((db, txn, err) -> library.honker_scheduler_pause(db, txn, n, n.length, err));
   }
 
   /**
@@ -106,8 +105,7 @@ public final class Scheduler {
    */
   public boolean resume(String name) {
     byte[] n = Checks.utf8("name", name);
-    return changed(
-        (db, err) -> library.honker_scheduler_resume(db, database.write(null), n, n.length, err));
+    return changed((db, txn, err) -> library.honker_scheduler_resume(db, txn, n, n.length, err));
   }
 
   /**
@@ -121,14 +119,13 @@ public final class Scheduler {
     byte[] n = Checks.utf8("name", name);
     try (Struct changes = Checks.notNull("update", update).struct(library)) {
       return changed(
-          (db, err) ->
-              library.honker_scheduler_update(
-                  db, database.write(null), n, n.length, changes.array(), err));
+          (db, txn, err) ->
+              library.honker_scheduler_update(db, txn, n, n.length, changes.array(), err));
     }
   }
 
-  private boolean changed(Database.Call call) {
-    return database.call(call) == 0;
+  private boolean changed(Database.Write call) {
+    return database.write(null, call) == 0;
   }
 
   /**
@@ -186,8 +183,8 @@ public final class Scheduler {
   private List<Fire> tickUntil(long second) {
     long[] out = new long[1];
     int status =
-        database.call(
-            (db, err) -> library.honker_scheduler_tick(db, database.write(null), second, out, err));
+        database.write(
+            null, (db, txn, err) -> library.honker_scheduler_tick(db, txn, second, out, err));
     return status == 0 ? take(out[0]) : List.of();
   }
 
@@ -245,8 +242,8 @@ public final class Scheduler {
    */
   public Runner run(SchedulerOptions options) {
     String owner = options.owner() == null ? Database.unique("scheduler") : options.owner();
-    return new Runner(database, "honker-scheduler", 1)
-        .start(index -> new Leader(owner), Leader::turn);
+    return new Runner(database, "honker-scheduler")
+        .start(1, index -> new Leader(owner), Leader::next, (leader, fires) -> {});
   }
 
   /** One of those who may fire. */
@@ -265,14 +262,14 @@ public final class Scheduler {
           Scheduler.this.library::honker_leader_free);
     }
 
-    void turn() throws InterruptedException {
-      await(null, this::fired);
+    Optional<List<Fire>> next() throws InterruptedException {
+      return await(null, this::fired);
     }
 
     private List<Fire> fired() {
-      database.write(null);
       long[] out = new long[1];
-      int status = database.call((db, err) -> library.honker_leader_next(handle(), 0, out, err));
+      int status =
+          database.write(null, (db, txn, err) -> library.honker_leader_next(handle(), 0, out, err));
       return status == OK ? take(out[0]) : none(status);
     }
 

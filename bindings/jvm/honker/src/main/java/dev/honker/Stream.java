@@ -75,19 +75,11 @@ public final class Stream {
     byte[] k = key == null ? null : Checks.utf8("key", key);
     int length = k == null ? 0 : k.length;
     byte[] address = k != null && length == 0 ? new byte[1] : k; // an empty key is not none
-    return database.number(
-        (db, out, err) ->
+    return database.writeNumber(
+        tx,
+        (db, txn, out, err) ->
             library.honker_stream_publish(
-                db,
-                database.write(tx),
-                utf8,
-                utf8.length,
-                address,
-                length,
-                payload,
-                payload.length,
-                out,
-                err));
+                db, txn, utf8, utf8.length, address, length, payload, payload.length, out, err));
   }
 
   /**
@@ -154,10 +146,11 @@ public final class Stream {
    */
   public boolean saveOffset(Transaction tx, String consumer, long offset) {
     byte[] c = Checks.utf8("consumer", consumer);
-    return database.call(
-            (db, err) ->
+    return database.write(
+            tx,
+            (db, txn, err) ->
                 library.honker_stream_save_offset(
-                    db, database.write(tx), c, c.length, utf8, utf8.length, offset, err))
+                    db, txn, c, c.length, utf8, utf8.length, offset, err))
         == 0;
   }
 
@@ -214,14 +207,18 @@ public final class Stream {
    */
   public Runner subscribe(Handler<StreamEvent> handler, SubscribeOptions options) {
     Checks.notNull("handler", handler);
-    return new Runner(database, "honker-subscription-" + topic, 1)
+    return new Runner(database, "honker-subscription-" + topic)
         .start(
+            1,
             index -> subscribe(options),
-            subscription -> {
-              Optional<StreamEvent> event = subscription.next();
-              if (event.isEmpty()) return;
-              handler.handle(event.get());
-              subscription.ack();
+            Subscription::next,
+            (subscription, event) -> {
+              handler.handle(event);
+              Execution.insist(
+                  () -> {
+                    subscription.ack();
+                    return true;
+                  });
             });
   }
 

@@ -63,20 +63,20 @@ public final class Subscription extends Consumer {
   private StreamEvent take() {
     Struct view = StreamEvent.view(database.library);
     int status =
-        database.call(
+        database.waiting(
             (db, err) -> database.library.honker_subscription_next(handle(), 0, view.array(), err));
     return status == OK ? StreamEvent.of(view) : none(status);
   }
 
   /** The event in hand is finished. */
   public void ack() {
-    database.call((db, err) -> database.library.honker_subscription_ack(handle(), err));
+    database.waiting((db, err) -> database.library.honker_subscription_ack(handle(), err));
     mayHaveToSave = true;
   }
 
   /** Saves the offset of the last finished event now, if there is something to save. */
   public void save() {
-    database.call((db, err) -> database.library.honker_subscription_save(handle(), err));
+    database.waiting((db, err) -> database.library.honker_subscription_save(handle(), err));
   }
 
   /**

@@ -1,19 +1,19 @@
 package dev.honker;
 
-import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.Optional;
 import java.util.TreeMap;
 import java.util.concurrent.ConcurrentHashMap;
+import java.util.function.Supplier;
 
 /**
  * Functions that are called by name, through jobs: the payload has the name and the arguments, as
  * other languages' packages write and read them. Any thread may use it.
  */
 public final class TaskRegistry {
-  private static final System.Logger LOG = System.getLogger("dev.honker");
+  /** What holds of a job whose task could not even be looked up. */
+  private static final TaskOptions UNREGISTERED = TaskOptions.builder().build();
 
   private final Database database;
   private final Map<String, TaskHandle> tasks = new ConcurrentHashMap<>();
@@ -115,65 +115,60 @@ public final class TaskRegistry {
     Map<String, Queue> queues = new LinkedHashMap<>();
     tasks.values().forEach(task -> queues.putIfAbsent(task.queue.name(), task.queue));
     WorkerOptions waiting = WorkerOptions.builder().idle(options.idle()).build();
-    List<Worker> workers = new ArrayList<>();
-    try {
-      for (Queue queue : queues.values()) {
-        for (int i = 0; i < options.concurrency(); i++) {
-          long pid = ProcessHandle.current().pid();
-          String id = "honker-worker-" + pid + "-" + queue.name() + "-" + i;
-          workers.add(new Worker(queue, id, waiting));
-        }
-      }
-    } catch (RuntimeException e) {
-      workers.forEach(Worker::close);
-      throw e;
-    }
-    Runner runner = new Runner(database, "honker-tasks", workers.size());
-    runner.addAll(
-        workers,
-        worker -> {
-          Optional<Job> job = worker.next();
-          if (job.isPresent()) dispatch(job.get());
-        });
-    return runner;
+    int each = options.concurrency();
+    List<Queue> all = List.copyOf(queues.values());
+    String prefix = "honker-worker-" + ProcessHandle.current().pid() + "-";
+    return new Runner(database, "honker-tasks")
+        .start(
+            Math.multiplyExact(all.size(), each),
+            index -> {
+              Queue queue = all.get(index / each);
+              return new Worker(queue, prefix + queue.name() + "-" + index % each, waiting);
+            },
+            Worker::next,
+            (worker, job) -> Execution.run(() -> dispatch(job), e -> failed(job, e, UNREGISTERED)));
   }
 
-  private void dispatch(Job job) {
-    Row row = envelope(job.payloadJson());
-    if (row == null) {
-      Runner.insist(() -> job.fail("raw (non-task) payload on a task queue"));
-      return;
-    }
+  /** Runs the task of a job; how the job is to be settled. */
+  private Supplier<Boolean> dispatch(Job job) {
+    Row row = Execution.insist(() -> envelope(job.payloadJson()));
+    if (row == null) return () -> job.fail("raw (non-task) payload on a task queue");
     TaskHandle task = tasks.get(row.getString("task"));
     if (task == null) {
       String known = String.join(", ", new TreeMap<>(tasks).keySet());
-      Runner.insist(
-          () ->
-              job.fail("unknown task: " + row.get("task") + ". Registered tasks: [" + known + "]"));
-      return;
+      return () ->
+          job.fail("unknown task: " + row.get("task") + ". Registered tasks: [" + known + "]");
     }
     String result;
     try {
       result = task.handler.run(new TaskCall(row.getString("args"), row.getString("kwargs")));
-    } catch (RetryableException e) {
-      Runner.insist(() -> job.retry(e.delay(), e.getMessage()));
-      return;
     } catch (Throwable e) {
-      boolean isLast = job.attempts() >= task.options.retries();
-      String error = Runner.text(e);
-      Runner.insist(() -> isLast ? job.fail(error) : job.retry(task.options.retryDelay(), error));
-      return;
+      return failed(job, e, task.options);
     }
     if (task.options.storeResult()) save(task, job, result == null ? "null" : result);
-    Runner.insist(job::ack);
+    return job::ack;
+  }
+
+  private static Supplier<Boolean> failed(Job job, Throwable e, TaskOptions options) {
+    String error = Failures.text(e);
+    if (e instanceof RetryableException) {
+      return () -> job.retry(((RetryableException) e).delay(), error);
+    }
+    if (job.attempts() >= options.retries()) return () -> job.fail(error);
+    return () -> job.retry(options.retryDelay(), error);
   }
 
   /** A task that has succeeded is not tried again because its result could not be saved. */
   private static void save(TaskHandle task, Job job, String result) {
     try {
-      task.queue.saveResult(job.id(), result, ResultOptions.ttl(task.options.resultTtl()));
+      ResultOptions options = ResultOptions.ttl(task.options.resultTtl());
+      Execution.insist(
+          () -> {
+            task.queue.saveResult(job.id(), result, options);
+            return true;
+          });
     } catch (HonkerException e) {
-      LOG.log(System.Logger.Level.ERROR, "the result of " + job + " could not be saved", e);
+      Failures.log("the result of " + job + " could not be saved", e);
     }
   }
 

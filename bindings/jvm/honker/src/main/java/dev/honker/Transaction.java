@@ -20,7 +20,9 @@ public final class Transaction implements AutoCloseable {
     Object key = this.key;
     gate.enter(database, key);
     try {
-      long number = database.number(library::honker_tx_begin);
+      long[] out = new long[1];
+      database.waiting((db, err) -> library.honker_tx_begin(db, out, err));
+      long number = out[0];
       this.handle =
           new Handle(
               this,

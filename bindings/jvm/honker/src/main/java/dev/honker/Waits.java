@@ -1,9 +1,12 @@
 package dev.honker;
 
-import java.util.ArrayList;
-import java.util.List;
+import java.util.LinkedHashSet;
+import java.util.Set;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.Executor;
+import java.util.concurrent.Future;
+import java.util.concurrent.RejectedExecutionException;
+import java.util.concurrent.ScheduledThreadPoolExecutor;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.locks.Condition;
 import java.util.concurrent.locks.ReentrantLock;
@@ -26,7 +29,8 @@ final class Waits {
   private final Condition changed = lock.newCondition();
   private final HonkerLibrary library;
   final Executor executor;
-  private List<CompletableFuture<Void>> futures = new ArrayList<>();
+  private final ScheduledThreadPoolExecutor timer = timer();
+  private Set<CompletableFuture<Void>> futures = new LinkedHashSet<>();
   private long waiter;
   private long generation;
   private boolean isClosed;
@@ -35,6 +39,22 @@ final class Waits {
   Waits(HonkerLibrary library, Executor executor) {
     this.library = library;
     this.executor = executor;
+  }
+
+  /** One thread, while there is something to time. */
+  private static ScheduledThreadPoolExecutor timer() {
+    ScheduledThreadPoolExecutor timer =
+        new ScheduledThreadPoolExecutor(
+            1,
+            run -> {
+              Thread thread = new Thread(run, "honker-timer");
+              thread.setDaemon(true);
+              return thread;
+            });
+    timer.setRemoveOnCancelPolicy(true);
+    timer.setKeepAliveTime(5, TimeUnit.SECONDS);
+    timer.allowCoreThreadTimeOut(true);
+    return timer;
   }
 
   /** A number that has changed after the next commit. To be asked for before one looks. */
@@ -49,20 +69,45 @@ final class Waits {
   }
 
   /**
-   * A future that is completed when the generation changes, or by `lookAgain`. To be had before one
-   * looks.
+   * A future that is completed when the generation changes, or when it is time to look again. To be
+   * had before one looks.
    */
-  CompletableFuture<Void> future(Database database, long lookAgainNanos) {
+  CompletableFuture<Void> future(Database database, long lookAgainMillis) {
     CompletableFuture<Void> future = new CompletableFuture<>();
     lock.lock();
     try {
       start(database);
-      futures.removeIf(CompletableFuture::isDone);
       futures.add(future);
     } finally {
       lock.unlock();
     }
-    return future.completeOnTimeout(null, lookAgainNanos, TimeUnit.NANOSECONDS);
+    unlessDone(future, lookAgainMillis, () -> future.complete(null));
+    future.whenComplete((value, error) -> forget(future));
+    return future;
+  }
+
+  private void forget(CompletableFuture<Void> future) {
+    lock.lock();
+    try {
+      futures.remove(future);
+    } finally {
+      lock.unlock();
+    }
+  }
+
+  /**
+   * Has the executor do something in a time, unless a future is done by then: nothing refers to it
+   * afterwards. The timer is of this database alone: Java's own would keep the class loader of
+   * whoever was the first to use it.
+   */
+  void unlessDone(CompletableFuture<?> future, long millis, Runnable action) {
+    try {
+      Future<?> timing =
+          timer.schedule(() -> executor.execute(action), millis, TimeUnit.MILLISECONDS);
+      future.whenComplete((value, error) -> timing.cancel(false));
+    } catch (RejectedExecutionException e) {
+      throw new HonkerClosedException("the database is closed");
+    }
   }
 
   /** The file may have been replaced; that is said to everybody who waits, from then on. */
@@ -97,20 +142,20 @@ final class Waits {
     library.honker_waiter_free(waiter);
   }
 
-  /** Everybody who waits finds out what is over: what it waits with, its patience, the database. */
+  /** Everybody who waits finds out what is over: what it waits with, its timeout, the database. */
   void wakeAll() {
     wake(false, null);
   }
 
   private void wake(boolean isUpdate, HonkerException error) {
-    List<CompletableFuture<Void>> completed;
+    Set<CompletableFuture<Void>> completed;
     lock.lock();
     try {
       if (isUpdate) generation++;
       if (error != null) failure = error;
       changed.signalAll();
       completed = futures;
-      futures = new ArrayList<>();
+      futures = new LinkedHashSet<>();
     } finally {
       lock.unlock();
     }
@@ -124,6 +169,7 @@ final class Waits {
     } finally {
       lock.unlock();
     }
+    timer.shutdownNow();
     wakeAll();
   }
 

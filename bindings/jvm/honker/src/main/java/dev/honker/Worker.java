@@ -77,10 +77,10 @@ public final class Worker extends Consumer {
   }
 
   private List<Job> take(long n) {
-    database.write(null);
     long[] out = new long[1];
     int status =
-        database.call((db, err) -> database.library.honker_worker_next(handle(), n, 0, out, err));
+        database.write(
+            null, (db, txn, err) -> database.library.honker_worker_next(handle(), n, 0, out, err));
     return status == OK ? Job.take(queue, workerId, out[0]) : none(status);
   }
 

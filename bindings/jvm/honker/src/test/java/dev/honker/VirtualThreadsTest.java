@@ -11,6 +11,7 @@ import java.util.List;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
+import java.util.concurrent.atomic.AtomicReference;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.condition.EnabledForJreRange;
@@ -96,6 +97,88 @@ class VirtualThreadsTest {
       for (Thread thread : threads) thread.join();
       assertTrue(System.nanoTime() - begin < 10_000_000_000L);
       assertEquals(many + 1, queue.claimBatch("w", -1).size());
+    }
+  }
+
+  /**
+   * A transaction of one database sleeps while all carriers' worth of virtual threads want to write
+   * through another one on the same file: it has to get its carrier back before they give up.
+   */
+  @Test
+  void twoDatabasesOnOneFile() throws Exception {
+    int many = 64;
+    Path file = directory.resolve("app.db");
+    OpenOptions patient = OpenOptions.builder().busyTimeout(Duration.ofSeconds(10)).build();
+    try (Database one = Honker.open(file, patient);
+        Database two = Honker.open(file, patient)) {
+      CountDownLatch begun = new CountDownLatch(1);
+      AtomicReference<Throwable> failure = new AtomicReference<>();
+      List<Thread> threads = new ArrayList<>();
+      threads.add(
+          start(
+              () ->
+                  one.transactionVoid(
+                      tx -> {
+                        begun.countDown();
+                        for (int i = 0; i < 20; i++) {
+                          try {
+                            Thread.sleep(20);
+                          } catch (InterruptedException e) {
+                            throw new AssertionError(e);
+                          }
+                          one.queue("q").enqueue(tx, "tx");
+                        }
+                      })));
+      begun.await();
+      for (int i = 0; i < many; i++) {
+        boolean isTransaction = i % 16 == 15; // not the first: at its gate the rest would be parked
+        threads.add(
+            start(
+                () -> {
+                  try {
+                    if (isTransaction) {
+                      two.transactionVoid(tx -> two.queue("q").enqueue(tx, "1"));
+                    } else {
+                      two.queue("q").enqueue("1");
+                    }
+                  } catch (Throwable e) {
+                    failure.set(e);
+                  }
+                }));
+      }
+      assertTrue(Temporary.threads("honker-call") <= 16); // however many want to write
+      for (Thread thread : threads) thread.join();
+      if (failure.get() != null) throw new AssertionError(failure.get());
+      assertEquals(many + 20, one.queue("q").claimBatch("w", -1).size());
+    }
+    Temporary.eventually(() -> Temporary.threads("honker-call") == 0);
+  }
+
+  /** Closing ends the calls that run, and those that wait for a thread to run on. */
+  @Test
+  void closingEndsTheCallsOfVirtualThreads() throws Exception {
+    Path file = directory.resolve("app.db");
+    OpenOptions patient = OpenOptions.builder().busyTimeout(Duration.ofSeconds(50)).build();
+    try (Database one = Honker.open(file);
+        Transaction tx = one.begin()) {
+      Database two = Honker.open(file, patient);
+      AtomicInteger closed = new AtomicInteger();
+      List<Thread> threads = new ArrayList<>();
+      for (int i = 0; i < 40; i++) {
+        threads.add(
+            start(
+                () -> {
+                  try {
+                    two.queue("q").enqueue("1");
+                  } catch (HonkerClosedException e) {
+                    closed.incrementAndGet();
+                  }
+                }));
+      }
+      Temporary.eventually(() -> Temporary.threads("honker-call") == 16);
+      two.close();
+      for (Thread thread : threads) thread.join();
+      assertEquals(40, closed.get());
     }
   }
 }

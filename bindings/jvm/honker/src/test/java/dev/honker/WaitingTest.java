@@ -7,6 +7,7 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.io.File;
+import java.lang.ref.WeakReference;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
@@ -243,6 +244,56 @@ class WaitingTest {
           assertThrows(ExecutionException.class, () -> orphan.get(5, TimeUnit.SECONDS));
       assertTrue(
           closed.getCause() instanceof HonkerClosedException, String.valueOf(closed.getCause()));
+    }
+  }
+
+  /** A result that has come is the caller's alone, although its time is not over for long. */
+  @Test
+  void aResultThatHasComeIsKeptByNobody() throws Exception {
+    try (Database db = Temporary.open(directory)) {
+      Queue queue = db.queue("q");
+      List<WeakReference<Object>> results = new ArrayList<>();
+      for (int id = 1; id <= 50; id++) results.addAll(oneResult(queue, id));
+      Temporary.eventually(
+          () -> {
+            System.gc();
+            return results.stream().allMatch(it -> it.get() == null);
+          });
+      assertTrue(db.query("SELECT 1").size() == 1);
+    }
+  }
+
+  private static List<WeakReference<Object>> oneResult(Queue queue, long id) throws Exception {
+    WaitOptions anHour = WaitOptions.timeout(Duration.ofHours(1));
+    CompletableFuture<String> early = queue.waitResultAsync(id, anHour);
+    queue.saveResult(id, "\"" + "x".repeat(1000) + id + "\"");
+    CompletableFuture<String> late = queue.waitResultAsync(id, anHour);
+    CompletableFuture<String> cancelled = queue.waitResultAsync(-id, anHour);
+    cancelled.cancel(false);
+    List<WeakReference<Object>> references = new ArrayList<>();
+    for (Object it : List.of(early.get(), late.get(), early, late, cancelled)) {
+      references.add(new WeakReference<>(it));
+    }
+    return references;
+  }
+
+  /** Each commit wakes it; waiting long must not cost more for that. */
+  @Test
+  void aResultThatIsWaitedForDoesNotGrow() throws Exception {
+    try (Database db = Temporary.open(directory)) {
+      Queue queue = db.queue("q");
+      CompletableFuture<String> result =
+          queue.waitResultAsync(1, WaitOptions.timeout(Duration.ofHours(1)));
+      int before = result.getNumberOfDependents();
+      try (UpdateEvents updates = db.updateEvents()) {
+        for (int i = 0; i < 50; i++) {
+          queue.enqueue("1");
+          assertTrue(updates.awaitUpdate(Duration.ofSeconds(20)));
+          Thread.sleep(2); // it looks again
+        }
+      }
+      assertTrue(result.getNumberOfDependents() <= before + 1, result.toString());
+      assertFalse(result.isDone());
     }
   }
 
