@@ -886,6 +886,12 @@ typedef struct {
  */
 #define HONKER_WATCHER -30
 
+/**
+ * The file was brought up to date by a newer honker, and this library is too old to write to it; the message names both
+ * versions. Update it.
+ */
+#define HONKER_TOO_OLD -32
+
 #ifdef __cplusplus
 extern "C" {
 #endif // __cplusplus

@@ -107,6 +107,9 @@ const (
 	StatusPanic Status = -29
 	// The file is not watched any more: it was replaced by another. Close the database and open it again.
 	StatusWatcher Status = -30
+	// The file was brought up to date by a newer honker, and this library is too old to write to it; the message names
+	// both versions. Update it.
+	StatusTooOld Status = -32
 )
 
 var statusNames = map[Status]string{
@@ -141,6 +144,7 @@ var statusNames = map[Status]string{
 	StatusInterrupted:  "HONKER_INTERRUPTED",
 	StatusPanic:        "HONKER_PANIC",
 	StatusWatcher:      "HONKER_WATCHER",
+	StatusTooOld:       "HONKER_TOO_OLD",
 }
 
 // The structs of honker.h. abi_test.go has their layouts.

@@ -28,6 +28,9 @@ pub enum Error {
     Forked,
     /// The file is not watched any more; the message says why.
     Watcher(String),
+    /// The file was brought up to date by a newer honker whose changes this program must not write beside; the message
+    /// names both versions.
+    TooOld(String),
 }
 
 impl Error {
@@ -72,7 +75,8 @@ impl fmt::Display for Error {
             Error::Sqlite { message, .. }
             | Error::Invalid(message)
             | Error::Misuse(message)
-            | Error::Watcher(message) => f.write_str(message),
+            | Error::Watcher(message)
+            | Error::TooOld(message) => f.write_str(message),
             Error::Closed => f.write_str("the database is closed"),
             Error::Forked => {
                 f.write_str("this database was opened before the process was forked; open it again here")

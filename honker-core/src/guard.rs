@@ -8,29 +8,71 @@
 //!
 //! SQLite connects the table when a statement first names it ([`arm`]), and disconnects it in `sqlite3_close` even if
 //! the close is then refused for another reason. The store notices and arms the guard again with its next statement.
+//!
+//! Any table of the user's, in whatever schema, hides a virtual table of this kind. Where one has our name the guard takes
+//! another, `_honker_statements_1` and so on.
 
 use std::borrow::Cow;
 use std::ffi::{CStr, c_int};
 use std::sync::Arc;
 
-use rusqlite::Connection;
 use rusqlite::vtab::{Context, Filters, IndexInfo, Module, VTab, VTabConnection, VTabCursor, sqlite3_vtab};
+use rusqlite::{Connection, ffi};
 
 use crate::store::PreparedStatement;
-use crate::{Result, Store};
+use crate::{Error, Result, Store};
 
-/// Registers the guard for `store` on its connection.
-pub(crate) fn install(connection: &Connection, store: &Arc<Store>) -> rusqlite::Result<()> {
+const NAME: &str = "_honker_statements";
+
+/// How many names are tried. Nobody has that many tables called so by accident.
+const NAMES_MAX: u32 = 100;
+
+/// Registers the guard for `store` on its connection, and arms it.
+///
+/// Now, and not with the first statement that needs it: to name the table begins to read, and a transaction of the
+/// caller's that reads before it writes may lose its chance to ([`Store::atomic`]).
+pub(crate) fn install(connection: &Connection, store: &Arc<Store>) -> Result<()> {
     const MODULE: &Module<Guard> = &Module::eponymous_only_module();
-    connection.create_module(c"_honker_statements", MODULE, Some(Arc::clone(store)))?;
     store.set_guarded(false);
-    Ok(())
+    for name in names() {
+        connection
+            .create_module(name.as_str(), MODULE, Some(Arc::clone(store)))
+            .map_err(|error| Error::invalid(format!("cannot register honker on this connection: {error}")))?;
+        if try_to_arm(store, &name)? {
+            return Ok(());
+        }
+    }
+    Err(hidden())
 }
 
 /// Connects the guard. Needed before a statement is kept.
 pub(crate) fn arm(store: &Store) -> Result<()> {
-    store.query_once("SELECT sql FROM _honker_statements LIMIT 0", |_| ())?;
-    Ok(())
+    for name in names() {
+        if try_to_arm(store, &name)? {
+            return Ok(());
+        }
+    }
+    Err(hidden())
+}
+
+fn names() -> impl Iterator<Item = String> {
+    let further = (1..NAMES_MAX).map(|number| format!("{NAME}_{number}"));
+    std::iter::once(NAME.to_owned()).chain(further)
+}
+
+fn hidden() -> Error {
+    Error::invalid(format!(
+        "tables named {NAME}, {NAME}_1, … hide honker's own from it: drop or rename one of them"
+    ))
+}
+
+/// Whether the guard is connected now; if not, the name is somebody else's.
+fn try_to_arm(store: &Store, name: &str) -> Result<bool> {
+    match store.query_once(&format!("SELECT 1 FROM {name} LIMIT 0"), |_| ()) {
+        Err(error) if error.sqlite_code().is_none_or(|code| code & 0xff != ffi::SQLITE_ERROR) => Err(error),
+        // A view that does not work, say.
+        _ => Ok(store.is_guarded()),
+    }
 }
 
 #[repr(C)]

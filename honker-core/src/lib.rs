@@ -36,6 +36,7 @@ mod statement;
 mod store;
 pub mod stream;
 mod time;
+mod version;
 #[cfg(feature = "bundled")]
 pub mod vfs;
 pub mod watch;

@@ -3,9 +3,14 @@
 //! The columns, their order and their defaults are a contract with every client that reads or writes the tables with
 //! SQL of its own; indexes are ours to choose (docs/decisions/0002-claims.md says why these). All of it lives in schema
 //! `main`. Bootstrapping an up-to-date file only reads.
+//!
+//! Definitions are replaced once, when the file's version is raised (`version.rs`). Whatever somebody makes of an index
+//! after that stays: a program of another version has its reasons, and two that correct each other at every open would
+//! wake everybody each time (docs/decisions/0021-schema-version.md).
 
 use rusqlite::ffi;
 
+use crate::version::{FileVersion, VERSION};
 use crate::{Error, Result, Store};
 
 struct Object {
@@ -36,7 +41,12 @@ const NOTIFICATION_INDEXES: [Object; 2] = [
     },
 ];
 
-const TABLES: [Object; 8] = [
+const VERSION_TABLE: Object = Object {
+    name: "_honker_schema",
+    sql: "CREATE TABLE IF NOT EXISTS main._honker_schema (version INTEGER, min_version INTEGER)",
+};
+
+const TABLES: [Object; 9] = [
     Object {
         name: "_honker_live",
         sql: "CREATE TABLE IF NOT EXISTS main._honker_live (
@@ -128,6 +138,19 @@ const TABLES: [Object; 8] = [
   PRIMARY KEY (name, topic)
 )",
     },
+    // What a job has beside its row; a job that has nothing has no row here.
+    Object {
+        name: "_honker_job_options",
+        sql: "CREATE TABLE IF NOT EXISTS main._honker_job_options (
+  job_id INTEGER PRIMARY KEY,
+  metadata TEXT,
+  unique_key TEXT,
+  unique_until TEXT,
+  concurrency_key TEXT,
+  batch_id INTEGER,
+  max_run_s INTEGER
+)",
+    },
 ];
 
 const INDEXES: [Object; 6] = [
@@ -175,22 +198,22 @@ const ADDED_COLUMNS: [(&str, &str, &str); 2] = [
 ];
 
 /// Creates the notifications table, the one part of the schema that every connection with our functions has from the
-/// start, bootstrapped or not. A read-only connection is left as it is: there is nothing it could notify.
+/// start, bootstrapped or not. A read-only connection is left as it is: there is nothing it could notify. So is a file
+/// of a newer version, whose schema is not ours to change.
 pub fn ensure_notifications(store: &Store) -> Result<()> {
     if store.is_readonly() {
         return Ok(());
     }
-    let existing = existing_objects(store)?;
-    for object in std::iter::once(&NOTIFICATIONS).chain(&NOTIFICATION_INDEXES) {
-        if !existing.iter().any(|(name, _)| name == object.name) {
-            store.execute_once(object.sql)?;
-        }
+    let exists = "SELECT 1 FROM main.sqlite_master WHERE type = 'table' AND name = '_honker_notifications'";
+    if store.query_once(exists, |_| ())?.is_empty() && FileVersion::read(store)?.version <= VERSION {
+        store.execute_once(NOTIFICATIONS.sql)?;
     }
     Ok(())
 }
 
-/// Installs every table and index that is missing and brings older ones up to date. Never drops data. Any number of
-/// processes may do this at once; on a file that is up to date nothing is written.
+/// Installs every table and index that is missing and brings older files up to date. Never drops data. Any number of
+/// processes may do this at once; on a file that is up to date, or of a newer version, nothing is written. An error if
+/// this program is too old to write to the file.
 pub fn bootstrap(store: &Store) -> Result<()> {
     if missing(store)?.is_empty() {
         return Ok(());
@@ -218,12 +241,18 @@ pub fn bootstrap(store: &Store) -> Result<()> {
 
 /// The statements that would make this file's schema ours.
 fn missing(store: &Store) -> Result<Vec<String>> {
+    let file = FileVersion::read(store)?;
+    file.check()?;
+    if file.version > VERSION {
+        return Ok(Vec::new());
+    }
+    let raise = file.version < VERSION;
     let existing = existing_objects(store)?;
     let find =
         |name: &str| existing.iter().find(|(existing, _)| existing == name).map(|(_, sql)| sql.as_str());
     let mut statements = Vec::new();
 
-    for table in std::iter::once(&NOTIFICATIONS).chain(&TABLES) {
+    for table in [&NOTIFICATIONS, &VERSION_TABLE].into_iter().chain(&TABLES) {
         if find(table.name).is_none() {
             statements.push(table.sql.to_owned());
         }
@@ -233,18 +262,25 @@ fn missing(store: &Store) -> Result<Vec<String>> {
             statements.push(format!("ALTER TABLE main.{table} ADD COLUMN {column} {definition}"));
         }
     }
-    for name in RETIRED_INDEXES {
-        if find(name).is_some() {
-            statements.push(format!("DROP INDEX IF EXISTS main.{name}"));
+    if raise {
+        for name in RETIRED_INDEXES {
+            if find(name).is_some() {
+                statements.push(format!("DROP INDEX IF EXISTS main.{name}"));
+            }
         }
     }
     for index in NOTIFICATION_INDEXES.iter().chain(&INDEXES) {
         match find(index.name) {
-            Some(sql) if definition(sql) == definition(index.sql) => continue,
+            Some(sql) if !raise || definition(sql) == definition(index.sql) => continue,
             Some(_) => statements.push(format!("DROP INDEX IF EXISTS main.{}", index.name)),
             None => {}
         }
         statements.push(index.sql.to_owned());
+    }
+    if raise {
+        let min_version = file.min_version;
+        statements.push("DELETE FROM main._honker_schema".to_owned());
+        statements.push(format!("INSERT INTO main._honker_schema VALUES ({VERSION}, {min_version})"));
     }
     Ok(statements)
 }

@@ -68,6 +68,7 @@ impl<'a, T: Into<Value<'a>>> From<Option<T>> for Value<'a> {
 /// An owned prepared statement. Dropping it finalises it.
 pub(crate) struct Statement {
     raw: NonNull<ffi::sqlite3_stmt>,
+    writes: bool,
 }
 
 impl Statement {
@@ -84,7 +85,11 @@ impl Statement {
             ffi::sqlite3_prepare_v3(db, sql.as_ptr().cast(), length, flags, &mut raw, std::ptr::null_mut())
         };
         match NonNull::new(raw) {
-            Some(raw) if code == ffi::SQLITE_OK => Ok(Statement { raw }),
+            Some(raw) if code == ffi::SQLITE_OK => {
+                // SAFETY: the statement was prepared just now.
+                let writes = unsafe { ffi::sqlite3_stmt_readonly(raw.as_ptr()) == 0 };
+                Ok(Statement { raw, writes })
+            }
             // SAFETY: as above.
             _ => Err(unsafe { last_error(db, code) }),
         }
@@ -146,6 +151,11 @@ impl Statement {
     fn error(&self, code: c_int) -> Error {
         // SAFETY: the statement is ours, and its connection outlives it.
         unsafe { last_error(ffi::sqlite3_db_handle(self.raw.as_ptr()), code) }
+    }
+
+    /// Whether it may change the file. Statements that begin and end transactions and savepoints do not.
+    pub(crate) fn writes(&self) -> bool {
+        self.writes
     }
 
     pub(crate) fn sql(&self) -> String {

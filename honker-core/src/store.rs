@@ -15,6 +15,7 @@ use std::ffi::c_int;
 use rusqlite::ffi;
 
 use crate::statement::{Row, Sql, Statement, Value, last_error};
+use crate::version::{self, LastLook};
 use crate::{Error, Result, guard};
 
 /// How deep calls of our SQL functions may be nested in each other. Two or three levels are a design; a trigger that
@@ -30,6 +31,8 @@ pub struct Store {
     guarded: Cell<bool>,
     /// How many calls of our SQL functions are running, one within the other.
     depth: Cell<u32>,
+    /// The last look at the version of the file's schema.
+    last_look: LastLook,
 }
 
 // SAFETY: a connection, and with it its statements, may move between threads as long as one uses it at a time. That is
@@ -65,15 +68,29 @@ impl Store {
     /// statements must be gone: through [`Store::clear`], by dropping the store, or because [`crate::sql::register`]
     /// has put a guard on the connection that sees to it.
     pub unsafe fn from_handle(db: *mut ffi::sqlite3) -> Self {
-        Store { db, slots: RefCell::default(), guarded: Cell::new(true), depth: Cell::new(0) }
+        Store {
+            db,
+            slots: RefCell::default(),
+            guarded: Cell::new(true),
+            depth: Cell::new(0),
+            last_look: LastLook::default(),
+        }
     }
 
     pub(crate) fn handle(&self) -> *mut ffi::sqlite3 {
         self.db
     }
 
+    pub(crate) fn last_look(&self) -> &LastLook {
+        &self.last_look
+    }
+
     pub(crate) fn set_guarded(&self, guarded: bool) {
         self.guarded.set(guarded);
+    }
+
+    pub(crate) fn is_guarded(&self) -> bool {
+        self.guarded.get()
     }
 
     /// Finalises all statements. The next operation prepares its own again.
@@ -174,12 +191,17 @@ impl Store {
         let unit = Unit::begin(self)?;
         // Locks before the first read: a transaction that reads first and finds another's commit in between cannot be
         // upgraded, and SQLite does not wait for that to change.
-        self.execute(&SQL_LOCK, &[])?;
+        self.lock()?;
         let value = body()?;
         if let Some(unit) = unit {
             unit.commit()?;
         }
         Ok(value)
+    }
+
+    /// Takes the write lock, in a transaction that is open.
+    pub(crate) fn lock(&self) -> Result<()> {
+        self.execute(&SQL_LOCK, &[]).map(drop)
     }
 
     /// Marks a call of one of our SQL functions as running. An error if too many are, one within the other.
@@ -207,7 +229,11 @@ impl Store {
                 unsafe { Statement::prepare(self.db, sql.text) }?
             }
         };
-        let outcome = body(&mut statement);
+        let allowed = match statement.writes() && !std::ptr::eq(sql, &SQL_LOCK) {
+            true => version::check_write(self),
+            false => Ok(()),
+        };
+        let outcome = allowed.and_then(|()| body(&mut statement));
         let mut slots = self.slots.borrow_mut();
         if slots.len() <= slot {
             slots.resize_with(slot + 1, || None);

@@ -77,6 +77,9 @@ pub const HONKER_INTERRUPTED: honker_status_t = -28;
 pub const HONKER_PANIC: honker_status_t = -29;
 /// The file is not watched any more: it was replaced by another. Close the database and open it again.
 pub const HONKER_WATCHER: honker_status_t = -30;
+/// The file was brought up to date by a newer honker, and this library is too old to write to it; the message names both
+/// versions. Update it.
+pub const HONKER_TOO_OLD: honker_status_t = -32;
 
 const NAMES: &[(honker_status_t, &CStr)] = &[
     (HONKER_OK, c"HONKER_OK"),
@@ -110,6 +113,7 @@ const NAMES: &[(honker_status_t, &CStr)] = &[
     (HONKER_INTERRUPTED, c"HONKER_INTERRUPTED"),
     (HONKER_PANIC, c"HONKER_PANIC"),
     (HONKER_WATCHER, c"HONKER_WATCHER"),
+    (HONKER_TOO_OLD, c"HONKER_TOO_OLD"),
 ];
 
 /// The name of a status, as it stands in this header: "HONKER_BUSY"; "HONKER_UNKNOWN" for a number that this library
@@ -132,6 +136,7 @@ pub(crate) fn of(error: &Error) -> honker_status_t {
         Error::Closed => HONKER_CLOSED_HANDLE,
         Error::Forked => HONKER_FORKED,
         Error::Watcher(_) => HONKER_WATCHER,
+        Error::TooOld(_) => HONKER_TOO_OLD,
     }
 }
 

@@ -43,8 +43,7 @@ fn register_all(connection: &Connection, functions: &[&'static [Function]]) -> R
     #[cfg(feature = "faults")]
     crate::faults::watch(connection);
     let store = Arc::new(store);
-    guard::install(connection, &store)
-        .map_err(|error| Error::invalid(format!("cannot register honker on this connection: {error}")))?;
+    guard::install(connection, &store)?;
     functions.iter().copied().flatten().try_for_each(|function| function::register(&store, function))
 }
 

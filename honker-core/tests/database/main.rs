@@ -14,6 +14,7 @@ mod line;
 mod names;
 mod open;
 mod readers;
+mod schema_version;
 mod settings;
 #[cfg(target_os = "linux")]
 mod signals;

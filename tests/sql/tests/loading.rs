@@ -201,6 +201,43 @@ unsafe extern "C" {
 }
 
 #[test]
+fn a_table_of_the_users_does_not_hide_the_guard() {
+    for create in [
+        "CREATE TABLE _honker_statements (sql, reprepares)",
+        "CREATE TABLE _honker_statements (x)",
+        "CREATE TEMP TABLE _honker_statements (x)",
+        "CREATE VIEW _honker_statements AS SELECT * FROM nowhere",
+        "ATTACH ':memory:' AS aux; CREATE TABLE aux._honker_statements (x)",
+        "CREATE TABLE _honker_statements (x); CREATE TEMP TABLE _honker_statements_1 (x)",
+    ] {
+        let db = Db::new();
+        db.furnish();
+        let path = db.file().path();
+        // There when the library is loaded, and made later.
+        for early in [true, false] {
+            let another = db.file().connect_with(rusqlite::OpenFlags::default());
+            if early {
+                another.run(create);
+                another.load();
+            } else {
+                another.load();
+                another.run(create);
+            }
+            for call in READS {
+                another.run(&format!("SELECT {call}"));
+            }
+            another.enqueue("q");
+            another.close().unwrap_or_else(|failure| panic!("{create}: {failure:?}"));
+            let plain = db.file().connect_with(rusqlite::OpenFlags::default());
+            let _ = plain.try_run("DROP TABLE main._honker_statements");
+            let _ = plain.try_run("DROP VIEW main._honker_statements");
+        }
+        db.close().unwrap();
+        assert_eq!(side_files(&path), 0, "{create}: nobody has the file open any more");
+    }
+}
+
+#[test]
 fn a_close_that_waits_for_the_last_statement_ends_the_connection_then() {
     let directory = Db::unloaded();
     let path = directory.directory().join("zombie.db");
@@ -270,6 +307,21 @@ fn loading_a_new_file_that_somebody_is_writing_to_waits_and_then_says_so() {
     // Where the table is there already, loading needs no lock.
     db.run("BEGIN EXCLUSIVE");
     db.another().close().unwrap();
+}
+
+#[test]
+fn loading_a_file_of_another_version_writes_nothing() {
+    let db = Db::new();
+    db.run("DROP INDEX _honker_notifications_recent; DROP INDEX _honker_notifications_age; DROP TABLE _honker_schema");
+    let before = db.dump();
+    db.run("BEGIN IMMEDIATE");
+    let another = db.file().connect_with(rusqlite::OpenFlags::default());
+    another.busy_timeout(std::time::Duration::ZERO).unwrap();
+    another.load();
+    db.run("COMMIT");
+    db.assert_still(&before);
+    another.run("SELECT notify('c', 'x'), honker_bootstrap()");
+    another.run_every_function(1);
 }
 
 #[test]

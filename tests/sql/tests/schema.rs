@@ -3,7 +3,7 @@
 use honker_sql_tests::*;
 
 /// Of every table: its name, and its columns as name, type, NOT NULL, default, place in the primary key.
-const TABLES: [(&str, &str); 9] = [
+const TABLES: [(&str, &str); 11] = [
     (
         "_honker_notifications",
         "id|INTEGER|0|NULL|1
@@ -84,6 +84,21 @@ created_at|INTEGER|1|unixepoch()|0",
 topic|TEXT|1|NULL|2
 offset|INTEGER|1|0|0",
     ),
+    (
+        "_honker_schema",
+        "version|INTEGER|0|NULL|0
+min_version|INTEGER|0|NULL|0",
+    ),
+    (
+        "_honker_job_options",
+        "job_id|INTEGER|0|NULL|1
+metadata|TEXT|0|NULL|0
+unique_key|TEXT|0|NULL|0
+unique_until|TEXT|0|NULL|0
+concurrency_key|TEXT|0|NULL|0
+batch_id|INTEGER|0|NULL|0
+max_run_s|INTEGER|0|NULL|0",
+    ),
 ];
 
 /// The indexes that are promised, in one spelling.
@@ -119,11 +134,12 @@ fn assert_schema(db: &Db) {
     }
     let retired = "SELECT count(*) FROM main.sqlite_schema WHERE name GLOB '_honker_live_p*_deadline'";
     assert_eq!(db.int(retired), 0);
+    assert_eq!(db.rows("SELECT * FROM main._honker_schema"), "2|1");
     assert_eq!(db.text("PRAGMA integrity_check"), "ok");
 }
 
 #[test]
-fn a_new_file_has_the_nine_tables_and_their_indexes() {
+fn a_new_file_has_all_tables_and_their_indexes() {
     for mode in ["WAL", "DELETE"] {
         let db = Db::in_mode(mode);
         assert_schema(&db);
@@ -297,10 +313,12 @@ fn what_somebody_dropped_comes_back_and_the_rest_stays() {
     db.run("SELECT honker_enqueue('q', 'x'), honker_lock_acquire('l', 'a', 60), notify('c', 'x')");
     for damage in [
         "DROP INDEX _honker_live_claim",
-        "DROP INDEX _honker_live_claim; CREATE INDEX _honker_live_claim ON _honker_live (queue)",
         "DROP INDEX _honker_notifications_recent",
         "DROP INDEX _honker_stream_topic; DROP TABLE _honker_results",
         "DROP TABLE _honker_stream",
+        "DROP TABLE _honker_job_options",
+        "DROP TABLE _honker_schema",
+        "DELETE FROM _honker_schema",
         "DROP TABLE _honker_scheduler_tasks",
     ] {
         db.run(damage);
@@ -319,10 +337,10 @@ fn what_somebody_dropped_comes_back_and_the_rest_stays() {
 fn bootstrap_in_a_transaction_is_part_of_it() {
     for (begin, end, tables) in [
         ("BEGIN", "ROLLBACK", 1),
-        ("BEGIN", "COMMIT", 9),
-        ("BEGIN IMMEDIATE", "COMMIT", 9),
+        ("BEGIN", "COMMIT", 11),
+        ("BEGIN IMMEDIATE", "COMMIT", 11),
         ("SAVEPOINT s", "ROLLBACK TO s; RELEASE s", 1),
-        ("BEGIN; CREATE TABLE orders (id)", "COMMIT", 9),
+        ("BEGIN; CREATE TABLE orders (id)", "COMMIT", 11),
     ] {
         let db = Db::empty();
         db.run(begin);
