@@ -13,11 +13,12 @@ import sys
 from pathlib import Path
 
 import go
+import ruby
 from abi import Abi
 
 HERE = Path(__file__).resolve().parent
 REPOSITORY = HERE.parents[1]
-LANGUAGES = [go]
+LANGUAGES = [go, ruby]
 
 
 def main(arguments):
