@@ -57,7 +57,8 @@ pub struct honker_open_opts_t {
     pub reserved: u32,
     /// How long a call waits for a lock that another process, or a transaction of this one, holds. Default 5000.
     pub busy_timeout_ms: i64,
-    /// How many reads may run at once, 1 to 1000. Default 8.
+    /// How many reads may run at once, 1 to 1000 (1 counts as 2). Default 8. One is kept for operations, whatever queries
+    /// run.
     pub readers_max: u32,
     /// One of HONKER_DURABILITY_*. Default NORMAL.
     pub durability: u32,

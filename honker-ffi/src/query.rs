@@ -41,7 +41,14 @@ pub struct honker_value_t {
 pub struct honker_rows_t(Rows);
 
 /// Runs one statement of SQL in a transaction; how many rows it inserted, updated or deleted. All of honker's SQL
-/// functions are there. A statement that ends the transaction (COMMIT, ROLLBACK) ends it for every later call as well. `params` are the values of ?1, ?2, … in order, and may be NULL if there are none; a statement
+/// functions are there.
+///
+/// The connection is shared with all other calls, so what would outlast the transaction or end it is HONKER_INVALID, and
+/// the message names what to use instead: BEGIN, COMMIT and ROLLBACK, ATTACH and DETACH, and pragmas that set something
+/// for the connection or the file (those that ask are allowed, and so are SAVEPOINT, RELEASE and ROLLBACK TO). Temporary
+/// tables, views and triggers are dropped when the transaction is over.
+///
+/// `params` are the values of ?1, ?2, … in order, and may be NULL if there are none; a statement
 /// with more or fewer parameters is HONKER_INVALID.
 ///
 /// # Safety
@@ -98,8 +105,11 @@ pub unsafe extern "C" fn honker_tx_query(
 }
 
 /// Runs one statement of SQL that only reads; its rows, to be freed with `honker_rows_free`. They are what is committed.
-/// honker's SQL functions are not there, and a statement that writes is HONKER_READONLY. Parameters as for
-/// `honker_tx_execute`.
+/// honker's SQL functions are not there, and a statement that writes is HONKER_READONLY. What `honker_tx_execute` refuses
+/// is refused here, and SAVEPOINT as well. Parameters as for `honker_tx_execute`.
+///
+/// One of the connections that read is kept for honker's own operations: queries that take long keep only each other
+/// waiting (HONKER_BUSY after the busy timeout).
 ///
 /// # Safety
 /// As for `honker_tx_execute`.

@@ -40,8 +40,8 @@ defmodule Honker.TransactionTest do
     assert {:error, %Error{name: :misuse}} = Transaction.commit(tx)
   end
 
-  test "one that SQL has ended does not keep its process from writing", %{db: db} do
-    assert {:error, %Error{}} = Honker.transaction(db, &Honker.execute(&1, "COMMIT"))
+  test "SQL cannot end one", %{db: db} do
+    assert {:error, %Error{name: :invalid}} = Honker.transaction(db, &Honker.execute(&1, "COMMIT"))
     assert {:ok, _} = Queue.enqueue(db, "q", 1)
   end
 

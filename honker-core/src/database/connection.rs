@@ -9,8 +9,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use rusqlite::config::DbConfig;
 use rusqlite::{InterruptHandle, OpenFlags, ffi};
 
+use super::authorizer::{Authorizer, Role};
 use super::options::deadline;
 use super::value::{Rows, Value};
 use super::{Durability, Options};
@@ -67,10 +69,13 @@ pub(super) fn busy(what: &str) -> Error {
 
 /// A connection and all that belongs to it. Used by one thread at a time.
 pub(super) struct Handle {
-    // Dropped in this order: the statements, the connection, and last what its busy handler looks at.
+    // Dropped in this order: the statements, the connection, and last what its handlers look at.
     store: Store,
     connection: rusqlite::Connection,
     patience: Box<Patience>,
+    authorizer: Box<Authorizer>,
+    /// The caller's own SQL has run since [`Handle::tidy`] last looked.
+    untidy: Cell<bool>,
     /// [`Handle::changes`] when the last transaction began.
     began_at: u64,
     /// The version of the schema that was last looked through for deferred foreign keys, and whether it has any.
@@ -84,6 +89,11 @@ static SQL_ROLLBACK: Sql = Sql::new("ROLLBACK");
 static SQL_MARK: Sql = Sql::new("SAVEPOINT _honker_member");
 static SQL_KEEP_MARKED: Sql = Sql::new("RELEASE _honker_member");
 static SQL_UNDO_MARKED: Sql = Sql::new("ROLLBACK TO _honker_member");
+// A view goes with its triggers, a virtual table with the tables it keeps its rows in.
+static SQL_TEMPORARY: Sql = Sql::new(
+    "SELECT type, name FROM temp.sqlite_schema WHERE type <> 'index' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'
+     ORDER BY type DESC, sql LIKE 'CREATE VIRTUAL %' DESC, rowid DESC",
+);
 static SQL_NOTHING: Sql = Sql::new("SELECT 1");
 static SQL_SCHEMA_VERSION: Sql = Sql::new("PRAGMA main.schema_version");
 // A key is deferred by these words only. Where they mean something else a savepoint is made for nothing.
@@ -91,7 +101,8 @@ static SQL_HAS_DEFERRED_KEYS: Sql = Sql::new(
     "SELECT EXISTS (SELECT 1 FROM main.sqlite_schema WHERE type = 'table' AND sql LIKE '%initially%deferred%')",
 );
 
-// SAFETY: a connection may move between threads, with its statements; `patience` is used only by calls on it.
+// SAFETY: a connection may move between threads, with its statements; `patience` and `authorizer` are used only by calls
+// on it.
 unsafe impl Send for Handle {}
 
 struct Patience {
@@ -109,8 +120,13 @@ impl Handle {
         let flags =
             OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_URI;
         let connection = rusqlite::Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX);
-        let handle =
-            Handle::new(connection.map_err(Error::from_rusqlite)?, options, signals, signals.interrupts());
+        let handle = Handle::new(
+            connection.map_err(Error::from_rusqlite)?,
+            Role::Writer,
+            options,
+            signals,
+            signals.interrupts(),
+        );
         // SQLite itself is asked, instead of reading its URIs once more.
         if handle.file().is_none() {
             return Err(Error::invalid(format!(
@@ -134,7 +150,7 @@ impl Handle {
     ) -> Result<Handle> {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = file.open(flags)?;
-        let handle = Handle::new(connection, options, signals, interrupts);
+        let handle = Handle::new(connection, Role::Reader, options, signals, interrupts);
         handle.set_up(options)?;
         handle.set("query_only", "ON")?;
         Ok(handle)
@@ -142,6 +158,7 @@ impl Handle {
 
     fn new(
         connection: rusqlite::Connection,
+        role: Role,
         options: &Options,
         signals: &Arc<Signals>,
         interrupts: u64,
@@ -154,18 +171,18 @@ impl Handle {
         });
         // SAFETY: the connection is open, and the store is dropped before it.
         let store = unsafe { Store::from_handle(connection.handle()) };
-        let handle = Handle { store, connection, patience, began_at: 0, deferred_keys: None };
-        handle.be_patient();
-        handle
-    }
-
-    /// Makes our busy handler SQLite's.
-    fn be_patient(&self) {
-        // SAFETY: the connection is open. `patience` is boxed, so that it stays where it is, and dropped after it.
+        let authorizer = Authorizer::new(role);
+        // SAFETY: the connection is open. Both are boxed, so that they stay where they are, and dropped after it.
         unsafe {
-            let patience = (&raw const *self.patience).cast_mut().cast();
-            ffi::sqlite3_busy_handler(self.connection.handle(), Some(wait), patience);
+            ffi::sqlite3_busy_handler(
+                connection.handle(),
+                Some(wait),
+                (&raw const *patience).cast_mut().cast(),
+            );
+            authorizer.install(&connection);
         }
+        let untidy = Cell::new(false);
+        Handle { store, connection, patience, authorizer, untidy, began_at: 0, deferred_keys: None }
     }
 
     /// The settings that every connection of ours has.
@@ -358,7 +375,8 @@ impl Handle {
             // SQLite would run what comes before it.
             return Err(Error::invalid("the SQL statement contains a NUL"));
         }
-        let mut statement = self.connection.prepare_cached(sql).map_err(Error::from_rusqlite)?;
+        let mut statement = self.authorizer.compile(|| self.connection.prepare_cached(sql))?;
+        self.untidy.set(true);
         let mut rows =
             statement.query(rusqlite::params_from_iter(parameters)).map_err(Error::from_rusqlite)?;
         let mut read = Vec::new();
@@ -367,11 +385,39 @@ impl Handle {
             read.push(values.collect::<rusqlite::Result<Vec<Value>>>().map_err(Error::from_rusqlite)?);
         }
         drop(rows);
-        // `PRAGMA busy_timeout` would have replaced it.
-        self.be_patient();
         // Only now: a change of the schema that somebody made since the statement was prepared is noticed as it runs.
         let columns = statement.column_names().into_iter().map(str::to_owned).collect();
         Ok(Rows { columns, rows: read })
+    }
+
+    /// Drops what the caller's SQL may have left on the connection that writes once its transaction is over. Should that
+    /// fail, the end of the next transaction tries again.
+    pub(super) fn tidy(&mut self) {
+        if self.untidy.get() && self.drop_temporary().is_ok() {
+            self.untidy.set(false);
+        }
+    }
+
+    fn drop_temporary(&self) -> Result<()> {
+        let left = self.store.query(&SQL_TEMPORARY, &[], |row| (row.text(0), row.text(1)))?;
+        if left.is_empty() {
+            return Ok(());
+        }
+        // Where they refer to each other, no order of dropping them is allowed.
+        self.check_foreign_keys(false)?;
+        let dropped = left.iter().try_for_each(|(kind, name)| {
+            self.store.execute_once(&format!("DROP {kind} IF EXISTS temp.\"{}\"", name.replace('"', "\"\"")))
+        });
+        self.check_foreign_keys(true)?;
+        dropped
+    }
+
+    /// Not by a pragma, which could be interrupted.
+    fn check_foreign_keys(&self, on: bool) -> Result<()> {
+        self.connection
+            .set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_FKEY, on)
+            .map(drop)
+            .map_err(Error::from_rusqlite)
     }
 
     /// Closes the connection, undoing what is not committed.
@@ -379,10 +425,10 @@ impl Handle {
         // An interrupt that hit nothing is remembered until a statement begins, and would keep SQLite from writing the
         // log back as it closes.
         let _ = self.run(&SQL_NOTHING);
-        let Handle { store, connection, patience, .. } = self;
+        let Handle { store, connection, patience, authorizer, .. } = self;
         drop(store);
         let closed = connection.close().map_err(|(_, error)| Error::from_rusqlite(error));
-        drop(patience);
+        drop((patience, authorizer));
         closed
     }
 }

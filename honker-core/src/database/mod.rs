@@ -12,6 +12,7 @@
 //! [`Database::interrupt`], and with [`Database::close`], whatever comes first. A handle that a forked child inherits
 //! answers [`Error::Forked`] to everything and touches nothing.
 
+mod authorizer;
 mod connection;
 mod operations;
 mod options;
@@ -31,7 +32,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rusqlite::InterruptHandle;
 
 use self::connection::{Handle, Signals};
-use self::readers::Readers;
+use self::readers::{Readers, Use};
 use self::watching::Watching;
 use self::writer::Writer;
 use crate::fork::Process;
@@ -114,7 +115,7 @@ impl Database {
     /// Runs an operation that only reads. It sees what is committed, and waits for no writer.
     fn read<T>(&self, body: impl FnOnce(&Store, i64) -> Result<T>) -> Result<T> {
         self.inner.check()?;
-        self.inner.readers.call(|handle| {
+        self.inner.readers.call(Use::Operation, |handle| {
             let now = handle.store().now()?;
             planted(body)(handle.store(), now)
         })
@@ -123,7 +124,7 @@ impl Database {
     /// Runs one SQL statement that only reads; its rows. honker's SQL functions are not there.
     pub fn query(&self, sql: &str, parameters: &[Value]) -> Result<Rows> {
         self.inner.check()?;
-        self.inner.readers.call(|handle| handle.query(sql, parameters))
+        self.inner.readers.call(Use::Query, |handle| handle.query(sql, parameters))
     }
 
     /// Begins a transaction. Waits for the one that is open, if it is another thread's; an error at once if it is this

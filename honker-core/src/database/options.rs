@@ -58,7 +58,8 @@ pub enum Nesting {
 pub struct Options {
     /// How long a call waits for a lock that another process, or a transaction of this one, holds. Default 5 s.
     pub busy_timeout: Duration,
-    /// How many reads may run at once. Default 8, at least 1.
+    /// How many reads may run at once. Default 8, at least 2: one of them is kept for operations and consumers, whatever
+    /// queries run.
     pub readers_max: usize,
     /// Default [`Durability::Normal`].
     pub durability: Durability,

@@ -1,4 +1,7 @@
 //! The connections that read: opened when they are needed, up to a limit, and kept.
+//!
+//! The caller's queries may take long; operations and consumers read for microseconds. One connection is therefore never
+//! lent to a query: however many of them run, nobody else waits for them.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -22,12 +25,28 @@ pub(super) struct Readers {
     returned: Condvar,
 }
 
+/// What a connection is borrowed for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Use {
+    /// A query of the caller's, which may run for any time.
+    Query,
+    /// An operation of ours.
+    Operation,
+}
+
 #[derive(Default)]
 struct Pool {
     idle: Vec<Handle>,
-    /// Those in use, to be interrupted.
-    lent: Vec<(u64, Option<InterruptHandle>)>,
+    lent: Vec<Lent>,
     next_loan: u64,
+}
+
+/// A connection in use, as the books have it.
+struct Lent {
+    number: u64,
+    to: Use,
+    /// To be interrupted; `None` while it is being opened.
+    interrupt: Option<InterruptHandle>,
 }
 
 impl Readers {
@@ -39,9 +58,9 @@ impl Readers {
         self.file.path()
     }
 
-    /// How many connections there may be.
+    /// How many connections there may be: at least one for queries and the one that is kept from them.
     pub(super) fn max(&self) -> usize {
-        self.options.readers_max.max(1)
+        self.options.readers_max.max(2)
     }
 
     /// How many connections there are, and how many of them are in use.
@@ -51,27 +70,22 @@ impl Readers {
     }
 
     /// Runs `body` on a connection of its own.
-    pub(super) fn call<T>(&self, body: impl FnOnce(&mut Handle) -> Result<T>) -> Result<T> {
+    pub(super) fn call<T>(&self, to: Use, body: impl FnOnce(&mut Handle) -> Result<T>) -> Result<T> {
         let interrupts = self.signals.interrupts();
-        let mut loan = self.borrow(interrupts)?;
+        let mut loan = self.borrow(to, interrupts)?;
         let handle = loan.handle.as_mut().ok_or(Error::Closed)?;
-        let result = handle.call(interrupts, body);
-        // A BEGIN that somebody slipped into a query would show the next one old data.
-        handle.roll_back()?;
-        result
+        handle.call(interrupts, body)
     }
 
-    fn borrow(&self, interrupts: u64) -> Result<Loan<'_>> {
+    fn borrow(&self, to: Use, interrupts: u64) -> Result<Loan<'_>> {
         let deadline = deadline(self.options.busy_timeout);
         let mut pool = self.lock();
         loop {
             self.signals.check(interrupts)?;
-            if let Some(handle) = pool.idle.pop() {
-                let number = pool.lend(Some(handle.interrupt_handle()));
+            if self.may_lend(&pool, to) {
+                let Some(handle) = pool.idle.pop() else { break };
+                let number = pool.lend(to, Some(handle.interrupt_handle()));
                 return Ok(Loan { readers: self, number, handle: Some(handle) });
-            }
-            if pool.lent.len() < self.max() {
-                break;
             }
             if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
                 return Err(busy("all connections for reading stayed in use for too long"));
@@ -80,19 +94,25 @@ impl Readers {
             pool = guard;
         }
         // In the books before it is opened, which may have to wait for others: `close` waits for it.
-        let mut loan = Loan { readers: self, number: pool.lend(None), handle: None };
+        let mut loan = Loan { readers: self, number: pool.lend(to, None), handle: None };
         drop(pool);
         let handle = Handle::reader(&self.file, &self.options, &self.signals, interrupts)
             .map_err(|error| self.signals.explain(interrupts, error))?;
-        let mut lent = Some(handle.interrupt_handle());
+        let mut interrupt = Some(handle.interrupt_handle());
         let mut pool = self.lock();
         pool.lent
             .iter_mut()
-            .filter(|(number, _)| *number == loan.number)
-            .for_each(|(_, handle)| *handle = lent.take());
+            .filter(|lent| lent.number == loan.number)
+            .for_each(|lent| lent.interrupt = interrupt.take());
         drop(pool);
         loan.handle = Some(handle);
         Ok(loan)
+    }
+
+    /// Whether one more connection may be in use.
+    fn may_lend(&self, pool: &Pool, to: Use) -> bool {
+        let queries = pool.lent.iter().filter(|lent| lent.to == Use::Query).count();
+        pool.lent.len() < self.max() && (to == Use::Operation || queries < self.max() - 1)
     }
 
     /// Ends the statements that run now.
@@ -129,13 +149,13 @@ impl Readers {
 
 impl Pool {
     fn interrupt(&self) {
-        self.lent.iter().filter_map(|(_, handle)| handle.as_ref()).for_each(InterruptHandle::interrupt);
+        self.lent.iter().filter_map(|lent| lent.interrupt.as_ref()).for_each(InterruptHandle::interrupt);
     }
 
     /// Writes a loan into the books; its number.
-    fn lend(&mut self, handle: Option<InterruptHandle>) -> u64 {
+    fn lend(&mut self, to: Use, interrupt: Option<InterruptHandle>) -> u64 {
         self.next_loan += 1;
-        self.lent.push((self.next_loan, handle));
+        self.lent.push(Lent { number: self.next_loan, to, interrupt });
         self.next_loan
     }
 }
@@ -150,7 +170,7 @@ struct Loan<'a> {
 impl Drop for Loan<'_> {
     fn drop(&mut self) {
         let mut pool = self.readers.lock();
-        pool.lent.retain(|(number, _)| *number != self.number);
+        pool.lent.retain(|lent| lent.number != self.number);
         pool.idle.extend(self.handle.take());
         drop(pool);
         self.readers.returned.notify_all();

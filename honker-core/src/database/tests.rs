@@ -156,3 +156,21 @@ fn a_reader_survives_a_panic() {
     }
     assert_eq!(count(&file.database), Value::Integer(0));
 }
+
+/// That statements of the caller's are judged costs our own nothing: none of them is compiled again because of it.
+#[test]
+fn our_own_statements_stay_prepared() {
+    let file = open(&Options::default());
+    let database = &file.database;
+    for _ in 0..5 {
+        enqueue(database, "p").unwrap();
+        let mut transaction = database.begin().unwrap();
+        transaction.query("SELECT count(*) FROM _honker_live", &[]).unwrap();
+        transaction.query("PRAGMA query_only = ON", &[]).unwrap_err();
+        transaction.execute("DELETE FROM _honker_live WHERE id < 0", &[]).unwrap();
+        transaction.commit().unwrap();
+    }
+    let statements = database.write(|store, _| Ok(store.prepared_statements())).unwrap();
+    assert!(statements.iter().any(|statement| statement.sql.contains("INSERT INTO")), "{statements:?}");
+    assert!(statements.iter().all(|statement| statement.reprepares == 0), "{statements:?}");
+}

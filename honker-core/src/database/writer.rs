@@ -261,7 +261,11 @@ impl Writer {
         let release = Release(self);
         let committed = if commit { self.in_transaction(Handle::commit) } else { Ok(false) };
         // Whatever is left of it now is not wanted: by the caller, or because it could not be committed.
-        let undone = self.with_handle(Handle::roll_back);
+        let undone = self.with_handle(|handle| {
+            handle.roll_back()?;
+            handle.tidy();
+            Ok(())
+        });
         drop(release);
         if matches!(committed, Ok(true)) {
             self.announce();

@@ -16,6 +16,7 @@ mod open;
 mod readers;
 mod schema_version;
 mod settings;
+mod shared_connection;
 #[cfg(target_os = "linux")]
 mod signals;
 mod storms;

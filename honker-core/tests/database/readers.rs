@@ -1,9 +1,12 @@
 //! Readers: beside the writer, never more than allowed, and none left in a state of its own.
 
+use honker_core::Error;
 use honker_core::database::{JournalMode, Options, Value};
 use rusqlite::ffi;
 
-use crate::support::{File, Worker, code, enqueue, guarded, journal, single};
+use crate::support::{
+    ENDLESS, File, GUARD, Worker, code, enqueue, guarded, is_interrupted, journal, patient_for, single, until,
+};
 
 const COUNT: &str = "SELECT count(*) FROM _honker_live";
 
@@ -58,26 +61,58 @@ fn a_query_leaves_no_transaction_behind() {
     guarded(|| {
         let file = File::new();
         let database = file.database(&Options { readers_max: 1, ..Options::default() });
-        let _ = database.query("BEGIN", &[]);
-        let _ = database.query(COUNT, &[]);
-        enqueue(&database, "p").unwrap();
-        assert_eq!(database.query(COUNT, &[]).map(single), Ok(Value::Integer(1)), "a BEGIN was left open");
-        let _ = database.query("SAVEPOINT mine", &[]);
-        let _ = database.query(COUNT, &[]);
-        enqueue(&database, "p").unwrap();
-        assert_eq!(
-            database.query(COUNT, &[]).map(single),
-            Ok(Value::Integer(2)),
-            "a SAVEPOINT was left open"
-        );
+        for (sql, jobs) in
+            ["BEGIN", "begin immediate", "SAVEPOINT mine", "COMMIT", "RELEASE x"].iter().zip(1..)
+        {
+            let error = database.query(sql, &[]).unwrap_err();
+            assert!(
+                matches!(&error, Error::Invalid(message) if message.contains("honker_tx_begin")),
+                "{error:?}"
+            );
+            let _ = database.query(COUNT, &[]);
+            enqueue(&database, "p").unwrap();
+            assert_eq!(
+                database.query(COUNT, &[]).map(single),
+                Ok(Value::Integer(jobs)),
+                "a transaction was left open"
+            );
+        }
     });
+}
+
+/// Queries that take long leave a connection to operations and consumers, and none to further queries.
+#[test]
+fn long_queries_do_not_keep_operations_waiting() {
+    for readers_max in [1, 2, 4] {
+        guarded(move || {
+            let file = File::new();
+            let database = file.database(&Options { readers_max, ..patient_for(GUARD) });
+            let id = enqueue(&database, "p").unwrap();
+            let queries: Vec<_> = (0..8)
+                .map(|_| {
+                    let database = database.clone();
+                    Worker::start(move || database.query(ENDLESS, &[]))
+                })
+                .collect();
+            until("as many queries run as may", || {
+                queries.iter().filter(|query| query.has_computed()).count() == (readers_max - 1).max(1)
+            });
+            for _ in 0..100 {
+                assert!(database.get_job(id).unwrap().is_some());
+            }
+            database.interrupt().unwrap();
+            for query in queries {
+                assert!(is_interrupted(&query.join()));
+            }
+        });
+    }
 }
 
 #[test]
 fn a_query_cannot_make_a_reader_write() {
     let file = File::new();
     let database = file.database(&Options { readers_max: 1, ..Options::default() });
-    let _ = database.query("PRAGMA query_only = OFF", &[]);
+    assert!(matches!(database.query("PRAGMA query_only = OFF", &[]), Err(Error::Invalid(_))));
     assert_eq!(code(database.query("CREATE TABLE t(x)", &[])), ffi::SQLITE_READONLY);
 }
 

@@ -80,13 +80,16 @@ fn interrupting_the_undoing_of_an_operation_leaves_nothing_of_it() {
         file.plain()
             .execute_batch(
                 "INSERT INTO _honker_scheduler_tasks (name, queue, cron_expr, payload, next_fire_at)
-                 VALUES ('a', 'half', '@every 1s', 'p', 1), ('b', 'half', 'nonsense', 'p', 1)",
+                 VALUES ('a', 'half', '@every 1s', 'p', 1), ('b', 'broken', '@every 1s', 'p', 1);
+                 CREATE TRIGGER broken BEFORE INSERT ON _honker_live WHEN new.queue = 'broken'
+                 BEGIN SELECT raise(ABORT, 'no'); END",
             )
             .unwrap();
         let stop = AtomicBool::new(false);
         std::thread::scope(|scope| {
             let expected = |error: &Error| {
-                matches!(error, Error::Invalid(_)) || error.sqlite_code() == Some(ffi::SQLITE_INTERRUPT)
+                let code = error.sqlite_code().unwrap_or_default() & 0xff;
+                [ffi::SQLITE_CONSTRAINT, ffi::SQLITE_INTERRUPT].contains(&code)
             };
             let workers: Vec<_> = (0..6)
                 .map(|thread| {

@@ -157,6 +157,11 @@ impl<T: Send + 'static> Worker<T> {
         self
     }
 
+    /// Whether the thread has computed for a while.
+    pub fn has_computed(&self) -> bool {
+        self.field(11).parse::<u64>().unwrap() >= 2
+    }
+
     pub fn join(self) -> T {
         let deadline = Instant::now() + GUARD;
         while !self.thread.is_finished() {

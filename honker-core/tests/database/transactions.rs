@@ -105,27 +105,30 @@ fn a_transaction_may_move_between_threads() {
 
 /// SQL that ends the transaction behind our back. Whatever the user does then, it does not happen outside of one.
 #[test]
-fn a_transaction_ended_by_hand_is_over() {
+fn a_transaction_that_a_trigger_ended_is_over() {
+    const BOMB: &str = "INSERT INTO t VALUES ('bomb')";
     guarded(|| {
-        for (end, rows) in [("COMMIT", 1), ("END", 1), ("ROLLBACK", 0)] {
-            let (file, database) = with_table();
-            let mut transaction = database.begin().unwrap();
-            transaction.execute("INSERT INTO t VALUES (1)", &[]).unwrap();
-            transaction.execute(end, &[]).unwrap();
-            assert!(is_misuse(&transaction.execute("INSERT INTO t VALUES (2)", &[])), "{end}");
-            assert!(is_misuse(&transaction.execute("BEGIN", &[])), "{end}");
-            assert!(is_misuse(&transaction.query("SELECT 1", &[])), "{end}");
-            assert!(is_misuse(&transaction.get_job(1).map(drop)), "{end}");
-            assert!(is_misuse(&transaction.commit()), "{end}");
-            assert_eq!(file.count(COUNT), rows, "{end}");
-            enqueue(&database, "p").unwrap();
+        let (file, database) = with_table();
+        file.plain()
+            .execute_batch(
+                "CREATE TRIGGER bomb BEFORE INSERT ON t WHEN new.x = 'bomb' BEGIN SELECT raise(ROLLBACK, 'boom'); END",
+            )
+            .unwrap();
+        let mut transaction = database.begin().unwrap();
+        transaction.execute("INSERT INTO t VALUES (1)", &[]).unwrap();
+        assert_eq!(code(transaction.execute(BOMB, &[])), ffi::SQLITE_CONSTRAINT);
+        assert!(is_misuse(&transaction.execute("INSERT INTO t VALUES (2)", &[])));
+        assert!(is_misuse(&transaction.query("SELECT 1", &[])));
+        assert!(is_misuse(&transaction.get_job(1).map(drop)));
+        assert!(is_misuse(&transaction.commit()));
+        assert_eq!(file.count(COUNT), 0);
+        enqueue(&database, "p").unwrap();
 
-            let mut transaction = database.begin().unwrap();
-            transaction.query(end, &[]).unwrap();
-            transaction.rollback().unwrap();
-            drop(database.begin().unwrap());
-            assert_eq!(file.count("SELECT count(*) FROM _honker_live"), 1, "{end}");
-        }
+        let mut transaction = database.begin().unwrap();
+        transaction.query(BOMB, &[]).unwrap_err();
+        transaction.rollback().unwrap();
+        drop(database.begin().unwrap());
+        assert_eq!(file.count("SELECT count(*) FROM _honker_live"), 1);
     });
 }
 

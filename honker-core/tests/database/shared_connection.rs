@@ -1,0 +1,180 @@
+//! The caller's own SQL on a connection that all calls share: what it may not do, and what is undone behind it.
+
+use honker_core::database::{Database, Options, Transaction, Value};
+use honker_core::{Error, Result};
+
+use crate::support::{File, enqueue, guarded, single};
+
+/// What would outlast the transaction or end it, and a word of what the error has to say about it.
+const REFUSED: &[(&str, &str)] = &[
+    ("COMMIT", "honker_tx_commit"),
+    ("end transaction", "honker_tx_commit"),
+    ("ROLLBACK", "honker_tx_rollback"),
+    ("BEGIN", "SAVEPOINT"),
+    ("BEGIN IMMEDIATE", "SAVEPOINT"),
+    ("ATTACH ':memory:' AS other", "ATTACH"),
+    ("DETACH temp", "DETACH"),
+    ("PRAGMA query_only = ON", "query_only"),
+    ("PRAGMA main.Query_Only(1)", "query_only"),
+    ("PRAGMA locking_mode = EXCLUSIVE", "locking_mode"),
+    ("PRAGMA journal_mode = DELETE", "opened"),
+    ("PRAGMA synchronous = OFF", "opened"),
+    ("PRAGMA busy_timeout = 0", "opened"),
+    ("PRAGMA foreign_keys = OFF", "defer_foreign_keys"),
+    ("PRAGMA ignore_check_constraints = ON", "ignore_check_constraints"),
+    ("PRAGMA writable_schema = ON", "writable_schema"),
+    ("PRAGMA temp_store = FILE", "temp_store"),
+    ("PRAGMA mmap_size = 1000000", "mmap_size"),
+    ("PRAGMA recursive_triggers = ON", "recursive_triggers"),
+    ("PRAGMA case_sensitive_like = ON", "case_sensitive_like"),
+    ("EXPLAIN PRAGMA query_only = ON", "query_only"),
+];
+
+/// Each of them is refused by each of the ways in, and changes nothing about the transaction.
+#[test]
+fn what_would_damage_the_connection_is_refused() {
+    type Run = fn(&mut Transaction, &str) -> Result<()>;
+    const RUNS: [Run; 2] = [|tx, sql| tx.execute(sql, &[]).map(drop), |tx, sql| tx.query(sql, &[]).map(drop)];
+    guarded(|| {
+        let file = File::new();
+        let database = file.database(&Options::default());
+        file.plain().execute_batch("CREATE TABLE t(x)").unwrap();
+        let mut jobs = 0;
+        // Twice: nothing is served from what was compiled before.
+        for &(sql, hint) in REFUSED.iter().chain(REFUSED) {
+            for run in RUNS {
+                let mut transaction = database.begin().unwrap();
+                transaction.execute("INSERT INTO t VALUES (?1)", &[sql.into()]).unwrap();
+                let error = run(&mut transaction, sql).unwrap_err();
+                assert!(
+                    matches!(&error, Error::Invalid(message) if message.contains(hint)),
+                    "{sql}: {error:?}"
+                );
+                assert_eq!(file.count("SELECT count(*) FROM t"), jobs, "{sql} has committed");
+                transaction.execute("INSERT INTO t VALUES (?1)", &[sql.into()]).unwrap();
+                transaction.execute("DELETE FROM t WHERE rowid = (SELECT max(rowid) FROM t)", &[]).unwrap();
+                transaction.commit().unwrap();
+                enqueue(&database, "p").unwrap();
+                jobs += 1;
+                // Nobody finds the file locked, either.
+                assert_eq!(file.count("SELECT count(*) FROM _honker_live"), jobs, "{sql}");
+            }
+        }
+    });
+}
+
+#[test]
+fn a_query_cannot_damage_its_connection() {
+    let file = File::new();
+    let database = file.database(&Options { readers_max: 1, ..Options::default() });
+    for &(sql, _) in REFUSED {
+        let error = database.query(sql, &[]).unwrap_err();
+        assert!(matches!(error, Error::Invalid(_)), "{sql}: {error:?}");
+        assert_eq!(single(database.query("SELECT 1", &[]).unwrap()), Value::Integer(1));
+    }
+}
+
+#[test]
+fn questions_and_what_ends_with_the_transaction_are_allowed() {
+    let file = File::new();
+    let database = file.database(&Options::default());
+    file.plain().execute_batch("CREATE TABLE t(x)").unwrap();
+    const QUESTIONS: &[&str] = &[
+        "PRAGMA query_only",
+        "PRAGMA locking_mode",
+        "PRAGMA journal_mode",
+        "PRAGMA busy_timeout",
+        "PRAGMA foreign_keys",
+        "PRAGMA table_info(t)",
+        "PRAGMA main.index_list('t')",
+        "PRAGMA integrity_check(3)",
+        "PRAGMA foreign_key_check",
+        "SELECT * FROM pragma_table_info('t')",
+    ];
+    for sql in QUESTIONS {
+        database.query(sql, &[]).unwrap();
+    }
+    let allowed = ["PRAGMA user_version = 7", "PRAGMA defer_foreign_keys = ON", "CREATE TABLE u(x)"];
+    for sql in QUESTIONS.iter().chain(&allowed) {
+        let mut transaction = database.begin().unwrap();
+        transaction.query(sql, &[]).unwrap();
+        transaction.commit().unwrap();
+        enqueue(&database, "p").unwrap();
+    }
+    assert_eq!(file.count("PRAGMA user_version"), 7);
+}
+
+/// A savepoint within a transaction ends with it, and undoes nothing but its own.
+#[test]
+fn savepoints_are_allowed() {
+    let file = File::new();
+    let database = file.database(&Options::default());
+    file.plain().execute_batch("CREATE TABLE t(x)").unwrap();
+    let mut transaction = database.begin().unwrap();
+    for sql in [
+        "SAVEPOINT s",
+        "INSERT INTO t VALUES (1)",
+        "RELEASE s",
+        "SAVEPOINT _honker",
+        "INSERT INTO t VALUES (2)",
+        "SELECT notify('c', '1')",
+        "ROLLBACK TO _honker",
+        "SAVEPOINT left_open",
+    ] {
+        transaction.query(sql, &[]).unwrap();
+    }
+    assert_eq!(file.count("SELECT count(*) FROM t"), 0);
+    transaction.commit().unwrap();
+    assert_eq!(file.count("SELECT count(*) FROM t"), 1);
+    assert_eq!(file.count("SELECT count(*) FROM _honker_notifications"), 0);
+    enqueue(&database, "p").unwrap();
+}
+
+fn temporary(database: &Database) -> Value {
+    let mut transaction = database.begin().unwrap();
+    single(
+        transaction
+            .query("SELECT count(*) FROM temp.sqlite_schema WHERE name <> 'sqlite_sequence'", &[])
+            .unwrap(),
+    )
+}
+
+/// Temporary things are there for their transaction, and for nobody else.
+#[test]
+fn temporary_things_end_with_the_transaction() {
+    const TEMPORARY: &[&str] = &[
+        "CREATE TEMP TABLE \"a \"\" b\"(id INTEGER PRIMARY KEY AUTOINCREMENT, x UNIQUE)",
+        "CREATE TEMP TABLE parent(id INTEGER PRIMARY KEY, child REFERENCES child(id) DEFERRABLE INITIALLY DEFERRED)",
+        "CREATE TEMP TABLE child(id INTEGER PRIMARY KEY, parent NOT NULL REFERENCES parent(id))",
+        "INSERT INTO parent VALUES (1, 1)",
+        "INSERT INTO child VALUES (1, 1)",
+        "CREATE TEMP VIEW v AS SELECT 1 AS one",
+        "CREATE TEMP TRIGGER on_view INSTEAD OF INSERT ON v BEGIN SELECT 1; END",
+        "CREATE TEMP TRIGGER spy AFTER INSERT ON main._honker_live BEGIN INSERT INTO child VALUES (new.id, 1); END",
+        "CREATE VIRTUAL TABLE temp.words USING fts5(word)",
+        "CREATE TEMP TABLE _honker_live(shadow)",
+    ];
+    type End = fn(Transaction);
+    const ENDS: [End; 3] = [|tx| tx.commit().unwrap(), |tx| tx.rollback().unwrap(), drop];
+    guarded(|| {
+        for end in ENDS {
+            let file = File::new();
+            let database = file.database(&Options::default());
+            for round in 1..=3 {
+                let mut transaction = database.begin().unwrap();
+                for sql in TEMPORARY {
+                    transaction.execute(sql, &[]).unwrap_or_else(|error| panic!("{sql}: {error}"));
+                }
+                end(transaction);
+                assert_eq!(temporary(&database), Value::Integer(0));
+                enqueue(&database, "p").unwrap();
+                assert_eq!(file.count("SELECT count(*) FROM _honker_live"), round);
+            }
+            // The keys are checked again.
+            file.plain()
+                .execute_batch("CREATE TABLE p(id INTEGER PRIMARY KEY); CREATE TABLE c(p REFERENCES p)")
+                .unwrap();
+            assert!(database.begin().unwrap().execute("INSERT INTO c VALUES (1)", &[]).is_err());
+        }
+    });
+}
