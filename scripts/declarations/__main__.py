@@ -13,12 +13,13 @@ import sys
 from pathlib import Path
 
 import go
+import jvm
 import ruby
 from abi import Abi
 
 HERE = Path(__file__).resolve().parent
 REPOSITORY = HERE.parents[1]
-LANGUAGES = [go, ruby]
+LANGUAGES = [go, jvm, ruby]
 
 
 def main(arguments):

@@ -1,7 +1,7 @@
 """What the compilers do not see: that the package agrees with itself.
 
 The README has its five headings, and each of its samples stands in an example, which the tests run. White space does
-not count: the formatters have their own ideas of it. The internal interface has all functions of the C interface.
+not count: the formatters have their own ideas of it.
 """
 
 import re
@@ -28,14 +28,6 @@ for sample in samples:
     lines = "\n".join(line for line in sample.splitlines() if not line.startswith("import "))
     if not any(squeezed(lines) in example for example in examples):
         problems.append(f"README.md: no example has this sample:\n{sample}")
-
-symbols = (package.parents[1] / "honker-ffi" / "symbols.txt").read_text()
-wanted = set(re.findall(r"\bhonker_\w+", symbols))
-for name in ("HonkerLibrary", "JnaLibrary"):
-    source = (package / "honker/src/main/java/dev/honker" / f"{name}.java").read_text()
-    there = set(re.findall(r"\b(honker_\w+)\(", source))
-    if there != wanted:
-        problems.append(f"{name}.java and symbols.txt differ: {sorted(there ^ wanted)}")
 
 for problem in problems:
     print(problem, file=sys.stderr)

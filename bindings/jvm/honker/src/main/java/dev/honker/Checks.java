@@ -10,7 +10,7 @@ import java.time.Instant;
  */
 final class Checks {
   /** HONKER_NO_TIME: what the library takes for "not given", and nobody may give. */
-  static final long NO_TIME = Long.MAX_VALUE;
+  static final long NO_TIME = Abi.NO_TIME;
 
   private Checks() {}
 

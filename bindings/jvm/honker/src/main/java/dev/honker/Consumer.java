@@ -14,10 +14,10 @@ import java.util.function.Supplier;
  * interrupted while it took something returns that, and leaves the thread's interrupt status set.
  */
 public abstract class Consumer implements AutoCloseable {
-  static final int OK = 0;
+  static final int OK = Abi.OK;
 
   /** What the library answers when what was waited for has been closed. */
-  static final int CLOSED = 7;
+  static final int CLOSED = Abi.CLOSED;
 
   /**
    * While something becomes due at a second of the clock, which somebody may set: how often to

@@ -60,13 +60,13 @@ public final class Database implements AutoCloseable {
     long[] err = new long[1];
     WatcherOptions watcher = options.watcherOptions();
     try (Struct opts =
-        Struct.sized(library, 64)
+        Struct.sized(library, Abi.OPEN_OPTS_SIZE)
             .i64(Checks.toMillis(options.busyTimeout()))
             .u32(options.maxReaders())
             .u32(options.durability().ordinal())
             .u32(journalMode(options.journalMode()))
             .u32(options.walAutocheckpoint())
-            .u32(1) // HONKER_NESTING_WAIT: threads may be virtual, and the gate knows better
+            .u32(Abi.NESTING_WAIT) // threads may be virtual, and the gate knows better
             .u32(0)
             .bytes(Checks.utf8("backend", watcher.backend()))
             .i64(Checks.toMillis(watcher.pollInterval()))) {
@@ -76,7 +76,7 @@ public final class Database implements AutoCloseable {
       platform.close();
       throw e;
     }
-    this.warning = err[0] == 0 ? null : Errors.take(library, -27, err).getMessage();
+    this.warning = err[0] == 0 ? null : Errors.take(library, Abi.UNSUPPORTED, err).getMessage();
     HonkerLibrary lib = library;
     Waits waiting = waits;
     PlatformThreads calling = platform;

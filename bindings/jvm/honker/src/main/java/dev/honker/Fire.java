@@ -11,7 +11,7 @@ import java.time.Instant;
  * @param jobId the job
  */
 public record Fire(String name, String queue, long fireAtEpochSecond, long jobId) {
-  static final int VIEW_SIZE = 56;
+  static final int VIEW_SIZE = Abi.FIRE_VIEW_SIZE;
 
   /**
    * The boundary.

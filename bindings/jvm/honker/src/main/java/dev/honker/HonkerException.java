@@ -63,15 +63,15 @@ public class HonkerException extends RuntimeException {
 
   /** The statuses that this package makes itself, or looks at. Every other is kept as a number. */
   enum Status {
-    BUSY(-2),
-    MISUSE(-20),
-    NULL_ARG(-21),
-    UTF8(-22),
-    INVALID(-23),
-    NOT_FOUND(-24),
-    CLOSED_HANDLE(-25),
-    UNSUPPORTED(-27),
-    INTERRUPTED(-28);
+    BUSY(Abi.BUSY),
+    MISUSE(Abi.MISUSE),
+    NULL_ARG(Abi.NULL_ARG),
+    UTF8(Abi.UTF8),
+    INVALID(Abi.INVALID),
+    NOT_FOUND(Abi.NOT_FOUND),
+    CLOSED_HANDLE(Abi.CLOSED_HANDLE),
+    UNSUPPORTED(Abi.UNSUPPORTED),
+    INTERRUPTED(Abi.INTERRUPTED);
 
     final int number;
 

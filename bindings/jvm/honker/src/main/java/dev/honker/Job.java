@@ -10,7 +10,7 @@ import java.util.List;
  * anybody's, which is how a crash gives it back. Immutable; one thread settles it.
  */
 public final class Job {
-  private static final int VIEW_SIZE = 80;
+  private static final int VIEW_SIZE = Abi.JOB_VIEW_SIZE;
 
   private final Queue home;
   private final long id;

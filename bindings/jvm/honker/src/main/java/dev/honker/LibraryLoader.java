@@ -21,9 +21,6 @@ import java.util.Locale;
  * that is an error, and nothing else is tried.
  */
 final class LibraryLoader {
-  /** The version of the interface that this package was written for, major &lt;&lt; 16 | minor. */
-  static final int ABI_VERSION = 1 << 16;
-
   private static HonkerLibrary loaded;
   private static Path loadedFrom;
 
@@ -99,7 +96,7 @@ final class LibraryLoader {
                 + ": has version "
                 + dotted(version)
                 + " of the interface, and this package needs "
-                + dotted(ABI_VERSION)
+                + dotted(Abi.VERSION)
                 + " or a later one of the same major version");
         return null;
       }
@@ -113,7 +110,7 @@ final class LibraryLoader {
   }
 
   static boolean isCompatible(int version) {
-    return version >>> 16 == ABI_VERSION >>> 16 && (version & 0xffff) >= (ABI_VERSION & 0xffff);
+    return version >>> 16 == Abi.VERSION >>> 16 && (version & 0xffff) >= (Abi.VERSION & 0xffff);
   }
 
   private static String dotted(int version) {

@@ -11,7 +11,7 @@ import java.time.Instant;
  * @param createdAt when it was sent, to the second
  */
 public record Notification(long id, String channel, String payloadJson, Instant createdAt) {
-  static final int VIEW_SIZE = 56;
+  static final int VIEW_SIZE = Abi.NOTIFICATION_VIEW_SIZE;
 
   static Notification of(Struct view) {
     view.rewind();

@@ -146,7 +146,7 @@ public final class Outbox {
             byte[] n = Checks.utf8("name", name);
             byte[] w = Checks.utf8("workerId", workerId);
             byte[] opts =
-                Struct.sized(library, 32)
+                Struct.sized(library, Abi.OUTBOX_OPTS_SIZE)
                     .i64(options.visibilityTimeout().getSeconds())
                     .i64(options.baseBackoff().getSeconds())
                     .i64(-1) // this class knows when to look again

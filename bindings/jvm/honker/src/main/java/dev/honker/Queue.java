@@ -116,7 +116,7 @@ public final class Queue {
   public List<Long> enqueueMany(Transaction tx, List<String> jsons, EnqueueOptions options) {
     byte[] opts = enqueueOptions(options);
     long[] ids = new long[Math.max(1, jsons.size())];
-    try (Struct payloads = new Struct(library, 16 * jsons.size())) {
+    try (Struct payloads = new Struct(library, Abi.BYTES_SIZE * jsons.size())) {
       for (String json : jsons) payloads.bytes(Checks.utf8("jsons", json));
       database.write(
           tx,
@@ -129,7 +129,7 @@ public final class Queue {
 
   private byte[] enqueueOptions(EnqueueOptions given) {
     long none = Checks.NO_TIME;
-    Struct struct = Struct.sized(library, 48);
+    Struct struct = Struct.sized(library, Abi.ENQUEUE_OPTS_SIZE);
     if (given == null) {
       struct.i64(none).i64(none).i64(none).i64(0).i64(options.maxAttempts());
     } else {

@@ -6,7 +6,7 @@ import java.util.List;
 
 /** A row of a query. Immutable. A column is found by its name or, from 0 on, its place. */
 public final class Row {
-  private static final int VALUE_SIZE = 40;
+  private static final int VALUE_SIZE = Abi.VALUE_SIZE;
 
   private final List<String> columns;
   private final Object[] values;
@@ -98,20 +98,20 @@ public final class Row {
 
   private static void param(Struct struct, Object value) {
     if (value == null) {
-      struct.u32(0).u32(0).i64(0).f64(0).bytes(null);
+      struct.u32(Abi.TYPE_NULL).u32(0).i64(0).f64(0).bytes(null);
     } else if (value instanceof Boolean is) {
-      struct.u32(1).u32(0).i64(is ? 1 : 0).f64(0).bytes(null);
+      struct.u32(Abi.TYPE_INTEGER).u32(0).i64(is ? 1 : 0).f64(0).bytes(null);
     } else if (value instanceof Long
         || value instanceof Integer
         || value instanceof Short
         || value instanceof Byte) {
-      struct.u32(1).u32(0).i64(((Number) value).longValue()).f64(0).bytes(null);
+      struct.u32(Abi.TYPE_INTEGER).u32(0).i64(((Number) value).longValue()).f64(0).bytes(null);
     } else if (value instanceof Double || value instanceof Float) {
-      struct.u32(2).u32(0).i64(0).f64(((Number) value).doubleValue()).bytes(null);
+      struct.u32(Abi.TYPE_REAL).u32(0).i64(0).f64(((Number) value).doubleValue()).bytes(null);
     } else if (value instanceof String text) {
-      struct.u32(3).u32(0).i64(0).f64(0).bytes(Checks.utf8("params", text));
+      struct.u32(Abi.TYPE_TEXT).u32(0).i64(0).f64(0).bytes(Checks.utf8("params", text));
     } else if (value instanceof byte[] blob) {
-      struct.u32(4).u32(0).i64(0).f64(0).bytes(blob);
+      struct.u32(Abi.TYPE_BLOB).u32(0).i64(0).f64(0).bytes(blob);
     } else {
       throw Checks.invalid(
           "params",
@@ -160,10 +160,10 @@ public final class Row {
     double real = value.f64();
     byte[] bytes = value.bytes();
     return switch (type) {
-      case 0 -> null;
-      case 1 -> integer;
-      case 2 -> real;
-      case 3 -> bytes == null ? "" : new String(bytes, StandardCharsets.UTF_8);
+      case Abi.TYPE_NULL -> null;
+      case Abi.TYPE_INTEGER -> integer;
+      case Abi.TYPE_REAL -> real;
+      case Abi.TYPE_TEXT -> bytes == null ? "" : new String(bytes, StandardCharsets.UTF_8);
       default -> bytes == null ? new byte[0] : bytes;
     };
   }

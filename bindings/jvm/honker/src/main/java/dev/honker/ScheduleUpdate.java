@@ -4,7 +4,7 @@ import java.time.Duration;
 
 /** What to change of a schedule. Begins with nothing, and is changed by its methods. */
 public final class ScheduleUpdate {
-  private static final int SIZE = 72;
+  private static final int SIZE = Abi.SCHEDULE_UPDATE_SIZE;
 
   private long fields;
   private String expression;
@@ -34,7 +34,7 @@ public final class ScheduleUpdate {
    * @return this
    */
   public ScheduleUpdate expression(String expression) {
-    fields |= 1;
+    fields |= Abi.UPDATE_EXPRESSION;
     this.expression = Checks.notNull("expression", expression);
     return this;
   }
@@ -46,7 +46,7 @@ public final class ScheduleUpdate {
    * @return this
    */
   public ScheduleUpdate payload(String json) {
-    fields |= 2;
+    fields |= Abi.UPDATE_PAYLOAD;
     this.json = Checks.notNull("json", json);
     return this;
   }
@@ -58,7 +58,7 @@ public final class ScheduleUpdate {
    * @return this
    */
   public ScheduleUpdate priority(long priority) {
-    fields |= 4;
+    fields |= Abi.UPDATE_PRIORITY;
     this.priority = priority;
     return this;
   }
@@ -70,7 +70,7 @@ public final class ScheduleUpdate {
    * @return this
    */
   public ScheduleUpdate expires(Duration expires) {
-    fields |= 8;
+    fields |= Abi.UPDATE_EXPIRES;
     this.expires =
         expires == null ? Checks.NO_TIME : Checks.secondsOrNull("expires", expires).getSeconds();
     return this;
@@ -83,7 +83,7 @@ public final class ScheduleUpdate {
    * @return this
    */
   public ScheduleUpdate maxAttempts(Long maxAttempts) {
-    fields |= 16;
+    fields |= Abi.UPDATE_MAX_ATTEMPTS;
     this.maxAttempts =
         maxAttempts == null ? Checks.NO_TIME : Checks.number("maxAttempts", maxAttempts);
     return this;

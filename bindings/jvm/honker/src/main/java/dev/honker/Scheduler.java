@@ -51,7 +51,7 @@ public final class Scheduler {
     byte[] payload = Checks.utf8("json", json);
     long expires = options.expires() == null ? Checks.NO_TIME : options.expires().getSeconds();
     byte[] opts =
-        Struct.sized(library, 32)
+        Struct.sized(library, Abi.SCHEDULE_OPTS_SIZE)
             .i64(options.priority())
             .i64(expires)
             .i64(options.maxAttempts())

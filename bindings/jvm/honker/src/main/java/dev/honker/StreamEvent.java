@@ -13,7 +13,7 @@ import java.time.Instant;
  */
 public record StreamEvent(
     long offset, String topic, String key, String payloadJson, Instant createdAt) {
-  private static final int VIEW_SIZE = 72;
+  private static final int VIEW_SIZE = Abi.EVENT_VIEW_SIZE;
 
   static Struct view(HonkerLibrary library) {
     return Struct.sized(library, VIEW_SIZE);

@@ -10,7 +10,7 @@ import java.util.Optional;
  * interrupts.
  */
 public final class Subscription extends Consumer {
-  private static final int OPTIONS_SIZE = 48;
+  private static final int OPTIONS_SIZE = Abi.SUBSCRIPTION_OPTS_SIZE;
 
   private final Stream stream;
   private final SubscribeOptions options;

@@ -22,8 +22,8 @@ import java.util.function.BooleanSupplier;
  * more can be collected.
  */
 final class Waits {
-  private static final int OK = 0;
-  private static final int CLOSED = 7;
+  private static final int OK = Abi.OK;
+  private static final int CLOSED = Abi.CLOSED;
 
   private final ReentrantLock lock = new ReentrantLock();
   private final Condition changed = lock.newCondition();

@@ -21,7 +21,7 @@ public final class Worker extends Consumer {
           byte[] name = Checks.utf8("name", queue.name());
           byte[] worker = Checks.utf8("workerId", workerId);
           byte[] opts =
-              Struct.sized(library, 24)
+              Struct.sized(library, Abi.WORKER_OPTS_SIZE)
                   .i64(queue.options().visibilityTimeout().getSeconds())
                   .i64(-1) // this class knows when to look again
                   .array();
