@@ -12,6 +12,7 @@ import json
 import sys
 from pathlib import Path
 
+import elixir
 import go
 import jvm
 import ruby
@@ -19,7 +20,7 @@ from abi import Abi
 
 HERE = Path(__file__).resolve().parent
 REPOSITORY = HERE.parents[1]
-LANGUAGES = [go, jvm, ruby]
+LANGUAGES = [elixir, go, jvm, ruby]
 
 
 def main(arguments):

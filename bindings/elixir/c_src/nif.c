@@ -37,10 +37,11 @@ term failure(ErlNifEnv *env, honker_status_t status, const char *message) {
 term closed(ErlNifEnv *env) { return failure(env, HONKER_CLOSED_HANDLE, "the database is closed"); }
 
 term answer(struct in *in, honker_status_t status, term value) {
-  static const char *const outcomes[] = {"ok", "empty", "timeout", "woken", "lost", "held", "limited", "closed"};
+  static const char *const outcomes[] = {LIBRARY_OUTCOMES};
   if (status == HONKER_OK) return enif_make_tuple2(in->env, atom_ok, value);
   if (status > 0) {
-    return atom(in->env, (size_t)status < sizeof outcomes / sizeof *outcomes ? outcomes[status] : "unknown");
+    const char *outcome = (size_t)status < sizeof outcomes / sizeof *outcomes ? outcomes[status] : NULL;
+    return atom(in->env, outcome != NULL ? outcome : "unknown");
   }
   honker_bytes_t message = {(const uint8_t *)"", 0};
   if (in->err != NULL) message.data = (const uint8_t *)lib.error_message(in->err, &message.len);

@@ -25,38 +25,12 @@ defmodule Honker.Error do
           sqlite_extended_code: integer
         }
 
-  @names %{
-    -1 => :internal,
-    -2 => :busy,
-    -3 => :constraint,
-    -4 => :io,
-    -5 => :corrupt,
-    -6 => :full,
-    -7 => :readonly,
-    -8 => :cannot_open,
-    -9 => :sql,
-    -10 => :schema,
-    -11 => :too_big,
-    -12 => :aborted,
-    -20 => :misuse,
-    -21 => :null_arg,
-    -22 => :utf8,
-    -23 => :invalid,
-    -24 => :not_found,
-    -25 => :closed_handle,
-    -26 => :forked,
-    -27 => :unsupported,
-    -28 => :interrupted,
-    -29 => :panic,
-    -30 => :watcher
-  }
-
   @impl true
   def message(%__MODULE__{name: name, message: message}), do: "#{message} (#{name})"
 
   @doc false
   def from_native({status, message, code, extended}) do
-    name = Map.get(@names, status, :unknown)
+    name = Honker.Status.name(status)
     %__MODULE__{name: name, message: message, status: status, sqlite_code: code, sqlite_extended_code: extended}
   end
 
@@ -64,5 +38,6 @@ defmodule Honker.Error do
   def new(name, message), do: %__MODULE__{name: name, message: message}
 
   @doc false
-  def invalid(message), do: {:error, %__MODULE__{name: :invalid, message: message, status: -23}}
+  def invalid(message),
+    do: {:error, %__MODULE__{name: :invalid, message: message, status: Honker.Status.number(:invalid)}}
 end

@@ -80,7 +80,7 @@ defmodule Honker.Native do
     end
   end
 
-  @busy -2
+  @busy Honker.Status.number(:busy)
   # How long to pause before each further try, as SQLite does it.
   @pauses_ms [1, 2, 5, 10, 15, 20, 25]
 
@@ -140,7 +140,7 @@ defmodule Honker.Native do
     end
   end
 
-  def interrupted, do: Error.from_native({-28, "the wait was interrupted", 0, 0})
+  def interrupted, do: Error.from_native({Honker.Status.number(:interrupted), "the wait was interrupted", 0, 0})
 
   def now_ms, do: System.monotonic_time(:millisecond)
 

@@ -60,6 +60,7 @@ module Honker
     INTERRUPTED = -28
     PANIC = -29
     WATCHER = -30
+    TOO_OLD = -32
 
     BYTES = Layout.new(:honker_bytes_t, data: "J", len: "J")
     ENQUEUE_OPTS = Layout.new(:honker_enqueue_opts_t, struct_size: "L", reserved: "L", run_at: "q", delay_s: "q", expires_s: "q",
