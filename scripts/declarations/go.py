@@ -35,6 +35,8 @@ def variable(name):
 
 
 def type_of(c_type):
+    if c_type not in TYPES and c_type.endswith("*"):
+        return "*" + type_of(c_type.removeprefix("const ").removesuffix("*").strip())
     return TYPES.get(c_type) or camel(c_type.removeprefix("honker_").removesuffix("_t"))
 
 

@@ -11,7 +11,6 @@ LETTERS = {
     "uint64_t": "Q",
     "double": "d",
     "size_t": "J",
-    "const uint8_t *": "J",
     "honker_bytes_t": "JJ",
 }
 TYPES = {
@@ -55,7 +54,8 @@ def layouts(abi):
             end += field.size
         if end != struct.size:
             raise ValueError(f"{struct.name}: there is a gap at its end")
-        fields = [f'{field.name}: "{LETTERS[field.type]}"' for field in struct.fields]
+        letters = [LETTERS["size_t"] if "*" in field.type else LETTERS[field.type] for field in struct.fields]
+        fields = [f'{field.name}: "{letter}"' for field, letter in zip(struct.fields, letters)]
         text += wrapped(f"    {struct.short.upper()} = Layout.new(", [f":{struct.name}", *fields], ")")
     return text
 

@@ -157,6 +157,9 @@ impl Struct {
                     "honker_bytes_t" => format!(
                         r#"printf("{comma}\"{field}\":%s", initial.{field}.data == NULL && initial.{field}.len == 0 ? "null" : "?");"#
                     ),
+                    pointer if pointer.ends_with('*') => format!(
+                        r#"printf("{comma}\"{field}\":%s", initial.{field} == NULL ? "null" : "?");"#
+                    ),
                     "double" => format!(r#"printf("{comma}\"{field}\":%.17g", initial.{field});"#),
                     _ => format!(r#"printf("{comma}\"{field}\":%" PRId64, (int64_t)initial.{field});"#),
                 });
