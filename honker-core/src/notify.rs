@@ -1,7 +1,8 @@
 //! Notifications: rows that tell listeners something, for as long as somebody leaves them there.
 
-use crate::statement::{Sql, Value};
-use crate::{Error, Result, Store};
+use crate::bound::Allowance;
+use crate::statement::Sql;
+use crate::{Error, Result, Store, bound};
 
 static SQL_NOTIFY: Sql =
     Sql::new("INSERT INTO main._honker_notifications (channel, payload, created_at) VALUES (?1, ?2, ?3)");
@@ -13,14 +14,25 @@ static SQL_READ: Sql = Sql::new(
      WHERE channel = +?1 AND id > +?2 ORDER BY id LIMIT +?3",
 );
 
-// An older row is one created before ?1; a surplus row is one behind the ?2 newest, counted, because ids have gaps.
-// A NULL switches its half off.
-static SQL_PRUNE: Sql = Sql::new(
-    "DELETE FROM main._honker_notifications
-     WHERE created_at < +?1
-        OR id <= (SELECT id FROM main._honker_notifications WHERE ?2 IS NOT NULL
-                  ORDER BY id DESC LIMIT 1 OFFSET coalesce(?2, 0))",
+static SQL_OLD: Sql = Sql::new(
+    "SELECT length(CAST(payload AS BLOB)), id FROM main._honker_notifications
+     WHERE created_at < +?1 ORDER BY created_at LIMIT +?2",
 );
+
+static SQL_SURPLUS: Sql = Sql::new(
+    "SELECT length(CAST(payload AS BLOB)), id FROM main._honker_notifications
+     WHERE id <= +?1 ORDER BY id LIMIT +?2",
+);
+
+static SQL_DELETE: Sql = Sql::new("DELETE FROM main._honker_notifications WHERE id = ?1");
+
+static SQL_SPAN: Sql = Sql::new(
+    "SELECT (SELECT max(id) FROM main._honker_notifications), (SELECT min(id) FROM main._honker_notifications)",
+);
+
+// Counted, because ids have gaps.
+static SQL_FIRST_BEHIND: Sql =
+    Sql::new("SELECT id FROM main._honker_notifications ORDER BY id DESC LIMIT 1 OFFSET +?1");
 
 /// One notification.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,8 +68,9 @@ pub fn notify(store: &Store, now: i64, channel: &str, payload: &str) -> Result<i
     store.insert(&SQL_NOTIFY, &[channel.into(), payload.into(), now.into()])
 }
 
-/// Deletes notifications older than `older_than_s` seconds and those beyond the `max_keep` newest, each where given;
-/// how many those were. One statement: what another process adds before it starts is counted.
+/// Deletes notifications older than `older_than_s` seconds and those beyond the `max_keep` newest, each where given, at
+/// most 1,000 in one call; how many those were. Call it until it answers 0. What another process adds before the call
+/// has the write lock is counted.
 pub fn prune(store: &Store, now: i64, older_than_s: Option<i64>, max_keep: Option<i64>) -> Result<i64> {
     if max_keep.is_some_and(|max_keep| max_keep < 0) {
         return Err(Error::invalid("max_keep must not be negative"));
@@ -65,6 +78,26 @@ pub fn prune(store: &Store, now: i64, older_than_s: Option<i64>, max_keep: Optio
     if older_than_s.is_none() && max_keep.is_none() {
         return Ok(0);
     }
-    let before = older_than_s.map(|older_than_s| now.saturating_sub(older_than_s));
-    store.execute(&SQL_PRUNE, &[Value::from(before), Value::from(max_keep)])
+    store.atomic(|| {
+        let mut allowance = Allowance::new();
+        let mut pruned = 0;
+        // By rank first: those that are deleted for their age count as well.
+        if let Some(last) = max_keep.map(|max_keep| surplus(store, max_keep)).transpose()?.flatten() {
+            pruned += bound::delete(store, &mut allowance, &SQL_SURPLUS, last.into(), &SQL_DELETE)?;
+        }
+        if let Some(older_than_s) = older_than_s {
+            let before = now.saturating_sub(older_than_s).into();
+            pruned += bound::delete(store, &mut allowance, &SQL_OLD, before, &SQL_DELETE)?;
+        }
+        Ok(pruned)
+    })
+}
+
+/// The newest notification behind the `max_keep` newest.
+fn surplus(store: &Store, max_keep: i64) -> Result<Option<i64>> {
+    let span = store.query_one(&SQL_SPAN, &[], |row| row.integer(0).saturating_sub(row.integer(1)))?;
+    if span < Some(max_keep) {
+        return Ok(None);
+    }
+    store.query_one(&SQL_FIRST_BEHIND, &[max_keep.into()], |row| row.integer(0))
 }

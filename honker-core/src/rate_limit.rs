@@ -1,7 +1,8 @@
 //! Rate limits over fixed windows, aligned to multiples of their length since the epoch.
 
+use crate::bound::Allowance;
 use crate::statement::Sql;
-use crate::{Error, Result, Store};
+use crate::{Error, Result, Store, bound};
 
 // Check and count in one statement. A refused call writes nothing.
 static SQL_TRY: Sql = Sql::new(
@@ -10,7 +11,11 @@ static SQL_TRY: Sql = Sql::new(
      WHERE _honker_rate_limits.count < ?3",
 );
 
-static SQL_SWEEP: Sql = Sql::new("DELETE FROM main._honker_rate_limits WHERE window_start < ?1");
+static SQL_OLD: Sql = Sql::new(
+    "SELECT 0, rowid FROM main._honker_rate_limits WHERE window_start < +?1 ORDER BY window_start LIMIT +?2",
+);
+
+static SQL_DELETE: Sql = Sql::new("DELETE FROM main._honker_rate_limits WHERE rowid = ?1");
 
 /// Counts one use of `name` if there were fewer than `limit` in the current window of `per_s` seconds.
 pub fn try_acquire(store: &Store, now: i64, name: &str, limit: i64, per_s: i64) -> Result<bool> {
@@ -21,7 +26,9 @@ pub fn try_acquire(store: &Store, now: i64, name: &str, limit: i64, per_s: i64) 
     Ok(store.execute(&SQL_TRY, &[name.into(), window_start.into(), limit.into()])? > 0)
 }
 
-/// Deletes windows that began more than `older_than_s` seconds ago; how many those were.
+/// Deletes windows that began more than `older_than_s` seconds ago, at most 1,000 in one call; how many those were. Call
+/// it until it answers 0.
 pub fn sweep(store: &Store, now: i64, older_than_s: i64) -> Result<i64> {
-    store.execute(&SQL_SWEEP, &[now.saturating_sub(older_than_s).into()])
+    let before = now.saturating_sub(older_than_s);
+    store.atomic(|| bound::delete(store, &mut Allowance::new(), &SQL_OLD, before.into(), &SQL_DELETE))
 }

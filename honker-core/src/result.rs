@@ -1,7 +1,8 @@
 //! Results: one text for each job id, kept until it expires.
 
+use crate::bound::Allowance;
 use crate::statement::{Sql, Value};
-use crate::{Result, Store, time};
+use crate::{Result, Store, bound, time};
 
 static SQL_SAVE: Sql = Sql::new(
     "INSERT INTO main._honker_results (job_id, value, created_at, expires_at) VALUES (?1, ?2, ?3, ?4)
@@ -13,8 +14,12 @@ static SQL_GET: Sql = Sql::new(
      WHERE job_id = ?1 AND (expires_at IS NULL OR expires_at > ?2)",
 );
 
-static SQL_SWEEP: Sql =
-    Sql::new("DELETE FROM main._honker_results WHERE expires_at IS NOT NULL AND expires_at <= +?1");
+static SQL_EXPIRED: Sql = Sql::new(
+    "SELECT length(CAST(value AS BLOB)), job_id FROM main._honker_results
+     WHERE expires_at IS NOT NULL AND expires_at <= +?1 ORDER BY expires_at LIMIT +?2",
+);
+
+static SQL_DELETE: Sql = Sql::new("DELETE FROM main._honker_results WHERE job_id = ?1");
 
 /// Saves the result of a job, replacing an earlier one. It expires after `ttl_s` seconds, or never if that is 0 or less.
 pub fn save(store: &Store, now: i64, job_id: i64, value: &str, ttl_s: i64) -> Result<()> {
@@ -29,7 +34,7 @@ pub fn get(store: &Store, now: i64, job_id: i64) -> Result<Option<String>> {
     Ok(value.flatten())
 }
 
-/// Deletes expired results; how many those were.
+/// Deletes expired results, at most 1,000 in one call; how many those were. Call it until it answers 0.
 pub fn sweep(store: &Store, now: i64) -> Result<i64> {
-    store.execute(&SQL_SWEEP, &[now.into()])
+    store.atomic(|| bound::delete(store, &mut Allowance::new(), &SQL_EXPIRED, now.into(), &SQL_DELETE))
 }

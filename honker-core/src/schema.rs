@@ -10,6 +10,7 @@
 
 use rusqlite::ffi;
 
+use crate::queue::conditions::{delayed, exhausted, expiring, immediate, in_flight, last_attempt, malformed};
 use crate::version::{FileVersion, VERSION};
 use crate::{Error, Result, Store};
 
@@ -153,28 +154,77 @@ const TABLES: [Object; 9] = [
     },
 ];
 
-const INDEXES: [Object; 6] = [
-    // The rowid completes the claim order (priority DESC, run_at, id).
+const INDEXES: [Object; 11] = [
+    // Those of the job table: one for each condition of queue/conditions.rs, and a second one for delayed jobs. The rowid
+    // completes the claim order (priority DESC, run_at, id).
     Object {
         name: "_honker_live_claim",
-        sql: "CREATE INDEX IF NOT EXISTS main._honker_live_claim
-  ON _honker_live (queue, priority DESC, run_at) WHERE state = 'pending'",
+        sql: concat!(
+            "CREATE INDEX IF NOT EXISTS main._honker_live_claim
+  ON _honker_live (queue, priority DESC, run_at) WHERE ",
+            immediate!()
+        ),
+    },
+    Object {
+        name: "_honker_live_delayed",
+        sql: concat!(
+            "CREATE INDEX IF NOT EXISTS main._honker_live_delayed
+  ON _honker_live (queue, priority DESC, run_at) WHERE ",
+            delayed!()
+        ),
+    },
+    Object {
+        name: "_honker_live_due",
+        sql: concat!(
+            "CREATE INDEX IF NOT EXISTS main._honker_live_due
+  ON _honker_live (queue, run_at, priority) WHERE ",
+            delayed!()
+        ),
     },
     Object {
         name: "_honker_live_inflight",
-        sql: "CREATE INDEX IF NOT EXISTS main._honker_live_inflight
-  ON _honker_live (queue, claim_expires_at) WHERE state = 'processing'",
+        sql: concat!(
+            "CREATE INDEX IF NOT EXISTS main._honker_live_inflight
+  ON _honker_live (queue, claim_expires_at) WHERE ",
+            in_flight!()
+        ),
+    },
+    Object {
+        name: "_honker_live_last_attempt",
+        sql: concat!(
+            "CREATE INDEX IF NOT EXISTS main._honker_live_last_attempt
+  ON _honker_live (queue, claim_expires_at) WHERE ",
+            last_attempt!()
+        ),
     },
     Object {
         name: "_honker_live_expiry",
-        sql: "CREATE INDEX IF NOT EXISTS main._honker_live_expiry
-  ON _honker_live (queue, expires_at) WHERE state = 'pending' AND expires_at IS NOT NULL",
+        sql: concat!(
+            "CREATE INDEX IF NOT EXISTS main._honker_live_expiry
+  ON _honker_live (queue, expires_at) WHERE ",
+            expiring!()
+        ),
     },
-    // Empty unless somebody enqueued a job without a budget or lowered one by hand.
     Object {
         name: "_honker_live_exhausted",
-        sql: "CREATE INDEX IF NOT EXISTS main._honker_live_exhausted
-  ON _honker_live (queue, run_at) WHERE state = 'pending' AND attempts >= max_attempts",
+        sql: concat!(
+            "CREATE INDEX IF NOT EXISTS main._honker_live_exhausted
+  ON _honker_live (queue, run_at) WHERE ",
+            exhausted!()
+        ),
+    },
+    Object {
+        name: "_honker_live_malformed",
+        sql: concat!(
+            "CREATE INDEX IF NOT EXISTS main._honker_live_malformed
+  ON _honker_live (queue) WHERE ",
+            malformed!()
+        ),
+    },
+    Object {
+        name: "_honker_rate_limits_window",
+        sql: "CREATE INDEX IF NOT EXISTS main._honker_rate_limits_window
+  ON _honker_rate_limits (window_start)",
     },
     Object {
         name: "_honker_results_expiry",

@@ -5,8 +5,8 @@
 //! `Sql` owns. That costs one array look-up a call, where a cache keyed by the SQL text costs more than the statement.
 //!
 //! Two rules keep this honest:
-//! - A statement is always stepped to the end ([`Statement::step`] until it says `false`). One that is reset early
-//!   commits inside `sqlite3_reset`, where SQLite skips its WAL hook, and the WAL would never be checkpointed.
+//! - A statement that writes is always stepped to the end ([`Statement::step`] until it says `false`). One that is reset
+//!   early commits inside `sqlite3_reset`, where SQLite skips its WAL hook, and the WAL would never be checkpointed.
 //! - Parameters in comparisons and LIMITs are written `+?1`. With a bare `?1` SQLite plans such a statement again every
 //!   time it is bound, which doubles the cost of a claim.
 //!
@@ -125,16 +125,26 @@ impl Statement {
     }
 
     /// Runs to the end with these parameters, handing every row to `each`.
-    pub(crate) fn run(
+    pub(crate) fn run(&mut self, parameters: &[Value<'_>], mut each: impl FnMut(&Row<'_>)) -> Result<()> {
+        self.run_while(parameters, |row| {
+            each(row);
+            true
+        })
+    }
+
+    /// Runs with these parameters until `each` answers `false`. What ends early must be a SELECT (see above).
+    pub(crate) fn run_while(
         &mut self,
         parameters: &[Value<'_>],
-        mut each: impl FnMut(&Row<'_>) -> Result<()>,
+        mut each: impl FnMut(&Row<'_>) -> bool,
     ) -> Result<()> {
         // Resets on every way out, so that a failure (or a panic in `each`) leaves no statement in progress.
         let running = Running(self);
         running.0.bind(parameters)?;
         while running.0.step()? {
-            each(&Row { statement: &*running.0 })?;
+            if !each(&Row { statement: &*running.0 }) {
+                break;
+            }
         }
         Ok(())
     }

@@ -115,7 +115,7 @@ impl Store {
 
     /// Runs a statement that returns no rows; the number of rows it changed.
     pub(crate) fn execute(&self, sql: &'static Sql, parameters: &[Value<'_>]) -> Result<i64> {
-        self.with(sql, |statement| statement.run(parameters, |_| Ok(())))?;
+        self.with(sql, |statement| statement.run(parameters, |_| ()))?;
         // SAFETY: the connection is open.
         Ok(i64::from(unsafe { ffi::sqlite3_changes(self.db) }))
     }
@@ -140,7 +140,6 @@ impl Store {
                 if first.is_none() {
                     first = Some(read(row));
                 }
-                Ok(())
             })
         })?;
         Ok(first)
@@ -154,29 +153,31 @@ impl Store {
         mut read: impl FnMut(&Row<'_>) -> T,
     ) -> Result<Vec<T>> {
         let mut rows = Vec::new();
-        self.with(sql, |statement| {
-            statement.run(parameters, |row| {
-                rows.push(read(row));
-                Ok(())
-            })
-        })?;
+        self.with(sql, |statement| statement.run(parameters, |row| rows.push(read(row))))?;
         Ok(rows)
+    }
+
+    /// Runs a SELECT, handing its rows to `each` until that answers `false`.
+    pub(crate) fn query_while(
+        &self,
+        sql: &'static Sql,
+        parameters: &[Value<'_>],
+        each: impl FnMut(&Row<'_>) -> bool,
+    ) -> Result<()> {
+        self.with(sql, |statement| statement.run_while(parameters, each))
     }
 
     /// Runs a statement that is not worth keeping (DDL, migrations).
     pub(crate) fn execute_once(&self, sql: &str) -> Result<()> {
         // SAFETY: the connection is open, and the statement is dropped before this returns.
-        unsafe { Statement::prepare(self.db, sql) }?.run(&[], |_| Ok(()))
+        unsafe { Statement::prepare(self.db, sql) }?.run(&[], |_| ())
     }
 
     /// As [`Store::query`], for a statement that is not worth keeping.
     pub(crate) fn query_once<T>(&self, sql: &str, read: impl Fn(&Row<'_>) -> T) -> Result<Vec<T>> {
         let mut rows = Vec::new();
         // SAFETY: as in `execute_once`.
-        unsafe { Statement::prepare(self.db, sql) }?.run(&[], |row| {
-            rows.push(read(row));
-            Ok(())
-        })?;
+        unsafe { Statement::prepare(self.db, sql) }?.run(&[], |row| rows.push(read(row)))?;
         Ok(rows)
     }
 

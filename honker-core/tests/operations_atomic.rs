@@ -119,7 +119,7 @@ const CASES: &[Case] = &[
         stop: "BEFORE UPDATE ON _honker_live WHEN old.payload = 'b'",
     },
     Case {
-        name: "claim, burying exhausted jobs",
+        name: "claim, dead-lettering exhausted jobs",
         set_up: |store| {
             enqueue(store, &Enqueue { max_attempts: 0, ..job("a") });
             enqueue(store, &job("b"));
@@ -128,7 +128,7 @@ const CASES: &[Case] = &[
         stop: "BEFORE DELETE ON _honker_live",
     },
     Case {
-        name: "claim of one, burying exhausted jobs, taking the other",
+        name: "claim of one, dead-lettering exhausted jobs, taking the other",
         set_up: |store| {
             enqueue(store, &Enqueue { max_attempts: 0, ..job("a") });
             enqueue(store, &job("b"));
@@ -137,13 +137,13 @@ const CASES: &[Case] = &[
         stop: "BEFORE UPDATE ON _honker_live",
     },
     Case {
-        name: "claim, burying lapsed and exhausted jobs",
+        name: "claim, dead-lettering lapsed and exhausted jobs",
         set_up: |store| lapsed(store, Enqueue { max_attempts: 1, ..job("p") }),
         run: |store| claim(store).map(|jobs| jobs + 1),
         stop: "BEFORE DELETE ON _honker_live WHEN old.id = 2",
     },
     Case {
-        name: "claim, burying lapsed and expired jobs",
+        name: "claim, dead-lettering lapsed and expired jobs",
         set_up: |store| lapsed(store, Enqueue { expires_s: Some(2), ..job("p") }),
         run: |store| claim(store).map(|jobs| jobs + 1),
         stop: "BEFORE DELETE ON _honker_live WHEN old.id = 2",

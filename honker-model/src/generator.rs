@@ -9,6 +9,7 @@ use std::collections::VecDeque;
 use fastrand::Rng;
 
 use crate::Model;
+use crate::ROWS_MAX;
 use crate::operation::Operation::{self, *};
 use crate::queue::{EXPIRED_IN_PLACE_MAX, Enqueue as Job, LAPSED_IN_PLACE_MAX};
 use crate::schedule::{CRON_LINES, Changes, FIRES_MAX, NEVER, Registration, Rule};
@@ -332,7 +333,9 @@ impl Generator {
         EnqueueMany { jobs: vec![job], times }
     }
 
+    /// About as many rows as `threshold` and, seldom, as one call may move.
     fn burst(&mut self, threshold: usize) -> usize {
+        let threshold = if self.chance(2) { ROWS_MAX } else { threshold };
         (threshold + self.rng.usize(..5)).saturating_sub(2)
     }
 

@@ -87,6 +87,9 @@ fn older(time: i64, now: i64, seconds: i64) -> bool {
     i128::from(time) < i128::from(now) - i128::from(seconds)
 }
 
+/// One call moves, releases or removes no more than this many rows beside those that its caller asks for.
+pub const ROWS_MAX: usize = 1_000;
+
 /// The first `limit` of `rows`; a negative `limit` means all of them.
 fn limited<T>(rows: impl Iterator<Item = T>, limit: i64) -> Vec<T> {
     rows.take(usize::try_from(limit).unwrap_or(usize::MAX)).collect()

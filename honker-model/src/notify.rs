@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::{Outcome, Refusal, older};
+use crate::{Outcome, ROWS_MAX, Refusal, older};
 
 /// All notifications, by id.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -39,15 +39,17 @@ impl Notifications {
         if max_keep.is_some_and(|max_keep| max_keep < 0) {
             return Err(Refusal::Invalid("max_keep must not be negative"));
         }
-        let before = self.rows.len();
-        let mut rank = before as i64;
-        self.rows.retain(|_, row| {
-            // In ascending order, so the oldest has as many newer ones as there are rows after it.
-            rank -= 1;
-            let too_old = older_than_s.is_some_and(|seconds| older(row.created_at, now, seconds));
-            let surplus = max_keep.is_some_and(|max_keep| rank >= max_keep);
-            !too_old && !surplus
+        let surplus = max_keep.map_or(0, |max_keep| {
+            self.rows.len().saturating_sub(usize::try_from(max_keep).unwrap_or(usize::MAX))
         });
-        Ok((before - self.rows.len()) as i64)
+        let mut pruned: Vec<i64> = self.rows.keys().take(surplus).copied().collect();
+        let mut old: Vec<(i64, i64)> =
+            self.rows.iter().skip(surplus).map(|(id, row)| (row.created_at, *id)).collect();
+        old.retain(|(created_at, _)| older_than_s.is_some_and(|seconds| older(*created_at, now, seconds)));
+        old.sort_unstable();
+        pruned.extend(old.into_iter().map(|(_, id)| id));
+        pruned.truncate(ROWS_MAX);
+        pruned.iter().for_each(|id| drop(self.rows.remove(id)));
+        Ok(pruned.len() as i64)
     }
 }

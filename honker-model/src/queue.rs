@@ -5,12 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::schedule::Schedule;
 use crate::tables::{Row, row};
-use crate::{Outcome, Refusal, after, limited, older};
+use crate::{Outcome, ROWS_MAX, Refusal, after, limited, older};
 
 /// Beyond this many lapsed claims in a queue, a claim puts those it could take back to pending before it chooses.
 pub const LAPSED_IN_PLACE_MAX: usize = 32;
 
-/// Beyond this many expired pending jobs in a queue, a claim buries them.
+/// Beyond this many expired pending jobs in a queue, a claim moves them to the dead.
 pub const EXPIRED_IN_PLACE_MAX: usize = 100;
 
 const MAX_ATTEMPTS_EXCEEDED: &str = "max attempts exceeded";
@@ -121,14 +121,6 @@ impl Job {
         self.claim.is_none() && self.expired(now)
     }
 
-    /// Pending and due, or lapsed: nobody's, as far as time goes.
-    fn available(&self, now: i64) -> bool {
-        match self.claim {
-            None => self.run_at <= now,
-            Some(_) => self.lapsed(now),
-        }
-    }
-
     fn held_by(&self, now: i64, worker_id: &str) -> bool {
         self.claim.as_ref().is_some_and(|claim| claim.worker_id == worker_id && claim.expires_at >= now)
     }
@@ -231,7 +223,7 @@ impl Queue {
         }
     }
 
-    fn bury(&mut self, now: i64, id: i64, error: &str) {
+    fn dead_letter(&mut self, now: i64, id: i64, error: &str) {
         if let Some(job) = self.live.remove(&id) {
             self.dead.insert(id, DeadJob { job, last_error: error.to_owned(), died_at: now });
         }
@@ -242,10 +234,61 @@ impl Queue {
         jobs.map(|(id, _)| *id).collect()
     }
 
-    fn bury_where(&mut self, now: i64, queue: &str, error: &str, condition: impl Fn(&Job) -> bool) -> i64 {
-        let ids = self.ids(queue, condition);
-        ids.iter().for_each(|id| self.bury(now, *id, error));
+    /// As [`Queue::ids`], the first ones by `order` and id, as many as `left` allows; it allows so many fewer after that.
+    fn some(
+        &self,
+        left: &mut usize,
+        queue: &str,
+        condition: impl Fn(&Job) -> bool,
+        order: impl Fn(&Job) -> Option<i64>,
+    ) -> Vec<i64> {
+        let mut ids = self.ids(queue, condition);
+        ids.sort_by_key(|id| (order(&self.live[id]), *id));
+        ids.truncate(*left);
+        *left -= ids.len();
+        ids
+    }
+
+    /// Moves expired pending jobs to the dead, as many as `left` allows.
+    fn expire_pending(&mut self, now: i64, queue: &str, left: &mut usize) -> i64 {
+        let ids = self.some(left, queue, |job| job.pending_expired(now), |job| job.expires_at);
+        ids.iter().for_each(|id| self.dead_letter(now, *id, EXPIRED));
         ids.len() as i64
+    }
+
+    /// The claims that lapsed first, on their last attempt or not, as many as `left` allows.
+    fn some_lapsed(&self, now: i64, queue: &str, last_attempt: bool, left: &mut usize) -> Vec<i64> {
+        let lapsed = |job: &Job| job.lapsed(now) && job.exhausted() == last_attempt;
+        self.some(left, queue, lapsed, |job| job.claim.as_ref().map(|claim| claim.expires_at))
+    }
+
+    /// Moves what is in the way of a claim, as far as one call may; the lapsed claims that stay to be weighed.
+    fn clear(&mut self, now: i64, queue: &str) -> Vec<i64> {
+        let lapsed = self.ids(queue, |job| job.lapsed(now) && !job.exhausted()).len();
+        let expired = self.ids(queue, |job| job.pending_expired(now)).len();
+        let mut left = ROWS_MAX;
+
+        let exhausted = |job: &Job| job.claim.is_none() && job.exhausted() && job.run_at <= now;
+        let mut out_of_attempts = self.some(&mut left, queue, exhausted, |job| Some(job.run_at));
+        out_of_attempts.extend(self.some_lapsed(now, queue, true, &mut left));
+        for id in out_of_attempts {
+            let error = if self.live[&id].expired(now) { EXPIRED } else { MAX_ATTEMPTS_EXCEEDED };
+            self.dead_letter(now, id, error);
+        }
+        if expired > EXPIRED_IN_PLACE_MAX {
+            self.expire_pending(now, queue, &mut left);
+        }
+        let mut in_place = Vec::new();
+        for id in self.some_lapsed(now, queue, false, &mut left) {
+            if self.live[&id].expired(now) {
+                self.dead_letter(now, id, EXPIRED);
+            } else if lapsed > LAPSED_IN_PLACE_MAX {
+                self.live.get_mut(&id).expect("it is there").claim = None;
+            } else {
+                in_place.push(id);
+            }
+        }
+        in_place
     }
 
     /// Clears away what cannot be claimed any more, then takes up to `n` jobs in claim order.
@@ -258,33 +301,25 @@ impl Queue {
         timeout_s: i64,
     ) -> Outcome<Vec<Row>> {
         let expires_at = after(now, "timeout_s", timeout_s)?;
-
-        let lapsed = self.ids(queue, |job| job.lapsed(now)).len();
-        if self.ids(queue, |job| job.pending_expired(now)).len() > EXPIRED_IN_PLACE_MAX {
-            self.bury_where(now, queue, EXPIRED, |job| job.pending_expired(now));
-        }
-        self.bury_where(now, queue, EXPIRED, |job| job.lapsed(now) && job.expired(now));
-        self.bury_where(now, queue, MAX_ATTEMPTS_EXCEEDED, |job| {
-            job.available(now) && !job.expired(now) && job.exhausted()
-        });
-        if lapsed > LAPSED_IN_PLACE_MAX {
-            let released = self.live.values_mut().filter(|job| job.queue == queue && job.lapsed(now));
-            released.for_each(|job| job.claim = None);
-        }
-
-        let mut claimable =
-            self.ids(queue, |job| job.available(now) && !job.expired(now) && !job.exhausted());
+        let expired = self.ids(queue, |job| job.pending_expired(now)).len();
+        let mut claimable = self.clear(now, queue);
+        // If there were too many expired ones to move them all, some take places in the order.
+        let passes = |job: &Job| expired > EXPIRED_IN_PLACE_MAX || !job.expired(now);
+        let pending = |job: &Job| job.claim.is_none() && job.run_at <= now && !job.exhausted();
+        claimable.extend(self.ids(queue, |job| pending(job) && passes(job)));
         claimable.sort_by_key(|id| {
             let job = &self.live[id];
             (Reverse(job.priority), job.run_at, *id)
         });
-        let mut take = |id: i64| {
+        let mut taken = limited(claimable.into_iter(), n);
+        taken.retain(|id| !self.live[id].expired(now));
+        let take = |id: i64| {
             let job = self.live.get_mut(&id).expect("it was just found");
             job.attempts += 1;
             job.claim = Some(Claim { worker_id: worker_id.to_owned(), expires_at });
             row![id, queue, &job.payload, worker_id, job.attempts, expires_at]
         };
-        Ok(limited(claimable.into_iter(), n).into_iter().map(&mut take).collect())
+        Ok(taken.into_iter().map(take).collect())
     }
 
     fn held(&self, now: i64, id: i64, worker_id: &str) -> bool {
@@ -310,7 +345,7 @@ impl Queue {
         }
         let job = self.live.get_mut(&id).expect("it is held");
         if job.exhausted() {
-            self.bury(now, id, error);
+            self.dead_letter(now, id, error);
         } else {
             job.claim = None;
             job.run_at = run_at;
@@ -322,7 +357,7 @@ impl Queue {
     pub fn fail(&mut self, now: i64, id: i64, worker_id: &str, error: &str) -> bool {
         let held = self.held(now, id, worker_id);
         if held {
-            self.bury(now, id, error);
+            self.dead_letter(now, id, error);
         }
         held
     }
@@ -339,15 +374,28 @@ impl Queue {
         self.live.remove(&id).is_some()
     }
 
-    /// Buries expired jobs that nobody holds.
+    /// Moves expired jobs that nobody holds to the dead, as many as one call may.
     pub fn sweep_expired(&mut self, now: i64, queue: &str) -> i64 {
-        self.bury_where(now, queue, EXPIRED, |job| {
-            job.expired(now) && (job.claim.is_none() || job.lapsed(now))
-        })
+        let mut left = ROWS_MAX;
+        let mut swept = self.expire_pending(now, queue, &mut left);
+        for last_attempt in [true, false] {
+            for id in self.some_lapsed(now, queue, last_attempt, &mut left) {
+                if self.live[&id].expired(now) {
+                    self.dead_letter(now, id, EXPIRED);
+                    swept += 1;
+                }
+            }
+        }
+        swept
     }
 
-    /// When the next job will become claimable by itself.
+    /// When the next job will become claimable by itself; now, if a claim would clear something away.
     pub fn next_claim_at(&self, now: i64, queue: &str) -> Option<i64> {
+        let mut cleared = self.clone();
+        cleared.clear(now, queue);
+        if cleared != *self {
+            return Some(now);
+        }
         let may_come =
             self.live.values().filter(|job| job.queue == queue && !job.exhausted() && !job.expired(now));
         let moments = may_come.filter_map(|job| match &job.claim {
@@ -399,12 +447,14 @@ impl Queue {
         Ok(true)
     }
 
-    /// Deletes the dead that have been dead for long.
+    /// Deletes the dead that have been dead for long, as many as one call may.
     pub fn dead_purge(&mut self, now: i64, queue: Option<&str>, older_than_s: i64) -> i64 {
-        let before = self.dead.len();
-        self.dead.retain(|_, dead| {
-            !(queue.is_none_or(|queue| dead.job.queue == queue) && older(dead.died_at, now, older_than_s))
-        });
-        (before - self.dead.len()) as i64
+        let old = |dead: &DeadJob| {
+            queue.is_none_or(|queue| dead.job.queue == queue) && older(dead.died_at, now, older_than_s)
+        };
+        let ids = self.dead.iter().filter(|(_, dead)| old(dead)).map(|(id, _)| *id);
+        let ids: Vec<i64> = ids.take(ROWS_MAX).collect();
+        ids.iter().for_each(|id| drop(self.dead.remove(id)));
+        ids.len() as i64
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::{Outcome, after};
+use crate::{Outcome, ROWS_MAX, after};
 
 /// All results, by job id.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -41,8 +41,11 @@ impl Results {
 
     /// Deletes expired ones.
     pub fn sweep(&mut self, now: i64) -> i64 {
-        let before = self.0.len();
-        self.0.retain(|_, saved| !saved.expired(now));
-        (before - self.0.len()) as i64
+        let expired = self.0.iter().filter(|(_, saved)| saved.expired(now));
+        let mut ids: Vec<_> = expired.map(|(id, saved)| (saved.expires_at, *id)).collect();
+        ids.sort_unstable();
+        ids.truncate(ROWS_MAX);
+        ids.iter().for_each(|(_, id)| drop(self.0.remove(id)));
+        ids.len() as i64
     }
 }

@@ -215,14 +215,15 @@ impl Schedules {
 
     /// The next boundary of any schedule that is not paused.
     pub fn soonest(&self) -> Option<i64> {
-        self.0.values().filter(|schedule| schedule.enabled).map(|schedule| schedule.next_fire_at).min()
+        let fire = self.0.values().filter(|schedule| schedule.enabled && schedule.usable());
+        fire.map(|schedule| schedule.next_fire_at).min()
     }
 
     /// Fires what is due, schedule by schedule in the order of their names; all of it or nothing.
     pub fn tick(&mut self, now: i64, until: i64, jobs: &mut Queue) -> Outcome<Vec<Row>> {
         let (mut schedules, mut queue, mut fires) = (self.clone(), jobs.clone(), Vec::new());
         for (name, schedule) in &mut schedules.0 {
-            if schedule.enabled && schedule.next_fire_at <= until {
+            if schedule.enabled && schedule.next_fire_at <= until && schedule.usable() {
                 schedule.fire(name, now, until, &mut queue, &mut fires)?;
             }
         }
@@ -232,6 +233,11 @@ impl Schedules {
 }
 
 impl Schedule {
+    /// Somebody may have stored an expression that says nothing; such a schedule is passed over.
+    fn usable(&self) -> bool {
+        Rule::parse(&self.expression).and_then(|rule| rule.next_after(self.next_fire_at)).is_ok()
+    }
+
     fn fire(
         &mut self,
         name: &str,

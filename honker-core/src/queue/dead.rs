@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use crate::bound::Allowance;
 use crate::statement::{Sql, Value};
 use crate::{Result, Store};
 
@@ -47,8 +48,12 @@ static SQL_EXISTS: Sql = Sql::new("SELECT 1 FROM main._honker_dead WHERE id = ?1
 
 static SQL_DELETE: Sql = Sql::new("DELETE FROM main._honker_dead WHERE id = ?1");
 
-static SQL_PURGE: Sql =
-    Sql::new("DELETE FROM main._honker_dead WHERE (?1 IS NULL OR queue = ?1) AND died_at < ?2");
+static SQL_PURGEABLE: Sql = Sql::new(
+    "SELECT length(CAST(payload AS BLOB)), id FROM main._honker_dead
+     WHERE id > +?3 AND (?1 IS NULL OR queue = ?1) AND died_at < ?2 ORDER BY id",
+);
+
+static SQL_PURGE: Sql = Sql::new("DELETE FROM main._honker_dead WHERE id = ?1 AND died_at < ?2");
 
 /// The dead of one queue, or of all, newest job first. A negative `limit` means all of them.
 pub fn dead_list(store: &Store, queue: Option<&str>, limit: i64) -> Result<Vec<DeadJob>> {
@@ -80,8 +85,44 @@ pub fn dead_requeue(store: &Store, now: i64, id: i64) -> Result<bool> {
     })
 }
 
-/// Deletes the dead of one queue, or of all, that died more than `older_than_s` seconds ago; how many those were.
+/// Deletes the dead of one queue, or of all, that died more than `older_than_s` seconds ago, at most 1,000 in one call;
+/// how many those were. Call it until it answers 0.
+///
+/// Outside of a transaction they are looked for before the write lock is taken: the table has no index for that.
 pub fn dead_purge(store: &Store, now: i64, queue: Option<&str>, older_than_s: i64) -> Result<i64> {
+    // In a transaction of the caller's, reading before locking could cost it the lock.
+    let ids = match store.in_transaction() {
+        true => None,
+        false => Some(dead_purgeable(store, now, queue, older_than_s, i64::MIN)?),
+    };
+    if ids.as_ref().is_some_and(Vec::is_empty) {
+        return Ok(0);
+    }
+    store.atomic(|| {
+        let ids = match ids {
+            Some(ids) => ids,
+            None => dead_purgeable(store, now, queue, older_than_s, i64::MIN)?,
+        };
+        dead_purge_these(store, now, &ids, older_than_s)
+    })
+}
+
+/// The ids behind `after` that [`dead_purge`] would delete, in order, as many as one transaction may. Reads the table from
+/// there on.
+pub fn dead_purgeable(
+    store: &Store,
+    now: i64,
+    queue: Option<&str>,
+    older_than_s: i64,
+    after: i64,
+) -> Result<Vec<i64>> {
     let before = now.saturating_sub(older_than_s);
-    store.execute(&SQL_PURGE, &[Value::from(queue), before.into()])
+    let parameters = [Value::from(queue), before.into(), after.into()];
+    Allowance::new().rows_of(store, &SQL_PURGEABLE, &parameters, |row| row.integer(1))
+}
+
+/// Deletes those of the dead with these ids that (still) died more than `older_than_s` seconds ago; how many those were.
+pub fn dead_purge_these(store: &Store, now: i64, ids: &[i64], older_than_s: i64) -> Result<i64> {
+    let before = now.saturating_sub(older_than_s);
+    store.atomic(|| ids.iter().map(|id| store.execute(&SQL_PURGE, &[(*id).into(), before.into()])).sum())
 }

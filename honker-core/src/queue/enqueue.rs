@@ -21,7 +21,7 @@ pub struct Enqueue<'a> {
     pub delay_s: Option<i64>,
     /// Larger is sooner.
     pub priority: i64,
-    /// How often the job may be claimed. With 0 or less it never is, and the next claim on its queue buries it.
+    /// How often the job may be claimed. With 0 or less it never is, and the next claim on its queue moves it to the dead.
     pub max_attempts: i64,
     /// Seconds from now after which the job may not be claimed any more; 0 or less means it is born expired.
     pub expires_s: Option<i64>,

@@ -2,7 +2,10 @@
 
 use serde::Serialize;
 
-use super::claim::{EXPIRED_IN_PLACE_MAX, highest_priority};
+use super::clear;
+use super::conditions::{delayed, exhausted, immediate, in_flight, last_attempt};
+use super::walk::Queue;
+use crate::bound::ROWS_MAX;
 use crate::statement::{Row, Sql};
 use crate::{Result, Store};
 
@@ -58,50 +61,43 @@ static SQL_GET: Sql = Sql::new(
      FROM main._honker_live WHERE id = ?1",
 );
 
-static SQL_ANY_DUE: Sql = Sql::new(
-    "SELECT 1 FROM main._honker_live
-     WHERE state = 'pending' AND queue = +?1 AND priority = +?2 AND run_at <= +?3
-       AND (expires_at IS NULL OR expires_at > +?3) LIMIT 1",
-);
+static SQL_NEXT_LAPSE: Sql = Sql::new(concat!(
+    "SELECT claim_expires_at, expires_at <= ?2 FROM main._honker_live WHERE ",
+    in_flight!(),
+    " AND queue = +?1 AND claim_expires_at >= +?2 ORDER BY claim_expires_at LIMIT +?3"
+));
 
-static SQL_EXPIRED: Sql = Sql::new(
-    "SELECT count(*) FROM (SELECT 1 FROM main._honker_live
-     WHERE state = 'pending' AND expires_at IS NOT NULL AND queue = +?1 AND expires_at <= +?2 LIMIT +?3)",
-);
-
-static SQL_ANY_LAPSED: Sql = Sql::new(
-    "SELECT 1 FROM main._honker_live
-     WHERE state = 'processing' AND queue = +?1 AND claim_expires_at < +?2 LIMIT 1",
-);
-
-static SQL_NEXT_DUE: Sql = Sql::new(
-    "SELECT run_at FROM main._honker_live
-     WHERE state = 'pending' AND queue = +?1 AND priority = +?2 AND run_at > +?3
-       AND attempts < max_attempts AND (expires_at IS NULL OR expires_at > +?3)
-     ORDER BY run_at LIMIT 1",
-);
-
-static SQL_NEXT_LAPSE: Sql = Sql::new(
-    "SELECT claim_expires_at FROM main._honker_live
-     WHERE state = 'processing' AND queue = +?1 AND claim_expires_at >= +?2
-       AND attempts < max_attempts AND (expires_at IS NULL OR expires_at > +?2)
-     ORDER BY claim_expires_at LIMIT 1",
-);
-
+macro_rules! pending_stats {
+    ($condition:expr, $of_queue:literal) => {
+        concat!(
+            "SELECT queue,
+                    run_at <= ?1 AND (expires_at IS NULL OR expires_at > ?1) AS pending,
+                    run_at > ?1 AND (expires_at IS NULL OR expires_at > ?1) AS delayed,
+                    0 AS claimed,
+                    expires_at IS NOT NULL AND expires_at <= ?1 AS expired,
+                    0 AS dead
+             FROM main._honker_live WHERE ",
+            $condition,
+            $of_queue
+        )
+    };
+}
 macro_rules! stats {
     ($of_queue:literal) => {
         concat!(
-            "SELECT queue, sum(pending), sum(delayed), sum(claimed), sum(expired), sum(dead) FROM (
-               SELECT queue,
-                      run_at <= ?1 AND (expires_at IS NULL OR expires_at > ?1) AS pending,
-                      run_at > ?1 AND (expires_at IS NULL OR expires_at > ?1) AS delayed,
-                      0 AS claimed,
-                      expires_at IS NOT NULL AND expires_at <= ?1 AS expired,
-                      0 AS dead
-               FROM main._honker_live WHERE state = 'pending'",
+            "SELECT queue, sum(pending), sum(delayed), sum(claimed), sum(expired), sum(dead) FROM ( ",
+            pending_stats!(immediate!(), $of_queue),
+            " UNION ALL ",
+            pending_stats!(delayed!(), $of_queue),
+            " UNION ALL ",
+            pending_stats!(exhausted!(), $of_queue),
+            "  UNION ALL
+               SELECT queue, 0, 0, 1, 0, 0 FROM main._honker_live WHERE ",
+            in_flight!(),
             $of_queue,
             "  UNION ALL
-               SELECT queue, 0, 0, 1, 0, 0 FROM main._honker_live WHERE state = 'processing'",
+               SELECT queue, 0, 0, 1, 0, 0 FROM main._honker_live WHERE ",
+            last_attempt!(),
             $of_queue,
             "  UNION ALL
                SELECT queue, 0, 0, 0, 0, 1 FROM main._honker_dead WHERE true",
@@ -132,48 +128,42 @@ pub fn get_job(store: &Store, id: i64) -> Result<Option<Job>> {
 }
 
 /// The earliest future second at which a claim on `queue` could start to succeed without a further commit: the next
-/// pending job becoming due, or the next claim lapsing.
+/// pending job becoming due, or the next claim lapsing. It is `now` if a claim in this second would move rows out of the
+/// way of others. Jobs that can be claimed already do not count.
+///
+/// Among claimed jobs, more than 1,000 that have expired meanwhile are not stepped over: the answer may then be early.
 pub fn next_claim_at(store: &Store, now: i64, queue: &str) -> Result<Option<i64>> {
-    let lapse = store.query_one(&SQL_NEXT_LAPSE, &[queue.into(), now.into()], |row| row.integer(0))?;
-    let mut earliest = lapse.and_then(|last_valid| last_valid.checked_add(1));
-    let mut at_most = i64::MAX;
-    while let Some(priority) = highest_priority(store, queue, at_most)? {
-        let parameters = [queue.into(), priority.into(), now.into()];
-        let due = store.query_one(&SQL_NEXT_DUE, &parameters, |row| row.integer(0))?;
-        earliest = [earliest, due].into_iter().flatten().min();
-        match priority.checked_sub(1) {
-            Some(below) => at_most = below,
-            None => break,
-        }
+    let obstacles = clear::look(store, now, queue)?;
+    if obstacles.would_be_cleared(store, now, queue)? {
+        return Ok(Some(now));
     }
-    Ok(earliest)
+    let expired = obstacles.expired_in_place(store, now, queue)?;
+    let due = Queue { store, now, name: queue, expired: &expired }.next_due()?;
+    Ok([next_lapse(store, now, queue)?, due].into_iter().flatten().min())
 }
 
-/// Whether a claim on `queue` would do something now: take a job, or bury what can never be taken. It takes no lock,
-/// which is what a worker that was woken for another queue's sake should not do.
+/// The second in which the next claim will have lapsed.
+fn next_lapse(store: &Store, now: i64, queue: &str) -> Result<Option<i64>> {
+    let mut last_valid = None;
+    let (mut looked_at, mut found) = (0, false);
+    store.query_while(&SQL_NEXT_LAPSE, &[queue.into(), now.into(), ROWS_MAX.into()], |row| {
+        looked_at += 1;
+        found = row.integer(1) == 0;
+        last_valid = Some(row.integer(0));
+        !found
+    })?;
+    Ok(last_valid.filter(|_| found || looked_at == ROWS_MAX).and_then(|last_valid| last_valid.checked_add(1)))
+}
+
+/// Whether a claim on `queue` would do something now: take a job, or move rows out of the way. It takes no lock, which
+/// is what a worker that was woken for another queue's sake should not do.
 pub fn may_claim(store: &Store, now: i64, queue: &str) -> Result<bool> {
-    if store.query_one(&SQL_ANY_LAPSED, &[queue.into(), now.into()], |_| ())?.is_some() {
+    let obstacles = clear::look(store, now, queue)?;
+    if obstacles.any_lapsed() || obstacles.would_be_cleared(store, now, queue)? {
         return Ok(true);
     }
-    // The few that a claim leaves where they are do not count, and are stepped over here as they are there.
-    let limit = EXPIRED_IN_PLACE_MAX + 1;
-    let expired =
-        store.query_one(&SQL_EXPIRED, &[queue.into(), now.into(), limit.into()], |row| row.integer(0))?;
-    if expired >= Some(limit) {
-        return Ok(true);
-    }
-    let mut at_most = i64::MAX;
-    while let Some(priority) = highest_priority(store, queue, at_most)? {
-        let parameters = [queue.into(), priority.into(), now.into()];
-        if store.query_one(&SQL_ANY_DUE, &parameters, |_| ())?.is_some() {
-            return Ok(true);
-        }
-        match priority.checked_sub(1) {
-            Some(below) => at_most = below,
-            None => break,
-        }
-    }
-    Ok(false)
+    let expired = obstacles.expired_in_place(store, now, queue)?;
+    Queue { store, now, name: queue, expired: &expired }.any_due()
 }
 
 /// The counts of one queue; all zero if there is nothing in it. Reads the queue's rows: for people, not for hot paths.

@@ -5,23 +5,23 @@
 //! claim belongs to its worker through the second `claim_expires_at`, to anybody from the next second on.
 
 mod claim;
+mod clear;
+pub(crate) mod conditions;
 mod dead;
+mod dead_letter;
 mod enqueue;
 mod inspect;
 mod settle;
 mod sweep;
+mod walk;
 mod work;
 
 pub(crate) use claim::claim_into;
-pub use claim::{Claim, ClaimedJob, claim};
-pub use dead::{DeadJob, dead_list, dead_purge, dead_requeue};
+pub use claim::{Claim, Claimed, ClaimedJob, claim, claim_some};
+pub use dead::{DeadJob, dead_list, dead_purge, dead_purge_these, dead_purgeable, dead_requeue};
 pub(crate) use enqueue::insert;
 pub use enqueue::{Enqueue, enqueue, enqueue_many};
 pub use inspect::{Job, QueueStats, get_job, may_claim, next_claim_at, stats, stats_all};
 pub use settle::{ack, ack_batch, cancel, fail, heartbeat, parse_ids, retry};
 pub use sweep::sweep_expired;
 pub use work::{ClaimOutlook, Settled, Settlement, claim_outlook, settle, settle_and_claim};
-
-/// Why a row is dead when no worker said so.
-const MAX_ATTEMPTS_EXCEEDED: &str = "max attempts exceeded";
-const EXPIRED: &str = "expired";

@@ -3,8 +3,8 @@
 //! Every function answers `true` if and only if the file changed because of the call. `false` means that the claim was
 //! no longer the caller's to settle: it lapsed, went to another worker, or the job is gone.
 
-use super::sweep::burial;
-use crate::statement::{Sql, Value};
+use super::dead_letter::{copy_to_dead, move_row};
+use crate::statement::Sql;
 use crate::{Error, Result, Store, time};
 
 static SQL_ACK: Sql =
@@ -25,13 +25,12 @@ static SQL_HEARTBEAT: Sql = Sql::new(
 static SQL_CANCEL: Sql = Sql::new("DELETE FROM main._honker_live WHERE id = ?1");
 
 // Parameters: ?1 id, ?2 now, ?3 error, ?4 worker.
-burial!(SQL_COPY_FAILED, SQL_DELETE_FAILED, "id = ?1 AND worker_id = ?4 AND claim_expires_at >= ?2");
-burial!(
-    SQL_COPY_SPENT,
-    SQL_DELETE_SPENT,
+static SQL_COPY_FAILED: Sql =
+    Sql::new(copy_to_dead!("id = ?1 AND worker_id = ?4 AND claim_expires_at >= ?2"));
+static SQL_COPY_EXHAUSTED: Sql = Sql::new(copy_to_dead!(
     "id = ?1 AND state = 'processing' AND worker_id = ?4 AND claim_expires_at >= ?2
      AND attempts >= max_attempts"
-);
+));
 
 /// The job is done: removes it.
 pub fn ack(store: &Store, now: i64, id: i64, worker_id: &str) -> Result<bool> {
@@ -68,31 +67,16 @@ pub fn retry(store: &Store, now: i64, id: i64, worker_id: &str, delay_s: i64, er
     if store.execute(&SQL_RETRY, &[id.into(), worker_id.into(), now.into(), run_at.into()])? > 0 {
         return Ok(true);
     }
-    bury(store, now, id, worker_id, error, &SQL_COPY_SPENT, &SQL_DELETE_SPENT)
+    end(store, now, id, worker_id, error, &SQL_COPY_EXHAUSTED)
 }
 
 /// The job can never be done: it is dead with this error, whatever attempts it has left.
 pub fn fail(store: &Store, now: i64, id: i64, worker_id: &str, error: &str) -> Result<bool> {
-    bury(store, now, id, worker_id, error, &SQL_COPY_FAILED, &SQL_DELETE_FAILED)
+    end(store, now, id, worker_id, error, &SQL_COPY_FAILED)
 }
 
-fn bury(
-    store: &Store,
-    now: i64,
-    id: i64,
-    worker_id: &str,
-    error: &str,
-    copy: &'static Sql,
-    delete: &'static Sql,
-) -> Result<bool> {
-    store.atomic(|| {
-        let (id, now, worker_id) = (id.into(), now.into(), worker_id.into());
-        let buried = store.execute(copy, &[id, now, error.into(), worker_id])? > 0;
-        if buried {
-            store.execute(delete, &[id, now, Value::Null, worker_id])?;
-        }
-        Ok(buried)
-    })
+fn end(store: &Store, now: i64, id: i64, worker_id: &str, error: &str, copy: &'static Sql) -> Result<bool> {
+    store.atomic(|| move_row(store, copy, id, &[id.into(), now.into(), error.into(), worker_id.into()]))
 }
 
 /// The job takes longer: its claim is valid for `extend_s` seconds from now, whatever it was before.

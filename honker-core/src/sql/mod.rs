@@ -67,7 +67,7 @@ static FUNCTIONS: &[Function] = functions! {
         let (queue, worker_id) = (arguments.text(0, "queue")?, arguments.text(1, "worker_id")?);
         let (n, timeout_s) = (arguments.integer(2, "n")?, arguments.integer(3, "timeout_s")?);
         let claim = queue::Claim { queue, worker_id, n, timeout_s };
-        queue::claim_into(store, store.now()?, &claim, payload_length_max(store, &claim), |jobs| json_that_fits(store, &jobs))
+        queue::claim_into(store, store.now()?, &claim, payload_length_max(store, &claim), |claimed| json_that_fits(store, &claimed.jobs))
     };
     c"honker_ack" 2 => |store, arguments| {
         let (id, worker_id) = claimed(arguments)?;

@@ -145,7 +145,7 @@ fn a_wake_for_others_takes_no_lock() {
     });
 }
 
-/// Too many expired jobs make looking slow: somebody has to bury them, though there is nothing to claim.
+/// Too many expired jobs make looking slow: somebody has to move them away, though there is nothing to claim.
 #[test]
 fn expired_jobs_do_not_pile_up() {
     let (file, database) = open();
@@ -154,7 +154,7 @@ fn expired_jobs_do_not_pile_up() {
     let waiting = Thread::start(move || worker.next(1, LONG)).until_asleep();
     let expired = vec![Enqueue { expires_s: Some(0), ..Enqueue::new("q", "p") }; 150];
     database.enqueue_many(&expired).unwrap();
-    until("they are buried", || {
+    until("they are dead", || {
         file.count("SELECT count(*) FROM _honker_dead WHERE last_error = 'expired'") == 150
     });
     enqueue(&database, "q", "p");

@@ -199,16 +199,16 @@ fn the_farthest_times_are_only_far() {
     assert_timeout(worker.next(1, NOW));
 }
 
-/// Nobody can claim it, and nobody waits for it. But whoever looks next buries it.
+/// Nobody can claim it, and nobody waits for it. But whoever looks next moves it to the dead.
 #[test]
-fn exhausted_jobs_are_buried() {
+fn exhausted_jobs_are_dead_lettered() {
     let (file, database) = open();
     let mut worker = worker(&database, "q", NO_FALLBACK);
     assert_timeout(worker.next(1, NOW));
     let spent = Enqueue { max_attempts: 0, ..Enqueue::new("q", "p") };
     let waiting = Thread::start(move || worker.next(1, LONG)).until_asleep();
     database.enqueue(&spent).unwrap();
-    until("it is buried", || {
+    until("it is dead", || {
         file.count("SELECT count(*) FROM _honker_dead WHERE last_error = 'max attempts exceeded'") == 1
     });
     enqueue(&database, "q", "p");

@@ -18,6 +18,7 @@ pub fn every_function(n: i64, now: i64) -> Vec<(String, String)> {
         // Notifications.
         (format!("notify('c{n}', '{n}') > 0"), "1".into()),
         ("honker_prune_notifications(100, 100000)".into(), "0".into()),
+        ("honker_prune_notifications(NULL, 0) > 0".into(), "1".into()),
         // Jobs, one for each number of arguments; a delayed, an expired and an exhausted one.
         (format!("honker_enqueue('q{n}', '2') > 0"), "1".into()),
         (format!("honker_enqueue('q{n}', '3', {now} - 1) > 0"), "1".into()),
@@ -32,7 +33,8 @@ pub fn every_function(n: i64, now: i64) -> Vec<(String, String)> {
             format!(r#"{{"queue":"q{n}","pending":6,"delayed":1,"claimed":0,"expired":1,"dead":0}}"#),
         ),
         ("json_type(honker_stats(NULL))".into(), "array".into()),
-        (format!("honker_queue_next_claim_at('q{n}')"), format!("{}", now + 50)),
+        // The exhausted job is something that a claim would do now.
+        (format!("honker_queue_next_claim_at('q{n}')"), format!("{now}")),
         // A claim with all of that in its way, one without, and one of many.
         (format!("honker_claim_batch('q{n}', 'w', 1, 60) ->> '$[0].payload'"), "5".into()),
         (format!("honker_sweep_expired('q{n}')"), "1".into()),
@@ -40,6 +42,7 @@ pub fn every_function(n: i64, now: i64) -> Vec<(String, String)> {
         (format!("honker_claim_batch('q{n}', 'w', 1, 60) ->> '$[0].payload'"), "4".into()),
         (format!("json_array_length(honker_claim_batch('q{n}', 'w', -1, 60))"), "3".into()),
         (format!("honker_claim_batch('q{n}', 'w', 1, 60)"), "[]".into()),
+        (format!("honker_queue_next_claim_at('q{n}')"), format!("{}", now + 50)),
         (format!("honker_get_job({}) ->> 'state'", job("2")), "processing".into()),
         (format!("honker_get_job(-{n} - 1)"), String::new()),
         (format!("honker_heartbeat({}, 'w', {n} + 1)", job("2")), "1".into()),

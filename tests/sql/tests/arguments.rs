@@ -431,10 +431,10 @@ fn an_answer_too_long_for_the_connection_is_an_error_that_claims_nothing() {
 fn bytes_that_raw_sql_has_stored_do_not_stop_a_reader() {
     // Nothing but raw SQL can store these. They come out as replacement characters.
     let db = Db::new();
-    db.run("INSERT INTO _honker_live (queue, payload) VALUES ('q', CAST(x'61ff62' AS TEXT)), ('q', x'6162')");
+    db.run("INSERT INTO _honker_live (queue, payload) VALUES ('q', CAST(x'61ff62' AS TEXT))");
     let claimed = db.json("SELECT honker_claim_batch('q', 'w', 2, 60)");
-    assert_eq!((&claimed[0]["payload"], &claimed[1]["payload"]), (&json!("a\u{FFFD}b"), &json!("ab")));
-    assert_eq!(db.rows("SELECT hex(payload) FROM _honker_live"), "61FF62\n6162");
+    assert_eq!(claimed[0]["payload"], "a\u{FFFD}b");
+    assert_eq!(db.rows("SELECT hex(payload) FROM _honker_live"), "61FF62");
 }
 
 #[test]

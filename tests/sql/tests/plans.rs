@@ -18,7 +18,10 @@ const PERMITTED: &[(&str, &str, &str)] = &[
         "SCAN _honker_live USING INDEX _honker_live_claim",
         "honker_stats(NULL) counts jobs, for people",
     ),
-    ("sum(pending)", "SCAN _honker_live USING COVERING INDEX _honker_live_inflight", "honker_stats(NULL)"),
+    ("sum(pending)", "SCAN _honker_live USING INDEX _honker_live_due", "honker_stats(NULL)"),
+    ("sum(pending)", "SCAN _honker_live USING INDEX _honker_live_exhausted", "honker_stats(NULL)"),
+    ("sum(pending)", "SCAN _honker_live USING INDEX _honker_live_inflight", "honker_stats(NULL)"),
+    ("sum(pending)", "SCAN _honker_live USING INDEX _honker_live_last_attempt", "honker_stats(NULL)"),
     ("sum(pending)", "SCAN _honker_dead", "honker_stats"),
     ("sum(pending)", "USE TEMP B-TREE FOR GROUP BY", "honker_stats"),
     (
@@ -26,16 +29,8 @@ const PERMITTED: &[(&str, &str, &str)] = &[
         "SCAN _honker_dead",
         "honker_dead_list walks from the newest end, for people",
     ),
-    (
-        "DELETE FROM main._honker_dead WHERE (?1 IS NULL",
-        "SCAN _honker_dead",
-        "honker_dead_purge, for operators",
-    ),
-    (
-        "_honker_rate_limits WHERE window_start",
-        "SCAN _honker_rate_limits",
-        "honker_rate_limit_sweep, for operators",
-    ),
+    ("_honker_schema", "SCAN _honker_schema", "one row"),
+    ("_honker_scheduler_tasks", "USE TEMP B-TREE FOR ORDER BY", "a table of a few schedules"),
     ("_honker_scheduler_tasks", "SCAN _honker_scheduler_tasks", "a table of a few schedules"),
     (
         "_honker_scheduler_tasks",

@@ -166,7 +166,7 @@ fn a_retry_with_attempts_left_returns_the_job_to_pending() {
 }
 
 #[test]
-fn a_retry_without_attempts_left_buries_the_job_with_its_error() {
+fn a_retry_without_attempts_left_dead_letters_the_job_with_its_error() {
     for (budget, lowered_to) in [(1, 1), (3, 1), (3, 0), (3, -7)] {
         for error in ["why", "", "déjà vu \u{1F600}"] {
             let (db, id) = claimed(budget, Some(100), 30);
@@ -208,7 +208,7 @@ fn a_retry_after_the_expiry_leaves_a_pending_job_for_the_sweep() {
 }
 
 #[test]
-fn fail_buries_the_job_whatever_attempts_it_has_left() {
+fn fail_dead_letters_the_job_whatever_attempts_it_has_left() {
     for budget in [1, 2, 1000] {
         let (db, id) = claimed(budget, None, 30);
         db.clock().advance(3);

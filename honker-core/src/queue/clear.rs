@@ -1,0 +1,312 @@
+//! What stands in the way of a claim, and how it is cleared away.
+//!
+//! A claim walks over jobs that it can take. Rows that it cannot are moved first: malformed ones, exhausted ones, claims
+//! that lapsed on the last attempt, and expired jobs and lapsed claims once there are many of them. All of that together
+//! is bounded ([`Allowance`]); what is left over is the next claim's. [`look`] asks the same questions without changing
+//! anything: it says whether a claim would.
+
+use std::collections::HashSet;
+
+use super::conditions::{exhausted, expiring, ill_typed, in_flight, last_attempt, malformed, unreadable};
+use super::dead_letter::{Reason, dead_letter};
+use super::walk::Candidate;
+use crate::bound::Allowance;
+use crate::statement::{Row, Sql, Value};
+use crate::{Result, Store};
+
+/// With this many lapsed claims or fewer, they are weighed against the pending jobs one by one. With more, they go back
+/// to pending first, so that the next claim finds them through the index instead of weighing them all again.
+const LAPSED_IN_PLACE_MAX: i64 = 32;
+
+/// Expired pending jobs are stepped over while they are few, and moved away once there are more than this, so that a
+/// queue nobody sweeps does not become slow.
+const EXPIRED_IN_PLACE_MAX: i64 = 100;
+
+// Index only, and bounded.
+static SQL_LOOK: Sql = Sql::new(concat!(
+    "SELECT
+       EXISTS (SELECT 1 FROM main._honker_live WHERE ",
+    malformed!(),
+    " AND queue = +?1),
+       EXISTS (SELECT 1 FROM main._honker_live WHERE ",
+    exhausted!(),
+    " AND queue = +?1 AND run_at <= +?2),
+       EXISTS (SELECT 1 FROM main._honker_live WHERE ",
+    last_attempt!(),
+    " AND queue = +?1 AND claim_expires_at < +?2),
+       (SELECT count(*) FROM (SELECT 1 FROM main._honker_live WHERE ",
+    in_flight!(),
+    " AND queue = +?1 AND claim_expires_at < +?2 LIMIT +?3)),
+       (SELECT count(*) FROM (SELECT 1 FROM main._honker_live WHERE ",
+    expiring!(),
+    " AND queue = +?1 AND expires_at <= +?2 LIMIT +?4))",
+));
+
+// The number of bytes comes first in each of these, see `Allowance::rows_of`. One row more than may be worked off is
+// asked for: that it is there is how a claim knows that it leaves something behind.
+static SQL_MALFORMED: Sql = Sql::new(concat!(
+    "SELECT length(CAST(payload AS BLOB)), id, ",
+    unreadable!(),
+    " IS TRUE FROM main._honker_live WHERE ",
+    malformed!(),
+    " AND queue = +?1 LIMIT +?2"
+));
+
+static SQL_EXHAUSTED: Sql = Sql::new(concat!(
+    "SELECT length(CAST(payload AS BLOB)), id, expires_at <= ?2 FROM main._honker_live WHERE ",
+    exhausted!(),
+    " AND queue = +?1 AND run_at <= +?2 ORDER BY run_at, id LIMIT +?3"
+));
+
+static SQL_EXPIRED: Sql = Sql::new(concat!(
+    "SELECT length(CAST(payload AS BLOB)), id FROM main._honker_live WHERE ",
+    expiring!(),
+    " AND queue = +?1 AND expires_at <= +?2 ORDER BY expires_at, id LIMIT +?3"
+));
+
+static SQL_EXPIRED_IDS: Sql = Sql::new(concat!(
+    "SELECT id FROM main._honker_live WHERE ",
+    expiring!(),
+    " AND queue = +?1 AND expires_at <= +?2"
+));
+
+macro_rules! lapsed {
+    ($condition:expr) => {
+        concat!(
+            "SELECT length(CAST(payload AS BLOB)), id, priority, run_at, expires_at <= ?2, ",
+            ill_typed!(),
+            " IS TRUE, ",
+            unreadable!(),
+            " IS TRUE FROM main._honker_live WHERE ",
+            $condition,
+            " AND queue = +?1 AND claim_expires_at < +?2 ORDER BY claim_expires_at, id LIMIT +?3"
+        )
+    };
+}
+static SQL_LAPSED: Sql = Sql::new(lapsed!(in_flight!()));
+static SQL_LAPSED_LAST: Sql = Sql::new(lapsed!(last_attempt!()));
+
+static SQL_RELEASE: Sql = Sql::new(
+    "UPDATE main._honker_live SET state = 'pending', worker_id = NULL, claim_expires_at = NULL WHERE id = ?1",
+);
+
+/// The next whole number, and the end of time for what is beyond it.
+macro_rules! rounded_up {
+    ($column:literal) => {
+        concat!(
+            $column,
+            " = CASE WHEN ",
+            $column,
+            " >= 9223372036854775807 THEN 9223372036854775807
+              ELSE CAST(",
+            $column,
+            " AS INTEGER) + (",
+            $column,
+            " > CAST(",
+            $column,
+            " AS INTEGER)) END"
+        )
+    };
+}
+static SQL_ROUND: Sql = Sql::new(concat!(
+    "UPDATE main._honker_live SET priority = CAST(priority AS INTEGER), attempts = CAST(attempts AS INTEGER),
+       max_attempts = CAST(max_attempts AS INTEGER), ",
+    rounded_up!("run_at"),
+    ", ",
+    rounded_up!("created_at"),
+    ", ",
+    rounded_up!("expires_at"),
+    " WHERE id = ?1"
+));
+
+/// What is in the way of a claim.
+pub(super) struct Obstacles {
+    malformed: bool,
+    exhausted: bool,
+    lapsed_last: bool,
+    /// How many claims have lapsed with attempts left, as far as it matters.
+    lapsed: i64,
+    /// How many pending jobs have expired, as far as it matters.
+    expired: i64,
+}
+
+/// A lapsed claim.
+struct Lapsed {
+    candidate: Candidate,
+    expired: bool,
+    ill_typed: bool,
+    unreadable: bool,
+}
+
+impl Lapsed {
+    fn read(row: &Row<'_>) -> Self {
+        Lapsed {
+            candidate: Candidate { id: row.integer(1), priority: row.integer(2), run_at: row.integer(3) },
+            expired: row.integer(4) != 0,
+            ill_typed: row.integer(5) != 0,
+            unreadable: row.integer(6) != 0,
+        }
+    }
+
+    fn id(&self) -> i64 {
+        self.candidate.id
+    }
+}
+
+/// What a claim goes on with.
+pub(super) struct Cleared {
+    /// Lapsed claims that stay as they are unless they are taken.
+    pub(super) lapsed: Vec<Candidate>,
+    /// Expired jobs that stay where they are.
+    pub(super) expired: HashSet<i64>,
+    /// Something had to be left in the way.
+    pub(super) more: bool,
+    /// No malformed row is left in the way.
+    pub(super) readable: bool,
+}
+
+/// Looks at what is in the way.
+pub(super) fn look(store: &Store, now: i64, queue: &str) -> Result<Obstacles> {
+    let limits = [(LAPSED_IN_PLACE_MAX + 1).into(), (EXPIRED_IN_PLACE_MAX + 1).into()];
+    let obstacles =
+        store.query_one(&SQL_LOOK, &[queue.into(), now.into(), limits[0], limits[1]], |row| Obstacles {
+            malformed: row.integer(0) != 0,
+            exhausted: row.integer(1) != 0,
+            lapsed_last: row.integer(2) != 0,
+            lapsed: row.integer(3),
+            expired: row.integer(4),
+        })?;
+    Ok(obstacles.expect("a SELECT without FROM has one row"))
+}
+
+impl Obstacles {
+    /// Whether a claim has lapsed that somebody may take.
+    pub(super) fn any_lapsed(&self) -> bool {
+        self.lapsed > 0
+    }
+
+    /// Whether [`clear`] would change anything.
+    pub(super) fn would_be_cleared(&self, store: &Store, now: i64, queue: &str) -> Result<bool> {
+        if self.malformed
+            || self.exhausted
+            || self.lapsed_last
+            || self.lapsed > LAPSED_IN_PLACE_MAX
+            || self.expired > EXPIRED_IN_PLACE_MAX
+        {
+            return Ok(true);
+        }
+        if self.lapsed == 0 {
+            return Ok(false);
+        }
+        let lapsed = lapsed(store, now, queue, &SQL_LAPSED, &mut Allowance::new())?;
+        Ok(lapsed.iter().any(|lapsed| lapsed.expired || lapsed.ill_typed))
+    }
+
+    /// The expired jobs that a claim steps over.
+    pub(super) fn expired_in_place(&self, store: &Store, now: i64, queue: &str) -> Result<HashSet<i64>> {
+        if self.expired == 0 || self.expired > EXPIRED_IN_PLACE_MAX {
+            return Ok(HashSet::new());
+        }
+        let ids = store.query(&SQL_EXPIRED_IDS, &[queue.into(), now.into()], |row| row.integer(0))?;
+        Ok(ids.into_iter().collect())
+    }
+}
+
+/// Clears away what a claim cannot take, as far as one transaction may. Belongs into [`Store::atomic`].
+pub(super) fn clear(store: &Store, now: i64, queue: &str) -> Result<Cleared> {
+    let obstacles = look(store, now, queue)?;
+    let mut allowance = Allowance::new();
+
+    if obstacles.malformed {
+        let parameters = [queue.into(), limit(&allowance)];
+        let rows = allowance
+            .rows_of(store, &SQL_MALFORMED, &parameters, |row| (row.integer(1), row.integer(2) != 0))?;
+        for (id, unreadable) in rows {
+            mend(store, now, id, unreadable)?;
+        }
+    }
+    let readable = !allowance.refused();
+    if obstacles.exhausted {
+        let parameters = [queue.into(), now.into(), limit(&allowance)];
+        let rows = allowance
+            .rows_of(store, &SQL_EXHAUSTED, &parameters, |row| (row.integer(1), row.integer(2) != 0))?;
+        for (id, expired) in rows {
+            dead_letter(store, now, id, if expired { Reason::Expired } else { Reason::MaxAttemptsExceeded })?;
+        }
+    }
+    if obstacles.lapsed_last {
+        for lapsed in lapsed(store, now, queue, &SQL_LAPSED_LAST, &mut allowance)? {
+            let reason = if lapsed.expired { Reason::Expired } else { Reason::MaxAttemptsExceeded };
+            dead_letter(store, now, lapsed.id(), reason)?;
+        }
+    }
+    if obstacles.expired > EXPIRED_IN_PLACE_MAX {
+        expired(store, now, queue, &mut allowance)?;
+    }
+    let mut in_place = Vec::new();
+    if obstacles.lapsed > 0 {
+        for lapsed in lapsed(store, now, queue, &SQL_LAPSED, &mut allowance)? {
+            let id = lapsed.id();
+            if lapsed.expired {
+                dead_letter(store, now, id, Reason::Expired)?;
+            } else if lapsed.ill_typed {
+                store.execute(&SQL_RELEASE, &[id.into()])?;
+                mend(store, now, id, lapsed.unreadable)?;
+            } else if obstacles.lapsed > LAPSED_IN_PLACE_MAX {
+                store.execute(&SQL_RELEASE, &[id.into()])?;
+            } else {
+                in_place.push(lapsed.candidate);
+            }
+        }
+    }
+    Ok(Cleared {
+        lapsed: in_place,
+        expired: obstacles.expired_in_place(store, now, queue)?,
+        more: allowance.refused(),
+        readable,
+    })
+}
+
+/// Makes a malformed row one that a claim can take, or moves it to the dead if there is no telling what it means.
+fn mend(store: &Store, now: i64, id: i64, unreadable: bool) -> Result<()> {
+    if unreadable {
+        dead_letter(store, now, id, Reason::Malformed)
+    } else {
+        store.execute(&SQL_ROUND, &[id.into()]).map(drop)
+    }
+}
+
+/// Moves expired pending jobs to the dead; how many those were.
+pub(super) fn expired(store: &Store, now: i64, queue: &str, allowance: &mut Allowance) -> Result<i64> {
+    let parameters = [queue.into(), now.into(), limit(allowance)];
+    let ids = allowance.rows_of(store, &SQL_EXPIRED, &parameters, |row| row.integer(1))?;
+    ids.iter().try_for_each(|id| dead_letter(store, now, *id, Reason::Expired))?;
+    Ok(ids.len() as i64)
+}
+
+/// Moves to the dead what has expired among the claims that lapsed first; how many those were.
+pub(super) fn lapsed_expired(store: &Store, now: i64, queue: &str, allowance: &mut Allowance) -> Result<i64> {
+    let mut moved = 0;
+    for sql in [&SQL_LAPSED_LAST, &SQL_LAPSED] {
+        for lapsed in lapsed(store, now, queue, sql, allowance)?.iter().filter(|lapsed| lapsed.expired) {
+            dead_letter(store, now, lapsed.id(), Reason::Expired)?;
+            moved += 1;
+        }
+    }
+    Ok(moved)
+}
+
+fn lapsed(
+    store: &Store,
+    now: i64,
+    queue: &str,
+    sql: &'static Sql,
+    allowance: &mut Allowance,
+) -> Result<Vec<Lapsed>> {
+    let parameters = [queue.into(), now.into(), limit(allowance)];
+    allowance.rows_of(store, sql, &parameters, Lapsed::read)
+}
+
+fn limit(allowance: &Allowance) -> Value<'static> {
+    (allowance.rows() + 1).into()
+}
