@@ -3,7 +3,8 @@
 require "json"
 
 module Honker
-  # A JSON object of a payload: a Hash with String keys that also answers to Symbols, as do those within it.
+  # A JSON object of a payload: a Hash with String keys that also answers to Symbols, as do those within it. A Symbol that is
+  # given as a key becomes its String, a Hash that is stored a Payload. Its `to_h` and `transform_keys` are plain Hashes.
   #
   #     job.payload["name"] == job.payload[:name]
   #     case job.payload in { name: String => name }
@@ -13,14 +14,36 @@ module Honker
       key.is_a?(Symbol) ? key.name : key
     end
 
+    # @private
+    def self.value(value)
+      case value
+      when Hash then from(value)
+      when Array then value.any? { |one| one.is_a?(Hash) || one.is_a?(Array) } ? value.map { |one| value(one) } : value
+      else value
+      end
+    end
+
+    # @private
+    def self.from(hash)
+      hash.is_a?(Payload) ? hash : hash.each_with_object(new) { |(key, value), payload| payload[key] = value }
+    end
+
+    # As {Hash.[]}.
+    def self.[](*pairs)
+      from(Hash[*pairs])
+    end
+
     def [](key)
       super(Payload.key(key))
     end
 
     def []=(key, value)
-      super(Payload.key(key), value)
+      super(Payload.key(key), Payload.value(value))
     end
-    alias store []=
+
+    def store(key, value)
+      self[key] = value
+    end
 
     def fetch(key, *default, &block)
       super(Payload.key(key), *default, &block)
@@ -38,6 +61,14 @@ module Honker
       rest.empty? || value.nil? ? value : value.dig(*rest)
     end
 
+    def assoc(key)
+      super(Payload.key(key))
+    end
+
+    def to_proc
+      method(:[]).to_proc
+    end
+
     def delete(key, &block)
       super(Payload.key(key), &block)
     end
@@ -50,12 +81,46 @@ module Honker
       super(*keys.map { |key| Payload.key(key) }, &block)
     end
 
+    def update(*others, &block)
+      super(*others.map { |other| Payload.from(other.to_hash) }, &block)
+    end
+    alias merge! update
+
+    def merge(...)
+      dup.update(...)
+    end
+
+    def replace(other)
+      super(Payload.from(other.to_hash))
+    end
+
     def slice(*keys)
-      super(*keys.map { |key| Payload.key(key) })
+      Payload.from(super(*keys.map { |key| Payload.key(key) }))
     end
 
     def except(*keys)
-      super(*keys.map { |key| Payload.key(key) })
+      Payload.from(super(*keys.map { |key| Payload.key(key) }))
+    end
+
+    def compact
+      Payload.from(super)
+    end
+
+    %i[select filter reject transform_values].each do |name|
+      define_method(name) { |&block| block ? Payload.from(super(&block)) : super() }
+    end
+
+    # The keys of `names` may be Symbols. What the block, or `names`, makes of a key stays as it is.
+    def transform_keys(*names, &block)
+      super(*names.map { |given| Payload.from(given.to_hash) }, &block)
+    end
+
+    def transform_keys!(*names, &block)
+      names.empty? && block.nil? ? super : replace(transform_keys(*names, &block))
+    end
+
+    %i[<= < >= > ==].each do |name|
+      define_method(name) { |other| super(other.instance_of?(Hash) ? Payload.from(other) : other) }
     end
 
     # For patterns, whose keys are Symbols.
