@@ -223,6 +223,15 @@ class TestWaiting < HonkerTest
     assert_equal 4, stream.get_offset("c")
   end
 
+  def test_a_subscription_that_saves_nothing_by_itself_saves_nothing_when_it_is_closed
+    stream = db.stream("s")
+    stream.publish(1)
+    subscription = stream.subscribe(consumer: "c", save_every_n: 0, save_every_s: 0)
+    subscription.next && subscription.ack
+    subscription.close
+    assert_equal 0, stream.get_offset("c")
+  end
+
   def test_idle_consumers_ask_nothing
     worker = db.queue("q").worker("w")
     listener = db.listen("c")

@@ -3,17 +3,36 @@
 module Honker
   # How calls of the library are made. Nothing here is for users.
   #
+  # Ruby cannot end a native call. So the library waits for a lock only for a slice of the busy timeout; the rest is waited for
+  # here, where Timeout, Thread#kill, signals and a Fiber scheduler work ({LockWait}). A call that was ended while it waited
+  # is not made again.
+  #
   # Timeout and Thread#kill may strike when a call has come back. So what a call gives lies in memory of that call's own, which
   # `ensure` reads.
   # @private
   module Calls
-    # Makes a call; its status, which is no error.
+    # Makes a call, again and again while somebody else has the lock, for the busy timeout; its status, which is no error.
     def call(function, *args)
       error = FFI::MemoryPointer.new(:uint64)
+      interrupts = @interrupts
       status = Native.public_send(function, *args, error)
       return status if status >= 0
 
+      wait = LockWait.new(self, interrupts)
+      while wait.again?(status)
+        Native.honker_error_free(error.read_uint64)
+        error.write_uint64(0)
+        status = Native.public_send(function, *args, error)
+        return status if status >= 0
+      end
       fail_with(status, error.read_uint64)
+    ensure
+      Calls.free_error(error)
+    end
+
+    # The memory of an error that a call may have left, when the call is over.
+    def self.free_error(error)
+      Native.honker_error_free(error.read_uint64) unless error.nil? || error.read_uint64.zero?
     end
 
     # Of a call that answers 0 or the one outcome that means no.
@@ -65,11 +84,7 @@ module Honker
       Native.text(data.read_uint64, length.read_uint64)
     end
 
-    def fail_with(status, error)
-      raise error_of(status, error)
-    end
-
-    # The error behind a handle, which is freed; 0 for one that the library could not make.
+    # The error behind a handle; 0 for one that the library could not make.
     def error_of(status, error)
       message = error.zero? ? "no details" : message_of(error)
       Error::BY_STATUS.fetch(status, Error).new(
@@ -77,8 +92,6 @@ module Honker
                  sqlite_code: Native.honker_error_sqlite_code(error),
                  sqlite_extended_code: Native.honker_error_sqlite_extended_code(error)
       )
-    ensure
-      Native.honker_error_free(error)
     end
 
     private

@@ -19,7 +19,7 @@ module Honker
     # @return [Error, nil] what {#initialize} noticed and went on: another copy of SQLite may not share the file here
     attr_reader :warning
     # @private
-    attr_reader :handle, :interrupts, :pid, :states
+    attr_reader :handle, :interrupts, :pid, :states, :lock_wait_s, :open_transaction
 
     # Opens a file, creating it if need be, and brings honker's tables in it up to date.
     #
@@ -71,16 +71,18 @@ module Honker
     # Closes the file. Calls and waits of other threads end with {ClosedError}, as do later ones, and an open transaction is
     # rolled back. Closing again does nothing; in a child process it does nothing to the parent's.
     def close
+      @states.keys.each { |state| state.part(self) } unless @closed # rubocop:disable Style/HashEachMethods -- see below
       synchronize do
         return if @closed
 
         @closed = true
-        @states.keys.each(&:close) # rubocop:disable Style/HashEachMethods -- it removes them
+        # A copy: closing removes them, and finalizers do at any moment.
+        @states.keys.each(&:close) # rubocop:disable Style/HashEachMethods
       end
       return unless Process.pid == @pid
 
       ObjectSpace.undefine_finalizer(self)
-      call(:honker_close, @handle)
+      close_file
       nil
     end
 
@@ -94,7 +96,7 @@ module Honker
       call(:honker_interrupt, @handle)
       synchronize do
         @interrupts += 1
-        @states.each_key { |state| Native.honker_waiter_wake(state.waiter, nil) if state.busy }
+        @states.keys.each { |state| Native.honker_waiter_wake(state.waiter, nil) if state.busy } # rubocop:disable Style/HashEachMethods
       end
       nil
     end
@@ -103,18 +105,24 @@ module Honker
     # back: an exception, `break`, `return`, `throw`, Timeout, and {Transaction#rollback!}, which makes this return nil.
     #
     # Waits for a transaction of another thread or process, for the busy timeout. The same thread's would wait for itself: that
-    # is a {MisuseError} at once, as is any other writing call without the `tx` while it is open.
+    # is a {MisuseError} at once, as is any other writing call without the `tx` while it is open. Fibers of a scheduler wait for
+    # each other's.
+    #
+    # A block in a Fiber that is never resumed, or in an Enumerator whose `next` is never called again, is not left. Its
+    # transaction is rolled back when the Fiber is collected, or when its thread has ended and somebody waits for it.
     def transaction
       result = nil
       owned(:honker_tx_begin, :honker_tx_free, @handle) do |handle, _|
-        tx = Transaction.new(self, handle)
+        @open_transaction = open = OpenTransaction.new(handle, @pid)
+        tx = Transaction.new(self, open)
         catch(tx) do
           result = yield tx
           call(:honker_tx_commit, handle)
           return result
         end
       ensure
-        tx&.over!
+        open&.over!
+        ObjectSpace.undefine_finalizer(tx) if tx
       end
       nil
     end
@@ -294,8 +302,7 @@ module Honker
     # @private
     # The library can only say that the handle is not valid; why is known here.
     def fail_with(status, error)
-      problem = error_of(status, error)
-      raise(status == Native::MISUSE && @closed ? closed_error : problem)
+      raise(status == Native::MISUSE && @closed ? closed_error : error_of(status, error))
     end
 
     # @private
@@ -333,10 +340,28 @@ module Honker
     def open_file(opts)
       out = FFI::MemoryPointer.new(:uint64)
       error = FFI::MemoryPointer.new(:uint64)
+      wait = LockWait.new(self, @interrupts)
       status = Native.honker_open(*Value.text(@path, "path"), opts, out, error)
+      while wait.again?(status)
+        Native.honker_error_free(error.read_uint64)
+        status = Native.honker_open(*Value.text(@path, "path"), opts, out, error)
+      end
       fail_with(status, error.read_uint64) if status.negative?
       @warning = error_of(Native::UNSUPPORTED, error.read_uint64) unless error.read_uint64.zero?
-      out.read_uint64
+      opened = out.read_uint64
+    ensure
+      Calls.free_error(error)
+      # Timeout and Thread#kill strike when it has been opened.
+      Native.honker_close(out.read_uint64, nil) unless opened || out.read_uint64.zero?
+    end
+
+    # Not with {#call}: the handle is gone, whatever becomes of it.
+    def close_file
+      error = FFI::MemoryPointer.new(:uint64)
+      status = Native.honker_close(@handle, error)
+      raise error_of(status, error.read_uint64) if status.negative?
+    ensure
+      Calls.free_error(error)
     end
 
     def open_opts(backend, interval, busy_timeout_ms, max_readers, durability, journal)
@@ -347,11 +372,14 @@ module Honker
         raise ArgumentError, "watcher_poll_interval_ms must be positive, an Integer: #{interval.inspect}"
       end
 
+      busy_timeout_ms = Value.integer(busy_timeout_ms, "busy_timeout_ms")
+      native_ms = LockWait.native_ms(busy_timeout_ms, journal)
+      @lock_wait_s = (busy_timeout_ms - native_ms) / 1000.0
       max_readers = Value.integer(max_readers, "max_readers")
       raise ArgumentError, "max_readers has to be from 1 to 1000: #{max_readers}" unless (1..1000).cover?(max_readers)
 
       kept, place = Value.bytes(backend, "watcher_backend")
-      opts = Native::OPEN_OPTS.pack(Value.integer(busy_timeout_ms, "busy_timeout_ms"), max_readers, durability, journal,
+      opts = Native::OPEN_OPTS.pack(native_ms, max_readers, durability, journal,
                                     10_000, Native::NESTING_FAIL, 0, *place,
                                     Value.integer(interval || 1, "watcher_poll_interval_ms"))
       [kept, opts]

@@ -29,7 +29,7 @@ module Honker
       @queue.enqueue(payload, tx: tx, **options)
     end
 
-    # Delivers one, without waiting. If the delivery raises a StandardError it is tried again after `base_backoff_s` seconds,
+    # Delivers one, without waiting. If the delivery raises it is tried again after `base_backoff_s` seconds,
     # twice as long each further time, and ends among the dead when its attempts are used up.
     #
     # @return [Boolean] whether there was one
@@ -70,10 +70,8 @@ module Honker
 
     # The error's text; nil if it was delivered.
     def deliver(job)
-      @with_job ? @delivery.call(job.payload, job) : @delivery.call(job.payload)
-      nil
-    rescue StandardError => e
-      "#{e.message} (#{e.class})\n#{(e.backtrace || []).first(20).join("\n")}"
+      error = Handler.error { @with_job ? @delivery.call(job.payload, job) : @delivery.call(job.payload) }
+      error && Handler.report(error)
     end
   end
 
@@ -91,20 +89,20 @@ module Honker
     end
 
     def take(stop, stop_check_s)
-      await(nil, stop: stop, stop_check_s: stop_check_s) do
-        @database.owned(:honker_outbox_next, :honker_jobs_free, consumer, 0) do |jobs, status|
-          @queue.read_jobs(jobs, @worker, 1).first if found?(status) && jobs
+      despite_locks(stop) do
+        await(nil, stop: stop, stop_check_s: stop_check_s) do
+          @database.owned(:honker_outbox_next, :honker_jobs_free, consumer, 0) do |jobs, status|
+            @queue.read_jobs(jobs, @worker, 1).first if found?(status) && jobs
+          end
         end
       end
-    rescue BusyError, AbortedError
-      nil
     end
 
     # What was done would be done again if this gave up at once.
     def settle(job, error, stop)
-      error ? failed(job, error) : use { @database.call(:honker_outbox_delivered, consumer, job.id) }
-    rescue BusyError, AbortedError
-      stop&.call ? raise : retry
+      despite_locks(stop, stop) do
+        error ? failed(job, error) : use { @database.call(:honker_outbox_delivered, consumer, job.id) }
+      end
     end
 
     def failed(job, error)

@@ -155,7 +155,7 @@ module Honker
 
     # @private
     def initialize(database, owner)
-      super(database, :honker_leader_free) do |waiter|
+      super(database, :honker_leader_free, :honker_leader_resign) do |waiter|
         [:honker_leader_new, database.handle, waiter, *Value.text(owner, "owner")]
       end
     end
@@ -181,9 +181,7 @@ module Honker
 
     # @private
     def turn(stop)
-      await(nil, stop: stop) { fire }
-    rescue BusyError, AbortedError
-      nil
+      despite_locks(stop) { await(nil, stop: stop) { fire } }
     end
 
     private

@@ -105,7 +105,8 @@ module Honker
       opts = Native::SUBSCRIPTION_OPTS.pack(*place, Value.optional_integer(from_offset, "from_offset"),
                                             Value.integer(save_every_n, "save_every_n"),
                                             [(@save_every_s * 1000).ceil, Value::INTEGERS.max].min)
-      super(database, :honker_subscription_free) do |waiter|
+      saves = save_every_n != 0 || @save_every_s.positive?
+      super(database, :honker_subscription_free, saves ? :honker_subscription_save : nil) do |waiter|
         [:honker_subscription_new, database.handle, waiter, *Value.text(topic, "topic"), opts]
       end
       memory&.free

@@ -5,24 +5,24 @@ module Honker
   # all. One thread uses it at a time. It holds the only writer: keep it short.
   class Transaction
     # @private
-    def initialize(database, handle)
+    def initialize(database, open)
       @database = database
-      @handle = handle
+      @open = open
       @rolled_back = false
-      @over = false
+      ObjectSpace.define_finalizer(self, Transaction.finalizer(open))
     end
 
     # @private
     # The library could only say that there is no such transaction any more.
     def handle
-      raise MisuseError, "the transaction is over" if @over
+      raise MisuseError, "the transaction is over" if @open.over?
 
-      @handle
+      @open.handle
     end
 
     # @private
-    def over!
-      @over = true
+    def self.finalizer(open)
+      proc { open.roll_back }
     end
 
     # Runs one statement. All of honker's SQL functions are there.
@@ -78,4 +78,60 @@ module Honker
       end
     end
   end
+
+  # The native part of a transaction, and who has begun it. Should its Fiber be abandoned, nobody leaves the block: then it ends
+  # here, or it would keep the file locked for as long as the process lives.
+  # @private
+  class OpenTransaction
+    # For how long a transaction may keep others waiting before it is looked for those who could still end it, and how often.
+    LOOK_S = 1.0
+
+    attr_reader :handle
+
+    def initialize(handle, pid)
+      @handle = handle
+      @pid = pid
+      @thread = Thread.current
+      @fiber = Fiber.current.object_id # not the Fiber, which is to be collected
+      @looked_at = now
+      @over = false
+    end
+
+    def over?
+      @over
+    end
+
+    def over!
+      @over = true
+    end
+
+    def roll_back
+      return if @over
+
+      @over = true
+      Native.honker_tx_free(@handle) if Process.pid == @pid # a child's is the parent's
+    end
+
+    def mine?
+      @over || (@thread.equal?(Thread.current) && @fiber == Fiber.current.object_id)
+    end
+
+    # Rolls back if nobody can leave the block any more: its thread has ended, or its Fiber is garbage. Whether it is over.
+    def end_if_abandoned
+      @looked_at = now
+      @thread.alive? ? GC.start : roll_back
+      @over
+    end
+
+    def end_if_abandoned_for_long
+      end_if_abandoned unless @over || now - @looked_at < LOOK_S
+    end
+
+    private
+
+    def now
+      Process.clock_gettime(Process::CLOCK_MONOTONIC)
+    end
+  end
+  private_constant :OpenTransaction
 end

@@ -16,21 +16,36 @@ module Honker
     # How often who claims looks without having been woken, and who reads.
     WORKER_FALLBACK_S = 5.0
     READER_FALLBACK_S = 15.0
-    private_constant :CLOCK_CHECK_S, :WAIT_MIN_S, :WORKER_FALLBACK_S, :READER_FALLBACK_S
+    # For how long a loop rests while somebody keeps the file locked: longer each time. `stop` is looked at in between.
+    LOCKED_PAUSE_MIN_S = 0.01
+    LOCKED_PAUSE_MAX_S = 0.1
+    private_constant :CLOCK_CHECK_S, :WAIT_MIN_S, :WORKER_FALLBACK_S, :READER_FALLBACK_S, :LOCKED_PAUSE_MIN_S,
+                     :LOCKED_PAUSE_MAX_S
 
     # The native part, which a finalizer can free.
     # @private
     class State
-      attr_accessor :waiter, :consumer, :free, :busy, :closed
+      attr_accessor :waiter, :consumer, :busy, :closed
 
-      def initialize(database)
+      # `parting` is the call that a consumer makes before it is freed, if it makes one.
+      def initialize(database, free, parting)
         @states = database.states
+        @free = free
+        @parting = parting
         @pid = Process.pid
         @waiter = @consumer = 0
         @busy = @closed = false
-        @states[self] = true
+        database.synchronize { @states[self] = true }
       end
 
+      # A free tries what it writes only for a moment, so that a finalizer keeps nobody waiting. Who closes waits for a lock.
+      def part(database)
+        database.call(@parting, @consumer) if @parting && !@busy && !@consumer.zero?
+      rescue Error
+        nil # in use, or closed meanwhile, or locked for too long: the free tries once more
+      end
+
+      # Also in a finalizer, where no lock may be waited for.
       def release
         @states.delete(self)
         waiter, @waiter = @waiter, 0
@@ -54,10 +69,9 @@ module Honker
 
     # @private
     # Yields the waiter's handle, for the consumer to be made with it: the call's name, and its arguments.
-    def initialize(database, free = nil)
+    def initialize(database, free = nil, parting = nil)
       @database = database
-      @state = State.new(database)
-      @state.free = free
+      @state = State.new(database, free, parting)
       ObjectSpace.define_finalizer(self, Waiter.finalizer(@state))
       @state.waiter = handle(:honker_waiter_new, database.handle)
       @state.consumer = handle(*yield(@state.waiter)) if free
@@ -84,6 +98,7 @@ module Honker
 
     # Ends the wait that is running, and all later calls, with {ClosedError}. Closing again does nothing.
     def close
+      @state.part(@database)
       @database.synchronize { @state.close unless @state.closed }
       nil
     end
@@ -154,6 +169,24 @@ module Honker
           at = second if at && Time.now.to_i != second
           return if sleep_until(deadline, now + fallback, at, stop, stop_check_s) == :stop
         end
+      end
+    end
+
+    # Does what loops do: again and again while somebody keeps the file locked. nil when it is to stop; but the error if
+    # `give_up` says so.
+    def despite_locks(stop, give_up = nil)
+      interrupts = @database.interrupts
+      pause = LOCKED_PAUSE_MIN_S
+      begin
+        yield
+      rescue BusyError, AbortedError
+        raise if give_up&.call
+        return if stop&.call
+
+        sleep pause
+        pause = [pause * 2, LOCKED_PAUSE_MAX_S].min
+        check(interrupts)
+        retry
       end
     end
 

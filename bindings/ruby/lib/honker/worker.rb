@@ -37,56 +37,59 @@ module Honker
     end
 
     # Handles jobs, one after the other. When the block returns the job is done, and acked in the commit that claims the next;
-    # when it raises a StandardError the job is retried in `retry_delay_s` seconds with the error's text. The block may settle
-    # the job itself, and has to prolong a claim that would lapse.
+    # when it raises the job is retried in `retry_delay_s` seconds with the error's text. The block may settle the job itself,
+    # and has to prolong a claim that would lapse. What is raised to leave, as SystemExit and Interrupt are, ends it.
     #
     # Ends when `stop`, callable or answering `stop?`, says so, which is asked every 100 ms and after {#wake}; the job in hand
     # is settled first. While somebody else keeps the file locked it tries again. Any other error of the database ends it, and
     # leaves the job in hand to the end of its time, as a crash does.
-    def run(stop: nil, retry_delay_s: 60)
+    def run(stop: nil, retry_delay_s: 60, &block)
       stop = Stop.callable(stop)
+      retry_delay_s = Value.integer(retry_delay_s, "retry_delay_s")
       settled = nil
       loop do
         job = turn(settled, stop)
         return if job.nil? && stop&.call
 
-        settled = job && handle_job(job, retry_delay_s) { yield job }
+        settled = job && handle_job(job, retry_delay_s, &block)
       end
     end
 
     # @private
     def next_unless(stop, timeout)
       stop = Stop.callable(stop)
-      await(timeout, stop: stop) { claim(1, nil) }&.first
+      timeout = Value.timeout(timeout)
+      deadline = timeout && (now + timeout)
+      late = deadline && -> { now >= deadline }
+      despite_locks(stop, late) { await(deadline && [deadline - now, 0].max, stop: stop) { claim(1, nil) } }&.first
     end
 
     private
 
+    # What is to be settled then.
     def handle_job(job, retry_delay_s)
-      yield
-      [Native::SETTLE_ACK, job.id, 0, nil]
-    rescue StandardError => e
-      [Native::SETTLE_RETRY, job.id, Value.integer(retry_delay_s, "retry_delay_s"), Value.error_text(e.message).first]
+      error = Handler.error { yield job }
+      return [Native::SETTLE_ACK, job.id, 0, nil] if error.nil?
+
+      [Native::SETTLE_RETRY, job.id, retry_delay_s, Handler.message(error)]
     end
 
     # Settles, and claims the next in the same commit, or waits for it. Nothing is claimed when it is to stop.
     def turn(settled, stop)
-      if settled && stop&.call
-        use { claim(0, settled) }
-        return nil
-      end
+      # Until it has settled it does not stop, unless it cannot.
+      despite_locks(stop, -> { settled && stop&.call }) do
+        if settled && stop&.call
+          use { claim(0, settled) }
+          return nil
+        end
 
-      # Until it has settled it does not stop.
-      stop_then = stop && -> { settled.nil? && stop.call }
-      found = await(nil, stop: stop_then) do
-        jobs = claim(1, settled)
-        settled = nil
-        jobs
+        found = await(nil, stop: stop && -> { settled.nil? && stop.call }) do
+          jobs = claim(1, settled)
+          settled = nil
+          jobs
+        end
+        found&.first
       end
-      found&.first
-    rescue BusyError, AbortedError
-      retry unless stop&.call
-      raise if settled
     end
 
     def claim(count, settled)
