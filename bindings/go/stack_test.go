@@ -3,10 +3,12 @@ package honker
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"runtime"
 	"sync/atomic"
 	"testing"
+	"time"
 )
 
 // deeper calls f with so many small frames more on the stack.
@@ -54,7 +56,7 @@ func onGrowingStacks(t *testing.T, f func() error) {
 }
 
 // TestStacksThatGrow calls everything that the package has while the stack of its goroutine moves. What the library is to
-// write to must not lie there.
+// write to must not lie there. tests/called.py looks whether it leaves a function of the library out.
 func TestStacksThatGrow(t *testing.T) {
 	db := open(t)
 	ctx := context.Background()
@@ -243,6 +245,9 @@ func TestStacksThatGrow(t *testing.T) {
 			if err != nil {
 				return err
 			}
+			if _, err := listener.native().waiterWake(listener.waiter); err != nil { // what is there comes before a wake
+				return err
+			}
 			n, err := listener.Next(ctx)
 			return is(n != nil && n.ID == id && string(n.Payload) == `"x"`, err, n)
 		},
@@ -325,9 +330,9 @@ func TestStacksThatGrow(t *testing.T) {
 			return is(at == 120, err, at)
 		},
 		"Scheduler.Run": func() error {
-			ended, cancel := context.WithCancel(ctx)
-			cancel()
-			return schedules.Run(ended, "")
+			short, cancel := context.WithTimeout(ctx, 20*time.Millisecond)
+			defer cancel()
+			return schedules.Run(short, "")
 		},
 		"Query": func() error {
 			rows, err := db.Query("SELECT ?1, ?2, 'c' AS name", 1, "two")
@@ -368,6 +373,21 @@ func TestStacksThatGrow(t *testing.T) {
 			}
 			ran, err := outbox.RunOnce(ctx, "w")
 			return is(ran && got == `"x"`, err, ran, got)
+		},
+		"an Outbox that fails": func() error {
+			outbox, err := db.Outbox("f", func(context.Context, json.RawMessage) error { return errors.New("why") }, OutboxOptions{})
+			if err != nil {
+				return err
+			}
+			id, err := outbox.Enqueue("x", EnqueueOptions{MaxAttempts: Int64(1)})
+			if err != nil {
+				return err
+			}
+			if ran, err := outbox.RunOnce(ctx, "w"); !ran || err != nil {
+				return is(ran, err, ran)
+			}
+			jobs, err := outbox.Queue().DeadJobs(1)
+			return is(len(jobs) == 1 && jobs[0].ID == id && *jobs[0].LastError == "why", err, jobs)
 		},
 		"ClaimWaker": func() error {
 			waker, err := db.Queue("waker", QueueOptions{}).ClaimWaker()
