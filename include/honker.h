@@ -883,7 +883,9 @@ typedef struct {
 #define HONKER_PANIC -29
 
 /**
- * The file is not watched any more: it was replaced by another. Close the database and open it again.
+ * The file was replaced by another, or has been missing for a second: the database still has the old one, which nobody
+ * else can open. Waits say so promptly, operations 100 ms after it was replaced or sooner. Close the database and open it
+ * again.
  */
 #define HONKER_WATCHER -30
 

@@ -75,7 +75,9 @@ pub const HONKER_INTERRUPTED: honker_status_t = -28;
 /// A bug of honker's, caught at the border. What the call was doing has been undone, with the transaction it was part of;
 /// the database can be used further.
 pub const HONKER_PANIC: honker_status_t = -29;
-/// The file is not watched any more: it was replaced by another. Close the database and open it again.
+/// The file was replaced by another, or has been missing for a second: the database still has the old one, which nobody
+/// else can open. Waits say so promptly, operations 100 ms after it was replaced or sooner. Close the database and open it
+/// again.
 pub const HONKER_WATCHER: honker_status_t = -30;
 /// The file was brought up to date by a newer honker, and this library is too old to write to it; the message names both
 /// versions. Update it.

@@ -16,6 +16,7 @@ use super::authorizer::{Authorizer, Role};
 use super::options::deadline;
 use super::value::{Rows, Value};
 use super::{Durability, Options};
+use crate::identity::{Identity, identity};
 use crate::statement::Sql;
 use crate::watch::Target;
 use crate::{Error, Result, Store, sql};
@@ -74,6 +75,8 @@ pub(super) struct Handle {
     connection: rusqlite::Connection,
     patience: Box<Patience>,
     authorizer: Box<Authorizer>,
+    /// The file and its log as they were when the connection that writes was opened.
+    files: [Option<Identity>; 2],
     /// The caller's own SQL has run since [`Handle::tidy`] last looked.
     untidy: Cell<bool>,
     /// [`Handle::changes`] when the last transaction began.
@@ -120,7 +123,7 @@ impl Handle {
         let flags =
             OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_URI;
         let connection = rusqlite::Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX);
-        let handle = Handle::new(
+        let mut handle = Handle::new(
             connection.map_err(Error::from_rusqlite)?,
             Role::Writer,
             options,
@@ -138,6 +141,7 @@ impl Handle {
         handle.set_up(options)?;
         sql::register(&handle.connection)?;
         crate::schema::bootstrap(&handle.store)?;
+        handle.files = handle.files_now();
         Ok(handle)
     }
 
@@ -182,7 +186,16 @@ impl Handle {
             authorizer.install(&connection);
         }
         let untidy = Cell::new(false);
-        Handle { store, connection, patience, authorizer, untidy, began_at: 0, deferred_keys: None }
+        Handle {
+            store,
+            connection,
+            patience,
+            authorizer,
+            untidy,
+            began_at: 0,
+            deferred_keys: None,
+            files: [None; 2],
+        }
     }
 
     /// The settings that every connection of ours has.
@@ -206,6 +219,19 @@ impl Handle {
     /// The file behind the connection; `None` if it is not one that others could open.
     pub(super) fn file(&self) -> Option<Target> {
         Target::of(&self.connection)
+    }
+
+    /// The file and the log that have our names now.
+    fn files_now(&self) -> [Option<Identity>; 2] {
+        let path = self.connection.path().unwrap_or_default();
+        [identity(path), identity(format!("{path}-wal"))]
+    }
+
+    /// Whether our file or its log is another one now. A log that was only deleted is still everybody's.
+    fn is_replaced(&self) -> bool {
+        let now = self.files_now();
+        let pairs = self.files.iter().zip(&now);
+        pairs.into_iter().any(|(before, now)| before.is_some() && now.is_some() && before != now)
     }
 
     fn set(&self, name: &str, value: &str) -> Result<()> {
@@ -425,6 +451,11 @@ impl Handle {
         // An interrupt that hit nothing is remembered until a statement begins, and would keep SQLite from writing the
         // log back as it closes.
         let _ = self.run(&SQL_NOTHING);
+        if self.is_replaced() {
+            // What now has their names is not ours. The last connection to a file writes its log back and deletes it, by
+            // its name. (If this fails, so does closing.)
+            let _ = self.connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
+        }
         let Handle { store, connection, patience, authorizer, .. } = self;
         drop(store);
         let closed = connection.close().map_err(|(_, error)| Error::from_rusqlite(error));

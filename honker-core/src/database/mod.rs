@@ -9,13 +9,15 @@
 //! interface shows: what is seen from above is operations, values and errors. docs/decisions/0019-seam.md says why.
 //!
 //! Waiting for a lock, in the line for the writer or for another process, ends with the busy timeout, with
-//! [`Database::interrupt`], and with [`Database::close`], whatever comes first. A handle that a forked child inherits
+//! [`Database::interrupt`], and with [`Database::close`], whatever comes first. Once the file has been replaced by another
+//! of its name, operations answer [`Error::Watcher`] (`presence.rs`). A handle that a forked child inherits
 //! answers [`Error::Forked`] to everything and touches nothing.
 
 mod authorizer;
 mod connection;
 mod operations;
 mod options;
+mod presence;
 mod readers;
 mod status;
 #[cfg(test)]
@@ -32,6 +34,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rusqlite::InterruptHandle;
 
 use self::connection::{Handle, Signals};
+use self::presence::Presence;
 use self::readers::{Readers, Use};
 use self::watching::Watching;
 use self::writer::Writer;
@@ -63,6 +66,7 @@ pub struct Database {
 
 struct Inner {
     process: Process,
+    presence: Presence,
     signals: Arc<Signals>,
     writer: Writer,
     writer_interrupt: InterruptHandle,
@@ -91,6 +95,7 @@ impl Database {
         watching.probe()?;
         let inner = Inner {
             process,
+            presence: Presence::new(file.path()),
             writer_interrupt: handle.interrupt_handle(),
             writer: Writer::new(handle, Arc::clone(&signals), Arc::clone(&watching), options),
             watching,
@@ -108,13 +113,13 @@ impl Database {
 
     /// Runs an operation that writes, and commits it; alone, or in one transaction with calls of other threads.
     fn write<T: Send>(&self, body: impl FnOnce(&Store, i64) -> Result<T> + Send) -> Result<T> {
-        self.inner.check()?;
+        self.inner.check_file()?;
         self.inner.writer.call(planted(body))
     }
 
     /// Runs an operation that only reads. It sees what is committed, and waits for no writer.
     fn read<T>(&self, body: impl FnOnce(&Store, i64) -> Result<T>) -> Result<T> {
-        self.inner.check()?;
+        self.inner.check_file()?;
         self.inner.readers.call(Use::Operation, |handle| {
             let now = handle.store().now()?;
             planted(body)(handle.store(), now)
@@ -123,7 +128,7 @@ impl Database {
 
     /// Runs one SQL statement that only reads; its rows. honker's SQL functions are not there.
     pub fn query(&self, sql: &str, parameters: &[Value]) -> Result<Rows> {
-        self.inner.check()?;
+        self.inner.check_file()?;
         self.inner.readers.call(Use::Query, |handle| handle.query(sql, parameters))
     }
 
@@ -220,6 +225,13 @@ impl Interrupts {
 impl Inner {
     fn check(&self) -> Result<()> {
         self.process.check()
+    }
+
+    /// As `check`, before an operation: the file is the one that was opened.
+    fn check_file(&self) -> Result<()> {
+        self.check()?;
+        // One that is closed says so, whatever became of its file.
+        if self.signals.is_closed() { Ok(()) } else { self.presence.check() }
     }
 
     fn close(&self) -> Result<()> {

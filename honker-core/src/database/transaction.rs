@@ -19,26 +19,26 @@ pub struct Transaction {
 impl Transaction {
     pub(super) fn begin(database: &Database) -> Result<Self> {
         let inner = Arc::clone(&database.inner);
-        inner.check()?;
+        inner.check_file()?;
         inner.writer.begin()?;
         Ok(Transaction { inner, open: true })
     }
 
     /// Runs one SQL statement; the number of rows it inserted, updated or deleted.
     pub fn execute(&mut self, sql: &str, parameters: &[Value]) -> Result<u64> {
-        self.inner.check()?;
+        self.inner.check_file()?;
         self.inner.writer.in_transaction(|handle| handle.execute(sql, parameters))
     }
 
     /// Runs one SQL statement; its rows. All of honker's SQL functions are there.
     pub fn query(&mut self, sql: &str, parameters: &[Value]) -> Result<Rows> {
-        self.inner.check()?;
+        self.inner.check_file()?;
         self.inner.writer.in_transaction(|handle| handle.query(sql, parameters))
     }
 
     /// Runs an operation in this transaction.
     pub(super) fn run<T>(&mut self, body: impl FnOnce(&Store, i64) -> Result<T>) -> Result<T> {
-        self.inner.check()?;
+        self.inner.check_file()?;
         self.inner.writer.in_transaction(|handle| {
             let now = handle.store().now()?;
             body(handle.store(), now)
@@ -47,7 +47,7 @@ impl Transaction {
 
     /// Commits. On an error nothing of the transaction has happened.
     pub fn commit(mut self) -> Result<()> {
-        self.inner.check()?;
+        self.inner.check_file()?;
         self.open = false;
         self.inner.writer.end(true)
     }

@@ -7,6 +7,8 @@
 mod batches;
 mod calls;
 mod closing;
+#[path = "../watch/foreign.rs"]
+mod foreign;
 #[cfg(target_os = "linux")]
 mod fork;
 mod interrupting;
@@ -14,6 +16,8 @@ mod line;
 mod names;
 mod open;
 mod readers;
+#[cfg(unix)]
+mod replaced;
 mod schema_version;
 mod settings;
 mod shared_connection;
