@@ -55,34 +55,71 @@ class TestExtension < HonkerTest
     require "rails"
     require "active_record/railtie"
     require "honker"
+    require "stringio"
+    LOG = StringIO.new
     class App < Rails::Application
       config.eager_load = false
-      config.logger = Logger.new(nil)
+      config.logger = Logger.new(LOG)
       config.active_support.deprecation = :silence
       config.root = Dir.pwd
       config.secret_key_base = "x"
-      config.honker.setup = false if ARGV.first == "off"
     end
-    ENV["DATABASE_URL"] = "sqlite3:app.db"
+    ENV["DATABASE_URL"] ||= "sqlite3:app.db"
     App.initialize!
-    conn = ActiveRecord::Base.connection
-    puts conn.tables.grep(/honker/).any?
-    puts conn.select_value("SELECT honker_enqueue('q', '7', NULL, NULL, 0, 3, NULL)") unless ARGV.first == "off"
+    ENQUEUE = "SELECT honker_enqueue('q', '7', NULL, NULL, 0, 3, NULL)"
+    def connection = ActiveRecord::Base.connection
+    def tables? = connection.tables.grep(/honker/).any?
   RUBY
 
-  def rails(*args)
-    out, err, status = Open3.capture3(RbConfig.ruby, "-I", File.join(PACKAGE, "lib"), "-e", RAILS, *args, chdir: @dir)
+  # What a program says that begins with a Rails application.
+  def rails(program, initializer = "", **env)
+    FileUtils.mkdir_p("#{@dir}/config/initializers")
+    File.write("#{@dir}/config/initializers/honker.rb", initializer)
+    out, err, status = Open3.capture3(env.transform_keys(&:to_s), RbConfig.ruby, "-I", File.join(PACKAGE, "lib"), "-e",
+                                      RAILS + program, chdir: @dir)
     assert status.success?, err.lines.first(4).join
     out
   end
 
   def test_the_railtie
-    assert_equal "true\n1\n", rails
+    assert_equal "true\n1\n", rails("puts tables?, connection.select_value(ENQUEUE)")
     assert_equal 7, db.queue("q").claim_one("w").payload
   end
 
-  def test_the_railtie_can_be_switched_off
-    assert_equal "false\n", rails("off")
+  def test_the_railtie_connects_to_nothing_by_itself
+    rails("")
+    refute_path_exists @path
+    assert_equal "up\n", rails("puts 'up'", DATABASE_URL: "postgresql://nowhere.invalid/app")
+  end
+
+  def test_the_railtie_can_be_switched_off_where_applications_configure
+    off = "Rails.application.config.honker.setup = false"
+    assert_equal "false\nfalse\n", rails("puts tables?, (connection.select_value(ENQUEUE) rescue false)", off)
+  end
+
+  def test_a_missing_extension_is_said_once_and_connections_go_on
+    out = rails(<<~'RUBY', HONKER_EXTENSION_PATH: "/nowhere/ext.so")
+      3.times { puts connection.select_value("SELECT 1") && ActiveRecord::Base.connection_pool.disconnect! }
+      puts LOG.string.scan("HONKER_EXTENSION_PATH does not exist").size
+    RUBY
+    assert_equal "1", out.lines.last.chomp
+  end
+
+  def test_the_schema_dump_leaves_the_tables_out_and_loading_it_leaves_jobs_in_place
+    out = rails(<<~'RUBY')
+      require "stringio"
+      connection.select_value(ENQUEUE)
+      connection.create_table(:orders, force: true)
+      dump = StringIO.new
+      ActiveRecord::SchemaDumper.dump(connection, dump)
+      puts dump.string.include?("orders"), dump.string.include?("honker")
+      ActiveRecord::Schema.verbose = false
+      eval(dump.string)
+      connection.add_column(:orders, :total, :integer)
+      puts connection.tables.include?("orders")
+    RUBY
+    assert_equal "true\nfalse\ntrue\n", out
+    assert_equal 7, db.queue("q").claim_one("w").payload
   end
 
   def test_no_railtie_without_rails

@@ -1,25 +1,37 @@
 # frozen_string_literal: true
 
 module Honker
-  # Under Rails: if the application's primary database is SQLite, its connections have honker's SQL functions, and its file
-  # gets the tables when the application is initialised. `config.honker.setup = false` switches that off,
-  # `config.honker.extension_path` says where the extension is.
+  # Under Rails: if the application's primary database is SQLite, its connections have honker's SQL functions, and its file gets
+  # honker's tables when the application first connects. Nothing is connected for that. `schema.rb` leaves the tables out.
+  #
+  # `config.honker.setup = false` switches it off, also in `config/initializers`; `config.honker.extension_path` says where the
+  # extension is. If it cannot be loaded, or the tables cannot be made, the log says so, once in a process, and the connection
+  # is as without honker.
   class Railtie < Rails::Railtie
+    TABLES = /\A_honker_/
+    # The first ActiveRecord whose structure.sql takes a Regexp for a table's name; schema.rb always does.
+    IGNORES_BY_PATTERN = Gem::Version.new("7.1")
+    private_constant :TABLES, :IGNORES_BY_PATTERN
+
     config.honker = ActiveSupport::OrderedOptions.new
     config.honker.setup = true
 
     initializer "honker.connections", before: "active_record.initialize_database" do |app|
       settings = app.config.honker
-      if settings.setup
-        ActiveSupport.on_load(:active_record_sqlite3adapter) { prepend Connections.new(settings) }
-      end
+      ActiveSupport.on_load(:active_record_sqlite3adapter) { prepend Connections.new(settings) }
     end
 
     config.after_initialize do |app|
-      next unless app.config.honker.setup && defined?(ActiveRecord::Base)
+      ActiveSupport.on_load(:active_record) { Railtie.leave_out_of_the_schema } if app.config.honker.setup
+    end
 
-      connection = ActiveRecord::Base.connection
-      Honker.bootstrap(connection) if connection.adapter_name == "SQLite"
+    # @private
+    def self.leave_out_of_the_schema
+      format = ActiveRecord.respond_to?(:schema_format) ? ActiveRecord.schema_format : ActiveRecord::Base.schema_format
+      return if format == :sql && ActiveRecord.gem_version < IGNORES_BY_PATTERN
+      return if ActiveRecord::SchemaDumper.ignore_tables.include?(TABLES)
+
+      ActiveRecord::SchemaDumper.ignore_tables += [TABLES]
     end
 
     # Rails opens connections when it likes, and closes those of the initialisation: each is given the extension.
@@ -29,10 +41,21 @@ module Honker
         super()
         define_method(:configure_connection) do
           super()
-          raw = @raw_connection || @connection
-          Honker.load_extension(raw, extension_path: settings.extension_path) if Railtie.primary?(@config[:database])
+          Railtie.set_up(@raw_connection || @connection, settings) if settings.setup && Railtie.primary?(@config[:database])
         end
+        private :configure_connection
       end
+    end
+
+    # @private
+    def self.set_up(connection, settings)
+      Honker.setup(connection, extension_path: settings.extension_path)
+    rescue StandardError => e
+      return if @warned
+
+      @warned = true
+      message = "honker: #{Handler.message(e)} (the connections to the primary database are without its SQL functions)"
+      Rails.logger ? Rails.logger.error(message) : Kernel.warn(message)
     end
 
     # @private
