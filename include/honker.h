@@ -771,6 +771,16 @@ typedef struct {
 #define HONKER_CLOSED 7
 
 /**
+ * There is one already, and it was left as it is. Reserved for unique jobs.
+ */
+#define HONKER_EXISTS 8
+
+/**
+ * There was one already, and this one has taken its place. Reserved for unique jobs.
+ */
+#define HONKER_REPLACED 9
+
+/**
  * Something that should not happen: a bug of honker, or memory that could not be had.
  */
 #define HONKER_INTERNAL -1
@@ -888,6 +898,12 @@ typedef struct {
  * again.
  */
 #define HONKER_WATCHER -30
+
+/**
+ * The operating system refused what it has a limited number of: descriptors, threads, inotify instances. The message has
+ * its error.
+ */
+#define HONKER_SYSTEM -31
 
 /**
  * The file was brought up to date by a newer honker, and this library is too old to write to it; the message names both
@@ -1446,6 +1462,9 @@ honker_status_t honker_worker_next(honker_worker_t *worker,
  * Settles jobs that the worker holds and claims the next ones in one commit, then waits as `honker_worker_next` does if
  * there are none. Whatever it answers that is not an error, the settlements are committed, and each has its status; on
  * an error nothing has happened.
+ *
+ * Should the wait fail after settlements were committed (interrupted, an unreadable file), it answers HONKER_TIMEOUT, as
+ * if its time were over, and the next call with this worker answers the error of the wait, before it does anything.
  */
 HONKER_API
 honker_status_t honker_worker_settle_next(honker_worker_t *worker,

@@ -58,6 +58,10 @@ const (
 	statusLimited Status = 6
 	// What was waited for has been closed.
 	statusClosed Status = 7
+	// There is one already, and it was left as it is. Reserved for unique jobs.
+	statusExists Status = 8
+	// There was one already, and this one has taken its place. Reserved for unique jobs.
+	statusReplaced Status = 9
 	// Something that should not happen: a bug of honker, or memory that could not be had.
 	StatusInternal Status = -1
 	// Another process, or a transaction of this one, held the write lock for longer than the busy timeout. Nothing was
@@ -107,6 +111,9 @@ const (
 	StatusPanic Status = -29
 	// The file is not watched any more: it was replaced by another. Close the database and open it again.
 	StatusWatcher Status = -30
+	// The operating system refused what it has a limited number of: descriptors, threads, inotify instances. The message
+	// has its error.
+	StatusSystem Status = -31
 	// The file was brought up to date by a newer honker, and this library is too old to write to it; the message names
 	// both versions. Update it.
 	StatusTooOld Status = -32
@@ -121,6 +128,8 @@ var statusNames = map[Status]string{
 	statusHeld:         "HONKER_HELD",
 	statusLimited:      "HONKER_LIMITED",
 	statusClosed:       "HONKER_CLOSED",
+	statusExists:       "HONKER_EXISTS",
+	statusReplaced:     "HONKER_REPLACED",
 	StatusInternal:     "HONKER_INTERNAL",
 	StatusBusy:         "HONKER_BUSY",
 	StatusConstraint:   "HONKER_CONSTRAINT",
@@ -144,6 +153,7 @@ var statusNames = map[Status]string{
 	StatusInterrupted:  "HONKER_INTERRUPTED",
 	StatusPanic:        "HONKER_PANIC",
 	StatusWatcher:      "HONKER_WATCHER",
+	StatusSystem:       "HONKER_SYSTEM",
 	StatusTooOld:       "HONKER_TOO_OLD",
 }
 

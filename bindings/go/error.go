@@ -48,6 +48,8 @@ var (
 	ErrSQL         error = &Error{Status: StatusSQL}          // SQLite refused the statement
 	ErrUnsupported error = &Error{Status: StatusUnsupported}  // this library, or this machine, cannot do that
 	ErrWatcher     error = &Error{Status: StatusWatcher}      // the file was replaced: close and open again
+	ErrSystem      error = &Error{Status: StatusSystem}       // no descriptors or threads are left
+	ErrTooOld      error = &Error{Status: StatusTooOld}       // a newer honker changed the file: update this one
 )
 
 // Error is the message, after the status where that says more.

@@ -42,5 +42,5 @@ mod version;
 pub mod vfs;
 pub mod watch;
 
-pub use error::{Error, Result};
+pub use error::{Cause, Error, Result};
 pub use store::{PreparedStatement, Store};

@@ -8,8 +8,6 @@
 //! after that stays: a program of another version has its reasons, and two that correct each other at every open would
 //! wake everybody each time (docs/decisions/0021-schema-version.md).
 
-use rusqlite::ffi;
-
 use crate::queue::conditions::{delayed, exhausted, expiring, immediate, in_flight, last_attempt, malformed};
 use crate::version::{FileVersion, VERSION};
 use crate::{Error, Result, Store};
@@ -270,10 +268,7 @@ pub fn bootstrap(store: &Store) -> Result<()> {
     }
     if store.is_readonly() {
         // Said here, because what would fail first is the look for a table that is not there.
-        return Err(Error::Sqlite {
-            code: ffi::SQLITE_READONLY,
-            message: "attempt to write a readonly database".to_owned(),
-        });
+        return Err(Error::ReadOnly("attempt to write a readonly database".into()));
     }
     ensure_notifications(store)?;
     store.atomic(|| {
@@ -281,7 +276,7 @@ pub fn bootstrap(store: &Store) -> Result<()> {
         for sql in missing(store)? {
             match store.execute_once(&sql) {
                 // Inside a writing statement there is no lock of ours to keep another process out.
-                Err(Error::Sqlite { message, .. }) if message.starts_with("duplicate column name") => {}
+                Err(Error::Sql(cause)) if cause.message.starts_with("duplicate column name") => {}
                 done => done?,
             }
         }

@@ -258,5 +258,5 @@ pub(crate) unsafe fn last_error(db: *mut ffi::sqlite3, code: c_int) -> Error {
     }
     // A call that SQLite refuses before it starts (out of memory, misuse) does not set the connection's own code.
     let code = if extended & 0xff == code & 0xff { extended } else { code };
-    Error::Sqlite { code, message }
+    Error::from_sqlite(code, message)
 }

@@ -268,9 +268,9 @@ fn an_operation_stopped_midway_has_done_nothing() {
 #[track_caller]
 fn check_stopped(outcome: honker_core::Result<usize>, context: &str) {
     match outcome {
-        Err(Error::Sqlite { code, message }) => {
-            assert_eq!(code, ffi::SQLITE_CONSTRAINT_TRIGGER, "{context}: {message}");
-            assert_eq!(message, "stopped", "{context}");
+        Err(Error::Constraint(cause)) => {
+            assert_eq!(cause.sqlite_code, Some(ffi::SQLITE_CONSTRAINT_TRIGGER), "{context}: {cause:?}");
+            assert_eq!(cause.message, "stopped", "{context}");
         }
         other => panic!("{context}: {other:?}"),
     }

@@ -66,9 +66,8 @@ fn init(connection: Connection) -> rusqlite::Result<bool> {
         let message = format!("honker needs SQLite 3.38 or newer; this is {}", rusqlite::version());
         return Err(failure(ffi::SQLITE_ERROR, message));
     }
-    honker_core::sql::register_with_watchers(&connection).map_err(|error| {
-        failure(error.sqlite_code().unwrap_or(ffi::SQLITE_ERROR), format!("loading libhonker_ext: {error}"))
-    })?;
+    honker_core::sql::register_with_watchers(&connection)
+        .map_err(|error| failure(error.as_sqlite_code(), format!("loading libhonker_ext: {error}")))?;
     // "Load permanently": prepared statements and functions point into this library.
     Ok(true)
 }

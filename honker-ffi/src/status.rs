@@ -1,9 +1,8 @@
 //! What a call answers: 0, an outcome to be expected (positive), or an error (negative).
 
-use std::ffi::{CStr, c_char, c_int};
+use std::ffi::{CStr, c_char};
 
 use honker_core::Error;
-use rusqlite::ffi;
 
 /// What a call answers: 0 is success, a positive number an outcome to be expected, a negative number an error. The
 /// numbers never change and are never given to anything else. A later library may answer one that is not listed here:
@@ -28,6 +27,10 @@ pub const HONKER_HELD: honker_status_t = 5;
 pub const HONKER_LIMITED: honker_status_t = 6;
 /// What was waited for has been closed.
 pub const HONKER_CLOSED: honker_status_t = 7;
+/// There is one already, and it was left as it is. Reserved for unique jobs.
+pub const HONKER_EXISTS: honker_status_t = 8;
+/// There was one already, and this one has taken its place. Reserved for unique jobs.
+pub const HONKER_REPLACED: honker_status_t = 9;
 
 /// Something that should not happen: a bug of honker, or memory that could not be had.
 pub const HONKER_INTERNAL: honker_status_t = -1;
@@ -79,6 +82,9 @@ pub const HONKER_PANIC: honker_status_t = -29;
 /// else can open. Waits say so promptly, operations 100 ms after it was replaced or sooner. Close the database and open it
 /// again.
 pub const HONKER_WATCHER: honker_status_t = -30;
+/// The operating system refused what it has a limited number of: descriptors, threads, inotify instances. The message has
+/// its error.
+pub const HONKER_SYSTEM: honker_status_t = -31;
 /// The file was brought up to date by a newer honker, and this library is too old to write to it; the message names both
 /// versions. Update it.
 pub const HONKER_TOO_OLD: honker_status_t = -32;
@@ -92,6 +98,8 @@ const NAMES: &[(honker_status_t, &CStr)] = &[
     (HONKER_HELD, c"HONKER_HELD"),
     (HONKER_LIMITED, c"HONKER_LIMITED"),
     (HONKER_CLOSED, c"HONKER_CLOSED"),
+    (HONKER_EXISTS, c"HONKER_EXISTS"),
+    (HONKER_REPLACED, c"HONKER_REPLACED"),
     (HONKER_INTERNAL, c"HONKER_INTERNAL"),
     (HONKER_BUSY, c"HONKER_BUSY"),
     (HONKER_CONSTRAINT, c"HONKER_CONSTRAINT"),
@@ -115,6 +123,7 @@ const NAMES: &[(honker_status_t, &CStr)] = &[
     (HONKER_INTERRUPTED, c"HONKER_INTERRUPTED"),
     (HONKER_PANIC, c"HONKER_PANIC"),
     (HONKER_WATCHER, c"HONKER_WATCHER"),
+    (HONKER_SYSTEM, c"HONKER_SYSTEM"),
     (HONKER_TOO_OLD, c"HONKER_TOO_OLD"),
 ];
 
@@ -132,31 +141,26 @@ pub(crate) fn name(status: honker_status_t) -> &'static CStr {
 /// The status that stands for an error of the core.
 pub(crate) fn of(error: &Error) -> honker_status_t {
     match error {
-        Error::Sqlite { code, .. } => of_sqlite(code & 0xff),
+        Error::Busy(_) => HONKER_BUSY,
+        Error::Interrupted(_) => HONKER_INTERRUPTED,
+        Error::Constraint(_) => HONKER_CONSTRAINT,
+        Error::ReadOnly(_) => HONKER_READONLY,
+        Error::Full(_) => HONKER_FULL,
+        Error::Io(_) => HONKER_IO,
+        Error::Corrupt(_) => HONKER_CORRUPT,
+        Error::CannotOpen(_) => HONKER_CANNOT_OPEN,
+        Error::TooBig(_) => HONKER_TOO_BIG,
+        Error::Schema(_) => HONKER_SCHEMA,
+        Error::Aborted(_) => HONKER_ABORTED,
+        Error::Sql(_) => HONKER_SQL,
+        Error::Unsupported(_) => HONKER_UNSUPPORTED,
+        Error::System(_) => HONKER_SYSTEM,
+        Error::Internal(_) => HONKER_INTERNAL,
         Error::Invalid(_) => HONKER_INVALID,
         Error::Misuse(_) => HONKER_MISUSE,
         Error::Closed => HONKER_CLOSED_HANDLE,
         Error::Forked => HONKER_FORKED,
         Error::Watcher(_) => HONKER_WATCHER,
         Error::TooOld(_) => HONKER_TOO_OLD,
-    }
-}
-
-fn of_sqlite(primary: c_int) -> honker_status_t {
-    match primary {
-        ffi::SQLITE_BUSY | ffi::SQLITE_LOCKED => HONKER_BUSY,
-        ffi::SQLITE_CONSTRAINT => HONKER_CONSTRAINT,
-        ffi::SQLITE_IOERR => HONKER_IO,
-        ffi::SQLITE_CORRUPT | ffi::SQLITE_NOTADB => HONKER_CORRUPT,
-        ffi::SQLITE_FULL => HONKER_FULL,
-        ffi::SQLITE_READONLY => HONKER_READONLY,
-        ffi::SQLITE_CANTOPEN | ffi::SQLITE_PERM => HONKER_CANNOT_OPEN,
-        ffi::SQLITE_ERROR | ffi::SQLITE_MISMATCH | ffi::SQLITE_RANGE | ffi::SQLITE_AUTH => HONKER_SQL,
-        ffi::SQLITE_SCHEMA => HONKER_SCHEMA,
-        ffi::SQLITE_TOOBIG => HONKER_TOO_BIG,
-        ffi::SQLITE_ABORT => HONKER_ABORTED,
-        ffi::SQLITE_INTERRUPT => HONKER_INTERRUPTED,
-        ffi::SQLITE_NOLFS => HONKER_UNSUPPORTED,
-        _ => HONKER_INTERNAL,
     }
 }

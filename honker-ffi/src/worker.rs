@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use honker_core::Error;
-use honker_core::consume::{Next, Worker, WorkerOptions};
-use honker_core::queue::Settlement;
+use honker_core::consume::{Next, Settled, Worker, WorkerOptions};
+use honker_core::queue::{ClaimedJob, Settlement};
 
 use crate::consumer::{Consumer, outcome};
 use crate::db::honker_db_t;
@@ -18,7 +18,37 @@ use crate::view::{self, Sized32};
 use crate::waiter::{honker_waiter_t, timeout};
 
 /// Claims jobs of one queue, or waits for them. One thread uses it at a time.
-pub struct honker_worker_t(Consumer<Worker>);
+pub struct honker_worker_t(Consumer<Worked>);
+
+/// A worker, and what its next call has to say first.
+struct Worked {
+    worker: Worker,
+    /// Why a wait failed that came after settlements were committed: the call that made it had something else to say.
+    failed_wait: Option<Error>,
+}
+
+impl Worked {
+    fn settle_and_next(
+        &mut self,
+        settlements: &[Settlement],
+        n: i64,
+        timeout: Option<Duration>,
+    ) -> honker_core::Result<Settled<Vec<ClaimedJob>>> {
+        if let Some(error) = self.failed_wait.take() {
+            return Err(error);
+        }
+        let mut settled = self.worker.settle_and_next(settlements, n, timeout)?;
+        // An error would say that nothing has happened.
+        if let Some(error) = settled.next.as_ref().err()
+            && !settlements.is_empty()
+            && *error != Error::Closed
+        {
+            self.failed_wait = Some(error.clone());
+            settled.next = Ok(Next::Timeout);
+        }
+        Ok(settled)
+    }
+}
 
 /// How a worker claims. Begin with HONKER_WORKER_OPTS_INIT.
 #[repr(C)]
@@ -97,7 +127,8 @@ pub unsafe extern "C" fn honker_worker_new(
                 fallback: fallback(opts.fallback_ms)?,
             };
             let made = Worker::on(&database, waiter.subscription(), queue, worker_id, options);
-            worker.set(handle::put(honker_worker_t(Consumer::new(made, waiter))));
+            let worked = Worked { worker: made, failed_wait: None };
+            worker.set(handle::put(honker_worker_t(Consumer::new(worked, waiter))));
             Ok(HONKER_OK)
         })
     }
@@ -121,8 +152,9 @@ pub unsafe extern "C" fn honker_worker_next(
     unsafe {
         entry("honker_worker_next", err, jobs_out, |jobs| {
             let timeout = timeout(timeout_ms)?;
-            let next = handle::get(worker)?.0.with(|worker| Ok(worker.next(n, timeout)))?;
-            outcome(next, |claimed| jobs.set(handle::put(honker_jobs_t::from(claimed))))
+            let settled =
+                handle::get(worker)?.0.with(|worker| Ok(worker.settle_and_next(&[], n, timeout)?))?;
+            outcome(settled.next, |claimed| jobs.set(handle::put(honker_jobs_t::from(claimed))))
         })
     }
 }
@@ -130,6 +162,9 @@ pub unsafe extern "C" fn honker_worker_next(
 /// Settles jobs that the worker holds and claims the next ones in one commit, then waits as `honker_worker_next` does if
 /// there are none. Whatever it answers that is not an error, the settlements are committed, and each has its status; on
 /// an error nothing has happened.
+///
+/// Should the wait fail after settlements were committed (interrupted, an unreadable file), it answers HONKER_TIMEOUT, as
+/// if its time were over, and the next call with this worker answers the error of the wait, before it does anything.
 ///
 /// # Safety
 /// `settlements` is valid for reading and writing `settlements_len` of them and what they point to, the outputs are NULL
@@ -155,12 +190,7 @@ pub unsafe extern "C" fn honker_worker_settle_next(
             for (index, held) in settled.held.iter().enumerate() {
                 (*settlements.add(index)).status = if *held { HONKER_OK } else { HONKER_LOST };
             }
-            // An error would say that nothing has happened.
-            let next = match settled.next {
-                Err(error) if !wanted.is_empty() && error != Error::Closed => Ok(Next::Woken),
-                next => next,
-            };
-            outcome(next, |claimed| jobs.set(handle::put(honker_jobs_t::from(claimed))))
+            outcome(settled.next, |claimed| jobs.set(handle::put(honker_jobs_t::from(claimed))))
         })
     }
 }

@@ -122,9 +122,7 @@ fn writes_the_same_again(operation: &Operation, answer: &Answer) -> bool {
 fn agree(expected: &Answer, got: &honker_core::Result<Answer>) -> Result<(), String> {
     let agreed = match (expected, got) {
         (Answer::Refused(Refusal::Invalid(words)), Err(Error::Invalid(message))) => message.contains(words),
-        (Answer::Refused(Refusal::Constraint), Err(Error::Sqlite { code, .. })) => {
-            code & 0xff == rusqlite::ffi::SQLITE_CONSTRAINT
-        }
+        (Answer::Refused(Refusal::Constraint), Err(Error::Constraint(_))) => true,
         (Answer::Refused(_), _) | (_, Err(_)) => false,
         (expected, Ok(got)) => expected == got,
     };

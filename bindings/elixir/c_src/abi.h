@@ -30,6 +30,8 @@
   [HONKER_LOST] = "lost", \
   [HONKER_HELD] = "held", \
   [HONKER_LIMITED] = "limited", \
-  [HONKER_CLOSED] = "closed"
+  [HONKER_CLOSED] = "closed", \
+  [HONKER_EXISTS] = "exists", \
+  [HONKER_REPLACED] = "replaced"
 
 #endif

@@ -58,14 +58,14 @@ impl Signals {
 
     /// What to tell a caller about an error: that of a wait or a statement that was ended on purpose is the purpose.
     pub(super) fn explain(&self, interrupts: u64, error: Error) -> Error {
-        let ended = is_busy(&error) || error.sqlite_code() == Some(ffi::SQLITE_INTERRUPT);
+        let ended = matches!(error, Error::Busy(_) | Error::Interrupted(_));
         self.check(interrupts).err().filter(|_| ended).unwrap_or(error)
     }
 }
 
 /// The error of a wait that took too long.
 pub(super) fn busy(what: &str) -> Error {
-    Error::Sqlite { code: ffi::SQLITE_BUSY, message: format!("database is locked: {what}") }
+    Error::Busy(format!("database is locked: {what}").into())
 }
 
 /// A connection and all that belongs to it. Used by one thread at a time.
@@ -345,11 +345,9 @@ impl Handle {
     pub(super) fn keep_marked(&self) -> Result<()> {
         let outcome = if self.would_violate_keys() {
             self.undo(&SQL_UNDO_MARKED)?;
-            Err(Error::Sqlite {
-                code: ffi::SQLITE_CONSTRAINT_FOREIGNKEY,
-                message: "FOREIGN KEY constraint failed: a deferred one would have failed the commit"
-                    .to_owned(),
-            })
+            Err(Error::Constraint(
+                "FOREIGN KEY constraint failed: a deferred one would have failed the commit".into(),
+            ))
         } else {
             Ok(())
         };
@@ -377,7 +375,7 @@ impl Handle {
     fn undo(&self, sql: &'static Sql) -> Result<()> {
         loop {
             match self.run(sql) {
-                Err(error) if error.sqlite_code() == Some(ffi::SQLITE_INTERRUPT) => {}
+                Err(Error::Interrupted(_)) => {}
                 done => return done,
             }
         }
@@ -490,7 +488,7 @@ pub(super) fn is_inside_call() -> bool {
 }
 
 pub(super) fn is_busy(error: &Error) -> bool {
-    error.sqlite_code().is_some_and(|code| code & 0xff == ffi::SQLITE_BUSY)
+    matches!(error, Error::Busy(_))
 }
 
 /// SQLite's busy handler.

@@ -25,7 +25,6 @@ use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
 
 use rusqlite::InterruptHandle;
-use rusqlite::ffi::{SQLITE_ABORT_ROLLBACK, SQLITE_CONSTRAINT_FOREIGNKEY, SQLITE_INTERRUPT};
 
 use super::connection::{Handle, Signals, busy};
 use super::options::{Nesting, Options, deadline};
@@ -474,7 +473,7 @@ fn requests(tickets: &[Ticket]) -> impl Iterator<Item = Request> {
 
 /// The error of a call whose transaction was undone by something it has nothing to do with.
 fn lost(message: &str) -> Error {
-    Error::Sqlite { code: SQLITE_ABORT_ROLLBACK, message: message.to_owned() }
+    Error::Aborted(message.into())
 }
 
 impl Wants {
@@ -571,7 +570,7 @@ fn run_batch(handle: &mut Handle, batch: &mut [&mut dyn Run], signals: &Signals)
             // SQLite has rolled everything back; what came before this call is gone with it.
             let lost = match batch[index].error() {
                 // Meant for all of them, also for one that was made while somebody was interrupting.
-                Some(error) if error.sqlite_code() == Some(SQLITE_INTERRUPT) => error.clone(),
+                Some(error @ Error::Interrupted(_)) => error.clone(),
                 _ => lost("not done: a call that shared this one's transaction made SQLite roll it back"),
             };
             let (before, after) = batch.split_at_mut(index + 1);
@@ -598,7 +597,7 @@ fn run_marked(handle: &mut Handle, call: &mut dyn Run, interrupts: u64) {
         && let Err(error) = handle.keep_marked()
     {
         call.fail(&error);
-        if error.sqlite_code() != Some(SQLITE_CONSTRAINT_FOREIGNKEY) {
+        if !matches!(error, Error::Constraint(_)) {
             // It could not be undone alone. Should this fail too, COMMIT does.
             let _ = handle.roll_back();
         }

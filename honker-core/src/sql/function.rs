@@ -87,7 +87,7 @@ impl<'a> Arguments<'a> {
         let bytes = unsafe {
             let text = ffi::sqlite3_value_text(value);
             if text.is_null() {
-                return Err(Error::Sqlite { code: ffi::SQLITE_NOMEM, message: "out of memory".to_owned() });
+                return Err(Error::from_sqlite(ffi::SQLITE_NOMEM, "out of memory"));
             }
             slice::from_raw_parts(text, usize::try_from(ffi::sqlite3_value_bytes(value)).unwrap_or(0))
         };
@@ -196,7 +196,7 @@ unsafe extern "C" fn call(
                 let message = error.to_string();
                 let length = c_int::try_from(message.len()).unwrap_or(c_int::MAX);
                 ffi::sqlite3_result_error(context, message.as_ptr().cast(), length);
-                ffi::sqlite3_result_error_code(context, error.sqlite_code().unwrap_or(ffi::SQLITE_ERROR));
+                ffi::sqlite3_result_error_code(context, error.as_sqlite_code());
             }
         }
     }

@@ -219,13 +219,10 @@ fn json(value: &impl Serialize) -> Result<Answer> {
 /// As [`json`], for a function that has to undo what it did when SQLite would not take the answer.
 fn json_that_fits(store: &Store, value: &impl Serialize) -> Result<Answer> {
     match json(value)? {
-        Answer::Text(text) if text.len() as i64 > store.length_max() => Err(Error::Sqlite {
-            code: rusqlite::ffi::SQLITE_TOOBIG,
-            message: format!(
-                "the answer has {} bytes, more than this connection's limit; ask for less",
-                text.len()
-            ),
-        }),
+        Answer::Text(text) if text.len() as i64 > store.length_max() => Err(Error::TooBig(
+            format!("the answer has {} bytes, more than this connection's limit; ask for less", text.len())
+                .into(),
+        )),
         answer => Ok(answer),
     }
 }

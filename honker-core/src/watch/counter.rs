@@ -92,7 +92,7 @@ impl Counter {
         }
         match self.data_version() {
             Ok(version) => Ok(Some(Stamp::DataVersion(version))),
-            Err(error) if is_locked(&error) => Ok(None),
+            Err(Error::Busy(_)) => Ok(None),
             Err(error) => Err(error),
         }
     }
@@ -218,9 +218,4 @@ impl WalIndex {
         let second = std::array::from_fn(|index| word(HEADER_WORDS + index));
         [first, second]
     }
-}
-
-pub(super) fn is_locked(error: &Error) -> bool {
-    let primary = error.sqlite_code().map(|code| code & 0xff);
-    primary.is_some_and(|code| code == ffi::SQLITE_BUSY || code == ffi::SQLITE_LOCKED)
 }

@@ -65,10 +65,7 @@ mod unix {
     }
 
     pub(in crate::watch) fn no_descriptor(error: rustix::io::Errno) -> Error {
-        Error::Sqlite {
-            code: rusqlite::ffi::SQLITE_CANTOPEN,
-            message: format!("no descriptor to wait for could be had: {}", std::io::Error::from(error)),
-        }
+        Error::system("a descriptor to wait for", &error.into())
     }
 }
 

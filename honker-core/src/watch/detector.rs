@@ -15,11 +15,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::counter::{By, Counter, NoWalIndex, Stamp, WalIndex, is_locked};
+use super::counter::{By, Counter, NoWalIndex, Stamp, WalIndex};
 use super::watcher::Shared;
 use super::{Backend, Target};
-use crate::Result;
 use crate::identity::{Identity, identity};
+use crate::{Error, Result};
 
 pub(super) struct Detector {
     target: Target,
@@ -91,7 +91,7 @@ impl Detector {
         let (stamp, counter) = match opened {
             Ok((Some(stamp), counter)) => (stamp, counter),
             Ok((None, _)) => return Ok(false),
-            Err(error) if is_locked(&error) => return Ok(false),
+            Err(Error::Busy(_)) => return Ok(false),
             Err(error) => return Err(error),
         };
         if identity(self.path()) != found {

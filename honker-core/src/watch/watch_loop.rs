@@ -106,10 +106,9 @@ impl WatchLoop {
         };
         while watch_loop.detector.is_there() && !watch_loop.detector.connect()? {
             if now.elapsed() > BEGIN_MAX {
-                return Err(Error::Sqlite {
-                    code: rusqlite::ffi::SQLITE_BUSY,
-                    message: "database is locked: the watcher could not take its first look".to_owned(),
-                });
+                return Err(Error::Busy(
+                    "database is locked: the watcher could not take its first look".into(),
+                ));
             }
             ended()?;
             thread::sleep(Duration::from_millis(1));

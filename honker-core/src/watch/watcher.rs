@@ -117,10 +117,7 @@ impl Watcher {
                 }
             }
         });
-        let thread = thread.map_err(|error| Error::Sqlite {
-            code: rusqlite::ffi::SQLITE_NOMEM,
-            message: format!("the watcher's thread could not be started: {error}"),
-        })?;
+        let thread = thread.map_err(|error| Error::system("a thread for the watcher", &error))?;
         let backend = settings.backend;
         Ok(Arc::new(Watcher { shared, backend, process: Process::current(), thread: Some(thread) }))
     }

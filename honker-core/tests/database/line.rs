@@ -3,9 +3,9 @@
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use honker_core::Result;
 use honker_core::database::{Options, Value};
 use honker_core::queue::Enqueue;
+use honker_core::{Error, Result};
 use rusqlite::ffi;
 
 use crate::support::{File, GUARD, Worker, code, enqueue, guarded, patient_for};
@@ -149,11 +149,7 @@ fn giving_up_and_being_served_exclude_each_other() {
                         match enqueue(&database, "p") {
                             Ok(_) => done.fetch_add(1, Ordering::Relaxed),
                             Err(error) => {
-                                assert_eq!(
-                                    error.sqlite_code().unwrap() & 0xff,
-                                    ffi::SQLITE_BUSY,
-                                    "{error:?}"
-                                );
+                                assert!(matches!(error, Error::Busy(_)), "{error:?}");
                                 given_up.fetch_add(1, Ordering::Relaxed)
                             }
                         };

@@ -3,7 +3,6 @@
 use std::sync::Barrier;
 use std::time::{Duration, Instant};
 
-use honker_core::Error;
 use honker_core::database::{Database, JournalMode, Options, Value};
 use rusqlite::ffi;
 
@@ -11,8 +10,10 @@ use crate::support::{File, code, enqueue, guarded, journal, patient_for, single}
 
 fn refusal(path: &std::path::Path) -> (i32, String) {
     match Database::open(path, &Options::default()) {
-        Err(Error::Sqlite { code, message }) => (code & 0xff, message),
-        Err(error) => panic!("not an error of SQLite's: {error:?}"),
+        Err(error) => match error.sqlite_code() {
+            Some(code) => (code & 0xff, error.to_string()),
+            None => panic!("not an error of SQLite's: {error:?}"),
+        },
         Ok(_) => panic!("opened"),
     }
 }

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use honker_core::Error;
 use honker_core::database::Options;
-use rusqlite::ffi;
 
 use crate::support::{ENDLESS, ENDLESS_WRITE, File, Worker, enqueue, guarded};
 
@@ -36,7 +35,7 @@ fn interrupts_at_any_moment_lose_nothing() {
                             };
                             match outcome {
                                 Ok(id) => done.lock().unwrap().extend(id),
-                                Err(Error::Sqlite { code: ffi::SQLITE_INTERRUPT, .. }) => {
+                                Err(Error::Interrupted(_)) => {
                                     interrupted.store(true, Ordering::Relaxed);
                                 }
                                 Err(error) => panic!("not the error of an interrupt: {error:?}"),
@@ -87,10 +86,7 @@ fn interrupting_the_undoing_of_an_operation_leaves_nothing_of_it() {
             .unwrap();
         let stop = AtomicBool::new(false);
         std::thread::scope(|scope| {
-            let expected = |error: &Error| {
-                let code = error.sqlite_code().unwrap_or_default() & 0xff;
-                [ffi::SQLITE_CONSTRAINT, ffi::SQLITE_INTERRUPT].contains(&code)
-            };
+            let expected = |error: &Error| matches!(error, Error::Constraint(_) | Error::Interrupted(_));
             let workers: Vec<_> = (0..6)
                 .map(|thread| {
                     let database = &database;
@@ -154,9 +150,7 @@ fn interrupting_a_roll_back_does_not_leak_its_transaction() {
                     Ok(id) if present.query_row([id], |row| row.get::<_, i64>(0)).unwrap() == 0 => {
                         Err(format!("job {id} of round {round} was acknowledged and is not there"))
                     }
-                    Err(error) if error.sqlite_code() != Some(ffi::SQLITE_INTERRUPT) => {
-                        Err(error.to_string())
-                    }
+                    Err(error) if !matches!(error, Error::Interrupted(_)) => Err(error.to_string()),
                     _ => Ok(()),
                 }
             });

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use honker_core::database::{Database, JournalMode, Options, Rows, Value};
 use honker_core::queue::Enqueue;
 use honker_core::{Error, Result};
-use rusqlite::{Connection, ffi};
+use rusqlite::Connection;
 
 /// How long anything may take before it counts as hanging.
 pub const GUARD: Duration = Duration::from_secs(60);
@@ -76,14 +76,18 @@ pub fn single(rows: Rows) -> Value {
     rows.rows[0][0].clone()
 }
 
-/// The primary result code of an outcome that has to be SQLite's refusal.
+/// The primary result code that SQLite has for an outcome that has to be a refusal, whoever refused.
 pub fn code<T: std::fmt::Debug>(outcome: Result<T>) -> i32 {
     let error = outcome.unwrap_err();
-    error.sqlite_code().unwrap_or_else(|| panic!("not an error of SQLite's: {error:?}")) & 0xff
+    assert!(
+        !matches!(error, Error::Invalid(_) | Error::Misuse(_) | Error::Closed | Error::Forked),
+        "{error:?}"
+    );
+    error.as_sqlite_code() & 0xff
 }
 
 pub fn is_interrupted<T: std::fmt::Debug>(outcome: &Result<T>) -> bool {
-    matches!(outcome, Err(Error::Sqlite { code: ffi::SQLITE_INTERRUPT, .. }))
+    matches!(outcome, Err(Error::Interrupted(_)))
 }
 
 pub fn is_misuse<T: std::fmt::Debug>(outcome: &Result<T>) -> bool {

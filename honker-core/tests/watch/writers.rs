@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use honker_core::Error;
 use honker_core::watch::{Backend, Settings, Wake};
 
 use crate::foreign::Foreign;
@@ -110,7 +111,7 @@ fn a_lock_at_the_start() {
     let mut foreign = Foreign::on(&file.path);
     foreign.sql("BEGIN EXCLUSIVE");
     let error = honker_core::watch::Watcher::start(&file.target(), &Settings::default()).err().unwrap();
-    assert_eq!(error.sqlite_code(), Some(rusqlite::ffi::SQLITE_BUSY));
+    assert!(matches!(error, Error::Busy(_)), "{error:?}");
 }
 
 /// A file that cannot be read for a while: woken when that begins, and when it is over.

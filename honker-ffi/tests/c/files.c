@@ -3,6 +3,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/resource.h>
@@ -360,7 +361,90 @@ static void a_foreign_descriptor_is_warned_about(void) {
   close(foreign);
 }
 
+/* As many descriptors as are open now, and some more. */
+static void leave_descriptors(int more) {
+  struct rlimit limit;
+  CHECK(getrlimit(RLIMIT_NOFILE, &limit) == 0);
+  limit.rlim_cur = limit.rlim_max;
+  CHECK(setrlimit(RLIMIT_NOFILE, &limit) == 0);
+  int lowest = dup(0);
+  CHECK(lowest > 0 && close(lowest) == 0);
+  limit.rlim_cur = (rlim_t)(lowest + more);
+  CHECK(setrlimit(RLIMIT_NOFILE, &limit) == 0);
+}
+
+/* The system refuses what it has a limited number of: that is no missing file. */
+static void the_system_has_no_descriptors_left(void) {
+  pid_t child = fork();
+  CHECK(child >= 0);
+  if (child == 0) {
+    honker_db_t *db = open_db("a.db"), *other = NULL;
+    honker_rows_t *rows = NULL;
+    leave_descriptors(0);
+    EXPECT(HONKER_SYSTEM, honker_open(S(path_of("b.db")), NULL, &other, ERR));
+    CHECK(contains(check_message(), strerror(EMFILE)));
+    EXPECT(HONKER_SYSTEM, honker_query(db, T("SELECT 1"), NULL, 0, &rows, ERR));
+    CHECK(contains(check_message(), strerror(EMFILE)));
+    honker_waiter_t *waiter = NULL;
+    int refused = 0;
+    /* Whatever it is that the last descriptor was needed for. */
+    for (int more = 0; waiter == NULL; more++) {
+      honker_error_t *err = NULL;
+      CHECK(more < 100);
+      leave_descriptors(more);
+      honker_status_t status = honker_waiter_new(db, &waiter, &err);
+      if (status != HONKER_OK) {
+        CHECK(status == HONKER_SYSTEM && waiter == NULL);
+        CHECK(contains(honker_error_message(err, NULL), strerror(EMFILE)));
+        refused++;
+      }
+      honker_error_free(err);
+    }
+    CHECK(refused > 1);
+    honker_waiter_free(waiter);
+    leave_descriptors(100);
+    OK(honker_open(S(path_of("b.db")), NULL, &other, ERR));
+    OK(honker_close(other, ERR));
+    OK(honker_query(db, T("SELECT 1"), NULL, 0, &rows, ERR));
+    honker_rows_free(rows);
+    OK(honker_close(db, ERR));
+    _exit(0);
+  }
+  ends_well(child);
+}
+
+static void *nothing(void *argument) { return argument; }
+
+static void the_system_has_no_threads_left(void) {
+  CHECK(chmod(path_of("."), 0777) == 0);
+  pid_t child = fork();
+  CHECK(child >= 0);
+  if (child == 0) {
+    /* The limit is not for root. */
+    if (geteuid() == 0 && setuid(65534) != 0) _exit(0);
+    honker_db_t *db = open_db("a.db");
+    struct rlimit limit;
+    CHECK(getrlimit(RLIMIT_NPROC, &limit) == 0);
+    limit.rlim_cur = 0;
+    CHECK(setrlimit(RLIMIT_NPROC, &limit) == 0);
+    pthread_t thread;
+    CHECK(pthread_create(&thread, NULL, nothing, NULL) == EAGAIN);
+    honker_waiter_t *waiter = NULL;
+    EXPECT(HONKER_SYSTEM, honker_waiter_new(db, &waiter, ERR));
+    CHECK(contains(check_message(), strerror(EAGAIN)));
+    limit.rlim_cur = limit.rlim_max;
+    CHECK(setrlimit(RLIMIT_NPROC, &limit) == 0);
+    OK(honker_waiter_new(db, &waiter, ERR));
+    honker_waiter_free(waiter);
+    OK(honker_close(db, ERR));
+    _exit(0);
+  }
+  ends_well(child);
+}
+
 const test_t file_tests[] = {
+    {"the_system_has_no_descriptors_left", the_system_has_no_descriptors_left},
+    {"the_system_has_no_threads_left", the_system_has_no_threads_left},
     {"options_are_checked", options_are_checked},
     {"options_are_heeded", options_are_heeded},
     {"there_is_nothing_in_memory", there_is_nothing_in_memory},

@@ -248,6 +248,45 @@ static void a_worker_waits_claims_and_settles(void) {
   OK(honker_close(db, ERR));
 }
 
+/* What was settled is settled, whatever becomes of the wait: that is said by the next call. */
+static void a_wait_that_fails_after_settling_is_reported_next(void) {
+  honker_db_t *db = open_db("a.db");
+  honker_waiter_t *waiter = NULL;
+  honker_worker_t *worker = NULL;
+  honker_jobs_t *jobs = NULL;
+  honker_job_view_t job = HONKER_JOB_VIEW_INIT;
+  OK(honker_waiter_new(db, &waiter, ERR));
+  OK(honker_worker_new(db, waiter, T("q"), T("w"), NULL, &worker, ERR));
+  add(db, "q", "x");
+  OK(honker_worker_next(worker, 1, 0, &jobs, ERR));
+  OK(honker_jobs_get(jobs, 0, &job, ERR));
+  honker_jobs_free(jobs);
+  honker_settlement_t done = {HONKER_SETTLE_ACK, -1, job.id, 0, {NULL, 0}};
+  meanwhile_t interrupt = {db, waiter, 3};
+  pthread_t thread;
+  CHECK(pthread_create(&thread, NULL, after_a_moment, &interrupt) == 0);
+  EXPECT(HONKER_TIMEOUT, honker_worker_settle_next(worker, &done, 1, 1, 60000, &jobs, ERR));
+  CHECK(pthread_join(thread, NULL) == 0);
+  CHECK(done.status == HONKER_OK && jobs == NULL);
+  CHECK(integer_of(db, "SELECT count(*) FROM _honker_live") == 0);
+
+  /* The next call does nothing else, and the one after it goes on. */
+  add(db, "q", "y");
+  EXPECT(HONKER_INTERRUPTED, honker_worker_settle_next(worker, &done, 1, 1, 0, &jobs, ERR));
+  CHECK(jobs == NULL);
+  OK(honker_worker_next(worker, 1, 0, &jobs, ERR));
+  honker_jobs_free(jobs);
+
+  /* Without settlements it is the error of the call itself. */
+  CHECK(pthread_create(&thread, NULL, after_a_moment, &interrupt) == 0);
+  EXPECT(HONKER_INTERRUPTED, honker_worker_next(worker, 1, 60000, &jobs, ERR));
+  CHECK(pthread_join(thread, NULL) == 0);
+  EXPECT(HONKER_TIMEOUT, honker_worker_next(worker, 1, 0, &jobs, ERR));
+  honker_worker_free(worker);
+  honker_waiter_free(waiter);
+  OK(honker_close(db, ERR));
+}
+
 static void a_consumer_is_ended_like_its_waiter(void) {
   static const honker_status_t wanted[] = {HONKER_OK, HONKER_WOKEN, HONKER_CLOSED,
                                            HONKER_INTERRUPTED, HONKER_CLOSED};
@@ -446,6 +485,8 @@ const test_t waiting_tests[] = {
     {"a_replaced_file_ends_all_waits", a_replaced_file_ends_all_waits},
     {"back_ends_have_names", back_ends_have_names},
     {"a_worker_waits_claims_and_settles", a_worker_waits_claims_and_settles},
+    {"a_wait_that_fails_after_settling_is_reported_next",
+     a_wait_that_fails_after_settling_is_reported_next},
     {"a_consumer_is_ended_like_its_waiter", a_consumer_is_ended_like_its_waiter},
     {"a_listener_hears_what_is_sent_from_now_on", a_listener_hears_what_is_sent_from_now_on},
     {"a_subscription_saves_what_is_finished", a_subscription_saves_what_is_finished},

@@ -14,6 +14,8 @@ pub const LOST: Status = 4;
 pub const HELD: Status = 5;
 pub const LIMITED: Status = 6;
 pub const CLOSED: Status = 7;
+pub const EXISTS: Status = 8;
+pub const REPLACED: Status = 9;
 pub const INTERNAL: Status = -1;
 pub const BUSY: Status = -2;
 pub const CONSTRAINT: Status = -3;
@@ -36,6 +38,9 @@ pub const FORKED: Status = -26;
 pub const UNSUPPORTED: Status = -27;
 pub const INTERRUPTED: Status = -28;
 pub const PANIC: Status = -29;
+pub const WATCHER: Status = -30;
+pub const SYSTEM: Status = -31;
+pub const TOO_OLD: Status = -32;
 
 /// The name of a status: "HONKER_BUSY".
 pub fn name(status: Status) -> &'static str {

@@ -27,6 +27,7 @@ defmodule Honker.Status do
     -28 => :interrupted,
     -29 => :panic,
     -30 => :watcher,
+    -31 => :system,
     -32 => :too_old
   }
   @numbers Map.new(@names, fn {number, name} -> {name, number} end)

@@ -37,6 +37,8 @@ module Honker
     HELD = 5
     LIMITED = 6
     CLOSED = 7
+    EXISTS = 8
+    REPLACED = 9
     INTERNAL = -1
     BUSY = -2
     CONSTRAINT = -3
@@ -60,6 +62,7 @@ module Honker
     INTERRUPTED = -28
     PANIC = -29
     WATCHER = -30
+    SYSTEM = -31
     TOO_OLD = -32
 
     BYTES = Layout.new(:honker_bytes_t, data: "J", len: "J")

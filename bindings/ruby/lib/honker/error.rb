@@ -86,6 +86,8 @@ module Honker
     Honker::PanicError = define(-29, "HONKER_PANIC")
     # The file was replaced by another. Close the database and open it again.
     Honker::WatcherError = define(-30, "HONKER_WATCHER")
+    # The operating system refused what it has a limited number of: descriptors, threads, inotify instances.
+    Honker::SystemError = define(-31, "HONKER_SYSTEM")
     # The file was brought up to date by a newer honker, and this one may not write to it. Update it.
     Honker::TooOldError = define(-32, "HONKER_TOO_OLD")
   end

@@ -36,6 +36,8 @@ final class Abi {
   static final int HELD = 5;
   static final int LIMITED = 6;
   static final int CLOSED = 7;
+  static final int EXISTS = 8;
+  static final int REPLACED = 9;
   static final int INTERNAL = -1;
   static final int BUSY = -2;
   static final int CONSTRAINT = -3;
@@ -59,6 +61,7 @@ final class Abi {
   static final int INTERRUPTED = -28;
   static final int PANIC = -29;
   static final int WATCHER = -30;
+  static final int SYSTEM = -31;
   static final int TOO_OLD = -32;
   static final int BYTES_SIZE = 16;
   static final int ENQUEUE_OPTS_SIZE = 48;
