@@ -18,8 +18,10 @@ import kotlinx.coroutines.flow.FlowCollector
 import kotlinx.coroutines.future.await
 import kotlinx.coroutines.isActive
 import kotlinx.coroutines.withContext
+import kotlinx.coroutines.withTimeoutOrNull
 import java.time.Duration
 import java.util.Optional
+import java.util.concurrent.TimeUnit
 
 /**
  * The jobs of this queue, without end, each claimed when the collector is ready for it, and not before: it settles them
@@ -89,7 +91,7 @@ private class ConsumerFlow<C : Consumer, T : Any>(
                 } else {
                     val left = timeout.toNanos() - (System.nanoTime() - since)
                     if (left <= 0) return
-                    ready.completeOnTimeout(null, left, java.util.concurrent.TimeUnit.NANOSECONDS).await()
+                    withTimeoutOrNull(TimeUnit.NANOSECONDS.toMillis(left) + 1) { ready.await() }
                 }
             }
         } finally {
@@ -99,7 +101,14 @@ private class ConsumerFlow<C : Consumer, T : Any>(
 
     /**
      * Calls the library on a thread that may block. The order of the two contexts matters: a change of dispatcher looks for
-     * cancellation when it comes back, and would drop the result, unless what it comes back to cannot be cancelled.
+     * cancellation when it comes back, and would drop the result, unless what it comes back to cannot be cancelled. An interrupt
+     * status that the thread has was left by somebody else's code on it.
      */
-    private suspend fun <R> undisturbed(call: () -> R): R = withContext(NonCancellable) { withContext(Dispatchers.IO) { call() } }
+    private suspend fun <R> undisturbed(call: () -> R): R =
+        withContext(NonCancellable) {
+            withContext(Dispatchers.IO) {
+                Thread.interrupted()
+                call()
+            }
+        }
 }
