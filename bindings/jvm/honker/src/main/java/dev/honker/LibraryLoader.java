@@ -56,17 +56,7 @@ final class LibraryLoader {
 
   private static HonkerLibrary search() {
     List<String> tried = new ArrayList<>();
-    HonkerLibrary library = null;
-    String resource = "/META-INF/native/" + platform() + "/" + fileName();
-    try (InputStream in = LibraryLoader.class.getResourceAsStream(resource)) {
-      if (in == null) {
-        tried.add("the jar's " + resource + ": not there");
-      } else {
-        library = bind(extract(in.readAllBytes(), cacheDirectory()), tried);
-      }
-    } catch (IOException e) {
-      tried.add("the jar's " + resource + ": cannot be extracted: " + e);
-    }
+    HonkerLibrary library = fromJar(tried);
     String java = ProcessHandle.current().info().command().orElse(null);
     Path directory = java == null ? null : Path.of(java).toAbsolutePath().getParent();
     if (library == null && directory != null) {
@@ -83,6 +73,56 @@ final class LibraryLoader {
         "libhonker was not found. Give its path with OpenOptions.libraryPath or in the environment"
             + " variable HONKER_LIBRARY. Tried: "
             + String.join("; ", tried));
+  }
+
+  /**
+   * The copy in the jar: from the user's cache directory or, where there is none that can be
+   * written or that libraries may be loaded from, from a directory of this process alone.
+   */
+  private static HonkerLibrary fromJar(List<String> tried) {
+    String resource = "/META-INF/native/" + platform() + "/" + fileName();
+    byte[] content;
+    try (InputStream in = LibraryLoader.class.getResourceAsStream(resource)) {
+      if (in == null) {
+        tried.add("the jar's " + resource + ": not there");
+        return null;
+      }
+      content = in.readAllBytes();
+    } catch (IOException e) {
+      tried.add("the jar's " + resource + ": cannot be read: " + e);
+      return null;
+    }
+    Path cache = cacheDirectory();
+    HonkerLibrary library = null;
+    if (cache == null) {
+      tried.add("the jar's " + resource + ": the user has no directory to extract it to");
+    } else {
+      try {
+        library = bind(extract(content, cache), tried);
+      } catch (IOException e) {
+        tried.add("the jar's " + resource + ": cannot be extracted to " + cache + ": " + e);
+      }
+    }
+    return library == null ? fromTemporary(content, resource, tried) : library;
+  }
+
+  /** Nobody else can write to this directory, and it is gone at once, or when the process ends. */
+  private static HonkerLibrary fromTemporary(byte[] content, String resource, List<String> tried) {
+    try {
+      Path directory = Files.createTempDirectory("honker-");
+      Path file = directory.resolve(fileName());
+      try {
+        return bind(Files.write(file, content), tried);
+      } finally {
+        // Windows keeps a library that is loaded.
+        for (Path path : List.of(file, directory)) {
+          if (!path.toFile().delete()) path.toFile().deleteOnExit();
+        }
+      }
+    } catch (IOException e) {
+      tried.add("the jar's " + resource + ": cannot be extracted to a temporary directory: " + e);
+      return null;
+    }
   }
 
   /** Null, and why in `tried`, if it cannot be loaded. */
@@ -142,16 +182,27 @@ final class LibraryLoader {
     return file;
   }
 
+  /**
+   * Where this user's libraries are kept; null if the system does not say. A user without an entry
+   * in the system's list has the home "?", which would be a directory wherever the process is.
+   */
   private static Path cacheDirectory() {
-    String home = System.getProperty("user.home");
     if (isWindows()) {
-      String local = System.getenv("LOCALAPPDATA");
-      return (local == null ? Path.of(home, "AppData", "Local") : Path.of(local)).resolve("honker");
+      Path local = absolute(System.getenv("LOCALAPPDATA"));
+      return local == null ? home("AppData", "Local", "honker") : local.resolve("honker");
     }
-    if (isMac()) return Path.of(home, "Library", "Caches", "honker");
-    String cache = System.getenv("XDG_CACHE_HOME");
-    boolean isSet = cache != null && Path.of(cache).isAbsolute();
-    return (isSet ? Path.of(cache) : Path.of(home, ".cache")).resolve("honker");
+    if (isMac()) return home("Library", "Caches", "honker");
+    Path cache = absolute(System.getenv("XDG_CACHE_HOME"));
+    return cache == null ? home(".cache", "honker") : cache.resolve("honker");
+  }
+
+  private static Path home(String... below) {
+    Path home = absolute(System.getProperty("user.home"));
+    return home == null ? null : home.resolve(Path.of("", below));
+  }
+
+  private static Path absolute(String path) {
+    return path != null && Path.of(path).isAbsolute() ? Path.of(path) : null;
   }
 
   static String platform() {

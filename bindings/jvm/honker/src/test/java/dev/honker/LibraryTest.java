@@ -1,5 +1,6 @@
 package dev.honker;
 
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
@@ -18,6 +19,9 @@ import org.junit.jupiter.api.io.TempDir;
 /** Where the library is looked for. A process has one, so each case is a process. */
 class LibraryTest {
   @TempDir Path directory;
+
+  private final List<String> javaOptions = new java.util.ArrayList<>();
+  private final Map<String, String> environment = new java.util.HashMap<>();
 
   /** Opens a database, and says with which error or that it worked. */
   static final class Program {
@@ -52,15 +56,22 @@ class LibraryTest {
       command.add("--enable-native-access=ALL-UNNAMED");
       command.add("--illegal-native-access=deny");
     }
+    Path here = Files.createDirectories(directory.resolve("here"));
+    Path temporary = Files.createDirectories(directory.resolve("temporary"));
+    command.add("-Djava.io.tmpdir=" + temporary);
+    command.add("-Djna.tmpdir=" + Files.createDirectories(directory.resolve("jna")));
+    command.add("-XX:-UsePerfData"); // which leaves a directory among the temporary ones
+    command.addAll(javaOptions);
     command.addAll(List.of("-cp", String.join(java.io.File.pathSeparator, entries)));
     command.add(Program.class.getName());
     command.add(directory.resolve("app.db").toString());
     command.addAll(List.of(args));
     ProcessBuilder builder = new ProcessBuilder(command).redirectErrorStream(true);
-    Map<String, String> environment = builder.environment();
-    environment.remove("HONKER_LIBRARY");
-    environment.put("XDG_CACHE_HOME", directory.resolve("cache").toString());
-    if (library != null) environment.put("HONKER_LIBRARY", library);
+    builder.directory(here.toFile());
+    builder.environment().remove("HONKER_LIBRARY");
+    builder.environment().put("XDG_CACHE_HOME", directory.resolve("cache").toString());
+    builder.environment().putAll(environment);
+    if (library != null) builder.environment().put("HONKER_LIBRARY", library);
     Process process = builder.start();
     try (InputStream out = process.getInputStream()) {
       String text = new String(out.readAllBytes(), StandardCharsets.UTF_8);
@@ -143,13 +154,47 @@ class LibraryTest {
 
   @Test
   void theCopyInTheJarIsExtractedOnce() throws Exception {
-    Path resource = directory.resolve("jar/META-INF/native").resolve(LibraryLoader.platform());
-    Files.createDirectories(resource);
-    Files.copy(Path.of(library()), resource.resolve(LibraryLoader.fileName()));
+    putIntoJar();
     for (int i = 0; i < 2; i++) assertEquals("opened by JnaLibrary", run(null, true).strip());
     try (Stream<Path> files = Files.walk(directory.resolve("cache"))) {
       assertEquals(1, files.filter(Files::isRegularFile).count());
     }
+  }
+
+  private void putIntoJar() throws IOException {
+    Path resource = directory.resolve("jar/META-INF/native").resolve(LibraryLoader.platform());
+    Files.createDirectories(resource);
+    Files.copy(Path.of(library()), resource.resolve(LibraryLoader.fileName()));
+  }
+
+  /** A user without an entry in the system's list of users; Java says "?" for the home. */
+  @Test
+  void aUserWithoutAHome() throws Exception {
+    putIntoJar();
+    environment.put("XDG_CACHE_HOME", "");
+    javaOptions.add("-Duser.home=?");
+    assertEquals("opened by JnaLibrary", run(null, true).strip());
+    nothingIsLeft();
+  }
+
+  /** Whoever the tests run as, even root: nothing can be made below a file. */
+  @Test
+  void aHomeThatCannotBeWritten() throws Exception {
+    putIntoJar();
+    environment.put("XDG_CACHE_HOME", "");
+    Path file = Files.writeString(directory.resolve("file"), "");
+    javaOptions.add("-Duser.home=" + file);
+    assertEquals("opened by JnaLibrary", run(null, true).strip());
+    nothingIsLeft();
+    javaOptions.add("-Djava.io.tmpdir=" + file);
+    String said = run(null, true);
+    assertTrue(said.contains(file + "/.cache/honker") && said.contains("temporary"), said);
+  }
+
+  /** Not where the process was, and not where it had to put the library. */
+  private void nothingIsLeft() {
+    assertArrayEquals(new String[0], directory.resolve("here").toFile().list());
+    assertArrayEquals(new String[0], directory.resolve("temporary").toFile().list());
   }
 
   @Test
