@@ -109,7 +109,9 @@ const (
 	// A bug of honker's, caught at the border. What the call was doing has been undone, with the transaction it was part
 	// of; the database can be used further.
 	StatusPanic Status = -29
-	// The file is not watched any more: it was replaced by another. Close the database and open it again.
+	// The file was replaced by another, or has been missing for a second: the database still has the old one, which
+	// nobody else can open. Waits say so promptly, operations 100 ms after it was replaced or sooner. Close the database
+	// and open it again.
 	StatusWatcher Status = -30
 	// The operating system refused what it has a limited number of: descriptors, threads, inotify instances. The message
 	// has its error.
