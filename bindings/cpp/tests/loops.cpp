@@ -12,6 +12,10 @@ namespace {
 
 struct NoException {};
 
+struct Mute : std::exception {
+  const char* what() const noexcept override { return nullptr; }
+};
+
 void ignore(honker::Job&) {}
 
 // Waits until `done` is true, which it has to become.
@@ -169,6 +173,115 @@ TEST_CASE("a worker that runs waits out who holds the write lock, and finds jobs
   worker.run([&](honker::Job&) { stop = ++handled == 2; }, stop);
   CHECK(std::chrono::steady_clock::now() - begin < 4s);
   CHECK(file.count("_honker_live") == 0);
+}
+
+TEST_CASE("an exception that says nothing") {
+  const File file;
+  const auto q = file.db.queue("q", 300, 1);
+  q.enqueue("1");
+  std::atomic<bool> stop{false};
+  auto worker = q.worker("w");
+  worker.run(
+      [&](honker::Job&) {
+        stop = true;
+        throw Mute();
+      },
+      stop);
+  CHECK(contains(q.dead_json(), "says nothing"));
+  const auto outbox = file.db.outbox(
+      "o", [](std::string_view) { throw Mute(); }, 60, 1);
+  outbox.enqueue("1");
+  CHECK(outbox.run_once("w"));
+  CHECK(contains(outbox.queue().dead_json(), "says nothing"));
+}
+
+TEST_CASE("a handler may do what it likes with its job, its worker and its database: what it has done is done") {
+  const File file;
+  const auto q = file.db.queue("q");
+  std::atomic<bool> stop{false};
+  for (const bool stops : {false, true}) {
+    CAPTURE(stops);
+    const auto run = [&](honker::Worker& worker, const std::function<void(honker::Job&)>& handler) {
+      q.enqueue("1");
+      stop = false;
+      auto ended = worker.run(
+          std::nothrow,
+          [&](honker::Job& job) {
+            handler(job);
+            stop = stops;
+          },
+          stop);
+      CHECK(ended.ok() == stops);
+      CHECK(file.count("_honker_live") == 0);
+      return ended;
+    };
+
+    auto closed = q.worker("w");
+    auto ended = run(closed, [&](honker::Job&) { closed.close(); });
+    CHECK((stops || ended.error().is_closed()));
+
+    auto moved = q.worker("w");
+    std::optional<honker::Worker> elsewhere;
+    ended = run(moved, [&](honker::Job&) { elsewhere = std::move(moved); });
+    CHECK((stops || ended.error().status() == HONKER_MISUSE));
+    CHECK_FALSE(elsewhere->next(0ms).has_value());
+
+    std::optional<honker::Job> kept;
+    auto worker = q.worker("w");
+    ended = run(worker, [&](honker::Job& job) {
+      kept = std::move(job);
+      if (!stops) worker.close();
+    });
+    CHECK(kept->payload() == "1");
+    CHECK_FALSE(kept->ack());
+  }
+
+  // A database that is closed takes nothing any more: the job goes to whoever claims next, once its time is over.
+  for (const bool stops : {false, true}) {
+    honker::Database own(file.path);
+    own.queue("q").enqueue("1");
+    stop = false;
+    auto worker = own.queue("q").worker("w");
+    CHECK_FAILS(HONKER_CLOSED_HANDLE, worker.run(
+                                          [&](honker::Job&) {
+                                            own.close();
+                                            stop = stops;
+                                          },
+                                          stop));
+    honker::Database other(file.path);
+    const auto outbox = other.outbox("o", [&](std::string_view) { other.close(); });
+    outbox.enqueue("1");
+    stop = false;
+    CHECK_FAILS(HONKER_CLOSED_HANDLE, outbox.run("w", stop));
+  }
+  CHECK(file.count("_honker_live WHERE state = 'processing'") == 4);
+}
+
+TEST_CASE("loops with a rollback journal go on when a look meets a commit") {
+  honker::Options options;
+  options.journal_mode = honker::JournalMode::remove;
+  options.busy_timeout_ms = 0;
+  const File file(options);
+  const auto q = file.db.queue("q");
+  const auto outbox = file.db.outbox("o", [](std::string_view) {});
+  auto worker = q.worker("w");
+  std::atomic<bool> stop{false};
+  std::atomic<int> failed{0};
+  const auto check = [&](const honker::Result<void>& ended) {
+    if (!ended.ok()) ++failed;
+  };
+  {
+    const Joined working(std::thread([&] { check(worker.run(std::nothrow, ignore, stop)); }));
+    const Joined delivering(std::thread([&] { check(outbox.run(std::nothrow, "w", stop)); }));
+    // A process of its own would do the same.
+    honker::Database other(file.path, options);
+    for (int i = 0; i < 1500 && failed == 0; ++i) {
+      static_cast<void>(other.queue("other").enqueue(std::nothrow, "1").ok());
+      worker.wake();
+    }
+    stop = true;
+  }
+  CHECK(failed == 0);
 }
 
 TEST_CASE("an outbox") {

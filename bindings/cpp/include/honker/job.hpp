@@ -80,6 +80,15 @@ class Job {
   friend class Queue;
   friend class Worker;
 
+  /// What it takes to settle a job that its handler may move away.
+  struct Again {};
+  Job(const Job& job, Again)
+      : core_(job.core_),
+        id_(job.id_),
+        worker_id_(job.worker_id_),
+        attempts_(job.attempts_),
+        claim_expires_at_(job.claim_expires_at_) {}
+
   Job(detail::CorePtr core, const honker_job_view_t& view)
       : core_(std::move(core)),
         id_(view.id),

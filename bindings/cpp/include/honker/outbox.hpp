@@ -101,7 +101,7 @@ class Outbox {
       const auto delivered = worker->deliver(deliver_, stop);
       if (!delivered.ok()) return delivered.error();
       if (*delivered) continue;
-      const auto at = queue_.next_claim_at(std::nothrow);
+      const auto at = detail::make_until(stop, [&] { return queue_.next_claim_at(std::nothrow); });
       if (!at.ok()) return at.error();
       if (auto idled = worker->idle(stop, *at); !idled.ok()) return idled;
     }

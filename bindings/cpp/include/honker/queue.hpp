@@ -27,7 +27,8 @@ struct EnqueueOptions {
   std::optional<std::int64_t> run_at = std::nullopt;
   /// In how many seconds the job becomes due; may be negative.
   std::optional<std::int64_t> delay_s = std::nullopt;
-  /// After how many seconds from now the job may not be claimed any more; 0 or less means never. Default: no limit.
+  /// After how many seconds from now the job may not be claimed any more; with 0 or less it is born expired. Default:
+  /// no limit.
   std::optional<std::int64_t> expires_s = std::nullopt;
   /// Larger is sooner.
   std::int64_t priority = 0;

@@ -219,7 +219,8 @@ class Scheduler {
       const auto leads = leader->leads(std::nothrow);
       if (!leads.ok()) return leads.error();
       // Who stands by is woken when the leader goes.
-      const auto at = *leads ? soonest(std::nothrow) : Result<std::optional<std::int64_t>>(std::nullopt);
+      const auto at = *leads ? detail::make_until(stop, [&] { return soonest(std::nothrow); })
+                             : Result<std::optional<std::int64_t>>(std::nullopt);
       if (!at.ok()) return at.error();
       if (auto idled = leader->idle(stop, *at); !idled.ok()) return idled;
     }

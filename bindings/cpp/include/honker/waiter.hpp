@@ -155,7 +155,8 @@ std::optional<std::string> thrown_by(Call&& call) {
   try {
     call();
   } catch (const std::exception& exception) {
-    return std::string(exception.what());
+    const char* const what = exception.what();
+    return std::string(what == nullptr ? "an exception that says nothing" : what);
   } catch (...) {
     return std::string("an exception that is no std::exception");
   }
@@ -165,12 +166,15 @@ std::optional<std::string> thrown_by(Call&& call) {
   return std::nullopt;
 }
 
-/// Makes a call, and again if somebody else kept it from happening, until it happens or `stop` is set.
+/// Makes a call, and again, less and less often, if somebody else kept it from happening, until it happens or `stop` is
+/// set.
 template <class Make>
 auto make_until(const std::atomic<bool>& stop, Make&& make) {
+  constexpr std::chrono::milliseconds longest(100);
   auto made = make();
-  while (!made.ok() && made.error().is_retryable() && !stop) {
-    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  for (std::chrono::milliseconds rest(10); !made.ok() && made.error().is_retryable() && !stop;
+       rest = std::min(2 * rest, longest)) {
+    std::this_thread::sleep_for(rest);
     made = make();
   }
   return made;
@@ -256,6 +260,13 @@ class Waiter {
   explicit Waiter(detail::WaitingPtr<Handle> waiting) noexcept : waiting_(std::move(waiting)) {}
   ~Waiter() = default;
 
+  /// Fails for what was moved from or closed.
+  Result<void> check() const {
+    if (!waiting_) return detail::make_error(nullptr, HONKER_MISUSE, nullptr);
+    if (waiting_->is_over()) return detail::closed_error(*core());
+    return {};
+  }
+
   const detail::CorePtr& core() const noexcept { return waiting_->core; }
   Handle* consumer() const noexcept { return waiting_->consumer.get(); }
   honker_waiter_t* waiter() const noexcept { return waiting_->waiter.get(); }
@@ -295,12 +306,6 @@ class Waiter {
   }
 
  private:
-  Result<void> check() const {
-    if (!waiting_) return detail::make_error(nullptr, HONKER_MISUSE, nullptr);
-    if (waiting_->is_over()) return detail::closed_error(*core());
-    return {};
-  }
-
   /// The library only knows that the handle is not valid any more.
   template <class T>
   Result<T> closed_meanwhile(Result<T> made) const {

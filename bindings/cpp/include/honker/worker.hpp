@@ -121,7 +121,7 @@ class Worker : public Waiter<honker_worker_t> {
                        : detail::make_until(stop, [&] { return next(std::nothrow, detail::no_time); });
       if (!found.ok()) return found.error();
       job = std::move(*found);
-      if (job) continue;
+      if (job || stop) continue;
       if (auto idled = wait_for_job(stop); !idled.ok()) return idled;
     }
     return {};
@@ -157,24 +157,29 @@ class Worker : public Waiter<honker_worker_t> {
   /// Handles and settles a job; the next one, if there is one and we are not to stop.
   Result<std::optional<Job>> handle(Job& job, const std::function<void(Job&)>& handler, const std::atomic<bool>& stop,
                                     std::int64_t retry_delay_s) {
+    Job same(job, Job::Again());
     const auto error = detail::thrown_by([&] { handler(job); });
     return detail::make_until(stop, [&]() -> Result<std::optional<Job>> {
-      if (!stop) {
-        const auto settlement = error ? Settlement::retry(job, retry_delay_s, *error) : Settlement::ack(job);
+      // Also what closed this worker, or moved it away, has done the job.
+      if (!stop && check().ok()) {
+        const auto settlement = error ? Settlement::retry(same, retry_delay_s, *error) : Settlement::ack(same);
         auto settled = settle_next(std::nothrow, settlement, detail::no_time);
         if (!settled.ok()) return settled.error();
         return std::move(settled->next);
       }
-      const auto held = error ? job.retry(std::nothrow, retry_delay_s, *error) : job.ack(std::nothrow);
+      const auto held = error ? same.retry(std::nothrow, retry_delay_s, *error) : same.ack(std::nothrow);
       if (!held.ok()) return held.error();
       return std::optional<Job>();
     });
   }
 
   Result<void> wait_for_job(const std::atomic<bool>& stop) const {
-    const auto at = detail::optional_number(core(), [&](std::int64_t* out, honker_error_t** err) {
-      return honker_queue_next_claim_at(detail::handle(core()), nullptr, detail::bytes(queue_), queue_.size(), out,
-                                        err);
+    if (auto usable = check(); !usable.ok()) return usable;
+    const auto at = detail::make_until(stop, [&] {
+      return detail::optional_number(core(), [&](std::int64_t* out, honker_error_t** err) {
+        return honker_queue_next_claim_at(detail::handle(core()), nullptr, detail::bytes(queue_), queue_.size(), out,
+                                          err);
+      });
     });
     if (!at.ok()) return at.error();
     return idle(stop, *at);
