@@ -113,11 +113,17 @@ type calls struct {
 
 func (l *library) native() calls { return calls{lib: l} }
 
+// beforeCall is nil, except in a test of stacks that move just then.
+var beforeCall func()
+
 // call calls a function of the library. Pointers among the arguments have to be converted in the argument list, which keeps
 // what they point to alive and in its place until the call returns. Only abi.go does that.
 //
 //go:uintptrescapes
 func (l *library) call(f function, args ...uintptr) uintptr {
+	if beforeCall != nil {
+		beforeCall()
+	}
 	r, _, _ := purego.SyscallN(l.addresses[f], args...)
 	return r
 }
@@ -132,6 +138,9 @@ var errorCells = sync.Pool{New: func() any { return new(uintptr) }}
 //
 //go:uintptrescapes
 func (c calls) try(f function, args ...uintptr) (Status, error) {
+	if beforeCall != nil {
+		beforeCall()
+	}
 	if c.w != nil && c.w.closed.Load() {
 		return StatusClosedHandle, c.w.isClosed()
 	}
