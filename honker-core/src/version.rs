@@ -75,12 +75,14 @@ pub(crate) struct LastLook {
 /// Before a statement that writes: an error if this program must not write to the file.
 pub(crate) fn check_write(store: &Store) -> Result<()> {
     let last = store.last_look();
-    if !store.is_writing() && store.in_transaction() {
+    let mut locked = store.is_writing();
+    if !locked && store.in_transaction() {
         // The lock first: a transaction that reads before it writes may lose its chance to (`Store::atomic`).
         store.lock()?;
+        locked = true;
     }
-    if store.is_writing() && last.pager_version.get().is_some_and(|seen| store.pager_version() == Some(seen))
-    {
+    let pager_version = if locked { store.pager_version() } else { None };
+    if pager_version.is_some() && pager_version == last.pager_version.get() {
         return Ok(());
     }
     let data_version = store.query_one(&SQL_DATA_VERSION, &[], |row| row.integer(0))?;
@@ -88,7 +90,7 @@ pub(crate) fn check_write(store: &Store) -> Result<()> {
         FileVersion::read(store)?.check()?;
         last.data_version.set(data_version);
     }
-    last.pager_version.set(store.pager_version());
+    last.pager_version.set(pager_version);
     Ok(())
 }
 
