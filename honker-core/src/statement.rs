@@ -87,7 +87,9 @@ impl Statement {
         match NonNull::new(raw) {
             Some(raw) if code == ffi::SQLITE_OK => {
                 // SAFETY: the statement was prepared just now.
-                let writes = unsafe { ffi::sqlite3_stmt_readonly(raw.as_ptr()) == 0 };
+                let is_readonly = unsafe { ffi::sqlite3_stmt_readonly(raw.as_ptr()) != 0 };
+                // SQLite counts BEGIN IMMEDIATE among those that write.
+                let writes = !is_readonly && !sql.starts_with("BEGIN");
                 Ok(Statement { raw, writes })
             }
             // SAFETY: as above.

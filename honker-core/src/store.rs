@@ -135,30 +135,41 @@ impl Store {
                         _ => ffi::SQLITE_ERROR,
                     }
                 }
+                _ if code != ffi::SQLITE_OK => code,
                 _ => ffi::SQLITE_ERROR,
             }
         };
         if code != ffi::SQLITE_OK {
-            return Err(Error::Sqlite {
-                code,
-                message: "the time cannot be had from SQLite's VFS".to_owned(),
-            });
+            return Err(Error::from_sqlite(code, "the time cannot be had from SQLite's VFS"));
         }
         Ok((julian_ms - UNIX_EPOCH_JULIAN_MS).div_euclid(1000))
     }
 
     /// Runs a statement that returns no rows; the number of rows it changed.
     pub(crate) fn execute(&self, sql: &'static Sql, parameters: &[Value<'_>]) -> Result<i64> {
-        self.with(sql, |statement| statement.run(parameters, |_| ()))?;
-        // SAFETY: the connection is open.
-        Ok(i64::from(unsafe { ffi::sqlite3_changes(self.db) }))
+        self.with(sql, |statement| {
+            statement.run(parameters, |_| ())?;
+            Ok(self.changes())
+        })
     }
 
-    /// Runs an INSERT; the row id it gave.
+    /// Runs an INSERT; the row id it gave. An error if a trigger kept the row from being inserted.
     pub(crate) fn insert(&self, sql: &'static Sql, parameters: &[Value<'_>]) -> Result<i64> {
-        self.execute(sql, parameters)?;
+        self.with(sql, |statement| {
+            statement.run(parameters, |_| ())?;
+            if self.changes() == 0 {
+                return Err(Error::Constraint(
+                    "not inserted: a trigger on the table said RAISE(IGNORE)".into(),
+                ));
+            }
+            // SAFETY: the connection is open.
+            Ok(unsafe { ffi::sqlite3_last_insert_rowid(self.db) })
+        })
+    }
+
+    fn changes(&self) -> i64 {
         // SAFETY: the connection is open.
-        Ok(unsafe { ffi::sqlite3_last_insert_rowid(self.db) })
+        i64::from(unsafe { ffi::sqlite3_changes(self.db) })
     }
 
     /// Runs a statement to its end; its first row, if there was one.
@@ -266,9 +277,8 @@ impl Store {
                 unsafe { Statement::prepare(self.db, sql.text) }?
             }
         };
-        let looks = statement.writes() && self.looked.get() == 0 && !std::ptr::eq(sql, &SQL_LOCK);
-        let allowed = if looks { version::check_write(self) } else { Ok(()) };
-        let outcome = allowed.and_then(|()| body(&mut statement));
+        let is_unit = statement.writes() && self.looked.get() == 0 && !std::ptr::eq(sql, &SQL_LOCK);
+        let outcome = if is_unit { self.single(|| body(&mut statement)) } else { body(&mut statement) };
         let mut slots = self.slots.borrow_mut();
         if slots.len() <= slot {
             slots.resize_with(slot + 1, || None);
@@ -278,6 +288,34 @@ impl Store {
         drop(slots);
         drop(previous);
         outcome
+    }
+
+    /// Runs one statement that writes and belongs to no [`Store::atomic`]: all of it happens, or nothing.
+    ///
+    /// SQLite sees to that by itself, save when a trigger says RAISE(FAIL), which keeps what was done before. In the
+    /// caller's transaction only a savepoint could undo that, which would cost every plain call its copies of pages, so
+    /// there is one only if there are triggers.
+    fn single<T>(&self, body: impl FnOnce() -> Result<T>) -> Result<T> {
+        let is_lone = !self.in_transaction();
+        if !is_lone {
+            version::check_write(self)?;
+            if !self.last_look.has_triggers() {
+                return body();
+            }
+        }
+        let unit = Unit::begin(self)?;
+        let value = body()?;
+        if is_lone {
+            // Under the lock that the statement has taken.
+            version::check_write(self)?;
+        }
+        if let Some(unit) = unit {
+            unit.commit()?;
+        }
+        if is_lone {
+            version::committed(self);
+        }
+        Ok(value)
     }
 
     /// Whether a transaction is open, the caller's or that of [`Store::atomic`].

@@ -2,8 +2,9 @@
 //!
 //! `_honker_schema` holds one row: `version`, that of the newest program that changed the schema, and `min_version`, the
 //! oldest that may write. A file without the table is of version 1. Programs from before version 2 do not look; this one
-//! looks before its first write and again whenever somebody else has committed since, under the lock where the write is
-//! part of a transaction. docs/decisions/0021-schema-version.md says why so, and what it costs.
+//! looks in each transaction that writes, under the lock, if somebody has committed since it last did.
+//! docs/decisions/0021-schema-version.md says how it knows, and what that costs. It looks for triggers on our tables on the
+//! same occasion.
 
 use std::cell::Cell;
 
@@ -19,6 +20,13 @@ pub(crate) const VERSION: i64 = 2;
 pub(crate) const UNVERSIONED: i64 = 1;
 
 static SQL_DATA_VERSION: Sql = Sql::new("PRAGMA main.data_version");
+
+static SQL_SCHEMA_VERSION: Sql = Sql::new("PRAGMA main.schema_version");
+
+static SQL_TRIGGERS: Sql = Sql::new(
+    "SELECT EXISTS (SELECT 1 FROM main.sqlite_master WHERE type = 'trigger' AND tbl_name GLOB '_honker_*')
+         OR EXISTS (SELECT 1 FROM temp.sqlite_master WHERE type = 'trigger')",
+);
 
 static SQL_VERSION: Sql = Sql::new("SELECT max(version), max(min_version) FROM main._honker_schema");
 
@@ -62,36 +70,55 @@ impl FileVersion {
     }
 }
 
-/// What the last look at a file was based on. One for each connection.
+/// What the last look at a file was based on, and what it found. One for each connection.
 #[derive(Default)]
 pub(crate) struct LastLook {
-    /// `PRAGMA data_version`, which others' commits change.
-    data_version: Cell<Option<i64>>,
-    /// The pager's own counter, which every commit changes. To ask for it costs next to nothing, but it is up to date
-    /// only within a transaction.
+    /// The pager's own counter, which every commit changes, ours as well. To ask for it costs next to nothing, but it is
+    /// up to date only within a transaction.
     pager_version: Cell<Option<u32>>,
+    /// `PRAGMA data_version`, which only others' commits change.
+    data_version: Cell<Option<i64>>,
+    /// `PRAGMA schema_version`.
+    schema_version: Cell<Option<i64>>,
+    has_triggers: Cell<bool>,
 }
 
-/// Before a statement that writes: an error if this program must not write to the file.
+impl LastLook {
+    /// Whether there were triggers on our tables.
+    pub(crate) fn has_triggers(&self) -> bool {
+        self.has_triggers.get()
+    }
+}
+
+/// In a transaction: an error if this program must not write to the file. Takes the write lock if it is not ours yet.
 pub(crate) fn check_write(store: &Store) -> Result<()> {
     let last = store.last_look();
-    let mut locked = store.is_writing();
-    if !locked && store.in_transaction() {
+    if !store.is_writing() {
         // The lock first: a transaction that reads before it writes may lose its chance to (`Store::atomic`).
         store.lock()?;
-        locked = true;
     }
-    let pager_version = if locked { store.pager_version() } else { None };
+    let pager_version = store.pager_version();
     if pager_version.is_some() && pager_version == last.pager_version.get() {
         return Ok(());
     }
-    let data_version = store.query_one(&SQL_DATA_VERSION, &[], |row| row.integer(0))?;
+    let integer = |sql| store.query_one(sql, &[], |row| row.integer(0));
+    let data_version = integer(&SQL_DATA_VERSION)?;
     if data_version.is_none() || data_version != last.data_version.get() {
         FileVersion::read(store)?.check()?;
-        last.data_version.set(data_version);
     }
+    let schema_version = integer(&SQL_SCHEMA_VERSION)?;
+    if schema_version.is_none() || schema_version != last.schema_version.get() {
+        last.has_triggers.set(integer(&SQL_TRIGGERS)? != Some(0));
+    }
+    last.data_version.set(data_version);
+    last.schema_version.set(schema_version);
     last.pager_version.set(pager_version);
     Ok(())
+}
+
+/// What was checked has been committed, and changed the pager's counter.
+pub(crate) fn committed(store: &Store) {
+    store.last_look().pager_version.set(store.pager_version());
 }
 
 impl Store {

@@ -153,16 +153,26 @@ fn a_tick_that_fails_gives_the_lock_up() {
     assert_timeout(leader.next(NOW));
     assert!(leader.leads());
     run(&database, "UPDATE _honker_scheduler_tasks SET next_fire_at = 0");
-    run(&database, "UPDATE _honker_scheduler_tasks SET cron_expr = 'nonsense' WHERE name = 'bad'");
+    let plain = file.plain();
+    plain
+        .execute_batch(
+            "CREATE TRIGGER refuse AFTER UPDATE ON _honker_scheduler_tasks WHEN new.name = 'good'
+             BEGIN SELECT RAISE(ABORT, 'refused'); END",
+        )
+        .unwrap();
     // As the leader, and as somebody who would become it.
     for _ in 0..2 {
         let outcome = leader.next(LONG);
-        assert!(matches!(&outcome, Err(Error::Invalid(message)) if message.contains("bad")), "{outcome:?}");
+        assert!(
+            matches!(&outcome, Err(Error::Constraint(cause)) if cause.message == "refused"),
+            "{outcome:?}"
+        );
         assert!(!leader.leads());
         assert_eq!(file.count("SELECT count(*) FROM _honker_locks"), 0);
         assert_eq!(file.count("SELECT count(*) FROM _honker_live"), 0);
     }
-    run(&database, "UPDATE _honker_scheduler_tasks SET cron_expr = '@every 1h', next_fire_at = unixepoch()");
+    plain.execute_batch("DROP TRIGGER refuse").unwrap();
+    run(&database, "UPDATE _honker_scheduler_tasks SET next_fire_at = unixepoch()");
     assert_eq!(item(leader.next(LONG)).len(), 2);
     assert!(leader.leads());
 }

@@ -1,0 +1,79 @@
+//! Triggers of the user's on our tables, and what they refuse: a call that fails has done nothing.
+
+use honker_sql_tests::*;
+
+/// Calls that write one row each, and the table and event that a trigger can refuse.
+const CALLS: [(&str, &str); 12] = [
+    ("honker_enqueue('q', 'x')", "INSERT ON _honker_live"),
+    ("notify('c', 'x')", "INSERT ON _honker_notifications"),
+    ("honker_stream_publish('t', NULL, 'x')", "INSERT ON _honker_stream"),
+    ("honker_claim_batch('due', 'w', 1, 60)", "UPDATE ON _honker_live"),
+    ("honker_claim_batch('due', 'w', 2, 60)", "UPDATE ON _honker_live"),
+    ("honker_ack(1, 'w')", "DELETE ON _honker_live"),
+    ("honker_retry(1, 'w', 0, 'e')", "UPDATE ON _honker_live"),
+    ("honker_fail(1, 'w', 'e')", "INSERT ON _honker_dead"),
+    ("honker_fail(1, 'w', 'e')", "DELETE ON _honker_live"),
+    ("honker_cancel(1)", "DELETE ON _honker_live"),
+    ("honker_lock_acquire('free', 'a', 60)", "INSERT ON _honker_locks"),
+    ("honker_scheduler_pause('s')", "UPDATE ON _honker_scheduler_tasks"),
+];
+
+#[test]
+fn what_a_trigger_refuses_leaves_nothing_behind() {
+    for how in ["ABORT", "FAIL"] {
+        for (call, event) in CALLS {
+            for (begin, end) in [("", ""), ("BEGIN", "COMMIT"), ("BEGIN IMMEDIATE", "COMMIT")] {
+                let db = Db::new();
+                db.furnish();
+                // The statement is prepared, and has been used, when the trigger comes.
+                db.run(&format!("BEGIN; SELECT {call}; ROLLBACK"));
+                db.run(&format!(
+                    "CREATE TRIGGER refuse AFTER {event} BEGIN SELECT RAISE({how}, 'refused'); END"
+                ));
+                let before = db.dump();
+                db.run(begin);
+                let failure = db.error(&format!("SELECT {call}"));
+                assert_eq!((failure.primary_code(), failure.text.as_str()), (19, "refused"), "{how} {call}");
+                assert_eq!(db.is_autocommit(), begin.is_empty());
+                db.run(end);
+                db.assert_still(&before);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_row_that_a_trigger_ignores_is_not_inserted_and_that_is_an_error() {
+    for (call, event) in CALLS.iter().filter(|(call, _)| !call.contains("lock") && !call.contains("fail")) {
+        let Some(table) = event.strip_prefix("INSERT ON ") else { continue };
+        for (begin, end) in [("", ""), ("BEGIN", "COMMIT")] {
+            let db = Db::new();
+            db.run(&format!(
+                "CREATE TABLE seen (x); CREATE TRIGGER ignore BEFORE INSERT ON {table}
+                 BEGIN INSERT INTO seen VALUES (1); SELECT RAISE(IGNORE); END"
+            ));
+            let before = db.dump();
+            db.run(begin);
+            db.error(&format!("SELECT {call}")).says(&["trigger", "RAISE(IGNORE)"]);
+            db.run(end);
+            db.assert_still(&before);
+        }
+    }
+}
+
+#[test]
+fn a_trigger_that_another_connection_made_counts() {
+    let db = Db::new();
+    db.enqueue("q");
+    db.another().run(
+        "CREATE TRIGGER refuse AFTER INSERT ON _honker_live WHEN new.payload = 'bad'
+         BEGIN SELECT RAISE(FAIL, 'refused'); END",
+    );
+    db.run("BEGIN");
+    db.enqueue("q");
+    db.error("SELECT honker_enqueue('q', 'bad')").says(&["refused"]);
+    db.enqueue("q");
+    db.run("COMMIT");
+    assert_eq!(db.rows("SELECT id FROM _honker_live"), "1\n2\n3");
+    assert_eq!(db.int("SELECT count(*) FROM _honker_live WHERE payload = 'bad'"), 0);
+}
