@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use rusqlite::Connection;
+use rusqlite::{Connection, ffi};
 
 /// Opens `name` in `directory`, loads the extension and bootstraps.
 pub fn open(directory: &Path, name: &str) -> rusqlite::Result<Connection> {
@@ -12,12 +12,11 @@ pub fn open(directory: &Path, name: &str) -> rusqlite::Result<Connection> {
          PRAGMA foreign_keys = ON; PRAGMA cache_size = -32000; PRAGMA temp_store = MEMORY;
          PRAGMA wal_autocheckpoint = 10000;",
     )?;
-    // SAFETY: the library is the one this workspace builds.
-    unsafe {
-        connection.load_extension_enable()?;
-        connection.load_extension(extension(), None::<&str>)?;
-    }
-    connection.load_extension_disable()?;
+    // SAFETY: the connection is open, and the library is the one this workspace builds.
+    unsafe { ffi::sqlite3_enable_load_extension(connection.handle(), 1) };
+    connection.query_row("SELECT load_extension(?1)", [extension().to_string_lossy()], |_| Ok(()))?;
+    // SAFETY: as above.
+    unsafe { ffi::sqlite3_enable_load_extension(connection.handle(), 0) };
     connection.query_row("SELECT honker_bootstrap()", [], |_| Ok(()))?;
     Ok(connection)
 }

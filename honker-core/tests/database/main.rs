@@ -7,6 +7,7 @@
 mod batches;
 mod calls;
 mod closing;
+#[allow(dead_code, reason = "the tests of waking use the rest")]
 #[path = "../watch/foreign.rs"]
 mod foreign;
 #[cfg(target_os = "linux")]

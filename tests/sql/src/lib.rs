@@ -12,7 +12,7 @@
 mod calls;
 mod clock;
 
-use std::ffi::OsStr;
+use std::ffi::{CStr, CString, OsStr};
 use std::fmt::Write;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
@@ -22,7 +22,7 @@ use std::time::Duration;
 
 use rusqlite::fallible_iterator::FallibleIterator;
 use rusqlite::types::{FromSql, Value};
-use rusqlite::{Batch, Connection, LoadExtensionGuard, OpenFlags, Params};
+use rusqlite::{Batch, Connection, OpenFlags, Params, ffi};
 use tempfile::TempDir;
 
 pub use serde_json::{Value as Json, json};
@@ -55,10 +55,25 @@ pub fn load(connection: &Connection) -> rusqlite::Result<()> {
          with HONKER_EXTENSION_PATH",
         path.display()
     );
-    // SAFETY: the library is ours, and nothing untrusted runs on this connection meanwhile.
+    let path = CString::new(path.to_str().expect("a path in UTF-8")).expect("a path without a NUL");
+    let mut message = std::ptr::null_mut();
+    // Not with rusqlite's `load_extension`, whose feature cannot be in one build with the extension's own.
+    // SAFETY: the connection is open, the texts end with a NUL, the message is SQLite's to free, and the library is ours.
     unsafe {
-        let _allowed = LoadExtensionGuard::new(connection)?;
-        connection.load_extension(path, None::<&str>)
+        ffi::sqlite3_enable_load_extension(connection.handle(), 1);
+        let code = ffi::sqlite3_load_extension(
+            connection.handle(),
+            path.as_ptr(),
+            std::ptr::null(),
+            &raw mut message,
+        );
+        ffi::sqlite3_enable_load_extension(connection.handle(), 0);
+        if code == ffi::SQLITE_OK {
+            return Ok(());
+        }
+        let said = (!message.is_null()).then(|| CStr::from_ptr(message).to_string_lossy().into_owned());
+        ffi::sqlite3_free(message.cast());
+        Err(rusqlite::Error::SqliteFailure(ffi::Error::new(code), said))
     }
 }
 
