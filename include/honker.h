@@ -1019,7 +1019,9 @@ honker_status_t honker_open(const uint8_t *path,
 
 /**
  * Closes a database. Calls that other threads have running or waiting end with HONKER_CLOSED_HANDLE, an open
- * transaction is rolled back, and when this returns the file is nobody's and can be deleted. The handle is gone, also
+ * transaction is rolled back, leaders give up their lock and subscriptions save their offset (for which this waits a
+ * second at most, and not longer than the busy timeout, should another process keep the file locked), and when this
+ * returns the file is nobody's and can be deleted. The handle is gone, also
  * when closing fails; transactions and results that came from it are to be freed all the same, in any order.
  */
 HONKER_API
@@ -1701,7 +1703,8 @@ honker_status_t honker_subscription_offset(honker_subscription_t *subscription,
 
 /**
  * Frees a subscription, saving the offset of the last finished event unless both `save_every_n` and `save_every_ms` are 0;
- * call `honker_subscription_save` before to know whether that worked. NULL is allowed, and freeing twice does no harm.
+ * call `honker_subscription_save` before to know whether that worked. Waits for a lock for 100 ms at most: it may be called
+ * by finalizers. After `honker_close` there is nothing left to save. NULL is allowed, and freeing twice does no harm.
  */
 HONKER_API
 void honker_subscription_free(honker_subscription_t *subscription);
@@ -1986,7 +1989,8 @@ honker_status_t honker_leader_resign(honker_leader_t *leader,
                                      honker_error_t **err);
 
 /**
- * Frees a candidate, giving leadership up. NULL is allowed, and freeing twice does no harm.
+ * Frees a candidate, giving leadership up; call `honker_leader_resign` before to know whether that worked. Waits for a lock
+ * for 100 ms at most: it may be called by finalizers. NULL is allowed, and freeing twice does no harm.
  */
 HONKER_API
 void honker_leader_free(honker_leader_t *leader);

@@ -28,6 +28,9 @@ pub struct Holder {
     pub expires_at: i64,
 }
 
+static SQL_RELEASE_BEYOND: Sql =
+    Sql::new("DELETE FROM main._honker_locks WHERE name = +?1 AND expires_at > +?2");
+
 /// Takes the lock for `ttl_s` seconds if it is free or stale. `true` if `owner` has it afterwards; having had it before
 /// does not prolong it.
 pub fn acquire(store: &Store, now: i64, name: &str, owner: &str, ttl_s: i64) -> Result<bool> {
@@ -59,4 +62,9 @@ pub fn renew(store: &Store, now: i64, name: &str, owner: &str, ttl_s: i64) -> Re
 /// Gives the lock up. `false` if `owner` does not have it.
 pub fn release(store: &Store, name: &str, owner: &str) -> Result<bool> {
     Ok(store.execute(&SQL_RELEASE, &[name.into(), owner.into()])? > 0)
+}
+
+/// Takes the lock from whoever has it until later than `latest`.
+pub(crate) fn release_beyond(store: &Store, name: &str, latest: i64) -> Result<()> {
+    store.execute(&SQL_RELEASE_BEYOND, &[name.into(), latest.into()]).map(drop)
 }

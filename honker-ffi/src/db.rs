@@ -187,7 +187,9 @@ unsafe fn options(opts: &honker_open_opts_t) -> Result<Options> {
 }
 
 /// Closes a database. Calls that other threads have running or waiting end with HONKER_CLOSED_HANDLE, an open
-/// transaction is rolled back, and when this returns the file is nobody's and can be deleted. The handle is gone, also
+/// transaction is rolled back, leaders give up their lock and subscriptions save their offset (for which this waits a
+/// second at most, and not longer than the busy timeout, should another process keep the file locked), and when this
+/// returns the file is nobody's and can be deleted. The handle is gone, also
 /// when closing fails; transactions and results that came from it are to be freed all the same, in any order.
 ///
 /// # Safety

@@ -103,7 +103,8 @@ pub unsafe extern "C" fn honker_leader_resign(
     }
 }
 
-/// Frees a candidate, giving leadership up. NULL is allowed, and freeing twice does no harm.
+/// Frees a candidate, giving leadership up; call `honker_leader_resign` before to know whether that worked. Waits for a lock
+/// for 100 ms at most: it may be called by finalizers. NULL is allowed, and freeing twice does no harm.
 ///
 /// # Safety
 /// Any value may be passed; a handle is checked, not followed.

@@ -189,7 +189,8 @@ pub unsafe extern "C" fn honker_subscription_offset(
 }
 
 /// Frees a subscription, saving the offset of the last finished event unless both `save_every_n` and `save_every_ms` are 0;
-/// call `honker_subscription_save` before to know whether that worked. NULL is allowed, and freeing twice does no harm.
+/// call `honker_subscription_save` before to know whether that worked. Waits for a lock for 100 ms at most: it may be called
+/// by finalizers. After `honker_close` there is nothing left to save. NULL is allowed, and freeing twice does no harm.
 ///
 /// # Safety
 /// Any value may be passed; a handle is checked, not followed.

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::wait::{Next, Patience};
 use crate::Result;
-use crate::database::Database;
+use crate::database::{Database, LastWrite, Write};
 use crate::schedule::{Fire, LEADER_LOCK};
 use crate::watch::{Subscription, Waker};
 
@@ -20,10 +20,15 @@ const HEARTBEAT: Duration = Duration::from_secs(20);
 const STAND_BY: Duration = Duration::from_secs(5);
 
 /// See the module documentation of [`crate::consume`].
+///
+/// Dropping it, or closing the database, gives leadership up, if that does not take long; [`Leader::resign`] reports
+/// errors.
 pub struct Leader {
     database: Database,
     subscription: Arc<Subscription>,
-    owner: String,
+    owner: Arc<str>,
+    /// Gives the lock up.
+    last_write: LastWrite,
     leads: bool,
     /// When the lock was last taken or renewed.
     proved: Instant,
@@ -58,7 +63,8 @@ impl Leader {
         Leader {
             subscription,
             database: database.clone(),
-            owner: owner.into(),
+            owner: owner.into().into(),
+            last_write: LastWrite::new(database),
             leads: false,
             proved: Instant::now(),
         }
@@ -107,16 +113,25 @@ impl Leader {
     /// Looks who leads and what is due. Without having to write: most wakes are not for us.
     fn look(&mut self) -> Result<Look> {
         let found = self.database.leadership()?;
-        let is_ours = found.holder.as_ref().is_some_and(|holder| holder.owner == self.owner);
+        let is_ours = found.holder.as_ref().is_some_and(|holder| *holder.owner == *self.owner);
         self.leads &= is_ours;
+        if !self.leads {
+            self.last_write.set(None);
+        }
         let held_until = found.holder.map(|holder| holder.expires_at);
         Ok(Look { is_ours, held_until, soonest: found.soonest, now: found.now })
     }
 
     /// Proves leadership, or tries to get it, and ticks, in one transaction.
     fn lead(&mut self) -> Result<Vec<Fire>> {
-        let fires = self.database.lead(&self.owner, self.leads)?;
-        self.leads = fires.is_some();
+        // Before it leads: the database may be closed as soon as it does.
+        self.last_write.set(Some(Write::ReleaseLock { name: LEADER_LOCK, owner: Arc::clone(&self.owner) }));
+        let outcome = self.database.lead(&self.owner, self.leads);
+        self.leads = outcome.as_ref().map_or(self.leads, Option::is_some);
+        if !self.leads {
+            self.last_write.set(None);
+        }
+        let fires = outcome?;
         self.proved = Instant::now();
         Ok(fires.unwrap_or_default())
     }
@@ -126,6 +141,7 @@ impl Leader {
         if self.leads {
             self.database.lock_release(LEADER_LOCK, &self.owner)?;
             self.leads = false;
+            self.last_write.set(None);
         }
         Ok(())
     }
@@ -143,12 +159,5 @@ impl Leader {
     /// What this waits with, for event loops.
     pub fn subscription(&self) -> &Subscription {
         &self.subscription
-    }
-}
-
-impl Drop for Leader {
-    fn drop(&mut self) {
-        // Whoever wants to know whether it worked calls `resign`.
-        let _ = self.resign();
     }
 }

@@ -14,8 +14,9 @@
 //! On an error nothing that was there is lost: the next call of `next` looks again.
 //!
 //! Threads: a consumer is used by one at a time. Its [`Waker`](crate::watch::Waker) is for any other; closing the database
-//! ends all its consumers with [`Error::Closed`](crate::Error::Closed). What a consumer does when it is dropped, to save
-//! its offset or to give up its lock, it can do only before that.
+//! ends all its consumers with [`Error::Closed`](crate::Error::Closed). What a consumer has to write when it ends, to save
+//! its offset or to give up its lock, is written when it is dropped or when the database is closed, whatever comes first
+//! (`database/last_write.rs`).
 
 mod leader;
 mod listener;

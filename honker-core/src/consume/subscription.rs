@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::wait::{Next, Patience};
 use crate::Result;
-use crate::database::Database;
+use crate::database::{Database, LastWrite, Write};
 use crate::stream::Event;
 use crate::watch::{Subscription, Waker};
 
@@ -29,7 +29,8 @@ pub struct StreamOptions {
     /// After how many finished events the offset is saved. Default 1000; 0: never because of a number.
     pub save_every_n: u64,
     /// After what time the offset is saved, if there is something to save. Default 1 s; zero: never because of the time.
-    /// If both are 0, only [`StreamSubscription::save`] saves; otherwise dropping the subscription does as well.
+    /// If both are 0, only [`StreamSubscription::save`] saves; otherwise dropping the subscription, and closing the
+    /// database, do as well, if that does not take long (100 ms and 1 s).
     pub save_every: Duration,
 }
 
@@ -48,8 +49,11 @@ impl Default for StreamOptions {
 pub struct StreamSubscription {
     database: Database,
     subscription: Arc<Subscription>,
-    topic: String,
+    topic: Arc<str>,
+    consumer: Option<Arc<str>>,
     options: StreamOptions,
+    /// Saves the offset.
+    last_write: LastWrite,
     read: VecDeque<Event>,
     /// Everything up to here has been read.
     position: i64,
@@ -76,7 +80,7 @@ impl StreamSubscription {
         topic: impl Into<String>,
         options: StreamOptions,
     ) -> Result<Self> {
-        let topic = topic.into();
+        let topic: Arc<str> = topic.into().into();
         let saved = match &options.consumer {
             Some(consumer) => database.stream_get_offset(consumer, &topic)?,
             None => 0,
@@ -86,6 +90,8 @@ impl StreamSubscription {
             database: database.clone(),
             subscription,
             topic,
+            consumer: options.consumer.as_deref().map(Arc::from),
+            last_write: LastWrite::new(database),
             options,
             read: VecDeque::new(),
             position: start,
@@ -128,6 +134,7 @@ impl StreamSubscription {
         if let Some(offset) = self.in_hand.take() {
             self.finished = offset;
             self.finished_since_save += 1;
+            self.note_last_write();
         }
         let every_n = self.options.save_every_n;
         if (every_n > 0 && self.finished_since_save >= every_n)
@@ -145,10 +152,22 @@ impl StreamSubscription {
         {
             self.database.stream_save_offset(consumer, &self.topic, self.finished)?;
             self.saved = self.finished;
+            self.note_last_write();
         }
         self.finished_since_save = 0;
         self.saved_at = Instant::now();
         Ok(())
+    }
+
+    /// What is to be saved if the subscription ends now.
+    fn note_last_write(&self) {
+        let saves_by_itself = self.options.save_every_n > 0 || !self.options.save_every.is_zero();
+        let consumer = self.consumer.clone().filter(|_| saves_by_itself && self.finished > self.saved);
+        self.last_write.set(consumer.map(|consumer| Write::SaveOffset {
+            consumer,
+            topic: Arc::clone(&self.topic),
+            offset: self.finished,
+        }));
     }
 
     /// The offset of the last event that was delivered; where it began if there was none.
@@ -171,14 +190,5 @@ impl StreamSubscription {
     /// What this waits with, for event loops.
     pub fn subscription(&self) -> &Subscription {
         &self.subscription
-    }
-}
-
-impl Drop for StreamSubscription {
-    fn drop(&mut self) {
-        if self.options.save_every_n > 0 || !self.options.save_every.is_zero() {
-            // Whoever wants to know whether saving worked calls `save`. What is not saved is delivered again.
-            let _ = self.save();
-        }
     }
 }

@@ -13,6 +13,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{InterruptHandle, OpenFlags, ffi};
 
 use super::authorizer::{Authorizer, Role};
+use super::last_write::Write;
 use super::options::deadline;
 use super::value::{Rows, Value};
 use super::{Durability, Options};
@@ -113,6 +114,8 @@ struct Patience {
     signals: Arc<Signals>,
     /// When the lock that is being waited for was first found taken.
     since: Cell<Option<Instant>>,
+    /// Set for the last write of a consumer, which is not ended on purpose: how long that may wait.
+    last: Cell<Option<Duration>>,
     /// How often the database had been interrupted when the running call began.
     interrupts: Cell<u64>,
 }
@@ -171,6 +174,7 @@ impl Handle {
             timeout: options.busy_timeout,
             signals: Arc::clone(signals),
             since: Cell::new(None),
+            last: Cell::new(None),
             interrupts: Cell::new(interrupts),
         });
         // SAFETY: the connection is open, and the store is dropped before it.
@@ -305,6 +309,22 @@ impl Handle {
     pub(super) fn commit(&mut self) -> Result<bool> {
         self.call(self.patience.signals.interrupts(), |handle| handle.run(&SQL_COMMIT))?;
         Ok(self.changes() != self.began_at)
+    }
+
+    /// Writes for consumers that end, in a transaction of its own, which undoes one that is open; whether rows were
+    /// changed. Waits for other processes no longer than `timeout`, and neither an interrupt nor a close ends that.
+    pub(super) fn write_last(&mut self, writes: &[Write], timeout: Duration) -> Result<bool> {
+        let before = self.changes();
+        self.roll_back()?;
+        self.patience.last.set(Some(timeout));
+        let committed = self.run(&SQL_BEGIN).and_then(|()| {
+            // Each is atomic by itself: one that fails leaves the others alone.
+            let written = writes.iter().map(|write| write.run(&self.store)).fold(Ok(()), Result::and);
+            self.run(&SQL_COMMIT).and(written)
+        });
+        self.patience.last.set(None);
+        self.roll_back()?;
+        committed.map(|()| self.changes() != before)
     }
 
     /// How many rows have been changed through this connection, also by what was rolled back.
@@ -499,11 +519,13 @@ unsafe extern "C" fn wait(patience: *mut c_void, tries: c_int) -> c_int {
     if tries == 0 {
         patience.since.set(Some(Instant::now()));
     }
-    if patience.signals.check(patience.interrupts.get()).is_err() {
+    let last = patience.last.get();
+    if last.is_none() && patience.signals.check(patience.interrupts.get()).is_err() {
         return 0;
     }
     let waited = patience.since.get().map_or(Duration::ZERO, |since| since.elapsed());
-    let Some(left) = patience.timeout.checked_sub(waited).filter(|left| !left.is_zero()) else {
+    let timeout = last.unwrap_or(patience.timeout);
+    let Some(left) = timeout.checked_sub(waited).filter(|left| !left.is_zero()) else {
         return 0;
     };
     // Most locks are held for tens of microseconds.

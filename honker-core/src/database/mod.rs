@@ -15,6 +15,7 @@
 
 mod authorizer;
 mod connection;
+mod last_write;
 mod operations;
 mod options;
 mod presence;
@@ -34,6 +35,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rusqlite::InterruptHandle;
 
 use self::connection::{Handle, Signals};
+use self::last_write::LastWrites;
 use self::presence::Presence;
 use self::readers::{Readers, Use};
 use self::watching::Watching;
@@ -42,6 +44,7 @@ use crate::fork::Process;
 use crate::watch::Subscription;
 use crate::{Error, Result, Store, vfs};
 
+pub(crate) use self::last_write::{LastWrite, Write};
 pub use self::options::{Durability, JournalMode, Nesting, Options};
 pub use self::status::{Connections, Status, Versions};
 pub use self::transaction::Transaction;
@@ -67,6 +70,7 @@ pub struct Database {
 struct Inner {
     process: Process,
     presence: Presence,
+    last_writes: LastWrites,
     signals: Arc<Signals>,
     writer: Writer,
     writer_interrupt: InterruptHandle,
@@ -96,6 +100,7 @@ impl Database {
         let inner = Inner {
             process,
             presence: Presence::new(file.path()),
+            last_writes: LastWrites::default(),
             writer_interrupt: handle.interrupt_handle(),
             writer: Writer::new(handle, Arc::clone(&signals), Arc::clone(&watching), options),
             watching,
@@ -186,8 +191,9 @@ impl Database {
         Ok(())
     }
 
-    /// Closes the database: calls that run or wait end with [`Error::Closed`], an open transaction is rolled back, and
-    /// when this returns the file is nobody's and can be deleted. Closing twice does no harm.
+    /// Closes the database: calls that run or wait end with [`Error::Closed`], an open transaction is rolled back,
+    /// consumers give up their locks and save their offsets (for which this waits a second at most, should somebody else
+    /// keep the file locked), and when this returns the file is nobody's and can be deleted. Closing twice does no harm.
     pub fn close(&self) -> Result<()> {
         self.inner.check()?;
         if connection::is_inside_call() {
@@ -239,7 +245,7 @@ impl Inner {
         self.watching.close();
         let _closing = self.closing.lock().unwrap_or_else(PoisonError::into_inner);
         let readers = self.readers.close();
-        let writer = self.writer.close(&self.writer_interrupt);
+        let writer = self.writer.close(&self.writer_interrupt, || self.last_writes.take());
         readers.and(writer)
     }
 }

@@ -62,11 +62,12 @@ impl Presence {
         }
         let is = match self.seen.load(Ordering::Relaxed) {
             THERE => return Ok(()),
-            REPLACED => "is another file now",
+            // In the words of the watcher, which may be the first to notice.
+            REPLACED => format!("watcher died: '{}' is another file now", self.path),
             since if now.saturating_sub(since) < MISSING_MAX_MS => return Ok(()),
-            _ => "has been deleted or moved",
+            _ => format!("'{}' has been deleted or moved", self.path),
         };
-        Err(Error::Watcher(format!("'{}' {is}; close the database and open it again", self.path)))
+        Err(Error::Watcher(format!("{is}; close the database and open it again")))
     }
 
     fn look(&self, before: Identity, now: u64) {

@@ -27,6 +27,7 @@ use std::time::{Duration, Instant};
 use rusqlite::InterruptHandle;
 
 use super::connection::{Handle, Signals, busy};
+use super::last_write::{CLOSE_MAX, Write};
 use super::options::{Nesting, Options, deadline};
 use super::watching::Watching;
 use crate::{Error, Result, Store};
@@ -217,7 +218,7 @@ impl Writer {
         // SAFETY: only the lifetime changes. When `stand_in_line` returns, nobody else has the request any more.
         let request =
             Request(unsafe { std::mem::transmute::<*mut (dyn Run + '_), *mut (dyn Run + 'static)>(run) });
-        if self.stand_in_line(Wants::Call(request), interrupts)? == Turn::Granted {
+        if self.stand_in_line(Wants::Call(request), interrupts, self.busy_timeout)? == Turn::Granted {
             self.lead(request);
         }
         if let Some(failure) = call.failure {
@@ -233,7 +234,7 @@ impl Writer {
     /// Takes the connection and begins a transaction. To be ended with [`Writer::end`].
     pub(super) fn begin(&self) -> Result<()> {
         let interrupts = self.signals.interrupts();
-        self.stand_in_line(Wants::Transaction, interrupts)?;
+        self.stand_in_line(Wants::Transaction, interrupts, self.busy_timeout)?;
         let release = Release(self);
         self.with_handle(|handle| handle.begin(interrupts))?;
         std::mem::forget(release);
@@ -276,8 +277,27 @@ impl Writer {
         }
     }
 
-    /// Closes the connection; calls and transactions from now on, and those in line, answer [`Error::Closed`].
-    pub(super) fn close(&self, running: &InterruptHandle) -> Result<()> {
+    /// Writes for a consumer that ends. Waits no longer than `at_most`: not as a call, which might be taken into a batch
+    /// that waits for longer.
+    pub(super) fn write_last(&self, writes: &[Write], at_most: Duration) -> Result<()> {
+        let timeout = at_most.min(self.busy_timeout);
+        self.stand_in_line(Wants::Transaction, self.signals.interrupts(), timeout)?;
+        let release = Release(self);
+        let changed = self.with_handle(|handle| handle.write_last(writes, timeout))?;
+        drop(release);
+        if changed {
+            self.announce();
+        }
+        Ok(())
+    }
+
+    /// Closes the connection; calls and transactions from now on, and those in line, answer [`Error::Closed`]. When all
+    /// that run have ended, and what is open is undone, `last_writes` are written.
+    pub(super) fn close(
+        &self,
+        running: &InterruptHandle,
+        last_writes: impl FnOnce() -> Vec<Write>,
+    ) -> Result<()> {
         let handle = loop {
             match self.handle.try_lock() {
                 Ok(mut handle) => break handle.take(),
@@ -287,7 +307,13 @@ impl Writer {
             }
             thread::sleep(Duration::from_millis(1));
         };
-        handle.map_or(Ok(()), Handle::close)
+        let Some(mut handle) = handle else { return Ok(()) };
+        let last_writes = last_writes();
+        if !last_writes.is_empty() {
+            // Without them the consumers end as in a crash.
+            let _ = handle.write_last(&last_writes, CLOSE_MAX.min(self.busy_timeout));
+        }
+        handle.close()
     }
 
     /// Forgets the connection: for a forked child.
@@ -297,7 +323,7 @@ impl Writer {
     }
 
     /// Waits until the connection is ours (`Granted`) or our call has been run by somebody else (`Done`).
-    fn stand_in_line(&self, wants: Wants, interrupts: u64) -> Result<Turn> {
+    fn stand_in_line(&self, wants: Wants, interrupts: u64, timeout: Duration) -> Result<Turn> {
         self.signals.check(interrupts)?;
         let this_thread = thread::current().id();
         let seat = {
@@ -326,7 +352,7 @@ impl Writer {
             seat
         };
 
-        let deadline = deadline(self.busy_timeout);
+        let deadline = deadline(timeout);
         let left = || deadline.map_or(SLICE, |deadline| deadline.saturating_duration_since(Instant::now()));
         loop {
             let turn = seat.wait(SLICE.min(left()));

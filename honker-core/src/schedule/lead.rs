@@ -9,10 +9,20 @@ pub const LEADER_LOCK: &str = "honker-scheduler";
 /// How long a leader that died keeps others from leading.
 const TTL_S: i64 = 60;
 
+/// By how much a clock may be behind that of the program that took the lock.
+const CLOCK_DIFFERENCE_MAX_S: i64 = 5;
+
+/// The latest second until which an honest leader can have the lock. One that has it for longer took it while its clock
+/// was wrong, and died or has a right clock by now: the lock is free. Should it be alive, it learns that it has lost the
+/// lock before it fires anything. Locks of the user's have no known time to live, and no such bound.
+fn honest_until(now: i64) -> i64 {
+    now.saturating_add(TTL_S + CLOCK_DIFFERENCE_MAX_S)
+}
+
 /// Who leads, and when there is something to fire.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Leadership {
-    /// Who has the lock; its time may be over.
+    /// Who has the lock; its time may be over. `None` also if it is held for longer than it can be.
     pub holder: Option<lock::Holder>,
     /// The next boundary of any schedule that is not paused. It may lie in the past.
     pub soonest: Option<i64>,
@@ -22,13 +32,17 @@ pub struct Leadership {
 
 /// Looks who leads and what is due, without having to write.
 pub fn leadership(store: &Store, now: i64) -> Result<Leadership> {
-    Ok(Leadership { holder: lock::holder(store, LEADER_LOCK)?, soonest: soonest(store)?, now })
+    let holder = lock::holder(store, LEADER_LOCK)?.filter(|holder| holder.expires_at <= honest_until(now));
+    Ok(Leadership { holder, soonest: soonest(store)?, now })
 }
 
 /// Proves that `owner` leads, or tries to make it lead, and fires what is due, as one unit. `None` if somebody else
 /// leads. A leader (`leads`) that has lost the lock does not take it back.
 pub fn lead(store: &Store, now: i64, owner: &str, leads: bool) -> Result<Option<Vec<Fire>>> {
     store.atomic(|| {
+        if !leads {
+            lock::release_beyond(store, LEADER_LOCK, honest_until(now))?;
+        }
         // Also right after acquiring it: who has the lock already gets no more time by that.
         let proved = (leads || lock::acquire(store, now, LEADER_LOCK, owner, TTL_S)?)
             && lock::renew(store, now, LEADER_LOCK, owner, TTL_S)?;

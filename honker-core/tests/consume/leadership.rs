@@ -85,13 +85,34 @@ fn a_dead_leaders_time_is_waited_for_to_the_second() {
     assert!(leads);
 }
 
+/// A leader that took the lock while its clock was wrong, and died, does not keep others from leading until then. One whose
+/// clock is a little ahead is honest.
+#[test]
+fn a_lock_from_the_future_is_free() {
+    for (ahead_s, free) in [(62, false), (100, true), (1_000_000_000, true)] {
+        let (_file, database) = open();
+        let expires_at = clock::second() + ahead_s;
+        run(
+            &database,
+            &format!("INSERT INTO _honker_locks VALUES ('honker-scheduler', 'dead', {expires_at})"),
+        );
+        run(&database, &format!("INSERT INTO _honker_locks VALUES ('mine', 'dead', {expires_at})"));
+        let mut second = leader(&database, "second");
+        assert_timeout(second.next(NOW));
+        assert_eq!(second.leads(), free, "{ahead_s} s ahead");
+        assert_eq!(owner(&database).unwrap(), if free { "second" } else { "dead" });
+        // Locks of the user's last for as long as they say.
+        assert!(!database.lock_acquire("mine", "me", 10).unwrap());
+    }
+}
+
 #[test]
 fn who_has_lost_the_lock_neither_ticks_nor_touches_it() {
     let (file, database) = open();
     let mut robbed = leader(&database, "robbed");
     assert_timeout(robbed.next(NOW));
     assert!(robbed.leads());
-    let expires_at = clock::second() + 1000;
+    let expires_at = clock::second() + 60;
     run(&database, &format!("UPDATE _honker_locks SET owner = 'thief', expires_at = {expires_at}"));
     // It sees that at once, and not when there is something to fire.
     assert_timeout(robbed.next(NOW));
@@ -122,7 +143,7 @@ fn a_leader_that_is_robbed_after_it_looked_does_not_tick() {
         run(&database, "UPDATE _honker_scheduler_tasks SET next_fire_at = 1");
         let other = std::sync::Mutex::new(file.plain());
         statements::once_after("next_fire_at, rowid, cron_expr", move || {
-            let steal = "UPDATE _honker_locks SET owner = 'thief', expires_at = unixepoch() + 1000";
+            let steal = "UPDATE _honker_locks SET owner = 'thief', expires_at = unixepoch() + 60";
             other.lock().unwrap().execute_batch(steal).unwrap();
         });
         assert_timeout(robbed.next(Some(Duration::from_millis(500))));

@@ -14,6 +14,7 @@ mod common;
 mod ending;
 mod foreign;
 mod idle;
+mod last_write;
 mod leader;
 mod leadership;
 mod listener;

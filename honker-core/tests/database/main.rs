@@ -9,6 +9,7 @@ mod calls;
 mod closing;
 #[allow(dead_code, reason = "the tests of waking use the rest")]
 #[path = "../watch/foreign.rs"]
+#[expect(dead_code, reason = "not all of it is needed here")]
 mod foreign;
 #[cfg(target_os = "linux")]
 mod fork;
