@@ -80,6 +80,7 @@ public final class Database implements AutoCloseable {
     HonkerLibrary lib = library;
     Waits waiting = waits;
     PlatformThreads calling = platform;
+    LibraryLoader.use();
     this.handle =
         new Handle(
             this,
@@ -89,6 +90,7 @@ public final class Database implements AutoCloseable {
               lib.honker_close(number, null);
               waiting.close();
               calling.close();
+              LibraryLoader.release();
             });
   }
 
@@ -552,6 +554,11 @@ public final class Database implements AutoCloseable {
     int status = platform.close(() -> library.honker_close(handle.number, err));
     handle.close();
     gate.signal();
+    try {
+      waits.join();
+    } catch (InterruptedException e) {
+      Thread.currentThread().interrupt();
+    }
     if (status < 0) throw Errors.take(library, status, err);
     if (failure != null) throw failure;
   }

@@ -76,4 +76,19 @@ public final class Honker {
     HonkerLibrary library = LibraryLoader.load(null);
     return library.text(library.honker_build_info());
   }
+
+  /**
+   * Lets go of libhonker, without which the class loader of this package is never collected: for
+   * containers that unload an application while the process goes on, as the last thing that the
+   * application does with this package. No other thread may be in a call of it. Does no harm twice;
+   * what opens a database afterwards loads the library again.
+   *
+   * <p>JNA must belong to the application as well, not to a class loader above it: there JNA keeps
+   * what has used it. Its own thread ends half a minute later.
+   *
+   * @throws HonkerException with the name HONKER_MISUSE if a database is open
+   */
+  public static void unload() {
+    LibraryLoader.unload();
+  }
 }

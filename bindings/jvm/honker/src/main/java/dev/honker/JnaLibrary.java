@@ -20,6 +20,11 @@ final class JnaLibrary extends JnaFunctions implements HonkerLibrary {
     return new JnaLibrary();
   }
 
+  /** Undoes {@link #bind}: no function can be called any more. */
+  static void unbind() {
+    Native.unregister(JnaFunctions.class);
+  }
+
   @Override
   public byte[] read(long address, long length) {
     if (length == 0) return new byte[0];

@@ -13,6 +13,8 @@ import java.util.ArrayList;
 import java.util.HexFormat;
 import java.util.List;
 import java.util.Locale;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.FutureTask;
 
 /**
  * Finds libhonker, checks that it is one that this package can use, and binds it, once for the
@@ -23,6 +25,9 @@ import java.util.Locale;
 final class LibraryLoader {
   private static HonkerLibrary loaded;
   private static Path loadedFrom;
+
+  /** How many may be in a call of the library's: databases, and the threads that wait for them. */
+  private static int users;
 
   private LibraryLoader() {}
 
@@ -43,6 +48,28 @@ final class LibraryLoader {
     String variable = System.getenv("HONKER_LIBRARY");
     if (variable != null && !variable.isEmpty()) return named(Path.of(variable), "HONKER_LIBRARY");
     return search();
+  }
+
+  /** Somebody begins to use the library. */
+  static synchronized void use() {
+    users++;
+  }
+
+  /** Somebody uses it no longer. */
+  static synchronized void release() {
+    users--;
+  }
+
+  /** See {@link Honker#unload}. */
+  static synchronized void unload() {
+    if (users > 0) {
+      throw new HonkerException(
+          "the library is in use: close all databases first", HonkerException.Status.MISUSE);
+    }
+    if (loaded == null) return;
+    JnaLibrary.unbind();
+    loaded = null;
+    loadedFrom = null;
   }
 
   private static HonkerLibrary named(Path path, String by) {
@@ -125,8 +152,39 @@ final class LibraryLoader {
     }
   }
 
-  /** Null, and why in `tried`, if it cannot be loaded. */
+  /**
+   * Null, and why in `tried`, if it cannot be loaded. On a thread of its own: JNA leaves values of
+   * its classes with the thread, and starts threads that have its context class loader. Either
+   * would keep the class loader of an application that is to be unloaded.
+   */
   private static HonkerLibrary bind(Path path, List<String> tried) {
+    FutureTask<HonkerLibrary> binding = new FutureTask<>(() -> bindHere(path, tried));
+    Thread thread = new Thread(binding, "honker-load");
+    thread.setContextClassLoader(null);
+    thread.setDaemon(true);
+    thread.start();
+    boolean wasInterrupted = false;
+    try {
+      while (true) {
+        try {
+          HonkerLibrary library = binding.get();
+          if (library == null) return null;
+          loaded = library;
+          loadedFrom = path;
+          return library;
+        } catch (InterruptedException e) {
+          wasInterrupted = true;
+        } catch (ExecutionException e) {
+          if (e.getCause() instanceof Error) throw (Error) e.getCause();
+          throw (RuntimeException) e.getCause();
+        }
+      }
+    } finally {
+      if (wasInterrupted) Thread.currentThread().interrupt();
+    }
+  }
+
+  private static HonkerLibrary bindHere(Path path, List<String> tried) {
     try {
       NativeLibrary library = NativeLibrary.getInstance(path.toString());
       int version = library.getFunction("honker_abi_version").invokeInt(new Object[0]);
@@ -140,9 +198,7 @@ final class LibraryLoader {
                 + " or a later one of the same major version");
         return null;
       }
-      loaded = JnaLibrary.bind(library);
-      loadedFrom = path;
-      return loaded;
+      return JnaLibrary.bind(library);
     } catch (UnsatisfiedLinkError e) {
       tried.add(path + ": " + String.valueOf(e.getMessage()).lines().findFirst().orElse(""));
       return null;

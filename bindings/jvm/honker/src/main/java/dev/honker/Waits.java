@@ -32,6 +32,7 @@ final class Waits {
   private final ScheduledThreadPoolExecutor timer = timer();
   private Set<CompletableFuture<Void>> futures = new LinkedHashSet<>();
   private long waiter;
+  private volatile Thread thread;
   private long generation;
   private boolean isClosed;
   private HonkerException failure;
@@ -124,8 +125,9 @@ final class Waits {
     long[] err = new long[1];
     database.check(library.honker_waiter_new(database.handle(), out, err), err);
     waiter = out[0];
-    Thread thread = new Thread(this::run, "honker");
+    thread = new Thread(this::run, "honker");
     thread.setDaemon(true);
+    LibraryLoader.use();
     thread.start();
   }
 
@@ -140,6 +142,7 @@ final class Waits {
       if (isOver) break;
     }
     library.honker_waiter_free(waiter);
+    LibraryLoader.release();
   }
 
   /** Everybody who waits finds out what is over: what it waits with, its timeout, the database. */
@@ -171,6 +174,12 @@ final class Waits {
     }
     timer.shutdownNow();
     wakeAll();
+  }
+
+  /** Waits for the thread to end, which it does when the database is closed. */
+  void join() throws InterruptedException {
+    Thread waiting = thread;
+    if (waiting != null && waiting != Thread.currentThread()) waiting.join();
   }
 
   /** Parks until the generation is another one, `isOver`, or the time is over. */
