@@ -12,7 +12,7 @@ defmodule Mix.Tasks.Compile.HonkerNif do
       {"ERTS_INCLUDE_DIR", Path.join([:code.root_dir(), "usr", "include"])}
     ]
 
-    case System.cmd("make", ["--silent"], env: environment, stderr_to_stdout: true) do
+    case make(environment) do
       {"", 0} ->
         :noop
 
@@ -24,6 +24,12 @@ defmodule Mix.Tasks.Compile.HonkerNif do
         Mix.shell().error("honker's NIF could not be compiled: it needs make, a C compiler and Erlang's headers")
         {:error, []}
     end
+  end
+
+  defp make(environment) do
+    if System.find_executable("make"),
+      do: System.cmd("make", ["--silent"], env: environment, stderr_to_stdout: true),
+      else: {"make is not installed, or not in PATH", 127}
   end
 
   @impl true

@@ -8,8 +8,10 @@
   end)
 
 Honker.Transaction.transaction(db, fn tx ->
-  Honker.Transaction.execute(tx, "INSERT INTO orders (id, total, customer_id) VALUES (?, ?, ?)", [42, 9900, "alice"])
-  Honker.Queue.enqueue_tx(tx, "emails", %{order_id: 42, email_type: "confirmation"}, [], [])
+  with :ok <-
+         Honker.Transaction.execute(tx, "INSERT INTO orders (id, total, customer_id) VALUES (?, ?, ?)", [42, 9900, "alice"]) do
+    Honker.Queue.enqueue_tx(tx, "emails", %{order_id: 42, email_type: "confirmation"}, [], [])
+  end
 end)
 
 # What fails leaves nothing.

@@ -15,8 +15,8 @@ end
 {:ok, webhooks} = Honker.outbox(db, "webhooks", &Webhook.post/1, base_backoff_s: 0)
 
 Honker.transaction(db, fn tx ->
-  Honker.execute(tx, "CREATE TABLE orders (id INTEGER PRIMARY KEY)")
-  Honker.execute(tx, "INSERT INTO orders VALUES (42)")
+  :ok = Honker.execute(tx, "CREATE TABLE orders (id INTEGER PRIMARY KEY)")
+  :ok = Honker.execute(tx, "INSERT INTO orders VALUES (42)")
   Honker.Outbox.enqueue_tx(webhooks, tx, %{order_id: 42})
 end)
 

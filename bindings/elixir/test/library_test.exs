@@ -66,4 +66,23 @@ defmodule Honker.LibraryTest do
 
     assert output(emulator(script)) == "done"
   end
+
+  test "compiling without make says what is missing", %{directory: directory} do
+    bin = Path.join(directory, "bin")
+    File.mkdir_p!(bin)
+
+    for folder <- String.split(System.get_env("PATH"), ":"),
+        File.dir?(folder),
+        name <- File.ls!(folder),
+        name != "make" do
+      File.ln_s(Path.join(folder, name), Path.join(bin, name))
+    end
+
+    environment = [{"PATH", bin}, {"MIX_ENV", "dev"}, {"MIX_BUILD_PATH", Path.join(directory, "build")}]
+    {output, status} = System.cmd(Path.join(bin, "mix"), ["compile"], env: environment, stderr_to_stdout: true)
+    assert status != 0
+    assert output =~ "make is not installed"
+    assert output =~ "it needs make, a C compiler and Erlang's headers"
+    refute output =~ "enoent"
+  end
 end

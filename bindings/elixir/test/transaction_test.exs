@@ -157,4 +157,20 @@ defmodule Honker.TransactionTest do
 
     assert {:ok, 1} = Honker.Stream.get_offset(db, "c", "t")
   end
+
+  test "the README's both or neither is neither when its statement fails", %{db: db} do
+    readme = File.read!(Path.join(__DIR__, "../README.md"))
+    [sample] = Regex.run(~r/both or neither:\n\n```elixir\n(.*?)^```$/ms, readme, capture: :all_but_first)
+    {result, _} = Code.eval_string(sample, db: db)
+    assert {:error, %Error{name: :sql}} = result
+    assert {:ok, %{"pending" => 0}} = Queue.stats(db, "emails")
+    :ok = setup_orders(db)
+    assert {{:ok, {:ok, _id}}, _} = Code.eval_string(sample, db: db)
+    assert {:ok, %{"pending" => 1}} = Queue.stats(db, "emails")
+  end
+
+  defp setup_orders(db) do
+    sql = "CREATE TABLE orders (id INTEGER PRIMARY KEY, total INTEGER, customer_id TEXT)"
+    with {:ok, :ok} <- Honker.transaction(db, &Transaction.execute(&1, sql)), do: :ok
+  end
 end

@@ -70,6 +70,72 @@ defmodule Honker.WorkerTest do
     assert_receive {:event, :stop, %{result: :ack}}, 5000
   end
 
+  test "what is not known to be success retries", %{db: db} do
+    returned = %{
+      "float" => {:retry, :math.pow(2, 3) + 0.5, "later"},
+      "huge" => {:retry, 1.0e300, "later"},
+      "text" => {:retry, "5", "later"},
+      "error" => :error,
+      "cancel" => {:cancel, "x"},
+      "triple" => {:error, 1, 2},
+      "empty" => {},
+      "ok" => {:ok, 1, 2},
+      "true" => true,
+      "map" => %{}
+    }
+
+    worker(db, fn job -> Map.fetch!(returned, job.payload) end, retry_delay_s: 500)
+
+    results =
+      for {payload, _} <- returned, into: %{} do
+        {:ok, _} = Queue.enqueue(db, "q", payload)
+        assert_receive {:event, :stop, %{job: %Job{payload: ^payload}, result: result}}, 5000
+        {payload, result}
+      end
+
+    assert %{"float" => {:retry, 9, "later"}, "huge" => {:retry, _, "later"}} = results
+    assert %{"ok" => :ack, "true" => :ack, "map" => :ack} = results
+
+    for payload <- ~w(text error cancel triple empty) do
+      assert {:retry, 500, text} = results[payload]
+      assert text == "it returned " <> inspect(returned[payload])
+    end
+
+    assert {:ok, %{"delayed" => 7, "claimed" => 0}} = Queue.stats(db, "q")
+  end
+
+  test "a handler's process that ends normally before it is done has not done its job", %{db: db} do
+    worker(db, fn job -> if job.attempts == 1, do: Process.exit(self(), :normal), else: :ok end, retry_delay_s: 0)
+    {:ok, _} = Queue.enqueue(db, "q", 1)
+    assert_receive {:event, :stop, %{result: {:retry, 0, text}}}, 5000
+    assert text =~ "normal"
+    assert_receive {:event, :stop, %{result: :ack}}, 5000
+    assert job(db) == []
+  end
+
+  test "a job that is done while the file is locked is settled afterwards, and not done again", %{db: db, path: path} do
+    test = self()
+    {:ok, hasty} = Honker.open(path, busy_timeout_ms: 0)
+    worker(hasty, fn _ -> send(test, {:done, self()}) && receive(do: (:go -> :ok)) end, concurrency: 1)
+    {:ok, outbox} = Honker.outbox(hasty, "o", fn _ -> send(test, {:done, self()}) && receive(do: (:go -> :ok)) end)
+    {:ok, _} = Queue.enqueue(db, "q", 1)
+    {:ok, _} = Honker.Outbox.enqueue(outbox, 1)
+    stop = :counters.new(1, [])
+    courier = Task.async(fn -> Honker.Outbox.run(outbox, "w", fn -> :counters.get(stop, 1) > 0 end) end)
+    pids = for _ <- 1..2, do: assert_receive({:done, _}, 5000)
+    {:ok, tx} = Transaction.begin(db)
+    for {:done, pid} <- pids, do: send(pid, :go)
+    Process.sleep(1000)
+    refute_received {:event, _, %{result: :ack}}
+    :ok = Transaction.rollback(tx)
+    assert_receive {:event, :stop, %{result: :ack}}, 5000
+    assert soon(fn -> job(db) == [] end)
+    :counters.add(stop, 1, 1)
+    assert :ok = Task.await(courier)
+    refute_received {:done, _}
+    Honker.close(hasty)
+  end
+
   test "stopping it lets running jobs finish, and claims no more", %{db: db} do
     test = self()
     pid = worker(db, fn _ -> send(test, :running) && Process.sleep(500) end, concurrency: 1)

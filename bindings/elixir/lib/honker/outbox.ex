@@ -3,12 +3,12 @@ defmodule Honker.Outbox do
   A queue and a function that delivers: what was committed with your data is delivered at least once, and tried again
   with growing pauses if that fails. Made by `Honker.outbox/4`.
 
-  The function is given the decoded payload. `:ok`, `{:ok, _}` and everything else that is true is success. `{:error, reason}`,
-  nil, false and whatever it raises, throws or exits with is a failure: it is called again after 5, 10, 20, … seconds, and
-  after five failures the job is among the dead, with the error's text.
+  The function is given the decoded payload. `:ok`, `{:ok, _}` and what else is true is success, but for `:error` and for
+  tuples that do not begin with `:ok`. These, nil, false and whatever it raises, throws or exits with are failures: it is called
+  again after 5, 10, 20, … seconds, and after five failures the job is among the dead, with the error's text.
   """
 
-  alias Honker.{Consumer, Database, Error, Queue, Transaction}
+  alias Honker.{Consumer, Database, Error, Handler, Queue, Transaction}
 
   @enforce_keys [:db, :name, :deliver]
   defstruct [:db, :name, :deliver, visibility_timeout_s: 60, max_attempts: 5, base_backoff_s: 5]
@@ -45,7 +45,7 @@ defmodule Honker.Outbox do
     with {:ok, consumer} <- consumer(outbox, worker) do
       try do
         case Consumer.look(consumer, 1) do
-          {:ok, [job]} -> with :ok <- deliver(outbox, consumer, job), do: {:ok, true}
+          {:ok, [job]} -> with :ok <- deliver(outbox, consumer, job, fn -> true end), do: {:ok, true}
           {:timeout, _at} -> {:ok, false}
           {:error, _} = error -> error
           _ended -> {:error, Error.new(:closed_handle, "the database is closed")}
@@ -77,7 +77,7 @@ defmodule Honker.Outbox do
         :stopped
       else
         case Consumer.next_until(consumer, :infinity, 1, stop) do
-          {:ok, [job]} -> deliver(outbox, consumer, job)
+          {:ok, [job]} -> deliver(outbox, consumer, job, stop)
           other -> other
         end
       end
@@ -95,36 +95,22 @@ defmodule Honker.Outbox do
     Consumer.new(outbox.db, :outbox, outbox.name, options)
   end
 
-  defp deliver(outbox, consumer, job) do
-    settled =
-      case call(outbox.deliver, job.payload) do
-        :ok -> Consumer.act(consumer, :delivered, [job.id])
-        {:error, text} -> Consumer.act(consumer, :failed, [job.id, job.attempts, text])
+  defp deliver(outbox, consumer, job, stop) do
+    {what, arguments} =
+      case outcome(Handler.call(outbox.deliver, job.payload)) do
+        :ok -> {:delivered, [job.id]}
+        {:error, text} -> {:failed, [job.id, job.attempts, text]}
       end
 
-    case settled do
+    case Handler.settle(fn -> Consumer.act(consumer, what, arguments) end, stop) do
       {:ok, _} -> :ok
       :lost -> {:error, Error.new(:lost, "the claim on job #{job.id} was lost while it was delivered")}
       error -> error
     end
   end
 
-  # Calls a handler: :ok, or an error with its text.
-  @doc false
-  def call(fun, argument) do
-    case fun.(argument) do
-      {:error, reason} -> {:error, text(reason)}
-      nothing when nothing in [nil, false] -> {:error, "it returned #{inspect(nothing)}"}
-      _success -> :ok
-    end
-  rescue
-    error -> {:error, Honker.Job.readable(Exception.format(:error, error, __STACKTRACE__))}
-  catch
-    kind, reason -> {:error, Honker.Job.readable(Exception.format(kind, reason, __STACKTRACE__))}
-  end
-
-  @doc false
-  def text(reason) when is_binary(reason), do: Honker.Job.readable(reason)
-  def text(reason) when is_exception(reason), do: Honker.Job.readable(Exception.message(reason))
-  def text(reason), do: inspect(reason)
+  # What a delivery says beyond success and failure is failure: its pauses are the outbox's.
+  defp outcome({:retry, _delay_s, text}), do: {:error, text}
+  defp outcome({:fail, text}), do: {:error, text}
+  defp outcome(outcome), do: outcome
 end

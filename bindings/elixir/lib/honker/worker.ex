@@ -15,9 +15,12 @@ defmodule Honker.Worker do
     * `shutdown:` - how long, in milliseconds or `:infinity`, running jobs may take when the worker is stopped. Default 30,000
     * `name:` - to be registered as; also the id in the supervisor
 
-  What the handler returns decides: `{:error, reason}`, nil and false retry the job, `{:retry, delay_s, reason}` does so after
-  another delay, `{:fail, reason}` sends it to the dead, everything else means that it is done. If it raises, throws or exits, or its
-  process is killed, the job is retried, and nothing else happens.
+  What the handler returns decides: `{:error, reason}`, `:error`, nil and false retry the job, `{:retry, delay_s, reason}` does so
+  after another delay (a number; fractions of a second are rounded up), `{:fail, reason}` sends it to the dead. Any other tuple that
+  does not begin with `:ok` retries it as well; everything else means that it is done. If it raises, throws or exits, or its process
+  ends in whichever way, the job is retried, and nothing else happens.
+
+  While somebody else keeps the file locked, a finished job is settled again and again, until that succeeds or its claim is lost.
 
   When it is stopped, by its supervisor or `stop/2`, it claims nothing more and waits for the jobs that are running, which
   are settled as always. Jobs of a worker that was killed come again when their visibility timeout is over.
@@ -26,7 +29,7 @@ defmodule Honker.Worker do
 
   use GenServer
 
-  alias Honker.{Consumer, Error, Event, Job, Native, Outbox, Queue}
+  alias Honker.{Consumer, Error, Event, Handler, Job, Native, Queue}
 
   # After an error that may pass.
   @pause_ms 1000
@@ -103,6 +106,10 @@ defmodule Honker.Worker do
     fill(still(state))
   end
 
+  def handle_info({:settled, pid}, %{running: running} = state) when is_map_key(running, pid) do
+    {:noreply, settled(state, pid)}
+  end
+
   def handle_info({:EXIT, pid, reason}, %{running: running} = state) when is_map_key(running, pid) do
     state = ended(state, pid, reason)
     # While it waits it will be told.
@@ -122,6 +129,7 @@ defmodule Honker.Worker do
 
   defp finish(state) do
     receive do
+      {:settled, pid} when is_map_key(state.running, pid) -> finish(settled(state, pid))
       {:EXIT, pid, reason} when is_map_key(state.running, pid) -> finish(ended(state, pid, reason))
     end
   end
@@ -167,37 +175,37 @@ defmodule Honker.Worker do
 
   # Linked, so that no job goes on without its worker.
   defp start(job, state) do
-    pid = spawn_link(fn -> run(state, job) end)
-    put_in(state.running[pid], job)
+    worker = self()
+
+    in_process(state, job, fn ->
+      Event.emit([:honker, :job, :start], %{attempts: job.attempts}, %{job: job, worker: state.worker_id})
+      began = System.monotonic_time()
+      settle(worker, state, job, began, result(state, job))
+    end)
   end
 
-  defp run(state, job) do
-    Event.emit([:honker, :job, :start], %{attempts: job.attempts}, %{job: job, worker: state.worker_id})
-    began = System.monotonic_time()
-    settle(state, job, began, result(state, job))
-  end
+  defp in_process(state, job, fun), do: put_in(state.running[spawn_link(fun)], job)
 
   defp result(state, job) do
-    case Outbox.call(&decide(state.handler.(&1)), job) do
-      :ok -> Process.get({__MODULE__, :decided}, :ack)
+    case Handler.call(state.handler, job) do
+      :ok -> :ack
       {:error, text} -> {:retry, state.retry_delay_s, text}
+      decided -> decided
     end
   end
 
-  # What is more than success or failure is kept aside.
-  defp decide({:retry, delay_s, reason}), do: decided({:retry, delay_s, Outbox.text(reason)})
-  defp decide({:fail, reason}), do: decided({:fail, Outbox.text(reason)})
-  defp decide(result), do: result
-
-  defp decided(decision), do: Process.put({__MODULE__, :decided}, decision) || :ok
-
-  defp settle(state, job, began, result) do
+  # How its process ends says nothing of a job: a handler may end it in any way, normally too. So the worker is told.
+  defp settle(worker, state, job, began, result) do
     settled =
-      case result do
-        :ack -> Job.ack(state.db, job)
-        {:retry, delay_s, text} -> Job.retry(state.db, job, delay_s, text)
-        {:fail, text} -> Job.fail(state.db, job, text)
-      end
+      Handler.settle(fn ->
+        case result do
+          :ack -> Job.ack(state.db, job)
+          {:retry, delay_s, text} -> Job.retry(state.db, job, delay_s, text)
+          {:fail, text} -> Job.fail(state.db, job, text)
+        end
+      end)
+
+    send(worker, {:settled, self()})
 
     measurements = %{duration: System.monotonic_time() - began}
     metadata = %{job: job, worker: state.worker_id, result: result}
@@ -209,17 +217,20 @@ defmodule Honker.Worker do
     end
   end
 
-  # The process of a job is gone. If it was killed, somebody else has to settle the job.
-  defp ended(state, pid, reason) do
-    {job, state} = pop_in(state.running[pid])
+  # Its place is taken until the process is gone.
+  defp settled(state, pid), do: put_in(state.running[pid], :settled)
 
-    if reason == :normal do
-      state
-    else
-      text = "the process of its handler ended: " <> Exception.format_exit(reason)
-      result = {:retry, state.retry_delay_s, text}
-      pid = spawn_link(fn -> settle(state, job, System.monotonic_time(), result) end)
-      put_in(state.running[pid], job)
+  # The process of a job is gone. If it had not settled it, somebody else has to.
+  defp ended(state, pid, reason) do
+    case pop_in(state.running[pid]) do
+      {:settled, state} ->
+        state
+
+      {job, state} ->
+        worker = self()
+        text = Job.readable("the process of its handler ended: " <> Exception.format_exit(reason))
+        result = {:retry, state.retry_delay_s, text}
+        in_process(state, job, fn -> settle(worker, state, job, System.monotonic_time(), result) end)
     end
   end
 end

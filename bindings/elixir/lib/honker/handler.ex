@@ -1,0 +1,66 @@
+defmodule Honker.Handler do
+  @moduledoc false
+  # The user's code for one job: what it returns and raises, and settling the job accordingly. For `Honker.Worker` and
+  # `Honker.Outbox`.
+
+  alias Honker.{Error, Job}
+
+  # How long settling rests while somebody keeps the file locked: longer each time.
+  @rest_min_ms 50
+  @rest_max_ms 1000
+  # What may be over the next time.
+  @passing [:busy, :aborted, :interrupted]
+
+  # The longest delay in seconds that the library takes; what is more is as good as never.
+  @delay_max_s 4_000_000_000
+
+  @type outcome :: :ok | {:error, String.t()} | {:retry, integer, String.t()} | {:fail, String.t()}
+
+  # Calls it. Only what is known to mean success is success: a job that is done by mistake is lost.
+  @spec call((term -> term), term) :: outcome
+  def call(fun, argument) do
+    outcome(fun.(argument))
+  rescue
+    error -> {:error, Job.readable(Exception.format(:error, error, __STACKTRACE__))}
+  catch
+    kind, reason -> {:error, Job.readable(Exception.format(kind, reason, __STACKTRACE__))}
+  end
+
+  defp outcome({:error, reason}), do: {:error, text(reason)}
+  defp outcome({:fail, reason}), do: {:fail, text(reason)}
+
+  defp outcome({:retry, delay_s, reason}) when is_number(delay_s),
+    do: {:retry, delay_s |> max(-@delay_max_s) |> min(@delay_max_s) |> ceil(), text(reason)}
+
+  defp outcome(done) when is_tuple(done) and tuple_size(done) > 0 and elem(done, 0) == :ok, do: :ok
+
+  defp outcome(other) when is_tuple(other) or other in [nil, false, :error],
+    do: {:error, "it returned #{inspect(other)}"}
+
+  defp outcome(_success), do: :ok
+
+  @spec text(term) :: String.t()
+  def text(reason) when is_binary(reason), do: Job.readable(reason)
+  def text(reason) when is_exception(reason), do: Job.readable(Exception.message(reason))
+  def text(reason), do: Job.readable(inspect(reason))
+
+  # Settles with `fun`, and again while somebody keeps it from happening, unless it is to stop: what was done would be done
+  # again. It ends at the latest when the claim is lost, which is an answer.
+  @spec settle((() -> answer), (() -> boolean)) :: answer when answer: term
+  def settle(fun, stop \\ fn -> false end), do: settle(fun, stop, @rest_min_ms)
+
+  defp settle(fun, stop, rest_ms) do
+    case fun.() do
+      {:error, %Error{name: name}} = error when name in @passing ->
+        if stop.() do
+          error
+        else
+          Process.sleep(rest_ms)
+          settle(fun, stop, min(rest_ms * 2, @rest_max_ms))
+        end
+
+      settled ->
+        settled
+    end
+  end
+end
