@@ -67,6 +67,36 @@ impl Allowance {
     }
 }
 
+/// What a bounded operation did, for who repeats it until nothing is left to do.
+#[cfg(feature = "bundled")]
+pub(crate) trait Step: Sized {
+    /// What the caller is told.
+    type Answer;
+    /// Whether a further step may do more for the caller.
+    fn goes_on(&self) -> bool;
+    /// Adds what the next step did.
+    fn then(self, next: Self) -> Self;
+    fn answer(self) -> Self::Answer;
+}
+
+/// How many rows were worked off.
+#[cfg(feature = "bundled")]
+impl Step for i64 {
+    type Answer = i64;
+
+    fn goes_on(&self) -> bool {
+        *self > 0
+    }
+
+    fn then(self, next: Self) -> Self {
+        self + next
+    }
+
+    fn answer(self) -> i64 {
+        self
+    }
+}
+
 /// Deletes the rows that `select` finds, as far as is allowed, with `delete` by key; how many those were. The columns of
 /// `select` are the number of bytes and the key. Belongs into [`Store::atomic`].
 pub(crate) fn delete(

@@ -31,6 +31,7 @@ mod writer;
 use std::ffi::CStr;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use rusqlite::InterruptHandle;
 
@@ -40,6 +41,7 @@ use self::presence::Presence;
 use self::readers::{Readers, Use};
 use self::watching::Watching;
 use self::writer::Writer;
+use crate::bound::Step;
 use crate::fork::Process;
 use crate::watch::Subscription;
 use crate::{Error, Result, Store, vfs};
@@ -120,6 +122,39 @@ impl Database {
     fn write<T: Send>(&self, body: impl FnOnce(&Store, i64) -> Result<T> + Send) -> Result<T> {
         self.inner.check_file()?;
         self.inner.writer.call(planted(body))
+    }
+
+    /// Runs a bounded operation that writes, again and again until nothing is left for it to do, a commit each.
+    fn repeat<T: Step + Send>(
+        &self,
+        body: impl Fn(&Store, i64) -> Result<T> + Send + Sync,
+    ) -> Result<T::Answer> {
+        self.in_turns(|| self.write(&body))
+    }
+
+    /// Takes steps until nothing is left to do, and lets others write after each.
+    ///
+    /// Threads of this process have their turn because they stand in line before the next step does. Other processes look
+    /// for a free lock at intervals: they find one if the file is left alone for as long as it was kept.
+    fn in_turns<T: Step>(&self, mut step: impl FnMut() -> Result<T>) -> Result<T::Answer> {
+        const PAUSE_MAX: Duration = Duration::from_millis(20);
+        let interrupts = self.interrupts();
+        let mut done: Option<T> = None;
+        loop {
+            let start = Instant::now();
+            let next = step()?;
+            let goes_on = next.goes_on();
+            let all = match done {
+                Some(done) => done.then(next),
+                None => next,
+            };
+            if !goes_on {
+                return Ok(all.answer());
+            }
+            done = Some(all);
+            std::thread::sleep(start.elapsed().min(PAUSE_MAX));
+            interrupts.check()?;
+        }
     }
 
     /// Runs an operation that only reads. It sees what is committed, and waits for no writer.

@@ -1,19 +1,22 @@
 //! The operations of a database: the one table of them, and the methods made from it.
 //!
 //! Each row says how an operation runs by itself (`read`: on a connection that reads, beside the writer; `write`: by the
-//! writer, in a commit that it may share with calls of other threads), its method, and the function below that does it. In
-//! a transaction both run on the transaction's connection, and a read sees what the transaction has done so far.
+//! writer, in a commit that it may share with calls of other threads; `repeat`: as `write`, in as many commits as it takes
+//! until nothing is left to do), its method, and the function below that does it. In a transaction all run on the
+//! transaction's connection, once, and a read sees what the transaction has done so far.
 //!
 //! From the table are made the methods of [`Database`] and [`Transaction`], and those of the C ABI's pair of handles
 //! (`honker-ffi/src/target.rs`). A new operation is a function, a row here, and what a surface makes of it.
 //!
-//! All methods may be called from any thread. An error means that nothing was done. What a method returned, when it has
+//! All methods may be called from any thread. An error means that nothing was done, except by earlier commits of a
+//! `repeat`. What a method returned, when it has
 //! returned, is committed; a process that dies before that leaves all of it or nothing.
 
 use super::{Database, Transaction};
-use crate::Result;
+use crate::bound::Step;
+use crate::{Result, queue};
 
-/// Calls `$callback!` with the table. A row: `read|write name(argument: Type, …) -> Answer = expression;`, where the
+/// Calls `$callback!` with the table. A row: `read|write|repeat name(argument: Type, …) -> Answer = expression;`, where the
 /// expression may use the two names at the table's head, a `&Store` and the current second.
 #[doc(hidden)]
 #[macro_export]
@@ -29,9 +32,10 @@ macro_rules! for_each_operation {
             /// Adds all jobs or none; their ids, in the order given.
             write enqueue_many(jobs: &[$crate::queue::Enqueue<'_>]) -> Vec<i64>
                 = $crate::queue::enqueue_many(store, now, jobs);
-            /// Claims jobs, highest priority first, then oldest. See [`queue::claim`](crate::queue::claim).
-            write claim(claim: &$crate::queue::Claim<'_>) -> Vec<$crate::queue::ClaimedJob>
-                = $crate::queue::claim(store, now, claim.queue, claim.worker_id, claim.n, claim.timeout_s);
+            /// Claims jobs, highest priority first, then oldest. See [`queue::claim`](crate::queue::claim). Outside of a
+            /// transaction it goes on until it has a job or nothing is left in the way of one.
+            repeat claim(claim: &$crate::queue::Claim<'_>) -> Vec<$crate::queue::ClaimedJob>
+                = $crate::queue::claim_some(store, now, claim.queue, claim.worker_id, claim.n, claim.timeout_s);
             /// The job is done: removes it. `false` if `worker_id` did not hold it any more.
             write ack(id: i64, worker_id: &str) -> bool
                 = $crate::queue::ack(store, now, id, worker_id);
@@ -52,8 +56,8 @@ macro_rules! for_each_operation {
             /// Removes a live job whatever its state. `false` if there is none of this id.
             write cancel(id: i64) -> bool
                 = $crate::queue::cancel(store, id);
-            /// Dead-letters the jobs of `queue` that have expired; how many those were.
-            write sweep_expired(queue: &str) -> i64
+            /// Dead-letters the jobs of `queue` that have expired, in a transaction at most 1,000; how many those were.
+            repeat sweep_expired(queue: &str) -> i64
                 = $crate::queue::sweep_expired(store, now, queue);
             /// A live job.
             read get_job(id: i64) -> Option<$crate::queue::Job>
@@ -73,9 +77,6 @@ macro_rules! for_each_operation {
             /// Makes a dead job pending again, due now. `false` if there is none of this id.
             write dead_requeue(id: i64) -> bool
                 = $crate::queue::dead_requeue(store, now, id);
-            /// Removes jobs, of one queue or of all, that died more than `older_than_s` seconds ago; how many those were.
-            write dead_purge(queue: Option<&str>, older_than_s: i64) -> i64
-                = $crate::queue::dead_purge(store, now, queue, older_than_s);
 
             // A worker.
 
@@ -106,8 +107,9 @@ macro_rules! for_each_operation {
                 channel: &str, id: i64, limit: i64
             ) -> Vec<$crate::notify::Notification>
                 = $crate::notify::read_since(store, channel, id, limit);
-            /// Removes old notifications; how many those were. See [`notify::prune`](crate::notify::prune).
-            write notifications_prune(older_than_s: Option<i64>, max_keep: Option<i64>) -> i64
+            /// Removes old notifications, in a transaction at most 1,000; how many those were. See
+            /// [`notify::prune`](crate::notify::prune).
+            repeat notifications_prune(older_than_s: Option<i64>, max_keep: Option<i64>) -> i64
                 = $crate::notify::prune(store, now, older_than_s, max_keep);
 
             // Streams.
@@ -133,8 +135,8 @@ macro_rules! for_each_operation {
             /// The result of a job, if there is one that has not expired.
             read result_get(job_id: i64) -> Option<String>
                 = $crate::result::get(store, now, job_id);
-            /// Removes the results that have expired; how many those were.
-            write result_sweep() -> i64
+            /// Removes the results that have expired, in a transaction at most 1,000; how many those were.
+            repeat result_sweep() -> i64
                 = $crate::result::sweep(store, now);
 
             // Locks and rate limits.
@@ -155,8 +157,9 @@ macro_rules! for_each_operation {
             /// already.
             write rate_limit_try(name: &str, limit: i64, per_s: i64) -> bool
                 = $crate::rate_limit::try_acquire(store, now, name, limit, per_s);
-            /// Removes the windows that began more than `older_than_s` seconds ago; how many those were.
-            write rate_limit_sweep(older_than_s: i64) -> i64
+            /// Removes the windows that began more than `older_than_s` seconds ago, in a transaction at most 1,000; how many
+            /// those were.
+            repeat rate_limit_sweep(older_than_s: i64) -> i64
                 = $crate::rate_limit::sweep(store, now, older_than_s);
 
             // The scheduler.
@@ -216,7 +219,7 @@ macro_rules! methods {
                 $(#[$doc])*
                 #[allow(unused_variables, reason = "not every operation needs the time")]
                 pub fn $name(&mut self, $($argument: $type),*) -> Result<$answer> {
-                    self.run(move |$store, $now| $body)
+                    self.$kind(move |$store, $now| $body)
                 }
             )*
         }
@@ -224,3 +227,49 @@ macro_rules! methods {
 }
 
 for_each_operation!(methods);
+
+impl Database {
+    /// Removes jobs, of one queue or of all, that died more than `older_than_s` seconds ago; how many those were. They are
+    /// looked for beside the writer, and removed by it, at most 1,000 in a commit.
+    pub fn dead_purge(&self, queue: Option<&str>, older_than_s: i64) -> Result<i64> {
+        let mut after = i64::MIN;
+        self.in_turns(|| {
+            let ids =
+                self.read(|store, now| queue::dead_purgeable(store, now, queue, older_than_s, after))?;
+            let Some(last) = ids.last() else { return Ok(Purged { rows: 0, at_end: true }) };
+            after = *last;
+            let rows = self.write(|store, now| queue::dead_purge_these(store, now, &ids, older_than_s))?;
+            Ok(Purged { rows, at_end: false })
+        })
+    }
+}
+
+impl Transaction {
+    /// Removes jobs, of one queue or of all, that died more than `older_than_s` seconds ago, at most 1,000; how many those
+    /// were.
+    pub fn dead_purge(&mut self, queue: Option<&str>, older_than_s: i64) -> Result<i64> {
+        self.write(|store, now| queue::dead_purge(store, now, queue, older_than_s))
+    }
+}
+
+/// What a step of [`Database::dead_purge`] did.
+struct Purged {
+    rows: i64,
+    at_end: bool,
+}
+
+impl Step for Purged {
+    type Answer = i64;
+
+    fn goes_on(&self) -> bool {
+        !self.at_end
+    }
+
+    fn then(self, next: Self) -> Self {
+        Purged { rows: self.rows + next.rows, ..next }
+    }
+
+    fn answer(self) -> i64 {
+        self.rows
+    }
+}

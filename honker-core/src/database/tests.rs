@@ -92,7 +92,7 @@ fn a_call_within_a_call_is_refused_at_once() {
     assert!(matches!(inner, Err(Error::Misuse(_))), "{inner:?}");
     enqueue(database, "p").unwrap();
     let mut transaction = database.begin().unwrap();
-    let inner = transaction.run(|_, _| Ok(enqueue(database, "p"))).unwrap();
+    let inner = transaction.write(|_, _| Ok(enqueue(database, "p"))).unwrap();
     assert!(matches!(inner, Err(Error::Misuse(_))), "{inner:?}");
 }
 
@@ -102,7 +102,7 @@ fn an_operation_that_panics_leaves_the_transaction_open() {
     let mut transaction = file.database.begin().unwrap();
     transaction.enqueue(&Enqueue::new("q", "p")).unwrap();
     let panic = catch_unwind(AssertUnwindSafe(|| {
-        transaction.run(|_, _| -> Result<()> { resume_unwind(Box::new(())) })
+        transaction.write(|_, _| -> Result<()> { resume_unwind(Box::new(())) })
     }));
     assert!(panic.is_err());
     transaction.enqueue(&Enqueue::new("q", "p")).unwrap();

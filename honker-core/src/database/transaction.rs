@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::value::{Rows, Value};
 use super::{Database, Inner};
+use crate::bound::Step;
 use crate::{Result, Store};
 
 /// An open transaction. It holds the database's only writer: other calls that write wait until it is over, for as long
@@ -36,8 +37,21 @@ impl Transaction {
         self.inner.writer.in_transaction(|handle| handle.query(sql, parameters))
     }
 
+    /// Runs an operation that only reads, in this transaction.
+    pub(super) fn read<T>(&mut self, body: impl FnOnce(&Store, i64) -> Result<T>) -> Result<T> {
+        self.write(body)
+    }
+
+    /// Runs a bounded operation in this transaction, once.
+    pub(super) fn repeat<T: Step>(
+        &mut self,
+        body: impl FnOnce(&Store, i64) -> Result<T>,
+    ) -> Result<T::Answer> {
+        self.write(body).map(Step::answer)
+    }
+
     /// Runs an operation in this transaction.
-    pub(super) fn run<T>(&mut self, body: impl FnOnce(&Store, i64) -> Result<T>) -> Result<T> {
+    pub(super) fn write<T>(&mut self, body: impl FnOnce(&Store, i64) -> Result<T>) -> Result<T> {
         self.inner.check_file()?;
         self.inner.writer.in_transaction(|handle| {
             let now = handle.store().now()?;

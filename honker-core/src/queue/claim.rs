@@ -42,6 +42,23 @@ pub struct Claimed {
     pub more: bool,
 }
 
+#[cfg(feature = "bundled")]
+impl crate::bound::Step for Claimed {
+    type Answer = Vec<ClaimedJob>;
+
+    fn goes_on(&self) -> bool {
+        self.jobs.is_empty() && self.more
+    }
+
+    fn then(self, next: Self) -> Self {
+        next
+    }
+
+    fn answer(self) -> Vec<ClaimedJob> {
+        self.jobs
+    }
+}
+
 // The common case in one statement, its own transaction: nothing is in the way, no delayed job is due, and the first of
 // the highest priority among the immediate ones can be taken.
 static SQL_TAKE_HEAD: Sql = Sql::new(concat!(

@@ -5,6 +5,7 @@
 #![cfg(feature = "bundled")]
 
 mod batches;
+mod bounded;
 mod calls;
 mod closing;
 #[allow(dead_code, reason = "the tests of waking use the rest")]
