@@ -4,6 +4,7 @@ import java.util.LinkedHashSet;
 import java.util.Set;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.Executor;
+import java.util.concurrent.ForkJoinPool;
 import java.util.concurrent.Future;
 import java.util.concurrent.RejectedExecutionException;
 import java.util.concurrent.ScheduledThreadPoolExecutor;
@@ -39,7 +40,16 @@ final class Waits {
 
   Waits(HonkerLibrary library, Executor executor) {
     this.library = library;
-    this.executor = executor;
+    this.executor = run -> execute(executor, run);
+  }
+
+  /** Where an executor is shut down, what waits has to be completed all the same. */
+  private static void execute(Executor executor, Runnable run) {
+    try {
+      executor.execute(run);
+    } catch (RejectedExecutionException e) {
+      ForkJoinPool.commonPool().execute(run);
+    }
   }
 
   /** One thread, while there is something to time. */

@@ -18,6 +18,8 @@ import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.ExecutionException;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.atomic.AtomicReference;
@@ -244,6 +246,30 @@ class WaitingTest {
           assertThrows(ExecutionException.class, () -> orphan.get(5, TimeUnit.SECONDS));
       assertTrue(
           closed.getCause() instanceof HonkerClosedException, String.valueOf(closed.getCause()));
+    }
+  }
+
+  /** An executor that takes nothing any more costs nobody a wake. */
+  @Test
+  void anExecutorThatIsShutDown() throws Exception {
+    ExecutorService executor = Executors.newSingleThreadExecutor();
+    OpenOptions options = OpenOptions.builder().executor(executor).build();
+    try (Database db = Honker.open(directory.resolve("app.db"), options);
+        Listener listener = db.listen("c")) {
+      Queue queue = db.queue("q");
+      CompletableFuture<String> result =
+          queue.waitResultAsync(1, WaitOptions.timeout(Duration.ofHours(1)));
+      CompletableFuture<String> late =
+          queue.waitResultAsync(2, WaitOptions.timeout(Duration.ofMillis(50)));
+      executor.shutdown();
+      queue.saveResult(1, "1");
+      assertEquals("1", result.get(20, TimeUnit.SECONDS));
+      assertThrows(ExecutionException.class, () -> late.get(20, TimeUnit.SECONDS));
+      db.notify("c", "1");
+      assertTrue(listener.next(Duration.ofSeconds(20)).isPresent());
+      CompletableFuture<Void> ready = listener.ready();
+      db.notify("c", "2");
+      ready.get(10, TimeUnit.SECONDS); // its fallback is 15 seconds
     }
   }
 
