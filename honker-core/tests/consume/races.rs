@@ -31,7 +31,7 @@ fn what_comes_after_the_look_is_seen() {
         let parts = [
             ("claim_expires_at < +?2 LIMIT +?3", false),
             ("claim_expires_at >= +?2", true),
-            ("SET state = 'processing'", true),
+            ("RELEASE _honker", true),
         ];
         for (part, has_just_claimed) in parts {
             assert_timeout(worker.next(1, NOW));
