@@ -1,4 +1,4 @@
-//! What a watcher's thread sees of its file: commits, and whether it still is the file it was.
+//! What whoever watches sees of the file: commits, and whether it still is the file it was.
 //!
 //! A file that is locked is looked at again later: the connection and the baseline stay as they are. One that cannot be
 //! read is reported, its connection closed, and tried again; whoever waits is woken before and after, because nobody
@@ -15,8 +15,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use super::announced::Announced;
 use super::counter::{By, Counter, NoWalIndex, Stamp, WalIndex};
-use super::watcher::Shared;
+use super::health::Health;
 use super::{Backend, Target};
 use crate::identity::{Identity, identity};
 use crate::{Error, Result};
@@ -24,13 +25,16 @@ use crate::{Error, Result};
 pub(super) struct Detector {
     target: Target,
     by: By,
-    shared: Arc<Shared>,
+    announced: Arc<Announced>,
+    health: Arc<Health>,
     counter: Option<Counter>,
     /// What has been seen last.
     baseline: Option<Stamp>,
     /// The file that is watched, if it has been there yet, and its write-ahead log.
     identity: Option<Identity>,
     log: Option<Identity>,
+    /// The last look found the file locked.
+    locked: bool,
     /// Commits are written to another file than before.
     moved: bool,
     /// An error has been reported, and nothing has been read since.
@@ -58,15 +62,22 @@ pub(super) enum Presence {
 }
 
 impl Detector {
-    pub(super) fn new(target: &Target, backend: Backend, shared: Arc<Shared>) -> Self {
+    pub(super) fn new(
+        target: &Target,
+        backend: Backend,
+        announced: Arc<Announced>,
+        health: Arc<Health>,
+    ) -> Self {
         Detector {
             target: target.clone(),
             by: if backend == Backend::Polling { By::DataVersion } else { By::WalIndex },
-            shared,
+            announced,
+            health,
             counter: None,
             baseline: None,
             identity: None,
             log: None,
+            locked: false,
             moved: false,
             in_trouble: false,
         }
@@ -102,11 +113,11 @@ impl Detector {
         self.identity = found;
         self.log = counter.log().and_then(identity);
         self.baseline = Some(stamp);
-        self.shared.lend(counter.wal_index().ok());
+        self.announced.lend(counter.wal_index().ok());
         self.counter = Some(counter);
         self.moved = true;
         self.in_trouble = false;
-        self.shared.health.unreadable.store(false, Ordering::Relaxed);
+        self.health.unreadable.store(false, Ordering::Relaxed);
         Ok(true)
     }
 
@@ -140,8 +151,15 @@ impl Detector {
         seen.is_some() && seen != self.baseline
     }
 
+    /// Whether the last look had no answer: the file was locked, or could not be read.
+    pub(super) fn is_in_the_dark(&self) -> bool {
+        self.locked || self.in_trouble
+    }
+
     /// Looks for commits.
     pub(super) fn look(&mut self) -> Change {
+        self.health.looks.fetch_add(1, Ordering::Relaxed);
+        self.locked = false;
         let seen = match &self.counter {
             None => match self.connect() {
                 Ok(true) => return Change::Unknown,
@@ -151,7 +169,10 @@ impl Detector {
             Some(counter) => self.look_through(counter),
         };
         match seen {
-            Ok(None) => Change::None,
+            Ok(None) => {
+                self.locked = true;
+                Change::None
+            }
             Ok(Some(stamp)) if self.baseline == Some(stamp) => Change::None,
             Ok(Some(stamp)) => {
                 self.baseline = Some(stamp);
@@ -159,7 +180,7 @@ impl Detector {
                 // What the wal-index shows by now: an announcement of it was made after what has been seen here.
                 let wal_index = self.counter.as_ref().and_then(|counter| counter.wal_index().ok());
                 match wal_index.map(WalIndex::look) {
-                    Some(headers) if self.shared.is_announced(&headers) => Change::Announced,
+                    Some(headers) if self.announced.is_announced(&headers) => Change::Announced,
                     _ => Change::Commit,
                 }
             }
@@ -170,9 +191,8 @@ impl Detector {
                 }
                 self.in_trouble = true;
                 let path = self.path();
-                self.shared.health.unreadable.store(true, Ordering::Relaxed);
-                self.shared
-                    .health
+                self.health.unreadable.store(true, Ordering::Relaxed);
+                self.health
                     .warn(format!("the watcher of '{path}' cannot read it, and keeps trying: {error}"));
                 Change::Unknown
             }
@@ -218,13 +238,13 @@ impl Detector {
         }
         self.baseline = counter.look().ok().flatten();
         self.log = counter.log().and_then(identity);
-        self.shared.lend(counter.wal_index().ok());
+        self.announced.lend(counter.wal_index().ok());
         self.moved = true;
     }
 
     fn disconnect(&mut self) {
         // Before the connection is closed nobody may look through it any more.
-        self.shared.lend(None);
+        self.announced.lend(None);
         self.baseline = None;
         if let Some(counter) = self.counter.take()
             && (identity(self.path()) != self.identity || self.has_other_log(&counter))

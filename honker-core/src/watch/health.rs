@@ -60,6 +60,8 @@ pub struct Status {
     pub checks: u64,
     /// How often it woke its subscribers.
     pub wakes: u64,
+    /// How often it looked whether something was committed.
+    pub looks: u64,
     /// How many commits a safety check found that no event had announced.
     pub unannounced: u64,
     /// What went wrong so far, the oldest first.
@@ -74,6 +76,7 @@ pub(super) struct Health {
     pub(super) demoted: AtomicBool,
     pub(super) polls: AtomicBool,
     pub(super) unreadable: AtomicBool,
+    pub(super) looks: AtomicU64,
     warnings: Mutex<Warnings>,
 }
 
@@ -122,6 +125,7 @@ impl Health {
             demoted: self.demoted.load(Ordering::Relaxed),
             checks: self.checks.load(Ordering::Relaxed),
             wakes: self.wakes.load(Ordering::Relaxed),
+            looks: self.looks.load(Ordering::Relaxed),
             unannounced: self.unannounced.load(Ordering::Relaxed),
             warnings: self.lock().all.clone(),
         }

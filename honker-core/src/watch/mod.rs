@@ -13,11 +13,14 @@
 //! - A file that is replaced by another, or a watcher that died, is an error for every subscriber, present and later.
 //! - With its last subscription the watcher ends, and its connection is closed, before that subscription is gone.
 
+mod announced;
 mod counter;
 mod descriptor;
 mod detector;
 pub mod handles;
 mod health;
+mod leading;
+mod outlet;
 mod sleeper;
 mod subscription;
 mod target;
@@ -93,11 +96,19 @@ pub struct Settings {
     /// For tests: events are not delivered, as on some network file systems.
     #[doc(hidden)]
     pub deaf: bool,
+    /// For tests: a thread watches, always.
+    #[doc(hidden)]
+    pub threaded: bool,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Settings { backend: Backend::Auto, poll_interval: Duration::from_millis(1), deaf: false }
+        Settings {
+            backend: Backend::Auto,
+            poll_interval: Duration::from_millis(1),
+            deaf: false,
+            threaded: false,
+        }
     }
 }
 

@@ -1,105 +1,180 @@
-//! How a watcher's thread sleeps: until an event of the file system, a call to stop, or the end of a time.
+//! What ends the sleep of whoever watches: an event of the file system, an alarm, or the end of a time.
 //!
-//! On Linux it sleeps in `poll` on an inotify descriptor and an eventfd. The watch is on the file whose writes announce a
-//! commit, by name: no descriptor of our own on a database file, ever, because closing one drops the locks of the whole
-//! process. Elsewhere there are no events yet, and it sleeps on a condition variable.
+//! On Linux [`Events`] is an inotify descriptor, and a sleep is a `poll` of it and of an eventfd. The watches are on the
+//! file whose writes announce a commit, and on the database for being replaced, by name: no descriptor of our own on a
+//! database file, ever, because closing one drops the locks of the whole process. Elsewhere there are no events yet, and
+//! one sleeps on a condition variable.
+//!
+//! Threads: an [`Alarm`] is raised by any; events are used by one at a time.
 
 use std::time::Duration;
 
 /// Why a sleep is over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Reason {
-    /// The time is over.
+    /// The time is over, or a signal came.
     Time,
-    /// The file that is watched was written to, or has changed in another way.
+    /// There are events.
     Event,
-    /// The watcher is to stop.
-    Stop,
+    /// Somebody raised the alarm.
+    Alarm,
+}
+
+/// What the events that were there were about.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Seen {
+    /// There were any.
+    pub(super) any: bool,
+    /// A file may not be the one any more that has its name.
+    pub(super) identity: bool,
 }
 
 #[cfg(target_os = "linux")]
 mod linux {
-    use std::mem::MaybeUninit;
-    use std::os::fd::{AsFd, OwnedFd};
-    use std::sync::Arc;
+    use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+    use std::sync::atomic::{AtomicBool, Ordering};
 
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
-    use rustix::fs::inotify::{self, CreateFlags, Reader, WatchFlags};
+    use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 
     use super::*;
     use crate::Result;
     use crate::watch::descriptor::{Descriptor, no_descriptor};
 
-    /// Ends sleeps, from any thread.
-    #[derive(Debug, Clone)]
-    pub(in crate::watch) struct Alarm(Arc<Descriptor>);
+    /// Ends the sleep that is running, or else the next one. Raised and not lowered yet, it costs an atomic operation.
+    #[derive(Debug)]
+    pub(in crate::watch) struct Alarm {
+        descriptor: Descriptor,
+        raised: AtomicBool,
+    }
 
     impl Alarm {
         pub(in crate::watch) fn new() -> Result<Self> {
-            Ok(Alarm(Arc::new(Descriptor::new()?)))
+            Ok(Alarm { descriptor: Descriptor::new()?, raised: AtomicBool::new(false) })
         }
 
-        /// Ends the sleep that is running and all later ones.
-        pub(in crate::watch) fn stop(&self) {
-            self.0.raise();
+        /// To be called after what the sleeper is to look at has been changed.
+        pub(in crate::watch) fn raise(&self) {
+            if !self.raised.swap(true, Ordering::SeqCst) {
+                self.descriptor.raise();
+            }
+        }
+
+        /// To be called before the sleeper looks at what may have been changed.
+        pub(in crate::watch) fn lower(&self) {
+            if self.raised.load(Ordering::SeqCst) {
+                // In this order: who raises it between the two writes nothing, but has changed what is looked at next.
+                self.descriptor.lower();
+                self.raised.store(false, Ordering::SeqCst);
+            }
         }
     }
 
-    pub(in crate::watch) struct Sleeper {
-        alarm: Alarm,
-        events: Option<OwnedFd>,
-        watch: Option<i32>,
+    #[derive(Default)]
+    pub(in crate::watch) struct Events {
+        inotify: Option<OwnedFd>,
+        /// The watches of the file that is written to, and of the database if that is another.
+        written: Option<i32>,
+        file: Option<i32>,
     }
 
-    impl Sleeper {
-        pub(in crate::watch) fn new(alarm: Alarm) -> Self {
-            Sleeper { alarm, events: None, watch: None }
-        }
+    const IDENTITY: WatchFlags =
+        WatchFlags::ATTRIB.union(WatchFlags::MOVE_SELF).union(WatchFlags::DELETE_SELF);
 
-        /// Sleeps for events of a file from now on, instead of another one.
-        pub(in crate::watch) fn watch_file(&mut self, path: &str) -> Result<()> {
-            let changes =
-                WatchFlags::MODIFY | WatchFlags::ATTRIB | WatchFlags::MOVE_SELF | WatchFlags::DELETE_SELF;
-            self.watch(path, changes)
-        }
-
-        /// Sleeps for files that appear in a directory from now on.
-        pub(in crate::watch) fn watch_directory(&mut self, path: &str) -> Result<()> {
-            self.watch(path, WatchFlags::CREATE | WatchFlags::MOVED_TO)
-        }
-
-        /// There are no events any more.
-        pub(in crate::watch) fn forget_events(&mut self) {
-            self.events = None;
-            self.watch = None;
-        }
-
-        fn watch(&mut self, path: &str, what: WatchFlags) -> Result<()> {
-            if self.events.is_none() {
-                let events = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK);
-                self.events = Some(events.map_err(no_descriptor)?);
-            }
-            let Some(events) = &self.events else { return Ok(()) };
-            let watch = inotify::add_watch(events, path, what).map_err(no_descriptor)?;
-            if let Some(before) = self.watch.replace(watch).filter(|before| *before != watch) {
-                // The file may be gone, and the watch with it.
-                let _ = inotify::remove_watch(events, before);
-            }
+    impl Events {
+        /// Events of a database from now on, `written` being the file of it that a commit writes to.
+        pub(in crate::watch) fn watch_file(&mut self, written: &str, database: &str) -> Result<()> {
+            let watch = self.add(written, WatchFlags::MODIFY | IDENTITY)?;
+            // Two watches of one file would be one, with the second one's flags.
+            let file = if written == database { None } else { Some(self.add(database, IDENTITY)?) };
+            self.forget_others(Some(watch), file);
             Ok(())
         }
 
-        pub(in crate::watch) fn sleep(&mut self, time: Duration) -> Reason {
+        /// Events of files that appear in a directory from now on.
+        pub(in crate::watch) fn watch_directory(&mut self, path: &str) -> Result<()> {
+            let watch = self.add(path, WatchFlags::CREATE | WatchFlags::MOVED_TO)?;
+            self.forget_others(Some(watch), None);
+            Ok(())
+        }
+
+        /// There will be no events any more. The descriptor stays: it may be in the set of an event loop.
+        pub(in crate::watch) fn forget(&mut self) {
+            self.forget_others(None, None);
+            self.drain();
+        }
+
+        fn add(&mut self, path: &str, what: WatchFlags) -> Result<i32> {
+            if self.inotify.is_none() {
+                let inotify = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK);
+                self.inotify = Some(inotify.map_err(no_descriptor)?);
+            }
+            let Some(inotify) = &self.inotify else { return Ok(-1) };
+            inotify::add_watch(inotify, path, what).map_err(no_descriptor)
+        }
+
+        fn forget_others(&mut self, written: Option<i32>, file: Option<i32>) {
+            let before =
+                [std::mem::replace(&mut self.written, written), std::mem::replace(&mut self.file, file)];
+            let Some(inotify) = &self.inotify else { return };
+            for watch in before.into_iter().flatten() {
+                if Some(watch) != written && Some(watch) != file {
+                    // The file may be gone, and the watch with it.
+                    let _ = inotify::remove_watch(inotify, watch);
+                }
+            }
+        }
+
+        /// Readable while there are events.
+        pub(in crate::watch) fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+            self.inotify.as_ref().map(AsFd::as_fd)
+        }
+
+        /// Whether there are events.
+        pub(in crate::watch) fn any(&self) -> bool {
+            let Some(inotify) = &self.inotify else { return false };
+            let mut fds = [PollFd::new(inotify, PollFlags::IN)];
+            poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).is_ok_and(|ready| ready > 0)
+        }
+
+        /// Forgets the events that are there; what they were about.
+        pub(in crate::watch) fn drain(&self) -> Seen {
+            /// wd, mask, cookie, len; then a name of that length.
+            const HEADER: usize = 16;
+            /// With the longest name that there is.
+            const EVENT_MAX: usize = HEADER + 256;
+            let mut seen = Seen::default();
+            let Some(inotify) = &self.inotify else { return seen };
+            let mut buffer = [0_u8; 4096];
+            while let Ok(length) = rustix::io::read(inotify, &mut buffer) {
+                let mut rest = &buffer[..length];
+                while rest.len() >= HEADER {
+                    let word =
+                        |at: usize| u32::from_ne_bytes([rest[at], rest[at + 1], rest[at + 2], rest[at + 3]]);
+                    let (mask, name) = (word(4), word(12) as usize);
+                    seen.any = true;
+                    seen.identity |= WatchFlags::from_bits_retain(mask).intersects(IDENTITY);
+                    rest = rest.get(HEADER + name..).unwrap_or_default();
+                }
+                if length + EVENT_MAX <= buffer.len() {
+                    break;
+                }
+            }
+            seen
+        }
+
+        /// Sleeps. Events end it only if it is to `listen`.
+        pub(in crate::watch) fn sleep(&self, alarm: &Alarm, time: Duration, listen: bool) -> Reason {
             let time = Timespec::try_from(time).ok();
-            let stop = PollFd::new(&*self.alarm.0, PollFlags::IN);
-            let alarmed = |fd: &PollFd<'_>| fd.revents().intersects(PollFlags::IN);
-            match &self.events {
-                Some(events) => {
-                    let mut fds = [stop, PollFd::from_borrowed_fd(events.as_fd(), PollFlags::IN)];
+            let stop = PollFd::new(&alarm.descriptor, PollFlags::IN);
+            let is_ready = |fd: &PollFd<'_>| fd.revents().intersects(PollFlags::IN);
+            match self.inotify.as_ref().filter(|_| listen) {
+                Some(inotify) => {
+                    let mut fds = [stop, PollFd::new(inotify, PollFlags::IN)];
                     let _ = poll(&mut fds, time.as_ref());
-                    if alarmed(&fds[0]) {
-                        Reason::Stop
-                    } else if alarmed(&fds[1]) {
-                        self.drain();
+                    if is_ready(&fds[0]) {
+                        Reason::Alarm
+                    } else if is_ready(&fds[1]) {
                         Reason::Event
                     } else {
                         Reason::Time
@@ -108,92 +183,79 @@ mod linux {
                 None => {
                     let mut fds = [stop];
                     let _ = poll(&mut fds, time.as_ref());
-                    if alarmed(&fds[0]) { Reason::Stop } else { Reason::Time }
+                    if is_ready(&fds[0]) { Reason::Alarm } else { Reason::Time }
                 }
             }
-        }
-
-        /// Whether there are events that have not ended a sleep yet.
-        pub(in crate::watch) fn has_events(&self) -> bool {
-            let Some(events) = &self.events else { return false };
-            let mut fds = [PollFd::from_borrowed_fd(events.as_fd(), PollFlags::IN)];
-            poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).is_ok_and(|ready| ready > 0)
-        }
-
-        /// Forgets the events that are there; whether there were any.
-        pub(in crate::watch) fn drain(&self) -> bool {
-            let Some(events) = &self.events else { return false };
-            let mut buffer = [MaybeUninit::uninit(); 4096];
-            let mut reader = Reader::new(events, &mut buffer);
-            let mut any = false;
-            while reader.next().is_ok() {
-                any = true;
-            }
-            any
         }
     }
 }
 
 #[cfg(target_os = "linux")]
-pub(super) use linux::{Alarm, Sleeper};
+pub(super) use linux::{Alarm, Events};
 
 #[cfg(not(target_os = "linux"))]
 mod portable {
-    use std::sync::{Arc, Condvar, Mutex, PoisonError};
+    use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
     use super::*;
     use crate::{Error, Result};
 
-    /// Ends sleeps, from any thread.
-    #[derive(Debug, Clone, Default)]
-    pub(in crate::watch) struct Alarm(Arc<(Mutex<bool>, Condvar)>);
+    /// Ends the sleep that is running, or else the next one.
+    #[derive(Debug, Default)]
+    pub(in crate::watch) struct Alarm {
+        raised: Mutex<bool>,
+        changed: Condvar,
+    }
 
     impl Alarm {
         pub(in crate::watch) fn new() -> Result<Self> {
             Ok(Alarm::default())
         }
 
-        /// Ends the sleep that is running and all later ones.
-        pub(in crate::watch) fn stop(&self) {
-            *self.0.0.lock().unwrap_or_else(PoisonError::into_inner) = true;
-            self.0.1.notify_all();
+        /// To be called after what the sleeper is to look at has been changed.
+        pub(in crate::watch) fn raise(&self) {
+            *self.lock() = true;
+            self.changed.notify_all();
+        }
+
+        /// To be called before the sleeper looks at what may have been changed.
+        pub(in crate::watch) fn lower(&self) {
+            *self.lock() = false;
+        }
+
+        fn lock(&self) -> MutexGuard<'_, bool> {
+            self.raised.lock().unwrap_or_else(PoisonError::into_inner)
         }
     }
 
-    pub(in crate::watch) struct Sleeper {
-        alarm: Alarm,
-    }
+    #[derive(Default)]
+    pub(in crate::watch) struct Events;
 
-    impl Sleeper {
-        pub(in crate::watch) fn new(alarm: Alarm) -> Self {
-            Sleeper { alarm }
-        }
-
-        pub(in crate::watch) fn watch_file(&mut self, _: &str) -> Result<()> {
+    impl Events {
+        pub(in crate::watch) fn watch_file(&mut self, _: &str, _: &str) -> Result<()> {
             Err(Error::invalid("events of the file system are not supported on this system yet"))
         }
 
         pub(in crate::watch) fn watch_directory(&mut self, path: &str) -> Result<()> {
-            self.watch_file(path)
+            self.watch_file(path, path)
         }
 
-        pub(in crate::watch) fn forget_events(&mut self) {}
+        pub(in crate::watch) fn forget(&mut self) {}
 
-        pub(in crate::watch) fn sleep(&mut self, time: Duration) -> Reason {
-            let stop = self.alarm.0.0.lock().unwrap_or_else(PoisonError::into_inner);
-            let waited = self.alarm.0.1.wait_timeout_while(stop, time, |stop| !*stop);
-            if *waited.unwrap_or_else(PoisonError::into_inner).0 { Reason::Stop } else { Reason::Time }
+        pub(in crate::watch) fn sleep(&self, alarm: &Alarm, time: Duration, _: bool) -> Reason {
+            let waited = alarm.changed.wait_timeout_while(alarm.lock(), time, |raised| !*raised);
+            if *waited.unwrap_or_else(PoisonError::into_inner).0 { Reason::Alarm } else { Reason::Time }
         }
 
-        pub(in crate::watch) fn has_events(&self) -> bool {
+        pub(in crate::watch) fn any(&self) -> bool {
             false
         }
 
-        pub(in crate::watch) fn drain(&self) -> bool {
-            false
+        pub(in crate::watch) fn drain(&self) -> Seen {
+            Seen::default()
         }
     }
 }
 
 #[cfg(not(target_os = "linux"))]
-pub(super) use portable::{Alarm, Sleeper};
+pub(super) use portable::{Alarm, Events};

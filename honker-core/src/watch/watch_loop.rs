@@ -1,25 +1,35 @@
-//! The watcher's thread: when it looks.
+//! The watch loop: when to look for a commit. It is a value; whoever leads (`leading.rs`) drives it, sleeping as long as
+//! [`WatchLoop::nap`] says and telling it why the sleep was over.
 //!
 //! An event says that frames were written, which is *before* the commit is visible, and with `synchronous = FULL` before
-//! it is on the disk. So it is only a hint: the thread then looks for the commit, again and again at growing distances,
+//! it is on the disk. So it is only a hint: the loop then looks for the commit, again and again at growing distances,
 //! until [`SAFETY`] is over. It does not stop when it has found one, for the hint may have been the next one's; but then
-//! it looks less often. Every [`SAFETY`] it looks without a hint as well, and whether the file still is the one it was. If
-//! that look keeps finding commits that no event announced, events cannot be relied on here (a network file system, say),
-//! and it polls from then on.
+//! it looks less often. While there is work it looks every [`SAFETY`] without a hint as well, and whether the file still
+//! is the one it was, and when nothing happens every [`SAFETY_IDLE`]. If those looks keep finding commits that no event
+//! announced, events cannot be relied on here (a network file system, say), and it polls from then on.
+//!
+//! Nobody has to drive it while nobody waits: [`WatchLoop::turn`] compares with what was seen last, however long ago that
+//! was, so that whoever drives it next finds what was committed meanwhile.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::announced::Announced;
 use super::detector::{Change, Detector, Presence};
-use super::sleeper::{Alarm, Reason, Sleeper};
-use super::watcher::Shared;
+use super::health::Health;
+use super::sleeper::{Alarm, Events, Reason};
 use super::{Backend, Settings, Target};
 use crate::{Error, Result};
 
-/// How long a hint is believed, and how often the thread looks without one. Longer than an fsync takes.
+/// How long a hint is believed, and how often the loop looks without one while there is work. Longer than an fsync takes.
 const SAFETY: Duration = Duration::from_millis(100);
+
+/// How often it looks when nothing happens, and after what time that is so. A look every second is what the cheapest
+/// poller does.
+const SAFETY_IDLE: Duration = Duration::from_secs(1);
+const BUSY: Duration = Duration::from_secs(1);
 
 /// How long it looks without sleeping: commits are mostly visible some microseconds after the event.
 const SPIN: Duration = Duration::from_micros(20);
@@ -49,16 +59,20 @@ const BEGIN_MAX: Duration = Duration::from_secs(5);
 
 pub(super) struct WatchLoop {
     settings: Settings,
-    shared: Arc<Shared>,
-    sleeper: Sleeper,
+    health: Arc<Health>,
+    events: Events,
     detector: Detector,
     mode: Mode,
-    /// When the thread last looked while it polled, and when it last made sure of the file.
+    /// When it last looked while it polled, and when it last made sure of the file.
     looked: Instant,
     checked: Instant,
+    /// The last event or commit; none for a long time.
+    active: Option<Instant>,
     hint: Option<Hint>,
     woke: Instant,
     apart: Duration,
+    /// Until then it does not look, whatever events come.
+    rests_until: Option<Instant>,
     unannounced: u32,
 }
 
@@ -78,30 +92,52 @@ struct Hint {
     since: Instant,
 }
 
+/// What a turn has found.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Turn {
+    /// Nothing that anybody has to be woken for.
+    Quiet,
+    /// A commit, or there may have been one.
+    Commit,
+    /// The file is another one: the watcher is dead.
+    Died(Error),
+}
+
+/// How long to sleep if nothing happens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Nap {
+    pub(super) time: Duration,
+    /// Whether events are to end it.
+    pub(super) listen: bool,
+}
+
 impl WatchLoop {
-    /// Takes the baseline. What is committed from now on is a change.
+    /// Takes the baseline. What is committed from now on is a change. Ends with the error that `ended` has to say, if it
+    /// has one while somebody keeps the file locked.
     pub(super) fn begin(
         target: &Target,
         settings: &Settings,
-        shared: Arc<Shared>,
-        alarm: Alarm,
+        announced: Arc<Announced>,
+        health: Arc<Health>,
         ended: &dyn Fn() -> Result<()>,
     ) -> Result<Self> {
         let now = Instant::now();
         let mut watch_loop = WatchLoop {
             settings: *settings,
-            sleeper: Sleeper::new(alarm),
-            detector: Detector::new(target, settings.backend, Arc::clone(&shared)),
-            shared,
+            events: Events::default(),
+            detector: Detector::new(target, settings.backend, announced, Arc::clone(&health)),
+            health,
             mode: match settings.backend {
                 Backend::Auto | Backend::Kernel => Mode::Events,
                 Backend::Polling | Backend::Shm => Mode::Polling,
             },
             looked: now,
             checked: now,
+            active: None,
             hint: None,
             woke: now,
             apart: Duration::ZERO,
+            rests_until: None,
             unannounced: 0,
         };
         while watch_loop.detector.is_there() && !watch_loop.detector.connect()? {
@@ -138,85 +174,104 @@ impl WatchLoop {
         }
     }
 
-    pub(super) fn run(mut self) {
-        be_a_quiet_thread();
-        let mut running = true;
-        while running {
-            running = match self.mode {
-                Mode::Events => self.attend(),
-                Mode::Polling => self.poll(),
-            };
-        }
+    /// Where its events come from.
+    pub(super) fn events(&self) -> &Events {
+        &self.events
     }
 
-    /// Sleeps until there is reason to look, and looks. Whether to go on.
-    fn attend(&mut self) -> bool {
-        match self.sleeper.sleep(self.nap()) {
-            Reason::Stop => return false,
-            Reason::Event => self.heed(),
-            Reason::Time => {}
+    /// Whether it looks at an interval, instead of waiting for events.
+    pub(super) fn polls(&self) -> bool {
+        self.mode == Mode::Polling
+    }
+
+    /// Sleeps until there is reason for a turn, at most for `time`.
+    pub(super) fn sleep(&self, alarm: &Alarm, time: Option<Duration>) -> Reason {
+        let nap = self.nap();
+        self.events.sleep(alarm, time.map_or(nap.time, |time| nap.time.min(time)), nap.listen)
+    }
+
+    /// How long to sleep if nothing happens.
+    pub(super) fn nap(&self) -> Nap {
+        if self.polls() {
+            let until_look = self.settings.poll_interval.saturating_sub(self.looked.elapsed());
+            return Nap { time: until_look.min(self.until_check()), listen: false };
         }
-        if self.shared.is_stopped() || !self.check_if_due() {
-            return false;
+        if let Some(rest) = self.rest() {
+            return Nap { time: rest, listen: false };
+        }
+        let time = match self.hint.as_ref().map(|hint| (hint.at.elapsed(), hint.found)) {
+            Some((elapsed, false)) if elapsed < SAFETY => {
+                self.until_check().min((elapsed / LOOK_SHARE).clamp(LOOK_MIN, LOOK_MAX))
+            }
+            Some((elapsed, true)) if elapsed < SAFETY => {
+                self.until_check().min((elapsed / NEXT_LOOK_SHARE).clamp(LOOK_MIN, NEXT_LOOK_MAX))
+            }
+            _ => self.until_check(),
+        };
+        Nap { time, listen: true }
+    }
+
+    /// What is left of the time in which it does not look.
+    pub(super) fn rest(&self) -> Option<Duration> {
+        let until = self.rests_until?;
+        Some(until.saturating_duration_since(Instant::now())).filter(|rest| !rest.is_zero())
+    }
+
+    /// Whether the next look is one of those that follow a commit, and finds something only if the next one has been
+    /// written meanwhile.
+    pub(super) fn has_found(&self) -> bool {
+        self.hint.as_ref().is_some_and(|hint| hint.found)
+    }
+
+    fn until_check(&self) -> Duration {
+        let is_busy = || self.active.is_some_and(|active| active.elapsed() < BUSY);
+        let distance =
+            if self.polls() || self.detector.is_in_the_dark() || is_busy() { SAFETY } else { SAFETY_IDLE };
+        distance.saturating_sub(self.checked.elapsed())
+    }
+
+    /// Looks, now. It does not sleep, and takes some microseconds.
+    pub(super) fn turn(&mut self) -> Turn {
+        let seen = self.events.drain();
+        if seen.any {
+            self.heed();
+        }
+        // Whether a file was replaced, its events tell at once.
+        if (seen.identity || self.until_check().is_zero())
+            && let Some(turn) = self.check()
+        {
+            return turn;
         }
         let change = self.detector.look();
-        if change == Change::Commit {
-            self.count(self.hint.as_ref().is_some_and(Hint::is_believed) || self.sleeper.has_events());
+        self.looked = Instant::now();
+        if self.polls() {
+            return self.see_to(change);
         }
-        self.see_to(change);
+        if change == Change::Commit {
+            self.count(self.hint.as_ref().is_some_and(Hint::is_believed) || self.events.any());
+        }
+        let turn = self.see_to(change);
         if self.mode == Mode::Events && self.detector.take_moved() {
             // If there will be no events, the safety check finds out.
             let _ = self.expect_events();
         }
-        // A writer at full speed does not get a wake for every commit.
-        if change != Change::None && !self.apart.is_zero() {
-            thread::sleep(self.apart);
-        }
-        true
+        turn
     }
 
-    /// One turn of polling. Whether to go on.
-    fn poll(&mut self) -> bool {
-        let until_look = self.settings.poll_interval.saturating_sub(self.looked.elapsed());
-        let until_check = SAFETY.saturating_sub(self.checked.elapsed());
-        if self.sleeper.sleep(until_look.min(until_check)) == Reason::Stop || !self.check_if_due() {
-            return false;
-        }
-        if self.looked.elapsed() >= self.settings.poll_interval {
-            let change = self.detector.look();
-            self.see_to(change);
-            self.looked = Instant::now();
-        }
-        true
-    }
-
-    /// How long to sleep if nothing happens.
-    fn nap(&self) -> Duration {
-        let until_check = SAFETY.saturating_sub(self.checked.elapsed());
-        match self.hint.as_ref().map(|hint| (hint.at.elapsed(), hint.found)) {
-            Some((elapsed, false)) if elapsed < SAFETY => {
-                until_check.min((elapsed / LOOK_SHARE).clamp(LOOK_MIN, LOOK_MAX))
-            }
-            Some((elapsed, true)) if elapsed < SAFETY => {
-                until_check.min((elapsed / NEXT_LOOK_SHARE).clamp(LOOK_MIN, NEXT_LOOK_MAX))
-            }
-            _ => until_check,
-        }
-    }
-
-    /// There was an event.
+    /// There were events.
     fn heed(&mut self) {
         let now = Instant::now();
+        self.active = Some(now);
         let (mut fruitless, mut since) = (0, now);
         if let Some(hint) = self.hint.as_ref().filter(|hint| !hint.found && hint.at.elapsed() < SAFETY) {
             (fruitless, since) = (hint.fruitless + 1, hint.since);
         }
+        self.hint = Some(Hint { at: now, found: false, fruitless, since });
         if fruitless > FRUITLESS_MAX {
-            thread::sleep((since.elapsed() / LOOK_SHARE).clamp(LOOK_MIN, LOOK_MAX));
-            self.sleeper.drain();
+            self.rests_until = Some(now + (since.elapsed() / LOOK_SHARE).clamp(LOOK_MIN, LOOK_MAX));
+            return;
         }
-        self.hint = Some(Hint { at: Instant::now(), found: false, fruitless, since });
-        while fruitless <= FRUITLESS_MAX && now.elapsed() < SPIN && !self.detector.has_news() {
+        while now.elapsed() < SPIN && !self.detector.has_news() {
             std::hint::spin_loop();
         }
     }
@@ -228,7 +283,7 @@ impl WatchLoop {
             return;
         }
         self.unannounced += 1;
-        self.shared.health.unannounced.fetch_add(1, Ordering::Relaxed);
+        self.health.unannounced.fetch_add(1, Ordering::Relaxed);
         if self.unannounced >= UNANNOUNCED_MAX && self.settings.backend == Backend::Auto {
             self.demote("changes come without events of the file system");
         }
@@ -237,55 +292,53 @@ impl WatchLoop {
     fn demote(&mut self, why: &str) {
         let milliseconds = self.settings.poll_interval.as_secs_f64() * 1e3;
         let path = self.detector.path();
-        self.shared.health.warn(format!("'{path}': {why}; watching it by polling every {milliseconds} ms"));
-        self.shared.health.demoted.store(true, Ordering::Relaxed);
-        self.shared.health.polls.store(true, Ordering::Relaxed);
-        self.sleeper.forget_events();
+        self.health.warn(format!("'{path}': {why}; watching it by polling every {milliseconds} ms"));
+        self.health.demoted.store(true, Ordering::Relaxed);
+        self.health.polls.store(true, Ordering::Relaxed);
+        self.events.forget();
         self.mode = Mode::Polling;
     }
 
-    /// Wakes whom a change has to wake.
-    fn see_to(&mut self, change: Change) {
-        if change != Change::None
-            && let Some(hint) = &mut self.hint
-        {
-            hint.found = true;
-            // Whatever wrote this commit was done before it could be seen. Only what came after that is the next one's,
-            // and for that it looks anyway.
-            if self.sleeper.drain() {
-                hint.at = Instant::now();
+    /// Notes a change; whether somebody has to be woken for it.
+    fn see_to(&mut self, change: Change) -> Turn {
+        if change != Change::None {
+            self.active = Some(Instant::now());
+            if let Some(hint) = &mut self.hint {
+                hint.found = true;
+                // Whatever wrote this commit was done before it could be seen. Only what came after that is the next
+                // one's, and for that it looks anyway.
+                if self.events.drain().any {
+                    hint.at = Instant::now();
+                }
             }
         }
         if matches!(change, Change::Commit | Change::Unknown) {
-            self.wake();
+            self.space();
+            return Turn::Commit;
         }
+        Turn::Quiet
     }
 
-    fn wake(&mut self) {
+    /// A writer at full speed does not get a wake for every commit.
+    fn space(&mut self) {
         let now = Instant::now();
         let dense = now.duration_since(self.woke) < DENSE;
         self.apart = if dense { (self.apart * 2).clamp(APART_MIN, APART_MAX) } else { Duration::ZERO };
         self.woke = now;
-        self.shared.wake();
+        self.rests_until = Some(now + self.apart);
     }
 
-    /// Every now and then, makes sure of the file. If it is another one, the watcher is dead. Whether to go on.
-    fn check_if_due(&mut self) -> bool {
-        if self.checked.elapsed() < SAFETY {
-            return true;
-        }
+    /// Makes sure of the file. If it is another one, the watcher is dead.
+    fn check(&mut self) -> Option<Turn> {
         self.checked = Instant::now();
-        self.shared.health.checks.fetch_add(1, Ordering::Relaxed);
+        self.health.checks.fetch_add(1, Ordering::Relaxed);
         match self.detector.check() {
-            Presence::There => true,
+            Presence::There => None,
             Presence::Gone => {
-                self.wake();
-                true
+                self.active = Some(self.checked);
+                Some(Turn::Commit)
             }
-            Presence::Replaced(how) => {
-                self.shared.die(&Error::Watcher(format!("watcher died: {how}")));
-                false
-            }
+            Presence::Replaced(how) => Some(Turn::Died(Error::Watcher(format!("watcher died: {how}")))),
         }
     }
 
@@ -295,8 +348,8 @@ impl WatchLoop {
             return Ok(());
         }
         match self.detector.written_file() {
-            Some(path) => self.sleeper.watch_file(&path)?,
-            None => self.sleeper.watch_directory(self.detector.directory())?,
+            Some(path) => self.events.watch_file(&path, self.detector.path())?,
+            None => self.events.watch_directory(self.detector.directory())?,
         }
         // What has been written to it in the meantime made no event.
         let now = Instant::now();
@@ -310,17 +363,4 @@ impl Hint {
     fn is_believed(&self) -> bool {
         !self.found || self.at.elapsed() < SAFETY
     }
-}
-
-/// Signals are for the threads of the host; and a nap of 20 µs is to be one, not one of 70.
-fn be_a_quiet_thread() {
-    #[cfg(unix)]
-    // SAFETY: it fills a set of our own, and makes it the mask of this thread, which is ours as well.
-    unsafe {
-        let mut all = std::mem::zeroed::<libc::sigset_t>();
-        libc::sigfillset(&mut all);
-        libc::pthread_sigmask(libc::SIG_BLOCK, &all, std::ptr::null_mut());
-    }
-    #[cfg(target_os = "linux")]
-    let _ = rustix::thread::set_current_timer_slack(std::num::NonZeroU64::new(1));
 }

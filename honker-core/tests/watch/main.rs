@@ -11,6 +11,7 @@ mod database;
 mod deaf;
 mod foreign;
 mod fork;
+mod leading;
 mod names;
 mod proof;
 mod refused;

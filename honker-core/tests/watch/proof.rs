@@ -8,15 +8,25 @@ use std::time::{Duration, Instant};
 use honker_core::watch::{Backend, Settings, Subscription, Wake};
 
 use crate::foreign::Foreign;
-use crate::support::{File, way};
+use crate::support::{File, THREADED, way};
 
 /// Longer than a wake may take on the slowest of machines, so long as it comes.
 const LOST: Duration = Duration::from_secs(20);
 
+/// The thread that waits watches the file itself.
 #[test]
 fn every_commit_of_a_storm_is_seen() {
-    let commits = std::env::var("HONKER_TEST_COMMITS").map_or(20_000, |commits| commits.parse().unwrap());
-    storm(Settings::default(), commits);
+    storm(Settings::default(), commits());
+}
+
+/// The watcher's thread does, and wakes the one that waits.
+#[test]
+fn every_commit_of_a_storm_is_seen_by_a_thread() {
+    storm(THREADED, commits());
+}
+
+fn commits() -> u32 {
+    std::env::var("HONKER_TEST_COMMITS").map_or(20_000, |commits| commits.parse().unwrap())
 }
 
 #[test]

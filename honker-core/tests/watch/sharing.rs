@@ -6,7 +6,7 @@ use honker_core::watch::{Backend, Settings, Target, shared};
 
 use crate::foreign::Foreign;
 use crate::support::{
-    File, INSERT, alone, descriptors, died, everywhere_in_turn, until, wakes, watchers, way,
+    File, INSERT, THREADED, alone, descriptors, died, everywhere_in_turn, until, wakes, watchers, way,
 };
 
 #[test]
@@ -24,8 +24,7 @@ fn one_file_has_one_watcher_by_all_its_names() {
             format!("{}/../{}/app.db", file.directory.path().display(), name(file.directory.path())),
             format!("file:{}", file.path.display()),
         ];
-        let all: Vec<_> =
-            names.iter().map(|name| shared(&Target::new(name), &Settings::default()).unwrap()).collect();
+        let all: Vec<_> = names.iter().map(|name| shared(&Target::new(name), &THREADED).unwrap()).collect();
         assert!(all.iter().all(|watcher| Arc::ptr_eq(watcher, &all[0])));
         until("the thread has its name", || watchers() == 1);
         // Watched in another way, it is another watcher.

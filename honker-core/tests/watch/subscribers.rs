@@ -1,6 +1,5 @@
 //! Many subscribers, and all that ends a wait.
 
-use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,8 +8,8 @@ use honker_core::{Error, Result};
 
 use crate::foreign::Foreign;
 use crate::support::{
-    File, GUARD, INSERT, QUIET, alone, caught_up, descriptors, guarded, settle, until, waiting, wakes,
-    watchers,
+    File, GUARD, INSERT, QUIET, alone, caught_up, descriptors, guarded, is_readable, settle, until, waiting,
+    wakes, watchers,
 };
 
 #[test]
@@ -33,21 +32,35 @@ fn all_subscribers_wake() {
     wakes(&idle);
 }
 
+/// Those that block need no thread of honker's; descriptors share one, and not even that if there is just one of them.
 #[test]
 fn three_hundred_subscribers_are_one_thread() {
     alone("subscribers::three_hundred_subscribers_are_one_thread", || {
         let file = File::new("WAL");
+        let mut foreign = Foreign::on(&file.path);
         let before = descriptors();
         let watcher = file.watch(&Settings::default());
         let first = watcher.subscribe().unwrap();
         let with_one = descriptors().len();
-        let subscriptions: Vec<_> = (0..299).map(|_| watcher.subscribe().unwrap()).collect();
+        let mut subscriptions: Vec<_> = (0..299).map(|_| watcher.subscribe().unwrap()).collect();
         drop(watcher);
+        assert_eq!((watchers(), descriptors().len()), (0, with_one));
+        let numbers: Vec<_> =
+            subscriptions.iter().map(|subscription| subscription.descriptor().unwrap()).collect();
         until("the thread has its name", || watchers() == 1);
-        assert_eq!(descriptors().len(), with_one);
-        drop(subscriptions);
+        foreign.sql(INSERT);
+        for number in numbers {
+            until("it is readable", || is_readable(number));
+        }
+        subscriptions.truncate(1);
+        subscriptions[0].wait(Some(Duration::ZERO)).unwrap();
         assert_eq!(watchers(), 1);
         drop(first);
+        let number = subscriptions[0].descriptor().unwrap();
+        // Made while there were others, it has the thread still.
+        foreign.sql(INSERT);
+        until("it is readable", || is_readable(number));
+        drop(subscriptions);
         assert_eq!(watchers(), 0);
         assert_eq!(descriptors(), before);
     });
@@ -196,12 +209,6 @@ fn closing_waits_for_the_watcher() {
 #[track_caller]
 fn is_silent(subscription: &Subscription) {
     assert_eq!(subscription.wait(Some(QUIET)), Ok(Wake::Timeout));
-}
-
-fn is_readable(descriptor: RawFd) -> bool {
-    let mut poll = libc::pollfd { fd: descriptor, events: libc::POLLIN, revents: 0 };
-    // SAFETY: one descriptor to poll.
-    unsafe { libc::poll(&raw mut poll, 1, 0) == 1 }
 }
 
 #[test]

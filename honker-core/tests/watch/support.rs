@@ -18,13 +18,23 @@ pub const QUIET: Duration = Duration::from_millis(150);
 pub const MODES: [&str; 4] = ["WAL", "DELETE", "TRUNCATE", "PERSIST"];
 
 /// All there are, and `Auto` as it is where events do not come.
-pub const WAYS: [Settings; 5] =
-    [way(Backend::Auto), way(Backend::Kernel), way(Backend::Polling), way(Backend::Shm), DEAF];
+pub const WAYS: [Settings; 7] = [
+    way(Backend::Auto),
+    THREADED,
+    way(Backend::Kernel),
+    way(Backend::Polling),
+    way(Backend::Shm),
+    DEAF,
+    Settings { threaded: true, ..DEAF },
+];
+
+/// A thread watches, as it does where a second waiter has a descriptor; otherwise whoever waits does.
+pub const THREADED: Settings = Settings { threaded: true, ..way(Backend::Auto) };
 
 pub const DEAF: Settings = Settings { deaf: true, ..way(Backend::Auto) };
 
 pub const fn way(backend: Backend) -> Settings {
-    Settings { backend, poll_interval: Duration::from_millis(1), deaf: false }
+    Settings { backend, poll_interval: Duration::from_millis(1), deaf: false, threaded: false }
 }
 
 /// A file with a table `row`, in a directory of its own.
@@ -122,7 +132,11 @@ pub fn wakes(subscription: &Subscription) {
 /// Waits until the watcher has seen all that has been committed.
 pub fn caught_up(watcher: &Watcher) {
     let before = watcher.statistics().checks;
-    until("the watcher looks", || watcher.statistics().checks >= before + 2);
+    until("the watcher looks", || {
+        // It may be that nobody watches, because nobody waits.
+        watcher.look();
+        watcher.statistics().checks >= before + 2
+    });
 }
 
 /// The same, and takes the wake for it.
@@ -211,6 +225,13 @@ pub fn descriptors() -> Vec<String> {
         .collect();
     all.sort();
     all
+}
+
+/// Whether `poll` says that it can be read.
+pub fn is_readable(descriptor: std::os::fd::RawFd) -> bool {
+    let mut poll = libc::pollfd { fd: descriptor, events: libc::POLLIN, revents: 0 };
+    // SAFETY: one descriptor to poll.
+    unsafe { libc::poll(&raw mut poll, 1, 0) == 1 }
 }
 
 /// Runs a test in a process of its own; what it wrote to its standard error. `name` is its full name.

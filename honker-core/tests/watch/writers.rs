@@ -35,7 +35,10 @@ fn a_stopped_writer() {
             let _ = subscription.wait(Some(Duration::from_millis(150)));
             let before = watcher.statistics().wakes;
             writer.signal(libc::SIGCONT);
-            until("it is noticed again", || watcher.statistics().wakes > before);
+            until("it is noticed again", || {
+                watcher.look();
+                watcher.statistics().wakes > before
+            });
         }
     });
 }
