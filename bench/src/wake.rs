@@ -1,24 +1,32 @@
 //! How long after a commit in another process does a consumer have the row in its hands, and what does waiting cost?
 //!
 //! The writer is a Python with the system's SQLite, which knows nothing of us. It commits rows at random distances and
-//! notes when each commit returned. The reader waits in one of two ways, which take turns: through our watcher, or by
-//! asking for `PRAGMA data_version` every millisecond. It notes when it first saw each row. Both clocks are the machine's
-//! monotonic one.
+//! notes when each commit returned. The reader waits in one of four ways, which take turns: through our watcher, led by
+//! the thread that waits or by a thread of its own; with the least that could do, one thread that sleeps on inotify and then
+//! asks for `PRAGMA data_version` until that moves; or by asking every millisecond. It notes when it first saw each row.
+//! Both clocks are the machine's monotonic one.
+//!
+//! And what waiting costs those that commit in the same process, and to make and free a file's first waiter.
 
 use std::error::Error;
 use std::io::{BufRead, BufReader, Write};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use honker_core::database::{Database, Options};
+use honker_core::queue::Enqueue;
 use honker_core::watch::{self, Settings, Subscription, Target as File, Wake};
 use rusqlite::Connection;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 use rustix::time::{ClockId, clock_gettime};
 
-use crate::report::{Report, Target};
+use crate::report::{Report, Target, median, microseconds};
 
 const BLOCK: usize = 250;
 const ROUNDS: usize = 8;
@@ -51,19 +59,33 @@ pub fn run(report: &mut Report, directory: &Path, divisor: usize) -> Result<(), 
         "From a commit in another process to the row in hand",
         ["journal mode, synchronous", "honker", "1 ms polling", "polling / honker"],
     );
+    let mut beside_bare = Vec::new();
     for (journal_mode, synchronous) in
         [("WAL", "NORMAL"), ("WAL", "FULL"), ("DELETE", "NORMAL"), ("DELETE", "FULL")]
     {
         let path = directory.join(format!("wake-{journal_mode}-{synchronous}.db"));
         let mut writer = Writer::start(&python, &path, journal_mode, synchronous)?;
-        let (mut ours, mut theirs) = (Measured::default(), Measured::default());
+        let [mut ours, mut theirs, mut bare, mut threaded] = [(); 4].map(|()| Measured::default());
         for _ in 0..rounds {
-            measure(&mut writer, &path, &Honker, &mut ours)?;
+            measure(&mut writer, &path, &Honker { threaded: false }, &mut ours)?;
+            measure(&mut writer, &path, &Bare { path: path.clone() }, &mut bare)?;
+            measure(&mut writer, &path, &Honker { threaded: true }, &mut threaded)?;
             measure(&mut writer, &path, &Polling, &mut theirs)?;
         }
-        ours.idle = idle_share(&path, &Honker, idle)?;
+        ours.idle = idle_share(&path, &Honker { threaded: false }, idle)?;
         theirs.idle = idle_share(&path, &Polling, idle)?;
         let name = format!("{journal_mode}, {synchronous}");
+        for (percent, target) in [(50, Some(1.2)), (90, None), (99, Some(1.5))] {
+            for (who, measured, target) in [("", &mut ours, target), (", by a thread", &mut threaded, None)] {
+                let (us, them) = (measured.percentile(percent), bare.percentile(percent));
+                let figures = [us, them].map(|us| format!("{us:.0} µs"));
+                let target = target.map(Target::AtMost);
+                beside_bare.push((format!("{name}: p{percent}{who}"), figures, us / them, target));
+            }
+        }
+        let figures =
+            [&ours, &bare].map(|measured| format!("{} of {}", measured.missed, measured.times_us.len()));
+        beside_bare.push((format!("{name}: missed"), figures, ours.missed as f64, Some(Target::AtMost(0.0))));
         for (percent, target) in [(50, Some(8.0)), (90, None), (99, Some(3.0)), (100, None)] {
             let (us, them) = (ours.percentile(percent), theirs.percentile(percent));
             let figures = [us, them].map(|us| format!("{us:.0} µs"));
@@ -79,6 +101,92 @@ pub fn run(report: &mut Report, directory: &Path, divisor: usize) -> Result<(), 
             [&ours, &theirs].map(|measured| format!("{} of {}", measured.missed, measured.times_us.len()));
         report.row(&format!("{name}: missed"), figures, ours.missed as f64, Some(Target::AtMost(0.0)));
     }
+    report.table(
+        "The same beside one thread that sleeps on inotify and checks",
+        ["journal mode, synchronous", "honker", "bare loop", "honker / bare loop"],
+    );
+    for (name, figures, ratio, target) in beside_bare {
+        report.row(&name, figures, ratio, target);
+    }
+    beside_waiters(report, directory, divisor)?;
+    first_waiter(report, directory, divisor)
+}
+
+/// An enqueue in a process in which others wait.
+fn beside_waiters(report: &mut Report, directory: &Path, divisor: usize) -> Result<(), Box<dyn Error>> {
+    const WAITERS: usize = 2_000;
+    let (waiters, jobs) = (WAITERS / divisor.min(10), 2_000 / divisor.min(10));
+    report.table(
+        "An enqueue beside waiters of the same process (median)",
+        ["waiters", "with them", "alone", "with them / alone"],
+    );
+    let database = |name: &str| Database::open(directory.join(name), &Options::default());
+    let (alone, together) = (database("wake-alone.db")?, database("wake-together.db")?);
+    let mut waiting: Vec<Subscription> = Vec::new();
+    for (what, target) in [("idle waiters", Some(1.2)), ("idle waiters with descriptors", Some(1.2))] {
+        if waiting.is_empty() {
+            for _ in 0..waiters {
+                waiting.push(together.subscribe()?);
+            }
+        } else {
+            for waiter in &waiting {
+                waiter.descriptor()?;
+            }
+        }
+        compare(report, &format!("{waiters} {what}"), jobs, &alone, &together, target)?;
+    }
+    waiting.truncate(waiters / 10);
+    let wakers: Vec<_> = waiting.iter().map(Subscription::waker).collect();
+    thread::scope(|scope| {
+        let count = waiting.len();
+        for waiter in waiting.drain(..) {
+            scope.spawn(move || while waiter.wait(None).is_ok() {});
+        }
+        let compared =
+            compare(report, &format!("{count} blocked waiters, all woken"), jobs, &alone, &together, None);
+        wakers.iter().for_each(watch::Waker::close);
+        compared
+    })
+}
+
+fn compare(
+    report: &mut Report,
+    name: &str,
+    jobs: usize,
+    alone: &Database,
+    together: &Database,
+    target: Option<f64>,
+) -> Result<(), Box<dyn Error>> {
+    let mut times = [Vec::new(), Vec::new()];
+    for _ in 0..jobs {
+        for (database, times) in [together, alone].into_iter().zip(&mut times) {
+            let began = Instant::now();
+            database.enqueue(&Enqueue::new("q", "p"))?;
+            times.push(began.elapsed());
+        }
+    }
+    let [with, without] = times.map(|mut times| median(&mut times));
+    let ratio = with.as_secs_f64() / without.as_secs_f64();
+    report.row(name, [with, without].map(microseconds), ratio, target.map(Target::AtMost));
+    Ok(())
+}
+
+/// To make a waiter and free it, in a database that nobody else waits in.
+fn first_waiter(report: &mut Report, directory: &Path, divisor: usize) -> Result<(), Box<dyn Error>> {
+    let rounds = 200 / divisor.min(10);
+    report.table("Making and freeing a waiter (median)", ["waiter", "first", "later", "later / first"]);
+    let (mut first, mut later) = (Vec::new(), Vec::new());
+    for _ in 0..rounds {
+        let database = Database::open(directory.join("wake-first.db"), &Options::default())?;
+        for times in [&mut first, &mut later] {
+            let began = Instant::now();
+            drop(database.subscribe()?);
+            times.push(began.elapsed());
+        }
+    }
+    let [first, later] = [median(&mut first), median(&mut later)];
+    let ratio = later.as_secs_f64() / first.as_secs_f64();
+    report.row("of a database", [first, later].map(microseconds), ratio, None);
     Ok(())
 }
 
@@ -160,14 +268,17 @@ trait Waiting: Sync {
     fn rouse(&self, waiter: &Self::Waiter) -> Box<dyn Fn() + Send>;
 }
 
-struct Honker;
+struct Honker {
+    threaded: bool,
+}
 
 impl Waiting for Honker {
     type Waiter = Subscription;
 
     fn begin(&self, path: &Path) -> Result<Subscription, Box<dyn Error>> {
         let file = File::new(path.to_str().ok_or("a path in UTF-8")?);
-        Ok(watch::shared(&file, &Settings::default())?.subscribe()?)
+        let settings = Settings { threaded: self.threaded, ..Settings::default() };
+        Ok(watch::shared(&file, &settings)?.subscribe()?)
     }
 
     fn wait(&self, subscription: &mut Subscription, stop: &AtomicBool) {
@@ -177,6 +288,51 @@ impl Waiting for Honker {
     fn rouse(&self, subscription: &Subscription) -> Box<dyn Fn() + Send> {
         let waker = subscription.waker();
         Box::new(move || waker.wake())
+    }
+}
+
+/// The least that could do: events of the file that a commit writes to, and asking until it is there.
+struct Bare {
+    path: PathBuf,
+}
+
+impl Waiting for Bare {
+    type Waiter = (Connection, i64, OwnedFd);
+
+    fn begin(&self, path: &Path) -> Result<Self::Waiter, Box<dyn Error>> {
+        let connection = open(path)?;
+        let version = data_version(&connection).unwrap_or_default();
+        let events = inotify::init(CreateFlags::NONBLOCK)?;
+        let log = PathBuf::from(format!("{}-wal", path.display()));
+        inotify::add_watch(&events, if log.exists() { &log } else { path }, WatchFlags::MODIFY)?;
+        Ok((connection, version, events))
+    }
+
+    fn wait(&self, (connection, seen, events): &mut Self::Waiter, stop: &AtomicBool) {
+        let mut buffer = [0; 4096];
+        let mut event = Instant::now();
+        while !stop.load(Ordering::Relaxed) {
+            if let Some(version) = data_version(connection).filter(|version| version != seen) {
+                *seen = version;
+                return;
+            }
+            let time =
+                if event.elapsed() < Duration::from_millis(100) { Duration::from_micros(50) } else { IDLE };
+            let mut fds = [PollFd::new(&*events, PollFlags::IN)];
+            if poll(&mut fds, Timespec::try_from(time).ok().as_ref()).is_ok_and(|ready| ready > 0) {
+                let _ = rustix::io::read(&*events, &mut buffer);
+                event = Instant::now();
+            }
+        }
+    }
+
+    fn rouse(&self, _: &Self::Waiter) -> Box<dyn Fn() + Send> {
+        let path = self.path.clone();
+        Box::new(move || {
+            let version = monotonic_ns() & 0x7fff_ffff;
+            let _ =
+                open(&path).and_then(|connection| connection.pragma_update(None, "user_version", version));
+        })
     }
 }
 

@@ -3,7 +3,7 @@
 //! Starting a watcher may take as long as somebody keeps the file locked. It is done outside of the lock, and ends when the
 //! database is interrupted or closed; closing waits until no start is under way, which is then a matter of milliseconds.
 
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use super::connection::Signals;
 use crate::identity::{Identity, identity};
@@ -23,8 +23,9 @@ pub(super) struct Watching {
 
 #[derive(Default)]
 struct State {
-    /// Its subscriptions keep it.
-    watcher: Weak<Watcher>,
+    /// Started with the first subscription, and kept until the database is closed: nobody has to drive it meanwhile, and
+    /// its connection is in nobody's way that the writer's is not in already.
+    watcher: Option<Arc<Watcher>>,
     /// A thread that has committed must not be the one to keep the watcher, or to stop it.
     announcer: Option<Announcer>,
     wakers: Vec<Waker>,
@@ -67,7 +68,7 @@ impl Watching {
                 self.target.path()
             )));
         }
-        let running = self.lock().watcher.upgrade();
+        let running = self.lock().watcher.clone();
         let watcher = match running {
             Some(watcher) => watcher,
             None => self.start(interrupts)?,
@@ -79,8 +80,10 @@ impl Watching {
             drop(state);
             return Err(Error::Closed);
         }
-        state.watcher = Arc::downgrade(&watcher);
-        state.announcer = Some(watcher.announcer());
+        if state.watcher.is_none() {
+            state.announcer = Some(watcher.announcer());
+            state.watcher = Some(watcher);
+        }
         state.wakers.retain(Waker::is_alive);
         state.wakers.push(subscription.waker());
         Ok((subscription, warning))
@@ -101,8 +104,8 @@ impl Watching {
 
     /// What the watcher says about itself, if there is one.
     pub(super) fn status(&self) -> Option<watch::Status> {
-        let watcher = self.lock().watcher.upgrade();
-        watcher.map(|watcher| watcher.status())
+        // With the lock held: who closes meanwhile must not find the watcher kept by this thread.
+        self.lock().watcher.as_ref().map(|watcher| watcher.status())
     }
 
     /// Something was committed by this database.
@@ -120,12 +123,13 @@ impl Watching {
     /// Ends all waits, and starts of a watcher: the signals say already that the database is closed. When this returns the
     /// watcher has ended as well, unless another database of this process has the same file open.
     pub(super) fn close(&self) {
-        let wakers = {
+        let (watcher, wakers) = {
             let mut state = self.lock();
             state.closed = true;
-            std::mem::take(&mut state.wakers)
+            (state.watcher.take(), std::mem::take(&mut state.wakers))
         };
         wakers.iter().for_each(Waker::close);
+        drop(watcher);
         let state = self.lock();
         let over = self.started.wait_while(state, |state| state.starting > 0);
         drop(over.unwrap_or_else(PoisonError::into_inner));

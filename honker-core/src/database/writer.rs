@@ -266,9 +266,12 @@ impl Writer {
             handle.tidy();
             Ok(())
         });
+        if matches!(committed, Ok(true)) {
+            has_committed();
+        }
         drop(release);
         if matches!(committed, Ok(true)) {
-            self.announce();
+            self.watching.announce();
         }
         match undone {
             // A closed database has rolled back already.
@@ -284,9 +287,12 @@ impl Writer {
         self.stand_in_line(Wants::Transaction, self.signals.interrupts(), timeout)?;
         let release = Release(self);
         let changed = self.with_handle(|handle| handle.write_last(writes, timeout))?;
+        if changed {
+            has_committed();
+        }
         drop(release);
         if changed {
-            self.announce();
+            self.watching.announce();
         }
         Ok(())
     }
@@ -383,15 +389,15 @@ impl Writer {
     /// hands the connection on.
     fn lead(&self, first: Request) {
         let since = Instant::now();
-        let mut lead = Lead { writer: self, others: self.take_calls(BATCH_MAX - 1) };
-        self.run(Some(first), &lead.others);
+        let mut lead = Lead { writer: self, others: self.take_calls(BATCH_MAX - 1), committed: false };
+        lead.run(Some(first));
         while since.elapsed() < LEAD_MAX {
             tell(&lead.others, Turn::Done);
             lead.others = self.take_calls(BATCH_MAX);
             if lead.others.is_empty() {
                 break;
             }
-            self.run(None, &lead.others);
+            lead.run(None);
         }
     }
 
@@ -421,7 +427,8 @@ impl Writer {
         taken
     }
 
-    fn run(&self, own: Option<Request>, others: &[Ticket]) {
+    /// Runs calls as one batch; whether something was committed.
+    fn run(&self, own: Option<Request>, others: &[Ticket]) -> bool {
         // SAFETY: our own is on this thread's stack, and the others' threads wait until their tickets are done.
         let batch = own.into_iter().chain(requests(others)).map(|request| unsafe { &mut *request.0 });
         // Those that have ended meanwhile must not have to wait for a lock once more.
@@ -433,17 +440,12 @@ impl Writer {
             Ok(handle.changes() != before)
         });
         match run {
-            Ok(true) => self.announce(),
-            Ok(false) => {}
-            Err(error) => batch.iter_mut().for_each(|call| call.fail(&error)),
+            Ok(committed) => committed,
+            Err(error) => {
+                batch.iter_mut().for_each(|call| call.fail(&error));
+                false
+            }
         }
-    }
-
-    /// Something is committed: whoever waits for that in this process need not wait for the file system's word.
-    fn announce(&self) {
-        #[cfg(feature = "faults")]
-        crate::faults::reach("commit.after");
-        self.watching.announce();
     }
 
     /// Gives the connection to the next in line.
@@ -477,6 +479,23 @@ impl Drop for Release<'_> {
 struct Lead<'a> {
     writer: &'a Writer,
     others: Vec<Ticket>,
+    /// Something has been committed that nobody has been told of.
+    committed: bool,
+}
+
+impl Lead<'_> {
+    fn run(&mut self, own: Option<Request>) {
+        if self.writer.run(own, &self.others) {
+            self.committed = true;
+            has_committed();
+        }
+    }
+}
+
+/// A point for tests to stop at.
+fn has_committed() {
+    #[cfg(feature = "faults")]
+    crate::faults::reach("commit.after");
 }
 
 impl Drop for Lead<'_> {
@@ -487,6 +506,11 @@ impl Drop for Lead<'_> {
         // The next leader first: it can begin while the others are told.
         self.writer.release();
         tell(&self.others, Turn::Done);
+        // Last, so that neither the next leader nor these wait for it: whoever waits for commits in this process need not
+        // wait for the file system's word.
+        if self.committed {
+            self.writer.watching.announce();
+        }
     }
 }
 

@@ -63,10 +63,24 @@ mod linux {
         /// To be called before the sleeper looks at what may have been changed.
         pub(in crate::watch) fn lower(&self) {
             if self.raised.load(Ordering::SeqCst) {
-                // In this order: who raises it between the two writes nothing, but has changed what is looked at next.
-                self.descriptor.lower();
-                self.raised.store(false, Ordering::SeqCst);
+                self.clear();
             }
+        }
+
+        fn clear(&self) {
+            // In this order: who raises it between the two writes nothing, but has changed what is looked at next.
+            self.descriptor.lower();
+            self.raised.store(false, Ordering::SeqCst);
+        }
+
+        /// Whether it ended a sleep. It is lowered then, also if its flag is already: who raised it may have written only
+        /// after that.
+        fn has_ended(&self, fd: &PollFd<'_>) -> bool {
+            let ended = fd.revents().intersects(PollFlags::IN);
+            if ended {
+                self.clear();
+            }
+            ended
         }
     }
 
@@ -167,14 +181,13 @@ mod linux {
         pub(in crate::watch) fn sleep(&self, alarm: &Alarm, time: Duration, listen: bool) -> Reason {
             let time = Timespec::try_from(time).ok();
             let stop = PollFd::new(&alarm.descriptor, PollFlags::IN);
-            let is_ready = |fd: &PollFd<'_>| fd.revents().intersects(PollFlags::IN);
             match self.inotify.as_ref().filter(|_| listen) {
                 Some(inotify) => {
                     let mut fds = [stop, PollFd::new(inotify, PollFlags::IN)];
                     let _ = poll(&mut fds, time.as_ref());
-                    if is_ready(&fds[0]) {
+                    if alarm.has_ended(&fds[0]) {
                         Reason::Alarm
-                    } else if is_ready(&fds[1]) {
+                    } else if fds[1].revents().intersects(PollFlags::IN) {
                         Reason::Event
                     } else {
                         Reason::Time
@@ -183,7 +196,7 @@ mod linux {
                 None => {
                     let mut fds = [stop];
                     let _ = poll(&mut fds, time.as_ref());
-                    if is_ready(&fds[0]) { Reason::Alarm } else { Reason::Time }
+                    if alarm.has_ended(&fds[0]) { Reason::Alarm } else { Reason::Time }
                 }
             }
         }

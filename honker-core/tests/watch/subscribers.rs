@@ -8,8 +8,8 @@ use honker_core::{Error, Result};
 
 use crate::foreign::Foreign;
 use crate::support::{
-    File, GUARD, INSERT, QUIET, alone, caught_up, descriptors, guarded, is_readable, settle, until, waiting,
-    wakes, watchers,
+    File, GUARD, INSERT, QUIET, Thread, alone, caught_up, descriptors, guarded, is_readable, settle, until,
+    waiting, wakes, watchers,
 };
 
 #[test]
@@ -137,7 +137,7 @@ fn subscribed() -> (File, Subscription) {
     (file, subscription)
 }
 
-fn wait_in_thread(subscription: &Arc<Subscription>) -> std::thread::JoinHandle<Result<Wake>> {
+fn wait_in_thread(subscription: &Arc<Subscription>) -> Thread<Result<Wake>> {
     let subscription = Arc::clone(subscription);
     waiting(move || subscription.wait(None))
 }

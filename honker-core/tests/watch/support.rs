@@ -182,8 +182,20 @@ pub fn guarded<T: Send + 'static>(body: impl FnOnce() -> T + Send + 'static) -> 
     thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
+/// A thread whose state can be watched.
+pub struct Thread<T> {
+    thread: std::thread::JoinHandle<T>,
+    stat: String,
+}
+
+impl<T> Thread<T> {
+    pub fn join(self) -> std::thread::Result<T> {
+        self.thread.join()
+    }
+}
+
 /// A thread that waits. It is in the wait when this returns, or has been.
-pub fn waiting<T: Send + 'static>(body: impl FnOnce() -> T + Send + 'static) -> std::thread::JoinHandle<T> {
+pub fn waiting<T: Send + 'static>(body: impl FnOnce() -> T + Send + 'static) -> Thread<T> {
     let (tell, told) = channel();
     let thread = std::thread::spawn(move || {
         // SAFETY: asks for a number.
@@ -191,13 +203,19 @@ pub fn waiting<T: Send + 'static>(body: impl FnOnce() -> T + Send + 'static) -> 
         body()
     });
     let stat = format!("/proc/self/task/{}/stat", told.recv().unwrap());
+    let thread = Thread { thread, stat };
+    until_asleep(&thread);
+    thread
+}
+
+/// Waits until a thread sleeps, or has ended.
+pub fn until_asleep<T>(thread: &Thread<T>) {
     let mut in_a_row = 0;
     until("the thread sleeps", || {
-        let text = std::fs::read_to_string(&stat).unwrap_or_default();
-        in_a_row = if text.contains(") S ") || thread.is_finished() { in_a_row + 1 } else { 0 };
+        let text = std::fs::read_to_string(&thread.stat).unwrap_or_default();
+        in_a_row = if text.contains(") S ") || thread.thread.is_finished() { in_a_row + 1 } else { 0 };
         in_a_row == 5
     });
-    thread
 }
 
 /// How many watchers' threads this process has. One that has been joined may still be in the process table for a moment:
