@@ -109,6 +109,22 @@ class TestWaiting < HonkerTest
     assert_nil db.queue("q").worker("w").next(timeout: 0.05)
   end
 
+  # Another thread makes a consumer in the middle of the round that wakes the others.
+  def test_a_consumer_may_be_made_while_interrupt_wakes_the_others
+    listener = db.listen("c")
+    waiting = asleep(Thread.new { listener.next })
+    maker = nil
+    trace = TracePoint.new(:c_call) do |point|
+      next unless point.method_id == :honker_waiter_wake && maker.nil?
+
+      maker = Thread.new { db.listen("c") }
+      sleep 0.2
+    end
+    trace.enable { db.interrupt }
+    assert_instance_of Honker::InterruptedError, error_of(waiting)
+    assert_nil error_of(maker || flunk("nothing was woken"))
+  end
+
   def test_one_thread_at_a_time
     worker = db.queue("q").worker("w")
     asleep(Thread.new { worker.next })
