@@ -67,7 +67,9 @@
 #define HONKER_SCHEDULE_UPDATE_INIT                                        \
   { sizeof(honker_schedule_update_t), 0, 0, {0, 0}, {0, 0}, 0, HONKER_NO_TIME, HONKER_NO_TIME }
 #define HONKER_WORKER_OPTS_INIT                                            \
-  { sizeof(honker_worker_opts_t), 0, 300, 5000 }
+  { sizeof(honker_worker_opts_t), 0, 300, 5000, HONKER_NO_TIME, 15, 3600, 2.0, 0.1, 1, 0 }
+#define HONKER_WORKER_QUEUE_INIT                                           \
+  { sizeof(honker_worker_queue_t), 0, {0, 0}, 1, -1 }
 #define HONKER_SUBSCRIPTION_OPTS_INIT                                      \
   { sizeof(honker_subscription_opts_t), 0, {0, 0}, HONKER_NO_TIME, 1000, 1000 }
 #define HONKER_OUTBOX_OPTS_INIT                                            \
@@ -75,7 +77,9 @@
 #define HONKER_NOTIFICATION_VIEW_INIT                                      \
   { sizeof(honker_notification_view_t), 0, 0, {0, 0}, {0, 0}, 0 }
 #define HONKER_JOB_VIEW_INIT                                               \
-  { sizeof(honker_job_view_t), 0, 0, {0, 0}, {0, 0}, {0, 0}, 0, 0 }
+  { sizeof(honker_job_view_t), 0, 0, {0, 0}, {0, 0}, {0, 0}, 0, 0, 0 }
+#define HONKER_LOST_JOB_VIEW_INIT                                          \
+  { sizeof(honker_lost_job_view_t), 0, 0, 0, 0, 0 }
 #define HONKER_EVENT_VIEW_INIT                                             \
   { sizeof(honker_event_view_t), 0, 0, {0, 0}, {0, 0}, {0, 0}, 0 }
 #define HONKER_FIRE_VIEW_INIT                                              \
@@ -86,7 +90,7 @@
  * compiled against another header if the major versions are the same and the library's minor version is not the lower
  * one.
  */
-#define HONKER_ABI_VERSION (1 << 16)
+#define HONKER_ABI_VERSION (2 << 16)
 
 /**
  * `durability`: a commit survives a crash of the process; a power cut may take the last ones back
@@ -162,19 +166,49 @@
 #define HONKER_NO_TIME INT64_MAX
 
 /**
+ * `reason`: the job was cancelled, deleted, or settled by somebody else.
+ */
+#define HONKER_LOST_GONE 1
+
+/**
+ * `reason`: its claim is over, and nobody has claimed it again yet.
+ */
+#define HONKER_LOST_LAPSED 2
+
+/**
+ * `reason`: it was claimed again after its claim was over, by another worker or by this one.
+ */
+#define HONKER_LOST_TAKEN 3
+
+/**
+ * `reason`: it ran longer than it may. It has been retried, with the error "timeout after N s".
+ */
+#define HONKER_LOST_TIMEOUT 4
+
+/**
  * `kind`: the job is done.
  */
 #define HONKER_SETTLE_ACK 0
 
 /**
- * `kind`: the job could not be done now; it becomes due again after `delay_s`.
+ * `kind`: the job could not be done now; it becomes due again after `delay_s`, HONKER_NO_TIME for the worker's own delay.
  */
 #define HONKER_SETTLE_RETRY 1
 
 /**
- * `kind`: the job can never be done.
+ * `kind`: the job can never be done; it is dead.
  */
 #define HONKER_SETTLE_FAIL 2
+
+/**
+ * `kind`: the job becomes due again after `delay_s`, and this attempt does not count.
+ */
+#define HONKER_SETTLE_SNOOZE 3
+
+/**
+ * `kind`: the job is due again at once, and this attempt does not count.
+ */
+#define HONKER_SETTLE_RELEASE 4
 
 /**
  * `fields`: change the expression.
@@ -228,7 +262,7 @@ typedef struct honker_events_t honker_events_t;
 typedef struct honker_fires_t honker_fires_t;
 
 /**
- * The jobs of one claim. They do not change: any thread may read them.
+ * The jobs of one claim, and those that a worker has lost. They do not change: any thread may read them.
  */
 typedef struct honker_jobs_t honker_jobs_t;
 
@@ -248,6 +282,11 @@ typedef struct honker_listener_t honker_listener_t;
  * again with a growing distance if that fails. One thread uses it at a time.
  */
 typedef struct honker_outbox_t honker_outbox_t;
+
+/**
+ * Waits for the result of one job. One thread uses it at a time.
+ */
+typedef struct honker_result_wait_t honker_result_wait_t;
 
 /**
  * The rows of a query. They do not change: any thread may read them.
@@ -277,16 +316,26 @@ typedef struct honker_text_t honker_text_t;
 typedef struct honker_tx_t honker_tx_t;
 
 /**
- * Waits for commits to a database, by anyone in any process. It has room for one wake: several that come before it is
- * looked at are one. One thread waits at a time, in `honker_wait` or in the `next` of the consumer that was made with the
- * waiter; there may be one such. Any thread may wake or free it meanwhile.
+ * Tells that something was committed to the file, by anyone. One thread uses it at a time.
+ */
+typedef struct honker_updates_t honker_updates_t;
+
+/**
+ * A place at which any number of consumers wait for commits to a database, by anyone in any process, and for their
+ * deadlines: a job that becomes due, a claim that lapses, a heartbeat, an offset to save, a fallback look. Each is made
+ * with the waiter and a token of the caller's choice, by which `honker_waiter_ready` names it.
  *
- * All waiters of a file in a process share one thread of honker's, which sleeps until the file is written to.
+ * An event loop polls `honker_waiter_fd`, calls `honker_waiter_ready` when it is readable, and `next`, with a time of 0, of
+ * the consumers that are named, until each has no more. It needs no clock of its own. Where there are no descriptors, one
+ * thread waits in `honker_wait` instead. A thread that serves one consumer waits in its `next`.
+ *
+ * One thread at a time is in `honker_wait` or `honker_waiter_ready`. Any thread may wake or free it meanwhile.
  */
 typedef struct honker_waiter_t honker_waiter_t;
 
 /**
- * Claims jobs of one queue, or waits for them. One thread uses it at a time.
+ * Claims jobs of its queues, or waits for them, and keeps those that it has in hand until they are settled: it prolongs
+ * their claims by itself, and tells which of them it has lost. One thread uses it at a time; it holds any number of jobs.
  */
 typedef struct honker_worker_t honker_worker_t;
 
@@ -461,7 +510,69 @@ typedef struct {
    * The last second, in Unix time, in which this claim is valid.
    */
   int64_t claim_expires_at;
+  /**
+   * Names this claim of the job, for a worker (`honker_settlement_t`); 0 if no worker made it.
+   */
+  int64_t serial;
 } honker_job_view_t;
+
+/**
+ * A job that a worker had in hand and has no more. Its handler should stop: what it settles is refused. Begin with
+ * HONKER_LOST_JOB_VIEW_INIT.
+ */
+typedef struct {
+  /**
+   * sizeof(honker_lost_job_view_t).
+   */
+  uint32_t struct_size;
+  /**
+   * 0.
+   */
+  uint32_t reserved;
+  /**
+   * The job's id.
+   */
+  int64_t id;
+  /**
+   * The claim of it that was lost.
+   */
+  int64_t serial;
+  /**
+   * One of HONKER_LOST_*.
+   */
+  uint32_t reason;
+  /**
+   * 0.
+   */
+  uint32_t reserved_2;
+} honker_lost_job_view_t;
+
+/**
+ * A queue that a worker claims from. Begin with HONKER_WORKER_QUEUE_INIT.
+ */
+typedef struct {
+  /**
+   * sizeof(honker_worker_queue_t).
+   */
+  uint32_t struct_size;
+  /**
+   * 0.
+   */
+  uint32_t reserved;
+  /**
+   * Its name.
+   */
+  honker_bytes_t name;
+  /**
+   * How often it is asked first, compared with the others; places that it cannot fill go to the others. Default 1. If all
+   * weights are 0 the queues are asked in the order given; one with weight 0 beside others comes after them.
+   */
+  int64_t weight;
+  /**
+   * How many of its jobs may be in hand at most. Default -1: as many as the worker takes.
+   */
+  int64_t in_hand_max;
+} honker_worker_queue_t;
 
 /**
  * How a worker claims. Begin with HONKER_WORKER_OPTS_INIT.
@@ -483,6 +594,35 @@ typedef struct {
    * How often it looks without having been woken. Default 5000; -1: never.
    */
   int64_t fallback_ms;
+  /**
+   * For how many seconds a job may run before it is retried and told as lost. Default HONKER_NO_TIME: without end.
+   */
+  int64_t max_run_s;
+  /**
+   * A job that has failed for the nth time is due again after `retry_base_s` times `retry_factor` to the power of n - 1,
+   * at most `retry_max_s`, in seconds. Default 15.
+   */
+  int64_t retry_base_s;
+  /**
+   * Default 3600.
+   */
+  int64_t retry_max_s;
+  /**
+   * Default 2; at least 1.
+   */
+  double retry_factor;
+  /**
+   * The delay is multiplied by a random number in 1 ± `retry_jitter`. Default 0.1; from 0 to 1.
+   */
+  double retry_jitter;
+  /**
+   * 1 (the default): claims in hand are prolonged by the worker, at a third of the visibility timeout. 0: they are not.
+   */
+  uint32_t heartbeat;
+  /**
+   * 0.
+   */
+  uint32_t reserved_2;
 } honker_worker_opts_t;
 
 /**
@@ -494,7 +634,8 @@ typedef struct {
    */
   uint32_t kind;
   /**
-   * Written by the call: HONKER_OK, or HONKER_LOST if the worker did not hold the job any more.
+   * Written by the call: HONKER_OK, or HONKER_LOST if the worker did not hold the job any more, or holds another claim of
+   * it by now; an error's status if nothing was committed.
    */
   honker_status_t status;
   /**
@@ -502,7 +643,11 @@ typedef struct {
    */
   int64_t id;
   /**
-   * In how many seconds it becomes due again, for a retry.
+   * The claim of it, as the job says.
+   */
+  int64_t serial;
+  /**
+   * In how many seconds it becomes due again, for a retry or a snooze.
    */
   int64_t delay_s;
   /**
@@ -1240,6 +1385,19 @@ honker_status_t honker_retry(honker_db_t *db,
                              honker_error_t **err);
 
 /**
+ * The job goes back: it is due again in `delay_s` seconds, which may be 0 or negative, and this attempt does not count.
+ * HONKER_LOST, and nothing changed, if `worker_id` does not hold it any more.
+ */
+HONKER_API
+honker_status_t honker_release(honker_db_t *db,
+                               honker_tx_t *tx,
+                               int64_t id,
+                               const uint8_t *worker_id,
+                               size_t worker_id_len,
+                               int64_t delay_s,
+                               honker_error_t **err);
+
+/**
  * The job can never be done: it ends among the dead with the text `error`, whatever attempts it has left. HONKER_LOST,
  * and nothing changed, if `worker_id` does not hold it any more.
  */
@@ -1373,6 +1531,18 @@ honker_status_t honker_jobs_views(const honker_jobs_t *jobs,
                                   honker_error_t **err);
 
 /**
+ * The jobs that the worker has lost, from the one at `first` on, counted from 0, as many as there are and `views_len` holds.
+ * Each loss is told once. The views are initialised and filled in as those of `honker_jobs_views`.
+ */
+HONKER_API
+honker_status_t honker_jobs_lost(const honker_jobs_t *jobs,
+                                 size_t first,
+                                 honker_lost_job_view_t *views_out,
+                                 size_t views_len,
+                                 size_t *read_out,
+                                 honker_error_t **err);
+
+/**
  * Frees jobs; whoever claimed them still holds them. NULL is allowed, and freeing twice does no harm.
  */
 HONKER_API
@@ -1395,14 +1565,12 @@ honker_status_t honker_waiter_new(honker_db_t *db,
                                   honker_error_t **err);
 
 /**
- * Waits until something has been committed, at most for `timeout_ms` (-1: without end; 0: not at all). HONKER_OK after a
- * commit, which may be one that was made since the last wait, and for which there may be nothing new to see: it is a
- * hint. HONKER_TIMEOUT when the time is over, HONKER_WOKEN after `honker_waiter_wake`, HONKER_CLOSED, from then on
- * always, when the waiter was freed or the database closed. `honker_interrupt` ends it with HONKER_INTERRUPTED, and
- * HONKER_WATCHER says, from then on always, that the file was replaced by another.
- *
- * With the waiter of a consumer this is how to wait for something else as well, a flag for instance: call the consumer's
- * `next` with a time of 0 afterwards, whatever the answer. It looks before it waits, and misses nothing.
+ * Waits until a consumer that was made with the waiter has work, at most for `timeout_ms` (-1: without end; 0: not at
+ * all); `honker_waiter_ready` says which. Without consumers it waits for a commit, which may be one that was made since the
+ * last wait, and for which there may be nothing new to see: it is a hint. HONKER_OK then; HONKER_TIMEOUT when the time is
+ * over, HONKER_WOKEN after `honker_waiter_wake`, HONKER_CLOSED, from then on always, when the waiter was freed or the
+ * database closed. `honker_interrupt` ends it with HONKER_INTERRUPTED, and HONKER_WATCHER says, from then on always, that
+ * the file was replaced by another.
  */
 HONKER_API
 honker_status_t honker_wait(honker_waiter_t *waiter,
@@ -1410,16 +1578,38 @@ honker_status_t honker_wait(honker_waiter_t *waiter,
                             honker_error_t **err);
 
 /**
- * Ends the wait that is running with this waiter, or else the next one, with HONKER_WOKEN. Any thread, but not a signal
- * handler.
+ * Names the consumers of the waiter that have work, by their tokens: as many as `tokens_len` holds; the others stay ready,
+ * and the descriptor readable. Does not block, but for one read of the file for all consumers after a commit. `count_out`
+ * of 0 is fine: what made the descriptor readable was for none of them.
+ *
+ * A consumer is named once after it was made, and then when a commit is for it, or a deadline of its own has come. It is
+ * not named again before its `next` has answered something else than HONKER_OK; if that was an error, it is named half a
+ * second later. None is named after its free returned.
+ *
+ * HONKER_OK, or HONKER_WOKEN after `honker_waiter_wake`, both with the tokens. HONKER_CLOSED when the waiter was freed or the
+ * database closed, HONKER_WATCHER when the file was replaced by another: from then on always, and the descriptor stays
+ * readable. `tokens_out` may be NULL if `tokens_len` is 0.
+ */
+HONKER_API
+honker_status_t honker_waiter_ready(honker_waiter_t *waiter,
+                                    uint64_t *tokens_out,
+                                    size_t tokens_len,
+                                    size_t *count_out,
+                                    honker_error_t **err);
+
+/**
+ * Ends the waits that are running with this waiter, `honker_wait` and the `next` of its consumers, or else the next one,
+ * with HONKER_WOKEN. Any thread, but not a signal handler.
  */
 HONKER_API
 honker_status_t honker_waiter_wake(honker_waiter_t *waiter,
                                    honker_error_t **err);
 
 /**
- * A descriptor for `poll`, `epoll`, `kqueue` and event loops: readable while `honker_wait` would return at once. It is
- * the waiter's: not to be read from, written to or closed, and gone with the waiter. HONKER_UNSUPPORTED on Windows.
+ * A descriptor for `poll`, `epoll`, `kqueue` and event loops: readable when `honker_waiter_ready` may have something to say,
+ * for a commit, a wake, or the earliest deadline of the consumers. Level-triggered loops spin unless they call that;
+ * edge-triggered ones sleep unless they call it until it names fewer than it has room for. It is the waiter's: not to be
+ * read from, written to or closed, and gone with the waiter. HONKER_UNSUPPORTED on Windows.
  */
 HONKER_API
 honker_status_t honker_waiter_fd(honker_waiter_t *waiter,
@@ -1434,14 +1624,43 @@ HONKER_API
 void honker_waiter_free(honker_waiter_t *waiter);
 
 /**
- * Makes a worker on a queue that claims as `worker_id` and waits with `waiter`. `opts` may be NULL for the defaults. To
- * be freed with `honker_worker_free`.
+ * Makes something that tells of commits after this returned, and waits with `waiter`, which names it by `token`. To be
+ * freed with `honker_updates_free`.
+ */
+HONKER_API
+honker_status_t honker_updates_new(honker_db_t *db,
+                                   honker_waiter_t *waiter,
+                                   uint64_t token,
+                                   honker_updates_t **updates_out,
+                                   honker_error_t **err);
+
+/**
+ * HONKER_OK if something was committed since the last time this answered so, or when it is, within `timeout_ms` (-1:
+ * without end; 0: not at all). Several commits may be told as one, and there may be nothing new to see: it is a hint.
+ * Otherwise as for `honker_wait`: HONKER_TIMEOUT, HONKER_WOKEN or HONKER_CLOSED.
+ */
+HONKER_API
+honker_status_t honker_updates_next(honker_updates_t *updates,
+                                    int64_t timeout_ms,
+                                    honker_error_t **err);
+
+/**
+ * Frees it. NULL is allowed, and freeing twice does no harm.
+ */
+HONKER_API
+void honker_updates_free(honker_updates_t *updates);
+
+/**
+ * Makes a worker that claims from `queues` as `worker_id` and waits with `waiter`, which names it by `token`. The first
+ * queue says how long each of them is. `opts` may be NULL for the defaults. To be freed with `honker_worker_free`.
+ * HONKER_INVALID if there is no queue, or one of them twice.
  */
 HONKER_API
 honker_status_t honker_worker_new(honker_db_t *db,
                                   honker_waiter_t *waiter,
-                                  const uint8_t *queue,
-                                  size_t queue_len,
+                                  uint64_t token,
+                                  const honker_worker_queue_t *queues,
+                                  size_t queues_len,
                                   const uint8_t *worker_id,
                                   size_t worker_id_len,
                                   const honker_worker_opts_t *opts,
@@ -1449,9 +1668,7 @@ honker_status_t honker_worker_new(honker_db_t *db,
                                   honker_error_t **err);
 
 /**
- * Claims up to `n` jobs, as `honker_claim` does; waits for at least one at most for `timeout_ms` (-1: without end; 0: not
- * at all). With an `n` of 0 or less it is no jobs, at once. HONKER_OK with the jobs, to be freed with `honker_jobs_free`;
- * otherwise as for `honker_wait`: HONKER_TIMEOUT, HONKER_WOKEN or HONKER_CLOSED.
+ * `honker_worker_settle_next` without settlements.
  */
 HONKER_API
 honker_status_t honker_worker_next(honker_worker_t *worker,
@@ -1461,9 +1678,17 @@ honker_status_t honker_worker_next(honker_worker_t *worker,
                                    honker_error_t **err);
 
 /**
- * Settles jobs that the worker holds and claims the next ones in one commit, then waits as `honker_worker_next` does if
- * there are none. Whatever it answers that is not an error, the settlements are committed, and each has its status; on
- * an error nothing has happened.
+ * In one commit: settles what is finished, prolongs what runs if it is time to, retries what ran longer than it may, and
+ * claims up to `n` jobs. If there is nothing to tell then, it waits, at most for `timeout_ms` (-1: without end; 0: not at
+ * all); with an `n` of 0 or less, for jobs that are lost. To be called at least as often as claims have to be prolonged.
+ *
+ * HONKER_OK with what was claimed and what was lost (`honker_jobs_lost`), either of which may be none; to be freed with
+ * `honker_jobs_free`. Otherwise as for `honker_wait`: HONKER_TIMEOUT, HONKER_WOKEN or HONKER_CLOSED. After any of these the
+ * settlements are committed, and each has its status.
+ *
+ * An error is one of the commit, and nothing has happened; or, if there were settlements, one of the look or the wait that
+ * followed the commit. The `status` of each settlement tells which: HONKER_OK or HONKER_LOST if it was committed, otherwise
+ * the error's status, and it can be given again.
  *
  * Should the wait fail after settlements were committed (interrupted, an unreadable file), it answers HONKER_TIMEOUT, as
  * if its time were over, and the next call with this worker answers the error of the wait, before it does anything.
@@ -1478,7 +1703,17 @@ honker_status_t honker_worker_settle_next(honker_worker_t *worker,
                                           honker_error_t **err);
 
 /**
- * Frees a worker. The jobs it holds stay its own until their time is over. NULL is allowed, and freeing twice does no
+ * The handler of a job has settled it through another connection than the worker's database: the worker has it in hand no
+ * more, and does not tell that it is lost. HONKER_LOST if it was not in hand with this serial.
+ */
+HONKER_API
+honker_status_t honker_worker_settled(honker_worker_t *worker,
+                                      int64_t id,
+                                      int64_t serial,
+                                      honker_error_t **err);
+
+/**
+ * Frees a worker. The jobs it has in hand stay its own until their time is over. NULL is allowed, and freeing twice does no
  * harm.
  */
 HONKER_API
@@ -1548,12 +1783,13 @@ honker_status_t honker_notifications_prune(honker_db_t *db,
                                            honker_error_t **err);
 
 /**
- * Makes a listener for what is sent to a channel after this returned; it waits with `waiter`, and looks every
+ * Makes a listener for what is sent to a channel after this returned; it waits with `waiter`, which names it by `token`, and looks every
  * `fallback_ms` without having been woken (-1: never; 15000 is a good choice). To be freed with `honker_listener_free`.
  */
 HONKER_API
 honker_status_t honker_listener_new(honker_db_t *db,
                                     honker_waiter_t *waiter,
+                                    uint64_t token,
                                     const uint8_t *channel,
                                     size_t channel_len,
                                     int64_t fallback_ms,
@@ -1656,12 +1892,13 @@ HONKER_API
 void honker_events_free(honker_events_t *events);
 
 /**
- * Makes a subscription to a topic that waits with `waiter`. `opts` may be NULL for the defaults. To be freed with
- * `honker_subscription_free`.
+ * Makes a subscription to a topic that waits with `waiter`, which names it by `token`. `opts` may be NULL for the defaults.
+ * To be freed with `honker_subscription_free`.
  */
 HONKER_API
 honker_status_t honker_subscription_new(honker_db_t *db,
                                         honker_waiter_t *waiter,
+                                        uint64_t token,
                                         const uint8_t *topic,
                                         size_t topic_len,
                                         const honker_subscription_opts_t *opts,
@@ -1741,17 +1978,33 @@ honker_status_t honker_result_sweep(honker_db_t *db,
                                     honker_error_t **err);
 
 /**
- * The result of a job, to be freed with `honker_text_free`; waits for it with `waiter`, at most for `timeout_ms` (-1:
- * without end; 0: not at all). A job that ends without a result never has one. Otherwise as for `honker_wait`:
- * HONKER_TIMEOUT, HONKER_WOKEN or HONKER_CLOSED.
+ * Makes something that waits for the result of a job with `waiter`, which names it by `token`. To be freed with
+ * `honker_result_wait_free`.
  */
 HONKER_API
-honker_status_t honker_result_wait(honker_db_t *db,
-                                   honker_waiter_t *waiter,
-                                   int64_t job_id,
-                                   int64_t timeout_ms,
-                                   honker_text_t **value_out,
-                                   honker_error_t **err);
+honker_status_t honker_result_wait_new(honker_db_t *db,
+                                       honker_waiter_t *waiter,
+                                       uint64_t token,
+                                       int64_t job_id,
+                                       honker_result_wait_t **wait_out,
+                                       honker_error_t **err);
+
+/**
+ * The result of the job, to be freed with `honker_text_free`; waits for it at most for `timeout_ms` (-1: without end; 0: not
+ * at all). A job that ends without a result never has one. Otherwise as for `honker_wait`: HONKER_TIMEOUT, HONKER_WOKEN or
+ * HONKER_CLOSED.
+ */
+HONKER_API
+honker_status_t honker_result_wait_next(honker_result_wait_t *wait,
+                                        int64_t timeout_ms,
+                                        honker_text_t **value_out,
+                                        honker_error_t **err);
+
+/**
+ * Frees it. NULL is allowed, and freeing twice does no harm.
+ */
+HONKER_API
+void honker_result_wait_free(honker_result_wait_t *wait);
 
 /**
  * Takes a lock for `owner`, for `ttl_s` seconds, if it is free or the time of who had it is over. HONKER_OK if `owner`
@@ -1950,12 +2203,13 @@ HONKER_API
 void honker_fires_free(honker_fires_t *fires);
 
 /**
- * Makes a candidate called `owner`, a name that nobody else may have, which waits with `waiter`. To be freed with
- * `honker_leader_free`.
+ * Makes a candidate called `owner`, a name that nobody else may have, which waits with `waiter`, and is named by
+ * `token` there. To be freed with `honker_leader_free`.
  */
 HONKER_API
 honker_status_t honker_leader_new(honker_db_t *db,
                                   honker_waiter_t *waiter,
+                                  uint64_t token,
                                   const uint8_t *owner,
                                   size_t owner_len,
                                   honker_leader_t **leader_out,
@@ -1996,12 +2250,13 @@ HONKER_API
 void honker_leader_free(honker_leader_t *leader);
 
 /**
- * Makes a worker of the outbox `name` that claims as `worker_id` and waits with `waiter`. `opts` may be NULL for the
+ * Makes a worker of the outbox `name` that claims as `worker_id` and waits with `waiter`, which names it by `token`. `opts` may be NULL for the
  * defaults. To be freed with `honker_outbox_free`.
  */
 HONKER_API
 honker_status_t honker_outbox_new(honker_db_t *db,
                                   honker_waiter_t *waiter,
+                                  uint64_t token,
                                   const uint8_t *name,
                                   size_t name_len,
                                   const uint8_t *worker_id,

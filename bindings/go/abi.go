@@ -5,7 +5,7 @@ package honker
 import "unsafe"
 
 // abiVersion is the version of the interface that this was made from, major << 16 | minor.
-const abiVersion = 65536
+const abiVersion = 131072
 
 // What the numbers in structs mean.
 const (
@@ -28,9 +28,16 @@ const (
 
 	noTime = 9223372036854775807
 
-	settleAck   = 0
-	settleRetry = 1
-	settleFail  = 2
+	lostGone    = 1
+	lostLapsed  = 2
+	lostTaken   = 3
+	lostTimeout = 4
+
+	settleAck     = 0
+	settleRetry   = 1
+	settleFail    = 2
+	settleSnooze  = 3
+	settleRelease = 4
 
 	updateExpression  = 1
 	updatePayload     = 2
@@ -204,6 +211,16 @@ type (
 		workerID       bytesView
 		attempts       int64
 		claimExpiresAt int64
+		serial         int64
+	}
+
+	lostJobView struct {
+		structSize uint32
+		reserved   uint32
+		id         int64
+		serial     int64
+		reason     uint32
+		reserved2  uint32
 	}
 
 	notificationView struct {
@@ -260,6 +277,7 @@ type (
 		kind   uint32
 		status Status
 		id     int64
+		serial int64
 		delayS int64
 		error  bytesView
 	}
@@ -286,6 +304,21 @@ type (
 		reserved           uint32
 		visibilityTimeoutS int64
 		fallbackMS         int64
+		maxRunS            int64
+		retryBaseS         int64
+		retryMaxS          int64
+		retryFactor        float64
+		retryJitter        float64
+		heartbeat          uint32
+		reserved2          uint32
+	}
+
+	workerQueue struct {
+		structSize uint32
+		reserved   uint32
+		name       bytesView
+		weight     int64
+		inHandMax  int64
 	}
 )
 
@@ -314,6 +347,12 @@ func newFireView() *fireView {
 func newJobView() *jobView {
 	return &jobView{
 		structSize: uint32(unsafe.Sizeof(jobView{})),
+	}
+}
+
+func newLostJobView() *lostJobView {
+	return &lostJobView{
+		structSize: uint32(unsafe.Sizeof(lostJobView{})),
 	}
 }
 
@@ -372,6 +411,20 @@ func newWorkerOpts() *workerOpts {
 		structSize:         uint32(unsafe.Sizeof(workerOpts{})),
 		visibilityTimeoutS: 300,
 		fallbackMS:         5000,
+		maxRunS:            noTime,
+		retryBaseS:         15,
+		retryMaxS:          3600,
+		retryFactor:        2,
+		retryJitter:        0.1,
+		heartbeat:          1,
+	}
+}
+
+func newWorkerQueue() *workerQueue {
+	return &workerQueue{
+		structSize: uint32(unsafe.Sizeof(workerQueue{})),
+		weight:     1,
+		inHandMax:  -1,
 	}
 }
 
@@ -411,6 +464,7 @@ const (
 	fnJobsFree
 	fnJobsGet
 	fnJobsLen
+	fnJobsLost
 	fnJobsViews
 	fnLeaderFree
 	fnLeaderLeads
@@ -436,10 +490,13 @@ const (
 	fnQueueStats
 	fnRateLimitSweep
 	fnRateLimitTry
+	fnRelease
 	fnResultGet
 	fnResultSave
 	fnResultSweep
-	fnResultWait
+	fnResultWaitFree
+	fnResultWaitNew
+	fnResultWaitNext
 	fnRetry
 	fnRowsColumn
 	fnRowsFree
@@ -474,16 +531,21 @@ const (
 	fnTxFree
 	fnTxQuery
 	fnTxRollback
+	fnUpdatesFree
+	fnUpdatesNew
+	fnUpdatesNext
 	fnVersion
 	fnWait
 	fnWaiterFd
 	fnWaiterFree
 	fnWaiterNew
+	fnWaiterReady
 	fnWaiterWake
 	fnWorkerFree
 	fnWorkerNew
 	fnWorkerNext
 	fnWorkerSettleNext
+	fnWorkerSettled
 	functionCount
 )
 
@@ -524,6 +586,7 @@ var functionNames = [functionCount]string{
 	fnJobsFree:                "honker_jobs_free",
 	fnJobsGet:                 "honker_jobs_get",
 	fnJobsLen:                 "honker_jobs_len",
+	fnJobsLost:                "honker_jobs_lost",
 	fnJobsViews:               "honker_jobs_views",
 	fnLeaderFree:              "honker_leader_free",
 	fnLeaderLeads:             "honker_leader_leads",
@@ -549,10 +612,13 @@ var functionNames = [functionCount]string{
 	fnQueueStats:              "honker_queue_stats",
 	fnRateLimitSweep:          "honker_rate_limit_sweep",
 	fnRateLimitTry:            "honker_rate_limit_try",
+	fnRelease:                 "honker_release",
 	fnResultGet:               "honker_result_get",
 	fnResultSave:              "honker_result_save",
 	fnResultSweep:             "honker_result_sweep",
-	fnResultWait:              "honker_result_wait",
+	fnResultWaitFree:          "honker_result_wait_free",
+	fnResultWaitNew:           "honker_result_wait_new",
+	fnResultWaitNext:          "honker_result_wait_next",
 	fnRetry:                   "honker_retry",
 	fnRowsColumn:              "honker_rows_column",
 	fnRowsFree:                "honker_rows_free",
@@ -587,16 +653,21 @@ var functionNames = [functionCount]string{
 	fnTxFree:                  "honker_tx_free",
 	fnTxQuery:                 "honker_tx_query",
 	fnTxRollback:              "honker_tx_rollback",
+	fnUpdatesFree:             "honker_updates_free",
+	fnUpdatesNew:              "honker_updates_new",
+	fnUpdatesNext:             "honker_updates_next",
 	fnVersion:                 "honker_version",
 	fnWait:                    "honker_wait",
 	fnWaiterFd:                "honker_waiter_fd",
 	fnWaiterFree:              "honker_waiter_free",
 	fnWaiterNew:               "honker_waiter_new",
+	fnWaiterReady:             "honker_waiter_ready",
 	fnWaiterWake:              "honker_waiter_wake",
 	fnWorkerFree:              "honker_worker_free",
 	fnWorkerNew:               "honker_worker_new",
 	fnWorkerNext:              "honker_worker_next",
 	fnWorkerSettleNext:        "honker_worker_settle_next",
+	fnWorkerSettled:           "honker_worker_settled",
 }
 
 func (c calls) abiVersion() uint32 {
@@ -750,6 +821,12 @@ func (c calls) jobsLen(jobs uintptr) (length int, status Status, err error) {
 	return int(out.length), status, err
 }
 
+func (c calls) jobsLost(jobs uintptr, first int, views []lostJobView) (read int, status Status, err error) {
+	out := new(struct{ read uintptr })
+	status, err = c.try(fnJobsLost, jobs, uintptr(first), uintptr(slice(views)), uintptr(len(views)), uintptr(unsafe.Pointer(&out.read)))
+	return int(out.read), status, err
+}
+
 func (c calls) jobsViews(jobs uintptr, first int, views []jobView) (read int, status Status, err error) {
 	out := new(struct{ read uintptr })
 	status, err = c.try(fnJobsViews, jobs, uintptr(first), uintptr(slice(views)), uintptr(len(views)), uintptr(unsafe.Pointer(&out.read)))
@@ -766,9 +843,9 @@ func (c calls) leaderLeads(leader uintptr) (leads int64, status Status, err erro
 	return out.leads, status, err
 }
 
-func (c calls) leaderNew(db, waiter uintptr, owner bytesView) (leader uintptr, status Status, err error) {
+func (c calls) leaderNew(db, waiter uintptr, token uint64, owner bytesView) (leader uintptr, status Status, err error) {
 	out := new(struct{ leader uintptr })
-	status, err = c.try(fnLeaderNew, db, waiter, uintptr(unsafe.Pointer(owner.data)), owner.len, uintptr(unsafe.Pointer(&out.leader)))
+	status, err = c.try(fnLeaderNew, db, waiter, uintptr(token), uintptr(unsafe.Pointer(owner.data)), owner.len, uintptr(unsafe.Pointer(&out.leader)))
 	return out.leader, status, err
 }
 
@@ -786,9 +863,9 @@ func (c calls) listenerFree(listener uintptr) {
 	c.lib.call(fnListenerFree, listener)
 }
 
-func (c calls) listenerNew(db, waiter uintptr, channel bytesView, fallbackMS int64) (listener uintptr, status Status, err error) {
+func (c calls) listenerNew(db, waiter uintptr, token uint64, channel bytesView, fallbackMS int64) (listener uintptr, status Status, err error) {
 	out := new(struct{ listener uintptr })
-	status, err = c.try(fnListenerNew, db, waiter, uintptr(unsafe.Pointer(channel.data)), channel.len, uintptr(fallbackMS), uintptr(unsafe.Pointer(&out.listener)))
+	status, err = c.try(fnListenerNew, db, waiter, uintptr(token), uintptr(unsafe.Pointer(channel.data)), channel.len, uintptr(fallbackMS), uintptr(unsafe.Pointer(&out.listener)))
 	return out.listener, status, err
 }
 
@@ -838,9 +915,9 @@ func (c calls) outboxFree(outbox uintptr) {
 	c.lib.call(fnOutboxFree, outbox)
 }
 
-func (c calls) outboxNew(db, waiter uintptr, name, workerID bytesView, opts *outboxOpts) (outbox uintptr, status Status, err error) {
+func (c calls) outboxNew(db, waiter uintptr, token uint64, name, workerID bytesView, opts *outboxOpts) (outbox uintptr, status Status, err error) {
 	out := new(struct{ outbox uintptr })
-	status, err = c.try(fnOutboxNew, db, waiter, uintptr(unsafe.Pointer(name.data)), name.len, uintptr(unsafe.Pointer(workerID.data)), workerID.len, uintptr(unsafe.Pointer(opts)), uintptr(unsafe.Pointer(&out.outbox)))
+	status, err = c.try(fnOutboxNew, db, waiter, uintptr(token), uintptr(unsafe.Pointer(name.data)), name.len, uintptr(unsafe.Pointer(workerID.data)), workerID.len, uintptr(unsafe.Pointer(opts)), uintptr(unsafe.Pointer(&out.outbox)))
 	return out.outbox, status, err
 }
 
@@ -878,6 +955,10 @@ func (c calls) rateLimitTry(db, tx uintptr, name bytesView, limit, perS int64) (
 	return c.try(fnRateLimitTry, db, tx, uintptr(unsafe.Pointer(name.data)), name.len, uintptr(limit), uintptr(perS))
 }
 
+func (c calls) release(db, tx uintptr, id int64, workerID bytesView, delayS int64) (status Status, err error) {
+	return c.try(fnRelease, db, tx, uintptr(id), uintptr(unsafe.Pointer(workerID.data)), workerID.len, uintptr(delayS))
+}
+
 func (c calls) resultGet(db, tx uintptr, jobID int64) (value uintptr, status Status, err error) {
 	out := new(struct{ value uintptr })
 	status, err = c.try(fnResultGet, db, tx, uintptr(jobID), uintptr(unsafe.Pointer(&out.value)))
@@ -894,9 +975,19 @@ func (c calls) resultSweep(db, tx uintptr) (swept int64, status Status, err erro
 	return out.swept, status, err
 }
 
-func (c calls) resultWait(db, waiter uintptr, jobID, timeoutMS int64) (value uintptr, status Status, err error) {
+func (c calls) resultWaitFree(wait uintptr) {
+	c.lib.call(fnResultWaitFree, wait)
+}
+
+func (c calls) resultWaitNew(db, waiter uintptr, token uint64, jobID int64) (wait uintptr, status Status, err error) {
+	out := new(struct{ wait uintptr })
+	status, err = c.try(fnResultWaitNew, db, waiter, uintptr(token), uintptr(jobID), uintptr(unsafe.Pointer(&out.wait)))
+	return out.wait, status, err
+}
+
+func (c calls) resultWaitNext(wait uintptr, timeoutMS int64) (value uintptr, status Status, err error) {
 	out := new(struct{ value uintptr })
-	status, err = c.try(fnResultWait, db, waiter, uintptr(jobID), uintptr(timeoutMS), uintptr(unsafe.Pointer(&out.value)))
+	status, err = c.try(fnResultWaitNext, wait, uintptr(timeoutMS), uintptr(unsafe.Pointer(&out.value)))
 	return out.value, status, err
 }
 
@@ -1005,9 +1096,9 @@ func (c calls) subscriptionFree(subscription uintptr) {
 	c.lib.call(fnSubscriptionFree, subscription)
 }
 
-func (c calls) subscriptionNew(db, waiter uintptr, topic bytesView, opts *subscriptionOpts) (subscription uintptr, status Status, err error) {
+func (c calls) subscriptionNew(db, waiter uintptr, token uint64, topic bytesView, opts *subscriptionOpts) (subscription uintptr, status Status, err error) {
 	out := new(struct{ subscription uintptr })
-	status, err = c.try(fnSubscriptionNew, db, waiter, uintptr(unsafe.Pointer(topic.data)), topic.len, uintptr(unsafe.Pointer(opts)), uintptr(unsafe.Pointer(&out.subscription)))
+	status, err = c.try(fnSubscriptionNew, db, waiter, uintptr(token), uintptr(unsafe.Pointer(topic.data)), topic.len, uintptr(unsafe.Pointer(opts)), uintptr(unsafe.Pointer(&out.subscription)))
 	return out.subscription, status, err
 }
 
@@ -1071,6 +1162,20 @@ func (c calls) txRollback(tx uintptr) (status Status, err error) {
 	return c.try(fnTxRollback, tx)
 }
 
+func (c calls) updatesFree(updates uintptr) {
+	c.lib.call(fnUpdatesFree, updates)
+}
+
+func (c calls) updatesNew(db, waiter uintptr, token uint64) (updates uintptr, status Status, err error) {
+	out := new(struct{ updates uintptr })
+	status, err = c.try(fnUpdatesNew, db, waiter, uintptr(token), uintptr(unsafe.Pointer(&out.updates)))
+	return out.updates, status, err
+}
+
+func (c calls) updatesNext(updates uintptr, timeoutMS int64) (status Status, err error) {
+	return c.try(fnUpdatesNext, updates, uintptr(timeoutMS))
+}
+
 func (c calls) version() string {
 	return staticText(c.lib.call(fnVersion))
 }
@@ -1095,6 +1200,12 @@ func (c calls) waiterNew(db uintptr) (waiter uintptr, status Status, err error) 
 	return out.waiter, status, err
 }
 
+func (c calls) waiterReady(waiter uintptr, tokens []uint64) (count int, status Status, err error) {
+	out := new(struct{ count uintptr })
+	status, err = c.try(fnWaiterReady, waiter, uintptr(slice(tokens)), uintptr(len(tokens)), uintptr(unsafe.Pointer(&out.count)))
+	return int(out.count), status, err
+}
+
 func (c calls) waiterWake(waiter uintptr) (status Status, err error) {
 	return c.try(fnWaiterWake, waiter)
 }
@@ -1103,9 +1214,9 @@ func (c calls) workerFree(worker uintptr) {
 	c.lib.call(fnWorkerFree, worker)
 }
 
-func (c calls) workerNew(db, waiter uintptr, queue, workerID bytesView, opts *workerOpts) (worker uintptr, status Status, err error) {
+func (c calls) workerNew(db, waiter uintptr, token uint64, queues []workerQueue, workerID bytesView, opts *workerOpts) (worker uintptr, status Status, err error) {
 	out := new(struct{ worker uintptr })
-	status, err = c.try(fnWorkerNew, db, waiter, uintptr(unsafe.Pointer(queue.data)), queue.len, uintptr(unsafe.Pointer(workerID.data)), workerID.len, uintptr(unsafe.Pointer(opts)), uintptr(unsafe.Pointer(&out.worker)))
+	status, err = c.try(fnWorkerNew, db, waiter, uintptr(token), uintptr(slice(queues)), uintptr(len(queues)), uintptr(unsafe.Pointer(workerID.data)), workerID.len, uintptr(unsafe.Pointer(opts)), uintptr(unsafe.Pointer(&out.worker)))
 	return out.worker, status, err
 }
 
@@ -1119,4 +1230,8 @@ func (c calls) workerSettleNext(worker uintptr, settlements []settlement, n, tim
 	out := new(struct{ jobs uintptr })
 	status, err = c.try(fnWorkerSettleNext, worker, uintptr(slice(settlements)), uintptr(len(settlements)), uintptr(n), uintptr(timeoutMS), uintptr(unsafe.Pointer(&out.jobs)))
 	return out.jobs, status, err
+}
+
+func (c calls) workerSettled(worker uintptr, id, serial int64) (status Status, err error) {
+	return c.try(fnWorkerSettled, worker, uintptr(id), uintptr(serial))
 }

@@ -27,6 +27,7 @@ mod guard;
 mod identity;
 pub mod lock;
 pub mod notify;
+pub mod outlook;
 pub mod queue;
 pub mod rate_limit;
 pub mod result;

@@ -9,14 +9,23 @@
 //! is therefore taken out of its slot while it runs; whoever finds the slot empty prepares its own copy. How deep that
 //! may go is limited ([`Store::enter`]).
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::ffi::c_int;
+use std::sync::Arc;
 
 use rusqlite::ffi;
 
 use crate::statement::{Row, Sql, Statement, Value, last_error};
 use crate::version::{self, LastLook};
 use crate::{Error, Result, guard};
+
+/// Is told of claims that their holders settle, by who runs the operation.
+pub(crate) trait SettlementListener: Send + Sync {
+    /// The claim is about to be settled. Until the transaction is committed it may still turn out otherwise.
+    fn begin(&self, id: i64, worker_id: &str);
+    /// It was not: it was not this worker's any more, or the operation failed.
+    fn undo(&self, id: i64);
+}
 
 /// How deep calls of our SQL functions may be nested in each other. Two or three levels are a design; a trigger that
 /// fires itself through a function would otherwise go on until the stack is used up, and SQLite cannot see it.
@@ -35,6 +44,7 @@ pub struct Store {
     last_look: LastLook,
     /// How many units ([`Store::atomic`]) are running that have looked at it under the lock: nobody can change it.
     looked: Cell<u32>,
+    listener: OnceCell<Arc<dyn SettlementListener>>,
 }
 
 // SAFETY: a connection, and with it its statements, may move between threads as long as one uses it at a time. That is
@@ -76,7 +86,30 @@ impl Store {
             depth: Cell::new(0),
             last_look: LastLook::default(),
             looked: Cell::new(0),
+            listener: OnceCell::new(),
         }
+    }
+
+    /// Tells `listener` of settlements from now on.
+    #[cfg(feature = "bundled")]
+    pub(crate) fn listen(&self, listener: Arc<dyn SettlementListener>) {
+        let _ = self.listener.set(listener);
+    }
+
+    /// Runs an operation by which `worker_id` settles a claim, if it says that it has.
+    pub(crate) fn settling(
+        &self,
+        id: i64,
+        worker_id: &str,
+        operation: impl FnOnce() -> Result<bool>,
+    ) -> Result<bool> {
+        let Some(listener) = self.listener.get() else { return operation() };
+        listener.begin(id, worker_id);
+        let settled = operation();
+        if !matches!(settled, Ok(true)) {
+            listener.undo(id);
+        }
+        settled
     }
 
     pub(crate) fn handle(&self) -> *mut ffi::sqlite3 {

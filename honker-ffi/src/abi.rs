@@ -57,7 +57,10 @@ fn constants() -> BTreeMap<&'static str, (&'static str, Value)> {
         durability { HONKER_DURABILITY_NORMAL HONKER_DURABILITY_FULL }
         journal { HONKER_JOURNAL_WAL HONKER_JOURNAL_DELETE HONKER_JOURNAL_TRUNCATE HONKER_JOURNAL_PERSIST }
         nesting { HONKER_NESTING_FAIL HONKER_NESTING_WAIT }
-        settle { HONKER_SETTLE_ACK HONKER_SETTLE_RETRY HONKER_SETTLE_FAIL }
+        settle {
+            HONKER_SETTLE_ACK HONKER_SETTLE_RETRY HONKER_SETTLE_FAIL HONKER_SETTLE_SNOOZE HONKER_SETTLE_RELEASE
+        }
+        lost { HONKER_LOST_GONE HONKER_LOST_LAPSED HONKER_LOST_TAKEN HONKER_LOST_TIMEOUT }
         type { HONKER_TYPE_NULL HONKER_TYPE_INTEGER HONKER_TYPE_REAL HONKER_TYPE_TEXT HONKER_TYPE_BLOB }
         time { HONKER_NO_TIME }
         update {
@@ -76,14 +79,19 @@ fn layouts() -> BTreeMap<&'static str, Value> {
         honker_bytes_t { data len }
         honker_value_t { value_type reserved integer real bytes }
         honker_enqueue_opts_t { struct_size reserved run_at delay_s expires_s priority max_attempts }
-        honker_job_view_t { struct_size reserved id queue payload worker_id attempts claim_expires_at }
+        honker_job_view_t { struct_size reserved id queue payload worker_id attempts claim_expires_at serial }
         honker_event_view_t { struct_size reserved offset topic key payload created_at }
         honker_schedule_opts_t { struct_size reserved priority expires_s max_attempts }
         honker_schedule_update_t {
             struct_size reserved fields expression payload priority expires_s max_attempts
         }
-        honker_worker_opts_t { struct_size reserved visibility_timeout_s fallback_ms }
-        honker_settlement_t { kind status id delay_s error }
+        honker_worker_opts_t {
+            struct_size reserved visibility_timeout_s fallback_ms max_run_s retry_base_s retry_max_s retry_factor
+            retry_jitter heartbeat reserved_2
+        }
+        honker_worker_queue_t { struct_size reserved name weight in_hand_max }
+        honker_lost_job_view_t { struct_size reserved id serial reason reserved_2 }
+        honker_settlement_t { kind status id serial delay_s error }
         honker_notification_view_t { struct_size reserved id channel payload created_at }
         honker_subscription_opts_t {
             struct_size reserved consumer from_offset save_every_n save_every_ms

@@ -1,18 +1,21 @@
 //! What all consumers have in common: used by one thread at a time, and ended by their waiter.
 
-use std::sync::{Mutex, PoisonError, TryLockError};
+use std::sync::{Arc, Mutex, PoisonError, TryLockError};
 
 use honker_core::consume::Next;
 
 use crate::entry::{Failure, Result};
 use crate::status::{HONKER_MISUSE, HONKER_OK, HONKER_TIMEOUT, HONKER_WOKEN, honker_status_t};
-use crate::waiter::{Taken, closed_is_an_outcome};
+use crate::waiter::{closed_is_an_outcome, honker_waiter_t};
 
-/// A consumer of the core behind a handle, and the waiter that is its own.
-pub(crate) struct Consumer<T>(Mutex<T>, #[allow(dead_code, reason = "held, not looked at")] Taken);
+/// A consumer of the core behind a handle. It keeps what its waiter belongs to, and does not keep it from being closed.
+pub(crate) struct Consumer<T>(
+    Mutex<T>,
+    #[allow(dead_code, reason = "held, not looked at")] Arc<honker_waiter_t>,
+);
 
 impl<T> Consumer<T> {
-    pub(crate) fn new(consumer: T, waiter: Taken) -> Self {
+    pub(crate) fn new(consumer: T, waiter: Arc<honker_waiter_t>) -> Self {
         Consumer(Mutex::new(consumer), waiter)
     }
 

@@ -212,6 +212,7 @@ pub(crate) fn null_output(name: &str) -> Failure {
 /// A type of which all zeros is a value.
 pub(crate) trait Plain: Copy {}
 impl Plain for i64 {}
+impl Plain for u64 {}
 impl Plain for usize {}
 impl<T> Plain for *mut T {}
 impl<T> Plain for *const T {}

@@ -25,12 +25,14 @@ use crate::leader::honker_leader_t;
 use crate::listener::honker_listener_t;
 use crate::outbox::honker_outbox_t;
 use crate::query::honker_rows_t;
+use crate::result::honker_result_wait_t;
 use crate::scheduler::honker_fires_t;
 use crate::status::HONKER_MISUSE;
 use crate::stream::honker_events_t;
 use crate::subscription::honker_subscription_t;
 use crate::text::honker_text_t;
 use crate::tx::honker_tx_t;
+use crate::updates::honker_updates_t;
 use crate::waiter::honker_waiter_t;
 use crate::worker::honker_worker_t;
 
@@ -95,6 +97,8 @@ objects! {
     Subscription(honker_subscription_t),
     Leader(honker_leader_t),
     Outbox(honker_outbox_t),
+    ResultWait(honker_result_wait_t),
+    Updates(honker_updates_t),
     Error(honker_error_t),
 }
 

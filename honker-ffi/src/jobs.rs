@@ -1,5 +1,6 @@
 //! Claimed jobs.
 
+use honker_core::consume::{Batch, Claimed, LostJob, Reason};
 use honker_core::queue::{Claim, ClaimedJob};
 
 use crate::db::honker_db_t;
@@ -13,12 +14,28 @@ use crate::text::{honker_bytes_t, text};
 use crate::tx::honker_tx_t;
 use crate::view::{self, Sized32};
 
-/// The jobs of one claim. They do not change: any thread may read them.
-pub struct honker_jobs_t(Vec<ClaimedJob>);
+/// The jobs of one claim, and those that a worker has lost. They do not change: any thread may read them.
+pub struct honker_jobs_t {
+    jobs: Vec<Claimed>,
+    lost: Vec<LostJob>,
+}
 
 impl From<Vec<ClaimedJob>> for honker_jobs_t {
     fn from(jobs: Vec<ClaimedJob>) -> Self {
-        honker_jobs_t(jobs)
+        let jobs = jobs.into_iter().map(|job| Claimed { job, serial: 0 }).collect();
+        honker_jobs_t { jobs, lost: Vec::new() }
+    }
+}
+
+impl From<Claimed> for honker_jobs_t {
+    fn from(job: Claimed) -> Self {
+        honker_jobs_t { jobs: vec![job], lost: Vec::new() }
+    }
+}
+
+impl From<Batch> for honker_jobs_t {
+    fn from(Batch { jobs, lost }: Batch) -> Self {
+        honker_jobs_t { jobs, lost }
     }
 }
 
@@ -43,6 +60,8 @@ pub struct honker_job_view_t {
     pub attempts: i64,
     /// The last second, in Unix time, in which this claim is valid.
     pub claim_expires_at: i64,
+    /// Names this claim of the job, for a worker (`honker_settlement_t`); 0 if no worker made it.
+    pub serial: i64,
 }
 
 // SAFETY: integers and pointers without padding, the size first.
@@ -78,7 +97,7 @@ pub unsafe extern "C" fn honker_claim(
             if claimed.is_empty() {
                 return Ok(HONKER_EMPTY);
             }
-            jobs.set(handle::put(honker_jobs_t(claimed)));
+            jobs.set(handle::put(honker_jobs_t::from(claimed)));
             Ok(HONKER_OK)
         })
     }
@@ -97,7 +116,7 @@ pub unsafe extern "C" fn honker_jobs_len(
     // SAFETY: the caller vouches for the outputs.
     unsafe {
         entry("honker_jobs_len", err, len_out, |len| {
-            len.set(handle::get(jobs)?.0.len());
+            len.set(handle::get(jobs)?.jobs.len());
             Ok(HONKER_OK)
         })
     }
@@ -118,7 +137,7 @@ pub unsafe extern "C" fn honker_jobs_get(
     unsafe {
         entry("honker_jobs_get", err, view::Out(job_out), |out| {
             let jobs = handle::get(jobs)?;
-            let job = jobs.0.get(index).ok_or_else(|| beyond("job", index))?;
+            let job = jobs.jobs.get(index).ok_or_else(|| beyond("job", index))?;
             out.set(view_of(job));
             Ok(HONKER_OK)
         })
@@ -147,14 +166,85 @@ pub unsafe extern "C" fn honker_jobs_views(
     unsafe {
         entry("honker_jobs_views", err, (views, read_out), |(views, read)| {
             let jobs = handle::get(jobs)?;
-            let jobs = jobs.0.get(first..).ok_or_else(|| beyond("job", first))?;
+            let jobs = jobs.jobs.get(first..).ok_or_else(|| beyond("job", first))?;
             read.set(views.set(jobs.iter().map(view_of)));
             Ok(HONKER_OK)
         })
     }
 }
 
-fn view_of(job: &ClaimedJob) -> honker_job_view_t {
+/// `reason`: the job was cancelled, deleted, or settled by somebody else.
+pub const HONKER_LOST_GONE: u32 = 1;
+/// `reason`: its claim is over, and nobody has claimed it again yet.
+pub const HONKER_LOST_LAPSED: u32 = 2;
+/// `reason`: it was claimed again after its claim was over, by another worker or by this one.
+pub const HONKER_LOST_TAKEN: u32 = 3;
+/// `reason`: it ran longer than it may. It has been retried, with the error "timeout after N s".
+pub const HONKER_LOST_TIMEOUT: u32 = 4;
+
+/// A job that a worker had in hand and has no more. Its handler should stop: what it settles is refused. Begin with
+/// HONKER_LOST_JOB_VIEW_INIT.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct honker_lost_job_view_t {
+    /// sizeof(honker_lost_job_view_t).
+    pub struct_size: u32,
+    /// 0.
+    pub reserved: u32,
+    /// The job's id.
+    pub id: i64,
+    /// The claim of it that was lost.
+    pub serial: i64,
+    /// One of HONKER_LOST_*.
+    pub reason: u32,
+    /// 0.
+    pub reserved_2: u32,
+}
+
+// SAFETY: integers without padding, the size first.
+unsafe impl Sized32 for honker_lost_job_view_t {}
+
+/// The jobs that the worker has lost, from the one at `first` on, counted from 0, as many as there are and `views_len` holds.
+/// Each loss is told once. The views are initialised and filled in as those of `honker_jobs_views`.
+///
+/// # Safety
+/// `views_out` is valid for `views_len` views of as many bytes as the first says, `read_out` and `err` are NULL or valid for
+/// writing.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn honker_jobs_lost(
+    jobs: *const honker_jobs_t,
+    first: usize,
+    views_out: *mut honker_lost_job_view_t,
+    views_len: usize,
+    read_out: *mut usize,
+    err: *mut *mut honker_error_t,
+) -> honker_status_t {
+    let views = view::OutArray { views: views_out, len: views_len };
+    // SAFETY: the caller vouches for the outputs.
+    unsafe {
+        entry("honker_jobs_lost", err, (views, read_out), |(views, read)| {
+            let jobs = handle::get(jobs)?;
+            let lost = jobs.lost.get(first..).ok_or_else(|| beyond("lost job", first))?;
+            read.set(views.set(lost.iter().map(|lost| honker_lost_job_view_t {
+                struct_size: 0,
+                reserved: 0,
+                id: lost.id,
+                serial: lost.serial,
+                reason: match lost.reason {
+                    Reason::Gone => HONKER_LOST_GONE,
+                    Reason::Lapsed => HONKER_LOST_LAPSED,
+                    Reason::Taken => HONKER_LOST_TAKEN,
+                    Reason::Timeout => HONKER_LOST_TIMEOUT,
+                },
+                reserved_2: 0,
+            })));
+            Ok(HONKER_OK)
+        })
+    }
+}
+
+fn view_of(claimed: &Claimed) -> honker_job_view_t {
+    let job = &claimed.job;
     honker_job_view_t {
         struct_size: 0,
         reserved: 0,
@@ -164,6 +254,7 @@ fn view_of(job: &ClaimedJob) -> honker_job_view_t {
         worker_id: honker_bytes_t::of(&job.worker_id),
         attempts: job.attempts,
         claim_expires_at: job.claim_expires_at,
+        serial: claimed.serial,
     }
 }
 

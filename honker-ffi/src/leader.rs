@@ -16,8 +16,8 @@ use crate::waiter::{honker_waiter_t, timeout};
 /// time. A leader that dies is replaced within a minute, one that is freed at once.
 pub struct honker_leader_t(Consumer<Leader>);
 
-/// Makes a candidate called `owner`, a name that nobody else may have, which waits with `waiter`. To be freed with
-/// `honker_leader_free`.
+/// Makes a candidate called `owner`, a name that nobody else may have, which waits with `waiter`, and is named by
+/// `token` there. To be freed with `honker_leader_free`.
 ///
 /// # Safety
 /// `owner` is valid for its length, the outputs are NULL or valid for writing.
@@ -25,6 +25,7 @@ pub struct honker_leader_t(Consumer<Leader>);
 pub unsafe extern "C" fn honker_leader_new(
     db: *mut honker_db_t,
     waiter: *mut honker_waiter_t,
+    token: u64,
     owner: *const u8,
     owner_len: usize,
     leader_out: *mut *mut honker_leader_t,
@@ -33,9 +34,9 @@ pub unsafe extern "C" fn honker_leader_new(
     // SAFETY: the caller vouches for the pointers.
     unsafe {
         entry("honker_leader_new", err, leader_out, |leader| {
-            let (database, waiter) = honker_waiter_t::take(db, waiter)?;
+            let waiter = honker_waiter_t::of(db, waiter)?;
             let owner = text("owner", owner, owner_len)?;
-            let made = Leader::on(&database, waiter.subscription(), owner);
+            let made = Leader::on(waiter.waiter(), token, owner);
             leader.set(handle::put(honker_leader_t(Consumer::new(made, waiter))));
             Ok(HONKER_OK)
         })

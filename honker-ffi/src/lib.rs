@@ -46,6 +46,8 @@ pub mod jobs;
 
 pub mod waiter;
 
+pub mod updates;
+
 pub mod worker;
 
 pub mod dead;

@@ -45,7 +45,7 @@ pub struct honker_notification_view_t {
 // SAFETY: integers and pointers without padding, the size first.
 unsafe impl Sized32 for honker_notification_view_t {}
 
-/// Makes a listener for what is sent to a channel after this returned; it waits with `waiter`, and looks every
+/// Makes a listener for what is sent to a channel after this returned; it waits with `waiter`, which names it by `token`, and looks every
 /// `fallback_ms` without having been woken (-1: never; 15000 is a good choice). To be freed with `honker_listener_free`.
 ///
 /// # Safety
@@ -54,6 +54,7 @@ unsafe impl Sized32 for honker_notification_view_t {}
 pub unsafe extern "C" fn honker_listener_new(
     db: *mut honker_db_t,
     waiter: *mut honker_waiter_t,
+    token: u64,
     channel: *const u8,
     channel_len: usize,
     fallback_ms: i64,
@@ -63,9 +64,9 @@ pub unsafe extern "C" fn honker_listener_new(
     // SAFETY: the caller vouches for the pointers.
     unsafe {
         entry("honker_listener_new", err, listener_out, |out| {
-            let (database, waiter) = honker_waiter_t::take(db, waiter)?;
+            let waiter = honker_waiter_t::of(db, waiter)?;
             let channel = text("channel", channel, channel_len)?;
-            let listener = Listener::on(&database, waiter.subscription(), channel, fallback(fallback_ms)?)?;
+            let listener = Listener::on(waiter.waiter(), token, channel, fallback(fallback_ms)?)?;
             out.set(handle::put(honker_listener_t(Consumer::new(
                 Listening { listener, lent: None },
                 waiter,

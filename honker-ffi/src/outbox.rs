@@ -47,7 +47,7 @@ const DEFAULTS: honker_outbox_opts_t = honker_outbox_opts_t {
     fallback_ms: 5_000,
 };
 
-/// Makes a worker of the outbox `name` that claims as `worker_id` and waits with `waiter`. `opts` may be NULL for the
+/// Makes a worker of the outbox `name` that claims as `worker_id` and waits with `waiter`, which names it by `token`. `opts` may be NULL for the
 /// defaults. To be freed with `honker_outbox_free`.
 ///
 /// # Safety
@@ -57,6 +57,7 @@ const DEFAULTS: honker_outbox_opts_t = honker_outbox_opts_t {
 pub unsafe extern "C" fn honker_outbox_new(
     db: *mut honker_db_t,
     waiter: *mut honker_waiter_t,
+    token: u64,
     name: *const u8,
     name_len: usize,
     worker_id: *const u8,
@@ -68,7 +69,7 @@ pub unsafe extern "C" fn honker_outbox_new(
     // SAFETY: the caller vouches for the pointers.
     unsafe {
         entry("honker_outbox_new", err, outbox_out, |outbox| {
-            let (database, waiter) = honker_waiter_t::take(db, waiter)?;
+            let waiter = honker_waiter_t::of(db, waiter)?;
             let name = text("name", name, name_len)?;
             let worker_id = text("worker_id", worker_id, worker_id_len)?;
             let opts = view::read("opts", opts, DEFAULTS)?;
@@ -77,7 +78,7 @@ pub unsafe extern "C" fn honker_outbox_new(
                 base_backoff_s: opts.base_backoff_s,
                 fallback: fallback(opts.fallback_ms)?,
             };
-            let made = Outbox::on(&database, waiter.subscription(), name, worker_id, options);
+            let made = Outbox::on(waiter.waiter(), token, name, worker_id, options)?;
             outbox.set(handle::put(honker_outbox_t(Consumer::new(made, waiter))));
             Ok(HONKER_OK)
         })
@@ -101,7 +102,7 @@ pub unsafe extern "C" fn honker_outbox_next(
         entry("honker_outbox_next", err, jobs_out, |jobs| {
             let timeout = timeout(timeout_ms)?;
             let next = handle::get(outbox)?.0.with(|outbox| Ok(outbox.next(timeout)))?;
-            outcome(next, |job| jobs.set(handle::put(honker_jobs_t::from(vec![job]))))
+            outcome(next, |job| jobs.set(handle::put(honker_jobs_t::from(job))))
         })
     }
 }

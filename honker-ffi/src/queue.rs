@@ -191,6 +191,31 @@ pub unsafe extern "C" fn honker_retry(
     }
 }
 
+/// The job goes back: it is due again in `delay_s` seconds, which may be 0 or negative, and this attempt does not count.
+/// HONKER_LOST, and nothing changed, if `worker_id` does not hold it any more.
+///
+/// # Safety
+/// `worker_id` is valid for its length, `err` is NULL or valid for writing.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn honker_release(
+    db: *mut honker_db_t,
+    tx: *mut honker_tx_t,
+    id: i64,
+    worker_id: *const u8,
+    worker_id_len: usize,
+    delay_s: i64,
+    err: *mut *mut honker_error_t,
+) -> honker_status_t {
+    // SAFETY: the caller vouches for the pointers.
+    unsafe {
+        entry("honker_release", err, (), |()| {
+            let target = Target::new(db, tx)?;
+            let worker_id = text("worker_id", worker_id, worker_id_len)?;
+            Ok(held(target.release(id, worker_id, delay_s)?))
+        })
+    }
+}
+
 /// The job can never be done: it ends among the dead with the text `error`, whatever attempts it has left. HONKER_LOST,
 /// and nothing changed, if `worker_id` does not hold it any more.
 ///

@@ -2,10 +2,11 @@
 
 use honker_core::consume::ResultWait;
 
-use crate::consumer::outcome;
+use crate::consumer::{Consumer, outcome};
 use crate::db::honker_db_t;
-use crate::entry::entry;
+use crate::entry::{entry, entry_without_status};
 use crate::error::honker_error_t;
+use crate::handle;
 use crate::status::{HONKER_EMPTY, HONKER_OK, honker_status_t};
 use crate::target::Target;
 use crate::text::{self, honker_text_t, text};
@@ -83,28 +84,62 @@ pub unsafe extern "C" fn honker_result_sweep(
     }
 }
 
-/// The result of a job, to be freed with `honker_text_free`; waits for it with `waiter`, at most for `timeout_ms` (-1:
-/// without end; 0: not at all). A job that ends without a result never has one. Otherwise as for `honker_wait`:
-/// HONKER_TIMEOUT, HONKER_WOKEN or HONKER_CLOSED.
+/// Waits for the result of one job. One thread uses it at a time.
+pub struct honker_result_wait_t(Consumer<ResultWait>);
+
+/// Makes something that waits for the result of a job with `waiter`, which names it by `token`. To be freed with
+/// `honker_result_wait_free`.
 ///
 /// # Safety
 /// The outputs are NULL or valid for writing.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn honker_result_wait(
+pub unsafe extern "C" fn honker_result_wait_new(
     db: *mut honker_db_t,
     waiter: *mut honker_waiter_t,
+    token: u64,
     job_id: i64,
+    wait_out: *mut *mut honker_result_wait_t,
+    err: *mut *mut honker_error_t,
+) -> honker_status_t {
+    // SAFETY: the caller vouches for the outputs.
+    unsafe {
+        entry("honker_result_wait_new", err, wait_out, |wait| {
+            let waiter = honker_waiter_t::of(db, waiter)?;
+            let made = ResultWait::on(waiter.waiter(), token, job_id);
+            wait.set(handle::put(honker_result_wait_t(Consumer::new(made, waiter))));
+            Ok(HONKER_OK)
+        })
+    }
+}
+
+/// The result of the job, to be freed with `honker_text_free`; waits for it at most for `timeout_ms` (-1: without end; 0: not
+/// at all). A job that ends without a result never has one. Otherwise as for `honker_wait`: HONKER_TIMEOUT, HONKER_WOKEN or
+/// HONKER_CLOSED.
+///
+/// # Safety
+/// The outputs are NULL or valid for writing.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn honker_result_wait_next(
+    wait: *mut honker_result_wait_t,
     timeout_ms: i64,
     value_out: *mut *mut honker_text_t,
     err: *mut *mut honker_error_t,
 ) -> honker_status_t {
     // SAFETY: the caller vouches for the outputs.
     unsafe {
-        entry("honker_result_wait", err, value_out, |value| {
-            let (database, waiter) = honker_waiter_t::take(db, waiter)?;
+        entry("honker_result_wait_next", err, value_out, |value| {
             let timeout = timeout(timeout_ms)?;
-            let next = ResultWait::on(&database, waiter.subscription(), job_id).next(timeout);
+            let next = handle::get(wait)?.0.with(|wait| Ok(wait.next(timeout)))?;
             outcome(next, |saved| value.set(text::put(saved)))
         })
     }
+}
+
+/// Frees it. NULL is allowed, and freeing twice does no harm.
+///
+/// # Safety
+/// Any value may be passed; a handle is checked, not followed.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn honker_result_wait_free(wait: *mut honker_result_wait_t) {
+    entry_without_status("honker_result_wait_free", || drop(handle::take(wait)));
 }

@@ -59,8 +59,8 @@ const DEFAULTS: honker_subscription_opts_t = honker_subscription_opts_t {
     save_every_ms: 1000,
 };
 
-/// Makes a subscription to a topic that waits with `waiter`. `opts` may be NULL for the defaults. To be freed with
-/// `honker_subscription_free`.
+/// Makes a subscription to a topic that waits with `waiter`, which names it by `token`. `opts` may be NULL for the defaults.
+/// To be freed with `honker_subscription_free`.
 ///
 /// # Safety
 /// `topic` is valid for its length, `opts` is NULL or valid for as many bytes as it says, the outputs are NULL or valid
@@ -69,6 +69,7 @@ const DEFAULTS: honker_subscription_opts_t = honker_subscription_opts_t {
 pub unsafe extern "C" fn honker_subscription_new(
     db: *mut honker_db_t,
     waiter: *mut honker_waiter_t,
+    token: u64,
     topic: *const u8,
     topic_len: usize,
     opts: *const honker_subscription_opts_t,
@@ -78,10 +79,10 @@ pub unsafe extern "C" fn honker_subscription_new(
     // SAFETY: the caller vouches for the pointers.
     unsafe {
         entry("honker_subscription_new", err, subscription_out, |out| {
-            let (database, waiter) = honker_waiter_t::take(db, waiter)?;
+            let waiter = honker_waiter_t::of(db, waiter)?;
             let topic = text("topic", topic, topic_len)?;
             let options = options(&view::read("opts", opts, DEFAULTS)?)?;
-            let subscription = StreamSubscription::on(&database, waiter.subscription(), topic, options)?;
+            let subscription = StreamSubscription::on(waiter.waiter(), token, topic, options)?;
             let subscribing = Subscribing { subscription, lent: None };
             out.set(handle::put(honker_subscription_t(Consumer::new(subscribing, waiter))));
             Ok(HONKER_OK)

@@ -7,7 +7,7 @@
 use crate::entry::{Failure, Outputs, Result, null_output};
 use crate::status::{HONKER_INVALID, HONKER_NULL_ARG, HONKER_UNSUPPORTED};
 
-/// A `repr(C)` struct of integers and pointers that begins with `uint32_t struct_size` and `uint32_t reserved`, without
+/// A `repr(C)` struct of numbers and pointers that begins with `uint32_t struct_size` and `uint32_t reserved`, without
 /// padding.
 ///
 /// # Safety
@@ -43,6 +43,45 @@ pub(crate) unsafe fn read<T: Sized32>(argument: &str, options: *const T, default
         std::ptr::copy_nonoverlapping(options.cast::<u8>(), (&raw mut read).cast(), known);
     }
     Ok(read)
+}
+
+/// The structs of an array that a caller passes, each as long as the first says.
+///
+/// # Safety
+/// `items` is valid for `len` structs, the first field of the first of which is the true size of each.
+pub(crate) unsafe fn read_all<T: Sized32>(
+    argument: &str,
+    items: *const T,
+    len: usize,
+    defaults: T,
+) -> Result<Vec<T>> {
+    if len == 0 {
+        return Ok(Vec::new());
+    }
+    if items.is_null() {
+        return Err(Failure::new(HONKER_NULL_ARG, format!("{argument} is NULL")));
+    }
+    // SAFETY: the caller vouches for it.
+    let size = unsafe { size_of_struct(argument, items.cast()) }?;
+    if len > isize::MAX as usize / size {
+        return Err(Failure::new(HONKER_INVALID, format!("{argument}: a length of {len} cannot be right")));
+    }
+    let mut read_items = Vec::new();
+    for index in 0..len {
+        // SAFETY: the caller vouches for `len` structs of `size` bytes.
+        let item = unsafe { items.cast::<u8>().add(index * size).cast::<T>() };
+        // SAFETY: as above: its own size is compared before it is believed.
+        let own_size = unsafe { size_of_struct(argument, item.cast()) }?;
+        if own_size != size {
+            return Err(Failure::new(
+                HONKER_INVALID,
+                format!("{argument}: the struct_size of one is {own_size}, and {size} of the first"),
+            ));
+        }
+        // SAFETY: the caller vouches for `size` bytes.
+        read_items.push(unsafe { read(argument, item, defaults) }?);
+    }
+    Ok(read_items)
 }
 
 /// As [`read`], where NULL is an error.

@@ -1,69 +1,46 @@
 //! Waiting for commits.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use honker_core::Error;
-use honker_core::database::Database;
-use honker_core::watch::{Subscription, Wake, Waker};
+use honker_core::consume::Waiter;
+use honker_core::watch::Wake;
 
 use crate::db::honker_db_t;
-use crate::entry::{Failure, Result, entry, entry_without_status};
+use crate::entry::{Array, Failure, Result, entry, entry_without_status};
 use crate::error::honker_error_t;
 use crate::handle;
 use crate::status::{
-    HONKER_CLOSED, HONKER_INVALID, HONKER_MISUSE, HONKER_OK, HONKER_TIMEOUT, HONKER_WATCHER, HONKER_WOKEN,
-    honker_status_t,
+    HONKER_CLOSED, HONKER_INVALID, HONKER_OK, HONKER_TIMEOUT, HONKER_WATCHER, HONKER_WOKEN, honker_status_t,
 };
 
-/// Waits for commits to a database, by anyone in any process. It has room for one wake: several that come before it is
-/// looked at are one. One thread waits at a time, in `honker_wait` or in the `next` of the consumer that was made with the
-/// waiter; there may be one such. Any thread may wake or free it meanwhile.
+/// A place at which any number of consumers wait for commits to a database, by anyone in any process, and for their
+/// deadlines: a job that becomes due, a claim that lapses, a heartbeat, an offset to save, a fallback look. Each is made
+/// with the waiter and a token of the caller's choice, by which `honker_waiter_ready` names it.
 ///
-/// All waiters of a file in a process share one thread of honker's, which sleeps until the file is written to.
+/// An event loop polls `honker_waiter_fd`, calls `honker_waiter_ready` when it is readable, and `next`, with a time of 0, of
+/// the consumers that are named, until each has no more. It needs no clock of its own. Where there are no descriptors, one
+/// thread waits in `honker_wait` instead. A thread that serves one consumer waits in its `next`.
+///
+/// One thread at a time is in `honker_wait` or `honker_waiter_ready`. Any thread may wake or free it meanwhile.
 pub struct honker_waiter_t {
-    pub(crate) db: Arc<honker_db_t>,
-    subscription: Arc<Subscription>,
-    waker: Waker,
-    /// A consumer waits with it.
-    taken: AtomicBool,
+    db: Arc<honker_db_t>,
+    waiter: Waiter,
 }
 
 impl honker_waiter_t {
-    /// Takes a waiter for a consumer, as long as what this returns lives: a wake is for one, and another one would take it
-    /// away.
-    pub(crate) fn take(db: *mut honker_db_t, waiter: *mut honker_waiter_t) -> Result<(Database, Taken)> {
+    /// The waiter of a consumer that is to be made on `db`.
+    pub(crate) fn of(db: *mut honker_db_t, waiter: *mut honker_waiter_t) -> Result<Arc<honker_waiter_t>> {
         let (db, waiter) = (handle::get(db)?, handle::get(waiter)?);
         if !Arc::ptr_eq(&waiter.db, &db) {
-            return Err(Failure::new(HONKER_MISUSE, "the waiter belongs to another database"));
+            return Err(Failure::new(HONKER_INVALID, "the waiter belongs to another database"));
         }
-        Ok((db.database.clone(), Taken::new(waiter)?))
-    }
-}
-
-/// A waiter that a consumer waits with.
-pub(crate) struct Taken(Arc<honker_waiter_t>);
-
-impl Taken {
-    fn new(waiter: Arc<honker_waiter_t>) -> Result<Self> {
-        if waiter.taken.swap(true, Ordering::AcqRel) {
-            return Err(Failure::new(
-                HONKER_MISUSE,
-                "a consumer waits with this waiter already: make one waiter for each",
-            ));
-        }
-        Ok(Taken(waiter))
+        Ok(waiter)
     }
 
-    pub(crate) fn subscription(&self) -> Arc<Subscription> {
-        Arc::clone(&self.0.subscription)
-    }
-}
-
-impl Drop for Taken {
-    fn drop(&mut self) {
-        self.0.taken.store(false, Ordering::Release);
+    pub(crate) fn waiter(&self) -> &Waiter {
+        &self.waiter
     }
 }
 
@@ -89,15 +66,8 @@ pub unsafe extern "C" fn honker_waiter_new(
     unsafe {
         entry("honker_waiter_new", err, waiter_out, |waiter| {
             let db = handle::get(db)?;
-            let (subscription, warning) = db.database.subscribe_with_warning()?;
-            let subscription = Arc::new(subscription);
-            let waker = subscription.waker();
-            waiter.set(handle::put(honker_waiter_t {
-                db,
-                subscription,
-                waker,
-                taken: AtomicBool::new(false),
-            }));
+            let (made, warning) = Waiter::with_warning(&db.database)?;
+            waiter.set(handle::put(honker_waiter_t { db, waiter: made }));
             if let Some(warning) = warning.filter(|_| !err.is_null()) {
                 let warning = honker_error_t::from(Failure::new(HONKER_WATCHER, warning));
                 err.write(handle::put(warning));
@@ -107,14 +77,12 @@ pub unsafe extern "C" fn honker_waiter_new(
     }
 }
 
-/// Waits until something has been committed, at most for `timeout_ms` (-1: without end; 0: not at all). HONKER_OK after a
-/// commit, which may be one that was made since the last wait, and for which there may be nothing new to see: it is a
-/// hint. HONKER_TIMEOUT when the time is over, HONKER_WOKEN after `honker_waiter_wake`, HONKER_CLOSED, from then on
-/// always, when the waiter was freed or the database closed. `honker_interrupt` ends it with HONKER_INTERRUPTED, and
-/// HONKER_WATCHER says, from then on always, that the file was replaced by another.
-///
-/// With the waiter of a consumer this is how to wait for something else as well, a flag for instance: call the consumer's
-/// `next` with a time of 0 afterwards, whatever the answer. It looks before it waits, and misses nothing.
+/// Waits until a consumer that was made with the waiter has work, at most for `timeout_ms` (-1: without end; 0: not at
+/// all); `honker_waiter_ready` says which. Without consumers it waits for a commit, which may be one that was made since the
+/// last wait, and for which there may be nothing new to see: it is a hint. HONKER_OK then; HONKER_TIMEOUT when the time is
+/// over, HONKER_WOKEN after `honker_waiter_wake`, HONKER_CLOSED, from then on always, when the waiter was freed or the
+/// database closed. `honker_interrupt` ends it with HONKER_INTERRUPTED, and HONKER_WATCHER says, from then on always, that
+/// the file was replaced by another.
 ///
 /// # Safety
 /// `err` is NULL or valid for writing.
@@ -129,8 +97,8 @@ pub unsafe extern "C" fn honker_wait(
         entry("honker_wait", err, (), |()| {
             let timeout = timeout(timeout_ms)?;
             // Not the handle's own object, which has to go when the waiter is freed.
-            let subscription = Arc::clone(&handle::get(waiter)?.subscription);
-            closed_is_an_outcome(subscription.wait(timeout).map(|wake| match wake {
+            let waiter = handle::get(waiter)?.waiter.clone();
+            closed_is_an_outcome(waiter.wait(timeout).map(|wake| match wake {
                 Wake::Update => HONKER_OK,
                 Wake::Timeout => HONKER_TIMEOUT,
                 Wake::Woken => HONKER_WOKEN,
@@ -139,8 +107,46 @@ pub unsafe extern "C" fn honker_wait(
     }
 }
 
-/// Ends the wait that is running with this waiter, or else the next one, with HONKER_WOKEN. Any thread, but not a signal
-/// handler.
+/// Names the consumers of the waiter that have work, by their tokens: as many as `tokens_len` holds; the others stay ready,
+/// and the descriptor readable. Does not block, but for one read of the file for all consumers after a commit. `count_out`
+/// of 0 is fine: what made the descriptor readable was for none of them.
+///
+/// A consumer is named once after it was made, and then when a commit is for it, or a deadline of its own has come. It is
+/// not named again before its `next` has answered something else than HONKER_OK; if that was an error, it is named half a
+/// second later. None is named after its free returned.
+///
+/// HONKER_OK, or HONKER_WOKEN after `honker_waiter_wake`, both with the tokens. HONKER_CLOSED when the waiter was freed or the
+/// database closed, HONKER_WATCHER when the file was replaced by another: from then on always, and the descriptor stays
+/// readable. `tokens_out` may be NULL if `tokens_len` is 0.
+///
+/// # Safety
+/// `tokens_out` is valid for writing `tokens_len` of them, `count_out` and `err` are NULL or valid for writing.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn honker_waiter_ready(
+    waiter: *mut honker_waiter_t,
+    tokens_out: *mut u64,
+    tokens_len: usize,
+    count_out: *mut usize,
+    err: *mut *mut honker_error_t,
+) -> honker_status_t {
+    let tokens = Array { data: tokens_out, len: tokens_len };
+    // SAFETY: the caller vouches for the pointers.
+    unsafe {
+        entry("honker_waiter_ready", err, (tokens, count_out), |(tokens, count)| {
+            let waiter = handle::get(waiter)?.waiter.clone();
+            // A caller with an enormous array has not an enormous number of consumers.
+            let mut named = vec![0; tokens_len.min(waiter.consumers())];
+            closed_is_an_outcome(waiter.ready(&mut named).map(|ready| {
+                tokens.set(&named[..ready.count]);
+                count.set(ready.count);
+                if ready.woken { HONKER_WOKEN } else { HONKER_OK }
+            }))
+        })
+    }
+}
+
+/// Ends the waits that are running with this waiter, `honker_wait` and the `next` of its consumers, or else the next one,
+/// with HONKER_WOKEN. Any thread, but not a signal handler.
 ///
 /// # Safety
 /// `err` is NULL or valid for writing.
@@ -152,14 +158,16 @@ pub unsafe extern "C" fn honker_waiter_wake(
     // SAFETY: the caller vouches for `err`.
     unsafe {
         entry("honker_waiter_wake", err, (), |()| {
-            handle::get(waiter)?.waker.wake();
+            handle::get(waiter)?.waiter.wake();
             Ok(HONKER_OK)
         })
     }
 }
 
-/// A descriptor for `poll`, `epoll`, `kqueue` and event loops: readable while `honker_wait` would return at once. It is
-/// the waiter's: not to be read from, written to or closed, and gone with the waiter. HONKER_UNSUPPORTED on Windows.
+/// A descriptor for `poll`, `epoll`, `kqueue` and event loops: readable when `honker_waiter_ready` may have something to say,
+/// for a commit, a wake, or the earliest deadline of the consumers. Level-triggered loops spin unless they call that;
+/// edge-triggered ones sleep unless they call it until it names fewer than it has room for. It is the waiter's: not to be
+/// read from, written to or closed, and gone with the waiter. HONKER_UNSUPPORTED on Windows.
 ///
 /// # Safety
 /// The outputs are NULL or valid for writing.
@@ -175,7 +183,7 @@ pub unsafe extern "C" fn honker_waiter_fd(
             let waiter = handle::get(waiter)?;
             #[cfg(unix)]
             {
-                fd.set(i64::from(waiter.subscription.descriptor()?));
+                fd.set(i64::from(waiter.waiter.descriptor()?));
                 Ok(HONKER_OK)
             }
             #[cfg(not(unix))]
@@ -199,7 +207,7 @@ pub unsafe extern "C" fn honker_waiter_fd(
 pub unsafe extern "C" fn honker_waiter_free(waiter: *mut honker_waiter_t) {
     entry_without_status("honker_waiter_free", || {
         if let Ok(waiter) = handle::take(waiter) {
-            waiter.waker.close();
+            waiter.waiter.close();
         }
     });
 }

@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use honker_core::Error;
-use honker_core::consume::{Next, Settled, Worker, WorkerOptions};
-use honker_core::queue::{ClaimedJob, Settlement};
+use honker_core::consume::{Backoff, Settlement, Verdict, Worker, WorkerOptions, WorkerQueue};
 
 use crate::consumer::{Consumer, outcome};
 use crate::db::honker_db_t;
@@ -12,43 +10,43 @@ use crate::entry::{Failure, Result, entry, entry_without_status};
 use crate::error::honker_error_t;
 use crate::handle;
 use crate::jobs::honker_jobs_t;
+use crate::queue::{HONKER_NO_TIME, held, time};
 use crate::status::{HONKER_INVALID, HONKER_LOST, HONKER_OK, honker_status_t};
 use crate::text::{honker_bytes_t, slice, text};
 use crate::view::{self, Sized32};
 use crate::waiter::{honker_waiter_t, timeout};
 
-/// Claims jobs of one queue, or waits for them. One thread uses it at a time.
-pub struct honker_worker_t(Consumer<Worked>);
+/// Claims jobs of its queues, or waits for them, and keeps those that it has in hand until they are settled: it prolongs
+/// their claims by itself, and tells which of them it has lost. One thread uses it at a time; it holds any number of jobs.
+pub struct honker_worker_t(Consumer<Worker>);
 
-/// A worker, and what its next call has to say first.
-struct Worked {
-    worker: Worker,
-    /// Why a wait failed that came after settlements were committed: the call that made it had something else to say.
-    failed_wait: Option<Error>,
+/// A queue that a worker claims from. Begin with HONKER_WORKER_QUEUE_INIT.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct honker_worker_queue_t {
+    /// sizeof(honker_worker_queue_t).
+    pub struct_size: u32,
+    /// 0.
+    pub reserved: u32,
+    /// Its name.
+    pub name: honker_bytes_t,
+    /// How often it is asked first, compared with the others; places that it cannot fill go to the others. Default 1. If all
+    /// weights are 0 the queues are asked in the order given; one with weight 0 beside others comes after them.
+    pub weight: i64,
+    /// How many of its jobs may be in hand at most. Default -1: as many as the worker takes.
+    pub in_hand_max: i64,
 }
 
-impl Worked {
-    fn settle_and_next(
-        &mut self,
-        settlements: &[Settlement],
-        n: i64,
-        timeout: Option<Duration>,
-    ) -> honker_core::Result<Settled<Vec<ClaimedJob>>> {
-        if let Some(error) = self.failed_wait.take() {
-            return Err(error);
-        }
-        let mut settled = self.worker.settle_and_next(settlements, n, timeout)?;
-        // An error would say that nothing has happened.
-        if let Some(error) = settled.next.as_ref().err()
-            && !settlements.is_empty()
-            && *error != Error::Closed
-        {
-            self.failed_wait = Some(error.clone());
-            settled.next = Ok(Next::Timeout);
-        }
-        Ok(settled)
-    }
-}
+// SAFETY: integers and pointers without padding, the size first.
+unsafe impl Sized32 for honker_worker_queue_t {}
+
+const QUEUE_DEFAULTS: honker_worker_queue_t = honker_worker_queue_t {
+    struct_size: size_of::<honker_worker_queue_t>() as u32,
+    reserved: 0,
+    name: honker_bytes_t::NONE,
+    weight: 1,
+    in_hand_max: -1,
+};
 
 /// How a worker claims. Begin with HONKER_WORKER_OPTS_INIT.
 #[repr(C)]
@@ -62,9 +60,24 @@ pub struct honker_worker_opts_t {
     pub visibility_timeout_s: i64,
     /// How often it looks without having been woken. Default 5000; -1: never.
     pub fallback_ms: i64,
+    /// For how many seconds a job may run before it is retried and told as lost. Default HONKER_NO_TIME: without end.
+    pub max_run_s: i64,
+    /// A job that has failed for the nth time is due again after `retry_base_s` times `retry_factor` to the power of n - 1,
+    /// at most `retry_max_s`, in seconds. Default 15.
+    pub retry_base_s: i64,
+    /// Default 3600.
+    pub retry_max_s: i64,
+    /// Default 2; at least 1.
+    pub retry_factor: f64,
+    /// The delay is multiplied by a random number in 1 ± `retry_jitter`. Default 0.1; from 0 to 1.
+    pub retry_jitter: f64,
+    /// 1 (the default): claims in hand are prolonged by the worker, at a third of the visibility timeout. 0: they are not.
+    pub heartbeat: u32,
+    /// 0.
+    pub reserved_2: u32,
 }
 
-// SAFETY: integers without padding, the size first.
+// SAFETY: integers and floating-point numbers without padding, the size first.
 unsafe impl Sized32 for honker_worker_opts_t {}
 
 const DEFAULTS: honker_worker_opts_t = honker_worker_opts_t {
@@ -72,14 +85,25 @@ const DEFAULTS: honker_worker_opts_t = honker_worker_opts_t {
     reserved: 0,
     visibility_timeout_s: 300,
     fallback_ms: 5_000,
+    max_run_s: HONKER_NO_TIME,
+    retry_base_s: 15,
+    retry_max_s: 3_600,
+    retry_factor: 2.0,
+    retry_jitter: 0.1,
+    heartbeat: 1,
+    reserved_2: 0,
 };
 
 /// `kind`: the job is done.
 pub const HONKER_SETTLE_ACK: u32 = 0;
-/// `kind`: the job could not be done now; it becomes due again after `delay_s`.
+/// `kind`: the job could not be done now; it becomes due again after `delay_s`, HONKER_NO_TIME for the worker's own delay.
 pub const HONKER_SETTLE_RETRY: u32 = 1;
-/// `kind`: the job can never be done.
+/// `kind`: the job can never be done; it is dead.
 pub const HONKER_SETTLE_FAIL: u32 = 2;
+/// `kind`: the job becomes due again after `delay_s`, and this attempt does not count.
+pub const HONKER_SETTLE_SNOOZE: u32 = 3;
+/// `kind`: the job is due again at once, and this attempt does not count.
+pub const HONKER_SETTLE_RELEASE: u32 = 4;
 
 /// What becomes of a job that a worker holds.
 #[repr(C)]
@@ -87,28 +111,33 @@ pub const HONKER_SETTLE_FAIL: u32 = 2;
 pub struct honker_settlement_t {
     /// One of HONKER_SETTLE_*.
     pub kind: u32,
-    /// Written by the call: HONKER_OK, or HONKER_LOST if the worker did not hold the job any more.
+    /// Written by the call: HONKER_OK, or HONKER_LOST if the worker did not hold the job any more, or holds another claim of
+    /// it by now; an error's status if nothing was committed.
     pub status: honker_status_t,
     /// The job.
     pub id: i64,
-    /// In how many seconds it becomes due again, for a retry.
+    /// The claim of it, as the job says.
+    pub serial: i64,
+    /// In how many seconds it becomes due again, for a retry or a snooze.
     pub delay_s: i64,
     /// Why, for a retry that turns out to have been the last, and for a failure.
     pub error: honker_bytes_t,
 }
 
-/// Makes a worker on a queue that claims as `worker_id` and waits with `waiter`. `opts` may be NULL for the defaults. To
-/// be freed with `honker_worker_free`.
+/// Makes a worker that claims from `queues` as `worker_id` and waits with `waiter`, which names it by `token`. The first
+/// queue says how long each of them is. `opts` may be NULL for the defaults. To be freed with `honker_worker_free`.
+/// HONKER_INVALID if there is no queue, or one of them twice.
 ///
 /// # Safety
-/// The texts are valid for their lengths, `opts` is NULL or valid for as many bytes as it says, the outputs are NULL or
-/// valid for writing.
+/// `queues` is valid for `queues_len` of them and what they point to, `worker_id` for its length, `opts` is NULL or valid for
+/// as many bytes as it says, the outputs are NULL or valid for writing.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn honker_worker_new(
     db: *mut honker_db_t,
     waiter: *mut honker_waiter_t,
-    queue: *const u8,
-    queue_len: usize,
+    token: u64,
+    queues: *const honker_worker_queue_t,
+    queues_len: usize,
     worker_id: *const u8,
     worker_id_len: usize,
     opts: *const honker_worker_opts_t,
@@ -118,25 +147,57 @@ pub unsafe extern "C" fn honker_worker_new(
     // SAFETY: the caller vouches for the pointers.
     unsafe {
         entry("honker_worker_new", err, worker_out, |worker| {
-            let (database, waiter) = honker_waiter_t::take(db, waiter)?;
-            let queue = text("queue", queue, queue_len)?;
+            let waiter = honker_waiter_t::of(db, waiter)?;
+            let queues = view::read_all("queues", queues, queues_len, QUEUE_DEFAULTS)?;
+            let queues = queues.iter().map(|given| queue(given)).collect::<Result<Vec<_>>>()?;
             let worker_id = text("worker_id", worker_id, worker_id_len)?;
-            let opts = view::read("opts", opts, DEFAULTS)?;
-            let options = WorkerOptions {
-                visibility_timeout_s: opts.visibility_timeout_s,
-                fallback: fallback(opts.fallback_ms)?,
-            };
-            let made = Worker::on(&database, waiter.subscription(), queue, worker_id, options);
-            let worked = Worked { worker: made, failed_wait: None };
-            worker.set(handle::put(honker_worker_t(Consumer::new(worked, waiter))));
+            let options = options(&view::read("opts", opts, DEFAULTS)?)?;
+            let made = Worker::on(waiter.waiter(), token, queues, worker_id, options)?;
+            worker.set(handle::put(honker_worker_t(Consumer::new(made, waiter))));
             Ok(HONKER_OK)
         })
     }
 }
 
-/// Claims up to `n` jobs, as `honker_claim` does; waits for at least one at most for `timeout_ms` (-1: without end; 0: not
-/// at all). With an `n` of 0 or less it is no jobs, at once. HONKER_OK with the jobs, to be freed with `honker_jobs_free`;
-/// otherwise as for `honker_wait`: HONKER_TIMEOUT, HONKER_WOKEN or HONKER_CLOSED.
+/// # Safety
+/// `given` is valid for what it points to.
+unsafe fn queue(given: &honker_worker_queue_t) -> Result<WorkerQueue> {
+    // SAFETY: the caller vouches for it.
+    let name = unsafe { text("queues: a name", given.name.data, given.name.len) }?.to_owned();
+    let weight = u32::try_from(given.weight).map_err(|_| {
+        Failure::new(HONKER_INVALID, format!("queues: the weight of '{name}' is {}", given.weight))
+    })?;
+    let in_hand_max = match given.in_hand_max {
+        -1 => None,
+        max => Some(u64::try_from(max).map_err(|_| {
+            Failure::new(HONKER_INVALID, format!("queues: in_hand_max of '{name}' is {max}"))
+        })?),
+    };
+    Ok(WorkerQueue { name, weight, in_hand_max })
+}
+
+fn options(opts: &honker_worker_opts_t) -> Result<WorkerOptions> {
+    if opts.heartbeat > 1 {
+        return Err(Failure::new(
+            HONKER_INVALID,
+            format!("opts: heartbeat is {}, not 0 or 1", opts.heartbeat),
+        ));
+    }
+    Ok(WorkerOptions {
+        visibility_timeout_s: opts.visibility_timeout_s,
+        fallback: fallback(opts.fallback_ms)?,
+        heartbeat: opts.heartbeat == 1,
+        max_run_s: time(opts.max_run_s),
+        backoff: Backoff {
+            base_s: opts.retry_base_s,
+            factor: opts.retry_factor,
+            max_s: opts.retry_max_s,
+            jitter: opts.retry_jitter,
+        },
+    })
+}
+
+/// `honker_worker_settle_next` without settlements.
 ///
 /// # Safety
 /// The outputs are NULL or valid for writing.
@@ -152,16 +213,23 @@ pub unsafe extern "C" fn honker_worker_next(
     unsafe {
         entry("honker_worker_next", err, jobs_out, |jobs| {
             let timeout = timeout(timeout_ms)?;
-            let settled =
-                handle::get(worker)?.0.with(|worker| Ok(worker.settle_and_next(&[], n, timeout)?))?;
-            outcome(settled.next, |claimed| jobs.set(handle::put(honker_jobs_t::from(claimed))))
+            let next = handle::get(worker)?.0.with(|worker| Ok(worker.next(n, timeout)))?;
+            outcome(next, |batch| jobs.set(handle::put(honker_jobs_t::from(batch))))
         })
     }
 }
 
-/// Settles jobs that the worker holds and claims the next ones in one commit, then waits as `honker_worker_next` does if
-/// there are none. Whatever it answers that is not an error, the settlements are committed, and each has its status; on
-/// an error nothing has happened.
+/// In one commit: settles what is finished, prolongs what runs if it is time to, retries what ran longer than it may, and
+/// claims up to `n` jobs. If there is nothing to tell then, it waits, at most for `timeout_ms` (-1: without end; 0: not at
+/// all); with an `n` of 0 or less, for jobs that are lost. To be called at least as often as claims have to be prolonged.
+///
+/// HONKER_OK with what was claimed and what was lost (`honker_jobs_lost`), either of which may be none; to be freed with
+/// `honker_jobs_free`. Otherwise as for `honker_wait`: HONKER_TIMEOUT, HONKER_WOKEN or HONKER_CLOSED. After any of these the
+/// settlements are committed, and each has its status.
+///
+/// An error is one of the commit, and nothing has happened; or, if there were settlements, one of the look or the wait that
+/// followed the commit. The `status` of each settlement tells which: HONKER_OK or HONKER_LOST if it was committed, otherwise
+/// the error's status, and it can be given again.
 ///
 /// Should the wait fail after settlements were committed (interrupted, an unreadable file), it answers HONKER_TIMEOUT, as
 /// if its time were over, and the next call with this worker answers the error of the wait, before it does anything.
@@ -185,12 +253,16 @@ pub unsafe extern "C" fn honker_worker_settle_next(
             let timeout = timeout(timeout_ms)?;
             let given = slice("settlements", settlements.cast_const(), settlements_len)?;
             let wanted = given.iter().map(|given| settlement(given)).collect::<Result<Vec<_>>>()?;
-            let settled =
-                handle::get(worker)?.0.with(|worker| Ok(worker.settle_and_next(&wanted, n, timeout)?))?;
+            let say = |index: usize, status| (*settlements.add(index)).status = status;
+            let worker = handle::get(worker)?;
+            let settled = worker
+                .0
+                .with(|worker| Ok(worker.settle_and_next(&wanted, n, timeout)?))
+                .inspect_err(|failure| (0..wanted.len()).for_each(|index| say(index, failure.status)))?;
             for (index, held) in settled.held.iter().enumerate() {
-                (*settlements.add(index)).status = if *held { HONKER_OK } else { HONKER_LOST };
+                say(index, if *held { HONKER_OK } else { HONKER_LOST });
             }
-            outcome(settled.next, |claimed| jobs.set(handle::put(honker_jobs_t::from(claimed))))
+            outcome(settled.next, |batch| jobs.set(handle::put(honker_jobs_t::from(batch))))
         })
     }
 }
@@ -198,20 +270,42 @@ pub unsafe extern "C" fn honker_worker_settle_next(
 /// # Safety
 /// `given` is valid for what it points to.
 unsafe fn settlement(given: &honker_settlement_t) -> Result<Settlement> {
-    let id = given.id;
     // SAFETY: the caller vouches for it.
     let error = || unsafe { text("error", given.error.data, given.error.len) }.map(str::to_owned);
-    Ok(match given.kind {
-        HONKER_SETTLE_ACK => Settlement::Ack { id },
-        HONKER_SETTLE_RETRY => Settlement::Retry { id, delay_s: given.delay_s, error: error()? },
-        HONKER_SETTLE_FAIL => Settlement::Fail { id, error: error()? },
+    let verdict = match given.kind {
+        HONKER_SETTLE_ACK => Verdict::Ack,
+        HONKER_SETTLE_RETRY => Verdict::Retry { delay_s: time(given.delay_s), error: error()? },
+        HONKER_SETTLE_FAIL => Verdict::Fail { error: error()? },
+        HONKER_SETTLE_SNOOZE => Verdict::Snooze { delay_s: given.delay_s },
+        HONKER_SETTLE_RELEASE => Verdict::Release,
         other => {
             return Err(Failure::new(HONKER_INVALID, format!("settlements: there is no kind {other}")));
         }
-    })
+    };
+    Ok(Settlement { id: given.id, serial: given.serial, verdict })
 }
 
-/// Frees a worker. The jobs it holds stay its own until their time is over. NULL is allowed, and freeing twice does no
+/// The handler of a job has settled it through another connection than the worker's database: the worker has it in hand no
+/// more, and does not tell that it is lost. HONKER_LOST if it was not in hand with this serial.
+///
+/// # Safety
+/// `err` is NULL or valid for writing.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn honker_worker_settled(
+    worker: *mut honker_worker_t,
+    id: i64,
+    serial: i64,
+    err: *mut *mut honker_error_t,
+) -> honker_status_t {
+    // SAFETY: the caller vouches for `err`.
+    unsafe {
+        entry("honker_worker_settled", err, (), |()| {
+            Ok(held(handle::get(worker)?.0.with(|worker| Ok(worker.settled(id, serial)))?))
+        })
+    }
+}
+
+/// Frees a worker. The jobs it has in hand stay its own until their time is over. NULL is allowed, and freeing twice does no
 /// harm.
 ///
 /// # Safety

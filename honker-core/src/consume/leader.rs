@@ -7,11 +7,12 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::wait::{Next, Patience};
+use super::registration::{Look, Next, Registration};
+use super::waiter::{Rest, Waiter};
 use crate::Result;
 use crate::database::{Database, LastWrite, Write};
-use crate::schedule::{Fire, LEADER_LOCK};
-use crate::watch::{Subscription, Waker};
+use crate::outlook::Interest;
+use crate::schedule::{Fire, LEADER_LOCK, Leadership};
 
 /// How often a leader renews.
 const HEARTBEAT: Duration = Duration::from_secs(20);
@@ -24,8 +25,13 @@ const STAND_BY: Duration = Duration::from_secs(5);
 /// Dropping it, or closing the database, gives leadership up, if that does not take long; [`Leader::resign`] reports
 /// errors.
 pub struct Leader {
+    registration: Registration,
+    candidate: Candidate,
+}
+
+/// A process that wants to lead, or does.
+struct Candidate {
     database: Database,
-    subscription: Arc<Subscription>,
     owner: Arc<str>,
     /// Gives the lock up.
     last_write: LastWrite,
@@ -34,48 +40,32 @@ pub struct Leader {
     proved: Instant,
 }
 
-/// What the file says about leadership and schedules.
-struct Look {
-    is_ours: bool,
-    held_until: Option<i64>,
-    soonest: Option<i64>,
-    now: i64,
-}
-
-impl Look {
-    fn is_free(&self) -> bool {
-        self.held_until.is_none_or(|until| until <= self.now)
-    }
-
-    fn is_due(&self) -> bool {
-        self.soonest.is_some_and(|soonest| soonest <= self.now)
-    }
-}
-
 impl Leader {
-    /// A candidate called `owner`, which has to be unique among all that run.
+    /// A candidate called `owner`, which has to be unique among all that run, with a waiter of its own.
     pub fn new(database: &Database, owner: impl Into<String>) -> Result<Self> {
-        Ok(Leader::on(database, Arc::new(database.subscribe()?), owner))
+        Ok(Leader::on(&Waiter::new(database)?, 0, owner))
     }
 
-    /// As [`Leader::new`], waiting with a subscription that others wait with as well, in turns.
-    pub fn on(database: &Database, subscription: Arc<Subscription>, owner: impl Into<String>) -> Self {
-        Leader {
-            subscription,
-            database: database.clone(),
+    /// As [`Leader::new`], at a waiter that others wait at as well, which names it by `token`.
+    pub fn on(waiter: &Waiter, token: u64, owner: impl Into<String>) -> Self {
+        let registration = Registration::new(waiter, token);
+        let database = registration.database().clone();
+        let candidate = Candidate {
+            last_write: LastWrite::new(&database),
+            database,
             owner: owner.into().into(),
-            last_write: LastWrite::new(database),
             leads: false,
             proved: Instant::now(),
-        }
+        };
+        Leader { registration, candidate }
     }
 
     /// Leads, or stands by, until something is fired: the fires; for at most `timeout` (`None`: without end).
     ///
     /// On an error the lock is given up. It has to be called again before the lock's time is over, or somebody else leads.
     pub fn next(&mut self, timeout: Option<Duration>) -> Result<Next<Vec<Fire>>> {
-        let mut patience = Patience::new(&self.database, timeout);
-        let outcome = self.run(&mut patience);
+        let candidate = &mut self.candidate;
+        let outcome = self.registration.next(timeout, || candidate.look());
         if outcome.is_err() {
             // Should that fail as well, the lock's time is over some time.
             let _ = self.resign();
@@ -83,43 +73,51 @@ impl Leader {
         outcome
     }
 
-    fn run(&mut self, patience: &mut Patience) -> Result<Next<Vec<Fire>>> {
-        loop {
-            let mut look = self.look()?;
-            let has_to_write = if self.leads {
-                look.is_due() || self.proved.elapsed() >= HEARTBEAT
-            } else {
-                look.is_ours || look.is_free()
-            };
-            if has_to_write {
-                let fires = self.lead()?;
-                if !fires.is_empty() {
-                    return Ok(Next::Item(fires));
-                }
-                look = self.look()?;
-            }
-            let (at, fallback) = if self.leads {
-                (look.soonest, HEARTBEAT.saturating_sub(self.proved.elapsed()))
-            } else {
-                // A leader that died says nothing.
-                (look.held_until, STAND_BY)
-            };
-            if let Some(next) = patience.wait(&self.subscription, at, Some(fallback))? {
-                return Ok(next);
-            }
-        }
+    /// Gives leadership up, so that somebody who stands by takes over at once.
+    pub fn resign(&mut self) -> Result<()> {
+        self.candidate.resign()
     }
 
-    /// Looks who leads and what is due. Without having to write: most wakes are not for us.
-    fn look(&mut self) -> Result<Look> {
+    /// Whether it leads, as far as it knows.
+    pub fn leads(&self) -> bool {
+        self.candidate.leads
+    }
+
+    /// What this waits with.
+    pub fn waiter(&self) -> Waiter {
+        self.registration.waiter()
+    }
+}
+
+impl Candidate {
+    /// Leads if it can. It looks before it writes: most wakes are not for us.
+    fn look(&mut self) -> Result<Look<Vec<Fire>>> {
+        let mut found = self.leadership()?;
+        if found.has_work_for(&self.owner, self.leads) || (self.leads && self.proved.elapsed() >= HEARTBEAT) {
+            let fires = self.lead()?;
+            if !fires.is_empty() {
+                return Ok(Look::Found(fires));
+            }
+            found = self.leadership()?;
+        }
+        let interest = Interest::Leadership { owner: self.owner.to_string(), leads: self.leads };
+        let rest = if self.leads {
+            Rest::new(interest, None).after(self.proved.checked_add(HEARTBEAT))
+        } else {
+            // A leader that died says nothing.
+            Rest::new(interest, Some(STAND_BY))
+        };
+        Ok(Look::Nothing(rest.at(found.next_at(&self.owner, self.leads))))
+    }
+
+    /// Looks who leads and what is due.
+    fn leadership(&mut self) -> Result<Leadership> {
         let found = self.database.leadership()?;
-        let is_ours = found.holder.as_ref().is_some_and(|holder| *holder.owner == *self.owner);
-        self.leads &= is_ours;
+        self.leads &= found.is_held_by(&self.owner);
         if !self.leads {
             self.last_write.set(None);
         }
-        let held_until = found.holder.map(|holder| holder.expires_at);
-        Ok(Look { is_ours, held_until, soonest: found.soonest, now: found.now })
+        Ok(found)
     }
 
     /// Proves leadership, or tries to get it, and ticks, in one transaction.
@@ -136,28 +134,12 @@ impl Leader {
         Ok(fires.unwrap_or_default())
     }
 
-    /// Gives leadership up, so that somebody who stands by takes over at once.
-    pub fn resign(&mut self) -> Result<()> {
+    fn resign(&mut self) -> Result<()> {
         if self.leads {
             self.database.lock_release(LEADER_LOCK, &self.owner)?;
             self.leads = false;
             self.last_write.set(None);
         }
         Ok(())
-    }
-
-    /// Whether it leads, as far as it knows.
-    pub fn leads(&self) -> bool {
-        self.leads
-    }
-
-    /// Ends [`Leader::next`] from another thread.
-    pub fn waker(&self) -> Waker {
-        self.subscription.waker()
-    }
-
-    /// What this waits with, for event loops.
-    pub fn subscription(&self) -> &Subscription {
-        &self.subscription
     }
 }

@@ -1,22 +1,21 @@
 //! A listener: the notifications of one channel, from now on.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::time::Duration;
 
-use super::wait::{Next, Patience};
+use super::registration::{Look, Next, Registration};
+use super::waiter::{Rest, Waiter};
 use crate::Result;
 use crate::database::Database;
 use crate::notify::Notification;
-use crate::watch::{Subscription, Waker};
+use crate::outlook::Interest;
 
 /// How many notifications are read at once.
 const BATCH: i64 = 256;
 
 /// See the module documentation of [`crate::consume`].
 pub struct Listener {
-    database: Database,
-    subscription: Arc<Subscription>,
+    registration: Registration,
     channel: String,
     fallback: Option<Duration>,
     last_id: i64,
@@ -27,56 +26,46 @@ impl Listener {
     /// How often a listener looks without having been woken, unless it is told otherwise.
     pub const FALLBACK: Option<Duration> = Some(Duration::from_secs(15));
 
-    /// A listener for what is sent to `channel` from now on.
+    /// A listener for what is sent to `channel` from now on, with a waiter of its own.
     pub fn new(database: &Database, channel: impl Into<String>, fallback: Option<Duration>) -> Result<Self> {
-        // In this order: what is committed between the two is in the file, and wakes.
-        Listener::on(database, Arc::new(database.subscribe()?), channel, fallback)
+        Listener::on(&Waiter::new(database)?, 0, channel, fallback)
     }
 
-    /// As [`Listener::new`], waiting with a subscription that others wait with as well, in turns.
+    /// As [`Listener::new`], at a waiter that others wait at as well, which names it by `token`.
     pub fn on(
-        database: &Database,
-        subscription: Arc<Subscription>,
+        waiter: &Waiter,
+        token: u64,
         channel: impl Into<String>,
         fallback: Option<Duration>,
     ) -> Result<Self> {
-        let last_id = database.notifications_latest()?;
-        Ok(Listener {
-            database: database.clone(),
-            subscription,
-            channel: channel.into(),
-            fallback,
-            last_id,
-            read: VecDeque::new(),
-        })
+        let registration = Registration::new(waiter, token);
+        // The waiter was there before: what is committed after this look wakes it.
+        let last_id = registration.database().notifications_latest()?;
+        Ok(Listener { registration, channel: channel.into(), fallback, last_id, read: VecDeque::new() })
     }
 
     /// The next notification; waits for it for at most `timeout` (`None`: without end).
     pub fn next(&mut self, timeout: Option<Duration>) -> Result<Next<Notification>> {
-        let mut patience = Patience::new(&self.database, timeout);
-        loop {
-            if let Some(notification) = self.read.pop_front() {
-                return Ok(Next::Item(notification));
+        let Listener { registration, channel, fallback, last_id, read } = self;
+        let database = registration.database().clone();
+        registration.next(timeout, || {
+            if read.is_empty() {
+                read.extend(database.notifications_read_since(channel, *last_id, BATCH)?);
+                *last_id = read.back().map_or(*last_id, |last| last.id);
             }
-            let read = self.database.notifications_read_since(&self.channel, self.last_id, BATCH)?;
-            if let Some(last) = read.last() {
-                self.last_id = last.id;
-                self.read = read.into();
-                continue;
-            }
-            if let Some(next) = patience.wait(&self.subscription, None, self.fallback)? {
-                return Ok(next);
-            }
-        }
+            Ok(match read.pop_front() {
+                Some(notification) => Look::Found(notification),
+                None => Look::Nothing(listening(channel, *last_id, *fallback)),
+            })
+        })
     }
 
-    /// Ends [`Listener::next`] from another thread.
-    pub fn waker(&self) -> Waker {
-        self.subscription.waker()
+    /// What this waits with.
+    pub fn waiter(&self) -> Waiter {
+        self.registration.waiter()
     }
+}
 
-    /// What this listener waits with, for event loops.
-    pub fn subscription(&self) -> &Subscription {
-        &self.subscription
-    }
+fn listening(channel: &str, after_id: i64, fallback: Option<Duration>) -> Rest {
+    Rest::new(Interest::Notifications { channel: channel.to_owned(), after_id }, fallback)
 }

@@ -4,32 +4,41 @@
 //! nothing waits for the earliest of: a wake, the moment from which time alone makes something available, its fallback
 //! interval, and the caller's timeout. Between wakes it asks the file nothing.
 //!
-//! Several consumers may wait with one subscription, in turns: a wake is taken by the one that waits, and the others look
-//! when it is their turn.
+//! Many consumers wait at one [`Waiter`], which asks the file once for all of them after a commit, and names those that have
+//! work. An event loop polls its descriptor, asks it who is [`ready`](Waiter::ready), and calls `next` of those, with no
+//! time to wait, until there is no more: one wake may stand for much. A thread that serves one consumer calls its `next`
+//! with a time to wait instead.
 //!
-//! An event loop waits for the subscription's descriptor, and then calls `next`, with no time to wait, until there is no
-//! more: one wake may stand for much. There each consumer needs a subscription of its own, for one could take a wake that
-//! another has not looked after.
+//! On an error nothing that was there is lost: the next call of `next` looks again, and the waiter names the consumer again
+//! after a short while.
 //!
-//! On an error nothing that was there is lost: the next call of `next` looks again.
-//!
-//! Threads: a consumer is used by one at a time. Its [`Waker`](crate::watch::Waker) is for any other; closing the database
-//! ends all its consumers with [`Error::Closed`](crate::Error::Closed). What a consumer has to write when it ends, to save
-//! its offset or to give up its lock, is written when it is dropped or when the database is closed, whatever comes first
+//! Threads: a consumer is used by one at a time. Its waiter may be woken and closed by any other; closing the database ends
+//! all its consumers with [`Error::Closed`](crate::Error::Closed). What a consumer has to write when it ends, to save its
+//! offset or to give up its lock, is written when it is dropped or when the database is closed, whatever comes first
 //! (`database/last_write.rs`).
 
+mod backoff;
+mod clock;
 mod leader;
 mod listener;
 mod outbox;
+mod readiness;
+mod registration;
 mod result;
 mod subscription;
-mod wait;
+mod updates;
+mod waiter;
 mod worker;
 
+pub use self::backoff::Backoff;
 pub use self::leader::Leader;
 pub use self::listener::Listener;
-pub use self::outbox::{Outbox, OutboxOptions, backoff_s, queue_of};
+pub use self::outbox::{Outbox, OutboxOptions, queue_of};
+pub use self::registration::Next;
 pub use self::result::ResultWait;
 pub use self::subscription::{StreamOptions, StreamSubscription};
-pub use self::wait::Next;
-pub use self::worker::{Settled, Worker, WorkerOptions};
+pub use self::updates::Updates;
+pub use self::waiter::{Ready, Waiter};
+pub use self::worker::{
+    Batch, Claimed, LostJob, Reason, Settled, Settlement, Verdict, Worker, WorkerOptions, WorkerQueue,
+};

@@ -2,15 +2,14 @@
 //!
 //! It is the queue `_outbox:<name>`. Whatever goes into that queue is delivered, from whichever language.
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use super::wait::Next;
-use super::worker::{Worker, WorkerOptions};
+use super::backoff::Backoff;
+use super::registration::Next;
+use super::waiter::Waiter;
+use super::worker::{Claimed, Verdict, Worker, WorkerOptions, WorkerQueue};
 use crate::Result;
 use crate::database::Database;
-use crate::queue::{ClaimedJob, Settlement};
-use crate::watch::Subscription;
 
 /// How an outbox delivers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,72 +34,74 @@ pub fn queue_of(name: &str) -> String {
     format!("_outbox:{name}")
 }
 
-/// How long, in seconds, a job waits after its delivery has failed for the `attempts`th time.
-pub fn backoff_s(base_backoff_s: i64, attempts: i64) -> i64 {
-    if base_backoff_s <= 0 {
-        return 0;
-    }
-    // A wait that would end after the end of time is a wait of a thousand years.
-    const MAX_S: i64 = 1000 * 366 * 86_400;
-    let doublings = u32::try_from(attempts.saturating_sub(1).max(0)).unwrap_or(u32::MAX);
-    1_i64.checked_shl(doublings).filter(|factor| *factor > 0).map_or(MAX_S, |factor| {
-        base_backoff_s.checked_mul(factor).map_or(MAX_S, |delay_s| delay_s.min(MAX_S))
-    })
-}
+/// A delay that would end after the end of time is one of a thousand years.
+const DELAY_MAX_S: i64 = 1000 * 366 * 86_400;
 
 /// A worker of an outbox. See the module documentation of [`crate::consume`].
 pub struct Outbox {
     worker: Worker,
-    options: OutboxOptions,
 }
 
 impl Outbox {
-    /// A worker of the outbox `name`, that claims as `worker_id`.
+    /// A worker of the outbox `name`, that claims as `worker_id`, with a waiter of its own.
     pub fn new(
         database: &Database,
         name: &str,
         worker_id: impl Into<String>,
         options: OutboxOptions,
     ) -> Result<Self> {
-        Ok(Outbox::on(database, Arc::new(database.subscribe()?), name, worker_id, options))
+        Outbox::on(&Waiter::new(database)?, 0, name, worker_id, options)
     }
 
-    /// As [`Outbox::new`], waiting with a subscription that others wait with as well, in turns.
+    /// As [`Outbox::new`], at a waiter that others wait at as well, which names it by `token`.
     pub fn on(
-        database: &Database,
-        subscription: Arc<Subscription>,
+        waiter: &Waiter,
+        token: u64,
         name: &str,
         worker_id: impl Into<String>,
         options: OutboxOptions,
-    ) -> Self {
-        let claims =
-            WorkerOptions { visibility_timeout_s: options.visibility_timeout_s, fallback: options.fallback };
-        Outbox { worker: Worker::on(database, subscription, queue_of(name), worker_id, claims), options }
+    ) -> Result<Self> {
+        let claims = WorkerOptions {
+            visibility_timeout_s: options.visibility_timeout_s,
+            fallback: options.fallback,
+            heartbeat: false,
+            max_run_s: None,
+            backoff: Backoff { base_s: options.base_backoff_s, factor: 2.0, max_s: DELAY_MAX_S, jitter: 0.0 },
+        };
+        let queue = WorkerQueue::new(queue_of(name));
+        Ok(Outbox { worker: Worker::on(waiter, token, vec![queue], worker_id, claims)? })
     }
 
     /// The next job to deliver; waits for it for at most `timeout` (`None`: without end).
-    pub fn next(&mut self, timeout: Option<Duration>) -> Result<Next<ClaimedJob>> {
-        Ok(match self.worker.next(1, timeout)? {
-            Next::Item(jobs) => jobs.into_iter().next().map_or(Next::Woken, Next::Item),
-            Next::Timeout => Next::Timeout,
-            Next::Woken => Next::Woken,
-        })
+    pub fn next(&mut self, timeout: Option<Duration>) -> Result<Next<Claimed>> {
+        let until = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        loop {
+            let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+            match self.worker.next(1, if timeout.is_some() { left } else { None })? {
+                // A delivery that took too long is lost, and told when it is settled.
+                Next::Item(batch) => match batch.jobs.into_iter().next() {
+                    Some(job) => return Ok(Next::Item(job)),
+                    None => continue,
+                },
+                Next::Timeout => return Ok(Next::Timeout),
+                Next::Woken => return Ok(Next::Woken),
+            }
+        }
+    }
+
+    /// What this waits with.
+    pub fn waiter(&self) -> Waiter {
+        self.worker.waiter()
     }
 
     /// The job was delivered. `false` if it was not this worker's any more.
     pub fn delivered(&self, id: i64) -> Result<bool> {
-        self.worker.settle(&Settlement::Ack { id })
+        self.worker.settle_by_id(id, 0, &Verdict::Ack)
     }
 
     /// The delivery failed for the `attempts`th time, as the job says: it is tried again later or, if it was the last
     /// attempt, dead with this error. `false` if it was not this worker's any more.
     pub fn failed(&self, id: i64, attempts: i64, error: &str) -> Result<bool> {
-        let delay_s = backoff_s(self.options.base_backoff_s, attempts);
-        self.worker.settle(&Settlement::Retry { id, delay_s, error: error.to_owned() })
-    }
-
-    /// The worker underneath.
-    pub fn worker(&self) -> &Worker {
-        &self.worker
+        self.worker.settle_by_id(id, attempts, &Verdict::Retry { delay_s: None, error: error.to_owned() })
     }
 }

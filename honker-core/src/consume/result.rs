@@ -1,54 +1,47 @@
 //! Waiting for the result of a job.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use super::wait::{Next, Patience};
+use super::registration::{Look, Next, Registration};
+use super::waiter::{Rest, Waiter};
 use crate::Result;
 use crate::database::Database;
-use crate::watch::{Subscription, Waker};
+use crate::outlook::Interest;
 
 /// How often it looks without having been woken.
 const FALLBACK: Duration = Duration::from_secs(15);
 
 /// See the module documentation of [`crate::consume`].
 pub struct ResultWait {
-    database: Database,
-    subscription: Arc<Subscription>,
+    registration: Registration,
     job_id: i64,
 }
 
 impl ResultWait {
-    /// For the result of this job.
+    /// For the result of this job, with a waiter of its own.
     pub fn new(database: &Database, job_id: i64) -> Result<Self> {
-        Ok(ResultWait::on(database, Arc::new(database.subscribe()?), job_id))
+        Ok(ResultWait::on(&Waiter::new(database)?, 0, job_id))
     }
 
-    /// As [`ResultWait::new`], waiting with a subscription that others wait with as well, in turns.
-    pub fn on(database: &Database, subscription: Arc<Subscription>, job_id: i64) -> Self {
-        ResultWait { subscription, database: database.clone(), job_id }
+    /// As [`ResultWait::new`], at a waiter that others wait at as well, which names it by `token`.
+    pub fn on(waiter: &Waiter, token: u64, job_id: i64) -> Self {
+        ResultWait { registration: Registration::new(waiter, token), job_id }
     }
 
     /// The result; waits for it for at most `timeout` (`None`: without end). A job that ends without one never has one.
     pub fn next(&mut self, timeout: Option<Duration>) -> Result<Next<String>> {
-        let mut patience = Patience::new(&self.database, timeout);
-        loop {
-            if let Some(value) = self.database.result_get(self.job_id)? {
-                return Ok(Next::Item(value));
-            }
-            if let Some(next) = patience.wait(&self.subscription, None, Some(FALLBACK))? {
-                return Ok(next);
-            }
-        }
+        let job_id = self.job_id;
+        let database = self.registration.database().clone();
+        self.registration.next(timeout, || {
+            Ok(match database.result_get(job_id)? {
+                Some(value) => Look::Found(value),
+                None => Look::Nothing(Rest::new(Interest::Result { job_id }, Some(FALLBACK))),
+            })
+        })
     }
 
-    /// Ends [`ResultWait::next`] from another thread.
-    pub fn waker(&self) -> Waker {
-        self.subscription.waker()
-    }
-
-    /// What this waits with, for event loops.
-    pub fn subscription(&self) -> &Subscription {
-        &self.subscription
+    /// What this waits with.
+    pub fn waiter(&self) -> Waiter {
+        self.registration.waiter()
     }
 }

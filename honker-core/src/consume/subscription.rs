@@ -7,11 +7,12 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::wait::{Next, Patience};
+use super::registration::{Look, Next, Registration};
+use super::waiter::{Rest, Waiter};
 use crate::Result;
 use crate::database::{Database, LastWrite, Write};
+use crate::outlook::Interest;
 use crate::stream::Event;
-use crate::watch::{Subscription, Waker};
 
 /// How many events are read at once.
 const BATCH: i64 = 256;
@@ -29,8 +30,7 @@ pub struct StreamOptions {
     /// After how many finished events the offset is saved. Default 1000; 0: never because of a number.
     pub save_every_n: u64,
     /// After what time the offset is saved, if there is something to save. Default 1 s; zero: never because of the time.
-    /// If both are 0, only [`StreamSubscription::save`] saves; otherwise dropping the subscription, and closing the
-    /// database, do as well, if that does not take long (100 ms and 1 s).
+    /// If both are 0, only [`StreamSubscription::save`] saves; otherwise dropping the subscription does as well.
     pub save_every: Duration,
 }
 
@@ -47,16 +47,21 @@ impl Default for StreamOptions {
 
 /// See the module documentation of [`crate::consume`].
 pub struct StreamSubscription {
+    registration: Registration,
+    progress: Progress,
+    read: VecDeque<Event>,
+    /// Everything up to here has been read.
+    position: i64,
+}
+
+/// How far the consumer is, and what of that is saved.
+struct Progress {
     database: Database,
-    subscription: Arc<Subscription>,
     topic: Arc<str>,
     consumer: Option<Arc<str>>,
     options: StreamOptions,
     /// Saves the offset.
     last_write: LastWrite,
-    read: VecDeque<Event>,
-    /// Everything up to here has been read.
-    position: i64,
     /// The event that was delivered and is not finished.
     in_hand: Option<i64>,
     /// Everything up to here is finished.
@@ -68,85 +73,94 @@ pub struct StreamSubscription {
 }
 
 impl StreamSubscription {
-    /// A subscription to `topic`.
+    /// A subscription to `topic`, with a waiter of its own.
     pub fn new(database: &Database, topic: impl Into<String>, options: StreamOptions) -> Result<Self> {
-        StreamSubscription::on(database, Arc::new(database.subscribe()?), topic, options)
+        StreamSubscription::on(&Waiter::new(database)?, 0, topic, options)
     }
 
-    /// As [`StreamSubscription::new`], waiting with a subscription to commits that others wait with as well, in turns.
-    pub fn on(
-        database: &Database,
-        subscription: Arc<Subscription>,
-        topic: impl Into<String>,
-        options: StreamOptions,
-    ) -> Result<Self> {
+    /// As [`StreamSubscription::new`], at a waiter that others wait at as well, which names it by `token`.
+    pub fn on(waiter: &Waiter, token: u64, topic: impl Into<String>, options: StreamOptions) -> Result<Self> {
+        let registration = Registration::new(waiter, token);
+        let database = registration.database().clone();
         let topic: Arc<str> = topic.into().into();
         let saved = match &options.consumer {
             Some(consumer) => database.stream_get_offset(consumer, &topic)?,
             None => 0,
         };
         let start = options.from_offset.unwrap_or(saved);
-        Ok(StreamSubscription {
-            database: database.clone(),
-            subscription,
+        let progress = Progress {
+            last_write: LastWrite::new(&database),
+            database,
             topic,
             consumer: options.consumer.as_deref().map(Arc::from),
-            last_write: LastWrite::new(database),
             options,
-            read: VecDeque::new(),
-            position: start,
             in_hand: None,
             finished: start,
             saved: saved.max(start),
             finished_since_save: 0,
             saved_at: Instant::now(),
-        })
+        };
+        Ok(StreamSubscription { registration, progress, read: VecDeque::new(), position: start })
     }
 
     /// The next event, which finishes the one before; waits for it for at most `timeout` (`None`: without end).
     pub fn next(&mut self, timeout: Option<Duration>) -> Result<Next<Event>> {
-        let mut patience = Patience::new(&self.database, timeout);
-        self.ack()?;
-        loop {
-            if let Some(event) = self.read.pop_front() {
-                self.in_hand = Some(event.offset);
-                return Ok(Next::Item(event));
+        let StreamSubscription { registration, progress, read, position } = self;
+        progress.ack()?;
+        registration.next(timeout, || {
+            progress.save_if_due()?;
+            if read.is_empty() {
+                read.extend(progress.database.stream_read_since(&progress.topic, *position, BATCH)?);
+                *position = read.back().map_or(*position, |last| last.offset);
             }
-            let read = self.database.stream_read_since(&self.topic, self.position, BATCH)?;
-            if let Some(last) = read.last() {
-                self.position = last.offset;
-                self.read = read.into();
-                continue;
-            }
-            let fallback = self.until_save().map_or(FALLBACK, |left| left.min(FALLBACK));
-            let next = patience.wait(&self.subscription, None, Some(fallback))?;
-            if self.until_save().is_some_and(|left| left.is_zero()) {
-                self.save()?;
-            }
-            if let Some(next) = next {
-                return Ok(next);
-            }
-        }
+            Ok(match read.pop_front() {
+                Some(event) => {
+                    progress.in_hand = Some(event.offset);
+                    Look::Found(event)
+                }
+                None => Look::Nothing(progress.waiting_after(*position)),
+            })
+        })
     }
 
     /// The event in hand is finished. An error is one of saving that: it stays finished, and is saved by a later call.
     pub fn ack(&mut self) -> Result<()> {
+        self.progress.ack()
+    }
+
+    /// Saves the offset of the last finished event now. Nothing is written if there is nothing new, or no consumer.
+    pub fn save(&mut self) -> Result<()> {
+        self.progress.save()
+    }
+
+    /// The offset of the last event that was delivered; where it began if there was none.
+    pub fn offset(&self) -> i64 {
+        self.progress.in_hand.unwrap_or(self.progress.finished)
+    }
+
+    /// What this waits with.
+    pub fn waiter(&self) -> Waiter {
+        self.registration.waiter()
+    }
+}
+
+impl Progress {
+    fn ack(&mut self) -> Result<()> {
         if let Some(offset) = self.in_hand.take() {
             self.finished = offset;
             self.finished_since_save += 1;
             self.note_last_write();
         }
         let every_n = self.options.save_every_n;
-        if (every_n > 0 && self.finished_since_save >= every_n)
-            || self.until_save().is_some_and(|left| left.is_zero())
-        {
-            self.save()?;
-        }
-        Ok(())
+        if every_n > 0 && self.finished_since_save >= every_n { self.save() } else { self.save_if_due() }
     }
 
-    /// Saves the offset of the last finished event now. Nothing is written if there is nothing new, or no consumer.
-    pub fn save(&mut self) -> Result<()> {
+    /// Saves if the time has come.
+    fn save_if_due(&mut self) -> Result<()> {
+        if self.save_at().is_some_and(|at| at <= Instant::now()) { self.save() } else { Ok(()) }
+    }
+
+    fn save(&mut self) -> Result<()> {
         if let Some(consumer) = &self.options.consumer
             && self.finished > self.saved
         {
@@ -170,25 +184,17 @@ impl StreamSubscription {
         }));
     }
 
-    /// The offset of the last event that was delivered; where it began if there was none.
-    pub fn offset(&self) -> i64 {
-        self.in_hand.unwrap_or(self.finished)
-    }
-
-    /// How long it is until the time makes us save; `None` if there is nothing to save.
-    fn until_save(&self) -> Option<Duration> {
+    /// When the time makes us save; `None` if there is nothing to save.
+    fn save_at(&self) -> Option<Instant> {
         let anything = self.options.consumer.is_some() && self.finished > self.saved;
         (anything && !self.options.save_every.is_zero())
-            .then(|| self.options.save_every.saturating_sub(self.saved_at.elapsed()))
+            .then(|| self.saved_at.checked_add(self.options.save_every))
+            .flatten()
     }
 
-    /// Ends [`StreamSubscription::next`] from another thread.
-    pub fn waker(&self) -> Waker {
-        self.subscription.waker()
-    }
-
-    /// What this waits with, for event loops.
-    pub fn subscription(&self) -> &Subscription {
-        &self.subscription
+    /// What a subscription waits for that has read everything up to this offset.
+    fn waiting_after(&self, offset: i64) -> Rest {
+        let interest = Interest::Events { topic: self.topic.to_string(), after_offset: offset };
+        Rest::new(interest, Some(FALLBACK)).after(self.save_at())
     }
 }

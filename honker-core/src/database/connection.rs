@@ -13,12 +13,14 @@ use rusqlite::config::DbConfig;
 use rusqlite::{InterruptHandle, OpenFlags, ffi};
 
 use super::authorizer::{Authorizer, Role};
+use super::hand::Hands;
 use super::last_write::Write;
 use super::options::deadline;
 use super::value::{Rows, Value};
 use super::{Durability, Options};
 use crate::identity::{Identity, identity};
 use crate::statement::Sql;
+use crate::store::SettlementListener;
 use crate::watch::Target;
 use crate::{Error, Result, Store, sql};
 
@@ -84,6 +86,8 @@ pub(super) struct Handle {
     began_at: u64,
     /// The version of the schema that was last looked through for deferred foreign keys, and whether it has any.
     deferred_keys: Option<(i64, bool)>,
+    /// Told of what this connection settles, if it writes.
+    hands: Arc<Hands>,
 }
 
 // Our own statements are the store's, the caller's are rusqlite's: neither is ever taken for the other.
@@ -122,7 +126,12 @@ struct Patience {
 
 impl Handle {
     /// Opens the one connection that writes, creating the file if need be, and brings its schema up to date.
-    pub(super) fn writer(path: &str, options: &Options, signals: &Arc<Signals>) -> Result<Handle> {
+    pub(super) fn writer(
+        path: &str,
+        options: &Options,
+        signals: &Arc<Signals>,
+        hands: &Arc<Hands>,
+    ) -> Result<Handle> {
         let flags =
             OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_URI;
         let connection = rusqlite::Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX);
@@ -145,6 +154,8 @@ impl Handle {
         sql::register(&handle.connection)?;
         crate::schema::bootstrap(&handle.store)?;
         handle.files = handle.files_now();
+        handle.hands = Arc::clone(hands);
+        handle.store.listen(Arc::clone(hands) as Arc<dyn SettlementListener>);
         Ok(handle)
     }
 
@@ -199,6 +210,7 @@ impl Handle {
             began_at: 0,
             deferred_keys: None,
             files: [None; 2],
+            hands: Arc::default(),
         }
     }
 
@@ -285,6 +297,11 @@ impl Handle {
         self.patience.signals.check(interrupts)?;
         let _inside = Inside::enter();
         body(self).map_err(|error| self.patience.signals.explain(interrupts, error))
+    }
+
+    /// What workers of this database have in hand.
+    pub(super) fn hands(&self) -> &Hands {
+        &self.hands
     }
 
     pub(super) fn store(&self) -> &Store {

@@ -15,6 +15,7 @@
 
 mod authorizer;
 mod connection;
+mod hand;
 mod last_write;
 mod operations;
 mod options;
@@ -36,6 +37,8 @@ use std::time::{Duration, Instant};
 use rusqlite::InterruptHandle;
 
 use self::connection::{Handle, Signals};
+use self::hand::Hands;
+pub(crate) use self::hand::{Hand, InHand};
 use self::last_write::LastWrites;
 use self::presence::Presence;
 use self::readers::{Readers, Use};
@@ -78,6 +81,7 @@ struct Inner {
     writer_interrupt: InterruptHandle,
     readers: Readers,
     watching: Arc<Watching>,
+    hands: Arc<Hands>,
     /// Held while the database is being closed, so that nobody is told it is before it is.
     closing: Mutex<()>,
 }
@@ -95,7 +99,8 @@ impl Database {
         crate::faults::install_writes();
         let process = Process::current();
         let signals = Arc::new(Signals::default());
-        let handle = Handle::writer(path, options, &signals)?;
+        let hands = Arc::new(Hands::default());
+        let handle = Handle::writer(path, options, &signals, &hands)?;
         let file = handle.file().ok_or(Error::Closed)?;
         let watching = Arc::new(Watching::new(file.clone(), options.watcher, Arc::clone(&signals)));
         watching.probe()?;
@@ -108,6 +113,7 @@ impl Database {
             watching,
             readers: Readers::new(file, options.clone(), Arc::clone(&signals)),
             signals,
+            hands,
             closing: Mutex::default(),
         };
         Ok(Database { inner: Arc::new(inner) })
@@ -209,6 +215,11 @@ impl Database {
             watcher: self.inner.watching.status(),
             versions: Versions::here(),
         })
+    }
+
+    /// What the workers of this database have in hand.
+    pub(crate) fn hands(&self) -> &Hands {
+        &self.inner.hands
     }
 
     /// What tells a call that begins now, and is made of several, whether it has been interrupted.

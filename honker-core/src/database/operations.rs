@@ -49,6 +49,10 @@ macro_rules! for_each_operation {
             /// The job can never be done: it is dead with this error. `false` if `worker_id` did not hold it any more.
             write fail(id: i64, worker_id: &str, error: &str) -> bool
                 = $crate::queue::fail(store, now, id, worker_id, error);
+            /// The job goes back, due in `delay_s` seconds, and this attempt does not count. `false` if `worker_id` did not
+            /// hold it any more.
+            write release(id: i64, worker_id: &str, delay_s: i64) -> bool
+                = $crate::queue::release(store, now, id, worker_id, delay_s);
             /// The job takes longer: its claim is valid for `extend_s` seconds from now. `false` if `worker_id` did not hold it
             /// any more.
             write heartbeat(id: i64, worker_id: &str, extend_s: i64) -> bool
@@ -80,18 +84,20 @@ macro_rules! for_each_operation {
 
             // A worker.
 
-            /// Whether there may be something to claim, and when there will be.
-            read claim_outlook(queue: &str) -> $crate::queue::ClaimOutlook
-                = $crate::queue::claim_outlook(store, now, queue);
+            /// What a worker that holds `held`, and has room for jobs of `queues`, would find.
+            read work_outlook(
+                worker_id: &str, held: &[$crate::queue::Held], queues: &[&str]
+            ) -> $crate::queue::WorkOutlook
+                = $crate::queue::work_outlook(store, now, worker_id, held, queues);
+            /// What each of several consumers would find.
+            read outlooks(interests: &[&$crate::outlook::Interest]) -> Vec<$crate::outlook::Outlook>
+                = $crate::outlook::outlooks(store, now, interests);
             /// Settles one job; `false` if `worker_id` did not hold it any more.
             write settle(worker_id: &str, settlement: &$crate::queue::Settlement) -> bool
                 = $crate::queue::settle(store, now, worker_id, settlement);
-            /// Settles jobs that the worker of `next` holds, and then claims, as one unit. With an `n` of 0 or less it claims
-            /// none.
-            write settle_and_claim(
-                settlements: &[$crate::queue::Settlement], next: &$crate::queue::Claim<'_>
-            ) -> $crate::queue::Settled
-                = $crate::queue::settle_and_claim(store, now, settlements, next);
+            /// One turn of a worker: settles, prolongs and claims, as one unit.
+            write turn(turn: &$crate::queue::Turn<'_>) -> $crate::queue::Turned
+                = $crate::queue::turn(store, now, turn);
 
             // Notifications.
 

@@ -156,12 +156,18 @@ impl<F: FnOnce(&Store, i64) -> Result<T>, T> Run for Call<F, T> {
             return;
         }
         let Some(body) = self.body.take() else { return };
-        let run = || handle.call(self.interrupts, |handle| body(handle.store(), handle.store().now()?));
+        let run = |handle: &mut Handle| {
+            handle.call(self.interrupts, |handle| body(handle.store(), handle.store().now()?))
+        };
+        let settled = handle.hands().settling();
         // A panic belongs to the thread that made the call, not to the one that happens to run it.
-        self.outcome = match catch_unwind(AssertUnwindSafe(run)) {
+        self.outcome = match catch_unwind(AssertUnwindSafe(|| run(handle))) {
             Ok(result) => Outcome::Finished(result),
             Err(panic) => Outcome::Panicked(panic),
         };
+        if !matches!(self.outcome, Outcome::Finished(Ok(_))) {
+            handle.hands().forget(settled);
+        }
     }
 
     fn may_run(&mut self, signals: &Signals) -> bool {
@@ -252,7 +258,12 @@ impl Writer {
                     "the transaction is over: SQLite or a statement has ended it".to_owned(),
                 ));
             }
-            handle.call(interrupts, body)
+            let settled = handle.hands().settling();
+            let done = handle.call(interrupts, body);
+            if done.is_err() {
+                handle.hands().forget(settled);
+            }
+            done
         })
     }
 
@@ -262,6 +273,10 @@ impl Writer {
         let committed = if commit { self.in_transaction(Handle::commit) } else { Ok(false) };
         // Whatever is left of it now is not wanted: by the caller, or because it could not be committed.
         let undone = self.with_handle(|handle| {
+            match committed {
+                Ok(_) if commit => handle.hands().commit(),
+                _ => handle.hands().forget(0),
+            }
             handle.roll_back()?;
             handle.tidy();
             Ok(())
@@ -437,6 +452,7 @@ impl Writer {
         let run = self.with_handle(|handle| {
             let before = handle.changes();
             run_batch(handle, &mut batch, &self.signals);
+            handle.hands().commit();
             Ok(handle.changes() != before)
         });
         match run {
@@ -623,6 +639,7 @@ fn run_batch(handle: &mut Handle, batch: &mut [&mut dyn Run], signals: &Signals)
                 Some(error @ Error::Interrupted(_)) => error.clone(),
                 _ => lost("not done: a call that shared this one's transaction made SQLite roll it back"),
             };
+            handle.hands().forget(0);
             let (before, after) = batch.split_at_mut(index + 1);
             for call in before.iter_mut() {
                 if call.may_run(signals) {
@@ -642,11 +659,13 @@ fn run_marked(handle: &mut Handle, call: &mut dyn Run, interrupts: u64) {
     if let Err(error) = handle.call(interrupts, |handle| handle.mark()) {
         return call.fail(&error);
     }
+    let settled = handle.hands().settling();
     call.run(handle);
     if handle.in_transaction()
         && let Err(error) = handle.keep_marked()
     {
         call.fail(&error);
+        handle.hands().forget(settled);
         if !matches!(error, Error::Constraint(_)) {
             // It could not be undone alone. Should this fail too, COMMIT does.
             let _ = handle.roll_back();
@@ -658,6 +677,7 @@ fn run_marked(handle: &mut Handle, call: &mut dyn Run, interrupts: u64) {
 fn abandon(handle: &mut Handle, batch: &mut [&mut dyn Run], error: &Error) {
     // Should this fail too, the connection is in a state in which the next BEGIN fails.
     let _ = handle.roll_back();
+    handle.hands().forget(0);
     batch.iter_mut().for_each(|call| call.fail(error));
 }
 

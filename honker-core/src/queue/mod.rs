@@ -22,6 +22,6 @@ pub use dead::{DeadJob, dead_list, dead_purge, dead_purge_these, dead_purgeable,
 pub(crate) use enqueue::insert;
 pub use enqueue::{Enqueue, enqueue, enqueue_many};
 pub use inspect::{Job, QueueStats, get_job, may_claim, next_claim_at, stats, stats_all};
-pub use settle::{ack, ack_batch, cancel, fail, heartbeat, parse_ids, retry};
+pub use settle::{ack, ack_batch, cancel, fail, heartbeat, parse_ids, release, retry};
 pub use sweep::sweep_expired;
-pub use work::{ClaimOutlook, Settled, Settlement, claim_outlook, settle, settle_and_claim};
+pub use work::{Held, Lost, Outcome, Settlement, Turn, Turned, WorkOutlook, settle, turn, work_outlook};

@@ -17,6 +17,12 @@ static SQL_RETRY: Sql = Sql::new(
        AND attempts < max_attempts",
 );
 
+static SQL_RELEASE: Sql = Sql::new(
+    "UPDATE main._honker_live
+     SET state = 'pending', run_at = ?4, worker_id = NULL, claim_expires_at = NULL, attempts = max(attempts - 1, 0)
+     WHERE id = ?1 AND state = 'processing' AND worker_id = ?2 AND claim_expires_at >= ?3",
+);
+
 static SQL_HEARTBEAT: Sql = Sql::new(
     "UPDATE main._honker_live SET claim_expires_at = ?4
      WHERE id = ?1 AND state = 'processing' AND worker_id = ?2 AND claim_expires_at >= ?3",
@@ -34,7 +40,9 @@ static SQL_COPY_EXHAUSTED: Sql = Sql::new(copy_to_dead!(
 
 /// The job is done: removes it.
 pub fn ack(store: &Store, now: i64, id: i64, worker_id: &str) -> Result<bool> {
-    Ok(store.execute(&SQL_ACK, &[id.into(), worker_id.into(), now.into()])? > 0)
+    store.settling(id, worker_id, || {
+        Ok(store.execute(&SQL_ACK, &[id.into(), worker_id.into(), now.into()])? > 0)
+    })
 }
 
 /// Acks every job of `ids` that `worker_id` still holds, as one unit; how many those were.
@@ -64,6 +72,10 @@ pub fn parse_ids(ids_json: &str) -> Result<Vec<i64>> {
 /// this error.
 pub fn retry(store: &Store, now: i64, id: i64, worker_id: &str, delay_s: i64, error: &str) -> Result<bool> {
     let run_at = time::after(now, "delay_s", delay_s)?;
+    store.settling(id, worker_id, || retry_at(store, now, id, worker_id, run_at, error))
+}
+
+fn retry_at(store: &Store, now: i64, id: i64, worker_id: &str, run_at: i64, error: &str) -> Result<bool> {
     if store.execute(&SQL_RETRY, &[id.into(), worker_id.into(), now.into(), run_at.into()])? > 0 {
         return Ok(true);
     }
@@ -72,11 +84,19 @@ pub fn retry(store: &Store, now: i64, id: i64, worker_id: &str, delay_s: i64, er
 
 /// The job can never be done: it is dead with this error, whatever attempts it has left.
 pub fn fail(store: &Store, now: i64, id: i64, worker_id: &str, error: &str) -> Result<bool> {
-    end(store, now, id, worker_id, error, &SQL_COPY_FAILED)
+    store.settling(id, worker_id, || end(store, now, id, worker_id, error, &SQL_COPY_FAILED))
 }
 
 fn end(store: &Store, now: i64, id: i64, worker_id: &str, error: &str, copy: &'static Sql) -> Result<bool> {
     store.atomic(|| move_row(store, copy, id, &[id.into(), now.into(), error.into(), worker_id.into()]))
+}
+
+/// The job goes back: it is due again in `delay_s` seconds, and this attempt does not count.
+pub fn release(store: &Store, now: i64, id: i64, worker_id: &str, delay_s: i64) -> Result<bool> {
+    let run_at = time::after(now, "delay_s", delay_s)?;
+    store.settling(id, worker_id, || {
+        Ok(store.execute(&SQL_RELEASE, &[id.into(), worker_id.into(), now.into(), run_at.into()])? > 0)
+    })
 }
 
 /// The job takes longer: its claim is valid for `extend_s` seconds from now, whatever it was before.

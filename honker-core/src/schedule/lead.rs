@@ -30,6 +30,30 @@ pub struct Leadership {
     pub now: i64,
 }
 
+impl Leadership {
+    /// Whether `owner` has the lock.
+    pub fn is_held_by(&self, owner: &str) -> bool {
+        self.holder.as_ref().is_some_and(|holder| holder.owner == owner)
+    }
+
+    /// Whether `owner` has something to do now: to fire if it leads, to lead if it can.
+    pub fn has_work_for(&self, owner: &str, leads: bool) -> bool {
+        if leads && self.is_held_by(owner) {
+            return self.soonest.is_some_and(|soonest| soonest <= self.now);
+        }
+        self.is_held_by(owner) || self.holder.as_ref().is_none_or(|holder| holder.expires_at <= self.now)
+    }
+
+    /// The second at which it has, without a further commit: the next boundary, or the end of the lock's time.
+    pub fn next_at(&self, owner: &str, leads: bool) -> Option<i64> {
+        if leads && self.is_held_by(owner) {
+            self.soonest
+        } else {
+            self.holder.as_ref().map(|it| it.expires_at)
+        }
+    }
+}
+
 /// Looks who leads and what is due, without having to write.
 pub fn leadership(store: &Store, now: i64) -> Result<Leadership> {
     let holder = lock::holder(store, LEADER_LOCK)?.filter(|holder| holder.expires_at <= honest_until(now));

@@ -64,13 +64,15 @@ mod unix {
         }
     }
 
-    pub(in crate::watch) fn no_descriptor(error: rustix::io::Errno) -> Error {
+    pub(crate) fn no_descriptor(error: rustix::io::Errno) -> Error {
         Error::system("a descriptor to wait for", &error.into())
     }
 }
 
 #[cfg(unix)]
-pub(super) use unix::{Descriptor, no_descriptor};
+pub(super) use unix::Descriptor;
+#[cfg(unix)]
+pub(crate) use unix::no_descriptor;
 
 /// There are no descriptors to wait for here.
 #[cfg(not(unix))]

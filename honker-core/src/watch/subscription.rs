@@ -101,6 +101,12 @@ impl Subscription {
         self.slot.block(deadline, ended)
     }
 
+    /// An error, the one that every wait ends with, if there will be no more wakes.
+    pub fn check(&self) -> Result<()> {
+        self.slot.shared.process.check()?;
+        self.slot.lock().end.clone().map_or(Ok(()), Err)
+    }
+
     /// What wakes this subscription.
     pub fn waker(&self) -> Waker {
         Waker(Arc::downgrade(&self.slot))

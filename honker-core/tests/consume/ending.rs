@@ -16,7 +16,7 @@ use crate::support::*;
 type Waiting = Thread<Result<()>>;
 
 fn everybody(database: &Database) -> Vec<Waiting> {
-    let mut worker = worker(database, "q", NO_FALLBACK);
+    let mut worker = worker(database, "q", no_fallback());
     let mut listener = listener(database, "c");
     let mut subscription = subscription(database, "t");
     let mut result = ResultWait::new(database, 1).unwrap();
@@ -44,7 +44,7 @@ fn interrupting_ends_every_wait_and_no_later_one() {
             let outcome = waiting.join();
             assert!(is_interrupted(&outcome), "{outcome:?}");
         }
-        let mut worker = worker(&database, "q", NO_FALLBACK);
+        let mut worker = worker(&database, "q", no_fallback());
         database.interrupt().unwrap();
         assert_timeout(worker.next(1, NOW));
         enqueue(&database, "q", "p");
@@ -58,7 +58,7 @@ fn interrupting_ends_a_wait_that_is_about_to_begin() {
     alone("ending::interrupting_ends_a_wait_that_is_about_to_begin", || {
         statements::watch();
         let (_file, database) = open();
-        let mut worker = worker(&database, "q", NO_FALLBACK);
+        let mut worker = worker(&database, "q", no_fallback());
         let mut listener = listener(&database, "c");
         for _ in 0..2 {
             let interrupting = database.clone();
@@ -94,7 +94,7 @@ fn interrupting_ends_a_claim_that_waits_for_a_lock_and_takes_nothing() {
         enqueue(&database, "q", "p");
         let other = file.plain();
         other.execute_batch("BEGIN IMMEDIATE").unwrap();
-        let mut worker = worker(&database, "q", NO_FALLBACK);
+        let mut worker = worker(&database, "q", no_fallback());
         let waiting = Thread::start(move || (worker.next(1, LONG), worker)).until_asleep();
         database.interrupt().unwrap();
         let (outcome, mut worker) = waiting.join();
@@ -109,8 +109,8 @@ fn closing_ends_every_wait_and_all_later_ones() {
     guarded(|| {
         let (_file, database) = open();
         let mut waiting = everybody(&database);
-        let mut idle = worker(&database, "q", NO_FALLBACK);
-        let (waker, mut leader) = (idle.waker(), Leader::new(&database, "b").unwrap());
+        let mut idle = worker(&database, "q", no_fallback());
+        let (waker, mut leader) = (idle.waiter(), Leader::new(&database, "b").unwrap());
         waiting.iter().for_each(Thread::until_asleep_here);
         let closing = database.clone();
         waiting.push(Thread::start(move || {
@@ -137,7 +137,7 @@ fn consumers_may_outlive_their_database() {
         let options = StreamOptions { consumer: Some("c".to_owned()), ..StreamOptions::default() };
         let mut subscription = StreamSubscription::new(&database, "t", options).unwrap();
         let mut leader = Leader::new(&database, "a").unwrap();
-        let worker = worker(&database, "q", NO_FALLBACK);
+        let worker = worker(&database, "q", no_fallback());
         publish(&database, "t", "1");
         publish(&database, "t", "2");
         item(subscription.next(LONG));
@@ -160,7 +160,7 @@ fn after_an_error_it_goes_on() {
         let file = File::new();
         let database = file.database(&patient_for(Duration::from_millis(100)));
         enqueue(&database, "q", "p");
-        let mut worker = worker(&database, "q", NO_FALLBACK);
+        let mut worker = worker(&database, "q", no_fallback());
         let other = file.plain();
         other.execute_batch("BEGIN IMMEDIATE").unwrap();
         for _ in 0..2 {
@@ -180,7 +180,7 @@ fn after_an_error_it_goes_on() {
 fn another_file_in_its_place_is_an_error() {
     guarded(|| {
         let (file, database) = open();
-        let mut worker = worker(&database, "q", NO_FALLBACK);
+        let mut worker = worker(&database, "q", no_fallback());
         assert_timeout(worker.next(1, NOW));
         let waiting = Thread::start(move || (worker.next(1, LONG), worker)).until_asleep();
         let other = file.path.with_file_name("other.db");
@@ -200,14 +200,14 @@ fn a_forked_child_has_no_consumers() {
         let (file, database) = open();
         let options = StreamOptions { consumer: Some("c".to_owned()), ..StreamOptions::default() };
         let mut subscription = StreamSubscription::new(&database, "t", options).unwrap();
-        let mut worker = worker(&database, "q", NO_FALLBACK);
+        let mut worker = worker(&database, "q", no_fallback());
         let mut listener = listener(&database, "c");
         let mut leader = Leader::new(&database, "a").unwrap();
         publish(&database, "t", "1");
         publish(&database, "t", "2");
         (0..2).for_each(|_| drop(item(subscription.next(LONG))));
         assert_timeout(leader.next(NOW));
-        let everything = Arc::new(Mutex::new(Some((subscription, worker.waker(), leader))));
+        let everything = Arc::new(Mutex::new(Some((subscription, worker.waiter(), leader))));
         // SAFETY: the child uses what it inherits only to be refused, and leaves without running its parent's code.
         let child = unsafe { libc::fork() };
         if child == 0 {

@@ -21,20 +21,20 @@ fn nobody_asks_anything_between_wakes() {
         let named = StreamOptions { consumer: Some("c".to_owned()), ..StreamOptions::default() };
         let mut subscription = StreamSubscription::new(&database, "t", named).unwrap();
         let mut delayed = worker(&database, "q", WorkerOptions::default());
-        let mut empty = worker(&database, "empty", NO_FALLBACK);
+        let mut empty = worker(&database, "empty", no_fallback());
         let mut listener = listener(&database, "c");
         let mut result = ResultWait::new(&database, 1).unwrap();
         let mut leader = Leader::new(&database, "a").unwrap();
         let mut stand_by = Leader::new(&database, "b").unwrap();
         assert_timeout(leader.next(NOW));
         let wakers = [
-            subscription.waker(),
-            delayed.waker(),
-            empty.waker(),
-            listener.waker(),
-            result.waker(),
-            leader.waker(),
-            stand_by.waker(),
+            subscription.waiter(),
+            delayed.waiter(),
+            empty.waiter(),
+            listener.waiter(),
+            result.waiter(),
+            leader.waiter(),
+            stand_by.waiter(),
         ];
         let waiting = [
             Thread::start(move || subscription.next(None).map(drop)),
@@ -55,7 +55,7 @@ fn nobody_asks_anything_between_wakes() {
         });
         std::thread::sleep(Duration::from_millis(1500));
         assert_eq!(statements::count() - before, 0);
-        wakers.iter().for_each(honker_core::watch::Waker::wake);
+        wakers.iter().for_each(honker_core::consume::Waiter::wake);
         waiting.into_iter().for_each(|waiting| waiting.join().unwrap());
     });
 }
@@ -67,7 +67,7 @@ fn a_deadline_costs_one_look() {
         statements::watch();
         let (_file, database) = open();
         enqueue_at(&database, "q", clock::second() + 2);
-        let mut worker = worker(&database, "q", NO_FALLBACK);
+        let mut worker = worker(&database, "q", no_fallback());
         let before = statements::count();
         job(worker.next(1, LONG));
         let statements = statements::count() - before;
@@ -90,7 +90,7 @@ fn every_look_goes_through_an_index() {
         statements::on_end(move |sql| {
             seen.lock().unwrap().insert(sql.to_owned());
         });
-        let mut worker = worker(&database, "q", NO_FALLBACK);
+        let mut worker = worker(&database, "q", no_fallback());
         job(worker.next(1, NOW));
         assert_timeout(worker.next(1, NOW));
         assert_timeout(listener(&database, "c").next(NOW));

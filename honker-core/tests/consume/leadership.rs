@@ -44,7 +44,7 @@ fn one_leads_and_the_other_takes_over_when_it_stops() {
         assert_timeout(second.next(NOW));
         assert_eq!((first.leads(), second.leads()), (true, false));
         assert_eq!(owner(&database).unwrap(), "first");
-        let waker = second.waker();
+        let waker = second.waiter();
         let waiting = Thread::start(move || (second.next(None), second)).until_asleep();
         let began = std::time::Instant::now();
         if by_dropping {
@@ -73,7 +73,7 @@ fn a_dead_leaders_time_is_waited_for_to_the_second() {
     let expires_at = clock::second() + 2;
     run(&database, &format!("INSERT INTO _honker_locks VALUES ('honker-scheduler', 'dead', {expires_at})"));
     let mut second = leader(&database, "second");
-    let waker = second.waker();
+    let waker = second.waiter();
     let waiting = Thread::start(move || (second.next(None), second.leads()));
     until("the second leads", || owner(&database).is_some_and(|owner| owner == "second"));
     let late = clock::now() - expires_at as f64;

@@ -46,7 +46,7 @@ impl Queue {
     }
 
     fn look(&self, now: i64) -> (bool, Option<i64>) {
-        let outlook = queue::claim_outlook(&self.store, now, "q").unwrap();
+        let outlook = queue::work_outlook(&self.store, now, "w", &[], &["q"]).unwrap();
         (outlook.may_claim, outlook.next_at)
     }
 

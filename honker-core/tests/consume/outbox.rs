@@ -1,6 +1,6 @@
 //! An outbox: deliveries that fail come back later and later, exactly as often as they may.
 
-use honker_core::consume::{Next, Outbox, OutboxOptions, backoff_s, queue_of};
+use honker_core::consume::{Next, Outbox, OutboxOptions, queue_of};
 use honker_core::database::Database;
 use honker_core::queue::Enqueue;
 
@@ -17,31 +17,6 @@ fn outbox(database: &Database, options: OutboxOptions) -> Outbox {
 }
 
 const AT_ONCE: OutboxOptions = OutboxOptions { visibility_timeout_s: 60, base_backoff_s: 0, fallback: None };
-
-#[test]
-fn the_back_off_doubles_and_never_overflows() {
-    assert_eq!(
-        (1..=8).map(|attempts| backoff_s(5, attempts)).collect::<Vec<_>>(),
-        [5, 10, 20, 40, 80, 160, 320, 640]
-    );
-    assert_eq!(backoff_s(1, 31), 1 << 30);
-    for base_backoff_s in [1, 2, 3, 5, 1 << 40, i64::MAX] {
-        let mut before = 0;
-        for attempts in 1..200 {
-            let delay_s = backoff_s(base_backoff_s, attempts);
-            assert!(delay_s >= before, "{base_backoff_s} {attempts}");
-            assert!(clock::second().checked_add(delay_s).is_some());
-            before = delay_s;
-        }
-        assert_eq!(backoff_s(base_backoff_s, i64::MAX), before);
-        for attempts in [i64::MIN, -1, 0] {
-            assert_eq!(backoff_s(base_backoff_s, attempts), backoff_s(base_backoff_s, 1));
-        }
-    }
-    for none in [0, -1, i64::MIN] {
-        assert_eq!(backoff_s(none, 3), 0);
-    }
-}
 
 #[test]
 fn the_defaults_are_those_of_every_package() {
@@ -123,6 +98,6 @@ fn a_delivery_that_hangs_goes_to_another_worker() {
 fn it_is_woken_through_its_worker() {
     let (_file, database) = open();
     let mut outbox = outbox(&database, AT_ONCE);
-    let waker = outbox.worker().waker();
+    let waker = outbox.waiter();
     assert_woken(woken_by(move || outbox.next(None), move || waker.wake()));
 }

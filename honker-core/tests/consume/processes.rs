@@ -28,11 +28,11 @@ fn open_as_role() -> (Database, String) {
 /// Works until it gets a job that says "stop"; says each id that it has acked.
 fn work() {
     let (database, name) = open_as_role();
-    let mut worker = Worker::new(&database, "q", name, NO_FALLBACK).unwrap();
+    let mut worker = Worker::new(&database, "q", name, no_fallback()).unwrap();
     say("ready");
     loop {
-        for job in item(worker.next(3, None)) {
-            assert!(worker.settle(&honker_core::queue::Settlement::Ack { id: job.id }).unwrap());
+        for job in jobs(worker.next(3, None)) {
+            assert_eq!(worker.settle(&[ack(&job)]).unwrap(), [true]);
             if job.payload == "stop" {
                 return say("stop");
             }
@@ -58,13 +58,13 @@ fn lead() {
 /// Claims one job for a second, and acks it when it is told to; says whether it could.
 fn claim() {
     let (database, name) = open_as_role();
-    let options = WorkerOptions { visibility_timeout_s: 1, fallback: None };
+    let options = WorkerOptions { visibility_timeout_s: 1, heartbeat: false, ..no_fallback() };
     let mut worker = Worker::new(&database, "q", name, options).unwrap();
     say("ready");
-    let id = job(worker.next(1, None)).id;
-    say(id);
+    let claimed = job(worker.next(1, None));
+    say(claimed.id);
     assert_eq!(hear(), "ack");
-    say(worker.settle(&honker_core::queue::Settlement::Ack { id }).unwrap());
+    say(worker.settle(&[ack(&claimed)]).unwrap()[0]);
 }
 
 /// They come while both work, from this process, which does not work itself.
@@ -135,12 +135,12 @@ fn a_foreign_writer_wakes_everybody() {
     // A deadline that somebody else moves forward.
     let run_at = clock::second() + 3600;
     enqueue_at(&database, "later", run_at);
-    let mut worker = crate::support::worker(&database, "later", NO_FALLBACK);
+    let mut worker = crate::support::worker(&database, "later", no_fallback());
     job(woken_by(move || worker.next(1, LONG), || foreign.run("UPDATE _honker_live SET run_at = 0")));
 }
 
 fn worker(database: &Database, queue: &str) -> Worker {
-    crate::support::worker(database, queue, NO_FALLBACK)
+    crate::support::worker(database, queue, no_fallback())
 }
 
 /// Its lock stays until its time is over, and then a stand-by goes on where it was.

@@ -26,7 +26,7 @@ fn what_comes_after_the_look_is_seen() {
     alone("races::what_comes_after_the_look_is_seen", || {
         statements::watch();
         let (file, database) = open();
-        let mut worker = worker(&database, "q", NO_FALLBACK);
+        let mut worker = worker(&database, "q", no_fallback());
         // Looking, asking for the deadline, claiming.
         let parts = [
             ("claim_expires_at < +?2 LIMIT +?3", false),
@@ -37,10 +37,12 @@ fn what_comes_after_the_look_is_seen() {
             assert_timeout(worker.next(1, NOW));
             if has_just_claimed {
                 enqueue(&database, "q", "p");
-                job(worker.next(1, NOW));
+                let claimed = job(worker.next(1, NOW));
+                assert!(worker.settled(claimed.id, claimed.serial));
             }
             after(part, &file, ENQUEUE);
-            job(worker.next(1, LONG));
+            let claimed = job(worker.next(1, LONG));
+            assert!(worker.settled(claimed.id, claimed.serial));
         }
         let mut listener = listener(&database, "c");
         after(
@@ -95,7 +97,7 @@ fn race<C: Send + 'static, T, U>(
 fn a_hundred_enqueues_race_the_making_of_their_worker() {
     race(
         100,
-        |database| worker(database, "q", NO_FALLBACK),
+        |database| worker(database, "q", no_fallback()),
         |mut worker: Worker| job(worker.next(1, LONG)),
         |database| enqueue(database, "q", "p"),
     );

@@ -55,7 +55,7 @@ fn a_result_that_has_expired_is_none() {
 fn a_job_that_dies_has_no_result() {
     let (_file, database) = open();
     let id = enqueue(&database, "q", "p");
-    let mut worker = worker(&database, "q", NO_FALLBACK);
+    let mut worker = worker(&database, "q", no_fallback());
     let mut wait = wait_for(&database, id);
     job(worker.next(1, NOW));
     assert!(database.fail(id, "w", "e").unwrap());

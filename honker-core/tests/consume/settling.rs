@@ -3,23 +3,10 @@
 use std::time::Duration;
 
 use honker_core::Error;
-use honker_core::consume::Next;
-use honker_core::queue::Settlement;
+use honker_core::consume::{Settlement, Verdict};
 
 use crate::common::patient_for;
 use crate::support::*;
-
-fn ack(id: i64) -> Settlement {
-    Settlement::Ack { id }
-}
-
-fn retry(id: i64, delay_s: i64) -> Settlement {
-    Settlement::Retry { id, delay_s, error: "again".to_owned() }
-}
-
-fn fail(id: i64) -> Settlement {
-    Settlement::Fail { id, error: "never".to_owned() }
-}
 
 #[test]
 fn each_job_is_settled_and_the_next_ones_are_claimed() {
@@ -27,12 +14,15 @@ fn each_job_is_settled_and_the_next_ones_are_claimed() {
     for _ in 0..5 {
         enqueue(&database, "q", "p");
     }
-    let mut worker = worker(&database, "q", NO_FALLBACK);
-    assert_eq!(item(worker.next(3, NOW)).len(), 3);
-    let settled = worker.settle_and_next(&[ack(1), retry(2, 0), fail(3), ack(4), ack(99)], 3, NOW).unwrap();
+    let mut worker = worker(&database, "q", no_fallback());
+    let claimed = jobs(worker.next(3, NOW));
+    let [first, second, third] = &claimed[..] else { panic!("{claimed:?}") };
+    let unknown = |id| Settlement { id, serial: first.serial, verdict: Verdict::Ack };
+    let settlements = [ack(first), retry(second, 0, "again"), fail(third, "never"), unknown(4), unknown(99)];
+    let settled = worker.settle_and_next(&settlements, 3, NOW).unwrap();
     assert_eq!(settled.held, [true, true, true, false, false]);
     // What was retried is due as well, behind what became due earlier or has a lower number.
-    let mut ids: Vec<_> = item(settled.next).iter().map(|job| job.id).collect();
+    let mut ids: Vec<_> = jobs(settled.next).iter().map(|job| job.id).collect();
     ids.sort_unstable();
     assert_eq!(ids, [2, 4, 5]);
     assert_eq!(file.count("SELECT count(*) FROM _honker_live"), 3);
@@ -45,13 +35,14 @@ fn what_cannot_be_settled_undoes_the_rest() {
     for _ in 0..3 {
         enqueue(&database, "q", "p");
     }
-    let mut worker = worker(&database, "q", NO_FALLBACK);
-    item(worker.next(2, NOW));
-    let outcome = worker.settle_and_next(&[ack(1), retry(2, i64::MAX)], 1, NOW);
+    let mut worker = worker(&database, "q", no_fallback());
+    let claimed = jobs(worker.next(2, NOW));
+    let (first, second) = (&claimed[0], &claimed[1]);
+    let outcome = worker.settle_and_next(&[ack(first), retry(second, i64::MAX, "again")], 1, NOW);
     assert!(matches!(&outcome, Err(Error::Invalid(message)) if message.contains("delay_s")), "{outcome:?}");
     assert_eq!(file.count("SELECT count(*) FROM _honker_live WHERE state = 'processing'"), 2);
     assert_eq!(file.count("SELECT count(*) FROM _honker_live WHERE state = 'pending'"), 1);
-    let settled = worker.settle_and_next(&[ack(1), retry(2, 60)], 1, NOW).unwrap();
+    let settled = worker.settle_and_next(&[ack(first), retry(second, 60, "again")], 1, NOW).unwrap();
     assert_eq!(settled.held, [true, true]);
     assert_eq!(job(settled.next).id, 3);
 }
@@ -63,14 +54,14 @@ fn a_lock_that_is_kept_settles_nothing() {
     for _ in 0..2 {
         enqueue(&database, "q", "p");
     }
-    let mut worker = worker(&database, "q", NO_FALLBACK);
-    item(worker.next(1, NOW));
+    let mut worker = worker(&database, "q", no_fallback());
+    let first = job(worker.next(1, NOW));
     let other = file.plain();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
-    assert_eq!(code(worker.settle_and_next(&[ack(1)], 1, NOW)), rusqlite::ffi::SQLITE_BUSY);
+    assert_eq!(code(worker.settle_and_next(&[ack(&first)], 1, NOW)), rusqlite::ffi::SQLITE_BUSY);
     assert_eq!(code(worker.next(1, NOW)), rusqlite::ffi::SQLITE_BUSY);
     other.execute_batch("COMMIT").unwrap();
-    let settled = worker.settle_and_next(&[ack(1)], 1, NOW).unwrap();
+    let settled = worker.settle_and_next(&[ack(&first)], 1, NOW).unwrap();
     assert_eq!(settled.held, [true]);
     // Nobody has claimed it in the meantime, in vain.
     assert_eq!(job(settled.next).attempts, 1);
@@ -82,17 +73,19 @@ fn settling_alone_takes_nothing() {
     for _ in 0..3 {
         enqueue(&database, "q", "p");
     }
-    let mut worker = worker(&database, "q", NO_FALLBACK);
-    item(worker.next(2, NOW));
-    for (id, n, held) in [(1, 0, true), (1, -1, false), (2, i64::MIN, true)] {
-        let settled = worker.settle_and_next(&[ack(id)], n, None).unwrap();
-        assert_eq!((settled.held, settled.next), (vec![held], Ok(Next::Item(Vec::new()))));
+    let mut worker = worker(&database, "q", no_fallback());
+    let claimed = jobs(worker.next(2, NOW));
+    for (job, n, held) in [(&claimed[0], 0, true), (&claimed[0], -1, false), (&claimed[1], i64::MIN, true)] {
+        let settled = worker.settle_and_next(&[ack(job)], n, NOW).unwrap();
+        assert_eq!(settled.held, [held]);
+        assert_timeout(settled.next);
     }
     assert_eq!(file.count("SELECT count(*) FROM _honker_live WHERE state = 'pending'"), 1);
     // That it took none does not mean that there is none.
-    assert_eq!(job(worker.next(1, NOW)).id, 3);
-    assert!(worker.settle(&ack(3)).unwrap());
-    assert!(!worker.settle(&ack(3)).unwrap());
+    let third = job(worker.next(1, NOW));
+    assert_eq!(third.id, 3);
+    assert_eq!(worker.settle(&[ack(&third)]).unwrap(), [true]);
+    assert_eq!(worker.settle(&[ack(&third)]).unwrap(), [false]);
 }
 
 /// Whatever ends the waiting: the caller hears that its jobs are settled.
@@ -102,11 +95,11 @@ fn the_settlements_are_told_whatever_ends_the_waiting() {
         for how in ["timeout", "woken", "interrupted", "closed", "an item"] {
             let (file, database) = open();
             enqueue(&database, "q", "p");
-            let mut worker = worker(&database, "q", NO_FALLBACK);
-            item(worker.next(1, NOW));
-            let waker = worker.waker();
+            let mut worker = worker(&database, "q", no_fallback());
+            let first = job(worker.next(1, NOW));
+            let waker = worker.waiter();
             let timeout = if how == "timeout" { Some(Duration::from_millis(50)) } else { LONG };
-            let waiting = Thread::start(move || worker.settle_and_next(&[ack(1)], 1, timeout));
+            let waiting = Thread::start(move || worker.settle_and_next(&[ack(&first)], 1, timeout));
             until("it is settled", || file.count("SELECT count(*) FROM _honker_live") == 0);
             waiting.until_asleep_here();
             match how {
@@ -135,10 +128,10 @@ fn the_settlements_are_told_whatever_ends_the_waiting() {
 fn a_claim_that_is_lost_is_not_settled() {
     let (_file, database) = open();
     let id = enqueue(&database, "q", "p");
-    let mut worker = worker(&database, "q", NO_FALLBACK);
-    item(worker.next(1, NOW));
+    let mut worker = worker(&database, "q", no_fallback());
+    let claimed = job(worker.next(1, NOW));
     assert!(database.cancel(id).unwrap());
-    let settled = worker.settle_and_next(&[retry(id, 0)], 1, NOW).unwrap();
+    let settled = worker.settle_and_next(&[retry(&claimed, 0, "again")], 1, NOW).unwrap();
     assert_eq!(settled.held, [false]);
     assert_timeout(settled.next);
 }

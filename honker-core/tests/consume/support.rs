@@ -3,9 +3,9 @@
 use std::fmt::Debug;
 use std::time::{Duration, Instant};
 
-use honker_core::consume::{Next, StreamOptions, WorkerOptions};
+use honker_core::consume::{Batch, Claimed, Next, Settlement, StreamOptions, Verdict, WorkerOptions};
 use honker_core::database::{Database, Options};
-use honker_core::queue::{ClaimedJob, Enqueue};
+use honker_core::queue::Enqueue;
 use honker_core::{Result, consume};
 
 pub use crate::common::{File, GUARD, Worker as Thread, alone, code, guarded, is_interrupted, until};
@@ -21,7 +21,9 @@ pub const NOW: Option<Duration> = Some(Duration::ZERO);
 pub const PROMPT: Duration = Duration::from_secs(10);
 
 /// A worker's options of which only a wake or a deadline can be the reason that it looks.
-pub const NO_FALLBACK: WorkerOptions = WorkerOptions { visibility_timeout_s: 300, fallback: None };
+pub fn no_fallback() -> WorkerOptions {
+    WorkerOptions { fallback: None, ..WorkerOptions::default() }
+}
 
 pub fn open() -> (File, Database) {
     let file = File::new();
@@ -71,12 +73,36 @@ pub fn item<T: Debug>(next: Result<Next<T>>) -> T {
     }
 }
 
+/// The jobs that were waited for; none was lost.
+#[track_caller]
+pub fn jobs(next: Result<Next<Batch>>) -> Vec<Claimed> {
+    let batch = item(next);
+    assert_eq!(batch.lost, []);
+    batch.jobs
+}
+
 /// The one job that was waited for.
 #[track_caller]
-pub fn job(next: Result<Next<Vec<ClaimedJob>>>) -> ClaimedJob {
-    let mut jobs = item(next);
+pub fn job(next: Result<Next<Batch>>) -> Claimed {
+    let mut jobs = jobs(next);
     assert_eq!(jobs.len(), 1);
     jobs.remove(0)
+}
+
+pub fn settle(job: &Claimed, verdict: Verdict) -> Settlement {
+    Settlement { id: job.id, serial: job.serial, verdict }
+}
+
+pub fn ack(job: &Claimed) -> Settlement {
+    settle(job, Verdict::Ack)
+}
+
+pub fn retry(job: &Claimed, delay_s: i64, error: &str) -> Settlement {
+    settle(job, Verdict::Retry { delay_s: Some(delay_s), error: error.to_owned() })
+}
+
+pub fn fail(job: &Claimed, error: &str) -> Settlement {
+    settle(job, Verdict::Fail { error: error.to_owned() })
 }
 
 #[track_caller]

@@ -4,9 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use honker_core::consume::{
-    Leader, Listener, Next, ResultWait, StreamOptions, StreamSubscription, Worker, WorkerOptions,
-};
+use honker_core::consume::{Leader, Listener, Next, ResultWait, WorkerOptions};
 use honker_core::queue::Enqueue;
 
 use crate::support::*;
@@ -17,7 +15,7 @@ const SOME_TIME: Duration = Duration::from_millis(150);
 #[test]
 fn a_timeout_is_kept_by_every_consumer() {
     let (_file, database) = open();
-    let mut worker = worker(&database, "q", NO_FALLBACK);
+    let mut worker = worker(&database, "q", no_fallback());
     let mut listener = listener(&database, "c");
     let mut subscription = subscription(&database, "t");
     let mut result = ResultWait::new(&database, 1).unwrap();
@@ -47,7 +45,7 @@ fn no_timeout_and_the_longest_are_without_end() {
     let (_file, database) = open();
     for timeout in [None, Some(Duration::MAX), Some(Duration::from_secs(u64::MAX))] {
         let mut worker =
-            worker(&database, "q", WorkerOptions { fallback: Some(Duration::MAX), ..NO_FALLBACK });
+            worker(&database, "q", WorkerOptions { fallback: Some(Duration::MAX), ..no_fallback() });
         job(woken_by(move || worker.next(1, timeout), || enqueue(&database, "q", "p")));
         let mut listener = Listener::new(&database, "c", Some(Duration::MAX)).unwrap();
         item(woken_by(move || listener.next(timeout), || send(&database, "c", "p")));
@@ -60,7 +58,7 @@ fn a_fallback_of_no_time_is_no_busy_loop() {
     alone("waiting::a_fallback_of_no_time_is_no_busy_loop", || {
         statements::watch();
         let (_file, database) = open();
-        let mut worker = worker(&database, "q", WorkerOptions { fallback: NOW, ..NO_FALLBACK });
+        let mut worker = worker(&database, "q", WorkerOptions { fallback: NOW, ..no_fallback() });
         let mut listener = Listener::new(&database, "c", NOW).unwrap();
         let before = statements::count();
         assert_timeout(worker.next(1, Some(SOME_TIME)));
@@ -77,7 +75,7 @@ fn wakes_that_never_end_do_not_keep_the_caller() {
     alone("waiting::wakes_that_never_end_do_not_keep_the_caller", || {
         statements::watch();
         let (file, database) = open();
-        let mut worker = worker(&database, "q", NO_FALLBACK);
+        let mut worker = worker(&database, "q", no_fallback());
         let mut listener = listener(&database, "c");
         let mut subscription = subscription(&database, "t");
         let other = std::sync::Mutex::new(file.plain());
@@ -123,7 +121,7 @@ fn a_wake_for_others_takes_no_lock() {
         }
         enqueue_at(&database, "q", clock::second() + 3600);
         enqueue(&database, "q", "p");
-        let mut worker = worker(&database, "q", NO_FALLBACK);
+        let mut worker = worker(&database, "q", no_fallback());
         job(worker.next(1, NOW));
         assert_timeout(worker.next(1, NOW));
         let (looks, claims) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
@@ -149,7 +147,7 @@ fn a_wake_for_others_takes_no_lock() {
 #[test]
 fn expired_jobs_do_not_pile_up() {
     let (file, database) = open();
-    let mut worker = worker(&database, "q", NO_FALLBACK);
+    let mut worker = worker(&database, "q", no_fallback());
     assert_timeout(worker.next(1, NOW));
     let waiting = Thread::start(move || worker.next(1, LONG)).until_asleep();
     let expired = vec![Enqueue { expires_s: Some(0), ..Enqueue::new("q", "p") }; 150];
@@ -164,8 +162,8 @@ fn expired_jobs_do_not_pile_up() {
 #[test]
 fn being_woken_ends_the_wait_that_is_running_or_the_next_one() {
     let (_file, database) = open();
-    let mut worker = worker(&database, "q", NO_FALLBACK);
-    let waker = worker.waker();
+    let mut worker = worker(&database, "q", no_fallback());
+    let waker = worker.waiter();
     let mut worker = {
         let waker = waker.clone();
         let (next, worker) = woken_by(move || (worker.next(1, None), worker), move || waker.wake());
@@ -189,13 +187,15 @@ fn being_woken_ends_the_wait_that_is_running_or_the_next_one() {
 fn an_event_loop_loses_no_wake() {
     let (_file, database) = open();
     let mut listener = listener(&database, "c");
-    let descriptor = listener.subscription().descriptor().unwrap();
+    let waiter = listener.waiter();
+    let descriptor = waiter.descriptor().unwrap();
     let is_readable = |time_ms: i32| {
         let mut poll = libc::pollfd { fd: descriptor, events: libc::POLLIN, revents: 0 };
         // SAFETY: one descriptor is asked for, in a place for one.
         unsafe { libc::poll(&raw mut poll, 1, time_ms) == 1 }
     };
     while is_readable(0) {
+        waiter.ready(&mut [0]).unwrap();
         assert_timeout(listener.next(NOW));
     }
     let sender = Thread::start(move || {
@@ -206,6 +206,9 @@ fn an_event_loop_loses_no_wake() {
     let mut heard = Vec::new();
     while heard.len() < 200 {
         assert!(is_readable(60_000), "nobody tells that there is more, after {heard:?}");
+        if waiter.ready(&mut [0]).unwrap().count == 0 {
+            continue;
+        }
         // Until there is no more: one wake may stand for many.
         while let Next::Item(notification) = listener.next(NOW).unwrap() {
             heard.push(notification.payload);
@@ -213,40 +216,4 @@ fn an_event_loop_loses_no_wake() {
     }
     assert_eq!(heard, (0..200).map(|index| index.to_string()).collect::<Vec<_>>());
     sender.join();
-}
-
-/// One subscription for all, and one thread that gives each its turn. Nobody looks unless it is woken, or asked.
-#[test]
-fn consumers_that_share_a_subscription_lose_nothing() {
-    let (_file, database) = open();
-    let shared = Arc::new(database.subscribe().unwrap());
-    let mut worker = Worker::on(&database, Arc::clone(&shared), "q", "w", NO_FALLBACK);
-    let mut listener = Listener::on(&database, Arc::clone(&shared), "c", None).unwrap();
-    let mut subscription =
-        StreamSubscription::on(&database, Arc::clone(&shared), "t", StreamOptions::default()).unwrap();
-    let acting = Thread::start({
-        let database = database.clone();
-        move || {
-            for _ in 0..50 {
-                publish(&database, "t", "p");
-                enqueue(&database, "q", "p");
-                send(&database, "c", "p");
-            }
-            save_result(&database, 7, "v");
-        }
-    });
-    let mut found = [0; 3];
-    let turn = Some(Duration::from_millis(5));
-    let deadline = Instant::now() + GUARD;
-    while found != [50; 3] {
-        assert!(Instant::now() < deadline, "{found:?}");
-        found[0] += usize::from(matches!(worker.next(1, turn), Ok(Next::Item(_))));
-        found[1] += usize::from(matches!(listener.next(turn), Ok(Next::Item(_))));
-        found[2] += usize::from(matches!(subscription.next(turn), Ok(Next::Item(_))));
-    }
-    acting.join();
-    assert_eq!(item(ResultWait::on(&database, Arc::clone(&shared), 7).next(LONG)), "v");
-    let mut leader = Leader::on(&database, shared, "a");
-    assert_timeout(leader.next(turn));
-    assert!(leader.leads());
 }

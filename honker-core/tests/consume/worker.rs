@@ -18,8 +18,8 @@ fn what_is_there_is_claimed_in_claim_order_at_once() {
         database.enqueue(&job).unwrap();
     }
     enqueue(&database, "other", "e");
-    let mut worker = worker(&database, "q", NO_FALLBACK);
-    let jobs = item(worker.next(3, NOW));
+    let mut worker = worker(&database, "q", no_fallback());
+    let jobs = jobs(worker.next(3, NOW));
     assert_eq!(jobs.iter().map(|job| job.payload.as_str()).collect::<Vec<_>>(), ["b", "d", "c"]);
     assert!(jobs.iter().all(|job| job.worker_id == "w" && job.attempts == 1 && job.queue == "q"));
     assert_eq!(job(worker.next(3, NOW)).payload, "a");
@@ -32,7 +32,7 @@ fn claims_last_as_long_as_the_options_say() {
     for visibility_timeout_s in [0, 7, 300] {
         enqueue(&database, "q", "p");
         let before = clock::second();
-        let mut worker = worker(&database, "q", WorkerOptions { visibility_timeout_s, fallback: None });
+        let mut worker = worker(&database, "q", WorkerOptions { visibility_timeout_s, ..no_fallback() });
         let expires_at = job(worker.next(1, NOW)).claim_expires_at;
         let claimed = before..=clock::second();
         assert!(claimed.contains(&(expires_at - visibility_timeout_s)), "{expires_at}");
@@ -46,12 +46,12 @@ fn claims_last_as_long_as_the_options_say() {
 fn no_jobs_are_asked_for_and_none_are_taken() {
     let (file, database) = open();
     enqueue(&database, "q", "p");
-    let mut worker = worker(&database, "q", NO_FALLBACK);
+    let mut worker = worker(&database, "q", no_fallback());
     for n in [0, -1, i64::MIN] {
-        assert_eq!(item(worker.next(n, None)), []);
+        assert_timeout(worker.next(n, NOW));
     }
     assert_eq!(file.count("SELECT count(*) FROM _honker_live WHERE state = 'pending'"), 1);
-    assert_eq!(item(worker.next(i64::MAX, NOW)).len(), 1);
+    assert_eq!(jobs(worker.next(i64::MAX, NOW)).len(), 1);
 }
 
 #[test]
@@ -59,7 +59,7 @@ fn an_enqueue_wakes_it() {
     for mode in [JournalMode::Wal, JournalMode::Delete, JournalMode::Truncate, JournalMode::Persist] {
         let file = File::new();
         let database = file.database(&journal(mode));
-        let mut worker = worker(&database, "q", NO_FALLBACK);
+        let mut worker = worker(&database, "q", no_fallback());
         assert_timeout(worker.next(1, NOW));
         let next = woken_by(move || worker.next(1, LONG), || enqueue(&database, "q", "p"));
         assert_eq!(job(next).payload, "p", "{mode:?}");
@@ -69,7 +69,7 @@ fn an_enqueue_wakes_it() {
 #[test]
 fn a_job_enqueued_in_a_transaction_wakes_it_when_that_commits() {
     let (_file, database) = open();
-    let mut worker = worker(&database, "q", NO_FALLBACK);
+    let mut worker = worker(&database, "q", no_fallback());
     let mut transaction = database.begin().unwrap();
     transaction.enqueue(&Enqueue::new("q", "p")).unwrap();
     // It looks before it claims, and so does not stand in line behind the transaction.
@@ -84,12 +84,12 @@ fn a_retry_a_requeue_and_an_ack_batch_of_others_are_seen() {
     let id = enqueue(&database, "q", "p");
     let claim = Claim { queue: "q", worker_id: "other", n: 1, timeout_s: 300 };
     assert_eq!(database.claim(&claim).unwrap().len(), 1);
-    let mut first = worker(&database, "q", NO_FALLBACK);
+    let mut first = worker(&database, "q", no_fallback());
     let next =
         woken_by(move || first.next(1, LONG), || assert!(database.retry(id, "other", 0, "e").unwrap()));
     assert_eq!(job(next).attempts, 2);
     assert!(database.fail(id, "w", "e").unwrap());
-    let mut second = worker(&database, "q", NO_FALLBACK);
+    let mut second = worker(&database, "q", no_fallback());
     let next = woken_by(move || second.next(1, LONG), || assert!(database.dead_requeue(id).unwrap()));
     assert_eq!(job(next).attempts, 1);
 }
@@ -103,7 +103,7 @@ fn it_wakes_by_itself_when_a_job_becomes_due() {
             until("half a second is over", || (0.55..0.8).contains(&clock::now().fract()));
             let run_at = clock::second() + ahead;
             enqueue_at(&database, "q", run_at);
-            job(worker(&database, "q", NO_FALLBACK).next(1, LONG));
+            job(worker(&database, "q", no_fallback()).next(1, LONG));
             clock::now() - run_at as f64
         })
     });
@@ -118,7 +118,7 @@ fn it_wakes_by_itself_when_a_claim_lapses() {
     let id = enqueue(&database, "q", "p");
     database.claim(&Claim { queue: "q", worker_id: "other", n: 1, timeout_s: 1 }).unwrap();
     let lapses_at = database.get_job(id).unwrap().unwrap().claim_expires_at.unwrap() + 1;
-    let mut worker = worker(&database, "q", NO_FALLBACK);
+    let mut worker = worker(&database, "q", no_fallback());
     let job = job(worker.next(1, LONG));
     let late = clock::now() - lapses_at as f64;
     assert!((0.0..PROMPT.as_secs_f64()).contains(&late), "{late} s late");
@@ -132,7 +132,7 @@ fn the_deadline_follows_the_queue() {
     let (_file, database) = open();
     let later = enqueue_at(&database, "q", clock::second() + 3600);
     let cancelled = enqueue_at(&database, "q", clock::second() + 2);
-    let mut worker = worker(&database, "q", NO_FALLBACK);
+    let mut worker = worker(&database, "q", no_fallback());
     assert_timeout(worker.next(1, NOW));
     database.cancel(cancelled).unwrap();
     assert_timeout(worker.next(1, Some(Duration::from_millis(2500))));
@@ -151,7 +151,7 @@ fn a_job_that_becomes_due_between_two_looks_is_seen() {
         for ahead in 1..3 {
             let run_at = clock::second() + ahead;
             enqueue_at(&database, "q", run_at);
-            let mut worker = worker(&database, "q", NO_FALLBACK);
+            let mut worker = worker(&database, "q", no_fallback());
             clock::step_when_asked(1);
             let next = worker.next(1, Some(Duration::from_secs(10)));
             clock::step_when_asked(0);
@@ -167,7 +167,7 @@ fn a_clock_that_is_set_is_noticed() {
     alone("worker::a_clock_that_is_set_is_noticed", || {
         let (_file, database) = open();
         enqueue_at(&database, "q", clock::second() + 3600);
-        let mut worker = worker(&database, "q", NO_FALLBACK);
+        let mut worker = worker(&database, "q", no_fallback());
         let waiting = Thread::start(move || {
             let next = worker.next(1, LONG);
             (next, worker)
@@ -192,7 +192,7 @@ fn a_clock_that_is_set_is_noticed() {
 fn the_farthest_times_are_only_far() {
     let (_file, database) = open();
     enqueue_at(&database, "q", i64::MAX);
-    let mut worker = worker(&database, "q", NO_FALLBACK);
+    let mut worker = worker(&database, "q", no_fallback());
     assert_timeout(worker.next(1, Some(Duration::from_millis(100))));
     enqueue_at(&database, "q", i64::MIN);
     job(worker.next(1, LONG));
@@ -203,7 +203,7 @@ fn the_farthest_times_are_only_far() {
 #[test]
 fn exhausted_jobs_are_dead_lettered() {
     let (file, database) = open();
-    let mut worker = worker(&database, "q", NO_FALLBACK);
+    let mut worker = worker(&database, "q", no_fallback());
     assert_timeout(worker.next(1, NOW));
     let spent = Enqueue { max_attempts: 0, ..Enqueue::new("q", "p") };
     let waiting = Thread::start(move || worker.next(1, LONG)).until_asleep();
@@ -223,7 +223,7 @@ fn the_fallback_finds_what_nothing_announces() {
     database.enqueue(&once).unwrap();
     database.claim(&Claim { queue: "q", worker_id: "other", n: 1, timeout_s: 0 }).unwrap();
     let fallback = Some(Duration::from_millis(50));
-    let mut worker = worker(&database, "q", WorkerOptions { visibility_timeout_s: 300, fallback });
+    let mut worker = worker(&database, "q", WorkerOptions { fallback, ..WorkerOptions::default() });
     assert_timeout(worker.next(1, Some(Duration::from_millis(1900))));
     assert_eq!(file.count("SELECT count(*) FROM _honker_dead"), 1);
 }
@@ -234,7 +234,7 @@ fn few_readers_serve_many_workers() {
     let database = file.database(&Options { readers_max: 1, ..Options::default() });
     let workers: Vec<_> = (0..20)
         .map(|_| {
-            let mut worker = worker(&database, "q", NO_FALLBACK);
+            let mut worker = worker(&database, "q", no_fallback());
             Thread::start(move || job(worker.next(1, LONG)).id)
         })
         .collect();

@@ -5,7 +5,7 @@
 module Honker
   # @private
   module Native
-    ABI_VERSION = 65_536
+    ABI_VERSION = 131_072
 
     DURABILITY_NORMAL = 0
     DURABILITY_FULL = 1
@@ -21,9 +21,15 @@ module Honker
     TYPE_TEXT = 3
     TYPE_BLOB = 4
     NO_TIME = 9_223_372_036_854_775_807
+    LOST_GONE = 1
+    LOST_LAPSED = 2
+    LOST_TAKEN = 3
+    LOST_TIMEOUT = 4
     SETTLE_ACK = 0
     SETTLE_RETRY = 1
     SETTLE_FAIL = 2
+    SETTLE_SNOOZE = 3
+    SETTLE_RELEASE = 4
     UPDATE_EXPRESSION = 1
     UPDATE_PAYLOAD = 2
     UPDATE_PRIORITY = 4
@@ -73,7 +79,9 @@ module Honker
     FIRE_VIEW = Layout.new(:honker_fire_view_t, struct_size: "L", reserved: "L", name: "JJ", queue: "JJ", fire_at: "q",
                            job_id: "q")
     JOB_VIEW = Layout.new(:honker_job_view_t, struct_size: "L", reserved: "L", id: "q", queue: "JJ", payload: "JJ",
-                          worker_id: "JJ", attempts: "q", claim_expires_at: "q")
+                          worker_id: "JJ", attempts: "q", claim_expires_at: "q", serial: "q")
+    LOST_JOB_VIEW = Layout.new(:honker_lost_job_view_t, struct_size: "L", reserved: "L", id: "q", serial: "q", reason: "L",
+                               reserved_2: "L")
     NOTIFICATION_VIEW = Layout.new(:honker_notification_view_t, struct_size: "L", reserved: "L", id: "q", channel: "JJ",
                                    payload: "JJ", created_at: "q")
     OPEN_OPTS = Layout.new(:honker_open_opts_t, struct_size: "L", reserved: "L", busy_timeout_ms: "q", readers_max: "L",
@@ -85,11 +93,14 @@ module Honker
                                max_attempts: "q")
     SCHEDULE_UPDATE = Layout.new(:honker_schedule_update_t, struct_size: "L", reserved: "L", fields: "Q", expression: "JJ",
                                  payload: "JJ", priority: "q", expires_s: "q", max_attempts: "q")
-    SETTLEMENT = Layout.new(:honker_settlement_t, kind: "L", status: "l", id: "q", delay_s: "q", error: "JJ")
+    SETTLEMENT = Layout.new(:honker_settlement_t, kind: "L", status: "l", id: "q", serial: "q", delay_s: "q", error: "JJ")
     SUBSCRIPTION_OPTS = Layout.new(:honker_subscription_opts_t, struct_size: "L", reserved: "L", consumer: "JJ", from_offset: "q",
                                    save_every_n: "q", save_every_ms: "q")
     VALUE = Layout.new(:honker_value_t, value_type: "L", reserved: "L", integer: "q", real: "d", bytes: "JJ")
-    WORKER_OPTS = Layout.new(:honker_worker_opts_t, struct_size: "L", reserved: "L", visibility_timeout_s: "q", fallback_ms: "q")
+    WORKER_OPTS = Layout.new(:honker_worker_opts_t, struct_size: "L", reserved: "L", visibility_timeout_s: "q", fallback_ms: "q",
+                             max_run_s: "q", retry_base_s: "q", retry_max_s: "q", retry_factor: "d", retry_jitter: "d",
+                             heartbeat: "L", reserved_2: "L")
+    WORKER_QUEUE = Layout.new(:honker_worker_queue_t, struct_size: "L", reserved: "L", name: "JJ", weight: "q", in_hand_max: "q")
 
     # What has to fit before anything else is called.
     def self.attach_version
@@ -138,14 +149,17 @@ module Honker
       attach_function :honker_jobs_free, [:uint64], :void
       attach_function :honker_jobs_get, %i[uint64 size_t pointer pointer], :int32
       attach_function :honker_jobs_len, %i[uint64 pointer pointer], :int32
+      attach_function :honker_jobs_lost, %i[uint64 size_t pointer size_t pointer pointer], :int32, blocking: true
       attach_function :honker_jobs_views, %i[uint64 size_t pointer size_t pointer pointer], :int32
       attach_function :honker_leader_free, [:uint64], :void, blocking: true
       attach_function :honker_leader_leads, %i[uint64 pointer pointer], :int32
-      attach_function :honker_leader_new, %i[uint64 uint64 buffer_in size_t pointer pointer], :int32, blocking: true
+      attach_function :honker_leader_new, %i[uint64 uint64 uint64 buffer_in size_t pointer pointer], :int32, blocking: true
       attach_function :honker_leader_next, %i[uint64 int64 pointer pointer], :int32, blocking: true
       attach_function :honker_leader_resign, %i[uint64 pointer], :int32, blocking: true
       attach_function :honker_listener_free, [:uint64], :void, blocking: true
-      attach_function :honker_listener_new, %i[uint64 uint64 buffer_in size_t int64 pointer pointer], :int32, blocking: true
+      attach_function :honker_listener_new,
+                      %i[uint64 uint64 uint64 buffer_in size_t int64 pointer pointer],
+                      :int32, blocking: true
       attach_function :honker_listener_next, %i[uint64 int64 pointer pointer], :int32, blocking: true
       attach_function :honker_lock_acquire,
                       %i[uint64 uint64 buffer_in size_t buffer_in size_t int64 pointer],
@@ -161,7 +175,7 @@ module Honker
       attach_function :honker_outbox_failed, %i[uint64 int64 int64 buffer_in size_t pointer], :int32, blocking: true
       attach_function :honker_outbox_free, [:uint64], :void, blocking: true
       attach_function :honker_outbox_new,
-                      %i[uint64 uint64 buffer_in size_t buffer_in size_t buffer_in pointer pointer],
+                      %i[uint64 uint64 uint64 buffer_in size_t buffer_in size_t buffer_in pointer pointer],
                       :int32, blocking: true
       attach_function :honker_outbox_next, %i[uint64 int64 pointer pointer], :int32, blocking: true
       attach_function :honker_query, %i[uint64 buffer_in size_t buffer_in size_t pointer pointer], :int32, blocking: true
@@ -169,10 +183,13 @@ module Honker
       attach_function :honker_queue_stats, %i[uint64 uint64 buffer_in size_t pointer pointer], :int32, blocking: true
       attach_function :honker_rate_limit_sweep, %i[uint64 uint64 int64 pointer pointer], :int32, blocking: true
       attach_function :honker_rate_limit_try, %i[uint64 uint64 buffer_in size_t int64 int64 pointer], :int32, blocking: true
+      attach_function :honker_release, %i[uint64 uint64 int64 buffer_in size_t int64 pointer], :int32, blocking: true
       attach_function :honker_result_get, %i[uint64 uint64 int64 pointer pointer], :int32, blocking: true
       attach_function :honker_result_save, %i[uint64 uint64 int64 buffer_in size_t int64 pointer], :int32, blocking: true
       attach_function :honker_result_sweep, %i[uint64 uint64 pointer pointer], :int32, blocking: true
-      attach_function :honker_result_wait, %i[uint64 uint64 int64 int64 pointer pointer], :int32, blocking: true
+      attach_function :honker_result_wait_free, [:uint64], :void, blocking: true
+      attach_function :honker_result_wait_new, %i[uint64 uint64 uint64 int64 pointer pointer], :int32, blocking: true
+      attach_function :honker_result_wait_next, %i[uint64 int64 pointer pointer], :int32, blocking: true
       attach_function :honker_retry,
                       %i[uint64 uint64 int64 buffer_in size_t int64 buffer_in size_t pointer],
                       :int32, blocking: true
@@ -207,7 +224,7 @@ module Honker
       attach_function :honker_subscription_ack, %i[uint64 pointer], :int32, blocking: true
       attach_function :honker_subscription_free, [:uint64], :void, blocking: true
       attach_function :honker_subscription_new,
-                      %i[uint64 uint64 buffer_in size_t buffer_in pointer pointer],
+                      %i[uint64 uint64 uint64 buffer_in size_t buffer_in pointer pointer],
                       :int32, blocking: true
       attach_function :honker_subscription_next, %i[uint64 int64 pointer pointer], :int32, blocking: true
       attach_function :honker_subscription_offset, %i[uint64 pointer pointer], :int32
@@ -221,17 +238,22 @@ module Honker
       attach_function :honker_tx_free, [:uint64], :void, blocking: true
       attach_function :honker_tx_query, %i[uint64 buffer_in size_t buffer_in size_t pointer pointer], :int32, blocking: true
       attach_function :honker_tx_rollback, %i[uint64 pointer], :int32, blocking: true
+      attach_function :honker_updates_free, [:uint64], :void, blocking: true
+      attach_function :honker_updates_new, %i[uint64 uint64 uint64 pointer pointer], :int32, blocking: true
+      attach_function :honker_updates_next, %i[uint64 int64 pointer], :int32, blocking: true
       attach_function :honker_wait, %i[uint64 int64 pointer], :int32, blocking: true
       attach_function :honker_waiter_fd, %i[uint64 pointer pointer], :int32
       attach_function :honker_waiter_free, [:uint64], :void, blocking: true
       attach_function :honker_waiter_new, %i[uint64 pointer pointer], :int32, blocking: true
+      attach_function :honker_waiter_ready, %i[uint64 pointer size_t pointer pointer], :int32, blocking: true
       attach_function :honker_waiter_wake, %i[uint64 pointer], :int32
       attach_function :honker_worker_free, [:uint64], :void, blocking: true
       attach_function :honker_worker_new,
-                      %i[uint64 uint64 buffer_in size_t buffer_in size_t buffer_in pointer pointer],
+                      %i[uint64 uint64 uint64 buffer_in size_t buffer_in size_t buffer_in pointer pointer],
                       :int32, blocking: true
       attach_function :honker_worker_next, %i[uint64 int64 int64 pointer pointer], :int32, blocking: true
       attach_function :honker_worker_settle_next, %i[uint64 pointer size_t int64 int64 pointer pointer], :int32, blocking: true
+      attach_function :honker_worker_settled, %i[uint64 int64 int64 pointer], :int32, blocking: true
     end
   end
 end

@@ -5,7 +5,7 @@ package dev.honker;
 final class Abi {
   private Abi() {}
 
-  static final int VERSION = 65536;
+  static final int VERSION = 131072;
   static final int DURABILITY_NORMAL = 0;
   static final int DURABILITY_FULL = 1;
   static final int JOURNAL_WAL = 0;
@@ -20,9 +20,15 @@ final class Abi {
   static final int TYPE_TEXT = 3;
   static final int TYPE_BLOB = 4;
   static final long NO_TIME = 9223372036854775807L;
+  static final int LOST_GONE = 1;
+  static final int LOST_LAPSED = 2;
+  static final int LOST_TAKEN = 3;
+  static final int LOST_TIMEOUT = 4;
   static final int SETTLE_ACK = 0;
   static final int SETTLE_RETRY = 1;
   static final int SETTLE_FAIL = 2;
+  static final int SETTLE_SNOOZE = 3;
+  static final int SETTLE_RELEASE = 4;
   static final int UPDATE_EXPRESSION = 1;
   static final int UPDATE_PAYLOAD = 2;
   static final int UPDATE_PRIORITY = 4;
@@ -67,14 +73,16 @@ final class Abi {
   static final int ENQUEUE_OPTS_SIZE = 48;
   static final int EVENT_VIEW_SIZE = 72;
   static final int FIRE_VIEW_SIZE = 56;
-  static final int JOB_VIEW_SIZE = 80;
+  static final int JOB_VIEW_SIZE = 88;
+  static final int LOST_JOB_VIEW_SIZE = 32;
   static final int NOTIFICATION_VIEW_SIZE = 56;
   static final int OPEN_OPTS_SIZE = 64;
   static final int OUTBOX_OPTS_SIZE = 32;
   static final int SCHEDULE_OPTS_SIZE = 32;
   static final int SCHEDULE_UPDATE_SIZE = 72;
-  static final int SETTLEMENT_SIZE = 40;
+  static final int SETTLEMENT_SIZE = 48;
   static final int SUBSCRIPTION_OPTS_SIZE = 48;
   static final int VALUE_SIZE = 40;
-  static final int WORKER_OPTS_SIZE = 24;
+  static final int WORKER_OPTS_SIZE = 72;
+  static final int WORKER_QUEUE_SIZE = 40;
 }

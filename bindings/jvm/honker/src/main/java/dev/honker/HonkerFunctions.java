@@ -115,6 +115,9 @@ interface HonkerFunctions {
 
   int honker_jobs_len(long jobs, long[] lenOut, long[] err);
 
+  int honker_jobs_lost(
+      long jobs, long first, byte[] viewsOut, long viewsLen, long[] readOut, long[] err);
+
   int honker_jobs_views(
       long jobs, long first, byte[] viewsOut, long viewsLen, long[] readOut, long[] err);
 
@@ -123,7 +126,7 @@ interface HonkerFunctions {
   int honker_leader_leads(long leader, long[] leadsOut, long[] err);
 
   int honker_leader_new(
-      long db, long waiter, byte[] owner, long ownerLen, long[] leaderOut, long[] err);
+      long db, long waiter, long token, byte[] owner, long ownerLen, long[] leaderOut, long[] err);
 
   int honker_leader_next(long leader, long timeoutMs, long[] firesOut, long[] err);
 
@@ -134,6 +137,7 @@ interface HonkerFunctions {
   int honker_listener_new(
       long db,
       long waiter,
+      long token,
       byte[] channel,
       long channelLen,
       long fallbackMs,
@@ -190,6 +194,7 @@ interface HonkerFunctions {
   int honker_outbox_new(
       long db,
       long waiter,
+      long token,
       byte[] name,
       long nameLen,
       byte[] workerId,
@@ -213,6 +218,9 @@ interface HonkerFunctions {
   int honker_rate_limit_try(
       long db, long tx, byte[] name, long nameLen, long limit, long perS, long[] err);
 
+  int honker_release(
+      long db, long tx, long id, byte[] workerId, long workerIdLen, long delayS, long[] err);
+
   int honker_result_get(long db, long tx, long jobId, long[] valueOut, long[] err);
 
   int honker_result_save(
@@ -220,8 +228,12 @@ interface HonkerFunctions {
 
   int honker_result_sweep(long db, long tx, long[] sweptOut, long[] err);
 
-  int honker_result_wait(
-      long db, long waiter, long jobId, long timeoutMs, long[] valueOut, long[] err);
+  void honker_result_wait_free(long wait);
+
+  int honker_result_wait_new(
+      long db, long waiter, long token, long jobId, long[] waitOut, long[] err);
+
+  int honker_result_wait_next(long wait, long timeoutMs, long[] valueOut, long[] err);
 
   int honker_retry(
       long db,
@@ -324,6 +336,7 @@ interface HonkerFunctions {
   int honker_subscription_new(
       long db,
       long waiter,
+      long token,
       byte[] topic,
       long topicLen,
       byte[] opts,
@@ -363,6 +376,12 @@ interface HonkerFunctions {
 
   int honker_tx_rollback(long tx, long[] err);
 
+  void honker_updates_free(long updates);
+
+  int honker_updates_new(long db, long waiter, long token, long[] updatesOut, long[] err);
+
+  int honker_updates_next(long updates, long timeoutMs, long[] err);
+
   long honker_version();
 
   int honker_wait(long waiter, long timeoutMs, long[] err);
@@ -373,6 +392,9 @@ interface HonkerFunctions {
 
   int honker_waiter_new(long db, long[] waiterOut, long[] err);
 
+  int honker_waiter_ready(
+      long waiter, long[] tokensOut, long tokensLen, long[] countOut, long[] err);
+
   int honker_waiter_wake(long waiter, long[] err);
 
   void honker_worker_free(long worker);
@@ -380,8 +402,9 @@ interface HonkerFunctions {
   int honker_worker_new(
       long db,
       long waiter,
-      byte[] queue,
-      long queueLen,
+      long token,
+      byte[] queues,
+      long queuesLen,
       byte[] workerId,
       long workerIdLen,
       byte[] opts,
@@ -398,4 +421,6 @@ interface HonkerFunctions {
       long timeoutMs,
       long[] jobsOut,
       long[] err);
+
+  int honker_worker_settled(long worker, long id, long serial, long[] err);
 }

@@ -149,6 +149,10 @@ abstract class JnaFunctions implements HonkerFunctions {
   public native int honker_jobs_len(long jobs, long[] lenOut, long[] err);
 
   @Override
+  public native int honker_jobs_lost(
+      long jobs, long first, byte[] viewsOut, long viewsLen, long[] readOut, long[] err);
+
+  @Override
   public native int honker_jobs_views(
       long jobs, long first, byte[] viewsOut, long viewsLen, long[] readOut, long[] err);
 
@@ -160,7 +164,7 @@ abstract class JnaFunctions implements HonkerFunctions {
 
   @Override
   public native int honker_leader_new(
-      long db, long waiter, byte[] owner, long ownerLen, long[] leaderOut, long[] err);
+      long db, long waiter, long token, byte[] owner, long ownerLen, long[] leaderOut, long[] err);
 
   @Override
   public native int honker_leader_next(long leader, long timeoutMs, long[] firesOut, long[] err);
@@ -175,6 +179,7 @@ abstract class JnaFunctions implements HonkerFunctions {
   public native int honker_listener_new(
       long db,
       long waiter,
+      long token,
       byte[] channel,
       long channelLen,
       long fallbackMs,
@@ -243,6 +248,7 @@ abstract class JnaFunctions implements HonkerFunctions {
   public native int honker_outbox_new(
       long db,
       long waiter,
+      long token,
       byte[] name,
       long nameLen,
       byte[] workerId,
@@ -275,6 +281,10 @@ abstract class JnaFunctions implements HonkerFunctions {
       long db, long tx, byte[] name, long nameLen, long limit, long perS, long[] err);
 
   @Override
+  public native int honker_release(
+      long db, long tx, long id, byte[] workerId, long workerIdLen, long delayS, long[] err);
+
+  @Override
   public native int honker_result_get(long db, long tx, long jobId, long[] valueOut, long[] err);
 
   @Override
@@ -285,8 +295,14 @@ abstract class JnaFunctions implements HonkerFunctions {
   public native int honker_result_sweep(long db, long tx, long[] sweptOut, long[] err);
 
   @Override
-  public native int honker_result_wait(
-      long db, long waiter, long jobId, long timeoutMs, long[] valueOut, long[] err);
+  public native void honker_result_wait_free(long wait);
+
+  @Override
+  public native int honker_result_wait_new(
+      long db, long waiter, long token, long jobId, long[] waitOut, long[] err);
+
+  @Override
+  public native int honker_result_wait_next(long wait, long timeoutMs, long[] valueOut, long[] err);
 
   @Override
   public native int honker_retry(
@@ -415,6 +431,7 @@ abstract class JnaFunctions implements HonkerFunctions {
   public native int honker_subscription_new(
       long db,
       long waiter,
+      long token,
       byte[] topic,
       long topicLen,
       byte[] opts,
@@ -468,6 +485,16 @@ abstract class JnaFunctions implements HonkerFunctions {
   public native int honker_tx_rollback(long tx, long[] err);
 
   @Override
+  public native void honker_updates_free(long updates);
+
+  @Override
+  public native int honker_updates_new(
+      long db, long waiter, long token, long[] updatesOut, long[] err);
+
+  @Override
+  public native int honker_updates_next(long updates, long timeoutMs, long[] err);
+
+  @Override
   public native long honker_version();
 
   @Override
@@ -483,6 +510,10 @@ abstract class JnaFunctions implements HonkerFunctions {
   public native int honker_waiter_new(long db, long[] waiterOut, long[] err);
 
   @Override
+  public native int honker_waiter_ready(
+      long waiter, long[] tokensOut, long tokensLen, long[] countOut, long[] err);
+
+  @Override
   public native int honker_waiter_wake(long waiter, long[] err);
 
   @Override
@@ -492,8 +523,9 @@ abstract class JnaFunctions implements HonkerFunctions {
   public native int honker_worker_new(
       long db,
       long waiter,
-      byte[] queue,
-      long queueLen,
+      long token,
+      byte[] queues,
+      long queuesLen,
       byte[] workerId,
       long workerIdLen,
       byte[] opts,
@@ -513,4 +545,7 @@ abstract class JnaFunctions implements HonkerFunctions {
       long timeoutMs,
       long[] jobsOut,
       long[] err);
+
+  @Override
+  public native int honker_worker_settled(long worker, long id, long serial, long[] err);
 }

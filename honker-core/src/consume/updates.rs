@@ -1,0 +1,46 @@
+//! Raw updates: that something was committed to the file, by anyone.
+
+use std::time::Duration;
+
+use super::registration::{Look, Next, Registration};
+use super::waiter::{Rest, Waiter};
+use crate::Result;
+use crate::database::Database;
+use crate::outlook::Interest;
+
+/// See the module documentation of [`crate::consume`].
+pub struct Updates {
+    registration: Registration,
+    /// How many commits the waiter had taken when this last told of one.
+    told: u64,
+}
+
+impl Updates {
+    /// Commits from now on, with a waiter of its own.
+    pub fn new(database: &Database) -> Result<Self> {
+        Ok(Updates::on(&Waiter::new(database)?, 0))
+    }
+
+    /// As [`Updates::new`], at a waiter that others wait at as well, which names it by `token`.
+    pub fn on(waiter: &Waiter, token: u64) -> Self {
+        let registration = Registration::new(waiter, token);
+        let told = registration.commits();
+        Updates { registration, told }
+    }
+
+    /// A commit since the last one that this told of; waits for it for at most `timeout` (`None`: without end). Several may
+    /// be told as one, and there may be nothing new to see: it is a hint.
+    pub fn next(&mut self, timeout: Option<Duration>) -> Result<Next<()>> {
+        let Updates { registration, told } = self;
+        registration.next_after(timeout, |seen| {
+            let is_new = seen.by_a_wake || seen.commits != *told;
+            *told = seen.commits;
+            Ok(if is_new { Look::Found(()) } else { Look::Nothing(Rest::new(Interest::Commit, None)) })
+        })
+    }
+
+    /// What this waits with.
+    pub fn waiter(&self) -> Waiter {
+        self.registration.waiter()
+    }
+}

@@ -1,0 +1,449 @@
+//! A waiter: one place at which many consumers wait for commits and for their deadlines.
+//!
+//! A consumer registers here ([`Registration`](super::registration::Registration)) and leaves, whenever it has found
+//! nothing, what it waits for ([`Rest`]): an interest, to be asked of the file after a commit, and its deadlines. After a
+//! commit the waiter asks for all resting consumers in one read and names those that have work ([`Waiter::ready`]); the
+//! others are not woken. An event loop therefore polls one descriptor, whatever the number of its consumers, and keeps no
+//! clock.
+//!
+//! Invariants:
+//! - A consumer is resting, ready, or looking. It is looking from the moment it is named, or begins a `next`, until it
+//!   has found nothing. What is committed while it looks makes it ready again, for its look may have come before the
+//!   commit.
+//! - No commit is lost: it stays in the subscription until somebody takes it, and whoever takes it asks for every resting
+//!   consumer. If the file cannot be asked, all of them are ready: each looks by itself, and has its own error.
+//!
+//! Threads: one thread at a time waits or asks what is ready; consumers are used, each by one thread, beside it. A consumer
+//! that is waited for by a thread of its own waits with a subscription of its own, so no wake is lost to another.
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::clock::WAIT_MIN;
+use super::readiness::{Deadline, Readiness};
+use crate::database::Database;
+use crate::outlook::{Interest, Outlook};
+use crate::watch::{Subscription, Wake, Waker};
+use crate::{Error, Result};
+
+/// See the module documentation. Clones are handles to the same waiter.
+#[derive(Clone)]
+pub struct Waiter {
+    pub(super) inner: Arc<Inner>,
+}
+
+pub(super) struct Inner {
+    state: Mutex<State>,
+    pub(super) database: Database,
+    subscription: Subscription,
+    waker: Waker,
+}
+
+#[derive(Default)]
+struct State {
+    /// By an ever growing key.
+    consumers: BTreeMap<u64, Consumer>,
+    next_key: u64,
+    /// The consumer that was named last, so that all get their turn.
+    named_last: u64,
+    /// How many commits, or hints of one, have been taken from the subscription.
+    commits: u64,
+    readiness: Option<Readiness>,
+}
+
+struct Consumer {
+    token: u64,
+    phase: Phase,
+    /// Ends a wait of the consumer's own.
+    waker: Option<Waker>,
+    /// Its next wait has to end: it has not waited yet.
+    woken: bool,
+}
+
+enum Phase {
+    Looking,
+    Ready,
+    Resting(Rest),
+}
+
+/// What a consumer waits for that has found nothing.
+#[derive(Debug, Clone)]
+pub(super) struct Rest {
+    /// What the file is asked after a commit; none: commits do not matter.
+    interest: Option<Arc<Interest>>,
+    /// When it is ready without a commit.
+    deadline: Deadline,
+    /// How often the file is asked without a commit.
+    fallback: Option<Duration>,
+    /// When that is next.
+    ask_at: Option<Instant>,
+}
+
+impl Rest {
+    /// A consumer that waits for this and has no deadline.
+    pub(super) fn new(interest: Interest, fallback: Option<Duration>) -> Self {
+        let interest = Some(Arc::new(interest));
+        Rest { interest, deadline: Deadline::default(), fallback, ask_at: None }
+    }
+
+    /// A consumer that waits for nothing but this moment.
+    pub(super) fn until_after(after: Option<Instant>) -> Self {
+        Rest { interest: None, deadline: Deadline { at: None, after }, fallback: None, ask_at: None }
+    }
+
+    /// Also ready at this second of the machine's clock.
+    pub(super) fn at(mut self, at: Option<i64>) -> Self {
+        self.deadline.at = [self.deadline.at, at].into_iter().flatten().min();
+        self
+    }
+
+    /// Also ready at this moment.
+    pub(super) fn after(mut self, after: Option<Instant>) -> Self {
+        self.deadline.after = [self.deadline.after, after].into_iter().flatten().min();
+        self
+    }
+
+    /// The interval begins now.
+    fn ask_later(&mut self, now: Instant) {
+        self.ask_at = self.fallback.and_then(|fallback| now.checked_add(fallback.max(WAIT_MIN)));
+    }
+
+    /// The rest begins. A second that has come when nothing was found is over by our clock and not by SQLite's: it is
+    /// looked at a little later.
+    pub(super) fn begin(&mut self, now: Instant) {
+        self.ask_later(now);
+        let soon = now + WAIT_MIN;
+        if self.deadline.is_over(soon) {
+            self.deadline = Deadline { at: None, after: Some(soon) };
+        }
+    }
+
+    /// When something has to be done without a commit.
+    pub(super) fn until(&self) -> Deadline {
+        self.deadline.earlier(Deadline { at: None, after: self.ask_at })
+    }
+}
+
+/// What [`Waiter::ready`] has found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ready {
+    /// How many tokens were written.
+    pub count: usize,
+    /// Somebody has called [`Waiter::wake`].
+    pub woken: bool,
+}
+
+impl Waiter {
+    /// A waiter for commits to `database`. What is committed after this returned is not missed.
+    pub fn new(database: &Database) -> Result<Self> {
+        Waiter::with_warning(database).map(|(waiter, _)| waiter)
+    }
+
+    /// As [`Waiter::new`], and what there is to say of how commits are noticed, if it has not been said yet.
+    pub fn with_warning(database: &Database) -> Result<(Self, Option<String>)> {
+        let (subscription, warning) = database.subscribe_with_warning()?;
+        let inner = Inner {
+            database: database.clone(),
+            waker: subscription.waker(),
+            subscription,
+            state: Mutex::default(),
+        };
+        Ok((Waiter { inner: Arc::new(inner) }, warning))
+    }
+
+    /// How many consumers there are.
+    pub fn consumers(&self) -> usize {
+        self.inner.lock().consumers.len()
+    }
+
+    /// Waits until a consumer has work, at most for `timeout` (`None`: without end); which one, [`Waiter::ready`] tells. A
+    /// waiter without consumers waits for a commit.
+    ///
+    /// [`Error::Closed`] and [`Error::Watcher`] are for good: there will be no more wakes.
+    pub fn wait(&self, timeout: Option<Duration>) -> Result<Wake> {
+        let interrupts = self.inner.database.interrupts();
+        let until = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        let mut late = false;
+        loop {
+            interrupts.check()?;
+            let taken = self.inner.take()?;
+            if taken.woken {
+                return Ok(Wake::Woken);
+            }
+            let left = {
+                let state = self.inner.lock();
+                if state.has_ready() || (taken.commit && state.consumers.is_empty()) {
+                    return Ok(Wake::Update);
+                }
+                if late {
+                    return Ok(Wake::Timeout);
+                }
+                let now = Instant::now();
+                let left = until.map(|until| until.saturating_duration_since(now));
+                [left, state.deadline().left(now)].into_iter().flatten().min()
+            };
+            // What wakes us here is looked at above. A wake that is taken here is not in the subscription any more.
+            match self.inner.subscription.wait_unless(left, || interrupts.check())? {
+                Wake::Woken => return Ok(Wake::Woken),
+                Wake::Update => self.inner.take_commit(),
+                Wake::Timeout => {}
+            }
+            late = until.is_some_and(|until| until <= Instant::now());
+        }
+    }
+
+    /// Writes the tokens of consumers that have work to `tokens`, as many as fit; the others stay ready. Does not block.
+    ///
+    /// A consumer that is named has to be asked (`next`, with no time to wait) until it has nothing more; until then it is
+    /// not named again.
+    pub fn ready(&self, tokens: &mut [u64]) -> Result<Ready> {
+        let taken = self.inner.take()?;
+        let mut state = self.inner.lock();
+        let count = state.name(tokens);
+        state.settle_descriptor();
+        Ok(Ready { count, woken: taken.woken })
+    }
+
+    /// Ends the waits that are running with this waiter, or else the next one, with [`Wake::Woken`]: its own, and those of
+    /// its consumers.
+    pub fn wake(&self) {
+        self.inner.waker.wake();
+        for consumer in self.inner.lock().consumers.values_mut() {
+            match &consumer.waker {
+                Some(waker) => waker.wake(),
+                None => consumer.woken = true,
+            }
+        }
+    }
+
+    /// Ends the waits of this waiter and of its consumers, now and from now on, with [`Error::Closed`].
+    pub fn close(&self) {
+        self.inner.waker.close();
+        let state = self.inner.lock();
+        state.consumers.values().filter_map(|consumer| consumer.waker.as_ref()).for_each(Waker::close);
+    }
+
+    /// A descriptor that is readable when [`Waiter::ready`] may have something to say: for a commit, a wake, the end, and
+    /// the earliest deadline of its consumers. For `poll` and its kin, not for reading. It is closed with the waiter.
+    #[cfg(unix)]
+    pub fn descriptor(&self) -> Result<std::os::fd::RawFd> {
+        let mut state = self.inner.lock();
+        if state.readiness.is_none() {
+            state.readiness = Some(Readiness::new(&self.inner.subscription)?);
+            state.settle_descriptor();
+        }
+        state.readiness.as_ref().map(Readiness::descriptor).ok_or(Error::Closed)
+    }
+}
+
+/// What was taken from the subscription.
+#[derive(Debug, Clone, Copy, Default)]
+struct Taken {
+    commit: bool,
+    woken: bool,
+}
+
+impl Inner {
+    /// Takes what the subscription has to say, and finds out for whom it is.
+    fn take(&self) -> Result<Taken> {
+        let mut taken = Taken::default();
+        loop {
+            match self.subscription.wait(Some(Duration::ZERO))? {
+                Wake::Woken => taken.woken = true,
+                Wake::Update => taken.commit = true,
+                Wake::Timeout => break,
+            }
+        }
+        if taken.commit {
+            self.take_commit();
+        }
+        self.ask();
+        Ok(taken)
+    }
+
+    /// A commit has been taken: all that rest are asked for next, and all that look will look again.
+    fn take_commit(&self) {
+        let now = Instant::now();
+        let mut state = self.lock();
+        state.commits += 1;
+        for consumer in state.consumers.values_mut() {
+            if let Phase::Resting(rest) = &mut consumer.phase
+                && rest.interest.is_some()
+            {
+                rest.ask_at = Some(now);
+            }
+        }
+    }
+
+    /// Asks the file for those whose turn it is, in one read, and makes ready who has work.
+    fn ask(&self) {
+        let now = Instant::now();
+        let asked: Vec<(u64, Arc<Interest>)> = {
+            let mut state = self.lock();
+            let mut asked = Vec::new();
+            for (key, consumer) in &mut state.consumers {
+                let Phase::Resting(rest) = &consumer.phase else { continue };
+                if rest.deadline.is_over(now) {
+                    consumer.phase = Phase::Ready;
+                } else if let Some(interest) = &rest.interest
+                    && rest.ask_at.is_some_and(|at| at <= now)
+                {
+                    asked.push((*key, Arc::clone(interest)));
+                }
+            }
+            asked
+        };
+        if asked.is_empty() {
+            return;
+        }
+        // Not under the lock: consumers come, look and go meanwhile.
+        let interests: Vec<&Interest> = asked.iter().map(|(_, interest)| &**interest).collect();
+        let answers = self.database.outlooks(&interests);
+        let mut state = self.lock();
+        for (index, (key, interest)) in asked.iter().enumerate() {
+            let answer = answers.as_ref().ok().and_then(|answers| answers.get(index).copied());
+            if let Some(consumer) = state.consumers.get_mut(key) {
+                consumer.answer(interest, answer, now);
+            }
+        }
+    }
+
+    /// A place for a consumer; its key. It is ready: it has not looked yet.
+    pub(super) fn enter(&self, token: u64) -> u64 {
+        let mut state = self.lock();
+        state.next_key += 1;
+        let key = state.next_key;
+        state.consumers.insert(key, Consumer { token, phase: Phase::Ready, waker: None, woken: false });
+        if let Some(readiness) = &state.readiness {
+            readiness.raise();
+        }
+        key
+    }
+
+    /// The consumer is no more, and is not named from now on.
+    pub(super) fn leave(&self, key: u64) {
+        self.lock().consumers.remove(&key);
+    }
+
+    /// An error if there will be no more wakes.
+    pub(super) fn check(&self) -> Result<()> {
+        self.subscription.check()
+    }
+
+    /// A subscription of the consumer's own; [`Waiter::wake`] and [`Waiter::close`] reach it.
+    pub(super) fn subscribe(&self, key: u64) -> Result<Subscription> {
+        let subscription = self.database.subscribe()?;
+        if let Some(consumer) = self.lock().consumers.get_mut(&key) {
+            let waker = subscription.waker();
+            if std::mem::take(&mut consumer.woken) {
+                waker.wake();
+            }
+            consumer.waker = Some(waker);
+        }
+        // The waiter may have been closed before it knew of this one.
+        self.check()?;
+        Ok(subscription)
+    }
+
+    pub(super) fn commits(&self) -> u64 {
+        self.lock().commits
+    }
+
+    /// The consumer begins to look. What this returns tells [`Inner::rest`] whether something was committed meanwhile.
+    pub(super) fn look(&self, key: u64) -> u64 {
+        let mut state = self.lock();
+        if let Some(consumer) = state.consumers.get_mut(&key) {
+            consumer.phase = Phase::Looking;
+        }
+        state.commits
+    }
+
+    /// The consumer has looked, since `commits`, and found nothing.
+    pub(super) fn rest(&self, key: u64, commits: u64, rest: Rest) {
+        let mut state = self.lock();
+        let missed = state.commits != commits;
+        if let Some(consumer) = state.consumers.get_mut(&key) {
+            let until = rest.until();
+            consumer.phase = if missed { Phase::Ready } else { Phase::Resting(rest) };
+            if let Some(readiness) = &mut state.readiness {
+                readiness.arm_by(until);
+                if missed {
+                    readiness.raise();
+                }
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Consumer {
+    /// The answer to `interest`; none if the file could not be asked. By now the consumer may wait for something else.
+    fn answer(&mut self, interest: &Arc<Interest>, answer: Option<Outlook>, now: Instant) {
+        let Phase::Resting(rest) = &mut self.phase else { return };
+        if !rest.interest.as_ref().is_some_and(|current| Arc::ptr_eq(current, interest)) {
+            return;
+        }
+        match answer {
+            Some(Outlook { work: false, at }) => {
+                rest.deadline.at = at;
+                rest.ask_later(now);
+            }
+            Some(Outlook { work: true, .. }) | None => self.phase = Phase::Ready,
+        }
+    }
+}
+
+impl State {
+    fn has_ready(&self) -> bool {
+        self.consumers.values().any(|consumer| matches!(consumer.phase, Phase::Ready))
+    }
+
+    /// The earliest deadline of those that rest.
+    fn deadline(&self) -> Deadline {
+        let resting = self.consumers.values().filter_map(|consumer| match &consumer.phase {
+            Phase::Resting(rest) => Some(rest.until()),
+            _ => None,
+        });
+        resting.fold(Deadline::default(), Deadline::earlier)
+    }
+
+    /// Names those that are ready, beginning after the one that was named last.
+    fn name(&mut self, tokens: &mut [u64]) -> usize {
+        let mut count = 0;
+        let last = self.named_last;
+        let ranges = [(Bound::Excluded(last), Bound::Unbounded), (Bound::Unbounded, Bound::Included(last))];
+        for range in ranges {
+            for (key, consumer) in self.consumers.range_mut(range) {
+                if count == tokens.len() {
+                    return count;
+                }
+                if matches!(consumer.phase, Phase::Ready) {
+                    consumer.phase = Phase::Looking;
+                    tokens[count] = consumer.token;
+                    count += 1;
+                    self.named_last = *key;
+                }
+            }
+        }
+        count
+    }
+
+    /// Makes the descriptor say what is so.
+    fn settle_descriptor(&mut self) {
+        if self.readiness.is_none() {
+            return;
+        }
+        let (has_ready, deadline) = (self.has_ready(), self.deadline());
+        let Some(readiness) = &mut self.readiness else { return };
+        readiness.lower();
+        readiness.arm(deadline);
+        if has_ready {
+            readiness.raise();
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! What this process's workers have in hand: the jobs they claimed that are not settled yet.
+//!
+//! Each has a serial, a number that no other claim of the process has: a handler that comes late with an old one settles
+//! nothing, even if the same worker has the same job again.
+//!
+//! A handler may settle its job itself, through the same database and even in a transaction of its own. The job leaves the
+//! hand when that is committed, and a worker that looks between the commit and that moment does not take it for lost:
+//! [`Hands`] knows of it before.
+//!
+//! Threads: any. Only the thread that has the writer tells of settlements. Locks are held for as long as a look takes, never
+//! over a call into SQLite.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use crate::queue::ClaimedJob;
+use crate::store::SettlementListener;
+
+static NEXT_SERIAL: AtomicI64 = AtomicI64::new(1);
+
+/// The jobs of one worker, by id.
+pub(crate) struct Hand {
+    worker_id: String,
+    jobs: Mutex<BTreeMap<i64, InHand>>,
+}
+
+/// A job in hand.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct InHand {
+    pub(crate) serial: i64,
+    pub(crate) attempts: i64,
+    /// Which of the worker's queues it came from.
+    pub(crate) queue: usize,
+    /// When it has run for as long as it may.
+    pub(crate) run_until: Option<Instant>,
+}
+
+impl Hand {
+    /// Takes a job that was just claimed; its serial, and that of an earlier claim of the same job that was in hand.
+    pub(crate) fn take(
+        &self,
+        job: &ClaimedJob,
+        queue: usize,
+        max_run: Option<Duration>,
+    ) -> (i64, Option<i64>) {
+        let serial = NEXT_SERIAL.fetch_add(1, Ordering::Relaxed);
+        let run_until = max_run.and_then(|max_run| Instant::now().checked_add(max_run));
+        let in_hand = InHand { serial, attempts: job.attempts, queue, run_until };
+        (serial, lock(&self.jobs).insert(job.id, in_hand).map(|before| before.serial))
+    }
+
+    /// The job, if it is in hand with this serial.
+    pub(crate) fn get(&self, id: i64, serial: i64) -> Option<InHand> {
+        lock(&self.jobs).get(&id).copied().filter(|job| job.serial == serial)
+    }
+
+    /// The job leaves the hand, if it is in it with this serial.
+    pub(crate) fn put_down(&self, id: i64, serial: i64) -> bool {
+        let mut jobs = lock(&self.jobs);
+        let is_this = jobs.get(&id).is_some_and(|job| job.serial == serial);
+        if is_this {
+            jobs.remove(&id);
+        }
+        is_this
+    }
+
+    /// The job leaves the hand, whatever its serial.
+    pub(crate) fn drop_job(&self, id: i64) {
+        lock(&self.jobs).remove(&id);
+    }
+
+    /// The jobs that are in hand now, by id.
+    pub(crate) fn jobs(&self) -> Vec<(i64, InHand)> {
+        lock(&self.jobs).iter().map(|(id, job)| (*id, *job)).collect()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        lock(&self.jobs).is_empty()
+    }
+}
+
+/// The hands of all workers of a database, and what is about to leave them.
+#[derive(Default)]
+pub(crate) struct Hands {
+    hands: Mutex<Vec<Weak<Hand>>>,
+    /// How many hands there have been: as long as there was none, nobody has to be told anything.
+    count: AtomicUsize,
+    /// What the open transaction, or the running statement, has settled.
+    settling: Mutex<Vec<(i64, String)>>,
+}
+
+impl Hands {
+    /// The hand of a new worker.
+    pub(crate) fn add(&self, worker_id: &str) -> Arc<Hand> {
+        let hand = Arc::new(Hand { worker_id: worker_id.to_owned(), jobs: Mutex::default() });
+        let mut hands = lock(&self.hands);
+        hands.retain(|hand| hand.strong_count() > 0);
+        hands.push(Arc::downgrade(&hand));
+        self.count.fetch_add(1, Ordering::Release);
+        hand
+    }
+
+    /// Whether a settlement of this job by this worker's id is on its way.
+    pub(crate) fn is_settling(&self, id: i64, worker_id: &str) -> bool {
+        lock(&self.settling).iter().any(|(other, by)| *other == id && by == worker_id)
+    }
+
+    /// How much has been settled so far, for [`Hands::forget`].
+    pub(super) fn settling(&self) -> usize {
+        if self.count.load(Ordering::Acquire) == 0 { 0 } else { lock(&self.settling).len() }
+    }
+
+    /// What was settled since then was undone.
+    pub(super) fn forget(&self, since: usize) {
+        if self.count.load(Ordering::Acquire) > 0 {
+            lock(&self.settling).truncate(since);
+        }
+    }
+
+    /// What has been settled is committed.
+    pub(super) fn commit(&self) {
+        if self.count.load(Ordering::Acquire) == 0 {
+            return;
+        }
+        let mut settling = lock(&self.settling);
+        if settling.is_empty() {
+            return;
+        }
+        for hand in lock(&self.hands).iter().filter_map(Weak::upgrade) {
+            settling.iter().filter(|(_, by)| *by == hand.worker_id).for_each(|(id, _)| hand.drop_job(*id));
+        }
+        settling.clear();
+    }
+}
+
+impl SettlementListener for Hands {
+    fn begin(&self, id: i64, worker_id: &str) {
+        if self.count.load(Ordering::Acquire) > 0 {
+            lock(&self.settling).push((id, worker_id.to_owned()));
+        }
+    }
+
+    fn undo(&self, id: i64) {
+        if self.count.load(Ordering::Acquire) > 0 {
+            let mut settling = lock(&self.settling);
+            if settling.last().is_some_and(|(last, _)| *last == id) {
+                settling.pop();
+            }
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
