@@ -46,6 +46,11 @@ const SCENARIOS: &[Scenario] = &[
         target: TARGET,
     },
     Scenario {
+        name: "1,000 due, 100,000 distinct priorities delayed",
+        fill: |c, d| fill(c, 100_000 / d, "priority, run_at", "i, unixepoch() + 86400 + i"),
+        target: TARGET,
+    },
+    Scenario {
         name: "1,000 due, 1,000,000 dead",
         fill: |c, d| {
             c.execute_batch(&format!(
@@ -121,7 +126,8 @@ fn due(connection: &Connection, count: usize, priority: &str) -> rusqlite::Resul
     fill(connection, count, "priority, run_at", &format!("{priority}, unixepoch() - 10"))
 }
 
-fn fill(connection: &Connection, count: usize, columns: &str, values: &str) -> rusqlite::Result<()> {
+/// Adds jobs to the queue `q`; `values` may use the number `i`, from 1.
+pub fn fill(connection: &Connection, count: usize, columns: &str, values: &str) -> rusqlite::Result<()> {
     connection.execute_batch(&format!(
         "INSERT INTO _honker_live (queue, payload, {columns}) {} SELECT 'q', '{PAYLOAD}', {values} FROM n",
         numbers(count)

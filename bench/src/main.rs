@@ -7,6 +7,7 @@
 //!
 //! `honker-bench quick` uses a hundredth of the rows: for trying the benchmark itself, not for figures.
 
+mod bounded;
 mod claim;
 mod database;
 mod group;
@@ -30,6 +31,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let directory = tempfile::tempdir()?;
     let mut report = Report::new();
     claim::run(&mut report, directory.path(), divisor)?;
+    bounded::run(&mut report, directory.path(), divisor)?;
     throughput::run(&mut report, directory.path(), divisor)?;
     library::run(&mut report, directory.path(), divisor)?;
     group::run(&mut report, directory.path(), divisor)?;
