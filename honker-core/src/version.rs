@@ -10,6 +10,7 @@ use std::cell::Cell;
 
 use rusqlite::ffi;
 
+use crate::queue::options;
 use crate::statement::Sql;
 use crate::{Error, Result, Store};
 
@@ -81,6 +82,7 @@ pub(crate) struct LastLook {
     /// `PRAGMA schema_version`.
     schema_version: Cell<Option<i64>>,
     has_triggers: Cell<bool>,
+    has_options: Cell<bool>,
 }
 
 impl LastLook {
@@ -110,6 +112,7 @@ pub(crate) fn check_write(store: &Store) -> Result<()> {
     if schema_version.is_none() || schema_version != last.schema_version.get() {
         last.has_triggers.set(integer(&SQL_TRIGGERS)? != Some(0));
     }
+    last.has_options.set(options::any(store)?);
     last.data_version.set(data_version);
     last.schema_version.set(schema_version);
     last.pager_version.set(pager_version);
@@ -122,6 +125,16 @@ pub(crate) fn committed(store: &Store) {
 }
 
 impl Store {
+    /// Whether there may be jobs that have options. Up to date under the write lock.
+    pub(crate) fn may_have_options(&self) -> bool {
+        self.last_look().has_options.get()
+    }
+
+    /// A job got options through this connection.
+    pub(crate) fn has_options(&self) {
+        self.last_look().has_options.set(true);
+    }
+
     /// Whether this connection holds the write lock.
     fn is_writing(&self) -> bool {
         // SAFETY: the connection is open and the name is NUL-terminated.

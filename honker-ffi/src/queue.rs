@@ -404,6 +404,7 @@ fn job<'a>(queue: &'a str, payload: &'a str, opts: &honker_enqueue_opts_t) -> En
         priority: opts.priority,
         max_attempts: opts.max_attempts,
         expires_s: time(opts.expires_s),
+        metadata: None,
     }
 }
 

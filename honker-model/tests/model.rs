@@ -358,7 +358,7 @@ fn rows<T>(values: impl IntoIterator<Item = T>, to_row: impl Fn(T) -> Row) -> An
 fn to_enqueue(job: &honker_model::queue::Enqueue) -> queue::Enqueue<'static> {
     let honker_model::queue::Enqueue { queue, payload, run_at, delay_s, priority, max_attempts, expires_s } =
         *job;
-    queue::Enqueue { queue, payload, run_at, delay_s, priority, max_attempts, expires_s }
+    queue::Enqueue { queue, payload, run_at, delay_s, priority, max_attempts, expires_s, metadata: None }
 }
 
 fn to_registration(schedule: &honker_model::schedule::Registration) -> schedule::Registration<'static> {

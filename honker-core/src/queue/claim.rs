@@ -12,6 +12,7 @@ use serde::Serialize;
 
 use super::clear;
 use super::conditions::{delayed, exhausted, expiring, immediate, in_flight, last_attempt, malformed};
+use super::options;
 use super::walk::Queue;
 use crate::statement::Sql;
 use crate::{Result, Store, time};
@@ -31,6 +32,9 @@ pub struct ClaimedJob {
     pub attempts: i64,
     /// The last second in which this claim is valid.
     pub claim_expires_at: i64,
+    /// A JSON object of texts, if it was enqueued with one. Not among the keys of the JSON otherwise.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "super::options::serialize")]
+    pub metadata: Option<String>,
 }
 
 /// What one claim did.
@@ -163,6 +167,7 @@ pub(crate) fn claim_into<T>(
         worker_id: worker_id.to_owned(),
         attempts,
         claim_expires_at,
+        metadata: None,
     };
 
     if n == 1 {
@@ -170,7 +175,8 @@ pub(crate) fn claim_into<T>(
             [queue.into(), worker_id.into(), claim_expires_at.into(), now.into(), payload_length_max.into()];
         let head = store
             .query_one(&SQL_TAKE_HEAD, &parameters, |row| job(row.integer(0), row.text(1), row.integer(2)))?;
-        if let Some(head) = head {
+        if let Some(mut head) = head {
+            add_metadata(store, std::slice::from_mut(&mut head))?;
             return answer(Claimed { jobs: vec![head], more: false });
         }
     }
@@ -190,6 +196,16 @@ pub(crate) fn claim_into<T>(
                 );
             }
         }
+        add_metadata(store, &mut jobs)?;
         answer(Claimed { jobs, more: cleared.more })
     })
+}
+
+fn add_metadata(store: &Store, jobs: &mut [ClaimedJob]) -> Result<()> {
+    if store.may_have_options() {
+        for job in jobs {
+            job.metadata = options::metadata(store, job.id)?;
+        }
+    }
+    Ok(())
 }

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::options;
 use crate::bound::Allowance;
 use crate::statement::{Sql, Value};
 use crate::{Result, Store};
@@ -29,6 +30,9 @@ pub struct DeadJob {
     pub created_at: i64,
     /// When it died.
     pub died_at: i64,
+    /// A JSON object of texts, if it was enqueued with one. Not among the keys of the JSON otherwise.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "super::options::serialize")]
+    pub metadata: Option<String>,
 }
 
 // The table has no secondary index, because it is never read by a claim; walking it from its newest end is enough for
@@ -57,7 +61,7 @@ static SQL_PURGE: Sql = Sql::new("DELETE FROM main._honker_dead WHERE id = ?1 AN
 
 /// The dead of one queue, or of all, newest job first. A negative `limit` means all of them.
 pub fn dead_list(store: &Store, queue: Option<&str>, limit: i64) -> Result<Vec<DeadJob>> {
-    store.query(&SQL_LIST, &[Value::from(queue), limit.into()], |row| DeadJob {
+    let mut jobs = store.query(&SQL_LIST, &[Value::from(queue), limit.into()], |row| DeadJob {
         id: row.integer(0),
         queue: row.text(1),
         payload: row.text(2),
@@ -68,7 +72,14 @@ pub fn dead_list(store: &Store, queue: Option<&str>, limit: i64) -> Result<Vec<D
         last_error: row.optional_text(7),
         created_at: row.integer(8),
         died_at: row.integer(9),
-    })
+        metadata: None,
+    })?;
+    if options::any(store)? {
+        for job in &mut jobs {
+            job.metadata = options::metadata(store, job.id)?;
+        }
+    }
+    Ok(jobs)
 }
 
 /// Makes a dead job live again: pending, due now, with its id, priority and budget, no attempts used (a budget below 1
@@ -124,5 +135,14 @@ pub fn dead_purgeable(
 /// Deletes those of the dead with these ids that (still) died more than `older_than_s` seconds ago; how many those were.
 pub fn dead_purge_these(store: &Store, now: i64, ids: &[i64], older_than_s: i64) -> Result<i64> {
     let before = now.saturating_sub(older_than_s);
-    store.atomic(|| ids.iter().map(|id| store.execute(&SQL_PURGE, &[(*id).into(), before.into()])).sum())
+    store.atomic(|| {
+        let mut purged = 0;
+        for &id in ids {
+            if store.execute(&SQL_PURGE, &[id.into(), before.into()])? > 0 {
+                options::forget(store, id)?;
+                purged += 1;
+            }
+        }
+        Ok(purged)
+    })
 }

@@ -1,5 +1,6 @@
 //! Putting jobs into a queue.
 
+use super::options;
 use crate::statement::{Sql, Value};
 use crate::{Result, Store, time};
 
@@ -25,12 +26,23 @@ pub struct Enqueue<'a> {
     pub max_attempts: i64,
     /// Seconds from now after which the job may not be claimed any more; 0 or less means it is born expired.
     pub expires_s: Option<i64>,
+    /// A JSON object of texts, at most 8 kB, which comes back with the job.
+    pub metadata: Option<&'a str>,
 }
 
 impl<'a> Enqueue<'a> {
     /// A job with the defaults.
     pub fn new(queue: &'a str, payload: &'a str) -> Self {
-        Enqueue { queue, payload, run_at: None, delay_s: None, priority: 0, max_attempts: 3, expires_s: None }
+        Enqueue {
+            queue,
+            payload,
+            run_at: None,
+            delay_s: None,
+            priority: 0,
+            max_attempts: 3,
+            expires_s: None,
+            metadata: None,
+        }
     }
 }
 
@@ -41,7 +53,13 @@ pub fn enqueue(store: &Store, now: i64, job: &Enqueue<'_>) -> Result<i64> {
         None => job.run_at.unwrap_or(now),
     };
     let expires_at = job.expires_s.map(|expires_s| time::after(now, "expires", expires_s)).transpose()?;
-    insert(store, now, job, run_at, expires_at)
+    let Some(metadata) = job.metadata else { return insert(store, now, job, run_at, expires_at) };
+    options::check_metadata(metadata)?;
+    store.atomic(|| {
+        let id = insert(store, now, job, run_at, expires_at)?;
+        options::add(store, id, metadata)?;
+        Ok(id)
+    })
 }
 
 /// Adds a pending job with its times worked out already; its id.
@@ -66,7 +84,7 @@ pub(crate) fn insert(
     )
 }
 
-/// Adds all jobs or none; their ids, in the order given.
+/// Adds all jobs or none, to whichever queues; their ids, in the order given.
 pub fn enqueue_many(store: &Store, now: i64, jobs: &[Enqueue<'_>]) -> Result<Vec<i64>> {
     if jobs.is_empty() {
         return Ok(Vec::new());

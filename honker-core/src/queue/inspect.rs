@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::clear;
 use super::conditions::{delayed, exhausted, immediate, in_flight, last_attempt};
+use super::options;
 use super::walk::Queue;
 use crate::bound::ROWS_MAX;
 use crate::statement::{Row, Sql};
@@ -36,6 +37,9 @@ pub struct Job {
     pub created_at: i64,
     /// From when on it may not be claimed any more.
     pub expires_at: Option<i64>,
+    /// A JSON object of texts, if it was enqueued with one. Not among the keys of the JSON otherwise.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "super::options::serialize")]
+    pub metadata: Option<String>,
 }
 
 /// How many jobs of a queue are in which condition. Each job counts once.
@@ -111,7 +115,7 @@ static SQL_STATS_ALL: Sql = Sql::new(stats!(""));
 
 /// A live job; `None` if it was acked, cancelled, is dead, or never was.
 pub fn get_job(store: &Store, id: i64) -> Result<Option<Job>> {
-    store.query_one(&SQL_GET, &[id.into()], |row| Job {
+    let mut job = store.query_one(&SQL_GET, &[id.into()], |row| Job {
         id: row.integer(0),
         queue: row.text(1),
         payload: row.text(2),
@@ -124,7 +128,14 @@ pub fn get_job(store: &Store, id: i64) -> Result<Option<Job>> {
         max_attempts: row.integer(9),
         created_at: row.integer(10),
         expires_at: row.optional_integer(11),
-    })
+        metadata: None,
+    })?;
+    if let Some(job) = &mut job
+        && options::any(store)?
+    {
+        job.metadata = options::metadata(store, id)?;
+    }
+    Ok(job)
 }
 
 /// The earliest future second at which a claim on `queue` could start to succeed without a further commit: the next

@@ -11,6 +11,7 @@ mod dead;
 mod dead_letter;
 mod enqueue;
 mod inspect;
+pub(crate) mod options;
 mod settle;
 mod sweep;
 mod walk;

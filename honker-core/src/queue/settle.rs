@@ -4,6 +4,7 @@
 //! no longer the caller's to settle: it lapsed, went to another worker, or the job is gone.
 
 use super::dead_letter::{copy_to_dead, move_row};
+use super::options::leave;
 use crate::statement::Sql;
 use crate::{Error, Result, Store, time};
 
@@ -40,9 +41,7 @@ static SQL_COPY_EXHAUSTED: Sql = Sql::new(copy_to_dead!(
 
 /// The job is done: removes it.
 pub fn ack(store: &Store, now: i64, id: i64, worker_id: &str) -> Result<bool> {
-    store.settling(id, worker_id, || {
-        Ok(store.execute(&SQL_ACK, &[id.into(), worker_id.into(), now.into()])? > 0)
-    })
+    store.settling(id, worker_id, || leave(store, id, &SQL_ACK, &[id.into(), worker_id.into(), now.into()]))
 }
 
 /// Acks every job of `ids` that `worker_id` still holds, as one unit; how many those were.
@@ -108,5 +107,5 @@ pub fn heartbeat(store: &Store, now: i64, id: i64, worker_id: &str, extend_s: i6
 
 /// Removes a live job whatever its state. Whoever holds it finds its claim gone.
 pub fn cancel(store: &Store, id: i64) -> Result<bool> {
-    Ok(store.execute(&SQL_CANCEL, &[id.into()])? > 0)
+    leave(store, id, &SQL_CANCEL, &[id.into()])
 }

@@ -4,6 +4,7 @@
 //! transactions and triggers. Arguments are strict: an INTEGER argument takes only INTEGER values, a TEXT argument only
 //! TEXT. This is the one place where typed answers become JSON.
 
+mod enqueue_with;
 mod function;
 mod watching;
 
@@ -63,6 +64,7 @@ static FUNCTIONS: &[Function] = functions! {
     c"honker_enqueue" 5 => enqueue;
     c"honker_enqueue" 6 => enqueue;
     c"honker_enqueue" 7 => enqueue;
+    c"honker_enqueue_with" 3 => enqueue_with::enqueue_with;
     c"honker_claim_batch" 4 => |store, arguments| {
         let (queue, worker_id) = (arguments.text(0, "queue")?, arguments.text(1, "worker_id")?);
         let (n, timeout_s) = (arguments.integer(2, "n")?, arguments.integer(3, "timeout_s")?);
@@ -231,8 +233,9 @@ fn json_that_fits(store: &Store, value: &impl Serialize) -> Result<Answer> {
 fn payload_length_max(store: &Store, claim: &queue::Claim<'_>) -> i64 {
     // A character takes at most six bytes in JSON (`\u0000`), in the payload and in the names.
     const OTHER_BYTES: i64 = 200;
+    let metadata = if store.may_have_options() { queue::options::METADATA_BYTES_MAX as i64 } else { 0 };
     let names = claim.queue.len() + claim.worker_id.len();
-    (store.length_max() - OTHER_BYTES) / 6 - names as i64
+    (store.length_max() - OTHER_BYTES - metadata) / 6 - names as i64
 }
 
 fn claimed<'a>(arguments: &Arguments<'a>) -> Result<(i64, &'a str)> {

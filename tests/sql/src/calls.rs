@@ -65,6 +65,13 @@ pub fn every_function(n: i64, now: i64) -> Vec<(String, String)> {
             "40".into(),
         ),
         (format!("honker_ack({}, 'v')", job("lapses")), "1".into()),
+        // A job with options.
+        (
+            format!("honker_enqueue_with('o{n}', 'x', '{{\"metadata\":{{\"k\":\"v{n}\"}}}}') ->> 'status'"),
+            "enqueued".into(),
+        ),
+        (format!("honker_claim_batch('o{n}', 'w', 1, 60) ->> '$[0].metadata.k'"), format!("v{n}")),
+        (format!("honker_ack((SELECT id FROM _honker_live WHERE queue = 'o{n}'), 'w')"), "1".into()),
         // The dead.
         (format!("json_array_length(honker_dead_list('q{n}', -1))"), "4".into()),
         ("json_array_length(honker_dead_list(NULL, 2))".into(), "2".into()),
@@ -122,6 +129,8 @@ pub const WRITES: &[&str] = &[
     "notify('c', 'x')",
     "honker_prune_notifications(NULL, 0)",
     "honker_enqueue('q', 'x')",
+    "honker_enqueue_with('q', 'x', '{}')",
+    "honker_enqueue_with('q', 'x', '{\"metadata\":{\"k\":\"v\"}}')",
     "honker_claim_batch('due', 'w', 1, 60)",
     "honker_claim_batch('due', 'w', 2, 60)",
     "honker_claim_batch('lapsed', 'w', 1, 60)",

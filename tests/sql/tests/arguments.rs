@@ -52,6 +52,8 @@ const FUNCTIONS: &[Function] = &[
         ("queue", A_TEXT), ("payload", A_TEXT), ("run_at", IntegerOrNull), ("delay", IntegerOrNull),
         ("priority", Integer), ("max_attempts", Integer), ("expires", IntegerOrNull),
     ]),
+    ("honker_enqueue_with", &[3],
+        &[("queue", A_TEXT), ("payload", A_TEXT), ("options_json", Text("'{}'"))]),
     ("honker_claim_batch", &[4],
         &[("queue", A_TEXT), ("worker_id", A_TEXT), ("n", Integer), ("timeout_s", Integer)]),
     ("honker_ack", &[2], &[("job_id", Integer), ("worker_id", A_TEXT)]),

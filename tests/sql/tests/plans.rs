@@ -31,6 +31,7 @@ const PERMITTED: &[(&str, &str, &str)] = &[
     ),
     ("_honker_schema", "SCAN _honker_schema", "one row"),
     ("_honker_scheduler_tasks", "USE TEMP B-TREE FOR ORDER BY", "a table of a few schedules"),
+    ("EXISTS (SELECT 1 FROM main._honker_job_options)", "SCAN _honker_job_options", "whether there is a row"),
     ("type = 'trigger'", "SCAN sqlite_master", "looked at when the schema has changed"),
     ("type = 'trigger'", "SCAN temp.sqlite_master", "looked at when the schema has changed"),
     ("_honker_scheduler_tasks", "SCAN _honker_scheduler_tasks", "a table of a few schedules"),
