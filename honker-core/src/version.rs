@@ -47,9 +47,7 @@ impl FileVersion {
             store.query_one(&SQL_VERSION, &[], |row| (row.optional_integer(0), row.optional_integer(1)));
         let (version, min_version) = match row {
             Ok(row) => row.unwrap_or_default(),
-            Err(Error::Sql(cause)) if cause.message.starts_with("no such table: main._honker_schema") => {
-                (None, None)
-            }
+            Err(error) if error.to_string().starts_with("no such table: main._honker_schema") => (None, None),
             Err(error) => return Err(error),
         };
         Ok(FileVersion {
