@@ -71,10 +71,10 @@ pub(super) fn leave(store: &Store, id: i64, delete: &'static Sql, parameters: &[
         });
     }
     let left = store.execute(delete, parameters)? > 0;
-    // Somebody else's options were seen only as the row was deleted. Ids are not used again: should the process end here,
-    // a row is left that nobody asks for.
-    if left && store.may_have_options() {
-        forget(store, id)?;
+    // Somebody else's options were seen only as the row was deleted, which is done. Ids are not used again: if this cannot
+    // be done as well, a row is left that nobody asks for.
+    if left {
+        let _ = forget(store, id);
     }
     Ok(left)
 }
