@@ -329,6 +329,9 @@ typedef struct honker_updates_t honker_updates_t;
  * the consumers that are named, until each has no more. It needs no clock of its own. Where there are no descriptors, one
  * thread waits in `honker_wait` instead. A thread that serves one consumer waits in its `next`.
  *
+ * A thread that is blocked in a wait watches the file itself, also for the others that wait. A thread of honker's watches
+ * for all only if a file has several waiters in a process one of which has its descriptor taken (`honker_waiter_fd`).
+ *
  * One thread at a time is in `honker_wait` or `honker_waiter_ready`. Any thread may wake or free it meanwhile.
  */
 typedef struct honker_waiter_t honker_waiter_t;

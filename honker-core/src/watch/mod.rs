@@ -1,7 +1,8 @@
 //! Waking whoever waits for a commit, by anyone, in any process.
 //!
-//! One [`Watcher`] for a file and a process, whoever subscribes: a thread that sleeps in the kernel until the file is
-//! written to, makes sure that something was committed, and wakes all [`Subscription`]s. A wake is a hint, never data:
+//! One [`Watcher`] for a file and a process, whoever subscribes. Whoever leads (`leading.rs`: one that waits, or a thread)
+//! sleeps in the kernel until the file is written to, makes sure that something was committed, and wakes all
+//! [`Subscription`]s. A wake is a hint, never data:
 //! "something was committed to this file"; who is woken looks with its own query. docs/decisions/0011-waking.md has the
 //! measurements.
 //!

@@ -112,20 +112,30 @@ static void a_wake_before_the_wait_counts(void) {
   OK(honker_close(db, ERR));
 }
 
+/* It may be readable with nothing to see, and is not once that has been asked for often enough. */
+static int rests(honker_waiter_t *waiter) {
+  for (int i = 0; i < 3000; i++) {
+    if (!readable(waiter)) return 1;
+    EXPECT(HONKER_TIMEOUT, honker_wait(waiter, 0, ERR));
+    sleep_ms(1);
+  }
+  return 0;
+}
+
 static void the_descriptor_is_readable_while_there_is_something(void) {
   honker_db_t *db = open_db("a.db");
   honker_waiter_t *waiter = NULL;
   OK(honker_waiter_new(db, &waiter, ERR));
-  CHECK(!readable(waiter));
+  CHECK(rests(waiter));
   OK(honker_waiter_wake(waiter, ERR));
   CHECK(readable(waiter));
   EXPECT(HONKER_WOKEN, honker_wait(waiter, 0, ERR));
-  CHECK(!readable(waiter));
+  CHECK(rests(waiter));
   add(db, "q", "x");
   CHECK(readable(waiter));
   OK(honker_wait(waiter, 0, ERR));
   settle(waiter);
-  CHECK(!readable(waiter));
+  CHECK(rests(waiter));
   OK(honker_close(db, ERR));
   CHECK(readable(waiter));
   honker_waiter_free(waiter);
