@@ -187,7 +187,9 @@ impl Shared {
     ) -> Result<Option<Arc<Slot>>> {
         let mut hub = self.lock();
         if slot.has_left() {
-            return Err(Error::Closed);
+            // It is readable, for good.
+            make(false)?;
+            return Ok(None);
         }
         let attachable = hub.live == 1 && !self.threaded && !self.polls() && cfg!(target_os = "linux");
         make(attachable)?;

@@ -116,7 +116,7 @@ impl Subscription {
     /// introduction); for `poll` and its kin, not for reading. It is the same one for the subscription's life, and closed
     /// with it.
     ///
-    /// It fails if the process may have no more descriptors or threads, and when the subscription has been closed.
+    /// It fails if the process may have no more descriptors or threads. That of a closed subscription is readable.
     #[cfg(unix)]
     pub fn descriptor(&self) -> Result<std::os::fd::RawFd> {
         let slot = &self.slot;

@@ -254,4 +254,7 @@ fn the_descriptor_may_be_asked_for_late() {
     let (_file, subscription) = subscribed();
     subscription.waker().wake();
     assert!(is_readable(subscription.descriptor().unwrap()));
+    let (_file, subscription) = subscribed();
+    subscription.waker().close();
+    assert!(is_readable(subscription.descriptor().unwrap()));
 }
