@@ -331,6 +331,7 @@ fn closing_a_waiter_ends_it_and_its_consumers() {
     guarded(|| {
         let (_file, database) = open();
         let waiter = waiter(&database);
+        let descriptor = waiter.descriptor().unwrap();
         let mut channel = listening(&waiter, 1, "c");
         let mut idle = listening(&waiter, 2, "c");
         let waiting = Thread::start(move || channel.next(None)).until_asleep();
@@ -348,7 +349,7 @@ fn closing_a_waiter_ends_it_and_its_consumers() {
         assert_eq!(all.join(), Error::Closed);
         assert_eq!(idle.next(NOW), Err(Error::Closed));
         assert_eq!(waiter.ready(&mut [0; 4]), Err(Error::Closed));
-        assert!(is_readable(waiter.descriptor().unwrap(), PROMPT));
+        assert!(is_readable(descriptor, PROMPT));
         // The database is open still.
         enqueue(&database, "q", "p");
     });
