@@ -201,6 +201,31 @@ mod linux {
             }
         }
     }
+
+    #[cfg(test)]
+    mod tests {
+        use super::*;
+
+        /// Who raises an alarm may be held up between its flag and its descriptor, until after both were lowered. That ends
+        /// one sleep too many, but not every one.
+        #[test]
+        fn an_alarm_that_comes_late_ends_one_sleep() {
+            let (alarm, events) = (Alarm::new().unwrap(), Events::default());
+            alarm.raised.store(true, Ordering::SeqCst);
+            alarm.lower();
+            alarm.descriptor.raise();
+            let sleep = || {
+                alarm.lower();
+                events.sleep(&alarm, Duration::from_millis(1), true)
+            };
+            assert_eq!([sleep(), sleep()], [Reason::Alarm, Reason::Time]);
+            alarm.raise();
+            assert_eq!(
+                [events.sleep(&alarm, Duration::from_secs(60), true), sleep()],
+                [Reason::Alarm, Reason::Time]
+            );
+        }
+    }
 }
 
 #[cfg(target_os = "linux")]

@@ -10,8 +10,7 @@ use honker_core::watch::{Settings, Subscription, Wake};
 
 use crate::foreign::Foreign;
 use crate::support::{
-    File, GUARD, INSERT, MODES, QUIET, alone, guarded, is_readable, settle, until, until_asleep, waiting,
-    wakes, watchers,
+    File, GUARD, INSERT, MODES, QUIET, alone, guarded, is_readable, settle, until, waiting, wakes, watchers,
 };
 
 /// Waits for a commit, whatever else ends its waits.
@@ -270,24 +269,4 @@ fn asking_is_looking() {
             assert_eq!(subscription.wait(Some(Duration::ZERO)), Ok(Wake::Update));
         }
     }
-}
-
-/// Announcements that meet a leader on its way to sleep wake it, and let it sleep afterwards.
-#[test]
-fn a_leader_sleeps_after_a_storm_of_announcements() {
-    let file = File::new("WAL");
-    let watcher = file.watch(&Settings::default());
-    let subscription = watcher.subscribe().unwrap();
-    let waker = subscription.waker();
-    let waits = waiting(move || while subscription.wait(None).is_ok() {});
-    for _ in 0..300 {
-        std::thread::scope(|scope| {
-            for _ in 0..2 {
-                scope.spawn(|| (0..20).for_each(|_| watcher.announce()));
-            }
-        });
-        until_asleep(&waits);
-    }
-    waker.close();
-    waits.join().unwrap();
 }
