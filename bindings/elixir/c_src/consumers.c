@@ -16,7 +16,7 @@ static const char *const kinds[] = {"worker", "listener", "subscription", "leade
 typedef struct consumer {
   db_t *db;
   enum kind kind;
-  void *_Atomic handle; /* NULL once it is closed; that of UPDATES is its waiter */
+  void *_Atomic handle; /* NULL once it is closed */
   honker_waiter_t *waiter;
   ErlNifEvent fd;
   ErlNifMonitor monitor;
@@ -39,9 +39,9 @@ static void free_listener(void *handle) { lib.listener_free(handle); }
 static void free_subscription(void *handle) { lib.subscription_free(handle); }
 static void free_leader(void *handle) { lib.leader_free(handle); }
 static void free_outbox(void *handle) { lib.outbox_free(handle); }
-static void free_nothing(void *handle) { (void)handle; }
+static void free_updates(void *handle) { lib.updates_free(handle); }
 static void (*const free_handle[])(void *) = {free_worker, free_listener, free_subscription,
-                                              free_leader, free_outbox,   free_nothing};
+                                              free_leader, free_outbox,   free_updates};
 
 /* Tells the process that waits, if there is one. Under the lock. */
 static void tell(ErlNifEnv *env, consumer_t *consumer, const char *why) {
@@ -122,10 +122,12 @@ static honker_status_t make(struct in *in, enum kind kind, honker_waiter_t *wait
       honker_bytes_t worker_id;
       if (!get_text(in, options[0], "worker_id", &worker_id)) return HONKER_INVALID;
       if (!get_int(in, options[1], "visibility_timeout_s", &opts.visibility_timeout_s)) return HONKER_INVALID;
-      return lib.worker_new(in->db, waiter, B(name), B(worker_id), &opts, (honker_worker_t **)handle, &in->err);
+      honker_worker_queue_t queue = HONKER_WORKER_QUEUE_INIT;
+      queue.name = name;
+      return lib.worker_new(in->db, waiter, 0, &queue, 1, B(worker_id), &opts, (honker_worker_t **)handle, &in->err);
     }
     case LISTENER:
-      return lib.listener_new(in->db, waiter, B(name), 15000, (honker_listener_t **)handle, &in->err);
+      return lib.listener_new(in->db, waiter, 0, B(name), 15000, (honker_listener_t **)handle, &in->err);
     case SUBSCRIPTION: {
       honker_subscription_opts_t opts = HONKER_SUBSCRIPTION_OPTS_INIT;
       if (!get_optional_text(in, options[0], "consumer", &opts.consumer) ||
@@ -134,10 +136,10 @@ static honker_status_t make(struct in *in, enum kind kind, honker_waiter_t *wait
           !get_int(in, options[3], "save_every_ms", &opts.save_every_ms)) {
         return HONKER_INVALID;
       }
-      return lib.subscription_new(in->db, waiter, B(name), &opts, (honker_subscription_t **)handle, &in->err);
+      return lib.subscription_new(in->db, waiter, 0, B(name), &opts, (honker_subscription_t **)handle, &in->err);
     }
     case LEADER:
-      return lib.leader_new(in->db, waiter, B(name), (honker_leader_t **)handle, &in->err);
+      return lib.leader_new(in->db, waiter, 0, B(name), (honker_leader_t **)handle, &in->err);
     case OUTBOX: {
       honker_outbox_opts_t opts = HONKER_OUTBOX_OPTS_INIT;
       honker_bytes_t worker_id;
@@ -146,11 +148,9 @@ static honker_status_t make(struct in *in, enum kind kind, honker_waiter_t *wait
           !get_int(in, options[2], "base_backoff_s", &opts.base_backoff_s)) {
         return HONKER_INVALID;
       }
-      return lib.outbox_new(in->db, waiter, B(name), B(worker_id), &opts, (honker_outbox_t **)handle, &in->err);
+      return lib.outbox_new(in->db, waiter, 0, B(name), B(worker_id), &opts, (honker_outbox_t **)handle, &in->err);
     }
-    default:
-      *handle = waiter;
-      return HONKER_OK;
+    default: return lib.updates_new(in->db, waiter, 0, (honker_updates_t **)handle, &in->err);
   }
 }
 
@@ -232,7 +232,10 @@ static honker_status_t next_jobs(struct in *in, consumer_t *consumer, void *hand
 }
 
 static term look(struct in *in, consumer_t *consumer, void *handle, int64_t n) {
-  honker_status_t status;
+  size_t count;
+  /* The descriptor stays readable until this was asked. */
+  honker_status_t status = lib.waiter_ready(consumer->waiter, NULL, 0, &count, &in->err);
+  if (status != HONKER_OK) return done(in, status);
   term found = atom_ok;
   switch (consumer->kind) {
     case WORKER:
@@ -266,7 +269,7 @@ static term look(struct in *in, consumer_t *consumer, void *handle, int64_t n) {
       if (status == HONKER_OK) found = event_term(in->env, &view);
       break;
     }
-    default: status = lib.wait(handle, 0, &in->err);
+    default: status = lib.updates_next(handle, 0, &in->err);
   }
   return status == HONKER_TIMEOUT ? nothing(in, consumer) : answer(in, status, found);
 }

@@ -25,13 +25,13 @@ defmodule Honker.LibraryTest do
   end
 
   test "libraries of another version, and what is no libhonker", %{directory: directory} do
-    for {major, minor} <- [{0, 9}, {2, 0}] do
+    for {major, minor} <- [{1, 9}, {3, 0}] do
       library = compile(directory, "unsigned honker_abi_version(void) { return #{major} << 16 | #{minor}; }")
       said = output(emulator(@script, [{"HONKER_LIBRARY", library}]))
-      assert said =~ "its interface is version #{major}.#{minor}, and this package needs 1.0"
+      assert said =~ "its interface is version #{major}.#{minor}, and this package needs 2.0"
     end
 
-    library = compile(directory, "unsigned honker_abi_version(void) { return 1 << 16; }")
+    library = compile(directory, "unsigned honker_abi_version(void) { return 2 << 16; }")
     assert output(emulator(@script, [{"HONKER_LIBRARY", library}])) =~ "it has no honker_"
     library = compile(directory, "int nothing;")
     assert output(emulator(@script, [{"HONKER_LIBRARY", library}])) =~ "this is not libhonker"
