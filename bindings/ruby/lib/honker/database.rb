@@ -265,8 +265,8 @@ module Honker
       result = get_result(id)
       return result if result
 
-      waiter = ResultWaiter.new(self)
-      waiter.next(id, timeout) || raise(TimeoutError, "wait_result(#{id}) timed out")
+      waiter = ResultWaiter.new(self, id)
+      waiter.next(timeout) || raise(TimeoutError, "wait_result(#{id}) timed out")
     ensure
       waiter&.close
     end
@@ -393,9 +393,13 @@ module Honker
   # Waits for the result of a job.
   # @private
   class ResultWaiter < Waiter
-    def next(id, timeout)
+    def initialize(database, id)
+      super(database, :honker_result_wait_free) { |waiter| [:honker_result_wait_new, database.handle, waiter, 0, id] }
+    end
+
+    def next(timeout)
       await(timeout) do
-        @database.owned(:honker_result_wait, :honker_text_free, @database.handle, @state.waiter, id, 0) do |text, status|
+        @database.owned(:honker_result_wait_next, :honker_text_free, consumer, 0) do |text, status|
           @database.read_text(text) if found?(status) && text
         end
       end

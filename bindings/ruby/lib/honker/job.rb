@@ -22,12 +22,16 @@ module Honker
     attr_reader :id
     # @return [String] the payload as it is stored
     attr_reader :payload_text
+    # @private
+    # The claim's number, if a worker made it.
+    attr_reader :serial
 
     # @private
-    def initialize(claim, id, payload_text)
+    def initialize(claim, id, payload_text, serial)
       @claim = claim
       @id = id
       @payload_text = payload_text
+      @serial = serial unless serial.zero?
     end
 
     # @return [String] who holds it

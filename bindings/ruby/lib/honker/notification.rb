@@ -15,7 +15,7 @@ module Honker
     def initialize(database, channel)
       @channel = Value.utf8(channel, "channel")
       super(database, :honker_listener_free) do |waiter|
-        [:honker_listener_new, database.handle, waiter, *Value.text(@channel, "channel"),
+        [:honker_listener_new, database.handle, waiter, 0, *Value.text(@channel, "channel"),
          (READER_FALLBACK_S * 1000).to_i]
       end
       @view = Native::NOTIFICATION_VIEW.view

@@ -83,7 +83,7 @@ module Honker
       @worker = Value.utf8(worker, "worker")
       super(queue.database, :honker_outbox_free) do |waiter|
         opts = Native::OUTBOX_OPTS.pack(queue.visibility_timeout_s, base_backoff_s, (WORKER_FALLBACK_S * 1000).to_i)
-        [:honker_outbox_new, queue.database.handle, waiter, *Value.text(name, "name"),
+        [:honker_outbox_new, queue.database.handle, waiter, 0, *Value.text(name, "name"),
          *Value.text(@worker, "worker"), opts]
       end
     end
@@ -107,12 +107,6 @@ module Honker
 
     def failed(job, error)
       use { @database.call(:honker_outbox_failed, consumer, job.id, job.attempts, *Value.error_text(error)) }
-    end
-
-    private
-
-    def pause
-      [@queue.next_claim_at || 0, WORKER_FALLBACK_S]
     end
   end
   private_constant :Courier

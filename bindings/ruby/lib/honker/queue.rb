@@ -177,8 +177,9 @@ module Honker
     WINDOW = 100
     # Where in a view is what is not known already.
     WORDS = Native::JOB_VIEW.words
-    ID, PAYLOAD, ATTEMPTS, EXPIRES_AT = %i[id payload attempts claim_expires_at].map { |name| Native::JOB_VIEW.word(name) }
-    private_constant :WINDOW, :WORDS, :ID, :PAYLOAD, :ATTEMPTS, :EXPIRES_AT
+    ID, PAYLOAD, ATTEMPTS, EXPIRES_AT, SERIAL =
+      %i[id payload attempts claim_expires_at serial].map { |name| Native::JOB_VIEW.word(name) }
+    private_constant :WINDOW, :WORDS, :ID, :PAYLOAD, :ATTEMPTS, :EXPIRES_AT, :SERIAL
 
     # The one place where a microsecond for each job is too much: one call for many, no general reader, no object for a field,
     # and one Claim for all jobs that can share it. `count` is how many were asked for.
@@ -208,7 +209,7 @@ module Honker
           expires_at = words[at + EXPIRES_AT]
           claim = Claim.new(self, worker, attempts, expires_at)
         end
-        found << Job.new(claim, words[at + ID], Native.text(words[at + PAYLOAD], words[at + PAYLOAD + 1]))
+        found << Job.new(claim, words[at + ID], Native.text(words[at + PAYLOAD], words[at + PAYLOAD + 1]), words[at + SERIAL])
         at += WORDS
       end
     end

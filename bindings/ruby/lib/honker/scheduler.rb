@@ -150,13 +150,10 @@ module Honker
 
   # One of those who may fire the schedules of a file; made by {Scheduler#leader}.
   class Leader < Waiter
-    HEARTBEAT_S = 20.0
-    private_constant :HEARTBEAT_S
-
     # @private
     def initialize(database, owner)
       super(database, :honker_leader_free, :honker_leader_resign) do |waiter|
-        [:honker_leader_new, database.handle, waiter, *Value.text(owner, "owner")]
+        [:honker_leader_new, database.handle, waiter, 0, *Value.text(owner, "owner")]
       end
     end
 
@@ -192,13 +189,6 @@ module Honker
 
         @database.read_list(fires, :fires, Native::FIRE_VIEW) { |*fire| ScheduledFire.read(*fire) }
       end
-    end
-
-    # Who stands by is woken when the leader goes.
-    def pause
-      return [nil, WORKER_FALLBACK_S] unless leads?
-
-      [@database.scheduler.soonest || 0, HEARTBEAT_S]
     end
   end
 end

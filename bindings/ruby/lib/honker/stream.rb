@@ -99,15 +99,14 @@ module Honker
 
     # @private
     def initialize(database, topic, consumer, from_offset, save_every_n, save_every_s)
-      @save_every_s = Value.timeout(save_every_s, "save_every_s") || (Value::INTEGERS.max / 1000)
-      @unsaved = false
+      save_every_s = Value.timeout(save_every_s, "save_every_s") || (Value::INTEGERS.max / 1000)
       memory, place = Value.bytes(consumer, "consumer")
       opts = Native::SUBSCRIPTION_OPTS.pack(*place, Value.optional_integer(from_offset, "from_offset"),
                                             Value.integer(save_every_n, "save_every_n"),
-                                            [(@save_every_s * 1000).ceil, Value::INTEGERS.max].min)
-      saves = save_every_n != 0 || @save_every_s.positive?
+                                            [(save_every_s * 1000).ceil, Value::INTEGERS.max].min)
+      saves = save_every_n != 0 || save_every_s.positive?
       super(database, :honker_subscription_free, saves ? :honker_subscription_save : nil) do |waiter|
-        [:honker_subscription_new, database.handle, waiter, *Value.text(topic, "topic"), opts]
+        [:honker_subscription_new, database.handle, waiter, 0, *Value.text(topic, "topic"), opts]
       end
       memory&.free
       @view = Native::EVENT_VIEW.view
@@ -121,7 +120,6 @@ module Honker
       await(timeout) do
         next unless found?(@database.call(:honker_subscription_next, consumer, 0, @view))
 
-        @unsaved = @save_every_s.positive?
         StreamEvent.read(*Native::EVENT_VIEW.read(@view).drop(2))
       end
     end
@@ -150,15 +148,6 @@ module Honker
     # @return [Integer] that of the last event that was given; where it began if there was none
     def offset
       use { @database.number(:honker_subscription_offset, consumer) }
-    end
-
-    private
-
-    # Who waits saves when it is time to.
-    def pause
-      soon = @unsaved ? [@save_every_s, READER_FALLBACK_S].min : READER_FALLBACK_S
-      @unsaved = false
-      [nil, soon]
     end
   end
 end

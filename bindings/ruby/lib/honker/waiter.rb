@@ -9,18 +9,13 @@ module Honker
   # Fiber scheduler runs other fibers meanwhile. One thread or fiber uses it at a time; {#wake}, {#close} and {#to_io} are for
   # any.
   class Waiter
-    # For how long a wait for a second of the clock goes without looking at it: somebody may set it meanwhile.
-    CLOCK_CHECK_S = 1.0
-    # The shortest wait, should SQLite be told another time than this process.
-    WAIT_MIN_S = 0.02
     # How often who claims looks without having been woken, and who reads.
     WORKER_FALLBACK_S = 5.0
     READER_FALLBACK_S = 15.0
     # For how long a loop rests while somebody keeps the file locked: longer each time. `stop` is looked at in between.
     LOCKED_PAUSE_MIN_S = 0.01
     LOCKED_PAUSE_MAX_S = 0.1
-    private_constant :CLOCK_CHECK_S, :WAIT_MIN_S, :WORKER_FALLBACK_S, :READER_FALLBACK_S, :LOCKED_PAUSE_MIN_S,
-                     :LOCKED_PAUSE_MAX_S
+    private_constant :WORKER_FALLBACK_S, :READER_FALLBACK_S, :LOCKED_PAUSE_MIN_S, :LOCKED_PAUSE_MAX_S
 
     # The native part, which a finalizer can free.
     # @private
@@ -108,8 +103,8 @@ module Honker
       @state.closed || @database.closed?
     end
 
-    # For event loops: readable if something was committed since this last looked, or if {#wake} or {#close} was called. Then
-    # call `next(timeout: 0)`. Do not read from it or close it. It says nothing of what time alone makes due.
+    # For event loops: readable if there may be something, or if {#wake} or {#close} was called. Then call `next(timeout: 0)`. Do
+    # not read from it or close it.
     #
     # @return [IO]
     def to_io
@@ -157,19 +152,21 @@ module Honker
           @woken = false
           return if stop&.call
 
-          second = Time.now.to_i
+          drain
           found = yield
           return found if found
 
           check(interrupts)
           return if @woken || (deadline && now >= deadline)
-
-          at, fallback = pause
-          # What became due between the two looks is in neither answer.
-          at = second if at && Time.now.to_i != second
-          return if sleep_until(deadline, now + fallback, at, stop, stop_check_s) == :stop
+          return if sleep_until(deadline, stop, stop_check_s) == :stop
         end
       end
+    end
+
+    # Takes what made the descriptor readable; the look that follows is at all of it.
+    def drain
+      token = FFI::MemoryPointer.new(:uint64)
+      found?(@database.call(:honker_waiter_ready, @state.waiter, token, 1, FFI::MemoryPointer.new(:size_t)))
     end
 
     # Does what loops do: again and again while somebody keeps the file locked. nil when it is to stop; but the error if
@@ -190,22 +187,13 @@ module Honker
       end
     end
 
-    # When to look without having been woken: at a second of the clock (nil: none; 0: when nothing is known to become due), and
-    # after how many seconds in any case.
-    def pause
-      [nil, READER_FALLBACK_S]
-    end
-
-    # Only the commits of others matter before that; what is due by the clock is asked for again.
-    def sleep_until(deadline, fallback, at, stop, stop_check_s)
-      at = nil if at&.zero?
+    def sleep_until(deadline, stop, stop_check_s)
       loop do
-        left = [deadline || fallback, fallback].min - now
-        left = [left, CLOCK_CHECK_S, [at - Time.now.to_f, WAIT_MIN_S].max].min if at
-        left = [left, stop_check_s].min if stop
-        return if left <= 0
-        return if @io.wait_readable(left) || (at && Time.now.to_f >= at)
+        left = deadline && (deadline - now)
+        left = [left, stop_check_s].compact.min if stop
+        return if (left && left <= 0) || @io.wait_readable(left)
         return :stop if stop&.call
+        return if stop.nil?
       end
     end
 
@@ -245,13 +233,18 @@ module Honker
 
   # Waits for commits to the file, by anyone in any process; made by {Database#updates}.
   class Updates < Waiter
+    # @private
+    def initialize(database)
+      super(database, :honker_updates_free) { |waiter| [:honker_updates_new, database.handle, waiter, 0] }
+    end
+
     # Waits until something was committed, which may have been since the last time. It is a hint: there may be nothing new to
     # see.
     #
     # @param timeout [Numeric, nil] seconds; nil without end
     # @return [Boolean] false if the time is over, or {#wake} was called
     def next(timeout: nil)
-      await(timeout) { found?(@database.call(:honker_wait, @state.waiter, 0)) } || false
+      await(timeout) { found?(@database.call(:honker_updates_next, consumer, 0)) } || false
     end
   end
 

@@ -12,9 +12,11 @@ module Honker
       @queue = queue
       @worker_id = Value.utf8(worker_id, "worker")
       super(queue.database, :honker_worker_free) do |waiter|
-        opts = Native::WORKER_OPTS.pack(queue.visibility_timeout_s, (WORKER_FALLBACK_S * 1000).to_i)
-        [:honker_worker_new, queue.database.handle, waiter, *Value.text(queue.name, "name"),
-         *Value.text(@worker_id, "worker"), opts]
+        name, place = Value.bytes(queue.name, "name")
+        opts = Native::WORKER_OPTS.pack(queue.visibility_timeout_s, (WORKER_FALLBACK_S * 1000).to_i, Native::NO_TIME, 15, 3600,
+                                        2.0, 0.1, 0, 0)
+        [:honker_worker_new, queue.database.handle, waiter, 0, Native::WORKER_QUEUE.pack(*place, 1, -1), 1,
+         *Value.text(@worker_id, "worker"), opts].tap { @name = name }
       end
     end
 
@@ -69,9 +71,9 @@ module Honker
     # What is to be settled then.
     def handle_job(job, retry_delay_s)
       error = Handler.error { yield job }
-      return [Native::SETTLE_ACK, job.id, 0, nil] if error.nil?
+      return [Native::SETTLE_ACK, job, 0, nil] if error.nil?
 
-      [Native::SETTLE_RETRY, job.id, retry_delay_s, Handler.message(error)]
+      [Native::SETTLE_RETRY, job, retry_delay_s, Handler.message(error)]
     end
 
     # Settles, and claims the next in the same commit, or waits for it. Nothing is claimed when it is to stop.
@@ -95,7 +97,8 @@ module Honker
     def claim(count, settled)
       memory, kept = settlement(settled)
       @database.owned(:honker_worker_settle_next, :honker_jobs_free, consumer, memory, memory ? 1 : 0, count, 0) do |jobs, status|
-        found?(status) && jobs ? @queue.read_jobs(jobs, @worker_id, count) : nil
+        # Only jobs that were lost, which nobody asked for, are nothing.
+        found?(status) && jobs ? @queue.read_jobs(jobs, @worker_id, count).then { |found| found unless found.empty? } : nil
       end
     ensure
       kept&.free
@@ -104,14 +107,10 @@ module Honker
     def settlement(settled)
       return if settled.nil?
 
-      kind, id, delay_s, error = settled
+      kind, job, delay_s, error = settled
       kept, place = Value.bytes(error, "error")
-      packed = Native::SETTLEMENT.pack(kind, 0, id, delay_s, *place)
+      packed = Native::SETTLEMENT.pack(kind, 0, job.id, job.serial, delay_s, *place)
       [FFI::MemoryPointer.new(:char, packed.bytesize).put_bytes(0, packed), kept]
-    end
-
-    def pause
-      [@queue.next_claim_at || 0, WORKER_FALLBACK_S]
     end
   end
 end
