@@ -162,15 +162,18 @@ fn a_reader_survives_a_panic() {
 fn our_own_statements_stay_prepared() {
     let file = open(&Options::default());
     let database = &file.database;
-    for _ in 0..5 {
+    let round = || {
         enqueue(database, "p").unwrap();
         let mut transaction = database.begin().unwrap();
         transaction.query("SELECT count(*) FROM _honker_live", &[]).unwrap();
         transaction.query("PRAGMA query_only = ON", &[]).unwrap_err();
         transaction.execute("DELETE FROM _honker_live WHERE id < 0", &[]).unwrap();
         transaction.commit().unwrap();
-    }
-    let statements = database.write(|store, _| Ok(store.prepared_statements())).unwrap();
-    assert!(statements.iter().any(|statement| statement.sql.contains("INSERT INTO")), "{statements:?}");
-    assert!(statements.iter().all(|statement| statement.reprepares == 0), "{statements:?}");
+        database.write(|store, _| Ok(store.prepared_statements())).unwrap()
+    };
+    // The first use of a connection reads the schema, and compiles again what was compiled before it.
+    let before = round();
+    assert!(before.iter().any(|statement| statement.sql.contains("INSERT INTO")), "{before:?}");
+    (0..5).for_each(|_| drop(round()));
+    assert_eq!(round(), before);
 }

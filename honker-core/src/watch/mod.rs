@@ -33,7 +33,7 @@ use std::str::FromStr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-#[cfg(unix)]
+#[cfg(all(unix, feature = "bundled"))]
 pub(crate) use self::descriptor::no_descriptor;
 pub use self::health::{Method, State, Status, Warning};
 pub use self::subscription::{Subscription, Wake, Waker};
