@@ -51,6 +51,11 @@ struct State {
     /// How many commits, or hints of one, have been taken from the subscription.
     commits: u64,
     readiness: Option<Readiness>,
+    /// Until when a thread sleeps in [`Waiter::wait`], if one does.
+    asleep_until: Option<Deadline>,
+    /// Somebody has called [`Waiter::wake`], and nobody was told yet. The waker alone does not say so: it also ends a
+    /// sleep that has become too long.
+    woken: bool,
 }
 
 struct Consumer {
@@ -173,7 +178,7 @@ impl Waiter {
                 return Ok(Wake::Woken);
             }
             let left = {
-                let state = self.inner.lock();
+                let mut state = self.inner.lock();
                 if state.has_ready() || (taken.commit && state.consumers.is_empty()) {
                     return Ok(Wake::Update);
                 }
@@ -182,13 +187,23 @@ impl Waiter {
                 }
                 let now = Instant::now();
                 let left = until.map(|until| until.saturating_duration_since(now));
-                [left, state.deadline().left(now)].into_iter().flatten().min()
+                let deadline = state.deadline();
+                state.asleep_until = Some(deadline);
+                [left, deadline.left(now)].into_iter().flatten().min()
             };
+            let wake = self.inner.subscription.wait_unless(left, || interrupts.check());
             // What wakes us here is looked at above. A wake that is taken here is not in the subscription any more.
-            match self.inner.subscription.wait_unless(left, || interrupts.check())? {
-                Wake::Woken => return Ok(Wake::Woken),
-                Wake::Update => self.inner.take_commit(),
-                Wake::Timeout => {}
+            let woken = self.inner.end_sleep(matches!(wake, Ok(Wake::Woken)));
+            match wake? {
+                Wake::Woken if woken => return Ok(Wake::Woken),
+                Wake::Update => {
+                    self.inner.take_commit();
+                    if self.consumers() == 0 {
+                        return Ok(Wake::Update);
+                    }
+                }
+                // A consumer is ready, or will be before we would have looked; or the time is over.
+                Wake::Woken | Wake::Timeout => {}
             }
             late = until.is_some_and(|until| until <= Instant::now());
         }
@@ -209,8 +224,10 @@ impl Waiter {
     /// Ends the waits that are running with this waiter, or else the next one, with [`Wake::Woken`]: its own, and those of
     /// its consumers.
     pub fn wake(&self) {
+        let mut state = self.inner.lock();
+        state.woken = true;
         self.inner.waker.wake();
-        for consumer in self.inner.lock().consumers.values_mut() {
+        for consumer in state.consumers.values_mut() {
             match &consumer.waker {
                 Some(waker) => waker.wake(),
                 None => consumer.woken = true,
@@ -251,7 +268,7 @@ impl Inner {
         let mut taken = Taken::default();
         loop {
             match self.subscription.wait(Some(Duration::ZERO))? {
-                Wake::Woken => taken.woken = true,
+                Wake::Woken => taken.woken |= std::mem::take(&mut self.lock().woken),
                 Wake::Update => taken.commit = true,
                 Wake::Timeout => break,
             }
@@ -261,6 +278,29 @@ impl Inner {
         }
         self.ask();
         Ok(taken)
+    }
+
+    /// The thread in [`Waiter::wait`] sleeps no more; whether somebody has called [`Waiter::wake`], if it was the waker
+    /// that ended its sleep.
+    fn end_sleep(&self, by_waker: bool) -> bool {
+        let mut state = self.lock();
+        state.asleep_until = None;
+        by_waker && std::mem::take(&mut state.woken)
+    }
+
+    /// A consumer is ready, or will be at this deadline: the descriptor says so in time, and a thread that sleeps for
+    /// longer sleeps no more.
+    fn announce(&self, state: &mut State, ready_at: Option<Deadline>) {
+        if let Some(readiness) = &mut state.readiness {
+            match ready_at {
+                Some(deadline) => readiness.arm_by(deadline),
+                None => readiness.raise(),
+            }
+        }
+        let too_long = |asleep: Deadline| ready_at.is_none_or(|deadline| asleep.earlier(deadline) != asleep);
+        if state.asleep_until.is_some_and(too_long) {
+            self.waker.wake();
+        }
     }
 
     /// A commit has been taken: all that rest are asked for next, and all that look will look again.
@@ -316,9 +356,7 @@ impl Inner {
         state.next_key += 1;
         let key = state.next_key;
         state.consumers.insert(key, Consumer { token, phase: Phase::Ready, waker: None, woken: false });
-        if let Some(readiness) = &state.readiness {
-            readiness.raise();
-        }
+        self.announce(&mut state, None);
         key
     }
 
@@ -367,12 +405,7 @@ impl Inner {
         if let Some(consumer) = state.consumers.get_mut(&key) {
             let until = rest.until();
             consumer.phase = if missed { Phase::Ready } else { Phase::Resting(rest) };
-            if let Some(readiness) = &mut state.readiness {
-                readiness.arm_by(until);
-                if missed {
-                    readiness.raise();
-                }
-            }
+            self.announce(&mut state, if missed { None } else { Some(until) });
         }
     }
 

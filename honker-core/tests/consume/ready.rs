@@ -297,6 +297,52 @@ fn a_thread_that_waits_for_all_is_told_of_work_deadlines_and_wakes() {
     assert!(!waiter.ready(&mut [0; 4]).unwrap().woken);
 }
 
+/// The thread that waits for all sleeps already when a consumer is made, or has found nothing, on another thread.
+#[test]
+fn a_thread_that_waits_for_all_learns_of_what_begins_meanwhile() {
+    let (_file, database) = open();
+    let waiter = waiter(&database);
+    let asleep = || {
+        let waiter = waiter.clone();
+        Thread::start(move || waiter.wait(None).unwrap()).until_asleep()
+    };
+    let mut idle = listening(&waiter, 1, "c");
+    assert_eq!(named(&waiter), [1]);
+    assert_timeout(idle.next(NOW));
+    // One that is made meanwhile has not looked yet.
+    let waiting = asleep();
+    let mut worker = queue_worker(&waiter, 2, "q");
+    assert_eq!(waiting.join(), Wake::Update);
+    assert_eq!(named(&waiter), [2]);
+    // One that rests meanwhile has a deadline.
+    enqueue_at(&database, "q", clock::second() + 2);
+    let waiting = asleep();
+    assert_timeout(worker.next(1, NOW));
+    assert_eq!(waiting.join(), Wake::Update);
+    assert_eq!(named(&waiter), [2]);
+    job(worker.next(1, NOW));
+    // One that looks while something is committed may have missed it.
+    let waiting = asleep();
+    waiter.wake();
+    assert_eq!(waiting.join(), Wake::Woken);
+}
+
+#[test]
+fn a_waiter_without_consumers_waits_for_a_commit() {
+    let (_file, database) = open();
+    let waiter = waiter(&database);
+    let waiting = Thread::start({
+        let waiter = waiter.clone();
+        move || waiter.wait(LONG).unwrap()
+    });
+    let waiting = waiting.until_asleep();
+    enqueue(&database, "q", "p");
+    assert_eq!(waiting.join(), Wake::Update);
+    // Or for one that was made before.
+    enqueue(&database, "q", "p");
+    assert_eq!(waiter.wait(LONG).unwrap(), Wake::Update);
+}
+
 /// Each is waited for by a thread of its own, and one thread asks for all.
 #[test]
 fn no_wake_is_taken_from_another_consumer() {
