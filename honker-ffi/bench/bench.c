@@ -122,7 +122,9 @@ static double bench_wake(int64_t n) {
   waiting_t waiting = {.n = n, .at = calloc((size_t)n, sizeof(double))};
   double *since = calloc((size_t)n, sizeof(double));
   check(honker_waiter_new(db, &waiting.waiter, NULL));
-  check(honker_worker_new(db, waiting.waiter, TEXT(queue), TEXT("w"), NULL, &waiting.worker, NULL));
+  honker_worker_queue_t only = HONKER_WORKER_QUEUE_INIT;
+  only.name = (honker_bytes_t){TEXT(queue)};
+  check(honker_worker_new(db, waiting.waiter, 0, &only, 1, TEXT("w"), NULL, &waiting.worker, NULL));
   pthread_t thread;
   pthread_create(&thread, NULL, wait_for_jobs, &waiting);
   for (int64_t i = 0; i < n; i++) {

@@ -231,9 +231,6 @@ pub unsafe extern "C" fn honker_worker_next(
 /// followed the commit. The `status` of each settlement tells which: HONKER_OK or HONKER_LOST if it was committed, otherwise
 /// the error's status, and it can be given again.
 ///
-/// Should the wait fail after settlements were committed (interrupted, an unreadable file), it answers HONKER_TIMEOUT, as
-/// if its time were over, and the next call with this worker answers the error of the wait, before it does anything.
-///
 /// # Safety
 /// `settlements` is valid for reading and writing `settlements_len` of them and what they point to, the outputs are NULL
 /// or valid for writing.

@@ -30,6 +30,7 @@ honker_status_t close_handle(handle_t *handle, honker_error_t **err) {
   if (handle->kind == WORKER) honker_worker_free(handle->is.worker);
   if (handle->kind == LISTENER) honker_listener_free(handle->is.listener);
   if (handle->kind == SUBSCRIPTION) honker_subscription_free(handle->is.subscription);
+  if (handle->kind == UPDATES) honker_updates_free(handle->is.updates);
   if (handle->kind == LEADER) honker_leader_free(handle->is.leader);
   if (handle->kind == DELIVERY) honker_outbox_free(handle->is.delivery);
   return status < 0 ? status : HONKER_OK;
@@ -118,7 +119,7 @@ honker_status_t run_once(call_t *c) {
   honker_waiter_t *waiter = NULL;
   honker_outbox_t *worker = NULL;
   TRY(honker_waiter_new(c->db, &waiter, E));
-  TRY(honker_outbox_new(c->db, waiter, OF("name"), ARG("worker"), outbox_opts(c), &worker, E));
+  TRY(honker_outbox_new(c->db, waiter, 0, OF("name"), ARG("worker"), outbox_opts(c), &worker, E));
   TRY(deliver(c->on, worker, 0, E));
   honker_outbox_free(worker);
   honker_waiter_free(waiter);

@@ -103,6 +103,15 @@ static const honker_worker_opts_t *worker_opts(call_t *c) {
   return &c->opts.worker;
 }
 
+static honker_status_t open_worker(call_t *c) {
+  honker_worker_queue_t queue = HONKER_WORKER_QUEUE_INIT;
+  queue.name = text(c->on->about, "name");
+  TRY(honker_waiter_new(c->db, &c->made->waiter, E));
+  TRY(honker_worker_new(c->db, c->made->waiter, 0, &queue, 1, ARG("worker"), worker_opts(c),
+                        &c->made->is.worker, E));
+  return c->status;
+}
+
 static honker_status_t listener_next(call_t *c) {
   honker_notification_view_t view = HONKER_NOTIFICATION_VIEW_INIT;
   TRY(honker_listener_next(c->on->is.listener, INT("timeout_ms"), &view, E));
@@ -152,8 +161,11 @@ static const honker_schedule_update_t *schedule_update(call_t *c) {
 
 static honker_status_t wait_result(call_t *c) {
   honker_waiter_t *waiter = NULL;
+  honker_result_wait_t *wait = NULL;
   TRY(honker_waiter_new(c->db, &waiter, E));
-  TRY(honker_result_wait(c->db, waiter, INT("id"), INT("timeout_ms"), &c->text, E));
+  TRY(honker_result_wait_new(c->db, waiter, 0, INT("id"), &wait, E));
+  TRY(honker_result_wait_next(wait, INT("timeout_ms"), &c->text, E));
+  honker_result_wait_free(wait);
   honker_waiter_free(waiter);
   return c->status;
 }
@@ -293,19 +305,18 @@ static bool dispatch(call_t *c, const char *op) {
   DOES("dead.requeue", QUEUE, flag, "requeued", honker_dead_requeue(IN, INT("id"), E));
   DOES("dead.purge", QUEUE, integer, "n", honker_dead_purge(IN, NAME, INT("older_than_s"), OUT));
 
-  MAKE("worker.open", QUEUE, WORKER,
-       NEW(honker_worker_new(c->db, WAITER, NAME, ARG("worker"), worker_opts(c), &MADE.worker, E)));
+  MAKE("worker.open", QUEUE, WORKER, open_worker(c));
   MAKE("listen.open", DB, LISTENER,
-       NEW(honker_listener_new(c->db, WAITER, ARG("channel"), 15000, &MADE.listener, E)));
+       NEW(honker_listener_new(c->db, WAITER, 0, ARG("channel"), 15000, &MADE.listener, E)));
   MAKE("stream.subscribe", STREAM, SUBSCRIPTION,
-       NEW(honker_subscription_new(c->db, WAITER, TOPIC, subscription_opts(c), &MADE.subscription,
-                                   E)));
-  MAKE("updates.open", DB, UPDATES, TRY(honker_waiter_new(c->db, &WAITER, E)));
+       NEW(honker_subscription_new(c->db, WAITER, 0, TOPIC, subscription_opts(c),
+                                   &MADE.subscription, E)));
+  MAKE("updates.open", DB, UPDATES, NEW(honker_updates_new(c->db, WAITER, 0, &MADE.updates, E)));
   DOES("next", WORKER, jobs, "jobs",
        honker_worker_next(ON.worker, INT_OR("n", 1), TIMEOUT, &c->jobs, E));
   DOES("next", LISTENER, given, "notification", listener_next(c));
   DOES("next", SUBSCRIPTION, given, "event", subscription_next(c));
-  DO("next", UPDATES, honker_wait(c->on->waiter, TIMEOUT, E));
+  DO("next", UPDATES, honker_updates_next(ON.updates, TIMEOUT, E));
   DO("wake", CONSUMER, honker_waiter_wake(c->on->waiter, E));
 
   MAKE("stream.open", DB, STREAM, HONKER_OK);
@@ -343,7 +354,7 @@ static bool dispatch(call_t *c, const char *op) {
        honker_scheduler_tick(IN, INT_OR("now", HONKER_NO_TIME), &c->fires, E));
   DOES("sched.soonest", DB, integer, "at", honker_scheduler_soonest(IN, OUT));
   MAKE("sched.run", DB, LEADER,
-       (NEW(honker_leader_new(c->db, WAITER, ARG("owner"), &MADE.leader, E)), start(c)));
+       (NEW(honker_leader_new(c->db, WAITER, 0, ARG("owner"), &MADE.leader, E)), start(c)));
   DOES("cron.next_after", DB, integer, "at",
        honker_cron_next_after(ARG("schedule"), INT("from"), OUT));
 
@@ -363,7 +374,7 @@ static bool dispatch(call_t *c, const char *op) {
        honker_enqueue(IN, OF("queue"), ARG("payload"), enqueue_opts(c), OUT));
   DOES("outbox.run_once", OUTBOX, flag, "handled", run_once(c));
   MAKE("outbox.run", OUTBOX, DELIVERY,
-       (NEW(honker_outbox_new(c->db, WAITER, NAME, ARG("worker"), outbox_opts(c), &MADE.delivery,
+       (NEW(honker_outbox_new(c->db, WAITER, 0, NAME, ARG("worker"), outbox_opts(c), &MADE.delivery,
                               E)),
         start(c)));
   DOES("outbox.calls", OUTBOX, given, "payloads", outbox_calls(c));

@@ -33,6 +33,7 @@ typedef struct handle {
     honker_worker_t *worker;
     honker_listener_t *listener;
     honker_subscription_t *subscription;
+    honker_updates_t *updates;
     honker_leader_t *leader;
     honker_outbox_t *delivery;
   } is;

@@ -139,7 +139,9 @@ FUNCTION(honker_open) {
 }
 FUNCTION(honker_close) { return honker_close(c->handles[DB], c->err); }
 FUNCTION(honker_interrupt) { return honker_interrupt(c->handles[DB], c->err); }
-FUNCTION(honker_status) { return honker_status(c->handles[DB], OUTPUT(0, honker_text_t *), c->err); }
+FUNCTION(honker_status) {
+  return honker_status(c->handles[DB], OUTPUT(0, honker_text_t *), c->err);
+}
 FUNCTION(honker_tx_begin) {
   return honker_tx_begin(c->handles[DB], OUTPUT(0, honker_tx_t *), c->err);
 }
@@ -194,6 +196,7 @@ FUNCTION(honker_ack_batch) {
 FUNCTION(honker_retry) {
   return honker_retry(DB_TX, 1, TEXT_ARG(0, "w"), 1, TEXT_ARG(1, "again"), c->err);
 }
+FUNCTION(honker_release) { return honker_release(DB_TX, 1, TEXT_ARG(0, "w"), 0, c->err); }
 FUNCTION(honker_fail) {
   return honker_fail(DB_TX, 1, TEXT_ARG(0, "w"), TEXT_ARG(1, "never"), c->err);
 }
@@ -220,6 +223,10 @@ FUNCTION(honker_jobs_get) {
 FUNCTION(honker_jobs_views) {
   return honker_jobs_views(c->handles[JOBS], 0, VIEW(0, honker_job_view_t), 1, OUTPUT(1, size_t),
                            c->err);
+}
+FUNCTION(honker_jobs_lost) {
+  return honker_jobs_lost(c->handles[JOBS], 0, VIEW(0, honker_lost_job_view_t), 1,
+                          OUTPUT(1, size_t), c->err);
 }
 FUNCTION(honker_jobs_free) {
   honker_jobs_free(c->handles[JOBS]);
@@ -338,6 +345,10 @@ FUNCTION(honker_waiter_new) {
 }
 FUNCTION(honker_wait) { return honker_wait(c->handles[WAITER], 5000, c->err); }
 FUNCTION(honker_waiter_wake) { return honker_waiter_wake(c->handles[WAITER], c->err); }
+FUNCTION(honker_waiter_ready) {
+  return honker_waiter_ready(c->handles[WAITER], (uint64_t *)output(c, 0, 3 * sizeof(uint64_t)), 3,
+                             OUTPUT(1, size_t), c->err);
+}
 FUNCTION(honker_waiter_fd) {
   return honker_waiter_fd(c->handles[WAITER], OUTPUT(0, int64_t), c->err);
 }
@@ -346,7 +357,10 @@ FUNCTION(honker_waiter_free) {
   return HONKER_OK;
 }
 FUNCTION(honker_worker_new) {
-  return honker_worker_new(c->handles[DB], c->handles[WAITER], TEXT_ARG(0, "q"), TEXT_ARG(1, "w"),
+  honker_worker_queue_t queues[] = {HONKER_WORKER_QUEUE_INIT, HONKER_WORKER_QUEUE_INIT};
+  queues[0].name = (honker_bytes_t){T("pending")};
+  queues[1].name = (honker_bytes_t){TEXT_ARG(0, "q")};
+  return honker_worker_new(c->handles[DB], c->handles[WAITER], 7, queues, 2, TEXT_ARG(1, "w"),
                            INPUT(honker_worker_opts_t, HONKER_WORKER_OPTS_INIT),
                            OUTPUT(0, honker_worker_t *), c->err);
 }
@@ -354,17 +368,20 @@ FUNCTION(honker_worker_next) {
   return honker_worker_next(c->handles[WORKER], 1, 0, OUTPUT(0, honker_jobs_t *), c->err);
 }
 FUNCTION(honker_worker_settle_next) {
-  honker_settlement_t settlements[] = {{HONKER_SETTLE_ACK, 0, 1, 0, {NULL, 0}},
-                                       {HONKER_SETTLE_FAIL, 0, 2, 0, {TEXT_ARG(0, "never")}}};
+  honker_settlement_t settlements[] = {{HONKER_SETTLE_ACK, 0, 1, 1, 0, {NULL, 0}},
+                                       {HONKER_SETTLE_FAIL, 0, 2, 1, 0, {TEXT_ARG(0, "never")}}};
   return honker_worker_settle_next(c->handles[WORKER], settlements, 2, 1, 0,
                                    OUTPUT(0, honker_jobs_t *), c->err);
+}
+FUNCTION(honker_worker_settled) {
+  return honker_worker_settled(c->handles[WORKER], c->in_hand, c->serial, c->err);
 }
 FUNCTION(honker_worker_free) {
   honker_worker_free(c->handles[WORKER]);
   return HONKER_OK;
 }
 FUNCTION(honker_listener_new) {
-  return honker_listener_new(c->handles[DB], c->handles[WAITER], TEXT_ARG(0, "channel"), 15000,
+  return honker_listener_new(c->handles[DB], c->handles[WAITER], 7, TEXT_ARG(0, "channel"), 15000,
                              OUTPUT(0, honker_listener_t *), c->err);
 }
 FUNCTION(honker_listener_next) {
@@ -377,7 +394,7 @@ FUNCTION(honker_listener_free) {
   return HONKER_OK;
 }
 FUNCTION(honker_subscription_new) {
-  return honker_subscription_new(c->handles[DB], c->handles[WAITER], TEXT_ARG(0, "t"),
+  return honker_subscription_new(c->handles[DB], c->handles[WAITER], 7, TEXT_ARG(0, "t"),
                                  INPUT(honker_subscription_opts_t, HONKER_SUBSCRIPTION_OPTS_INIT),
                                  OUTPUT(0, honker_subscription_t *), c->err);
 }
@@ -399,12 +416,28 @@ FUNCTION(honker_subscription_free) {
   honker_subscription_free(c->handles[SUBSCRIPTION]);
   return HONKER_OK;
 }
-FUNCTION(honker_result_wait) {
-  return honker_result_wait(c->handles[DB], c->handles[WAITER], 1, 0, OUTPUT(0, honker_text_t *),
+FUNCTION(honker_result_wait_new) {
+  return honker_result_wait_new(c->handles[DB], c->handles[WAITER], 7, 1,
+                                OUTPUT(0, honker_result_wait_t *), c->err);
+}
+FUNCTION(honker_result_wait_next) {
+  return honker_result_wait_next(c->handles[RESULT_WAIT], 0, OUTPUT(0, honker_text_t *), c->err);
+}
+FUNCTION(honker_result_wait_free) {
+  honker_result_wait_free(c->handles[RESULT_WAIT]);
+  return HONKER_OK;
+}
+FUNCTION(honker_updates_new) {
+  return honker_updates_new(c->handles[DB], c->handles[WAITER], 7, OUTPUT(0, honker_updates_t *),
                             c->err);
 }
+FUNCTION(honker_updates_next) { return honker_updates_next(c->handles[UPDATES], 5000, c->err); }
+FUNCTION(honker_updates_free) {
+  honker_updates_free(c->handles[UPDATES]);
+  return HONKER_OK;
+}
 FUNCTION(honker_leader_new) {
-  return honker_leader_new(c->handles[DB], c->handles[WAITER], TEXT_ARG(0, "me"),
+  return honker_leader_new(c->handles[DB], c->handles[WAITER], 7, TEXT_ARG(0, "me"),
                            OUTPUT(0, honker_leader_t *), c->err);
 }
 FUNCTION(honker_leader_next) {
@@ -419,8 +452,8 @@ FUNCTION(honker_leader_free) {
   return HONKER_OK;
 }
 FUNCTION(honker_outbox_new) {
-  return honker_outbox_new(c->handles[DB], c->handles[WAITER], TEXT_ARG(0, "o"), TEXT_ARG(1, "w"),
-                           INPUT(honker_outbox_opts_t, HONKER_OUTBOX_OPTS_INIT),
+  return honker_outbox_new(c->handles[DB], c->handles[WAITER], 7, TEXT_ARG(0, "o"),
+                           TEXT_ARG(1, "w"), INPUT(honker_outbox_opts_t, HONKER_OUTBOX_OPTS_INIT),
                            OUTPUT(0, honker_outbox_t *), c->err);
 }
 FUNCTION(honker_outbox_next) {
@@ -475,6 +508,7 @@ const function_t functions[] = {
     ROW(honker_ack, OPERATION, FALLIBLE),
     ROW(honker_ack_batch, OPERATION, FALLIBLE),
     ROW(honker_retry, OPERATION, FALLIBLE),
+    ROW(honker_release, OPERATION, FALLIBLE),
     ROW(honker_fail, OPERATION, FALLIBLE),
     ROW(honker_heartbeat, OPERATION, FALLIBLE),
     ROW(honker_cancel, OPERATION, FALLIBLE),
@@ -486,6 +520,7 @@ const function_t functions[] = {
     ROW(honker_jobs_len, TAKES(JOBS), FALLIBLE),
     ROW(honker_jobs_get, TAKES(JOBS), FALLIBLE),
     ROW(honker_jobs_views, TAKES(JOBS), FALLIBLE),
+    ROW(honker_jobs_lost, TAKES(JOBS), FALLIBLE),
     ROW(honker_jobs_free, TAKES(JOBS), FREES | ENDS),
     ROW(honker_dead_list, OPERATION, FALLIBLE),
     ROW(honker_dead_requeue, OPERATION, FALLIBLE),
@@ -521,12 +556,14 @@ const function_t functions[] = {
     ROW(honker_fires_free, TAKES(FIRES), FREES | ENDS),
     ROW(honker_waiter_new, TAKES(DB), FALLIBLE),
     ROW(honker_wait, TAKES(WAITER), FALLIBLE),
+    ROW(honker_waiter_ready, TAKES(WAITER), FALLIBLE),
     ROW(honker_waiter_wake, TAKES(WAITER), FALLIBLE),
     ROW(honker_waiter_fd, TAKES(WAITER), FALLIBLE),
     ROW(honker_waiter_free, TAKES(WAITER), FREES | ENDS),
     ROW(honker_worker_new, CONSUMER, FALLIBLE),
     ROW(honker_worker_next, TAKES(WORKER), FALLIBLE),
     ROW(honker_worker_settle_next, TAKES(WORKER), FALLIBLE),
+    ROW(honker_worker_settled, TAKES(WORKER), FALLIBLE),
     ROW(honker_worker_free, TAKES(WORKER), FREES | ENDS),
     ROW(honker_listener_new, CONSUMER, FALLIBLE),
     ROW(honker_listener_next, TAKES(LISTENER), FALLIBLE),
@@ -537,7 +574,12 @@ const function_t functions[] = {
     ROW(honker_subscription_save, TAKES(SUBSCRIPTION), FALLIBLE),
     ROW(honker_subscription_offset, TAKES(SUBSCRIPTION), FALLIBLE),
     ROW(honker_subscription_free, TAKES(SUBSCRIPTION), FREES | ENDS),
-    ROW(honker_result_wait, CONSUMER, FALLIBLE),
+    ROW(honker_result_wait_new, CONSUMER, FALLIBLE),
+    ROW(honker_result_wait_next, TAKES(RESULT_WAIT), FALLIBLE),
+    ROW(honker_result_wait_free, TAKES(RESULT_WAIT), FREES | ENDS),
+    ROW(honker_updates_new, CONSUMER, FALLIBLE),
+    ROW(honker_updates_next, TAKES(UPDATES), FALLIBLE),
+    ROW(honker_updates_free, TAKES(UPDATES), FREES | ENDS),
     ROW(honker_leader_new, CONSUMER, FALLIBLE),
     ROW(honker_leader_next, TAKES(LEADER), FALLIBLE),
     ROW(honker_leader_leads, TAKES(LEADER), FALLIBLE),
@@ -558,17 +600,34 @@ static void execute(honker_tx_t *tx, const char *sql) {
   OK(honker_tx_execute(tx, S(sql), NULL, 0, &changes, ERR));
 }
 
-/* Each with something to deliver, and a waiter of its own. */
+/* Each with something to deliver. */
 static void consumers_new(fixture_t *f) {
-  for (int i = 0; i < 5; i++) OK(honker_waiter_new(f->db, &f->waiters[i], ERR));
-  OK(honker_waiter_new(f->db, &f->waiter, ERR));
-  OK(honker_worker_new(f->db, f->waiters[0], T("pending"), T("w"), NULL, &f->worker, ERR));
-  OK(honker_listener_new(f->db, f->waiters[1], T("channel"), 15000, &f->listener, ERR));
-  OK(honker_subscription_new(f->db, f->waiters[2], T("t"), NULL, &f->subscription, ERR));
-  OK(honker_leader_new(f->db, f->waiters[3], T("me"), &f->leader, ERR));
-  OK(honker_outbox_new(f->db, f->waiters[4], T("o"), T("w"), NULL, &f->outbox, ERR));
   int64_t id = 0;
   honker_jobs_t *jobs = NULL;
+  honker_job_view_t job = HONKER_JOB_VIEW_INIT;
+  OK(honker_waiter_new(f->db, &f->waiter, ERR));
+  honker_worker_queue_t pending = HONKER_WORKER_QUEUE_INIT;
+  pending.name = (honker_bytes_t){T("pending")};
+  OK(honker_worker_new(f->db, f->waiter, 1, &pending, 1, T("w"), NULL, &f->worker, ERR));
+  OK(honker_listener_new(f->db, f->waiter, 2, T("channel"), 15000, &f->listener, ERR));
+  OK(honker_subscription_new(f->db, f->waiter, 3, T("t"), NULL, &f->subscription, ERR));
+  OK(honker_leader_new(f->db, f->waiter, 4, T("me"), &f->leader, ERR));
+  OK(honker_outbox_new(f->db, f->waiter, 5, T("o"), T("w"), NULL, &f->outbox, ERR));
+  OK(honker_result_wait_new(f->db, f->waiter, 6, 1, &f->result_wait, ERR));
+  OK(honker_updates_new(f->db, f->waiter, 8, &f->updates, ERR));
+
+  /* The worker loses a job, and is given another in the same turn. */
+  OK(honker_worker_next(f->worker, 1, 0, &jobs, ERR));
+  OK(honker_jobs_get(jobs, 0, &job, ERR));
+  OK(honker_cancel(f->db, NULL, job.id, ERR));
+  honker_jobs_free(jobs);
+  OK(honker_enqueue(f->db, NULL, T("pending"), T("in hand"), NULL, &id, ERR));
+  OK(honker_worker_next(f->worker, 1, 0, &f->jobs, ERR));
+  OK(honker_jobs_get(f->jobs, 0, &job, ERR));
+  f->in_hand = job.id;
+  f->serial = job.serial;
+  OK(honker_enqueue(f->db, NULL, T("pending"), T("seven"), NULL, &id, ERR));
+
   OK(honker_notify(f->db, NULL, T("channel"), T("hello"), &id, ERR));
   OK(honker_enqueue(f->db, NULL, T("_outbox:o"), T("five"), NULL, &f->delivery, ERR));
   OK(honker_outbox_next(f->outbox, 0, &jobs, ERR));
@@ -592,9 +651,10 @@ fixture_t fixture_new(bool with_tx) {
   honker_bytes_t payloads[] = {{T("one")}, {T("two")}};
   OK(honker_enqueue_many(f.db, f.tx, T("q"), payloads, 2, NULL, ids, ERR));
   CHECK(ids[0] == 1 && ids[1] == 2);
-  OK(honker_claim(f.db, f.tx, T("q"), T("w"), 2, 60, &f.jobs, ERR));
-  OK(honker_enqueue(f.db, f.tx, T("dead"), T("three"), NULL, &id, ERR));
   honker_jobs_t *jobs = NULL;
+  OK(honker_claim(f.db, f.tx, T("q"), T("w"), 2, 60, &jobs, ERR));
+  honker_jobs_free(jobs);
+  OK(honker_enqueue(f.db, f.tx, T("dead"), T("three"), NULL, &id, ERR));
   OK(honker_claim(f.db, f.tx, T("dead"), T("w"), 1, 60, &jobs, ERR));
   honker_jobs_free(jobs);
   OK(honker_fail(f.db, f.tx, id, T("w"), T("never"), ERR));
@@ -633,12 +693,13 @@ void fixture_free(fixture_t *f) {
   honker_error_free(f->error);
   honker_tx_free(f->tx);
   honker_waiter_free(f->waiter);
-  for (int i = 0; i < 5; i++) honker_waiter_free(f->waiters[i]);
   honker_worker_free(f->worker);
   honker_listener_free(f->listener);
   honker_subscription_free(f->subscription);
   honker_leader_free(f->leader);
   honker_outbox_free(f->outbox);
+  honker_result_wait_free(f->result_wait);
+  honker_updates_free(f->updates);
 }
 
 fixture_t fixture_for(const function_t *function) {
@@ -661,8 +722,12 @@ call_t call_on(const fixture_t *f) {
                           [LISTENER] = f->listener,
                           [SUBSCRIPTION] = f->subscription,
                           [LEADER] = f->leader,
-                          [OUTBOX] = f->outbox};
+                          [OUTBOX] = f->outbox,
+                          [RESULT_WAIT] = f->result_wait,
+                          [UPDATES] = f->updates};
   call.delivery = f->delivery;
+  call.in_hand = f->in_hand;
+  call.serial = f->serial;
   memcpy(call.handles, handles, sizeof handles);
   call.null_output = call.bad_text = call.bad_struct = -1;
   return call;
@@ -692,6 +757,8 @@ static void release(const unsigned char *output) {
   honker_subscription_free(handle);
   honker_leader_free(handle);
   honker_outbox_free(handle);
+  honker_result_wait_free(handle);
+  honker_updates_free(handle);
   honker_close(handle, NULL);
 }
 

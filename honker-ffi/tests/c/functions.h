@@ -24,6 +24,8 @@ enum {
   SUBSCRIPTION,
   LEADER,
   OUTBOX,
+  RESULT_WAIT,
+  UPDATES,
   KINDS
 };
 #define TAKES(kind) (1u << (kind))
@@ -64,8 +66,8 @@ enum { OUTPUTS_MAX = 2, OUTPUT_MAX = 256 };
 typedef struct {
   void *handles[KINDS];
   honker_error_t **err;
-  /* A job that the outbox holds. */
-  int64_t delivery;
+  /* A job that the outbox holds, and one that the worker has in hand. */
+  int64_t delivery, in_hand, serial;
   /* What is wrong with this call; -1 and _GOOD for nothing. */
   int null_output, bad_text, bad_struct;
   text_variant_t text_variant;
@@ -103,8 +105,9 @@ typedef struct {
   honker_subscription_t *subscription;
   honker_leader_t *leader;
   honker_outbox_t *outbox;
-  honker_waiter_t *waiters[5];
-  int64_t delivery;
+  honker_result_wait_t *result_wait;
+  honker_updates_t *updates;
+  int64_t delivery, in_hand, serial;
 } fixture_t;
 
 fixture_t fixture_new(bool with_tx);

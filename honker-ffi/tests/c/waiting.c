@@ -54,6 +54,20 @@ static void add(honker_db_t *db, const char *queue, const char *payload) {
   OK(honker_enqueue(db, NULL, S(queue), S(payload), NULL, &id, ERR));
 }
 
+static honker_worker_queue_t queue_named(const char *name) {
+  honker_worker_queue_t queue = HONKER_WORKER_QUEUE_INIT;
+  queue.name = (honker_bytes_t){S(name)};
+  return queue;
+}
+
+static honker_worker_t *worker_on(honker_db_t *db, honker_waiter_t *waiter, uint64_t token,
+                                  const char *name) {
+  honker_worker_queue_t queue = queue_named(name);
+  honker_worker_t *worker = NULL;
+  OK(honker_worker_new(db, waiter, token, &queue, 1, T("w"), NULL, &worker, ERR));
+  return worker;
+}
+
 /* All wakes there are, taken. */
 static void settle(honker_waiter_t *waiter) {
   while (honker_wait(waiter, 300, NULL) == HONKER_OK) continue;
@@ -141,23 +155,34 @@ static void the_descriptor_is_readable_while_there_is_something(void) {
   honker_waiter_free(waiter);
 }
 
-static void a_waiter_serves_one_consumer(void) {
+static void a_waiter_serves_many_consumers_of_its_database(void) {
   honker_db_t *db = open_db("a.db"), *other = open_db("b.db");
   honker_waiter_t *waiter = NULL;
   honker_worker_t *worker = NULL;
   honker_listener_t *listener = NULL;
+  honker_jobs_t *jobs = NULL;
+  honker_notification_view_t heard = HONKER_NOTIFICATION_VIEW_INIT;
+  honker_worker_queue_t queue = queue_named("q");
+  int64_t id = 0;
   OK(honker_waiter_new(db, &waiter, ERR));
-  EXPECT(HONKER_MISUSE, honker_worker_new(other, waiter, T("q"), T("w"), NULL, &worker, ERR));
+  EXPECT(HONKER_INVALID,
+         honker_worker_new(other, waiter, 1, &queue, 1, T("w"), NULL, &worker, ERR));
   CHECK(contains(check_message(), "another database"));
-  OK(honker_worker_new(db, waiter, T("q"), T("w"), NULL, &worker, ERR));
-  EXPECT(HONKER_MISUSE, honker_listener_new(db, waiter, T("c"), -1, &listener, ERR));
-  CHECK(contains(check_message(), "one waiter for each"));
-  /* To wait for something else as well is fine: the consumer looks before it waits. */
-  EXPECT(HONKER_TIMEOUT, honker_wait(waiter, 0, ERR));
+  worker = worker_on(db, waiter, 1, "q");
+  OK(honker_listener_new(db, waiter, 2, T("c"), -1, &listener, ERR));
+  add(db, "q", "x");
+  OK(honker_notify(db, NULL, T("c"), T("y"), &id, ERR));
+  OK(honker_wait(waiter, 10000, ERR));
+  OK(honker_worker_next(worker, 1, 0, &jobs, ERR));
+  honker_jobs_free(jobs);
+  OK(honker_listener_next(listener, 0, &heard, ERR));
+  CHECK(bytes_are(heard.payload, "y"));
+  /* One that is freed is no more in the way of the others than one that is not. */
   honker_worker_free(worker);
-  OK(honker_listener_new(db, waiter, T("c"), -1, &listener, ERR));
+  OK(honker_notify(db, NULL, T("c"), T("z"), &id, ERR));
+  OK(honker_listener_next(listener, 10000, &heard, ERR));
+  CHECK(bytes_are(heard.payload, "z"));
   honker_listener_free(listener);
-  EXPECT(HONKER_TIMEOUT, honker_wait(waiter, 0, ERR));
   honker_waiter_free(waiter);
   OK(honker_close(db, ERR));
   OK(honker_close(other, ERR));
@@ -215,9 +240,10 @@ static void a_worker_waits_claims_and_settles(void) {
   honker_jobs_t *jobs = NULL;
   honker_job_view_t job = HONKER_JOB_VIEW_INIT;
   honker_worker_opts_t opts = HONKER_WORKER_OPTS_INIT;
+  honker_worker_queue_t queue = queue_named("q");
   opts.fallback_ms = -1;
   OK(honker_waiter_new(db, &waiter, ERR));
-  OK(honker_worker_new(db, waiter, T("q"), T("w"), &opts, &worker, ERR));
+  OK(honker_worker_new(db, waiter, 1, &queue, 1, T("w"), &opts, &worker, ERR));
   EXPECT(HONKER_TIMEOUT, honker_worker_next(worker, 1, 0, &jobs, ERR));
   CHECK(jobs == NULL);
   meanwhile_t m = {db, waiter, 0};
@@ -231,8 +257,8 @@ static void a_worker_waits_claims_and_settles(void) {
 
   add(db, "q", "next");
   honker_settlement_t settlements[] = {
-      {HONKER_SETTLE_ACK, -1, job.id, 0, {NULL, 0}},
-      {HONKER_SETTLE_FAIL, -1, 999, 0, {T("gone")}},
+      {HONKER_SETTLE_ACK, -1, job.id, job.serial, 0, {NULL, 0}},
+      {HONKER_SETTLE_FAIL, -1, 999, 1, 0, {T("gone")}},
   };
   OK(honker_worker_settle_next(worker, settlements, 2, 1, 0, &jobs, ERR));
   CHECK(settlements[0].status == HONKER_OK && settlements[1].status == HONKER_LOST);
@@ -241,57 +267,76 @@ static void a_worker_waits_claims_and_settles(void) {
   honker_jobs_free(jobs);
   CHECK(integer_of(db, "SELECT count(*) FROM _honker_live") == 1);
 
-  settlements[0] = (honker_settlement_t){HONKER_SETTLE_RETRY, -1, job.id, 0, {T("again")}};
+  settlements[0] =
+      (honker_settlement_t){HONKER_SETTLE_RETRY, -1, job.id, job.serial, 0, {T("again")}};
   OK(honker_worker_settle_next(worker, settlements, 1, 1, 0, &jobs, ERR));
   CHECK(settlements[0].status == HONKER_OK);
   OK(honker_jobs_get(jobs, 0, &job, ERR));
   CHECK(job.attempts == 2);
   honker_jobs_free(jobs);
-  settlements[0].kind = 3;
+  settlements[0].kind = 5;
   EXPECT(HONKER_INVALID, honker_worker_settle_next(worker, settlements, 1, 1, 0, &jobs, ERR));
   opts.fallback_ms = 0;
   honker_worker_t *spinning = NULL;
-  EXPECT(HONKER_MISUSE, honker_worker_new(db, waiter, T("q"), T("w"), &opts, &spinning, ERR));
   honker_worker_free(worker);
-  EXPECT(HONKER_INVALID, honker_worker_new(db, waiter, T("q"), T("w"), &opts, &spinning, ERR));
+  EXPECT(HONKER_INVALID,
+         honker_worker_new(db, waiter, 1, &queue, 1, T("w"), &opts, &spinning, ERR));
   honker_waiter_free(waiter);
   OK(honker_close(db, ERR));
 }
 
-/* What was settled is settled, whatever becomes of the wait: that is said by the next call. */
-static void a_wait_that_fails_after_settling_is_reported_next(void) {
+/* What was settled is settled, whatever becomes of the wait: the statuses of the settlements tell
+ * whether the error is one of the commit. */
+static void settlements_say_whether_an_error_came_after_them(void) {
   honker_db_t *db = open_db("a.db");
   honker_waiter_t *waiter = NULL;
-  honker_worker_t *worker = NULL;
   honker_jobs_t *jobs = NULL;
   honker_job_view_t job = HONKER_JOB_VIEW_INIT;
   OK(honker_waiter_new(db, &waiter, ERR));
-  OK(honker_worker_new(db, waiter, T("q"), T("w"), NULL, &worker, ERR));
+  honker_worker_t *worker = worker_on(db, waiter, 1, "q");
   add(db, "q", "x");
   OK(honker_worker_next(worker, 1, 0, &jobs, ERR));
   OK(honker_jobs_get(jobs, 0, &job, ERR));
   honker_jobs_free(jobs);
-  honker_settlement_t done = {HONKER_SETTLE_ACK, -1, job.id, 0, {NULL, 0}};
+  honker_settlement_t done[] = {{HONKER_SETTLE_ACK, -1, job.id, job.serial, 0, {NULL, 0}},
+                                {HONKER_SETTLE_ACK, -1, 999, 1, 0, {NULL, 0}}};
   meanwhile_t interrupt = {db, waiter, 3};
   pthread_t thread;
   CHECK(pthread_create(&thread, NULL, after_a_moment, &interrupt) == 0);
-  EXPECT(HONKER_TIMEOUT, honker_worker_settle_next(worker, &done, 1, 1, 60000, &jobs, ERR));
+  EXPECT(HONKER_INTERRUPTED, honker_worker_settle_next(worker, done, 2, 1, 60000, &jobs, ERR));
   CHECK(pthread_join(thread, NULL) == 0);
-  CHECK(done.status == HONKER_OK && jobs == NULL);
+  CHECK(done[0].status == HONKER_OK && done[1].status == HONKER_LOST && jobs == NULL);
   CHECK(integer_of(db, "SELECT count(*) FROM _honker_live") == 0);
 
-  /* The next call does nothing else, and the one after it goes on. */
+  /* It was that call's, and the next goes on. */
   add(db, "q", "y");
-  EXPECT(HONKER_INTERRUPTED, honker_worker_settle_next(worker, &done, 1, 1, 0, &jobs, ERR));
-  CHECK(jobs == NULL);
   OK(honker_worker_next(worker, 1, 0, &jobs, ERR));
+  OK(honker_jobs_get(jobs, 0, &job, ERR));
   honker_jobs_free(jobs);
 
-  /* Without settlements it is the error of the call itself. */
-  CHECK(pthread_create(&thread, NULL, after_a_moment, &interrupt) == 0);
-  EXPECT(HONKER_INTERRUPTED, honker_worker_next(worker, 1, 60000, &jobs, ERR));
-  CHECK(pthread_join(thread, NULL) == 0);
-  EXPECT(HONKER_TIMEOUT, honker_worker_next(worker, 1, 0, &jobs, ERR));
+  /* An error of the commit: nothing was settled, and it can be given again. */
+  honker_open_opts_t at_once = HONKER_OPEN_OPTS_INIT;
+  at_once.busy_timeout_ms = 0;
+  honker_db_t *impatient = open_with("a.db", &at_once);
+  honker_waiter_t *its_waiter = NULL;
+  honker_tx_t *tx = NULL;
+  OK(honker_waiter_new(impatient, &its_waiter, ERR));
+  honker_worker_t *another = worker_on(impatient, its_waiter, 1, "q");
+  add(db, "q", "z");
+  OK(honker_worker_next(another, 1, 0, &jobs, ERR));
+  OK(honker_jobs_get(jobs, 0, &job, ERR));
+  honker_jobs_free(jobs);
+  done[0] = (honker_settlement_t){HONKER_SETTLE_ACK, 0, job.id, job.serial, 0, {NULL, 0}};
+  OK(honker_tx_begin(db, &tx, ERR));
+  EXPECT(HONKER_BUSY, honker_worker_settle_next(another, done, 2, 1, 0, &jobs, ERR));
+  CHECK(done[0].status == HONKER_BUSY && done[1].status == HONKER_BUSY && jobs == NULL);
+  OK(honker_tx_rollback(tx, ERR));
+  honker_tx_free(tx);
+  EXPECT(HONKER_TIMEOUT, honker_worker_settle_next(another, done, 2, 1, 0, &jobs, ERR));
+  CHECK(done[0].status == HONKER_OK && done[1].status == HONKER_LOST);
+  honker_worker_free(another);
+  honker_waiter_free(its_waiter);
+  OK(honker_close(impatient, ERR));
   honker_worker_free(worker);
   honker_waiter_free(waiter);
   OK(honker_close(db, ERR));
@@ -303,10 +348,9 @@ static void a_consumer_is_ended_like_its_waiter(void) {
   for (int what = 1; what < 5; what++) {
     honker_db_t *db = open_db("a.db");
     honker_waiter_t *waiter = NULL;
-    honker_worker_t *worker = NULL;
     honker_jobs_t *jobs = NULL;
     OK(honker_waiter_new(db, &waiter, ERR));
-    OK(honker_worker_new(db, waiter, T("empty"), T("w"), NULL, &worker, ERR));
+    honker_worker_t *worker = worker_on(db, waiter, 1, "empty");
     meanwhile_t m = {db, waiter, what};
     pthread_t thread;
     CHECK(pthread_create(&thread, NULL, after_a_moment, &m) == 0);
@@ -326,7 +370,7 @@ static void a_listener_hears_what_is_sent_from_now_on(void) {
   int64_t id = 0;
   OK(honker_notify(db, NULL, T("c"), T("before"), &id, ERR));
   OK(honker_waiter_new(db, &waiter, ERR));
-  OK(honker_listener_new(db, waiter, T("c"), 15000, &listener, ERR));
+  OK(honker_listener_new(db, waiter, 1, T("c"), 15000, &listener, ERR));
   OK(honker_notify(db, NULL, T("other"), T("elsewhere"), &id, ERR));
   OK(honker_notify(db, NULL, T("c"), T("first"), &id, ERR));
   OK(honker_notify(db, NULL, T("c"), T(""), &id, ERR));
@@ -355,7 +399,7 @@ static void a_subscription_saves_what_is_finished(void) {
   for (int i = 0; i < 3; i++)
     OK(honker_stream_publish(db, NULL, T("t"), NULL, 0, T("event"), &offsets[i], ERR));
   OK(honker_waiter_new(db, &waiter, ERR));
-  OK(honker_subscription_new(db, waiter, T("t"), &opts, &subscription, ERR));
+  OK(honker_subscription_new(db, waiter, 1, T("t"), &opts, &subscription, ERR));
   OK(honker_subscription_next(subscription, 0, &event, ERR));
   CHECK(event.offset == offsets[0] && event.key.data == NULL && bytes_are(event.payload, "event"));
   OK(honker_subscription_next(subscription, 0, &event, ERR));
@@ -369,13 +413,13 @@ static void a_subscription_saves_what_is_finished(void) {
   OK(honker_subscription_offset(subscription, &saved, ERR));
   CHECK(saved == offsets[1]);
   honker_subscription_free(subscription);
-  OK(honker_subscription_new(db, waiter, T("t"), &opts, &subscription, ERR));
+  OK(honker_subscription_new(db, waiter, 1, T("t"), &opts, &subscription, ERR));
   OK(honker_subscription_next(subscription, 0, &event, ERR));
   CHECK(event.offset == offsets[2]);
   EXPECT(HONKER_TIMEOUT, honker_subscription_next(subscription, 20, &event, ERR));
   honker_subscription_free(subscription);
   opts.save_every_n = -1;
-  EXPECT(HONKER_INVALID, honker_subscription_new(db, waiter, T("t"), &opts, &subscription, ERR));
+  EXPECT(HONKER_INVALID, honker_subscription_new(db, waiter, 1, T("t"), &opts, &subscription, ERR));
   honker_waiter_free(waiter);
   OK(honker_close(db, ERR));
 }
@@ -390,7 +434,7 @@ static void one_leads_and_the_other_takes_over(void) {
   OK(honker_scheduler_register(db, NULL, T("s"), T("q"), T("@every 1s"), T("tick"), NULL, ERR));
   for (int i = 0; i < 2; i++) {
     OK(honker_waiter_new(db, &waiters[i], ERR));
-    OK(honker_leader_new(db, waiters[i], S(i == 0 ? "one" : "two"), &leaders[i], ERR));
+    OK(honker_leader_new(db, waiters[i], 1, S(i == 0 ? "one" : "two"), &leaders[i], ERR));
   }
   OK(honker_leader_next(leaders[0], 30000, &fires, ERR));
   OK(honker_fires_len(fires, &len, ERR));
@@ -419,7 +463,7 @@ static void an_outbox_backs_off(void) {
   honker_jobs_t *jobs = NULL;
   honker_job_view_t job = HONKER_JOB_VIEW_INIT;
   OK(honker_waiter_new(db, &waiter, ERR));
-  OK(honker_outbox_new(db, waiter, T("mail"), T("w"), NULL, &outbox, ERR));
+  OK(honker_outbox_new(db, waiter, 1, T("mail"), T("w"), NULL, &outbox, ERR));
   add(db, "_outbox:mail", "one");
   add(db, "_outbox:mail", "two");
   OK(honker_outbox_next(outbox, 10000, &jobs, ERR));
@@ -450,16 +494,19 @@ static void *saves_a_result(void *argument) {
 static void a_result_is_waited_for(void) {
   honker_db_t *db = open_db("a.db");
   honker_waiter_t *waiter = NULL;
+  honker_result_wait_t *wait = NULL;
   honker_text_t *value = NULL;
   OK(honker_waiter_new(db, &waiter, ERR));
-  EXPECT(HONKER_TIMEOUT, honker_result_wait(db, waiter, 7, 10, &value, ERR));
+  OK(honker_result_wait_new(db, waiter, 1, 7, &wait, ERR));
+  EXPECT(HONKER_TIMEOUT, honker_result_wait_next(wait, 10, &value, ERR));
   pthread_t thread;
   CHECK(pthread_create(&thread, NULL, saves_a_result, db) == 0);
-  OK(honker_result_wait(db, waiter, 7, 30000, &value, ERR));
+  OK(honker_result_wait_next(wait, 30000, &value, ERR));
   CHECK(pthread_join(thread, NULL) == 0);
   char *text = text_of(value);
   CHECK(strcmp(text, "done") == 0);
   free(text);
+  honker_result_wait_free(wait);
   honker_waiter_free(waiter);
   OK(honker_close(db, ERR));
 }
@@ -491,12 +538,13 @@ const test_t waiting_tests[] = {
     {"a_wake_before_the_wait_counts", a_wake_before_the_wait_counts},
     {"the_descriptor_is_readable_while_there_is_something",
      the_descriptor_is_readable_while_there_is_something},
-    {"a_waiter_serves_one_consumer", a_waiter_serves_one_consumer},
+    {"a_waiter_serves_many_consumers_of_its_database",
+     a_waiter_serves_many_consumers_of_its_database},
     {"a_replaced_file_ends_all_waits", a_replaced_file_ends_all_waits},
     {"back_ends_have_names", back_ends_have_names},
     {"a_worker_waits_claims_and_settles", a_worker_waits_claims_and_settles},
-    {"a_wait_that_fails_after_settling_is_reported_next",
-     a_wait_that_fails_after_settling_is_reported_next},
+    {"settlements_say_whether_an_error_came_after_them",
+     settlements_say_whether_an_error_came_after_them},
     {"a_consumer_is_ended_like_its_waiter", a_consumer_is_ended_like_its_waiter},
     {"a_listener_hears_what_is_sent_from_now_on", a_listener_hears_what_is_sent_from_now_on},
     {"a_subscription_saves_what_is_finished", a_subscription_saves_what_is_finished},
