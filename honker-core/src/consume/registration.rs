@@ -28,15 +28,6 @@ pub(super) enum Look<T> {
     Nothing(Rest),
 }
 
-/// What is known when a look begins.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Seen {
-    /// How many commits the waiter has taken.
-    pub(super) commits: u64,
-    /// This look follows a wake.
-    pub(super) by_a_wake: bool,
-}
-
 /// How long a consumer rests after a look that failed: who calls it again and again does not keep a core busy, and an
 /// event loop is told to try again.
 const AFTER_ERROR: Duration = Duration::from_millis(500);
@@ -65,11 +56,6 @@ impl Registration {
         Waiter { inner: Arc::clone(&self.waiter) }
     }
 
-    /// How many commits the waiter has taken.
-    pub(super) fn commits(&self) -> u64 {
-        self.waiter.commits()
-    }
-
     /// One `next`: calls `look` until it finds something, at most for `timeout` (`None`: without end).
     ///
     /// Wakes that keep coming do not keep the caller beyond its time: after the first that comes too late it looks once
@@ -79,27 +65,18 @@ impl Registration {
         timeout: Option<Duration>,
         mut look: impl FnMut() -> Result<Look<T>>,
     ) -> Result<Next<T>> {
-        self.next_after(timeout, |_| look())
-    }
-
-    /// As [`Registration::next`], for a consumer to whom a commit as such matters.
-    pub(super) fn next_after<T>(
-        &mut self,
-        timeout: Option<Duration>,
-        mut look: impl FnMut(Seen) -> Result<Look<T>>,
-    ) -> Result<Next<T>> {
         let interrupts = self.waiter.database.interrupts();
         let until = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         let may_wait = timeout != Some(Duration::ZERO);
         if may_wait && self.subscription.is_none() {
             self.subscription = Some(self.waiter.subscribe(self.key)?);
         }
-        let (mut late, mut by_a_wake) = (!may_wait, false);
+        let mut late = !may_wait;
         loop {
             self.waiter.check()?;
             interrupts.check()?;
             let commits = self.waiter.look(self.key);
-            let mut rest = match look(Seen { commits, by_a_wake }) {
+            let mut rest = match look() {
                 Ok(Look::Found(found)) => return Ok(Next::Item(found)),
                 Ok(Look::Nothing(rest)) => rest,
                 Err(error) => {
@@ -108,7 +85,6 @@ impl Registration {
                     return Err(error);
                 }
             };
-            by_a_wake = false;
             rest.begin(Instant::now());
             self.waiter.rest(self.key, commits, rest.clone());
             if late {
@@ -125,10 +101,7 @@ impl Registration {
                 late = until.is_some_and(|until| until <= now);
                 match wake {
                     Wake::Woken => return Ok(Next::Woken),
-                    Wake::Update => {
-                        by_a_wake = true;
-                        break;
-                    }
+                    Wake::Update => break,
                     Wake::Timeout if rest.until().is_over(now) => break,
                     Wake::Timeout if late => return Ok(Next::Timeout),
                     // The machine's clock was only to be looked at.

@@ -11,7 +11,7 @@ use crate::outlook::Interest;
 /// See the module documentation of [`crate::consume`].
 pub struct Updates {
     registration: Registration,
-    /// How many commits the waiter had taken when this last told of one.
+    /// The generation of the file that was told of last.
     told: u64,
 }
 
@@ -24,7 +24,7 @@ impl Updates {
     /// As [`Updates::new`], at a waiter that others wait at as well, which names it by `token`.
     pub fn on(waiter: &Waiter, token: u64) -> Self {
         let registration = Registration::new(waiter, token);
-        let told = registration.commits();
+        let told = waiter.generation();
         Updates { registration, told }
     }
 
@@ -32,10 +32,14 @@ impl Updates {
     /// be told as one, and there may be nothing new to see: it is a hint.
     pub fn next(&mut self, timeout: Option<Duration>) -> Result<Next<()>> {
         let Updates { registration, told } = self;
-        registration.next_after(timeout, |seen| {
-            let is_new = seen.by_a_wake || seen.commits != *told;
-            *told = seen.commits;
-            Ok(if is_new { Look::Found(()) } else { Look::Nothing(Rest::new(Interest::Commit, None)) })
+        let waiter = registration.waiter();
+        registration.next(timeout, || {
+            let generation = waiter.generation();
+            Ok(if std::mem::replace(told, generation) != generation {
+                Look::Found(())
+            } else {
+                Look::Nothing(Rest::new(Interest::Commit, None))
+            })
         })
     }
 

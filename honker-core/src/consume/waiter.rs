@@ -158,6 +158,11 @@ impl Waiter {
         Ok((Waiter { inner: Arc::new(inner) }, warning))
     }
 
+    /// A number that is another one after every commit that was noticed.
+    pub(super) fn generation(&self) -> u64 {
+        self.inner.subscription.generation()
+    }
+
     /// How many consumers there are.
     pub fn consumers(&self) -> usize {
         self.inner.lock().consumers.len()
@@ -383,10 +388,6 @@ impl Inner {
         // The waiter may have been closed before it knew of this one.
         self.check()?;
         Ok(subscription)
-    }
-
-    pub(super) fn commits(&self) -> u64 {
-        self.lock().commits
     }
 
     /// The consumer begins to look. What this returns tells [`Inner::rest`] whether something was committed meanwhile.

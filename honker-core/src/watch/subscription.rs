@@ -101,6 +101,13 @@ impl Subscription {
         self.slot.block(deadline, ended)
     }
 
+    /// A number that is another one after every commit. If nobody watches at the moment it looks into the file itself, so
+    /// that what was committed before the call counts.
+    pub(crate) fn generation(&self) -> u64 {
+        self.slot.shared.visit();
+        self.slot.shared.generation()
+    }
+
     /// An error, the one that every wait ends with, if there will be no more wakes.
     pub fn check(&self) -> Result<()> {
         self.slot.shared.process.check()?;

@@ -99,6 +99,29 @@ fn a_commit_names_those_it_is_for() {
     job(jobs_of_b.next(1, NOW));
 }
 
+/// Also by somebody else, with nobody who waits meanwhile, and whatever the waiter has been asked.
+#[test]
+fn a_commit_before_the_first_wait_is_told_once() {
+    let (file, database) = open();
+    let waiter = waiter(&database);
+    for time in [LONG, NOW] {
+        let mut updates = Updates::on(&waiter, 1);
+        assert_timeout(updates.next(NOW));
+        let mut updates = Updates::on(&waiter, 2);
+        file.plain()
+            .execute_batch("INSERT INTO _honker_notifications (channel, payload) VALUES ('c', '1')")
+            .unwrap();
+        item(updates.next(time));
+        assert_timeout(updates.next(NOW));
+        enqueue(&database, "q", "p");
+        item(updates.next(time));
+        send(&database, "c", "p");
+        named(&waiter);
+        item(updates.next(time));
+        assert_timeout(updates.next(NOW));
+    }
+}
+
 /// The look came before the commit, and what ends the look comes after it.
 #[test]
 fn a_commit_during_a_look_is_not_lost() {
