@@ -429,13 +429,19 @@ static void the_system_has_no_threads_left(void) {
     CHECK(setrlimit(RLIMIT_NPROC, &limit) == 0);
     pthread_t thread;
     CHECK(pthread_create(&thread, NULL, nothing, NULL) == EAGAIN);
-    honker_waiter_t *waiter = NULL;
-    EXPECT(HONKER_SYSTEM, honker_waiter_new(db, &waiter, ERR));
+    /* Who waits watches by itself; a thread is needed for a descriptor beside another waiter. */
+    honker_waiter_t *waiter = NULL, *beside = NULL;
+    int64_t fd = -1;
+    OK(honker_waiter_new(db, &waiter, ERR));
+    OK(honker_waiter_new(db, &beside, ERR));
+    EXPECT(HONKER_TIMEOUT, honker_wait(waiter, 1, ERR));
+    EXPECT(HONKER_SYSTEM, honker_waiter_fd(waiter, &fd, ERR));
     CHECK(contains(check_message(), strerror(EAGAIN)));
     limit.rlim_cur = limit.rlim_max;
     CHECK(setrlimit(RLIMIT_NPROC, &limit) == 0);
-    OK(honker_waiter_new(db, &waiter, ERR));
+    OK(honker_waiter_fd(waiter, &fd, ERR));
     honker_waiter_free(waiter);
+    honker_waiter_free(beside);
     OK(honker_close(db, ERR));
     _exit(0);
   }
