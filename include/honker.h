@@ -1692,9 +1692,6 @@ honker_status_t honker_worker_next(honker_worker_t *worker,
  * An error is one of the commit, and nothing has happened; or, if there were settlements, one of the look or the wait that
  * followed the commit. The `status` of each settlement tells which: HONKER_OK or HONKER_LOST if it was committed, otherwise
  * the error's status, and it can be given again.
- *
- * Should the wait fail after settlements were committed (interrupted, an unreadable file), it answers HONKER_TIMEOUT, as
- * if its time were over, and the next call with this worker answers the error of the wait, before it does anything.
  */
 HONKER_API
 honker_status_t honker_worker_settle_next(honker_worker_t *worker,
