@@ -84,6 +84,10 @@ static FUNCTIONS: &[Function] = functions! {
         let (delay_s, error) = (arguments.integer(2, "delay_s")?, arguments.text(3, "error")?);
         queue::retry(store, store.now()?, id, worker_id, delay_s, error).map(Answer::from)
     };
+    c"honker_release" 3 => |store, arguments| {
+        let (id, worker_id) = claimed(arguments)?;
+        queue::release(store, store.now()?, id, worker_id, arguments.integer(2, "delay_s")?).map(Answer::from)
+    };
     c"honker_fail" 3 => |store, arguments| {
         let (id, worker_id) = claimed(arguments)?;
         queue::fail(store, store.now()?, id, worker_id, arguments.text(2, "error")?).map(Answer::from)

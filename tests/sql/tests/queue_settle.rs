@@ -1,14 +1,15 @@
-//! What the holder of a claim does with its job: ack, ack_batch, retry, fail, heartbeat. The answer is 1 if and only if
+//! What the holder of a claim does with its job: ack, ack_batch, retry, release, fail, heartbeat. The answer is 1 if and only if
 //! the file changed.
 
 use honker_sql_tests::*;
 
-/// The five ways to settle job `id`, each a statement that answers 1 if `worker` holds the job.
-fn ways(id: i64, worker: &str) -> [String; 5] {
+/// The six ways to settle job `id`, each a statement that answers 1 if `worker` holds the job.
+fn ways(id: i64, worker: &str) -> [String; 6] {
     [
         format!("SELECT honker_ack({id}, '{worker}')"),
         format!("SELECT honker_ack_batch('[{id}]', '{worker}')"),
         format!("SELECT honker_retry({id}, '{worker}', 0, 'e')"),
+        format!("SELECT honker_release({id}, '{worker}', 0)"),
         format!("SELECT honker_fail({id}, '{worker}', 'e')"),
         format!("SELECT honker_heartbeat({id}, '{worker}', 60)"),
     ]
@@ -35,7 +36,7 @@ fn claimed(budget: i64, expires: Option<i64>, timeout_s: i64) -> (Db, i64) {
 
 #[test]
 fn every_way_works_through_the_last_second_of_the_claim_and_not_after() {
-    for way in 0..5 {
+    for way in 0..6 {
         // With attempts left and without, before and after the job's own expiry: only the claim counts.
         for budget in [1, 3] {
             for expires in [None, Some(5)] {
@@ -268,4 +269,23 @@ fn settling_saves_no_result_and_saving_one_settles_nothing() {
     assert_eq!(db.text("SELECT state FROM _honker_live"), "processing");
     db.run(&format!("SELECT honker_ack({id}, 'w')"));
     assert_eq!(db.text(&format!("SELECT honker_result_get({id})")), "r");
+}
+
+/// The job is due after the delay, in its place in the line, as if it had not been claimed.
+#[test]
+fn a_released_job_has_its_attempt_back() {
+    for (delay_s, due) in [(0, NOW), (-5, NOW - 5), (60, NOW + 60)] {
+        let (db, id) = claimed(1, None, 30);
+        assert_eq!(db.int(&format!("SELECT honker_release({id}, 'w', {delay_s})")), 1);
+        let row = "SELECT json_array(state, attempts, run_at, worker_id, claim_expires_at, priority) FROM _honker_live";
+        assert_eq!(db.text(row), format!("[\"pending\",0,{due},null,null,4]"));
+        db.clock().set(due.max(NOW) - 1);
+        let early: &[i64] = if delay_s > 0 { &[] } else { &[id] };
+        assert_eq!(db.claim("q", 1, 30), early, "{delay_s}");
+        db.clock().set(due.max(NOW));
+        if delay_s > 0 {
+            assert_eq!(db.claim("q", 1, 30), [id]);
+        }
+        assert_eq!(db.int("SELECT attempts FROM _honker_live"), 1);
+    }
 }
