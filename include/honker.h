@@ -61,7 +61,9 @@
   { sizeof(honker_open_opts_t), 0, 5000, 8, HONKER_DURABILITY_NORMAL, HONKER_JOURNAL_WAL, 10000, \
     HONKER_NESTING_FAIL, 0, {0, 0}, 1 }
 #define HONKER_ENQUEUE_OPTS_INIT                                           \
-  { sizeof(honker_enqueue_opts_t), 0, HONKER_NO_TIME, HONKER_NO_TIME, HONKER_NO_TIME, 0, 3 }
+  { sizeof(honker_enqueue_opts_t), 0, HONKER_NO_TIME, HONKER_NO_TIME, HONKER_NO_TIME, 0, 3, {0, 0} }
+#define HONKER_JOB_SPEC_INIT                                               \
+  { sizeof(honker_job_spec_t), 0, {0, 0}, {0, 0}, 0 }
 #define HONKER_SCHEDULE_OPTS_INIT                                          \
   { sizeof(honker_schedule_opts_t), 0, 0, HONKER_NO_TIME, 3 }
 #define HONKER_SCHEDULE_UPDATE_INIT                                        \
@@ -77,7 +79,7 @@
 #define HONKER_NOTIFICATION_VIEW_INIT                                      \
   { sizeof(honker_notification_view_t), 0, 0, {0, 0}, {0, 0}, 0 }
 #define HONKER_JOB_VIEW_INIT                                               \
-  { sizeof(honker_job_view_t), 0, 0, {0, 0}, {0, 0}, {0, 0}, 0, 0, 0 }
+  { sizeof(honker_job_view_t), 0, 0, {0, 0}, {0, 0}, {0, 0}, 0, 0, 0, 0, {0, 0} }
 #define HONKER_LOST_JOB_VIEW_INIT                                          \
   { sizeof(honker_lost_job_view_t), 0, 0, 0, 0, 0 }
 #define HONKER_EVENT_VIEW_INIT                                             \
@@ -474,7 +476,55 @@ typedef struct {
    * How often the job may be claimed. With 0 or less it never is, and ends among the dead. Default 3.
    */
   int64_t max_attempts;
+  /**
+   * Comes back with the job: a JSON object of texts, at most 8192 bytes. Default none, which is empty.
+   */
+  honker_bytes_t metadata;
 } honker_enqueue_opts_t;
+
+/**
+ * One of the jobs that are enqueued together. Begin with HONKER_JOB_SPEC_INIT.
+ */
+typedef struct {
+  /**
+   * sizeof(honker_job_spec_t).
+   */
+  uint32_t struct_size;
+  /**
+   * 0.
+   */
+  uint32_t reserved;
+  /**
+   * The queue's name.
+   */
+  honker_bytes_t queue;
+  /**
+   * Text, JSON by convention, and stored as it is.
+   */
+  honker_bytes_t payload;
+  /**
+   * How it is enqueued; several may have the same. NULL, the default, for the defaults.
+   */
+  const honker_enqueue_opts_t *opts;
+} honker_job_spec_t;
+
+/**
+ * What has become of one of them.
+ */
+typedef struct {
+  /**
+   * The job's id.
+   */
+  int64_t id;
+  /**
+   * HONKER_OK: it was enqueued.
+   */
+  honker_status_t status;
+  /**
+   * 0.
+   */
+  uint32_t reserved;
+} honker_enqueue_result_t;
 
 /**
  * One claimed job. Begin with HONKER_JOB_VIEW_INIT. The texts, without a NUL behind them, are valid until the jobs are
@@ -517,6 +567,14 @@ typedef struct {
    * Names this claim of the job, for a worker (`honker_settlement_t`); 0 if no worker made it.
    */
   int64_t serial;
+  /**
+   * How often it may be claimed.
+   */
+  int64_t max_attempts;
+  /**
+   * What it was enqueued with: a JSON object of texts. Empty: none.
+   */
+  honker_bytes_t metadata;
 } honker_job_view_t;
 
 /**
@@ -1333,18 +1391,15 @@ honker_status_t honker_enqueue(honker_db_t *db,
                                honker_error_t **err);
 
 /**
- * Adds a job for each of `payloads_len` payloads to a queue, all or none; their ids, which increase, in `ids_out`, which
- * has room for as many.
+ * Adds jobs to any queues, all or none, in one commit. The first of the `specs` says how long each of them is.
+ * `results_out` has room for `specs_len` results, and is given them in the order of the specs; the ids increase.
  */
 HONKER_API
 honker_status_t honker_enqueue_many(honker_db_t *db,
                                     honker_tx_t *tx,
-                                    const uint8_t *queue,
-                                    size_t queue_len,
-                                    const honker_bytes_t *payloads,
-                                    size_t payloads_len,
-                                    const honker_enqueue_opts_t *opts,
-                                    int64_t *ids_out,
+                                    const honker_job_spec_t *specs,
+                                    size_t specs_len,
+                                    honker_enqueue_result_t *results_out,
                                     honker_error_t **err);
 
 /**

@@ -181,6 +181,13 @@ type (
 		expiresS    int64
 		priority    int64
 		maxAttempts int64
+		metadata    bytesView
+	}
+
+	enqueueResult struct {
+		id       int64
+		status   Status
+		reserved uint32
 	}
 
 	eventView struct {
@@ -202,6 +209,14 @@ type (
 		jobID      int64
 	}
 
+	jobSpec struct {
+		structSize uint32
+		reserved   uint32
+		queue      bytesView
+		payload    bytesView
+		opts       *enqueueOpts
+	}
+
 	jobView struct {
 		structSize     uint32
 		reserved       uint32
@@ -212,6 +227,8 @@ type (
 		attempts       int64
 		claimExpiresAt int64
 		serial         int64
+		maxAttempts    int64
+		metadata       bytesView
 	}
 
 	lostJobView struct {
@@ -341,6 +358,12 @@ func newEventView() *eventView {
 func newFireView() *fireView {
 	return &fireView{
 		structSize: uint32(unsafe.Sizeof(fireView{})),
+	}
+}
+
+func newJobSpec() *jobSpec {
+	return &jobSpec{
+		structSize: uint32(unsafe.Sizeof(jobSpec{})),
 	}
 }
 
@@ -730,9 +753,9 @@ func (c calls) enqueue(db, tx uintptr, queue, payload bytesView, opts *enqueueOp
 	return out.id, status, err
 }
 
-func (c calls) enqueueMany(db, tx uintptr, queue bytesView, payloads []bytesView, opts *enqueueOpts, ids []int64) (status Status, err error) {
-	_ = ids[:uintptr(len(payloads))]
-	return c.try(fnEnqueueMany, db, tx, uintptr(unsafe.Pointer(queue.data)), queue.len, uintptr(slice(payloads)), uintptr(len(payloads)), uintptr(unsafe.Pointer(opts)), uintptr(slice(ids)))
+func (c calls) enqueueMany(db, tx uintptr, specs []jobSpec, results []enqueueResult) (status Status, err error) {
+	_ = results[:uintptr(len(specs))]
+	return c.try(fnEnqueueMany, db, tx, uintptr(slice(specs)), uintptr(len(specs)), uintptr(slice(results)))
 }
 
 func (c calls) errorFree(failure uintptr) {

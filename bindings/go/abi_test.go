@@ -12,7 +12,7 @@ var _ [8]byte = [unsafe.Sizeof(bytesView{}.data)]byte{}
 var _ [8]byte = [unsafe.Offsetof(bytesView{}.len)]byte{}
 var _ [8]byte = [unsafe.Sizeof(bytesView{}.len)]byte{}
 
-var _ [48]byte = [unsafe.Sizeof(enqueueOpts{})]byte{}
+var _ [64]byte = [unsafe.Sizeof(enqueueOpts{})]byte{}
 var _ [0]byte = [unsafe.Offsetof(enqueueOpts{}.structSize)]byte{}
 var _ [4]byte = [unsafe.Sizeof(enqueueOpts{}.structSize)]byte{}
 var _ [4]byte = [unsafe.Offsetof(enqueueOpts{}.reserved)]byte{}
@@ -27,6 +27,16 @@ var _ [32]byte = [unsafe.Offsetof(enqueueOpts{}.priority)]byte{}
 var _ [8]byte = [unsafe.Sizeof(enqueueOpts{}.priority)]byte{}
 var _ [40]byte = [unsafe.Offsetof(enqueueOpts{}.maxAttempts)]byte{}
 var _ [8]byte = [unsafe.Sizeof(enqueueOpts{}.maxAttempts)]byte{}
+var _ [48]byte = [unsafe.Offsetof(enqueueOpts{}.metadata)]byte{}
+var _ [16]byte = [unsafe.Sizeof(enqueueOpts{}.metadata)]byte{}
+
+var _ [16]byte = [unsafe.Sizeof(enqueueResult{})]byte{}
+var _ [0]byte = [unsafe.Offsetof(enqueueResult{}.id)]byte{}
+var _ [8]byte = [unsafe.Sizeof(enqueueResult{}.id)]byte{}
+var _ [8]byte = [unsafe.Offsetof(enqueueResult{}.status)]byte{}
+var _ [4]byte = [unsafe.Sizeof(enqueueResult{}.status)]byte{}
+var _ [12]byte = [unsafe.Offsetof(enqueueResult{}.reserved)]byte{}
+var _ [4]byte = [unsafe.Sizeof(enqueueResult{}.reserved)]byte{}
 
 var _ [72]byte = [unsafe.Sizeof(eventView{})]byte{}
 var _ [0]byte = [unsafe.Offsetof(eventView{}.structSize)]byte{}
@@ -58,7 +68,19 @@ var _ [8]byte = [unsafe.Sizeof(fireView{}.fireAt)]byte{}
 var _ [48]byte = [unsafe.Offsetof(fireView{}.jobID)]byte{}
 var _ [8]byte = [unsafe.Sizeof(fireView{}.jobID)]byte{}
 
-var _ [88]byte = [unsafe.Sizeof(jobView{})]byte{}
+var _ [48]byte = [unsafe.Sizeof(jobSpec{})]byte{}
+var _ [0]byte = [unsafe.Offsetof(jobSpec{}.structSize)]byte{}
+var _ [4]byte = [unsafe.Sizeof(jobSpec{}.structSize)]byte{}
+var _ [4]byte = [unsafe.Offsetof(jobSpec{}.reserved)]byte{}
+var _ [4]byte = [unsafe.Sizeof(jobSpec{}.reserved)]byte{}
+var _ [8]byte = [unsafe.Offsetof(jobSpec{}.queue)]byte{}
+var _ [16]byte = [unsafe.Sizeof(jobSpec{}.queue)]byte{}
+var _ [24]byte = [unsafe.Offsetof(jobSpec{}.payload)]byte{}
+var _ [16]byte = [unsafe.Sizeof(jobSpec{}.payload)]byte{}
+var _ [40]byte = [unsafe.Offsetof(jobSpec{}.opts)]byte{}
+var _ [8]byte = [unsafe.Sizeof(jobSpec{}.opts)]byte{}
+
+var _ [112]byte = [unsafe.Sizeof(jobView{})]byte{}
 var _ [0]byte = [unsafe.Offsetof(jobView{}.structSize)]byte{}
 var _ [4]byte = [unsafe.Sizeof(jobView{}.structSize)]byte{}
 var _ [4]byte = [unsafe.Offsetof(jobView{}.reserved)]byte{}
@@ -77,6 +99,10 @@ var _ [72]byte = [unsafe.Offsetof(jobView{}.claimExpiresAt)]byte{}
 var _ [8]byte = [unsafe.Sizeof(jobView{}.claimExpiresAt)]byte{}
 var _ [80]byte = [unsafe.Offsetof(jobView{}.serial)]byte{}
 var _ [8]byte = [unsafe.Sizeof(jobView{}.serial)]byte{}
+var _ [88]byte = [unsafe.Offsetof(jobView{}.maxAttempts)]byte{}
+var _ [8]byte = [unsafe.Sizeof(jobView{}.maxAttempts)]byte{}
+var _ [96]byte = [unsafe.Offsetof(jobView{}.metadata)]byte{}
+var _ [16]byte = [unsafe.Sizeof(jobView{}.metadata)]byte{}
 
 var _ [32]byte = [unsafe.Sizeof(lostJobView{})]byte{}
 var _ [0]byte = [unsafe.Offsetof(lostJobView{}.structSize)]byte{}

@@ -111,21 +111,26 @@ func (q *Queue) EnqueueManyTx(tx *Transaction, payloads []any, options EnqueueOp
 }
 
 func (q *Queue) enqueueMany(tx uintptr, payloads []any, options EnqueueOptions) ([]int64, error) {
-	views := make([]bytesView, len(payloads))
+	opts, err := q.enqueueOpts(options)
+	if err != nil {
+		return nil, err
+	}
+	specs := make([]jobSpec, len(payloads))
 	for i, payload := range payloads {
 		encoded, err := encode(payload)
 		if err != nil {
 			return nil, err
 		}
-		views[i] = viewOf(encoded)
+		specs[i] = *newJobSpec()
+		specs[i].queue, specs[i].payload, specs[i].opts = view(q.name), viewOf(encoded), opts
 	}
-	opts, err := q.enqueueOpts(options)
-	if err != nil {
+	results := make([]enqueueResult, len(payloads))
+	if _, err = q.db.native().enqueueMany(q.db.handle, tx, specs, results); err != nil {
 		return nil, err
 	}
 	ids := make([]int64, len(payloads))
-	if _, err = q.db.native().enqueueMany(q.db.handle, tx, view(q.name), views, opts, ids); err != nil {
-		return nil, err
+	for i, result := range results {
+		ids[i] = result.id
 	}
 	return ids, nil
 }

@@ -78,8 +78,12 @@ fn layouts() -> BTreeMap<&'static str, Value> {
         }
         honker_bytes_t { data len }
         honker_value_t { value_type reserved integer real bytes }
-        honker_enqueue_opts_t { struct_size reserved run_at delay_s expires_s priority max_attempts }
-        honker_job_view_t { struct_size reserved id queue payload worker_id attempts claim_expires_at serial }
+        honker_enqueue_opts_t { struct_size reserved run_at delay_s expires_s priority max_attempts metadata }
+        honker_job_spec_t { struct_size reserved queue payload opts }
+        honker_enqueue_result_t { id status reserved }
+        honker_job_view_t {
+            struct_size reserved id queue payload worker_id attempts claim_expires_at serial max_attempts metadata
+        }
         honker_event_view_t { struct_size reserved offset topic key payload created_at }
         honker_schedule_opts_t { struct_size reserved priority expires_s max_attempts }
         honker_schedule_update_t {
@@ -103,7 +107,7 @@ fn layouts() -> BTreeMap<&'static str, Value> {
 
 /// Outputs that are as long as an input: function, output, and the input's length. Those that have a length of their own,
 /// a parameter of their name and `_len`, need no line here.
-const AS_LONG_AS: &[(&str, &str, &str)] = &[("honker_enqueue_many", "ids_out", "payloads_len")];
+const AS_LONG_AS: &[(&str, &str, &str)] = &[("honker_enqueue_many", "results_out", "specs_len")];
 
 /// What `abi.json` says of a parameter.
 fn parameter(function: &Function, parameter: &Declared, handles: &[String]) -> Value {

@@ -62,6 +62,10 @@ pub struct honker_job_view_t {
     pub claim_expires_at: i64,
     /// Names this claim of the job, for a worker (`honker_settlement_t`); 0 if no worker made it.
     pub serial: i64,
+    /// How often it may be claimed.
+    pub max_attempts: i64,
+    /// What it was enqueued with: a JSON object of texts. Empty: none.
+    pub metadata: honker_bytes_t,
 }
 
 // SAFETY: integers and pointers without padding, the size first.
@@ -255,6 +259,8 @@ fn view_of(claimed: &Claimed) -> honker_job_view_t {
         attempts: job.attempts,
         claim_expires_at: job.claim_expires_at,
         serial: claimed.serial,
+        max_attempts: job.max_attempts,
+        metadata: job.metadata.as_deref().map_or(honker_bytes_t::NONE, honker_bytes_t::of),
     }
 }
 

@@ -73,17 +73,20 @@ static const honker_enqueue_opts_t *enqueue_opts(call_t *c) {
 static honker_status_t enqueue_many(call_t *c) {
   const json_t *payloads = json_object_get(c->request, "payloads"), *payload;
   size_t len = json_array_size(payloads), i;
-  honker_bytes_t *texts = calloc(len + 1, sizeof *texts);
-  int64_t *ids = calloc(len + 1, sizeof *ids);
+  honker_job_spec_t *specs = calloc(len + 1, sizeof *specs);
+  honker_enqueue_result_t *results = calloc(len + 1, sizeof *results);
   json_array_foreach(payloads, i, payload) {
-    texts[i].data = (const uint8_t *)json_string_value(payload);
-    texts[i].len = json_string_length(payload);
+    specs[i] = (honker_job_spec_t)HONKER_JOB_SPEC_INIT;
+    specs[i].queue = text(c->on->about, "name");
+    specs[i].payload.data = (const uint8_t *)json_string_value(payload);
+    specs[i].payload.len = json_string_length(payload);
+    specs[i].opts = enqueue_opts(c);
   }
-  honker_status_t status = honker_enqueue_many(IN, OF("name"), texts, len, enqueue_opts(c), ids, E);
+  honker_status_t status = honker_enqueue_many(IN, specs, len, results, E);
   if (status == HONKER_OK) c->json = json_array();
-  for (i = 0; i < len; i++) json_array_append_new(c->json, json_integer(ids[i]));
-  free(texts);
-  free(ids);
+  for (i = 0; i < len; i++) json_array_append_new(c->json, json_integer(results[i].id));
+  free(specs);
+  free(results);
   return status;
 }
 

@@ -109,26 +109,28 @@ OP(enqueue_many) {
   unsigned len;
   TEXT(2, queue);
   if (!enqueue_options(in, argv, &opts)) return in->refusal;
-  honker_bytes_t *payloads = array(in, argv[3], &len, sizeof *payloads + sizeof(int64_t));
-  if (payloads == NULL) return in->refusal;
-  int64_t *ids = (int64_t *)(payloads + len);
+  honker_job_spec_t *specs = array(in, argv[3], &len, sizeof *specs + sizeof(honker_enqueue_result_t));
+  if (specs == NULL) return in->refusal;
+  honker_enqueue_result_t *results = (honker_enqueue_result_t *)(specs + len);
   term head, tail = argv[3], answered = in->refusal;
   int fine = 1;
   for (unsigned i = 0; fine && i < len && enif_get_list_cell(in->env, tail, &head, &tail); ++i) {
-    fine = get_text(in, head, "payload", &payloads[i]);
+    specs[i] = (honker_job_spec_t)HONKER_JOB_SPEC_INIT;
+    specs[i].queue = queue;
+    specs[i].opts = &opts;
+    fine = get_text(in, head, "payload", &specs[i].payload);
   }
   if (fine) {
-    const honker_status_t status =
-        lib.enqueue_many(in->db, in->tx, B(queue), payloads, len, &opts, ids, &in->err);
+    const honker_status_t status = lib.enqueue_many(in->db, in->tx, specs, len, results, &in->err);
     term list = enif_make_list(in->env, 0);
     for (unsigned i = len; status == HONKER_OK && i > 0; --i) {
-      list = enif_make_list_cell(in->env, enif_make_int64(in->env, ids[i - 1]), list);
+      list = enif_make_list_cell(in->env, enif_make_int64(in->env, results[i - 1].id), list);
     }
     answered = answer(in, status, list);
   } else {
     answered = in->refusal;
   }
-  enif_free(payloads);
+  enif_free(specs);
   return answered;
 }
 

@@ -32,6 +32,9 @@ pub struct ClaimedJob {
     pub attempts: i64,
     /// The last second in which this claim is valid.
     pub claim_expires_at: i64,
+    /// How often it may be claimed. Not among the keys of the JSON.
+    #[serde(skip)]
+    pub max_attempts: i64,
     /// A JSON object of texts, if it was enqueued with one. Not among the keys of the JSON otherwise.
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "super::options::serialize")]
     pub metadata: Option<String>,
@@ -98,14 +101,14 @@ static SQL_TAKE_HEAD: Sql = Sql::new(concat!(
        AND NOT EXISTS (SELECT 1 FROM main._honker_live WHERE ",
     expiring!(),
     " AND queue = +?1 AND expires_at <= +?4)
-     RETURNING id, payload, attempts"
+     RETURNING id, payload, attempts, max_attempts"
 ));
 
 static SQL_TAKE: Sql = Sql::new(
     "UPDATE main._honker_live
      SET state = 'processing', worker_id = ?2, claim_expires_at = ?3, attempts = attempts + 1
      WHERE id = ?1 AND (expires_at IS NULL OR expires_at > ?4)
-     RETURNING payload, attempts",
+     RETURNING payload, attempts, max_attempts",
 );
 
 /// Claims up to `n` jobs of `queue` for `worker_id` until the second `now + timeout_s`, in claim order.
@@ -160,21 +163,23 @@ pub(crate) fn claim_into<T>(
 ) -> Result<T> {
     let &Claim { queue, worker_id, n, timeout_s } = claim;
     let claim_expires_at = time::after(now, "timeout_s", timeout_s)?;
-    let job = |id, payload, attempts| ClaimedJob {
+    let job = |id, payload, attempts, max_attempts| ClaimedJob {
         id,
         queue: queue.to_owned(),
         payload,
         worker_id: worker_id.to_owned(),
         attempts,
         claim_expires_at,
+        max_attempts,
         metadata: None,
     };
 
     if n == 1 {
         let parameters =
             [queue.into(), worker_id.into(), claim_expires_at.into(), now.into(), payload_length_max.into()];
-        let head = store
-            .query_one(&SQL_TAKE_HEAD, &parameters, |row| job(row.integer(0), row.text(1), row.integer(2)))?;
+        let head = store.query_one(&SQL_TAKE_HEAD, &parameters, |row| {
+            job(row.integer(0), row.text(1), row.integer(2), row.integer(3))
+        })?;
         if let Some(mut head) = head {
             add_metadata(store, std::slice::from_mut(&mut head))?;
             return answer(Claimed { jobs: vec![head], more: false });
@@ -191,9 +196,9 @@ pub(crate) fn claim_into<T>(
                 let id = candidate.id;
                 let parameters = [id.into(), worker_id.into(), claim_expires_at.into(), now.into()];
                 // No row if it has expired: there are more of those than could be moved away.
-                jobs.extend(
-                    store.query_one(&SQL_TAKE, &parameters, |row| job(id, row.text(0), row.integer(1)))?,
-                );
+                jobs.extend(store.query_one(&SQL_TAKE, &parameters, |row| {
+                    job(id, row.text(0), row.integer(1), row.integer(2))
+                })?);
             }
         }
         add_metadata(store, &mut jobs)?;

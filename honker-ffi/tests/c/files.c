@@ -203,10 +203,12 @@ static void a_database_is_full(void) {
   id = 1;
   EXPECT(HONKER_FULL, honker_enqueue(db, NULL, T("q"), payload, sizeof payload, NULL, &id, ERR));
   CHECK(id == 0);
-  honker_bytes_t payloads[] = {{T("fits")}, {payload, sizeof payload}};
-  int64_t ids[2];
-  EXPECT(HONKER_FULL, honker_enqueue_many(db, NULL, T("q"), payloads, 2, NULL, ids, ERR));
-  CHECK(ids[0] == 0 && ids[1] == 0);
+  honker_job_spec_t specs[] = {HONKER_JOB_SPEC_INIT, HONKER_JOB_SPEC_INIT};
+  specs[0].queue = specs[1].queue = (honker_bytes_t){T("q")};
+  specs[1].payload = (honker_bytes_t){payload, sizeof payload};
+  honker_enqueue_result_t results[2];
+  EXPECT(HONKER_FULL, honker_enqueue_many(db, NULL, specs, 2, results, ERR));
+  CHECK(results[0].id == 0 && results[1].id == 0);
   before = integer_of(db, "SELECT count(*) FROM _honker_live");
   CHECK(before == 1);
   /* In a transaction: it may be over, or as it was, and says so. */

@@ -183,10 +183,14 @@ FUNCTION(honker_enqueue) {
                         c->err);
 }
 FUNCTION(honker_enqueue_many) {
-  honker_bytes_t payloads[] = {{(const uint8_t *)"1", 1}, {TEXT_ARG(1, "2")}};
-  return honker_enqueue_many(DB_TX, TEXT_ARG(0, "q"), payloads, 2,
-                             INPUT(honker_enqueue_opts_t, HONKER_ENQUEUE_OPTS_INIT),
-                             (int64_t *)output(c, 0, 2 * sizeof(int64_t)), c->err);
+  honker_job_spec_t specs[] = {HONKER_JOB_SPEC_INIT, HONKER_JOB_SPEC_INIT};
+  specs[0].queue = (honker_bytes_t){T("other")};
+  specs[1].queue = (honker_bytes_t){TEXT_ARG(0, "q")};
+  specs[1].payload = (honker_bytes_t){TEXT_ARG(1, "2")};
+  specs[1].opts = INPUT(honker_enqueue_opts_t, HONKER_ENQUEUE_OPTS_INIT);
+  size_t size = sizeof(honker_enqueue_result_t);
+  return honker_enqueue_many(DB_TX, specs, 2, (honker_enqueue_result_t *)output(c, 0, 2 * size),
+                             c->err);
 }
 FUNCTION(honker_ack) { return honker_ack(DB_TX, 1, TEXT_ARG(0, "w"), c->err); }
 FUNCTION(honker_ack_batch) {
@@ -647,10 +651,12 @@ fixture_t fixture_new(bool with_tx) {
   OK(honker_tx_begin(f.db, &f.tx, ERR));
   execute(f.tx, "CREATE TABLE numbers (n INTEGER)");
   execute(f.tx, "INSERT INTO numbers VALUES (41)");
-  int64_t ids[2], id = 0;
-  honker_bytes_t payloads[] = {{T("one")}, {T("two")}};
-  OK(honker_enqueue_many(f.db, f.tx, T("q"), payloads, 2, NULL, ids, ERR));
-  CHECK(ids[0] == 1 && ids[1] == 2);
+  int64_t id = 0;
+  honker_enqueue_result_t results[2];
+  honker_job_spec_t specs[] = {HONKER_JOB_SPEC_INIT, HONKER_JOB_SPEC_INIT};
+  specs[0].queue = specs[1].queue = (honker_bytes_t){T("q")};
+  OK(honker_enqueue_many(f.db, f.tx, specs, 2, results, ERR));
+  CHECK(results[0].id == 1 && results[1].id == 2);
   honker_jobs_t *jobs = NULL;
   OK(honker_claim(f.db, f.tx, T("q"), T("w"), 2, 60, &jobs, ERR));
   honker_jobs_free(jobs);

@@ -302,26 +302,37 @@ static void a_shorter_struct_means_the_defaults(void) {
   OK(honker_close(db, ERR));
 }
 
+static honker_job_spec_t spec_of(const char *queue, const char *payload,
+                                 const honker_enqueue_opts_t *opts) {
+  honker_job_spec_t spec = HONKER_JOB_SPEC_INIT;
+  spec.queue = (honker_bytes_t){S(queue)};
+  spec.payload = (honker_bytes_t){S(payload)};
+  spec.opts = opts;
+  return spec;
+}
+
 static void many_jobs_at_once(void) {
   honker_db_t *db = open_db("a.db");
-  honker_bytes_t payloads[] = {{T("1")}, {NULL, 0}, {T("3")}};
-  int64_t ids[4] = {9, 9, 9, 9}, acked = 9;
-  OK(honker_enqueue_many(db, NULL, T("q"), payloads, 3, NULL, ids, ERR));
-  CHECK(ids[0] > 0 && ids[1] > ids[0] && ids[2] > ids[1] && ids[3] == 9);
-  /* All or none, and the ids are cleared. */
-  payloads[2] = (honker_bytes_t){T("\xff")};
-  EXPECT(HONKER_UTF8, honker_enqueue_many(db, NULL, T("q"), payloads, 3, NULL, ids, ERR));
-  CHECK(ids[0] == 0 && ids[1] == 0 && ids[2] == 0 && ids[3] == 9);
-  payloads[2] = (honker_bytes_t){NULL, 1};
-  EXPECT(HONKER_NULL_ARG, honker_enqueue_many(db, NULL, T("q"), payloads, 3, NULL, ids, ERR));
+  honker_job_spec_t specs[] = {spec_of("q", "1", NULL), spec_of("q", "", NULL),
+                               spec_of("q", "3", NULL)};
+  honker_enqueue_result_t results[4];
+  int64_t acked = 9;
+  specs[1].payload = (honker_bytes_t){NULL, 0};
+  memset(results, 9, sizeof results);
+  OK(honker_enqueue_many(db, NULL, specs, 3, results, ERR));
+  for (int i = 0; i < 3; i++) CHECK(results[i].id == i + 1 && results[i].status == HONKER_OK);
+  CHECK(results[3].id != 0);
+  /* All or none, and the results are cleared. */
+  specs[2].payload = (honker_bytes_t){T("\xff")};
+  EXPECT(HONKER_UTF8, honker_enqueue_many(db, NULL, specs, 3, results, ERR));
+  CHECK(results[0].id == 0 && results[1].id == 0 && results[2].id == 0 && results[3].id != 0);
+  specs[2].payload = (honker_bytes_t){NULL, 1};
+  EXPECT(HONKER_NULL_ARG, honker_enqueue_many(db, NULL, specs, 3, results, ERR));
   CHECK(integer_of(db, "SELECT count(*) FROM _honker_live") == 3);
-  OK(honker_enqueue_many(db, NULL, T("q"), NULL, 0, NULL, NULL, ERR));
-  EXPECT(HONKER_NULL_ARG, honker_enqueue_many(db, NULL, T("q"), NULL, 3, NULL, ids, ERR));
-  EXPECT(HONKER_NULL_ARG, honker_enqueue_many(db, NULL, T("q"), payloads, 2, NULL, NULL, ERR));
-  EXPECT(HONKER_INVALID, honker_enqueue_many(db, NULL, T("q"), payloads, SIZE_MAX, NULL, ids, ERR));
-  EXPECT(HONKER_INVALID,
-         honker_enqueue_many(db, NULL, T("q"), (honker_bytes_t *)(void *)((char *)payloads + 1), 1,
-                             NULL, ids, ERR));
+  OK(honker_enqueue_many(db, NULL, NULL, 0, NULL, ERR));
+  EXPECT(HONKER_NULL_ARG, honker_enqueue_many(db, NULL, NULL, 3, results, ERR));
+  EXPECT(HONKER_NULL_ARG, honker_enqueue_many(db, NULL, specs, 2, NULL, ERR));
+  EXPECT(HONKER_INVALID, honker_enqueue_many(db, NULL, specs, SIZE_MAX, results, ERR));
 
   honker_jobs_t *jobs = NULL;
   int64_t settle[] = {1, 2, 2, 777};
@@ -335,6 +346,89 @@ static void many_jobs_at_once(void) {
   CHECK(acked == 0);
   EXPECT(HONKER_NULL_ARG, honker_ack_batch(db, NULL, NULL, 1, T("w"), &acked, ERR));
   EXPECT(HONKER_INVALID, honker_ack_batch(db, NULL, settle, SIZE_MAX, T("w"), &acked, ERR));
+  OK(honker_close(db, ERR));
+}
+
+static void jobs_of_many_queues_at_once(void) {
+  honker_db_t *db = open_db("a.db");
+  honker_enqueue_opts_t urgent = HONKER_ENQUEUE_OPTS_INIT, wrong = HONKER_ENQUEUE_OPTS_INIT;
+  urgent.priority = 5;
+  urgent.max_attempts = 9;
+  urgent.metadata = (honker_bytes_t){T("{\"trace\":\"t\"}")};
+  wrong.delay_s = INT64_MAX - 1;
+  honker_job_spec_t specs[] = {spec_of("a", "1", NULL), spec_of("b", "2", &urgent),
+                               spec_of("a", "3", &urgent)};
+  honker_enqueue_result_t results[3];
+  OK(honker_enqueue_many(db, NULL, specs, 3, results, ERR));
+  CHECK(results[0].id < results[1].id && results[1].id < results[2].id);
+
+  honker_jobs_t *jobs = NULL;
+  honker_job_view_t job = HONKER_JOB_VIEW_INIT;
+  OK(honker_claim(db, NULL, T("a"), T("w"), 9, 60, &jobs, ERR));
+  OK(honker_jobs_get(jobs, 0, &job, ERR));
+  CHECK(job.id == results[2].id && job.max_attempts == 9 && job.serial == 0);
+  CHECK(bytes_are(job.metadata, "{\"trace\":\"t\"}"));
+  OK(honker_jobs_get(jobs, 1, &job, ERR));
+  CHECK(job.id == results[0].id && job.max_attempts == 3 && job.metadata.data == NULL);
+  honker_jobs_free(jobs);
+  OK(honker_claim(db, NULL, T("b"), T("w"), 1, 60, &jobs, ERR));
+  OK(honker_jobs_get(jobs, 0, &job, ERR));
+  CHECK(job.max_attempts == 9 && bytes_are(job.metadata, "{\"trace\":\"t\"}"));
+  honker_jobs_free(jobs);
+  OK(honker_fail(db, NULL, results[1].id, T("w"), T("never"), ERR));
+  honker_text_t *json = NULL;
+  OK(honker_dead_list(db, NULL, T("b"), -1, &json, ERR));
+  char *text = text_of(json);
+  CHECK(contains(text, "\"metadata\":{\"trace\":\"t\"}"));
+  free(text);
+
+  /* One that is wrong, in whatever way, and none is there. */
+  specs[2].opts = &wrong;
+  EXPECT(HONKER_INVALID, honker_enqueue_many(db, NULL, specs, 3, results, ERR));
+  static const char *const refused[] = {"{", "[]", "\"text\"", "{\"a\":1}", "{} {}"};
+  for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++) {
+    urgent.metadata = (honker_bytes_t){S(refused[i])};
+    int64_t id = 0;
+    EXPECT(HONKER_INVALID, honker_enqueue(db, NULL, T("q"), T("x"), &urgent, &id, ERR));
+    CHECK(contains(check_message(), "metadata"));
+    specs[2].opts = &urgent;
+    EXPECT(HONKER_INVALID, honker_enqueue_many(db, NULL, specs, 3, results, ERR));
+  }
+  char *big = malloc(9000);
+  CHECK(big != NULL);
+  snprintf(big, 9000, "{\"a\":\"%08190d\"}", 0);
+  urgent.metadata = (honker_bytes_t){S(big)};
+  EXPECT(HONKER_INVALID, honker_enqueue_many(db, NULL, specs, 3, results, ERR));
+  CHECK(contains(check_message(), "8192"));
+  free(big);
+  specs[2] = spec_of("a", "3", NULL);
+  specs[2].queue = (honker_bytes_t){T("\xff")};
+  EXPECT(HONKER_UTF8, honker_enqueue_many(db, NULL, specs, 3, results, ERR));
+  urgent.metadata = (honker_bytes_t){T("\xff")};
+  specs[2] = spec_of("a", "3", &urgent);
+  EXPECT(HONKER_UTF8, honker_enqueue_many(db, NULL, specs, 3, results, ERR));
+  CHECK(integer_of(db, "SELECT count(*) FROM _honker_live") == 2);
+
+  /* A caller whose specs are longer or shorter, somewhere in memory: the first says how long all
+   * are. */
+  unsigned char memory[3 * 128 + 1];
+  for (uint32_t size = 24; size <= 72; size += 16) {
+    memset(memory, 0, sizeof memory);
+    for (size_t i = 0; i < 3; i++) {
+      honker_job_spec_t spec = spec_of("sized", "x", NULL);
+      spec.struct_size = size;
+      memcpy(memory + 1 + i * size, &spec, size < sizeof spec ? size : sizeof spec);
+    }
+    const honker_job_spec_t *sized = (const honker_job_spec_t *)(void *)(memory + 1);
+    OK(honker_enqueue_many(db, NULL, sized, 3, results, ERR));
+    uint32_t other = size + 8;
+    memcpy(memory + 1 + 2 * size, &other, sizeof other);
+    EXPECT(HONKER_INVALID, honker_enqueue_many(db, NULL, sized, 3, results, ERR));
+  }
+  CHECK(integer_of(db, "SELECT count(*) FROM _honker_live WHERE queue = 'sized'") == 12);
+  CHECK(integer_of(db, "SELECT count(*) FROM _honker_live WHERE payload = ''") == 3);
+  specs[0].struct_size = 0;
+  EXPECT(HONKER_INVALID, honker_enqueue_many(db, NULL, specs, 3, results, ERR));
   OK(honker_close(db, ERR));
 }
 
@@ -707,6 +801,7 @@ const test_t operation_tests[] = {
     {"options_of_a_job_are_heeded", options_of_a_job_are_heeded},
     {"a_shorter_struct_means_the_defaults", a_shorter_struct_means_the_defaults},
     {"many_jobs_at_once", many_jobs_at_once},
+    {"jobs_of_many_queues_at_once", jobs_of_many_queues_at_once},
     {"a_claim_is_bounded", a_claim_is_bounded},
     {"a_job_that_fails_is_dead_and_can_come_back", a_job_that_fails_is_dead_and_can_come_back},
     {"jobs_are_cancelled_and_swept_and_counted", jobs_are_cancelled_and_swept_and_counted},

@@ -2,7 +2,7 @@
 
 use std::ptr;
 
-use crate::raw::{self, Bytes, EnqueueOptions, JobView};
+use crate::raw::{self, Bytes, EnqueueOptions, EnqueueResult, JobSpec, JobView};
 use crate::{Answer, Owned, Place, call, functions, owned, size_of, take_text};
 
 /// HONKER_ENQUEUE_OPTS_INIT.
@@ -115,24 +115,27 @@ impl Place {
         payloads: &[&str],
         options: Option<&EnqueueOptions>,
     ) -> Answer<Vec<i64>> {
-        let payloads: Vec<Bytes> = payloads.iter().map(|payload| crate::borrowed(payload)).collect();
-        let options = options.map_or(ptr::null(), ptr::from_ref);
-        let mut ids = vec![0; payloads.len()];
-        // SAFETY: see above; `ids` has room for as many as there are payloads.
+        let spec = |payload: &&str| JobSpec {
+            struct_size: size_of::<JobSpec>(),
+            reserved: 0,
+            queue: crate::borrowed(queue),
+            payload: crate::borrowed(payload),
+            opts: options.map_or(ptr::null(), ptr::from_ref),
+        };
+        let specs: Vec<JobSpec> = payloads.iter().map(spec).collect();
+        let mut results = vec![EnqueueResult { id: 0, status: 0, reserved: 0 }; specs.len()];
+        // SAFETY: see above; `results` has room for as many as there are specs.
         call(|error| unsafe {
             (functions().honker_enqueue_many)(
                 self.db,
                 self.tx,
-                queue.as_ptr(),
-                queue.len(),
-                payloads.as_ptr(),
-                payloads.len(),
-                options,
-                ids.as_mut_ptr(),
+                specs.as_ptr(),
+                specs.len(),
+                results.as_mut_ptr(),
                 error,
             )
         })?;
-        Ok(ids)
+        Ok(results.iter().map(|result| result.id).collect())
     }
 
     /// Claims up to `n` jobs.

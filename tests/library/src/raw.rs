@@ -67,6 +67,24 @@ pub struct EnqueueOptions {
 }
 
 #[repr(C)]
+#[derive(Clone, Copy)]
+pub struct JobSpec {
+    pub struct_size: u32,
+    pub reserved: u32,
+    pub queue: Bytes,
+    pub payload: Bytes,
+    pub opts: *const EnqueueOptions,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct EnqueueResult {
+    pub id: i64,
+    pub status: Status,
+    pub reserved: u32,
+}
+
+#[repr(C)]
 pub struct JobView {
     pub struct_size: u32,
     pub reserved: u32,
@@ -174,7 +192,7 @@ functions! {
     fn honker_rows_get(rows: *const Rows, row: usize, column: usize, value_out: *mut Value, err: *mut *mut Error) -> Status;
     fn honker_rows_free(rows: *mut Rows);
     fn honker_enqueue(db: *mut Db, tx: *mut Tx, queue: *const u8, queue_len: usize, payload: *const u8, payload_len: usize, opts: *const EnqueueOptions, id_out: *mut i64, err: *mut *mut Error) -> Status;
-    fn honker_enqueue_many(db: *mut Db, tx: *mut Tx, queue: *const u8, queue_len: usize, payloads: *const Bytes, payloads_len: usize, opts: *const EnqueueOptions, ids_out: *mut i64, err: *mut *mut Error) -> Status;
+    fn honker_enqueue_many(db: *mut Db, tx: *mut Tx, specs: *const JobSpec, specs_len: usize, results_out: *mut EnqueueResult, err: *mut *mut Error) -> Status;
     fn honker_ack(db: *mut Db, tx: *mut Tx, id: i64, worker_id: *const u8, worker_id_len: usize, err: *mut *mut Error) -> Status;
     fn honker_ack_batch(db: *mut Db, tx: *mut Tx, ids: *const i64, ids_len: usize, worker_id: *const u8, worker_id_len: usize, acked_out: *mut i64, err: *mut *mut Error) -> Status;
     fn honker_retry(db: *mut Db, tx: *mut Tx, id: i64, worker_id: *const u8, worker_id_len: usize, delay_s: i64, error: *const u8, error_len: usize, err: *mut *mut Error) -> Status;

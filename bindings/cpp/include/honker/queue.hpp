@@ -270,15 +270,19 @@ class Queue {
                                                     const EnqueueOptions& options) const {
     const auto opts = raw(options);
     if (!opts.ok()) return opts.error();
-    std::vector<honker_bytes_t> views;
-    views.reserve(payloads.size());
-    for (const std::string& payload : payloads) views.push_back(detail::view(payload));
-    std::vector<std::int64_t> ids(payloads.size());
+    honker_job_spec_t spec = HONKER_JOB_SPEC_INIT;
+    spec.queue = detail::view(name_);
+    spec.opts = &*opts;
+    std::vector<honker_job_spec_t> specs(payloads.size(), spec);
+    for (std::size_t i = 0; i < payloads.size(); ++i) specs[i].payload = detail::view(payloads[i]);
+    std::vector<honker_enqueue_result_t> results(payloads.size());
     const auto enqueued = detail::done(core_, [&](honker_error_t** err) {
-      return honker_enqueue_many(db(), tx, detail::bytes(name_), name_.size(), views.data(), views.size(), &*opts,
-                                 ids.data(), err);
+      return honker_enqueue_many(db(), tx, specs.data(), specs.size(), results.data(), err);
     });
     if (!enqueued.ok()) return enqueued.error();
+    std::vector<std::int64_t> ids;
+    ids.reserve(results.size());
+    for (const honker_enqueue_result_t& result : results) ids.push_back(result.id);
     return ids;
   }
 

@@ -73,13 +73,15 @@ module Honker
 
     BYTES = Layout.new(:honker_bytes_t, data: "J", len: "J")
     ENQUEUE_OPTS = Layout.new(:honker_enqueue_opts_t, struct_size: "L", reserved: "L", run_at: "q", delay_s: "q", expires_s: "q",
-                              priority: "q", max_attempts: "q")
+                              priority: "q", max_attempts: "q", metadata: "JJ")
+    ENQUEUE_RESULT = Layout.new(:honker_enqueue_result_t, id: "q", status: "l", reserved: "L")
     EVENT_VIEW = Layout.new(:honker_event_view_t, struct_size: "L", reserved: "L", offset: "q", topic: "JJ", key: "JJ",
                             payload: "JJ", created_at: "q")
     FIRE_VIEW = Layout.new(:honker_fire_view_t, struct_size: "L", reserved: "L", name: "JJ", queue: "JJ", fire_at: "q",
                            job_id: "q")
+    JOB_SPEC = Layout.new(:honker_job_spec_t, struct_size: "L", reserved: "L", queue: "JJ", payload: "JJ", opts: "J")
     JOB_VIEW = Layout.new(:honker_job_view_t, struct_size: "L", reserved: "L", id: "q", queue: "JJ", payload: "JJ",
-                          worker_id: "JJ", attempts: "q", claim_expires_at: "q", serial: "q")
+                          worker_id: "JJ", attempts: "q", claim_expires_at: "q", serial: "q", max_attempts: "q", metadata: "JJ")
     LOST_JOB_VIEW = Layout.new(:honker_lost_job_view_t, struct_size: "L", reserved: "L", id: "q", serial: "q", reason: "L",
                                reserved_2: "L")
     NOTIFICATION_VIEW = Layout.new(:honker_notification_view_t, struct_size: "L", reserved: "L", id: "q", channel: "JJ",
@@ -127,9 +129,7 @@ module Honker
       attach_function :honker_enqueue,
                       %i[uint64 uint64 buffer_in size_t buffer_in size_t buffer_in pointer pointer],
                       :int32, blocking: true
-      attach_function :honker_enqueue_many,
-                      %i[uint64 uint64 buffer_in size_t buffer_in size_t buffer_in pointer pointer],
-                      :int32, blocking: true
+      attach_function :honker_enqueue_many, %i[uint64 uint64 buffer_in size_t pointer pointer], :int32, blocking: true
       attach_function :honker_error_free, [:uint64], :void
       attach_function :honker_error_message, %i[uint64 pointer], :pointer
       attach_function :honker_error_name, [:uint64], :string

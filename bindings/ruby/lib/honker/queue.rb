@@ -20,7 +20,8 @@ module Honker
       @visibility_timeout_s = Value.integer(visibility_timeout_s, "visibility_timeout_s")
       @max_attempts = Value.integer(max_attempts, "max_attempts")
       @target = Value.text(@name, "name").freeze
-      @opts = Native::ENQUEUE_OPTS.pack(Native::NO_TIME, Native::NO_TIME, Native::NO_TIME, 0, @max_attempts).freeze
+      @opts = Native::ENQUEUE_OPTS.pack(Native::NO_TIME, Native::NO_TIME, Native::NO_TIME, 0, @max_attempts, 0, 0)
+        .freeze
     end
 
     # Adds a job.
@@ -47,13 +48,15 @@ module Honker
     # @param payloads [Array]
     # @return [Array<Integer>] their ids, which increase
     def enqueue_many(payloads, tx: nil, delay: nil, run_at: nil, priority: 0, expires: nil)
-      kept = payloads.map { |payload| Value.bytes(Codec.encode(payload), "payload") }
-      packed = kept.map { |_, place| Native::BYTES.pack(*place) }.join
-      memory = FFI::MemoryPointer.new(:char, [packed.bytesize, 1].max).put_bytes(0, packed)
-      ids = FFI::MemoryPointer.new(:int64, [kept.size, 1].max)
-      @database.call(:honker_enqueue_many, @database.handle, Transaction.handle(tx), *@target, memory, kept.size,
-                     options(delay, run_at, priority, expires), ids)
-      ids.read_array_of_int64(kept.size)
+      kept = [Value.bytes(@name, "name"), *payloads.map { |payload| Value.bytes(Codec.encode(payload), "payload") }]
+      (_, queue), *others = kept
+      opts = FFI::MemoryPointer.new(:char, Native::ENQUEUE_OPTS.size)
+        .put_bytes(0, options(delay, run_at, priority, expires))
+      specs = others.map { |_, place| Native::JOB_SPEC.pack(*queue, *place, opts.address) }.join
+      result = Native::ENQUEUE_RESULT
+      results = FFI::MemoryPointer.new(:char, [payloads.size * result.size, 1].max)
+      @database.call(:honker_enqueue_many, @database.handle, Transaction.handle(tx), specs, payloads.size, results)
+      results.read_array_of_int64(payloads.size * result.words).each_slice(result.words).map(&:first)
     ensure
       kept&.clear # until here the library read it
     end
@@ -219,7 +222,7 @@ module Honker
 
       Native::ENQUEUE_OPTS.pack(Value.moment(run_at, "run_at"), Value.optional_integer(delay, "delay"),
                                 Value.optional_integer(expires, "expires"), Value.integer(priority, "priority"),
-                                @max_attempts)
+                                @max_attempts, 0, 0)
     end
   end
 end

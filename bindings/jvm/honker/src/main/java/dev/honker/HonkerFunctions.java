@@ -58,15 +58,7 @@ interface HonkerFunctions {
       long[] err);
 
   int honker_enqueue_many(
-      long db,
-      long tx,
-      byte[] queue,
-      long queueLen,
-      byte[] payloads,
-      long payloadsLen,
-      byte[] opts,
-      long[] idsOut,
-      long[] err);
+      long db, long tx, byte[] specs, long specsLen, byte[] resultsOut, long[] err);
 
   void honker_error_free(long error);
 

@@ -72,15 +72,7 @@ abstract class JnaFunctions implements HonkerFunctions {
 
   @Override
   public native int honker_enqueue_many(
-      long db,
-      long tx,
-      byte[] queue,
-      long queueLen,
-      byte[] payloads,
-      long payloadsLen,
-      byte[] opts,
-      long[] idsOut,
-      long[] err);
+      long db, long tx, byte[] specs, long specsLen, byte[] resultsOut, long[] err);
 
   @Override
   public native void honker_error_free(long error);

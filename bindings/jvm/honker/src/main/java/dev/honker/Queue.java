@@ -2,6 +2,7 @@ package dev.honker;
 
 import java.time.Duration;
 import java.time.Instant;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
 import java.util.concurrent.CompletableFuture;
@@ -115,16 +116,28 @@ public final class Queue {
    */
   public List<Long> enqueueMany(Transaction tx, List<String> jsons, EnqueueOptions options) {
     byte[] opts = enqueueOptions(options);
-    long[] ids = new long[Math.max(1, jsons.size())];
-    try (Struct payloads = new Struct(library, Abi.BYTES_SIZE * jsons.size())) {
-      for (String json : jsons) payloads.bytes(Checks.utf8("jsons", json));
+    int count = jsons.size();
+    Struct results = new Struct(library, Abi.ENQUEUE_RESULT_SIZE * count);
+    try (Struct shared = new Struct(library, 0);
+        Struct specs = new Struct(library, Abi.JOB_SPEC_SIZE * count)) {
+      long name = shared.keep(utf8);
+      long same = shared.keep(opts);
+      for (String json : jsons) {
+        specs.u32(Abi.JOB_SPEC_SIZE).u32(0).i64(name).i64(utf8.length);
+        specs.bytes(Checks.utf8("jsons", json)).i64(same);
+      }
       database.write(
           tx,
           (db, txn, err) ->
-              library.honker_enqueue_many(
-                  db, txn, utf8, utf8.length, payloads.array(), jsons.size(), opts, ids, err));
+              library.honker_enqueue_many(db, txn, specs.array(), count, results.array(), err));
     }
-    return java.util.Arrays.stream(ids, 0, jsons.size()).boxed().toList();
+    List<Long> ids = new ArrayList<>(count);
+    for (int i = 0; i < count; i++) {
+      ids.add(results.i64());
+      results.u32();
+      results.u32();
+    }
+    return ids;
   }
 
   private byte[] enqueueOptions(EnqueueOptions given) {

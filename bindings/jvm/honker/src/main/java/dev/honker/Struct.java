@@ -42,11 +42,15 @@ final class Struct implements AutoCloseable {
 
   /** A honker_bytes_t; null is one without data, which an empty text is not. */
   Struct bytes(byte[] text) {
-    if (text == null) return i64(0).i64(0);
+    return text == null ? i64(0).i64(0) : i64(keep(text)).i64(text.length);
+  }
+
+  /** The address of a copy, which lives as long as this. */
+  long keep(byte[] bytes) {
     if (texts.isEmpty()) texts = new ArrayList<>();
-    long address = library.allocate(text);
+    long address = library.allocate(bytes);
     texts.add(address);
-    return i64(address).i64(text.length);
+    return address;
   }
 
   /** What is given to the library. */
