@@ -106,7 +106,7 @@ fn pruning_stops_at_a_thousand_rows_and_still_means_the_newest() {
         let answers = until_0(&db, &format!("honker_prune_notifications({arguments})"));
         assert!(answers.iter().all(|pruned| *pruned <= ROWS_MAX), "{answers:?}");
         assert_eq!(answers.len() as i64, (2500 - left + ROWS_MAX - 1) / ROWS_MAX + 1, "{answers:?}");
-        let newest = format!("SELECT count(*), coalesce(min(id), 0) FROM _honker_notifications");
+        let newest = "SELECT count(*), coalesce(min(id), 0) FROM _honker_notifications".to_string();
         let lowest = if left == 0 { 0 } else { (2500 - left + 1) * 3 };
         assert_eq!(db.rows(&newest), format!("{left}|{lowest}"), "{arguments}");
     }
