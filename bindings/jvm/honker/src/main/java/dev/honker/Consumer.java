@@ -19,32 +19,27 @@ public abstract class Consumer implements AutoCloseable {
   /** What the library answers when what was waited for has been closed. */
   static final int CLOSED = Abi.CLOSED;
 
-  /**
-   * While something becomes due at a second of the clock, which somebody may set: how often to
-   * look.
-   */
-  private static final long CLOCK_CHECK_MS = 1000;
-
   final Database database;
+  final Dispatcher.Signal signal;
   private final Handle handle;
   private volatile boolean isClosed;
   private volatile boolean isStopped;
 
-  /** Makes the native consumer, and the waiter that it must have. */
+  /** Makes the native consumer, at the waiter of the database. */
   Consumer(Database database, String what, Maker maker, LongConsumer free) {
     this.database = database;
-    HonkerLibrary library = database.library;
+    Dispatcher dispatcher = database.dispatcher;
+    long waiter = dispatcher.waiter(database);
+    Dispatcher.Signal place = dispatcher.enter();
     long[] err = new long[1];
     long[] out = new long[1];
-    database.check(library.honker_waiter_new(database.handle(), out, err), err);
-    long waiter = out[0];
-    out[0] = 0;
     try {
-      database.check(maker.make(library, waiter, out, err), err);
-    } catch (RuntimeException e) {
-      library.honker_waiter_free(waiter);
+      database.check(maker.make(database.library, waiter, place.token, out, err), err);
+    } catch (Throwable e) {
+      dispatcher.leave(place);
       throw e;
     }
+    this.signal = place;
     this.handle =
         new Handle(
             this,
@@ -52,13 +47,13 @@ public abstract class Consumer implements AutoCloseable {
             out[0],
             number -> {
               free.accept(number);
-              library.honker_waiter_free(waiter);
+              dispatcher.leave(place);
             });
     database.children.add(this);
   }
 
   interface Maker {
-    int make(HonkerLibrary library, long waiter, long[] out, long[] err);
+    int make(HonkerLibrary library, long waiter, long token, long[] out, long[] err);
   }
 
   long handle() {
@@ -80,26 +75,47 @@ public abstract class Consumer implements AutoCloseable {
   /** The wait that is running finds nothing, and so does every further one. */
   void stop() {
     isStopped = true;
-    database.waits.wakeAll();
+    signal.raise();
   }
 
-  /** How long to park after having found nothing. */
-  abstract long parkMillis();
+  boolean isStopped() {
+    return isStopped;
+  }
 
   /**
-   * What `look` finds; it is asked again after each commit, and when something may be due. Null is
-   * nothing.
+   * What `look` finds; it is asked again whenever the library says that there may be something.
+   * Null is nothing.
    */
   final <T> Optional<T> await(Duration timeout, Supplier<T> look) throws InterruptedException {
-    if (isStopped) return Optional.empty();
-    return database.await(
-        timeout, look, this::parkMillis, () -> isClosed || isStopped, this::checkOpen);
+    long begin = System.nanoTime();
+    long timeoutNanos = timeout == null ? Long.MAX_VALUE : Checks.toNanos(timeout);
+    long interrupts = database.interrupts();
+    if (Thread.interrupted()) throw new InterruptedException();
+    while (true) {
+      if (isStopped) return Optional.empty();
+      checkOpen();
+      long seen = signal.raised();
+      T found = look.get();
+      if (found != null) return Optional.of(found);
+      long left =
+          timeoutNanos == Long.MAX_VALUE
+              ? Long.MAX_VALUE
+              : timeoutNanos - (System.nanoTime() - begin);
+      if (left <= 0) return Optional.empty();
+      signal.await(
+          seen,
+          left,
+          () ->
+              isClosed || isStopped || database.isClosed() || database.interrupts() != interrupts);
+      database.checkNotInterrupted(interrupts);
+    }
   }
 
   /**
    * For those who must not block: a future that is completed when it is time to look again with a
-   * time of 0, because something was committed, has become due, or was closed. Ask for it before
-   * you look, so that nothing slips between.
+   * time of 0, because something for this was committed, has become due, or was closed. Ask for it,
+   * then look until there is no more: it is completed for what comes after a look has found
+   * nothing.
    *
    * @return a future without a value; it is completed by the executor of {@link OpenOptions}. It
    *     may be cancelled
@@ -107,7 +123,7 @@ public abstract class Consumer implements AutoCloseable {
    */
   public CompletableFuture<Void> ready() {
     handle();
-    return database.waits.future(database, database.parkMillis(parkMillis()));
+    return signal.future();
   }
 
   /**
@@ -117,20 +133,12 @@ public abstract class Consumer implements AutoCloseable {
   @Override
   public void close() {
     isClosed = true;
-    database.waits.wakeAll();
+    signal.raise();
     database.children.remove(this);
     database.platform.close(
         () -> {
           handle.close(); // which may save an offset, or resign
           return 0;
         });
-  }
-
-  /** How long until a second of the clock, if there is one to wait for. */
-  static long parkMillis(Optional<Long> at, long fallbackMillis) {
-    if (at.isEmpty()) return fallbackMillis;
-    long now = System.currentTimeMillis();
-    long left = at.get() > now / 1000 + 3600 ? CLOCK_CHECK_MS : at.get() * 1000 - now;
-    return Math.min(fallbackMillis, Math.max(1, Math.min(left, CLOCK_CHECK_MS)));
   }
 }

@@ -11,13 +11,9 @@ import java.util.UUID;
 import java.util.WeakHashMap;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.ForkJoinPool;
-import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicLong;
 import java.util.concurrent.atomic.AtomicReference;
-import java.util.function.BooleanSupplier;
 import java.util.function.Function;
-import java.util.function.LongSupplier;
-import java.util.function.Supplier;
 
 /**
  * An open database: the SQLite file, and everything honker has in it. Any number of threads may use
@@ -31,7 +27,7 @@ import java.util.function.Supplier;
  */
 public final class Database implements AutoCloseable {
   final HonkerLibrary library;
-  final Waits waits;
+  final Dispatcher dispatcher;
   final Gate gate;
   final PlatformThreads platform;
   final Set<AutoCloseable> children =
@@ -51,8 +47,8 @@ public final class Database implements AutoCloseable {
     this.path = path;
     this.options = Checks.notNull("options", options);
     this.library = LibraryLoader.load(options.libraryPath());
-    this.waits =
-        new Waits(
+    this.dispatcher =
+        new Dispatcher(
             library, options.executor() == null ? ForkJoinPool.commonPool() : options.executor());
     this.gate = new Gate(Gate.nanos(options.busyTimeout()));
     this.platform = new PlatformThreads(Gate.nanos(options.busyTimeout()));
@@ -78,7 +74,7 @@ public final class Database implements AutoCloseable {
     }
     this.warning = err[0] == 0 ? null : Errors.take(library, Abi.UNSUPPORTED, err).getMessage();
     HonkerLibrary lib = library;
-    Waits waiting = waits;
+    Dispatcher dispatching = dispatcher;
     PlatformThreads calling = platform;
     LibraryLoader.use();
     this.handle =
@@ -88,7 +84,7 @@ public final class Database implements AutoCloseable {
             out[0],
             number -> {
               lib.honker_close(number, null);
-              waiting.close();
+              dispatching.close();
               calling.close();
               LibraryLoader.release();
             });
@@ -498,7 +494,7 @@ public final class Database implements AutoCloseable {
       call(library::honker_interrupt);
     } finally {
       gate.signal();
-      waits.wakeAll();
+      dispatcher.raiseAll();
     }
   }
 
@@ -555,7 +551,7 @@ public final class Database implements AutoCloseable {
     handle.close();
     gate.signal();
     try {
-      waits.join();
+      dispatcher.join();
     } catch (InterruptedException e) {
       Thread.currentThread().interrupt();
     }
@@ -693,45 +689,10 @@ public final class Database implements AutoCloseable {
     return what + "-" + UUID.randomUUID();
   }
 
-  long parkMillis(long ownMillis) {
-    Duration fallback = options.fallbackPollInterval();
-    return fallback == null ? ownMillis : Math.min(ownMillis, Checks.toMillis(fallback));
-  }
-
-  /**
-   * Looks, and looks again after each commit, until something is found or the time is over (null:
-   * never).
-   */
-  <T> Optional<T> await(
-      Duration timeout,
-      Supplier<T> look,
-      LongSupplier parkMillis,
-      BooleanSupplier isOver,
-      Runnable checkOpen)
-      throws InterruptedException {
-    long begin = System.nanoTime();
-    long timeoutNanos = timeout == null ? Long.MAX_VALUE : Checks.toNanos(timeout);
-    long seenInterrupts = interrupts();
-    if (Thread.interrupted()) throw new InterruptedException();
-    if (timeoutNanos <= 0) {
-      checkOpen.run();
-      return Optional.ofNullable(look.get());
-    }
-    while (true) {
-      checkOpen.run();
-      if (isOver.getAsBoolean()) return Optional.empty();
-      long seen = waits.generation(this);
-      T found = look.get();
-      if (found != null) return Optional.of(found);
-      long left = timeoutNanos - (System.nanoTime() - begin);
-      if (timeoutNanos != Long.MAX_VALUE && left <= 0) return Optional.empty();
-      long park = TimeUnit.MILLISECONDS.toNanos(parkMillis(parkMillis.getAsLong()));
-      waits.await(
-          seen,
-          timeoutNanos == Long.MAX_VALUE ? park : Math.min(left, park),
-          () -> isOver.getAsBoolean() || isClosed || interrupts() != seenInterrupts);
-      checkNotInterrupted(seenInterrupts);
-    }
+  /** How often a consumer looks without having been woken. */
+  long fallbackMillis(Duration own) {
+    Duration given = options.fallbackPollInterval();
+    return Checks.toMillis(given == null || given.compareTo(own) > 0 ? own : given);
   }
 
   /** Elements of a native list. */

@@ -9,20 +9,19 @@ import java.util.Optional;
  */
 public final class Listener extends Consumer {
   private final String channel;
-  private final ListenOptions options;
 
   Listener(Database database, String channel, ListenOptions options) {
     super(
         database,
         "a listener to " + channel,
-        (library, waiter, out, err) -> {
+        (library, waiter, token, out, err) -> {
           byte[] name = Checks.utf8("channel", channel);
+          long fallback = database.fallbackMillis(options.fallback());
           return library.honker_listener_new(
-              database.handle(), waiter, name, name.length, -1, out, err);
+              database.handle(), waiter, token, name, name.length, fallback, out, err);
         },
         database.library::honker_listener_free);
     this.channel = channel;
-    this.options = Checks.notNull("options", options);
   }
 
   /**
@@ -52,11 +51,6 @@ public final class Listener extends Consumer {
         database.call(
             (db, err) -> database.library.honker_listener_next(handle(), 0, view.array(), err));
     return status == OK ? Notification.of(view) : none(status);
-  }
-
-  @Override
-  long parkMillis() {
-    return Checks.toMillis(options.fallback());
   }
 
   @Override

@@ -78,7 +78,8 @@ public final class OpenOptions {
   }
 
   /**
-   * How often what waits looks without having been woken; if it is not given, as each of them says.
+   * How often at least workers, outboxes and listeners look without having been woken; if it is not
+   * given, as each of them says.
    *
    * @return the value, null if not given
    */
@@ -224,8 +225,8 @@ public final class OpenOptions {
     }
 
     /**
-     * Sets how often what waits looks without having been woken; if it is not given, as each of
-     * them says.
+     * Sets how often at least workers, outboxes and listeners look without having been woken; if it
+     * is not given, as each of them says.
      *
      * @param fallbackPollInterval the value, null for not given
      * @return this

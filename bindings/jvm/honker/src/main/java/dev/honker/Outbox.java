@@ -1,7 +1,6 @@
 package dev.honker;
 
 import java.time.Duration;
-import java.util.Optional;
 import java.util.function.Supplier;
 
 /**
@@ -136,27 +135,25 @@ public final class Outbox {
 
   private final class Deliverer extends Consumer {
     private final String workerId;
-    private final Duration idle;
 
     Deliverer(String workerId, Duration idle) {
       super(
           queue.database,
           "the outbox worker " + workerId,
-          (library, waiter, out, err) -> {
+          (library, waiter, token, out, err) -> {
             byte[] n = Checks.utf8("name", name);
             byte[] w = Checks.utf8("workerId", workerId);
             byte[] opts =
                 Struct.sized(library, Abi.OUTBOX_OPTS_SIZE)
                     .i64(options.visibilityTimeout().getSeconds())
                     .i64(options.baseBackoff().getSeconds())
-                    .i64(-1) // this class knows when to look again
+                    .i64(queue.database.fallbackMillis(idle))
                     .array();
             return library.honker_outbox_new(
-                queue.database.handle(), waiter, n, n.length, w, w.length, opts, out, err);
+                queue.database.handle(), waiter, token, n, n.length, w, w.length, opts, out, err);
           },
           queue.database.library::honker_outbox_free);
       this.workerId = workerId;
-      this.idle = idle;
     }
 
     Job take() {
@@ -186,12 +183,6 @@ public final class Outbox {
 
     private Supplier<Boolean> settlement(Database.Write call) {
       return () -> database.write(null, call) == OK;
-    }
-
-    @Override
-    long parkMillis() {
-      Optional<Long> at = queue.nextClaimAtEpochSecond();
-      return parkMillis(at, Checks.toMillis(idle));
     }
   }
 }

@@ -577,18 +577,9 @@ public final class Queue {
    * @throws InterruptedException if the thread is interrupted
    */
   public String waitResult(long id, WaitOptions options) throws InterruptedException {
-    return database
-        .await(
-            options.timeoutOrNull(),
-            () -> getResult(id).orElse(null),
-            () -> Checks.toMillis(options.fallback()),
-            () -> false,
-            () -> {})
-        .orElseThrow(() -> late(id));
-  }
-
-  static HonkerTimeoutException late(long id) {
-    return new HonkerTimeoutException("wait_result(" + id + ") timed out");
+    try (ResultWait wait = new ResultWait(this, id)) {
+      return wait.await(options.timeoutOrNull()).orElseThrow(() -> ResultWait.late(id));
+    }
   }
 
   /**
@@ -601,7 +592,7 @@ public final class Queue {
    *     {@link OpenOptions}. It may be cancelled
    */
   public CompletableFuture<String> waitResultAsync(long id, WaitOptions options) {
-    return ResultWait.start(this, id, options);
+    return new ResultWait(this, id).future(options.timeoutOrNull());
   }
 
   /**

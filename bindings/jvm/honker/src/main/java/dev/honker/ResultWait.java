@@ -1,57 +1,74 @@
 package dev.honker;
 
+import java.time.Duration;
 import java.util.Optional;
 import java.util.concurrent.CompletableFuture;
 
-/**
- * A future for the result of a job: looks, and looks again after each commit. It has one timer and
- * one future of {@link Waits} at a time, and nothing refers to the result once it is complete but
- * the caller.
- */
-final class ResultWait {
-  private final Queue queue;
+/** Waits for the result of a job: on the calling thread, or for a future. */
+final class ResultWait extends Consumer {
   private final long id;
-  private final long lookAgainMillis;
-  private final CompletableFuture<String> result = new CompletableFuture<>();
-  private volatile CompletableFuture<Void> ready;
 
-  private ResultWait(Queue queue, long id, WaitOptions options) {
-    this.queue = queue;
+  ResultWait(Queue queue, long id) {
+    super(
+        queue.database,
+        "a wait for the result of " + id,
+        (library, waiter, token, out, err) ->
+            library.honker_result_wait_new(queue.database.handle(), waiter, token, id, out, err),
+        queue.database.library::honker_result_wait_free);
     this.id = id;
-    this.lookAgainMillis = queue.database.parkMillis(Checks.toMillis(options.fallback()));
   }
 
-  static CompletableFuture<String> start(Queue queue, long id, WaitOptions options) {
-    ResultWait wait = new ResultWait(queue, id, options);
-    CompletableFuture<String> result = wait.result;
-    if (options.timeoutOrNull() != null) {
-      queue.database.waits.unlessDone(
-          result,
-          Checks.toMillis(options.timeoutOrNull()),
-          () -> result.completeExceptionally(Queue.late(id)));
+  Optional<String> await(Duration timeout) throws InterruptedException {
+    return await(timeout, () -> take().orElse(null));
+  }
+
+  private Optional<String> take() {
+    int[] status = new int[1];
+    Optional<String> value =
+        database.text(
+            (db, out, err) ->
+                status[0] = database.library.honker_result_wait_next(handle(), 0, out, err));
+    if (value.isEmpty()) none(status[0]);
+    return value;
+  }
+
+  /**
+   * A future for the result, which closes this when it is complete. Nothing refers to it then but
+   * the caller.
+   */
+  CompletableFuture<String> future(Duration timeout) {
+    CompletableFuture<String> result = new CompletableFuture<>();
+    result.whenComplete((value, error) -> close());
+    if (timeout != null) {
+      database.dispatcher.unlessDone(
+          result, Checks.toMillis(timeout), () -> result.completeExceptionally(late(id)));
     }
-    result.whenComplete((value, error) -> wait.stop());
-    wait.look();
+    look(result);
     return result;
   }
 
-  private void stop() {
-    CompletableFuture<Void> waiting = ready;
-    if (waiting != null) waiting.cancel(false);
-  }
-
-  private void look() {
+  private void look(CompletableFuture<String> result) {
     if (result.isDone()) return;
     try {
-      Waits waits = queue.database.waits;
-      CompletableFuture<Void> next = waits.future(queue.database, lookAgainMillis);
-      ready = next;
-      Optional<String> found = queue.getResult(id);
-      if (found.isPresent()) result.complete(found.get());
-      if (result.isDone()) next.cancel(false);
-      next.thenRunAsync(this::look, waits.executor);
+      CompletableFuture<Void> ready = ready();
+      Optional<String> found = take();
+      if (found.isPresent()) {
+        ready.cancel(false);
+        result.complete(found.get());
+      } else {
+        ready.thenRunAsync(() -> look(result), database.dispatcher.executor);
+      }
     } catch (RuntimeException | Error e) {
       result.completeExceptionally(e);
     }
+  }
+
+  static HonkerTimeoutException late(long id) {
+    return new HonkerTimeoutException("wait_result(" + id + ") timed out");
+  }
+
+  @Override
+  public String toString() {
+    return "ResultWait[" + id + "]";
   }
 }

@@ -248,16 +248,14 @@ public final class Scheduler {
 
   /** One of those who may fire. */
   private final class Leader extends Consumer {
-    private static final long STAND_BY_MS = 5000;
-
     Leader(String owner) {
       super(
           Scheduler.this.database,
           "the scheduler " + owner,
-          (library, waiter, out, err) -> {
+          (library, waiter, token, out, err) -> {
             byte[] name = Checks.utf8("owner", owner);
             return library.honker_leader_new(
-                Scheduler.this.database.handle(), waiter, name, name.length, out, err);
+                Scheduler.this.database.handle(), waiter, token, name, name.length, out, err);
           },
           Scheduler.this.library::honker_leader_free);
     }
@@ -271,11 +269,6 @@ public final class Scheduler {
       int status =
           database.write(null, (db, txn, err) -> library.honker_leader_next(handle(), 0, out, err));
       return status == OK ? take(out[0]) : none(status);
-    }
-
-    @Override
-    long parkMillis() {
-      return parkMillis(soonestEpochSecond(), STAND_BY_MS);
     }
   }
 }

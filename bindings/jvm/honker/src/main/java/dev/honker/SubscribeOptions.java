@@ -58,15 +58,6 @@ public final class SubscribeOptions {
     return is.saveEvery;
   }
 
-  /**
-   * How often to look without having been woken; default 15 s.
-   *
-   * @return the value
-   */
-  public Duration fallback() {
-    return is.fallback;
-  }
-
   @Override
   public String toString() {
     return "SubscribeOptions["
@@ -78,8 +69,6 @@ public final class SubscribeOptions {
         + is.saveEveryEvents
         + ", saveEvery="
         + is.saveEvery
-        + ", fallback="
-        + is.fallback
         + "]";
   }
 
@@ -89,7 +78,6 @@ public final class SubscribeOptions {
     private Long fromOffset;
     private long saveEveryEvents = 1000;
     private Duration saveEvery = Duration.ofSeconds(1);
-    private Duration fallback = Duration.ofSeconds(15);
 
     private Builder() {}
 
@@ -140,18 +128,6 @@ public final class SubscribeOptions {
      */
     public Builder saveEvery(Duration saveEvery) {
       this.saveEvery = Checks.notNull("saveEvery", saveEvery);
-      return this;
-    }
-
-    /**
-     * Sets how often to look without having been woken; default 15 s.
-     *
-     * @param fallback the value
-     * @return this
-     * @throws HonkerInvalidOptionException if the value cannot be used
-     */
-    public Builder fallback(Duration fallback) {
-      this.fallback = Checks.positiveMillis("fallback", fallback);
       return this;
     }
 

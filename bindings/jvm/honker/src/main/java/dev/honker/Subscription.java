@@ -13,14 +13,12 @@ public final class Subscription extends Consumer {
   private static final int OPTIONS_SIZE = Abi.SUBSCRIPTION_OPTS_SIZE;
 
   private final Stream stream;
-  private final SubscribeOptions options;
-  private boolean mayHaveToSave;
 
   Subscription(Stream stream, SubscribeOptions options) {
     super(
         stream.database,
         "a subscription to " + stream.topic(),
-        (library, waiter, out, err) -> {
+        (library, waiter, token, out, err) -> {
           byte[] topic = Checks.utf8("topic", stream.topic());
           String consumer = options.consumer();
           try (Struct opts = Struct.sized(library, OPTIONS_SIZE)) {
@@ -29,12 +27,18 @@ public final class Subscription extends Consumer {
                 .i64(options.saveEveryEvents())
                 .i64(Checks.toMillis(options.saveEvery()));
             return library.honker_subscription_new(
-                stream.database.handle(), waiter, topic, topic.length, opts.array(), out, err);
+                stream.database.handle(),
+                waiter,
+                token,
+                topic,
+                topic.length,
+                opts.array(),
+                out,
+                err);
           }
         },
         stream.database.library::honker_subscription_free);
     this.stream = stream;
-    this.options = options;
   }
 
   /**
@@ -55,9 +59,7 @@ public final class Subscription extends Consumer {
    * @throws InterruptedException if the thread is interrupted
    */
   public Optional<StreamEvent> next(Duration timeout) throws InterruptedException {
-    Optional<StreamEvent> event = await(timeout, this::take);
-    mayHaveToSave |= event.isPresent();
-    return event;
+    return await(timeout, this::take);
   }
 
   private StreamEvent take() {
@@ -71,7 +73,6 @@ public final class Subscription extends Consumer {
   /** The event in hand is finished. */
   public void ack() {
     database.waiting((db, err) -> database.library.honker_subscription_ack(handle(), err));
-    mayHaveToSave = true;
   }
 
   /** Saves the offset of the last finished event now, if there is something to save. */
@@ -87,15 +88,6 @@ public final class Subscription extends Consumer {
   public long offset() {
     return database.number(
         (db, out, err) -> database.library.honker_subscription_offset(handle(), out, err));
-  }
-
-  /** Looks once more after the time for saving, if there may be something to save by then. */
-  @Override
-  long parkMillis() {
-    long fallback = Checks.toMillis(options.fallback());
-    long saveEvery = Checks.toMillis(options.saveEvery());
-    if (!mayHaveToSave || options.consumer() == null || saveEvery == 0) return fallback;
-    return Math.min(fallback, saveEvery);
   }
 
   /**

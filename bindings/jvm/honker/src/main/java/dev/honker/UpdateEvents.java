@@ -6,15 +6,14 @@ import java.time.Duration;
  * Tells that something was committed to the file, by anybody in any process. See {@link Consumer}
  * for threads and interrupts.
  */
-public final class UpdateEvents implements AutoCloseable {
-  private final Database database;
-  private volatile boolean isClosed;
-  private long seen;
-
+public final class UpdateEvents extends Consumer {
   UpdateEvents(Database database) {
-    this.database = database;
-    this.seen = database.waits.generation(database);
-    database.children.add(this);
+    super(
+        database,
+        "a source of updates",
+        (library, waiter, token, out, err) ->
+            library.honker_updates_new(database.handle(), waiter, token, out, err),
+        database.library::honker_updates_free);
   }
 
   /**
@@ -26,34 +25,16 @@ public final class UpdateEvents implements AutoCloseable {
    * @throws InterruptedException if the thread is interrupted
    */
   public boolean awaitUpdate(Duration timeout) throws InterruptedException {
-    return database
-        .await(
-            timeout,
-            () -> {
-              long now = database.waits.generation(database);
-              if (now == seen) return null;
-              seen = now;
-              return true;
-            },
-            () -> 15_000,
-            () -> isClosed,
-            this::checkOpen)
-        .isPresent();
+    return await(timeout, this::take).isPresent();
   }
 
-  private void checkOpen() {
-    if (isClosed) throw new HonkerClosedException("the source of updates is closed");
-    database.checkOpen();
+  private Boolean take() {
+    int status = database.call((db, err) -> database.library.honker_updates_next(handle(), 0, err));
+    return status == OK ? Boolean.TRUE : none(status);
   }
 
-  /**
-   * Closes this; a thread that waits with it, gets {@link HonkerClosedException}. Does no harm
-   * twice.
-   */
   @Override
-  public void close() {
-    isClosed = true;
-    database.children.remove(this);
-    database.waits.wakeAll();
+  public String toString() {
+    return "UpdateEvents[" + database.path() + "]";
   }
 }

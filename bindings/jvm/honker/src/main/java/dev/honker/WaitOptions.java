@@ -33,24 +33,14 @@ public final class WaitOptions {
     return is.timeout;
   }
 
-  /**
-   * How often to look without having been woken; default 15 s.
-   *
-   * @return the value
-   */
-  public Duration fallback() {
-    return is.fallback;
-  }
-
   @Override
   public String toString() {
-    return "WaitOptions[" + "timeout=" + is.timeout + ", fallback=" + is.fallback + "]";
+    return "WaitOptions[" + "timeout=" + is.timeout + "]";
   }
 
   /** Makes {@link WaitOptions}. */
   public static final class Builder implements Cloneable {
     private Duration timeout;
-    private Duration fallback = Duration.ofSeconds(15);
 
     private Builder() {}
 
@@ -63,18 +53,6 @@ public final class WaitOptions {
      */
     public Builder timeout(Duration timeout) {
       this.timeout = Checks.millisOrNull("timeout", timeout);
-      return this;
-    }
-
-    /**
-     * Sets how often to look without having been woken; default 15 s.
-     *
-     * @param fallback the value
-     * @return this
-     * @throws HonkerInvalidOptionException if the value cannot be used
-     */
-    public Builder fallback(Duration fallback) {
-      this.fallback = Checks.positiveMillis("fallback", fallback);
       return this;
     }
 

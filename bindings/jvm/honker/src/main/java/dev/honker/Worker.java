@@ -11,35 +11,43 @@ import java.util.Optional;
 public final class Worker extends Consumer {
   private final Queue queue;
   private final String workerId;
-  private final WorkerOptions options;
 
   Worker(Queue queue, String workerId, WorkerOptions options) {
     super(
         queue.database,
         "the worker " + workerId,
-        (library, waiter, out, err) -> {
-          byte[] name = Checks.utf8("name", queue.name());
+        (library, waiter, token, out, err) -> {
           byte[] worker = Checks.utf8("workerId", workerId);
           byte[] opts =
               Struct.sized(library, Abi.WORKER_OPTS_SIZE)
                   .i64(queue.options().visibilityTimeout().getSeconds())
-                  .i64(-1) // this class knows when to look again
+                  .i64(queue.database.fallbackMillis(options.idle()))
+                  .i64(Checks.NO_TIME)
+                  .i64(15)
+                  .i64(3600)
+                  .f64(2)
+                  .f64(0.1)
+                  .u32(0) // whoever handles a job prolongs its claim
+                  .u32(0)
                   .array();
-          return library.honker_worker_new(
-              queue.database.handle(),
-              waiter,
-              name,
-              name.length,
-              worker,
-              worker.length,
-              opts,
-              out,
-              err);
+          try (Struct queues = Struct.sized(library, Abi.WORKER_QUEUE_SIZE)) {
+            queues.bytes(Checks.utf8("name", queue.name())).i64(1).i64(-1);
+            return library.honker_worker_new(
+                queue.database.handle(),
+                waiter,
+                token,
+                queues.array(),
+                1,
+                worker,
+                worker.length,
+                opts,
+                out,
+                err);
+          }
         },
         queue.database.library::honker_worker_free);
     this.queue = queue;
     this.workerId = workerId;
-    this.options = options;
   }
 
   /**
@@ -78,15 +86,15 @@ public final class Worker extends Consumer {
 
   private List<Job> take(long n) {
     long[] out = new long[1];
-    int status =
-        database.write(
-            null, (db, txn, err) -> database.library.honker_worker_next(handle(), n, 0, out, err));
-    return status == OK ? Job.take(queue, workerId, out[0]) : none(status);
-  }
-
-  @Override
-  long parkMillis() {
-    return parkMillis(queue.nextClaimAtEpochSecond(), Checks.toMillis(options.idle()));
+    while (true) {
+      int status =
+          database.write(
+              null,
+              (db, txn, err) -> database.library.honker_worker_next(handle(), n, 0, out, err));
+      if (status != OK) return none(status);
+      List<Job> jobs = Job.take(queue, workerId, out[0]);
+      if (!jobs.isEmpty()) return jobs; // it told of lost ones alone
+    }
   }
 
   @Override

@@ -209,9 +209,9 @@ class LibraryTest {
 
   @Test
   void versionsOfTheInterface() {
-    assertTrue(LibraryLoader.isCompatible(1 << 16));
-    assertTrue(LibraryLoader.isCompatible(1 << 16 | 7));
-    assertFalse(LibraryLoader.isCompatible(2 << 16));
-    assertFalse(LibraryLoader.isCompatible(0x0000ffff));
+    assertTrue(LibraryLoader.isCompatible(2 << 16));
+    assertTrue(LibraryLoader.isCompatible(2 << 16 | 7));
+    assertFalse(LibraryLoader.isCompatible(3 << 16));
+    assertFalse(LibraryLoader.isCompatible(0x0001ffff));
   }
 }

@@ -268,6 +268,7 @@ class WaitingTest {
       db.notify("c", "1");
       assertTrue(listener.next(Duration.ofSeconds(20)).isPresent());
       CompletableFuture<Void> ready = listener.ready();
+      assertTrue(listener.next(Duration.ZERO).isEmpty());
       db.notify("c", "2");
       ready.get(10, TimeUnit.SECONDS); // its fallback is 15 seconds
     }
