@@ -2,6 +2,7 @@ package honker
 
 import (
 	"context"
+	"errors"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -46,10 +47,9 @@ type OpenOptions struct {
 // Database is an open SQLite file with honker's tables in it. Any number of goroutines may use it at the same time; those
 // that write at the same moment share a commit.
 type Database struct {
-	lib     *library
-	handle  uintptr
-	path    string
-	warning error
+	lib    *library
+	handle uintptr
+	path   string
 
 	closed     atomic.Bool
 	interrupts atomic.Uint64
@@ -58,9 +58,14 @@ type Database struct {
 	cancel     context.CancelFunc
 	background sync.WaitGroup
 
-	mu    sync.Mutex
-	open  map[interface{ end() }]struct{} // what has to be ended before the database is closed
-	ended chan struct{}
+	mu       sync.Mutex
+	open     map[interface{ end() }]struct{} // what has to be ended before the database is closed
+	warnings []error
+	ended    chan struct{}
+
+	dispatching   sync.Mutex  // held while the dispatcher is made
+	dispatcher    *dispatcher // nil until there is a consumer
+	noDescriptors bool        // set by tests: wait as on Windows
 }
 
 // Open opens a SQLite file, creating it if need be, and brings honker's tables in it up to date. In-memory databases are
@@ -102,7 +107,7 @@ func OpenWithOptions(path, libraryPath string, options OpenOptions) (*Database, 
 	if db.handle, status, err = lib.native().open(view(path), opts); status != statusOK {
 		return nil, err
 	}
-	db.warning = err
+	db.warn(err)
 	db.context, db.cancel = context.WithCancel(context.Background())
 	runtime.SetFinalizer(db, func(db *Database) { go db.Close() }) // only for those who forget
 	return db, nil
@@ -114,9 +119,21 @@ func (db *Database) Path() string { return db.path }
 // Version is the version of libhonker, "1.2.3".
 func (db *Database) Version() string { return db.lib.native().version() }
 
-// Warning is nil, or ErrUnsupported if something else in this process has the file open where that is not safe:
-// see Concepts in README.md.
-func (db *Database) Warning() error { return db.warning }
+// Warning is nil, ErrUnsupported if something else in this process has the file open where that is not safe (see Concepts
+// in README.md), ErrWatcher once commits turned out to be noticed in a worse way than was asked for, or both.
+func (db *Database) Warning() error {
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	return errors.Join(db.warnings...)
+}
+
+func (db *Database) warn(err error) {
+	if err != nil {
+		db.mu.Lock()
+		defer db.mu.Unlock()
+		db.warnings = append(db.warnings, err)
+	}
+}
 
 // Close closes the database; what waits is ended with ErrClosed, channels are closed, an open transaction is rolled back, and
 // offsets of finished events are saved. When it returns the file is nobody's and this package has no goroutine left.
@@ -133,6 +150,11 @@ func (db *Database) Close() error {
 	db.endAll(func(one interface{ end() }) bool { _, is := one.(*txState); return is }) // subscriptions may have to write
 	db.endAll(func(interface{ end() }) bool { return true })
 	db.background.Wait()
+	db.dispatching.Lock()
+	defer db.dispatching.Unlock()
+	if db.dispatcher != nil {
+		db.dispatcher.stop()
+	}
 	_, err := db.lib.native().close(db.handle)
 	return err
 }
@@ -160,7 +182,7 @@ func (db *Database) Interrupt() error {
 	defer db.mu.Unlock()
 	for one := range db.open {
 		if waits, is := one.(*waiting); is {
-			waits.nudge()
+			waits.wake()
 		}
 	}
 	return err

@@ -17,11 +17,12 @@ type Job struct {
 	// ClaimExpiresAt is the last second, in Unix time, in which this claim is valid; Heartbeat does not change it here.
 	ClaimExpiresAt int64
 
-	db *Database
+	db     *Database
+	serial int64 // names this claim, if a worker of the library's has made it
 }
 
 // takeJobs copies jobs of the library's, which it frees.
-func (db *Database) takeJobs(handle uintptr, queue, worker string) ([]*Job, error) {
+func (db *Database) takeJobs(handle uintptr, worker string) ([]*Job, error) {
 	native := db.native()
 	defer native.jobsFree(handle)
 	length, _, err := native.jobsLen(handle)
@@ -30,16 +31,30 @@ func (db *Database) takeJobs(handle uintptr, queue, worker string) ([]*Job, erro
 	}
 	views := make([]jobView, length)
 	views[0] = *newJobView()
-	if length, _, err = native.jobsViews(handle, 0, views); err != nil {
+	if _, _, err = native.jobsViews(handle, 0, views); err != nil {
 		return nil, err
 	}
 	jobs := make([]*Job, length)
 	for i := range jobs {
 		view := &views[i]
-		jobs[i] = &Job{ID: view.id, Queue: queue, Payload: view.payload.bytes(), WorkerID: worker,
-			Attempts: view.attempts, ClaimExpiresAt: view.claimExpiresAt, db: db}
+		jobs[i] = &Job{ID: view.id, Queue: view.queue.text(), Payload: view.payload.bytes(), WorkerID: worker,
+			Attempts: view.attempts, ClaimExpiresAt: view.claimExpiresAt, db: db, serial: view.serial}
 	}
 	return jobs, nil
+}
+
+// lostJobs copies what a worker has lost.
+func (db *Database) lostJobs(handle uintptr) ([]lostJobView, error) {
+	var lost []lostJobView
+	for {
+		views := make([]lostJobView, 8)
+		views[0] = *newLostJobView()
+		n, _, err := db.native().jobsLost(handle, len(lost), views)
+		lost = append(lost, views[:n]...)
+		if err != nil || n < len(views) {
+			return lost, err
+		}
+	}
 }
 
 // UnmarshalPayload decodes the payload with encoding/json; what is not JSON, or does not fit, is ErrInvalid, and is in

@@ -71,8 +71,8 @@ type Listener struct {
 
 // Listener makes a listener for what is sent to a channel after this returned. To be closed.
 func (db *Database) Listener(channel string) (*Listener, error) {
-	w, err := db.newWaiting(calls.listenerFree, func(waiter uintptr) (uintptr, error) {
-		listener, _, err := db.native().listenerNew(db.handle, waiter, view(channel), readerFallback.Milliseconds())
+	w, err := db.newWaiting(calls.listenerFree, func(waiter uintptr, token uint64) (uintptr, error) {
+		listener, _, err := db.native().listenerNew(db.handle, waiter, token, view(channel), readerFallbackMS)
 		return listener, err
 	})
 	if err != nil {
@@ -97,10 +97,10 @@ func (l *Listener) Poll() (*Notification, error) {
 func (l *Listener) Next(ctx context.Context) (*Notification, error) {
 	defer runtime.KeepAlive(l)
 	var notification *Notification
-	_, err := l.await(ctx, func() (bool, pause, error) {
+	_, err := l.await(ctx, func() (bool, error) {
 		var err error
 		notification, err = l.Poll()
-		return notification != nil, pause{after: readerFallback}, err
+		return notification != nil, err
 	})
 	return notification, err
 }

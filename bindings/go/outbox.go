@@ -3,8 +3,6 @@ package honker
 import (
 	"context"
 	"encoding/json"
-	"runtime"
-	"time"
 )
 
 // OutboxOptions says how an outbox delivers. Zero means the default.
@@ -57,104 +55,29 @@ func (o *Outbox) EnqueueTx(tx *Transaction, payload any, options EnqueueOptions)
 	return o.queue.EnqueueTx(tx, payload, options)
 }
 
-// outboxWorker claims what is to be delivered.
-type outboxWorker struct {
-	*waiting
-	outbox *Outbox
-	worker string
+// worker is what delivers. It leaves claims alone: VisibilityTimeoutS is how long a delivery may take.
+func (o *Outbox) worker(name string) *Worker {
+	w := o.queue.db.NewWorker(WorkerOptions{Queues: []WorkerQueue{{Name: o.queue.name}}, Concurrency: 1,
+		RetryBaseS: o.options.BaseBackoffS, RetryMaxS: longestBackoffS, RetryJitter: -1})
+	w.options.Name, w.options.VisibilityTimeoutS = name, o.options.VisibilityTimeoutS
+	w.sync, w.heartbeat = true, false
+	return w
 }
 
-func (o *Outbox) newWorker(worker string) (*outboxWorker, error) {
-	db := o.queue.db
-	opts := newOutboxOpts()
-	opts.visibilityTimeoutS, opts.baseBackoffS = o.options.VisibilityTimeoutS, o.options.BaseBackoffS
-	opts.fallbackMS = workerFallback.Milliseconds()
-	w, err := db.newWaiting(calls.outboxFree, func(waiter uintptr) (uintptr, error) {
-		outbox, _, err := db.native().outboxNew(db.handle, waiter, view(o.name), view(worker), opts)
-		return outbox, err
-	})
-	return &outboxWorker{w, o, worker}, err
-}
+// longestBackoffS is a thousand years: doubling has no end of its own.
+const longestBackoffS = 1000 * 366 * 86_400
 
-// next claims a job; nil and until when to wait if there is none.
-func (w *outboxWorker) next() (*Job, pause, error) {
-	second := time.Now().Unix()
-	handle, status, err := w.native().outboxNext(w.consumer, 0)
-	if err == nil && status == statusOK {
-		jobs, err := w.db.takeJobs(handle, w.outbox.queue.name, w.worker)
-		if err != nil {
-			return nil, pause{}, err
-		}
-		return jobs[0], pause{}, nil
-	}
-	if err != nil {
-		return nil, pause{}, err
-	}
-	at, err := w.outbox.queue.NextClaimAt()
-	if err == nil && time.Now().Unix() != second {
-		at = second // as for ClaimWaker
-	}
-	return nil, pause{at: at, after: workerFallback}, err
-}
-
-// handle delivers a job, and settles it unless ctx has ended: then its claim lapses.
-func (w *outboxWorker) handle(ctx context.Context, job *Job) error {
-	failure := w.outbox.deliver(ctx, job.Payload)
-	if failure != nil && ctx.Err() != nil {
-		return nil
-	}
-	for {
-		var err error
-		if failure == nil {
-			_, err = w.native().outboxDelivered(w.consumer, job.ID)
-		} else {
-			_, err = w.native().outboxFailed(w.consumer, job.ID, job.Attempts, view(errorText(failure.Error())))
-		}
-		if !isBusy(err) || ctx.Err() != nil {
-			return err
-		}
-	}
-}
+func (o *Outbox) handle(ctx context.Context, job *Job) error { return o.deliver(ctx, job.Payload) }
 
 // RunOnce delivers one job if there is one to deliver now; whether there was. What deliver returns is no error of RunOnce's.
 func (o *Outbox) RunOnce(ctx context.Context, worker string) (bool, error) {
-	w, err := o.newWorker(worker)
-	if err != nil {
-		return false, err
-	}
-	defer w.end()
-	job, _, err := w.next()
-	if job == nil {
-		return false, err
-	}
-	return true, w.handle(ctx, job)
+	return o.worker(worker).runOnce(ctx, o.handle)
 }
 
-// RunWorker delivers, one job after the other, until ctx ends, which is no error. If ctx ends during a delivery, and deliver
-// returns an error, the job is left to the end of its time. RunWorker tries again while somebody keeps the file locked;
-// any other error ends it.
+// RunWorker delivers, one job after the other, until ctx ends, which is no error. If deliver returns an error after ctx has
+// ended, the job is given back, and that attempt does not count. A deliver that panics has failed.
+//
+// RunWorker tries again while somebody keeps the file locked, or the disk is full; other errors end it.
 func (o *Outbox) RunWorker(ctx context.Context, worker string) error {
-	w, err := o.newWorker(worker)
-	if err != nil {
-		return err
-	}
-	defer w.end()
-	defer runtime.KeepAlive(w)
-	for {
-		var job *Job
-		_, err := w.await(ctx, func() (bool, pause, error) {
-			var until pause
-			var err error
-			job, until, err = w.next()
-			return job != nil, until, err
-		})
-		if job != nil && err == nil {
-			err = w.handle(ctx, job)
-		} else if err == nil {
-			return nil
-		}
-		if err != nil && !(isBusy(err) && ctx.Err() == nil) {
-			return err
-		}
-	}
+	return o.worker(worker).Run(ctx, o.handle)
 }

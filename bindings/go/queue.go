@@ -152,7 +152,7 @@ func (q *Queue) ClaimBatch(worker string, n int64) ([]*Job, error) {
 	if err != nil || status != statusOK {
 		return nil, err
 	}
-	return q.db.takeJobs(jobs, q.name, worker)
+	return q.db.takeJobs(jobs, worker)
 }
 
 // AckBatch acks the jobs that worker still holds, in one commit; how many that were.

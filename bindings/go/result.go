@@ -38,15 +38,18 @@ func (db *Database) GetResult(id int64) (*string, error) {
 // WaitResult waits for the result of a job. When ctx ends it is an error that wraps the context's. A job that ends without
 // a result never has one.
 func (db *Database) WaitResult(ctx context.Context, id int64) (string, error) {
-	w, err := db.newWaiting(nil, func(uintptr) (uintptr, error) { return 0, nil })
+	w, err := db.newWaiting(calls.resultWaitFree, func(waiter uintptr, token uint64) (uintptr, error) {
+		wait, _, err := db.native().resultWaitNew(db.handle, waiter, token, id)
+		return wait, err
+	})
 	if err != nil {
 		return "", err
 	}
 	defer w.end()
 	var value string
-	found, err := w.await(ctx, func() (found bool, until pause, err error) {
-		value, found, err = db.lib.textOf(w.native().resultWait(db.handle, w.waiter, id, 0))
-		return found, pause{after: readerFallback}, err
+	found, err := w.await(ctx, func() (found bool, err error) {
+		value, found, err = db.lib.textOf(w.native().resultWaitNext(w.consumer, 0))
+		return found, err
 	})
 	if !found && err == nil {
 		outcome := "canceled"

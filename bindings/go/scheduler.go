@@ -1,10 +1,6 @@
 package honker
 
-import (
-	"context"
-	"runtime"
-	"time"
-)
+import "context"
 
 // ScheduledTask is a schedule: at every boundary a job goes into a queue.
 type ScheduledTask struct {
@@ -197,13 +193,6 @@ func (s *Scheduler) NextAfter(expression string, from int64) (int64, error) {
 	return at, err
 }
 
-const (
-	// leads is how often a leader proves that it is one, at the latest; its lock has a minute.
-	leads = 10 * time.Second
-	// standsBy is how often the others look whether it has died.
-	standsBy = 5 * time.Second
-)
-
 // Run fires what is due, when it is due, until ctx ends, which is no error. Of all that run on a file, in any process, one leads
 // and the others stand by; it hands over at once when it stops, and within a minute when it has died. With nothing to
 // fire it waits for a schedule to be added. owner is its name among them, which nobody else may have; an empty one is
@@ -214,44 +203,26 @@ func (s *Scheduler) Run(ctx context.Context, owner string) error {
 	if owner == "" {
 		owner = randomName()
 	}
-	w, err := s.db.newWaiting(calls.leaderFree, func(waiter uintptr) (uintptr, error) {
-		leader, _, err := s.db.native().leaderNew(s.db.handle, waiter, view(owner))
+	w, err := s.db.newWaiting(calls.leaderFree, func(waiter uintptr, token uint64) (uintptr, error) {
+		leader, _, err := s.db.native().leaderNew(s.db.handle, waiter, token, view(owner))
 		return leader, err
 	})
 	if err != nil {
 		return err
 	}
 	defer w.end()
-	defer runtime.KeepAlive(w)
 	for {
-		found, err := w.await(ctx, func() (bool, pause, error) { return s.lead(w) })
-		if isBusy(err) && ctx.Err() == nil {
-			continue
-		}
+		fired, err := w.awaitPatiently(ctx, func() (bool, error) {
+			fires, status, err := w.native().leaderNext(w.consumer, 0)
+			w.native().firesFree(fires)
+			return status == statusOK && err == nil, err
+		})
 		if err != nil {
 			return err
 		}
-		if !found {
+		if !fired {
 			_, err = w.native().leaderResign(w.consumer)
 			return err
 		}
 	}
-}
-
-// lead takes one turn; whether something was fired, and until when to wait if not.
-func (s *Scheduler) lead(w *waiting) (bool, pause, error) {
-	fires, status, err := w.native().leaderNext(w.consumer, 0)
-	if err != nil || status == statusOK {
-		w.native().firesFree(fires)
-		return err == nil, pause{}, err
-	}
-	isLeader, _, err := w.native().leaderLeads(w.consumer)
-	if err != nil {
-		return false, pause{}, err
-	}
-	if isLeader == 0 {
-		return false, pause{after: standsBy}, nil // who leads wakes it on leaving
-	}
-	at, err := s.Soonest()
-	return false, pause{at: at, after: leads}, err
 }

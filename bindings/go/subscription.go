@@ -27,10 +27,7 @@ type SubscribeOptions struct {
 // time.
 type Subscription struct {
 	*waiting
-	topic     string
-	saveEvery time.Duration
-	saveAt    time.Time // when there may be something to save
-	inHand    bool
+	topic string
 }
 
 // Subscription makes a subscription. To be closed.
@@ -49,10 +46,9 @@ func (s *Stream) Subscription(options SubscribeOptions) (*Subscription, error) {
 	sub := &Subscription{topic: s.topic}
 	if options.Consumer != nil {
 		opts.consumer = view(*options.Consumer)
-		sub.saveEvery = time.Duration(min(opts.saveEveryMS, forever.Milliseconds())) * time.Millisecond
 	}
-	sub.waiting, err = s.db.newWaiting(calls.subscriptionFree, func(waiter uintptr) (uintptr, error) {
-		subscription, _, err := s.db.native().subscriptionNew(s.db.handle, waiter, view(s.topic), opts)
+	sub.waiting, err = s.db.newWaiting(calls.subscriptionFree, func(waiter uintptr, token uint64) (uintptr, error) {
+		subscription, _, err := s.db.native().subscriptionNew(s.db.handle, waiter, token, view(s.topic), opts)
 		return subscription, err
 	})
 	if err != nil {
@@ -62,41 +58,27 @@ func (s *Stream) Subscription(options SubscribeOptions) (*Subscription, error) {
 	return sub, nil
 }
 
-func (s *Subscription) look() (*StreamEvent, pause, error) {
-	view := newEventView()
-	status, err := s.native().subscriptionNext(s.consumer, 0, view)
-	if err == nil && status == statusOK {
-		event := view.event(s.topic)
-		s.inHand = true
-		return &event, pause{}, nil
-	}
-	if s.inHand { // it is finished now, and has to be saved in time
-		s.inHand, s.saveAt = false, time.Now().Add(s.saveEvery)
-	}
-	after := readerFallback
-	if left := time.Until(s.saveAt); left > 0 {
-		after = min(after, left+time.Millisecond)
-	}
-	return nil, pause{after: after}, err
-}
-
 // Next is the next event, which finishes the one before; it waits for one. nil, and no error, when ctx ends.
 func (s *Subscription) Next(ctx context.Context) (*StreamEvent, error) {
 	defer runtime.KeepAlive(s)
 	var event *StreamEvent
-	_, err := s.await(ctx, func() (bool, pause, error) {
-		var until pause
+	_, err := s.await(ctx, func() (bool, error) {
 		var err error
-		event, until, err = s.look()
-		return event != nil, until, err
+		event, err = s.Poll()
+		return event != nil, err
 	})
 	return event, err
 }
 
 // Poll is Next that does not wait.
 func (s *Subscription) Poll() (*StreamEvent, error) {
-	event, _, err := s.look()
-	return event, err
+	view := newEventView()
+	status, err := s.native().subscriptionNext(s.consumer, 0, view)
+	if err != nil || status != statusOK {
+		return nil, err
+	}
+	event := view.event(s.topic)
+	return &event, nil
 }
 
 // All gives the events until ctx ends or the loop is left. An error is the last thing it gives. The event with which the

@@ -8,61 +8,175 @@ import (
 	"sync"
 	"sync/atomic"
 	"syscall"
-	"time"
 )
 
-// pause says until when to wait without having been woken.
-type pause struct {
-	// at is a second at which time alone makes something available; 0: none.
-	at int64
-	// after is how long to wait at most.
-	after time.Duration
+// How often consumers look without having been woken; the library does that.
+const (
+	workerFallbackMS = 5000
+	readerFallbackMS = 15000
+)
+
+// forever is a timeout without end, for the library.
+const forever = -1
+
+// dispatcher wakes the consumers of a database that have work. There is one for each database, from its first consumer on.
+//
+// A goroutine is parked in Go's poller on the descriptor of the library's waiter, like one that reads from a network
+// connection. When that becomes readable, for a commit or for a deadline of a consumer, the library names the consumers
+// that have work, and the goroutine wakes whoever waits for them. The library keeps all deadlines. Where there are no such
+// descriptors (Windows) the goroutine waits in the library, and is a thread meanwhile.
+//
+// It holds neither the database nor the consumers, so that those can be forgotten.
+type dispatcher struct {
+	lib    *library
+	waiter uintptr
+	file   *os.File // nil where there are no descriptors
+	raw    syscall.RawConn
+	done   chan struct{} // closed when nobody will be woken any more
+	err    error         // why, if that was an error; to be read after done
+
+	mu     sync.Mutex
+	tokens uint64
+	wakes  map[uint64]chan<- struct{}
 }
 
-const (
-	workerFallback = 5 * time.Second
-	readerFallback = 15 * time.Second
-	// clockCheck is how often a wait for a second of the machine's clock looks at it: somebody may set it meanwhile.
-	clockCheck = time.Second
-	// waitMin keeps a wait from keeping a core busy, should SQLite be told another time than this process.
-	waitMin = 20 * time.Millisecond
-)
+// dispatch is the dispatcher of the database.
+func (db *Database) dispatch() (*dispatcher, error) {
+	db.dispatching.Lock()
+	defer db.dispatching.Unlock()
+	if db.closed.Load() {
+		return nil, db.isClosed()
+	}
+	if db.dispatcher != nil {
+		return db.dispatcher, nil
+	}
+	waiter, status, err := db.native().waiterNew(db.handle)
+	if status != statusOK {
+		return nil, err
+	}
+	db.warn(err)
+	d := &dispatcher{lib: db.lib, waiter: waiter, done: make(chan struct{}), wakes: map[uint64]chan<- struct{}{}}
+	if !db.noDescriptors {
+		if err := d.makePollable(); err != nil {
+			d.lib.native().waiterFree(waiter)
+			return nil, err
+		}
+	}
+	db.dispatcher = d
+	go d.run()
+	return d, nil
+}
 
-// forever is the time of a year, to be added to now.
-const forever = 365 * 24 * time.Hour
+func (d *dispatcher) makePollable() error {
+	descriptor, status, err := d.lib.native().waiterFd(d.waiter)
+	if status == StatusUnsupported {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if d.file, err = pollable(int(descriptor)); err == nil {
+		d.raw, err = d.file.SyscallConn()
+	}
+	if err != nil {
+		return newError(StatusSystem, "the descriptor to wait with: %v", err)
+	}
+	return nil
+}
 
-// waiting is what a consumer waits with: a waiter of the library's, and the consumer that was made with it.
-//
-// No thread sits in the library meanwhile. The waiter has a descriptor, on which a goroutine is parked like one that waits for
-// a network connection; when it becomes readable, or the time is over, the consumer is asked for what there is, with no
-// time to wait. Where there are no such descriptors (Windows) a thread does wait in the library.
+// run wakes consumers until the waiter is freed or the file was replaced.
+func (d *dispatcher) run() {
+	defer close(d.done)
+	tokens := make([]uint64, 64)
+	if d.file == nil {
+		for d.wake(tokens) {
+			_, _ = d.lib.native().wait(d.waiter, forever) // what that ends with, wake is told as well
+		}
+		return
+	}
+	if err := d.raw.Read(func(uintptr) bool { return !d.wake(tokens) }); err != nil && !errors.Is(err, os.ErrClosed) {
+		d.err = newError(StatusSystem, "the descriptor to wait with: %v", err)
+	}
+}
+
+// wake wakes the consumers that are named. False if there will be no more.
+func (d *dispatcher) wake(tokens []uint64) bool {
+	for {
+		n, status, err := d.lib.native().waiterReady(d.waiter, tokens)
+		if status < 0 && status != StatusInterrupted {
+			d.err = err
+		}
+		if d.err != nil || status == statusClosed {
+			return false
+		}
+		d.mu.Lock()
+		for _, token := range tokens[:n] {
+			select {
+			case d.wakes[token] <- struct{}{}: // not for one that is gone: nil blocks
+			default:
+			}
+		}
+		d.mu.Unlock()
+		// The poller tells only that the descriptor has become readable, so it has to be drained.
+		if n < len(tokens) && status >= 0 {
+			return true
+		}
+	}
+}
+
+func (d *dispatcher) enter(wake chan<- struct{}) uint64 {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.tokens++
+	d.wakes[d.tokens] = wake
+	return d.tokens
+}
+
+func (d *dispatcher) leave(token uint64) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	delete(d.wakes, token)
+}
+
+// stop ends the dispatcher's goroutine, and frees what is native.
+func (d *dispatcher) stop() {
+	d.lib.native().waiterFree(d.waiter)
+	if d.file != nil {
+		_ = d.file.Close()
+	}
+	<-d.done
+}
+
+// waiting is a consumer of the library's, and what waits for it.
 type waiting struct {
 	db           *Database
-	freeConsumer func(calls, uintptr) // nil if there never is one
-	file         *os.File
-	raw          syscall.RawConn
+	dispatcher   *dispatcher
+	freeConsumer func(calls, uintptr)
+	token        uint64
+	woken        chan struct{} // the consumer may have work
+	ended        chan struct{} // closed by end
 
 	turn sync.Mutex // one goroutine waits at a time
 
 	mu       sync.Mutex
-	waiter   uintptr
 	consumer uintptr
 	closed   atomic.Bool
 }
 
-// newWaiting makes a waiter, and with it the consumer: new is called with the waiter's handle, and returns the consumer's.
-func (db *Database) newWaiting(free func(calls, uintptr), new func(waiter uintptr) (uintptr, error)) (*waiting, error) {
-	waiter, _, err := db.native().waiterNew(db.handle)
+// newWaiting makes a consumer: new is called with the waiter's handle and the consumer's token, and returns the consumer's
+// handle. It may be nil; then the consumer comes with replace.
+func (db *Database) newWaiting(free func(calls, uintptr), new func(waiter uintptr, token uint64) (uintptr, error)) (*waiting, error) {
+	d, err := db.dispatch()
 	if err != nil {
 		return nil, err
 	}
-	w := &waiting{db: db, freeConsumer: free, waiter: waiter}
-	if w.consumer, err = new(w.waiter); err == nil {
-		err = w.makePollable()
-	}
-	if err != nil {
-		w.end()
-		return nil, err
+	w := &waiting{db: db, dispatcher: d, freeConsumer: free, woken: make(chan struct{}, 1), ended: make(chan struct{})}
+	w.token = d.enter(w.woken)
+	if new != nil {
+		if err = w.replace(new); err != nil {
+			w.end()
+			return nil, err
+		}
 	}
 	if !db.keep(w) {
 		w.end()
@@ -71,36 +185,19 @@ func (db *Database) newWaiting(free func(calls, uintptr), new func(waiter uintpt
 	return w, nil
 }
 
-func (w *waiting) makePollable() error {
-	descriptor, status, err := w.db.native().waiterFd(w.waiter)
-	if status == StatusUnsupported {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	if w.file, err = pollable(int(descriptor)); err != nil {
-		return newError(StatusIO, "the descriptor to wait with: %v", err)
-	}
-	w.raw, err = w.file.SyscallConn()
-	return err
-}
-
 // end frees what is native, and ends a wait.
 func (w *waiting) end() {
 	if w.closed.Swap(true) {
 		return
 	}
 	w.db.forget(w)
+	w.dispatcher.leave(w.token)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.consumer != 0 {
 		w.freeConsumer(w.db.native(), w.consumer)
 	}
-	w.db.native().waiterFree(w.waiter)
-	if w.file != nil {
-		_ = w.file.Close()
-	}
+	close(w.ended)
 }
 
 // Close ends it, also while another goroutine waits with it: that gets ErrClosed. The same goes for later calls. It may be called
@@ -111,7 +208,7 @@ func (w *waiting) Close() error {
 }
 
 // replace makes another consumer.
-func (w *waiting) replace(new func(waiter uintptr) (uintptr, error)) error {
+func (w *waiting) replace(new func(waiter uintptr, token uint64) (uintptr, error)) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.closed.Load() {
@@ -122,7 +219,7 @@ func (w *waiting) replace(new func(waiter uintptr) (uintptr, error)) error {
 		w.consumer = 0
 	}
 	var err error
-	w.consumer, err = new(w.waiter)
+	w.consumer, err = new(w.dispatcher.waiter, w.token)
 	return err
 }
 
@@ -133,115 +230,70 @@ func (w *waiting) isClosed() error {
 	return newError(StatusClosedHandle, "it is closed")
 }
 
+// isOver is why nobody wakes this any more.
+func (w *waiting) isOver() error {
+	if err := w.dispatcher.err; err != nil {
+		return err
+	}
+	return w.isClosed()
+}
+
 // native makes the calls of the consumer.
 func (w *waiting) native() calls { return calls{lib: w.db.lib, db: w.db, w: w} }
 
-// nudge makes a goroutine that waits look whether it should.
-func (w *waiting) nudge() {
-	if w.file != nil {
-		_ = w.file.SetReadDeadline(time.Unix(1, 0))
-		return
+// wake makes a goroutine that waits look again.
+func (w *waiting) wake() {
+	select {
+	case w.woken <- struct{}{}:
+	default:
 	}
-	_, _ = w.db.native().waiterWake(w.waiter)
 }
 
-// await calls look until that finds something, and in between waits for a commit, or until the pause is over that look
-// asks for. False, and no error, when ctx ends.
-func (w *waiting) await(ctx context.Context, look func() (bool, pause, error)) (bool, error) {
+// await calls look, which asks the consumer without waiting, until that finds something, and in between waits until the
+// consumer may have work. False, and no error, when ctx ends.
+func (w *waiting) await(ctx context.Context, look func() (bool, error)) (bool, error) {
 	w.turn.Lock()
 	defer w.turn.Unlock()
-	interrupts := w.db.interrupts.Load()
-	ended := func() (bool, error) {
+	defer runtime.KeepAlive(w)
+	for interrupts := w.db.interrupts.Load(); ; {
 		switch {
 		case w.closed.Load():
-			return true, w.isClosed()
+			return false, w.isClosed()
 		case w.db.interrupts.Load() != interrupts:
-			return true, newError(StatusInterrupted, "ended by Interrupt")
+			return false, newError(StatusInterrupted, "ended by Interrupt")
+		case ctx.Err() != nil:
+			return false, nil
 		}
-		return ctx.Err() != nil, nil
-	}
-	var found bool
-	var err error
-	var until pause
-	var deadline time.Time // the end of until.after
-	due := true
-	unwatch := func() bool { return true }
-	defer func() { unwatch() }()
-	// step looks, if there is reason to, and returns whether that was all, or how long to sleep.
-	step := func(woken bool) (bool, time.Duration) {
-		var done bool
-		if done, err = ended(); done {
-			return true, 0
+		found, err := look()
+		if err != nil && w.closed.Load() {
+			err = w.isClosed()
 		}
-		// Without a reason to look, the waiter is asked at least: a wake may have come between two sleeps.
-		if !due && !woken {
-			status, _ := w.db.native().wait(w.waiter, 0)
-			woken = status != statusTimeout
-		}
-		if due || woken {
-			found, until, err = look()
-			if found || err != nil {
-				if err != nil && w.closed.Load() {
-					err = w.isClosed()
-				}
-				return true, 0
-			}
-			deadline = time.Now().Add(until.after)
-		}
-		sleep := time.Until(deadline)
-		if until.at != 0 {
-			sleep = min(sleep, clockCheck, max(time.Until(time.Unix(until.at, 0)), waitMin))
-		}
-		return false, sleep
-	}
-	if done, _ := ended(); !done && ctx.Done() != nil {
-		unwatch = context.AfterFunc(ctx, w.nudge)
-	}
-	for {
-		if done := w.sleepBetween(step, ended); done {
-			runtime.KeepAlive(w)
-			if !found && err == nil {
-				_, err = ended()
-			}
+		if found || err != nil {
 			return found, err
 		}
-		now := time.Now()
-		due = !now.Before(deadline) || until.at != 0 && !now.Before(time.Unix(until.at, 0))
+		select {
+		case <-w.woken:
+		case <-ctx.Done():
+		case <-w.ended:
+		case <-w.dispatcher.done:
+			// Mostly because of what the next look finds out as well.
+			if found, err := look(); found || err != nil {
+				return found, err
+			}
+			return false, w.isOver()
+		}
 	}
 }
 
-// sleepBetween makes steps, the first at once, others when there has been a commit. False when the time that the last
-// one gave is over.
-func (w *waiting) sleepBetween(step func(woken bool) (bool, time.Duration), ended func() (bool, error)) bool {
-	if w.file == nil {
-		done, sleep := step(false)
-		for !done {
-			status, _ := w.db.native().wait(w.waiter, max(sleep.Milliseconds(), 1))
-			if status != statusOK {
-				return false
-			}
-			done, sleep = step(true)
+// awaitPatiently is await, but goes on while somebody keeps the file locked. The library says when to look again.
+func (w *waiting) awaitPatiently(ctx context.Context, look func() (bool, error)) (bool, error) {
+	return w.await(ctx, func() (bool, error) {
+		found, err := look()
+		if isBusy(err) {
+			return false, nil
 		}
-		return true
-	}
-	done, woken := false, false
-	// A deadline of before would end Read before its first step. What nudge sets after this stays; what it set before, the
-	// first step sees the reason of.
-	if err := w.file.SetReadDeadline(time.Time{}); err != nil {
-		done, _ = step(true) // closed
-		return done
-	}
-	err := w.raw.Read(func(uintptr) bool {
-		var sleep time.Duration
-		if done, sleep = step(woken); done {
-			return true
-		}
-		woken = true
-		_ = w.file.SetReadDeadline(time.Now().Add(sleep))
-		done, _ = ended()
-		return done
+		return found, err
 	})
-	return done || err != nil && !errors.Is(err, os.ErrDeadlineExceeded)
 }
 
 // Updates waits for commits to the file, by anyone in any process; made by Database.Updates.
@@ -250,7 +302,10 @@ type Updates struct{ *waiting }
 // Updates makes something to wait for commits with: everything that is committed after this returned ends a Wait. To be
 // closed.
 func (db *Database) Updates() (*Updates, error) {
-	w, err := db.newWaiting(nil, func(uintptr) (uintptr, error) { return 0, nil })
+	w, err := db.newWaiting(calls.updatesFree, func(waiter uintptr, token uint64) (uintptr, error) {
+		updates, _, err := db.native().updatesNew(db.handle, waiter, token)
+		return updates, err
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -263,8 +318,8 @@ func (db *Database) Updates() (*Updates, error) {
 // there may be nothing new to see. False, and no error, when ctx ends. ErrWatcher says that the file was replaced.
 func (u *Updates) Wait(ctx context.Context) (bool, error) {
 	defer runtime.KeepAlive(u)
-	return u.await(ctx, func() (bool, pause, error) {
-		status, err := u.native().wait(u.waiter, 0)
-		return status == statusOK && err == nil, pause{after: forever}, err
+	return u.await(ctx, func() (bool, error) {
+		status, err := u.native().updatesNext(u.consumer, 0)
+		return status == statusOK && err == nil, err
 	})
 }

@@ -18,5 +18,9 @@ func pollable(descriptor int) (*os.File, error) {
 	if err != nil {
 		return nil, os.NewSyscallError("dup", err)
 	}
-	return os.NewFile(uintptr(copied), "honker"), nil // non-blocking, as the library has made it
+	if err := syscall.SetNonblock(copied, true); err != nil { // what Go's poller is to take has to be
+		_ = syscall.Close(copied)
+		return nil, os.NewSyscallError("fcntl", err)
+	}
+	return os.NewFile(uintptr(copied), "honker"), nil
 }

@@ -14,22 +14,20 @@ import (
 )
 
 // both runs a test with descriptors, and with threads that wait in the library, as on Windows.
-func both(t *testing.T, test func(t *testing.T, db *Database, prepare func(w *waiting))) {
-	t.Run("descriptor", func(t *testing.T) { test(t, open(t), func(*waiting) {}) })
-	t.Run("native", func(t *testing.T) {
-		test(t, open(t), func(w *waiting) {
-			w.file.Close()
-			w.file, w.raw = nil, nil
-		})
+func both(t *testing.T, test func(t *testing.T, db *Database)) {
+	t.Run("descriptor", func(t *testing.T) { test(t, open(t)) })
+	t.Run("thread", func(t *testing.T) {
+		db := open(t)
+		db.noDescriptors = true
+		test(t, db)
 	})
 }
 
 func TestNextIsWoken(t *testing.T) {
-	both(t, func(t *testing.T, db *Database, prepare func(w *waiting)) {
+	both(t, func(t *testing.T, db *Database) {
 		q := db.Queue("q", QueueOptions{})
 		waker, err := q.ClaimWaker()
 		must(t, waker, err)
-		prepare(waker.waiting)
 		defer waker.Close()
 		for i := range 30 {
 			go func() {
@@ -49,11 +47,10 @@ func TestNextIsWoken(t *testing.T) {
 }
 
 func TestNextEnds(t *testing.T) {
-	both(t, func(t *testing.T, db *Database, prepare func(w *waiting)) {
+	both(t, func(t *testing.T, db *Database) {
 		q := db.Queue("q", QueueOptions{})
 		waker, err := q.ClaimWaker()
 		must(t, waker, err)
-		prepare(waker.waiting)
 		for _, end := range []struct {
 			how func(cancel func())
 			is  error
@@ -95,11 +92,10 @@ func TestNothingIsClaimedForAContextThatHasEnded(t *testing.T) {
 }
 
 func TestDelayedJobsComeInTime(t *testing.T) {
-	both(t, func(t *testing.T, db *Database, prepare func(w *waiting)) {
+	both(t, func(t *testing.T, db *Database) {
 		q := db.Queue("q", QueueOptions{})
 		waker, err := q.ClaimWaker()
 		must(t, waker, err)
-		prepare(waker.waiting)
 		for range 2 {
 			at := time.Now().Unix() + 1
 			must(t, 0, second(q.Enqueue(1, EnqueueOptions{RunAt: &at})))
@@ -278,18 +274,27 @@ func TestWork(t *testing.T) {
 	want(t, must(t, stats, err), QueueStats{Queue: "q", Pending: 1})
 }
 
-func TestOutboxLeavesTheJobInHand(t *testing.T) {
+func TestOutboxGivesTheJobInHandBack(t *testing.T) {
 	db := open(t)
 	ctx, cancel := context.WithCancel(context.Background())
 	outbox, err := db.Outbox("o", func(ctx context.Context, payload json.RawMessage) error {
 		cancel()
 		return ctx.Err()
-	}, OutboxOptions{})
+	}, OutboxOptions{MaxAttempts: 1})
 	must(t, outbox, err)
 	must(t, 0, second(outbox.Enqueue(1, EnqueueOptions{})))
 	want(t, outbox.RunWorker(ctx, "w"), nil)
 	stats, err := outbox.Queue().Stats()
-	want(t, must(t, stats, err).Claimed, 1)
+	want(t, must(t, stats, err), QueueStats{Queue: "_outbox:o", Pending: 1})
+	delivered := ""
+	outbox, err = db.Outbox("o", func(_ context.Context, payload json.RawMessage) error {
+		delivered = string(payload)
+		return nil
+	}, OutboxOptions{})
+	must(t, outbox, err)
+	ran, err := outbox.RunOnce(context.Background(), "w")
+	want(t, must(t, ran, err), true)
+	want(t, delivered, "1") // its only attempt has not been used
 }
 
 func TestManyGoroutines(t *testing.T) {

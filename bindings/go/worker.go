@@ -2,173 +2,523 @@ package honker
 
 import (
 	"context"
-	"iter"
-	"runtime"
-	"sync"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"sync/atomic"
 	"time"
 )
 
-// ClaimWaker waits for the jobs of a queue; made by Queue.ClaimWaker. It sleeps until something is committed, by anyone in any process, a
-// delayed job becomes due or a claim lapses, and looks every five seconds in any case.
-type ClaimWaker struct {
-	*waiting
-	queue  *Queue
-	using  sync.Mutex // one goroutine at a time: others would claim as the wrong worker
-	worker string
+// WorkerQueue is a queue that a worker claims from.
+type WorkerQueue struct {
+	Name string
+	// Weight is how often the queue is asked first, compared with the others; places that it cannot fill go to them.
+	// Default 1. A negative one is no weight: asked after the others, and if none has one, in the order given.
+	Weight int64
+	// MaxInHand is how many of its jobs may run at once. Default: as many as the worker runs.
+	MaxInHand int64
 }
 
-// ClaimWaker makes something to wait for jobs with. To be closed. One goroutine uses it at a time.
-func (q *Queue) ClaimWaker() (*ClaimWaker, error) {
-	w, err := q.db.newWaiting(calls.workerFree, func(uintptr) (uintptr, error) { return 0, nil })
-	if err != nil {
-		return nil, err
-	}
-	waker := &ClaimWaker{waiting: w, queue: q}
-	runtime.SetFinalizer(waker, func(waker *ClaimWaker) { waker.end() }) // only for those who forget
-	return waker, nil
+// WorkerOptions says how a worker works. Zero means the default.
+type WorkerOptions struct {
+	// Queues are the queues to work on, at least one.
+	Queues []WorkerQueue
+	// Concurrency is how many jobs run side by side. Default 10.
+	Concurrency int
+	// Name is what it claims as, which nobody else may do. Default: a random one.
+	Name string
+	// VisibilityTimeoutS is for how many seconds a claim outlives a worker that died. Default 300. The worker prolongs
+	// the claims of jobs that run.
+	VisibilityTimeoutS int64
+	// MaxRunS is how many seconds a job may run; then its context ends, and it is retried. Default: without limit.
+	MaxRunS int64
+	// A job that failed for the nth time is retried after RetryBaseS·RetryFactor^(n-1) seconds, at most RetryMaxS, give or
+	// take a share of RetryJitter. Defaults 15, 2, 3600, 0.1; a negative RetryBaseS is no wait, a negative jitter none.
+	RetryBaseS  int64
+	RetryMaxS   int64
+	RetryFactor float64
+	RetryJitter float64
+	// StopTimeout is how long jobs that run may go on when the worker is told to stop, before their context ends.
+	// Default 8 s, to be done within the 10 s that Docker gives; negative: no time.
+	StopTimeout time.Duration
+	// Logger is told of failures. Default slog.Default().
+	Logger *slog.Logger
 }
 
-// Next claims the next job for worker, as Queue.ClaimOne does, or waits for one. nil, and no error, when ctx ends;
-// ErrClosed when the waker or the database is closed.
-func (c *ClaimWaker) Next(ctx context.Context, worker string) (*Job, error) {
-	jobs, err := c.NextBatch(ctx, worker, 1)
-	if err != nil || len(jobs) == 0 {
-		return nil, err
-	}
-	return jobs[0], nil
+// cancelTimeout is how long handlers have to return once their context has ended.
+const cancelTimeout = 1500 * time.Millisecond
+
+// Worker runs the jobs of some queues; made by Database.NewWorker.
+type Worker struct {
+	db      *Database
+	options WorkerOptions
+	running atomic.Bool
+
+	// What Queue.Work and Outbox do otherwise.
+	sync        bool  // the handler's context ends with the worker's, and the handler may take its time
+	heartbeat   bool  // claims are prolonged
+	retryDelayS int64 // noTime: as the backoff says
 }
 
-// NextBatch claims up to n jobs in one commit, as soon as there is one. With an n of 0 or less it is no jobs, at once.
-func (c *ClaimWaker) NextBatch(ctx context.Context, worker string, n int64) ([]*Job, error) {
-	_, jobs, err := c.settleNext(ctx, worker, nil, n)
-	return jobs, err
-}
-
-// Poll is NextBatch that does not wait.
-func (c *ClaimWaker) Poll(worker string, n int64) ([]*Job, error) {
-	if c.closed.Load() {
-		return nil, c.isClosed()
-	}
-	return c.queue.ClaimBatch(worker, max(n, 0)) // without a limit is not what a negative number means here
-}
-
-// settleNext settles a job, if there is one, and claims the next ones in the same commit, or waits for them. Whether the job was
-// held. Once it has been settled an error is one of the waiting.
-func (c *ClaimWaker) settleNext(ctx context.Context, worker string, settled []settlement, n int64) (bool, []*Job, error) {
-	defer runtime.KeepAlive(c)
-	c.using.Lock()
-	defer c.using.Unlock()
-	if c.consumer == 0 || c.worker != worker {
-		if err := c.become(worker); err != nil {
-			return false, nil, err
-		}
-	}
-	var handle uintptr
-	held := false
-	look := func() (bool, pause, error) {
-		second := time.Now().Unix()
-		jobs, status, err := c.native().workerSettleNext(c.consumer, settled, n, 0)
-		handle = jobs
-		if settled != nil && status >= 0 {
-			held, settled = settled[0].status == statusOK, nil
-		}
-		if err != nil || status == statusOK {
-			return err == nil, pause{}, err
-		}
-		at, err := c.queue.NextClaimAt()
-		if err == nil && time.Now().Unix() != second {
-			at = second // what became due between the two looks is in neither answer: look again
-		}
-		return false, pause{at: at, after: workerFallback}, err
-	}
-	// What is to be settled is settled also when ctx has ended, but nothing is claimed then.
-	if settled != nil && ctx.Err() != nil {
-		n = 0
-		found, _, err := look()
-		if found {
-			c.db.native().jobsFree(handle)
-		}
-		return held, nil, err
-	}
-	found, err := c.await(ctx, look)
-	if !found || handle == 0 {
-		return held, nil, err
-	}
-	jobs, err := c.db.takeJobs(handle, c.queue.name, worker)
-	return held, jobs, err
-}
-
-func (c *ClaimWaker) become(worker string) error {
-	c.worker = worker
-	opts := newWorkerOpts()
-	opts.visibilityTimeoutS, opts.fallbackMS = c.queue.options.VisibilityTimeoutS, workerFallback.Milliseconds()
-	return c.replace(func(waiter uintptr) (uintptr, error) {
-		handle, _, err := c.db.native().workerNew(c.db.handle, waiter, view(c.queue.name), view(worker), opts)
-		return handle, err
-	})
-}
-
-// Jobs claims jobs for worker, one after the other, and waits for them, until ctx ends or the loop is left. An error
-// is the last thing it gives. Each job has to be settled; one that is not goes to the next worker when its time is
-// over.
+// Handler does a job. If it returns nil the job is done. If it returns an error, panics or ends its goroutine, the job is
+// retried, with the text of that, as the worker's options say, and is among the dead after its last attempt. Snooze,
+// RetryAfter and Discard make errors that say what is to become of the job instead. A handler may also settle the job
+// itself, in a transaction for instance.
 //
-//	for job, err := range queue.Jobs(ctx, "worker-1") {
-//		if err != nil { return err }
-//		...
-//		job.Ack()
-//	}
-func (q *Queue) Jobs(ctx context.Context, worker string) iter.Seq2[*Job, error] {
-	return func(yield func(*Job, error) bool) {
-		waker, err := q.ClaimWaker()
-		if err != nil {
-			yield(nil, err)
-			return
+// ctx ends when the claim was lost (the job was cancelled, ran for too long, or lapsed while the process could not
+// prolong it), when the worker has to stop, or when the database is closed; context.Cause says which. A job that returns an
+// error after the worker had to stop is given back, and that attempt does not count.
+type Handler = func(ctx context.Context, job *Job) error
+
+// NewWorker makes a worker. Several may run in a process.
+func (db *Database) NewWorker(options WorkerOptions) *Worker {
+	options.Concurrency = orDefault(options.Concurrency, 10)
+	options.VisibilityTimeoutS = orDefault(options.VisibilityTimeoutS, 300)
+	options.MaxRunS = orDefault(options.MaxRunS, noTime)
+	options.StopTimeout = max(orDefault(options.StopTimeout, 8*time.Second), 0)
+	options.Name = orDefault(options.Name, randomName())
+	options.Logger = orDefault(options.Logger, slog.Default())
+	return &Worker{db: db, options: options, heartbeat: true, retryDelayS: noTime}
+}
+
+// newWorker makes a worker of the library's, for newWaiting.
+func (db *Database) newWorker(queues []WorkerQueue, name string, opts *workerOpts) func(uintptr, uint64) (uintptr, error) {
+	return func(waiter uintptr, token uint64) (uintptr, error) {
+		native := make([]workerQueue, len(queues))
+		for i, queue := range queues {
+			native[i] = *newWorkerQueue()
+			native[i].name = view(queue.Name)
+			native[i].weight = max(orDefault(queue.Weight, 1), 0)
+			native[i].inHandMax = orDefault(queue.MaxInHand, -1)
 		}
-		defer waker.end()
-		each(func() (*Job, error) { return waker.Next(ctx, worker) })(yield)
+		worker, _, err := db.native().workerNew(db.handle, waiter, token, native, view(name), opts)
+		return worker, err
 	}
 }
 
-// each gives what next returns until that is nil or an error.
-func each[T any](next func() (*T, error)) iter.Seq2[*T, error] {
-	return func(yield func(*T, error) bool) {
-		for {
-			one, err := next()
-			if one == nil && err == nil || !yield(one, err) || err != nil {
-				return
-			}
-		}
-	}
-}
-
-// Work handles jobs, one after the other, until ctx ends, which is no error. If handler returns nil the job is done, and acked
-// in the same commit that claims the next one; if it returns an error the job is retried in retryDelayS seconds, with the
-// error's text. handler may settle the job itself, and has to prolong a claim that would lapse; what it did to a job
-// that is not the worker's any more is passed over. The job in hand is finished first: handler may look at its ctx.
+// Run runs jobs until ctx ends, which is no error. Then it claims nothing more, and lets those that run finish for
+// StopTimeout; then it ends their contexts, and gives back what has not finished. If a handler has not returned even then,
+// that is an error: its goroutine still runs.
 //
-// Work tries again while somebody keeps the file locked. Any other error ends it, and leaves the job in hand to the end of its time, as a
-// crash does.
-func (q *Queue) Work(ctx context.Context, worker string, retryDelayS int64, handler func(ctx context.Context, job *Job) error) error {
-	if handler == nil {
-		return invalid(nil, "the handler is nil")
-	}
-	waker, err := q.ClaimWaker()
-	if err != nil {
+// What may pass by itself (a locked file, a full disk) is logged once, and Run tries again, with growing distances. It
+// ends with other errors: ErrClosed, ErrWatcher when the file was replaced. Jobs that run are told, and what they did is
+// not settled: another worker does them when the visibility timeout is over. A process that dies leaves its jobs that way
+// too.
+func (w *Worker) Run(ctx context.Context, handler Handler) error {
+	run, err := w.begin(ctx, handler)
+	if run == nil {
 		return err
 	}
-	defer waker.end()
-	var settled []settlement
+	defer run.close()
+	return run.loop()
+}
+
+// runOnce runs one job, if there is one to run now; whether there was.
+func (w *Worker) runOnce(ctx context.Context, handler Handler) (bool, error) {
+	run, err := w.begin(ctx, handler)
+	if run == nil {
+		return false, err
+	}
+	defer run.close()
+	if _, err := run.turn(); err != nil {
+		return false, err
+	}
+	ran := len(run.hand) > 0
+	run.stopping = true
+	return ran, run.loop()
+}
+
+// begin begins a run; nil, and perhaps no error, if there is none.
+func (w *Worker) begin(ctx context.Context, handler Handler) (*workerRun, error) {
+	if handler == nil {
+		return nil, invalid(nil, "the handler is nil")
+	}
+	if w.options.Concurrency < 0 {
+		return nil, invalid(nil, "Concurrency is negative: %d", w.options.Concurrency)
+	}
+	if w.running.Swap(true) {
+		return nil, newError(StatusMisuse, "the worker %q runs already", w.options.Name)
+	}
+	opts := newWorkerOpts()
+	opts.visibilityTimeoutS, opts.maxRunS, opts.fallbackMS = w.options.VisibilityTimeoutS, w.options.MaxRunS, workerFallbackMS
+	opts.retryBaseS = orDefault(w.options.RetryBaseS, opts.retryBaseS)
+	opts.retryMaxS = orDefault(w.options.RetryMaxS, opts.retryMaxS)
+	opts.retryFactor = orDefault(w.options.RetryFactor, opts.retryFactor)
+	opts.retryJitter = max(orDefault(w.options.RetryJitter, opts.retryJitter), 0)
+	if !w.heartbeat {
+		opts.heartbeat = 0
+	}
+	run := &workerRun{Worker: w, ctx: ctx, handler: handler, hand: map[int64]*inHand{},
+		finished: make(chan *inHand), left: make(chan struct{}), interrupts: w.db.interrupts.Load()}
 	for {
-		_, jobs, err := waker.settleNext(ctx, worker, settled, 1)
-		switch {
-		case isBusy(err) && ctx.Err() == nil:
-			continue // nothing was done; the library has waited for the busy timeout
-		case err != nil || len(jobs) == 0:
-			return err
+		var err error
+		run.consumer, err = w.db.newWaiting(calls.workerFree, w.db.newWorker(w.options.Queues, w.options.Name, opts))
+		if err == nil {
+			return run, nil
 		}
-		settled = []settlement{{kind: settleAck, id: jobs[0].ID}}
-		if err := handler(ctx, jobs[0]); err != nil {
-			settled = []settlement{{kind: settleRetry, id: jobs[0].ID, delayS: retryDelayS, error: view(errorText(err.Error()))}}
+		if !run.isPassing(err) {
+			w.running.Store(false)
+			return nil, err
+		}
+		select {
+		case <-run.again:
+			run.again = nil
+		case <-ctx.Done():
+			w.running.Store(false)
+			return nil, nil
 		}
 	}
+}
+
+// workerRun is one Run. Its goroutine alone uses it; handlers have goroutines of their own, and tell it by finished.
+type workerRun struct {
+	*Worker
+	ctx      context.Context
+	consumer *waiting
+	handler  Handler
+
+	hand       map[int64]*inHand // what handlers run for, by serial
+	settled    []settlement      // what has to be settled
+	finished   chan *inHand
+	left       chan struct{} // closed when nobody receives from finished any more
+	interrupts uint64
+
+	stopping bool             // nothing is claimed any more
+	result   error            // what the run ends with then
+	deadline <-chan time.Time // when patience with the handlers ends
+	ended    bool             // their contexts have ended because of that
+
+	again   <-chan time.Time // when to try again after an error; nil if there was none
+	failing time.Duration    // the time before that
+}
+
+// inHand is a job that a handler runs for.
+type inHand struct {
+	job    *Job
+	cancel context.CancelCauseFunc
+	lost   bool
+	// What the handler made of it.
+	failed  bool
+	text    string
+	verdict *Verdict
+}
+
+var errStopped = errors.New("honker: the worker has to stop")
+
+func (r *workerRun) close() {
+	r.consumer.end()
+	close(r.left)
+	r.running.Store(false)
+}
+
+func (r *workerRun) loop() error {
+	stop := r.ctx.Done()
+	for {
+		if r.again == nil {
+			more, err := r.turn()
+			switch {
+			case errors.Is(err, ErrInterrupted):
+				r.interrupts, r.result = r.db.interrupts.Load(), err
+				r.stop()
+				more = true
+			case err != nil && !r.isPassing(err):
+				return r.giveUp(err)
+			}
+			if more {
+				r.collect()
+				continue
+			}
+		}
+		if (r.stopping || r.ctx.Err() != nil) && len(r.hand) == 0 && len(r.settled) == 0 {
+			return r.result
+		}
+		select {
+		case one := <-r.finished:
+			r.finish(one)
+			r.collect()
+		case <-r.consumer.woken:
+		case <-r.again:
+			r.again = nil
+		case <-stop:
+			stop = nil
+			r.stop()
+		case <-r.deadline:
+			if done, err := r.pastDeadline(); done {
+				return err
+			}
+		case <-r.consumer.ended:
+			return r.giveUp(r.consumer.isClosed())
+		case <-r.consumer.dispatcher.done:
+			if _, err := r.turn(); err != nil {
+				return r.giveUp(err)
+			}
+			return r.giveUp(r.consumer.isOver())
+		}
+	}
+}
+
+// turn settles what is finished, claims what there is room for, and starts handlers. True if there may be more.
+func (r *workerRun) turn() (bool, error) {
+	if r.db.interrupts.Load() != r.interrupts {
+		return false, newError(StatusInterrupted, "ended by Interrupt")
+	}
+	n := r.options.Concurrency - len(r.hand)
+	if r.stopping || r.ctx.Err() != nil {
+		n = 0
+	}
+	handle, status, err := r.consumer.native().workerSettleNext(r.consumer.consumer, r.settled, int64(n), 0)
+	kept := r.settled[:0]
+	for _, one := range r.settled {
+		if one.status < 0 {
+			kept = append(kept, one)
+		}
+	}
+	r.settled = kept
+	if err != nil {
+		return false, err
+	}
+	if r.failing > 0 {
+		r.failing = 0
+		r.options.Logger.Info("honker: the worker goes on", "worker", r.options.Name)
+	}
+	if status != statusOK {
+		return false, nil
+	}
+	lost, err := r.db.lostJobs(handle)
+	jobs, err2 := r.db.takeJobs(handle, r.options.Name)
+	if err = errors.Join(err, err2); err != nil {
+		return false, err
+	}
+	for _, one := range lost {
+		r.lose(one)
+	}
+	for _, job := range jobs {
+		r.start(job)
+	}
+	return true, nil
+}
+
+// start runs the handler for a job.
+func (r *workerRun) start(job *Job) {
+	ctx := r.ctx
+	if !r.sync {
+		ctx = context.WithoutCancel(ctx)
+	}
+	one := &inHand{job: job, failed: true, text: "the handler ended its goroutine"}
+	ctx, one.cancel = context.WithCancelCause(ctx)
+	r.hand[job.serial] = one
+	go func() {
+		defer func() {
+			one.cancel(nil)
+			select {
+			case r.finished <- one:
+			case <-r.left:
+			}
+		}()
+		defer func() {
+			if why := recover(); why != nil {
+				one.text, one.verdict = panicText(why, debug.Stack()), nil
+			}
+		}()
+		one.is(r.handler(ctx, job))
+	}()
+}
+
+// is keeps what the handler has returned. The error's methods may panic as the handler may.
+func (one *inHand) is(failure error) {
+	if failure == nil {
+		one.failed = false
+		return
+	}
+	errors.As(failure, &one.verdict)
+	one.text = errorText(failure.Error())
+}
+
+// collect takes what else is finished.
+func (r *workerRun) collect() {
+	for {
+		select {
+		case one := <-r.finished:
+			r.finish(one)
+		default:
+			return
+		}
+	}
+}
+
+// finish says what becomes of a job whose handler has returned.
+func (r *workerRun) finish(one *inHand) {
+	delete(r.hand, one.job.serial)
+	if one.lost {
+		return
+	}
+	settlement := settlement{id: one.job.ID, serial: one.job.serial, kind: settleAck}
+	log := r.options.Logger.With("queue", one.job.Queue, "job", one.job.ID, "attempt", one.job.Attempts)
+	switch {
+	case !one.failed:
+	case one.verdict != nil:
+		settlement.kind, settlement.delayS = one.verdict.kind, one.verdict.delayS
+		switch one.verdict.kind {
+		case settleRetry:
+			log.Warn("honker: a job failed, and is retried", "in_s", one.verdict.delayS, "error", one.text)
+		case settleFail:
+			log.Error("honker: a job was discarded", "error", one.text)
+		}
+	case r.ended || r.sync && r.ctx.Err() != nil:
+		settlement.kind = settleRelease
+	default:
+		settlement.kind, settlement.delayS = settleRetry, r.retryDelayS
+		log.Warn("honker: a job failed", "error", one.text)
+	}
+	if settlement.kind == settleRetry || settlement.kind == settleFail {
+		settlement.error = view(one.text)
+	}
+	r.settled = append(r.settled, settlement)
+}
+
+// lose ends the context of a job that is the worker's no more. It keeps its place until its handler returns.
+func (r *workerRun) lose(lost lostJobView) {
+	one := r.hand[lost.serial]
+	if one == nil {
+		return
+	}
+	one.lost = true
+	why := map[uint32]string{lostGone: "it was cancelled, or settled by somebody else", lostLapsed: "its claim was over",
+		lostTaken: "its claim was over, and it was claimed again", lostTimeout: "it ran for too long, and is retried"}[lost.reason]
+	one.cancel(newError(StatusInterrupted, "the job was lost: %s", why))
+	r.options.Logger.Warn("honker: a job was lost", "queue", one.job.Queue, "job", one.job.ID, "attempt", one.job.Attempts, "why", why)
+}
+
+// stop begins to stop.
+func (r *workerRun) stop() {
+	r.stopping = true
+	if !r.sync && r.deadline == nil {
+		r.deadline = time.After(r.options.StopTimeout)
+	}
+}
+
+// pastDeadline first ends the contexts of what runs, and then the run; true then.
+func (r *workerRun) pastDeadline() (bool, error) {
+	if !r.ended {
+		r.ended = true
+		for _, one := range r.hand {
+			one.cancel(errStopped)
+		}
+		r.deadline = time.After(cancelTimeout)
+		return false, nil
+	}
+	remaining := len(r.hand)
+	for serial, one := range r.hand {
+		if !one.lost {
+			r.settled = append(r.settled, settlement{id: one.job.ID, serial: serial, kind: settleRelease})
+		}
+	}
+	clear(r.hand)
+	_, err := r.turn()
+	if remaining > 0 {
+		left := fmt.Errorf("honker: %d handlers ignored that their context had ended, and still run", remaining)
+		r.options.Logger.Error(left.Error(), "worker", r.options.Name)
+		err = errors.Join(r.result, err, left)
+	}
+	return true, err
+}
+
+// giveUp ends a run that cannot go on.
+func (r *workerRun) giveUp(err error) error {
+	for _, one := range r.hand {
+		one.cancel(err)
+	}
+	var deadline <-chan time.Time
+	if !r.sync {
+		deadline = time.After(cancelTimeout)
+	}
+	for len(r.hand) > 0 {
+		select {
+		case one := <-r.finished:
+			delete(r.hand, one.job.serial)
+		case <-deadline:
+			return errors.Join(err, fmt.Errorf("honker: %d handlers ignored that their context had ended, and still run", len(r.hand)))
+		}
+	}
+	return err
+}
+
+// isPassing is true for an error that may pass by itself, and then says when to try again.
+func (r *workerRun) isPassing(err error) bool {
+	var failed *Error
+	if !errors.As(err, &failed) {
+		return false
+	}
+	switch failed.Status {
+	case StatusBusy, StatusFull, StatusIO, StatusAborted, StatusSystem:
+	default:
+		return false
+	}
+	if r.stopping && r.sync && len(r.hand) == 0 {
+		return false // nobody else sets a limit
+	}
+	if r.failing == 0 {
+		r.options.Logger.Warn("honker: the worker cannot go on now, and tries again", "worker", r.options.Name, "error", err)
+	}
+	r.failing = min(max(2*r.failing, 50*time.Millisecond), 2*time.Second)
+	r.again = time.After(r.failing)
+	return true
+}
+
+// Verdict is an error with which a handler says what is to become of its job: see Snooze, RetryAfter and Discard.
+type Verdict struct {
+	kind   uint32
+	delayS int64
+	cause  error
+}
+
+// Error is the text of the error that it was made of.
+func (v *Verdict) Error() string {
+	if v.cause == nil {
+		return map[uint32]string{settleSnooze: "snoozed", settleFail: "discarded", settleRetry: "to be retried"}[v.kind]
+	}
+	return v.cause.Error()
+}
+
+// Unwrap is the error that it was made of.
+func (v *Verdict) Unwrap() error { return v.cause }
+
+// Snooze makes the job due again after delay, and this attempt does not count. Whole seconds, rounded up.
+func Snooze(delay time.Duration) error { return &Verdict{settleSnooze, wholeSeconds(delay), nil} }
+
+// RetryAfter makes the job due again after delay, whatever the worker's backoff says. Whole seconds, rounded up. It is
+// among the dead, with the error's text, if that was its last attempt.
+func RetryAfter(delay time.Duration, err error) error {
+	return &Verdict{settleRetry, wholeSeconds(delay), err}
+}
+
+// Discard says that the job can never be done: it is among the dead with the error's text.
+func Discard(err error) error { return &Verdict{settleFail, 0, err} }
+
+func wholeSeconds(delay time.Duration) int64 {
+	return int64((max(delay, 0) + time.Second - 1) / time.Second)
+}
+
+// panicText is what is kept of a panic.
+func panicText(why any, stack []byte) (text string) {
+	const most = 8 << 10
+	defer func() {
+		if recover() != nil { // printing it panicked as well
+			text = errorText(fmt.Sprintf("panic: %T\n%s", why, stack[:min(len(stack), most)]))
+		}
+	}()
+	return errorText(fmt.Sprintf("panic: %v\n\n%s", why, stack[:min(len(stack), most)]))
+}
+
+// Work handles jobs, one after the other, until ctx ends, which is no error: a Worker with a Concurrency of 1 and the
+// queue's visibility timeout, of which handler gets ctx itself. A job that fails is retried in retryDelayS seconds. When
+// ctx ends the job in hand is finished first; if handler returns an error then, the job is given back.
+//
+// An hour's outage uses up the attempts of many jobs if the delay is short. Database.NewWorker waits longer each time.
+func (q *Queue) Work(ctx context.Context, worker string, retryDelayS int64, handler Handler) error {
+	w := q.db.NewWorker(WorkerOptions{Queues: []WorkerQueue{{Name: q.name}}, Concurrency: 1})
+	w.options.Name, w.options.VisibilityTimeoutS = worker, q.options.VisibilityTimeoutS // also if they are empty, or 0
+	w.sync, w.retryDelayS = true, retryDelayS
+	return w.Run(ctx, handler)
 }

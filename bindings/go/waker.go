@@ -1,0 +1,121 @@
+package honker
+
+import (
+	"context"
+	"iter"
+	"runtime"
+	"sync"
+)
+
+// ClaimWaker waits for the jobs of a queue; made by Queue.ClaimWaker. It sleeps until something is committed, by anyone in any process, a
+// delayed job becomes due or a claim lapses, and looks every five seconds in any case. It leaves claims alone: they are
+// over after their time unless Job.Heartbeat prolongs them. Worker does that by itself.
+type ClaimWaker struct {
+	*waiting
+	queue  *Queue
+	using  sync.Mutex // one goroutine at a time: others would claim as the wrong worker
+	worker string
+}
+
+// ClaimWaker makes something to wait for jobs with. To be closed. One goroutine uses it at a time.
+func (q *Queue) ClaimWaker() (*ClaimWaker, error) {
+	w, err := q.db.newWaiting(calls.workerFree, nil)
+	if err != nil {
+		return nil, err
+	}
+	waker := &ClaimWaker{waiting: w, queue: q}
+	runtime.SetFinalizer(waker, func(waker *ClaimWaker) { waker.end() }) // only for those who forget
+	return waker, nil
+}
+
+// Next claims the next job for worker, as Queue.ClaimOne does, or waits for one. nil, and no error, when ctx ends;
+// ErrClosed when the waker or the database is closed.
+func (c *ClaimWaker) Next(ctx context.Context, worker string) (*Job, error) {
+	return c.next(ctx, worker, c.await)
+}
+
+func (c *ClaimWaker) next(ctx context.Context, worker string, await func(context.Context, func() (bool, error)) (bool, error)) (*Job, error) {
+	jobs, err := c.claim(ctx, worker, 1, await)
+	if err != nil || len(jobs) == 0 {
+		return nil, err
+	}
+	return jobs[0], nil
+}
+
+// NextBatch claims up to n jobs in one commit, as soon as there is one. With an n of 0 or less it is no jobs, at once.
+func (c *ClaimWaker) NextBatch(ctx context.Context, worker string, n int64) ([]*Job, error) {
+	return c.claim(ctx, worker, n, c.await)
+}
+
+// Poll is NextBatch that does not wait.
+func (c *ClaimWaker) Poll(worker string, n int64) ([]*Job, error) {
+	if c.closed.Load() {
+		return nil, c.isClosed()
+	}
+	return c.queue.ClaimBatch(worker, max(n, 0)) // without a limit is not what a negative number means here
+}
+
+func (c *ClaimWaker) claim(ctx context.Context, worker string, n int64, await func(context.Context, func() (bool, error)) (bool, error)) ([]*Job, error) {
+	defer runtime.KeepAlive(c)
+	c.using.Lock()
+	defer c.using.Unlock()
+	if c.consumer == 0 || c.worker != worker {
+		opts := newWorkerOpts()
+		opts.visibilityTimeoutS, opts.fallbackMS, opts.heartbeat = c.queue.options.VisibilityTimeoutS, workerFallbackMS, 0
+		if err := c.replace(c.db.newWorker([]WorkerQueue{{Name: c.queue.name}}, worker, opts)); err != nil {
+			return nil, err
+		}
+		c.worker = worker
+	}
+	if n <= 0 {
+		return nil, nil
+	}
+	var jobs []*Job
+	_, err := await(ctx, func() (bool, error) {
+		for {
+			handle, status, err := c.native().workerNext(c.consumer, n, 0)
+			if err != nil || status != statusOK {
+				return false, err
+			}
+			// It may be that claims were lost, and nothing else: who holds those finds out on settling them.
+			jobs, err = c.db.takeJobs(handle, c.worker)
+			if err != nil || len(jobs) > 0 {
+				return true, err
+			}
+		}
+	})
+	return jobs, err
+}
+
+// Jobs claims jobs for worker, one after the other, and waits for them, also while somebody keeps the file locked, until
+// ctx ends or the loop is left. An error is the last thing it gives. Each job has to be settled; one that is not goes to
+// the next worker when its time is over.
+//
+//	for job, err := range queue.Jobs(ctx, "worker-1") {
+//		if err != nil { return err }
+//		...
+//		job.Ack()
+//	}
+func (q *Queue) Jobs(ctx context.Context, worker string) iter.Seq2[*Job, error] {
+	return func(yield func(*Job, error) bool) {
+		waker, err := q.ClaimWaker()
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		defer waker.end()
+		each(func() (*Job, error) { return waker.next(ctx, worker, waker.awaitPatiently) })(yield)
+	}
+}
+
+// each gives what next returns until that is nil or an error.
+func each[T any](next func() (*T, error)) iter.Seq2[*T, error] {
+	return func(yield func(*T, error) bool) {
+		for {
+			one, err := next()
+			if one == nil && err == nil || !yield(one, err) || err != nil {
+				return
+			}
+		}
+	}
+}
