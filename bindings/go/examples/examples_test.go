@@ -38,9 +38,11 @@ func TestExamples(t *testing.T) {
 			}
 			program := exec.Command(filepath.Join(programs, name))
 			program.Dir = dir
-			got, err := program.CombinedOutput()
+			var logged strings.Builder // failures, with the time
+			program.Stderr = &logged
+			got, err := program.Output()
 			if err != nil || string(got) != want {
-				t.Errorf("%v; it printed\n%swhere\n%swas expected", err, got, want)
+				t.Errorf("%v; it printed\n%swhere\n%swas expected; it logged\n%s", err, got, want, logged.String())
 			}
 		})
 	}

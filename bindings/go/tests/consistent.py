@@ -35,7 +35,8 @@ for sample in samples:
 for path in package.glob("*.go"):
     for number, line in enumerate(path.read_text().splitlines(), 1):
         is_address = re.search(r"uintptr\((unsafe\.|slice\()", line)
-        if is_address and path.name != "abi.go" and "unsafe.Pointer(cell)" not in line and "unsafe.Sizeof" not in line:
+        is_call = path.name == "abi.go" or path.name.endswith("_test.go")
+        if is_address and not is_call and "unsafe.Pointer(cell)" not in line and "unsafe.Sizeof" not in line:
             problems.append(f"{path.name}:{number}: the address is a number: {line.strip()}")
 
 for problem in problems:

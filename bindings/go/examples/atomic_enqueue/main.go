@@ -2,6 +2,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"log"
 
@@ -22,10 +23,12 @@ func main() {
 	setup.Commit()
 	q := db.Queue("emails", honker.QueueOptions{})
 
-	tx, _ := db.Begin()
-	tx.Exec("INSERT INTO orders (id, total, customer_id) VALUES (?, ?, ?)", 42, 9900, "alice")
-	q.EnqueueTx(tx, map[string]any{"order_id": 42, "email_type": "confirmation"}, honker.EnqueueOptions{})
-	tx.Commit()
+	if err := order(db, q); err != nil {
+		log.Fatal(err)
+	}
+	err = order(db, q) // there is a 42 already: no second order, and no second job
+	stats, _ := q.Stats()
+	fmt.Println(errors.Is(err, honker.ErrConstraint), stats.Pending)
 
 	if err := bill(db, q); err != nil {
 		log.Fatal(err)
@@ -42,6 +45,21 @@ func main() {
 		}
 		fmt.Println("order", id, "of", *customer, "is", total)
 	}
+}
+
+func order(db *honker.Database, q *honker.Queue) error {
+	tx, err := db.Begin()
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback() // does nothing after Commit
+	if _, err := tx.Exec("INSERT INTO orders (id, total, customer_id) VALUES (?, ?, ?)", 42, 9900, "alice"); err != nil {
+		return err
+	}
+	if _, err := q.EnqueueTx(tx, map[string]any{"order_id": 42, "email_type": "confirmation"}, honker.EnqueueOptions{}); err != nil {
+		return err
+	}
+	return tx.Commit()
 }
 
 func bill(db *honker.Database, q *honker.Queue) error {
@@ -64,4 +82,5 @@ func bill(db *honker.Database, q *honker.Queue) error {
 }
 
 // Output:
+// true 1
 // order 42 of alice is 9901

@@ -1,0 +1,86 @@
+// Other ways to wait for jobs than a worker: a handler for one at a time, a loop, and a call.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log"
+	"time"
+
+	honker "github.com/russellromney/honker-go"
+)
+
+func sendEmail(to string) error {
+	if to == "nobody" {
+		return errors.New("no such address")
+	}
+	fmt.Println("to", to)
+	return nil
+}
+
+func main() {
+	db, err := honker.Open("app.db")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer db.Close()
+	emails := db.Queue("emails", honker.QueueOptions{})
+	for _, to := range []string{"alice", "nobody", "bob"} {
+		if _, err := emails.Enqueue(to, honker.EnqueueOptions{}); err != nil {
+			log.Fatal(err)
+		}
+	}
+
+	ctx, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond)
+	defer cancel()
+	err = emails.Work(ctx, "worker-1", 0, func(ctx context.Context, job *honker.Job) error {
+		var to string
+		if err := job.UnmarshalPayload(&to); err != nil {
+			return err
+		}
+		return sendEmail(to) // an error: again, here at once
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	dead, err := emails.DeadJobs(-1)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(dead[0].Payload, "after", dead[0].Attempts, "attempts:", *dead[0].LastError)
+
+	go emails.EnqueueMany([]any{"carol", "dave"}, honker.EnqueueOptions{})
+	ctx, cancel = context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	for job, err := range emails.Jobs(ctx, "worker-1") {
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Println(string(job.Payload))
+		if held, err := job.Ack(); err != nil || !held {
+			log.Println("the claim was lost", err)
+		}
+		if job.ID == 5 {
+			break
+		}
+	}
+
+	waker, err := emails.ClaimWaker()
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer waker.Close()
+	ctx, cancel = context.WithTimeout(context.Background(), 50*time.Millisecond)
+	defer cancel()
+	job, err := waker.Next(ctx, "worker-1")
+	fmt.Println(job, err)
+}
+
+// Output:
+// to alice
+// to bob
+// "nobody" after 3 attempts: no such address
+// "carol"
+// "dave"
+// <nil> <nil>

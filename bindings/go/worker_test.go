@@ -1,0 +1,305 @@
+package honker
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// logged is what a worker logs.
+type logged struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (l *logged) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *logged) count(text string) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return strings.Count(l.text.String(), text)
+}
+
+func (l *logged) logger() *slog.Logger { return slog.New(slog.NewTextHandler(l, nil)) }
+
+func eventually(t *testing.T, what string, is func() bool) {
+	t.Helper()
+	for range 1000 {
+		if is() {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Fatal("not within 10 s:", what)
+}
+
+// runs runs a worker; what ends it, and gives the error of Run.
+func runs(t *testing.T, w *Worker, handler Handler) func() error {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- w.Run(ctx, handler) }()
+	t.Cleanup(cancel)
+	return func() error {
+		t.Helper()
+		cancel()
+		select {
+		case err := <-ended:
+			return err
+		case <-time.After(20 * time.Second):
+			t.Fatal("Run does not end")
+			return nil
+		}
+	}
+}
+
+func TestWorkerRunsJobsSideBySide(t *testing.T) {
+	both(t, func(t *testing.T, db *Database) {
+		for _, name := range []string{"a", "b"} {
+			must(t, 0, second(db.Queue(name, QueueOptions{}).EnqueueMany([]any{1, 2, 3, 4, 5}, EnqueueOptions{})))
+		}
+		var seen atomic.Int64
+		together := make(chan struct{})
+		w := db.NewWorker(WorkerOptions{Queues: []WorkerQueue{{Name: "a", MaxInHand: 1}, {Name: "b"}}, Concurrency: 4})
+		var inA, most atomic.Int64
+		stop := runs(t, w, func(ctx context.Context, job *Job) error {
+			if job.Queue == "a" {
+				most.Store(max(most.Load(), inA.Add(1)))
+				defer inA.Add(-1)
+			}
+			if seen.Add(1) == 4 { // all four places are taken
+				close(together)
+			}
+			<-together
+			return nil
+		})
+		eventually(t, "all are done", func() bool {
+			a, _ := db.Queue("a", QueueOptions{}).Stats()
+			b, _ := db.Queue("b", QueueOptions{}).Stats()
+			return seen.Load() == 10 && a.Claimed+a.Pending+b.Claimed+b.Pending == 0
+		})
+		want(t, most.Load(), 1)
+		want(t, stop(), nil)
+	})
+}
+
+func TestWorkerSettlesAsTheHandlerSays(t *testing.T) {
+	db := open(t)
+	q := db.Queue("q", QueueOptions{})
+	log := &logged{}
+	handlers := map[string]func(ctx context.Context, job *Job) error{
+		"fails":    func(context.Context, *Job) error { return errors.New("no route") },
+		"panics":   func(context.Context, *Job) error { panic("what a mess") },
+		"exits":    func(context.Context, *Job) error { runtime.Goexit(); return nil },
+		"lies":     func(context.Context, *Job) error { return brokenError{} },
+		"snoozes":  func(context.Context, *Job) error { return Snooze(1000 * time.Second) },
+		"discards": func(context.Context, *Job) error { return fmt.Errorf("so: %w", Discard(errors.New("no such user"))) },
+		"later":    func(context.Context, *Job) error { return RetryAfter(1999*time.Second+1, errors.New("rate limit")) },
+		"acks":     func(_ context.Context, job *Job) error { return second(job.Ack()) },
+		"succeeds": func(context.Context, *Job) error { return nil },
+	}
+	ids := map[string]int64{}
+	for name := range handlers {
+		for _, attempts := range []int64{1, 3} {
+			id, err := q.Enqueue(name, EnqueueOptions{MaxAttempts: &attempts})
+			ids[fmt.Sprint(name, attempts)] = must(t, id, err)
+		}
+	}
+	w := db.NewWorker(WorkerOptions{Queues: []WorkerQueue{{Name: "q"}}, Concurrency: 2, RetryJitter: -1, RetryBaseS: 500, Logger: log.logger()})
+	start := time.Now().Unix()
+	stop := runs(t, w, func(ctx context.Context, job *Job) error {
+		var name string
+		if err := job.UnmarshalPayload(&name); err != nil {
+			return err
+		}
+		return handlers[name](ctx, job)
+	})
+	eventually(t, "all are settled", func() bool {
+		stats, _ := q.Stats()
+		return stats.Pending+stats.Claimed == 0
+	})
+	want(t, stop(), nil)
+	died := map[int64]string{}
+	for _, one := range must2dead(t)(q.DeadJobs(-1)) {
+		died[one.ID] = *one.LastError
+	}
+	for name, text := range map[string]string{"fails1": "no route", "panics1": "panic: what a mess\n\n", "exits1": "ended its goroutine", "lies1": "panic: ",
+		"discards1": "so: no such user", "discards3": "so: no such user", "later1": "rate limit"} {
+		if !strings.Contains(died[ids[name]], text) {
+			t.Errorf("%s: %q", name, died[ids[name]])
+		}
+	}
+	want(t, len(died), 7)
+	if !strings.Contains(died[ids["panics1"]], "worker_test.go") {
+		t.Error("there is no trace:", died[ids["panics1"]])
+	}
+	for name, expected := range map[string]struct{ attempts, delay int64 }{"fails3": {1, 500}, "panics3": {1, 500}, "exits3": {1, 500}, "lies3": {1, 500},
+		"snoozes1": {0, 1000}, "snoozes3": {0, 1000}, "later3": {1, 2000}} {
+		row, err := q.GetJob(ids[name])
+		if must(t, row, err) == nil {
+			t.Errorf("%s is no more", name)
+			continue
+		}
+		if delay := row.RunAt - start; row.Attempts != expected.attempts || delay < expected.delay || delay > expected.delay+60 {
+			t.Errorf("%s: %d attempts, again in %d s", name, row.Attempts, delay)
+		}
+	}
+	want(t, log.count("what a mess") > 0, true)
+}
+
+type brokenError struct{}
+
+func (brokenError) Error() string { panic("no text") }
+
+func TestWorkerTellsTheHandlerThatItsJobIsLost(t *testing.T) {
+	db := open(t)
+	q := db.Queue("q", QueueOptions{})
+	id, err := q.Enqueue("cancelled", EnqueueOptions{})
+	must(t, id, err)
+	must(t, 0, second(q.Enqueue("slow", EnqueueOptions{MaxAttempts: Int64(1)})))
+	causes := make(chan error, 2)
+	started := make(chan struct{}, 2)
+	w := db.NewWorker(WorkerOptions{Queues: []WorkerQueue{{Name: "q"}}, Concurrency: 2, MaxRunS: 2})
+	stop := runs(t, w, func(ctx context.Context, job *Job) error {
+		started <- struct{}{}
+		<-ctx.Done()
+		causes <- context.Cause(ctx)
+		return nil
+	})
+	<-started
+	<-started
+	cancelled, err := q.Cancel(id)
+	want(t, must(t, cancelled, err), true)
+	wantError(t, <-causes, ErrInterrupted, "cancelled")
+	wantError(t, <-causes, ErrInterrupted, "too long")
+	want(t, stop(), nil)
+	want(t, *must2dead(t)(q.DeadJobs(-1))[0].LastError, "timeout after 2 s")
+}
+
+func TestWorkerProlongsWhatRuns(t *testing.T) {
+	db := open(t)
+	q := db.Queue("q", QueueOptions{})
+	must(t, 0, second(q.Enqueue(1, EnqueueOptions{})))
+	var calls atomic.Int64
+	w := db.NewWorker(WorkerOptions{Queues: []WorkerQueue{{Name: "q"}}, VisibilityTimeoutS: 2})
+	done := make(chan struct{})
+	stop := runs(t, w, func(ctx context.Context, job *Job) error {
+		calls.Add(1)
+		select {
+		case <-time.After(5 * time.Second):
+		case <-ctx.Done():
+			t.Error("the claim was lost:", context.Cause(ctx))
+		}
+		close(done)
+		return nil
+	})
+	<-done
+	want(t, stop(), nil)
+	want(t, calls.Load(), 1)
+	stats, err := q.Stats()
+	want(t, must(t, stats, err), QueueStats{Queue: "q"})
+}
+
+func TestWorkerStops(t *testing.T) {
+	for name, test := range map[string]struct {
+		handler func(ctx context.Context, stopped <-chan struct{}) error
+		left    QueueStats
+		fails   bool
+	}{
+		"in time":                {func(_ context.Context, stopped <-chan struct{}) error { <-stopped; return nil }, QueueStats{Queue: "q", Pending: 1}, false},
+		"when its context ends":  {func(ctx context.Context, _ <-chan struct{}) error { <-ctx.Done(); return context.Cause(ctx) }, QueueStats{Queue: "q", Pending: 2}, false},
+		"done in spite of it":    {func(ctx context.Context, _ <-chan struct{}) error { <-ctx.Done(); return nil }, QueueStats{Queue: "q", Pending: 1}, false},
+		"not, whatever is asked": {func(context.Context, <-chan struct{}) error { time.Sleep(5 * time.Second); return nil }, QueueStats{Queue: "q", Pending: 2}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			db := open(t)
+			q := db.Queue("q", QueueOptions{})
+			must(t, 0, second(q.EnqueueMany([]any{1, 2}, EnqueueOptions{MaxAttempts: Int64(1)})))
+			started, stopped := make(chan struct{}), make(chan struct{})
+			w := db.NewWorker(WorkerOptions{Queues: []WorkerQueue{{Name: "q"}}, Concurrency: 1, StopTimeout: time.Second})
+			stop := runs(t, w, func(ctx context.Context, job *Job) error {
+				close(started)
+				return test.handler(ctx, stopped)
+			})
+			<-started
+			wantError(t, w.Run(context.Background(), func(context.Context, *Job) error { return nil }), ErrMisuse, "runs already")
+			go func() {
+				time.Sleep(50 * time.Millisecond)
+				close(stopped)
+			}()
+			err := stop()
+			want(t, err != nil, test.fails)
+			stats, err := q.Stats()
+			want(t, must(t, stats, err), test.left) // what was given back can be claimed, though it had one attempt
+		})
+	}
+}
+
+func TestWorkerSaysOnceThatItCannotGoOn(t *testing.T) {
+	db := open(t, OpenOptions{BusyTimeout: -1})
+	other := must2(t)(Open(db.Path()))
+	defer other.Close()
+	must(t, 0, second(other.Queue("q", QueueOptions{}).Enqueue(1, EnqueueOptions{})))
+	log := &logged{}
+	w := db.NewWorker(WorkerOptions{Queues: []WorkerQueue{{Name: "q"}}, Logger: log.logger()})
+	running, finish := make(chan struct{}), make(chan struct{})
+	stop := runs(t, w, func(context.Context, *Job) error {
+		close(running)
+		<-finish
+		return nil
+	})
+	<-running
+	tx, err := other.Begin()
+	must(t, tx, err)
+	close(finish) // it is to be settled now
+	eventually(t, "it says so", func() bool { return log.count("cannot go on now") > 0 })
+	time.Sleep(time.Second)
+	want(t, log.count("cannot go on now"), 1)
+	must(t, 0, tx.Rollback())
+	eventually(t, "it goes on", func() bool {
+		stats, err := db.Queue("q", QueueOptions{}).Stats()
+		return err == nil && stats == QueueStats{Queue: "q"}
+	})
+	want(t, stop(), nil)
+}
+
+func TestHandlerMayCloseTheDatabase(t *testing.T) {
+	db := open(t)
+	must(t, 0, second(db.Queue("q", QueueOptions{}).Enqueue(1, EnqueueOptions{})))
+	ended := make(chan error, 1)
+	go func() {
+		ended <- db.NewWorker(WorkerOptions{Queues: []WorkerQueue{{Name: "q"}}}).Run(context.Background(), func(context.Context, *Job) error { return db.Close() })
+	}()
+	select {
+	case err := <-ended:
+		wantError(t, err, ErrClosed)
+	case <-time.After(10 * time.Second):
+		t.Fatal("it hangs")
+	}
+}
+
+func TestWorkerRefuses(t *testing.T) {
+	db := open(t)
+	nothing := func(context.Context, *Job) error { return nil }
+	q := []WorkerQueue{{Name: "q"}}
+	for _, options := range []WorkerOptions{{}, {Queues: []WorkerQueue{{Name: "q"}, {Name: "q"}}}, {Queues: []WorkerQueue{{Name: "a\x00b"}}},
+		{Queues: q, Concurrency: -1}, {Queues: q, RetryFactor: 0.5}, {Queues: q, MaxRunS: -1}} {
+		wantError(t, db.NewWorker(options).Run(context.Background(), nothing), ErrInvalid)
+	}
+	wantError(t, db.NewWorker(WorkerOptions{Queues: q}).Run(context.Background(), nil), ErrInvalid)
+	ended, cancel := context.WithCancel(context.Background())
+	cancel()
+	want(t, db.NewWorker(WorkerOptions{Queues: q}).Run(ended, nothing), nil)
+}
