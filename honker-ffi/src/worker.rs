@@ -11,7 +11,7 @@ use crate::error::honker_error_t;
 use crate::handle;
 use crate::jobs::honker_jobs_t;
 use crate::queue::{HONKER_NO_TIME, held, time};
-use crate::status::{HONKER_INVALID, HONKER_LOST, HONKER_OK, honker_status_t};
+use crate::status::{HONKER_INVALID, HONKER_LOST, HONKER_OK, HONKER_PANIC, honker_status_t};
 use crate::text::{honker_bytes_t, slice, text};
 use crate::view::{self, Sized32};
 use crate::waiter::{honker_waiter_t, timeout};
@@ -247,15 +247,19 @@ pub unsafe extern "C" fn honker_worker_settle_next(
     // SAFETY: the caller vouches for the pointers.
     unsafe {
         entry("honker_worker_settle_next", err, jobs_out, |jobs| {
-            let timeout = timeout(timeout_ms)?;
-            let given = slice("settlements", settlements.cast_const(), settlements_len)?;
-            let wanted = given.iter().map(|given| settlement(given)).collect::<Result<Vec<_>>>()?;
+            let given = || slice("settlements", settlements.cast_const(), settlements_len);
+            given()?;
             let say = |index: usize, status| (*settlements.add(index)).status = status;
-            let worker = handle::get(worker)?;
-            let settled = worker
-                .0
-                .with(|worker| Ok(worker.settle_and_next(&wanted, n, timeout)?))
-                .inspect_err(|failure| (0..wanted.len()).for_each(|index| say(index, failure.status)))?;
+            let say_all = |status| (0..settlements_len).for_each(|index| say(index, status));
+            // Also if nothing comes back from what follows.
+            say_all(HONKER_PANIC);
+            let settle = || {
+                let timeout = timeout(timeout_ms)?;
+                let wanted = given()?.iter().map(|given| settlement(given)).collect::<Result<Vec<_>>>()?;
+                let worker = handle::get(worker)?;
+                worker.0.with(|worker| Ok(worker.settle_and_next(&wanted, n, timeout)?))
+            };
+            let settled = settle().inspect_err(|failure| say_all(failure.status))?;
             for (index, held) in settled.held.iter().enumerate() {
                 say(index, if *held { HONKER_OK } else { HONKER_LOST });
             }
