@@ -6,7 +6,12 @@
 #include <limits.h>
 #include <stdio.h>
 
+/* How many dirty IO schedulers queries leave to others, if there are twice as many. */
+#define OTHERS_MIN 4
+
 ErlNifResourceType *db_type, *tx_type;
+int queries_max;
+atomic_int querying;
 term atom_ok, atom_error, atom_nil;
 
 /* --- answers --- */
@@ -219,6 +224,7 @@ static void db_gone(ErlNifEnv *env, void *object) {
   db_t *db = object;
   (void)env;
   reap(reap_db, atomic_exchange(&db->handle, NULL));
+  if (db->waiter != NULL) enif_release_resource(db->waiter);
   if (db->lock != NULL) enif_mutex_destroy(db->lock);
 }
 
@@ -263,6 +269,7 @@ static FUNCTION(db_open) {
   memset((void *)db, 0, sizeof *db);
   atomic_init(&db->handle, handle);
   db->lock = enif_mutex_create("honker_db");
+  db->queries_max = opts.readers_max > 2 ? (int)opts.readers_max - 1 : 1;
   term warning = atom_nil;
   if (in->err != NULL) {
     honker_bytes_t message = {NULL, 0};
@@ -273,6 +280,13 @@ static FUNCTION(db_open) {
   const term opened = enif_make_tuple2(env, enif_make_resource(env, db), warning);
   enif_release_resource(db);
   return enif_make_tuple2(env, atom_ok, opened);
+}
+
+static void tell_all(ErlNifEnv *env, db_t *db, const char *why) {
+  enif_mutex_lock(db->lock);
+  waiter_t *waiter = db->waiter; /* is there for as long as the database is */
+  enif_mutex_unlock(db->lock);
+  if (waiter != NULL) waiter_tell_all(env, waiter, why);
 }
 
 static FUNCTION(db_close) {
@@ -286,7 +300,7 @@ static FUNCTION(db_close) {
   enif_mutex_lock(db->lock);
   db->tx = NULL;
   enif_mutex_unlock(db->lock);
-  consumers_tell(env, db, "closed");
+  tell_all(env, db, "closed");
   return done(&in, status);
 }
 
@@ -299,7 +313,7 @@ static FUNCTION(db_interrupt) {
   if (handle == NULL) return closed(env);
   atomic_fetch_add(&db->interrupts, 1);
   const honker_status_t status = lib.interrupt(handle, &in.err);
-  consumers_tell(env, db, "interrupted");
+  tell_all(env, db, "interrupted");
   return done(&in, status);
 }
 
@@ -372,14 +386,17 @@ static FUNCTION(cron_next_after) {
 static int load(ErlNifEnv *env, void **data, term info) {
   const ErlNifResourceFlags flags = ERL_NIF_RT_CREATE | ERL_NIF_RT_TAKEOVER;
   ErlNifResourceTypeInit db_init = {.dtor = db_gone}, tx_init = {.dtor = tx_gone, .down = tx_down};
-  (void)info;
+  int dirty_schedulers;
+  if (!enif_get_int(env, info, &dirty_schedulers)) return -1;
+  queries_max = dirty_schedulers > 2 * OTHERS_MIN ? dirty_schedulers - OTHERS_MIN : dirty_schedulers / 2;
   *data = &lib;
   atom_ok = atom(env, "ok");
   atom_error = atom(env, "error");
   atom_nil = atom(env, "nil");
   db_type = enif_open_resource_type_x(env, "honker_db", &db_init, flags, NULL);
   tx_type = enif_open_resource_type_x(env, "honker_tx", &tx_init, flags, NULL);
-  if (db_type == NULL || tx_type == NULL || consumers_load(env, flags) != 0) return -1;
+  if (db_type == NULL || tx_type == NULL || waiter_load(env, flags) != 0 ||
+      consumers_load(env, flags) != 0) return -1;
   return reaper_start();
 }
 
@@ -407,9 +424,11 @@ static ErlNifFunc functions[] = {
     {"consumer_next", 2, consumer_next, ERL_NIF_DIRTY_JOB_IO_BOUND},
     {"consumer_do", 3, consumer_do, ERL_NIF_DIRTY_JOB_IO_BOUND},
     {"consumer_close", 1, consumer_close, ERL_NIF_DIRTY_JOB_IO_BOUND},
-    {"consumer_select", 2, consumer_select, 0},
-    {"consumer_cancel", 1, consumer_cancel, 0},
+    {"consumer_wait", 2, consumer_wait, 0},
+    {"consumer_forget", 1, consumer_forget, 0},
     {"consumer_wake", 1, consumer_wake, 0},
+    {"dispatch", 1, dispatch, 0},
+    {"waiter_ready", 1, waiter_ready, ERL_NIF_DIRTY_JOB_IO_BOUND},
 #define ENTRY(name, arity, writes) {#name, arity, op_##name, 0},
     OPERATIONS(ENTRY)};
 

@@ -6,6 +6,8 @@
  *
  *  - Whatever may wait for the write lock runs on a dirty IO scheduler, and waits there for 20 ms at most; the rest of
  *    the busy timeout is waited for in Elixir (lib/honker/native.ex).
+ *  - Queries without a transaction may run for any time: so many of them as leave schedulers for the others, and a
+ *    connection for each (queries_max). The others wait in Elixir as well.
  *  - Whatever belongs to an open transaction, which has the lock, runs on a dirty CPU scheduler. Nothing waits there.
  *  - What is left of a process that has died, or of a term that was collected, is freed by a thread of its own, the
  *    reaper, because that may write to the file. Destructors and callbacks only hand things over to it.
@@ -21,15 +23,38 @@
 
 typedef ERL_NIF_TERM term;
 
-struct consumer;
+/* What a process waits with. The first two do not change; the rest is under the lock of its waiter. */
+typedef struct waiting {
+  uint64_t token;
+  ErlNifEnv *tag_env;
+  term tag;
+  ErlNifPid who_waits;
+  int somebody_waits, is_ready, is_woken;
+  struct waiting *next;
+} waiting_t;
+
+#define WAITER_BUCKETS 64
+
+/* See waiter.c. */
+typedef struct {
+  honker_waiter_t *handle;
+  ErlNifEvent fd;
+  ErlNifMutex *lock; /* for what follows */
+  ErlNifMonitor monitor;
+  int is_dispatched, is_over;
+  char why_over[256];
+  waiting_t *buckets[WAITER_BUCKETS]; /* by their tokens */
+} waiter_t;
 
 typedef struct {
   honker_db_t *_Atomic handle; /* NULL once it is closed */
   ErlNifMutex *lock;           /* for what follows */
   void *tx;                    /* the open transaction, not kept */
   ErlNifPid tx_owner;
-  struct consumer *consumers;
-  atomic_int writing; /* calls that write, without a transaction, and are within libhonker */
+  waiter_t *waiter; /* from the first consumer on */
+  int queries_max;
+  atomic_int querying; /* calls of `query` without a transaction that are within libhonker */
+  atomic_int writing;  /* calls that write, without a transaction, and are within libhonker */
   atomic_long interrupts;
 } db_t;
 
@@ -49,6 +74,9 @@ struct in {
 };
 
 extern ErlNifResourceType *db_type, *tx_type;
+/* How many queries, of all databases, may run at once; and how many do. */
+extern int queries_max;
+extern atomic_int querying;
 extern term atom_ok, atom_error, atom_nil;
 
 /* --- answers --- */
@@ -96,18 +124,21 @@ void reap(void (*free)(void *), void *handle);
 
 /* --- the other parts --- */
 #define FUNCTION(name) term name(ErlNifEnv *env, int argc, const term argv[])
-/* name, arity, and whether it may write */
+enum { READS, WRITES, QUERIES };
+/* name, arity, and what it does */
 #define OPERATIONS(X)                                                                                               \
-  X(enqueue, 9, 1) X(enqueue_many, 9, 1) X(ack, 4, 1) X(ack_batch, 4, 1) X(retry, 6, 1) X(fail, 5, 1)              \
-  X(heartbeat, 5, 1) X(cancel, 3, 1) X(sweep_expired, 3, 1) X(queue_next_claim_at, 3, 0) X(get_job, 3, 0)          \
-  X(queue_stats, 3, 0) X(claim, 6, 1) X(dead_list, 4, 0) X(dead_requeue, 3, 1) X(dead_purge, 4, 1)                 \
-  X(notify, 4, 1) X(notifications_prune, 4, 1) X(stream_publish, 5, 1) X(stream_read_since, 5, 0)                  \
-  X(stream_save_offset, 5, 1) X(stream_get_offset, 4, 0) X(result_save, 5, 1) X(result_get, 3, 0)                  \
-  X(result_sweep, 2, 1) X(lock_acquire, 5, 1) X(lock_renew, 5, 1) X(lock_release, 4, 1) X(rate_limit_try, 5, 1)    \
-  X(rate_limit_sweep, 3, 1) X(scheduler_register, 9, 1) X(scheduler_unregister, 3, 1) X(scheduler_update, 9, 1)    \
-  X(scheduler_pause, 3, 1) X(scheduler_resume, 3, 1) X(scheduler_tick, 3, 1) X(scheduler_soonest, 2, 0)            \
-  X(scheduler_list, 2, 0) X(query, 4, 0) X(tx_begin, 2, 1) X(tx_commit, 2, 1) X(tx_rollback, 2, 1)                 \
-  X(tx_execute, 4, 1)
+  X(enqueue, 9, WRITES) X(enqueue_many, 9, WRITES) X(ack, 4, WRITES) X(ack_batch, 4, WRITES)                        \
+  X(retry, 6, WRITES) X(fail, 5, WRITES) X(heartbeat, 5, WRITES) X(cancel, 3, WRITES)                               \
+  X(sweep_expired, 3, WRITES) X(queue_next_claim_at, 3, READS) X(get_job, 3, READS) X(queue_stats, 3, READS)        \
+  X(claim, 6, WRITES) X(dead_list, 4, READS) X(dead_requeue, 3, WRITES) X(dead_purge, 4, WRITES)                    \
+  X(notify, 4, WRITES) X(notifications_prune, 4, WRITES) X(stream_publish, 5, WRITES)                               \
+  X(stream_read_since, 5, READS) X(stream_save_offset, 5, WRITES) X(stream_get_offset, 4, READS)                    \
+  X(result_save, 5, WRITES) X(result_get, 3, READS) X(result_sweep, 2, WRITES) X(lock_acquire, 5, WRITES)           \
+  X(lock_renew, 5, WRITES) X(lock_release, 4, WRITES) X(rate_limit_try, 5, WRITES)                                  \
+  X(rate_limit_sweep, 3, WRITES) X(scheduler_register, 9, WRITES) X(scheduler_unregister, 3, WRITES)                \
+  X(scheduler_update, 9, WRITES) X(scheduler_pause, 3, WRITES) X(scheduler_resume, 3, WRITES)                       \
+  X(scheduler_tick, 3, WRITES) X(scheduler_soonest, 2, READS) X(scheduler_list, 2, READS) X(query, 4, QUERIES)      \
+  X(tx_begin, 2, WRITES) X(tx_commit, 2, WRITES) X(tx_rollback, 2, WRITES) X(tx_execute, 4, WRITES)
 
 #define DECLARE_OPERATION(name, arity, writes) FUNCTION(op_##name);
 OPERATIONS(DECLARE_OPERATION)
@@ -115,14 +146,29 @@ OPERATIONS(DECLARE_OPERATION)
 
 FUNCTION(consumer_new);
 FUNCTION(consumer_next);
-FUNCTION(consumer_select);
-FUNCTION(consumer_cancel);
+FUNCTION(consumer_wait);
+FUNCTION(consumer_forget);
 FUNCTION(consumer_wake);
 FUNCTION(consumer_close);
 FUNCTION(consumer_do);
 int consumers_load(ErlNifEnv *env, ErlNifResourceFlags flags);
-/* Tells whoever waits with a consumer of this database that `why`. */
-void consumers_tell(ErlNifEnv *env, db_t *db, const char *why);
+
+FUNCTION(dispatch);
+FUNCTION(waiter_ready);
+int waiter_load(ErlNifEnv *env, ErlNifResourceFlags flags);
+/* The waiter of the database, not kept. */
+honker_status_t waiter_of(struct in *in, db_t *db, waiter_t **out);
+void waiter_enter(waiter_t *waiter, waiting_t *waiting);
+/* Tells whoever waits that it is closed, unless `env` is NULL. */
+int waiter_leave(ErlNifEnv *env, waiter_t *waiter, waiting_t *waiting);
+/* It is about to be looked at: whatever it was told is out of date. */
+void waiter_looks(waiter_t *waiter, waiting_t *waiting);
+term waiter_wait(ErlNifEnv *env, waiter_t *waiter, waiting_t *waiting, term tag);
+void waiter_forget(waiter_t *waiter, waiting_t *waiting);
+/* Ends the wait that is running with it, or else the next one. */
+void waiter_wake(ErlNifEnv *env, waiter_t *waiter, waiting_t *waiting);
+/* Tells whoever waits that `why`. */
+void waiter_tell_all(ErlNifEnv *env, waiter_t *waiter, const char *why);
 
 void tx_over(tx_t *tx);
 

@@ -21,13 +21,13 @@ static int is_mine(ErlNifEnv *env, db_t *db, int *open) {
   return mine;
 }
 
-static term schedule(ErlNifEnv *env, const char *name, call_t call, int writes, int argc, const term argv[]) {
+static term schedule(ErlNifEnv *env, const char *name, call_t call, int kind, int argc, const term argv[]) {
   db_t *db;
   if (!get_db(env, argv[0], &db)) return enif_make_badarg(env);
   if (!enif_is_identical(argv[1], atom_nil)) {
     return enif_schedule_nif(env, name, ERL_NIF_DIRTY_JOB_CPU_BOUND, call, argc, argv);
   }
-  if (writes) {
+  if (kind == WRITES) {
     int open;
     if (is_mine(env, db, &open)) {
       return failure(env, HONKER_MISUSE,
@@ -41,8 +41,23 @@ static term schedule(ErlNifEnv *env, const char *name, call_t call, int writes, 
   return enif_schedule_nif(env, name, ERL_NIF_DIRTY_JOB_IO_BOUND, call, argc, argv);
 }
 
+/* Whether one more query may run. */
+static int enter_query(db_t *db) {
+  if (atomic_fetch_add(&db->querying, 1) < db->queries_max) {
+    if (atomic_fetch_add(&querying, 1) < queries_max) return 1;
+    atomic_fetch_sub(&querying, 1);
+  }
+  atomic_fetch_sub(&db->querying, 1);
+  return 0;
+}
+
+static void leave_query(db_t *db) {
+  atomic_fetch_sub(&querying, 1);
+  atomic_fetch_sub(&db->querying, 1);
+}
+
 /* Makes sure that there is something to work on, does it, and cleans up. */
-static term perform(ErlNifEnv *env, const term argv[], int writes, term (*body)(struct in *, const term[])) {
+static term perform(ErlNifEnv *env, const term argv[], int kind, term (*body)(struct in *, const term[])) {
   db_t *db;
   tx_t *tx = NULL;
   if (!get_db(env, argv[0], &db)) return enif_make_badarg(env);
@@ -55,24 +70,28 @@ static term perform(ErlNifEnv *env, const term argv[], int writes, term (*body)(
     in.tx = atomic_load(&tx->handle);
     if (in.tx == NULL) return failure(env, HONKER_MISUSE, "the transaction is over");
   }
-  const int counted = writes && tx == NULL;
-  if (counted) atomic_fetch_add(&db->writing, 1);
+  if (tx != NULL) kind = READS;
+  if (kind == QUERIES && !enter_query(db)) {
+    return failure(env, HONKER_BUSY, "as many queries as may be are running (readers_max, or the emulator's +SDio)");
+  }
+  if (kind == WRITES) atomic_fetch_add(&db->writing, 1);
   const term answered = body(&in, argv);
-  if (counted) atomic_fetch_sub(&db->writing, 1);
+  if (kind == WRITES) atomic_fetch_sub(&db->writing, 1);
+  if (kind == QUERIES) leave_query(db);
   if (in.err != NULL) lib.error_free(in.err);
   return answered;
 }
 
-#define WRITES(name, arity, writes) enum { writes_##name = writes };
-OPERATIONS(WRITES)
+#define KIND(name, arity, kind) enum { kind_##name = kind };
+OPERATIONS(KIND)
 
 #define OP(name)                                                              \
   static term body_##name(struct in *in, const term argv[]);                  \
   static FUNCTION(call_##name) {                                              \
     (void)argc;                                                               \
-    return perform(env, argv, writes_##name, body_##name);                    \
+    return perform(env, argv, kind_##name, body_##name);                    \
   }                                                                           \
-  FUNCTION(op_##name) { return schedule(env, #name, call_##name, writes_##name, argc, argv); } \
+  FUNCTION(op_##name) { return schedule(env, #name, call_##name, kind_##name, argc, argv); } \
   static term body_##name(struct in *in, const term argv[])
 #define UNUSED (void)argv
 

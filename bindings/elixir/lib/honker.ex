@@ -191,27 +191,12 @@ defmodule Honker do
   @doc "The result of a job, waiting for it for `timeout` milliseconds or `:infinity`; `:timeout` if there is none by then."
   @spec wait_result(Database.t(), integer, timeout) :: {:ok, binary} | :timeout | {:error, Error.t()}
   def wait_result(%Database{} = db, id, timeout \\ :infinity) do
-    with {:ok, updates} <- updates(db) do
-      deadline = if timeout != :infinity, do: Native.now_ms() + timeout
-
+    with {:ok, consumer} <- Consumer.new(db, :result, "", [id]) do
       try do
-        wait_result(db, id, updates, deadline)
+        with :closed <- Consumer.next(consumer, timeout),
+             do: {:error, Error.new(:closed_handle, "the database was closed")}
       after
-        Consumer.close(updates)
-      end
-    end
-  end
-
-  defp wait_result(db, id, updates, deadline) do
-    left = if deadline, do: max(deadline - Native.now_ms(), 0), else: :infinity
-
-    with {:ok, nil} <- get_result(db, id) do
-      # Whether it was a commit or the end of the time, the last look is right before the end.
-      case left == 0 || Consumer.next(updates, left) do
-        true -> :timeout
-        :closed -> {:error, Error.new(:closed_handle, "the database was closed")}
-        {:error, _} = error -> error
-        _look -> wait_result(db, id, updates, deadline)
+        Consumer.close(consumer)
       end
     end
   end

@@ -40,18 +40,24 @@ defmodule Honker.WaitingTest do
 
   test "a wake and an interrupt that come together leave nothing either", %{db: db} do
     {:ok, updates} = Honker.updates(db)
+    assert :timeout = Consumer.next(updates, 0)
 
-    for forget <- [&Consumer.disarm/2, &Consumer.selected/2] do
-      {:ok, tag} = Consumer.arm(updates)
-      {:ok, _} = Honker.notify(db, "c", 1)
-      assert soon(fn -> mailbox() == 1 end)
-      :ok = Honker.interrupt(db)
-      assert mailbox() == 2
-      if forget == (&Consumer.selected/2), do: assert_receive({:select, _, ^tag, _})
-      forget.(updates, tag)
-      assert mailbox() == 0
-      Consumer.next(updates, 0)
-    end
+    {:ok, tag} = Consumer.arm(updates)
+    {:ok, _} = Honker.notify(db, "c", 1)
+    assert soon(fn -> mailbox() == 1 end)
+    :ok = Honker.interrupt(db)
+    assert mailbox() == 1
+    assert Consumer.disarm(updates, tag) == :ready
+    assert mailbox() == 0
+  end
+
+  test "a wake while nobody waits is for the next wait, of that consumer alone", %{db: db} do
+    {:ok, one} = Honker.listener(db, "c")
+    {:ok, other} = Honker.listener(db, "c")
+    :ok = Consumer.wake(one)
+    assert :timeout = Consumer.next(other, 100)
+    assert :woken = Consumer.next(one, 20_000)
+    assert :timeout = Consumer.next(one, 100)
   end
 
   test "a wake, a close and an interrupt end it", %{db: db} do
@@ -146,6 +152,91 @@ defmodule Honker.WaitingTest do
     Task.await_many(waiting, 20_000)
     assert Enum.at(Enum.sort(delays), 50) < 50_000
     assert time < 2_000_000
+  end
+
+  test "twenty queries without end keep nobody else from working", %{path: path} do
+    # As many could run as there are schedulers for all calls.
+    {:ok, db} = Honker.open(path, readers_max: 20)
+    endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
+    {:ok, listener} = Honker.listener(db, "c")
+    queries = for _ <- 1..20, do: Task.async(fn -> Honker.query(db, endless) end)
+    Process.sleep(200)
+    others = Task.async(fn -> {Queue.enqueue(db, "q", 1), Queue.stats(db, "q"), Honker.notify(db, "c", 1)} end)
+    worked = Task.yield(others, 20_000)
+    assert {:ok, %{payload: 1}} = Consumer.next(listener, 20_000)
+    # Those that wait for their turn give up after the busy timeout.
+    assert soon(20_000, fn -> Honker.interrupt(db) == :ok and Enum.all?(queries, &(not Process.alive?(&1.pid))) end)
+    assert {:ok, {{:ok, _}, {:ok, %{"pending" => 1}}, {:ok, _}}} = worked
+    names = for {:error, %Error{name: name}} <- Task.await_many(queries), uniq: true, do: name
+    assert names -- [:interrupted, :busy] == []
+    Honker.close(db)
+  end
+
+  defp dispatchers do
+    for pid <- Process.list(),
+        {:initial_call, {Honker.Dispatcher, _, _}} <- [Process.info(pid, :initial_call)],
+        do: pid
+  end
+
+  test "one process and one descriptor dispatch for all consumers; if it is killed another does", %{db: db} do
+    before = dispatchers()
+    {:ok, first} = Honker.listener(db, "c")
+    spawn(fn -> Process.sleep(50) && Honker.notify(db, "c", 0) end)
+    assert {:ok, %{payload: 0}} = Consumer.next(first, 20_000)
+    had = descriptors()
+    test = self()
+
+    for i <- 1..200 do
+      spawn_link(fn ->
+        {:ok, listener} = Honker.listener(db, "c")
+        send(test, :listens)
+        for _ <- 1..2, do: send(test, {i, Consumer.next(listener, 20_000)})
+      end)
+    end
+
+    for _ <- 1..200, do: assert_receive(:listens, 10_000)
+    # Each connection has some, but there are eight at most.
+    assert descriptors() - had < 100
+    assert [dispatcher] = dispatchers() -- before
+    Honker.notify(db, "c", 1)
+    for i <- 1..200, do: assert_receive({^i, {:ok, %{payload: 1}}}, 10_000)
+    Process.exit(dispatcher, :kill)
+    assert soon(fn -> match?([pid] when pid != dispatcher, dispatchers() -- before) end)
+    Honker.notify(db, "c", 2)
+    for i <- 1..200, do: assert_receive({^i, {:ok, %{payload: 2}}}, 10_000)
+
+    Honker.close(db)
+    assert soon(fn -> dispatchers() -- before == [] end)
+  end
+
+  test "a database that nobody has any more leaves no dispatcher", %{path: path} do
+    before = dispatchers()
+
+    Task.await(
+      Task.async(fn ->
+        {:ok, db} = Honker.open(path)
+        {:ok, listener} = Honker.listener(db, "c")
+        :timeout = Consumer.next(listener, 50)
+        1 = length(dispatchers() -- before)
+      end)
+    )
+
+    assert soon(fn -> dispatchers() -- before == [] end)
+  end
+
+  test "a file that is replaced ends waits with an error, and keeps no scheduler busy", %{db: db, path: path} do
+    before = dispatchers()
+    {:ok, listener} = Honker.listener(db, "c")
+    waiting = Task.async(fn -> Consumer.next(listener, 20_000) end)
+    {:ok, listening} = Honker.listen(db, "c")
+    Process.sleep(100)
+    File.rename!(path, path <> ".old")
+    {:ok, other} = Honker.open(path)
+    assert {:error, %Error{name: :watcher}} = Task.await(waiting, 20_000)
+    assert_receive {:honker, ^listening, {:closed, %Error{name: :watcher}}}, 20_000
+    assert {:error, %Error{name: :watcher}} = Consumer.next(listener, 100)
+    assert soon(fn -> dispatchers() -- before == [] end)
+    Honker.close(other)
   end
 
   test "what is closed or collected leaves nothing", %{directory: directory} do

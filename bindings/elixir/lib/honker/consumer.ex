@@ -12,18 +12,16 @@ defmodule Honker.Consumer do
   alias Honker.{Error, Job, Native}
 
   @enforce_keys [:ref, :db, :kind]
-  defstruct [:ref, :db, :kind, save_ms: 0]
-  @type t :: %__MODULE__{ref: reference, db: Honker.Database.t(), kind: atom, save_ms: integer}
+  defstruct [:ref, :db, :kind, saves?: false]
+  @type t :: %__MODULE__{ref: reference, db: Honker.Database.t(), kind: atom, saves?: boolean}
 
-  # How often to look without having been woken.
-  @fallback_ms %{worker: 5000, outbox: 5000, leader: 2000, listener: 15_000, subscription: 15_000, updates: 15_000}
   # How often to look whether it should stop.
   @stop_ms 100
 
   @doc false
-  def new(%Honker.Database{} = db, kind, name, options, save_ms \\ 0) do
+  def new(%Honker.Database{} = db, kind, name, options, fields \\ []) do
     with {:ok, ref} <- Native.run(db, fn -> Native.consumer_new(db.ref, kind, name, options) end) do
-      {:ok, %__MODULE__{ref: ref, db: db, kind: kind, save_ms: save_ms}}
+      {:ok, struct!(%__MODULE__{ref: ref, db: db, kind: kind}, fields)}
     end
   end
 
@@ -63,7 +61,7 @@ defmodule Honker.Consumer do
     }
 
     case look(consumer, n) do
-      {:timeout, at} -> wait(consumer, wait, fallback(consumer, at, consumer.save_ms))
+      :timeout -> wait(consumer, wait)
       :closed -> {:closed, :before}
       other -> other
     end
@@ -71,13 +69,13 @@ defmodule Honker.Consumer do
 
   defp look_again(consumer, wait) do
     case look(consumer, wait.n) do
-      {:timeout, at} -> wait(consumer, wait, fallback(consumer, at, 0))
+      :timeout -> wait(consumer, wait)
       :closed -> {:closed, :meanwhile}
       other -> other
     end
   end
 
-  # Looks once, without waiting: as `next`, but `{:timeout, at}` with when to look again, or nil.
+  # Looks once, without waiting.
   @doc false
   def look(consumer, n) do
     case Native.run(consumer.db, fn -> Native.consumer_next(consumer.ref, n) end) do
@@ -86,105 +84,67 @@ defmodule Honker.Consumer do
     end
   end
 
-  # For how long to wait for a wake at most. What is overdue is so because of a clock that somebody has set.
-  @doc false
-  def fallback(consumer, at, save_ms \\ 0) do
-    fallback = Map.fetch!(@fallback_ms, consumer.kind)
-    fallback = if save_ms > 0, do: min(fallback, save_ms), else: fallback
-
-    case at && at * 1000 - System.os_time(:millisecond) do
-      nil -> fallback
-      left when left <= 0 -> 50
-      left -> left |> min(1000) |> min(fallback)
-    end
-  end
-
-  defp wait(consumer, wait, fallback_ms) do
-    now = Native.now_ms()
+  defp wait(consumer, wait) do
+    left = if wait.deadline, do: max(wait.deadline - Native.now_ms(), 0), else: :infinity
 
     cond do
       wait.stop && wait.stop.() -> :stopped
-      wait.deadline && now >= wait.deadline -> :timeout
-      true -> wait(consumer, wait, now + fallback_ms, arm(consumer))
+      left == 0 -> :timeout
+      true -> wait(consumer, wait, if(wait.stop, do: min(left, @stop_ms), else: left), arm(consumer))
     end
   end
 
-  defp wait(_consumer, _wait, _look_at, :closed), do: {:closed, :meanwhile}
-  defp wait(_consumer, _wait, _look_at, {:error, _} = error), do: Native.read(error)
-
-  defp wait(consumer, wait, look_at, {:ok, tag}) do
+  defp wait(consumer, wait, left, {:ok, tag}) do
+    # One that came before it was known that somebody waits.
     if Native.interrupts(consumer.db.ref) != wait.interrupts do
       disarm(consumer, tag)
       {:error, Native.interrupted()}
     else
-      until = if wait.deadline, do: min(look_at, wait.deadline), else: look_at
-      left = max(until - Native.now_ms(), 0)
-
       receive do
-        {:select, _consumer, ^tag, _what} ->
-          selected(consumer, tag)
-          look_again(consumer, wait)
-
-        {:honker_wait, ^tag, _why} ->
-          # Whether it was interrupted or closed is seen by whoever looks.
-          disarm(consumer, tag)
-
-          if Native.interrupts(consumer.db.ref) != wait.interrupts,
-            do: {:error, Native.interrupted()},
-            else: look_again(consumer, wait)
+        {:honker_wait, ^tag, why} -> told(consumer, wait, why)
       after
-        if(wait.stop, do: min(left, @stop_ms), else: left) ->
-          disarm(consumer, tag)
-          now = Native.now_ms()
-
-          cond do
-            wait.stop && wait.stop.() -> :stopped
-            now < until -> wait(consumer, wait, look_at, arm(consumer))
-            # The last look is right before the end.
-            true -> look_again(consumer, wait)
-          end
+        left -> told(consumer, wait, disarm(consumer, tag) || :over)
       end
     end
   end
 
-  # The calling process is sent {:select, _, tag, _} or {:honker_wait, tag, _}, once.
+  defp wait(consumer, wait, _left, told), do: told(consumer, wait, told)
+
+  defp told(_consumer, _wait, :woken), do: :woken
+  defp told(_consumer, _wait, :interrupted), do: {:error, Native.interrupted()}
+  defp told(_consumer, _wait, :closed), do: {:closed, :meanwhile}
+  defp told(_consumer, _wait, {:error, _} = error), do: error
+  # The last look is right before the end.
+  defp told(consumer, wait, why) when why in [:ready, :over], do: look_again(consumer, wait)
+
+  # `{:ok, tag}`: the calling process is sent {:honker_wait, tag, why} once, where why is :ready, :woken, :interrupted or
+  # :closed. Otherwise one of these, or an error, at once.
   @doc false
   def arm(consumer) do
     tag = make_ref()
 
-    case Native.consumer_select(consumer.ref, tag) do
-      :ok -> {:ok, tag}
-      other -> other
+    case Native.consumer_wait(consumer.ref, tag) do
+      :ok ->
+        {:ok, tag}
+
+      {:dispatch, waiter} ->
+        Honker.Dispatcher.start(waiter)
+        {:ok, tag}
+
+      other ->
+        Native.read(other)
     end
   end
 
-  # After {:select, _, tag, _} has come: nothing else with the tag comes, nor is in the mailbox.
-  @doc false
-  def selected(consumer, tag) do
-    Native.consumer_cancel(consumer.ref)
-    flush(tag, 0)
-  end
-
-  # The same at any time.
+  # Nothing with the tag comes any more, nor is in the mailbox; why, if it had come.
   @doc false
   def disarm(consumer, tag) do
-    patience = if Native.consumer_cancel(consumer.ref) == :ok, do: 0, else: 10
-    flush(tag, patience)
-  end
+    Native.consumer_forget(consumer.ref)
 
-  defp flush(tag, patience) do
     receive do
-      {:honker_wait, ^tag, _} -> flush(tag, patience)
+      {:honker_wait, ^tag, why} -> why
     after
-      0 -> :ok
-    end
-
-    if patience > 0 do
-      receive do
-        {:select, _, ^tag, _} -> :ok
-      after
-        patience -> :ok
-      end
+      0 -> nil
     end
   end
 
@@ -201,7 +161,7 @@ defmodule Honker.Consumer do
     # What closing would try only once is tried for as long as the busy timeout.
     before =
       case kind do
-        :subscription when consumer.save_ms >= 0 -> act(consumer, :save)
+        :subscription when consumer.saves? -> act(consumer, :save)
         :leader -> act(consumer, :resign)
         _ -> :ok
       end
@@ -223,6 +183,7 @@ defmodule Honker.Consumer do
   def item(kind, jobs) when kind in [:worker, :outbox], do: Enum.map(jobs, &Job.from_native/1)
   def item(:listener, found), do: Honker.Notification.from_native(found)
   def item(:subscription, found), do: Honker.StreamEvent.from_native(found)
+  def item(:result, value), do: value
   def item(:leader, fires), do: Enum.map(fires, &Honker.Scheduler.fire/1)
   def item(:updates, _found), do: nil
 end

@@ -10,9 +10,6 @@ defmodule Honker.Feed do
 
   alias Honker.{Consumer, Error}
 
-  # After an error that may pass.
-  @pause_ms 1000
-
   def start(make, ack?), do: GenServer.start(__MODULE__, {self(), make, ack?})
 
   def ack(feed), do: GenServer.call(feed, :ack, :infinity)
@@ -29,7 +26,7 @@ defmodule Honker.Feed do
 
     case make.() do
       {:ok, consumer} ->
-        state = %{receiver: receiver, consumer: consumer, ack?: ack?, in_hand?: false, tag: nil, timer: nil}
+        state = %{receiver: receiver, consumer: consumer, ack?: ack?, in_hand?: false, tag: nil}
         {:ok, state, {:continue, :look}}
 
       {:error, error} ->
@@ -54,21 +51,7 @@ defmodule Honker.Feed do
   end
 
   @impl true
-  def handle_info({:select, _, tag, _}, %{tag: tag} = state) do
-    Consumer.selected(state.consumer, tag)
-    look(still(state))
-  end
-
-  def handle_info({:honker_wait, tag, _}, %{tag: tag} = state) do
-    Consumer.disarm(state.consumer, tag)
-    look(still(state))
-  end
-
-  def handle_info({:look, tag}, %{tag: tag} = state) do
-    Consumer.disarm(state.consumer, tag)
-    look(still(state))
-  end
-
+  def handle_info({:honker_wait, tag, _why}, %{tag: tag} = state), do: look(%{state | tag: nil})
   def handle_info({:DOWN, _, :process, receiver, _}, %{receiver: receiver} = state), do: {:stop, :normal, state}
   def handle_info(_late, state), do: {:noreply, state}
 
@@ -83,30 +66,28 @@ defmodule Honker.Feed do
         send(state.receiver, {:honker, self(), item})
         if state.ack?, do: {:noreply, %{state | in_hand?: true}}, else: look(state)
 
-      {:timeout, at} ->
-        wait(state, Consumer.fallback(state.consumer, at, state.consumer.save_ms))
+      :timeout ->
+        wait(state)
 
       :closed ->
         ended(state, :closed)
 
+      # It is said when to look again after an error that may pass.
       {:error, %Error{name: name}} when name in [:busy, :interrupted] ->
-        wait(state, @pause_ms)
+        wait(state)
 
       {:error, error} ->
         ended(state, error)
     end
   end
 
-  defp wait(state, ms) do
+  defp wait(state) do
     case Consumer.arm(state.consumer) do
-      {:ok, tag} -> {:noreply, %{state | tag: tag, timer: Process.send_after(self(), {:look, tag}, ms)}}
-      _closed -> ended(state, :closed)
+      {:ok, tag} -> {:noreply, %{state | tag: tag}}
+      again when again in [:ready, :woken] -> look(state)
+      :closed -> ended(state, :closed)
+      {:error, error} -> ended(state, error)
     end
-  end
-
-  defp still(state) do
-    Process.cancel_timer(state.timer)
-    %{state | tag: nil}
   end
 
   defp ended(state, reason) do

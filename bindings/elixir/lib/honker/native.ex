@@ -1,7 +1,7 @@
 defmodule Honker.Native do
   @moduledoc false
   # The NIF (c_src), and how its answers are read. Nothing in it waits for longer than `native_busy_ms/1`: `run/2` waits
-  # for the write lock, Honker.Consumer for commits.
+  # for the write lock and for other queries, Honker.Consumer for commits.
 
   alias Honker.Error
 
@@ -9,7 +9,7 @@ defmodule Honker.Native do
 
   def load_nif do
     path = Path.join(to_string(:code.priv_dir(:honker)), "honker_nif")
-    :erlang.load_nif(String.to_charlist(path), 0)
+    :erlang.load_nif(String.to_charlist(path), :erlang.system_info(:dirty_io_schedulers))
   end
 
   # Each takes a database, and a transaction or nil, first.
@@ -68,10 +68,12 @@ defmodule Honker.Native do
     consumer_new: 4,
     consumer_next: 2,
     consumer_do: 3,
-    consumer_select: 2,
-    consumer_cancel: 1,
+    consumer_wait: 2,
+    consumer_forget: 1,
     consumer_wake: 1,
-    consumer_close: 1
+    consumer_close: 1,
+    dispatch: 1,
+    waiter_ready: 1
   ]
 
   for {name, arity} <- @operations ++ @others do
@@ -103,7 +105,7 @@ defmodule Honker.Native do
   defp where(%Honker.Database{} = db), do: {db, nil}
   defp where(%Honker.Transaction{db: db, ref: ref}), do: {db, ref}
 
-  # Tries again while somebody else has the write lock, until the busy timeout is over or the database is interrupted.
+  # Tries again while somebody else has the write lock, or too many queries run, until the busy timeout is over or the database is interrupted.
   def run(db, fun) do
     case fun.() do
       {:error, {@busy, _, _, _}} = busy ->

@@ -46,7 +46,7 @@ defmodule Honker.Outbox do
       try do
         case Consumer.look(consumer, 1) do
           {:ok, [job]} -> with :ok <- deliver(outbox, consumer, job, fn -> true end), do: {:ok, true}
-          {:timeout, _at} -> {:ok, false}
+          :timeout -> {:ok, false}
           {:error, _} = error -> error
           _ended -> {:error, Error.new(:closed_handle, "the database is closed")}
         end

@@ -90,15 +90,8 @@ defmodule Honker.Stream do
   @spec subscription(Database.t(), String.t(), keyword) :: {:ok, Consumer.t()} | {:error, Error.t()}
   def subscription(%Database{} = db, topic, opts \\ []) do
     with {:ok, o} <- Native.options(opts, [:consumer, :from_offset, save_every_n: 1000, save_every_ms: 1000]) do
-      save_ms =
-        cond do
-          o.save_every_n == 0 and o.save_every_ms == 0 -> -1
-          is_nil(o[:consumer]) -> 0
-          true -> o.save_every_ms
-        end
-
       options = [o[:consumer], o[:from_offset], o.save_every_n, o.save_every_ms]
-      Consumer.new(db, :subscription, topic, options, save_ms)
+      Consumer.new(db, :subscription, topic, options, saves?: o.save_every_n != 0 or o.save_every_ms != 0)
     end
   end
 

@@ -31,9 +31,6 @@ defmodule Honker.Worker do
 
   alias Honker.{Consumer, Error, Event, Handler, Job, Native, Queue}
 
-  # After an error that may pass.
-  @pause_ms 1000
-
   @doc false
   def child_spec(opts) do
     %{
@@ -69,7 +66,7 @@ defmodule Honker.Worker do
     with {:ok, o} <- Native.options(opts, defaults),
          :ok <- check(o),
          {:ok, consumer} <- Queue.worker(o.db, o.queue, o.worker_id) do
-      state = Map.merge(o, %{consumer: consumer, running: %{}, tag: nil, timer: nil})
+      state = Map.merge(o, %{consumer: consumer, running: %{}, tag: nil})
       {:ok, state, {:continue, :fill}}
     else
       {:error, error} -> {:stop, error}
@@ -91,20 +88,7 @@ defmodule Honker.Worker do
   def handle_continue(:fill, state), do: fill(state)
 
   @impl true
-  def handle_info({:select, _, tag, _}, %{tag: tag} = state) do
-    Consumer.selected(state.consumer, tag)
-    fill(still(state))
-  end
-
-  def handle_info({:honker_wait, tag, _}, %{tag: tag} = state) do
-    Consumer.disarm(state.consumer, tag)
-    fill(still(state))
-  end
-
-  def handle_info({:look, tag}, %{tag: tag} = state) do
-    Consumer.disarm(state.consumer, tag)
-    fill(still(state))
-  end
+  def handle_info({:honker_wait, tag, _why}, %{tag: tag} = state), do: fill(%{state | tag: nil})
 
   def handle_info({:settled, pid}, %{running: running} = state) when is_map_key(running, pid) do
     {:noreply, settled(state, pid)}
@@ -145,32 +129,26 @@ defmodule Honker.Worker do
           {:ok, jobs} ->
             fill(Enum.reduce(jobs, state, &start/2))
 
-          {:timeout, at} ->
-            wait(state, Consumer.fallback(state.consumer, at))
-
-          :woken ->
-            fill(state)
+          :timeout ->
+            wait(state)
 
           :closed ->
             {:stop, Error.new(:closed_handle, "the database was closed"), state}
 
           {:error, error} ->
             Event.emit([:honker, :worker, :error], %{}, %{worker: state.worker_id, error: error})
-            if error.name in [:busy, :interrupted], do: wait(state, @pause_ms), else: {:stop, error, state}
+            if error.name in [:busy, :interrupted], do: wait(state), else: {:stop, error, state}
         end
     end
   end
 
-  defp wait(state, ms) do
+  defp wait(state) do
     case Consumer.arm(state.consumer) do
-      {:ok, tag} -> {:noreply, %{state | tag: tag, timer: Process.send_after(self(), {:look, tag}, ms)}}
-      _closed -> {:stop, Error.new(:closed_handle, "the database was closed"), state}
+      {:ok, tag} -> {:noreply, %{state | tag: tag}}
+      again when again in [:ready, :woken] -> fill(state)
+      :closed -> {:stop, Error.new(:closed_handle, "the database was closed"), state}
+      {:error, error} -> {:stop, error, state}
     end
-  end
-
-  defp still(state) do
-    Process.cancel_timer(state.timer)
-    %{state | tag: nil}
   end
 
   # Linked, so that no job goes on without its worker.
