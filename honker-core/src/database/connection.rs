@@ -76,7 +76,7 @@ pub(super) struct Handle {
     // Dropped in this order: the statements, the connection, and last what its handlers look at.
     store: Store,
     connection: rusqlite::Connection,
-    patience: Box<Patience>,
+    busy_wait: Box<BusyWait>,
     authorizer: Box<Authorizer>,
     /// The file and its log as they were when the connection that writes was opened.
     files: [Option<Identity>; 2],
@@ -109,11 +109,11 @@ static SQL_HAS_DEFERRED_KEYS: Sql = Sql::new(
     "SELECT EXISTS (SELECT 1 FROM main.sqlite_schema WHERE type = 'table' AND sql LIKE '%initially%deferred%')",
 );
 
-// SAFETY: a connection may move between threads, with its statements; `patience` and `authorizer` are used only by calls
+// SAFETY: a connection may move between threads, with its statements; `busy_wait` and `authorizer` are used only by calls
 // on it.
 unsafe impl Send for Handle {}
 
-struct Patience {
+struct BusyWait {
     timeout: Duration,
     signals: Arc<Signals>,
     /// When the lock that is being waited for was first found taken.
@@ -181,7 +181,7 @@ impl Handle {
         signals: &Arc<Signals>,
         interrupts: u64,
     ) -> Handle {
-        let patience = Box::new(Patience {
+        let busy_wait = Box::new(BusyWait {
             timeout: options.busy_timeout,
             signals: Arc::clone(signals),
             since: Cell::new(None),
@@ -196,7 +196,7 @@ impl Handle {
             ffi::sqlite3_busy_handler(
                 connection.handle(),
                 Some(wait),
-                (&raw const *patience).cast_mut().cast(),
+                (&raw const *busy_wait).cast_mut().cast(),
             );
             authorizer.install(&connection);
         }
@@ -204,7 +204,7 @@ impl Handle {
         Handle {
             store,
             connection,
-            patience,
+            busy_wait,
             authorizer,
             untidy,
             began_at: 0,
@@ -293,10 +293,10 @@ impl Handle {
         interrupts: u64,
         body: impl FnOnce(&mut Self) -> Result<T>,
     ) -> Result<T> {
-        self.patience.interrupts.set(interrupts);
-        self.patience.signals.check(interrupts)?;
+        self.busy_wait.interrupts.set(interrupts);
+        self.busy_wait.signals.check(interrupts)?;
         let _inside = Inside::enter();
-        body(self).map_err(|error| self.patience.signals.explain(interrupts, error))
+        body(self).map_err(|error| self.busy_wait.signals.explain(interrupts, error))
     }
 
     /// What workers of this database have in hand.
@@ -324,7 +324,7 @@ impl Handle {
 
     /// Commits; whether rows were changed since the transaction began.
     pub(super) fn commit(&mut self) -> Result<bool> {
-        self.call(self.patience.signals.interrupts(), |handle| handle.run(&SQL_COMMIT))?;
+        self.call(self.busy_wait.signals.interrupts(), |handle| handle.run(&SQL_COMMIT))?;
         Ok(self.changes() != self.began_at)
     }
 
@@ -333,13 +333,13 @@ impl Handle {
     pub(super) fn write_last(&mut self, writes: &[Write], timeout: Duration) -> Result<bool> {
         let before = self.changes();
         self.roll_back()?;
-        self.patience.last.set(Some(timeout));
+        self.busy_wait.last.set(Some(timeout));
         let committed = self.run(&SQL_BEGIN).and_then(|()| {
             // Each is atomic by itself: one that fails leaves the others alone.
             let written = writes.iter().map(|write| write.run(&self.store)).fold(Ok(()), Result::and);
             self.run(&SQL_COMMIT).and(written)
         });
-        self.patience.last.set(None);
+        self.busy_wait.last.set(None);
         self.roll_back()?;
         committed.map(|()| self.changes() != before)
     }
@@ -491,10 +491,10 @@ impl Handle {
             // its name. (If this fails, so does closing.)
             let _ = self.connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
         }
-        let Handle { store, connection, patience, authorizer, .. } = self;
+        let Handle { store, connection, busy_wait, authorizer, .. } = self;
         drop(store);
         let closed = connection.close().map_err(|(_, error)| Error::from_rusqlite(error));
-        drop((patience, authorizer));
+        drop((busy_wait, authorizer));
         closed
     }
 }
@@ -529,19 +529,19 @@ pub(super) fn is_busy(error: &Error) -> bool {
 }
 
 /// SQLite's busy handler.
-unsafe extern "C" fn wait(patience: *mut c_void, tries: c_int) -> c_int {
-    // SAFETY: `Handle::open` passed a `Patience` that outlives the connection, and only the thread that uses the
+unsafe extern "C" fn wait(busy_wait: *mut c_void, tries: c_int) -> c_int {
+    // SAFETY: `Handle::open` passed a `BusyWait` that outlives the connection, and only the thread that uses the
     // connection, which is the one that got here, touches its cells.
-    let patience = unsafe { &*patience.cast::<Patience>() };
+    let busy_wait = unsafe { &*busy_wait.cast::<BusyWait>() };
     if tries == 0 {
-        patience.since.set(Some(Instant::now()));
+        busy_wait.since.set(Some(Instant::now()));
     }
-    let last = patience.last.get();
-    if last.is_none() && patience.signals.check(patience.interrupts.get()).is_err() {
+    let last = busy_wait.last.get();
+    if last.is_none() && busy_wait.signals.check(busy_wait.interrupts.get()).is_err() {
         return 0;
     }
-    let waited = patience.since.get().map_or(Duration::ZERO, |since| since.elapsed());
-    let timeout = last.unwrap_or(patience.timeout);
+    let waited = busy_wait.since.get().map_or(Duration::ZERO, |since| since.elapsed());
+    let timeout = last.unwrap_or(busy_wait.timeout);
     let Some(left) = timeout.checked_sub(waited).filter(|left| !left.is_zero()) else {
         return 0;
     };

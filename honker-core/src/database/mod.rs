@@ -17,6 +17,7 @@ mod authorizer;
 mod connection;
 mod hand;
 mod last_write;
+mod line;
 mod operations;
 mod options;
 mod presence;

@@ -18,16 +18,16 @@
 //! - `owner` says who may use the connection; the lock around it is only ever contended by `close`.
 
 use std::any::Any;
-use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, TryLockError};
-use std::thread::{self, ThreadId};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use rusqlite::InterruptHandle;
 
 use super::connection::{Handle, Signals, busy};
 use super::last_write::{CLOSE_MAX, Write};
+use super::line::{Line, Owner, SLICE, Ticket, Turn, Wants, tell};
 use super::options::{Nesting, Options, deadline};
 use super::watching::Watching;
 use crate::{Error, Result, Store};
@@ -39,12 +39,6 @@ const BATCH_MAX: usize = 256;
 /// be written; never handing over would keep this one's caller waiting for ever.
 const LEAD_MAX: Duration = Duration::from_millis(1);
 
-/// How many threads are woken at once, at most: they meet at a lock.
-const ROOM_MAX: usize = 32;
-
-/// How long a thread in line sleeps before it looks whether it has been interrupted.
-const SLICE: Duration = Duration::from_millis(50);
-
 pub(super) struct Writer {
     handle: Mutex<Option<Handle>>,
     line: Mutex<Line>,
@@ -54,67 +48,9 @@ pub(super) struct Writer {
     nesting: Nesting,
 }
 
-#[derive(Default)]
-struct Line {
-    owner: Owner,
-    waiting: VecDeque<Ticket>,
-}
-
-#[derive(Default, Clone, Copy, PartialEq)]
-enum Owner {
-    #[default]
-    Nobody,
-    /// A thread that runs batches.
-    Leader(ThreadId),
-    /// A user's transaction, and the thread that used it last.
-    Transaction(ThreadId),
-}
-
-/// A place in the line.
-struct Ticket {
-    wants: Wants,
-    thread: ThreadId,
-    seat: Seat,
-}
-
-/// Where a thread in line sleeps.
-#[derive(Clone)]
-struct Seat {
-    room: Arc<Room>,
-    number: usize,
-}
-
-/// Threads that are told together. To wake one costs the leader more than to run its call; to wake many at once, little
-/// more than to wake one.
-#[derive(Default)]
-struct Room {
-    /// By the number of the seat.
-    turns: Mutex<Vec<Turn>>,
-    changed: Condvar,
-}
-
-enum Wants {
-    /// To have a call run, by whichever thread.
-    Call(Request),
-    /// To own the connection.
-    Transaction,
-}
-
-#[derive(Clone, Copy, PartialEq)]
-enum Turn {
-    /// In line.
-    Waiting,
-    /// Out of the line; a leader runs the call.
-    Taken,
-    /// The connection is ours.
-    Granted,
-    /// The call has been run.
-    Done,
-}
-
 /// A call that its thread waits for, by the address of what is on that thread's stack.
 #[derive(Clone, Copy)]
-struct Request(*mut (dyn Run + 'static));
+pub(super) struct Request(*mut (dyn Run + 'static));
 
 // SAFETY: the thread that made the request does not touch what it points to until its ticket is done or out of the line
 // (`Writer::call`); until then only the leader that took the ticket does.
@@ -123,7 +59,7 @@ unsafe impl Send for Request {}
 unsafe impl Sync for Request {}
 
 /// A call whose outcome is still open.
-trait Run {
+pub(super) trait Run {
     fn run(&mut self, handle: &mut Handle);
     /// Fails the call, unless it has failed by itself. It will not run any more.
     fn fail(&mut self, error: &Error);
@@ -347,7 +283,7 @@ impl Writer {
     fn stand_in_line(&self, wants: Wants, interrupts: u64, timeout: Duration) -> Result<Turn> {
         self.signals.check(interrupts)?;
         let this_thread = thread::current().id();
-        let seat = {
+        let waiter = {
             let mut line = lock(&self.line);
             match line.owner {
                 Owner::Nobody => {
@@ -368,15 +304,15 @@ impl Writer {
                 }
                 _ => {}
             }
-            let seat = line.seat(&wants);
-            line.waiting.push_back(Ticket { wants, thread: this_thread, seat: seat.clone() });
-            seat
+            let waiter = line.waiter(&wants);
+            line.waiting.push_back(Ticket { wants, thread: this_thread, waiter: waiter.clone() });
+            waiter
         };
 
         let deadline = deadline(timeout);
         let left = || deadline.map_or(SLICE, |deadline| deadline.saturating_duration_since(Instant::now()));
         loop {
-            let turn = seat.wait(SLICE.min(left()));
+            let turn = waiter.wait(SLICE.min(left()));
             match turn {
                 Turn::Granted | Turn::Done => return Ok(turn),
                 Turn::Taken => {}
@@ -390,7 +326,7 @@ impl Writer {
                     };
                     let mut line = lock(&self.line);
                     let before = line.waiting.len();
-                    line.waiting.retain(|ticket| !ticket.seat.is(&seat));
+                    line.waiting.retain(|ticket| !ticket.waiter.is(&waiter));
                     // Whoever is not in the line any more is about to be served.
                     if line.waiting.len() < before {
                         return Err(reason);
@@ -438,7 +374,7 @@ impl Writer {
         let calls = line.waiting.iter().take_while(|ticket| matches!(ticket.wants, Wants::Call(_))).count();
         let taken: Vec<_> = line.waiting.drain(..calls.min(at_most)).collect();
         // Their threads need not know: they sleep on.
-        taken.iter().for_each(|ticket| ticket.seat.set(Turn::Taken));
+        taken.iter().for_each(|ticket| ticket.waiter.set(Turn::Taken));
         taken
     }
 
@@ -542,70 +478,6 @@ fn lost(message: &str) -> Error {
     Error::Aborted(message.into())
 }
 
-impl Wants {
-    fn owner(&self, thread: ThreadId) -> Owner {
-        match self {
-            Wants::Call(_) => Owner::Leader(thread),
-            Wants::Transaction => Owner::Transaction(thread),
-        }
-    }
-}
-
-impl Line {
-    /// A seat for the next in line: with the call before it, as a batch will take both. Not if that is the first that a
-    /// batch could begin with: to make it the leader must not wake anybody else.
-    fn seat(&self, wants: &Wants) -> Seat {
-        let mut last_two =
-            self.waiting.iter().rev().take(2).filter(|ticket| matches!(ticket.wants, Wants::Call(_)));
-        let room = match (wants, last_two.next(), last_two.next()) {
-            (Wants::Call(_), Some(Ticket { seat, .. }), Some(_)) if seat.number + 1 < ROOM_MAX => {
-                Arc::clone(&seat.room)
-            }
-            _ => Arc::default(),
-        };
-        let mut turns = lock(&room.turns);
-        turns.push(Turn::Waiting);
-        let number = turns.len() - 1;
-        drop(turns);
-        Seat { room, number }
-    }
-}
-
-impl Seat {
-    fn is(&self, other: &Seat) -> bool {
-        Arc::ptr_eq(&self.room, &other.room) && self.number == other.number
-    }
-
-    fn set(&self, turn: Turn) {
-        lock(&self.room.turns)[self.number] = turn;
-    }
-
-    /// Waits until the turn changes, at most for `time`.
-    fn wait(&self, time: Duration) -> Turn {
-        let turns = lock(&self.room.turns);
-        let seen = turns[self.number];
-        if matches!(seen, Turn::Granted | Turn::Done) {
-            return seen;
-        }
-        // One that is taken has nothing else to look out for.
-        let time = if seen == Turn::Taken { SLICE } else { time };
-        let (turns, _) = self
-            .room
-            .changed
-            .wait_timeout_while(turns, time, |turns| turns[self.number] == seen)
-            .unwrap_or_else(PoisonError::into_inner);
-        turns[self.number]
-    }
-}
-
-/// Tells the threads of these tickets, those of one room at once.
-fn tell(tickets: &[Ticket], turn: Turn) {
-    for together in tickets.chunk_by(|one, next| Arc::ptr_eq(&one.seat.room, &next.seat.room)) {
-        together.iter().for_each(|ticket| ticket.seat.set(turn));
-        together[0].seat.room.changed.notify_all();
-    }
-}
-
 /// Runs the calls, in one transaction if they are several.
 fn run_batch(handle: &mut Handle, batch: &mut [&mut dyn Run], signals: &Signals) {
     if batch.is_empty() {
@@ -682,6 +554,6 @@ fn abandon(handle: &mut Handle, batch: &mut [&mut dyn Run], error: &Error) {
 }
 
 /// A poisoned lock is no reason to stop: what it guards is changed in single steps.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -205,9 +205,9 @@ fn exhausted_jobs_are_dead_lettered() {
     let (file, database) = open();
     let mut worker = worker(&database, "q", no_fallback());
     assert_timeout(worker.next(1, NOW));
-    let spent = Enqueue { max_attempts: 0, ..Enqueue::new("q", "p") };
+    let exhausted = Enqueue { max_attempts: 0, ..Enqueue::new("q", "p") };
     let waiting = Thread::start(move || worker.next(1, LONG)).until_asleep();
-    database.enqueue(&spent).unwrap();
+    database.enqueue(&exhausted).unwrap();
     until("it is dead", || {
         file.count("SELECT count(*) FROM _honker_dead WHERE last_error = 'max attempts exceeded'") == 1
     });

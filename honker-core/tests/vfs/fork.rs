@@ -27,9 +27,9 @@ fn fork(body: impl FnOnce()) -> libc::pid_t {
     }
 }
 
-/// How a child ended, or `None` if it does not within `patience`; then it is killed.
-fn end_within(child: libc::pid_t, patience: Duration) -> Option<i32> {
-    let deadline = Instant::now() + patience;
+/// How a child ended, or `None` if it does not within `timeout`; then it is killed.
+fn end_within(child: libc::pid_t, timeout: Duration) -> Option<i32> {
+    let deadline = Instant::now() + timeout;
     let mut status = 0;
     // SAFETY: it is a child of ours that nobody has waited for yet.
     while unsafe { libc::waitpid(child, &raw mut status, libc::WNOHANG) } == 0 {

@@ -88,8 +88,8 @@ impl Process {
         self.line_within(PATIENCE).expect("the role has ended or says nothing")
     }
 
-    pub fn line_within(&mut self, patience: Duration) -> Option<String> {
-        self.lines.recv_timeout(patience).ok()
+    pub fn line_within(&mut self, timeout: Duration) -> Option<String> {
+        self.lines.recv_timeout(timeout).ok()
     }
 
     /// Kills it with SIGKILL.
@@ -105,9 +105,9 @@ impl Process {
         assert_eq!(unsafe { libc::kill(self.child.id().cast_signed(), signal) }, 0);
     }
 
-    /// How it ended. `None` if it does not within `patience`; then it is killed.
-    pub fn end_within(&mut self, patience: Duration) -> Option<ExitStatus> {
-        let deadline = Instant::now() + patience;
+    /// How it ended. `None` if it does not within `timeout`; then it is killed.
+    pub fn end_within(&mut self, timeout: Duration) -> Option<ExitStatus> {
+        let deadline = Instant::now() + timeout;
         while Instant::now() < deadline {
             if let Some(status) = self.child.try_wait().unwrap() {
                 return Some(status);
