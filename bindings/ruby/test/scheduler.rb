@@ -41,9 +41,9 @@ class LeastScheduler
     @sleeping.delete(fiber)
   end
 
+  # Also the sleep of a condition, which another thread may end.
   def kernel_sleep(seconds = nil)
-    @sleeping[Fiber.current] = clock + seconds
-    Fiber.yield
+    block(nil, seconds)
   end
 
   def block(_blocker, timeout = nil)

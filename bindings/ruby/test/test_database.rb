@@ -244,7 +244,7 @@ class TestDatabase < HonkerTest
     db.close
     assert db.closed? && worker.closed?
     [-> { q.enqueue(1) }, -> { job.ack }, -> { lock.release }, -> { db.transaction { flunk } }, -> { db.query("SELECT 1") },
-     -> { db.listen("c") }, -> { worker.next }, -> { worker.wake }, -> { worker.to_io }, -> { db.scheduler.list }].each do |call|
+     -> { db.listen("c") }, -> { worker.next }, -> { worker.wake }, -> { db.to_io }, -> { db.ready }, -> { db.scheduler.list }].each do |call|
       error = assert_raises(Honker::ClosedError, &call)
       assert_equal "the database is closed: #{@path}", error.message
     end

@@ -15,7 +15,7 @@ class TestExamples < HonkerTest
     "scheduler" => "[\"nightly\", \"pulse\"]\na job of health\nremoved 1\n",
     "streams" => "1 nil: 99\n2 \"alice\": 5\n1 to go\nmail for order 1\nmail for order 2\nmail for order 3\n2\n",
     "worker" => "sent to alice\nsent to bob\n",
-    "worker_loop" => "sent to alice\nsent to bob\n{\"pending\"=>0, \"delayed\"=>1, \"dead\"=>0}\nsent to carol\n",
+    "worker_loop" => "sent to alice\n{\"pending\"=>0, \"delayed\"=>1, \"dead\"=>1}\nsent to carol\n",
     "your_own_sqlite" => "42\n"
   }.freeze
 

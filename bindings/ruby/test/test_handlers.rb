@@ -64,12 +64,14 @@ class TestHandlers < HonkerTest
     assert outbox.run_once("w")
   end
 
-  def test_what_leaves_ends_the_loop_and_leaves_the_job_in_hand
+  # One that exits would be the first of the next process, too.
+  def test_what_leaves_ends_the_loop_and_leaves_the_job_claimed_while_a_timeout_gives_it_back
     q = db.queue("q")
     q.enqueue_many([1, 2])
     assert_raises(SystemExit) { q.worker("w").run { exit } }
+    assert_equal [1, 1], q.stats.values_at(:pending, :claimed)
     assert_raises(Timeout::Error) { Timeout.timeout(0.2) { q.worker("w").run { sleep } } }
-    assert_equal [0, 2], q.stats.values_at(:pending, :claimed)
+    assert_equal [1, 1], q.stats.values_at(:pending, :claimed)
   end
 
   # A loop asks whether it is to stop before each try, at least.

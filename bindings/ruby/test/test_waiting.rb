@@ -290,11 +290,107 @@ class TestWaiting < HonkerTest
   end
 
   def test_what_was_forgotten_is_freed
-    db
+    Thread.new { 50.times { db.queue("q").worker("w") } }.join
+    assert_operator db.states.size, :>, 20
+    eventually { GC.start || db.states.size < 20 }
+  end
+
+  def test_all_wait_at_one_descriptor
+    consumers = Array.new(3) { db.listen("c") }
+    consumers << db.queue("q").worker("w")
+    threads = consumers.map { |consumer| asleep(Thread.new { consumer.next }) }
     before = descriptors
-    50.times { db.queue("q").worker("w") }
-    assert_operator descriptors, :>, before + 20
-    eventually { GC.start || descriptors < before + 20 }
+    more = Array.new(20) { db.listen("c") }
+    threads += more.map { |consumer| asleep(Thread.new { consumer.next }) }
+    assert_operator descriptors, :<=, before
+    assert_operator native_threads, :<=, 1
+    db.notify("c", 7)
+    db.queue("q").enqueue(7)
+    assert_equal [7] * threads.size, threads.map { |thread| thread.value.payload }
+  end
+
+  # The first that waits polls for all.
+  def test_whoever_polls_hands_that_on_when_it_leaves
+    ways = { kill: ->(thread, _) { thread.kill }, raise: ->(thread, _) { thread.raise(Timeout::Error, "x") },
+             wake: ->(_, listener) { listener.wake }, close: ->(_, listener) { listener.close } }
+    ways.each do |name, leave|
+      listeners = Array.new(4) { db.listen("c") }
+      threads = listeners.map { |listener| asleep(Thread.new { [listener.next, listener.next(timeout: 60)] }) }
+      leave.call(threads[0], listeners[0])
+      leave.call(threads[2], listeners[2])
+      sleep 0.05
+      2.times { |i| db.notify("c", i) }
+      [1, 3].each { |i| assert_equal [0, 1], (threads[i].join(20) || flunk("#{name}: nobody polls")).value.map(&:payload) }
+      threads.each(&:kill)
+      listeners.each(&:close)
+    end
+  end
+
+  def test_whoever_polls_hands_that_on_when_its_time_is_over
+    listeners = Array.new(3) { db.listen("c") }
+    first = asleep(Thread.new { listeners[0].next(timeout: 0.3) })
+    others = listeners.drop(1).map { |listener| asleep(Thread.new { listener.next }) }
+    assert_nil first.value
+    db.notify("c", 1)
+    others.each { |thread| assert_equal 1, (thread.join(20) || flunk("nobody polls")).value.payload }
+  end
+
+  def test_fibers_and_threads_hand_the_poll_to_each_other
+    listeners = Array.new(4) { db.listen("c") }
+    got = Thread::Queue.new
+    thread = Thread.new do
+      Fiber.set_scheduler(LeastScheduler.new)
+      Fiber.schedule { got << [0, listeners[0].next(timeout: 0.3)] }
+      Fiber.schedule { got << [1, listeners[1].next.payload] }
+      Fiber.schedule { got << [2, listeners[2].next.payload] }
+    end
+    other = asleep(Thread.new { listeners[3].next.payload })
+    assert_equal [0, nil], got.pop
+    db.notify("c", 5)
+    assert thread.join(20) && other.join(20), "nobody polls"
+    assert_equal [[1, 5], [2, 5]], [got.pop, got.pop].sort
+    assert_equal 5, other.value
+  end
+
+  def test_no_commit_is_missed_by_any_of_many_who_come_and_go
+    seen = Array.new(6) { [] }
+    listeners = seen.map { db.listen("c") }
+    threads = listeners.zip(seen).map do |listener, numbers|
+      Thread.new do
+        until numbers.last == 300
+          begin
+            notification = Timeout.timeout(0.003 + (rand * 0.02)) { listener.next }
+          rescue Timeout::Error
+            next
+          end
+          numbers << notification.payload if notification
+        end
+      end
+    end
+    (1..300).each { |n| db.notify("c", n) && (sleep(0.001) if (n % 10).zero?) }
+    threads.each { |thread| thread.join(60) || flunk("it hangs") }
+    # What Timeout struck when it had come is lost with it.
+    seen.each { |numbers| assert_operator numbers.size, :>, 250 }
+    seen.each { |numbers| assert_equal numbers.sort, numbers }
+  end
+
+  def test_an_event_loop_asks_the_database_who_has_something
+    worker = db.queue("q").worker("w")
+    listener = db.listen("c")
+    assert_equal [worker, listener], db.ready
+    [worker, listener].each { |one| assert_nil one.next(timeout: 0) }
+    eventually(20) { db.ready.each { |one| assert_nil one.next(timeout: 0) }.empty? && !db.to_io.wait_readable(0) }
+    db.notify("c", 1)
+    assert db.to_io.wait_readable(20)
+    eventually(20) { db.ready.include?(listener) }
+    assert_equal 1, listener.next(timeout: 0).payload
+    assert_nil listener.next(timeout: 0)
+    db.queue("q").enqueue(2, delay: 1)
+    got = nil
+    eventually(20) { db.to_io.wait_readable(0.1) && db.ready.each { |one| got = one.next(timeout: 0) || got } && got }
+    assert_equal 2, got.payload
+    worker.wake
+    assert_includes db.ready, worker
   end
 
   # The last connection to a file that is closed takes the log away.

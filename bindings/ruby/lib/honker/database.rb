@@ -44,10 +44,13 @@ module Honker
       @pid = Process.pid
       @lock = Mutex.new
       @states = {}.compare_by_identity
+      @making_dispatcher = Mutex.new
+      @consumers = ObjectSpace::WeakMap.new
       @interrupts = 0
       @closed = false
       @handle = open_file(opts)
-      ObjectSpace.define_finalizer(self, Database.finalizer(@handle, @pid))
+      @finalized = { handle: @handle }
+      ObjectSpace.define_finalizer(self, Database.finalizer(@finalized, @pid))
       kept&.free
     end
 
@@ -64,8 +67,13 @@ module Honker
     end
 
     # @private
-    def self.finalizer(handle, pid)
-      proc { Native.honker_close(handle, nil) if Process.pid == pid }
+    def self.finalizer(finalized, pid)
+      proc do
+        if Process.pid == pid
+          Native.honker_close(finalized[:handle], nil)
+          finalized[:dispatcher]&.release
+        end
+      end
     end
 
     # Closes the file. Calls and waits of other threads end with {ClosedError}, as do later ones, and an open transaction is
@@ -84,6 +92,8 @@ module Honker
       ObjectSpace.undefine_finalizer(self)
       close_file
       nil
+    ensure
+      @dispatcher&.close
     end
 
     # @return [Boolean]
@@ -96,9 +106,26 @@ module Honker
       call(:honker_interrupt, @handle)
       synchronize do
         @interrupts += 1
-        @states.keys.each { |state| Native.honker_waiter_wake(state.waiter, nil) if state.busy } # rubocop:disable Style/HashEachMethods
+        @dispatcher&.wake(*@states.keys.select(&:busy).map(&:place))
       end
       nil
+    end
+
+    # For event loops that wait for all that {#worker}, {#listen} and the like have made: readable if one of them may have
+    # something, for a commit as for what time makes due. Then call {#ready}. Do not read from it or close it. Threads that
+    # wait in `next` take from it: let them use a database of their own.
+    #
+    # @return [IO]
+    def to_io
+      dispatcher.io
+    end
+
+    # What has something, or was woken, among all that waits. Call `next(timeout: 0)` of each until that answers nil (false).
+    #
+    # @return [Array<Waiter>]
+    def ready
+      dispatcher.look { |*failure| fail_with(*failure) }
+      dispatcher.signalled.filter_map { |place| @consumers[place.token] }
     end
 
     # Yields a {Transaction}: commits when the block returns (or `next`s), with its value. Anything else that leaves it rolls
@@ -161,6 +188,20 @@ module Honker
     # @return [Outbox]
     def outbox(name, delivery = nil, visibility_timeout_s: 60, max_attempts: 5, base_backoff_s: 5, &block)
       Outbox.new(self, name, delivery || block, visibility_timeout_s, max_attempts, base_backoff_s)
+    end
+
+    # What handles jobs, or waits for them. To be closed.
+    #
+    # @param queues [Queue, String, Array, Hash] one or several, or each with its weight: how often it is asked first, compared
+    #   with the others. With all weights 0 they are asked in the order given
+    # @param worker [String] its name, which another worker may not have at the same time
+    # @param options `concurrency: 1`, how many jobs {Worker#run} has in hand; `visibility_timeout_s: 300`, for how long a claim
+    #   outlives its worker; `max_run_s: nil`, after how many seconds a job is retried and its handler cancelled; `retry_base_s:
+    #   15`, `retry_factor: 2.0`, `retry_max_s: 3600`, `retry_jitter: 0.1`, when a job that has failed is due again; `logger:`,
+    #   a Logger that is told of failures
+    # @return [Worker]
+    def worker(queues, worker = "#{Process.pid}-#{SecureRandom.hex(8)}", **options)
+      Worker.new(self, queues, worker, **options)
     end
 
     # Something to wait for commits with, by anyone in any process. To be closed.
@@ -295,6 +336,33 @@ module Honker
     end
 
     # @private
+    def check_open
+      check_pid
+      raise closed_error if @closed
+    end
+
+    # @private
+    # The native waiter is made for the first consumer.
+    def dispatcher
+      check_open
+      @dispatcher || @making_dispatcher.synchronize do
+        @dispatcher ||= begin
+          waiter = number(:honker_waiter_new, @handle)
+          @finalized[:dispatcher] = Dispatcher.new(waiter, number(:honker_waiter_fd, waiter))
+        rescue StandardError
+          Native.honker_waiter_free(waiter) if waiter
+          raise
+        end
+      end
+    end
+
+    # @private
+    # {#ready} gives it, while somebody else has it.
+    def register(token, consumer)
+      @consumers[token] = consumer
+    end
+
+    # @private
     def closed_error
       ClosedError.new("the database is closed: #{@path}")
     end
@@ -394,7 +462,7 @@ module Honker
   # @private
   class ResultWaiter < Waiter
     def initialize(database, id)
-      super(database, :honker_result_wait_free) { |waiter| [:honker_result_wait_new, database.handle, waiter, 0, id] }
+      super(database, :honker_result_wait_free) { |*at| [:honker_result_wait_new, database.handle, *at, id] }
     end
 
     def next(timeout)

@@ -81,6 +81,48 @@ module Honker
     def fail(error: "", tx: nil)
       settle(:honker_fail, tx, *Value.error_text(error))
     end
+    alias discard fail
+
+    # It is not the time for the job: it becomes due again in `delay_s` seconds, and this attempt does not count.
+    #
+    # @return [Boolean] as for {#ack}
+    def snooze(delay_s, tx: nil)
+      settle(:honker_release, tx, Value.integer(delay_s, "delay_s"))
+    end
+
+    # Gives the job back: it is due at once, and this attempt does not count.
+    #
+    # @return [Boolean] as for {#ack}
+    def release(tx: nil)
+      snooze(0, tx: tx)
+    end
+
+    # Whether its worker ({Worker#run}) has lost it, or stops: its handler should end. Any thread.
+    #
+    # @return [Boolean]
+    def cancelled?
+      @cancelled ? true : false
+    end
+
+    # A safe point of a handler.
+    #
+    # @raise [Cancelled] if it is {#cancelled?}
+    def check
+      raise Cancelled, "job #{@id} is cancelled" if @cancelled
+    end
+
+    # As {#heartbeat}, for handlers that want to end when the job is lost.
+    #
+    # @raise [Cancelled] if the worker does not hold it any more, or it is {#cancelled?}
+    def heartbeat!(extend_s: nil, tx: nil)
+      check
+      heartbeat(extend_s: extend_s, tx: tx) || raise(Cancelled, "job #{@id} is lost")
+    end
+
+    # @private
+    def cancel
+      @cancelled = true
+    end
 
     # The job takes longer: its claim is valid for `extend_s` seconds from now, by default the queue's visibility timeout.
     #

@@ -14,9 +14,9 @@ module Honker
     # @private
     def initialize(database, channel)
       @channel = Value.utf8(channel, "channel")
-      super(database, :honker_listener_free) do |waiter|
-        [:honker_listener_new, database.handle, waiter, 0, *Value.text(@channel, "channel"),
-         (READER_FALLBACK_S * 1000).to_i]
+      super(database, :honker_listener_free) do |*at|
+        [:honker_listener_new, database.handle, *at, *Value.text(@channel, "channel"),
+         READER_FALLBACK_MS]
       end
       @view = Native::NOTIFICATION_VIEW.view
     end

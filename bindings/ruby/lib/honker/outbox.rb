@@ -81,9 +81,9 @@ module Honker
     def initialize(queue, name, worker, base_backoff_s)
       @queue = queue
       @worker = Value.utf8(worker, "worker")
-      super(queue.database, :honker_outbox_free) do |waiter|
-        opts = Native::OUTBOX_OPTS.pack(queue.visibility_timeout_s, base_backoff_s, (WORKER_FALLBACK_S * 1000).to_i)
-        [:honker_outbox_new, queue.database.handle, waiter, 0, *Value.text(name, "name"),
+      super(queue.database, :honker_outbox_free) do |*at|
+        opts = Native::OUTBOX_OPTS.pack(queue.visibility_timeout_s, base_backoff_s, WORKER_FALLBACK_MS)
+        [:honker_outbox_new, queue.database.handle, *at, *Value.text(name, "name"),
          *Value.text(@worker, "worker"), opts]
       end
     end

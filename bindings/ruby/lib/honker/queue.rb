@@ -98,11 +98,11 @@ module Honker
       waiter&.close
     end
 
-    # Something to wait for jobs with. To be closed.
+    # What handles jobs of this queue, or waits for them. To be closed. The options are those of {Database#worker}.
     #
     # @return [Worker]
-    def worker(worker)
-      Worker.new(self, worker)
+    def worker(worker, **options)
+      Worker.new(@database, self, worker, visibility_timeout_s: @visibility_timeout_s, **options)
     end
 
     # Removes jobs that `worker` still holds, in one commit.
@@ -180,14 +180,16 @@ module Honker
     WINDOW = 100
     # Where in a view is what is not known already.
     WORDS = Native::JOB_VIEW.words
-    ID, PAYLOAD, ATTEMPTS, EXPIRES_AT, SERIAL =
-      %i[id payload attempts claim_expires_at serial].map { |name| Native::JOB_VIEW.word(name) }
-    private_constant :WINDOW, :WORDS, :ID, :PAYLOAD, :ATTEMPTS, :EXPIRES_AT, :SERIAL
+    ID, QUEUE, PAYLOAD, ATTEMPTS, EXPIRES_AT, SERIAL =
+      %i[id queue payload attempts claim_expires_at serial].map { |name| Native::JOB_VIEW.word(name) }
+    private_constant :WINDOW, :WORDS, :ID, :QUEUE, :PAYLOAD, :ATTEMPTS, :EXPIRES_AT, :SERIAL
 
     # The one place where a microsecond for each job is too much: one call for many, no general reader, no object for a field,
-    # and one Claim for all jobs that can share it. `count` is how many were asked for.
+    # and one Claim for all jobs that can share it. `count` is how many were asked for; `queues`, by
+    # name, are those that they may come from, if there are others.
     # @private
-    def read_jobs(jobs, worker, count)
+    def read_jobs(jobs, worker, count, queues = nil)
+      queues = nil if queues&.size == 1
       room = count.clamp(1, WINDOW)
       views = Native::JOB_VIEW.view(room)
       jobs_read = FFI::MemoryPointer.new(:size_t)
@@ -195,7 +197,7 @@ module Honker
       loop do
         @database.call(:honker_jobs_views, jobs, found.size, views, room, jobs_read)
         read = jobs_read.read_int64
-        append(found, views.get_array_of_int64(0, WORDS * read), worker)
+        append(found, views.get_array_of_int64(0, WORDS * read), worker, queues)
         return found if read < room || found.size >= count
       end
     end
@@ -203,14 +205,16 @@ module Honker
     private
 
     # The jobs of views, which are given as all of their words.
-    def append(found, words, worker)
+    def append(found, words, worker, queues)
       claim = attempts = expires_at = nil
+      queue = self
       at = 0
       while at < words.size
-        if attempts != words[at + ATTEMPTS] || expires_at != words[at + EXPIRES_AT]
+        queue = queues.fetch(Native.text(words[at + QUEUE], words[at + QUEUE + 1])) if queues
+        if attempts != words[at + ATTEMPTS] || expires_at != words[at + EXPIRES_AT] || claim.queue != queue
           attempts = words[at + ATTEMPTS]
           expires_at = words[at + EXPIRES_AT]
-          claim = Claim.new(self, worker, attempts, expires_at)
+          claim = Claim.new(queue, worker, attempts, expires_at)
         end
         found << Job.new(claim, words[at + ID], Native.text(words[at + PAYLOAD], words[at + PAYLOAD + 1]), words[at + SERIAL])
         at += WORDS

@@ -152,8 +152,8 @@ module Honker
   class Leader < Waiter
     # @private
     def initialize(database, owner)
-      super(database, :honker_leader_free, :honker_leader_resign) do |waiter|
-        [:honker_leader_new, database.handle, waiter, 0, *Value.text(owner, "owner")]
+      super(database, :honker_leader_free, :honker_leader_resign) do |*at|
+        [:honker_leader_new, database.handle, *at, *Value.text(owner, "owner")]
       end
     end
 

@@ -105,8 +105,8 @@ module Honker
                                             Value.integer(save_every_n, "save_every_n"),
                                             [(save_every_s * 1000).ceil, Value::INTEGERS.max].min)
       saves = save_every_n != 0 || save_every_s.positive?
-      super(database, :honker_subscription_free, saves ? :honker_subscription_save : nil) do |waiter|
-        [:honker_subscription_new, database.handle, waiter, 0, *Value.text(topic, "topic"), opts]
+      super(database, :honker_subscription_free, saves ? :honker_subscription_save : nil) do |*at|
+        [:honker_subscription_new, database.handle, *at, *Value.text(topic, "topic"), opts]
       end
       memory&.free
       @view = Native::EVENT_VIEW.view

@@ -1,35 +1,37 @@
 # frozen_string_literal: true
 
-require "io/wait"
-
 module Honker
   # What everything that waits has in common: {Worker}, {Listener}, {Subscription}, {Leader}, {Updates}.
   #
   # Waiting is Ruby's own, for a descriptor to become readable: signals are handled, Timeout and Thread#kill end it, and a
-  # Fiber scheduler runs other fibers meanwhile. One thread or fiber uses it at a time; {#wake}, {#close} and {#to_io} are for
-  # any.
+  # Fiber scheduler runs other fibers meanwhile. One thread or fiber uses it at a time; {#wake} and {#close} are for any.
   class Waiter
     # How often who claims looks without having been woken, and who reads.
-    WORKER_FALLBACK_S = 5.0
-    READER_FALLBACK_S = 15.0
+    WORKER_FALLBACK_MS = 5000
+    READER_FALLBACK_MS = 15_000
     # For how long a loop rests while somebody keeps the file locked: longer each time. `stop` is looked at in between.
     LOCKED_PAUSE_MIN_S = 0.01
     LOCKED_PAUSE_MAX_S = 0.1
-    private_constant :WORKER_FALLBACK_S, :READER_FALLBACK_S, :LOCKED_PAUSE_MIN_S, :LOCKED_PAUSE_MAX_S
+    # How often a `stop` is asked.
+    STOP_CHECK_S = 0.1
+    private_constant :WORKER_FALLBACK_MS, :READER_FALLBACK_MS, :LOCKED_PAUSE_MIN_S, :LOCKED_PAUSE_MAX_S, :STOP_CHECK_S
 
     # The native part, which a finalizer can free.
     # @private
     class State
-      attr_accessor :waiter, :consumer, :busy, :closed
+      attr_reader :place
+      attr_accessor :consumer, :busy, :closed
 
       # `parting` is the call that a consumer makes before it is freed, if it makes one.
       def initialize(database, free, parting)
         @states = database.states
+        @dispatcher = database.dispatcher
         @free = free
         @parting = parting
         @pid = Process.pid
-        @waiter = @consumer = 0
+        @consumer = 0
         @busy = @closed = false
+        @place = @dispatcher.enter
         database.synchronize { @states[self] = true }
       end
 
@@ -40,37 +42,43 @@ module Honker
         nil # in use, or closed meanwhile, or locked for too long: the free tries once more
       end
 
+      # Another consumer in the place of this one.
+      def replace(consumer)
+        before, @consumer = @consumer, consumer
+        Native.public_send(@free, before) unless before.zero?
+      end
+
       # Also in a finalizer, where no lock may be waited for.
       def release
         @states.delete(self)
-        waiter, @waiter = @waiter, 0
-        consumer, @consumer = @consumer, 0
-        return unless @pid == Process.pid # a child's are the parent's
+        @dispatcher.leave(@place)
+        return @consumer = 0 unless @pid == Process.pid # a child's are the parent's
 
-        Native.public_send(@free, consumer) unless consumer.zero?
-        Native.honker_waiter_free(waiter) unless waiter.zero?
+        replace(0)
       end
 
       # Ends it: at once, or when the wait that is running has noticed.
       def close
         @closed = true
-        if @busy
-          Native.honker_waiter_wake(@waiter, nil)
-        else
-          release
-        end
+        @busy ? wake : release
+      end
+
+      # Ends the wait that is running, or else the next one.
+      def wake
+        @dispatcher.wake(@place)
       end
     end
 
     # @private
-    # Yields the waiter's handle, for the consumer to be made with it: the call's name, and its arguments.
-    def initialize(database, free = nil, parting = nil)
+    # Yields the waiter's handle and the token, for the consumer to be made with them: the call's name, and its arguments.
+    def initialize(database, free, parting = nil)
       @database = database
+      @dispatcher = database.dispatcher
       @state = State.new(database, free, parting)
+      @place = @state.place
       ObjectSpace.define_finalizer(self, Waiter.finalizer(@state))
-      @state.waiter = handle(:honker_waiter_new, database.handle)
-      @state.consumer = handle(*yield(@state.waiter)) if free
-      @io = IO.for_fd(database.number(:honker_waiter_fd, @state.waiter), "r", autoclose: false)
+      @state.replace(handle(*yield(@dispatcher.waiter, @place.token)))
+      database.register(@place.token, self)
     rescue StandardError
       @state&.release
       raise
@@ -83,12 +91,12 @@ module Honker
 
     # Ends the wait that is running, or else the next one, which returns as if its time were over. Also for signal traps.
     def wake
-      @database.call(:honker_waiter_wake, @state.waiter)
-      nil
-    rescue MisuseError
+      @database.check_pid
       raise closed_error if closed?
 
-      raise
+      @place.woken!
+      @state.wake
+      nil
     end
 
     # Ends the wait that is running, and all later calls, with {ClosedError}. Closing again does nothing.
@@ -101,16 +109,6 @@ module Honker
     # @return [Boolean]
     def closed?
       @state.closed || @database.closed?
-    end
-
-    # For event loops: readable if there may be something, or if {#wake} or {#close} was called. Then call `next(timeout: 0)`. Do
-    # not read from it or close it.
-    #
-    # @return [IO]
-    def to_io
-      raise closed_error if closed?
-
-      @io
     end
 
     private
@@ -131,42 +129,43 @@ module Honker
       ClosedError.new("this #{self.class} has been closed")
     end
 
-    # A call of the library's that looks whether there is something, without waiting: true if there is. A wake is noted.
+    # A call of the library's that looks whether there is something, without waiting: true if there is.
     def found?(status)
-      case status
-      when Native::OK then return true
-      when Native::WOKEN then @woken = true
-      when Native::CLOSED then raise closed_error
-      end
-      false
+      raise closed_error if status == Native::CLOSED
+
+      status == Native::OK
     end
 
     # Calls the block until it finds something, and in between waits; nil if the time is over or somebody woke it. `stop` is
     # looked at every `stop_check_s`.
-    def await(timeout, stop: nil, stop_check_s: 0.1)
+    def await(timeout, stop: nil, stop_check_s: STOP_CHECK_S)
       timeout = Value.timeout(timeout)
       deadline = timeout && (now + timeout)
       use do
         interrupts = @database.interrupts
         loop do
-          @woken = false
           return if stop&.call
 
-          drain
+          @place.signalled = false
           found = yield
           return found if found
 
           check(interrupts)
-          return if @woken || (deadline && now >= deadline)
-          return if sleep_until(deadline, stop, stop_check_s) == :stop
+          return if @place.take_wake || (deadline && now >= deadline)
+          return if rest(deadline, stop, stop_check_s) == :stop
         end
       end
     end
 
-    # Takes what made the descriptor readable; the look that follows is at all of it.
-    def drain
-      token = FFI::MemoryPointer.new(:uint64)
-      found?(@database.call(:honker_waiter_ready, @state.waiter, token, 1, FFI::MemoryPointer.new(:size_t)))
+    # Waits for the next look.
+    def rest(deadline, stop, stop_check_s = STOP_CHECK_S)
+      loop do
+        check_at = stop && (now + stop_check_s)
+        @dispatcher.wait(@place, [deadline, check_at].compact.min) { |*failure| @database.fail_with(*failure) }
+        return if @place.signalled? || closed?
+        return :stop if stop&.call
+        return if deadline && now >= deadline
+      end
     end
 
     # Does what loops do: again and again while somebody keeps the file locked. nil when it is to stop; but the error if
@@ -235,7 +234,7 @@ module Honker
   class Updates < Waiter
     # @private
     def initialize(database)
-      super(database, :honker_updates_free) { |waiter| [:honker_updates_new, database.handle, waiter, 0] }
+      super(database, :honker_updates_free) { |*at| [:honker_updates_new, database.handle, *at] }
     end
 
     # Waits until something was committed, which may have been since the last time. It is a hint: there may be nothing new to
@@ -244,7 +243,11 @@ module Honker
     # @param timeout [Numeric, nil] seconds; nil without end
     # @return [Boolean] false if the time is over, or {#wake} was called
     def next(timeout: nil)
-      await(timeout) { found?(@database.call(:honker_updates_next, consumer, 0)) } || false
+      await(timeout) do
+        # The library counts the commits that the waiter has taken.
+        @dispatcher.look { |*failure| @database.fail_with(*failure) }
+        found?(@database.call(:honker_updates_next, consumer, 0))
+      end || false
     end
   end
 

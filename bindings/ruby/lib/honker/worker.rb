@@ -1,22 +1,50 @@
 # frozen_string_literal: true
 
 module Honker
-  # Claims jobs of one queue, or waits for them; made by {Queue#worker}. It sleeps until something is committed, a delayed job
-  # becomes due or a claim lapses, and looks every five seconds in any case.
+  # Claims jobs of its queues, or waits for them; made by {Database#worker} and {Queue#worker}. It sleeps until something is
+  # committed, a delayed job becomes due or a claim lapses, and looks every five seconds in any case.
+  #
+  # {#run} is for most: it handles jobs side by side and settles them. Who claims with {#next} has to settle each job, and to
+  # prolong a claim that would lapse.
   class Worker < Waiter
+    # For how long handlers may take to notice that they are cancelled.
+    GRACE_S = 1.0
+    # How many lost jobs are read with one call, and where in a view their serial is.
+    LOST_ROOM = 16
+    SERIAL = Native::LOST_JOB_VIEW.fields.keys.index(:serial)
+    private_constant :GRACE_S, :LOST_ROOM, :SERIAL
+
     # @return [String]
     attr_reader :worker_id
 
     # @private
-    def initialize(queue, worker_id)
-      @queue = queue
+    def initialize(database, queues, worker_id, concurrency: 1, visibility_timeout_s: 300, max_run_s: nil, retry_base_s: 15,
+                   retry_max_s: 3600, retry_factor: 2.0, retry_jitter: 0.1, logger: nil)
       @worker_id = Value.utf8(worker_id, "worker")
-      super(queue.database, :honker_worker_free) do |waiter|
-        name, place = Value.bytes(queue.name, "name")
-        opts = Native::WORKER_OPTS.pack(queue.visibility_timeout_s, (WORKER_FALLBACK_S * 1000).to_i, Native::NO_TIME, 15, 3600,
-                                        2.0, 0.1, 0, 0)
-        [:honker_worker_new, queue.database.handle, waiter, 0, Native::WORKER_QUEUE.pack(*place, 1, -1), 1,
-         *Value.text(@worker_id, "worker"), opts].tap { @name = name }
+      @concurrency = Value.integer(concurrency, "concurrency")
+      raise ArgumentError, "concurrency has to be positive: #{concurrency}" unless @concurrency.positive?
+
+      @logger = logger
+      @queues = {}
+      weights = Worker.weights(queues).map do |queue, weight|
+        queue = database.queue(queue, visibility_timeout_s: visibility_timeout_s) unless queue.is_a?(Queue)
+        @queues[queue.name] = queue
+        [queue.name, Value.integer(weight, "weight")]
+      end
+      options = [Value.integer(visibility_timeout_s, "visibility_timeout_s"), WORKER_FALLBACK_MS,
+                 Value.optional_integer(max_run_s, "max_run_s"), Value.integer(retry_base_s, "retry_base_s"),
+                 Value.integer(retry_max_s, "retry_max_s"), Float(retry_factor), Float(retry_jitter)]
+      @new = [weights, options]
+      super(database, :honker_worker_free) { native(false) }
+    end
+
+    # @private
+    # Queues, or their names, with what stands beside them in a Hash.
+    def self.weights(queues)
+      case queues
+      when Hash then queues
+      when Array then queues.map { |queue| [queue, 1] }
+      else [[queues, 1]]
       end
     end
 
@@ -35,26 +63,37 @@ module Honker
       count = Value.integer(count, "count")
       return [] unless count.positive?
 
-      await(timeout) { claim(count, nil) } || []
+      await(timeout) { claim(count) } || []
     end
 
-    # Handles jobs, one after the other. When the block returns the job is done, and acked in the commit that claims the next;
-    # when it raises the job is retried in `retry_delay_s` seconds with the error's text. The block may settle the job itself,
-    # and has to prolong a claim that would lapse. What is raised to leave, as SystemExit and Interrupt are, ends it.
+    # Handles jobs, as many side by side as the worker's `concurrency` says, each in a thread of the worker's. When the block
+    # returns the job is done. When it raises the job is retried, in `retry_delay_s` seconds or by the worker's backoff, with
+    # the error's text; {Retry}, {Discard} and {Snooze} say otherwise. The block may settle the job itself. What is finished
+    # is settled, and what there is room for claimed, in one commit, which also prolongs the claims of the jobs in hand.
     #
-    # Ends when `stop`, callable or answering `stop?`, says so, which is asked every 100 ms and after {#wake}; the job in hand
-    # is settled first. While somebody else keeps the file locked it tries again. Any other error of the database ends it, and
-    # leaves the job in hand to the end of its time, as a crash does.
-    def run(stop: nil, retry_delay_s: 60, &block)
-      stop = Stop.callable(stop)
-      retry_delay_s = Value.integer(retry_delay_s, "retry_delay_s")
-      settled = nil
-      loop do
-        job = turn(settled, stop)
-        return if job.nil? && stop&.call
+    # A job that was lost, because somebody cancelled it or it ran for longer than `max_run_s`, is `cancelled?`, and its
+    # {Job#check} raises: its handler should end. No handler is ended from outside, and its place stays taken until it returns.
+    #
+    # Ends when `stop`, callable or answering `stop?`, says so, which is asked every 100 ms and after {#wake}: no job is
+    # claimed any more, those in hand have `shutdown_timeout_s` seconds, are then cancelled, and given back a second later. Any
+    # exception that ends this call cancels them and gives them back at once. What is raised in the block to leave, as
+    # SystemExit is, ends it as well; that job stays claimed to the end of its time, as after a crash.
+    #
+    # While somebody else keeps the file locked it says so once, on the `logger` or standard error, and tries again. Any other
+    # error of the database ends it.
+    #
+    # @param shutdown_timeout_s [Numeric, nil] nil without end
+    def run(stop: nil, retry_delay_s: nil, shutdown_timeout_s: 30, &block)
+      raise ArgumentError, "run needs a block" unless block
 
-        settled = job && handle_job(job, retry_delay_s, &block)
-      end
+      stop = Stop.callable(stop)
+      limit_s = Value.timeout(shutdown_timeout_s, "shutdown_timeout_s")
+      crew = Crew.new(@concurrency, Value.optional_integer(retry_delay_s, "retry_delay_s"), block, method(:failed),
+                      @state.method(:wake))
+      use { keep_claims && work(crew, stop, limit_s) }
+      nil
+    ensure
+      crew&.close
     end
 
     # @private
@@ -63,54 +102,148 @@ module Honker
       timeout = Value.timeout(timeout)
       deadline = timeout && (now + timeout)
       late = deadline && -> { now >= deadline }
-      despite_locks(stop, late) { await(deadline && [deadline - now, 0].max, stop: stop) { claim(1, nil) } }&.first
+      despite_locks(stop, late) { await(deadline && [deadline - now, 0].max, stop: stop) { claim(1) } }&.first
     end
 
     private
 
-    # What is to be settled then.
-    def handle_job(job, retry_delay_s)
-      error = Handler.error { yield job }
-      return [Native::SETTLE_ACK, job, 0, nil] if error.nil?
-
-      [Native::SETTLE_RETRY, job, retry_delay_s, Handler.message(error)]
+    # The call that makes the native part, and its arguments.
+    def native(heartbeat)
+      weights, options = @new
+      @kept = []
+      queues = weights.map do |name, weight|
+        memory, place = Value.bytes(name, "name")
+        @kept << memory
+        Native::WORKER_QUEUE.pack(*place, weight, -1)
+      end
+      [:honker_worker_new, @database.handle, @dispatcher.waiter, @place.token, queues.join, queues.size,
+       *Value.text(@worker_id, "worker"), Native::WORKER_OPTS.pack(*options, heartbeat ? 1 : 0, 0)]
     end
 
-    # Settles, and claims the next in the same commit, or waits for it. Nothing is claimed when it is to stop.
-    def turn(settled, stop)
-      # Until it has settled it does not stop, unless it cannot.
-      despite_locks(stop, -> { settled && stop&.call }) do
-        if settled && stop&.call
-          use { claim(0, settled) }
-          return nil
-        end
+    # Who runs jobs keeps their claims. Who only asks for them may forget one.
+    def keep_claims
+      return true if @keeps_claims
 
-        found = await(nil, stop: stop && -> { settled.nil? && stop.call }) do
-          jobs = claim(1, settled)
-          settled = nil
-          jobs
-        end
-        found&.first
+      @state.replace(handle(*native(true)))
+      @keeps_claims = true
+    end
+
+    def claim(count)
+      loop do
+        jobs = settle_next([], count) { nil }
+        # Only jobs that were lost, which nobody asked for, are nothing.
+        return jobs unless jobs&.empty?
       end
     end
 
-    def claim(count, settled)
-      memory, kept = settlement(settled)
-      @database.owned(:honker_worker_settle_next, :honker_jobs_free, consumer, memory, memory ? 1 : 0, count, 0) do |jobs, status|
-        # Only jobs that were lost, which nobody asked for, are nothing.
-        found?(status) && jobs ? @queue.read_jobs(jobs, @worker_id, count).then { |found| found unless found.empty? } : nil
+    # The loop of {#run}: running, then stopping, then cancelled. `finished` is what has to be settled.
+    def work(crew, stop, limit_s)
+      interrupts = @database.interrupts
+      finished = []
+      phase = :running
+      deadline = nil
+      loop do
+        @place.signalled = false
+        finished.concat(crew.take)
+        raise crew.leaving if crew.leaving
+
+        phase, deadline = :stopping, limit_s && (now + limit_s) if phase == :running && stop&.call
+        if deadline && now >= deadline
+          raise @locked if phase == :released
+
+          phase, deadline = phase == :stopping ? [:cancelled, now + GRACE_S] : [:released, now + GRACE_S]
+          phase == :cancelled ? crew.cancel : finished.concat(crew.release)
+        end
+        return if phase != :running && finished.empty? && crew.idle?
+
+        found = turn(crew, finished, phase == :running ? crew.free : 0)
+        check(interrupts)
+        rest([deadline, @again_at].compact.min, phase == :running ? stop : nil) unless found
+        @place.take_wake
       end
     ensure
-      kept&.free
+      give_back(crew, finished) if finished
     end
 
-    def settlement(settled)
-      return if settled.nil?
+    # Settles and claims: whether there may be more.
+    def turn(crew, finished, count)
+      settles = !finished.empty?
+      jobs = settle_next(finished, count) { |serial| crew.lost(serial) }
+      @locked = @again_at = @pause = nil
+      jobs&.each { |job| crew.start(job) }
+      settles || !jobs.nil?
+    rescue BusyError, AbortedError => e
+      say(:warn, "#{@worker_id} waits for a lock: #{e.message}") unless @locked
+      @locked = e
+      @pause = [(@pause || (LOCKED_PAUSE_MIN_S / 2)) * 2, LOCKED_PAUSE_MAX_S].min
+      @again_at = now + @pause
+      false
+    end
 
-      kind, job, delay_s, error = settled
-      kept, place = Value.bytes(error, "error")
-      packed = Native::SETTLEMENT.pack(kind, 0, job.id, job.serial, delay_s, *place)
+    # One commit: settles what is finished, which is taken from `finished`, claims up to `count`, and yields the serials of
+    # what was lost. The jobs; nil if there is nothing.
+    def settle_next(finished, count, &block)
+      memory, kept = settlements(finished)
+      @database.owned(:honker_worker_settle_next, :honker_jobs_free, consumer, memory, finished.size, count, 0) do |jobs, status|
+        next unless found?(status) && jobs
+
+        lost(jobs, &block)
+        @queues.each_value.first.read_jobs(jobs, @worker_id, count, @queues)
+      end
+    ensure
+      if memory
+        finished.reject!.with_index { |_, i| memory.get_int32((i * Native::SETTLEMENT.size) + 4) >= 0 }
+        kept.clear # until here the library read it
+      end
+    end
+
+    # Memory with settlements, none of which is committed, and what has to be kept until the call is over.
+    def settlements(finished)
+      return if finished.empty?
+
+      kept = []
+      packed = finished.map do |one|
+        text, place = Value.bytes(one.error, "error")
+        kept << text
+        Native::SETTLEMENT.pack(one.kind, Native::BUSY, one.job.id, one.job.serial, one.delay_s, *place)
+      end.join
       [FFI::MemoryPointer.new(:char, packed.bytesize).put_bytes(0, packed), kept]
+    end
+
+    def lost(jobs)
+      first = 0
+      views = Native::LOST_JOB_VIEW.view(LOST_ROOM)
+      read = FFI::MemoryPointer.new(:size_t)
+      loop do
+        @database.call(:honker_jobs_lost, jobs, first, views, LOST_ROOM, read)
+        count = read.read_uint64
+        count.times { |i| yield Native::LOST_JOB_VIEW.read(views + (i * Native::LOST_JOB_VIEW.size))[SERIAL] }
+        first += count
+        return if count < LOST_ROOM
+      end
+    end
+
+    # When {#run} is left otherwise than by its `stop`. One try: whoever ends it shall not wait for a lock.
+    def give_back(crew, finished)
+      crew.cancel
+      finished.concat(crew.take, crew.release)
+      return if finished.empty? || consumer.zero?
+
+      memory, kept = settlements(finished)
+      jobs = FFI::MemoryPointer.new(:uint64)
+      Native.honker_worker_settle_next(consumer, memory, finished.size, 0, 0, jobs, nil)
+      Native.honker_jobs_free(jobs.read_uint64) unless jobs.read_uint64.zero?
+      kept.clear
+    end
+
+    def failed(job, error)
+      return if @logger.nil?
+
+      say(:error, "job #{job.id} of #{job.queue_name} failed, attempt #{job.attempts}: #{Handler.report(error)}")
+    end
+
+    def say(level, text)
+      @logger ? @logger.public_send(level, "honker: #{text}") : Kernel.warn("honker: #{text}")
     end
   end
 end
