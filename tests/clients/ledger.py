@@ -154,7 +154,7 @@ class Ledger:
         if answer != expected:
             raise Wrong(f"answered {answer}, must be {expected}")
 
-    def bury(self, job: int, error: str) -> None:
+    def dead_letter(self, job: int, error: str) -> None:
         row = self.picture.live.pop(job)
         self.picture.dead[job] = Dead(row.queue, row.attempts, row.max_attempts, error)
 
@@ -179,7 +179,7 @@ class Ledger:
         free = {job: row for job, row in live.items() if row.queue == "q" and row.holder is None}
         for job in [job for job, row in free.items() if row.attempts >= row.max_attempts]:
             del free[job]
-            self.bury(job, "max attempts exceeded")
+            self.dead_letter(job, "max attempts exceeded")
         self.expect(len(jobs), min(call["n"], len(free)))
         for job, attempts in jobs:
             self.expect(attempts, free.pop(job).attempts + 1)
@@ -202,19 +202,19 @@ class Ledger:
         self.expect(answer, 1)
         row = self.picture.live[call["job"]]
         if row.attempts >= row.max_attempts:
-            self.bury(call["job"], "retried")
+            self.dead_letter(call["job"], "retried")
         else:
             self.picture.live[call["job"]] = row._replace(holder=None)
 
     def fail(self, call: dict[str, Any], answer: int) -> None:
         self.expect(answer, 1)
-        self.bury(call["job"], "failed")
+        self.dead_letter(call["job"], "failed")
 
     def sweep(self, _: dict[str, Any], answer: int) -> None:
         stale = [job for job, row in self.picture.live.items() if row.queue == "stale"]
         self.expect(answer, len(stale))
         for job in stale:
-            self.bury(job, "expired")
+            self.dead_letter(job, "expired")
 
     def requeue(self, call: dict[str, Any], answer: int) -> None:
         self.expect(answer, 1)

@@ -95,6 +95,7 @@ class NewFiles(support.TestCase):
             self.path = self.folder / f"old-{number}.db"
             self.bootstrap("wal" if number % 2 else "delete")
             with support.open_file(self.path) as db:
+                db.execute("DROP TABLE _honker_schema")
                 db.execute("ALTER TABLE _honker_scheduler_tasks DROP COLUMN max_attempts")
                 db.execute("ALTER TABLE _honker_scheduler_tasks DROP COLUMN enabled")
                 db.execute("INSERT INTO _honker_scheduler_tasks VALUES ('old', 'q', '@every 1s', 'x', 0, NULL, 5)")
