@@ -4,7 +4,7 @@ use std::process::Command;
 
 /// The major version of the interface, the upper half of HONKER_ABI_VERSION: libraries that differ in it cannot replace
 /// each other, so it is in the name that a program asks the loader for. tests/install compares the two.
-const ABI_MAJOR: u32 = 1;
+const ABI_MAJOR: u32 = 2;
 
 fn main() {
     name_the_library();
