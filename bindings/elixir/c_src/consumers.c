@@ -66,16 +66,7 @@ int consumers_load(ErlNifEnv *env, ErlNifResourceFlags flags) {
 static honker_status_t make(struct in *in, enum kind kind, honker_waiter_t *waiter, uint64_t token, honker_bytes_t name,
                             const term *options, void **handle) {
   switch (kind) {
-    case WORKER: {
-      honker_worker_queue_t queue = HONKER_WORKER_QUEUE_INIT;
-      honker_worker_opts_t opts = HONKER_WORKER_OPTS_INIT;
-      honker_bytes_t worker_id;
-      if (!get_text(in, options[0], "worker_id", &worker_id)) return HONKER_INVALID;
-      if (!get_int(in, options[1], "visibility_timeout_s", &opts.visibility_timeout_s)) return HONKER_INVALID;
-      queue.name = name;
-      return lib.worker_new(in->db, waiter, token, &queue, 1, B(worker_id), &opts, (honker_worker_t **)handle,
-                            &in->err);
-    }
+    case WORKER: return worker_make(in, waiter, token, options, (honker_worker_t **)handle);
     case LISTENER:
       return lib.listener_new(in->db, waiter, token, B(name), 15000, (honker_listener_t **)handle, &in->err);
     case SUBSCRIPTION: {
@@ -160,11 +151,10 @@ static term look(struct in *in, consumer_t *consumer, void *handle, int64_t n) {
   honker_status_t status;
   term found = atom_ok;
   switch (consumer->kind) {
-    case WORKER:
+    case WORKER: return worker_look(in, handle, n);
     case OUTBOX: {
       honker_jobs_t *jobs = NULL;
-      status = consumer->kind == WORKER ? lib.worker_next(handle, n, 0, &jobs, &in->err)
-                                        : lib.outbox_next(handle, 0, &jobs, &in->err);
+      status = lib.outbox_next(handle, 0, &jobs, &in->err);
       return jobs_answer(in, status, &jobs);
     }
     case LEADER: {
@@ -201,6 +191,14 @@ static int get(struct in *in, term t, consumer_t **consumer, void **handle) {
   if (!enif_get_resource(in->env, t, consumer_type, (void **)consumer)) return 0;
   *handle = atomic_load(&(*consumer)->handle);
   in->db = atomic_load(&(*consumer)->db->handle);
+  return 1;
+}
+
+int get_worker(ErlNifEnv *env, term t, honker_worker_t **worker) {
+  consumer_t *consumer;
+  if (!enif_get_resource(env, t, consumer_type, (void **)&consumer) || consumer->kind != WORKER) return 0;
+  *worker = atomic_load(&consumer->handle);
+  waiter_looks(consumer->waiter, &consumer->waiting);
   return 1;
 }
 

@@ -74,9 +74,9 @@ term text_answer(struct in *in, honker_status_t status, honker_text_t **text) {
 }
 
 static term job_term(ErlNifEnv *env, const honker_job_view_t *job) {
-  return enif_make_tuple6(env, enif_make_int64(env, job->id), binary(env, job->queue), binary(env, job->payload),
+  return enif_make_tuple7(env, enif_make_int64(env, job->id), binary(env, job->queue), binary(env, job->payload),
                           binary(env, job->worker_id), enif_make_int64(env, job->attempts),
-                          enif_make_int64(env, job->claim_expires_at));
+                          enif_make_int64(env, job->claim_expires_at), enif_make_int64(env, job->serial));
 }
 
 term event_term(ErlNifEnv *env, const honker_event_view_t *event) {
@@ -105,7 +105,26 @@ static term fire_term(ErlNifEnv *env, const honker_fire_view_t *fire) {
     lib.plural##_free(*batch);                                                                \
     return answer(in, status, list);                                                          \
   }
-BATCH(jobs, honker_job_view_t, HONKER_JOB_VIEW_INIT, job_term)
+
+term jobs_list(ErlNifEnv *env, const honker_jobs_t *jobs) {
+  honker_job_view_t views[32] = {HONKER_JOB_VIEW_INIT};
+  term list = enif_make_list(env, 0);
+  size_t first = 0, read = 0;
+  while (lib.jobs_views(jobs, first, views, 32, &read, NULL) == HONKER_OK && read > 0) {
+    for (size_t i = 0; i < read; ++i) list = enif_make_list_cell(env, job_term(env, &views[i]), list);
+    first += read;
+  }
+  enif_make_reverse_list(env, list, &list);
+  return list;
+}
+
+term jobs_answer(struct in *in, honker_status_t status, honker_jobs_t **jobs) {
+  if (status != HONKER_OK) return done(in, status);
+  const term list = jobs_list(in->env, *jobs);
+  lib.jobs_free(*jobs);
+  return answer(in, status, list);
+}
+
 BATCH(events, honker_event_view_t, HONKER_EVENT_VIEW_INIT, event_term)
 BATCH(fires, honker_fire_view_t, HONKER_FIRE_VIEW_INIT, fire_term)
 
@@ -228,9 +247,20 @@ static void db_gone(ErlNifEnv *env, void *object) {
   if (db->lock != NULL) enif_mutex_destroy(db->lock);
 }
 
-static int option(struct in *in, term map, const char *name, int64_t *out) {
+int option(struct in *in, term map, const char *name, int64_t *out) {
   term value;
-  return !enif_get_map_value(in->env, map, atom(in->env, name), &value) || get_int(in, value, name, out);
+  return !enif_get_map_value(in->env, map, atom(in->env, name), &value) || enif_is_identical(value, atom_nil) ||
+         get_int(in, value, name, out);
+}
+
+int real_option(struct in *in, term map, const char *name, double *out) {
+  term value;
+  ErlNifSInt64 whole;
+  if (!enif_get_map_value(in->env, map, atom(in->env, name), &value) || enif_is_identical(value, atom_nil)) return 1;
+  if (enif_get_double(in->env, value, out)) return 1;
+  if (!enif_get_int64(in->env, value, &whole)) return refuse(in, name, "has to be a number");
+  *out = (double)whole;
+  return 1;
 }
 
 static int small(struct in *in, term map, const char *name, uint32_t *out) {
@@ -427,6 +457,7 @@ static ErlNifFunc functions[] = {
     {"consumer_wait", 2, consumer_wait, 0},
     {"consumer_forget", 1, consumer_forget, 0},
     {"consumer_wake", 1, consumer_wake, 0},
+    {"worker_turn", 3, worker_turn, ERL_NIF_DIRTY_JOB_IO_BOUND},
     {"dispatch", 1, dispatch, 0},
     {"waiter_ready", 1, waiter_ready, ERL_NIF_DIRTY_JOB_IO_BOUND},
 #define ENTRY(name, arity, writes) {#name, arity, op_##name, 0},

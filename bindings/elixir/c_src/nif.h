@@ -90,6 +90,7 @@ term answer(struct in *in, honker_status_t status, term value);
 term done(struct in *in, honker_status_t status);
 term number(struct in *in, honker_status_t status, const int64_t *value);
 term text_answer(struct in *in, honker_status_t status, honker_text_t **text);
+term jobs_list(ErlNifEnv *env, const honker_jobs_t *jobs);
 term jobs_answer(struct in *in, honker_status_t status, honker_jobs_t **jobs);
 term events_answer(struct in *in, honker_status_t status, honker_events_t **events);
 term fires_answer(struct in *in, honker_status_t status, honker_fires_t **fires);
@@ -101,6 +102,9 @@ int get_optional_text(struct in *in, term t, const char *name, honker_bytes_t *o
 int get_int(struct in *in, term t, const char *name, int64_t *out);
 /* nil is HONKER_NO_TIME, and HONKER_NO_TIME is refused. */
 int get_time(struct in *in, term t, const char *name, int64_t *out);
+/* Of a map; what is not there, or nil, stays as it is. */
+int option(struct in *in, term map, const char *name, int64_t *out);
+int real_option(struct in *in, term map, const char *name, double *out);
 
 #define TEXT(i, n) \
   honker_bytes_t n; \
@@ -128,7 +132,7 @@ enum { READS, WRITES, QUERIES };
 /* name, arity, and what it does */
 #define OPERATIONS(X)                                                                                               \
   X(enqueue, 9, WRITES) X(enqueue_many, 9, WRITES) X(ack, 4, WRITES) X(ack_batch, 4, WRITES)                        \
-  X(retry, 6, WRITES) X(fail, 5, WRITES) X(heartbeat, 5, WRITES) X(cancel, 3, WRITES)                               \
+  X(retry, 6, WRITES) X(fail, 5, WRITES) X(heartbeat, 5, WRITES) X(release, 5, WRITES) X(cancel, 3, WRITES)                               \
   X(sweep_expired, 3, WRITES) X(queue_next_claim_at, 3, READS) X(get_job, 3, READS) X(queue_stats, 3, READS)        \
   X(claim, 6, WRITES) X(dead_list, 4, READS) X(dead_requeue, 3, WRITES) X(dead_purge, 4, WRITES)                    \
   X(notify, 4, WRITES) X(notifications_prune, 4, WRITES) X(stream_publish, 5, WRITES)                               \
@@ -152,6 +156,14 @@ FUNCTION(consumer_wake);
 FUNCTION(consumer_close);
 FUNCTION(consumer_do);
 int consumers_load(ErlNifEnv *env, ErlNifResourceFlags flags);
+
+/* The native worker of a consumer, NULL if it is closed; 0 if it is no worker. */
+int get_worker(ErlNifEnv *env, term t, honker_worker_t **worker);
+honker_status_t worker_make(struct in *in, honker_waiter_t *waiter, uint64_t token, const term *options,
+                            honker_worker_t **worker);
+/* As consumer_next of a worker that only claims. */
+term worker_look(struct in *in, honker_worker_t *worker, int64_t n);
+FUNCTION(worker_turn);
 
 FUNCTION(dispatch);
 FUNCTION(waiter_ready);

@@ -199,6 +199,13 @@ OP(heartbeat) {
   return done(in, lib.heartbeat(in->db, in->tx, id, B(worker_id), extend, &in->err));
 }
 
+OP(release) {
+  INT(2, id);
+  TEXT(3, worker_id);
+  INT(4, delay);
+  return done(in, lib.release(in->db, in->tx, id, B(worker_id), delay, &in->err));
+}
+
 OP(cancel) {
   INT(2, id);
   return done(in, lib.cancel(in->db, in->tx, id, &in->err));

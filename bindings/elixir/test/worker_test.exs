@@ -48,13 +48,15 @@ defmodule Honker.WorkerTest do
           "kill" -> Process.exit(self(), :kill)
           "retry" -> {:retry, 1000, "later"}
           "fail" -> {:fail, "never"}
+          "discard" -> {:discard, :never}
+          "snooze" -> {:snooze, 999.5}
         end
       end,
       retry_delay_s: 500
     )
 
     results =
-      for payload <- ~w(ok error nil raise throw exit kill retry fail), into: %{} do
+      for payload <- ~w(ok error nil raise throw exit kill retry fail discard snooze), into: %{} do
         {:ok, _} = Queue.enqueue(db, "q", payload)
         assert_receive {:event, :stop, %{job: %Job{payload: ^payload}, result: result}}, 5000
         {payload, result}
@@ -63,9 +65,15 @@ defmodule Honker.WorkerTest do
     assert %{"ok" => :ack, "error" => {:retry, 500, ":because"}, "nil" => {:retry, 500, "it returned nil"}} = results
     assert %{"raise" => {:retry, 500, raised}, "throw" => {:retry, 500, _}, "exit" => {:retry, 500, _}} = results
     assert raised =~ "(RuntimeError) no"
-    assert %{"kill" => {:retry, 500, killed}, "retry" => {:retry, 1000, "later"}, "fail" => {:fail, "never"}} = results
+
+    assert %{"kill" => {:retry, 500, killed}, "retry" => {:retry, 1000, "later"}, "fail" => {:discard, "never"}} =
+             results
+
+    assert %{"discard" => {:discard, ":never"}, "snooze" => {:snooze, 1000}} = results
     assert killed =~ "killed"
-    assert {:ok, %{"delayed" => 7, "dead" => 1, "pending" => 0}} = Queue.stats(db, "q")
+    assert {:ok, %{"delayed" => 8, "dead" => 2, "pending" => 0}} = Queue.stats(db, "q")
+    # A snooze is no attempt.
+    assert {:ok, [[0]]} = Honker.query(db, "SELECT attempts FROM _honker_live WHERE payload = '\"snooze\"'")
     {:ok, _} = Queue.enqueue(db, "q", "ok")
     assert_receive {:event, :stop, %{result: :ack}}, 5000
   end
@@ -142,7 +150,8 @@ defmodule Honker.WorkerTest do
     {:ok, _} = Queue.enqueue_many(db, "q", [1, 2])
     assert_receive :running, 5000
     {time, :ok} = :timer.tc(fn -> stop_supervised!({Worker, "q"}) end)
-    assert time > 200_000
+    # As long as the job takes, and not the 30 s that it may take.
+    assert time in 200_000..20_000_000
     refute Process.alive?(pid)
     assert_received {:event, :stop, %{result: :ack}}
     assert job(db) == [["pending", 0]]
@@ -196,5 +205,133 @@ defmodule Honker.WorkerTest do
     {:ok, _} = Queue.enqueue(db, "q", 1)
     assert_receive :ran, 5000
     assert soon(fn -> job(db) == [] end)
+  end
+
+  test "a job that is lost ends its process, and its place goes to another", %{db: db} do
+    test = self()
+
+    worker(
+      db,
+      fn job ->
+        send(test, {:running, job.id, self()})
+        if job.payload == "long", do: Process.sleep(:infinity), else: :ok
+      end,
+      concurrency: 1
+    )
+
+    {:ok, id} = Queue.enqueue(db, "q", "long")
+    assert_receive {:running, ^id, pid}, 20_000
+    monitor = Process.monitor(pid)
+    {:ok, true} = Queue.cancel(db, id)
+    assert_receive {:DOWN, ^monitor, _, _, {:shutdown, {:honker, :gone}}}, 20_000
+    assert_receive {:event, :lost, %{reason: :gone}}, 20_000
+    {:ok, next} = Queue.enqueue(db, "q", "short")
+    assert_receive {:running, ^next, _}, 20_000
+    assert_receive {:event, :stop, %{result: :ack}}, 20_000
+  end
+
+  test "a job that runs too long is retried, and its process ended", %{db: db} do
+    test = self()
+
+    worker(db, fn job -> send(test, {:running, self(), job.attempts}) && Process.sleep(:infinity) end,
+      max_run_s: 1,
+      shutdown: 10
+    )
+
+    {:ok, id} = Queue.enqueue(db, "q", 1)
+    assert_receive {:running, pid, 1}, 20_000
+    monitor = Process.monitor(pid)
+    assert_receive {:DOWN, ^monitor, _, _, {:shutdown, {:honker, :timeout}}}, 20_000
+    assert {:ok, %{"state" => "pending", "attempts" => 1}} = Queue.get_job(db, id)
+  end
+
+  test "claims are prolonged while their jobs run", %{db: db, path: path} do
+    test = self()
+    {:ok, other} = Honker.open(path)
+    worker(db, fn _ -> send(test, :running) && receive(do: (:go -> :ok)) end, visibility_timeout_s: 4, shutdown: 10)
+    {:ok, id} = Queue.enqueue(db, "q", 1)
+    assert_receive :running, 20_000
+    {:ok, %{"claim_expires_at" => first}} = Queue.get_job(db, id)
+
+    assert soon(20_000, fn ->
+             {:ok, %{"claim_expires_at" => at}} = Queue.get_job(db, id)
+             at >= first + 5
+           end)
+
+    Honker.close(other)
+  end
+
+  test "a job that its handler settles itself is not settled again", %{db: db} do
+    worker(db, fn job ->
+      {:ok, {:ok, true}} = Honker.transaction(db, &Job.ack(&1, job))
+      :ok
+    end)
+
+    {:ok, _} = Queue.enqueue(db, "q", 1)
+    assert_receive {:event, :lost, metadata}, 20_000
+    refute Map.has_key?(metadata, :reason)
+    assert job(db) == []
+  end
+
+  test "several queues, by order, with a limit for one", %{db: db} do
+    test = self()
+    {:ok, _} = Queue.enqueue_many(db, "low", [1, 2, 3])
+    {:ok, _} = Queue.enqueue_many(db, "high", [1, 2])
+    handler = fn job -> send(test, {:running, job.queue, self()}) && receive(do: (:go -> :ok)) end
+    queues = [{"high", 0}, {"low", weight: 0, in_hand_max: 1}]
+    start_supervised!({Worker, db: db, queues: queues, handler: handler, concurrency: 4, shutdown: 10})
+    first = for _ <- 1..3, do: assert_receive({:running, _, _}, 20_000)
+    assert Enum.frequencies(for {_, queue, _} <- first, do: queue) == %{"high" => 2, "low" => 1}
+    # There is a place, and there are jobs, but not for this queue.
+    refute_receive {:running, _, _}, 300
+    for {_, "low", pid} <- first, do: send(pid, :go)
+    assert_receive {:running, "low", _}, 20_000
+    for {_, "high", pid} <- first, do: send(pid, :go)
+    stop_supervised!({Worker, queues})
+
+    Process.flag(:trap_exit, true)
+
+    for wrong <- [[], [{"a", 1}, {"a", 1}], [:a], [{"a", speed: 1}]] do
+      assert {:error, %Error{name: :invalid}} = Worker.start_link(db: db, queues: wrong, handler: handler)
+    end
+  end
+
+  test "jobs that still run when the time for stopping is over are ended and given back", %{db: db} do
+    test = self()
+
+    handler = fn job ->
+      if job.payload == "stubborn", do: Process.flag(:trap_exit, true)
+      send(test, {:running, self()})
+      Process.sleep(:infinity)
+    end
+
+    worker(db, handler, shutdown: 100)
+    {:ok, _} = Queue.enqueue_many(db, "q", ["stubborn", "mild"])
+    pids = for _ <- 1..2, do: elem(assert_receive({:running, _}, 20_000), 1)
+    stop_supervised!({Worker, "q"})
+    refute Enum.any?(pids, &Process.alive?/1)
+    assert job(db) == [["pending", 0], ["pending", 0]]
+    for _ <- 1..2, do: assert_receive({:event, :stop, %{result: :release}}, 5000)
+  end
+
+  @tag :capture_log
+  test "a worker with a path opens a file that was replaced; one with a database says why it ends", context do
+    %{db: db, path: path} = context
+    Process.flag(:trap_exit, true)
+    test = self()
+    handler = fn job -> send(test, {:ran, job.payload}) && :ok end
+    {:ok, with_db} = Worker.start_link(db: db, queue: "q", handler: handler)
+    children = [{Worker, path: path, queue: "q", handler: handler}]
+    {:ok, supervisor} = Supervisor.start_link(children, strategy: :one_for_one)
+    File.rename!(path, path <> ".old")
+    for more <- ["-wal", "-shm"], do: File.rename(path <> more, path <> ".old" <> more)
+    {:ok, other} = Honker.open(path)
+    assert_receive {:EXIT, ^with_db, %Error{name: :watcher, message: message}}, 20_000
+    assert message =~ "is another file now"
+    assert_receive {:event, :error, %{error: %Error{name: :watcher}}}, 20_000
+    {:ok, _} = Queue.enqueue(other, "q", "new file")
+    assert_receive {:ran, "new file"}, 20_000
+    Supervisor.stop(supervisor)
+    Honker.close(other)
   end
 end

@@ -9,12 +9,11 @@ defmodule Honker.Event do
   | event | measurements | metadata |
   | --- | --- | --- |
   | `[:honker, :job, :start]` | `attempts` | `job`, `worker` |
-  | `[:honker, :job, :stop]` | `duration` (native units) | `job`, `worker`, `result`: `:ack`, `{:retry, delay, error}` or `{:fail, error}` |
-  | `[:honker, :job, :lost]` | `duration` | as `:stop`; the claim was lost meanwhile |
-  | `[:honker, :job, :error]` | `duration` | as `:stop`, and `error`: it could not be settled, and comes again when its time is over |
-  | `[:honker, :worker, :error]` | | `worker`, `error` |
+  | `[:honker, :job, :stop]` | `duration` (native units) | `job`, `worker`, `result`: `:ack`, `{:retry, delay, error}` (delay nil: the worker's own), `{:snooze, delay}`, `{:discard, error}` or `:release` |
+  | `[:honker, :job, :lost]` | `duration` | as `:stop`; the claim was lost, or the handler has settled the job itself. With `reason` (`:gone`, `:lapsed`, `:taken`, `:timeout`) while it ran |
+  | `[:honker, :worker, :error]` | | `worker`, `error`: it cannot claim or settle; once, until it can again |
 
-  The function runs in the process that it is about; what it raises is ignored.
+  The function runs in the process of the worker (`:start`: in that of the job); what it raises is ignored.
   """
 
   @doc false

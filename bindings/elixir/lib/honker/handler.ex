@@ -14,7 +14,12 @@ defmodule Honker.Handler do
   # The longest delay in seconds that the library takes; what is more is as good as never.
   @delay_max_s 4_000_000_000
 
-  @type outcome :: :ok | {:error, String.t()} | {:retry, integer, String.t()} | {:fail, String.t()}
+  @type outcome ::
+          :ok
+          | {:error, String.t()}
+          | {:retry, integer, String.t()}
+          | {:snooze, integer}
+          | {:discard, String.t()}
 
   # Calls it. Only what is known to mean success is success: a job that is done by mistake is lost.
   @spec call((term -> term), term) :: outcome
@@ -27,10 +32,10 @@ defmodule Honker.Handler do
   end
 
   defp outcome({:error, reason}), do: {:error, text(reason)}
-  defp outcome({:fail, reason}), do: {:fail, text(reason)}
-
-  defp outcome({:retry, delay_s, reason}) when is_number(delay_s),
-    do: {:retry, delay_s |> max(-@delay_max_s) |> min(@delay_max_s) |> ceil(), text(reason)}
+  defp outcome({what, reason}) when what in [:discard, :fail], do: {:discard, text(reason)}
+  defp outcome(:discard), do: {:discard, "it returned :discard"}
+  defp outcome({:retry, delay_s, reason}) when is_number(delay_s), do: {:retry, seconds(delay_s), text(reason)}
+  defp outcome({:snooze, delay_s}) when is_number(delay_s), do: {:snooze, seconds(delay_s)}
 
   defp outcome(done) when is_tuple(done) and tuple_size(done) > 0 and elem(done, 0) == :ok, do: :ok
 
@@ -38,6 +43,8 @@ defmodule Honker.Handler do
     do: {:error, "it returned #{inspect(other)}"}
 
   defp outcome(_success), do: :ok
+
+  defp seconds(delay_s), do: delay_s |> max(-@delay_max_s) |> min(@delay_max_s) |> ceil()
 
   @spec text(term) :: String.t()
   def text(reason) when is_binary(reason), do: Job.readable(reason)

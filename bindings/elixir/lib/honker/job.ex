@@ -1,7 +1,8 @@
 defmodule Honker.Job do
   @moduledoc """
   A claimed job: `id`, `queue`, `payload` (decoded, objects with binaries as keys), `worker_id`, `attempts` (this one
-  included), `claim_expires_at` (the last second in which the claim is valid) and `raw`, the payload as it is stored.
+  included), `claim_expires_at` (the last second in which the claim is valid when it was made), `serial` (names this claim for
+  `Honker.Worker`; 0 if no worker made it) and `raw`, the payload as it is stored.
 
   A job is its worker's until one of these functions ends it, or its time is over. They answer `{:ok, true}` if and only
   if they changed the file, and `{:ok, false}` if the claim was lost. Each takes a transaction in place of the database.
@@ -10,7 +11,7 @@ defmodule Honker.Job do
   alias Honker.{Error, Native}
 
   @enforce_keys [:id, :queue, :worker_id]
-  defstruct [:id, :queue, :payload, :worker_id, :attempts, :claim_expires_at, :raw]
+  defstruct [:id, :queue, :payload, :worker_id, :attempts, :claim_expires_at, :raw, serial: 0]
 
   @type t :: %__MODULE__{
           id: integer,
@@ -19,7 +20,8 @@ defmodule Honker.Job do
           worker_id: String.t(),
           attempts: pos_integer,
           claim_expires_at: integer,
-          raw: binary
+          raw: binary,
+          serial: integer
         }
   @type on :: Honker.Database.t() | Honker.Transaction.t()
 
@@ -42,6 +44,12 @@ defmodule Honker.Job do
     Native.changed?(Native.call(on, :fail, [job.id, job.worker_id, readable(error)]))
   end
 
+  @doc "Gives the job back: it becomes due again in `delay` seconds, and this attempt does not count."
+  @spec release(on, t, integer) :: {:ok, boolean} | {:error, Error.t()}
+  def release(on, %__MODULE__{} = job, delay \\ 0) do
+    Native.changed?(Native.call(on, :release, [job.id, job.worker_id, delay]))
+  end
+
   @doc "The job takes longer: its claim is valid for `seconds` from now."
   @spec heartbeat(on, t, integer) :: {:ok, boolean} | {:error, Error.t()}
   def heartbeat(on, %__MODULE__{} = job, seconds) do
@@ -49,7 +57,7 @@ defmodule Honker.Job do
   end
 
   @doc false
-  def from_native({id, queue, raw, worker_id, attempts, claim_expires_at}) do
+  def from_native({id, queue, raw, worker_id, attempts, claim_expires_at, serial}) do
     %__MODULE__{
       id: id,
       queue: queue,
@@ -57,7 +65,8 @@ defmodule Honker.Job do
       worker_id: worker_id,
       attempts: attempts,
       claim_expires_at: claim_expires_at,
-      raw: raw
+      raw: raw,
+      serial: serial
     }
   end
 

@@ -21,6 +21,7 @@ defmodule Honker.Native do
     retry: 6,
     fail: 5,
     heartbeat: 5,
+    release: 5,
     cancel: 3,
     sweep_expired: 3,
     queue_next_claim_at: 3,
@@ -72,6 +73,7 @@ defmodule Honker.Native do
     consumer_forget: 1,
     consumer_wake: 1,
     consumer_close: 1,
+    worker_turn: 3,
     dispatch: 1,
     waiter_ready: 1
   ]

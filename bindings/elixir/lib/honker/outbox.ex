@@ -111,6 +111,7 @@ defmodule Honker.Outbox do
 
   # What a delivery says beyond success and failure is failure: its pauses are the outbox's.
   defp outcome({:retry, _delay_s, text}), do: {:error, text}
-  defp outcome({:fail, text}), do: {:error, text}
+  defp outcome({:discard, text}), do: {:error, text}
+  defp outcome({:snooze, _delay_s} = returned), do: {:error, "it returned #{inspect(returned)}"}
   defp outcome(outcome), do: outcome
 end

@@ -85,14 +85,17 @@ defmodule Honker.Queue do
   end
 
   @doc """
-  A consumer that waits for jobs of the queue, claiming as `worker`: see `Honker.Consumer`. Its items are lists of jobs.
+  A consumer that waits for jobs of the queue, claiming as `worker`: see `Honker.Consumer`. Its items are lists of jobs, which
+  are the loop's to settle and to prolong.
   `Honker.Worker` is a process that does all that.
   """
   @spec worker(Database.t(), String.t(), String.t()) :: {:ok, Consumer.t()} | {:error, Error.t()}
   def worker(%__MODULE__{} = queue, worker), do: worker(queue.db, queue.name, worker)
 
   def worker(%Database{} = db, queue, worker) do
-    Consumer.new(db, :worker, queue, [worker, Database.queue_options(db, queue).visibility_timeout_s])
+    # Nobody knows whether a job that such a loop has forgotten is still at work, so none is prolonged.
+    options = %{visibility_timeout_s: Database.queue_options(db, queue).visibility_timeout_s, heartbeat: 0}
+    Consumer.new(db, :worker, "", [worker, [{queue, 1, nil}], options])
   end
 
   @doc "Moves the expired jobs that nobody holds to the dead; how many that were."
