@@ -407,6 +407,24 @@ func TestStacksThatGrow(t *testing.T) {
 			job, err := waker.Next(ctx, "w")
 			return is(job != nil && string(job.Payload) == `"x"`, err, job)
 		},
+		"a thread that waits": func() error {
+			other, err := Open(db.Path())
+			if err != nil {
+				return err
+			}
+			other.noDescriptors = true
+			updates, err := other.Updates()
+			if err != nil {
+				return err
+			}
+			for range 3 {
+				time.AfterFunc(20*time.Millisecond, func() { _, _ = db.Notify("nobody", 1) })
+				if woken, err := updates.Wait(ctx); !woken {
+					return is(woken, err, woken)
+				}
+			}
+			return other.Close()
+		},
 		"Work": func() error {
 			q := db.Queue("work", QueueOptions{})
 			if _, err := q.Enqueue("x", EnqueueOptions{}); err != nil {

@@ -213,6 +213,7 @@ func TestWorkerProlongsWhatRuns(t *testing.T) {
 }
 
 func TestWorkerStops(t *testing.T) {
+	at := make(chan struct{}) // last, when everything is over
 	for name, test := range map[string]struct {
 		handler func(ctx context.Context, stopped <-chan struct{}) error
 		left    QueueStats
@@ -221,7 +222,7 @@ func TestWorkerStops(t *testing.T) {
 		"in time":                {func(_ context.Context, stopped <-chan struct{}) error { <-stopped; return nil }, QueueStats{Queue: "q", Pending: 1}, false},
 		"when its context ends":  {func(ctx context.Context, _ <-chan struct{}) error { <-ctx.Done(); return context.Cause(ctx) }, QueueStats{Queue: "q", Pending: 2}, false},
 		"done in spite of it":    {func(ctx context.Context, _ <-chan struct{}) error { <-ctx.Done(); return nil }, QueueStats{Queue: "q", Pending: 1}, false},
-		"not, whatever is asked": {func(context.Context, <-chan struct{}) error { time.Sleep(5 * time.Second); return nil }, QueueStats{Queue: "q", Pending: 2}, true},
+		"not, whatever is asked": {func(context.Context, <-chan struct{}) error { <-at; return nil }, QueueStats{Queue: "q", Pending: 2}, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			db := open(t)
@@ -242,6 +243,9 @@ func TestWorkerStops(t *testing.T) {
 			err := stop()
 			want(t, err != nil, test.fails)
 			stats, err := q.Stats()
+			if test.fails {
+				close(at)
+			}
 			want(t, must(t, stats, err), test.left) // what was given back can be claimed, though it had one attempt
 		})
 	}
