@@ -4,6 +4,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 
 import java.io.InputStream;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
@@ -41,12 +42,20 @@ class ExamplesTest {
     String path =
         System.getProperty("surefire.test.class.path", System.getProperty("java.class.path"));
     command.addAll(List.of("-cp", path, "examples." + name));
+    Path log = directory.resolve("log");
     Process process =
-        new ProcessBuilder(command).directory(directory.toFile()).redirectErrorStream(true).start();
+        new ProcessBuilder(command)
+            .directory(directory.toFile())
+            .redirectError(log.toFile())
+            .start();
     try (InputStream out = process.getInputStream()) {
       String said = new String(out.readAllBytes(), StandardCharsets.UTF_8).strip();
       process.waitFor(10, TimeUnit.SECONDS);
-      assertEquals(0, process.exitValue(), said);
+      String logged = Files.readString(log);
+      assertEquals(0, process.exitValue(), said + logged);
+      // One of them fails on purpose, which is logged.
+      assertEquals(name.equals("Outboxes"), logged.contains("the server is down"), logged);
+      if (!name.equals("Outboxes")) assertEquals("", logged);
       String[] lines = said.split("\n");
       String[] wanted = expected.split(";");
       for (int i = 0; i < wanted.length; i++) {

@@ -42,6 +42,13 @@ final class Checks {
     return value;
   }
 
+  static Duration positiveSecondsOrNull(String name, Duration value) {
+    if (secondsOrNull(name, value) != null && value.getSeconds() <= 0) {
+      throw invalid(name, "must be positive: " + value);
+    }
+    return value;
+  }
+
   static Instant instant(String name, Instant value) {
     if (notNull(name, value).getNano() != 0) {
       throw invalid(name, "must be whole seconds: " + value);

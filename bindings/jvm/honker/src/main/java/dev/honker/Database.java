@@ -13,6 +13,7 @@ import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.ForkJoinPool;
 import java.util.concurrent.atomic.AtomicLong;
 import java.util.concurrent.atomic.AtomicReference;
+import java.util.function.BiFunction;
 import java.util.function.Function;
 
 /**
@@ -340,9 +341,48 @@ public final class Database implements AutoCloseable {
    */
   public Runner listen(String channel, Handler<Notification> handler, ListenOptions options) {
     Checks.notNull("handler", handler);
-    Listener listener = listen(channel, options);
-    return new Runner(this, "honker-listen-" + channel)
-        .start(1, index -> listener, Listener::next, (source, next) -> handler.handle(next));
+    return Runner.each(
+        "honker-listen-" + channel, listen(channel, options), Listener::next, handler);
+  }
+
+  /**
+   * Has threads of their own handle the jobs of several queues, {@link WorkerOptions#concurrency}
+   * at a time in all. Otherwise as {@link Queue#worker(String, Handler, WorkerOptions)}.
+   *
+   * @param workerId who claims; a name that no other worker uses at the same time
+   * @param queues which, and how often each is asked first; one at least, none of them twice
+   * @param handler what is called with each job, by several threads if there are several
+   * @param options how many jobs at a time, and when failed ones are tried again
+   * @return what runs, to be closed
+   */
+  public Runner worker(
+      String workerId, List<WorkerQueue> queues, Handler<Job> handler, WorkerOptions options) {
+    Checks.notNull("handler", handler);
+    ThreadLauncher.Work work =
+        job -> {
+          handler.handle(job);
+          return Settlement.ACK;
+        };
+    BiFunction<Job, Throwable, Settlement> failed = Pool.retry(options);
+    return runWorker(
+        "honker-worker-" + workerId, workerId, queues, this::queue, work, failed, options);
+  }
+
+  /** A worker whose handlers have threads; `homes` knows the queues by name. */
+  Runner runWorker(
+      String name,
+      String workerId,
+      List<WorkerQueue> queues,
+      Function<String, Queue> homes,
+      ThreadLauncher.Work work,
+      BiFunction<Job, Throwable, Settlement> failed,
+      WorkerOptions options) {
+    if (Checks.notNull("queues", queues).isEmpty()) {
+      throw Checks.invalid("queues", "must be one at least");
+    }
+    Worker worker = new Worker(this, queues, homes, workerId, options);
+    Pool pool = new Pool(worker, new ThreadLauncher(this, name, work), failed, options);
+    return Runner.of(name, worker, pool);
   }
 
   /**
@@ -514,7 +554,7 @@ public final class Database implements AutoCloseable {
       } finally {
         closed.countDown();
       }
-    } else if (closer.get() != Thread.currentThread() && !Runner.isThreadOf(this)) {
+    } else if (closer.get() != Thread.currentThread() && !Runner.isHandling(this)) {
       try {
         closed.await();
       } catch (InterruptedException e) {
@@ -524,10 +564,7 @@ public final class Database implements AutoCloseable {
   }
 
   private void closeNow() {
-    List<AutoCloseable> open;
-    synchronized (children) {
-      open = new ArrayList<>(children);
-    }
+    List<AutoCloseable> open = children();
     List<Runner> runners = new ArrayList<>();
     for (AutoCloseable child : open) {
       if (child instanceof Runner) runners.add((Runner) child);
@@ -557,6 +594,13 @@ public final class Database implements AutoCloseable {
     }
     if (status < 0) throw Errors.take(library, status, err);
     if (failure != null) throw failure;
+  }
+
+  /** What is to be closed with this. */
+  List<AutoCloseable> children() {
+    synchronized (children) {
+      return new ArrayList<>(children);
+    }
   }
 
   @Override

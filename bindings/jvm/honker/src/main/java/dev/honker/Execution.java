@@ -1,51 +1,84 @@
 package dev.honker;
 
-import java.util.function.Function;
-import java.util.function.Supplier;
-
 /**
- * One job: runs what handles it, and settles it once, whatever the handler has done. Workers,
- * outboxes and tasks all go through here, on the thread that claimed the job.
- *
- * <p>Invariants: nothing that a handler throws comes out of here. The interrupt status that a
- * handler leaves does not disturb the settlement; it is the thread's again afterwards. A settlement
- * is tried until the file takes it, however long another process keeps it locked; only an error
- * that does not pass by itself comes out.
+ * One job that a {@link Pool} has in hand: it is launched, perhaps cancelled, and has one outcome.
+ * Any thread may tell the outcome; the pool's own thread does the rest.
  */
-final class Execution {
-  private Execution() {}
+final class Execution implements JobCompletion {
+  final Job job;
+  private final Pool pool;
+  private Runnable cancellation;
+  private Settlement outcome;
+  private boolean isReleased;
+  private volatile boolean isExcused;
 
-  /** Handles the job, and says how it is to be settled. */
-  interface Work {
-    Supplier<Boolean> run() throws Exception;
+  Execution(Job job, Pool pool) {
+    this.job = job;
+    this.pool = pool;
   }
 
-  /** Runs `work`; settles as it says, or as `failed` says for what it has thrown. */
-  static void run(Work work, Function<Throwable, Supplier<Boolean>> failed) {
-    Supplier<Boolean> settlement;
+  void launch(JobLauncher launcher) {
     try {
-      settlement = work.run();
+      cancellation = launcher.launch(job, this);
     } catch (Throwable e) {
-      settlement = failed.apply(e);
-    }
-    boolean wasInterrupted = Thread.interrupted();
-    try {
-      insist(settlement);
-    } finally {
-      if (wasInterrupted) Thread.currentThread().interrupt();
+      failed(e); // no thread could be had, for instance
     }
   }
 
-  /** Calls, and calls again for as long as the file is locked by others. */
-  static <T> T insist(Supplier<T> call) {
-    Backoff backoff = new Backoff();
-    while (true) {
-      try {
-        return call.get();
-      } catch (HonkerException e) {
-        if (!e.isPassing()) throw e;
-        backoff.pause();
-      }
+  /** Asks the handler to end. If it is because of closing, its failure gives the job back. */
+  void cancel(boolean isReleased) {
+    synchronized (this) {
+      if (outcome != null) return;
+      this.isReleased = isReleased;
     }
+    if (cancellation == null) return;
+    try {
+      cancellation.run();
+    } catch (Throwable e) {
+      Failures.log(job + " could not be cancelled", e);
+    }
+  }
+
+  @Override
+  public void done() {
+    settle(Settlement.ACK);
+  }
+
+  @Override
+  public void failed(Throwable error) {
+    boolean goesBack;
+    synchronized (this) {
+      if (outcome != null) return;
+      goesBack = isReleased;
+    }
+    settle(goesBack ? Settlement.RELEASE : pool.failed(job, error));
+  }
+
+  void settle(Settlement settlement) {
+    synchronized (this) {
+      if (outcome != null) return;
+      outcome = settlement;
+    }
+    pool.finished(this);
+  }
+
+  boolean isOf(Pool pool) {
+    return this.pool == pool;
+  }
+
+  Settlement outcome() {
+    synchronized (this) {
+      return outcome;
+    }
+  }
+
+  /** Its handler waits for the pool to end, which must not wait for it. */
+  void excuse() {
+    isExcused = true;
+    pool.wake();
+  }
+
+  boolean isExcused() {
+    return isExcused;
   }
 }

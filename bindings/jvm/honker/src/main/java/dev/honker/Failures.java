@@ -41,10 +41,14 @@ final class Failures {
   }
 
   static void log(String what, Throwable e) {
+    log(System.Logger.Level.ERROR, what, e);
+  }
+
+  static void log(System.Logger.Level level, String what, Throwable e) {
     try {
-      LOG.log(System.Logger.Level.ERROR, what, e);
+      LOG.log(level, what, e);
     } catch (Throwable unspeakable) {
-      LOG.log(System.Logger.Level.ERROR, what + ": " + text(e));
+      LOG.log(level, what + ": " + text(e));
     }
   }
 }

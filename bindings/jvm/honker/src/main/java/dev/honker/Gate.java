@@ -15,8 +15,8 @@ final class Gate {
   private final Condition changed = lock.newCondition();
   private final long busyTimeoutNanos;
 
-  /** What stands for the open transaction, and the thread that used it last. */
-  private volatile Object open;
+  /** The open transaction, and the thread that used it last. */
+  private volatile Transaction.Key open;
 
   private volatile Thread user;
 
@@ -30,7 +30,7 @@ final class Gate {
   }
 
   /** Waits until no transaction is open, and is the one that is. */
-  void enter(Database database, Object transaction) {
+  void enter(Database database, Transaction.Key transaction) {
     boolean wasInterrupted = false;
     long interrupts = database.interrupts();
     BooleanSupplier goesOn = () -> !database.isClosed() && database.interrupts() == interrupts;
@@ -70,12 +70,12 @@ final class Gate {
   }
 
   /** The transaction is used by this thread now. */
-  void use(Object transaction) {
+  void use(Transaction.Key transaction) {
     if (open == transaction && user != Thread.currentThread()) user = Thread.currentThread();
   }
 
   /** The transaction is over. */
-  void leave(Object transaction) {
+  void leave(Transaction.Key transaction) {
     lock.lock();
     try {
       if (open != transaction) return;
@@ -85,6 +85,17 @@ final class Gate {
     } finally {
       lock.unlock();
     }
+  }
+
+  /** Rolls back what the calling thread has left open; whether there was something. */
+  boolean rollBackOwn() {
+    Transaction.Key key = open;
+    return key != null && user == Thread.currentThread() && key.rollBack();
+  }
+
+  /** A handler has returned on this thread: what it has left open is rolled back, and its error. */
+  void checkNothingLeftOpen() {
+    if (rollBackOwn()) throw new IllegalStateException("the handler left its transaction open");
   }
 
   /** Those who wait find out that the database was closed, or they were interrupted. */

@@ -81,11 +81,23 @@ public class HonkerException extends RuntimeException {
   }
 
   /**
-   * Whether the same call may succeed a moment later: somebody else kept the file locked, or {@link
-   * Database#interrupt} ended the call, which later ones do not feel.
+   * Whether the same call may succeed later: somebody else kept the file locked, the disk is full,
+   * the system is short of something, or {@link Database#interrupt} ended the call, which later
+   * ones do not feel.
    */
   boolean isPassing() {
-    return status == Status.BUSY.number || status == Status.INTERRUPTED.number;
+    return switch (status) {
+      case Abi.BUSY,
+          Abi.INTERRUPTED,
+          Abi.IO,
+          Abi.FULL,
+          Abi.READONLY,
+          Abi.CANNOT_OPEN,
+          Abi.ABORTED,
+          Abi.SYSTEM ->
+          true;
+      default -> false;
+    };
   }
 
   /** The exception for a status below 0. */

@@ -4,6 +4,7 @@ import java.time.Duration;
 import java.time.Instant;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.function.Function;
 
 /**
  * A job that a worker has claimed. It is the worker's until {@link #claimExpiresAt}; then it is
@@ -18,6 +19,7 @@ public final class Job {
   private final String workerId;
   private final long attempts;
   private final long claimExpiresAt;
+  private final long serial;
 
   private Job(Queue home, String workerId, Struct view) {
     this.home = home;
@@ -29,26 +31,38 @@ public final class Job {
     view.skipBytes();
     this.attempts = view.i64();
     this.claimExpiresAt = view.i64();
+    this.serial = view.i64();
   }
 
   /** The jobs of a handle, which is freed; none for 0. */
   static List<Job> take(Queue home, String workerId, long jobs) {
     if (jobs == 0) return List.of();
-    HonkerLibrary library = home.database.library;
+    try {
+      return read(home.database, name -> home, workerId, jobs);
+    } finally {
+      home.database.library.honker_jobs_free(jobs);
+    }
+  }
+
+  /** The jobs of a handle; `homes` knows their queues by name. */
+  static List<Job> read(
+      Database database, Function<String, Queue> homes, String workerId, long jobs) {
+    HonkerLibrary library = database.library;
     long[] length = new long[1];
     long[] err = new long[1];
-    try {
-      Errors.check(library, library.honker_jobs_len(jobs, length, err), err);
-      List<Job> list = new ArrayList<>(Math.toIntExact(length[0]));
-      for (long i = 0; i < length[0]; i++) {
-        Struct view = Struct.sized(library, VIEW_SIZE);
-        Errors.check(library, library.honker_jobs_get(jobs, i, view.array(), err), err);
-        list.add(new Job(home, workerId, view.rewind()));
-      }
-      return list;
-    } finally {
-      library.honker_jobs_free(jobs);
+    Errors.check(library, library.honker_jobs_len(jobs, length, err), err);
+    int size = Math.toIntExact(length[0]);
+    if (size == 0) return List.of();
+    Struct views = new Struct(library, Math.multiplyExact(size, VIEW_SIZE)).u32(VIEW_SIZE);
+    int status = library.honker_jobs_views(jobs, 0, views.array(), size, length, err);
+    Errors.check(library, status, err);
+    List<Job> list = new ArrayList<>(size);
+    for (int i = 0; i < size; i++) {
+      int view = i * VIEW_SIZE + 8;
+      String queue = views.at(view + 8).text();
+      list.add(new Job(homes.apply(queue == null ? "" : queue), workerId, views.at(view)));
     }
+    return list;
   }
 
   /**
@@ -181,6 +195,36 @@ public final class Job {
   }
 
   /**
+   * The job goes back: it is due again at once, and this attempt does not count.
+   *
+   * @return false, and nothing changed, if the claim was lost
+   */
+  public boolean release() {
+    return home.release(id, workerId, Duration.ZERO);
+  }
+
+  /**
+   * The job is to be done later: it becomes due again, and this attempt does not count.
+   *
+   * @param delay in what time; whole seconds
+   * @return false, and nothing changed, if the claim was lost
+   */
+  public boolean snooze(Duration delay) {
+    return home.release(id, workerId, delay);
+  }
+
+  /**
+   * As {@link #snooze(Duration)}, as a part of a transaction.
+   *
+   * @param tx the transaction; null for none
+   * @param delay in what time; whole seconds
+   * @return false, and nothing changed, if the claim was lost
+   */
+  public boolean snooze(Transaction tx, Duration delay) {
+    return home.release(tx, id, workerId, delay);
+  }
+
+  /**
    * The job takes longer: the claim is valid for the queue's visibility timeout from now.
    *
    * @return false, and nothing changed, if the claim was lost
@@ -197,6 +241,11 @@ public final class Job {
    */
   public boolean heartbeat(Duration extend) {
     return home.heartbeat(id, workerId, extend);
+  }
+
+  /** Names this claim of the job, for the worker that made it; 0 if none did. */
+  long serial() {
+    return serial;
   }
 
   @Override

@@ -1,13 +1,15 @@
 package dev.honker;
 
 import java.time.Duration;
-import java.util.function.Supplier;
 
 /**
  * Delivers what was enqueued, with your own data or without: whatever fails is tried again, with a
  * growing distance, until its attempts are used up and it is among the dead. Any thread may use it.
  */
 public final class Outbox {
+  /** The longest distance between tries. */
+  private static final Duration LONGEST = Duration.ofDays(366_000);
+
   private final Queue queue;
   private final String name;
   private final Delivery delivery;
@@ -117,20 +119,32 @@ public final class Outbox {
   }
 
   /**
-   * Delivers on threads of their own.
+   * Delivers on threads of their own. A delivery that takes longer than its time is interrupted.
    *
-   * @param workerId the workers' name; the threads claim as this, "-" and their index, from 0 on
-   * @param options how many threads, and how they wait; when something is tried again is for {@link
-   *     OutboxOptions} to say
+   * @param workerId who delivers; a name that no other worker uses at the same time
+   * @param options how many at a time, and how long closing waits; when something is tried again is
+   *     for {@link OutboxOptions} to say
    * @return what runs, to be closed
    */
   public Runner runWorker(String workerId, WorkerOptions options) {
-    return new Runner(queue.database, "honker-outbox-" + name)
-        .start(
-            options.concurrency(),
-            index -> new Deliverer(workerId + "-" + index, options.idle()),
-            deliverer -> deliverer.await(null, deliverer::take),
-            Deliverer::deliver);
+    long base = Math.max(0, this.options.baseBackoff().getSeconds());
+    WorkerOptions doubling =
+        Checks.notNull("options", options).toBuilder()
+            .retryDelay(null)
+            .retryBase(Duration.ofSeconds(base))
+            .retryMax(LONGEST)
+            .retryJitter(0)
+            .heartbeat(false) // the visibility timeout says how long a delivery may take
+            .build();
+    return queue.runWorker(
+        "honker-outbox-" + name,
+        workerId,
+        job -> {
+          delivery.deliver(job.payloadJson());
+          return Settlement.ACK;
+        },
+        (job, e) -> Settlement.retry(Checks.NO_TIME, Failures.textAndStack(e)),
+        doubling);
   }
 
   private final class Deliverer extends Consumer {
@@ -164,25 +178,41 @@ public final class Outbox {
       return status == OK ? Job.take(queue, workerId, out[0]).get(0) : none(status);
     }
 
+    /** On the calling thread, whose interrupt status does not disturb the settlement. */
     void deliver(Job job) {
-      HonkerLibrary library = database.library;
-      Execution.run(
-          () -> {
-            delivery.deliver(job.payloadJson());
-            return settlement(
-                (db, txn, err) -> library.honker_outbox_delivered(handle(), job.id(), err));
-          },
-          e -> {
-            byte[] error = Checks.utf8Lossy(Failures.textAndStack(e));
-            return settlement(
-                (db, txn, err) ->
-                    library.honker_outbox_failed(
-                        handle(), job.id(), job.attempts(), error, error.length, err));
-          });
+      Throwable failure = null;
+      try {
+        delivery.deliver(job.payloadJson());
+      } catch (Throwable e) {
+        failure = e;
+      }
+      boolean wasInterrupted = Thread.interrupted();
+      try {
+        database.gate.rollBackOwn();
+        settle(job, failure);
+      } finally {
+        if (wasInterrupted) Thread.currentThread().interrupt();
+      }
     }
 
-    private Supplier<Boolean> settlement(Database.Write call) {
-      return () -> database.write(null, call) == OK;
+    private void settle(Job job, Throwable failure) {
+      HonkerLibrary library = database.library;
+      byte[] error = Checks.utf8Lossy(failure == null ? "" : Failures.textAndStack(failure));
+      Backoff.insist(
+          toString(),
+          () ->
+              database.write(
+                  null,
+                  (db, txn, err) ->
+                      failure == null
+                          ? library.honker_outbox_delivered(handle(), job.id(), err)
+                          : library.honker_outbox_failed(
+                              handle(), job.id(), job.attempts(), error, error.length, err)));
+    }
+
+    @Override
+    public String toString() {
+      return "Outbox[" + name + "]";
     }
   }
 }

@@ -6,7 +6,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
 import java.util.concurrent.CompletableFuture;
-import java.util.function.Supplier;
+import java.util.function.BiFunction;
 
 /**
  * A queue of jobs. Any thread may use it. Jobs are delivered at least once; ids of jobs and results
@@ -226,39 +226,61 @@ public final class Queue {
   }
 
   /**
-   * Has threads of their own handle jobs. A job whose handler returns is done. One whose handler
-   * throws is tried again: after the delay of a {@link RetryableException}, or the options' delay.
-   * A handler may settle its job itself. An error of the database ends the thread, see {@link
-   * Runner#failed}, unless it is that somebody else keeps it busy; the job that was in hand goes to
-   * the next when its time is over.
+   * Has threads of their own handle jobs, {@link WorkerOptions#concurrency} at a time. A job whose
+   * handler returns is done. One whose handler throws is tried again: after the delay of a {@link
+   * RetryableException}, or as the options say. A handler may settle its job itself, with {@link
+   * Job#fail} for one that can never be done, or {@link Job#snooze}.
    *
-   * @param workerId the workers' name; the threads claim as this, "-" and their index, from 0 on
+   * <p>Claims are prolonged for as long as a handler runs. A handler whose job was cancelled, was
+   * lost, or took longer than it may is interrupted. A transaction that a handler leaves open is
+   * rolled back, and the job has failed. A file that others keep locked, or a full disk, is logged
+   * and waited for; an error that does not pass by itself ends the worker, see {@link
+   * Runner#failed}, and its jobs go to the next when their time is over.
+   *
+   * @param workerId who claims; a name that no other worker uses at the same time
    * @param handler what is called with each job, by several threads if there are several
-   * @param options how many threads, and how they wait
+   * @param options how many jobs at a time, and when failed ones are tried again
    * @return what runs, to be closed
    */
   public Runner worker(String workerId, Handler<Job> handler, WorkerOptions options) {
     Checks.notNull("handler", handler);
-    Checks.notNull("options", options);
-    return new Runner(database, "honker-worker-" + workerId)
-        .start(
-            options.concurrency(),
-            index -> new Worker(this, workerId + "-" + index, options),
-            Worker::next,
-            (worker, job) ->
-                Execution.run(
-                    () -> {
-                      handler.handle(job);
-                      return job::ack;
-                    },
-                    e -> failed(job, e, options.retryDelay())));
+    return runWorker(
+        "honker-worker-" + workerId,
+        workerId,
+        job -> {
+          handler.handle(job);
+          return Settlement.ACK;
+        },
+        Pool.retry(options),
+        options);
   }
 
-  private static Supplier<Boolean> failed(Job job, Throwable e, Duration retryDelay) {
-    Duration delay =
-        e instanceof RetryableException ? ((RetryableException) e).delay() : retryDelay;
-    String error = Failures.text(e);
-    return () -> job.retry(delay, error);
+  Runner runWorker(
+      String name,
+      String workerId,
+      ThreadLauncher.Work work,
+      BiFunction<Job, Throwable, Settlement> failed,
+      WorkerOptions options) {
+    List<WorkerQueue> queues = List.of(WorkerQueue.of(this.name, 1));
+    return database.runWorker(name, workerId, queues, it -> this, work, failed, options);
+  }
+
+  /**
+   * Has a launcher run the handlers, for those that are no calls on a thread: coroutines, for
+   * instance. Otherwise as {@link #worker(String, Handler, WorkerOptions)}.
+   *
+   * @param workerId who claims; a name that no other worker uses at the same time
+   * @param launcher what starts and cancels the handlers
+   * @param options how many jobs at a time, and when failed ones are tried again
+   * @return what runs, to be closed
+   */
+  public Runner launchWorker(String workerId, JobLauncher launcher, WorkerOptions options) {
+    Checks.notNull("launcher", launcher);
+    BiFunction<Job, Throwable, Settlement> failed = Pool.retry(options);
+    Worker worker =
+        new Worker(database, List.of(WorkerQueue.of(name, 1)), it -> this, workerId, options);
+    return Runner.of(
+        "honker-worker-" + workerId, worker, new Pool(worker, launcher, failed, options));
   }
 
   /**
@@ -421,6 +443,36 @@ public final class Queue {
         null,
         (db, txn, err) ->
             library.honker_heartbeat(db, txn, id, worker, worker.length, seconds, err));
+  }
+
+  /**
+   * A job goes back: it becomes due again, and this attempt does not count.
+   *
+   * @param id the job
+   * @param workerId who has it
+   * @param delay in what time; whole seconds, 0 for at once
+   * @return false, and nothing changed, if the claim was lost
+   */
+  public boolean release(long id, String workerId, Duration delay) {
+    return release(null, id, workerId, delay);
+  }
+
+  /**
+   * A job goes back, as a part of a transaction: it becomes due again, and this attempt does not
+   * count.
+   *
+   * @param tx the transaction; null for none
+   * @param id the job
+   * @param workerId who has it
+   * @param delay in what time; whole seconds, 0 for at once
+   * @return false, and nothing changed, if the claim was lost
+   */
+  public boolean release(Transaction tx, long id, String workerId, Duration delay) {
+    byte[] worker = Checks.utf8("workerId", workerId);
+    long seconds = Checks.seconds("delay", delay).getSeconds();
+    return isHeld(
+        tx,
+        (db, txn, err) -> library.honker_release(db, txn, id, worker, worker.length, seconds, err));
   }
 
   private boolean isHeld(Transaction tx, Database.Write call) {

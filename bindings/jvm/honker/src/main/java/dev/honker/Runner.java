@@ -1,29 +1,36 @@
 package dev.honker;
 
-import java.util.ArrayList;
-import java.util.List;
 import java.util.Optional;
-import java.util.function.IntFunction;
 
 /**
- * Threads that do something until they are told to stop: workers, listeners, subscriptions, a
- * scheduler. They are daemons. Closing the database closes them first.
+ * Something that runs until it is told to stop: a worker, a listener, a subscription, a scheduler.
+ * Its threads are daemons. Closing the database closes it first.
  *
- * <p>Only {@link #close}, the end of the database, or an error that does not pass by itself ends a
- * thread. A file that others keep locked does not, {@link Database#interrupt} does not, and an
+ * <p>Only {@link #close}, the end of the database, or an error that does not pass by itself ends
+ * it. A file that others keep locked does not, {@link Database#interrupt} does not, and an
  * interrupt does not, be it one that a handler has left behind or one that came too late for it.
  */
 public final class Runner implements AutoCloseable {
   private final Database database;
   private final String name;
-  private final List<Thread> threads = new ArrayList<>();
-  private final List<Consumer> consumers = new ArrayList<>();
-  private volatile boolean isStopped;
+  private final Consumer consumer;
+  private final Pool pool;
+  private final Thread thread;
   private volatile Throwable failure;
 
-  Runner(Database database, String name) {
-    this.database = database;
+  /** What the thread does until the consumer is stopped. */
+  private interface Loop {
+    void run() throws Exception;
+  }
+
+  private Runner(String name, Consumer consumer, Pool pool, Loop loop) {
+    this.database = consumer.database;
     this.name = name;
+    this.consumer = consumer;
+    this.pool = pool;
+    this.thread = new RunnerThread(database, () -> run(loop), name);
+    database.children.add(this);
+    thread.start();
   }
 
   /** Waits for one thing. */
@@ -31,77 +38,66 @@ public final class Runner implements AutoCloseable {
     Optional<T> take(C consumer) throws InterruptedException;
   }
 
-  /** Handles one thing; what it throws ends the thread. */
-  interface Handle<C extends Consumer, T> {
-    void handle(C consumer, T item) throws Exception;
+  /** A worker, whose jobs are handled elsewhere. */
+  static Runner of(String name, Worker worker, Pool pool) {
+    return new Runner(name, worker, pool, pool::run);
   }
 
-  /**
-   * Makes what each thread waits with, here, where the caller sees what is wrong, and starts them.
-   */
-  <C extends Consumer, T> Runner start(
-      int size, IntFunction<C> make, Take<C, T> take, Handle<C, T> handle) {
-    List<C> made = new ArrayList<>();
-    try {
-      for (int i = 0; i < size; i++) made.add(make.apply(i));
-    } catch (RuntimeException e) {
-      made.forEach(Consumer::close);
-      throw e;
-    }
-    consumers.addAll(made);
-    for (C consumer : made) {
-      threads.add(
-          new RunnerThread(
-              database, () -> run(consumer, take, handle), name + "-" + threads.size()));
-    }
-    database.children.add(this);
-    threads.forEach(Thread::start);
-    return this;
+  /** Handles one thing after the other; what the handler throws ends it. */
+  static <C extends Consumer, T> Runner each(
+      String name, C consumer, Take<C, T> take, Handler<T> handler) {
+    return new Runner(
+        name,
+        consumer,
+        null,
+        () -> {
+          Backoff backoff = new Backoff(name);
+          while (!consumer.isStopped()) {
+            Optional<T> item;
+            try {
+              item = take.take(consumer);
+              backoff.reset();
+            } catch (InterruptedException e) {
+              continue; // it was for a handler, and is gone
+            } catch (HonkerException e) {
+              if (!e.isPassing()) throw e;
+              backoff.pause(e);
+              continue;
+            }
+            if (item.isEmpty()) continue;
+            handler.handle(item.get());
+            consumer.database.gate.checkNothingLeftOpen();
+          }
+        });
   }
 
-  private static final class RunnerThread extends Thread {
-    private final Database database;
-
-    RunnerThread(Database database, Runnable run, String name) {
-      super(run, name);
-      this.database = database;
-      setDaemon(true);
-    }
-  }
-
-  /** Whether the current thread is one of a runner's of this database, and so within a handler. */
-  static boolean isThreadOf(Database database) {
-    return Thread.currentThread() instanceof RunnerThread
-        && ((RunnerThread) Thread.currentThread()).database == database;
-  }
-
-  private <C extends Consumer, T> void run(C consumer, Take<C, T> take, Handle<C, T> handle) {
+  private void run(Loop loop) {
     try (consumer) {
-      Backoff backoff = new Backoff();
-      while (!isStopped) {
-        Optional<T> item;
-        try {
-          item = take.take(consumer);
-          backoff.reset();
-        } catch (InterruptedException e) {
-          continue; // it was for a handler, and is gone
-        } catch (HonkerException e) {
-          if (!e.isPassing()) throw e;
-          backoff.pause();
-          continue;
-        }
-        if (item.isPresent()) handle.handle(consumer, item.get());
-      }
+      loop.run();
     } catch (Throwable e) {
-      boolean isExpected = isStopped || database.isClosed();
+      consumer.database.gate.rollBackOwn();
+      boolean isExpected = consumer.isStopped() || database.isClosed();
       if (isExpected && e instanceof HonkerClosedException) return;
       failure = e;
       Failures.log(name + " has ended", e);
     }
   }
 
+  /** Whether the calling thread is within a handler of this, or is this one's own thread. */
+  private boolean isHandling() {
+    return Thread.currentThread() == thread || (pool != null && pool.current() != null);
+  }
+
+  /** Whether the current thread is within a handler of a runner of this database. */
+  static boolean isHandling(Database database) {
+    for (AutoCloseable child : database.children()) {
+      if (child instanceof Runner runner && runner.isHandling()) return true;
+    }
+    return false;
+  }
+
   /**
-   * Whether a thread has ended because of an error.
+   * Whether it has ended because of an error.
    *
    * @return false as long as all is well
    */
@@ -110,7 +106,7 @@ public final class Runner implements AutoCloseable {
   }
 
   /**
-   * What has ended a thread.
+   * What has ended it.
    *
    * @return the error; empty as long as all is well
    */
@@ -119,7 +115,7 @@ public final class Runner implements AutoCloseable {
   }
 
   /**
-   * Throws what has ended a thread.
+   * Throws what has ended it.
    *
    * @throws IllegalStateException whose cause is the error, if there was one
    */
@@ -128,28 +124,29 @@ public final class Runner implements AutoCloseable {
   }
 
   /**
-   * Stops: what is in hand is finished first, and then the threads are gone. From within a handler
-   * of this database it does not wait for that, as another handler may be waiting for this one; an
-   * interrupt ends the waiting, and leaves the thread's interrupt status set. Does no harm twice.
+   * Stops: what is in hand is finished first, and then the threads are gone. A worker's handlers
+   * have as long as {@link WorkerOptions#shutdownTimeout} says; then they are cancelled, and what
+   * has not ended a second later is given back. From within a handler of this database it does not
+   * wait for that, as another handler may be waiting for this one; an interrupt ends the waiting,
+   * and leaves the thread's interrupt status set. Does no harm twice.
    */
   @Override
   public void close() {
     stop();
-    if (!isThreadOf(database)) join();
+    if (!isHandling(database)) join();
   }
 
-  /** Has the threads end after what is in hand. */
+  /** Has it end after what is in hand. */
   void stop() {
-    isStopped = true;
-    consumers.forEach(Consumer::stop);
+    consumer.stop();
   }
 
-  /** Waits for the threads, the current one excepted. */
+  /** Waits for it to end; for its calling handler, if it is one, it does not. */
   void join() {
+    Execution here = pool == null ? null : pool.current();
+    if (here != null) here.excuse();
     try {
-      for (Thread thread : threads) {
-        if (thread != Thread.currentThread()) thread.join();
-      }
+      if (thread != Thread.currentThread()) thread.join();
       database.children.remove(this);
     } catch (InterruptedException e) {
       Thread.currentThread().interrupt();

@@ -242,8 +242,7 @@ public final class Scheduler {
    */
   public Runner run(SchedulerOptions options) {
     String owner = options.owner() == null ? Database.unique("scheduler") : options.owner();
-    return new Runner(database, "honker-scheduler")
-        .start(1, index -> new Leader(owner), Leader::next, (leader, fires) -> {});
+    return Runner.each("honker-scheduler", new Leader(owner), Leader::next, fires -> {});
   }
 
   /** One of those who may fire. */

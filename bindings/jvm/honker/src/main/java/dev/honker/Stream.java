@@ -207,19 +207,22 @@ public final class Stream {
    */
   public Runner subscribe(Handler<StreamEvent> handler, SubscribeOptions options) {
     Checks.notNull("handler", handler);
-    return new Runner(database, "honker-subscription-" + topic)
-        .start(
-            1,
-            index -> subscribe(options),
-            Subscription::next,
-            (subscription, event) -> {
-              handler.handle(event);
-              Execution.insist(
-                  () -> {
-                    subscription.ack();
-                    return true;
-                  });
-            });
+    Subscription subscription = subscribe(options);
+    String name = "honker-subscription-" + topic;
+    return Runner.each(
+        name,
+        subscription,
+        Subscription::next,
+        event -> {
+          handler.handle(event);
+          database.gate.checkNothingLeftOpen();
+          Backoff.insist(
+              name,
+              () -> {
+                subscription.ack();
+                return true;
+              });
+        });
   }
 
   @Override

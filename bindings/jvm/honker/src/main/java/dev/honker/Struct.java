@@ -64,6 +64,12 @@ final class Struct implements AutoCloseable {
     return this;
   }
 
+  /** Reads from there. */
+  Struct at(int position) {
+    fields.position(position);
+    return this;
+  }
+
   int u32() {
     return fields.getInt();
   }

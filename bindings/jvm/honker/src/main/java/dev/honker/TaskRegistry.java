@@ -5,7 +5,6 @@ import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
 import java.util.concurrent.ConcurrentHashMap;
-import java.util.function.Supplier;
 
 /**
  * Functions that are called by name, through jobs: the payload has the name and the arguments, as
@@ -114,61 +113,72 @@ public final class TaskRegistry {
     if (tasks.isEmpty()) throw Checks.invalid("registry", "has no tasks");
     Map<String, Queue> queues = new LinkedHashMap<>();
     tasks.values().forEach(task -> queues.putIfAbsent(task.queue.name(), task.queue));
-    WorkerOptions waiting = WorkerOptions.builder().idle(options.idle()).build();
-    int each = options.concurrency();
-    List<Queue> all = List.copyOf(queues.values());
-    String prefix = "honker-worker-" + ProcessHandle.current().pid() + "-";
-    return new Runner(database, "honker-tasks")
-        .start(
-            Math.multiplyExact(all.size(), each),
-            index -> {
-              Queue queue = all.get(index / each);
-              return new Worker(queue, prefix + queue.name() + "-" + index % each, waiting);
-            },
-            Worker::next,
-            (worker, job) -> Execution.run(() -> dispatch(job), e -> failed(job, e, UNREGISTERED)));
+    long each = options.concurrency();
+    List<WorkerQueue> all =
+        queues.keySet().stream().map(name -> new WorkerQueue(name, 1, each)).toList();
+    WorkerOptions working =
+        WorkerOptions.builder()
+            .idle(options.idle())
+            .concurrency(Math.multiplyExact(all.size(), options.concurrency()))
+            .build();
+    String id = "honker-worker-" + ProcessHandle.current().pid() + "-" + Database.unique("tasks");
+    return database.runWorker(
+        "honker-tasks",
+        id,
+        all,
+        queues::get,
+        this::dispatch,
+        (job, e) -> failed(job, e, UNREGISTERED),
+        working);
   }
 
   /** Runs the task of a job; how the job is to be settled. */
-  private Supplier<Boolean> dispatch(Job job) {
-    Row row = Execution.insist(() -> envelope(job.payloadJson()));
-    if (row == null) return () -> job.fail("raw (non-task) payload on a task queue");
+  private Settlement dispatch(Job job) {
+    Row row = Backoff.insist("a task", () -> envelope(job.payloadJson()));
+    if (row == null) return Settlement.fail("raw (non-task) payload on a task queue");
     TaskHandle task = tasks.get(row.getString("task"));
     if (task == null) {
       String known = String.join(", ", new TreeMap<>(tasks).keySet());
-      return () ->
-          job.fail("unknown task: " + row.get("task") + ". Registered tasks: [" + known + "]");
+      return Settlement.fail(
+          "unknown task: " + row.get("task") + ". Registered tasks: [" + known + "]");
     }
     String result;
     try {
       result = task.handler.run(new TaskCall(row.getString("args"), row.getString("kwargs")));
+      database.gate.checkNothingLeftOpen();
     } catch (Throwable e) {
+      database.gate.rollBackOwn();
+      Failures.log(System.Logger.Level.WARNING, job + " has failed", e);
       return failed(job, e, task.options);
     }
     if (task.options.storeResult()) save(task, job, result == null ? "null" : result);
-    return job::ack;
+    return Settlement.ACK;
   }
 
-  private static Supplier<Boolean> failed(Job job, Throwable e, TaskOptions options) {
+  private static Settlement failed(Job job, Throwable e, TaskOptions options) {
     String error = Failures.text(e);
-    if (e instanceof RetryableException) {
-      return () -> job.retry(((RetryableException) e).delay(), error);
+    if (e instanceof RetryableException retryable) {
+      return Settlement.retry(retryable.delay().getSeconds(), error);
     }
-    if (job.attempts() >= options.retries()) return () -> job.fail(error);
-    return () -> job.retry(options.retryDelay(), error);
+    if (job.attempts() >= options.retries()) return Settlement.fail(error);
+    return Settlement.retry(options.retryDelay().getSeconds(), error);
   }
 
   /** A task that has succeeded is not tried again because its result could not be saved. */
   private static void save(TaskHandle task, Job job, String result) {
+    boolean wasInterrupted = Thread.interrupted();
     try {
       ResultOptions options = ResultOptions.ttl(task.options.resultTtl());
-      Execution.insist(
+      Backoff.insist(
+          "a task's result",
           () -> {
             task.queue.saveResult(job.id(), result, options);
             return true;
           });
     } catch (HonkerException e) {
       Failures.log("the result of " + job + " could not be saved", e);
+    } finally {
+      if (wasInterrupted) Thread.currentThread().interrupt();
     }
   }
 

@@ -10,14 +10,25 @@ import java.util.List;
 public final class Transaction implements AutoCloseable {
   private final Database database;
   private final Handle handle;
-  private final Object key = new Object();
+  private final Key key = new Key();
   private volatile boolean isOver;
+
+  /** Stands for it at the gate, which must not keep it from being collected. */
+  static final class Key {
+    private volatile Handle handle;
+
+    /** Rolls it back, whoever still refers to it; whether it was open. */
+    boolean rollBack() {
+      Handle it = handle;
+      return it != null && it.free();
+    }
+  }
 
   Transaction(Database database) {
     this.database = database;
     HonkerLibrary library = database.library;
     Gate gate = database.gate;
-    Object key = this.key;
+    Key key = this.key;
     gate.enter(database, key);
     try {
       long[] out = new long[1];
@@ -32,6 +43,7 @@ public final class Transaction implements AutoCloseable {
                 library.honker_tx_free(it);
                 gate.leave(key);
               });
+      key.handle = handle;
     } catch (Throwable e) {
       gate.leave(key);
       throw e;

@@ -1,43 +1,62 @@
 package dev.honker;
 
 import java.time.Duration;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
+import java.util.function.Function;
 
 /**
- * Claims the jobs of one queue, and waits for them. See {@link Consumer} for threads and
- * interrupts.
+ * Claims jobs, and waits for them. See {@link Consumer} for threads and interrupts. Whoever takes
+ * the jobs settles them, and prolongs claims that take longer.
  */
 public final class Worker extends Consumer {
-  private final Queue queue;
+  private static final int LOST_AT_ONCE = 16;
+
+  private final Function<String, Queue> homes;
   private final String workerId;
 
+  /** For the caller's own loop. */
   Worker(Queue queue, String workerId, WorkerOptions options) {
-    super(
+    this(
         queue.database,
+        List.of(WorkerQueue.of(queue.name(), 1)),
+        name -> queue,
+        workerId,
+        options.toBuilder().heartbeat(false).maxRun(null).build());
+  }
+
+  /**
+   * On several queues; `homes` knows them by name. What the options do not say of the claims' time,
+   * the first queue does.
+   */
+  Worker(
+      Database database,
+      List<WorkerQueue> queues,
+      Function<String, Queue> homes,
+      String workerId,
+      WorkerOptions options) {
+    super(
+        database,
         "the worker " + workerId,
         (library, waiter, token, out, err) -> {
           byte[] worker = Checks.utf8("workerId", workerId);
-          byte[] opts =
-              Struct.sized(library, Abi.WORKER_OPTS_SIZE)
-                  .i64(queue.options().visibilityTimeout().getSeconds())
-                  .i64(queue.database.fallbackMillis(options.idle()))
-                  .i64(Checks.NO_TIME)
-                  .i64(15)
-                  .i64(3600)
-                  .f64(2)
-                  .f64(0.1)
-                  .u32(0) // whoever handles a job prolongs its claim
+          byte[] opts = opts(library, database, homes.apply(queues.get(0).name()), options);
+          try (Struct array = new Struct(library, Abi.WORKER_QUEUE_SIZE * queues.size())) {
+            for (WorkerQueue it : queues) {
+              array
+                  .u32(Abi.WORKER_QUEUE_SIZE)
                   .u32(0)
-                  .array();
-          try (Struct queues = Struct.sized(library, Abi.WORKER_QUEUE_SIZE)) {
-            queues.bytes(Checks.utf8("name", queue.name())).i64(1).i64(-1);
+                  .bytes(Checks.utf8("name", it.name()))
+                  .i64(it.weight())
+                  .i64(it.maxInHand());
+            }
             return library.honker_worker_new(
-                queue.database.handle(),
+                database.handle(),
                 waiter,
                 token,
-                queues.array(),
-                1,
+                array.array(),
+                queues.size(),
                 worker,
                 worker.length,
                 opts,
@@ -45,9 +64,26 @@ public final class Worker extends Consumer {
                 err);
           }
         },
-        queue.database.library::honker_worker_free);
-    this.queue = queue;
+        database.library::honker_worker_free);
+    this.homes = homes;
     this.workerId = workerId;
+  }
+
+  private static byte[] opts(
+      HonkerLibrary library, Database database, Queue first, WorkerOptions options) {
+    Duration visible = options.visibilityTimeout();
+    if (visible == null) visible = first.options().visibilityTimeout();
+    return Struct.sized(library, Abi.WORKER_OPTS_SIZE)
+        .i64(visible.getSeconds())
+        .i64(database.fallbackMillis(options.idle()))
+        .i64(options.maxRun() == null ? Checks.NO_TIME : options.maxRun().getSeconds())
+        .i64(options.retryBase().getSeconds())
+        .i64(options.retryMax().getSeconds())
+        .f64(2)
+        .f64(options.retryJitter())
+        .u32(options.heartbeat() ? 1 : 0)
+        .u32(0)
+        .array();
   }
 
   /**
@@ -85,20 +121,100 @@ public final class Worker extends Consumer {
   }
 
   private List<Job> take(long n) {
-    long[] out = new long[1];
     while (true) {
-      int status =
-          database.write(
-              null,
-              (db, txn, err) -> database.library.honker_worker_next(handle(), n, 0, out, err));
-      if (status != OK) return none(status);
-      List<Job> jobs = Job.take(queue, workerId, out[0]);
-      if (!jobs.isEmpty()) return jobs; // it told of lost ones alone
+      Batch batch = settleNext(new ArrayList<>(), n);
+      if (batch == null || !batch.jobs.isEmpty()) return batch == null ? null : batch.jobs;
     }
+  }
+
+  /** The outcome of a job in hand. */
+  record Given(Job job, Settlement settlement) {}
+
+  /** A job that was in hand, and is no more. */
+  record Lost(long serial, String reason) {}
+
+  /** What one call has found: either may be empty. */
+  record Batch(List<Job> jobs, List<Lost> lost) {}
+
+  /**
+   * Settles, and takes out of the list what is settled, also if this throws; prolongs what is in
+   * hand; claims up to `n` jobs. Null if there is nothing. Does not wait, but for the file's
+   * writer.
+   */
+  Batch settleNext(List<Given> given, long n) {
+    HonkerLibrary library = database.library;
+    long[] out = new long[1];
+    try (Struct struct = new Struct(library, Abi.SETTLEMENT_SIZE * given.size())) {
+      for (Given it : given) write(struct, it);
+      byte[] array = given.isEmpty() ? null : struct.array();
+      int size = given.size();
+      int status;
+      try {
+        status =
+            database.write(
+                null,
+                (db, txn, err) ->
+                    library.honker_worker_settle_next(handle(), array, size, n, 0, out, err));
+      } catch (HonkerException e) {
+        for (int i = size - 1; i >= 0; i--) {
+          if (struct.at(i * Abi.SETTLEMENT_SIZE + 4).u32() >= 0) given.remove(i);
+        }
+        throw e;
+      }
+      given.clear();
+      return status == OK ? batch(out[0]) : none(status);
+    }
+  }
+
+  private static void write(Struct struct, Given it) {
+    struct
+        .u32(it.settlement.kind())
+        .u32(Abi.INTERNAL) // until the library says something else
+        .i64(it.job.id())
+        .i64(it.job.serial())
+        .i64(it.settlement.delaySeconds())
+        .bytes(Checks.utf8Lossy(it.settlement.error()));
+  }
+
+  private Batch batch(long jobs) {
+    try {
+      return new Batch(Job.read(database, homes, workerId, jobs), lost(jobs));
+    } finally {
+      database.library.honker_jobs_free(jobs);
+    }
+  }
+
+  private List<Lost> lost(long jobs) {
+    HonkerLibrary library = database.library;
+    List<Lost> all = new ArrayList<>();
+    long[] read = new long[1];
+    long[] err = new long[1];
+    do {
+      Struct views = new Struct(library, LOST_AT_ONCE * Abi.LOST_JOB_VIEW_SIZE);
+      views.u32(Abi.LOST_JOB_VIEW_SIZE);
+      int status =
+          library.honker_jobs_lost(jobs, all.size(), views.array(), LOST_AT_ONCE, read, err);
+      Errors.check(library, status, err);
+      for (int i = 0; i < read[0]; i++) {
+        views.at(i * Abi.LOST_JOB_VIEW_SIZE + 16); // behind the id
+        all.add(new Lost(views.i64(), reason(views.u32())));
+      }
+    } while (read[0] == LOST_AT_ONCE);
+    return all;
+  }
+
+  private static String reason(int reason) {
+    return switch (reason) {
+      case Abi.LOST_GONE -> "it was cancelled, deleted or settled by somebody else";
+      case Abi.LOST_LAPSED -> "its claim is over";
+      case Abi.LOST_TAKEN -> "its claim was over, and it was claimed again";
+      case Abi.LOST_TIMEOUT -> "it ran longer than it may";
+      default -> "reason " + reason;
+    };
   }
 
   @Override
   public String toString() {
-    return "Worker[" + workerId + " of " + queue.name() + "]";
+    return "Worker[" + workerId + "]";
   }
 }

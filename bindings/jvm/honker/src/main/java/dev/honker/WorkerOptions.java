@@ -19,8 +19,13 @@ public final class WorkerOptions {
     return new Builder();
   }
 
+  /** Begins with these. */
+  Builder toBuilder() {
+    return is.copy();
+  }
+
   /**
-   * How many threads handle jobs; default 1.
+   * How many jobs are handled at the same time; default 1.
    *
    * @return the value
    */
@@ -38,12 +43,71 @@ public final class WorkerOptions {
   }
 
   /**
-   * In what time a job whose handler failed is tried again; whole seconds; default 60 s.
+   * In what time a job whose handler failed is tried again, always; whole seconds; if it is not
+   * given, the distance grows from {@link #retryBase} on.
    *
-   * @return the value
+   * @return the value, null if not given
    */
   public Duration retryDelay() {
     return is.retryDelay;
+  }
+
+  /**
+   * In what time a job whose handler failed for the first time is tried again; each further
+   * distance is twice as long, give or take a tenth; whole seconds; default 15 s.
+   *
+   * @return the value
+   */
+  public Duration retryBase() {
+    return is.retryBase;
+  }
+
+  /**
+   * How long that distance is at most; whole seconds; default 1 h.
+   *
+   * @return the value
+   */
+  public Duration retryMax() {
+    return is.retryMax;
+  }
+
+  /**
+   * How long a job may run before it is tried again, and its handler is cancelled; whole seconds,
+   * more than 0; default: without end.
+   *
+   * @return the value, null if not given
+   */
+  public Duration maxRun() {
+    return is.maxRun;
+  }
+
+  /**
+   * How long handlers have to end when the worker is closed; then they are cancelled, and what does
+   * not end is given back with its attempt; default 30 s.
+   *
+   * @return the value
+   */
+  public Duration shutdownTimeout() {
+    return is.shutdownTimeout;
+  }
+
+  /**
+   * How long a claim is valid without being prolonged; whole seconds; default: what the queue says.
+   *
+   * @return the value, null if not given
+   */
+  public Duration visibilityTimeout() {
+    return is.visibilityTimeout;
+  }
+
+  /** Whether claims in hand are prolonged. */
+  boolean heartbeat() {
+    return is.heartbeat;
+  }
+
+  /** How much of the distance between tries is random. */
+  double retryJitter() {
+    return is.retryJitter;
   }
 
   @Override
@@ -55,6 +119,16 @@ public final class WorkerOptions {
         + is.idle
         + ", retryDelay="
         + is.retryDelay
+        + ", retryBase="
+        + is.retryBase
+        + ", retryMax="
+        + is.retryMax
+        + ", maxRun="
+        + is.maxRun
+        + ", shutdownTimeout="
+        + is.shutdownTimeout
+        + ", visibilityTimeout="
+        + is.visibilityTimeout
         + "]";
   }
 
@@ -62,12 +136,19 @@ public final class WorkerOptions {
   public static final class Builder implements Cloneable {
     private int concurrency = 1;
     private Duration idle = Duration.ofSeconds(5);
-    private Duration retryDelay = Duration.ofSeconds(60);
+    private Duration retryDelay;
+    private Duration retryBase = Duration.ofSeconds(15);
+    private Duration retryMax = Duration.ofHours(1);
+    private Duration maxRun;
+    private Duration shutdownTimeout = Duration.ofSeconds(30);
+    private Duration visibilityTimeout;
+    private boolean heartbeat = true;
+    private double retryJitter = 0.1;
 
     private Builder() {}
 
     /**
-     * Sets how many threads handle jobs; default 1.
+     * Sets how many jobs are handled at the same time; default 1.
      *
      * @param concurrency the value
      * @return this
@@ -91,15 +172,99 @@ public final class WorkerOptions {
     }
 
     /**
-     * Sets in what time a job whose handler failed is tried again; whole seconds; default 60 s.
+     * Sets in what time a job whose handler failed is tried again, always; whole seconds; if it is
+     * not given, the distance grows from {@link #retryBase(Duration)} on.
      *
-     * @param retryDelay the value
+     * @param retryDelay the value, null for not given
      * @return this
      * @throws HonkerInvalidOptionException if the value cannot be used
      */
     public Builder retryDelay(Duration retryDelay) {
-      this.retryDelay = Checks.seconds("retryDelay", retryDelay);
+      this.retryDelay = Checks.secondsOrNull("retryDelay", retryDelay);
       return this;
+    }
+
+    /**
+     * Sets in what time a job whose handler failed for the first time is tried again; each further
+     * distance is twice as long, give or take a tenth; whole seconds; default 15 s.
+     *
+     * @param retryBase the value
+     * @return this
+     * @throws HonkerInvalidOptionException if the value cannot be used
+     */
+    public Builder retryBase(Duration retryBase) {
+      this.retryBase = Checks.seconds("retryBase", retryBase);
+      return this;
+    }
+
+    /**
+     * Sets how long that distance is at most; whole seconds; default 1 h.
+     *
+     * @param retryMax the value
+     * @return this
+     * @throws HonkerInvalidOptionException if the value cannot be used
+     */
+    public Builder retryMax(Duration retryMax) {
+      this.retryMax = Checks.seconds("retryMax", retryMax);
+      return this;
+    }
+
+    /**
+     * Sets how long a job may run before it is tried again, and its handler is cancelled; whole
+     * seconds, more than 0; default: without end.
+     *
+     * @param maxRun the value, null for not given
+     * @return this
+     * @throws HonkerInvalidOptionException if the value cannot be used
+     */
+    public Builder maxRun(Duration maxRun) {
+      this.maxRun = Checks.positiveSecondsOrNull("maxRun", maxRun);
+      return this;
+    }
+
+    /**
+     * Sets how long handlers have to end when the worker is closed; then they are cancelled, and
+     * what does not end is given back with its attempt; default 30 s.
+     *
+     * @param shutdownTimeout the value
+     * @return this
+     * @throws HonkerInvalidOptionException if the value cannot be used
+     */
+    public Builder shutdownTimeout(Duration shutdownTimeout) {
+      this.shutdownTimeout = Checks.millis("shutdownTimeout", shutdownTimeout);
+      return this;
+    }
+
+    /**
+     * Sets how long a claim is valid without being prolonged; whole seconds; default: what the
+     * queue says.
+     *
+     * @param visibilityTimeout the value, null for not given
+     * @return this
+     * @throws HonkerInvalidOptionException if the value cannot be used
+     */
+    public Builder visibilityTimeout(Duration visibilityTimeout) {
+      this.visibilityTimeout = Checks.secondsOrNull("visibilityTimeout", visibilityTimeout);
+      return this;
+    }
+
+    /** For those who have no handlers, or whose claims say how long a handler may take. */
+    Builder heartbeat(boolean heartbeat) {
+      this.heartbeat = heartbeat;
+      return this;
+    }
+
+    Builder retryJitter(double retryJitter) {
+      this.retryJitter = retryJitter;
+      return this;
+    }
+
+    private Builder copy() {
+      try {
+        return (Builder) clone();
+      } catch (CloneNotSupportedException e) {
+        throw new AssertionError(e);
+      }
     }
 
     /**
@@ -108,11 +273,7 @@ public final class WorkerOptions {
      * @return the options
      */
     public WorkerOptions build() {
-      try {
-        return new WorkerOptions((Builder) clone());
-      } catch (CloneNotSupportedException e) {
-        throw new AssertionError(e);
-      }
+      return new WorkerOptions(copy());
     }
   }
 }

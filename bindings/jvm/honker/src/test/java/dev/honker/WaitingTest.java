@@ -215,11 +215,13 @@ class WaitingTest {
   void aReadyFutureComesWithACommit() throws Exception {
     try (Database db = Temporary.open(directory);
         Worker worker = db.queue("q").worker("w")) {
+      worker.ready().get(20, TimeUnit.SECONDS); // it has not looked yet
+      assertTrue(worker.next(Duration.ZERO).isEmpty());
       CompletableFuture<Void> ready = worker.ready();
       assertTrue(worker.next(Duration.ZERO).isEmpty());
       assertFalse(ready.isDone());
       db.queue("q").enqueue("1");
-      ready.get(3, TimeUnit.SECONDS);
+      ready.get(20, TimeUnit.SECONDS);
       assertTrue(worker.next(Duration.ZERO).isPresent());
     }
   }

@@ -27,7 +27,7 @@ import java.util.concurrent.TimeUnit
  * The jobs of this queue, without end, each claimed when the collector is ready for it, and not before: it settles them
  * itself. No thread waits while there is none.
  *
- * A job that was claimed while the collector was cancelled is given back at once; that takes one of its attempts. One that
+ * A job that was claimed while the collector was cancelled is given back at once, and that attempt does not count. One that
  * the collector has been given, and did not settle, goes to the next worker when its time is over.
  */
 public fun Queue.asFlow(
@@ -37,7 +37,7 @@ public fun Queue.asFlow(
     ConsumerFlow(
         open = { worker(workerId, options) },
         next = { it.next(Duration.ZERO) },
-        giveBack = { it.retry(Duration.ZERO, "worker shutting down") },
+        giveBack = { it.release() },
     )
 
 /**

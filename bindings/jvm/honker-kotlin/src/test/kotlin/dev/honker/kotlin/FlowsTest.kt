@@ -61,7 +61,7 @@ class FlowsTest {
     fun cancellationDropsNoJob() =
         runBlocking(Dispatchers.Default) {
             open().use { db ->
-                val q = db.queue("q", queueOptions { maxAttempts(1000) })
+                val q = db.queue("q", queueOptions { maxAttempts(1) })
                 val total = 300
                 val handled = ConcurrentHashMap.newKeySet<Long>()
                 repeat(total) { q.enqueueJson("$it") }

@@ -1,0 +1,390 @@
+package dev.honker;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.List;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.CopyOnWriteArrayList;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicInteger;
+import java.util.concurrent.atomic.AtomicReference;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.api.io.TempDir;
+
+/**
+ * Workers with handlers: several jobs at a time, what is lost, what takes too long, and the end.
+ */
+@Timeout(120)
+class WorkersTest {
+  @TempDir Path directory;
+
+  private static WorkerOptions.Builder at(int concurrency) {
+    return WorkerOptions.builder().concurrency(concurrency).retryDelay(Duration.ZERO);
+  }
+
+  private static boolean isEmpty(Queue queue) {
+    String stats = queue.statsJson();
+    return stats.contains("\"pending\":0")
+        && stats.contains("\"claimed\":0")
+        && stats.contains("\"delayed\":0");
+  }
+
+  private static Row live(Database db, long id) {
+    return db.query("SELECT * FROM _honker_live WHERE id = ?", List.of(id)).get(0);
+  }
+
+  /** Each handler waits for all the others; they are all the jobs of one worker. */
+  @Test
+  void jobsRunSideBySide() throws Exception {
+    try (Database db = Temporary.open(directory)) {
+      Queue queue = db.queue("q");
+      CountDownLatch all = new CountDownLatch(8);
+      List<String> claimants = new CopyOnWriteArrayList<>();
+      for (int i = 0; i < 8; i++) queue.enqueue("1");
+      try (Runner worker =
+          queue.worker(
+              "w",
+              job -> {
+                claimants.add(job.workerId());
+                all.countDown();
+                assertTrue(all.await(60, TimeUnit.SECONDS));
+              },
+              at(8).build())) {
+        Temporary.eventually(() -> isEmpty(queue));
+        worker.throwIfFailed();
+      }
+      assertEquals(java.util.Collections.nCopies(8, "w"), claimants);
+      Temporary.eventually(() -> Temporary.threads("honker-worker") == 0);
+    }
+  }
+
+  @Test
+  void neverMoreThanTheConcurrency() throws Exception {
+    try (Database db = Temporary.open(directory)) {
+      Queue queue = db.queue("q");
+      AtomicInteger now = new AtomicInteger();
+      AtomicInteger most = new AtomicInteger();
+      AtomicInteger done = new AtomicInteger();
+      for (int i = 0; i < 500; i++) queue.enqueue("1");
+      try (Runner worker =
+          queue.worker(
+              "w",
+              job -> {
+                most.accumulateAndGet(now.incrementAndGet(), Math::max);
+                assertEquals(1, job.attempts());
+                done.incrementAndGet();
+                now.decrementAndGet();
+              },
+              at(3).build())) {
+        Temporary.eventually(() -> isEmpty(queue));
+        worker.throwIfFailed();
+      }
+      assertEquals(500, done.get());
+      assertTrue(most.get() <= 3, most.toString());
+      assertEquals("[]", queue.deadJson(-1));
+    }
+  }
+
+  /** It is interrupted, and nobody else is. */
+  @Test
+  void aCancelledJobInterruptsItsHandler() throws Exception {
+    try (Database db = Temporary.open(directory)) {
+      Queue queue = db.queue("q");
+      CountDownLatch begun = new CountDownLatch(2);
+      CountDownLatch cancelled = new CountDownLatch(1);
+      AtomicReference<Throwable> other = new AtomicReference<>();
+      long id = queue.enqueue("cancelled");
+      queue.enqueue("other");
+      try (Runner worker =
+          queue.worker(
+              "w",
+              job -> {
+                begun.countDown();
+                try {
+                  if (job.id() == id) {
+                    new CountDownLatch(1).await();
+                  } else {
+                    cancelled.await();
+                  }
+                } catch (InterruptedException e) {
+                  if (job.id() != id) other.set(e);
+                  cancelled.countDown();
+                }
+              },
+              at(2).build())) {
+        begun.await();
+        assertTrue(queue.cancel(id));
+        Temporary.eventually(() -> isEmpty(queue));
+        queue.enqueue("after");
+        Temporary.eventually(() -> isEmpty(queue));
+        worker.throwIfFailed();
+      }
+      assertEquals(null, other.get());
+      assertEquals("[]", queue.deadJson(-1));
+    }
+  }
+
+  @Test
+  void aJobThatRunsTooLongIsTriedAgain() throws Exception {
+    try (Database db = Temporary.open(directory)) {
+      Queue queue = db.queue("q", QueueOptions.builder().maxAttempts(2).build());
+      AtomicInteger interrupted = new AtomicInteger();
+      queue.enqueue("1");
+      try (Runner worker =
+          queue.worker(
+              "w",
+              job -> {
+                try {
+                  new CountDownLatch(1).await();
+                } catch (InterruptedException e) {
+                  interrupted.incrementAndGet();
+                  throw e;
+                }
+              },
+              at(1).maxRun(Duration.ofSeconds(1)).retryBase(Duration.ZERO).build())) {
+        Temporary.eventually(() -> queue.statsJson().contains("\"dead\":1"));
+        worker.throwIfFailed();
+      }
+      assertEquals(2, interrupted.get());
+      assertTrue(queue.deadJson(-1).contains("timeout after 1 s"), queue.deadJson(-1));
+    }
+  }
+
+  /** The handler does nothing for it, and is the only one: the worker still prolongs its claim. */
+  @Test
+  void aClaimIsProlongedWhileItsHandlerRuns() throws Exception {
+    try (Database db = Temporary.open(directory)) {
+      QueueOptions short3 = QueueOptions.builder().visibilityTimeout(Duration.ofSeconds(3)).build();
+      Queue queue = db.queue("q", short3);
+      CountDownLatch end = new CountDownLatch(1);
+      long id = queue.enqueue("1");
+      try (Runner worker = queue.worker("w", job -> end.await(), at(1).build())) {
+        Temporary.eventually(() -> "processing".equals(live(db, id).getString("state")));
+        long first = live(db, id).getLong("claim_expires_at");
+        Temporary.eventually(() -> live(db, id).getLong("claim_expires_at") > first + 1);
+        end.countDown();
+        Temporary.eventually(() -> isEmpty(queue));
+        worker.throwIfFailed();
+      }
+    }
+  }
+
+  /** The attempt of a handler that was cancelled by closing does not count. */
+  @Test
+  void closingGivesBackWhatDoesNotEndInTime() throws Exception {
+    try (Database db = Temporary.open(directory)) {
+      Queue queue = db.queue("q", QueueOptions.builder().maxAttempts(1).build());
+      CountDownLatch begun = new CountDownLatch(3);
+      CountDownLatch stubborn = new CountDownLatch(1);
+      long ends = queue.enqueue("ends");
+      long obeys = queue.enqueue("obeys");
+      long ignores = queue.enqueue("ignores");
+      Runner worker =
+          queue.worker(
+              "w",
+              job -> {
+                begun.countDown();
+                try {
+                  new CountDownLatch(1).await();
+                } catch (InterruptedException e) {
+                  if (job.id() == obeys) throw e;
+                  while (job.id() == ignores && stubborn.getCount() > 0) Thread.onSpinWait();
+                }
+              },
+              at(3).shutdownTimeout(Duration.ofMillis(50)).build());
+      begun.await();
+      worker.close();
+      assertFalse(worker.failed());
+      assertEquals(Set(obeys, ignores), pending(db));
+      stubborn.countDown();
+      Temporary.eventually(() -> Temporary.threads("honker-worker") == 0);
+      assertEquals(Set(obeys, ignores), pending(db)); // it is too late for the last to be done
+      assertTrue(queue.getJobJson(ends).isEmpty());
+      assertEquals(2, queue.claimBatch("again", -1).size()); // for the only time that they may be
+    }
+  }
+
+  private static java.util.Set<Long> Set(long... ids) {
+    java.util.Set<Long> set = new java.util.TreeSet<>();
+    for (long id : ids) set.add(id);
+    return set;
+  }
+
+  private static java.util.Set<Long> pending(Database db) {
+    java.util.Set<Long> set = new java.util.TreeSet<>();
+    for (Row row : db.query("SELECT id FROM _honker_live WHERE state = 'pending' AND attempts = 0"))
+      set.add(row.getLong("id"));
+    return set;
+  }
+
+  /** It is rolled back, the job has failed, and the worker goes on. */
+  @Test
+  void aHandlerThatLeavesItsTransactionOpen() throws Exception {
+    OpenOptions hurried = OpenOptions.builder().busyTimeout(Duration.ofMillis(100)).build();
+    try (Database db = Honker.open(directory.resolve("app.db"), hurried)) {
+      Queue queue = db.queue("q", QueueOptions.builder().maxAttempts(1).build());
+      db.transactionVoid(tx -> tx.execute("CREATE TABLE mine (a)"));
+      CopyOnWriteArrayList<Transaction> forgotten = new CopyOnWriteArrayList<>();
+      queue.enqueue("returns");
+      queue.enqueue("throws");
+      queue.enqueue("good");
+      try (Runner worker =
+          queue.worker(
+              "w",
+              job -> {
+                if (job.payloadJson().equals("good")) return;
+                Transaction tx = db.begin();
+                forgotten.add(tx);
+                tx.execute("INSERT INTO mine VALUES (1)");
+                if (job.payloadJson().equals("throws")) throw new IllegalStateException("mine");
+              })) {
+        Temporary.eventually(() -> queue.statsJson().contains("\"dead\":2") && isEmpty(queue));
+        worker.throwIfFailed();
+      }
+      assertEquals(0, db.query("SELECT count(*) AS n FROM mine").get(0).getLong("n"));
+      String dead = queue.deadJson(-1);
+      assertTrue(dead.contains("left its transaction open") && dead.contains("mine"), dead);
+      for (Transaction tx : forgotten) assertThrows(HonkerException.class, tx::commit);
+      db.transactionVoid(tx -> tx.execute("INSERT INTO mine VALUES (2)"));
+    }
+  }
+
+  @Test
+  void aListenersTransactionIsNotLeftOpenEither() throws Exception {
+    try (Database db = Temporary.open(directory)) {
+      Runner runner = db.listen("c", notification -> db.begin());
+      db.notify("c", "1");
+      Temporary.eventually(runner::failed);
+      assertTrue(runner.failure().orElseThrow().getMessage().contains("transaction open"));
+      db.notify("c", "2"); // for which nobody has to wait
+    }
+  }
+
+  /**
+   * Neither a snooze nor a release takes an attempt; one that a handler settles is settled once.
+   */
+  @Test
+  void whatAHandlerSettlesItself() throws Exception {
+    try (Database db = Temporary.open(directory)) {
+      Queue queue = db.queue("q", QueueOptions.builder().maxAttempts(1).build());
+      ConcurrentHashMap<String, AtomicInteger> calls = new ConcurrentHashMap<>();
+      for (String json : List.of("snooze", "release", "fail", "ack", "tx")) {
+        calls.put(json, new AtomicInteger());
+        queue.enqueue(json);
+      }
+      try (Runner worker =
+          queue.worker(
+              "w",
+              job -> {
+                int call = calls.get(job.payloadJson()).incrementAndGet();
+                assertEquals(1, job.attempts());
+                switch (job.payloadJson()) {
+                  case "snooze" -> {
+                    if (call < 3) assertTrue(job.snooze(Duration.ZERO));
+                  }
+                  case "release" -> {
+                    if (call < 3) assertTrue(job.release());
+                  }
+                  case "fail" -> assertTrue(job.fail("never"));
+                  case "tx" -> db.transactionVoid(tx -> assertTrue(job.ack(tx)));
+                  default -> assertTrue(job.ack());
+                }
+              },
+              at(2).build())) {
+        Temporary.eventually(() -> isEmpty(queue));
+        worker.throwIfFailed();
+      }
+      assertEquals(3, calls.get("snooze").get());
+      assertEquals(3, calls.get("release").get());
+      for (String once : List.of("fail", "ack", "tx")) assertEquals(1, calls.get(once).get(), once);
+      assertTrue(queue.deadJson(-1).contains("never"), queue.deadJson(-1));
+    }
+  }
+
+  /** Weights of 0: the first queue first; and a queue's own limit. */
+  @Test
+  void severalQueues() throws Exception {
+    try (Database db = Temporary.open(directory)) {
+      List<String> seen = new CopyOnWriteArrayList<>();
+      for (int i = 0; i < 3; i++) {
+        db.queue("b").enqueue("b");
+        db.queue("a").enqueue("a");
+      }
+      List<WorkerQueue> strict = List.of(WorkerQueue.of("a", 0), WorkerQueue.of("b", 0));
+      try (Runner worker =
+          db.worker(
+              "w",
+              strict,
+              job -> {
+                assertEquals(job.payloadJson(), job.queue());
+                seen.add(job.queue());
+              },
+              at(1).build())) {
+        Temporary.eventually(() -> seen.size() == 6);
+        worker.throwIfFailed();
+      }
+      assertEquals(List.of("a", "a", "a", "b", "b", "b"), seen);
+
+      CountDownLatch limited = new CountDownLatch(1);
+      AtomicInteger others = new AtomicInteger();
+      AtomicInteger most = new AtomicInteger();
+      for (int i = 0; i < 3; i++) {
+        db.queue("a").enqueue("a");
+        db.queue("b").enqueue("b");
+      }
+      try (Runner worker =
+          db.worker(
+              "w",
+              List.of(new WorkerQueue("a", 1, 1), WorkerQueue.of("b", 1)),
+              job -> {
+                if (job.queue().equals("b")) {
+                  others.incrementAndGet();
+                } else {
+                  most.incrementAndGet();
+                  limited.await();
+                  most.decrementAndGet();
+                }
+              },
+              at(4).build())) {
+        Temporary.eventually(() -> others.get() == 3 && most.get() == 1);
+        limited.countDown();
+        Temporary.eventually(() -> isEmpty(db.queue("a")) && isEmpty(db.queue("b")));
+        worker.throwIfFailed();
+      }
+      assertThrows(
+          HonkerInvalidOptionException.class,
+          () -> db.worker("w", List.of(), job -> {}, at(1).build()));
+      assertThrows(HonkerInvalidOptionException.class, () -> WorkerQueue.of("a", -1));
+    }
+  }
+
+  /** Without a delay of the options, the distance grows as the library says. */
+  @Test
+  void failuresAreTriedAgainLater() throws Exception {
+    try (Database db = Temporary.open(directory)) {
+      Queue queue = db.queue("q");
+      long id = queue.enqueue("1");
+      WorkerOptions options = WorkerOptions.builder().retryBase(Duration.ofSeconds(1000)).build();
+      try (Runner worker =
+          queue.worker(
+              "w",
+              job -> {
+                throw new IllegalStateException("no");
+              },
+              options)) {
+        Temporary.eventually(() -> queue.statsJson().contains("\"delayed\":1"));
+        worker.throwIfFailed();
+      }
+      Row row = live(db, id);
+      long delay = row.getLong("run_at") - row.getLong("created_at");
+      assertTrue(delay >= 900 && delay < 1300, String.valueOf(delay));
+    }
+  }
+}
