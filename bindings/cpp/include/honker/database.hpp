@@ -291,7 +291,7 @@ class Database {
     constexpr std::int64_t fallback_ms = 15000;
     auto waiting = detail::make_waiting<honker_listener_t>(
         core_, [&](honker_waiter_t* waiter, honker_listener_t** out, honker_error_t** err) {
-          return honker_listener_new(db(), waiter, detail::bytes(channel), channel.size(), fallback_ms, out, err);
+          return honker_listener_new(db(), waiter, 0, detail::bytes(channel), channel.size(), fallback_ms, out, err);
         });
     if (!waiting.ok()) return waiting.error();
     return Subscription(std::move(*waiting));
@@ -300,7 +300,10 @@ class Database {
   /// Waits for commits to the file, whatever they are about: every commit after this returned counts.
   Updates updates() const { return updates(std::nothrow).value(); }
   Result<Updates> updates(std::nothrow_t) const noexcept {
-    auto waiting = detail::make_waiting(core_);
+    auto waiting = detail::make_waiting<honker_updates_t>(
+        core_, [&](honker_waiter_t* waiter, honker_updates_t** out, honker_error_t** err) {
+          return honker_updates_new(db(), waiter, 0, out, err);
+        });
     if (!waiting.ok()) return waiting.error();
     return Updates(std::move(*waiting));
   }

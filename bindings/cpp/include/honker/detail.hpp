@@ -43,6 +43,8 @@ struct Free {
   void operator()(honker_fires_t* fires) const noexcept { honker_fires_free(fires); }
   void operator()(honker_tx_t* tx) const noexcept { honker_tx_free(tx); }
   void operator()(honker_waiter_t* waiter) const noexcept { honker_waiter_free(waiter); }
+  void operator()(honker_updates_t* updates) const noexcept { honker_updates_free(updates); }
+  void operator()(honker_result_wait_t* wait) const noexcept { honker_result_wait_free(wait); }
   void operator()(honker_listener_t* listener) const noexcept { honker_listener_free(listener); }
   void operator()(honker_subscription_t* subscription) const noexcept { honker_subscription_free(subscription); }
   void operator()(honker_worker_t* worker) const noexcept { honker_worker_free(worker); }

@@ -78,6 +78,7 @@ class Job {
 
  private:
   friend class Queue;
+  friend class Settlement;
   friend class Worker;
 
   /// What it takes to settle a job that its handler may move away.
@@ -87,7 +88,8 @@ class Job {
         id_(job.id_),
         worker_id_(job.worker_id_),
         attempts_(job.attempts_),
-        claim_expires_at_(job.claim_expires_at_) {}
+        claim_expires_at_(job.claim_expires_at_),
+        serial_(job.serial_) {}
 
   Job(detail::CorePtr core, const honker_job_view_t& view)
       : core_(std::move(core)),
@@ -96,7 +98,8 @@ class Job {
         payload_(detail::string(view.payload)),
         worker_id_(detail::string(view.worker_id)),
         attempts_(view.attempts),
-        claim_expires_at_(view.claim_expires_at) {}
+        claim_expires_at_(view.claim_expires_at),
+        serial_(view.serial) {}
 
   Result<bool> ack_in(honker_tx_t* tx) noexcept {
     return detail::call(core_, [&](honker_error_t** err) {
@@ -129,6 +132,7 @@ class Job {
   std::string worker_id_;
   std::int64_t attempts_;
   std::int64_t claim_expires_at_;
+  std::int64_t serial_;
 };
 
 }  // namespace honker

@@ -171,7 +171,7 @@ class Outbox {
     opts.base_backoff_s = base_backoff_s_;
     auto waiting = detail::make_waiting<honker_outbox_t>(
         core_, [&](honker_waiter_t* waiter, honker_outbox_t** out, honker_error_t** err) {
-          return honker_outbox_new(detail::handle(core_), waiter, detail::bytes(name_), name_.size(),
+          return honker_outbox_new(detail::handle(core_), waiter, 0, detail::bytes(name_), name_.size(),
                                    detail::bytes(worker_id), worker_id.size(), &opts, out, err);
         });
     if (!waiting.ok()) return waiting.error();

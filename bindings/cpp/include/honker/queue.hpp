@@ -120,11 +120,12 @@ class Queue {
   Result<Worker> worker(std::nothrow_t, std::string_view worker_id) const noexcept {
     honker_worker_opts_t opts = HONKER_WORKER_OPTS_INIT;
     opts.visibility_timeout_s = visibility_timeout_s_;
-    auto waiting = detail::make_waiting<honker_worker_t>(
-        core_, [&](honker_waiter_t* waiter, honker_worker_t** out, honker_error_t** err) {
-          return honker_worker_new(db(), waiter, detail::bytes(name_), name_.size(), detail::bytes(worker_id),
-                                   worker_id.size(), &opts, out, err);
-        });
+    honker_worker_queue_t queue = HONKER_WORKER_QUEUE_INIT;
+    queue.name = detail::view(name_);
+    auto waiting = detail::make_waiting<honker_worker_t>(core_, [&](honker_waiter_t* waiter, honker_worker_t** out,
+                                                                    honker_error_t** err) {
+      return honker_worker_new(db(), waiter, 0, &queue, 1, detail::bytes(worker_id), worker_id.size(), &opts, out, err);
+    });
     if (!waiting.ok()) return waiting.error();
     return Worker(std::move(*waiting), name_);
   }

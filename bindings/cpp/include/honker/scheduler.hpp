@@ -235,7 +235,7 @@ class Scheduler {
     const std::string name = owner ? std::string(*owner) : detail::random_owner();
     auto waiting = detail::make_waiting<honker_leader_t>(
         core_, [&](honker_waiter_t* waiter, honker_leader_t** out, honker_error_t** err) {
-          return honker_leader_new(db(), waiter, detail::bytes(name), name.size(), out, err);
+          return honker_leader_new(db(), waiter, 0, detail::bytes(name), name.size(), out, err);
         });
     if (!waiting.ok()) return waiting.error();
     return Leader(std::move(*waiting));

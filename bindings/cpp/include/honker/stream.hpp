@@ -219,7 +219,7 @@ class Stream {
     opts.save_every_ms = options.save_every_ms;
     auto waiting = detail::make_waiting<honker_subscription_t>(
         core_, [&](honker_waiter_t* waiter, honker_subscription_t** out, honker_error_t** err) {
-          return honker_subscription_new(db(), waiter, detail::bytes(topic_), topic_.size(), &opts, out, err);
+          return honker_subscription_new(db(), waiter, 0, detail::bytes(topic_), topic_.size(), &opts, out, err);
         });
     if (!waiting.ok()) return waiting.error();
     return StreamSubscription(std::move(*waiting));

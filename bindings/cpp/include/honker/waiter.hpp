@@ -87,13 +87,6 @@ inline Result<Owned<honker_waiter_t>> make_waiter(const CorePtr& core) {
   return waiter;
 }
 
-/// Only a waiter.
-inline Result<WaitingPtr<honker_waiter_t>> make_waiting(const CorePtr& core) {
-  auto waiter = make_waiter(core);
-  if (!waiter.ok()) return waiter.error();
-  return std::make_unique<Waiting<honker_waiter_t>>(core, std::move(*waiter), nullptr);
-}
-
 /// Makes a consumer with a call, `make(waiter, out, err)`.
 template <class Handle, class Make>
 Result<WaitingPtr<Handle>> make_waiting(const CorePtr& core, Make&& make) {
@@ -131,12 +124,15 @@ inline Result<std::optional<std::string>> wait_result(const CorePtr& core, std::
   // The first look needs no waiter, which costs milliseconds if nobody else in this process waits.
   auto there = optional_text(core, get);
   if (!there.ok() || *there || timeout.ms() == 0) return there;
-  const auto waiter = make_waiter(core);
-  if (!waiter.ok()) return waiter.error();
+  const auto waiting = make_waiting<honker_result_wait_t>(
+      core, [&](honker_waiter_t* waiter, honker_result_wait_t** out, honker_error_t** err) {
+        return honker_result_wait_new(handle(core), waiter, 0, id, out, err);
+      });
+  if (!waiting.ok()) return waiting.error();
   Owned<honker_text_t> value;
   const auto waited = wait(core, [&](honker_error_t** err) {
     honker_text_t* out = nullptr;
-    const auto status = honker_result_wait(handle(core), waiter->get(), id, timeout.ms(), &out, err);
+    const auto status = honker_result_wait_next((*waiting)->consumer.get(), timeout.ms(), &out, err);
     value.reset(out);
     return status;
   });
@@ -321,13 +317,14 @@ class Waiter {
 /// Waits for commits to the file, by anyone in any process; made by Database::updates().
 ///
 /// It has room for one: several that come before it is looked at are one.
-class Updates : public Waiter<honker_waiter_t> {
+class Updates : public Waiter<honker_updates_t> {
  public:
   /// Waits until something was committed: true, also if that was since the last wait. There may be nothing new to see:
   /// it is a hint. False if the time is over, or wake() was called.
   bool wait(Timeout timeout = forever) { return wait(std::nothrow, timeout).value(); }
   Result<bool> wait(std::nothrow_t, Timeout timeout = forever) noexcept {
-    const auto waited = Waiter::wait([&](honker_error_t** err) { return honker_wait(waiter(), timeout.ms(), err); });
+    const auto waited =
+        Waiter::wait([&](honker_error_t** err) { return honker_updates_next(consumer(), timeout.ms(), err); });
     if (!waited.ok()) return waited.error();
     return *waited == HONKER_OK;
   }

@@ -39,10 +39,11 @@ class Settlement {
   friend class Worker;
 
   Settlement(std::uint32_t kind, const Job& job, std::int64_t delay_s, std::string_view error)
-      : kind_(kind), id_(job.id()), delay_s_(delay_s), error_(error) {}
+      : kind_(kind), id_(job.id()), serial_(job.serial_), delay_s_(delay_s), error_(error) {}
 
   std::uint32_t kind_;
   std::int64_t id_;
+  std::int64_t serial_;
   std::int64_t delay_s_;
   std::string error_;
 };
@@ -73,6 +74,10 @@ class Worker : public Waiter<honker_worker_t> {
     return next_batch(std::nothrow, n, timeout).value();
   }
   Result<std::vector<Job>> next_batch(std::nothrow_t, std::int64_t n, Timeout timeout = forever) noexcept {
+    if (n <= 0) {
+      if (auto usable = check(); !usable.ok()) return usable.error();
+      return std::vector<Job>();
+    }
     return claimed([&](honker_jobs_t** jobs, honker_error_t** err) {
       return honker_worker_next(consumer(), n, timeout.ms(), jobs, err);
     });
@@ -87,6 +92,7 @@ class Worker : public Waiter<honker_worker_t> {
     honker_settlement_t raw{};
     raw.kind = settlement.kind_;
     raw.id = settlement.id_;
+    raw.serial = settlement.serial_;
     raw.delay_s = settlement.delay_s_;
     auto next = first(detail::with_error_text(settlement.error_, [&](std::string_view error) {
       raw.error = detail::view(error);
