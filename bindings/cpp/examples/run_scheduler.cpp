@@ -14,7 +14,7 @@ int main() {
   std::thread thread([&] { scheduler.run(stop, "host-7"); });
 
   scheduler.add("pulse", "health", "@every 1s", R"("beat")");
-  if (auto job = db.queue("health").worker("worker-1").next(std::chrono::seconds(5))) {
+  if (auto job = db.queue("health").jobs("worker-1").next(std::chrono::seconds(5))) {
     std::cout << job->payload() << "\n";
     job->ack();
   }

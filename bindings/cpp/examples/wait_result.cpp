@@ -10,7 +10,7 @@ int main() {
   honker::Database db{"app.db"};
   auto sums = db.queue("sums");
   std::thread thread([&] {
-    if (auto job = sums.worker("worker-1").next()) {
+    if (auto job = sums.jobs("worker-1").next()) {
       sums.save_result(job->id(), "6");
       job->ack();
     }

@@ -1,7 +1,9 @@
-// A worker that runs until it is told to stop: jobs that fail are tried again in a minute, and end among the dead when
-// their attempts are used up. Here it runs in a thread and sends three e-mails, one of which fails.
+// A worker as it goes into production: four e-mails at a time, until SIGINT or SIGTERM. Jobs that fail are tried again
+// later, up to ten times. Here it sends three e-mails, one of which fails, and then tells itself to stop.
 
-#include <chrono>
+#include <signal.h>
+#include <unistd.h>
+
 #include <iostream>
 #include <stdexcept>
 #include <string>
@@ -9,42 +11,50 @@
 
 #include "honker.hpp"
 
-// No std::exception, and so not a failure of the job.
-struct Stop {};
-
 static void send_email(const std::string& payload) {
-  if (payload == R"("stop")") throw Stop();
   if (payload.find("nowhere") != std::string::npos) throw std::runtime_error("no such address");
-  std::cout << "sent " << payload << "\n";
-}
-
-static void work(const honker::Queue& q) {
-  // clang-format off
-  for (;;) {
-    if (auto job = q.claim_one("worker-1")) {
-      try { send_email(job->payload()); job->ack(); }
-      catch (const std::exception& e) { job->retry(60, e.what()); }
-    } else std::this_thread::sleep_for(std::chrono::milliseconds(100));
-  }
-  // clang-format on
+  std::cout << "sent " + payload + "\n";
 }
 
 int main() {
+  // Signals are for the thread that waits for them. All threads that begin later have them blocked as well.
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGINT);
+  sigaddset(&signals, SIGTERM);
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+
   honker::Database db{"app.db"};
-  const auto emails = db.queue("emails");
-  std::thread worker([&] {
-    try {
-      work(emails);
-    } catch (const Stop&) {
+  const auto emails = db.queue("emails", 300, 10);  // 300 seconds to notice that a worker died, ten attempts
+
+  honker::WorkerOptions options;
+  options.concurrency = 4;
+  options.max_run_s = 60;
+  options.on_failure = [](const honker::Failure& failure) {
+    std::cerr << "job " << failure.job_id << ", attempt " << failure.attempts << ": " << failure.outcome.error()
+              << "\n";
+  };
+  auto worker = emails.worker("host-7", options);
+
+  std::thread waiting_for_signals([&] {
+    for (int signal = 0; sigwait(&signals, &signal) == 0;) {
+      worker.stop();  // the first time: handlers finish, for up to 30 seconds; the second time: at once
+      if (signal == SIGTERM) break;
     }
   });
 
   emails.enqueue(R"({"to":"alice@example.com"})");
   emails.enqueue(R"({"to":"nowhere"})");
-  emails.enqueue(R"({"to":"bob@example.com"})");
-  const auto stop = emails.enqueue(R"("stop")");
-  worker.join();
-  emails.cancel(stop);
+  const auto last = emails.enqueue(R"({"to":"bob@example.com"})");
+  std::thread stopping([&] {
+    while (!emails.get_job_json(last).empty()) std::this_thread::yield();
+    kill(getpid(), SIGTERM);
+  });
 
+  const auto report = worker.run([](honker::Job& job) { send_email(job.payload()); });
+  std::cout << report.released << " released\n";
+
+  stopping.join();
+  waiting_for_signals.join();
   std::cout << emails.stats_json() << "\n";  // the one that failed is delayed
 }

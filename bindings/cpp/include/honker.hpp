@@ -36,10 +36,10 @@
 //
 // WAITING
 //
-// What waits (Worker, Subscription, StreamSubscription, Leader, Updates) sleeps until something is committed to the
-// file, by anyone in any process, and takes a Timeout: a duration of <chrono>, or honker::forever. That its time is
-// over is an answer: an empty optional, nothing, or false; so is a wake() from another thread. Loops that run until a
-// std::atomic<bool> is true look at it every 100 ms while there is nothing to do, and at once after a wake().
+// What waits (Jobs, Subscription, StreamSubscription, Leader, Updates) sleeps until something is committed to the file,
+// by anyone in any process, and takes a Timeout: a duration of <chrono>, or honker::forever. That its time is over is
+// an answer: an empty optional, nothing, or false; so is a wake() from another thread. Event loops poll the descriptor
+// of Database::waiter(), which serves all of them. A Worker brings threads, and runs until stop().
 //
 // LIFETIMES AND THREADS
 //
@@ -49,10 +49,9 @@
 // assigned to. After a fork the child may only destroy what it has inherited (HONKER_FORKED).
 //
 // Database, Queue, Stream, Scheduler, Outbox and Lock may be used by any number of threads at the same time, as long as
-// none of them moves, assigns or destroys the object. A Job, a Transaction and what waits are used by one thread at a
-// time and may move between threads; wake(), fd() and close() of what waits are for any. Values, rows, events and
-// errors are plain data. While something waits the library has one thread for each file; nothing of the user's runs in
-// it.
+// none of them moves, assigns or destroys the object. A Job, a Transaction, a Waiter and what waits are used by one
+// thread at a time and may move between threads; wake() and close() of what waits are for any. Values, rows, events and
+// errors are plain data. Nothing of the user's runs in a thread of the library's, except handlers in those of a Worker.
 
 #ifndef HONKER_HPP
 #define HONKER_HPP

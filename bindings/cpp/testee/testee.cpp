@@ -113,12 +113,12 @@ Json event(const StreamEvent& e) {
 }
 
 Json next(Handle& handle, const Request& r) {
-  if (auto* worker = std::get_if<Worker>(&handle)) {
-    std::vector<Job> jobs;
-    if (r.has("n")) jobs = worker->next_batch(r.num("n"), r.timeout());
-    if (!r.has("n")) jobs.push_back(*unless(worker->next(r.timeout()), "TIMEOUT"));
+  if (auto* jobs = std::get_if<Jobs>(&handle)) {
+    std::vector<Job> claimed;
+    if (r.has("n")) claimed = jobs->next_batch(r.num("n"), r.timeout());
+    if (!r.has("n")) claimed.push_back(*unless(jobs->next(r.timeout()), "TIMEOUT"));
     const bool asked = !r.has("n") || r.num("n") > 0;
-    return unless(!asked || !jobs.empty(), "TIMEOUT"), give(r, std::move(jobs));
+    return unless(!asked || !claimed.empty(), "TIMEOUT"), give(r, std::move(claimed));
   }
   if (auto* updates = std::get_if<Updates>(&handle)) return unless(updates->wait(r.timeout()), "TIMEOUT"), done;
   if (auto* subscription = std::get_if<StreamSubscription>(&handle)) {
@@ -227,7 +227,7 @@ const std::map<std::string, Json (*)(const Request&)> operations{
      DO({{"jobs", parsed(r.with({{"limit", 0}}, [&](auto... limit) { return r.queue()->dead_json(limit...); }))}})},
     {"dead.requeue", DO({{"requeued", r.queue()->dead_requeue(r.num("id"))}})},
     {"dead.purge", DO({{"n", r.queue()->dead_purge(r.num("older_than_s"))}})},
-    {"worker.open", DO(r.keep([&] { return r.queue()->worker(r.str("worker")); }))},
+    {"worker.open", DO(r.keep([&] { return r.queue()->jobs(r.str("worker")); }))},
     {"next", DO(next(r))},
     {"wake", DO(throw Otherwise{"unsupported", "wake"}, done)},
     {"updates.open", DO(r.keep([&] { return r.db()->updates(); }))},

@@ -114,7 +114,7 @@ struct ScriptedOutbox {
 
 // Innermost first, which is the order in which a reset closes them.
 using Handle =
-    std::variant<honker::Transaction, Runner, honker::Worker, honker::Subscription, honker::StreamSubscription,
+    std::variant<honker::Transaction, Runner, honker::Jobs, honker::Subscription, honker::StreamSubscription,
                  honker::Updates, honker::Lock, ScriptedOutbox, honker::Queue, honker::Stream, honker::Database>;
 
 // What can be closed is closed; of anything else the scope ends.

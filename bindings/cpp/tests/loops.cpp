@@ -16,8 +16,6 @@ struct Mute : std::exception {
   const char* what() const noexcept override { return nullptr; }
 };
 
-void ignore(honker::Job&) {}
-
 // Waits until `done` is true, which it has to become.
 template <class Done>
 void wait_until(Done&& done) {
@@ -27,167 +25,109 @@ void wait_until(Done&& done) {
 
 }  // namespace
 
-TEST_CASE("a worker waits for jobs") {
+TEST_CASE("jobs are waited for") {
   const File file;
   const auto q = file.db.queue("q", 1);
-  auto worker = q.worker("w");
-  CHECK_FALSE(worker.next(0ms).has_value());
-  CHECK(time_of([&] { CHECK_FALSE(worker.next(30ms).has_value()); }) >= 30ms);
+  auto jobs = q.jobs("w");
+  CHECK_FALSE(jobs.next(0ms).has_value());
+  CHECK(time_of([&] { CHECK_FALSE(jobs.next(30ms).has_value()); }) >= 30ms);
   {
     const Joined enqueueing(soon([&] { q.enqueue("1"); }));
-    auto job = worker.next();
+    auto job = jobs.next();
     REQUIRE(job.has_value());
     CHECK(job->payload() == "1");
     CHECK(job->worker_id() == "w");
     CHECK(job->attempts() == 1);
     CHECK(job->claim_expires_at() <= now() + 1);
+    CHECK_FALSE(job->cancelled());
+    CHECK_FALSE(job->wait_cancelled(1ms));
   }
   // Nobody commits, and the claim lapses.
-  auto again = q.worker("w2").next(long_time);
+  auto again = q.jobs("w2").next(long_time);
   REQUIRE(again.has_value());
   CHECK(again->attempts() == 2);
   CHECK(again->ack());
-  // A job that becomes due, likewise.
+  // The first one has lost its job, which is nothing to wait for. A job that becomes due is.
   q.enqueue("later", 1);
-  CHECK(worker.next(0ms) == std::nullopt);
-  CHECK(worker.next(4s).has_value());
+  CHECK(jobs.next(0ms) == std::nullopt);
+  CHECK(jobs.next(long_time).has_value());
+}
+
+TEST_CASE("a job that is released has not been tried") {
+  const File file;
+  const auto q = file.db.queue("q");
+  q.enqueue("1");
+  auto job = q.claim_one("w");
+  CHECK(job->release());
+  CHECK_FALSE(job->release());
+  job = q.claim_one("w");
+  REQUIRE(job.has_value());
+  CHECK(job->attempts() == 1);
+  {
+    auto tx = file.db.begin();
+    CHECK(job->release_tx(tx, 60));
+    tx.commit();
+  }
+  CHECK_FALSE(q.claim_one("w").has_value());
+  CHECK(*q.next_claim_at() >= now() + 58);
+}
+
+TEST_CASE("jobs in a for loop") {
+  const File file;
+  const auto q = file.db.queue("q");
+  q.enqueue_many({"1", "2", "3"});
+  std::string seen;
+  auto jobs = q.jobs("w");
+  for (auto& job : jobs) {
+    seen += job.payload();
+    CHECK(job.ack());
+    if (seen.size() == 3) jobs.wake();
+  }
+  CHECK(seen == "123");
 }
 
 TEST_CASE("batches") {
   const File file;
   const auto q = file.db.queue("q");
   q.enqueue_many({"1", "2", "3"});
-  auto worker = q.worker("w");
-  CHECK(worker.next_batch(2).size() == 2);
-  CHECK(worker.next_batch(2).size() == 1);
-  CHECK(worker.next_batch(2, 0ms).empty());
-  CHECK(worker.next_batch(0).empty());
-  CHECK(worker.next_batch(smallest).empty());
-  CHECK_FAILS(HONKER_UTF8, q.worker("\xff"));
+  auto jobs = q.jobs("w");
+  CHECK(jobs.next_batch(2).size() == 2);
+  CHECK(jobs.next_batch(2).size() == 1);
+  CHECK(jobs.next_batch(2, 0ms).empty());
+  CHECK(jobs.next_batch(0).empty());
+  CHECK(jobs.next_batch(smallest).empty());
+  CHECK_FAILS(HONKER_UTF8, q.jobs("\xff"));
 }
 
 TEST_CASE("settling a job and claiming the next one") {
+  using honker::Outcome;
   const File file;
   const auto q = file.db.queue("q", 300, 1);
-  q.enqueue_many({"1", "2", "3", "4"});
-  auto worker = q.worker("w");
-  auto job = worker.next();
-  auto settled = worker.settle_next(honker::Settlement::ack(*job), 0ms);
+  q.enqueue_many({"1", "2", "3", "4", "5"});
+  auto jobs = q.jobs("w");
+  auto job = jobs.next();
+  auto settled = jobs.settle_next(*job, Outcome::ack(), 0ms);
   CHECK(settled.held);
   REQUIRE(settled.next.has_value());
   CHECK(settled.next->payload() == "2");
-  CHECK(file.count("_honker_live") == 3);
-  CHECK_FALSE(worker.settle_next(honker::Settlement::ack(*job), 0ms).held);  // claims the third, and forgets it
-  settled = worker.settle_next(honker::Settlement::fail(*settled.next, "never"), 0ms);
+  CHECK(file.count("_honker_live") == 4);
+  CHECK_FALSE(jobs.settle_next(*job, Outcome::ack(), 0ms).held);  // claims the third, and forgets it
+  settled = jobs.settle_next(*settled.next, Outcome::discard("never"), 0ms);
   CHECK(settled.held);
   CHECK(settled.next->payload() == "4");
-  settled = worker.settle_next(honker::Settlement::retry(*settled.next, 0, "\xff zero\0"), 0ms);
+  settled = jobs.settle_next(*settled.next, Outcome::retry(0, "\xff zero\0"), 0ms);
+  CHECK(settled.held);
+  CHECK(settled.next->payload() == "5");
+  settled = jobs.settle_next(*settled.next, Outcome::snooze(60), 0ms);
   CHECK(settled.held);
   CHECK_FALSE(settled.next.has_value());
   CHECK(contains(q.dead_json(), "never"));
   CHECK(contains(q.dead_json(), "? zero"));
-}
-
-TEST_CASE("a worker that runs: what returns is done, what throws is tried again") {
-  const File file;
-  const auto q = file.db.queue("q", 300, 2);
-  const auto good = q.enqueue("good");
-  const auto bad = q.enqueue("bad");
-  const auto odd = q.enqueue("odd");
-  const auto mine = q.enqueue("mine");
-  auto worker = q.worker("w");
-  std::atomic<bool> stop{false};
-  std::multiset<std::string> seen;
-  const auto handler = [&](honker::Job& job) {
-    seen.insert(job.payload());
-    stop = seen.size() == 7;
-    if (job.payload() == "bad") throw std::runtime_error("no such \xff address");
-    if (job.payload() == "odd") throw NoException();
-    if (job.payload() == "mine") CHECK(job.fail("settled by the handler"));
-  };
-  {
-    const Joined enqueueing(soon([&] { q.enqueue("late"); }));
-    worker.run(handler, stop, 0);
-  }
-  CHECK(seen == std::multiset<std::string>{"good", "bad", "bad", "odd", "odd", "mine", "late"});
-  CHECK(file.count("_honker_live") == 0);
-  CHECK(file.count("_honker_dead") == 3);
-  CHECK(contains(q.dead_json(), "no such ? address"));
-  CHECK(contains(q.dead_json(), "no std::exception"));
-  CHECK(contains(q.dead_json(), "settled by the handler"));
-  CHECK(good < bad);
-  CHECK(odd < mine);
-
-  // Stopped before it began.
-  q.enqueue("left");
-  worker.run(handler, stop);
-  CHECK(file.count("_honker_live") == 1);
-  // A minute is the default, and stop comes in the middle of a job: it is the last.
-  const auto next = q.enqueue("next");
-  stop = false;
-  worker.run(
-      [&](honker::Job&) {
-        stop = true;
-        throw std::runtime_error("later");
-      },
-      stop);
-  CHECK(contains(q.get_job_json(next), "\"attempts\":0"));
-  CHECK(*q.next_claim_at() >= now() + 58);
-  CHECK(*q.next_claim_at() <= now() + 60);
-  CHECK_FAILS(HONKER_INVALID, worker.run(nullptr, stop));
-}
-
-TEST_CASE("a worker that runs stops soon, at once if it is woken") {
-  const File file;
-  auto worker = file.db.queue("q").worker("w");
-  std::atomic<bool> stop{false};
-  {
-    const Joined stopping(soon([&] { stop = true; }));
-    CHECK(time_of([&] { worker.run(ignore, stop); }) < 5s);
-  }
-  stop = false;
-  const Joined stopping(soon([&] {
-    stop = true;
-    worker.wake();
-  }));
-  CHECK(worker.run(std::nothrow, ignore, stop).ok());
-}
-
-TEST_CASE("a worker that runs waits out who holds the write lock, and finds jobs that become due") {
-  honker::Options options;
-  options.busy_timeout_ms = 5;
-  const File file(options);
-  const auto q = file.db.queue("q");
-  q.enqueue("1");
-  q.enqueue("2", 1);
-  honker::Database other(file.path);
-  auto tx = other.begin();
-  auto worker = q.worker("w");
-  std::atomic<bool> stop{false};
-  std::atomic<int> handled{0};
-  const auto begin = std::chrono::steady_clock::now();
-  const Joined releasing(soon([&] {
-    CHECK(handled == 0);
-    tx.rollback();
-  }));
-  worker.run([&](honker::Job&) { stop = ++handled == 2; }, stop);
-  CHECK(std::chrono::steady_clock::now() - begin < 4s);
-  CHECK(file.count("_honker_live") == 0);
+  CHECK(contains(q.stats_json(), "\"delayed\":1"));
 }
 
 TEST_CASE("an exception that says nothing") {
   const File file;
-  const auto q = file.db.queue("q", 300, 1);
-  q.enqueue("1");
-  std::atomic<bool> stop{false};
-  auto worker = q.worker("w");
-  worker.run(
-      [&](honker::Job&) {
-        stop = true;
-        throw Mute();
-      },
-      stop);
-  CHECK(contains(q.dead_json(), "says nothing"));
   const auto outbox = file.db.outbox(
       "o", [](std::string_view) { throw Mute(); }, 60, 1);
   outbox.enqueue("1");
@@ -195,94 +135,33 @@ TEST_CASE("an exception that says nothing") {
   CHECK(contains(outbox.queue().dead_json(), "says nothing"));
 }
 
-TEST_CASE("a handler may do what it likes with its job, its worker and its database: what it has done is done") {
+TEST_CASE("an outbox whose database its delivery closes") {
   const File file;
-  const auto q = file.db.queue("q");
+  honker::Database other(file.path);
+  const auto outbox = other.outbox("o", [&](std::string_view) { other.close(); });
+  outbox.enqueue("1");
   std::atomic<bool> stop{false};
-  for (const bool stops : {false, true}) {
-    CAPTURE(stops);
-    const auto run = [&](honker::Worker& worker, const std::function<void(honker::Job&)>& handler) {
-      q.enqueue("1");
-      stop = false;
-      auto ended = worker.run(
-          std::nothrow,
-          [&](honker::Job& job) {
-            handler(job);
-            stop = stops;
-          },
-          stop);
-      CHECK(ended.ok() == stops);
-      CHECK(file.count("_honker_live") == 0);
-      return ended;
-    };
-
-    auto closed = q.worker("w");
-    auto ended = run(closed, [&](honker::Job&) { closed.close(); });
-    CHECK((stops || ended.error().is_closed()));
-
-    auto moved = q.worker("w");
-    std::optional<honker::Worker> elsewhere;
-    ended = run(moved, [&](honker::Job&) { elsewhere = std::move(moved); });
-    CHECK((stops || ended.error().status() == HONKER_MISUSE));
-    CHECK_FALSE(elsewhere->next(0ms).has_value());
-
-    std::optional<honker::Job> kept;
-    auto worker = q.worker("w");
-    ended = run(worker, [&](honker::Job& job) {
-      kept = std::move(job);
-      if (!stops) worker.close();
-    });
-    CHECK(kept->payload() == "1");
-    CHECK_FALSE(kept->ack());
-  }
-
-  // A database that is closed takes nothing any more: the job goes to whoever claims next, once its time is over.
-  for (const bool stops : {false, true}) {
-    honker::Database own(file.path);
-    own.queue("q").enqueue("1");
-    stop = false;
-    auto worker = own.queue("q").worker("w");
-    CHECK_FAILS(HONKER_CLOSED_HANDLE, worker.run(
-                                          [&](honker::Job&) {
-                                            own.close();
-                                            stop = stops;
-                                          },
-                                          stop));
-    honker::Database other(file.path);
-    const auto outbox = other.outbox("o", [&](std::string_view) { other.close(); });
-    outbox.enqueue("1");
-    stop = false;
-    CHECK_FAILS(HONKER_CLOSED_HANDLE, outbox.run("w", stop));
-  }
-  CHECK(file.count("_honker_live WHERE state = 'processing'") == 4);
+  CHECK_FAILS(HONKER_CLOSED_HANDLE, outbox.run("w", stop));
+  CHECK(file.count("_honker_live WHERE state = 'processing'") == 1);
 }
 
-TEST_CASE("loops with a rollback journal go on when a look meets a commit") {
-  honker::Options options;
-  options.journal_mode = honker::JournalMode::remove;
-  options.busy_timeout_ms = 0;
-  const File file(options);
-  const auto q = file.db.queue("q");
-  const auto outbox = file.db.outbox("o", [](std::string_view) {});
-  auto worker = q.worker("w");
-  std::atomic<bool> stop{false};
-  std::atomic<int> failed{0};
-  const auto check = [&](const honker::Result<void>& ended) {
-    if (!ended.ok()) ++failed;
-  };
+#ifdef __cpp_lib_jthread
+
+TEST_CASE("loops that a token stops") {
+  const File file;
+  std::stop_source source;
+  const auto outbox = file.db.outbox("o", [&](std::string_view) { source.request_stop(); });
+  outbox.enqueue("1", 1);
   {
-    const Joined working(std::thread([&] { check(worker.run(std::nothrow, ignore, stop)); }));
-    const Joined delivering(std::thread([&] { check(outbox.run(std::nothrow, "w", stop)); }));
-    // A process of its own would do the same.
-    honker::Database other(file.path, options);
-    for (int i = 0; i < 1500 && failed == 0; ++i) {
-      static_cast<void>(other.queue("other").enqueue(std::nothrow, "1").ok());
-      worker.wake();
-    }
-    stop = true;
+    const Joined scheduling(std::thread([&] { file.db.scheduler().run(source.get_token()); }));
+    outbox.run("w", source.get_token());
   }
-  CHECK(failed == 0);
+  CHECK(file.count("_honker_live") == 0);
+  CHECK(file.count("_honker_locks") == 0);
+  outbox.run("w", source.get_token());  // stopped before it began
 }
+
+#endif
 
 TEST_CASE("an outbox") {
   const File file;
@@ -383,9 +262,9 @@ TEST_CASE("the scheduler runs, and hands over") {
   wait_until([&] { return holder() == "first"; });
   std::thread second([&] { scheduler.run(stop_second, "second"); });
   // Added while it waits for nothing.
-  auto worker = file.db.queue("health").worker("w");
+  auto jobs = file.db.queue("health").jobs("w");
   scheduler.add("pulse", "health", "@every 1s", "beat");
-  auto beat = worker.next(4s);
+  auto beat = jobs.next(4s);
   REQUIRE(beat.has_value());
   CHECK(beat->payload() == "beat");
   CHECK(holder() == "first");
@@ -393,7 +272,7 @@ TEST_CASE("the scheduler runs, and hands over") {
   stop_first = true;
   CHECK(time_of([&] { first.join(); }) < 2s);
   wait_until([&] { return holder() == "second"; });
-  CHECK(worker.next(4s).has_value());
+  CHECK(jobs.next(4s).has_value());
   stop_second = true;
   second.join();
   CHECK(holder().empty());

@@ -19,6 +19,8 @@ struct Objects {
   honker::Updates updates;
   honker::Subscription subscription;
   honker::StreamSubscription events;
+  honker::Jobs jobs;
+  honker::Waiter waiter;
   honker::Worker worker;
   honker::Leader leader;
   honker::Outbox outbox;
@@ -34,7 +36,9 @@ struct Objects {
         updates(db.updates()),
         subscription(db.listen("channel")),
         events(s.subscribe("consumer")),
-        worker(db.queue("empty").worker("w")),
+        jobs(db.queue("empty").jobs("w")),
+        waiter(db.waiter()),
+        worker(db.worker({{"empty"}}, "w")),
         leader(scheduler.leader("leader")),
         outbox(db.outbox("outbox", [](std::string_view) {})),
         tx(db.begin()) {}
@@ -43,6 +47,12 @@ struct Objects {
 constexpr std::chrono::milliseconds no_time{0};
 
 void ignore(honker::Job&) {}
+
+// Its next run ends at once.
+honker::Worker& stopped(honker::Worker& worker) {
+  worker.stop();
+  return worker;
+}
 
 // For the loops: they have to begin in order to fail.
 std::atomic<bool> stop{false};
@@ -78,6 +88,7 @@ Outcome returned(const honker::Result<T>& result) {
   CALL(o.q, enqueue_many_tx, o.tx, {"1", "2"})                    \
   CALL(o.job, retry_tx, o.tx, 60, "error")                        \
   CALL(o.job, fail_tx, o.tx, "error")                             \
+  CALL(o.job, release_tx, o.tx, 5)                                \
   CALL(o.job, ack_tx, o.tx)                                       \
   CALL(o.s, publish_tx, o.tx, "1", "key")                         \
   CALL(o.s, save_offset_tx, o.tx, "consumer", 1)                  \
@@ -86,86 +97,90 @@ Outcome returned(const honker::Result<T>& result) {
   CALL(o.outbox, enqueue_tx, o.tx, "1", honker::EnqueueOptions{}) \
   CALL(o.db, notify_tx, o.tx, "channel", "1")
 
-#define FUNCTIONS_WITHOUT_TRANSACTION(CALL0, CALL)                     \
-  CALL(o.q, enqueue, "1")                                              \
-  CALL(o.q, enqueue, "1", 60, 2)                                       \
-  CALL(o.q, enqueue, "1", honker::EnqueueOptions{})                    \
-  CALL(o.q, enqueue_many, {"1", "2"})                                  \
-  CALL(o.q, claim_one, "w")                                            \
-  CALL(o.q, claim_batch, "w", 2)                                       \
-  CALL(o.q, ack_batch, {1, 2}, "w")                                    \
-  CALL0(o.q, sweep_expired)                                            \
-  CALL(o.q, cancel, 2)                                                 \
-  CALL(o.q, save_result, 1, "1", 60)                                   \
-  CALL(o.q, get_job_json, 1)                                           \
-  CALL0(o.q, stats_json)                                               \
-  CALL0(o.q, next_claim_at)                                            \
-  CALL(o.q, dead_json, 10)                                             \
-  CALL(o.q, dead_requeue, 1)                                           \
-  CALL(o.q, dead_purge, 60)                                            \
-  CALL(o.job, heartbeat, 60)                                           \
-  CALL(o.job, retry, 60, "error")                                      \
-  CALL(o.job, fail, "error")                                           \
-  CALL0(o.job, ack)                                                    \
-  CALL(o.s, publish, "1")                                              \
-  CALL(o.s, publish, "1", "key")                                       \
-  CALL(o.s, read_since, 0)                                             \
-  CALL(o.s, read_from_consumer, "consumer", 10)                        \
-  CALL(o.s, save_offset, "consumer", 1)                                \
-  CALL(o.s, get_offset, "consumer")                                    \
-  CALL(o.scheduler, add, "n", "q", "@every 1h", "1", 0, 60, 3)         \
-  CALL(o.scheduler, update, "n", "@every 2h", "2", 1, 70, 4)           \
-  CALL(o.scheduler, pause, "n")                                        \
-  CALL(o.scheduler, resume, "n")                                       \
-  CALL0(o.scheduler, tick)                                             \
-  CALL(o.scheduler, tick, 1000)                                        \
-  CALL0(o.scheduler, soonest)                                          \
-  CALL0(o.scheduler, list_json)                                        \
-  CALL(o.scheduler, remove, "n")                                       \
-  CALL0(o.lock, heartbeat)                                             \
-  CALL(o.lock, heartbeat, 60)                                          \
-  CALL0(o.lock, release)                                               \
-  CALL(o.db, query, "SELECT 1")                                        \
-  CALL(o.db, query, "SELECT ?", {1})                                   \
-  CALL(o.db, try_lock, "l", "owner", 60)                               \
-  CALL(o.db, try_rate_limit, "r", 10, 60)                              \
-  CALL(o.db, sweep_rate_limits, 60)                                    \
-  CALL(o.db, save_result, 1, "1", 60)                                  \
-  CALL(o.db, get_result, 1)                                            \
-  CALL0(o.db, sweep_results)                                           \
-  CALL(o.db, notify, "channel", "1")                                   \
-  CALL(o.db, prune_notifications, 60, 10)                              \
-  CALL(o.db, dead_json, 10)                                            \
-  CALL(o.db, dead_purge, 60)                                           \
-  CALL0(o.db, stats_json)                                              \
-  CALL(o.q, wait_result, 1, no_time)                                   \
-  CALL(o.db, wait_result, 1, no_time)                                  \
-  CALL0(o.db, updates)                                                 \
-  CALL(o.updates, wait, no_time)                                       \
-  CALL0(o.updates, fd)                                                 \
-  CALL0(o.updates, wake)                                               \
-  CALL(o.db, listen, "channel")                                        \
-  CALL(o.subscription, recv, no_time)                                  \
-  CALL(o.s, subscribe, "consumer")                                     \
-  CALL(o.s, subscribe, honker::SubscribeOptions{})                     \
-  CALL(o.events, next, no_time)                                        \
-  CALL0(o.events, ack)                                                 \
-  CALL0(o.events, save_offset)                                         \
-  CALL0(o.events, offset)                                              \
-  CALL(o.q, worker, "w")                                               \
-  CALL(o.worker, next, no_time)                                        \
-  CALL(o.worker, next_batch, 2, no_time)                               \
-  CALL(o.worker, settle_next, honker::Settlement::ack(o.job), no_time) \
-  CALL(o.worker, run, ignore, stop)                                    \
-  CALL0(o.scheduler, leader)                                           \
-  CALL(o.leader, next, no_time)                                        \
-  CALL0(o.leader, leads)                                               \
-  CALL0(o.leader, resign)                                              \
-  CALL(o.scheduler, run, stop, "owner")                                \
-  CALL(o.outbox, enqueue, "1")                                         \
-  CALL(o.outbox, enqueue, "1", honker::EnqueueOptions{})               \
-  CALL(o.outbox, run_once, "w")                                        \
-  CALL(o.outbox, run, "w", stop)                                       \
+#define FUNCTIONS_WITHOUT_TRANSACTION(CALL0, CALL)                  \
+  CALL(o.q, enqueue, "1")                                           \
+  CALL(o.q, enqueue, "1", 60, 2)                                    \
+  CALL(o.q, enqueue, "1", honker::EnqueueOptions{})                 \
+  CALL(o.q, enqueue_many, {"1", "2"})                               \
+  CALL(o.q, claim_one, "w")                                         \
+  CALL(o.q, claim_batch, "w", 2)                                    \
+  CALL(o.q, ack_batch, {1, 2}, "w")                                 \
+  CALL0(o.q, sweep_expired)                                         \
+  CALL(o.q, cancel, 2)                                              \
+  CALL(o.q, save_result, 1, "1", 60)                                \
+  CALL(o.q, get_job_json, 1)                                        \
+  CALL0(o.q, stats_json)                                            \
+  CALL0(o.q, next_claim_at)                                         \
+  CALL(o.q, dead_json, 10)                                          \
+  CALL(o.q, dead_requeue, 1)                                        \
+  CALL(o.q, dead_purge, 60)                                         \
+  CALL(o.job, heartbeat, 60)                                        \
+  CALL(o.job, retry, 60, "error")                                   \
+  CALL(o.job, fail, "error")                                        \
+  CALL0(o.job, release)                                             \
+  CALL(o.job, release, 5)                                           \
+  CALL0(o.job, ack)                                                 \
+  CALL(o.s, publish, "1")                                           \
+  CALL(o.s, publish, "1", "key")                                    \
+  CALL(o.s, read_since, 0)                                          \
+  CALL(o.s, read_from_consumer, "consumer", 10)                     \
+  CALL(o.s, save_offset, "consumer", 1)                             \
+  CALL(o.s, get_offset, "consumer")                                 \
+  CALL(o.scheduler, add, "n", "q", "@every 1h", "1", 0, 60, 3)      \
+  CALL(o.scheduler, update, "n", "@every 2h", "2", 1, 70, 4)        \
+  CALL(o.scheduler, pause, "n")                                     \
+  CALL(o.scheduler, resume, "n")                                    \
+  CALL0(o.scheduler, tick)                                          \
+  CALL(o.scheduler, tick, 1000)                                     \
+  CALL0(o.scheduler, soonest)                                       \
+  CALL0(o.scheduler, list_json)                                     \
+  CALL(o.scheduler, remove, "n")                                    \
+  CALL0(o.lock, heartbeat)                                          \
+  CALL(o.lock, heartbeat, 60)                                       \
+  CALL0(o.lock, release)                                            \
+  CALL(o.db, query, "SELECT 1")                                     \
+  CALL(o.db, query, "SELECT ?", {1})                                \
+  CALL(o.db, try_lock, "l", "owner", 60)                            \
+  CALL(o.db, try_rate_limit, "r", 10, 60)                           \
+  CALL(o.db, sweep_rate_limits, 60)                                 \
+  CALL(o.db, save_result, 1, "1", 60)                               \
+  CALL(o.db, get_result, 1)                                         \
+  CALL0(o.db, sweep_results)                                        \
+  CALL(o.db, notify, "channel", "1")                                \
+  CALL(o.db, prune_notifications, 60, 10)                           \
+  CALL(o.db, dead_json, 10)                                         \
+  CALL(o.db, dead_purge, 60)                                        \
+  CALL0(o.db, stats_json)                                           \
+  CALL(o.q, wait_result, 1, no_time)                                \
+  CALL(o.db, wait_result, 1, no_time)                               \
+  CALL0(o.db, updates)                                              \
+  CALL(o.updates, wait, no_time)                                    \
+  CALL0(o.updates, wake)                                            \
+  CALL(o.db, listen, "channel")                                     \
+  CALL(o.subscription, recv, no_time)                               \
+  CALL(o.s, subscribe, "consumer")                                  \
+  CALL(o.s, subscribe, honker::SubscribeOptions{})                  \
+  CALL(o.events, next, no_time)                                     \
+  CALL0(o.events, ack)                                              \
+  CALL0(o.events, save_offset)                                      \
+  CALL0(o.events, offset)                                           \
+  CALL(o.q, jobs, "w")                                              \
+  CALL(o.jobs, next, no_time)                                       \
+  CALL(o.jobs, next_batch, 2, no_time)                              \
+  CALL(o.jobs, settle_next, o.job, honker::Outcome::ack(), no_time) \
+  CALL0(o.db, waiter)                                               \
+  CALL0(o.waiter, ready)                                            \
+  CALL(o.waiter, wait, no_time)                                     \
+  CALL(stopped(o.worker), run, ignore)                              \
+  CALL0(o.scheduler, leader)                                        \
+  CALL(o.leader, next, no_time)                                     \
+  CALL0(o.leader, leads)                                            \
+  CALL0(o.leader, resign)                                           \
+  CALL(o.scheduler, run, stop, "owner")                             \
+  CALL(o.outbox, enqueue, "1")                                      \
+  CALL(o.outbox, enqueue, "1", honker::EnqueueOptions{})            \
+  CALL(o.outbox, run_once, "w")                                     \
+  CALL(o.outbox, run, "w", stop)                                    \
   CALL0(o.db, interrupt)
 
 // Both forms answer `expected`, and say the same.
@@ -208,6 +223,8 @@ TEST_CASE("both forms succeed") {
   stop = true;
   check_without_transaction(o, "HONKER_OK");
   stop = false;
+  CHECK_BOTH_0(o.waiter, fd)
+  CHECK_BOTH_0(o.waiter, wake)
   CHECK_BOTH_0(o.updates, close)
   const honker::Outbox::Delivery nothing = [](std::string_view) {};
   CHECK_BOTH_N(o.db, outbox, "outbox", nothing)
@@ -236,6 +253,8 @@ TEST_CASE("both forms fail on an object that was moved from") {
   check_without_transaction(o, expected);
   CHECK_BOTH_0(o.db, begin)
   CHECK_BOTH_0(o.db, close)
+  CHECK_BOTH_0(o.waiter, fd)
+  CHECK_BOTH_0(o.waiter, wake)
   CHECK_BOTH_0(o.updates, close)
   CHECK_BOTH_0(o.tx, commit)
   CHECK_BOTH_0(o.tx, rollback)

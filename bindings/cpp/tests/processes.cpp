@@ -101,18 +101,19 @@ TEST_CASE("a forked child cannot wait with what it has inherited") {
   auto updates = file.db.updates();
   auto listener = file.db.listen("c");
   std::optional<honker::StreamSubscription> events = file.db.stream("s").subscribe("c");
-  std::optional<honker::Worker> worker = file.db.queue("q").worker("w");
+  std::optional<honker::Jobs> jobs = file.db.queue("q").jobs("w");
+  const auto waiter = file.db.waiter();
   std::optional<honker::Leader> leader = file.db.scheduler().leader("me");
   CHECK(leader->next(0ms).empty());
   const int code = in_child([&] {
     if (status_of([&] { updates.wait(0ms); }) != HONKER_FORKED) return 1;
     if (status_of([&] { listener.recv(0ms); }) != HONKER_FORKED) return 2;
-    if (status_of([&] { listener.fd(); }) != HONKER_FORKED) return 3;
+    if (status_of([&] { waiter.fd(); }) != HONKER_FORKED) return 3;
     if (status_of([&] { listener.wake(); }) != HONKER_FORKED) return 4;
-    if (status_of([&] { worker->next(0ms); }) != HONKER_FORKED) return 5;
+    if (status_of([&] { jobs->next(0ms); }) != HONKER_FORKED) return 5;
     if (status_of([&] { file.db.updates(); }) != HONKER_FORKED) return 6;
     events.reset();
-    worker.reset();
+    jobs.reset();
     leader.reset();
     listener.close();
     honker::Database own(file.path);
@@ -130,7 +131,7 @@ TEST_CASE("a forked child cannot wait with what it has inherited") {
 TEST_CASE("another SQLite, in another process, wakes") {
   const File file;
   auto listener = file.db.listen("c");
-  auto worker = file.db.queue("q").worker("w");
+  auto jobs = file.db.queue("q").jobs("w");
   const pid_t child = fork();
   REQUIRE(child >= 0);
   if (child == 0) {
@@ -144,7 +145,7 @@ TEST_CASE("another SQLite, in another process, wakes") {
     _exit(127);
   }
   const auto notification = listener.recv(long_time);
-  const auto job = worker.next(long_time);
+  const auto job = jobs.next(long_time);
   int status = 0;
   REQUIRE(waitpid(child, &status, 0) == child);
   if (WEXITSTATUS(status) == 127) return;  // there is no python3
@@ -163,14 +164,11 @@ TEST_CASE("two workers in two processes share a hundred jobs") {
   const auto work = [&path](const std::string& name) {
     honker::Database db(path);
     auto worker = db.queue("q").worker(name);
-    std::atomic<bool> stop{false};
     const auto done = db.stream("done");
-    worker.run(
-        [&](honker::Job& job) {
-          done.publish(job.payload(), name);
-          stop = job.payload() == "stop";
-        },
-        stop);
+    worker.run([&](honker::Job& job) {
+      done.publish(job.payload(), name);
+      if (job.payload() == "stop") worker.stop();
+    });
     return 0;
   };
   const pid_t child = fork();

@@ -85,7 +85,7 @@ struct Waits {
   honker::Updates updates = file.db.updates();
   honker::Subscription subscription = file.db.listen("never");
   honker::StreamSubscription events = file.db.stream("never").subscribe("c");
-  honker::Worker worker = file.db.queue("never").worker("w");
+  honker::Jobs jobs = file.db.queue("never").jobs("w");
   honker::Leader leader = file.db.scheduler().leader("me");
   std::atomic<bool> stop{false};
 
@@ -95,11 +95,7 @@ struct Waits {
     body(updates, [&] { return updates.wait(std::nothrow, long_time); });
     body(subscription, [&] { return subscription.recv(std::nothrow, long_time); });
     body(events, [&] { return events.next(std::nothrow, long_time); });
-    body(worker, [&] { return worker.next(std::nothrow, long_time); });
-    body(worker, [&] {
-      return worker.run(
-          std::nothrow, [](honker::Job&) {}, stop);
-    });
+    body(jobs, [&] { return jobs.next(std::nothrow, long_time); });
     body(leader, [&] { return leader.next(std::nothrow, long_time); });
   }
 };
@@ -123,27 +119,36 @@ TEST_CASE("a wake from another thread ends a wait, or the next one") {
   CHECK(waits.leader.leads());
   CHECK(waits.updates.wait(long_time));
   waits.each([&](auto& waiter, auto wait) {
-    using Found = std::decay_t<decltype(wait())>;
-    if constexpr (!std::is_same_v<Found, honker::Result<void>>) {
-      waiter.wake();
-      waiter.wake();
-      const auto first = wait();
-      REQUIRE(first.ok());
-      CHECK(is_empty(*first));
-      const Joined waking(soon([&] { waiter.wake(); }));
-      const auto second = wait();
-      REQUIRE(second.ok());
-      CHECK(is_empty(*second));
-    } else {
-      const Joined waking(soon([&] {
-        waiter.wake();
-        std::this_thread::sleep_for(20ms);
-        waits.stop = true;
-        waiter.wake();
-      }));
-      CHECK(wait().ok());
-    }
+    waiter.wake();
+    waiter.wake();
+    const auto first = wait();
+    REQUIRE(first.ok());
+    CHECK(is_empty(*first));
+    const Joined waking(soon([&] { waiter.wake(); }));
+    const auto second = wait();
+    REQUIRE(second.ok());
+    CHECK(is_empty(*second));
   });
+}
+
+TEST_CASE("a wake ends the wait that is meant, and no other") {
+  const File file;
+  auto woken = file.db.listen("never");
+  auto waiting = file.db.listen("c");
+  std::optional<honker::Notification> found;
+  {
+    const Joined other(std::thread([&] { found = waiting.recv(long_time); }));
+    for (int i = 0; i < 20; ++i) {
+      woken.wake();
+      CHECK_FALSE(woken.recv(long_time).has_value());
+      std::this_thread::sleep_for(2ms);
+    }
+    auto closed = file.db.listen("never");
+    closed.close();
+    file.db.notify("c", "1");
+  }
+  REQUIRE(found.has_value());
+  CHECK(found->payload == "1");
 }
 
 TEST_CASE("an interrupt ends the waits that are running") {
@@ -172,7 +177,6 @@ TEST_CASE("close ends the wait that is running, and all later ones") {
     }
     CHECK_REFUSED(HONKER_CLOSED_HANDLE, wait());
     CHECK_REFUSED(HONKER_CLOSED_HANDLE, waiter.wake(std::nothrow));
-    CHECK_REFUSED(HONKER_CLOSED_HANDLE, waiter.fd(std::nothrow));
     CHECK(contains(waiter.wake(std::nothrow).error().what(), "has been closed"));
     waiter.close();
   });
@@ -187,7 +191,7 @@ TEST_CASE("closing the database ends every wait") {
   const auto q = waits.file.db.queue("never");
   const auto outbox = waits.file.db.outbox("never", [](std::string_view) {});
   const auto scheduler = waits.file.db.scheduler();
-  auto second = q.worker("w2");
+  auto worker = q.worker("w2");
   const auto in_thread = [&](auto body) {
     threads.emplace_back([&started, &outcome = outcomes[threads.size()], body] {
       ++started;
@@ -202,11 +206,8 @@ TEST_CASE("closing the database ends every wait") {
   });
   in_thread([&] { return waits.subscription.recv(std::nothrow, honker::forever); });
   in_thread([&] { return waits.events.next(std::nothrow); });
-  in_thread([&] { return waits.worker.next(std::nothrow); });
-  in_thread([&] {
-    return second.run(
-        std::nothrow, [](honker::Job&) {}, waits.stop);
-  });
+  in_thread([&] { return waits.jobs.next(std::nothrow); });
+  in_thread([&] { return worker.run(std::nothrow, [](honker::Job&) {}); });
   in_thread([&] { return waits.leader.next(std::nothrow); });
   in_thread([&] { return scheduler.run(std::nothrow, waits.stop, "other"); });
   in_thread([&] { return outbox.run(std::nothrow, "w", waits.stop); });
@@ -218,7 +219,7 @@ TEST_CASE("closing the database ends every wait") {
   for (const auto& outcome : outcomes) CHECK(outcome == "HONKER_CLOSED_HANDLE");
   CHECK_FAILS(HONKER_CLOSED_HANDLE, waits.file.db.updates());
   CHECK_FAILS(HONKER_CLOSED_HANDLE, waits.events.ack());
-  waits.worker.close();
+  waits.jobs.close();
 }
 
 TEST_CASE("what waits outlives its database, and moves") {
@@ -226,20 +227,21 @@ TEST_CASE("what waits outlives its database, and moves") {
   auto db = std::make_unique<honker::Database>(directory / "app.db");
   auto listener = db->listen("c");
   const auto q = db->queue("q");
-  auto worker = q.worker("w");
+  auto jobs = q.jobs("w");
   db->notify("c", "1");
   db.reset();
   q.enqueue("2");
   CHECK(listener.recv()->payload == "1");
-  auto moved = std::move(worker);
+  auto moved = std::move(jobs);
   CHECK(moved.next(0ms)->payload() == "2");
-  CHECK_FAILS(HONKER_MISUSE, worker.next(0ms));
-  CHECK_FAILS(HONKER_MISUSE, worker.wake());
-  CHECK_FAILS(HONKER_MISUSE, worker.close());
-  worker = std::move(moved);
-  CHECK_FALSE(worker.next(0ms).has_value());
+  CHECK_FAILS(HONKER_MISUSE, jobs.next(0ms));
+  CHECK_FAILS(HONKER_MISUSE, jobs.wake());
+  CHECK_FAILS(HONKER_MISUSE, jobs.close());
+  CHECK(jobs.token() == 0);
+  jobs = std::move(moved);
+  CHECK_FALSE(jobs.next(0ms).has_value());
   static_assert(!std::is_copy_constructible_v<honker::Updates>);
-  static_assert(std::is_nothrow_move_constructible_v<honker::Worker>);
+  static_assert(std::is_nothrow_move_constructible_v<honker::Jobs>);
 }
 
 TEST_CASE("one thread at a time") {
@@ -270,34 +272,75 @@ bool becomes_readable(int fd) {
 
 }  // namespace
 
-TEST_CASE("a descriptor is readable exactly when there is something") {
+TEST_CASE("an event loop is told which consumers have work, and keeps no clock") {
   const Directory directory;
   honker::Database db(directory / "app.db");
   honker::Database other(directory / "app.db");
   auto listener = db.listen("c");
-  auto updates = db.updates();
-  const int fd = listener.fd();
-  CHECK(listener.fd() == fd);
-  CHECK(updates.fd() != fd);
-  CHECK_FALSE(is_readable(fd));
+  auto idle = db.listen("never");
+  auto jobs = db.queue("q").jobs("w");
+  const auto waiter = db.waiter();
+  const int fd = waiter.fd();
+  CHECK(db.waiter().fd() == fd);
+  // Once each, when they are new; then those that there is something for.
+  auto ready = waiter.ready();
+  CHECK(ready.tokens.size() == 3);
+  CHECK(ready.has(idle));
+  CHECK_FALSE(ready.woken);
+  CHECK_FALSE(listener.recv(0ms).has_value());
+  CHECK_FALSE(idle.recv(0ms).has_value());
+  CHECK_FALSE(jobs.next(0ms).has_value());
+
+  // Until the consumer is named, whatever the descriptor says meanwhile.
+  const auto named = [&](const auto& consumer) {
+    for (int i = 0; i < 1000; ++i) {
+      if (!becomes_readable(fd)) return false;
+      ready = waiter.ready();
+      CHECK_FALSE(ready.has(idle));
+      if (ready.has(consumer)) return true;
+    }
+    return false;
+  };
   other.notify("c", "1");
   other.notify("c", "2");
-  CHECK(becomes_readable(fd));
-  CHECK(becomes_readable(updates.fd()));
-  CHECK(updates.wait(0ms));
-  CHECK_FALSE(is_readable(updates.fd()));
+  CHECK(named(listener));
+  CHECK_FALSE(waiter.ready().has(listener));  // it has not been asked
   int found = 0;
   while (listener.recv(0ms)) ++found;
   CHECK(found == 2);
-  CHECK_FALSE(is_readable(fd));
-  listener.wake();
-  CHECK(is_readable(fd));
-  CHECK_FALSE(listener.recv(0ms).has_value());
-  CHECK_FALSE(is_readable(fd));
-  CHECK_FALSE(is_readable(updates.fd()));
-  other.close();
+
+  // A job that becomes due: nobody commits.
+  other.queue("q").enqueue("later", 1);
+  for (bool has_job = false; !has_job;) {
+    REQUIRE(named(jobs));
+    has_job = jobs.next(0ms).has_value();
+  }
+
+  waiter.wake();
+  CHECK(becomes_readable(fd));
+  CHECK(waiter.ready().woken);
+  CHECK_FALSE(waiter.ready().woken);
+  listener.close();
+  other.notify("c", "3");
+  CHECK_FALSE(waiter.ready().has(listener));
   db.close();
-  CHECK(is_readable(fd));  // it is the listener's still
+  CHECK(is_readable(fd));
+  CHECK_FAILS(HONKER_CLOSED_HANDLE, waiter.ready());
+}
+
+TEST_CASE("many consumers are all named") {
+  const File file;
+  std::vector<honker::Subscription> listeners;
+  for (int i = 0; i < 150; ++i) listeners.push_back(file.db.listen("c"));
+  const auto waiter = file.db.waiter();
+  CHECK(waiter.wait(0ms));
+  CHECK(waiter.ready().tokens.size() == 150);
+  for (auto& listener : listeners) CHECK_FALSE(listener.recv(0ms).has_value());
+  file.db.notify("c", "1");
+  std::size_t named = 0;
+  while (named < 150 && waiter.wait(long_time)) named += waiter.ready().tokens.size();
+  CHECK(named == 150);
+  for (auto& listener : listeners) CHECK(listener.recv(0ms).has_value());
 }
 
 TEST_CASE("a file that is replaced") {
@@ -311,7 +354,7 @@ TEST_CASE("a file that is replaced") {
   REQUIRE_FALSE(lost.ok());
   CHECK(std::string(lost.error().name()) == "HONKER_WATCHER");
   CHECK(contains(lost.error().what(), "watcher died"));
-  CHECK_FAILS(HONKER_WATCHER, db.updates());
+  CHECK_FAILS(HONKER_WATCHER, db.updates().wait(0ms));
 }
 
 #endif

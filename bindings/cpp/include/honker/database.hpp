@@ -24,6 +24,7 @@
 #include "stream.hpp"
 #include "transaction.hpp"
 #include "waiter.hpp"
+#include "worker.hpp"
 
 namespace honker {
 
@@ -289,10 +290,10 @@ class Database {
   Subscription listen(std::string_view channel) const { return listen(std::nothrow, channel).value(); }
   Result<Subscription> listen(std::nothrow_t, std::string_view channel) const noexcept {
     constexpr std::int64_t fallback_ms = 15000;
-    auto waiting = detail::make_waiting<honker_listener_t>(
-        core_, [&](honker_waiter_t* waiter, honker_listener_t** out, honker_error_t** err) {
-          return honker_listener_new(db(), waiter, 0, detail::bytes(channel), channel.size(), fallback_ms, out, err);
-        });
+    auto waiting = detail::make_waiting<honker_listener_t>(core_, [&](honker_waiter_t* waiter, std::uint64_t token,
+                                                                      honker_listener_t** out, honker_error_t** err) {
+      return honker_listener_new(db(), waiter, token, detail::bytes(channel), channel.size(), fallback_ms, out, err);
+    });
     if (!waiting.ok()) return waiting.error();
     return Subscription(std::move(*waiting));
   }
@@ -301,11 +302,26 @@ class Database {
   Updates updates() const { return updates(std::nothrow).value(); }
   Result<Updates> updates(std::nothrow_t) const noexcept {
     auto waiting = detail::make_waiting<honker_updates_t>(
-        core_, [&](honker_waiter_t* waiter, honker_updates_t** out, honker_error_t** err) {
-          return honker_updates_new(db(), waiter, 0, out, err);
+        core_, [&](honker_waiter_t* waiter, std::uint64_t token, honker_updates_t** out, honker_error_t** err) {
+          return honker_updates_new(db(), waiter, token, out, err);
         });
     if (!waiting.ok()) return waiting.error();
     return Updates(std::move(*waiting));
+  }
+
+  /// Where all consumers of this database wait, for event loops.
+  Waiter waiter() const { return waiter(std::nothrow).value(); }
+  Result<Waiter> waiter(std::nothrow_t) const noexcept {
+    const auto made = detail::shared_waiter(core_);
+    if (!made.ok()) return made.error();
+    if (core_->handle() == nullptr) return detail::closed_error(*core_);
+    return Waiter(core_);
+  }
+
+  /// A worker of several queues; Queue::worker() makes one of a single queue. A database without queues, or with one of
+  /// them twice, is HONKER_INVALID, which run() says.
+  Worker worker(std::vector<WorkerQueue> queues, std::string_view worker_id, WorkerOptions options = {}) const {
+    return Worker(core_, std::move(queues), worker_id, std::move(options));
   }
 
   /// Deletes the notifications that are older than `older_than_s` seconds, and those that are not among the `max_keep`

@@ -14,6 +14,7 @@
 #include <cstdint>
 #include <limits>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <random>
 #include <string>
@@ -69,12 +70,27 @@ class Core {
 
   const std::string& path() const noexcept { return path_; }
 
+  /// The waiter that all consumers share, made by shared_waiter(); NULL before.
+  honker_waiter_t* waiter() const noexcept { return waiter_.get(); }
+
+  std::uint64_t next_token() noexcept { return ++last_token_; }
+
+  /// Somebody wants the Waiter to be woken, and not one of its consumers.
+  void leave_wake() noexcept { woken_ = true; }
+  bool take_wake() noexcept { return woken_.exchange(false); }
+
   /// The handle, which the caller has to close now. NULL if somebody else has done so.
   honker_db_t* take() noexcept { return db_.exchange(nullptr); }
 
  private:
+  friend Result<honker_waiter_t*> shared_waiter(const std::shared_ptr<Core>& core);
+
   std::atomic<honker_db_t*> db_;
   const std::string path_;
+  std::mutex mutex_;  // while the waiter is made
+  Owned<honker_waiter_t> waiter_;
+  std::atomic<std::uint64_t> last_token_{0};
+  std::atomic<bool> woken_{false};
 };
 
 using CorePtr = std::shared_ptr<Core>;
@@ -158,6 +174,25 @@ Result<Owned<T>> owned(const CorePtr& core, Make&& make) {
   return handle;
 }
 
+inline Result<Owned<honker_waiter_t>> make_waiter(const CorePtr& core) {
+  auto waiter = owned<honker_waiter_t>(
+      core, [&](honker_waiter_t** out, honker_error_t** err) { return honker_waiter_new(handle(core), out, err); });
+  if (waiter.ok() && *waiter == nullptr) return unexpected();
+  return waiter;
+}
+
+/// The waiter of a database. The first call makes it.
+inline Result<honker_waiter_t*> shared_waiter(const CorePtr& core) {
+  if (core == nullptr) return make_error(nullptr, HONKER_MISUSE, nullptr);
+  const std::lock_guard<std::mutex> lock(core->mutex_);
+  if (core->waiter_ == nullptr) {
+    auto waiter = make_waiter(core);
+    if (!waiter.ok()) return waiter.error();
+    core->waiter_ = std::move(*waiter);
+  }
+  return core->waiter_.get();
+}
+
 /// Makes a call, `make(out, err)`, that may return a text.
 template <class Make>
 Result<std::optional<std::string>> optional_text(const CorePtr& core, Make&& make) {
@@ -198,17 +233,22 @@ inline Result<void> check_is_set(const char* argument, std::optional<std::int64_
   return {};
 }
 
+/// What is left of a text without NULs and what is not ASCII.
+inline std::string in_ascii(std::string_view text) {
+  std::string ascii(text);
+  for (char& c : ascii) {
+    if (c == '\0' || static_cast<unsigned char>(c) > 0x7f) c = '?';
+  }
+  return ascii;
+}
+
 /// Makes a call, `make(text)`, with an error text, and once more with what is left of it if the library refuses that
 /// text.
 template <class Make>
 auto with_error_text(std::string_view error, Make&& make) {
   auto made = make(error);
   if (made.ok() || (made.error().status() != HONKER_UTF8 && error.find('\0') == std::string_view::npos)) return made;
-  std::string ascii(error);
-  for (char& c : ascii) {
-    if (c == '\0' || static_cast<unsigned char>(c) > 0x7f) c = '?';
-  }
-  return make(std::string_view(ascii));
+  return make(std::string_view(in_ascii(error)));
 }
 
 /// A name that nobody else has: 128 random bits.

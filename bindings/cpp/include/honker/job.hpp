@@ -5,16 +5,56 @@
 #ifndef HONKER_JOB_HPP
 #define HONKER_JOB_HPP
 
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
 #include <cstdint>
+#include <memory>
+#include <mutex>
 #include <new>
 #include <string>
 #include <string_view>
+#include <thread>
 #include <utility>
+#include <vector>
 
 #include "detail.hpp"
 #include "transaction.hpp"
 
 namespace honker {
+
+class Job;
+
+namespace detail {
+
+class Pool;
+
+Result<std::vector<Job>> list_jobs(const CorePtr& core, const honker_jobs_t* jobs);
+
+/// Tells a handler to stop. Used by any number of threads.
+class Cancellation {
+ public:
+  void set() {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    set_ = true;
+    changed_.notify_all();
+  }
+
+  bool is_set() const noexcept { return set_; }
+
+  template <class Duration>
+  bool wait_for(Duration time) {
+    std::unique_lock<std::mutex> lock(mutex_);
+    return changed_.wait_for(lock, time, [&] { return set_.load(); });
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::atomic<bool> set_{false};
+};
+
+}  // namespace detail
 
 /// A job that a worker has claimed. It is the worker's until it is settled (ack, retry, fail) or its time is over.
 ///
@@ -67,6 +107,14 @@ class Job {
     return fail_in(tx.handle(), error);
   }
 
+  /// The job goes back: it is due again in `delay_s` seconds, and this attempt does not count.
+  bool release(std::int64_t delay_s = 0) { return release(std::nothrow, delay_s).value(); }
+  Result<bool> release(std::nothrow_t, std::int64_t delay_s = 0) noexcept { return release_in(nullptr, delay_s); }
+  bool release_tx(Transaction& tx, std::int64_t delay_s = 0) { return release_tx(std::nothrow, tx, delay_s).value(); }
+  Result<bool> release_tx(std::nothrow_t, Transaction& tx, std::int64_t delay_s = 0) noexcept {
+    return release_in(tx.handle(), delay_s);
+  }
+
   /// The job takes longer: the claim is valid for `extend_s` seconds from now, whatever it was before.
   bool heartbeat(std::int64_t extend_s) { return heartbeat(std::nothrow, extend_s).value(); }
   Result<bool> heartbeat(std::nothrow_t, std::int64_t extend_s) noexcept {
@@ -76,20 +124,24 @@ class Job {
     });
   }
 
- private:
-  friend class Queue;
-  friend class Settlement;
-  friend class Worker;
+  /// Whether a Worker wants its handler to stop: the job was cancelled, went to another worker or ran for too long, or
+  /// the worker has been stopped and its time is over. What the handler still does may be done by somebody else as
+  /// well. Never true for a job that was claimed otherwise. For any thread.
+  bool cancelled() const noexcept { return cancellation_ && cancellation_->is_set(); }
 
-  /// What it takes to settle a job that its handler may move away.
-  struct Again {};
-  Job(const Job& job, Again)
-      : core_(job.core_),
-        id_(job.id_),
-        worker_id_(job.worker_id_),
-        attempts_(job.attempts_),
-        claim_expires_at_(job.claim_expires_at_),
-        serial_(job.serial_) {}
+  /// Sleeps until cancelled() is true, for at most as long; whether it is. For any thread.
+  template <class Number, class Period>
+  bool wait_cancelled(std::chrono::duration<Number, Period> time) const {
+    if (cancellation_) return cancellation_->wait_for(time);
+    std::this_thread::sleep_for(time);
+    return false;
+  }
+
+ private:
+  friend class Jobs;
+  friend class Queue;
+  friend class detail::Pool;
+  friend Result<std::vector<Job>> detail::list_jobs(const detail::CorePtr& core, const honker_jobs_t* jobs);
 
   Job(detail::CorePtr core, const honker_job_view_t& view)
       : core_(std::move(core)),
@@ -125,6 +177,12 @@ class Job {
     });
   }
 
+  Result<bool> release_in(honker_tx_t* tx, std::int64_t delay_s) noexcept {
+    return detail::call(core_, [&](honker_error_t** err) {
+      return honker_release(detail::handle(core_), tx, id_, detail::bytes(worker_id_), worker_id_.size(), delay_s, err);
+    });
+  }
+
   detail::CorePtr core_;
   std::int64_t id_;
   std::string queue_;
@@ -133,7 +191,29 @@ class Job {
   std::int64_t attempts_;
   std::int64_t claim_expires_at_;
   std::int64_t serial_;
+  std::shared_ptr<detail::Cancellation> cancellation_;
 };
+
+namespace detail {
+
+/// Copies what a call has claimed.
+inline Result<std::vector<Job>> list_jobs(const CorePtr& core, const honker_jobs_t* jobs) {
+  std::vector<Job> made;
+  std::size_t count = 0;
+  auto got = call(core, [&](honker_error_t** err) { return honker_jobs_len(jobs, &count, err); });
+  std::vector<honker_job_view_t> views(count, honker_job_view_t HONKER_JOB_VIEW_INIT);
+  if (got.ok()) {
+    got = call(core, [&](honker_error_t** err) {
+      return honker_jobs_views(jobs, 0, views.data(), views.size(), &count, err);
+    });
+  }
+  if (!got.ok()) return got.error();
+  made.reserve(count);
+  for (const auto& view : views) made.push_back(Job(core, view));
+  return made;
+}
+
+}  // namespace detail
 
 }  // namespace honker
 

@@ -11,8 +11,8 @@
 #include <optional>
 #include <string>
 
+#include "consumer.hpp"
 #include "detail.hpp"
-#include "waiter.hpp"
 
 namespace honker {
 
@@ -30,7 +30,7 @@ struct Notification {
 /// Delivers the notifications of one channel, in order, from when it was made on; made by Database::listen().
 ///
 ///     for (const auto& notification : db.listen("orders")) show(notification);
-class Subscription : public Waiter<honker_listener_t> {
+class Subscription : public Consumer<honker_listener_t> {
  public:
   /// The next notification. Empty if the time is over, or wake() was called.
   std::optional<Notification> recv(Timeout timeout = std::chrono::seconds(5)) {
@@ -38,8 +38,9 @@ class Subscription : public Waiter<honker_listener_t> {
   }
   Result<std::optional<Notification>> recv(std::nothrow_t, Timeout timeout = std::chrono::seconds(5)) noexcept {
     honker_notification_view_t view = HONKER_NOTIFICATION_VIEW_INIT;
-    const auto waited =
-        wait([&](honker_error_t** err) { return honker_listener_next(consumer(), timeout.ms(), &view, err); });
+    const auto waited = wait(timeout, [&](std::int64_t ms, honker_error_t** err) {
+      return honker_listener_next(consumer(), ms, &view, err);
+    });
     if (!waited.ok()) return waited.error();
     if (*waited != HONKER_OK) return std::optional<Notification>();
     return std::optional<Notification>(
@@ -52,7 +53,7 @@ class Subscription : public Waiter<honker_listener_t> {
 
  private:
   friend class Database;
-  using Waiter::Waiter;
+  using Consumer::Consumer;
 };
 
 }  // namespace honker

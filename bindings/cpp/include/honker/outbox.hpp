@@ -14,10 +14,11 @@
 #include <string_view>
 #include <utility>
 
+#include "consumer.hpp"
 #include "detail.hpp"
+#include "outcome.hpp"
 #include "queue.hpp"
 #include "transaction.hpp"
-#include "waiter.hpp"
 
 namespace honker {
 
@@ -97,37 +98,40 @@ class Outbox {
   Result<void> run(std::nothrow_t, std::string_view worker_id, const std::atomic<bool>& stop) const noexcept {
     auto worker = this->worker(worker_id);
     if (!worker.ok()) return worker.error();
-    while (!stop) {
-      const auto delivered = worker->deliver(deliver_, stop);
-      if (!delivered.ok()) return delivered.error();
-      if (*delivered) continue;
-      const auto at = detail::make_until(stop, [&] { return queue_.next_claim_at(std::nothrow); });
-      if (!at.ok()) return at.error();
-      if (auto idled = worker->idle(stop, *at); !idled.ok()) return idled;
-    }
-    return {};
+    return run_as(*worker, stop, detail::stop_interval);
   }
+
+#ifdef __cpp_lib_jthread
+  /// The same, stopped by a token, at once.
+  void run(std::string_view worker_id, std::stop_token stop) const {
+    run(std::nothrow, worker_id, std::move(stop)).value();
+  }
+  Result<void> run(std::nothrow_t, std::string_view worker_id, std::stop_token stop) const noexcept {
+    auto worker = this->worker(worker_id);
+    if (!worker.ok()) return worker.error();
+    return detail::until_stopped(stop, *worker,
+                                 [&](const std::atomic<bool>& stopped) { return run_as(*worker, stopped, forever); });
+  }
+#endif
 
  private:
   friend class Database;
 
-  class Worker : public Waiter<honker_outbox_t> {
+  class Worker : public Consumer<honker_outbox_t> {
    public:
-    using Waiter::idle;
-
-    /// Delivers one; false if there is none.
-    Result<bool> deliver(const Delivery& function, const std::atomic<bool>& stop) {
+    /// Delivers one, or waits for it.
+    Result<void> deliver(const Delivery& function, const std::atomic<bool>& stop, Timeout timeout) {
       detail::Owned<honker_jobs_t> jobs;
       const auto found = detail::make_until(stop, [&] {
-        return wait([&](honker_error_t** err) {
+        return wait(timeout, [&](std::int64_t ms, honker_error_t** err) {
           honker_jobs_t* out = nullptr;
-          const honker_status_t status = honker_outbox_next(consumer(), 0, &out, err);
+          const honker_status_t status = honker_outbox_next(consumer(), ms, &out, err);
           jobs.reset(out);
           return status;
         });
       });
       if (!found.ok()) return found.error();
-      if (*found != HONKER_OK) return false;
+      if (*found != HONKER_OK) return {};
       honker_job_view_t job = HONKER_JOB_VIEW_INIT;
       const auto got = call([&](honker_error_t** err) { return honker_jobs_get(jobs.get(), 0, &job, err); });
       if (!got.ok()) return got.error();
@@ -135,7 +139,7 @@ class Outbox {
       const auto error = detail::thrown_by([&] { function(json); });
       const auto held = detail::make_until(stop, [&] { return settle(job, error); });
       if (!held.ok()) return held.error();
-      return true;
+      return {};
     }
 
     Result<bool> failed(std::int64_t id, std::int64_t attempts, std::string_view error) {
@@ -148,7 +152,7 @@ class Outbox {
 
    private:
     friend class Outbox;
-    using Waiter::Waiter;
+    using Consumer::Consumer;
 
     Result<bool> settle(const honker_job_view_t& job, const std::optional<std::string>& error) {
       if (error) return failed(job.id, job.attempts, *error);
@@ -165,13 +169,20 @@ class Outbox {
         visibility_timeout_s_(visibility_timeout_s),
         base_backoff_s_(base_backoff_s) {}
 
+  Result<void> run_as(Worker& worker, const std::atomic<bool>& stop, Timeout interval) const {
+    while (!stop) {
+      if (auto delivered = worker.deliver(deliver_, stop, interval); !delivered.ok()) return delivered;
+    }
+    return {};
+  }
+
   Result<Worker> worker(std::string_view worker_id) const {
     honker_outbox_opts_t opts = HONKER_OUTBOX_OPTS_INIT;
     opts.visibility_timeout_s = visibility_timeout_s_;
     opts.base_backoff_s = base_backoff_s_;
     auto waiting = detail::make_waiting<honker_outbox_t>(
-        core_, [&](honker_waiter_t* waiter, honker_outbox_t** out, honker_error_t** err) {
-          return honker_outbox_new(detail::handle(core_), waiter, 0, detail::bytes(name_), name_.size(),
+        core_, [&](honker_waiter_t* waiter, std::uint64_t token, honker_outbox_t** out, honker_error_t** err) {
+          return honker_outbox_new(detail::handle(core_), waiter, token, detail::bytes(name_), name_.size(),
                                    detail::bytes(worker_id), worker_id.size(), &opts, out, err);
         });
     if (!waiting.ok()) return waiting.error();

@@ -13,10 +13,11 @@
 #include <utility>
 #include <vector>
 
+#include "consumer.hpp"
 #include "detail.hpp"
 #include "job.hpp"
+#include "jobs.hpp"
 #include "transaction.hpp"
-#include "waiter.hpp"
 #include "worker.hpp"
 
 namespace honker {
@@ -115,19 +116,28 @@ class Queue {
     return claim(worker_id, n);
   }
 
-  /// A worker that waits for jobs, and claims them as `worker_id`.
-  Worker worker(std::string_view worker_id) const { return worker(std::nothrow, worker_id).value(); }
-  Result<Worker> worker(std::nothrow_t, std::string_view worker_id) const noexcept {
+  /// What waits for jobs, and claims them as `worker_id`, for threads and loops of the caller's own.
+  Jobs jobs(std::string_view worker_id) const { return jobs(std::nothrow, worker_id).value(); }
+  Result<Jobs> jobs(std::nothrow_t, std::string_view worker_id) const noexcept {
     honker_worker_opts_t opts = HONKER_WORKER_OPTS_INIT;
     opts.visibility_timeout_s = visibility_timeout_s_;
+    opts.heartbeat = 0;
     honker_worker_queue_t queue = HONKER_WORKER_QUEUE_INIT;
     queue.name = detail::view(name_);
-    auto waiting = detail::make_waiting<honker_worker_t>(core_, [&](honker_waiter_t* waiter, honker_worker_t** out,
-                                                                    honker_error_t** err) {
-      return honker_worker_new(db(), waiter, 0, &queue, 1, detail::bytes(worker_id), worker_id.size(), &opts, out, err);
-    });
+    auto waiting = detail::make_waiting<honker_worker_t>(
+        core_, [&](honker_waiter_t* waiter, std::uint64_t token, honker_worker_t** out, honker_error_t** err) {
+          return honker_worker_new(db(), waiter, token, &queue, 1, detail::bytes(worker_id), worker_id.size(), &opts,
+                                   out, err);
+        });
     if (!waiting.ok()) return waiting.error();
-    return Worker(std::move(*waiting), name_);
+    return Jobs(std::move(*waiting));
+  }
+
+  /// A worker that handles the jobs of this queue, and claims them as `worker_id`, for the queue's visibility timeout
+  /// unless the options say otherwise.
+  Worker worker(std::string_view worker_id, WorkerOptions options = {}) const {
+    if (!options.visibility_timeout_s) options.visibility_timeout_s = visibility_timeout_s_;
+    return Worker(core_, {WorkerQueue{name_}}, worker_id, std::move(options));
   }
 
   /// The jobs are done: removes those that `worker_id` still holds, in one commit; how many that were.
@@ -293,8 +303,8 @@ class Queue {
                           n, visibility_timeout_s_, out, err);
     });
     if (!jobs.ok()) return jobs.error();
-    return detail::list<Job>(core_, jobs->get(), honker_job_view_t HONKER_JOB_VIEW_INIT, honker_jobs_len,
-                             honker_jobs_get, [&](const honker_job_view_t& view) { return Job(core_, view); });
+    if (*jobs == nullptr) return std::vector<Job>();
+    return detail::list_jobs(core_, jobs->get());
   }
 
   detail::CorePtr core_;

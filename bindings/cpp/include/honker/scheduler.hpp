@@ -14,8 +14,8 @@
 #include <utility>
 #include <vector>
 
+#include "consumer.hpp"
 #include "detail.hpp"
-#include "waiter.hpp"
 
 namespace honker {
 
@@ -49,16 +49,16 @@ inline Result<std::vector<ScheduledFire>> list_fires(const CorePtr& core, const 
 ///
 /// One that dies is replaced within a minute, one that is closed, destroyed or resigns at once. If the database is
 /// closed first, that counts as death.
-class Leader : public Waiter<honker_leader_t> {
+class Leader : public Consumer<honker_leader_t> {
  public:
   /// Leads, or stands by, until something is fired: what that was. None if the time is over, or wake() was called. To
   /// be called again and again, at least every 20 seconds: only in here is leadership kept, or taken. An error ends it.
   std::vector<ScheduledFire> next(Timeout timeout = forever) { return next(std::nothrow, timeout).value(); }
   Result<std::vector<ScheduledFire>> next(std::nothrow_t, Timeout timeout = forever) noexcept {
     detail::Owned<honker_fires_t> fires;
-    const auto waited = wait([&](honker_error_t** err) {
+    const auto waited = wait(timeout, [&](std::int64_t ms, honker_error_t** err) {
       honker_fires_t* out = nullptr;
-      const honker_status_t status = honker_leader_next(consumer(), timeout.ms(), &out, err);
+      const honker_status_t status = honker_leader_next(consumer(), ms, &out, err);
       fires.reset(out);
       return status;
     });
@@ -85,7 +85,7 @@ class Leader : public Waiter<honker_leader_t> {
 
  private:
   friend class Scheduler;
-  using Waiter::Waiter;
+  using Consumer::Consumer;
 };
 
 /// The schedules of a database, made by Database::scheduler(). They are in the file, shared by all processes, and stay
@@ -212,20 +212,22 @@ class Scheduler {
                    std::optional<std::string_view> owner = std::nullopt) const noexcept {
     auto leader = this->leader(std::nothrow, owner);
     if (!leader.ok()) return leader.error();
-    while (!stop) {
-      const auto fires = detail::make_until(stop, [&] { return leader->next(std::nothrow, detail::no_time); });
-      if (!fires.ok()) return fires.error();
-      if (!fires->empty()) continue;
-      const auto leads = leader->leads(std::nothrow);
-      if (!leads.ok()) return leads.error();
-      // Who stands by is woken when the leader goes.
-      const auto at = *leads ? detail::make_until(stop, [&] { return soonest(std::nothrow); })
-                             : Result<std::optional<std::int64_t>>(std::nullopt);
-      if (!at.ok()) return at.error();
-      if (auto idled = leader->idle(stop, *at); !idled.ok()) return idled;
-    }
-    return leader->resign(std::nothrow);
+    return run_as(*leader, stop, detail::stop_interval);
   }
+
+#ifdef __cpp_lib_jthread
+  /// The same, stopped by a token, at once.
+  void run(std::stop_token stop, std::optional<std::string_view> owner = std::nullopt) const {
+    run(std::nothrow, std::move(stop), owner).value();
+  }
+  Result<void> run(std::nothrow_t, std::stop_token stop,
+                   std::optional<std::string_view> owner = std::nullopt) const noexcept {
+    auto leader = this->leader(std::nothrow, owner);
+    if (!leader.ok()) return leader.error();
+    return detail::until_stopped(stop, *leader,
+                                 [&](const std::atomic<bool>& stopped) { return run_as(*leader, stopped, forever); });
+  }
+#endif
 
   /// A candidate for those who need more than run(). `owner` is its name, as for run().
   Leader leader(std::optional<std::string_view> owner = std::nullopt) const {
@@ -234,8 +236,8 @@ class Scheduler {
   Result<Leader> leader(std::nothrow_t, std::optional<std::string_view> owner = std::nullopt) const noexcept {
     const std::string name = owner ? std::string(*owner) : detail::random_owner();
     auto waiting = detail::make_waiting<honker_leader_t>(
-        core_, [&](honker_waiter_t* waiter, honker_leader_t** out, honker_error_t** err) {
-          return honker_leader_new(db(), waiter, 0, detail::bytes(name), name.size(), out, err);
+        core_, [&](honker_waiter_t* waiter, std::uint64_t token, honker_leader_t** out, honker_error_t** err) {
+          return honker_leader_new(db(), waiter, token, detail::bytes(name), name.size(), out, err);
         });
     if (!waiting.ok()) return waiting.error();
     return Leader(std::move(*waiting));
@@ -276,6 +278,14 @@ class Scheduler {
   explicit Scheduler(detail::CorePtr core) noexcept : core_(std::move(core)) {}
 
   honker_db_t* db() const noexcept { return detail::handle(core_); }
+
+  static Result<void> run_as(Leader& leader, const std::atomic<bool>& stop, Timeout interval) {
+    while (!stop) {
+      const auto fires = detail::make_until(stop, [&] { return leader.next(std::nothrow, interval); });
+      if (!fires.ok()) return fires.error();
+    }
+    return leader.resign(std::nothrow);
+  }
 
   Result<bool> named(honker_status_t (*function)(honker_db_t*, honker_tx_t*, const std::uint8_t*, std::size_t,
                                                  honker_error_t**),

@@ -14,9 +14,9 @@
 #include <utility>
 #include <vector>
 
+#include "consumer.hpp"
 #include "detail.hpp"
 #include "transaction.hpp"
-#include "waiter.hpp"
 
 namespace honker {
 
@@ -70,14 +70,15 @@ struct SubscribeOptions {
 /// An event is finished when the next one is asked for, or with ack(). Only the offset of finished events is saved, now
 /// and then and by the destructor: a consumer that dies in the middle of one, or leaves the loop by an exception, sees
 /// it again.
-class StreamSubscription : public Waiter<honker_subscription_t> {
+class StreamSubscription : public Consumer<honker_subscription_t> {
  public:
   /// The next event, which finishes the one before. Empty if the time is over, or wake() was called.
   std::optional<StreamEvent> next(Timeout timeout = forever) { return next(std::nothrow, timeout).value(); }
   Result<std::optional<StreamEvent>> next(std::nothrow_t, Timeout timeout = forever) noexcept {
     honker_event_view_t view = HONKER_EVENT_VIEW_INIT;
-    const auto waited =
-        wait([&](honker_error_t** err) { return honker_subscription_next(consumer(), timeout.ms(), &view, err); });
+    const auto waited = wait(timeout, [&](std::int64_t ms, honker_error_t** err) {
+      return honker_subscription_next(consumer(), ms, &view, err);
+    });
     if (!waited.ok()) return waited.error();
     if (*waited != HONKER_OK) return std::optional<StreamEvent>();
     return std::optional<StreamEvent>(detail::make_event(view));
@@ -106,7 +107,7 @@ class StreamSubscription : public Waiter<honker_subscription_t> {
 
  private:
   friend class Stream;
-  using Waiter::Waiter;
+  using Consumer::Consumer;
 
   Result<void> done(honker_status_t (*function)(honker_subscription_t*, honker_error_t**)) {
     const auto made = call([&](honker_error_t** err) { return function(consumer(), err); });
@@ -218,8 +219,8 @@ class Stream {
     opts.save_every_n = options.save_every_n;
     opts.save_every_ms = options.save_every_ms;
     auto waiting = detail::make_waiting<honker_subscription_t>(
-        core_, [&](honker_waiter_t* waiter, honker_subscription_t** out, honker_error_t** err) {
-          return honker_subscription_new(db(), waiter, 0, detail::bytes(topic_), topic_.size(), &opts, out, err);
+        core_, [&](honker_waiter_t* waiter, std::uint64_t token, honker_subscription_t** out, honker_error_t** err) {
+          return honker_subscription_new(db(), waiter, token, detail::bytes(topic_), topic_.size(), &opts, out, err);
         });
     if (!waiting.ok()) return waiting.error();
     return StreamSubscription(std::move(*waiting));

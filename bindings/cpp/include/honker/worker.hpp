@@ -1,197 +1,156 @@
-// Workers: they wait for the jobs of a queue.
+// Workers: threads that handle the jobs of queues until they are told to stop.
 //
-// Threads: a Worker may be used by one at a time; wake(), fd() and close() are for any.
+// The thread that calls run() is the only one that uses the file: in one commit it settles what is finished, prolongs
+// what runs and claims what is free. Handlers run in threads of the worker's own, which end before run() returns.
+//
+// Threads: stop() is for any, run() for one at a time.
 
 #ifndef HONKER_WORKER_HPP
 #define HONKER_WORKER_HPP
 
-#include <atomic>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <new>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
+#include "consumer.hpp"
 #include "detail.hpp"
 #include "job.hpp"
-#include "waiter.hpp"
+#include "outcome.hpp"
+#include "pool.hpp"
 
 namespace honker {
 
-/// What becomes of a job, for Worker::settle_next().
-class Settlement {
- public:
-  /// As Job::ack().
-  static Settlement ack(const Job& job) { return Settlement(HONKER_SETTLE_ACK, job, 0, {}); }
-  /// As Job::retry().
-  static Settlement retry(const Job& job, std::int64_t delay_s, std::string_view error) {
-    return Settlement(HONKER_SETTLE_RETRY, job, delay_s, error);
-  }
-  /// As Job::fail().
-  static Settlement fail(const Job& job, std::string_view error) {
-    return Settlement(HONKER_SETTLE_FAIL, job, 0, error);
-  }
-
- private:
-  friend class Worker;
-
-  Settlement(std::uint32_t kind, const Job& job, std::int64_t delay_s, std::string_view error)
-      : kind_(kind), id_(job.id()), serial_(job.serial_), delay_s_(delay_s), error_(error) {}
-
-  std::uint32_t kind_;
-  std::int64_t id_;
-  std::int64_t serial_;
-  std::int64_t delay_s_;
-  std::string error_;
-};
-
-/// What Worker::settle_next() answers.
-struct Settled {
-  /// Whether the job was still the worker's, and has been settled.
-  bool held = false;
-  /// The next job. Empty if the time is over, or wake() was called.
-  std::optional<Job> next;
-};
-
-/// Claims jobs of one queue, or waits for them; made by Queue::worker().
+/// Handles the jobs of its queues, several at a time; made by Queue::worker() and Database::worker().
 ///
-/// It sleeps until something is committed, a delayed job becomes due or a claim lapses, and looks every five seconds in
-/// any case.
-class Worker : public Waiter<honker_worker_t> {
+///     honker::WorkerOptions options;
+///     options.concurrency = 4;
+///     auto worker = emails.worker("host-7", options);
+///     worker.run([](honker::Job& job) { send_email(job.payload()); });  // until worker.stop()
+///
+/// A job whose handler returns is done; one whose handler throws is retried, each time later, and ends among the dead
+/// when its attempts are used up. Handlers return, or throw, an Outcome for anything else. Claims are prolonged for as
+/// long as their handlers run; what a handler settles itself is left as it is. A handler whose job is lost sees
+/// Job::cancelled(). Should the process die, its jobs go to other workers when their visibility timeout is over.
+class Worker {
  public:
-  /// The next job, which is the worker's for the queue's visibility timeout. Empty if the time is over, or wake() was
-  /// called.
-  std::optional<Job> next(Timeout timeout = forever) { return next(std::nothrow, timeout).value(); }
-  Result<std::optional<Job>> next(std::nothrow_t, Timeout timeout = forever) noexcept {
-    return first(next_batch(std::nothrow, 1, timeout));
-  }
-
-  /// Up to `n` jobs, claimed in one commit, as soon as there is one. None, at once, if `n` is 0 or less.
-  std::vector<Job> next_batch(std::int64_t n, Timeout timeout = forever) {
-    return next_batch(std::nothrow, n, timeout).value();
-  }
-  Result<std::vector<Job>> next_batch(std::nothrow_t, std::int64_t n, Timeout timeout = forever) noexcept {
-    if (n <= 0) {
-      if (auto usable = check(); !usable.ok()) return usable.error();
-      return std::vector<Job>();
-    }
-    return claimed([&](honker_jobs_t** jobs, honker_error_t** err) {
-      return honker_worker_next(consumer(), n, timeout.ms(), jobs, err);
-    });
-  }
-
-  /// Settles a job and claims the next one in one commit, then waits for one if there is none. If it fails the job has
-  /// not been settled.
-  Settled settle_next(const Settlement& settlement, Timeout timeout = forever) {
-    return settle_next(std::nothrow, settlement, timeout).value();
-  }
-  Result<Settled> settle_next(std::nothrow_t, const Settlement& settlement, Timeout timeout = forever) noexcept {
-    honker_settlement_t raw{};
-    raw.kind = settlement.kind_;
-    raw.id = settlement.id_;
-    raw.serial = settlement.serial_;
-    raw.delay_s = settlement.delay_s_;
-    auto next = first(detail::with_error_text(settlement.error_, [&](std::string_view error) {
-      raw.error = detail::view(error);
-      return claimed([&](honker_jobs_t** jobs, honker_error_t** err) {
-        return honker_worker_settle_next(consumer(), &raw, 1, 1, timeout.ms(), jobs, err);
-      });
-    }));
-    if (!next.ok()) return next.error();
-    Settled settled;
-    settled.held = raw.status == HONKER_OK;
-    settled.next = std::move(*next);
-    return settled;
-  }
-
-  /// Handles jobs, one after the other, until `stop` is set. If `handler` returns, the job is done; if it throws, the
-  /// job is retried in `retry_delay_s` seconds, with the exception's what(). It may settle the job itself, and has to
-  /// prolong a claim that would lapse: what it did to a job that is not the worker's any more is passed over. A handler
-  /// that does not exist is HONKER_INVALID.
+  /// Handles jobs until stop() is called; what became of them. A handler takes a Job&, and returns an Outcome or
+  /// nothing; several threads call it at the same time.
   ///
-  /// While there is nothing to do, `stop` is looked at every 100 ms, and at once after wake(). The job in hand is
-  /// finished first. Errors of the database end the loop, and leave the job in hand to the end of its time; only if
-  /// somebody else keeps the file locked (Error::is_retryable()) it tries again.
-  void run(const std::function<void(Job&)>& handler, const std::atomic<bool>& stop, std::int64_t retry_delay_s = 60) {
-    run(std::nothrow, handler, stop, retry_delay_s).value();
+  /// After stop() it claims nothing more, and waits for the handlers that run: for as long as `finish_limit` they are
+  /// left alone; then Job::cancelled() is true, and what a handler throws from then on releases its job; after
+  /// `cancel_limit` more the jobs are released whether their handlers have returned or not. It returns when all have:
+  /// what never returns keeps run() from returning, but no job. A second stop() makes both limits 0.
+  ///
+  /// A file that is locked, full or unreadable for a time is told to `on_error` once, and tried again, each time later,
+  /// at most every five seconds; Database::interrupt() ends nothing. It ends by an error when it cannot go on: when the
+  /// database is closed (ClosedError), when the file was replaced by another (HONKER_WATCHER), for queues or options
+  /// that make no sense (HONKER_INVALID). Handlers are cancelled then, and waited for.
+  template <class Handler>
+  WorkerReport run(Handler&& handler) {
+    return run(std::nothrow, std::forward<Handler>(handler)).value();
   }
-  Result<void> run(std::nothrow_t, const std::function<void(Job&)>& handler, const std::atomic<bool>& stop,
-                   std::int64_t retry_delay_s = 60) noexcept {
-    if (!handler) return Error(HONKER_INVALID, "the handler is empty");
-    std::optional<Job> job;
-    while (job || !stop) {
-      auto found = job ? handle(*job, handler, stop, retry_delay_s)
-                       : detail::make_until(stop, [&] { return next(std::nothrow, detail::no_time); });
-      if (!found.ok()) return found.error();
-      job = std::move(*found);
-      if (job || stop) continue;
-      if (auto idled = wait_for_job(stop); !idled.ok()) return idled;
-    }
-    return {};
+  template <class Handler>
+  Result<WorkerReport> run(std::nothrow_t, Handler&& handler) noexcept {
+    return run_with(outcome_of(std::forward<Handler>(handler)));
+  }
+
+#ifdef __cpp_lib_jthread
+  /// The same, stopped by `stop` as well.
+  template <class Handler>
+  WorkerReport run(std::stop_token stop, Handler&& handler) {
+    return run(std::nothrow, std::move(stop), std::forward<Handler>(handler)).value();
+  }
+  template <class Handler>
+  Result<WorkerReport> run(std::nothrow_t, std::stop_token stop, Handler&& handler) noexcept {
+    const std::stop_callback on_stop(stop, [&] { this->stop(); });
+    return run_with(outcome_of(std::forward<Handler>(handler)));
+  }
+#endif
+
+  /// Ends the run() that is on, or else the next one. Again: at once. For any thread, but not for a signal handler.
+  void stop() const noexcept {
+    if (stop_) stop_->request();
   }
 
  private:
+  friend class Database;
   friend class Queue;
 
-  Worker(detail::WaitingPtr<honker_worker_t> waiting, std::string queue) noexcept
-      : Waiter(std::move(waiting)), queue_(std::move(queue)) {}
+  Worker(detail::CorePtr core, std::vector<WorkerQueue> queues, std::string_view worker_id, WorkerOptions options)
+      : core_(std::move(core)),
+        queues_(std::move(queues)),
+        worker_id_(worker_id),
+        options_(std::move(options)),
+        stop_(std::make_shared<detail::Stop>()) {}
 
-  /// Makes a call, `make(out, err)`, that claims jobs.
-  template <class Make>
-  Result<std::vector<Job>> claimed(Make&& make) {
-    detail::Owned<honker_jobs_t> jobs;
-    const auto waited = wait([&](honker_error_t** err) {
-      honker_jobs_t* out = nullptr;
-      const honker_status_t status = make(&out, err);
-      jobs.reset(out);
-      return status;
-    });
-    if (!waited.ok()) return waited.error();
-    return detail::list<Job>(core(), jobs.get(), honker_job_view_t HONKER_JOB_VIEW_INIT, honker_jobs_len,
-                             honker_jobs_get, [&](const honker_job_view_t& view) { return Job(core(), view); });
+  /// A handler that says what becomes of its job. Empty if the function is.
+  template <class Handler>
+  static detail::Handler outcome_of(Handler&& handler) {
+    if constexpr (std::is_constructible_v<bool, Handler>) {
+      if (!static_cast<bool>(handler)) return nullptr;
+    }
+    if constexpr (std::is_convertible_v<std::invoke_result_t<Handler&, Job&>, Outcome>) {
+      return std::forward<Handler>(handler);
+    } else {
+      return [handler = std::forward<Handler>(handler)](Job& job) mutable {
+        handler(job);
+        return Outcome::ack();
+      };
+    }
   }
 
-  static Result<std::optional<Job>> first(Result<std::vector<Job>> jobs) {
-    if (!jobs.ok()) return jobs.error();
-    if (jobs->empty()) return std::optional<Job>();
-    return std::optional<Job>(std::move(jobs->front()));
+  Result<WorkerReport> run_with(const detail::Handler& handler) {
+    if (core_ == nullptr) return detail::make_error(nullptr, HONKER_MISUSE, nullptr);
+    if (!handler) return Error(HONKER_INVALID, "the handler is empty");
+    if (options_.concurrency < 1) {
+      return Error(HONKER_INVALID, "concurrency must be at least 1: " + std::to_string(options_.concurrency));
+    }
+    if (auto set = detail::check_is_set("max_run_s", options_.max_run_s); !set.ok()) return set.error();
+    // Not the one that all consumers share: each job that is finished wakes it.
+    const auto waiter = detail::make_waiter(core_);
+    if (!waiter.ok()) return waiter.error();
+    const auto worker = detail::owned<honker_worker_t>(
+        core_, [&](honker_worker_t** out, honker_error_t** err) { return make(waiter->get(), out, err); });
+    if (!worker.ok()) return worker.error();
+    if (*worker == nullptr) return detail::unexpected();
+    if (!stop_->begin(waiter->get())) return Error(HONKER_MISUSE, "the worker runs already");
+    auto ended = detail::Pool(core_, options_, handler, waiter->get(), worker->get(), *stop_).run();
+    stop_->end();
+    return ended;
   }
 
-  /// Handles and settles a job; the next one, if there is one and we are not to stop.
-  Result<std::optional<Job>> handle(Job& job, const std::function<void(Job&)>& handler, const std::atomic<bool>& stop,
-                                    std::int64_t retry_delay_s) {
-    Job same(job, Job::Again());
-    const auto error = detail::thrown_by([&] { handler(job); });
-    return detail::make_until(stop, [&]() -> Result<std::optional<Job>> {
-      // Also what closed this worker, or moved it away, has done the job.
-      if (!stop && check().ok()) {
-        const auto settlement = error ? Settlement::retry(same, retry_delay_s, *error) : Settlement::ack(same);
-        auto settled = settle_next(std::nothrow, settlement, detail::no_time);
-        if (!settled.ok()) return settled.error();
-        return std::move(settled->next);
-      }
-      const auto held = error ? same.retry(std::nothrow, retry_delay_s, *error) : same.ack(std::nothrow);
-      if (!held.ok()) return held.error();
-      return std::optional<Job>();
-    });
+  honker_status_t make(honker_waiter_t* waiter, honker_worker_t** out, honker_error_t** err) const {
+    std::vector<honker_worker_queue_t> queues;
+    for (const WorkerQueue& queue : queues_) {
+      honker_worker_queue_t raw = HONKER_WORKER_QUEUE_INIT;
+      raw.name = detail::view(queue.name);
+      raw.weight = queue.weight;
+      raw.in_hand_max = queue.in_hand_max.value_or(-1);
+      queues.push_back(raw);
+    }
+    honker_worker_opts_t opts = HONKER_WORKER_OPTS_INIT;
+    opts.visibility_timeout_s = options_.visibility_timeout_s.value_or(opts.visibility_timeout_s);
+    opts.max_run_s = options_.max_run_s.value_or(HONKER_NO_TIME);
+    opts.retry_base_s = options_.retry_base_s;
+    opts.retry_max_s = options_.retry_max_s;
+    opts.retry_factor = options_.retry_factor;
+    opts.retry_jitter = options_.retry_jitter;
+    return honker_worker_new(detail::handle(core_), waiter, 0, queues.data(), queues.size(), detail::bytes(worker_id_),
+                             worker_id_.size(), &opts, out, err);
   }
 
-  Result<void> wait_for_job(const std::atomic<bool>& stop) const {
-    if (auto usable = check(); !usable.ok()) return usable;
-    const auto at = detail::make_until(stop, [&] {
-      return detail::optional_number(core(), [&](std::int64_t* out, honker_error_t** err) {
-        return honker_queue_next_claim_at(detail::handle(core()), nullptr, detail::bytes(queue_), queue_.size(), out,
-                                          err);
-      });
-    });
-    if (!at.ok()) return at.error();
-    return idle(stop, *at);
-  }
-
-  std::string queue_;
+  detail::CorePtr core_;
+  std::vector<WorkerQueue> queues_;
+  std::string worker_id_;
+  WorkerOptions options_;
+  std::shared_ptr<detail::Stop> stop_;
 };
 
 }  // namespace honker

@@ -1,0 +1,95 @@
+// What becomes of a job.
+//
+// Plain data: copy it, keep it, read it from any thread.
+
+#ifndef HONKER_OUTCOME_HPP
+#define HONKER_OUTCOME_HPP
+
+#include <cstdint>
+#include <exception>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "detail.hpp"
+
+namespace honker {
+
+/// What becomes of a job that was claimed. A handler of a Worker returns one or throws one, which is the same:
+///
+///     if (!is_open(shop)) return honker::Outcome::snooze(600);
+class Outcome {
+ public:
+  /// The job is done.
+  static Outcome ack() { return Outcome(HONKER_SETTLE_ACK); }
+  /// The job could not be done now: it becomes due again after the worker's own delay, which grows with its attempts,
+  /// or ends among the dead with the text `error` if those are used up.
+  static Outcome retry(std::string_view error) { return Outcome(HONKER_SETTLE_RETRY, HONKER_NO_TIME, error); }
+  /// The same in `delay_s` seconds.
+  static Outcome retry(std::int64_t delay_s, std::string_view error) {
+    return Outcome(HONKER_SETTLE_RETRY, delay_s, error);
+  }
+  /// The job can never be done: it ends among the dead with the text `error`, whatever attempts it has left.
+  static Outcome discard(std::string_view error) { return Outcome(HONKER_SETTLE_FAIL, 0, error); }
+  /// Not yet: the job becomes due again in `delay_s` seconds, and this attempt does not count.
+  static Outcome snooze(std::int64_t delay_s) { return Outcome(HONKER_SETTLE_SNOOZE, delay_s); }
+  /// The job goes back: it is due again at once, and this attempt does not count.
+  static Outcome release() { return Outcome(HONKER_SETTLE_RELEASE); }
+
+  /// One of HONKER_SETTLE_*.
+  std::uint32_t kind() const noexcept { return kind_; }
+  /// Of a retry or a snooze; HONKER_NO_TIME for the worker's own delay.
+  std::int64_t delay_s() const noexcept { return delay_s_; }
+  /// Why; empty if that was not asked for.
+  const std::string& error() const noexcept { return error_; }
+  /// Whether something went wrong: a retry or a discard.
+  bool is_failure() const noexcept { return kind_ == HONKER_SETTLE_RETRY || kind_ == HONKER_SETTLE_FAIL; }
+
+  /// For the library: the same with an error text that it never refuses.
+  Outcome in_ascii() const { return Outcome(kind_, delay_s_, detail::in_ascii(error_)); }
+
+ private:
+  explicit Outcome(std::uint32_t kind, std::int64_t delay_s = 0, std::string_view error = {})
+      : kind_(kind), delay_s_(delay_s), error_(error) {}
+
+  std::uint32_t kind_;
+  std::int64_t delay_s_;
+  std::string error_;
+};
+
+namespace detail {
+
+/// What the C ABI is told; the outcome's text has to stay until it was.
+inline honker_settlement_t settlement(std::int64_t id, std::int64_t serial, const Outcome& outcome) noexcept {
+  honker_settlement_t raw{};
+  raw.kind = outcome.kind();
+  raw.status = HONKER_INTERNAL;  // until the call says otherwise
+  raw.id = id;
+  raw.serial = serial;
+  raw.delay_s = outcome.delay_s();
+  raw.error = {reinterpret_cast<const std::uint8_t*>(outcome.error().data()), outcome.error().size()};
+  return raw;
+}
+
+/// What a handler of the user's has thrown, as a text; empty if nothing.
+template <class Call>
+std::optional<std::string> thrown_by(Call&& call) {
+#if defined(__cpp_exceptions) || defined(_CPPUNWIND)
+  try {
+    call();
+  } catch (const std::exception& exception) {
+    const char* const what = exception.what();
+    return std::string(what == nullptr ? "an exception that says nothing" : what);
+  } catch (...) {
+    return std::string("an exception that is no std::exception");
+  }
+#else
+  call();
+#endif
+  return std::nullopt;
+}
+
+}  // namespace detail
+}  // namespace honker
+
+#endif  // HONKER_OUTCOME_HPP
