@@ -194,3 +194,21 @@ TEST_CASE("any text is a name, also none") {
   }
   CHECK(file.db.queue(std::string_view()).enqueue(std::string_view()) > 0);
 }
+
+TEST_CASE("metadata comes back with the job") {
+  const File file;
+  const auto q = file.db.queue("q");
+  honker::EnqueueOptions options;
+  options.metadata = R"({"trace":"00-ab"})";
+  options.max_attempts = 7;
+  q.enqueue("1", options);
+  q.enqueue_many({"2"}, options);
+  q.enqueue("3");
+  for (auto& job : q.claim_batch("w", 2)) {
+    CHECK(job.metadata() == options.metadata);
+    CHECK(job.max_attempts() == 7);
+  }
+  CHECK(q.claim_one("w")->metadata().empty());
+  options.metadata = "[]";
+  CHECK_FAILS(HONKER_INVALID, q.enqueue("1", options));
+}

@@ -55,9 +55,10 @@ TEST_CASE("what the database is opened with is what watches") {
   honker::Database db(path, options);
   honker::Database other(path);
   auto updates = db.updates();
-  std::this_thread::sleep_for(20ms);
-  other.notify("c", "1");
-  CHECK(time_of([&] { CHECK(updates.wait(long_time)); }) >= 200ms);
+  {
+    const Joined committing(soon([&] { other.notify("c", "1"); }));
+    CHECK(time_of([&] { CHECK(updates.wait(long_time)); }) >= 200ms);
+  }
 
   options.watcher_backend = "POLLING";
   CHECK_FAILS(HONKER_INVALID, honker::Database(path, options));

@@ -75,6 +75,10 @@ class Job {
   const std::string& worker_id() const noexcept { return worker_id_; }
   /// How often the job has been claimed, this time included.
   std::int64_t attempts() const noexcept { return attempts_; }
+  /// How often it may be claimed.
+  std::int64_t max_attempts() const noexcept { return max_attempts_; }
+  /// What it was enqueued with: a JSON object of texts. Empty: none.
+  const std::string& metadata() const noexcept { return metadata_; }
   /// The last second, in Unix time, in which the claim is valid. A heartbeat does not change what this returns.
   std::int64_t claim_expires_at() const noexcept { return claim_expires_at_; }
 
@@ -151,7 +155,9 @@ class Job {
         worker_id_(detail::string(view.worker_id)),
         attempts_(view.attempts),
         claim_expires_at_(view.claim_expires_at),
-        serial_(view.serial) {}
+        serial_(view.serial),
+        max_attempts_(view.max_attempts),
+        metadata_(detail::string(view.metadata)) {}
 
   Result<bool> ack_in(honker_tx_t* tx) noexcept {
     return detail::call(core_, [&](honker_error_t** err) {
@@ -191,6 +197,8 @@ class Job {
   std::int64_t attempts_;
   std::int64_t claim_expires_at_;
   std::int64_t serial_;
+  std::int64_t max_attempts_;
+  std::string metadata_;
   std::shared_ptr<detail::Cancellation> cancellation_;
 };
 

@@ -35,6 +35,8 @@ struct EnqueueOptions {
   std::int64_t priority = 0;
   /// How often the job may be claimed. Default: what the Queue was made with.
   std::optional<std::int64_t> max_attempts = std::nullopt;
+  /// Comes back with the job: a JSON object of texts, at most 8192 bytes. Empty: none.
+  std::string metadata = {};
 };
 
 /// A queue, made by Database::queue(). It is only a name and settings: copies are as good, and nothing is in the file
@@ -265,6 +267,7 @@ class Queue {
     raw.expires_s = options.expires_s.value_or(HONKER_NO_TIME);
     raw.priority = options.priority;
     raw.max_attempts = options.max_attempts.value_or(max_attempts_);
+    raw.metadata = detail::view(options.metadata);
     return raw;
   }
 
