@@ -316,7 +316,8 @@ impl Desk {
             let now = Instant::now();
             let is_over = |at: Option<Instant>| at.is_some_and(|at| at <= now);
             let has_to_write = is_over(self.heartbeat_at()) || is_over(self.run_until());
-            if !(self.busy || has_to_write) {
+            let has_to_claim = self.busy && n > 0;
+            if !(has_to_claim || has_to_write) {
                 let (jobs, claims) = self.in_hand();
                 let queues: Vec<String> =
                     self.queues_with_room(n).into_iter().map(|(queue, _)| queue).collect();

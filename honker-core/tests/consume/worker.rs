@@ -54,6 +54,19 @@ fn no_jobs_are_asked_for_and_none_are_taken() {
     assert_eq!(jobs(worker.next(i64::MAX, NOW)).len(), 1);
 }
 
+/// A package calls `next(0)` after each claim that has filled its hand.
+#[test]
+fn with_a_full_hand_it_looks_without_writing() {
+    let (_file, database) = open();
+    enqueue(&database, "q", "p");
+    let mut worker = worker(&database, "q", no_fallback());
+    job(worker.next(1, NOW));
+    let transaction = database.begin().unwrap();
+    // It would wait for the transaction of its own thread.
+    assert_timeout(worker.next(0, NOW));
+    transaction.rollback().unwrap();
+}
+
 #[test]
 fn an_enqueue_wakes_it() {
     for mode in [JournalMode::Wal, JournalMode::Delete, JournalMode::Truncate, JournalMode::Persist] {
