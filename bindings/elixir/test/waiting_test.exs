@@ -20,6 +20,15 @@ defmodule Honker.WaitingTest do
     assert mailbox() == 0
   end
 
+  test "a wait may be longer than a process can wait in one go", %{db: db} do
+    {:ok, worker} = Queue.worker(db, "q", "w")
+    waiting = Task.async(fn -> Consumer.next(worker, 9_000_000_000_000_000) end)
+    {:ok, _} = Queue.enqueue(db, "q", 1)
+    assert {:ok, [%Job{}]} = Task.await(waiting, 20_000)
+    # For no jobs nobody waits.
+    assert {:ok, []} = Consumer.next(worker, :infinity, 0)
+  end
+
   test "nothing is left in the mailbox, however a wait ends", %{db: db} do
     {:ok, updates} = Honker.updates(db)
 

@@ -17,6 +17,8 @@ defmodule Honker.Consumer do
 
   # How often to look whether it should stop.
   @stop_ms 100
+  # The longest that a process can wait in one go.
+  @receive_max_ms 4_294_967_295
 
   @doc false
   def new(%Honker.Database{} = db, kind, name, options, fields \\ []) do
@@ -37,6 +39,11 @@ defmodule Honker.Consumer do
   """
   @spec next(t, timeout, pos_integer) :: {:ok, term} | :timeout | :woken | :closed | {:error, Error.t()}
   def next(consumer, timeout \\ :infinity, n \\ 1)
+
+  # Nothing is there at once, and nothing can come.
+  def next(%__MODULE__{kind: :worker} = consumer, timeout, n) when is_integer(n) and n <= 0 and timeout != 0 do
+    with :timeout <- next(consumer, 0, n), do: {:ok, []}
+  end
 
   def next(%__MODULE__{} = consumer, timeout, n)
       when timeout == :infinity or (is_integer(timeout) and timeout >= 0) do
@@ -85,7 +92,10 @@ defmodule Honker.Consumer do
   end
 
   defp wait(consumer, wait) do
-    left = if wait.deadline, do: max(wait.deadline - Native.now_ms(), 0), else: :infinity
+    left =
+      if wait.deadline,
+        do: wait.deadline |> Kernel.-(Native.now_ms()) |> max(0) |> min(@receive_max_ms),
+        else: :infinity
 
     cond do
       wait.stop && wait.stop.() -> :stopped

@@ -177,7 +177,7 @@ defmodule Honker.Worker do
       is_map_key(o, :db) and not is_struct(o.db, Database) ->
         Error.invalid("db: has to be a database")
 
-      not (o.shutdown == :infinity or is_integer(o.shutdown)) ->
+      not (o.shutdown == :infinity or o.shutdown in 0..4_000_000_000) ->
         Error.invalid("shutdown: has to be milliseconds")
 
       not (is_nil(o[:retry_delay_s]) or is_integer(o.retry_delay_s)) ->
