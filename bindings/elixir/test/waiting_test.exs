@@ -378,6 +378,27 @@ defmodule Honker.WaitingTest do
     assert error =~ "no"
   end
 
+  test "an outbox and a scheduler do not spin while the file is locked", %{db: db, path: path} do
+    {:ok, hasty} = Honker.open(path, busy_timeout_ms: 0)
+    {:ok, outbox} = Honker.outbox(hasty, "mail", fn _ -> :ok end)
+    {:ok, _} = Honker.Outbox.enqueue(outbox, 1)
+    {:ok, tx} = Transaction.begin(db)
+    courier = Task.async(fn -> Honker.Outbox.run(outbox, "w") end)
+    leader = Task.async(fn -> Honker.Scheduler.run(hasty, "me") end)
+    Process.sleep(500)
+
+    # Each look is some hundreds; one after the other they are millions.
+    for task <- [courier, leader] do
+      assert {:reductions, n} = Process.info(task.pid, :reductions)
+      assert n < 20_000
+    end
+
+    Transaction.rollback(tx)
+    assert soon(20_000, fn -> match?({:ok, %{"pending" => 0, "claimed" => 0}}, Queue.stats(db, "_outbox:mail")) end)
+    for task <- [courier, leader], do: Task.shutdown(task)
+    Honker.close(hasty)
+  end
+
   test "locks", %{db: db} do
     {:ok, %Honker.Lock{} = lock} = Honker.Lock.try_acquire(db, "backup", "me", 60)
     assert {:ok, nil} = Honker.Lock.try_acquire(db, "backup", "you", 60)

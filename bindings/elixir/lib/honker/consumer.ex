@@ -158,6 +158,10 @@ defmodule Honker.Consumer do
     end
   end
 
+  # For loops that go on after an error that may pass: whatever the busy timeout is, they do not spin.
+  @doc false
+  def rest, do: Process.sleep(@stop_ms)
+
   @doc "Ends the wait that is running, or else the next one, with `:woken`."
   @spec wake(t) :: :ok | {:error, Error.t()}
   def wake(%__MODULE__{} = consumer), do: Native.done(Native.read(Native.consumer_wake(consumer.ref)))

@@ -85,7 +85,8 @@ defmodule Honker.Outbox do
     case result do
       :stopped -> :ok
       {:closed, _} -> {:error, Error.new(:closed_handle, "the database was closed")}
-      {:error, %Error{name: name} = error} when name not in [:busy, :lost] -> {:error, error}
+      {:error, %Error{name: :busy}} -> Consumer.rest() && run_until(outbox, consumer, stop)
+      {:error, %Error{name: name} = error} when name != :lost -> {:error, error}
       _ -> run_until(outbox, consumer, stop)
     end
   end

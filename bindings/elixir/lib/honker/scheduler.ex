@@ -114,7 +114,7 @@ defmodule Honker.Scheduler do
         {:ok, _fires} -> lead(leader, stop)
         :woken -> lead(leader, stop)
         :stopped -> :ok
-        {:error, %Error{name: :busy}} -> lead(leader, stop)
+        {:error, %Error{name: :busy}} -> Consumer.rest() && lead(leader, stop)
         {:error, _} = error -> error
         {:closed, _} -> {:error, Error.new(:closed_handle, "the database was closed")}
       end
