@@ -74,7 +74,7 @@ func TestWorkGoesOnWithoutSpinning(t *testing.T) {
 			before := cpu()
 			go func() { ended <- run(ctx, db, func() { done <- struct{}{} }) }()
 			time.Sleep(2 * time.Second)
-			if used := cpu() - before; used > 700*time.Millisecond {
+			if used := cpu() - before; used > 400*time.Millisecond {
 				t.Errorf("%v of 2 s are used", used)
 			}
 			want(t, len(done), 0)

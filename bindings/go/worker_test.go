@@ -279,6 +279,24 @@ func TestWorkerSaysOnceThatItCannotGoOn(t *testing.T) {
 	want(t, stop(), nil)
 }
 
+func TestInterruptEndsAWorkerWhenItsJobsAreDone(t *testing.T) {
+	db := open(t)
+	q := db.Queue("q", QueueOptions{})
+	must(t, 0, second(q.Enqueue(1, EnqueueOptions{})))
+	ended := make(chan error, 1)
+	go func() {
+		ended <- db.NewWorker(WorkerOptions{Queues: []WorkerQueue{{Name: "q"}}}).Run(context.Background(), func(context.Context, *Job) error { return db.Interrupt() })
+	}()
+	select {
+	case err := <-ended:
+		wantError(t, err, ErrInterrupted)
+	case <-time.After(10 * time.Second):
+		t.Fatal("it does not end")
+	}
+	stats, err := q.Stats()
+	want(t, must(t, stats, err), QueueStats{Queue: "q"})
+}
+
 func TestHandlerMayCloseTheDatabase(t *testing.T) {
 	db := open(t)
 	must(t, 0, second(db.Queue("q", QueueOptions{}).Enqueue(1, EnqueueOptions{})))
