@@ -3,11 +3,12 @@
 use std::process::Command;
 
 /// The major version of the interface, the upper half of HONKER_ABI_VERSION: libraries that differ in it cannot replace
-/// each other, so it is in the name that a program asks the loader for. tests/install compares the two.
+/// each other, so it is in the name that a program asks the loader for. A test in abi.rs compares the two.
 const ABI_MAJOR: u32 = 2;
 
 fn main() {
     name_the_library();
+    println!("cargo:rustc-env=HONKER_ABI_MAJOR={ABI_MAJOR}");
     let commit = Command::new("git").args(["rev-parse", "HEAD"]).output().ok();
     let commit = commit.filter(|output| output.status.success());
     let commit = commit.and_then(|output| String::from_utf8(output.stdout).ok());

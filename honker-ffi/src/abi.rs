@@ -179,6 +179,11 @@ fn symbols_are_the_functions_of_the_header() {
 }
 
 #[test]
+fn the_library_is_called_by_its_major_version() {
+    assert_eq!(env!("HONKER_ABI_MAJOR"), (HONKER_ABI_VERSION >> 16).to_string());
+}
+
+#[test]
 fn c_sees_what_rust_means() {
     let header = Header::read();
     let seen = header.seen_by_c();

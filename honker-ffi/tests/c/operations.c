@@ -400,6 +400,7 @@ static void jobs_of_many_queues_at_once(void) {
   urgent.metadata = (honker_bytes_t){S(big)};
   EXPECT(HONKER_INVALID, honker_enqueue_many(db, NULL, specs, 3, results, ERR));
   CHECK(contains(check_message(), "8192"));
+  urgent.metadata = (honker_bytes_t){NULL, 0};
   free(big);
   specs[2] = spec_of("a", "3", NULL);
   specs[2].queue = (honker_bytes_t){T("\xff")};
