@@ -15,6 +15,7 @@ pub mod raw;
 mod schedule;
 pub mod status;
 mod stream;
+mod waiting;
 
 use std::ffi::CStr;
 use std::path::PathBuf;
@@ -28,6 +29,7 @@ pub use queue::{ClaimedJob, Jobs, enqueue_options};
 pub use raw::{EnqueueOptions, NO_TIME, OpenOptions, Status};
 pub use schedule::Fire;
 pub use stream::Event;
+pub use waiting::{Batch, Leader, Listener, Lost, Subscription, Verdict, Waiter, Worker};
 
 /// What a call answered that was not 0.
 #[derive(Debug, Clone)]

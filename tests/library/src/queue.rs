@@ -19,7 +19,7 @@ pub fn enqueue_options() -> EnqueueOptions {
 }
 
 /// What a claim took; freed when dropped.
-pub struct Jobs(Owned<raw::Jobs>);
+pub struct Jobs(pub(crate) Owned<raw::Jobs>);
 
 /// One job of a claim.
 #[derive(Debug, Clone)]
@@ -34,6 +34,8 @@ pub struct ClaimedJob {
     pub attempts: i64,
     /// The last second of the claim.
     pub claim_expires_at: i64,
+    /// Names the claim, for a worker.
+    pub serial: i64,
 }
 
 impl Jobs {
@@ -61,6 +63,7 @@ impl Jobs {
                     worker_id: owned(view.worker_id).unwrap_or_default(),
                     attempts: view.attempts,
                     claim_expires_at: view.claim_expires_at,
+                    serial: view.serial,
                 })
             })
             .collect()
@@ -77,6 +80,7 @@ impl Jobs {
             worker_id: none,
             attempts: 0,
             claim_expires_at: 0,
+            serial: 0,
         };
         // SAFETY: a handle, which the library checks; a struct that says its size.
         call(|error| unsafe { (functions().honker_jobs_get)(self.0.handle, index, &mut view, error) })?;

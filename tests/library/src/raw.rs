@@ -18,6 +18,11 @@ pub enum Rows {}
 pub enum Events {}
 pub enum Fires {}
 pub enum Text {}
+pub enum Waiter {}
+pub enum Worker {}
+pub enum Listener {}
+pub enum Subscription {}
+pub enum Leader {}
 
 pub const NO_TIME: i64 = i64::MAX;
 
@@ -94,6 +99,65 @@ pub struct JobView {
     pub worker_id: Bytes,
     pub attempts: i64,
     pub claim_expires_at: i64,
+    pub serial: i64,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct LostJobView {
+    pub struct_size: u32,
+    pub reserved: u32,
+    pub id: i64,
+    pub serial: i64,
+    pub reason: u32,
+    pub reserved_2: u32,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct WorkerQueue {
+    pub struct_size: u32,
+    pub reserved: u32,
+    pub name: Bytes,
+    pub weight: i64,
+    pub in_hand_max: i64,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct WorkerOptions {
+    pub struct_size: u32,
+    pub reserved: u32,
+    pub visibility_timeout_s: i64,
+    pub fallback_ms: i64,
+    pub max_run_s: i64,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Settlement {
+    pub kind: u32,
+    pub status: Status,
+    pub id: i64,
+    pub serial: i64,
+    pub delay_s: i64,
+    pub error: Bytes,
+}
+
+#[repr(C)]
+pub struct NotificationView {
+    pub struct_size: u32,
+    pub reserved: u32,
+    pub id: i64,
+    pub channel: Bytes,
+    pub payload: Bytes,
+}
+
+#[repr(C)]
+pub struct SubscriptionOptions {
+    pub struct_size: u32,
+    pub reserved: u32,
+    pub consumer: Bytes,
 }
 
 #[repr(C)]
@@ -239,4 +303,21 @@ functions! {
     fn honker_fires_len(fires: *const Fires, len_out: *mut usize, err: *mut *mut Error) -> Status;
     fn honker_fires_get(fires: *const Fires, index: usize, fire_out: *mut FireView, err: *mut *mut Error) -> Status;
     fn honker_fires_free(fires: *mut Fires);
+    fn honker_waiter_new(db: *mut Db, waiter_out: *mut *mut Waiter, err: *mut *mut Error) -> Status;
+    fn honker_wait(waiter: *mut Waiter, timeout_ms: i64, err: *mut *mut Error) -> Status;
+    fn honker_waiter_ready(waiter: *mut Waiter, tokens_out: *mut u64, tokens_len: usize, count_out: *mut usize, err: *mut *mut Error) -> Status;
+    fn honker_waiter_free(waiter: *mut Waiter);
+    fn honker_jobs_lost(jobs: *const Jobs, first: usize, views_out: *mut LostJobView, views_len: usize, read_out: *mut usize, err: *mut *mut Error) -> Status;
+    fn honker_worker_new(db: *mut Db, waiter: *mut Waiter, token: u64, queues: *const WorkerQueue, queues_len: usize, worker_id: *const u8, worker_id_len: usize, opts: *const WorkerOptions, worker_out: *mut *mut Worker, err: *mut *mut Error) -> Status;
+    fn honker_worker_settle_next(worker: *mut Worker, settlements: *mut Settlement, settlements_len: usize, n: i64, timeout_ms: i64, jobs_out: *mut *mut Jobs, err: *mut *mut Error) -> Status;
+    fn honker_worker_free(worker: *mut Worker);
+    fn honker_listener_new(db: *mut Db, waiter: *mut Waiter, token: u64, channel: *const u8, channel_len: usize, fallback_ms: i64, listener_out: *mut *mut Listener, err: *mut *mut Error) -> Status;
+    fn honker_listener_next(listener: *mut Listener, timeout_ms: i64, notification_out: *mut NotificationView, err: *mut *mut Error) -> Status;
+    fn honker_listener_free(listener: *mut Listener);
+    fn honker_subscription_new(db: *mut Db, waiter: *mut Waiter, token: u64, topic: *const u8, topic_len: usize, opts: *const SubscriptionOptions, subscription_out: *mut *mut Subscription, err: *mut *mut Error) -> Status;
+    fn honker_subscription_next(subscription: *mut Subscription, timeout_ms: i64, event_out: *mut EventView, err: *mut *mut Error) -> Status;
+    fn honker_subscription_free(subscription: *mut Subscription);
+    fn honker_leader_new(db: *mut Db, waiter: *mut Waiter, token: u64, owner: *const u8, owner_len: usize, leader_out: *mut *mut Leader, err: *mut *mut Error) -> Status;
+    fn honker_leader_next(leader: *mut Leader, timeout_ms: i64, fires_out: *mut *mut Fires, err: *mut *mut Error) -> Status;
+    fn honker_leader_free(leader: *mut Leader);
 }

@@ -120,31 +120,34 @@ impl Place {
         call(|error| unsafe {
             (functions().honker_scheduler_tick)(self.db, self.tx, until, &mut fires, error)
         })?;
-        let fires = Owned::new(fires, functions().honker_fires_free);
-        let mut len = 0;
-        // SAFETY: see above.
-        call(|error| unsafe { (functions().honker_fires_len)(fires.handle, &mut len, error) })?;
-        (0..len)
-            .map(|index| {
-                let none = Bytes { data: ptr::null(), len: 0 };
-                let mut view = FireView {
-                    struct_size: size_of::<FireView>(),
-                    reserved: 0,
-                    name: none,
-                    queue: none,
-                    fire_at: 0,
-                    job_id: 0,
-                };
-                // SAFETY: see above; the struct says its size.
-                call(|error| unsafe {
-                    (functions().honker_fires_get)(fires.handle, index, &mut view, error)
-                })?;
-                Ok(Fire {
-                    name: owned(view.name).unwrap_or_default(),
-                    fire_at: view.fire_at,
-                    job_id: view.job_id,
-                })
-            })
-            .collect()
+        fires_of(fires)
     }
+}
+
+/// What was fired, freed.
+pub(crate) fn fires_of(fires: *mut raw::Fires) -> Answer<Vec<Fire>> {
+    let fires = Owned::new(fires, functions().honker_fires_free);
+    let mut len = 0;
+    // SAFETY: a handle of the library's; places for what it answers.
+    call(|error| unsafe { (functions().honker_fires_len)(fires.handle, &mut len, error) })?;
+    (0..len)
+        .map(|index| {
+            let none = Bytes { data: ptr::null(), len: 0 };
+            let mut view = FireView {
+                struct_size: size_of::<FireView>(),
+                reserved: 0,
+                name: none,
+                queue: none,
+                fire_at: 0,
+                job_id: 0,
+            };
+            // SAFETY: see above; the struct says its size.
+            call(|error| unsafe { (functions().honker_fires_get)(fires.handle, index, &mut view, error) })?;
+            Ok(Fire {
+                name: owned(view.name).unwrap_or_default(),
+                fire_at: view.fire_at,
+                job_id: view.job_id,
+            })
+        })
+        .collect()
 }

@@ -26,6 +26,8 @@ pub enum Effect {
     LostEarly(i64),
     Purged(i64),
     Requeued(i64),
+    /// Given back with its attempt.
+    Released(i64),
     /// A row of the user's own table, and the job enqueued with it.
     Ordered(String, i64),
     /// An order and a job that were rolled back.
@@ -38,6 +40,8 @@ pub enum Effect {
     Seen(String, i64, i64),
     /// Id, name.
     Notified(i64, String),
+    /// The first and the last notification that a listener heard, and how many those were.
+    Heard(i64, i64, i64),
     /// Job id, number of the value. One actor writes to a job id, and counts.
     Result(i64, u64),
     /// Lock, and the milliseconds since when and until when it is the actor's for sure.

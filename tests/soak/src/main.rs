@@ -10,6 +10,7 @@
 
 mod actor;
 mod audit;
+mod consumers;
 mod foreign;
 mod jobs;
 mod ledger;
@@ -31,6 +32,7 @@ use std::time::{Duration, Instant};
 use honker_library::{Answer, Database, handles_to_free, settings, status};
 
 use crate::actor::{Actor, Stage};
+use crate::consumers::Loop;
 use crate::ledger::Ledger;
 use crate::peers::Peers;
 use crate::tally::Tally;
@@ -46,6 +48,9 @@ const DESCRIPTORS_KEPT: usize = 30;
 
 /// Megabytes that the process may grow by after its first tenth. Caches are 32 a connection.
 const MEMORY: u64 = 600;
+
+/// Threads of this process that wait for everything, beside the actors.
+const WAITING: i64 = 2;
 
 struct Plan {
     seconds: u64,
@@ -136,10 +141,17 @@ fn soak(plan: &Plan) -> Result<bool, Box<dyn Error>> {
                 scope.spawn(|| actor.run())
             })
             .collect();
+        let waiting: Vec<_> = (plan.threads..plan.threads + WAITING)
+            .map(|number| {
+                let ledger = Ledger::create(directory, &format!("a{number}"), false);
+                let waiting = Loop::new(Arc::clone(&stage), number, plan.seed, ledger);
+                scope.spawn(|| waiting.run())
+            })
+            .collect();
         let foreign = scope.spawn(|| foreign::run(directory, &stage));
         let watched = watch(directory, &stage, &mut peers, Duration::from_secs(plan.seconds));
         stage.over.store(true, Ordering::Relaxed);
-        for actor in actors {
+        for actor in actors.into_iter().chain(waiting) {
             tally.add(actor.join().expect("an actor that did not panic"));
         }
         (watched, foreign.join().expect("no panic"))

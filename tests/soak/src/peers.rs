@@ -7,12 +7,13 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::actor::{Actor, Stage};
+use crate::consumers::Loop;
 use crate::ledger::Ledger;
 
 /// The number of the first actor in a peer.
 pub const FIRST: i64 = 1000;
 
-/// Actors in each peer.
+/// Actors in each peer, beside one thread that waits.
 const THREADS: i64 = 2;
 
 /// What a peer runs until it is killed.
@@ -25,6 +26,10 @@ pub fn run(directory: &Path, first: i64, seed: u64) -> Result<(), Box<dyn std::e
             let actor = Actor::new(Arc::clone(&stage), number, seed, ledger);
             scope.spawn(|| actor.run());
         }
+        let number = first + THREADS;
+        let ledger = Ledger::create(directory, &format!("a{number}"), true);
+        let waiting = Loop::new(Arc::clone(&stage), number, seed, ledger);
+        scope.spawn(|| waiting.run());
     });
     Ok(())
 }
@@ -63,7 +68,7 @@ impl Peers {
     /// A peer, and when it has to die.
     fn another(&mut self) -> std::io::Result<(Child, Instant)> {
         let number = self.next;
-        self.next += THREADS;
+        self.next += THREADS + 1;
         let child = Command::new(std::env::current_exe()?)
             .arg("peer")
             .arg(&self.directory)

@@ -5,8 +5,10 @@ use honker_library::{NO_TIME, Place, status};
 use crate::actor::{Actor, milliseconds};
 use crate::ledger::Effect;
 
-const TOPICS: &[&str] = &["t1", "t2", "t3"];
+pub const TOPICS: &[&str] = &["t1", "t2", "t3"];
 const CONSUMERS: &[&str] = &["c1", "c2"];
+/// Where notifications are sent.
+pub const CHANNEL: &str = "orders";
 const LOCKS: &[&str] = &["l1", "l2", "l3", "l4"];
 const LIMITS: &[&str] = &["r1", "r2"];
 
@@ -69,7 +71,7 @@ impl Actor {
     pub fn notify(&mut self, place: Place) {
         let name = self.fresh_name();
         let row = |id| vec![Effect::Notified(id, name.clone())];
-        let _ = self.book("notify", &[], &row(0), || place.notify("orders", &name), |id| row(*id));
+        let _ = self.book("notify", &[], &row(0), || place.notify(CHANNEL, &name), |id| row(*id));
     }
 
     pub fn prune(&mut self, place: Place) {

@@ -34,6 +34,7 @@ pub struct Books {
     pub claimed: HashMap<i64, String>,
     /// Acks of jobs that their actor has not claimed before.
     pub acked_unclaimed: Vec<i64>,
+    /// How often each job was requeued, or given back with its attempt.
     pub requeued: HashMap<i64, i64>,
     pub orders: HashMap<String, i64>,
     pub rolled_back: HashSet<String>,
@@ -46,6 +47,8 @@ pub struct Books {
     /// The last of what each reader saw: topic, offset, how many up to there.
     pub seen: Vec<(String, i64, i64)>,
     pub notifications: HashMap<i64, String>,
+    /// The first and last that each listener heard, and how many those were.
+    pub heard: Vec<(i64, i64, i64)>,
     /// The last value of each result, and those that may have come after it.
     pub results: HashMap<i64, (u64, Vec<u64>)>,
     /// For each lock who had it from when until when.
@@ -102,6 +105,7 @@ impl Books {
         for (lock, (from, until)) in held {
             self.locks.entry(lock).or_default().push((from, until, actor.to_owned()));
         }
+        self.heard.extend(page.heard.into_iter().map(|(first, (last, count))| (first, last, count)));
         self.seen.extend(page.seen.into_iter().map(|(topic, (offset, count))| (topic, offset, count)));
         Ok(())
     }
@@ -128,7 +132,7 @@ impl Books {
             }
             Effect::Purged(id) => *self.ended.entry(id).or_default() += 1,
             Effect::LostEarly(id) => self.lost_early.push(id),
-            Effect::Requeued(id) => *self.requeued.entry(id).or_default() += 1,
+            Effect::Requeued(id) | Effect::Released(id) => *self.requeued.entry(id).or_default() += 1,
             Effect::Ordered(name, job) => drop(self.orders.insert(name, job)),
             Effect::RolledBack(name) => drop(self.rolled_back.insert(name)),
             Effect::Published(topic, offset, name) => {
@@ -146,6 +150,7 @@ impl Books {
             }
             Effect::Seen(topic, offset, count) => drop(page.seen.insert(topic, (offset, count))),
             Effect::Notified(id, name) => drop(self.notifications.insert(id, name)),
+            Effect::Heard(first, last, count) => drop(page.heard.insert(first, (last, count))),
             Effect::Result(job, number) => drop(self.results.insert(job, (number, Vec::new()))),
             Effect::Locked(lock, from, until) => page.locked(lock, from, until),
             Effect::Unlocked(lock, at) => page.unlocked(&lock, at),
@@ -168,7 +173,7 @@ impl Books {
             Effect::Acked(id) | Effect::PerhapsAcked(id) | Effect::Cancelled(id) | Effect::Purged(id) => {
                 self.perhaps_ended.insert(id);
             }
-            Effect::Requeued(id) => *self.requeued.entry(id).or_default() += 1,
+            Effect::Requeued(id) | Effect::Released(id) => *self.requeued.entry(id).or_default() += 1,
             Effect::Result(job, number) => self.results.entry(job).or_default().1.push(number),
             Effect::Fired(..) => self.ticks_in_doubt += 1,
             // What is missing from the books does no harm to what is checked.
@@ -191,6 +196,7 @@ struct Page {
     claimed: HashSet<i64>,
     offset: i64,
     seen: HashMap<String, (i64, i64)>,
+    heard: HashMap<i64, (i64, i64)>,
     locks: HashMap<String, Vec<(i64, i64)>>,
 }
 

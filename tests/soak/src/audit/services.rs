@@ -74,6 +74,15 @@ fn notifications(findings: &mut Findings, books: &Books, file: &Connection) -> r
         let right = found == Some(name) || (found.is_none() && *id <= last - KEPT);
         findings.hold("notifications lost", right, || format!("{id} {name} {found:?}"));
     }
+    // A listener hears what was committed since it began, without a gap; of some nobody was told but it.
+    for (first, last, count) in &books.heard {
+        let sent = books.notifications.keys().filter(|id| (first..=last).contains(id)).count() as i64;
+        findings.hold("notifications missed by listeners", sent <= *count, || {
+            format!("{first} to {last}: {sent}, heard {count}")
+        });
+        findings
+            .hold("notifications heard twice", *count <= last - first + 1, || format!("{first} to {last}"));
+    }
     for (id, name) in &there {
         let said = books.notifications.contains_key(id) || books.doubtful_names.contains(name);
         findings.hold("notifications that nobody sent", said, || format!("{id} {name}"));
