@@ -38,7 +38,7 @@ from database import (
 
 FEATURES = (
     "queue tx stream notify sched cron result result_tx settle_tx by_id lock rate rate_sweep dead stats next_at "
-    "enqueue_many text bytes journal foreign prune_keep tick_at updates"
+    "enqueue_many text bytes journal foreign prune_keep tick_at updates release"
 ).split()
 LACKS = {
     "wait": "worker.open listen.open stream.subscribe subscription.ack subscription.save subscription.offset sched.run "
@@ -273,6 +273,7 @@ OPERATIONS: dict[str, Callable[[Request], dict]] = {
     "queue.ack": lambda r: r.or_else("LOST", "honker_ack", r["id"], r["worker"]),
     "queue.retry": lambda r: r.or_else("LOST", "honker_retry", r["id"], r["worker"], r["delay_s"], r["error"]),
     "queue.fail": lambda r: r.or_else("LOST", "honker_fail", r["id"], r["worker"], r["error"]),
+    "queue.release": lambda r: r.or_else("LOST", "honker_release", r["id"], r["worker"], r["delay_s"]),
     "queue.heartbeat": lambda r: r.or_else("LOST", "honker_heartbeat", r["id"], r["worker"], r["extend_s"]),
     "queue.ack_many": lambda r: {"acked": r.call("honker_ack_batch", json.dumps(r["ids"]), r["worker"])},
     "queue.cancel": lambda r: {"cancelled": r.call("honker_cancel", r["id"]) == 1},

@@ -15,7 +15,7 @@
 static const char features[] =
     "queue tx wait wake updates stream notify sched cron result result_tx settle_tx by_id lock "
     "rate rate_sweep outbox dead stats next_at enqueue_many text bytes journal watcher interrupt "
-    "fork foreign fault.abi prune_keep tick_at nesting";
+    "fork foreign fault.abi prune_keep tick_at nesting release settle";
 
 static void crash(call_t *c, const char *what, const char *name) {
   json_t *message = json_sprintf("%s: %s", what, name);
@@ -98,21 +98,6 @@ static honker_status_t ack_many(call_t *c) {
   honker_status_t status = honker_ack_batch(IN, ids, i, ARG("worker"), &c->number, E);
   free(ids);
   return status;
-}
-
-static const honker_worker_opts_t *worker_opts(call_t *c) {
-  c->opts.worker = (honker_worker_opts_t)HONKER_WORKER_OPTS_INIT;
-  json_unpack(c->on->about, "{s?I}", "visibility_timeout_s", &c->opts.worker.visibility_timeout_s);
-  return &c->opts.worker;
-}
-
-static honker_status_t open_worker(call_t *c) {
-  honker_worker_queue_t queue = HONKER_WORKER_QUEUE_INIT;
-  queue.name = text(c->on->about, "name");
-  TRY(honker_waiter_new(c->db, &c->made->waiter, E));
-  TRY(honker_worker_new(c->db, c->made->waiter, 0, &queue, 1, ARG("worker"), worker_opts(c),
-                        &c->made->is.worker, E));
-  return c->status;
 }
 
 static honker_status_t listener_next(call_t *c) {
@@ -297,6 +282,7 @@ static bool dispatch(call_t *c, const char *op) {
   DO("queue.retry", QUEUE,
      honker_retry(IN, INT("id"), ARG("worker"), INT("delay_s"), ARG("error"), E));
   DO("queue.fail", QUEUE, honker_fail(IN, INT("id"), ARG("worker"), ARG("error"), E));
+  DO("queue.release", QUEUE, honker_release(IN, INT("id"), ARG("worker"), INT("delay_s"), E));
   DO("queue.heartbeat", QUEUE, honker_heartbeat(IN, INT("id"), ARG("worker"), INT("extend_s"), E));
   DOES("queue.ack_many", QUEUE, integer, "acked", ack_many(c));
   DOES("queue.cancel", QUEUE, flag, "cancelled", honker_cancel(IN, INT("id"), E));
@@ -315,8 +301,9 @@ static bool dispatch(call_t *c, const char *op) {
        NEW(honker_subscription_new(c->db, WAITER, 0, TOPIC, subscription_opts(c),
                                    &MADE.subscription, E)));
   MAKE("updates.open", DB, UPDATES, NEW(honker_updates_new(c->db, WAITER, 0, &MADE.updates, E)));
-  DOES("next", WORKER, jobs, "jobs",
+  DOES("next", WORKER, batch, NULL,
        honker_worker_next(ON.worker, INT_OR("n", 1), TIMEOUT, &c->jobs, E));
+  DOES("worker.settle", WORKER, given, NULL, settle(c));
   DOES("next", LISTENER, given, "notification", listener_next(c));
   DOES("next", SUBSCRIPTION, given, "event", subscription_next(c));
   DO("next", UPDATES, honker_updates_next(ON.updates, TIMEOUT, E));

@@ -87,9 +87,10 @@ honker_value_t *parameters(const json_t *list, size_t *len);
 json_t *as_value(honker_bytes_t bytes);
 json_t *as_event(const honker_event_view_t *view);
 json_t *as_notification(const honker_notification_view_t *view);
-json_t *value(call_t *c); /* these six free what the library returned; NULL if that was nothing */
+json_t *value(call_t *c); /* these seven free what the library returned; NULL if that was nothing */
 json_t *table(call_t *c);
 json_t *jobs(call_t *c);
+json_t *batch(call_t *c); /* what a worker has claimed, and lost */
 json_t *events(call_t *c);
 json_t *fires(call_t *c);
 json_t *rows(call_t *c);
@@ -107,6 +108,11 @@ const honker_outbox_opts_t *outbox_opts(call_t *c);
 honker_status_t run_once(call_t *c);
 honker_status_t outbox_calls(call_t *c);
 honker_status_t start(call_t *c);
+
+/* worker.c */
+const honker_worker_opts_t *worker_opts(call_t *c);
+honker_status_t open_worker(call_t *c);
+honker_status_t settle(call_t *c);
 
 /* operations.c */
 json_t *perform(json_t *request); /* its answer */

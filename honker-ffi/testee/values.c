@@ -128,8 +128,18 @@ json_t *value(call_t *c) { return from_text(c, as_value); }
 json_t *table(call_t *c) { return from_text(c, as_table); }
 
 static json_t *as_job(const honker_job_view_t *v) {
-  return json_pack("{s:I,s:o,s:o,s:o,s:I}", "id", v->id, "queue", as_text(v->queue), "payload",
-                   as_value(v->payload), "worker", as_text(v->worker_id), "attempts", v->attempts);
+  json_t *job =
+      json_pack("{s:I,s:o,s:o,s:o,s:I}", "id", v->id, "queue", as_text(v->queue), "payload",
+                as_value(v->payload), "worker", as_text(v->worker_id), "attempts", v->attempts);
+  if (v->serial != 0) json_object_set_new(job, "serial", json_integer(v->serial));
+  return job;
+}
+static json_t *as_lost(const honker_lost_job_view_t *v) {
+  static const char *const reasons[] = {[HONKER_LOST_GONE] = "GONE",
+                                        [HONKER_LOST_LAPSED] = "LAPSED",
+                                        [HONKER_LOST_TAKEN] = "TAKEN",
+                                        [HONKER_LOST_TIMEOUT] = "TIMEOUT"};
+  return json_pack("{s:I,s:I,s:s}", "id", v->id, "serial", v->serial, "reason", reasons[v->reason]);
 }
 json_t *as_event(const honker_event_view_t *v) {
   return json_pack("{s:I,s:o,s:o,s:o,s:I}", "offset", v->offset, "topic", as_text(v->topic), "key",
@@ -161,6 +171,17 @@ static json_t *as_fire(const honker_fire_view_t *v) {
 LIST(job, HONKER_JOB_VIEW_INIT)
 LIST(event, HONKER_EVENT_VIEW_INIT)
 LIST(fire, HONKER_FIRE_VIEW_INIT)
+
+json_t *batch(call_t *c) {
+  json_t *lost = json_array();
+  honker_lost_job_view_t view = HONKER_LOST_JOB_VIEW_INIT;
+  size_t read = c->jobs != NULL;
+  for (size_t i = 0; read == 1 && c->status >= 0; i++) {
+    TRY(honker_jobs_lost(c->jobs, i, &view, 1, &read, E));
+    if (read == 1) json_array_append_new(lost, as_lost(&view));
+  }
+  return json_pack("{s:o,s:o}", "jobs", jobs(c), "lost", lost);
+}
 
 json_t *rows(call_t *c) {
   json_t *array = json_array();
