@@ -27,13 +27,9 @@ const TABLES: [Table; 2] = [
         insert: "INSERT INTO _honker_live (queue, payload) VALUES ('q', '{\"to\":\"alice@example.com\"}')",
         indexes: &[
             "_honker_live_claim",
-            "_honker_live_delayed",
             "_honker_live_due",
             "_honker_live_inflight",
-            "_honker_live_last_attempt",
-            "_honker_live_expiry",
-            "_honker_live_exhausted",
-            "_honker_live_malformed",
+            "_honker_live_exceptions",
         ],
     },
     Table {

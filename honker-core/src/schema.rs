@@ -8,7 +8,7 @@
 //! after that stays: a program of another version has its reasons, and two that correct each other at every open would
 //! wake everybody each time (docs/decisions/0021-schema-version.md).
 
-use crate::queue::conditions::{delayed, exhausted, expiring, immediate, in_flight, last_attempt, malformed};
+use crate::queue::conditions::{claimable, delayed, exception, exception_at, exceptional};
 use crate::version::{FileVersion, VERSION};
 use crate::{Error, Result, Store};
 
@@ -152,23 +152,14 @@ const TABLES: [Object; 9] = [
     },
 ];
 
-const INDEXES: [Object; 11] = [
-    // Those of the job table: one for each condition of queue/conditions.rs, and a second one for delayed jobs. The rowid
-    // completes the claim order (priority DESC, run_at, id).
+const INDEXES: [Object; 7] = [
+    // Those of the job table (queue/conditions.rs). The rowid completes the claim order (priority DESC, run_at, id).
     Object {
         name: "_honker_live_claim",
         sql: concat!(
             "CREATE INDEX IF NOT EXISTS main._honker_live_claim
-  ON _honker_live (queue, priority DESC, run_at) WHERE ",
-            immediate!()
-        ),
-    },
-    Object {
-        name: "_honker_live_delayed",
-        sql: concat!(
-            "CREATE INDEX IF NOT EXISTS main._honker_live_delayed
-  ON _honker_live (queue, priority DESC, run_at) WHERE ",
-            delayed!()
+  ON _honker_live (queue, run_at > created_at, priority DESC, run_at) WHERE ",
+            claimable!()
         ),
     },
     Object {
@@ -181,42 +172,19 @@ const INDEXES: [Object; 11] = [
     },
     Object {
         name: "_honker_live_inflight",
-        sql: concat!(
-            "CREATE INDEX IF NOT EXISTS main._honker_live_inflight
-  ON _honker_live (queue, claim_expires_at) WHERE ",
-            in_flight!()
-        ),
+        sql: "CREATE INDEX IF NOT EXISTS main._honker_live_inflight
+  ON _honker_live (queue, attempts >= max_attempts, claim_expires_at) WHERE state = 'processing'",
     },
     Object {
-        name: "_honker_live_last_attempt",
+        name: "_honker_live_exceptions",
         sql: concat!(
-            "CREATE INDEX IF NOT EXISTS main._honker_live_last_attempt
-  ON _honker_live (queue, claim_expires_at) WHERE ",
-            last_attempt!()
-        ),
-    },
-    Object {
-        name: "_honker_live_expiry",
-        sql: concat!(
-            "CREATE INDEX IF NOT EXISTS main._honker_live_expiry
-  ON _honker_live (queue, expires_at) WHERE ",
-            expiring!()
-        ),
-    },
-    Object {
-        name: "_honker_live_exhausted",
-        sql: concat!(
-            "CREATE INDEX IF NOT EXISTS main._honker_live_exhausted
-  ON _honker_live (queue, run_at) WHERE ",
-            exhausted!()
-        ),
-    },
-    Object {
-        name: "_honker_live_malformed",
-        sql: concat!(
-            "CREATE INDEX IF NOT EXISTS main._honker_live_malformed
-  ON _honker_live (queue) WHERE ",
-            malformed!()
+            "CREATE INDEX IF NOT EXISTS main._honker_live_exceptions
+  ON _honker_live (queue, ",
+            exception!(),
+            ", ",
+            exception_at!(),
+            ") WHERE ",
+            exceptional!()
         ),
     },
     Object {
@@ -237,7 +205,12 @@ const INDEXES: [Object; 11] = [
 ];
 
 /// Indexes of earlier versions whose work others do now.
-const RETIRED_INDEXES: [&str; 2] = ["_honker_live_pending_deadline", "_honker_live_processing_deadline"];
+const RETIRED_INDEXES: [&str; 4] = [
+    "_honker_live_pending_deadline",
+    "_honker_live_processing_deadline",
+    "_honker_live_expiry",
+    "_honker_live_exhausted",
+];
 
 /// Columns that earlier versions of a table lack.
 const ADDED_COLUMNS: [(&str, &str, &str); 2] = [

@@ -96,6 +96,11 @@ impl Store {
         let _ = self.listener.set(listener);
     }
 
+    /// Whether somebody is told of settlements.
+    pub(crate) fn has_listener(&self) -> bool {
+        self.listener.get().is_some()
+    }
+
     /// Runs an operation by which `worker_id` settles a claim, if it says that it has.
     pub(crate) fn settling(
         &self,

@@ -40,7 +40,7 @@ OPERATIONS = {
 # Without its version a file is one of the first version, whose definitions are replaced.
 DAMAGE = """
 DROP TABLE IF EXISTS _honker_schema;
-DROP INDEX IF EXISTS _honker_live_expiry;
+DROP INDEX IF EXISTS _honker_live_exceptions;
 DROP INDEX IF EXISTS _honker_stream_topic;
 CREATE INDEX IF NOT EXISTS _honker_live_pending_deadline ON _honker_live (queue, run_at);
 """

@@ -11,7 +11,7 @@
 use serde::Serialize;
 
 use super::clear;
-use super::conditions::{delayed, exhausted, expiring, immediate, in_flight, last_attempt, malformed};
+use super::conditions::{delayed, exception, exception_at, exceptional, immediate, in_flight, last_attempt};
 use super::options;
 use super::walk::Queue;
 use crate::statement::Sql;
@@ -67,7 +67,8 @@ impl crate::bound::Step for Claimed {
 }
 
 // The common case in one statement, its own transaction: nothing is in the way, no delayed job is due, and the first of
-// the highest priority among the immediate ones can be taken.
+// the highest priority among the immediate ones can be taken. Of the exceptions only the first is looked at: they are in
+// the order malformed, exhausted, expiring, so if that one expires later, so do all.
 static SQL_TAKE_HEAD: Sql = Sql::new(concat!(
     "UPDATE main._honker_live
      SET state = 'processing', worker_id = ?2, claim_expires_at = ?3, attempts = attempts + 1
@@ -84,9 +85,6 @@ static SQL_TAKE_HEAD: Sql = Sql::new(concat!(
          ORDER BY run_at, id LIMIT 1)
        AND length(payload) <= +?5
        AND NOT EXISTS (SELECT 1 FROM main._honker_live WHERE ",
-    malformed!(),
-    " AND queue = +?1)
-       AND NOT EXISTS (SELECT 1 FROM main._honker_live WHERE ",
     delayed!(),
     " AND queue = +?1 AND run_at <= +?4)
        AND NOT EXISTS (SELECT 1 FROM main._honker_live WHERE ",
@@ -95,12 +93,17 @@ static SQL_TAKE_HEAD: Sql = Sql::new(concat!(
        AND NOT EXISTS (SELECT 1 FROM main._honker_live WHERE ",
     last_attempt!(),
     " AND queue = +?1 AND claim_expires_at < +?4)
-       AND NOT EXISTS (SELECT 1 FROM main._honker_live WHERE ",
-    exhausted!(),
-    " AND queue = +?1 AND run_at <= +?4)
-       AND NOT EXISTS (SELECT 1 FROM main._honker_live WHERE ",
-    expiring!(),
-    " AND queue = +?1 AND expires_at <= +?4)
+       AND (SELECT ",
+    exception!(),
+    " < 2 OR ",
+    exception_at!(),
+    " <= +?4 FROM main._honker_live WHERE ",
+    exceptional!(),
+    " AND queue = +?1 ORDER BY ",
+    exception!(),
+    ", ",
+    exception_at!(),
+    " LIMIT 1) IS NOT 1
      RETURNING id, payload, attempts, max_attempts"
 ));
 
@@ -110,6 +113,17 @@ static SQL_TAKE: Sql = Sql::new(
      WHERE id = ?1 AND (expires_at IS NULL OR expires_at > ?4)
      RETURNING payload, attempts, max_attempts",
 );
+
+// The first so many of one priority. RETURNING has no order.
+static SQL_TAKE_FIRST: Sql = Sql::new(concat!(
+    "UPDATE main._honker_live
+     SET state = 'processing', worker_id = ?2, claim_expires_at = ?3, attempts = attempts + 1
+     WHERE id IN (
+         SELECT id FROM main._honker_live WHERE ",
+    immediate!(),
+    " AND queue = +?1 AND priority = +?5 AND run_at <= +?4 ORDER BY run_at, id LIMIT +?6)
+     RETURNING id, payload, attempts, max_attempts, run_at"
+));
 
 /// Claims up to `n` jobs of `queue` for `worker_id` until the second `now + timeout_s`, in claim order.
 ///
@@ -192,13 +206,36 @@ pub(crate) fn claim_into<T>(
         let mut jobs = Vec::new();
         if cleared.readable {
             let walk = Queue { store, now, name: queue, expired: &cleared.expired };
-            for candidate in walk.first(limit, cleared.lapsed)? {
-                let id = candidate.id;
-                let parameters = [id.into(), worker_id.into(), claim_expires_at.into(), now.into()];
-                // No row if it has expired: there are more of those than could be moved away.
-                jobs.extend(store.query_one(&SQL_TAKE, &parameters, |row| {
-                    job(id, row.text(0), row.integer(1), row.integer(2))
-                })?);
+            // With something left in the way, some of the first may have expired.
+            if !cleared.more && cleared.lapsed.is_empty() && walk.only_immediate()? {
+                walk.each_priority(limit, |priority, wanted| {
+                    let wanted = i64::try_from(wanted).unwrap_or(i64::MAX);
+                    let parameters = [
+                        queue.into(),
+                        worker_id.into(),
+                        claim_expires_at.into(),
+                        now.into(),
+                        priority.into(),
+                        wanted.into(),
+                    ];
+                    let mut taken = store.query(&SQL_TAKE_FIRST, &parameters, |row| {
+                        (row.integer(4), job(row.integer(0), row.text(1), row.integer(2), row.integer(3)))
+                    })?;
+                    taken.sort_unstable_by_key(|(run_at, job)| (*run_at, job.id));
+                    let count = taken.len();
+                    jobs.extend(taken.into_iter().map(|(_, job)| job));
+                    Ok(count)
+                })?;
+            } else {
+                for candidate in walk.first(limit, cleared.lapsed)? {
+                    let id = candidate.id;
+                    let parameters = [id.into(), worker_id.into(), claim_expires_at.into(), now.into()];
+                    // No row if it has expired: there are more of those than could be moved away.
+                    jobs.extend(
+                        store
+                            .query_one(&SQL_TAKE, &parameters, |row| job(id, row.text(0), row.integer(1), row.integer(2)))?,
+                    );
+                }
             }
         }
         add_metadata(store, &mut jobs)?;

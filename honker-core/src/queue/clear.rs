@@ -7,7 +7,10 @@
 
 use std::collections::HashSet;
 
-use super::conditions::{exhausted, expiring, ill_typed, in_flight, last_attempt, malformed, unreadable};
+use super::conditions::{
+    exception, exception_at, exceptional, exhausted, expiring, ill_typed, in_flight, last_attempt, malformed,
+    unreadable,
+};
 use super::dead_letter::{Reason, dead_letter};
 use super::walk::Candidate;
 use crate::bound::Allowance;
@@ -30,7 +33,9 @@ static SQL_LOOK: Sql = Sql::new(concat!(
     " AND queue = +?1),
        EXISTS (SELECT 1 FROM main._honker_live WHERE ",
     exhausted!(),
-    " AND queue = +?1 AND run_at <= +?2),
+    " AND queue = +?1 AND ",
+    exception_at!(),
+    " <= +?2),
        EXISTS (SELECT 1 FROM main._honker_live WHERE ",
     last_attempt!(),
     " AND queue = +?1 AND claim_expires_at < +?2),
@@ -39,7 +44,9 @@ static SQL_LOOK: Sql = Sql::new(concat!(
     " AND queue = +?1 AND claim_expires_at < +?2 LIMIT +?3)),
        (SELECT count(*) FROM (SELECT 1 FROM main._honker_live WHERE ",
     expiring!(),
-    " AND queue = +?1 AND expires_at <= +?2 LIMIT +?4))",
+    " AND queue = +?1 AND ",
+    exception_at!(),
+    " <= +?2 LIMIT +?4))",
 ));
 
 // The number of bytes comes first in each of these, see `Allowance::rows_of`. One row more than may be worked off is
@@ -55,19 +62,42 @@ static SQL_MALFORMED: Sql = Sql::new(concat!(
 static SQL_EXHAUSTED: Sql = Sql::new(concat!(
     "SELECT length(CAST(payload AS BLOB)), id, expires_at <= ?2 FROM main._honker_live WHERE ",
     exhausted!(),
-    " AND queue = +?1 AND run_at <= +?2 ORDER BY run_at, id LIMIT +?3"
+    " AND queue = +?1 AND ",
+    exception_at!(),
+    " <= +?2 ORDER BY ",
+    exception_at!(),
+    ", id LIMIT +?3"
 ));
 
 static SQL_EXPIRED: Sql = Sql::new(concat!(
     "SELECT length(CAST(payload AS BLOB)), id FROM main._honker_live WHERE ",
     expiring!(),
-    " AND queue = +?1 AND expires_at <= +?2 ORDER BY expires_at, id LIMIT +?3"
+    " AND queue = +?1 AND ",
+    exception_at!(),
+    " <= +?2 ORDER BY ",
+    exception_at!(),
+    ", id LIMIT +?3"
+));
+
+// Those that are malformed or exhausted as well; all but always none.
+static SQL_EXPIRED_BESIDES: Sql = Sql::new(concat!(
+    "SELECT length(CAST(payload AS BLOB)), id FROM main._honker_live WHERE ",
+    exceptional!(),
+    " AND ",
+    exception!(),
+    " < 2 AND queue = +?1 AND state = 'pending' AND expires_at <= ?2 ORDER BY ",
+    exception!(),
+    ", ",
+    exception_at!(),
+    " LIMIT +?3"
 ));
 
 static SQL_EXPIRED_IDS: Sql = Sql::new(concat!(
     "SELECT id FROM main._honker_live WHERE ",
     expiring!(),
-    " AND queue = +?1 AND expires_at <= +?2"
+    " AND queue = +?1 AND ",
+    exception_at!(),
+    " <= +?2"
 ));
 
 macro_rules! lapsed {
@@ -214,7 +244,7 @@ impl Obstacles {
 
 /// Clears away what a claim cannot take, as far as one transaction may. Belongs into [`Store::atomic`].
 pub(super) fn clear(store: &Store, now: i64, queue: &str) -> Result<Cleared> {
-    let obstacles = look(store, now, queue)?;
+    let mut obstacles = look(store, now, queue)?;
     let mut allowance = Allowance::new();
 
     if obstacles.malformed {
@@ -224,6 +254,8 @@ pub(super) fn clear(store: &Store, now: i64, queue: &str) -> Result<Cleared> {
         for (id, unreadable) in rows {
             mend(store, now, id, unreadable)?;
         }
+        // What was made readable may be in the way in another manner.
+        obstacles = look(store, now, queue)?;
     }
     let readable = !allowance.refused();
     if obstacles.exhausted {
@@ -241,7 +273,7 @@ pub(super) fn clear(store: &Store, now: i64, queue: &str) -> Result<Cleared> {
         }
     }
     if obstacles.expired > EXPIRED_IN_PLACE_MAX {
-        expired(store, now, queue, &mut allowance)?;
+        expired(store, now, queue, &SQL_EXPIRED, &mut allowance)?;
     }
     let mut in_place = Vec::new();
     if obstacles.lapsed > 0 {
@@ -277,11 +309,23 @@ fn mend(store: &Store, now: i64, id: i64, unreadable: bool) -> Result<()> {
 }
 
 /// Moves expired pending jobs to the dead; how many those were.
-pub(super) fn expired(store: &Store, now: i64, queue: &str, allowance: &mut Allowance) -> Result<i64> {
+fn expired(
+    store: &Store,
+    now: i64,
+    queue: &str,
+    sql: &'static Sql,
+    allowance: &mut Allowance,
+) -> Result<i64> {
     let parameters = [queue.into(), now.into(), limit(allowance)];
-    let ids = allowance.rows_of(store, &SQL_EXPIRED, &parameters, |row| row.integer(1))?;
+    let ids = allowance.rows_of(store, sql, &parameters, |row| row.integer(1))?;
     ids.iter().try_for_each(|id| dead_letter(store, now, *id, Reason::Expired))?;
     Ok(ids.len() as i64)
+}
+
+/// Moves expired pending jobs to the dead, also those that are malformed or exhausted; how many those were.
+pub(super) fn all_expired(store: &Store, now: i64, queue: &str, allowance: &mut Allowance) -> Result<i64> {
+    let plain = expired(store, now, queue, &SQL_EXPIRED, allowance)?;
+    Ok(plain + expired(store, now, queue, &SQL_EXPIRED_BESIDES, allowance)?)
 }
 
 /// Moves to the dead what has expired among the claims that lapsed first; how many those were.

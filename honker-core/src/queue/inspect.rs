@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::clear;
-use super::conditions::{delayed, exhausted, immediate, in_flight, last_attempt};
+use super::conditions::{delayed_by_priority, exception, exceptional, immediate, in_flight, last_attempt};
 use super::options;
 use super::walk::Queue;
 use crate::bound::ROWS_MAX;
@@ -92,9 +92,17 @@ macro_rules! stats {
             "SELECT queue, sum(pending), sum(delayed), sum(claimed), sum(expired), sum(dead) FROM ( ",
             pending_stats!(immediate!(), $of_queue),
             " UNION ALL ",
-            pending_stats!(delayed!(), $of_queue),
+            pending_stats!(delayed_by_priority!(), $of_queue),
             " UNION ALL ",
-            pending_stats!(exhausted!(), $of_queue),
+            pending_stats!(
+                concat!(
+                    exceptional!(),
+                    " AND ",
+                    exception!(),
+                    " < 2 AND state = 'pending' AND attempts >= max_attempts"
+                ),
+                $of_queue
+            ),
             "  UNION ALL
                SELECT queue, 0, 0, 1, 0, 0 FROM main._honker_live WHERE ",
             in_flight!(),

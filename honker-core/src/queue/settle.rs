@@ -5,11 +5,32 @@
 
 use super::dead_letter::{copy_to_dead, move_row};
 use super::options::leave;
-use crate::statement::Sql;
+use crate::statement::{Sql, Value};
 use crate::{Error, Result, Store, time};
 
 static SQL_ACK: Sql =
     Sql::new("DELETE FROM main._honker_live WHERE id = ?1 AND worker_id = ?2 AND claim_expires_at >= ?3");
+
+macro_rules! ten {
+    () => {
+        "+?, +?, +?, +?, +?, +?, +?, +?, +?, +?"
+    };
+}
+/// How many ids [`SQL_ACK_MANY`] takes. Those that are not given are NULL.
+const ACK_MANY: usize = 50;
+static SQL_ACK_MANY: Sql = Sql::new(concat!(
+    "DELETE FROM main._honker_live WHERE worker_id = ?1 AND claim_expires_at >= ?2 AND id IN (",
+    ten!(),
+    ", ",
+    ten!(),
+    ", ",
+    ten!(),
+    ", ",
+    ten!(),
+    ", ",
+    ten!(),
+    ")"
+));
 
 static SQL_RETRY: Sql = Sql::new(
     "UPDATE main._honker_live
@@ -50,9 +71,16 @@ pub fn ack_batch(store: &Store, now: i64, ids: &[i64], worker_id: &str) -> Resul
         return Ok(0);
     }
     store.atomic(|| {
+        if store.may_have_options() || store.has_listener() {
+            // What has to be known of each job.
+            let acked = ids.iter().map(|&id| ack(store, now, id, worker_id).map(i64::from));
+            return acked.sum();
+        }
         let mut acked = 0;
-        for &id in ids {
-            acked += i64::from(ack(store, now, id, worker_id)?);
+        for ids in ids.chunks(ACK_MANY) {
+            let mut parameters = vec![worker_id.into(), now.into()];
+            parameters.extend(ids.iter().map(|&id| Value::from(id)));
+            acked += store.execute(&SQL_ACK_MANY, &parameters)?;
         }
         Ok(acked)
     })

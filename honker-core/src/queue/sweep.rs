@@ -1,7 +1,7 @@
 //! Moving expired jobs away.
 
 use super::clear;
-use super::conditions::{expiring, in_flight, last_attempt};
+use super::conditions::{exception, exception_at, exceptional, expiring, in_flight, last_attempt};
 use crate::bound::Allowance;
 use crate::statement::Sql;
 use crate::{Result, Store};
@@ -9,7 +9,18 @@ use crate::{Result, Store};
 static SQL_ANYTHING_EXPIRED: Sql = Sql::new(concat!(
     "SELECT EXISTS (SELECT 1 FROM main._honker_live WHERE ",
     expiring!(),
-    " AND queue = +?1 AND expires_at <= +?2)
+    " AND queue = +?1 AND ",
+    exception_at!(),
+    " <= +?2)
+         OR (SELECT 1 FROM main._honker_live WHERE ",
+    exceptional!(),
+    " AND ",
+    exception!(),
+    " < 2 AND queue = +?1 AND state = 'pending' AND expires_at <= ?2 ORDER BY ",
+    exception!(),
+    ", ",
+    exception_at!(),
+    " LIMIT 1) IS NOT NULL
          OR EXISTS (SELECT 1 FROM main._honker_live WHERE ",
     in_flight!(),
     " AND queue = +?1 AND claim_expires_at < +?2 AND expires_at <= ?2)
@@ -33,7 +44,7 @@ pub fn sweep_expired(store: &Store, now: i64, queue: &str) -> Result<i64> {
     }
     store.atomic(|| {
         let mut allowance = Allowance::new();
-        let pending = clear::expired(store, now, queue, &mut allowance)?;
+        let pending = clear::all_expired(store, now, queue, &mut allowance)?;
         Ok(pending + clear::lapsed_expired(store, now, queue, &mut allowance)?)
     })
 }

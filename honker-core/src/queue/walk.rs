@@ -9,7 +9,7 @@
 use std::cmp::Reverse;
 use std::collections::HashSet;
 
-use super::conditions::{delayed, immediate};
+use super::conditions::{delayed, delayed_by_priority, immediate};
 use crate::bound::ROWS_MAX;
 use crate::statement::{Sql, Value};
 use crate::{Result, Store};
@@ -49,8 +49,8 @@ static IMMEDIATE: Walk = {
 };
 
 static DELAYED: Walk = {
-    static HIGHEST_PRIORITY: Sql = Sql::new(highest_priority!(delayed!()));
-    static DUE: Sql = Sql::new(due!(delayed!()));
+    static HIGHEST_PRIORITY: Sql = Sql::new(highest_priority!(delayed_by_priority!()));
+    static DUE: Sql = Sql::new(due!(delayed_by_priority!()));
     Walk { highest_priority: &HIGHEST_PRIORITY, due: &DUE }
 };
 
@@ -116,6 +116,29 @@ impl Queue<'_> {
             first.truncate(limit);
         }
         Ok(first)
+    }
+
+    /// Whether all that can be taken is immediate, and nothing among it has expired.
+    pub(super) fn only_immediate(&self) -> Result<bool> {
+        Ok(self.expired.is_empty() && self.delayed_due(1)?.is_empty())
+    }
+
+    /// Goes from priority to priority of the immediate jobs. `take` takes up to so many of one and says how many those
+    /// were, until there are `limit`, or as many priorities had none as may be stepped over.
+    pub(super) fn each_priority(
+        &self,
+        limit: usize,
+        mut take: impl FnMut(i64, usize) -> Result<usize>,
+    ) -> Result<()> {
+        let (mut left, mut fruitless, mut at_most) = (limit, 0, Some(i64::MAX));
+        while left > 0 && fruitless < ROWS_MAX {
+            let Some(priority) = self.highest_priority(&IMMEDIATE, at_most)? else { break };
+            let taken = take(priority, left)?;
+            left = left.saturating_sub(taken);
+            fruitless += i64::from(taken == 0);
+            at_most = priority.checked_sub(1);
+        }
+        Ok(())
     }
 
     /// Whether a pending job is due.

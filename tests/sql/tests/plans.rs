@@ -18,10 +18,8 @@ const PERMITTED: &[(&str, &str, &str)] = &[
         "SCAN _honker_live USING INDEX _honker_live_claim",
         "honker_stats(NULL) counts jobs, for people",
     ),
-    ("sum(pending)", "SCAN _honker_live USING INDEX _honker_live_due", "honker_stats(NULL)"),
-    ("sum(pending)", "SCAN _honker_live USING INDEX _honker_live_exhausted", "honker_stats(NULL)"),
+    ("sum(pending)", "SCAN _honker_live USING INDEX _honker_live_exceptions", "honker_stats(NULL)"),
     ("sum(pending)", "SCAN _honker_live USING INDEX _honker_live_inflight", "honker_stats(NULL)"),
-    ("sum(pending)", "SCAN _honker_live USING INDEX _honker_live_last_attempt", "honker_stats(NULL)"),
     ("sum(pending)", "SCAN _honker_dead", "honker_stats"),
     ("sum(pending)", "USE TEMP B-TREE FOR GROUP BY", "honker_stats"),
     (

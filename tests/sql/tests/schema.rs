@@ -102,17 +102,12 @@ max_run_s|INTEGER|0|NULL|0",
 ];
 
 /// The indexes that are promised, in one spelling.
-const INDEXES: [(&str, &str); 8] = [
+const INDEXES: [(&str, &str); 5] = [
     ("_honker_notifications_recent", "on _honker_notifications (channel, id)"),
     (
         "_honker_live_claim",
-        "on _honker_live (queue, priority desc, run_at) \
-         where state = 'pending' and attempts < max_attempts and run_at <= created_at",
-    ),
-    (
-        "_honker_live_delayed",
-        "on _honker_live (queue, priority desc, run_at) \
-         where state = 'pending' and attempts < max_attempts and run_at > created_at",
+        "on _honker_live (queue, run_at > created_at, priority desc, run_at) \
+         where state = 'pending' and attempts < max_attempts",
     ),
     (
         "_honker_live_due",
@@ -121,15 +116,7 @@ const INDEXES: [(&str, &str); 8] = [
     ),
     (
         "_honker_live_inflight",
-        "on _honker_live (queue, claim_expires_at) where state = 'processing' and attempts < max_attempts",
-    ),
-    (
-        "_honker_live_last_attempt",
-        "on _honker_live (queue, claim_expires_at) where state = 'processing' and attempts >= max_attempts",
-    ),
-    (
-        "_honker_live_expiry",
-        "on _honker_live (queue, expires_at) where state = 'pending' and expires_at is not null",
+        "on _honker_live (queue, attempts >= max_attempts, claim_expires_at) where state = 'processing'",
     ),
     ("_honker_stream_topic", "on _honker_stream (topic, offset)"),
 ];
@@ -290,9 +277,8 @@ fn an_old_claim_index_is_replaced_and_the_jobs_stay() {
 #[test]
 fn a_claim_index_in_another_spelling_is_left_as_it_is() {
     let db = Db::unloaded();
-    let spelled = "create index \n main . _honker_live_claim ON _honker_live(queue,priority desc,\n run_at) \
-                   where STATE = 'pending' and ATTEMPTS<max_attempts \
-                   AND run_at <=created_at";
+    let spelled = "create index \n main . _honker_live_claim ON _honker_live(queue,RUN_AT>created_at, priority desc,\n run_at) \
+                   where STATE = 'pending' and ATTEMPTS<max_attempts";
     db.run(&OLD_LIVE.replace("CREATE INDEX _honker_live_claim", "CREATE INDEX other"));
     db.run(spelled);
     db.load();
