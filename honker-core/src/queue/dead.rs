@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::options;
 use crate::bound::Allowance;
 use crate::statement::{Sql, Value};
-use crate::{Result, Store};
+use crate::{Error, Result, Store};
 
 /// A row of `_honker_dead`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -90,8 +90,12 @@ pub fn dead_requeue(store: &Store, now: i64, id: i64) -> Result<bool> {
         if store.query_one(&SQL_EXISTS, &[id.into()], |_| ())?.is_none() {
             return Ok(false);
         }
-        store.execute(&SQL_REQUEUE, &[id.into(), now.into()])?;
-        store.execute(&SQL_DELETE, &[id.into()])?;
+        store.insert(&SQL_REQUEUE, &[id.into(), now.into()])?;
+        if store.execute(&SQL_DELETE, &[id.into()])? == 0 {
+            return Err(Error::Constraint(
+                "not requeued: a trigger on _honker_dead said RAISE(IGNORE)".into(),
+            ));
+        }
         Ok(true)
     })
 }

@@ -1,7 +1,7 @@
 //! The move from `_honker_live` to `_honker_dead`: the one way by which a job ends without an ack.
 
 use crate::statement::{Sql, Value};
-use crate::{Result, Store};
+use crate::{Error, Result, Store};
 
 /// Why a row is dead when no worker said so.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,12 +50,15 @@ pub(super) fn dead_letter(store: &Store, now: i64, id: i64, reason: Reason) -> R
     move_row(store, &SQL_COPY, id, &[id.into(), now.into(), reason.text().into()]).map(drop)
 }
 
-/// Moves the row of this id if `copy`, made by [`copy_to_dead`], copies it; whether it did. Belongs into
-/// [`Store::atomic`].
+/// Moves the row of this id if `copy`, made by [`copy_to_dead`], copies it; whether it did. An error if a trigger keeps it
+/// where it is. Belongs into [`Store::atomic`].
 pub(super) fn move_row(store: &Store, copy: &'static Sql, id: i64, parameters: &[Value<'_>]) -> Result<bool> {
     let copied = store.execute(copy, parameters)? > 0;
-    if copied {
-        store.execute(&SQL_DELETE, &[id.into()])?;
+    if copied && store.execute(&SQL_DELETE, &[id.into()])? == 0 {
+        // It must not be in both tables.
+        return Err(Error::Constraint(
+            "not moved to the dead: a trigger on _honker_live said RAISE(IGNORE)".into(),
+        ));
     }
     Ok(copied)
 }

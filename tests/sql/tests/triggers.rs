@@ -62,6 +62,32 @@ fn a_row_that_a_trigger_ignores_is_not_inserted_and_that_is_an_error() {
 }
 
 #[test]
+fn a_job_that_a_trigger_keeps_in_its_table_is_not_moved_and_that_is_an_error() {
+    let last_attempt =
+        "SELECT honker_enqueue('q', 'p', NULL, NULL, 0, 1); SELECT honker_claim_batch('q', 'w', 1, 60)";
+    let expired = "SELECT honker_enqueue('q', 'p', NULL, NULL, 0, 3, -1)";
+    let dead = "SELECT honker_enqueue('q', 'p'); SELECT honker_claim_batch('q', 'w', 1, 60); SELECT honker_fail(1, 'w', 'e')";
+    for (job, call, event) in [
+        (last_attempt, "honker_fail(1, 'w', 'e')", "DELETE ON _honker_live"),
+        (last_attempt, "honker_retry(1, 'w', 0, 'e')", "DELETE ON _honker_live"),
+        (expired, "honker_sweep_expired('q')", "DELETE ON _honker_live"),
+        (dead, "honker_dead_requeue(1)", "DELETE ON _honker_dead"),
+        (dead, "honker_dead_requeue(1)", "INSERT ON _honker_live"),
+    ] {
+        for (begin, end) in [("", ""), ("BEGIN", "COMMIT")] {
+            let db = Db::new();
+            db.run(job);
+            db.run(&format!("CREATE TRIGGER keep BEFORE {event} BEGIN SELECT RAISE(IGNORE); END"));
+            let before = db.dump();
+            db.run(begin);
+            db.error(&format!("SELECT {call}")).says(&["trigger", "RAISE(IGNORE)"]);
+            db.run(end);
+            db.assert_still(&before);
+        }
+    }
+}
+
+#[test]
 fn a_trigger_that_another_connection_made_counts() {
     let db = Db::new();
     db.enqueue("q");
