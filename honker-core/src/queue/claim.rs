@@ -231,10 +231,9 @@ pub(crate) fn claim_into<T>(
                     let id = candidate.id;
                     let parameters = [id.into(), worker_id.into(), claim_expires_at.into(), now.into()];
                     // No row if it has expired: there are more of those than could be moved away.
-                    jobs.extend(
-                        store
-                            .query_one(&SQL_TAKE, &parameters, |row| job(id, row.text(0), row.integer(1), row.integer(2)))?,
-                    );
+                    jobs.extend(store.query_one(&SQL_TAKE, &parameters, |row| {
+                        job(id, row.text(0), row.integer(1), row.integer(2))
+                    })?);
                 }
             }
         }

@@ -8,8 +8,7 @@
 use std::collections::HashSet;
 
 use super::conditions::{
-    exception, exception_at, exceptional, exhausted, expiring, ill_typed, in_flight, last_attempt, malformed,
-    unreadable,
+    exception, exception_at, exhausted, expiring, ill_typed, in_flight, last_attempt, malformed, unreadable,
 };
 use super::dead_letter::{Reason, dead_letter};
 use super::walk::Candidate;
@@ -35,7 +34,7 @@ static SQL_LOOK: Sql = Sql::new(concat!(
     exhausted!(),
     " AND queue = +?1 AND ",
     exception_at!(),
-    " <= +?2),
+    " <= +?2 AND run_at <= ?2),
        EXISTS (SELECT 1 FROM main._honker_live WHERE ",
     last_attempt!(),
     " AND queue = +?1 AND claim_expires_at < +?2),
@@ -46,7 +45,12 @@ static SQL_LOOK: Sql = Sql::new(concat!(
     expiring!(),
     " AND queue = +?1 AND ",
     exception_at!(),
-    " <= +?2 LIMIT +?4))",
+    " <= +?2 LIMIT +?4))
+       + (SELECT count(*) FROM (SELECT 1 FROM main._honker_live WHERE ",
+    exhausted!(),
+    " AND queue = +?1 AND ",
+    exception_at!(),
+    " <= +?2 AND expires_at <= ?2 LIMIT +?4))",
 ));
 
 // The number of bytes comes first in each of these, see `Allowance::rows_of`. One row more than may be worked off is
@@ -64,7 +68,7 @@ static SQL_EXHAUSTED: Sql = Sql::new(concat!(
     exhausted!(),
     " AND queue = +?1 AND ",
     exception_at!(),
-    " <= +?2 ORDER BY ",
+    " <= +?2 AND run_at <= ?2 ORDER BY ",
     exception_at!(),
     ", id LIMIT +?3"
 ));
@@ -79,13 +83,21 @@ static SQL_EXPIRED: Sql = Sql::new(concat!(
     ", id LIMIT +?3"
 ));
 
-// Those that are malformed or exhausted as well; all but always none.
-static SQL_EXPIRED_BESIDES: Sql = Sql::new(concat!(
+// Those that are exhausted or malformed as well; all but always none.
+static SQL_EXPIRED_EXHAUSTED: Sql = Sql::new(concat!(
     "SELECT length(CAST(payload AS BLOB)), id FROM main._honker_live WHERE ",
-    exceptional!(),
-    " AND ",
-    exception!(),
-    " < 2 AND queue = +?1 AND state = 'pending' AND expires_at <= ?2 ORDER BY ",
+    exhausted!(),
+    " AND queue = +?1 AND ",
+    exception_at!(),
+    " <= +?2 AND expires_at <= ?2 ORDER BY ",
+    exception_at!(),
+    ", id LIMIT +?3"
+));
+
+static SQL_EXPIRED_MALFORMED: Sql = Sql::new(concat!(
+    "SELECT length(CAST(payload AS BLOB)), id FROM main._honker_live WHERE ",
+    malformed!(),
+    " AND queue = +?1 AND state = 'pending' AND expires_at <= ?2 ORDER BY ",
     exception!(),
     ", ",
     exception_at!(),
@@ -273,7 +285,9 @@ pub(super) fn clear(store: &Store, now: i64, queue: &str) -> Result<Cleared> {
         }
     }
     if obstacles.expired > EXPIRED_IN_PLACE_MAX {
-        expired(store, now, queue, &SQL_EXPIRED, &mut allowance)?;
+        for sql in [&SQL_EXPIRED, &SQL_EXPIRED_EXHAUSTED] {
+            expired(store, now, queue, sql, &mut allowance)?;
+        }
     }
     let mut in_place = Vec::new();
     if obstacles.lapsed > 0 {
@@ -324,8 +338,11 @@ fn expired(
 
 /// Moves expired pending jobs to the dead, also those that are malformed or exhausted; how many those were.
 pub(super) fn all_expired(store: &Store, now: i64, queue: &str, allowance: &mut Allowance) -> Result<i64> {
-    let plain = expired(store, now, queue, &SQL_EXPIRED, allowance)?;
-    Ok(plain + expired(store, now, queue, &SQL_EXPIRED_BESIDES, allowance)?)
+    let mut moved = 0;
+    for sql in [&SQL_EXPIRED, &SQL_EXPIRED_EXHAUSTED, &SQL_EXPIRED_MALFORMED] {
+        moved += expired(store, now, queue, sql, allowance)?;
+    }
+    Ok(moved)
 }
 
 /// Moves to the dead what has expired among the claims that lapsed first; how many those were.

@@ -93,10 +93,10 @@ macro_rules! exception {
     };
 }
 
-/// When it matters.
+/// From when on it matters: from the expiry on, and if the row is exhausted, from when it is due, whichever is first.
 macro_rules! exception_at {
     () => {
-        "CASE WHEN attempts >= max_attempts THEN run_at ELSE expires_at END"
+        "CASE WHEN attempts >= max_attempts THEN min(run_at, ifnull(expires_at, run_at)) ELSE expires_at END"
     };
 }
 

@@ -1,7 +1,7 @@
 //! Moving expired jobs away.
 
 use super::clear;
-use super::conditions::{exception, exception_at, exceptional, expiring, in_flight, last_attempt};
+use super::conditions::{exception, exception_at, exhausted, expiring, in_flight, last_attempt, malformed};
 use crate::bound::Allowance;
 use crate::statement::Sql;
 use crate::{Result, Store};
@@ -12,11 +12,14 @@ static SQL_ANYTHING_EXPIRED: Sql = Sql::new(concat!(
     " AND queue = +?1 AND ",
     exception_at!(),
     " <= +?2)
+         OR EXISTS (SELECT 1 FROM main._honker_live WHERE ",
+    exhausted!(),
+    " AND queue = +?1 AND ",
+    exception_at!(),
+    " <= +?2 AND expires_at <= ?2)
          OR (SELECT 1 FROM main._honker_live WHERE ",
-    exceptional!(),
-    " AND ",
-    exception!(),
-    " < 2 AND queue = +?1 AND state = 'pending' AND expires_at <= ?2 ORDER BY ",
+    malformed!(),
+    " AND queue = +?1 AND state = 'pending' AND expires_at <= ?2 ORDER BY ",
     exception!(),
     ", ",
     exception_at!(),

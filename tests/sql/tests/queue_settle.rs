@@ -289,3 +289,19 @@ fn a_released_job_has_its_attempt_back() {
         assert_eq!(db.int("SELECT attempts FROM _honker_live"), 1);
     }
 }
+
+#[test]
+fn a_batch_longer_than_one_statement_takes_is_acked_as_far_as_it_is_held() {
+    let db = Db::new();
+    let ids: Vec<i64> = (0..123).map(|_| db.enqueue("q")).collect();
+    assert_eq!(db.claim("q", 123, 60), ids);
+    // Not held any more, by another worker, and gone.
+    db.run("UPDATE _honker_live SET claim_expires_at = 1 WHERE id = 3");
+    db.run("UPDATE _honker_live SET worker_id = 'another' WHERE id = 60");
+    db.run("DELETE FROM _honker_live WHERE id = 120");
+    let worker = db.text("SELECT worker_id FROM _honker_live WHERE id = 1");
+    let sql = format!("SELECT honker_ack_batch('{ids:?}', '{worker}')");
+    assert_eq!(db.int(&sql), 120);
+    assert_eq!(db.rows("SELECT group_concat(id) FROM _honker_live"), "3,60");
+    assert_eq!(db.int(&sql), 0);
+}
