@@ -410,12 +410,7 @@ impl Handle {
 
     /// Runs a statement that has to be run however often somebody interrupts.
     fn undo(&self, sql: &'static Sql) -> Result<()> {
-        loop {
-            match self.run(sql) {
-                Err(Error::Interrupted(_)) => {}
-                done => return done,
-            }
-        }
+        uninterrupted(|| self.run(sql))
     }
 
     fn run(&self, sql: &'static Sql) -> Result<()> {
@@ -437,6 +432,10 @@ impl Handle {
             return Err(Error::invalid("the SQL statement contains a NUL"));
         }
         let mut statement = self.authorizer.compile(|| self.connection.prepare_cached(sql))?;
+        // Without columns and without effect; or nothing but white space and comments, which SQLite does not run.
+        if statement.column_count() == 0 && statement.readonly() && statement.expanded_sql().is_none() {
+            return Err(Error::invalid("there is no SQL statement in the text"));
+        }
         self.untidy.set(true);
         let mut rows =
             statement.query(rusqlite::params_from_iter(parameters)).map_err(Error::from_rusqlite)?;
@@ -451,10 +450,11 @@ impl Handle {
         Ok(Rows { columns, rows: read })
     }
 
-    /// Drops what the caller's SQL may have left on the connection that writes once its transaction is over. Should that
-    /// fail, the end of the next transaction tries again.
+    /// Drops what the caller's SQL may have left on the connection that writes once its transaction is over. An interrupt
+    /// does not keep it from that: the next call, which may be anybody's, would meet the caller's triggers. Should it
+    /// fail otherwise, the end of the next transaction tries again.
     pub(super) fn tidy(&mut self) {
-        if self.untidy.get() && self.drop_temporary().is_ok() {
+        if self.untidy.get() && uninterrupted(|| self.drop_temporary()).is_ok() {
             self.untidy.set(false);
         }
     }
@@ -496,6 +496,16 @@ impl Handle {
         let closed = connection.close().map_err(|(_, error)| Error::from_rusqlite(error));
         drop((busy_wait, authorizer));
         closed
+    }
+}
+
+/// Repeats what has to be done however often somebody interrupts.
+fn uninterrupted(mut body: impl FnMut() -> Result<()>) -> Result<()> {
+    loop {
+        match body() {
+            Err(Error::Interrupted(_)) => {}
+            done => return done,
+        }
     }
 }
 

@@ -1,5 +1,8 @@
 //! The caller's own SQL on a connection that all calls share: what it may not do, and what is undone behind it.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
 use honker_core::database::{Database, Options, Transaction, Value};
 use honker_core::{Error, Result};
 
@@ -177,4 +180,47 @@ fn temporary_things_end_with_the_transaction() {
             assert!(database.begin().unwrap().execute("INSERT INTO c VALUES (1)", &[]).is_err());
         }
     });
+}
+
+/// An interrupt that comes when a transaction has just ended does not leave its temporary things to others.
+#[test]
+fn temporary_things_end_also_when_somebody_interrupts() {
+    guarded(|| {
+        let file = File::new();
+        let database = file.database(&Options::default());
+        let over = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !over.load(Ordering::Relaxed) {
+                    database.interrupt();
+                    std::thread::sleep(Duration::from_micros(50));
+                }
+            });
+            let mut found = 0;
+            let mut made = 0;
+            while made < 1000 {
+                let Ok(mut transaction) = database.begin() else { continue };
+                let left = transaction.query("SELECT count(*) FROM temp.sqlite_schema", &[]);
+                found += i32::from(left.is_ok_and(|rows| single(rows) != Value::Integer(0)));
+                made += i32::from(transaction.execute("CREATE TEMP TABLE t(x)", &[]).is_ok());
+                let _ = transaction.commit();
+            }
+            over.store(true, Ordering::Relaxed);
+            assert_eq!(found, 0);
+        });
+    });
+}
+
+/// No statement at all is a mistake of the caller's, and not of ours.
+#[test]
+fn an_empty_statement_is_refused() {
+    let file = File::new();
+    let database = file.database(&Options::default());
+    for sql in ["", "  ", ";", "-- nothing", "/* nothing */ "] {
+        let mut transaction = database.begin().unwrap();
+        assert!(matches!(transaction.execute(sql, &[]), Err(Error::Invalid(_))), "{sql:?}");
+        assert!(matches!(transaction.query(sql, &[]), Err(Error::Invalid(_))), "{sql:?}");
+        transaction.commit().unwrap();
+        assert!(matches!(database.query(sql, &[]), Err(Error::Invalid(_))), "{sql:?}");
+    }
 }
