@@ -177,23 +177,28 @@ impl Shared {
         Slot::nudge(chosen);
     }
 
-    /// A descriptor for a subscription is made and put in its place by `make`, who is told whether it may contain the
-    /// events. Whom to nudge, with no lock held.
+    /// Sees to it that a subscription has a descriptor, and that somebody raises it: `make`, who is told whether it may
+    /// contain the events, makes it and puts it in its place if there is none yet. Whom to nudge, with no lock held.
     #[cfg(unix)]
-    pub(super) fn add_outlet(
+    pub(super) fn see_to_outlet(
         self: &Arc<Self>,
         slot: &Slot,
         make: impl FnOnce(bool) -> Result<()>,
     ) -> Result<Option<Arc<Slot>>> {
         let mut hub = self.lock();
+        let is_made = slot.outlet().is_some();
         if slot.has_left() {
-            // It is readable, for good.
-            make(false)?;
+            if !is_made {
+                // It is readable, for good.
+                make(false)?;
+            }
             return Ok(None);
         }
-        let attachable = hub.live == 1 && !self.threaded && !self.polls() && cfg!(target_os = "linux");
-        make(attachable)?;
-        hub.outlets += 1;
+        if !is_made {
+            let attachable = hub.live == 1 && !self.threaded && !self.polls() && cfg!(target_os = "linux");
+            make(attachable)?;
+            hub.outlets += 1;
+        }
         self.see_to_thread(&mut hub)?;
         Ok(hub.choose_if_nobody(self))
     }

@@ -130,13 +130,11 @@ impl Subscription {
         let slot = &self.slot;
         slot.shared.process.check()?;
         let mut state = slot.lock();
-        let mut chosen = None;
-        if slot.outlet.get().is_none() {
-            chosen = slot.shared.add_outlet(slot, |attachable| {
-                let _ = slot.outlet.set(Outlet::new(attachable)?);
-                Ok(())
-            })?;
-        }
+        // Also if there is one: there may have been no thread to raise it.
+        let chosen = slot.shared.see_to_outlet(slot, |attachable| {
+            let _ = slot.outlet.set(Outlet::new(attachable)?);
+            Ok(())
+        })?;
         let number = slot.outlet.get().map(Outlet::number).ok_or(Error::Closed);
         slot.settle(&mut state);
         drop(state);

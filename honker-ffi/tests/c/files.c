@@ -437,8 +437,11 @@ static void the_system_has_no_threads_left(void) {
     OK(honker_waiter_new(db, &waiter, ERR));
     OK(honker_waiter_new(db, &beside, ERR));
     EXPECT(HONKER_TIMEOUT, honker_wait(waiter, 1, ERR));
-    EXPECT(HONKER_SYSTEM, honker_waiter_fd(waiter, &fd, ERR));
-    CHECK(contains(check_message(), strerror(EAGAIN)));
+    /* Also the second time: a descriptor that nobody raises is none. */
+    for (int i = 0; i < 2; i++) {
+      EXPECT(HONKER_SYSTEM, honker_waiter_fd(waiter, &fd, ERR));
+      CHECK(contains(check_message(), strerror(EAGAIN)));
+    }
     limit.rlim_cur = limit.rlim_max;
     CHECK(setrlimit(RLIMIT_NPROC, &limit) == 0);
     OK(honker_waiter_fd(waiter, &fd, ERR));
