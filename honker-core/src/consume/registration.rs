@@ -56,6 +56,15 @@ impl Registration {
         Waiter { inner: Arc::clone(&self.waiter) }
     }
 
+    /// What the consumer did before it looks has failed: it is named again after a while.
+    pub(super) fn fail(&self) {
+        self.failed(self.waiter.look(self.key));
+    }
+
+    fn failed(&self, commits: u64) {
+        self.waiter.rest(self.key, commits, Rest::until_after(Instant::now().checked_add(AFTER_ERROR)));
+    }
+
     /// One `next`: calls `look` until it finds something, at most for `timeout` (`None`: without end).
     ///
     /// Wakes that keep coming do not keep the caller beyond its time: after the first that comes too late it looks once
@@ -80,8 +89,7 @@ impl Registration {
                 Ok(Look::Found(found)) => return Ok(Next::Item(found)),
                 Ok(Look::Nothing(rest)) => rest,
                 Err(error) => {
-                    let again = Rest::until_after(Instant::now().checked_add(AFTER_ERROR));
-                    self.waiter.rest(self.key, commits, again);
+                    self.failed(commits);
                     return Err(error);
                 }
             };

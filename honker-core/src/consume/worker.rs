@@ -246,7 +246,7 @@ impl Worker {
         let mut held = Vec::new();
         if !settlements.is_empty() {
             let batch;
-            (held, batch) = desk.turn(settlements, n)?;
+            (held, batch) = desk.turn(settlements, n).inspect_err(|_| registration.fail())?;
             if !batch.is_empty() {
                 return Ok(Settled { held, next: Ok(Next::Item(batch)) });
             }

@@ -443,3 +443,22 @@ fn a_consumer_that_failed_is_named_again() {
     assert!(failed.elapsed() >= Duration::from_millis(100), "it was named again at once");
     assert_timeout(topic.next(NOW));
 }
+
+/// Settlements that could not be committed are to be given again: the worker is named, and keeps no clock for that.
+#[test]
+fn a_worker_whose_settlements_failed_is_named_again() {
+    let file = File::new();
+    let database = file.database(&crate::common::patient_for(Duration::from_millis(50)));
+    let waiter = waiter(&database);
+    let mut worker = queue_worker(&waiter, 1, "q");
+    enqueue(&database, "q", "p");
+    let claimed = job(worker.next(1, NOW));
+    assert_timeout(worker.next(1, NOW));
+    assert!(named(&waiter).is_empty());
+    let other = file.plain();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    assert!(matches!(worker.settle_and_next(&[ack(&claimed)], 1, NOW), Err(Error::Busy(_))));
+    other.execute_batch("COMMIT").unwrap();
+    assert_eq!(named_by_descriptor(&waiter), [1]);
+    assert_eq!(worker.settle_and_next(&[ack(&claimed)], 1, NOW).unwrap().held, [true]);
+}
