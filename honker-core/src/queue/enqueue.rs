@@ -1,8 +1,8 @@
 //! Putting jobs into a queue.
 
-use super::options;
+use super::options::{self, METADATA_BYTES_MAX};
 use crate::statement::{Sql, Value};
-use crate::{Result, Store, time};
+use crate::{Error, Result, Store, time};
 
 static SQL_ENQUEUE: Sql = Sql::new(
     "INSERT INTO main._honker_live (queue, payload, priority, run_at, max_attempts, created_at, expires_at)
@@ -46,7 +46,45 @@ impl<'a> Enqueue<'a> {
     }
 }
 
-/// Adds a pending job; its id.
+/// In the answer to a claim, beside the job's own texts: the keys, the numbers, the worker's name.
+const ANSWER_BYTES: usize = 1_000;
+
+/// An error if the answer to a claim of this job would be longer than a SQLite value may be: nobody could ever take it, nor
+/// what is behind it in its queue.
+fn check_answerable(store: &Store, job: &Enqueue<'_>) -> Result<()> {
+    // A byte takes six at most (`\u0000`). Not worth a look at the limit for a short one.
+    const SHORT: usize = 1_000;
+    if job.payload.len() <= SHORT {
+        return Ok(());
+    }
+    let length_max = store.length_max();
+    if (job.payload.len() as i64) < length_max / 6 - (ANSWER_BYTES + METADATA_BYTES_MAX) as i64 {
+        return Ok(());
+    }
+    let metadata = job.metadata.map_or(0, str::len);
+    let length = escaped_length(job.payload) + escaped_length(job.queue) + metadata + ANSWER_BYTES;
+    if length as i64 > length_max {
+        return Err(Error::TooBig(
+            format!(
+                "payload takes {length} bytes in the JSON of a claim, more than this connection's limit of {length_max}"
+            )
+            .into(),
+        ));
+    }
+    Ok(())
+}
+
+/// How many bytes a text takes in JSON, without its quotes.
+fn escaped_length(text: &str) -> usize {
+    let length = |byte| match byte {
+        b'"' | b'\\' | b'\n' | b'\r' | b'\t' | 0x08 | 0x0c => 2,
+        0..0x20 => 6,
+        _ => 1,
+    };
+    text.bytes().map(length).sum()
+}
+
+/// Adds a pending job; its id. An error if it is so long that no claim could answer with it.
 pub fn enqueue(store: &Store, now: i64, job: &Enqueue<'_>) -> Result<i64> {
     let run_at = match job.delay_s {
         Some(delay_s) => time::after(now, "delay", delay_s)?,
@@ -70,6 +108,7 @@ pub(crate) fn insert(
     run_at: i64,
     expires_at: Option<i64>,
 ) -> Result<i64> {
+    check_answerable(store, job)?;
     store.insert(
         &SQL_ENQUEUE,
         &[

@@ -432,6 +432,27 @@ fn an_answer_too_long_for_the_connection_is_an_error_that_claims_nothing() {
 }
 
 #[test]
+fn a_payload_that_no_claim_could_answer_with_is_refused() {
+    // The limit, which is a gigabyte otherwise, and payloads that take so many bytes in JSON and stand for one.
+    const LIMIT: i32 = 100_000;
+    for (text, length) in [("x", 1), ("\"", 2), ("\n", 2), ("\u{1}", 6), ("é", 1)] {
+        let db = Db::new();
+        db.set_limit(Limit::SQLITE_LIMIT_LENGTH, LIMIT).unwrap();
+        let room = (LIMIT as usize - 1_100) / length / text.len().max(1);
+        db.get::<i64>("SELECT honker_enqueue('q', ?1)", [text.repeat(room)]);
+        assert_eq!(db.claim("q", 1, 60), [1], "{text:?}");
+        let before = db.dump();
+        let too_long = text.repeat((LIMIT as usize - 200) / length / text.len());
+        for call in ["honker_enqueue('q', ?1)", "honker_enqueue_with('q', ?1, '{}')"] {
+            let sql = format!("SELECT {call}");
+            let refused = db.query_row(&sql, [&too_long], |_| Ok(()));
+            assert!(refused.unwrap_err().to_string().contains("bytes in the JSON of a claim"), "{text:?}");
+        }
+        db.assert_still(&before);
+    }
+}
+
+#[test]
 fn bytes_that_raw_sql_has_stored_do_not_stop_a_reader() {
     // Nothing but raw SQL can store these. They come out as replacement characters.
     let db = Db::new();
