@@ -192,7 +192,7 @@ fn temporary_things_end_also_when_somebody_interrupts() {
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 while !over.load(Ordering::Relaxed) {
-                    database.interrupt();
+                    database.interrupt().unwrap();
                     std::thread::sleep(Duration::from_micros(50));
                 }
             });
