@@ -24,6 +24,13 @@ use crate::outlook::Interest;
 use crate::queue::{self, ClaimedJob, Held, Outcome, Turn, Turned};
 use crate::{Error, Result};
 
+/// After so many claims in a row that should have done something and did nothing, a look is over. Others may be faster, but
+/// not always; a trigger of the user's (`RAISE(IGNORE)`) may keep a worker from its jobs for ever.
+const IN_VAIN_MAX: u32 = 2;
+
+/// When it looks again after that.
+const KEPT: Duration = Duration::from_millis(500);
+
 /// How a worker claims.
 #[derive(Debug, Clone, PartialEq)]
 pub struct WorkerOptions {
@@ -189,6 +196,8 @@ struct Desk {
     prolonged_at: Instant,
     /// The last claim found something, so the next one is made without looking first.
     busy: bool,
+    /// The last claim left something in the way of a further one.
+    more: bool,
     /// What has to be reported, and could not be yet.
     lost: Vec<LostJob>,
 }
@@ -220,8 +229,17 @@ impl Worker {
         let database = registration.database().clone();
         let prolonged_at = Instant::now();
         let hand = database.hands().add(&worker_id);
-        let desk =
-            Desk { database, queues, worker_id, options, hand, prolonged_at, busy: false, lost: Vec::new() };
+        let desk = Desk {
+            database,
+            queues,
+            worker_id,
+            options,
+            hand,
+            prolonged_at,
+            busy: false,
+            more: false,
+            lost: Vec::new(),
+        };
         Ok(Worker { registration, desk })
     }
 
@@ -312,7 +330,10 @@ fn check(queues: &[WorkerQueue], options: &WorkerOptions) -> Result<()> {
 impl Desk {
     /// Claims and reports what there is, or says what it waits for. It looks before it writes: most wakes are not for us.
     fn look(&mut self, n: i64) -> Result<Look<Batch>> {
+        let interrupts = self.database.interrupts();
+        let mut in_vain = 0;
         loop {
+            interrupts.check()?;
             let now = Instant::now();
             let is_over = |at: Option<Instant>| at.is_some_and(|at| at <= now);
             let has_to_write = is_over(self.heartbeat_at()) || is_over(self.run_until());
@@ -330,10 +351,13 @@ impl Desk {
                 if !self.lost.is_empty() {
                     return Ok(Look::Found(Batch { jobs: Vec::new(), lost: std::mem::take(&mut self.lost) }));
                 }
-                if !outlook.may_claim {
+                let is_kept_from_it = outlook.may_claim && in_vain >= IN_VAIN_MAX;
+                if !outlook.may_claim || is_kept_from_it {
                     let interest = Interest::Jobs { queues, worker_id: self.worker_id.clone(), held: claims };
                     let rest = Rest::new(interest, self.options.fallback).at(outlook.next_at);
-                    return Ok(Look::Nothing(rest.after(self.heartbeat_at()).after(self.run_until())));
+                    let again = is_kept_from_it.then(|| now + KEPT);
+                    let rest = rest.after(again).after(self.heartbeat_at()).after(self.run_until());
+                    return Ok(Look::Nothing(rest));
                 }
             }
             let (_, batch) = self.turn(&[], n)?;
@@ -341,6 +365,7 @@ impl Desk {
                 return Ok(Look::Found(batch));
             }
             // A claim moves a bounded number of rows that nobody can have, and may have ended with that.
+            in_vain = if self.more { 0 } else { in_vain + 1 };
         }
     }
 
@@ -384,8 +409,9 @@ impl Desk {
             queues: &queues,
             n,
         })?;
-        let Turned { settled, lost, claimed } = turned;
+        let Turned { settled, lost, claimed, more } = turned;
         self.busy = !claimed.is_empty();
+        self.more = more;
 
         let mut answers = settled.iter().take(given);
         let mut held = Vec::new();

@@ -1,7 +1,9 @@
 //! One turn of a worker: what it has finished is settled, what runs is prolonged, and new jobs are claimed, as one unit that
 //! costs one commit. And what it asks without writing: whether there is something to claim, and what it holds no more.
 
-use super::{ClaimedJob, ack, claim, fail, heartbeat, may_claim, next_claim_at, release, retry};
+use super::{
+    Claimed, ClaimedJob, ack, claim_some, fail, heartbeat, may_claim, next_claim_at, release, retry,
+};
 use crate::statement::Sql;
 use crate::{Result, Store};
 
@@ -97,6 +99,8 @@ pub struct Turned {
     pub lost: Vec<Option<Lost>>,
     /// The jobs that were claimed.
     pub claimed: Vec<ClaimedJob>,
+    /// A queue had too much in the way for one transaction: a further turn goes on where this one stopped.
+    pub more: bool,
 }
 
 static SQL_HELD: Sql = Sql::new(
@@ -158,8 +162,9 @@ pub fn turn(store: &Store, now: i64, turn: &Turn<'_>) -> Result<Turned> {
     if let ([], [], &[(queue, at_most)]) = (turn.settlements, turn.held, turn.queues) {
         // A claim is a unit by itself, and for a single job a single statement.
         let n = turn.n.min(at_most);
-        let claimed = if n > 0 { claim(store, now, queue, worker_id, n, timeout_s)? } else { Vec::new() };
-        return Ok(Turned { settled: Vec::new(), lost: Vec::new(), claimed });
+        let Claimed { jobs: claimed, more } =
+            if n > 0 { claim_some(store, now, queue, worker_id, n, timeout_s)? } else { Claimed::default() };
+        return Ok(Turned { settled: Vec::new(), lost: Vec::new(), claimed, more });
     }
     store.atomic(|| {
         let settled = turn.settlements.iter().map(|settlement| settle(store, now, worker_id, settlement));
@@ -173,16 +178,18 @@ pub fn turn(store: &Store, now: i64, turn: &Turn<'_>) -> Result<Turned> {
             lost.push(found.err());
         }
         let mut claimed = Vec::new();
+        let mut more = false;
         let mut left = turn.n;
         for &(queue, at_most) in turn.queues {
             // To `claim` a negative number means all of them.
             let n = left.min(at_most);
             if n > 0 {
-                let jobs = claim(store, now, queue, worker_id, n, timeout_s)?;
-                left -= i64::try_from(jobs.len()).unwrap_or(n);
-                claimed.extend(jobs);
+                let some = claim_some(store, now, queue, worker_id, n, timeout_s)?;
+                left -= i64::try_from(some.jobs.len()).unwrap_or(n);
+                more |= some.more;
+                claimed.extend(some.jobs);
             }
         }
-        Ok(Turned { settled, lost, claimed })
+        Ok(Turned { settled, lost, claimed, more })
     })
 }

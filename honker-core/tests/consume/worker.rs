@@ -258,3 +258,27 @@ fn few_readers_serve_many_workers() {
     ids.sort_unstable();
     assert_eq!(ids, (1..=20).collect::<Vec<_>>());
 }
+
+/// A trigger of the user's keeps a worker from its jobs: it does not try for ever, and takes them when the trigger is gone.
+#[test]
+fn a_trigger_that_ignores_claims_does_not_keep_it_looking() {
+    for trigger in [
+        "CREATE TRIGGER keep BEFORE UPDATE ON _honker_live BEGIN SELECT RAISE(IGNORE); END",
+        "CREATE TRIGGER keep BEFORE INSERT ON _honker_dead BEGIN SELECT RAISE(IGNORE); END",
+    ] {
+        let (file, database) = open();
+        file.plain().execute_batch(trigger).unwrap();
+        let exhausted = Enqueue { max_attempts: 0, ..Enqueue::new("q", "exhausted") };
+        database.enqueue(&exhausted).unwrap();
+        if trigger.contains("UPDATE") {
+            enqueue(&database, "q", "p");
+        }
+        let mut worker = worker(&database, "q", no_fallback());
+        assert_timeout(worker.next(1, NOW));
+        assert_timeout(worker.next(1, Some(Duration::from_millis(20))));
+        file.plain().execute_batch("DROP TRIGGER keep").unwrap();
+        enqueue(&database, "q", "next");
+        let first = if trigger.contains("UPDATE") { "p" } else { "next" };
+        assert_eq!(job(worker.next(1, NOW)).payload, first);
+    }
+}
