@@ -12,6 +12,7 @@
 //!
 //! Threads: one uses it at a time. Dropping it leaves the jobs in hand to the end of their claims, as a crash does.
 
+use std::collections::HashSet;
 use std::ops::Deref;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -372,21 +373,22 @@ impl Desk {
     /// One commit. For each settlement, whether the job was held; and what there is to report.
     fn turn(&mut self, settlements: &[Settlement], n: i64) -> Result<(Vec<bool>, Batch)> {
         let started = Instant::now();
-        let known: Vec<Option<InHand>> =
-            settlements.iter().map(|given| self.hand.get(given.id, given.serial)).collect();
-        let mut outcomes = Vec::new();
-        for (given, job) in settlements.iter().zip(&known) {
-            let twice = outcomes.iter().any(|before: &queue::Settlement| before.id == given.id);
-            if let Some(job) = job.filter(|_| !twice) {
-                outcomes.push(queue::Settlement {
-                    id: given.id,
-                    outcome: self.outcome(&given.verdict, job.attempts),
-                });
-            }
-        }
+        // A job that is given twice is settled once.
+        let mut ids = HashSet::new();
+        let known: Vec<Option<InHand>> = settlements
+            .iter()
+            .map(|given| self.hand.get(given.id, given.serial).filter(|_| ids.insert(given.id)))
+            .collect();
+        let mut outcomes: Vec<queue::Settlement> = settlements
+            .iter()
+            .zip(&known)
+            .filter_map(|(given, job)| {
+                let outcome = self.outcome(&given.verdict, (*job)?.attempts);
+                Some(queue::Settlement { id: given.id, outcome })
+            })
+            .collect();
         let given = outcomes.len();
-        let running =
-            self.hand.jobs().into_iter().filter(|(id, _)| !outcomes.iter().any(|one| one.id == *id));
+        let running = self.hand.jobs().into_iter().filter(|(id, _)| !ids.contains(id));
         let (overdue, running): (Vec<_>, Vec<_>) =
             running.partition(|(_, job)| job.run_until.is_some_and(|until| until <= started));
         for (id, job) in &overdue {
@@ -415,13 +417,8 @@ impl Desk {
 
         let mut answers = settled.iter().take(given);
         let mut held = Vec::new();
-        let mut seen: Vec<i64> = Vec::new();
         for (one, job) in settlements.iter().zip(&known) {
-            let asked = job.is_some() && !seen.contains(&one.id);
-            if asked {
-                seen.push(one.id);
-            }
-            held.push(asked && answers.next().copied().unwrap_or(false));
+            held.push(job.is_some() && answers.next().copied().unwrap_or(false));
             self.hand.put_down(one.id, one.serial);
         }
         for ((id, job), was_held) in overdue.iter().zip(&settled[given..]) {
