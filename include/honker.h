@@ -37,9 +37,9 @@
  * is older than the caller refuses what it does not know if that is not 0 (HONKER_UNSUPPORTED).
  *
  * Any function may be called from any thread at any time, unless the type it works on says otherwise. honker starts a
- * thread only while there are waiters, one for each file, and installs no signal handlers. It prints nothing, unless a
- * file cannot be watched as it should be: that it says once, on standard error. The environment variable
- * HONKER_LOCK_SAFE_FILES=off switches off what honker_open says about other copies of SQLite.
+ * thread for a file only if several waiters of the process need one, or where commits have to be polled for. It installs
+ * no signal handlers and prints nothing: that a file is watched in a worse way than it should be is a warning of
+ * honker_waiter_new, and stands in honker_status. The environment variable HONKER_LOCK_SAFE_FILES=off switches off what honker_open says about other copies of SQLite.
  */
 
 
@@ -249,7 +249,7 @@ typedef struct honker_db_t honker_db_t;
 /**
  * What went wrong. Every function that can fail takes the address of such a pointer last, which may be NULL: it is set
  * to NULL when the call succeeds, and to an error that the caller has to free when it fails (a negative status).
- * `honker_open` alone may leave one, a warning, when it succeeds. An error does not change: any thread may read it.
+ * `honker_open` and `honker_waiter_new` may leave one, a warning, when they succeed; it is freed like any other. An error does not change: any thread may read it.
  */
 typedef struct honker_error_t honker_error_t;
 

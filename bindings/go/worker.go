@@ -186,7 +186,7 @@ type workerRun struct {
 
 	stopping bool             // nothing is claimed any more
 	result   error            // what the run ends with then
-	deadline <-chan time.Time // when patience with the handlers ends
+	deadline <-chan time.Time // when StopTimeout is over
 	ended    bool             // their contexts have ended because of that
 
 	again   <-chan time.Time // when to try again after an error; nil if there was none

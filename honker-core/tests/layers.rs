@@ -16,6 +16,7 @@ const LAYERS: &[(&str, &[&str], &[&str])] = &[
             "guard",
             "lock",
             "notify",
+            "outlook",
             "queue",
             "rate_limit",
             "result",

@@ -54,11 +54,12 @@ const ANSWER_BYTES: usize = 1_000;
 fn check_answerable(store: &Store, job: &Enqueue<'_>) -> Result<()> {
     // A byte takes six at most (`\u0000`). Not worth a look at the limit for a short one.
     const SHORT: usize = 1_000;
-    if job.payload.len() <= SHORT {
+    let length = job.payload.len() + job.queue.len();
+    if length <= SHORT {
         return Ok(());
     }
     let length_max = store.length_max();
-    if (job.payload.len() as i64) < length_max / 6 - (ANSWER_BYTES + METADATA_BYTES_MAX) as i64 {
+    if (length as i64) < length_max / 6 - (ANSWER_BYTES + METADATA_BYTES_MAX) as i64 {
         return Ok(());
     }
     let metadata = job.metadata.map_or(0, str::len);
@@ -66,7 +67,7 @@ fn check_answerable(store: &Store, job: &Enqueue<'_>) -> Result<()> {
     if length as i64 > length_max {
         return Err(Error::TooBig(
             format!(
-                "payload takes {length} bytes in the JSON of a claim, more than this connection's limit of {length_max}"
+                "the job takes {length} bytes in the JSON of a claim, more than this connection's limit of {length_max}"
             )
             .into(),
         ));

@@ -333,7 +333,7 @@ fn up_to_32_lapsed_claims_stay_as_they_are_and_more_go_back_to_pending() {
 #[test]
 fn lapsed_claims_do_not_take_with_them_those_that_end_this_second() {
     // As many that lapsed a second ago as given, beside some that have this second left. Of both there are plain ones,
-    // some that have expired, and some that have spent their attempts.
+    // some that have expired, and some that have exhausted their attempts.
     for lapsed in [1, 3, 40] {
         for n in [0, 1, 200, -1] {
             let db = Db::new();
