@@ -22,8 +22,8 @@
  * Every operation takes a database and a transaction of it, which may be NULL. With one, the operation is part of it;
  * without, it is committed when the call returns, and has happened completely or not at all whenever the process may
  * die. An operation that fails has done nothing, and the transaction it was part of is as it was before; only after
- * HONKER_FULL, HONKER_IO, HONKER_ABORTED and HONKER_PANIC the transaction may be over, rolled back; calls with it are
- * HONKER_MISUSE then. Operations wait for the write lock for as long as the busy timeout (HONKER_BUSY); they can be ended
+ * HONKER_FULL, HONKER_IO, HONKER_ABORTED, HONKER_INTERRUPTED, HONKER_INTERNAL and HONKER_PANIC, and if a trigger of the
+ * caller's says RAISE(ROLLBACK), the transaction may be over, rolled back; calls with it are HONKER_MISUSE then. Operations wait for the write lock for as long as the busy timeout (HONKER_BUSY); they can be ended
  * earlier by honker_interrupt and honker_close.
  *
  * HANDLES

@@ -38,6 +38,8 @@ type ScheduleRow struct {
 	NextFireAt  int64  `json:"next_fire_at"`
 	Enabled     bool   `json:"enabled"`
 	MaxAttempts int64  `json:"max_attempts"`
+	// Error says why the schedule never fires, if its stored expression cannot be used; nil otherwise.
+	Error *string `json:"error"`
 }
 
 // ScheduleUpdate says what to change of a schedule, for the jobs to come; nil leaves a part as it is.
@@ -221,7 +223,10 @@ func (s *Scheduler) Run(ctx context.Context, owner string) error {
 			return err
 		}
 		if !fired {
-			_, err = w.native().leaderResign(w.consumer)
+			// While the file is locked the lock cannot be given up; it is when w ends, or runs out.
+			if _, err = w.native().leaderResign(w.consumer); isBusy(err) {
+				return nil
+			}
 			return err
 		}
 	}

@@ -60,9 +60,9 @@ class Picture:
             name.removeprefix("_honker_")
             for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'index'")
         }
-        watched = indexes & {"live_expiry", "stream_topic", "live_pending_deadline"}
+        watched = indexes & {"live_exceptions", "stream_topic", "live_pending_deadline"}
         schemas = {
-            frozenset({"live_expiry", "stream_topic"}): "new",
+            frozenset({"live_exceptions", "stream_topic"}): "new",
             frozenset({"live_pending_deadline"}): "old",
         }
         return cls(

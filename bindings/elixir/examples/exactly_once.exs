@@ -7,9 +7,10 @@
 {:ok, job} = Honker.Queue.claim_one(db, "orders", "worker-1")
 
 Honker.transaction(db, fn tx ->
-  Honker.execute(tx, "UPDATE totals SET orders = orders + 1")
-  # false: the claim was lost, and somebody else does it.
-  with {:ok, false} <- Honker.Job.ack(tx, job), do: {:error, :lost}
+  with :ok <- Honker.execute(tx, "UPDATE totals SET orders = orders + 1"),
+       # false: the claim was lost, and somebody else does it.
+       {:ok, false} <- Honker.Job.ack(tx, job),
+       do: {:error, :lost}
 end)
 
 {:ok, [[orders]]} = Honker.query(db, "SELECT orders FROM totals")

@@ -6,13 +6,14 @@ for {id, customer} <- [{1, "alice"}, {2, "bob"}, {3, "alice"}], do: {:ok, _} = H
 
 {:ok, events} = Honker.Stream.read_from_consumer(db, "orders", "totals", 100)
 
-Honker.transaction(db, fn tx ->
-  for event <- events do
-    Honker.execute(tx, "INSERT INTO totals VALUES (?, 1) ON CONFLICT DO UPDATE SET orders = orders + 1", [event.key])
-  end
+{:ok, _} =
+  Honker.transaction(db, fn tx ->
+    for event <- events do
+      :ok = Honker.execute(tx, "INSERT INTO totals VALUES (?, 1) ON CONFLICT DO UPDATE SET orders = orders + 1", [event.key])
+    end
 
-  Honker.Stream.save_offset_tx(tx, "totals", "orders", List.last(events).offset)
-end)
+    Honker.Stream.save_offset_tx(tx, "totals", "orders", List.last(events).offset)
+  end)
 
 {:ok, rows} = Honker.query(db, "SELECT customer, orders FROM totals ORDER BY customer")
 for [customer, orders] <- rows, do: IO.puts("#{customer}: #{orders}")

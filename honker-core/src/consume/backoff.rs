@@ -1,5 +1,8 @@
 //! How long a job waits after it has failed.
 
+/// A delay that would end after the end of time is one of a thousand years.
+pub(super) const DELAY_MAX_S: i64 = 1000 * 366 * 86_400;
+
 /// Delays that grow with each failure: `base_s * factor^(attempts - 1)`, at most `max_s`, times a random factor in
 /// `1 ± jitter`.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -35,8 +38,8 @@ impl Backoff {
         let failures = i32::try_from(attempts.saturating_sub(1).max(0)).unwrap_or(i32::MAX);
         let delay = (self.base_s as f64 * self.factor.powi(failures)).min(self.max_s as f64);
         let delay = delay * (1.0 + self.jitter * (2.0 * random - 1.0));
-        // The cast saturates, and a number that is none becomes 0.
-        (delay.round() as i64).max(0)
+        // The cast saturates, and a number that is none becomes 0. The time at which the job is due has to be one.
+        (delay.round() as i64).clamp(0, DELAY_MAX_S)
     }
 }
 
@@ -53,6 +56,8 @@ mod tests {
         assert_eq!(Backoff { base_s: 0, ..backoff }.delay_s(3), 0);
         assert_eq!(Backoff { base_s: -1, ..backoff }.delay_s(3), 0);
         assert_eq!(Backoff { factor: 1.0, ..backoff }.delay_s(30), 15);
+        let endless = Backoff { base_s: i64::MAX, max_s: i64::MAX, ..backoff };
+        assert_eq!(endless.delay_s(1), super::DELAY_MAX_S);
     }
 
     #[test]

@@ -4,7 +4,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::backoff::Backoff;
+use super::backoff::{Backoff, DELAY_MAX_S};
 use super::registration::Next;
 use super::waiter::Waiter;
 use super::worker::{Claimed, Verdict, Worker, WorkerOptions, WorkerQueue};
@@ -33,9 +33,6 @@ impl Default for OutboxOptions {
 pub fn queue_of(name: &str) -> String {
     format!("_outbox:{name}")
 }
-
-/// A delay that would end after the end of time is one of a thousand years.
-const DELAY_MAX_S: i64 = 1000 * 366 * 86_400;
 
 /// A worker of an outbox. See the module documentation of [`crate::consume`].
 pub struct Outbox {

@@ -78,12 +78,12 @@ impl Registration {
         let until = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         let may_wait = timeout != Some(Duration::ZERO);
         if may_wait && self.subscription.is_none() {
-            self.subscription = Some(self.waiter.subscribe(self.key)?);
+            self.subscription = Some(self.waiter.subscribe(self.key).inspect_err(|_| self.fail())?);
         }
         let mut late = !may_wait;
         loop {
             self.waiter.check()?;
-            interrupts.check()?;
+            interrupts.check().inspect_err(|_| self.fail())?;
             let commits = self.waiter.look(self.key);
             let mut rest = match look() {
                 Ok(Look::Found(found)) => return Ok(Next::Item(found)),

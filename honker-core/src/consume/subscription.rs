@@ -106,7 +106,7 @@ impl StreamSubscription {
     /// The next event, which finishes the one before; waits for it for at most `timeout` (`None`: without end).
     pub fn next(&mut self, timeout: Option<Duration>) -> Result<Next<Event>> {
         let StreamSubscription { registration, progress, read, position } = self;
-        progress.ack()?;
+        progress.ack().inspect_err(|_| registration.fail())?;
         registration.next(timeout, || {
             progress.save_if_due()?;
             if read.is_empty() {

@@ -186,8 +186,12 @@ pub fn turn(store: &Store, now: i64, turn: &Turn<'_>) -> Result<Turned> {
             if n > 0 {
                 let some = claim_some(store, now, queue, worker_id, n, timeout_s)?;
                 left -= i64::try_from(some.jobs.len()).unwrap_or(n);
-                more |= some.more;
                 claimed.extend(some.jobs);
+                // What is in the way of one claim is as much as a transaction moves: a further turn goes on.
+                more = some.more;
+                if more {
+                    break;
+                }
             }
         }
         Ok(Turned { settled, lost, claimed, more })

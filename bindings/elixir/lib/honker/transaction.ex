@@ -3,8 +3,9 @@ defmodule Honker.Transaction do
   Your own SQL and honker's operations, committed together or not at all.
 
       Honker.Transaction.transaction(db, fn tx ->
-        Honker.Transaction.execute(tx, "INSERT INTO orders (id, total) VALUES (?, ?)", [42, 99])
-        Honker.Queue.enqueue_tx(tx, "emails", %{order_id: 42})
+        with :ok <- Honker.Transaction.execute(tx, "INSERT INTO orders (id, total) VALUES (?, ?)", [42, 99]) do
+          Honker.Queue.enqueue_tx(tx, "emails", %{order_id: 42})
+        end
       end)
 
   A transaction holds the only writer of the file: keep it short. Wherever this package takes a database it takes a

@@ -149,7 +149,7 @@ module Honker
 
         phase, deadline = :stopping, limit_s && (now + limit_s) if phase == :running && stop&.call
         if deadline && now >= deadline
-          raise @locked if phase == :released
+          raise @locked if phase == :released && @locked
 
           phase, deadline = phase == :stopping ? [:cancelled, now + GRACE_S] : [:released, now + GRACE_S]
           phase == :cancelled ? crew.cancel : finished.concat(crew.release)
