@@ -9,6 +9,24 @@ use crate::{Error, Result, Store};
 /// The budget of a scheduled job when nothing else is said.
 const MAX_ATTEMPTS_DEFAULT: i64 = 3;
 
+/// The next boundary. Any SQL may have stored a number that is not whole: a boundary between two seconds is the later one.
+macro_rules! boundary {
+    () => {
+        "CAST(CAST(next_fire_at AS INTEGER) + (next_fire_at > CAST(next_fire_at AS INTEGER)) AS INTEGER)"
+    };
+}
+
+/// The first column that holds what its type does not allow, or NULL. Only SQL of somebody's own can have stored it.
+macro_rules! malformed {
+    () => {
+        "CASE WHEN typeof(name) <> 'text' THEN 'name' WHEN typeof(queue) <> 'text' THEN 'queue'
+              WHEN typeof(cron_expr) <> 'text' THEN 'cron_expr' WHEN typeof(payload) <> 'text' THEN 'payload'
+              WHEN priority >= '' THEN 'priority' WHEN expires_s >= '' THEN 'expires_s'
+              WHEN next_fire_at >= '' THEN 'next_fire_at' WHEN max_attempts >= '' THEN 'max_attempts' END"
+    };
+}
+pub(super) use {boundary, malformed};
+
 /// What to register.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Registration<'a> {
@@ -64,13 +82,13 @@ pub struct Schedule {
     pub enabled: bool,
     /// The budget of its jobs.
     pub max_attempts: i64,
-    /// Why it does not fire: what is wrong with the stored expression. Registering and updating check it, other SQL and
-    /// other versions of the grammar do not.
+    /// Why it does not fire: what is wrong with the stored expression, or which column holds a value of a wrong type.
+    /// Registering and updating check them, other SQL and other versions of the grammar do not.
     pub error: Option<String>,
 }
 
 // Registering at every start of an application must not move the next boundary: those missed while it was down are
-// still owed. `enabled` stays as well: a paused schedule stays paused.
+// still owed. One that is no number is not worth keeping. `enabled` stays as well: a paused schedule stays paused.
 static SQL_REGISTER: Sql = Sql::new(
     "INSERT INTO main._honker_scheduler_tasks
        (name, queue, cron_expr, payload, priority, expires_s, next_fire_at, max_attempts)
@@ -79,6 +97,7 @@ static SQL_REGISTER: Sql = Sql::new(
        queue = excluded.queue, cron_expr = excluded.cron_expr, payload = excluded.payload,
        priority = excluded.priority, expires_s = excluded.expires_s, max_attempts = excluded.max_attempts,
        next_fire_at = CASE WHEN _honker_scheduler_tasks.cron_expr = excluded.cron_expr
+                                 AND _honker_scheduler_tasks.next_fire_at < ''
                            THEN _honker_scheduler_tasks.next_fire_at ELSE excluded.next_fire_at END",
 );
 
@@ -100,16 +119,24 @@ static SQL_ENABLE: Sql =
 static SQL_DISABLE: Sql =
     Sql::new("UPDATE main._honker_scheduler_tasks SET enabled = 0 WHERE name = +?1 AND enabled");
 
-static SQL_LIST: Sql = Sql::new(
-    "SELECT name, queue, cron_expr, payload, priority, expires_s, next_fire_at, enabled, max_attempts
-     FROM main._honker_scheduler_tasks ORDER BY name",
-);
+static SQL_LIST: Sql = Sql::new(concat!(
+    "SELECT name, queue, cron_expr, payload, priority, expires_s, ",
+    boundary!(),
+    ", enabled, max_attempts, ",
+    malformed!(),
+    " FROM main._honker_scheduler_tasks ORDER BY name",
+));
 
 // The one after ?1, ?2 in the order of boundaries.
-static SQL_NEXT: Sql = Sql::new(
-    "SELECT next_fire_at, rowid, cron_expr FROM main._honker_scheduler_tasks
-     WHERE enabled AND (next_fire_at, rowid) > (+?1, +?2) ORDER BY next_fire_at, rowid LIMIT 1",
-);
+static SQL_NEXT: Sql = Sql::new(concat!(
+    "SELECT boundary, id, cron_expr, malformed
+     FROM (SELECT ",
+    boundary!(),
+    " AS boundary, rowid AS id, cron_expr, ",
+    malformed!(),
+    " AS malformed FROM main._honker_scheduler_tasks WHERE enabled)
+     WHERE (boundary, id) > (+?1, +?2) ORDER BY boundary, id LIMIT 1",
+));
 
 /// Adds a schedule or replaces the one of that name.
 pub fn register(store: &Store, now: i64, schedule: &Registration<'_>) -> Result<()> {
@@ -179,7 +206,7 @@ pub fn resume(store: &Store, name: &str) -> Result<bool> {
 pub fn list(store: &Store) -> Result<Vec<Schedule>> {
     store.query(&SQL_LIST, &[], |row| {
         let (expression, next_fire_at) = (row.text(2), row.integer(6));
-        let error = usable(&expression, next_fire_at).and_then(|usable| usable).err();
+        let error = usable(&expression, next_fire_at, row.optional_text(9)).and_then(|usable| usable).err();
         Schedule {
             name: row.text(0),
             queue: row.text(1),
@@ -200,21 +227,27 @@ pub fn soonest(store: &Store) -> Result<Option<i64>> {
     let mut after = (i64::MIN, i64::MIN);
     loop {
         let next = store.query_one(&SQL_NEXT, &[after.0.into(), after.1.into()], |row| {
-            (row.integer(0), row.integer(1), row.text(2))
+            (row.integer(0), row.integer(1), usable(&row.text(2), row.integer(0), row.optional_text(3)))
         })?;
         match next {
             // Nobody may sleep until a boundary that no tick fires.
-            Some((boundary, rowid, expression)) if matches!(usable(&expression, boundary), Ok(Err(_))) => {
-                after = (boundary, rowid);
-            }
+            Some((boundary, rowid, Ok(Err(_)))) => after = (boundary, rowid),
             next => return Ok(next.map(|(boundary, ..)| boundary)),
         }
     }
 }
 
-/// Reads a stored expression. The inner error is what is wrong with it, whoever asks: it cannot be read, or has no
-/// boundary after `boundary`. The outer one is this process's: it does not know its own time zone.
-pub(super) fn usable(expression: &str, boundary: i64) -> Result<Result<Expression>> {
+/// Reads a stored expression. The inner error is what is wrong with the schedule, whoever asks: a column is `malformed`,
+/// or the expression cannot be read, or has no boundary after `boundary`. The outer one is this process's: it does not
+/// know its own time zone.
+pub(super) fn usable(
+    expression: &str,
+    boundary: i64,
+    malformed: Option<String>,
+) -> Result<Result<Expression>> {
+    if let Some(column) = malformed {
+        return Ok(Err(Error::invalid(format!("malformed row: {column} has a value of a wrong type"))));
+    }
     let read = || {
         let expression = Expression::parse(expression)?;
         expression.next_after(boundary)?;

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::Expression;
-use super::registry::{in_schedule, usable};
+use super::registry::{boundary, in_schedule, malformed, usable};
 use crate::queue::{self, Enqueue};
 use crate::statement::Sql;
 use crate::{Result, Store};
@@ -24,15 +24,22 @@ pub struct Fire {
     pub job_id: i64,
 }
 
-static SQL_DUE: Sql = Sql::new(
-    "SELECT name, queue, cron_expr, payload, priority, expires_s, next_fire_at, max_attempts
-     FROM main._honker_scheduler_tasks WHERE enabled AND next_fire_at <= ?1 ORDER BY name",
-);
+static SQL_DUE: Sql = Sql::new(concat!(
+    "SELECT name, queue, cron_expr, payload, priority, expires_s, boundary, max_attempts, malformed, id
+     FROM (SELECT *, rowid AS id, ",
+    boundary!(),
+    " AS boundary, ",
+    malformed!(),
+    " AS malformed FROM main._honker_scheduler_tasks WHERE enabled)
+     WHERE boundary <= ?1 ORDER BY name",
+));
 
+// By the row, as a name that is no proper text is found by no comparison.
 static SQL_ADVANCE: Sql =
-    Sql::new("UPDATE main._honker_scheduler_tasks SET next_fire_at = ?2 WHERE name = +?1");
+    Sql::new("UPDATE main._honker_scheduler_tasks SET next_fire_at = ?2 WHERE rowid = ?1");
 
 struct Due {
+    rowid: i64,
     name: String,
     queue: String,
     expression: String,
@@ -41,6 +48,7 @@ struct Due {
     expires_s: Option<i64>,
     next_fire_at: i64,
     max_attempts: i64,
+    malformed: Option<String>,
 }
 
 /// Enqueues a job for every boundary up to `until` that no tick has fired, oldest first, at most 64 for each schedule;
@@ -77,6 +85,7 @@ pub(crate) fn tick_into<T>(
 /// The schedules that have to fire, and can.
 fn due(store: &Store, until: i64) -> Result<Vec<(Due, Expression)>> {
     let due = store.query(&SQL_DUE, &[until.into()], |row| Due {
+        rowid: row.integer(9),
         name: row.text(0),
         queue: row.text(1),
         expression: row.text(2),
@@ -85,10 +94,11 @@ fn due(store: &Store, until: i64) -> Result<Vec<(Due, Expression)>> {
         expires_s: row.optional_integer(5),
         next_fire_at: row.integer(6),
         max_attempts: row.integer(7),
+        malformed: row.optional_text(8),
     })?;
     let mut usable_ones = Vec::with_capacity(due.len());
-    for schedule in due {
-        match usable(&schedule.expression, schedule.next_fire_at) {
+    for mut schedule in due {
+        match usable(&schedule.expression, schedule.next_fire_at, schedule.malformed.take()) {
             Ok(Ok(expression)) => usable_ones.push((schedule, expression)),
             Ok(Err(_)) => {}
             Err(error) => return Err(in_schedule(&schedule.name, error)),
@@ -129,6 +139,6 @@ fn fire(
         fired += 1;
         boundary = expression.next_after(boundary)?;
     }
-    store.execute(&SQL_ADVANCE, &[schedule.name.as_str().into(), boundary.into()])?;
+    store.execute(&SQL_ADVANCE, &[schedule.rowid.into(), boundary.into()])?;
     Ok(())
 }

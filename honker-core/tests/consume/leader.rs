@@ -176,3 +176,25 @@ fn a_tick_that_fails_gives_the_lock_up() {
     assert_eq!(item(leader.next(LONG)).len(), 2);
     assert!(leader.leads());
 }
+
+/// Any SQL can store a boundary that is no number. It is never due, and a leader that has nothing to do does nothing.
+#[test]
+fn a_boundary_that_is_no_whole_number_keeps_no_leader_busy() {
+    for boundary in ["'soon'", "x'00'", "unixepoch() + 1000000.5"] {
+        let (file, database) = open();
+        register(&database, "a", "@every 1h");
+        let plain = file.plain();
+        plain
+            .execute_batch(&format!(
+                "CREATE TABLE turns (at);
+                 CREATE TRIGGER turn AFTER UPDATE ON _honker_locks BEGIN INSERT INTO turns VALUES (1); END;
+                 UPDATE _honker_scheduler_tasks SET next_fire_at = {boundary}"
+            ))
+            .unwrap();
+        let mut leader = leader(&database, "me");
+        assert_timeout(leader.next(Some(Duration::from_millis(500))));
+        assert!(leader.leads());
+        let turns = file.count("SELECT count(*) FROM turns");
+        assert!(turns <= 5, "{boundary}: {turns} turns");
+    }
+}

@@ -142,7 +142,7 @@ fn a_leader_that_is_robbed_after_it_looked_does_not_tick() {
         register(&database, "a", "@every 1s");
         run(&database, "UPDATE _honker_scheduler_tasks SET next_fire_at = 1");
         let other = std::sync::Mutex::new(file.plain());
-        statements::once_after("next_fire_at, rowid, cron_expr", move || {
+        statements::once_after("ORDER BY boundary, id LIMIT 1", move || {
             let steal = "UPDATE _honker_locks SET owner = 'thief', expires_at = unixepoch() + 60";
             other.lock().unwrap().execute_batch(steal).unwrap();
         });

@@ -413,6 +413,79 @@ fn a_stored_expression_that_cannot_be_used_is_passed_over() {
 }
 
 #[test]
+fn a_boundary_between_two_seconds_is_the_later_one() {
+    let db = Db::new();
+    register(&db, "s", "@every 1h");
+    db.run(&format!("UPDATE _honker_scheduler_tasks SET next_fire_at = {NOW} + 0.5"));
+    assert_eq!(db.int("SELECT honker_scheduler_soonest()"), NOW + 1);
+    assert_eq!(db.json("SELECT honker_scheduler_list()")[0]["next_fire_at"], json!(NOW + 1));
+    assert_eq!(tick(&db, NOW), NONE);
+    assert_eq!(tick(&db, NOW + 1), [NOW + 1]);
+    assert_eq!(
+        db.rows("SELECT next_fire_at, typeof(next_fire_at) FROM _honker_scheduler_tasks"),
+        format!("{}|integer", NOW + 1 + HOUR)
+    );
+    // One that no integer can hold is the end of time, whose next boundary nobody can tell.
+    db.run("UPDATE _honker_scheduler_tasks SET next_fire_at = 1e300");
+    assert_eq!(db.int("SELECT honker_scheduler_soonest()"), 0);
+    assert_eq!(tick(&db, NOW + HOUR), NONE);
+}
+
+#[test]
+fn a_stored_row_with_a_value_of_a_wrong_type_is_passed_over() {
+    for (column, value) in [
+        ("next_fire_at", "'soon'"),
+        ("next_fire_at", "x'00'"),
+        ("priority", "'high'"),
+        ("expires_s", "'never'"),
+        ("expires_s", "x'31'"),
+        ("max_attempts", "'many'"),
+        ("queue", "x'71'"),
+        ("payload", "x'70'"),
+        ("cron_expr", "CAST('@every 1h' AS BLOB)"),
+        ("name", "x'62'"),
+        ("name", "NULL"),
+    ] {
+        let db = Db::new();
+        for name in ["a", "b", "c"] {
+            register(&db, name, "@every 1h");
+        }
+        db.run(&format!("UPDATE _honker_scheduler_tasks SET {column} = {value} WHERE name = 'b'"));
+        // Nobody sleeps until it, or wakes for it again and again.
+        assert_eq!(db.int("SELECT honker_scheduler_soonest()"), NOW + HOUR, "{column} {value}");
+        assert_eq!(tick(&db, NOW + HOUR), [NOW + HOUR, NOW + HOUR], "{column} {value}");
+        assert_eq!(db.int("SELECT honker_scheduler_soonest()"), NOW + 2 * HOUR, "{column} {value}");
+        let before = db.dump();
+        assert_eq!(tick(&db, NOW + HOUR), NONE, "{column} {value}");
+        db.assert_still(&before);
+
+        let schedules = db.json("SELECT honker_scheduler_list()");
+        let errors: Vec<&str> =
+            schedules.as_array().unwrap().iter().filter_map(|schedule| schedule["error"].as_str()).collect();
+        assert_eq!(errors.len(), 1, "{schedules}");
+        assert!(errors[0].contains(&format!("malformed row: {column} ")), "{errors:?}");
+    }
+}
+
+#[test]
+fn registering_again_mends_a_boundary_that_is_no_number() {
+    let db = Db::new();
+    register(&db, "s", "@every 1h");
+    db.run("UPDATE _honker_scheduler_tasks SET next_fire_at = 'soon'");
+    register(&db, "s", "@every 1h");
+    assert_eq!(next_fire_at(&db, "s"), NOW + HOUR);
+}
+
+#[test]
+fn names_that_are_no_proper_texts_fire_once() {
+    let db = Db::new();
+    register(&db, "s", "@every 1h");
+    db.run("UPDATE _honker_scheduler_tasks SET name = CAST(x'73ff' AS TEXT)");
+    assert_eq!(tick(&db, NOW + HOUR), [NOW + HOUR]);
+    assert_eq!(tick(&db, NOW + HOUR), NONE);
+}
+
+#[test]
 fn an_expiry_beyond_the_end_of_time_is_the_end_of_time() {
     let db = Db::new();
     for (name, expires_s) in [("s", i64::MAX), ("t", i64::MIN)] {
