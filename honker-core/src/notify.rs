@@ -1,6 +1,6 @@
 //! Notifications: rows that tell listeners something, for as long as somebody leaves them there.
 
-use crate::bound::Allowance;
+use crate::bound::{Allowance, ROWS_MAX};
 use crate::statement::Sql;
 use crate::{Error, Result, Store, bound};
 
@@ -26,13 +26,19 @@ static SQL_SURPLUS: Sql = Sql::new(
 
 static SQL_DELETE: Sql = Sql::new("DELETE FROM main._honker_notifications WHERE id = ?1");
 
-static SQL_SPAN: Sql = Sql::new(
-    "SELECT (SELECT max(id) FROM main._honker_notifications), (SELECT min(id) FROM main._honker_notifications)",
+// Counted, because ids have gaps.
+static SQL_NEWEST: Sql = Sql::new(
+    "SELECT count(*), min(id), max(id)
+     FROM (SELECT id FROM main._honker_notifications ORDER BY id DESC LIMIT +?1)",
 );
 
-// Counted, because ids have gaps.
-static SQL_FIRST_BEHIND: Sql =
-    Sql::new("SELECT id FROM main._honker_notifications ORDER BY id DESC LIMIT 1 OFFSET +?1");
+static SQL_SINCE: Sql = Sql::new(
+    "SELECT count(*), max(id)
+     FROM (SELECT id FROM main._honker_notifications WHERE id > +?1 ORDER BY id LIMIT +?2)",
+);
+
+static SQL_BEHIND: Sql =
+    Sql::new("SELECT id FROM main._honker_notifications WHERE id > +?1 ORDER BY id LIMIT 1 OFFSET +?2");
 
 /// One notification.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,33 +77,96 @@ pub fn notify(store: &Store, now: i64, channel: &str, payload: &str) -> Result<i
 /// Deletes notifications older than `older_than_s` seconds and those beyond the `max_keep` newest, each where given, at
 /// most 1,000 in one call; how many those were. Call it until it answers 0. What another process adds before the call
 /// has the write lock is counted.
+///
+/// Outside of a transaction the newest are counted before the write lock is taken.
 pub fn prune(store: &Store, now: i64, older_than_s: Option<i64>, max_keep: Option<i64>) -> Result<i64> {
-    if max_keep.is_some_and(|max_keep| max_keep < 0) {
-        return Err(Error::invalid("max_keep must not be negative"));
-    }
+    let rank = || max_keep.map(|max_keep| Rank::read(store, max_keep)).transpose();
     if older_than_s.is_none() && max_keep.is_none() {
         return Ok(0);
     }
+    // In a transaction of the caller's, reading before locking could cost it the lock.
+    let ranked = if store.in_transaction() { None } else { Some(rank()?) };
     store.atomic(|| {
-        let mut allowance = Allowance::new();
-        let mut pruned = 0;
-        // By rank first: those that are deleted for their age count as well.
-        if let Some(last) = max_keep.map(|max_keep| surplus(store, max_keep)).transpose()?.flatten() {
-            pruned += bound::delete(store, &mut allowance, &SQL_SURPLUS, last.into(), &SQL_DELETE)?;
-        }
-        if let Some(older_than_s) = older_than_s {
-            let before = now.saturating_sub(older_than_s).into();
-            pruned += bound::delete(store, &mut allowance, &SQL_OLD, before, &SQL_DELETE)?;
-        }
-        Ok(pruned)
+        let rank = match ranked {
+            Some(rank) => rank,
+            None => rank()?,
+        };
+        Ok(prune_step(store, now, older_than_s, rank)?.0)
     })
 }
 
-/// The newest notification behind the `max_keep` newest.
-fn surplus(store: &Store, max_keep: i64) -> Result<Option<i64>> {
-    let span = store.query_one(&SQL_SPAN, &[], |row| row.integer(0).saturating_sub(row.integer(1)))?;
-    if span < Some(max_keep) {
-        return Ok(None);
+/// Deletes what is too old or, as `rank` says, too much, at most 1,000 rows; how many those were, and what to go on with.
+pub fn prune_step(
+    store: &Store,
+    now: i64,
+    older_than_s: Option<i64>,
+    rank: Option<Rank>,
+) -> Result<(i64, Option<Rank>)> {
+    store.atomic(|| {
+        let mut allowance = Allowance::new();
+        let mut rank = rank.map(|rank| rank.advanced(store)).transpose()?;
+        let mut pruned = 0;
+        // By rank first: those that are deleted for their age count as well.
+        if let Some(rank) = &rank {
+            pruned += bound::delete(store, &mut allowance, &SQL_SURPLUS, rank.last.into(), &SQL_DELETE)?;
+        }
+        if let Some(older_than_s) = older_than_s
+            && !allowance.refused()
+        {
+            let before = now.saturating_sub(older_than_s).into();
+            let aged = bound::delete(store, &mut allowance, &SQL_OLD, before, &SQL_DELETE)?;
+            if let Some(rank) = &mut rank {
+                rank.room += aged;
+            }
+            pruned += aged;
+        }
+        Ok((pruned, rank))
+    })
+}
+
+/// Which notifications are too many: those up to `last`.
+///
+/// To find out means to count all that are kept. That is done once, by somebody who holds no lock; under the lock it is
+/// only brought up to date ([`Rank::advanced`]). What others delete meanwhile counts as deleted afterwards.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rank {
+    last: i64,
+    /// The newest that has been counted.
+    newest: i64,
+    /// How many more there may be before a further one is too many.
+    room: i64,
+}
+
+impl Rank {
+    /// Counts the newest. An error if `max_keep` is negative.
+    pub fn read(store: &Store, max_keep: i64) -> Result<Self> {
+        if max_keep < 0 {
+            return Err(Error::invalid("max_keep must not be negative"));
+        }
+        let counted = store.query_one(&SQL_NEWEST, &[max_keep.saturating_add(1).into()], |row| {
+            (row.integer(0), row.optional_integer(1), row.optional_integer(2))
+        })?;
+        let (count, lowest, newest) = counted.unwrap_or_default();
+        let last = if count > max_keep { lowest } else { None };
+        Ok(Rank {
+            last: last.unwrap_or(i64::MIN),
+            newest: newest.unwrap_or(i64::MIN),
+            room: max_keep.saturating_sub(count).max(0),
+        })
     }
-    store.query_one(&SQL_FIRST_BEHIND, &[max_keep.into()], |row| row.integer(0))
+
+    /// As many as were added since, at most 1,000, make as many of the older ones too many.
+    fn advanced(self, store: &Store) -> Result<Self> {
+        let added = store.query_one(&SQL_SINCE, &[self.newest.into(), ROWS_MAX.into()], |row| {
+            (row.integer(0), row.optional_integer(1))
+        })?;
+        let Some((count, Some(newest))) = added else { return Ok(self) };
+        let (surplus, room) = ((count - self.room).max(0), (self.room - count).max(0));
+        let last = match surplus {
+            0 => None,
+            _ => store
+                .query_one(&SQL_BEHIND, &[self.last.into(), (surplus - 1).into()], |row| row.integer(0))?,
+        };
+        Ok(Rank { last: last.unwrap_or(self.last), newest, room })
+    }
 }

@@ -66,8 +66,9 @@ static SQL_NOTIFICATION: Sql =
 static SQL_EVENT: Sql =
     Sql::new("SELECT EXISTS (SELECT 1 FROM main._honker_stream WHERE topic = +?1 AND offset > +?2)");
 
-/// The answers, in the order of the questions, all of one second.
-pub fn outlooks(store: &Store, now: i64, interests: &[&Interest]) -> Result<Vec<Outlook>> {
+/// The answers, in the order of the questions, all of one second. An error is that of one question: what keeps one from
+/// being answered (a table that is gone, a row that cannot be read) need not keep the others.
+pub fn outlooks(store: &Store, now: i64, interests: &[&Interest]) -> Vec<Result<Outlook>> {
     interests.iter().map(|interest| outlook(store, now, interest)).collect()
 }
 

@@ -392,6 +392,85 @@ fn notifications_are_pruned_by_age_alone() {
     assert_eq!(notify::prune(&database.store, NOW, None, Some(5)), Ok(0));
 }
 
+/// How much SQLite does for a call while it has the write lock, in calls of a progress handler.
+fn work_under_lock(connection: &Connection, call: impl FnOnce()) -> u64 {
+    struct Counter {
+        db: *mut ffi::sqlite3,
+        count: u64,
+    }
+    unsafe extern "C" fn progress(counter: *mut std::ffi::c_void) -> std::ffi::c_int {
+        // SAFETY: it is the counter below, which lives until the handler is taken away again; the connection is open.
+        unsafe {
+            let counter = &mut *counter.cast::<Counter>();
+            let state = ffi::sqlite3_txn_state(counter.db, c"main".as_ptr());
+            counter.count += u64::from(state == ffi::SQLITE_TXN_WRITE);
+        }
+        0
+    }
+    // SAFETY: the connection is open while this runs.
+    let db = unsafe { connection.handle() };
+    let mut counter = Counter { db, count: 0 };
+    // SAFETY: the handler is taken away before the counter goes.
+    unsafe { ffi::sqlite3_progress_handler(db, 100, Some(progress), (&raw mut counter).cast()) };
+    call();
+    // SAFETY: as above.
+    unsafe { ffi::sqlite3_progress_handler(db, 0, None, std::ptr::null_mut()) };
+    counter.count
+}
+
+#[test]
+fn the_newest_notifications_are_not_counted_under_the_write_lock() {
+    let work = |kept: i64| {
+        let database = Database::memory();
+        let rows = kept + 1_500;
+        database.run(&format!(
+            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {rows})
+             INSERT INTO _honker_notifications (channel, payload) SELECT 'c', 'p' FROM n"
+        ));
+        let work = work_under_lock(&database.connection, || {
+            assert_eq!(notify::prune(&database.store, NOW, None, Some(kept)), Ok(1_000));
+        });
+        assert_eq!(notify::prune(&database.store, NOW, None, Some(kept)), Ok(500));
+        work
+    };
+    let (few, many) = (work(100), work(200_000));
+    assert!(few > 0 && many < 2 * few, "{few} for a few, {many} for many");
+}
+
+/// What is added between the count and the write is counted, and what age has taken away as well.
+#[test]
+fn a_rank_that_was_read_earlier_is_brought_up_to_date() {
+    let database = Database::memory();
+    let send = |at: i64| notify::notify(&database.store, at, "c", "p").unwrap();
+    let step =
+        |older_than_s, rank| notify::prune_step(&database.store, NOW, older_than_s, Some(rank)).unwrap();
+    let lowest = || {
+        let sql = "SELECT coalesce(min(id), 0) FROM _honker_notifications";
+        database.connection.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap()
+    };
+    let rank = notify::Rank::read(&database.store, 3).unwrap();
+    for _ in 0..3 {
+        send(NOW);
+    }
+    let (pruned, rank) = step(None, rank);
+    assert_eq!((pruned, lowest()), (0, 1));
+    send(NOW);
+    let (pruned, rank) = step(None, rank.unwrap());
+    assert_eq!((pruned, lowest()), (1, 2));
+    // 2, 3 and 4 are kept; 5 and 6 come, of which one is old.
+    send(NOW - 10);
+    send(NOW);
+    let (pruned, rank) = step(Some(5), rank.unwrap());
+    assert_eq!((pruned, lowest(), database.count("_honker_notifications")), (3, 4, 2));
+    // There is room for one more.
+    send(NOW);
+    let (pruned, rank) = step(Some(5), rank.unwrap());
+    assert_eq!((pruned, lowest()), (0, 4));
+    send(NOW);
+    let (pruned, _) = step(Some(5), rank.unwrap());
+    assert_eq!((pruned, lowest(), database.count("_honker_notifications")), (1, 6, 3));
+}
+
 #[test]
 fn what_changes_nothing_wakes_nobody() {
     let directory = tempfile::tempdir().unwrap();

@@ -11,7 +11,7 @@
 //!   has found nothing. What is committed while it looks makes it ready again, for its look may have come before the
 //!   commit.
 //! - No commit is lost: it stays in the subscription until somebody takes it, and whoever takes it asks for every resting
-//!   consumer. If the file cannot be asked, all of them are ready: each looks by itself, and has its own error.
+//!   consumer. One for whom the file cannot be asked is ready: it looks by itself, and has its own error.
 //!
 //! Threads: one thread at a time waits or asks what is ready; consumers are used, each by one thread, beside it. A consumer
 //! that is waited for by a thread of its own waits with a subscription of its own, so no wake is lost to another.
@@ -348,7 +348,7 @@ impl Inner {
         let answers = self.database.outlooks(&interests);
         let mut state = self.lock();
         for (index, (key, interest)) in asked.iter().enumerate() {
-            let answer = answers.as_ref().ok().and_then(|answers| answers.get(index).copied());
+            let answer = answers.as_ref().ok().and_then(|answers| answers.get(index)?.as_ref().ok().copied());
             if let Some(consumer) = state.consumers.get_mut(key) {
                 consumer.answer(interest, answer, now);
             }

@@ -14,7 +14,7 @@
 
 use super::{Database, Transaction};
 use crate::bound::Step;
-use crate::{Result, queue};
+use crate::{Result, notify, queue};
 
 /// Calls `$callback!` with the table. A row: `read|write|repeat name(argument: Type, …) -> Answer = expression;`, where the
 /// expression may use the two names at the table's head, a `&Store` and the current second.
@@ -89,9 +89,11 @@ macro_rules! for_each_operation {
                 worker_id: &str, held: &[$crate::queue::Held], queues: &[&str]
             ) -> $crate::queue::WorkOutlook
                 = $crate::queue::work_outlook(store, now, worker_id, held, queues);
-            /// What each of several consumers would find.
-            read outlooks(interests: &[&$crate::outlook::Interest]) -> Vec<$crate::outlook::Outlook>
-                = $crate::outlook::outlooks(store, now, interests);
+            /// What each of several consumers would find, or why that cannot be said.
+            read outlooks(
+                interests: &[&$crate::outlook::Interest]
+            ) -> Vec<$crate::Result<$crate::outlook::Outlook>>
+                = Ok($crate::outlook::outlooks(store, now, interests));
             /// Settles one job; `false` if `worker_id` did not hold it any more.
             write settle(worker_id: &str, settlement: &$crate::queue::Settlement) -> bool
                 = $crate::queue::settle(store, now, worker_id, settlement);
@@ -113,10 +115,6 @@ macro_rules! for_each_operation {
                 channel: &str, id: i64, limit: i64
             ) -> Vec<$crate::notify::Notification>
                 = $crate::notify::read_since(store, channel, id, limit);
-            /// Removes old notifications, in a transaction at most 1,000; how many those were. See
-            /// [`notify::prune`](crate::notify::prune).
-            repeat notifications_prune(older_than_s: Option<i64>, max_keep: Option<i64>) -> i64
-                = $crate::notify::prune(store, now, older_than_s, max_keep);
 
             // Streams.
 
@@ -248,6 +246,23 @@ impl Database {
             Ok(Purged { rows, at_end: false })
         })
     }
+
+    /// Removes the notifications that are older than `older_than_s` seconds, and those that are not among the `max_keep`
+    /// newest, each where given; how many those were. The newest are counted beside the writer, once; at most 1,000 are
+    /// removed in a commit. See [`notify::prune`](crate::notify::prune).
+    pub fn notifications_prune(&self, older_than_s: Option<i64>, max_keep: Option<i64>) -> Result<i64> {
+        let mut rank =
+            max_keep.map(|max_keep| self.read(|store, _| notify::Rank::read(store, max_keep))).transpose()?;
+        if rank.is_none() && older_than_s.is_none() {
+            return Ok(0);
+        }
+        self.in_turns(|| {
+            let (pruned, next) =
+                self.write(|store, now| notify::prune_step(store, now, older_than_s, rank))?;
+            rank = next;
+            Ok(pruned)
+        })
+    }
 }
 
 impl Transaction {
@@ -255,6 +270,12 @@ impl Transaction {
     /// were.
     pub fn dead_purge(&mut self, queue: Option<&str>, older_than_s: i64) -> Result<i64> {
         self.write(|store, now| queue::dead_purge(store, now, queue, older_than_s))
+    }
+
+    /// Removes the notifications that are older than `older_than_s` seconds, and those that are not among the `max_keep`
+    /// newest, each where given, at most 1,000; how many those were.
+    pub fn notifications_prune(&mut self, older_than_s: Option<i64>, max_keep: Option<i64>) -> Result<i64> {
+        self.write(|store, now| notify::prune(store, now, older_than_s, max_keep))
     }
 }
 

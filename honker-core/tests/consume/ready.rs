@@ -462,3 +462,27 @@ fn a_worker_whose_settlements_failed_is_named_again() {
     assert_eq!(named_by_descriptor(&waiter), [1]);
     assert_eq!(worker.settle_and_next(&[ack(&claimed)], 1, NOW).unwrap().held, [true]);
 }
+
+/// What keeps the file from being asked for one consumer makes that one ready, and no other.
+#[test]
+fn an_error_of_one_consumers_look_names_no_other() {
+    let (file, database) = open();
+    let waiter = waiter(&database);
+    let mut jobs = queue_worker(&waiter, 1, "a");
+    let mut channel = listening(&waiter, 2, "c");
+    let mut topic = StreamSubscription::on(&waiter, 3, "t", StreamOptions::default()).unwrap();
+    assert_eq!(named(&waiter), [1, 2, 3]);
+    assert_timeout(jobs.next(1, NOW));
+    assert_timeout(channel.next(NOW));
+    assert_timeout(topic.next(NOW));
+
+    file.plain().execute_batch("ALTER TABLE _honker_stream RENAME TO gone").unwrap();
+    assert_eq!(named(&waiter), [3]);
+    assert!(matches!(topic.next(NOW), Err(Error::Sql(_))));
+    assert_eq!(
+        file.plain().execute("INSERT INTO _honker_notifications (channel, payload) VALUES ('c', 'p')", []),
+        Ok(1)
+    );
+    assert!(named(&waiter).contains(&2));
+    assert_eq!(item(channel.next(NOW)).payload, "p");
+}

@@ -68,7 +68,9 @@ fn sweeps_go_on_until_nothing_is_left() {
     assert_eq!(database.sweep_expired("q").unwrap(), 2_500);
     assert_eq!(database.result_sweep().unwrap(), 2_500);
     assert_eq!(database.rate_limit_sweep(60).unwrap(), 2_500);
-    assert_eq!(database.notifications_prune(Some(60), None).unwrap(), 2_500);
+    assert_eq!(database.notifications_prune(None, Some(100)).unwrap(), 2_400);
+    assert_eq!(file.count("SELECT min(id) FROM _honker_notifications"), 2_401);
+    assert_eq!(database.notifications_prune(Some(60), Some(100)).unwrap(), 100);
     assert_eq!(database.dead_purge(Some("d"), 60).unwrap(), 2_000);
     assert_eq!(database.dead_purge(None, 60).unwrap(), 500);
     assert_eq!(file.count(DEAD), 2_500);

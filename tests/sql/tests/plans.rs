@@ -12,7 +12,11 @@ const PERMITTED: &[(&str, &str, &str)] = &[
         "SCAN _honker_notifications",
         "takes the write lock, and looks at no row",
     ),
-    ("DESC LIMIT 1 OFFSET", "SCAN _honker_notifications", "the newest so many, along the primary key"),
+    (
+        "ORDER BY id DESC LIMIT +?1",
+        "SCAN _honker_notifications",
+        "the newest so many, along the primary key, before the lock is taken",
+    ),
     (
         "sum(pending)",
         "SCAN _honker_live USING INDEX _honker_live_claim",
