@@ -1,8 +1,11 @@
 package honker
 
-import "strings"
+import (
+	"encoding/json"
+	"strings"
+)
 
-// Job is a claimed job. It is its worker's until it is settled (Ack, Retry, Fail) or until its time is over; a process
+// Job is a claimed job. It is its worker's until it is settled (Ack, Retry, Fail, Release) or until its time is over; a process
 // that dies gives it back that way. One goroutine uses it at a time.
 //
 // The methods that settle it answer true if and only if they changed the file, and false if the claim was lost: it
@@ -14,6 +17,10 @@ type Job struct {
 	WorkerID string
 	// Attempts is how often the job has been claimed, this time included.
 	Attempts int64
+	// MaxAttempts is how often it may be claimed.
+	MaxAttempts int64
+	// Metadata is what it was enqueued with; nil if there was none. It is not to be changed.
+	Metadata map[string]string
 	// ClaimExpiresAt is the last second, in Unix time, in which this claim is valid; Heartbeat does not change it here.
 	ClaimExpiresAt int64
 
@@ -38,7 +45,11 @@ func (db *Database) takeJobs(handle uintptr, worker string) ([]*Job, error) {
 	for i := range jobs {
 		view := &views[i]
 		jobs[i] = &Job{ID: view.id, Queue: view.queue.text(), Payload: view.payload.bytes(), WorkerID: worker,
-			Attempts: view.attempts, ClaimExpiresAt: view.claimExpiresAt, db: db, serial: view.serial}
+			Attempts: view.attempts, MaxAttempts: view.maxAttempts, ClaimExpiresAt: view.claimExpiresAt, db: db, serial: view.serial}
+		if view.metadata.len > 0 {
+			// honker writes objects of texts. What else raw SQL has put there is left out.
+			_ = json.Unmarshal(view.metadata.bytes(), &jobs[i].Metadata)
+		}
 	}
 	return jobs, nil
 }
@@ -73,6 +84,9 @@ func (j *Job) Retry(delayS int64, message string) (bool, error) {
 // Fail says that the job can never be done: it ends among the dead with the text message.
 func (j *Job) Fail(message string) (bool, error) { return j.settle(0, settleFail, 0, message) }
 
+// Release gives the job back: it is due again in delayS seconds, and this attempt does not count.
+func (j *Job) Release(delayS int64) (bool, error) { return j.settle(0, settleRelease, delayS, "") }
+
 // AckTx is Ack as a part of a transaction: what the job did there is done exactly once.
 func (j *Job) AckTx(tx *Transaction) (bool, error) { return j.settleTx(tx, settleAck, 0, "") }
 
@@ -84,6 +98,11 @@ func (j *Job) RetryTx(tx *Transaction, delayS int64, message string) (bool, erro
 // FailTx is Fail as a part of a transaction.
 func (j *Job) FailTx(tx *Transaction, message string) (bool, error) {
 	return j.settleTx(tx, settleFail, 0, message)
+}
+
+// ReleaseTx is Release as a part of a transaction.
+func (j *Job) ReleaseTx(tx *Transaction, delayS int64) (bool, error) {
+	return j.settleTx(tx, settleRelease, delayS, "")
 }
 
 func (j *Job) settleTx(tx *Transaction, kind uint32, delayS int64, message string) (bool, error) {
@@ -110,6 +129,8 @@ func (j *Job) settle(tx uintptr, kind uint32, delayS int64, message string) (boo
 		status, err = native.ack(j.db.handle, tx, j.ID, worker)
 	case settleRetry:
 		status, err = native.retry(j.db.handle, tx, j.ID, worker, delayS, text)
+	case settleRelease:
+		status, err = native.release(j.db.handle, tx, j.ID, worker, delayS)
 	default:
 		status, err = native.fail(j.db.handle, tx, j.ID, worker, text)
 	}

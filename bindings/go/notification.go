@@ -39,7 +39,7 @@ func (db *Database) NotifyTx(tx *Transaction, channel string, payload any) (int6
 }
 
 func (db *Database) notify(tx uintptr, channel string, payload any) (int64, error) {
-	encoded, err := encode(payload)
+	encoded, err := encode("payload", payload)
 	if err != nil {
 		return 0, err
 	}

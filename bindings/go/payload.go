@@ -5,22 +5,23 @@ import (
 	"encoding/json"
 )
 
-// encode makes the text that is stored of a payload: what encoding/json makes of it, or a json.RawMessage as it is.
-func encode(payload any) ([]byte, error) {
+// encode makes the text that is stored of a payload, or what else it is called: what encoding/json makes of it, or a
+// json.RawMessage as it is.
+func encode(what string, payload any) ([]byte, error) {
 	if raw, is := payload.(json.RawMessage); is {
 		if !json.Valid(raw) {
-			return nil, invalid(nil, "the payload, a json.RawMessage, is not valid JSON")
+			return nil, invalid(nil, "the %s, a json.RawMessage, is not valid JSON", what)
 		}
 		return raw, nil
 	}
 	encoded, err := json.Marshal(payload)
 	if err != nil {
-		return nil, invalid(err, "the payload cannot be encoded: %v", err)
+		return nil, invalid(err, "the %s cannot be encoded: %v", what, err)
 	}
 	// Bytes that are no UTF-8 come out as \ufffd, and only they do: the character itself is written as it is.
 	if rest := encoded; bytes.Contains(rest, []byte(`\ufffd`)) {
 		if bytes.Contains(bytes.ReplaceAll(rest, []byte(`\\`), nil), []byte(`\ufffd`)) {
-			return nil, newError(StatusUTF8, "a text in the payload is not valid UTF-8; encoding/json would replace it")
+			return nil, newError(StatusUTF8, "a text in the %s is not valid UTF-8; encoding/json would replace it", what)
 		}
 	}
 	return encoded, nil

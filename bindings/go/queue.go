@@ -1,5 +1,11 @@
 package honker
 
+import (
+	"context"
+	"fmt"
+	"slices"
+)
+
 // QueueOptions says how the jobs of a queue are handled through this handle. Zero means the default.
 type QueueOptions struct {
 	// VisibilityTimeoutS is for how many seconds a claimed job is its worker's. Default 300.
@@ -21,6 +27,9 @@ type EnqueueOptions struct {
 	// MaxAttempts is how often the job may be claimed. Default: the queue's. With 0 or less it never is, and ends among
 	// the dead.
 	MaxAttempts *int64
+	// Metadata comes back with the job: texts by name, at most 8192 bytes as JSON. "traceparent" and "tracestate" are
+	// OpenTelemetry's.
+	Metadata map[string]string
 }
 
 // Queue is a queue of a database. It is only a name and options: make as many as you like, and use them from any
@@ -49,9 +58,87 @@ func (q *Queue) WithVisibilityTimeout(seconds int64) *Queue {
 // Name is the name of the queue.
 func (q *Queue) Name() string { return q.name }
 
-func (q *Queue) enqueueOpts(o EnqueueOptions) (*enqueueOpts, error) {
+// JobSpec is one of the jobs that Database.EnqueueMany enqueues.
+type JobSpec struct {
+	// Queue is the queue's name.
+	Queue string
+	// Payload is what encoding/json makes of it, where a []byte is base64; JSON that is there already is a json.RawMessage.
+	Payload any
+	// Options are the job's. There is no queue that says how often it is tried: MaxAttempts is 3 by default.
+	Options EnqueueOptions
+}
+
+// EnqueueResult is what has become of a JobSpec.
+type EnqueueResult struct {
+	// ID is the job's.
+	ID int64
+	// Status is 0: it was enqueued.
+	Status Status
+}
+
+// EnqueueFunc enqueues jobs, all or none; a result for each, in their order.
+type EnqueueFunc = func(ctx context.Context, jobs []JobSpec) ([]EnqueueResult, error)
+
+// EnqueueMany adds jobs, to any queues, all or none, in one commit; a result for each, in their order. ctx is for
+// OpenOptions.AroundEnqueue; if it has ended already, nothing is enqueued.
+func (db *Database) EnqueueMany(ctx context.Context, jobs []JobSpec) ([]EnqueueResult, error) {
+	return db.enqueueIn(ctx, 0, jobs)
+}
+
+// EnqueueManyTx is EnqueueMany as a part of a transaction, with the context of that.
+func (db *Database) EnqueueManyTx(tx *Transaction, jobs []JobSpec) ([]EnqueueResult, error) {
+	handle, err := tx.use(db)
+	if err != nil {
+		return nil, err
+	}
+	results, err := db.enqueueIn(tx.ctx, handle, jobs)
+	return results, tx.reason(err)
+}
+
+func (db *Database) enqueueIn(ctx context.Context, tx uintptr, jobs []JobSpec) ([]EnqueueResult, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("honker: nothing was enqueued: %w", err)
+	}
+	enqueue := func(_ context.Context, jobs []JobSpec) ([]EnqueueResult, error) { return db.enqueueNow(tx, jobs) }
+	for _, around := range slices.Backward(db.aroundEnqueue) {
+		enqueue = around(enqueue)
+	}
+	return enqueue(ctx, jobs)
+}
+
+func (db *Database) enqueueNow(tx uintptr, jobs []JobSpec) ([]EnqueueResult, error) {
+	specs := make([]jobSpec, len(jobs))
+	for i, job := range jobs {
+		payload, err := encode("payload", job.Payload)
+		if err != nil {
+			return nil, err
+		}
+		specs[i] = *newJobSpec()
+		specs[i].queue, specs[i].payload = view(job.Queue), viewOf(payload)
+		if specs[i].opts, err = job.Options.native(); err != nil {
+			return nil, err
+		}
+	}
+	native := make([]enqueueResult, len(jobs))
+	var err error
+	if len(jobs) == 1 {
+		native[0].id, _, err = db.native().enqueue(db.handle, tx, specs[0].queue, specs[0].payload, specs[0].opts)
+	} else {
+		_, err = db.native().enqueueMany(db.handle, tx, specs, native)
+	}
+	if err != nil {
+		return nil, err
+	}
+	results := make([]EnqueueResult, len(jobs))
+	for i, one := range native {
+		results[i] = EnqueueResult{ID: one.id, Status: Status(one.status)}
+	}
+	return results, nil
+}
+
+func (o *EnqueueOptions) native() (*enqueueOpts, error) {
 	opts := newEnqueueOpts()
-	opts.priority, opts.maxAttempts = o.Priority, q.options.MaxAttempts
+	opts.priority = o.Priority
 	if o.MaxAttempts != nil {
 		opts.maxAttempts = *o.MaxAttempts
 	}
@@ -62,77 +149,74 @@ func (q *Queue) enqueueOpts(o EnqueueOptions) (*enqueueOpts, error) {
 	if opts.runAt, err = optional("RunAt", o.RunAt); err != nil {
 		return nil, err
 	}
-	opts.expiresS, err = optional("Expires", o.Expires)
+	if opts.expiresS, err = optional("Expires", o.Expires); err != nil || len(o.Metadata) == 0 {
+		return opts, err
+	}
+	metadata, err := encode("metadata", o.Metadata)
+	opts.metadata = viewOf(metadata)
 	return opts, err
+}
+
+// spec is a job for this queue.
+func (q *Queue) spec(payload any, options EnqueueOptions) JobSpec {
+	if options.MaxAttempts == nil {
+		options.MaxAttempts = &q.options.MaxAttempts
+	}
+	return JobSpec{q.name, payload, options}
 }
 
 // Enqueue adds a job; its id. payload is what encoding/json makes of it, where a []byte is base64; JSON that is there
 // already is a json.RawMessage. What cannot be encoded is ErrInvalid.
 func (q *Queue) Enqueue(payload any, options EnqueueOptions) (int64, error) {
-	return q.enqueue(0, payload, options)
+	return q.EnqueueContext(context.Background(), payload, options)
 }
 
-// EnqueueTx is Enqueue as a part of a transaction.
+// EnqueueContext is Enqueue with a context for what stands around it (OpenOptions.AroundEnqueue). If it has
+// ended already, nothing is enqueued.
+func (q *Queue) EnqueueContext(ctx context.Context, payload any, options EnqueueOptions) (int64, error) {
+	return only(q.db.EnqueueMany(ctx, []JobSpec{q.spec(payload, options)}))
+}
+
+// EnqueueTx is Enqueue as a part of a transaction, with the context of that.
 func (q *Queue) EnqueueTx(tx *Transaction, payload any, options EnqueueOptions) (int64, error) {
-	handle, err := tx.use(q.db)
-	if err != nil {
-		return 0, err
-	}
-	id, err := q.enqueue(handle, payload, options)
-	return id, tx.reason(err)
+	return only(q.db.EnqueueManyTx(tx, []JobSpec{q.spec(payload, options)}))
 }
 
-func (q *Queue) enqueue(tx uintptr, payload any, options EnqueueOptions) (int64, error) {
-	encoded, err := encode(payload)
+func only(results []EnqueueResult, err error) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	opts, err := q.enqueueOpts(options)
-	if err != nil {
-		return 0, err
-	}
-	id, _, err := q.db.native().enqueue(q.db.handle, tx, view(q.name), viewOf(encoded), opts)
-	return id, err
+	return results[0].ID, nil
 }
 
-// EnqueueMany adds a job for each payload, all or none, in one commit; their ids, which increase.
+// EnqueueMany adds a job for each payload, all or none, in one commit; their ids, which increase. Database.EnqueueMany is for
+// several queues, and options of their own.
 func (q *Queue) EnqueueMany(payloads []any, options EnqueueOptions) ([]int64, error) {
-	return q.enqueueMany(0, payloads, options)
+	return ids(q.db.EnqueueMany(context.Background(), q.specs(payloads, options)))
 }
 
 // EnqueueManyTx is EnqueueMany as a part of a transaction.
 func (q *Queue) EnqueueManyTx(tx *Transaction, payloads []any, options EnqueueOptions) ([]int64, error) {
-	handle, err := tx.use(q.db)
-	if err != nil {
-		return nil, err
-	}
-	ids, err := q.enqueueMany(handle, payloads, options)
-	return ids, tx.reason(err)
+	return ids(q.db.EnqueueManyTx(tx, q.specs(payloads, options)))
 }
 
-func (q *Queue) enqueueMany(tx uintptr, payloads []any, options EnqueueOptions) ([]int64, error) {
-	opts, err := q.enqueueOpts(options)
+func (q *Queue) specs(payloads []any, options EnqueueOptions) []JobSpec {
+	jobs := make([]JobSpec, len(payloads))
+	for i, payload := range payloads {
+		jobs[i] = q.spec(payload, options)
+	}
+	return jobs
+}
+
+func ids(results []EnqueueResult, err error) ([]int64, error) {
 	if err != nil {
 		return nil, err
 	}
-	specs := make([]jobSpec, len(payloads))
-	for i, payload := range payloads {
-		encoded, err := encode(payload)
-		if err != nil {
-			return nil, err
-		}
-		specs[i] = *newJobSpec()
-		specs[i].queue, specs[i].payload, specs[i].opts = view(q.name), viewOf(encoded), opts
-	}
-	results := make([]enqueueResult, len(payloads))
-	if _, err = q.db.native().enqueueMany(q.db.handle, tx, specs, results); err != nil {
-		return nil, err
-	}
-	ids := make([]int64, len(payloads))
+	all := make([]int64, len(results))
 	for i, result := range results {
-		ids[i] = result.id
+		all[i] = result.ID
 	}
-	return ids, nil
+	return all, nil
 }
 
 // ClaimOne claims the job that is next, highest priority first, then oldest. It is worker's for the queue's visibility timeout; if
@@ -181,6 +265,8 @@ type JobRow struct {
 	MaxAttempts    int64   `json:"max_attempts"`
 	CreatedAt      int64   `json:"created_at"`
 	ExpiresAt      *int64  `json:"expires_at"`
+	// Metadata is what it was enqueued with; nil if there was none.
+	Metadata map[string]string `json:"metadata,omitempty"`
 }
 
 // GetJob is a job, pending or claimed; nil if there is no such job, any more.
@@ -233,6 +319,8 @@ type DeadJob struct {
 	LastError   *string `json:"last_error"`
 	CreatedAt   int64   `json:"created_at"`
 	DiedAt      int64   `json:"died_at"`
+	// Metadata is what it was enqueued with; nil if there was none.
+	Metadata map[string]string `json:"metadata,omitempty"`
 }
 
 // DeadJobs are the dead of the queue, newest job first, at most limit unless that is negative.

@@ -70,7 +70,7 @@ func (s *Scheduler) Add(task ScheduledTask) error {
 	if task.Cron != "" && task.Cron != expression {
 		return invalid(nil, "Schedule and Cron differ: %q and %q", task.Schedule, task.Cron)
 	}
-	payload, err := encode(task.Payload)
+	payload, err := encode("payload", task.Payload)
 	if err != nil {
 		return err
 	}
@@ -115,7 +115,7 @@ func (s *Scheduler) Update(name string, update ScheduleUpdate) (bool, error) {
 		changes.expression = view(*update.CronExpr)
 	}
 	if update.Payload != nil {
-		payload, err := encode(update.Payload)
+		payload, err := encode("payload", update.Payload)
 		if err != nil {
 			return false, err
 		}
@@ -214,7 +214,7 @@ func (s *Scheduler) Run(ctx context.Context, owner string) error {
 	}
 	defer w.end()
 	for {
-		fired, err := w.awaitPatiently(ctx, func() (bool, error) {
+		fired, err := w.awaitThroughLocks(ctx, func() (bool, error) {
 			fires, status, err := w.native().leaderNext(w.consumer, 0)
 			w.native().firesFree(fires)
 			return status == statusOK && err == nil, err

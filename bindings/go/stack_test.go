@@ -183,6 +183,21 @@ func TestStacksThatGrow(t *testing.T) {
 			cancelled, err := q.Cancel(job.ID)
 			return is(cancelled, err, cancelled)
 		},
+		"Release": func() error {
+			job, err := claimed()
+			if err != nil {
+				return err
+			}
+			if held, err := job.Release(1000); !held {
+				return is(held, err, held)
+			}
+			cancelled, err := q.Cancel(job.ID)
+			return is(cancelled, err, cancelled)
+		},
+		"Status": func() error {
+			status, err := db.Status()
+			return is(status.Versions.Honker == db.Version(), err, status)
+		},
 		"GetJob": func() error {
 			job, err := q.GetJob(row)
 			return is(job != nil && job.Payload == `"stays"`, err, job)
@@ -439,6 +454,22 @@ func TestStacksThatGrow(t *testing.T) {
 				return nil
 			})
 			return is(got == `"x"`, err, got)
+		},
+		"a settlement that is refused": func() error {
+			if _, err := db.Queue("refused", QueueOptions{}).Enqueue("x", EnqueueOptions{}); err != nil {
+				return err
+			}
+			run, err := db.NewWorker(WorkerOptions{Queues: []WorkerQueue{{Name: "refused"}}}).begin(ctx, func(context.Context, *Job) error { return nil })
+			if err != nil {
+				return err
+			}
+			defer run.close()
+			if _, err := run.turn(); err != nil {
+				return err
+			}
+			one := <-run.finished
+			status, err := run.consumer.native().workerSettled(run.consumer.consumer, one.job.ID, one.job.serial)
+			return is(status == statusOK, err, status)
 		},
 		"Updates": func() error {
 			updates, err := db.Updates()

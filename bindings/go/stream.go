@@ -71,7 +71,7 @@ func (s *Stream) publishTx(tx *Transaction, key *string, payload any) (int64, er
 }
 
 func (s *Stream) publish(tx uintptr, key *string, payload any) (int64, error) {
-	encoded, err := encode(payload)
+	encoded, err := encode("payload", payload)
 	if err != nil {
 		return 0, err
 	}

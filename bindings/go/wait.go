@@ -285,8 +285,8 @@ func (w *waiting) await(ctx context.Context, look func() (bool, error)) (bool, e
 	}
 }
 
-// awaitPatiently is await, but goes on while somebody keeps the file locked. The library says when to look again.
-func (w *waiting) awaitPatiently(ctx context.Context, look func() (bool, error)) (bool, error) {
+// awaitThroughLocks is await, but goes on while somebody keeps the file locked. The library says when to look again.
+func (w *waiting) awaitThroughLocks(ctx context.Context, look func() (bool, error)) (bool, error) {
 	return w.await(ctx, func() (bool, error) {
 		found, err := look()
 		if isBusy(err) {

@@ -92,9 +92,13 @@ func (c *ClaimWaker) claim(ctx context.Context, worker string, n int64, await fu
 // the next worker when its time is over.
 //
 //	for job, err := range queue.Jobs(ctx, "worker-1") {
-//		if err != nil { return err }
+//		if err != nil {
+//			return err
+//		}
 //		...
-//		job.Ack()
+//		if held, err := job.Ack(); err != nil || !held {
+//			log.Println("the claim was lost", err)
+//		}
 //	}
 func (q *Queue) Jobs(ctx context.Context, worker string) iter.Seq2[*Job, error] {
 	return func(yield func(*Job, error) bool) {
@@ -104,7 +108,7 @@ func (q *Queue) Jobs(ctx context.Context, worker string) iter.Seq2[*Job, error] 
 			return
 		}
 		defer waker.end()
-		each(func() (*Job, error) { return waker.next(ctx, worker, waker.awaitPatiently) })(yield)
+		each(func() (*Job, error) { return waker.next(ctx, worker, waker.awaitThroughLocks) })(yield)
 	}
 }
 

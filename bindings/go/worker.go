@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime/debug"
+	"slices"
 	"sync/atomic"
 	"time"
 )
@@ -48,6 +49,9 @@ type WorkerOptions struct {
 
 // cancelTimeout is how long handlers have to return once their context has ended.
 const cancelTimeout = 1500 * time.Millisecond
+
+// settleTimeout is for how long a worker that ends tries to settle what is finished; a variable for tests.
+var settleTimeout = 5 * time.Second
 
 // Worker runs the jobs of some queues; made by Database.NewWorker.
 type Worker struct {
@@ -150,7 +154,7 @@ func (w *Worker) begin(ctx context.Context, handler Handler) (*workerRun, error)
 		opts.heartbeat = 0
 	}
 	run := &workerRun{Worker: w, ctx: ctx, handler: handler, hand: map[int64]*inHand{},
-		finished: make(chan *inHand), left: make(chan struct{}), interrupts: w.db.interrupts.Load()}
+		finished: make(chan *inHand, w.options.Concurrency), interrupts: w.db.interrupts.Load()}
 	for {
 		var err error
 		run.consumer, err = w.db.newWaiting(calls.workerFree, w.db.newWorker(w.options.Queues, w.options.Name, opts))
@@ -180,8 +184,7 @@ type workerRun struct {
 
 	hand       map[int64]*inHand // what handlers run for, by serial
 	settled    []settlement      // what has to be settled
-	finished   chan *inHand
-	left       chan struct{} // closed when nobody receives from finished any more
+	finished   chan *inHand      // there is room for each, so that handlers end whether or not anybody receives
 	interrupts uint64
 
 	stopping bool             // nothing is claimed any more
@@ -208,7 +211,6 @@ var errStopped = errors.New("honker: the worker has to stop")
 
 func (r *workerRun) close() {
 	r.consumer.end()
-	close(r.left)
 	r.running.Store(false)
 }
 
@@ -230,8 +232,11 @@ func (r *workerRun) loop() error {
 				continue
 			}
 		}
-		if (r.stopping || r.ctx.Err() != nil) && len(r.hand) == 0 && len(r.settled) == 0 {
-			return r.result
+		if (r.stopping || r.ctx.Err() != nil) && len(r.hand) == 0 {
+			if len(r.settled) == 0 {
+				return r.result
+			}
+			return errors.Join(r.result, r.settleRest())
 		}
 		select {
 		case one := <-r.finished:
@@ -268,13 +273,7 @@ func (r *workerRun) turn() (bool, error) {
 		n = 0
 	}
 	handle, status, err := r.consumer.native().workerSettleNext(r.consumer.consumer, r.settled, int64(n), 0)
-	kept := r.settled[:0]
-	for _, one := range r.settled {
-		if one.status < 0 {
-			kept = append(kept, one)
-		}
-	}
-	r.settled = kept
+	r.settled = slices.DeleteFunc(r.settled, func(one settlement) bool { return one.status >= 0 || err == nil && r.refused(&one) })
 	if err != nil {
 		return false, err
 	}
@@ -299,6 +298,16 @@ func (r *workerRun) turn() (bool, error) {
 	return true, nil
 }
 
+// refused leaves a job alone that the file does not let settle, though it settles others: it is run again when its claim is
+// over, which is not prolonged any more.
+func (r *workerRun) refused(one *settlement) bool {
+	r.options.Logger.Error("honker: a job cannot be settled, and is run again when its claim is over", "job", one.id, "error", Status(one.status))
+	if _, err := r.consumer.native().workerSettled(r.consumer.consumer, one.id, one.serial); err != nil {
+		r.options.Logger.Error("honker: the claim of that job is prolonged as long as the worker runs", "job", one.id, "error", err)
+	}
+	return true
+}
+
 // start runs the handler for a job.
 func (r *workerRun) start(job *Job) {
 	ctx := r.ctx
@@ -311,10 +320,7 @@ func (r *workerRun) start(job *Job) {
 	go func() {
 		defer func() {
 			one.cancel(nil)
-			select {
-			case r.finished <- one:
-			case <-r.left:
-			}
+			r.finished <- one
 		}()
 		defer func() {
 			if why := recover(); why != nil {
@@ -408,6 +414,7 @@ func (r *workerRun) pastDeadline() (bool, error) {
 		r.deadline = time.After(cancelTimeout)
 		return false, nil
 	}
+	r.collect() // those that have just returned
 	remaining := len(r.hand)
 	for serial, one := range r.hand {
 		if !one.lost {
@@ -415,13 +422,27 @@ func (r *workerRun) pastDeadline() (bool, error) {
 		}
 	}
 	clear(r.hand)
-	_, err := r.turn()
+	err := r.settleRest()
 	if remaining > 0 {
 		left := fmt.Errorf("honker: %d handlers ignored that their context had ended, and still run", remaining)
 		r.options.Logger.Error(left.Error(), "worker", r.options.Name)
 		err = errors.Join(r.result, err, left)
 	}
 	return true, err
+}
+
+// settleRest settles what is finished, when nothing runs any more. Errors that may pass it waits out, but not for ever.
+func (r *workerRun) settleRest() error {
+	for deadline := time.Now().Add(settleTimeout); ; {
+		_, err := r.turn()
+		if len(r.settled) == 0 || err != nil && !r.isPassing(err) || time.Now().After(deadline) {
+			return err
+		}
+		if r.again != nil {
+			<-r.again
+			r.again = nil
+		}
+	}
 }
 
 // giveUp ends a run that cannot go on.
@@ -454,9 +475,6 @@ func (r *workerRun) isPassing(err error) bool {
 	case StatusBusy, StatusFull, StatusIO, StatusAborted, StatusSystem:
 	default:
 		return false
-	}
-	if r.stopping && r.sync && len(r.hand) == 0 {
-		return false // nobody else sets a limit
 	}
 	if r.failing == 0 {
 		r.options.Logger.Warn("honker: the worker cannot go on now, and tries again", "worker", r.options.Name, "error", err)
@@ -497,7 +515,11 @@ func RetryAfter(delay time.Duration, err error) error {
 func Discard(err error) error { return &Verdict{settleFail, 0, err} }
 
 func wholeSeconds(delay time.Duration) int64 {
-	return int64((max(delay, 0) + time.Second - 1) / time.Second)
+	seconds := max(delay, 0) / time.Second
+	if delay > seconds*time.Second {
+		seconds++
+	}
+	return int64(seconds)
 }
 
 // panicText is what is kept of a panic.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"runtime"
 	"strings"
 	"sync"
@@ -249,6 +250,85 @@ func TestWorkerStops(t *testing.T) {
 			want(t, must(t, stats, err), test.left) // what was given back can be claimed, though it had one attempt
 		})
 	}
+}
+
+func TestWorkerSettlesWhatIsFinishedAtTheDeadline(t *testing.T) {
+	db := open(t)
+	q := db.Queue("q", QueueOptions{})
+	must(t, 0, second(q.EnqueueMany([]any{1, 2, 3}, EnqueueOptions{})))
+	finish := make(chan struct{})
+	w := db.NewWorker(WorkerOptions{Queues: []WorkerQueue{{Name: "q"}}})
+	run, err := w.begin(context.Background(), func(context.Context, *Job) error { <-finish; return nil })
+	must(t, run, err)
+	defer run.close()
+	must(t, 0, second(run.turn()))
+	want(t, len(run.hand), 3)
+	run.stop()
+	_, err = run.pastDeadline() // their contexts end
+	must(t, 0, err)
+	close(finish)
+	eventually(t, "the handlers have returned", func() bool { return len(run.finished) == 3 })
+	over, err := run.pastDeadline()
+	want(t, must(t, over, err), true)
+	stats, err := q.Stats()
+	want(t, must(t, stats, err), QueueStats{Queue: "q"})
+}
+
+func TestWorkerSettlesAtTheEndAsSoonAsItCan(t *testing.T) {
+	defer func(before time.Duration) { settleTimeout = before }(settleTimeout)
+	settleTimeout = time.Minute
+	for name, run := range map[string]func(ctx context.Context, db *Database, handler Handler) error{
+		"Run": func(ctx context.Context, db *Database, handler Handler) error {
+			return db.NewWorker(WorkerOptions{Queues: []WorkerQueue{{Name: "q"}}, StopTimeout: -1}).Run(ctx, handler)
+		},
+		"Work": func(ctx context.Context, db *Database, handler Handler) error {
+			return db.Queue("q", QueueOptions{}).Work(ctx, "w", 0, handler)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			db := open(t, OpenOptions{BusyTimeout: -1})
+			other := must2(t)(Open(db.Path()))
+			defer other.Close()
+			q := other.Queue("q", QueueOptions{})
+			must(t, 0, second(q.Enqueue(1, EnqueueOptions{})))
+			ctx, cancel := context.WithCancel(context.Background())
+			var tx *Transaction
+			err := run(ctx, db, func(context.Context, *Job) (err error) {
+				tx, err = other.Begin()
+				cancel() // the job is done, and the file is locked
+				time.AfterFunc(3*time.Second, func() { _ = tx.Rollback() })
+				return err
+			})
+			must(t, 0, err)
+			stats, err := q.Stats()
+			want(t, must(t, stats, err), QueueStats{Queue: "q"})
+		})
+	}
+}
+
+func TestDelaysOfAnyLength(t *testing.T) {
+	const longest = time.Duration(math.MaxInt64)
+	for delay, seconds := range map[time.Duration]int64{-1: 0, math.MinInt64: 0, 0: 0, 1: 1, time.Second: 1, time.Second + 1: 2, longest: 9_223_372_037} {
+		want(t, wholeSeconds(delay), seconds)
+	}
+	db := open(t)
+	q := db.Queue("q", QueueOptions{})
+	ids := must2ids(t)(q.EnqueueMany([]any{1, 2}, EnqueueOptions{}))
+	stop := runs(t, db.NewWorker(WorkerOptions{Queues: []WorkerQueue{{Name: "q"}}}), func(_ context.Context, job *Job) error {
+		if job.ID == ids[0] {
+			return Snooze(longest)
+		}
+		return RetryAfter(longest, errors.New("why"))
+	})
+	eventually(t, "both are for later", func() bool {
+		stats, err := q.Stats()
+		return err == nil && stats == QueueStats{Queue: "q", Delayed: 2}
+	})
+	want(t, stop(), nil)
+}
+
+func must2ids(t *testing.T) func([]int64, error) []int64 {
+	return func(ids []int64, err error) []int64 { t.Helper(); return must(t, ids, err) }
 }
 
 func TestWorkerSaysOnceThatItCannotGoOn(t *testing.T) {

@@ -1,4 +1,4 @@
-// The testee of the Go package: does what conformance/PROTOCOL.md says with the package, and answers what that answered.
+// The conformance adapter of the Go package: does what conformance/PROTOCOL.md says with the package, and answers what that answered.
 //
 // main reads requests and gives them to lanes, which are goroutines; reset and bye it does itself. A function of the table
 // in operations.go answers by returning, and by panicking: with an outcome, or with what the package failed with.

@@ -10,7 +10,7 @@ import (
 )
 
 var features = []string{"queue", "tx", "wait", "stream", "notify", "sched", "result", "lock", "rate", "outbox", "journal", "watcher",
-	"interrupt", "foreign", "enqueue_many", "settle_tx", "next_at", "stats", "dead", "updates", "cron", "result_tx", "rate_sweep", "bytes", "prune_keep", "tick_at"}
+	"interrupt", "foreign", "enqueue_many", "settle_tx", "next_at", "stats", "dead", "updates", "cron", "result_tx", "rate_sweep", "bytes", "prune_keep", "tick_at", "release"}
 
 var operations map[string]func(r *request) object
 
@@ -88,6 +88,12 @@ func init() {
 				return or("LOST")(job(r).FailTx(tx(r), r.str("error")))
 			}
 			return or("LOST")(job(r).Fail(r.str("error")))
+		},
+		"queue.release": func(r *request) object {
+			if r.has("tx") {
+				return or("LOST")(job(r).ReleaseTx(tx(r), r.num("delay_s")))
+			}
+			return or("LOST")(job(r).Release(r.num("delay_s")))
 		},
 		"queue.heartbeat": func(r *request) object { return or("LOST")(job(r).Heartbeat(r.num("extend_s"))) },
 		"queue.ack_many": func(r *request) object {

@@ -29,6 +29,8 @@ samples = re.findall(r"^```go\n(.*?)^```$", readme, re.MULTILINE | re.DOTALL)
 if not samples:
     problems.append("README.md has no samples")
 for sample in samples:
+    if sample.count("{") != sample.count("}"):
+        problems.append(f"README.md: a sample ends before its blocks do:\n{sample}")
     if not any(stands_in(sample, text) for text in examples):
         problems.append(f"README.md: no example has this sample:\n{sample}")
 

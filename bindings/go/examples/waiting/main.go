@@ -19,6 +19,18 @@ func sendEmail(to string) error {
 	return nil
 }
 
+// whenDone ends a context when the queue has nothing left to do.
+func whenDone(queue *honker.Queue, cancel context.CancelFunc) {
+	for {
+		stats, err := queue.Stats()
+		if err != nil || stats.Pending+stats.Claimed == 0 {
+			cancel()
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
 func main() {
 	db, err := honker.Open("app.db")
 	if err != nil {
@@ -32,8 +44,8 @@ func main() {
 		}
 	}
 
-	ctx, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond)
-	defer cancel()
+	ctx, cancel := context.WithCancel(context.Background())
+	go whenDone(emails, cancel)
 	err = emails.Work(ctx, "worker-1", 0, func(ctx context.Context, job *honker.Job) error {
 		var to string
 		if err := job.UnmarshalPayload(&to); err != nil {
@@ -50,9 +62,11 @@ func main() {
 	}
 	fmt.Println(dead[0].Payload, "after", dead[0].Attempts, "attempts:", *dead[0].LastError)
 
-	go emails.EnqueueMany([]any{"carol", "dave"}, honker.EnqueueOptions{})
-	ctx, cancel = context.WithTimeout(context.Background(), 10*time.Second)
-	defer cancel()
+	if _, err := emails.EnqueueMany([]any{"carol", "dave"}, honker.EnqueueOptions{}); err != nil {
+		log.Fatal(err)
+	}
+	ctx, cancel = context.WithCancel(context.Background())
+	go whenDone(emails, cancel)
 	for job, err := range emails.Jobs(ctx, "worker-1") {
 		if err != nil {
 			log.Fatal(err)
@@ -60,9 +74,6 @@ func main() {
 		fmt.Println(string(job.Payload))
 		if held, err := job.Ack(); err != nil || !held {
 			log.Println("the claim was lost", err)
-		}
-		if job.ID == 5 {
-			break
 		}
 	}
 

@@ -4,6 +4,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"log"
 	"os"
 	"time"
 
@@ -23,29 +24,48 @@ func sendEmail(p map[string]any) error {
 	return nil
 }
 
-func main() {
-	db, err := honker.Open("app.db")
-	if err != nil {
-		panic(err)
-	}
-	q := db.Queue("emails", honker.QueueOptions{})
-	q.Enqueue(map[string]any{"to": "alice"}, honker.EnqueueOptions{})
-	q.Enqueue(map[string]any{"to": "bob"}, honker.EnqueueOptions{Delay: honker.Int64(1)})
-
+func run(db *honker.Database) error {
+	q := db.Queue("emails", honker.QueueOptions{MaxAttempts: 10})
 	for {
-		job, _ := q.ClaimOne("worker-1")
+		job, err := q.ClaimOne("worker-1")
+		if err != nil {
+			return err
+		}
 		if job == nil {
 			time.Sleep(100 * time.Millisecond)
 			continue
 		}
 		var p map[string]any
-		job.UnmarshalPayload(&p)
-		if err := sendEmail(p); err != nil {
-			job.Retry(60, err.Error())
+		if err = job.UnmarshalPayload(&p); err == nil {
+			err = sendEmail(p)
+		}
+		held := false
+		if err != nil {
+			held, err = job.Retry(60, err.Error())
 		} else {
-			job.Ack()
+			held, err = job.Ack()
+		}
+		if err != nil {
+			return err // nobody knows that it is done: it is claimed again when its time is over
+		}
+		if !held {
+			log.Println("job", job.ID, "took longer than its claim: somebody else does it as well")
 		}
 	}
+}
+
+func main() {
+	db, err := honker.Open("app.db")
+	if err != nil {
+		log.Fatal(err)
+	}
+	q := db.Queue("emails", honker.QueueOptions{MaxAttempts: 10})
+	for to, delay := range map[string]int64{"alice": 0, "bob": 1} {
+		if _, err := q.Enqueue(map[string]any{"to": to}, honker.EnqueueOptions{Delay: &delay}); err != nil {
+			log.Fatal(err)
+		}
+	}
+	log.Fatal(run(db))
 }
 
 // Output:

@@ -1,0 +1,130 @@
+package honker
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"strings"
+	"testing"
+)
+
+func TestEnqueueManyOverSeveralQueues(t *testing.T) {
+	db := open(t)
+	results, err := db.EnqueueMany(context.Background(), []JobSpec{
+		{Queue: "a", Payload: 1},
+		{Queue: "b", Payload: "two", Options: EnqueueOptions{MaxAttempts: Int64(7), Priority: 5, Metadata: map[string]string{"traceparent": "00-1", "é": "\"<&"}}},
+		{Queue: "a", Payload: json.RawMessage("[3]"), Options: EnqueueOptions{Delay: Int64(1000)}},
+	})
+	must(t, results, err)
+	want(t, results, []EnqueueResult{{ID: 1}, {ID: 2}, {ID: 3}})
+	one := must2job(t)(db.Queue("b", QueueOptions{}).ClaimOne("w"))
+	want(t, one.Metadata, map[string]string{"traceparent": "00-1", "é": "\"<&"})
+	want(t, one.MaxAttempts, 7)
+	two := must2job(t)(db.Queue("a", QueueOptions{}).ClaimOne("w"))
+	want(t, two.Metadata, nil)
+	want(t, two.MaxAttempts, 3)
+	row, err := db.Queue("b", QueueOptions{}).GetJob(2)
+	want(t, must(t, row, err).Metadata, one.Metadata)
+	must(t, 0, second(one.Fail("why")))
+	want(t, must2dead(t)(db.Queue("b", QueueOptions{}).DeadJobs(1))[0].Metadata, one.Metadata)
+	stats, err := db.Queue("a", QueueOptions{}).Stats()
+	want(t, must(t, stats, err), QueueStats{Queue: "a", Claimed: 1, Delayed: 1})
+
+	// All or none, and not when the context has ended already.
+	long := map[string]string{"k": strings.Repeat("x", 8192)}
+	for _, bad := range []JobSpec{{Queue: "a", Payload: math.NaN()}, {Queue: "a\x00b"}, {Queue: "a", Options: EnqueueOptions{Metadata: long}},
+		{Queue: "a", Options: EnqueueOptions{RunAt: Int64(math.MaxInt64)}}} {
+		_, err = db.EnqueueMany(context.Background(), []JobSpec{{Queue: "a"}, bad})
+		wantError(t, err, ErrInvalid)
+	}
+	_, err = db.EnqueueMany(context.Background(), []JobSpec{{Queue: "a", Options: EnqueueOptions{Metadata: map[string]string{"k": "\xff"}}}})
+	wantError(t, err, ErrUTF8)
+	ended, cancel := context.WithCancel(context.Background())
+	cancel()
+	_, err = db.EnqueueMany(ended, []JobSpec{{Queue: "a"}})
+	want(t, errors.Is(err, context.Canceled), true)
+	tx, err := db.Begin()
+	must(t, tx, err)
+	results, err = db.EnqueueManyTx(tx, []JobSpec{{Queue: "a"}, {Queue: "c"}})
+	want(t, len(must(t, results, err)), 2)
+	must(t, 0, tx.Rollback())
+	after, err := db.Queue("a", QueueOptions{}).Stats()
+	want(t, must(t, after, err), stats)
+	none, err := db.EnqueueMany(context.Background(), nil)
+	want(t, len(must(t, none, err)), 0)
+}
+
+func TestAroundEnqueue(t *testing.T) {
+	type key struct{}
+	var seen []string
+	around := func(name string) func(EnqueueFunc) EnqueueFunc {
+		return func(next EnqueueFunc) EnqueueFunc {
+			return func(ctx context.Context, jobs []JobSpec) ([]EnqueueResult, error) {
+				if jobs[0].Queue == "refused" {
+					return nil, errors.New("refused by " + name)
+				}
+				seen = append(seen, name)
+				for i := range jobs {
+					jobs[i].Options.Metadata = map[string]string{"by": name, "from": fmt.Sprint(ctx.Value(key{}))}
+				}
+				return next(ctx, jobs)
+			}
+		}
+	}
+	db := open(t, OpenOptions{AroundEnqueue: []func(EnqueueFunc) EnqueueFunc{around("outer"), around("inner")}})
+	q := db.Queue("q", QueueOptions{})
+	ctx := context.WithValue(context.Background(), key{}, "here")
+	must(t, 0, second(q.EnqueueContext(ctx, 1, EnqueueOptions{})))
+	want(t, seen, []string{"outer", "inner"})
+	tx, err := db.Transaction(ctx)
+	must(t, tx, err)
+	must(t, 0, second(q.EnqueueTx(tx, 2, EnqueueOptions{})))
+	must(t, 0, tx.Commit())
+	for range 2 {
+		want(t, must2job(t)(q.ClaimOne("w")).Metadata, map[string]string{"by": "inner", "from": "here"})
+	}
+	must(t, 0, second(q.EnqueueMany([]any{3, 4}, EnqueueOptions{})))
+	want(t, len(seen), 6)
+	_, err = db.Queue("refused", QueueOptions{}).Enqueue(1, EnqueueOptions{})
+	want(t, err.Error(), "refused by outer")
+}
+
+func TestRelease(t *testing.T) {
+	db := open(t)
+	q := db.Queue("q", QueueOptions{MaxAttempts: 1})
+	must(t, 0, second(q.Enqueue(1, EnqueueOptions{})))
+	for range 3 {
+		job := must2job(t)(q.ClaimOne("w"))
+		want(t, job.Attempts, 1)
+		held, err := job.Release(0)
+		want(t, must(t, held, err), true)
+		held, err = job.Release(0)
+		want(t, must(t, held, err), false)
+	}
+	job := must2job(t)(q.ClaimOne("w"))
+	tx, err := db.Begin()
+	must(t, tx, err)
+	held, err := job.ReleaseTx(tx, 1000)
+	want(t, must(t, held, err), true)
+	must(t, 0, tx.Commit())
+	row, err := q.GetJob(job.ID)
+	want(t, must(t, row, err).Attempts, 0)
+	want(t, row.State, "pending")
+}
+
+func TestStatus(t *testing.T) {
+	db := open(t)
+	status, err := db.Status()
+	must(t, status, err)
+	want(t, status.File, db.Path())
+	want(t, status.Versions.Honker, db.Version())
+	want(t, status.Connections.ReadersMax, 8)
+	want(t, status.Watcher == nil, true)
+	updates, err := db.Updates()
+	must(t, updates, err)
+	defer updates.Close()
+	status, err = db.Status()
+	want(t, must(t, status, err).Watcher.State, "watching")
+}
