@@ -23,9 +23,11 @@ def squeezed(text):
 
 sources = (package / "examples" / "src" / "main").rglob("*.*")
 examples = [squeezed(path.read_text()) for path in sources if path.suffix in (".java", ".kt")]
-samples = re.findall(r"^```(?:java|kotlin)\n(.*?)^```$", readme, re.MULTILINE | re.DOTALL)
-for sample in samples:
+samples = re.findall(r"^```(java|kotlin)\n(.*?)^```$", readme, re.MULTILINE | re.DOTALL)
+for language, sample in samples:
     lines = "\n".join(line for line in sample.splitlines() if not line.startswith("import "))
+    if language == "java" and not re.search(r"[;}]( *//.*)?$", lines.strip()):
+        problems.append(f"README.md: this sample ends in the middle of a statement:\n{sample}")
     if not any(squeezed(lines) in example for example in examples):
         problems.append(f"README.md: no example has this sample:\n{sample}")
 

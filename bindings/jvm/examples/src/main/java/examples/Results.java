@@ -38,10 +38,11 @@ final class Results {
       var emails = db.queue("emails");
       long id = emails.enqueue("{\"to\":\"alice@example.com\"}");
       emails.saveResult(id, "{\"ok\":true}");
-      emails
-          .waitResultAsync(id, WaitOptions.timeout(Duration.ofSeconds(10)))
-          .thenAccept(this::handleResult)
-          .join();
+      var handled =
+          emails
+              .waitResultAsync(id, WaitOptions.timeout(Duration.ofSeconds(10)))
+              .thenAccept(this::handleResult);
+      handled.join();
       emails.claimOne("worker-1").orElseThrow().ack();
 
       TypedQueue<Email> typed =

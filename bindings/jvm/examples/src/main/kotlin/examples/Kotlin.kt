@@ -7,6 +7,7 @@ import dev.honker.kotlin.enqueueJson
 import dev.honker.kotlin.honker
 import dev.honker.kotlin.registerJson
 import dev.honker.kotlin.taskRegistry
+import kotlinx.coroutines.CancellationException
 import kotlinx.coroutines.Job
 import kotlinx.coroutines.delay
 import kotlinx.coroutines.joinAll
@@ -36,6 +37,7 @@ private suspend fun jobs(db: Database) {
     val q = db.queue("emails")
     q.asFlow("worker-1").collect { job ->
         try { sendEmail(job.payloadJson()); job.ack() }
+        catch (e: CancellationException) { throw e } // the flow gives the job back
         catch (e: Exception) { job.retry(Duration.ofSeconds(60), e.message) }
     }
 }

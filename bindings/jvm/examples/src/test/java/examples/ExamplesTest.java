@@ -24,6 +24,7 @@ class ExamplesTest {
         "FirstQueue|claimed {\"name\":\"world\"}",
         "WorkerExample|sending {\"to\":\"alice@example.com\"};sending {\"to\":\"bob@example.com\"};stopped",
         "AtomicEnqueue|order 42: 9900;9901",
+        "ManyJobs|2 jobs, the first of r-17",
         "Results|result {\"ok\":true};sending to alice@example.com",
         "Streams|[Row[customer, orders][alice, 2], Row[customer, orders][bob, 1]];1: {\"id\":1};2: {\"id\":2};3: {\"id\":3};mailer has come to 3",
         "Listen|orders: {\"id\":1};orders: {\"id\":2}",

@@ -68,6 +68,7 @@ public final class Testee {
           "enqueue_many",
           "by_id",
           "settle_tx",
+          "release",
           "next_at",
           "stats",
           "dead",
@@ -149,6 +150,12 @@ public final class Testee {
         r ->
             held(
                 r.use(Queue.class).heartbeat(r.num("id"), r.str("worker"), r.seconds("extend_s"))));
+    ops.put(
+        "queue.release",
+        r ->
+            held(
+                r.use(Queue.class)
+                    .release(r.tx(), r.num("id"), r.str("worker"), r.seconds("delay_s"))));
     ops.put(
         "queue.ack_many",
         r ->

@@ -4,16 +4,17 @@ import java.nio.charset.StandardCharsets;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Collections;
+import java.util.HashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
 import java.util.UUID;
 import java.util.WeakHashMap;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.ForkJoinPool;
+import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicLong;
-import java.util.concurrent.atomic.AtomicReference;
-import java.util.function.BiFunction;
 import java.util.function.Function;
 
 /**
@@ -27,6 +28,8 @@ import java.util.function.Function;
  * HonkerInvalidOptionException} when an argument cannot be used.
  */
 public final class Database implements AutoCloseable {
+  private static final long DEFAULT_MAX_ATTEMPTS = 3;
+
   final HonkerLibrary library;
   final Dispatcher dispatcher;
   final Gate gate;
@@ -39,8 +42,9 @@ public final class Database implements AutoCloseable {
   private final String path;
   private final String warning;
   private final AtomicLong interrupts = new AtomicLong();
-  private final AtomicReference<Thread> closer = new AtomicReference<>();
+  private final AtomicBoolean isClosing = new AtomicBoolean();
   private final CountDownLatch closed = new CountDownLatch(1);
+  private volatile Thread closer;
   private volatile boolean isClosed;
 
   Database(String path, OpenOptions options) {
@@ -137,6 +141,80 @@ public final class Database implements AutoCloseable {
    */
   public Queue queue(String name, QueueOptions options) {
     return new Queue(this, name, options);
+  }
+
+  /**
+   * Adds jobs to any queues, all or none.
+   *
+   * @param jobs the jobs
+   * @return what has become of each, in their order; the ids increase
+   */
+  public List<EnqueueResult> enqueueMany(List<JobSpec> jobs) {
+    return enqueueMany(null, jobs);
+  }
+
+  /**
+   * Adds jobs to any queues, all or none, as a part of a transaction.
+   *
+   * @param tx the transaction; null for none
+   * @param jobs the jobs
+   * @return what has become of each, in their order; the ids increase
+   */
+  public List<EnqueueResult> enqueueMany(Transaction tx, List<JobSpec> jobs) {
+    int count = jobs.size();
+    Struct results = new Struct(library, Abi.ENQUEUE_RESULT_SIZE * count);
+    Map<Object, Long> kept = new HashMap<>(); // many jobs have the same queue and options
+    List<Struct> options = new ArrayList<>();
+    try (Struct specs = new Struct(library, Abi.JOB_SPEC_SIZE * count)) {
+      for (JobSpec job : jobs) {
+        byte[] queue = Checks.utf8("queue", job.queue());
+        long name = kept.computeIfAbsent(job.queue(), it -> specs.keep(queue));
+        long opts =
+            kept.computeIfAbsent(
+                job.options(),
+                it -> {
+                  options.add(job.options().struct(library, DEFAULT_MAX_ATTEMPTS));
+                  return specs.keep(options.get(options.size() - 1).array());
+                });
+        specs.u32(Abi.JOB_SPEC_SIZE).u32(0).i64(name).i64(queue.length);
+        specs.bytes(Checks.utf8("payloadJson", job.payloadJson())).i64(opts);
+      }
+      write(
+          tx,
+          (db, txn, err) ->
+              library.honker_enqueue_many(db, txn, specs.array(), count, results.array(), err));
+    } finally {
+      options.forEach(Struct::close);
+    }
+    List<EnqueueResult> all = new ArrayList<>(count);
+    for (int i = 0; i < count; i++) {
+      all.add(EnqueueResult.of(results.i64(), results.u32()));
+      results.u32();
+    }
+    return all;
+  }
+
+  EnqueueResult enqueue(Transaction tx, JobSpec job) {
+    byte[] queue = Checks.utf8("queue", job.queue());
+    byte[] payload = Checks.utf8("payloadJson", job.payloadJson());
+    long[] id = new long[1];
+    try (Struct opts = job.options().struct(library, DEFAULT_MAX_ATTEMPTS)) {
+      int status =
+          write(
+              tx,
+              (db, txn, err) ->
+                  library.honker_enqueue(
+                      db,
+                      txn,
+                      queue,
+                      queue.length,
+                      payload,
+                      payload.length,
+                      opts.array(),
+                      id,
+                      err));
+      return EnqueueResult.of(id[0], status);
+    }
   }
 
   /**
@@ -358,14 +436,9 @@ public final class Database implements AutoCloseable {
   public Runner worker(
       String workerId, List<WorkerQueue> queues, Handler<Job> handler, WorkerOptions options) {
     Checks.notNull("handler", handler);
-    ThreadLauncher.Work work =
-        job -> {
-          handler.handle(job);
-          return Settlement.ACK;
-        };
-    BiFunction<Job, Throwable, Settlement> failed = Pool.retry(options);
+    Function<Throwable, Settlement> failed = Pool.retry(options);
     return runWorker(
-        "honker-worker-" + workerId, workerId, queues, this::queue, work, failed, options);
+        "honker-worker-" + workerId, workerId, queues, this::queue, handler, failed, options);
   }
 
   /** A worker whose handlers have threads; `homes` knows the queues by name. */
@@ -374,8 +447,8 @@ public final class Database implements AutoCloseable {
       String workerId,
       List<WorkerQueue> queues,
       Function<String, Queue> homes,
-      ThreadLauncher.Work work,
-      BiFunction<Job, Throwable, Settlement> failed,
+      Handler<Job> work,
+      Function<Throwable, Settlement> failed,
       WorkerOptions options) {
     if (Checks.notNull("queues", queues).isEmpty()) {
       throw Checks.invalid("queues", "must be one at least");
@@ -401,17 +474,18 @@ public final class Database implements AutoCloseable {
    * @return what runs, to be closed
    */
   public Runner runTasks(TaskRegistry registry) {
-    return runTasks(registry, TaskWorkerOptions.builder().build());
+    return runTasks(registry, WorkerOptions.builder().build());
   }
 
   /**
    * Runs the tasks of a registry, on each queue that it has tasks for.
    *
    * @param registry the tasks; it must have one at least
-   * @param options how many threads work, and how they wait
+   * @param options how many threads work on each queue, and how they end; when a task is tried
+   *     again is for {@link TaskOptions} to say
    * @return what runs, to be closed
    */
-  public Runner runTasks(TaskRegistry registry, TaskWorkerOptions options) {
+  public Runner runTasks(TaskRegistry registry, WorkerOptions options) {
     return registry.run(options);
   }
 
@@ -525,6 +599,15 @@ public final class Database implements AutoCloseable {
   }
 
   /**
+   * The state of the database, for people and monitoring. It waits for nobody.
+   *
+   * @return a JSON object with `file`, `connections`, `versions` and `watcher`; keys may be added
+   */
+  public String statusJson() {
+    return text((db, out, err) -> library.honker_status(db, out, err)).orElseThrow();
+  }
+
+  /**
    * Ends every call that is running or waiting on this database now, in whichever thread, with a
    * {@link HonkerException} of the name HONKER_INTERRUPTED. Later calls are not affected.
    */
@@ -542,19 +625,20 @@ public final class Database implements AutoCloseable {
    * Closes the database: stops what runs on it, after the job in hand, closes what waits, rolls an
    * open transaction back. Calls of other threads end with {@link HonkerClosedException}. When this
    * returns the file is nobody's. Does no harm twice: whoever closes it while it is being closed
-   * waits for that, unless it is a handler of its own, which returns at once, as it is waited for.
+   * waits for that.
+   *
+   * <p>A handler of its own is waited for. Called by one, this returns at once, and the database is
+   * closed when the handler has returned and its job is settled.
    *
    * @throws HonkerException if something could not be written; the database is closed all the same
    */
   @Override
   public void close() {
-    if (closer.compareAndSet(null, Thread.currentThread())) {
-      try {
-        closeNow();
-      } finally {
-        closed.countDown();
-      }
-    } else if (closer.get() != Thread.currentThread() && !Runner.isHandling(this)) {
+    boolean isWaitedFor = Runner.isHandling(this);
+    if (isClosing.compareAndSet(false, true)) {
+      if (!isWaitedFor) closeNow();
+      else closeLater();
+    } else if (!isWaitedFor && Thread.currentThread() != closer) {
       try {
         closed.await();
       } catch (InterruptedException e) {
@@ -563,7 +647,35 @@ public final class Database implements AutoCloseable {
     }
   }
 
+  private void closeLater() {
+    Thread thread =
+        new Thread(
+            () -> {
+              try {
+                closeNow();
+              } catch (Throwable e) {
+                Failures.log(this + " was closed, and not all was well", e);
+              }
+            },
+            "honker-close");
+    try {
+      thread.start();
+    } catch (Throwable e) {
+      isClosing.set(false);
+      throw e;
+    }
+  }
+
   private void closeNow() {
+    closer = Thread.currentThread();
+    try {
+      closeAll();
+    } finally {
+      closed.countDown();
+    }
+  }
+
+  private void closeAll() {
     List<AutoCloseable> open = children();
     List<Runner> runners = new ArrayList<>();
     for (AutoCloseable child : open) {

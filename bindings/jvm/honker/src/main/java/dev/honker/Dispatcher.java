@@ -52,12 +52,23 @@ final class Dispatcher {
     this.executor = run -> execute(executor, run);
   }
 
-  /** Where an executor is shut down, what waits has to be completed all the same. */
+  /**
+   * What waits has to be completed all the same if the user's executor is shut down, or throws, and
+   * even if no thread can be had at all.
+   */
   private static void execute(Executor executor, Runnable run) {
     try {
       executor.execute(run);
+      return;
     } catch (RejectedExecutionException e) {
+      // it was shut down
+    } catch (Throwable e) {
+      Failures.log("the executor of OpenOptions has refused a task", e);
+    }
+    try {
       ForkJoinPool.commonPool().execute(run);
+    } catch (Throwable e) {
+      run.run();
     }
   }
 
@@ -148,6 +159,17 @@ final class Dispatcher {
       }
     }
 
+    /** Parks until the number is another one, or the time is over, whatever has become of all. */
+    void park(long seen, long nanos) throws InterruptedException {
+      lock.lockInterruptibly();
+      try {
+        long left = nanos;
+        while (raised == seen && left > 0) left = changed.awaitNanos(left);
+      } finally {
+        lock.unlock();
+      }
+    }
+
     /** A future that is completed when the consumer is told to look. To be had before it looks. */
     CompletableFuture<Void> future() {
       CompletableFuture<Void> future = new CompletableFuture<>();
@@ -209,28 +231,48 @@ final class Dispatcher {
 
   private void start() {
     if (thread != null || isClosed) return;
-    thread = new Thread(this::run, "honker");
-    thread.setDaemon(true);
+    Thread starting = new Thread(this::run, "honker");
+    starting.setDaemon(true);
     LibraryLoader.use();
-    thread.start();
+    try {
+      starting.start();
+    } catch (Throwable e) {
+      LibraryLoader.release();
+      throw new HonkerException(
+          "no thread can be started: " + e.getMessage(), HonkerException.Status.SYSTEM);
+    }
+    thread = starting;
   }
 
   private void run() {
+    try {
+      waitForAll();
+    } catch (Throwable e) {
+      Failures.log("the thread that waits for the file has ended", e);
+      end(
+          new HonkerException(
+              "the thread that waits for the file has ended: " + e,
+              HonkerException.Status.INTERNAL));
+    } finally {
+      library.honker_waiter_free(waiter);
+      LibraryLoader.release();
+    }
+  }
+
+  private void waitForAll() {
     long[] err = new long[1];
     while (true) {
       int status = library.honker_wait(waiter, millisToNextTiming(), err);
       if (status >= Abi.OK && status != Abi.CLOSED) status = raiseNamed(err);
-      if (status == Abi.CLOSED) break;
+      if (status == Abi.CLOSED) return;
       HonkerException error = status < Abi.OK ? Errors.take(library, status, err) : null;
       // An interrupt is for the calls that are running; Database.interrupt tells those parked here.
       if (error != null && error.status() != HonkerException.Status.INTERRUPTED.number) {
         end(error);
-        break;
+        return;
       }
       runTimings();
     }
-    library.honker_waiter_free(waiter);
-    LibraryLoader.release();
   }
 
   private int raiseNamed(long[] err) {

@@ -2,6 +2,7 @@ package dev.honker;
 
 import java.time.Duration;
 import java.time.Instant;
+import java.util.Map;
 
 /** How a job is enqueued. Immutable. */
 public final class EnqueueOptions {
@@ -38,10 +39,6 @@ public final class EnqueueOptions {
     return is.runAt == null ? null : Checks.instant(is.runAt);
   }
 
-  Long runAtOrNull() {
-    return is.runAt;
-  }
-
   /**
    * After what time the job may not be claimed any more; whole seconds; default: never.
    *
@@ -69,6 +66,33 @@ public final class EnqueueOptions {
     return is.maxAttempts;
   }
 
+  /**
+   * What comes back with the job, see {@link Job#metadata}; default nothing.
+   *
+   * @return the value
+   */
+  public Map<String, String> metadata() {
+    return is.metadata;
+  }
+
+  /** Begins with these. */
+  Builder toBuilder() {
+    return is.copy();
+  }
+
+  /** As the library takes it; a queue's budget may be given. */
+  Struct struct(HonkerLibrary library, long maxAttempts) {
+    long none = Checks.NO_TIME;
+    return Struct.sized(library, Abi.ENQUEUE_OPTS_SIZE)
+        .i64(is.runAt == null ? none : is.runAt)
+        .i64(is.delay == null ? none : is.delay.getSeconds())
+        .i64(is.expires == null ? none : is.expires.getSeconds())
+        .i64(is.priority)
+        .i64(is.maxAttempts == null ? maxAttempts : is.maxAttempts)
+        .bytes(
+            is.metadata.isEmpty() ? null : Checks.utf8("metadata", Metadata.encode(is.metadata)));
+  }
+
   @Override
   public String toString() {
     return "EnqueueOptions["
@@ -82,6 +106,8 @@ public final class EnqueueOptions {
         + is.priority
         + ", maxAttempts="
         + is.maxAttempts
+        + ", metadata="
+        + is.metadata
         + "]";
   }
 
@@ -92,6 +118,7 @@ public final class EnqueueOptions {
     private Duration expires;
     private long priority = 0;
     private Long maxAttempts;
+    private Map<String, String> metadata = Map.of();
 
     private Builder() {}
 
@@ -167,16 +194,32 @@ public final class EnqueueOptions {
     }
 
     /**
+     * Sets what comes back with the job, see {@link Job#metadata}: texts, at most 8 kB as JSON;
+     * default nothing.
+     *
+     * @param metadata the value
+     * @return this
+     */
+    public Builder metadata(Map<String, String> metadata) {
+      this.metadata = Map.copyOf(Checks.notNull("metadata", metadata));
+      return this;
+    }
+
+    private Builder copy() {
+      try {
+        return (Builder) clone();
+      } catch (CloneNotSupportedException e) {
+        throw new AssertionError(e);
+      }
+    }
+
+    /**
      * Ends with the values that are set; the builder may be used further.
      *
      * @return the options
      */
     public EnqueueOptions build() {
-      try {
-        return new EnqueueOptions((Builder) clone());
-      } catch (CloneNotSupportedException e) {
-        throw new AssertionError(e);
-      }
+      return new EnqueueOptions(copy());
     }
   }
 }

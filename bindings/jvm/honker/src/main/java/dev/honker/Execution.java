@@ -10,7 +10,6 @@ final class Execution implements JobCompletion {
   private Runnable cancellation;
   private Settlement outcome;
   private boolean isReleased;
-  private volatile boolean isExcused;
 
   Execution(Job job, Pool pool) {
     this.job = job;
@@ -18,11 +17,7 @@ final class Execution implements JobCompletion {
   }
 
   void launch(JobLauncher launcher) {
-    try {
-      cancellation = launcher.launch(job, this);
-    } catch (Throwable e) {
-      failed(e); // no thread could be had, for instance
-    }
+    cancellation = launcher.launch(job, this);
   }
 
   /** Asks the handler to end. If it is because of closing, its failure gives the job back. */
@@ -70,15 +65,5 @@ final class Execution implements JobCompletion {
     synchronized (this) {
       return outcome;
     }
-  }
-
-  /** Its handler waits for the pool to end, which must not wait for it. */
-  void excuse() {
-    isExcused = true;
-    pool.wake();
-  }
-
-  boolean isExcused() {
-    return isExcused;
   }
 }

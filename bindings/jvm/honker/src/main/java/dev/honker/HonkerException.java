@@ -63,6 +63,8 @@ public class HonkerException extends RuntimeException {
 
   /** The statuses that this package makes itself, or looks at. Every other is kept as a number. */
   enum Status {
+    INTERNAL(Abi.INTERNAL),
+    SYSTEM(Abi.SYSTEM),
     BUSY(Abi.BUSY),
     MISUSE(Abi.MISUSE),
     NULL_ARG(Abi.NULL_ARG),
@@ -84,8 +86,10 @@ public class HonkerException extends RuntimeException {
    * Whether the same call may succeed later: somebody else kept the file locked, the disk is full,
    * the system is short of something, or {@link Database#interrupt} ended the call, which later
    * ones do not feel.
+   *
+   * @return whether to wait and try again
    */
-  boolean isPassing() {
+  public final boolean isTransient() {
     return switch (status) {
       case Abi.BUSY,
           Abi.INTERRUPTED,

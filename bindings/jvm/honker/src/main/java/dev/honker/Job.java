@@ -4,6 +4,7 @@ import java.time.Duration;
 import java.time.Instant;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
 import java.util.function.Function;
 
 /**
@@ -20,6 +21,8 @@ public final class Job {
   private final long attempts;
   private final long claimExpiresAt;
   private final long serial;
+  private final long maxAttempts;
+  private final String metadataJson;
 
   private Job(Queue home, String workerId, Struct view) {
     this.home = home;
@@ -32,6 +35,8 @@ public final class Job {
     this.attempts = view.i64();
     this.claimExpiresAt = view.i64();
     this.serial = view.i64();
+    this.maxAttempts = view.i64();
+    this.metadataJson = view.text();
   }
 
   /** The jobs of a handle, which is freed; none for 0. */
@@ -122,6 +127,24 @@ public final class Job {
   }
 
   /**
+   * How often it may be claimed.
+   *
+   * @return as it was enqueued
+   */
+  public long maxAttempts() {
+    return maxAttempts;
+  }
+
+  /**
+   * What it was enqueued with, see {@link EnqueueOptions.Builder#metadata}.
+   *
+   * @return texts by their keys; empty if there are none
+   */
+  public Map<String, String> metadata() {
+    return Metadata.decode(metadataJson);
+  }
+
+  /**
    * The last second in which this claim is valid, unless a heartbeat prolongs it.
    *
    * @return the second
@@ -201,6 +224,16 @@ public final class Job {
    */
   public boolean release() {
     return home.release(id, workerId, Duration.ZERO);
+  }
+
+  /**
+   * As {@link #release()}, as a part of a transaction.
+   *
+   * @param tx the transaction; null for none
+   * @return false, and nothing changed, if the claim was lost
+   */
+  public boolean release(Transaction tx) {
+    return home.release(tx, id, workerId, Duration.ZERO);
   }
 
   /**

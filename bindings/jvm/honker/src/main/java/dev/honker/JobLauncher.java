@@ -6,8 +6,9 @@ package dev.honker;
  */
 public interface JobLauncher {
   /**
-   * Starts the handler of a job, and returns without waiting for it. What this throws is the job's
-   * failure.
+   * Starts the handler of a job, and returns without waiting for it. If this throws, no handler
+   * runs: the job goes back, the attempt does not count, and the worker waits before it claims
+   * again.
    *
    * @param job the job
    * @param completion to be told when the handler has ended; the job keeps its place until then

@@ -13,7 +13,6 @@ import java.util.ArrayList;
 import java.util.HexFormat;
 import java.util.List;
 import java.util.Locale;
-import java.util.concurrent.ExecutionException;
 import java.util.concurrent.FutureTask;
 
 /**
@@ -163,25 +162,11 @@ final class LibraryLoader {
     thread.setContextClassLoader(null);
     thread.setDaemon(true);
     thread.start();
-    boolean wasInterrupted = false;
-    try {
-      while (true) {
-        try {
-          HonkerLibrary library = binding.get();
-          if (library == null) return null;
-          loaded = library;
-          loadedFrom = path;
-          return library;
-        } catch (InterruptedException e) {
-          wasInterrupted = true;
-        } catch (ExecutionException e) {
-          if (e.getCause() instanceof Error) throw (Error) e.getCause();
-          throw (RuntimeException) e.getCause();
-        }
-      }
-    } finally {
-      if (wasInterrupted) Thread.currentThread().interrupt();
-    }
+    HonkerLibrary library = Uninterrupted.get(binding);
+    if (library == null) return null;
+    loaded = library;
+    loadedFrom = path;
+    return library;
   }
 
   private static HonkerLibrary bindHere(Path path, List<String> tried) {

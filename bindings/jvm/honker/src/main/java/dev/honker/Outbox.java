@@ -139,11 +139,8 @@ public final class Outbox {
     return queue.runWorker(
         "honker-outbox-" + name,
         workerId,
-        job -> {
-          delivery.deliver(job.payloadJson());
-          return Settlement.ACK;
-        },
-        (job, e) -> Settlement.retry(Checks.NO_TIME, Failures.textAndStack(e)),
+        job -> delivery.deliver(job.payloadJson()),
+        e -> Settlement.retry(Checks.NO_TIME, Failures.textAndStack(e)),
         doubling);
   }
 
@@ -200,6 +197,7 @@ public final class Outbox {
       byte[] error = Checks.utf8Lossy(failure == null ? "" : Failures.textAndStack(failure));
       Backoff.insist(
           toString(),
+          Backoff.after(options.visibilityTimeout()), // then it is anybody's
           () ->
               database.write(
                   null,

@@ -3,7 +3,6 @@ package dev.honker;
 import java.lang.invoke.MethodHandle;
 import java.lang.invoke.MethodHandles;
 import java.lang.invoke.MethodType;
-import java.util.concurrent.ExecutionException;
 import java.util.concurrent.FutureTask;
 import java.util.concurrent.RejectedExecutionException;
 import java.util.concurrent.Semaphore;
@@ -107,21 +106,7 @@ final class PlatformThreads {
     } catch (RejectedExecutionException e) {
       return call.getAsInt(); // the database is closed, which the library says at once
     }
-    boolean wasInterrupted = false;
-    try {
-      while (true) {
-        try {
-          return task.get();
-        } catch (InterruptedException e) {
-          wasInterrupted = true;
-        } catch (ExecutionException e) {
-          if (e.getCause() instanceof Error) throw (Error) e.getCause();
-          throw (RuntimeException) e.getCause();
-        }
-      }
-    } finally {
-      if (wasInterrupted) Thread.currentThread().interrupt();
-    }
+    return Uninterrupted.get(task);
   }
 
   void close() {

@@ -8,7 +8,7 @@ import java.util.Map;
 import java.util.Queue;
 import java.util.concurrent.ConcurrentLinkedQueue;
 import java.util.concurrent.TimeUnit;
-import java.util.function.BiFunction;
+import java.util.function.Function;
 
 /**
  * Has the jobs of one native worker handled side by side. One call settles what has finished,
@@ -26,21 +26,34 @@ final class Pool {
   private static final System.Logger LOG = System.getLogger("dev.honker");
 
   /** How long a handler that was cancelled has to end when the pool closes. */
-  private static final long GRACE_MS = 1000;
+  private static final long GRACE_NANOS = TimeUnit.MILLISECONDS.toNanos(1500);
+
+  /** How long the outcomes that are left at the end are given again while the file refuses them. */
+  private static final long LAST_NANOS = TimeUnit.SECONDS.toNanos(10);
+
+  /** The distance between tries to launch a handler, at first. */
+  private static final long LAUNCH_NANOS = TimeUnit.MILLISECONDS.toNanos(100);
+
+  private static final long LAUNCH_MAX_NANOS = TimeUnit.SECONDS.toNanos(10);
 
   private final Worker worker;
   private final JobLauncher launcher;
-  private final BiFunction<Job, Throwable, Settlement> failed;
+  private final Function<Throwable, Settlement> failed;
   private final long concurrency;
   private final long shutdownNanos;
   private final Map<Long, Execution> inHand = new HashMap<>();
   private final Queue<Execution> finished = new ConcurrentLinkedQueue<>();
   private final List<Worker.Given> settlements = new ArrayList<>();
 
+  /** Since when, and for how long, no job is claimed, because no handler could be launched. */
+  private long unlaunchedAt;
+
+  private long launchPauseNanos;
+
   Pool(
       Worker worker,
       JobLauncher launcher,
-      BiFunction<Job, Throwable, Settlement> failed,
+      Function<Throwable, Settlement> failed,
       WorkerOptions options) {
     this.worker = worker;
     this.launcher = launcher;
@@ -56,41 +69,82 @@ final class Pool {
     try {
       while (true) {
         long seen = worker.signal.raised();
-        for (Execution it = finished.poll(); it != null; it = finished.poll()) give(it);
+        giveFinished();
         if (worker.isStopped()) {
           if (shutdown == null) shutdown = new Shutdown();
           shutdown.goOn();
         }
-        long free = shutdown != null ? 0 : Math.max(0, concurrency - inHand.size());
-        Worker.Batch batch;
+        long pause = launchPauseNanos - (System.nanoTime() - unlaunchedAt);
+        boolean claims = shutdown == null && pause <= 0;
         try {
-          batch = worker.settleNext(settlements, free);
+          Worker.Batch batch =
+              worker.settleNext(settlements, claims ? Math.max(0, concurrency - inHand.size()) : 0);
+          backoff.reset();
+          if (batch != null) {
+            batch.lost().forEach(this::lost);
+            batch.jobs().forEach(this::start);
+            continue; // there may be more
+          }
+          if (shutdown != null && shutdown.isOver()) return;
+          long nanos = shutdown != null ? shutdown.nanosLeft() : pause > 0 ? pause : Long.MAX_VALUE;
+          worker.signal.await(seen, nanos, worker.database::isClosed);
         } catch (HonkerException e) {
-          if (!e.isPassing()) throw e;
-          if (shutdown != null && shutdown.isLate()) throw e;
-          backoff.pause(e);
-          continue;
+          if (!e.isTransient() || (shutdown != null && shutdown.isLate())) throw e;
+          boolean wasStopped = worker.isStopped();
+          backoff.pause(e, () -> worker.isStopped() != wasStopped);
         }
-        backoff.reset();
-        if (batch != null) {
-          batch.lost().forEach(this::lost);
-          batch.jobs().forEach(this::start);
-          continue; // there may be more
-        }
-        if (shutdown != null && shutdown.isOver()) return;
-        long nanos = shutdown == null ? Long.MAX_VALUE : shutdown.nanosLeft();
-        worker.signal.await(seen, nanos, worker.database::isClosed);
         worker.checkOpen();
       }
+    } catch (Throwable e) {
+      abandon();
+      throw e;
     } finally {
       if (launcher instanceof ThreadLauncher threads) threads.close();
+    }
+  }
+
+  private void giveFinished() {
+    for (Execution it = finished.poll(); it != null; it = finished.poll()) give(it);
+  }
+
+  /**
+   * An error has ended the work: no handler goes on without anybody who prolongs its claim. They
+   * are cancelled, and what has ended in time is settled if it can be.
+   */
+  private void abandon() throws InterruptedException {
+    inHand.values().forEach(it -> it.cancel(true));
+    long end = System.nanoTime() + GRACE_NANOS;
+    while (true) {
+      long seen = worker.signal.raised();
+      giveFinished();
+      long left = end - System.nanoTime();
+      if (inHand.isEmpty() || left <= 0) break;
+      worker.signal.park(seen, left);
+    }
+    for (Execution it : inHand.values()) {
+      LOG.log(System.Logger.Level.ERROR, it.job + " is left to a handler that does not end");
+    }
+    try {
+      worker.settleNext(settlements, 0);
+    } catch (RuntimeException e) {
+      for (Worker.Given it : settlements) {
+        LOG.log(System.Logger.Level.ERROR, it.job() + " could not be settled: " + e.getMessage());
+      }
     }
   }
 
   private void start(Job job) {
     Execution execution = new Execution(job, this);
     inHand.put(job.serial(), execution);
-    execution.launch(launcher);
+    try {
+      execution.launch(launcher);
+      launchPauseNanos = 0;
+    } catch (Throwable e) { // no thread could be had, for instance
+      Failures.log(System.Logger.Level.WARNING, job + " goes back: it could not be begun", e);
+      launchPauseNanos = Math.min(LAUNCH_MAX_NANOS, Math.max(LAUNCH_NANOS, 2 * launchPauseNanos));
+      unlaunchedAt = System.nanoTime();
+      execution.settle(Settlement.RELEASE);
+    }
   }
 
   private void lost(Worker.Lost lost) {
@@ -118,18 +172,20 @@ final class Pool {
 
   Settlement failed(Job job, Throwable error) {
     Failures.log(System.Logger.Level.WARNING, job + " has failed", error);
-    return failed.apply(job, error);
+    return failed.apply(error);
   }
 
   /** How a job whose handler has failed is tried again, unless somebody says otherwise. */
-  static BiFunction<Job, Throwable, Settlement> retry(WorkerOptions options) {
+  static Function<Throwable, Settlement> retry(WorkerOptions options) {
     Duration delay = Checks.notNull("options", options).retryDelay();
-    return (job, error) ->
-        Settlement.retry(
-            error instanceof RetryableException retryable
-                ? retryable.delay().getSeconds()
-                : delay == null ? Checks.NO_TIME : delay.getSeconds(),
-            Failures.text(error));
+    return error -> {
+      String text = Failures.text(error);
+      if (error instanceof DiscardException) return Settlement.fail(text);
+      if (error instanceof RetryableException it) {
+        return Settlement.retry(it.delay().getSeconds(), text);
+      }
+      return Settlement.retry(delay == null ? Checks.NO_TIME : delay.getSeconds(), text);
+    };
   }
 
   /** The job whose handler the calling thread runs; null if it runs none of ours. */
@@ -151,31 +207,32 @@ final class Pool {
       if (end - System.nanoTime() > 0) return;
       if (!isCancelled) {
         isCancelled = true;
-        end = System.nanoTime() + TimeUnit.MILLISECONDS.toNanos(GRACE_MS);
+        end = System.nanoTime() + GRACE_NANOS;
         inHand.values().forEach(it -> it.cancel(true));
       } else if (!isReleased) {
         isReleased = true;
+        end = System.nanoTime() + LAST_NANOS;
         for (Execution it : inHand.values()) {
-          if (it.isExcused()) continue;
           LOG.log(
               System.Logger.Level.WARNING, it.job + " is given back; its handler has not ended");
           settlements.add(new Worker.Given(it.job, Settlement.RELEASE));
         }
-        inHand.values().removeIf(it -> !it.isExcused());
+        inHand.clear();
       }
     }
 
     boolean isOver() {
-      return settlements.isEmpty() && inHand.values().stream().allMatch(Execution::isExcused);
+      return settlements.isEmpty() && inHand.isEmpty();
     }
 
     /** Everything was tried: what cannot be written stays claimed until its time is over. */
     boolean isLate() {
-      return isReleased || (isCancelled && inHand.isEmpty());
+      if (!inHand.isEmpty()) return false;
+      return end + (isReleased ? 0 : LAST_NANOS) - System.nanoTime() <= 0;
     }
 
     long nanosLeft() {
-      return isReleased ? Long.MAX_VALUE : Math.max(1, end - System.nanoTime());
+      return Math.max(1, end - System.nanoTime());
     }
   }
 }

@@ -2,11 +2,10 @@ package dev.honker;
 
 import java.time.Duration;
 import java.time.Instant;
-import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
 import java.util.concurrent.CompletableFuture;
-import java.util.function.BiFunction;
+import java.util.function.Function;
 
 /**
  * A queue of jobs. Any thread may use it. Jobs are delivered at least once; ids of jobs and results
@@ -87,13 +86,7 @@ public final class Queue {
    * @return the job's id
    */
   public long enqueue(Transaction tx, String json, EnqueueOptions options) {
-    byte[] payload = Checks.utf8("json", json);
-    byte[] opts = enqueueOptions(options);
-    return database.writeNumber(
-        tx,
-        (db, txn, out, err) ->
-            library.honker_enqueue(
-                db, txn, utf8, utf8.length, payload, payload.length, opts, out, err));
+    return database.enqueue(tx, new JobSpec(name, json, budgeted(options))).id();
   }
 
   /**
@@ -115,45 +108,16 @@ public final class Queue {
    * @return their ids, which increase
    */
   public List<Long> enqueueMany(Transaction tx, List<String> jsons, EnqueueOptions options) {
-    byte[] opts = enqueueOptions(options);
-    int count = jsons.size();
-    Struct results = new Struct(library, Abi.ENQUEUE_RESULT_SIZE * count);
-    try (Struct shared = new Struct(library, 0);
-        Struct specs = new Struct(library, Abi.JOB_SPEC_SIZE * count)) {
-      long name = shared.keep(utf8);
-      long same = shared.keep(opts);
-      for (String json : jsons) {
-        specs.u32(Abi.JOB_SPEC_SIZE).u32(0).i64(name).i64(utf8.length);
-        specs.bytes(Checks.utf8("jsons", json)).i64(same);
-      }
-      database.write(
-          tx,
-          (db, txn, err) ->
-              library.honker_enqueue_many(db, txn, specs.array(), count, results.array(), err));
-    }
-    List<Long> ids = new ArrayList<>(count);
-    for (int i = 0; i < count; i++) {
-      ids.add(results.i64());
-      results.u32();
-      results.u32();
-    }
-    return ids;
+    EnqueueOptions all = budgeted(options);
+    List<JobSpec> jobs = jsons.stream().map(json -> new JobSpec(name, json, all)).toList();
+    return database.enqueueMany(tx, jobs).stream().map(EnqueueResult::id).toList();
   }
 
-  private byte[] enqueueOptions(EnqueueOptions given) {
-    long none = Checks.NO_TIME;
-    Struct struct = Struct.sized(library, Abi.ENQUEUE_OPTS_SIZE);
-    if (given == null) {
-      struct.i64(none).i64(none).i64(none).i64(0).i64(options.maxAttempts());
-    } else {
-      struct
-          .i64(given.runAtOrNull() == null ? none : given.runAtOrNull())
-          .i64(given.delay() == null ? none : given.delay().getSeconds())
-          .i64(given.expires() == null ? none : given.expires().getSeconds())
-          .i64(given.priority())
-          .i64(given.maxAttempts() == null ? options.maxAttempts() : given.maxAttempts());
-    }
-    return struct.array();
+  /** With the queue's budget, if they name none. */
+  private EnqueueOptions budgeted(EnqueueOptions given) {
+    EnqueueOptions.Builder builder = given == null ? EnqueueOptions.builder() : given.toBuilder();
+    if (given != null && given.maxAttempts() != null) return given;
+    return builder.maxAttempts(options.maxAttempts()).build();
   }
 
   /**
@@ -244,22 +208,14 @@ public final class Queue {
    */
   public Runner worker(String workerId, Handler<Job> handler, WorkerOptions options) {
     Checks.notNull("handler", handler);
-    return runWorker(
-        "honker-worker-" + workerId,
-        workerId,
-        job -> {
-          handler.handle(job);
-          return Settlement.ACK;
-        },
-        Pool.retry(options),
-        options);
+    return runWorker("honker-worker-" + workerId, workerId, handler, Pool.retry(options), options);
   }
 
   Runner runWorker(
       String name,
       String workerId,
-      ThreadLauncher.Work work,
-      BiFunction<Job, Throwable, Settlement> failed,
+      Handler<Job> work,
+      Function<Throwable, Settlement> failed,
       WorkerOptions options) {
     List<WorkerQueue> queues = List.of(WorkerQueue.of(this.name, 1));
     return database.runWorker(name, workerId, queues, it -> this, work, failed, options);
@@ -276,7 +232,7 @@ public final class Queue {
    */
   public Runner launchWorker(String workerId, JobLauncher launcher, WorkerOptions options) {
     Checks.notNull("launcher", launcher);
-    BiFunction<Job, Throwable, Settlement> failed = Pool.retry(options);
+    Function<Throwable, Settlement> failed = Pool.retry(options);
     Worker worker =
         new Worker(database, List.of(WorkerQueue.of(name, 1)), it -> this, workerId, options);
     return Runner.of(

@@ -60,8 +60,8 @@ public final class Runner implements AutoCloseable {
             } catch (InterruptedException e) {
               continue; // it was for a handler, and is gone
             } catch (HonkerException e) {
-              if (!e.isPassing()) throw e;
-              backoff.pause(e);
+              if (!e.isTransient()) throw e;
+              backoff.pause(e, consumer::isStopped);
               continue;
             }
             if (item.isEmpty()) continue;
@@ -141,12 +141,10 @@ public final class Runner implements AutoCloseable {
     consumer.stop();
   }
 
-  /** Waits for it to end; for its calling handler, if it is one, it does not. */
+  /** Waits for it to end. Not to be called by its handlers. */
   void join() {
-    Execution here = pool == null ? null : pool.current();
-    if (here != null) here.excuse();
     try {
-      if (thread != Thread.currentThread()) thread.join();
+      thread.join();
       database.children.remove(this);
     } catch (InterruptedException e) {
       Thread.currentThread().interrupt();

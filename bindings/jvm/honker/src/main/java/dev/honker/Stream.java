@@ -218,6 +218,7 @@ public final class Stream {
           database.gate.checkNothingLeftOpen();
           Backoff.insist(
               name,
+              subscription::isStopped,
               () -> {
                 subscription.ack();
                 return true;

@@ -1,5 +1,6 @@
 package dev.honker;
 
+import java.time.Duration;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -11,8 +12,8 @@ import java.util.concurrent.ConcurrentHashMap;
  * other languages' packages write and read them. Any thread may use it.
  */
 public final class TaskRegistry {
-  /** What holds of a job whose task could not even be looked up. */
-  private static final TaskOptions UNREGISTERED = TaskOptions.builder().build();
+  /** How long a handler's thread waits for a file that others keep locked. */
+  private static final Duration LIMIT = Duration.ofMinutes(5);
 
   private final Database database;
   private final Map<String, TaskHandle> tasks = new ConcurrentHashMap<>();
@@ -109,59 +110,46 @@ public final class TaskRegistry {
     return (String) first;
   }
 
-  Runner run(TaskWorkerOptions options) {
+  Runner run(WorkerOptions options) {
     if (tasks.isEmpty()) throw Checks.invalid("registry", "has no tasks");
     Map<String, Queue> queues = new LinkedHashMap<>();
     tasks.values().forEach(task -> queues.putIfAbsent(task.queue.name(), task.queue));
-    long each = options.concurrency();
+    long each = Checks.notNull("options", options).concurrency();
     List<WorkerQueue> all =
         queues.keySet().stream().map(name -> new WorkerQueue(name, 1, each)).toList();
     WorkerOptions working =
-        WorkerOptions.builder()
-            .idle(options.idle())
+        options.toBuilder()
             .concurrency(Math.multiplyExact(all.size(), options.concurrency()))
             .build();
     String id = "honker-worker-" + ProcessHandle.current().pid() + "-" + Database.unique("tasks");
     return database.runWorker(
-        "honker-tasks",
-        id,
-        all,
-        queues::get,
-        this::dispatch,
-        (job, e) -> failed(job, e, UNREGISTERED),
-        working);
+        "honker-tasks", id, all, queues::get, this::dispatch, Pool.retry(working), working);
   }
 
-  /** Runs the task of a job; how the job is to be settled. */
-  private Settlement dispatch(Job job) {
-    Row row = Backoff.insist("a task", () -> envelope(job.payloadJson()));
-    if (row == null) return Settlement.fail("raw (non-task) payload on a task queue");
+  /** Runs the task of a job. What the task throws is thrown as what becomes of the job. */
+  private void dispatch(Job job) {
+    Row row = Backoff.insist("a task", Backoff.after(LIMIT), () -> envelope(job.payloadJson()));
+    if (row == null) throw new DiscardException("raw (non-task) payload on a task queue");
     TaskHandle task = tasks.get(row.getString("task"));
     if (task == null) {
       String known = String.join(", ", new TreeMap<>(tasks).keySet());
-      return Settlement.fail(
+      throw new DiscardException(
           "unknown task: " + row.get("task") + ". Registered tasks: [" + known + "]");
     }
     String result;
     try {
       result = task.handler.run(new TaskCall(row.getString("args"), row.getString("kwargs")));
       database.gate.checkNothingLeftOpen();
+    } catch (RetryableException | DiscardException e) {
+      throw e;
     } catch (Throwable e) {
-      database.gate.rollBackOwn();
-      Failures.log(System.Logger.Level.WARNING, job + " has failed", e);
-      return failed(job, e, task.options);
+      String error = Failures.text(e);
+      if (job.attempts() >= task.options.retries()) throw new DiscardException(error, e);
+      RetryableException later = new RetryableException(error, task.options.retryDelay());
+      later.initCause(e);
+      throw later;
     }
     if (task.options.storeResult()) save(task, job, result == null ? "null" : result);
-    return Settlement.ACK;
-  }
-
-  private static Settlement failed(Job job, Throwable e, TaskOptions options) {
-    String error = Failures.text(e);
-    if (e instanceof RetryableException retryable) {
-      return Settlement.retry(retryable.delay().getSeconds(), error);
-    }
-    if (job.attempts() >= options.retries()) return Settlement.fail(error);
-    return Settlement.retry(options.retryDelay().getSeconds(), error);
   }
 
   /** A task that has succeeded is not tried again because its result could not be saved. */
@@ -171,6 +159,7 @@ public final class TaskRegistry {
       ResultOptions options = ResultOptions.ttl(task.options.resultTtl());
       Backoff.insist(
           "a task's result",
+          Backoff.after(LIMIT),
           () -> {
             task.queue.saveResult(job.id(), result, options);
             return true;

@@ -16,16 +16,11 @@ import java.util.concurrent.atomic.AtomicInteger;
 final class ThreadLauncher implements JobLauncher {
   private static final long KEEP_SECONDS = 60;
 
-  /** Handles a job, and says how it is to be settled. */
-  interface Work {
-    Settlement run(Job job) throws Exception;
-  }
-
   private final Database database;
-  private final Work work;
+  private final Handler<Job> work;
   private final ThreadPoolExecutor threads;
 
-  ThreadLauncher(Database database, String name, Work work) {
+  ThreadLauncher(Database database, String name, Handler<Job> work) {
     this.database = database;
     this.work = work;
     AtomicInteger index = new AtomicInteger();
@@ -79,14 +74,13 @@ final class ThreadLauncher implements JobLauncher {
       RunnerThread here = (RunnerThread) Thread.currentThread();
       here.launcher = ThreadLauncher.this;
       here.execution = execution;
-      Settlement outcome = null;
       Throwable failure = null;
       try {
         synchronized (this) {
           if (isCancelled) throw new CancellationException(job + " was cancelled");
           thread = here;
         }
-        outcome = work.run(job);
+        work.handle(job);
       } catch (Throwable e) {
         failure = e;
       }
@@ -101,7 +95,7 @@ final class ThreadLauncher implements JobLauncher {
         if (failure == null) failure = e;
       }
       if (failure == null) {
-        execution.settle(outcome);
+        execution.done();
       } else {
         execution.failed(failure);
       }

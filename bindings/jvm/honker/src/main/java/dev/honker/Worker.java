@@ -11,6 +11,7 @@ import java.util.function.Function;
  * the jobs settles them, and prolongs claims that take longer.
  */
 public final class Worker extends Consumer {
+  private static final System.Logger LOG = System.getLogger("dev.honker");
   private static final int LOST_AT_ONCE = 16;
 
   private final Function<String, Queue> homes;
@@ -161,9 +162,24 @@ public final class Worker extends Consumer {
         }
         throw e;
       }
+      for (int i = 0; i < size; i++) {
+        int settled = struct.at(i * Abi.SETTLEMENT_SIZE + 4).u32();
+        if (settled < OK) refused(given.get(i).job, settled);
+      }
       given.clear();
       return status == OK ? batch(out[0]) : none(status);
     }
+  }
+
+  /**
+   * The file refuses this settlement, a trigger of the application's for instance, and would refuse
+   * it again. The job is not prolonged any more, and anybody's when its time is over.
+   */
+  private void refused(Job job, int status) {
+    HonkerLibrary library = database.library;
+    String name = library.text(library.honker_status_name(status));
+    LOG.log(System.Logger.Level.ERROR, job + " could not be settled, and will run again: " + name);
+    library.honker_worker_settled(handle(), job.id(), job.serial(), new long[1]);
   }
 
   private static void write(Struct struct, Given it) {

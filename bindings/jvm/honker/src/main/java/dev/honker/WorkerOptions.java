@@ -83,7 +83,7 @@ public final class WorkerOptions {
 
   /**
    * How long handlers have to end when the worker is closed; then they are cancelled, and what does
-   * not end is given back with its attempt; default 30 s.
+   * not end is given back with its attempt; default 8 s.
    *
    * @return the value
    */
@@ -140,7 +140,7 @@ public final class WorkerOptions {
     private Duration retryBase = Duration.ofSeconds(15);
     private Duration retryMax = Duration.ofHours(1);
     private Duration maxRun;
-    private Duration shutdownTimeout = Duration.ofSeconds(30);
+    private Duration shutdownTimeout = Duration.ofSeconds(8);
     private Duration visibilityTimeout;
     private boolean heartbeat = true;
     private double retryJitter = 0.1;
@@ -224,7 +224,7 @@ public final class WorkerOptions {
 
     /**
      * Sets how long handlers have to end when the worker is closed; then they are cancelled, and
-     * what does not end is given back with its attempt; default 30 s.
+     * what does not end is given back with its attempt; default 8 s.
      *
      * @param shutdownTimeout the value
      * @return this

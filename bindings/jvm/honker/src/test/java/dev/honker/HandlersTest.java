@@ -2,6 +2,7 @@ package dev.honker;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.nio.file.Path;
@@ -10,6 +11,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.atomic.AtomicInteger;
 import org.junit.jupiter.api.Test;
@@ -200,14 +202,9 @@ class HandlersTest {
     assertTrue(closed.await(20, java.util.concurrent.TimeUnit.SECONDS));
     Temporary.eventually(() -> Temporary.threads("honker-worker") == 0);
     for (Runner runner : runners) assertFalse(runner.failed());
-    // Three of the four returned from close while the fourth still waited for them, and were acked.
+    db.close(); // which waits for the end
     try (Database again = Temporary.open(directory)) {
-      assertEquals(
-          1,
-          again
-              .query("SELECT count(*) AS n FROM _honker_live WHERE state = 'processing'")
-              .get(0)
-              .getLong("n"));
+      assertEquals(0, again.query("SELECT count(*) AS n FROM _honker_live").get(0).getLong("n"));
     }
   }
 
@@ -317,6 +314,78 @@ class HandlersTest {
       }
       assertEquals(1, calls.get());
       assertEquals(0, stream.getOffset("me"));
+    }
+  }
+
+  /** It has finished: what it did is not done again. */
+  @Test
+  void aHandlerClosesTheDatabaseAndItsJobIsDone() throws Exception {
+    Database db = Temporary.open(directory);
+    Queue queue = db.queue("q");
+    CountDownLatch returned = new CountDownLatch(1);
+    queue.worker(
+        "w",
+        job -> {
+          db.close();
+          queue.saveResult(job.id(), "1"); // it is open until the handler has returned
+          returned.countDown();
+        });
+    long id = queue.enqueue("1");
+    returned.await();
+    db.close();
+    try (Database again = Temporary.open(directory)) {
+      assertEquals("1", again.queue("q").getResult(id).orElseThrow());
+      assertTrue(again.queue("q").getJobJson(id).isEmpty());
+    }
+  }
+
+  /** The file is locked for longer than a delivery's claim is valid: whoever called is told. */
+  @Test
+  void aDeliveryThatCannotBeSettledEnds() throws Exception {
+    OpenOptions hurried = OpenOptions.builder().busyTimeout(Duration.ofMillis(20)).build();
+    Path file = directory.resolve("app.db");
+    try (Database db = Honker.open(file, hurried);
+        Database other = Honker.open(file)) {
+      CopyOnWriteArrayList<Transaction> locks = new CopyOnWriteArrayList<>();
+      OutboxOptions short1 =
+          OutboxOptions.builder().visibilityTimeout(Duration.ofSeconds(1)).build();
+      Outbox outbox = db.outbox("o", json -> locks.add(other.begin()), short1);
+      outbox.enqueue("1");
+      assertThrows(HonkerBusyException.class, () -> outbox.deliverOne("w"));
+      locks.get(0).close();
+    }
+  }
+
+  /** Somebody drops the table: the worker ends, says so, and its handlers do not go on alone. */
+  @Test
+  void anErrorThatStaysEndsTheHandlersAsWell() throws Exception {
+    try (Database db = Temporary.open(directory)) {
+      CountDownLatch begun = new CountDownLatch(1);
+      CountDownLatch interrupted = new CountDownLatch(1);
+      try (Runner worker =
+          db.queue("q")
+              .worker(
+                  "w",
+                  job -> {
+                    begun.countDown();
+                    try {
+                      new CountDownLatch(1).await();
+                    } catch (InterruptedException e) {
+                      interrupted.countDown();
+                      throw e;
+                    }
+                  },
+                  WorkerOptions.builder().concurrency(2).build())) {
+        db.queue("q").enqueue("1");
+        begun.await();
+        String url = "jdbc:sqlite:" + directory.resolve("app.db");
+        try (var connection = java.sql.DriverManager.getConnection(url);
+            var statement = connection.createStatement()) {
+          statement.execute("DROP TABLE _honker_live");
+        }
+        Temporary.eventually(worker::failed);
+        assertEquals(0, interrupted.getCount());
+      }
     }
   }
 }

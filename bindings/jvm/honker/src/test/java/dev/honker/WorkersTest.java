@@ -387,4 +387,111 @@ class WorkersTest {
       assertTrue(delay >= 900 && delay < 1300, String.valueOf(delay));
     }
   }
+
+  /** Neither the task nor its options were the reason. */
+  @Test
+  void closingGivesBackTasksAsWell() throws Exception {
+    try (Database db = Temporary.open(directory)) {
+      CountDownLatch begun = new CountDownLatch(1);
+      TaskRegistry registry = new TaskRegistry(db);
+      TaskHandle task =
+          registry.register(
+              "t",
+              "tasks",
+              call -> {
+                begun.countDown();
+                new CountDownLatch(1).await();
+                return null;
+              },
+              TaskOptions.builder().retries(1).build());
+      TaskResult result = task.enqueue("[]", "{}");
+      Runner tasks = db.runTasks(registry, at(1).shutdownTimeout(Duration.ofMillis(50)).build());
+      begun.await();
+      tasks.close();
+      assertEquals(Set(result.id()), pending(db));
+    }
+  }
+
+  /** The attempt does not count, and what could not be begun is begun later. */
+  @Test
+  void aHandlerThatCannotBeLaunched() throws Exception {
+    try (Database db = Temporary.open(directory)) {
+      Queue queue = db.queue("q", QueueOptions.builder().maxAttempts(1).build());
+      AtomicInteger launches = new AtomicInteger();
+      List<Long> attempts = new CopyOnWriteArrayList<>();
+      JobLauncher launcher =
+          (job, completion) -> {
+            if (launches.incrementAndGet() <= 2) throw new OutOfMemoryError("no thread");
+            attempts.add(job.attempts());
+            completion.done();
+            return () -> {};
+          };
+      queue.enqueue("1");
+      try (Runner worker = queue.launchWorker("w", launcher, at(1).build())) {
+        Temporary.eventually(() -> isEmpty(queue));
+        worker.throwIfFailed();
+      }
+      assertEquals(List.of(1L), attempts);
+      assertEquals("[]", queue.deadJson(-1));
+    }
+  }
+
+  /** The file is locked when the time of the handlers is over. */
+  @Test
+  void theLastSettlementsAreTriedAgain() throws Exception {
+    OpenOptions hurried = OpenOptions.builder().busyTimeout(Duration.ofMillis(20)).build();
+    Path file = directory.resolve("app.db");
+    try (Database db = Honker.open(file, hurried);
+        Database other = Honker.open(file)) {
+      Queue queue = db.queue("q", QueueOptions.builder().maxAttempts(1).build());
+      CountDownLatch begun = new CountDownLatch(1);
+      CountDownLatch interrupted = new CountDownLatch(1);
+      long id = queue.enqueue("1");
+      Runner worker =
+          queue.worker(
+              "w",
+              job -> {
+                begun.countDown();
+                try {
+                  new CountDownLatch(1).await();
+                } catch (InterruptedException e) {
+                  interrupted.countDown();
+                  throw e;
+                }
+              },
+              at(1).shutdownTimeout(Duration.ofMillis(50)).build());
+      begun.await();
+      Thread closing = new Thread(worker::close);
+      try (Transaction tx = other.begin()) {
+        closing.start();
+        interrupted.await();
+        Thread.sleep(500); // its release is refused meanwhile
+      }
+      closing.join();
+      worker.throwIfFailed();
+      assertEquals(Set(id), pending(db));
+    }
+  }
+
+  /** The next to look is told nevertheless. */
+  @Test
+  void anExecutorThatThrows() throws Exception {
+    OpenOptions options =
+        OpenOptions.builder()
+            .executor(
+                run -> {
+                  throw new AssertionError("no");
+                })
+            .build();
+    try (Database db = Honker.open(directory.resolve("app.db"), options);
+        Listener listener = db.listen("c")) {
+      for (int i = 0; i < 3; i++) {
+        var ready = listener.ready();
+        assertTrue(listener.next(Duration.ZERO).isEmpty());
+        db.notify("c", String.valueOf(i));
+        ready.get(20, TimeUnit.SECONDS);
+        assertEquals(String.valueOf(i), listener.next(Duration.ZERO).orElseThrow().payloadJson());
+      }
+    }
+  }
 }

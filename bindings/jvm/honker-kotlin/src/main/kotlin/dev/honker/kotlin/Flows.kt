@@ -1,6 +1,7 @@
 package dev.honker.kotlin
 
 import dev.honker.Consumer
+import dev.honker.HonkerException
 import dev.honker.Job
 import dev.honker.Listener
 import dev.honker.Notification
@@ -9,9 +10,11 @@ import dev.honker.Stream
 import dev.honker.StreamEvent
 import dev.honker.SubscribeOptions
 import dev.honker.WorkerOptions
+import kotlinx.coroutines.CancellationException
 import kotlinx.coroutines.Dispatchers
 import kotlinx.coroutines.NonCancellable
 import kotlinx.coroutines.currentCoroutineContext
+import kotlinx.coroutines.delay
 import kotlinx.coroutines.ensureActive
 import kotlinx.coroutines.flow.Flow
 import kotlinx.coroutines.flow.FlowCollector
@@ -19,6 +22,8 @@ import kotlinx.coroutines.future.await
 import kotlinx.coroutines.isActive
 import kotlinx.coroutines.withContext
 import kotlinx.coroutines.withTimeoutOrNull
+import java.lang.System.Logger.Level.INFO
+import java.lang.System.Logger.Level.WARNING
 import java.time.Duration
 import java.util.Optional
 import java.util.concurrent.TimeUnit
@@ -27,8 +32,9 @@ import java.util.concurrent.TimeUnit
  * The jobs of this queue, without end, each claimed when the collector is ready for it, and not before: it settles them
  * itself. No thread waits while there is none.
  *
- * A job that was claimed while the collector was cancelled is given back at once, and that attempt does not count. One that
- * the collector has been given, and did not settle, goes to the next worker when its time is over.
+ * Should the coroutine be cancelled, the job in hand is given back at once, and that attempt does not count; a collector that
+ * catches all exceptions has to throw a [CancellationException] on. What the collector does not settle otherwise goes to the
+ * next worker when its time is over. A file that others keep locked does not end the flow.
  */
 public fun Queue.asFlow(
     workerId: String,
@@ -54,6 +60,8 @@ public fun Listener.asFlow(timeout: Duration? = null): Flow<Notification> =
 public fun Stream.asFlow(options: SubscribeOptions = subscribeOptions {}): Flow<StreamEvent> =
     ConsumerFlow(open = { subscribe(options) }, next = { it.next(Duration.ZERO) })
 
+private val log = System.getLogger("dev.honker")
+
 /**
  * What a consumer takes, given to the collector on the collector's own coroutine.
  *
@@ -67,24 +75,19 @@ private class ConsumerFlow<C : Consumer, T : Any>(
     private val timeout: Duration? = null,
 ) : Flow<T> {
     override suspend fun collect(collector: FlowCollector<T>) {
-        val consumer = undisturbed { open() }
+        val consumer = insisting { open() }
         try {
             var since = System.nanoTime()
             while (true) {
                 currentCoroutineContext().ensureActive()
                 val (ready, item) =
-                    undisturbed {
+                    insisting {
                         val ready = consumer.ready()
                         ready to next(consumer).orElse(null)
                     }
                 if (item != null) {
                     ready.cancel(false)
-                    // One question, whose answer decides: asked twice, what comes in between would drop the item.
-                    if (currentCoroutineContext().isActive) {
-                        collector.emit(item)
-                    } else {
-                        undisturbed { giveBack(item) }
-                    }
+                    give(item, collector)
                     since = System.nanoTime()
                 } else if (timeout == null) {
                     ready.await()
@@ -96,6 +99,38 @@ private class ConsumerFlow<C : Consumer, T : Any>(
             }
         } finally {
             undisturbed { consumer.close() }
+        }
+    }
+
+    /**
+     * Cancelled before the collector has it, or while it has, the item goes back. Whether the coroutine is cancelled decides, and
+     * not the exception: `first()` ends a flow with one as well, and keeps what it was given.
+     */
+    private suspend fun give(
+        item: T,
+        collector: FlowCollector<T>,
+    ) {
+        try {
+            // One question, whose answer decides: asked twice, what comes in between would drop the item.
+            if (currentCoroutineContext().isActive) collector.emit(item) else undisturbed { giveBack(item) }
+        } catch (e: CancellationException) {
+            if (!currentCoroutineContext().isActive) undisturbed { giveBack(item) }
+            throw e
+        }
+    }
+
+    /** Calls again, at growing distances, while the file is locked by others, or full: that does not end a flow. */
+    private suspend fun <R> insisting(call: () -> R): R {
+        var pause = 100L
+        while (true) {
+            try {
+                return undisturbed(call).also { if (pause > 100) log.log(INFO, "a flow goes on") }
+            } catch (e: HonkerException) {
+                if (!e.isTransient) throw e
+                if (pause == 100L) log.log(WARNING, "a flow waits and tries again: ${e.message}")
+            }
+            delay(pause)
+            pause = minOf(2 * pause, 10_000)
         }
     }
 

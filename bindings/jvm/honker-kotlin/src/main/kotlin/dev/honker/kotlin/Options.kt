@@ -11,7 +11,6 @@ import dev.honker.ScheduleOptions
 import dev.honker.SchedulerOptions
 import dev.honker.SubscribeOptions
 import dev.honker.TaskOptions
-import dev.honker.TaskWorkerOptions
 import dev.honker.WaitOptions
 import dev.honker.WatcherOptions
 import dev.honker.WorkerOptions
@@ -54,9 +53,6 @@ public fun outboxOptions(set: OutboxOptions.Builder.() -> Unit): OutboxOptions =
 
 /** [TaskOptions], beginning with the defaults: `taskOptions { … }`. */
 public fun taskOptions(set: TaskOptions.Builder.() -> Unit): TaskOptions = TaskOptions.builder().apply(set).build()
-
-/** [TaskWorkerOptions], beginning with the defaults: `taskWorkerOptions { … }`. */
-public fun taskWorkerOptions(set: TaskWorkerOptions.Builder.() -> Unit): TaskWorkerOptions = TaskWorkerOptions.builder().apply(set).build()
 
 /** [NotificationPruneOptions], beginning with the defaults: `notificationPruneOptions { … }`. */
 public fun notificationPruneOptions(set: NotificationPruneOptions.Builder.() -> Unit): NotificationPruneOptions =

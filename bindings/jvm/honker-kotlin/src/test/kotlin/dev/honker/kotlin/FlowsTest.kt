@@ -4,10 +4,12 @@ import dev.honker.Database
 import dev.honker.JsonCodec
 import dev.honker.RetryableException
 import kotlinx.coroutines.CancellationException
+import kotlinx.coroutines.CompletableDeferred
 import kotlinx.coroutines.Dispatchers
 import kotlinx.coroutines.async
 import kotlinx.coroutines.cancelAndJoin
 import kotlinx.coroutines.delay
+import kotlinx.coroutines.flow.first
 import kotlinx.coroutines.flow.take
 import kotlinx.coroutines.flow.toList
 import kotlinx.coroutines.joinAll
@@ -79,6 +81,58 @@ class FlowsTest {
                     assertEquals(0, claimed(db))
                 }
                 assertTrue(q.claimOne("w").isEmpty)
+            }
+        }
+
+    /** Cancelled in the middle of its work: the job goes back, with its only attempt. */
+    @Test
+    fun theJobInHandGoesBack() =
+        runBlocking(Dispatchers.Default) {
+            open().use { db ->
+                val q = db.queue("q", queueOptions { maxAttempts(1) })
+                q.enqueueJson("1")
+                val begun = CompletableDeferred<Unit>()
+                val worker =
+                    launch {
+                        q.asFlow("w").collect {
+                            begun.complete(Unit)
+                            delay(60_000)
+                        }
+                    }
+                begun.await()
+                worker.cancelAndJoin()
+                assertEquals(1, q.claimOne("w").orElseThrow().attempts())
+            }
+        }
+
+    /** A flow that ends, and a collector that keeps what it was given. */
+    @Test
+    fun theFirstJobIsKept() =
+        runBlocking {
+            open().use { db ->
+                val q = db.queue("q")
+                q.enqueueJson("1")
+                assertTrue(q.asFlow("w").first().ack())
+            }
+        }
+
+    /** Others keep the file locked for longer than the busy timeout. */
+    @Test
+    fun aLockedFileEndsNoFlow() =
+        runBlocking(Dispatchers.Default) {
+            honker(directory.resolve("app.db").toString()) { busyTimeout(Duration.ofMillis(20)) }.use { db ->
+                open().use { other ->
+                    val q = db.queue("q")
+                    val worker =
+                        other.begin().use { tx ->
+                            other.queue("q").enqueue(tx, "1")
+                            val worker = async { q.asFlow("w").first().payloadJson() }
+                            delay(500)
+                            tx.commit()
+                            worker
+                        }
+                    assertEquals("1", withTimeout(20_000) { worker.await() })
+                }
             }
         }
 

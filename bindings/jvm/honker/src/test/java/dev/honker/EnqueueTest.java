@@ -1,0 +1,112 @@
+package dev.honker;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.List;
+import java.util.Map;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.api.io.TempDir;
+
+/** What is told with a job, and comes back with it. */
+@Timeout(120)
+class EnqueueTest {
+  @TempDir Path directory;
+
+  @Test
+  void jobsOfSeveralQueuesTogether() {
+    try (Database db = Temporary.open(directory)) {
+      EnqueueOptions later = EnqueueOptions.builder().delay(Duration.ofHours(1)).build();
+      EnqueueOptions tagged =
+          EnqueueOptions.builder().priority(7).maxAttempts(9L).metadata(Map.of("k", "v")).build();
+      List<EnqueueResult> results =
+          db.enqueueMany(
+              List.of(
+                  new JobSpec("a", "1", null),
+                  new JobSpec("b", "2", later),
+                  new JobSpec("a", "3", tagged)));
+      assertEquals(3, results.size());
+      for (EnqueueResult it : results) {
+        assertEquals(EnqueueResult.Outcome.ENQUEUED, it.outcome());
+      }
+      List<Job> jobs = db.queue("a").claimBatch("w", -1);
+      assertEquals(List.of("3", "1"), jobs.stream().map(Job::payloadJson).toList());
+      assertEquals(results.get(2).id(), jobs.get(0).id());
+      assertEquals(9, jobs.get(0).maxAttempts());
+      assertEquals(Map.of("k", "v"), jobs.get(0).metadata());
+      assertEquals(3, jobs.get(1).maxAttempts());
+      assertEquals(Map.of(), jobs.get(1).metadata());
+      assertTrue(db.queue("b").claimOne("w").isEmpty());
+      assertEquals(List.of(), db.enqueueMany(List.of()));
+
+      assertThrows(
+          IllegalStateException.class,
+          () ->
+              db.transactionVoid(
+                  tx -> {
+                    db.enqueueMany(tx, List.of(new JobSpec("c", "1", null)));
+                    throw new IllegalStateException();
+                  }));
+      assertTrue(db.queue("c").claimOne("w").isEmpty());
+    }
+  }
+
+  @Test
+  void metadataComesBackAsItWas() {
+    try (Database db = Temporary.open(directory)) {
+      Queue queue = db.queue("q");
+      Map<String, String> metadata =
+          Map.of(
+              "",
+              "",
+              "quote\"",
+              "back\\slash",
+              "control",
+              "\0\b\f\n\r\t\u001f",
+              "\uD83E\uDD86",
+              "{\"a\":1}");
+      queue.enqueue("1", EnqueueOptions.builder().metadata(metadata).build());
+      Job job = queue.claimOne("w").orElseThrow();
+      assertEquals(metadata, job.metadata());
+      assertTrue(job.release());
+      assertEquals(metadata, queue.claimOne("w").orElseThrow().metadata());
+      assertThrows(
+          HonkerException.class,
+          () ->
+              queue.enqueue(
+                  "1", EnqueueOptions.builder().metadata(Map.of("k", "v".repeat(9000))).build()));
+    }
+  }
+
+  @Test
+  void aReleasedJobIsDueWithItsAttempt() {
+    try (Database db = Temporary.open(directory)) {
+      Queue queue = db.queue("q", QueueOptions.builder().maxAttempts(1).build());
+      queue.enqueue("1");
+      assertTrue(queue.claimOne("w").orElseThrow().release());
+      Job again = queue.claimOne("w").orElseThrow();
+      assertEquals(1, again.attempts());
+      db.transactionVoid(
+          tx -> {
+            assertTrue(again.release(tx));
+            tx.rollback();
+          });
+      assertTrue(again.ack());
+    }
+  }
+
+  @Test
+  void statusNamesTheFileAndTheVersions() {
+    try (Database db = Temporary.open(directory)) {
+      String status = db.statusJson();
+      assertTrue(status.contains("app.db") && status.contains("\"versions\""), status);
+      assertTrue(status.contains("\"watcher\":null"), status);
+      db.listen("c").close();
+      assertTrue(db.statusJson().contains("\"backend\""), db.statusJson());
+    }
+  }
+}
