@@ -1129,6 +1129,14 @@ HONKER_API
 const char *honker_status_name(honker_status_t status);
 
 /**
+ * Whether an error is one of the moment, so that a worker waits and tries again: 1 for HONKER_BUSY, HONKER_IO, HONKER_FULL,
+ * HONKER_READONLY, HONKER_CANNOT_OPEN, HONKER_SCHEMA, HONKER_ABORTED, HONKER_INTERRUPTED and HONKER_SYSTEM. 0 for those that
+ * the same call will meet again, and for what is no error. Any thread.
+ */
+HONKER_API
+int32_t honker_status_is_transient(honker_status_t status);
+
+/**
  * The version of the interface that the library at hand has: HONKER_ABI_VERSION when it was built.
  */
 HONKER_API

@@ -166,6 +166,16 @@ var statusNames = map[Status]string{
 	StatusTooOld:       "HONKER_TOO_OLD",
 }
 
+// isTransient is true for an error of the moment: a worker waits and tries again.
+func (s Status) isTransient() bool {
+	switch s {
+	case StatusBusy, StatusIO, StatusFull, StatusReadonly, StatusCannotOpen, StatusSchema, StatusAborted,
+		StatusInterrupted, StatusSystem:
+		return true
+	}
+	return false
+}
+
 // The structs of honker.h. abi_test.go has their layouts.
 type (
 	bytesView struct {
@@ -534,6 +544,7 @@ const (
 	fnSchedulerUnregister
 	fnSchedulerUpdate
 	fnStatus
+	fnStatusIsTransient
 	fnStatusName
 	fnStreamGetOffset
 	fnStreamPublish
@@ -656,6 +667,7 @@ var functionNames = [functionCount]string{
 	fnSchedulerUnregister:     "honker_scheduler_unregister",
 	fnSchedulerUpdate:         "honker_scheduler_update",
 	fnStatus:                  "honker_status",
+	fnStatusIsTransient:       "honker_status_is_transient",
 	fnStatusName:              "honker_status_name",
 	fnStreamGetOffset:         "honker_stream_get_offset",
 	fnStreamPublish:           "honker_stream_publish",
@@ -1083,6 +1095,10 @@ func (c calls) status(db uintptr) (json uintptr, status Status, err error) {
 	out := new(struct{ json uintptr })
 	status, err = c.try(fnStatus, db, uintptr(unsafe.Pointer(&out.json)))
 	return out.json, status, err
+}
+
+func (c calls) statusIsTransient(status Status) int32 {
+	return int32(c.lib.call(fnStatusIsTransient, uintptr(status)))
 }
 
 func (c calls) statusName(status Status) string {

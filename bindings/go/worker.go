@@ -161,7 +161,7 @@ func (w *Worker) begin(ctx context.Context, handler Handler) (*workerRun, error)
 		if err == nil {
 			return run, nil
 		}
-		if !run.isPassing(err) {
+		if !run.isTransient(err) {
 			w.running.Store(false)
 			return nil, err
 		}
@@ -224,7 +224,7 @@ func (r *workerRun) loop() error {
 				r.interrupts, r.result = r.db.interrupts.Load(), err
 				r.stop()
 				more = true
-			case err != nil && !r.isPassing(err):
+			case err != nil && !r.isTransient(err):
 				return r.giveUp(err)
 			}
 			if more {
@@ -465,15 +465,10 @@ func (r *workerRun) giveUp(err error) error {
 	return err
 }
 
-// isPassing is true for an error that may pass by itself, and then says when to try again.
-func (r *workerRun) isPassing(err error) bool {
+// isTransient is true for an error that may pass by itself, and then says when to try again.
+func (r *workerRun) isTransient(err error) bool {
 	var failed *Error
-	if !errors.As(err, &failed) {
-		return false
-	}
-	switch failed.Status {
-	case StatusBusy, StatusFull, StatusIO, StatusAborted, StatusSystem:
-	default:
+	if !errors.As(err, &failed) || !failed.Status.isTransient() {
 		return false
 	}
 	if r.failing == 0 {

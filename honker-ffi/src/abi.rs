@@ -206,9 +206,14 @@ fn c_sees_what_rust_means() {
         .iter()
         .map(|constant| {
             let (group, value) = &rust[constant.name.as_str()];
-            json!({
+            let mut described = json!({
                 "name": constant.name, "value": value, "group": group, "documentation": constant.documentation
-            })
+            });
+            if *group == "status" {
+                let status = value.as_i64().and_then(|value| value.try_into().ok()).expect("a status");
+                described["transient"] = json!(is_transient(status));
+            }
+            described
         })
         .collect();
     let abi = json!({

@@ -134,6 +134,30 @@ pub extern "C" fn honker_status_name(status: honker_status_t) -> *const c_char {
     name(status).as_ptr()
 }
 
+/// Whether an error is one of the moment, so that a worker waits and tries again: 1 for HONKER_BUSY, HONKER_IO, HONKER_FULL,
+/// HONKER_READONLY, HONKER_CANNOT_OPEN, HONKER_SCHEMA, HONKER_ABORTED, HONKER_INTERRUPTED and HONKER_SYSTEM. 0 for those that
+/// the same call will meet again, and for what is no error. Any thread.
+#[unsafe(no_mangle)]
+pub extern "C" fn honker_status_is_transient(status: honker_status_t) -> i32 {
+    i32::from(is_transient(status))
+}
+
+/// abi.json has it for each status, and each package that does not call the function is generated from that.
+pub(crate) fn is_transient(status: honker_status_t) -> bool {
+    matches!(
+        status,
+        HONKER_BUSY
+            | HONKER_IO
+            | HONKER_FULL
+            | HONKER_READONLY
+            | HONKER_CANNOT_OPEN
+            | HONKER_SCHEMA
+            | HONKER_ABORTED
+            | HONKER_INTERRUPTED
+            | HONKER_SYSTEM
+    )
+}
+
 pub(crate) fn name(status: honker_status_t) -> &'static CStr {
     NAMES.iter().find(|(number, _)| *number == status).map_or(c"HONKER_UNKNOWN", |(_, name)| name)
 }

@@ -13,6 +13,7 @@ class Constant:
     value: int
     group: str
     documentation: str
+    transient: bool = False
 
     @property
     def short(self):
@@ -104,6 +105,11 @@ class Abi:
 
     def group(self, name):
         return [constant for constant in self.constants if constant.group == name]
+
+    @property
+    def transient(self):
+        """The errors of the moment, after which a worker waits and tries again (honker_status_is_transient)."""
+        return [status for status in self.group("status") if status.transient]
 
     def _function(self, name, described):
         lengths = {parameter.get("length") for parameter in described["parameters"]}

@@ -28,6 +28,7 @@ def table(abi):
 def statuses(abi):
     errors = [one for one in abi.group("status") if one.value < 0]
     entries = ",\n".join(f"    {one.value} => :{one.short.lower()}" for one in errors)
+    transient = textwrap.fill(" ".join(one.short.lower() for one in abi.transient), 112)
     return f"""{EX_NOTE}defmodule Honker.Status do
   @moduledoc false
   # The errors that libhonker answers, by their numbers.
@@ -41,6 +42,10 @@ def statuses(abi):
   def name(number), do: Map.get(@names, number, :unknown)
 
   def number(name), do: Map.fetch!(@numbers, name)
+
+  # An error of the moment: a worker waits and tries again.
+  @transient ~w({transient})a
+  def transient?(name), do: name in @transient
 end
 """
 

@@ -64,7 +64,15 @@ def statuses(abi):
         text += f"\t{status_name(constant)} Status = {constant.value}\n"
     text += ")\n\nvar statusNames = map[Status]string{\n"
     names = [(status_name(constant) + ":", f'"{constant.name}",') for constant in abi.group("status")]
-    return text + aligned(names, "\t") + "}\n"
+    return text + aligned(names, "\t") + "}\n\n" + transient(abi)
+
+
+def transient(abi):
+    names = ", ".join(status_name(constant) for constant in abi.transient)
+    text = "// isTransient is true for an error of the moment: a worker waits and tries again.\n"
+    text += "func (s Status) isTransient() bool {\n\tswitch s {\n"
+    text += textwrap.fill(names, 110, initial_indent="\tcase ", subsequent_indent="\t\t") + ":\n"
+    return text + "\t\treturn true\n\t}\n\treturn false\n}\n"
 
 
 def constants(abi):

@@ -41,7 +41,9 @@ def wrapped(first, items, last, separator=", "):
 
 def constants(abi):
     text = f"    ABI_VERSION = {abi.version:_}\n\n"
-    return text + "".join(f"    {one.short} = {one.value:_}\n" for one in abi.constants if one.group != "version")
+    text += "".join(f"    {one.short} = {one.value:_}\n" for one in abi.constants if one.group != "version")
+    text += "    # The errors of the moment: a worker waits and tries again.\n"
+    return text + wrapped("    TRANSIENT = [", [one.short for one in abi.transient], "].freeze")
 
 
 def layouts(abi):

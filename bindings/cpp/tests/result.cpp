@@ -44,9 +44,9 @@ TEST_CASE("predicates and exception types say the same") {
   CHECK(thrown(HONKER_CLOSED) == "other");  // a positive status is not the error of that name
   CHECK(thrown(-12345) == "other");
 
-  CHECK(Error(HONKER_BUSY, "").is_retryable());
-  CHECK(Error(HONKER_ABORTED, "").is_retryable());
-  CHECK_FALSE(Error(HONKER_CORRUPT, "").is_retryable());
+  CHECK(Error(HONKER_BUSY, "").is_transient());
+  CHECK(Error(HONKER_FULL, "").is_transient());
+  CHECK_FALSE(Error(HONKER_CORRUPT, "").is_transient());
 }
 
 TEST_CASE("a result holds a value or an error") {

@@ -100,6 +100,10 @@ FUNCTION(honker_status_name) {
   (void)c;
   return strcmp(honker_status_name(HONKER_OK), "HONKER_OK");
 }
+FUNCTION(honker_status_is_transient) {
+  (void)c;
+  return honker_status_is_transient(HONKER_OK);
+}
 FUNCTION(honker_abi_version) {
   (void)c;
   return honker_abi_version() != HONKER_ABI_VERSION;
@@ -481,6 +485,7 @@ FUNCTION(honker_outbox_free) {
 
 const function_t functions[] = {
     ROW(honker_status_name, 0, TELLS),
+    ROW(honker_status_is_transient, 0, TELLS),
     ROW(honker_abi_version, 0, TELLS),
     ROW(honker_version, 0, TELLS),
     ROW(honker_build_info, 0, TELLS),

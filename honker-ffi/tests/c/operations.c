@@ -36,7 +36,7 @@ static void nothing_to_take(honker_db_t *db, const char *queue) {
   CHECK(jobs == NULL);
 }
 
-static void statuses_have_names(void) {
+static void statuses_have_names_and_are_transient_or_not(void) {
   static const struct {
     honker_status_t status;
     const char *name;
@@ -51,6 +51,10 @@ static void statuses_have_names(void) {
   CHECK(sizeof names / sizeof names[0] >= 30);
   CHECK(strcmp(honker_status_name(12345), "HONKER_UNKNOWN") == 0);
   CHECK(strcmp(honker_status_name(INT32_MIN), "HONKER_UNKNOWN") == 0);
+
+  CHECK(honker_status_is_transient(HONKER_BUSY) == 1 && honker_status_is_transient(HONKER_FULL) == 1);
+  CHECK(honker_status_is_transient(HONKER_OK) == 0 && honker_status_is_transient(HONKER_LOST) == 0);
+  CHECK(honker_status_is_transient(HONKER_CORRUPT) == 0 && honker_status_is_transient(-12345) == 0);
 }
 
 static void the_library_tells_its_version(void) {
@@ -793,7 +797,7 @@ static void views_stay_valid_until_they_are_freed(void) {
 }
 
 const test_t operation_tests[] = {
-    {"statuses_have_names", statuses_have_names},
+    {"statuses_have_names_and_are_transient_or_not", statuses_have_names_and_are_transient_or_not},
     {"the_library_tells_its_version", the_library_tells_its_version},
     {"errors_carry_what_sqlite_says", errors_carry_what_sqlite_says},
     {"a_job_from_enqueue_to_ack", a_job_from_enqueue_to_ack},

@@ -170,14 +170,14 @@ inline Result<std::optional<std::string>> wait_result(const CorePtr& core, std::
   });
 }
 
-/// Makes a call, and again, less and less often, if somebody else kept it from happening, until it happens or `stop` is
-/// set.
+/// Makes a call, and again, less and less often, after an error of the moment, until it happens or `stop` is set. An
+/// interrupt is no such error here: it is told to whoever runs the loop.
 template <class Make>
 auto make_until(const std::atomic<bool>& stop, Make&& make) {
   constexpr std::chrono::milliseconds longest(100);
   auto made = make();
-  for (std::chrono::milliseconds rest(10); !made.ok() && made.error().is_retryable() && !stop;
-       rest = std::min(2 * rest, longest)) {
+  const auto is_transient = [&] { return made.error().is_transient() && !made.error().is_interrupted(); };
+  for (std::chrono::milliseconds rest(10); !made.ok() && is_transient() && !stop; rest = std::min(2 * rest, longest)) {
     std::this_thread::sleep_for(rest);
     made = make();
   }

@@ -54,8 +54,9 @@ class Error : public std::runtime_error {
   /// Database::interrupt() ended the call.
   bool is_interrupted() const noexcept { return status_ == HONKER_INTERRUPTED; }
 
-  /// The same call may succeed the next time, although nothing else changes.
-  bool is_retryable() const noexcept { return status_ == HONKER_BUSY || status_ == HONKER_ABORTED; }
+  /// The error is one of the moment, such as a locked file or a full disk: the same call may succeed later
+  /// (honker_status_is_transient).
+  bool is_transient() const noexcept { return honker_status_is_transient(status_) == 1; }
 
  private:
   honker_status_t status_;

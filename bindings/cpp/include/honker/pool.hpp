@@ -300,22 +300,14 @@ class Pool {
   /// settled.
   bool goes_on_after(const Error& error) {
     switch (error.status()) {
-      case HONKER_CLOSED_HANDLE:
-      case HONKER_MISUSE:
-      case HONKER_NULL_ARG:
-      case HONKER_FORKED:
-      case HONKER_UNSUPPORTED:
-      case HONKER_WATCHER:
-      case HONKER_TOO_OLD:
-        return false;
       case HONKER_UTF8:
       case HONKER_INVALID:
       case HONKER_CONSTRAINT:
       case HONKER_TOO_BIG:
         if (!pending_.empty()) return refused(error), true;
-        break;
+        return false;
       default:
-        break;
+        if (!error.is_transient()) return false;
     }
     if (error.status() != HONKER_INTERRUPTED && std::exchange(trouble_, error.status()) != error.status()) tell(error);
     const std::int64_t left = left_ms();

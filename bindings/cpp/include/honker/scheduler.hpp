@@ -203,8 +203,8 @@ class Scheduler {
   /// the others stand by; on stopping it hands over at once. With nothing to fire it waits for a schedule to be added.
   /// `owner` is its name among them, which nobody else may have; by default a random one.
   ///
-  /// `stop` is looked at every 100 ms. Errors of the database end the loop; only if somebody else keeps the file locked
-  /// (Error::is_retryable()) it tries again.
+  /// `stop` is looked at every 100 ms. Errors of the database end the loop, but those of the moment, such as a locked
+  /// file or a full disk (Error::is_transient()): then it tries again.
   void run(const std::atomic<bool>& stop, std::optional<std::string_view> owner = std::nullopt) const {
     run(std::nothrow, stop, owner).value();
   }

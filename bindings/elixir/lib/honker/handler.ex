@@ -3,13 +3,11 @@ defmodule Honker.Handler do
   # The user's code for one job: what it returns and raises, and settling the job accordingly. For `Honker.Worker` and
   # `Honker.Outbox`.
 
-  alias Honker.{Error, Job}
+  alias Honker.{Error, Job, Status}
 
   # How long settling rests while somebody keeps the file locked: longer each time.
   @rest_min_ms 50
   @rest_max_ms 1000
-  # What may be over the next time.
-  @passing [:busy, :aborted, :interrupted]
 
   # The longest delay in seconds that the library takes; what is more is as good as never.
   @delay_max_s 4_000_000_000
@@ -58,8 +56,8 @@ defmodule Honker.Handler do
 
   defp settle(fun, stop, rest_ms) do
     case fun.() do
-      {:error, %Error{name: name}} = error when name in @passing ->
-        if stop.() do
+      {:error, %Error{name: name}} = error ->
+        if not Status.transient?(name) or stop.() do
           error
         else
           Process.sleep(rest_ms)

@@ -36,4 +36,8 @@ defmodule Honker.Status do
   def name(number), do: Map.get(@names, number, :unknown)
 
   def number(name), do: Map.fetch!(@numbers, name)
+
+  # An error of the moment: a worker waits and tries again.
+  @transient ~w(busy io full readonly cannot_open schema aborted interrupted system)a
+  def transient?(name), do: name in @transient
 end

@@ -53,7 +53,7 @@ defmodule Honker.Worker do
   use GenServer
 
   require Logger
-  alias Honker.{Consumer, Database, Error, Event, Handler, Job, Native}
+  alias Honker.{Consumer, Database, Error, Event, Handler, Job, Native, Status}
 
   # How long a process that traps exits may take to end once it has to.
   @kill_ms 500
@@ -63,7 +63,6 @@ defmodule Honker.Worker do
   @pauses_ms [1, 2, 5, 10, 20, 40]
   @rest_ms 500
 
-  @hopeless [:closed_handle, :watcher, :misuse, :invalid, :corrupt, :readonly, :too_old, :schema, :forked, :panic]
   @kinds %{ack: 0, retry: 1, discard: 2, snooze: 3, release: 4}
 
   @doc false
@@ -284,13 +283,14 @@ defmodule Honker.Worker do
       :closed ->
         {{:stop, closed()}, state}
 
-      {:error, %Error{name: name} = error} when name in @hopeless ->
-        Logger.error("honker worker #{state.options.worker_id} stops: #{error.message}")
-        Event.emit([:honker, :worker, :error], %{}, %{worker: state.options.worker_id, error: error})
-        {{:stop, error}, state}
-
       {:error, error} ->
-        {:timeout, rest(troubled(state, error))}
+        if Status.transient?(error.name) do
+          {:timeout, rest(troubled(state, error))}
+        else
+          Logger.error("honker worker #{state.options.worker_id} stops: #{error.message}")
+          Event.emit([:honker, :worker, :error], %{}, %{worker: state.options.worker_id, error: error})
+          {{:stop, error}, state}
+        end
     end
   end
 

@@ -70,6 +70,8 @@ module Honker
     WATCHER = -30
     SYSTEM = -31
     TOO_OLD = -32
+    # The errors of the moment: a worker waits and tries again.
+    TRANSIENT = [BUSY, IO, FULL, READONLY, CANNOT_OPEN, SCHEMA, ABORTED, INTERRUPTED, SYSTEM].freeze
 
     BYTES = Layout.new(:honker_bytes_t, data: "J", len: "J")
     ENQUEUE_OPTS = Layout.new(:honker_enqueue_opts_t, struct_size: "L", reserved: "L", run_at: "q", delay_s: "q", expires_s: "q",
@@ -208,6 +210,7 @@ module Honker
       attach_function :honker_scheduler_unregister, %i[uint64 uint64 buffer_in size_t pointer], :int32, blocking: true
       attach_function :honker_scheduler_update, %i[uint64 uint64 buffer_in size_t buffer_in pointer], :int32, blocking: true
       attach_function :honker_status, %i[uint64 pointer pointer], :int32, blocking: true
+      attach_function :honker_status_is_transient, [:int32], :int32
       attach_function :honker_status_name, [:int32], :string
       attach_function :honker_stream_get_offset,
                       %i[uint64 uint64 buffer_in size_t buffer_in size_t pointer pointer],

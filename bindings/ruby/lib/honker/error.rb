@@ -26,6 +26,12 @@ module Honker
       @sqlite_extended_code = sqlite_extended_code
     end
 
+    # @private
+    # Whether a loop that meets it waits and tries again. An interrupt is told to whoever runs the loop.
+    def transient?
+      Native::TRANSIENT.include?(status) && !is_a?(InterruptedError)
+    end
+
     # @return [Boolean] whether nothing is wrong but the moment: somebody else was writing
     def retryable?
       is_a?(BusyError) || is_a?(AbortedError)

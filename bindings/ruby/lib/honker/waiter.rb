@@ -168,15 +168,15 @@ module Honker
       end
     end
 
-    # Does what loops do: again and again while somebody keeps the file locked. nil when it is to stop; but the error if
-    # `give_up` says so.
+    # Does what loops do: again and again while somebody keeps the file locked, or the disk is full. nil when it is to stop;
+    # but the error if `give_up` says so.
     def despite_locks(stop, give_up = nil)
       interrupts = @database.interrupts
       pause = LOCKED_PAUSE_MIN_S
       begin
         yield
-      rescue BusyError, AbortedError
-        raise if give_up&.call
+      rescue Error => e
+        raise if !e.transient? || give_up&.call
         return if stop&.call
 
         sleep pause

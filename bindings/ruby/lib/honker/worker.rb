@@ -172,8 +172,10 @@ module Honker
       @locked = @again_at = @pause = nil
       jobs&.each { |job| crew.start(job) }
       settles || !jobs.nil?
-    rescue BusyError, AbortedError => e
-      say(:warn, "#{@worker_id} waits for a lock: #{e.message}") unless @locked
+    rescue Error => e
+      raise unless e.transient?
+
+      say(:warn, "#{@worker_id} waits and tries again: #{e.message}") unless @locked
       @locked = e
       @pause = [(@pause || (LOCKED_PAUSE_MIN_S / 2)) * 2, LOCKED_PAUSE_MAX_S].min
       @again_at = now + @pause

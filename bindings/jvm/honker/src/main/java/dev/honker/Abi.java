@@ -87,4 +87,12 @@ final class Abi {
   static final int VALUE_SIZE = 40;
   static final int WORKER_OPTS_SIZE = 72;
   static final int WORKER_QUEUE_SIZE = 40;
+
+  /** Whether an error is one of the moment: a worker waits and tries again. */
+  static boolean isTransient(int status) {
+    return switch (status) {
+      case BUSY, IO, FULL, READONLY, CANNOT_OPEN, SCHEMA, ABORTED, INTERRUPTED, SYSTEM -> true;
+      default -> false;
+    };
+  }
 }

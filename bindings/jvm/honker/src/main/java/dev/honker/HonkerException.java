@@ -90,18 +90,7 @@ public class HonkerException extends RuntimeException {
    * @return whether to wait and try again
    */
   public final boolean isTransient() {
-    return switch (status) {
-      case Abi.BUSY,
-          Abi.INTERRUPTED,
-          Abi.IO,
-          Abi.FULL,
-          Abi.READONLY,
-          Abi.CANNOT_OPEN,
-          Abi.ABORTED,
-          Abi.SYSTEM ->
-          true;
-      default -> false;
-    };
+    return Abi.isTransient(status);
   }
 
   /** The exception for a status below 0. */

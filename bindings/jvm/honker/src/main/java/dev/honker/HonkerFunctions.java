@@ -277,6 +277,8 @@ interface HonkerFunctions {
 
   int honker_status(long db, long[] jsonOut, long[] err);
 
+  int honker_status_is_transient(int status);
+
   long honker_status_name(int status);
 
   int honker_stream_get_offset(

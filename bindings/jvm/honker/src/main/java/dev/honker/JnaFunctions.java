@@ -365,6 +365,9 @@ abstract class JnaFunctions implements HonkerFunctions {
   public native int honker_status(long db, long[] jsonOut, long[] err);
 
   @Override
+  public native int honker_status_is_transient(int status);
+
+  @Override
   public native long honker_status_name(int status);
 
   @Override
