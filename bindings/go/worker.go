@@ -435,7 +435,7 @@ func (r *workerRun) pastDeadline() (bool, error) {
 func (r *workerRun) settleRest() error {
 	for deadline := time.Now().Add(settleTimeout); ; {
 		_, err := r.turn()
-		if len(r.settled) == 0 || err != nil && !r.isPassing(err) || time.Now().After(deadline) {
+		if len(r.settled) == 0 || err != nil && !r.isTransient(err) || time.Now().After(deadline) {
 			return err
 		}
 		if r.again != nil {
