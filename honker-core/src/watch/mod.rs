@@ -20,11 +20,15 @@ mod descriptor;
 mod detector;
 pub mod handles;
 mod health;
+mod hub;
 mod leading;
 mod outlet;
+mod shared;
 mod sleeper;
 mod subscription;
 mod target;
+mod thread;
+mod timers;
 mod watch_loop;
 mod watcher;
 

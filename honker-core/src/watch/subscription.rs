@@ -19,8 +19,8 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use super::leading::Shared;
 use super::outlet::Outlet;
+use super::shared::Shared;
 use super::watcher::Watcher;
 use crate::{Error, Result};
 

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 
 use super::health::Status;
-use super::leading::Shared;
+use super::shared::Shared;
 use super::subscription::{Slot, Subscription};
 use super::watch_loop::WatchLoop;
 use super::{Backend, Settings, Target};
