@@ -14,8 +14,8 @@ use serde_json::{Value, json};
 
 use self::header::{Declared, Function, Header, file};
 use crate::{
-    db::*, jobs::*, listener::*, outbox::*, query::*, queue::*, scheduler::*, status::*, stream::*,
-    subscription::*, text::*, version::*, worker::*,
+    db::*, enqueue::*, fires::*, jobs::*, listener::*, outbox::*, query::*, queue::*, scheduler::*,
+    status::*, stream::*, subscription::*, text::*, version::*, worker::*,
 };
 
 macro_rules! constants {

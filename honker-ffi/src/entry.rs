@@ -214,6 +214,6 @@ pub(crate) trait Plain: Copy {}
 impl Plain for i64 {}
 impl Plain for u64 {}
 impl Plain for usize {}
-impl Plain for crate::queue::honker_enqueue_result_t {}
+impl Plain for crate::enqueue::honker_enqueue_result_t {}
 impl<T> Plain for *mut T {}
 impl<T> Plain for *const T {}

@@ -40,6 +40,8 @@ pub mod tx;
 
 pub mod query;
 
+pub mod enqueue;
+
 pub mod queue;
 
 pub mod jobs;
@@ -67,6 +69,8 @@ pub mod lock;
 pub mod rate_limit;
 
 pub mod scheduler;
+
+pub mod fires;
 
 pub mod leader;
 
