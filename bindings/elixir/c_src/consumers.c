@@ -222,7 +222,7 @@ FUNCTION(consumer_do) {
   struct in self = {.env = env}, *in = &self;
   consumer_t *consumer;
   void *handle;
-  int64_t out = 0, id = 0, attempts = 0;
+  int64_t out = 0, id = 0, attempts = 0; /* of a worker: a serial */
   honker_bytes_t error = {NULL, 0};
   term head, tail = argv[2];
   (void)argc;
@@ -239,6 +239,7 @@ FUNCTION(consumer_do) {
   WHAT(ack, SUBSCRIPTION, subscription_ack(handle, &in->err))
   WHAT(save, SUBSCRIPTION, subscription_save(handle, &in->err))
   WHAT(offset, SUBSCRIPTION, subscription_offset(handle, &out, &in->err))
+  WHAT(settled, WORKER, worker_settled(handle, id, attempts, &in->err))
   WHAT(leads, LEADER, leader_leads(handle, &out, &in->err))
   WHAT(resign, LEADER, leader_resign(handle, &in->err))
   WHAT(delivered, OUTBOX, outbox_delivered(handle, id, &in->err))

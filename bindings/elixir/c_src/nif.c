@@ -74,9 +74,11 @@ term text_answer(struct in *in, honker_status_t status, honker_text_t **text) {
 }
 
 static term job_term(ErlNifEnv *env, const honker_job_view_t *job) {
-  return enif_make_tuple7(env, enif_make_int64(env, job->id), binary(env, job->queue), binary(env, job->payload),
+  return enif_make_tuple9(env, enif_make_int64(env, job->id), binary(env, job->queue), binary(env, job->payload),
                           binary(env, job->worker_id), enif_make_int64(env, job->attempts),
-                          enif_make_int64(env, job->claim_expires_at), enif_make_int64(env, job->serial));
+                          enif_make_int64(env, job->claim_expires_at), enif_make_int64(env, job->serial),
+                          enif_make_int64(env, job->max_attempts),
+                          job->metadata.len > 0 ? binary(env, job->metadata) : atom_nil);
 }
 
 term event_term(ErlNifEnv *env, const honker_event_view_t *event) {
@@ -347,6 +349,18 @@ static FUNCTION(db_interrupt) {
   return done(&in, status);
 }
 
+static FUNCTION(db_status) {
+  struct in in = {.env = env};
+  db_t *db;
+  honker_text_t *json = NULL;
+  (void)argc;
+  if (!get_db(env, argv[0], &db)) return enif_make_badarg(env);
+  honker_db_t *handle = atomic_load(&db->handle);
+  if (handle == NULL) return closed(env);
+  const honker_status_t status = lib.status(handle, &json, &in.err);
+  return text_answer(&in, status, &json);
+}
+
 /* How often it was interrupted: whoever waits in Elixir compares. */
 static FUNCTION(db_interrupts) {
   db_t *db;
@@ -450,6 +464,7 @@ static ErlNifFunc functions[] = {
     {"close", 1, db_close, ERL_NIF_DIRTY_JOB_IO_BOUND},
     {"interrupt", 1, db_interrupt, 0},
     {"interrupts", 1, db_interrupts, 0},
+    {"status", 1, db_status, ERL_NIF_DIRTY_JOB_IO_BOUND},
     {"consumer_new", 4, consumer_new, ERL_NIF_DIRTY_JOB_IO_BOUND},
     {"consumer_next", 2, consumer_next, ERL_NIF_DIRTY_JOB_IO_BOUND},
     {"consumer_do", 3, consumer_do, ERL_NIF_DIRTY_JOB_IO_BOUND},

@@ -131,8 +131,9 @@ void reap(void (*free)(void *), void *handle);
 enum { READS, WRITES, QUERIES };
 /* name, arity, and what it does */
 #define OPERATIONS(X)                                                                                               \
-  X(enqueue, 9, WRITES) X(enqueue_many, 9, WRITES) X(ack, 4, WRITES) X(ack_batch, 4, WRITES)                        \
-  X(retry, 6, WRITES) X(fail, 5, WRITES) X(heartbeat, 5, WRITES) X(release, 5, WRITES) X(cancel, 3, WRITES)                               \
+  X(enqueue, 3, WRITES) X(enqueue_many, 3, WRITES) X(ack, 4, WRITES) X(ack_batch, 4, WRITES)                        \
+  X(retry, 6, WRITES) X(fail, 5, WRITES) X(heartbeat, 5, WRITES) X(release, 5, WRITES)                              \
+  X(cancel, 3, WRITES)                                                                                              \
   X(sweep_expired, 3, WRITES) X(queue_next_claim_at, 3, READS) X(get_job, 3, READS) X(queue_stats, 3, READS)        \
   X(claim, 6, WRITES) X(dead_list, 4, READS) X(dead_requeue, 3, WRITES) X(dead_purge, 4, WRITES)                    \
   X(notify, 4, WRITES) X(notifications_prune, 4, WRITES) X(stream_publish, 5, WRITES)                               \

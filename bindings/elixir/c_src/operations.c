@@ -97,22 +97,33 @@ OPERATIONS(KIND)
 
 /* --- queues --- */
 
-static int enqueue_options(struct in *in, const term argv[], honker_enqueue_opts_t *opts) {
-  return get_time(in, argv[4], "run_at", &opts->run_at) && get_time(in, argv[5], "delay", &opts->delay_s) &&
-         get_time(in, argv[6], "expires", &opts->expires_s) && get_int(in, argv[7], "priority", &opts->priority) &&
-         get_int(in, argv[8], "max_attempts", &opts->max_attempts);
+/* {queue, payload, run_at, delay, expires, priority, max_attempts, metadata}; `opts` is the job's own. */
+static int get_spec(struct in *in, term t, honker_job_spec_t *spec, honker_enqueue_opts_t *opts) {
+  const term *parts;
+  int arity;
+  *spec = (honker_job_spec_t)HONKER_JOB_SPEC_INIT;
+  *opts = (honker_enqueue_opts_t)HONKER_ENQUEUE_OPTS_INIT;
+  spec->opts = opts;
+  if (!enif_get_tuple(in->env, t, &arity, &parts) || arity != 8) {
+    in->refusal = failure(in->env, HONKER_INVALID, "a job has a queue, a payload and options");
+    return 0;
+  }
+  return get_text(in, parts[0], "queue", &spec->queue) && get_text(in, parts[1], "payload", &spec->payload) &&
+         get_time(in, parts[2], "run_at", &opts->run_at) && get_time(in, parts[3], "delay", &opts->delay_s) &&
+         get_time(in, parts[4], "expires", &opts->expires_s) && get_int(in, parts[5], "priority", &opts->priority) &&
+         get_int(in, parts[6], "max_attempts", &opts->max_attempts) &&
+         get_optional_text(in, parts[7], "metadata", &opts->metadata);
 }
 
 OP(enqueue) {
-  honker_enqueue_opts_t opts = HONKER_ENQUEUE_OPTS_INIT;
+  honker_job_spec_t spec;
+  honker_enqueue_opts_t opts;
   int64_t id = 0;
-  TEXT(2, queue);
-  TEXT(3, payload);
-  if (!enqueue_options(in, argv, &opts)) return in->refusal;
-  return number(in, lib.enqueue(in->db, in->tx, B(queue), B(payload), &opts, &id, &in->err), &id);
+  if (!get_spec(in, argv[2], &spec, &opts)) return in->refusal;
+  return number(in, lib.enqueue(in->db, in->tx, B(spec.queue), B(spec.payload), &opts, &id, &in->err), &id);
 }
 
-/* The ids of jobs, or NULL with a refusal. To be freed. */
+/* As many of a size as the list is long, to be freed; or NULL with a refusal. */
 static void *array(struct in *in, term list, unsigned *len, size_t size) {
   if (!enif_get_list_length(in->env, list, len)) {
     in->refusal = failure(in->env, HONKER_INVALID, "a list is expected");
@@ -123,27 +134,27 @@ static void *array(struct in *in, term list, unsigned *len, size_t size) {
   return items;
 }
 
+/* {:ok, [{:enqueued, id}]} */
 OP(enqueue_many) {
-  honker_enqueue_opts_t opts = HONKER_ENQUEUE_OPTS_INIT;
   unsigned len;
-  TEXT(2, queue);
-  if (!enqueue_options(in, argv, &opts)) return in->refusal;
-  honker_job_spec_t *specs = array(in, argv[3], &len, sizeof *specs + sizeof(honker_enqueue_result_t));
+  honker_job_spec_t *specs = array(in, argv[2], &len,
+                                   sizeof *specs + sizeof(honker_enqueue_opts_t) + sizeof(honker_enqueue_result_t));
   if (specs == NULL) return in->refusal;
-  honker_enqueue_result_t *results = (honker_enqueue_result_t *)(specs + len);
-  term head, tail = argv[3], answered = in->refusal;
+  honker_enqueue_opts_t *opts = (honker_enqueue_opts_t *)(specs + len);
+  honker_enqueue_result_t *results = (honker_enqueue_result_t *)(opts + len);
+  term head, tail = argv[2], answered;
   int fine = 1;
   for (unsigned i = 0; fine && i < len && enif_get_list_cell(in->env, tail, &head, &tail); ++i) {
-    specs[i] = (honker_job_spec_t)HONKER_JOB_SPEC_INIT;
-    specs[i].queue = queue;
-    specs[i].opts = &opts;
-    fine = get_text(in, head, "payload", &specs[i].payload);
+    fine = get_spec(in, head, &specs[i], &opts[i]);
   }
   if (fine) {
     const honker_status_t status = lib.enqueue_many(in->db, in->tx, specs, len, results, &in->err);
     term list = enif_make_list(in->env, 0);
     for (unsigned i = len; status == HONKER_OK && i > 0; --i) {
-      list = enif_make_list_cell(in->env, enif_make_int64(in->env, results[i - 1].id), list);
+      const honker_status_t one = results[i - 1].status;
+      const char *name = one == HONKER_EXISTS ? "exists" : one == HONKER_REPLACED ? "replaced" : "enqueued";
+      const term pair = enif_make_tuple2(in->env, atom(in->env, name), enif_make_int64(in->env, results[i - 1].id));
+      list = enif_make_list_cell(in->env, pair, list);
     }
     answered = answer(in, status, list);
   } else {

@@ -99,13 +99,13 @@ static int get_settlement(struct in *in, term t, honker_settlement_t *out) {
   return 1;
 }
 
-/* What became of each: :ok, :lost, or :again if it was not committed */
+/* What became of each: :ok, :lost, or the number of an error if it was not committed */
 static term statuses(ErlNifEnv *env, const honker_settlement_t *settlements, unsigned len) {
   term list = enif_make_list(env, 0);
   for (unsigned i = len; i > 0; --i) {
     const honker_status_t status = settlements[i - 1].status;
-    const char *name = status == HONKER_OK ? "ok" : status == HONKER_LOST ? "lost" : "again";
-    list = enif_make_list_cell(env, atom(env, name), list);
+    const term one = status < 0 ? enif_make_int(env, status) : atom(env, status == HONKER_OK ? "ok" : "lost");
+    list = enif_make_list_cell(env, one, list);
   }
   return list;
 }

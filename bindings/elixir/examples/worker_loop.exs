@@ -6,11 +6,10 @@ defmodule Mailer do
       case Honker.Queue.claim_one(db, "emails", "worker-1") do
         {:ok, nil} -> :timer.sleep(100); loop.(loop)
         {:ok, job} ->
-          try do
-            send_email(job.payload)
-            Honker.Job.ack(db, job)
-          rescue
-            e -> Honker.Job.retry(db, job, 60, Exception.message(e))
+          # The ack is not in the try: a job that is done is not one to try again.
+          case try_email(job.payload) do
+            :ok -> Honker.Job.ack(db, job)
+            {:error, reason} -> Honker.Job.retry(db, job, 60, reason)
           end
           loop.(loop)
       end
@@ -18,9 +17,15 @@ defmodule Mailer do
     loop.(loop)
   end
 
+  defp try_email(payload) do
+    send_email(payload)
+  rescue
+    e -> {:error, Exception.message(e)}
+  end
+
   defp send_email(payload) do
     IO.puts("to #{payload["to"]}")
-    if payload["to"] == "nobody", do: raise("no such address")
+    if payload["to"] == "nobody", do: raise("no such address"), else: :ok
   end
 end
 

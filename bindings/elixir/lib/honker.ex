@@ -98,6 +98,13 @@ defmodule Honker do
   def interrupt(%Database{} = db), do: Native.done(Native.read(Native.interrupt(db.ref)))
 
   @doc """
+  The state of the database, for people and monitoring: a map with the keys `"file"`, `"connections"`, `"versions"` and
+  `"watcher"`, nil before anybody has waited, with its `"warnings"`. Keys may be added. It waits for nobody.
+  """
+  @spec status(Database.t()) :: {:ok, map} | {:error, Error.t()}
+  def status(%Database{} = db), do: Native.or_nil(Native.read(Native.status(db.ref)), &Honker.JSON.decode/1)
+
+  @doc """
   The database, with settings for one queue: `visibility_timeout_s:`, for how long a claim is its worker's (default 300),
   and `max_attempts:`, how often a job may be claimed (default 3).
   """

@@ -158,6 +158,43 @@ defmodule Honker.WorkerTest do
     refute_received :running
   end
 
+  test "a busy worker is stopped between two turns", %{db: db} do
+    test = self()
+    for _ <- 1..4, do: {:ok, _} = Queue.enqueue_many(db, "q", Enum.to_list(1..5000))
+    Application.delete_env(:honker, :on_event)
+    pid = worker(db, fn _ -> send(test, :ran) end)
+    assert_receive :ran, 20_000
+    stop_supervised!({Worker, "q"})
+    refute Process.alive?(pid)
+    # A few of them were done meanwhile.
+    assert {:ok, %{"pending" => left, "claimed" => 0}} = Queue.stats(db, "q")
+    assert left > 10_000
+  end
+
+  test "what is finished is settled at the stop, although the file is locked just then", %{db: db, path: path} do
+    test = self()
+    {:ok, hasty} = Honker.open(path, busy_timeout_ms: 0)
+
+    pid =
+      worker(hasty, fn _ -> send(test, {:running, self()}) && receive(do: (:go -> :ok)) end,
+        concurrency: 1,
+        shutdown: 500
+      )
+
+    {:ok, _} = Queue.enqueue(db, "q", 1)
+    assert_receive {:running, job}, 20_000
+    {:ok, tx} = Transaction.begin(db)
+    send(job, :go)
+    stop = Task.async(fn -> Worker.stop(pid) end)
+    # Longer than the running jobs may take.
+    Process.sleep(1000)
+    :ok = Transaction.rollback(tx)
+    assert :ok = Task.await(stop, 20_000)
+    assert_receive {:event, :stop, %{result: :ack}}
+    assert job(db) == []
+    Honker.close(hasty)
+  end
+
   test "a worker that is killed takes its jobs along, is started again, and the jobs come back", %{db: db} do
     test = self()
     db = Honker.configure_queue(db, "q", visibility_timeout_s: 1)
@@ -195,6 +232,12 @@ defmodule Honker.WorkerTest do
     assert_receive {:EXIT, ^pid, %Error{name: :closed_handle}}, 5000
     assert {:error, %Error{name: :invalid}} = Worker.start_link(db: db, queue: "q", handler: :none)
     assert {:error, %Error{name: :invalid}} = Worker.start_link(db: db, queue: "q", handler: fn _ -> 1 end, speed: 1)
+
+    for delay_s <- [-1, 1.5, 4_000_000_001] do
+      opts = [db: db, queue: "q", handler: fn _ -> 1 end, retry_delay_s: delay_s]
+      assert {:error, %Error{name: :invalid}} = Worker.start_link(opts)
+    end
+
     assert {:error, %Error{name: :closed_handle}} = Worker.start_link(db: db, queue: "q", handler: fn _ -> 1 end)
   end
 

@@ -15,7 +15,7 @@ defmodule Honker.Testee do
   alias Honker.{Consumer, Database, Error, Job, Lock, Outbox, Queue, Scheduler, Transaction}
 
   @features ~w(queue tx wait stream notify sched result lock rate outbox journal watcher interrupt enqueue_many settle_tx
-               by_id next_at stats dead wake updates cron result_tx rate_sweep prune_keep tick_at text bytes nesting fault.abi)
+               by_id next_at stats dead wake updates release cron result_tx rate_sweep prune_keep tick_at text bytes nesting fault.abi)
 
   def main do
     Application.put_env(:honker, :json, Honker.Testee.JSON)
@@ -226,6 +226,7 @@ defmodule Honker.Testee do
   defp op("queue.ack", r, o), do: unless_false(Job.ack(within(r, o), job(r, o)), "LOST")
   defp op("queue.retry", r, o), do: unless_false(Job.retry(within(r, o), job(r, o), r["delay_s"], r["error"]), "LOST")
   defp op("queue.fail", r, o), do: unless_false(Job.fail(within(r, o), job(r, o), r["error"]), "LOST")
+  defp op("queue.release", r, o), do: unless_false(Job.release(within(r, o), job(r, o), r["delay_s"]), "LOST")
   defp op("queue.heartbeat", r, o), do: unless_false(Job.heartbeat(within(r, o), job(r, o), r["extend_s"]), "LOST")
   defp op("queue.ack_many", r, o), do: give(Queue.ack_batch(o.db, r["ids"], r["worker"]), :acked)
   defp op("queue.cancel", r, o), do: give(Queue.cancel(o.db, r["id"]), :cancelled)

@@ -10,7 +10,7 @@ defmodule Honker.Event do
   | --- | --- | --- |
   | `[:honker, :job, :start]` | `attempts` | `job`, `worker` |
   | `[:honker, :job, :stop]` | `duration` (native units) | `job`, `worker`, `result`: `:ack`, `{:retry, delay, error}` (delay nil: the worker's own), `{:snooze, delay}`, `{:discard, error}` or `:release` |
-  | `[:honker, :job, :lost]` | `duration` | as `:stop`; the claim was lost, or the handler has settled the job itself. With `reason` (`:gone`, `:lapsed`, `:taken`, `:timeout`) while it ran |
+  | `[:honker, :job, :lost]` | `duration` | as `:stop`; the claim was lost, or the handler has settled the job itself. With `reason` (`:gone`, `:lapsed`, `:taken`, `:timeout`) while it ran, or `:refused` and an `error` if the file refuses the settlement |
   | `[:honker, :worker, :error]` | | `worker`, `error`: it cannot claim or settle; once, until it can again |
 
   The function runs in the process of the worker (`:start`: in that of the job); what it raises is ignored.

@@ -12,6 +12,9 @@ defmodule Honker.Handler do
   # The longest delay in seconds that the library takes; what is more is as good as never.
   @delay_max_s 4_000_000_000
 
+  # The most bytes of an error that are kept.
+  @text_max 65_536
+
   @type outcome ::
           :ok
           | {:error, String.t()}
@@ -24,9 +27,9 @@ defmodule Honker.Handler do
   def call(fun, argument) do
     outcome(fun.(argument))
   rescue
-    error -> {:error, Job.readable(Exception.format(:error, error, __STACKTRACE__))}
+    error -> {:error, text(Exception.format(:error, error, __STACKTRACE__))}
   catch
-    kind, reason -> {:error, Job.readable(Exception.format(kind, reason, __STACKTRACE__))}
+    kind, reason -> {:error, text(Exception.format(kind, reason, __STACKTRACE__))}
   end
 
   defp outcome({:error, reason}), do: {:error, text(reason)}
@@ -45,9 +48,17 @@ defmodule Honker.Handler do
   defp seconds(delay_s), do: delay_s |> max(-@delay_max_s) |> min(@delay_max_s) |> ceil()
 
   @spec text(term) :: String.t()
-  def text(reason) when is_binary(reason), do: Job.readable(reason)
-  def text(reason) when is_exception(reason), do: Job.readable(Exception.message(reason))
-  def text(reason), do: Job.readable(inspect(reason))
+  def text(reason) when is_binary(reason) do
+    # What is cut may end within a character.
+    case :unicode.characters_to_binary(binary_part(reason, 0, min(byte_size(reason), @text_max))) do
+      {:incomplete, text, _rest} -> Job.readable(text)
+      {:error, _, _} -> Job.readable(binary_part(reason, 0, min(byte_size(reason), @text_max)))
+      text -> Job.readable(text)
+    end
+  end
+
+  def text(reason) when is_exception(reason), do: text(Exception.message(reason))
+  def text(reason), do: text(inspect(reason))
 
   # Settles with `fun`, and again while somebody keeps it from happening, unless it is to stop: what was done would be done
   # again. It ends at the latest when the claim is lost, which is an answer.

@@ -1,8 +1,9 @@
 defmodule Honker.Job do
   @moduledoc """
   A claimed job: `id`, `queue`, `payload` (decoded, objects with binaries as keys), `worker_id`, `attempts` (this one
-  included), `claim_expires_at` (the last second in which the claim is valid when it was made), `serial` (names this claim for
-  `Honker.Worker`; 0 if no worker made it) and `raw`, the payload as it is stored.
+  included), `max_attempts`, `metadata` (the map it was enqueued with, empty without), `claim_expires_at` (the last second in
+  which the claim is valid when it was made), `serial` (names this claim for `Honker.Worker`; 0 if no worker made it) and
+  `raw`, the payload as it is stored.
 
   A job is its worker's until one of these functions ends it, or its time is over. They answer `{:ok, true}` if and only
   if they changed the file, and `{:ok, false}` if the claim was lost. Each takes a transaction in place of the database.
@@ -11,7 +12,18 @@ defmodule Honker.Job do
   alias Honker.{Error, Native}
 
   @enforce_keys [:id, :queue, :worker_id]
-  defstruct [:id, :queue, :payload, :worker_id, :attempts, :claim_expires_at, :raw, serial: 0]
+  defstruct [
+    :id,
+    :queue,
+    :payload,
+    :worker_id,
+    :attempts,
+    :max_attempts,
+    :claim_expires_at,
+    :raw,
+    serial: 0,
+    metadata: %{}
+  ]
 
   @type t :: %__MODULE__{
           id: integer,
@@ -19,6 +31,8 @@ defmodule Honker.Job do
           payload: term,
           worker_id: String.t(),
           attempts: pos_integer,
+          max_attempts: pos_integer,
+          metadata: %{optional(String.t()) => String.t()},
           claim_expires_at: integer,
           raw: binary,
           serial: integer
@@ -57,13 +71,15 @@ defmodule Honker.Job do
   end
 
   @doc false
-  def from_native({id, queue, raw, worker_id, attempts, claim_expires_at, serial}) do
+  def from_native({id, queue, raw, worker_id, attempts, claim_expires_at, serial, max_attempts, metadata}) do
     %__MODULE__{
       id: id,
       queue: queue,
       payload: Honker.JSON.decode(raw),
       worker_id: worker_id,
       attempts: attempts,
+      max_attempts: max_attempts,
+      metadata: if(metadata, do: Honker.JSON.decode(metadata), else: %{}),
       claim_expires_at: claim_expires_at,
       raw: raw,
       serial: serial

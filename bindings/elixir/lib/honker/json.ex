@@ -42,22 +42,6 @@ defmodule Honker.JSON do
   defp not_encodable(why), do: Error.invalid("this value cannot be encoded as JSON: #{String.slice(why, 0, 500)}")
 
   @doc false
-  def encode_each(values) when is_list(values) do
-    Enum.reduce_while(values, {:ok, []}, fn value, {:ok, texts} ->
-      case encode(value) do
-        {:ok, text} -> {:cont, {:ok, [text | texts]}}
-        error -> {:halt, error}
-      end
-    end)
-    |> case do
-      {:ok, texts} -> {:ok, Enum.reverse(texts)}
-      error -> error
-    end
-  end
-
-  def encode_each(values), do: Error.invalid("payloads have to be a list, not #{inspect(values)}")
-
-  @doc false
   def decode(""), do: nil
 
   def decode(text) do

@@ -14,8 +14,8 @@ defmodule Honker.Native do
 
   # Each takes a database, and a transaction or nil, first.
   @operations [
-    enqueue: 9,
-    enqueue_many: 9,
+    enqueue: 3,
+    enqueue_many: 3,
     ack: 4,
     ack_batch: 4,
     retry: 6,
@@ -65,6 +65,7 @@ defmodule Honker.Native do
     close: 1,
     interrupt: 1,
     interrupts: 1,
+    status: 1,
     cron_next_after: 2,
     consumer_new: 4,
     consumer_next: 2,

@@ -21,8 +21,8 @@ defmodule Honker.Queue do
   Adds a job: its id. The payload is encoded as JSON, or `Honker.raw(text)`.
 
   Options: `delay:` (seconds) or `run_at:` (Unix seconds), when it becomes due; `priority:`, larger is sooner, default 0;
-  `expires:`, after how many seconds from now it may not be claimed any more. How often it may be claimed is set by
-  `Honker.configure_queue/3` (default 3).
+  `expires:`, after how many seconds from now it may not be claimed any more; `max_attempts:`, how often it may be claimed
+  (default: that of `Honker.configure_queue/3`, 3); `metadata:`, a map of texts, 8 kB at most, which comes back with the job.
   """
   @spec enqueue(on | t, term, term, keyword) :: {:ok, integer} | {:error, Error.t()}
   def enqueue(%__MODULE__{} = queue, payload), do: enqueue_tx(queue.db, queue.name, payload)
@@ -33,28 +33,64 @@ defmodule Honker.Queue do
   @doc "As `enqueue/4`, in a transaction. `queue_opts` may have `max_attempts:`."
   @spec enqueue_tx(on, String.t(), term, keyword, keyword) :: {:ok, integer} | {:error, Error.t()}
   def enqueue_tx(on, queue, payload, opts \\ [], queue_opts \\ []) do
-    with {:ok, options} <- enqueue_options(on, queue, opts, queue_opts),
-         {:ok, text} <- Honker.JSON.encode(payload) do
-      Native.call(on, :enqueue, [queue, text | options])
-    end
+    with {:ok, spec} <- spec(on, queue, payload, opts, queue_opts), do: Native.call(on, :enqueue, [spec])
   end
 
   @doc "Adds a job for each payload, all or none: their ids. Options as for `enqueue/4`."
   @spec enqueue_many(on, String.t(), [term], keyword, keyword) :: {:ok, [integer]} | {:error, Error.t()}
   def enqueue_many(on, queue, payloads, opts \\ [], queue_opts \\ []) do
-    with {:ok, options} <- enqueue_options(on, queue, opts, queue_opts),
-         {:ok, texts} <- Honker.JSON.encode_each(payloads) do
-      Native.call(on, :enqueue_many, [queue, texts | options])
+    with {:ok, specs} <- specs(payloads, &spec(on, queue, &1, opts, queue_opts)),
+         {:ok, results} <- Native.call(on, :enqueue_many, [specs]) do
+      {:ok, for({_, id} <- results, do: id)}
     end
   end
 
-  defp enqueue_options(on, queue, opts, queue_opts) do
-    with {:ok, o} <- Native.options(opts, [:run_at, :delay, :expires, priority: 0]),
-         {:ok, q} <- Native.options(queue_opts, [:visibility_timeout_s, :max_attempts]) do
-      max_attempts = q[:max_attempts] || Database.queue_options(on, queue).max_attempts
-      {:ok, [o[:run_at], o[:delay], o[:expires], o.priority, max_attempts]}
+  @doc """
+  Adds jobs to any queues, each with options of its own (as for `enqueue/4`), all in one commit or none:
+
+      {:ok, [enqueued: 1, enqueued: 2]} =
+        Honker.Queue.enqueue_all(db, [{"emails", %{to: "alice"}}, {"reports", %{}, delay: 60, priority: 5}])
+  """
+  @spec enqueue_all(on, [{String.t(), term} | {String.t(), term, keyword}]) ::
+          {:ok, [enqueued: integer]} | {:error, Error.t()}
+  def enqueue_all(on, jobs) do
+    one = fn
+      {queue, payload} -> spec(on, queue, payload, [], [])
+      {queue, payload, opts} -> spec(on, queue, payload, opts, [])
+      other -> Error.invalid("a job is {queue, payload} or {queue, payload, options}, not #{inspect(other)}")
+    end
+
+    with {:ok, specs} <- specs(jobs, one), do: Native.call(on, :enqueue_many, [specs])
+  end
+
+  defp spec(on, queue, payload, opts, queue_opts) do
+    with {:ok, o} <- Native.options(opts, [:run_at, :delay, :expires, :max_attempts, :metadata, priority: 0]),
+         {:ok, q} <- Native.options(queue_opts, [:visibility_timeout_s, :max_attempts]),
+         {:ok, text} <- Honker.JSON.encode(payload),
+         {:ok, metadata} <- metadata(o[:metadata]) do
+      max_attempts = o[:max_attempts] || q[:max_attempts] || Database.queue_options(on, queue).max_attempts
+      {:ok, {queue, text, o[:run_at], o[:delay], o[:expires], o.priority, max_attempts, metadata}}
     end
   end
+
+  defp specs(jobs, _one) when not is_list(jobs), do: Error.invalid("jobs have to be a list, not #{inspect(jobs)}")
+
+  defp specs(jobs, one) do
+    Enum.reduce_while(jobs, {:ok, []}, fn job, {:ok, specs} ->
+      case one.(job) do
+        {:ok, spec} -> {:cont, {:ok, [spec | specs]}}
+        error -> {:halt, error}
+      end
+    end)
+    |> case do
+      {:ok, specs} -> {:ok, Enum.reverse(specs)}
+      error -> error
+    end
+  end
+
+  defp metadata(none) when none == nil or none == %{}, do: {:ok, nil}
+  defp metadata(map) when is_map(map) and not is_struct(map), do: Honker.JSON.encode(map)
+  defp metadata(other), do: Error.invalid("metadata has to be a map of texts, not #{inspect(other)}")
 
   @doc "Claims the next job, highest priority first, then oldest; nil if there is none."
   @spec claim_one(on, String.t(), String.t()) :: {:ok, Job.t() | nil} | {:error, Error.t()}
@@ -109,8 +145,8 @@ defmodule Honker.Queue do
 
   @doc """
   One job, pending or claimed: a map with the keys `"id"`, `"queue"`, `"payload"`, `"state"`, `"priority"`, `"run_at"`,
-  `"worker_id"`, `"claim_expires_at"`, `"attempts"`, `"max_attempts"`, `"created_at"`, `"expires_at"` and `"raw"`, the
-  payload as it is stored; or nil.
+  `"worker_id"`, `"claim_expires_at"`, `"attempts"`, `"max_attempts"`, `"created_at"`, `"expires_at"`, `"metadata"` (if it
+  has any) and `"raw"`, the payload as it is stored; or nil.
   """
   @spec get_job(on, integer) :: {:ok, map | nil} | {:error, Error.t()}
   def get_job(on, id), do: Native.or_nil(Native.call(on, :get_job, [id]), &rows/1)
@@ -128,7 +164,8 @@ defmodule Honker.Queue do
 
   @doc """
   The dead of a queue, or of all for nil, newest job first: maps with the keys `"id"`, `"queue"`, `"payload"`,
-  `"priority"`, `"run_at"`, `"attempts"`, `"max_attempts"`, `"last_error"`, `"created_at"`, `"died_at"` and `"raw"`.
+  `"priority"`, `"run_at"`, `"attempts"`, `"max_attempts"`, `"last_error"`, `"created_at"`, `"died_at"`, `"metadata"` and
+  `"raw"`.
   """
   @spec dead(on, String.t() | nil, integer) :: {:ok, [map]} | {:error, Error.t()}
   def dead(on, queue \\ nil, limit \\ -1), do: Native.or_nil(Native.call(on, :dead_list, [queue, limit]), &rows/1)

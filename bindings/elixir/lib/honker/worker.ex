@@ -57,8 +57,10 @@ defmodule Honker.Worker do
 
   # How long a process that traps exits may take to end once it has to.
   @kill_ms 500
+  # For how long what is finished is tried to be settled at the end.
+  @last_ms 4000
   # For closing, beyond the time that jobs may take.
-  @closing_ms 5000
+  @closing_ms 6000
   # How long to pause before each further try while the file is locked, and then between turns, while nothing works.
   @pauses_ms [1, 2, 5, 10, 20, 40]
   @rest_ms 500
@@ -126,7 +128,9 @@ defmodule Honker.Worker do
         finished: [],
         tag: nil,
         trouble: nil,
-        rest: nil
+        rest: nil,
+        # A message that asks for the next turn is under way.
+        turning: false
       }
 
       {:ok, state, {:continue, :turn}}
@@ -179,8 +183,8 @@ defmodule Honker.Worker do
       not (o.shutdown == :infinity or o.shutdown in 0..4_000_000_000) ->
         Error.invalid("shutdown: has to be milliseconds")
 
-      not (is_nil(o[:retry_delay_s]) or is_integer(o.retry_delay_s)) ->
-        Error.invalid("retry_delay_s: has to be seconds")
+      not (is_nil(o[:retry_delay_s]) or o.retry_delay_s in 0..4_000_000_000) ->
+        Error.invalid("retry_delay_s: has to be seconds, from 0 to 4,000,000,000")
 
       true ->
         :ok
@@ -205,6 +209,7 @@ defmodule Honker.Worker do
   def handle_info({:honker_wait, tag, _why}, %{tag: tag} = state), do: turn(%{state | tag: nil})
 
   def handle_info(:honker_rested, state), do: turn(%{state | rest: nil})
+  def handle_info(:honker_turn, state), do: turn(%{state | turning: false})
 
   def handle_info(message, state) do
     case heard(state, message) do
@@ -236,9 +241,17 @@ defmodule Honker.Worker do
 
     case turn_once(state, room(state)) do
       {:timeout, state} -> wait(state)
-      {:ok, state} -> turn(state)
+      {:ok, state} -> {:noreply, turn_again(state)}
       {{:stop, error}, state} -> {:stop, error, state}
     end
+  end
+
+  # By a message, so that whoever stops the worker is heard between two turns, however many jobs there are.
+  defp turn_again(%{turning: true} = state), do: state
+
+  defp turn_again(state) do
+    send(self(), :honker_turn)
+    %{state | turning: true}
   end
 
   # What else has been heard: it is settled in the same commit.
@@ -270,7 +283,7 @@ defmodule Honker.Worker do
   defp turn_once(state, n) do
     settlements = Enum.map(state.finished, &settlement/1)
     {answer, statuses} = try_turn(state, settlements, n, @pauses_ms)
-    state = settled(state, statuses)
+    state = settled(state, answer, statuses)
 
     case answer do
       {:ok, {jobs, lost}} ->
@@ -300,9 +313,8 @@ defmodule Honker.Worker do
     case {Native.read(answer), pauses} do
       {{:error, %Error{name: :busy}}, [pause | pauses]} ->
         Process.sleep(pause)
-        again = for {settlement, :again} <- Enum.zip(settlements, statuses), do: settlement
 
-        if length(again) == length(settlements),
+        if Enum.all?(statuses, &is_integer/1),
           do: try_turn(state, settlements, n, pauses),
           else: {Native.read(answer), statuses}
 
@@ -386,13 +398,29 @@ defmodule Honker.Worker do
     {Map.fetch!(@kinds, kind), job.id, job.serial, delay_s, text}
   end
 
-  defp settled(state, statuses) do
+  # A status that is a number is an error's: of the whole turn, and then all of it is given again; or of this settlement,
+  # which the file refuses (a trigger, a constraint), and would refuse again.
+  defp settled(state, answer, statuses) do
     given = Enum.zip(state.finished, statuses)
+    again? = match?({:error, _}, answer)
 
-    for {run, status} when status != :again <- given,
-        do: tell(state, if(status == :ok, do: :stop, else: :lost), run, %{})
+    for {run, status} <- given do
+      cond do
+        not is_integer(status) -> tell(state, if(status == :ok, do: :stop, else: :lost), run, %{})
+        again? -> :later
+        true -> refused(state, run, status)
+      end
+    end
 
-    %{state | finished: for({run, :again} <- given, do: run)}
+    %{state | finished: for({run, status} when is_integer(status) <- given, again?, do: run)}
+  end
+
+  # The job leaves the hand, and comes again when its claim is over, for as long as it has attempts.
+  defp refused(state, run, status) do
+    error = Error.new(Honker.Status.name(status), "the file refuses to have job #{run.job.id} settled")
+    Logger.error("honker worker #{state.options.worker_id}: #{Exception.message(error)}")
+    Consumer.act(state.consumer, :settled, [run.job.id, run.job.serial])
+    tell(state, :lost, run, %{reason: :refused, error: error})
   end
 
   # A job in hand is the worker's no more.
@@ -425,10 +453,27 @@ defmodule Honker.Worker do
     for {pid, _} <- state.running, do: Process.exit(pid, {:shutdown, {:honker, :stop}})
     state = gone(state, Native.now_ms() + @kill_ms)
     for {pid, _} <- state.running, do: Process.exit(pid, :kill)
-    state = gone(state, :infinity)
-    if state.finished != [], do: turn_once(state, 0)
+    state |> gone(:infinity) |> settle_last(Native.now_ms() + @last_ms)
     Consumer.close(state.consumer)
     if state.options[:path], do: Honker.close(state.db)
+  end
+
+  # What is finished would be done again: it is tried for a while, should the file be locked just now.
+  defp settle_last(%{finished: []}, _until), do: :ok
+
+  defp settle_last(state, until) do
+    with {:timeout, %{finished: [_ | _]} = state} <- turn_once(state, 0) do
+      if Native.now_ms() < until do
+        Consumer.rest()
+        settle_last(state, until)
+      else
+        ids = Enum.map_join(state.finished, ", ", & &1.job.id)
+
+        Logger.error(
+          "honker worker #{state.options.worker_id} could not settle and leaves to their claims: jobs #{ids}"
+        )
+      end
+    end
   end
 
   # Settles the jobs that are running as they end.
