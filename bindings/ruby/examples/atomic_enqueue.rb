@@ -11,8 +11,8 @@ db.transaction do |tx|
 end
 
 db.transaction do |tx|
-  tx.execute("INSERT INTO orders (id, total, customer_id) VALUES (?, ?, ?)", [42, 9900, "alice"])
   q.enqueue({ order_id: 42, email_type: "confirmation" }, tx: tx)
+  tx.execute("INSERT INTO orders (id, total, customer_id) VALUES (?, ?, ?)", [42, 9900, "alice"]) # raises: no job either
 end
 
 begin
@@ -24,14 +24,16 @@ rescue Honker::ConstraintError => e
   puts "neither: #{e.name}"
 end
 
-total, customer = db.query_row("SELECT total, customer_id FROM orders WHERE id = ?", [42])
-puts "#{customer} owes #{total}, #{q.stats[:pending]} job"
+owed, customer = db.query_row("SELECT total, customer_id FROM orders WHERE id = ?", [42])
+puts "#{customer} owes #{owed}, #{q.stats[:pending]} job"
 
 # What a job does, and its end, in one transaction: exactly once.
-job = q.claim_one("worker-1")
-db.transaction do |tx|
-  tx.execute("UPDATE orders SET total = 0 WHERE id = ?", [job.payload[:order_id]])
-  job.ack(tx: tx) || tx.rollback!
+q.worker.run(stop: -> { q.stats[:claimed].zero? && q.stats[:pending].zero? }) do |job|
+  db.transaction do |tx|
+    tx.execute("UPDATE orders SET total = total + 1 WHERE id = ?", [job.payload[:order_id]])
+    job.ack(tx: tx) || tx.rollback! # the claim was lost
+  end
 end
-puts db.query("SELECT * FROM orders").inspect
+
+db.query("SELECT id, total FROM orders WHERE total < ?", [10_000.5]).each { |id, total| puts "order #{id}: #{total}" }
 db.close

@@ -5,17 +5,17 @@
 require "honker"
 
 db = Honker::Database.new("app.db")
-orders = db.listen("orders")
+listener = db.listen("orders")
 shop = Thread.new do
   db.notify("orders", { id: 1 })
   db.notify("weather", "rain")
   db.transaction { |tx| db.notify_tx(tx, "orders", { id: 2 }) }
 end
 2.times do
-  notification = orders.next(timeout: 5)
+  notification = listener.next(timeout: 5)
   puts "#{notification.channel}: #{notification.payload[:id]}"
 end
 shop.join
 puts "pruned #{db.prune_notifications(max_keep: 1)}"
-orders.close
+listener.close
 db.close

@@ -14,7 +14,7 @@ db.transaction { |tx| orders.publish_tx(tx, { id: 3, total: 1 }) }
 events = orders.read_from_consumer("totals", 2)
 db.transaction do |tx|
   events.each { |event| puts "#{event.offset} #{event.key.inspect}: #{event.payload[:total]}" }
-  orders.save_offset_tx(tx, "totals", events.last.offset)
+  orders.save_offset("totals", events.last.offset, tx: tx)
 end
 puts "#{orders.read_from_consumer("totals").size} to go"
 

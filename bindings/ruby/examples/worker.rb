@@ -1,30 +1,24 @@
 # frozen_string_literal: true
 
-# A worker that polls. worker_loop.rb has one that sleeps until there is a job.
+# A worker as it may go to production: it sleeps until there is a job, runs four side by side, retries what fails, and ends on
+# SIGTERM and Ctrl-C when what runs is done.
 
 require "honker"
 
 def send_email(payload)
-  exit if payload["to"] == "nobody" # the end of this example
-  raise "no such address" if payload["to"] == "nowhere"
+  raise "the mail server is down" if payload[:to] == "nowhere"
 
-  puts "sent to #{payload["to"]}"
+  puts "sent to #{payload[:to]}"
+  Process.kill("TERM", Process.pid) if payload[:to] == "bob" # the end of this example
 end
 
 db = Honker::Database.new("app.db")
-q = db.queue("emails")
-%w[alice nowhere bob nobody].each { |to| q.enqueue({ to: to }) }
+emails = db.queue("emails", max_attempts: 10)
+emails.enqueue({ to: "alice" })
+emails.enqueue_many([{ to: "nowhere" }, { to: "bob" }])
 
-loop do
-  job = q.claim_one("worker-1")
-  if job.nil?
-    sleep 0.1
-    next
-  end
-  begin
-    send_email(job.payload)
-    job.ack
-  rescue StandardError => e
-    job.retry(delay_s: 60, error: e.message)
-  end
+emails.worker(concurrency: 4).run do |job|
+  send_email(job.payload) # raises: logged, and tried again in 15 seconds, then 30, 60, ... for two hours
 end
+puts emails.stats.slice(:pending, :claimed, :dead).to_h
+db.close

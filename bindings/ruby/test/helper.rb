@@ -16,6 +16,7 @@ TREE = File.expand_path("../..", PACKAGE)
 LIBRARY = ENV.fetch("HONKER_LIBRARY")
 EXTENSION = ENV.fetch("HONKER_EXTENSION_PATH")
 
+Honker.logger = nil
 Thread.report_on_exception = false # the tests look at it
 
 class HonkerTest < Minitest::Test
@@ -68,6 +69,13 @@ class HonkerTest < Minitest::Test
     nil
   rescue StandardError => e
     e
+  end
+
+  # Whether it ends, in whichever way.
+  def ended?(thread, seconds = 20)
+    thread.join(seconds) ? true : false
+  rescue Exception # rubocop:disable Lint/RescueException -- the test has looked at it
+    true
   end
 
   # Waits until a thread sleeps in something.

@@ -12,7 +12,7 @@ class TestWorker < HonkerTest
       @lines = Thread::Queue.new
     end
 
-    %i[warn error].each { |level| define_method(level) { |text| @lines << [level, text] } }
+    %i[info warn error].each { |level| define_method(level) { |text| @lines << [level, text] } }
   end
 
   # Most wait for what a handler does: what does not come is a failure.
@@ -22,7 +22,7 @@ class TestWorker < HonkerTest
 
   def teardown
     @stop = true
-    @runs&.each { |thread| thread.join(20) || thread.kill }
+    @runs&.each { |thread| ended?(thread) || thread.kill }
     super
   end
 
@@ -148,7 +148,7 @@ class TestWorker < HonkerTest
     ended = Thread::Queue.new
     run_worker(q.worker("w")) do |job|
       begun << job
-      loop { job.check && sleep(0.005) }
+      loop { job.check! || sleep(0.005) }
     rescue Honker::Cancelled => e
       ended << e
       raise
@@ -156,7 +156,7 @@ class TestWorker < HonkerTest
     job = begun.pop
     refute job.cancelled?
     assert q.cancel(id)
-    assert_equal "job #{id} is cancelled", ended.pop.message
+    assert_equal "job #{id} is cancelled (gone)", ended.pop.message
     assert job.cancelled?
     assert_raises(Honker::Cancelled) { job.heartbeat! }
     q.enqueue(2)
@@ -206,15 +206,18 @@ class TestWorker < HonkerTest
     begun = Thread::Queue.new
     looked = Thread::Queue.new
     hold = Thread::Queue.new
-    thread = run_worker(q.worker("w", concurrency: 2), shutdown_timeout_s: 0.1) do |job|
+    thread = run_worker(q.worker("w", concurrency: 2), stop_timeout_s: 0.1) do |job|
       begun << 1
-      job.payload == "deaf" ? hold.pop : loop { job.check && sleep(0.005) }
+      job.payload == "deaf" ? hold.pop : loop { job.check! || sleep(0.005) }
     rescue Honker::Cancelled
       looked << 1
       raise
     end
     2.times { begun.pop }
-    end_of(thread)
+    @stop = true
+    error = error_of(thread)
+    assert_instance_of Honker::UnfinishedError, error
+    assert_equal 1, error.running
     assert_equal 1, looked.size
     assert_equal [2, 0, 0, 0], left(q)
     assert_equal([0, 0], ids.map { |id| q.get_job(id)[:attempts] })
@@ -252,7 +255,7 @@ class TestWorker < HonkerTest
     failed.pop
     level, text = log.lines.pop
     assert_equal :error, level
-    assert_match(/\Ahonker: job \d+ of q failed, attempt 1: boom \(RuntimeError\)\n.*test_worker\.rb/, text)
+    assert_match(/\Ahonker: job \d+ of q failed, attempt 1 of 3, next try in about 15 s: boom \(RuntimeError\)\n.*test_worker\.rb/, text)
     eventually(20) { q.stats[:delayed] == 1 }
     q.enqueue("more")
     db.transaction { |tx| tx.execute("UPDATE _honker_live SET run_at = 0") && sleep(0.5) }

@@ -4,7 +4,7 @@
 
 FEATURES = %w[
   queue tx wait stream notify sched result lock rate outbox journal watcher interrupt fork foreign enqueue_many settle_tx
-  next_at stats dead updates cron result_tx rate_sweep prune_keep tick_at text bytes nesting fault.abi
+  next_at release stats dead updates cron result_tx rate_sweep prune_keep tick_at text bytes nesting fault.abi
 ].freeze
 
 def unless_nil(value, outcome)
@@ -118,6 +118,7 @@ OPERATIONS = {
   "queue.ack" => ->(r) { r.settled(r.job.ack(**r.within)) },
   "queue.retry" => ->(r) { r.settled(r.job.retry(delay_s: r["delay_s"], error: r["error"], **r.within)) },
   "queue.fail" => ->(r) { r.settled(r.job.fail(error: r["error"], **r.within)) },
+  "queue.release" => ->(r) { r.settled(r.job.snooze(r["delay_s"], **r.within)) },
   "queue.heartbeat" => ->(r) { r.settled(r.job.heartbeat(extend_s: r["extend_s"], **r.within)) },
   "queue.ack_many" => ->(r) { { acked: r.on.ack_batch(r["ids"], r["worker"]) } },
   "queue.cancel" => ->(r) { { cancelled: r.on.cancel(r["id"]) } },

@@ -1,75 +1,127 @@
 # frozen_string_literal: true
 
 module Honker
+  # What becomes of a job; `status` is what the library has said of it, negative while it is not committed. Nothing here is for
+  # users.
+  # @private
+  Settlement = Struct.new(:job, :kind, :delay_s, :error, :status) do
+    # Of what a handler raised; nil if it returned.
+    def self.of(job, error, retry_delay_s)
+      case error
+      when nil then new(job, Native::SETTLE_ACK, 0)
+      when Discard then new(job, Native::SETTLE_FAIL, 0, Handler.message(error))
+      when Snooze then new(job, Native::SETTLE_SNOOZE, Value.delay(error.delay_s, "delay_s"))
+      when Cancelled then job.cancelled? ? released(job) : retried(job, Handler.message(error), retry_delay_s)
+      when Retry then retried(job, Handler.message(error), error.delay_s || retry_delay_s)
+      else retried(job, Handler.message(error), retry_delay_s)
+      end
+    rescue TypeError, RangeError => e # a delay that is none
+      retried(job, "#{Handler.message(error)} (retried by the worker's backoff: #{e.message})", nil)
+    end
+
+    def self.released(job)
+      new(job, Native::SETTLE_RELEASE, 0)
+    end
+
+    # `delay_s` is nil for the worker's backoff.
+    def self.retried(job, text, delay_s)
+      new(job, Native::SETTLE_RETRY, delay_s ? Value.delay(delay_s, "delay_s") : Native::NO_TIME, text)
+    end
+
+    # Whether the job is dead when this is committed.
+    def buries?
+      kind == Native::SETTLE_FAIL || (kind == Native::SETTLE_RETRY && job.attempts >= job.max_attempts)
+    end
+  end
+  private_constant :Settlement
+
   # The jobs that {Worker#run} has in hand, and the threads in which their handlers run. A thread is made when there is a job
   # for it, and stays. Nothing here is for users.
   #
   # Used by the thread of `run`, but for {#serve}. A job's slot is taken until its handler has returned, also if the job was
-  # lost before. No handler is ended from outside: it is told by {Job#cancelled?}.
+  # lost or given back before. No handler is ended from outside: it is told by {ClaimedJob#cancelled?}.
   # @private
   class Crew
-    # What becomes of a job.
-    Settlement = Struct.new(:job, :kind, :delay_s, :error)
-
     # @return [Exception, nil] what a handler raised to leave
     attr_reader :leaving
+    # @return [Integer] how many handlers have not returned
+    attr_reader :busy
 
-    # `finished` is called, in the handler's thread, when there is something to be taken.
-    def initialize(size, retry_delay_s, handler, report, finished)
+    # `handler` is called with each job. The block is called, in the handler's thread, with its job, what it raised and the
+    # settlement; `returned` when that can be taken.
+    def initialize(size, retry_delay_s, handler, returned, &report)
       @size = size
       @retry_delay_s = retry_delay_s
       @handler = handler
+      @returned = returned
       @report = report
-      @finished = finished
       @running = {}
       @threads = {}
       @given = Thread::Queue.new
-      @returned = Thread::Queue.new
+      @results = Thread::Queue.new
+      @busy = 0
     end
 
     def free
-      @size - @running.size
+      @size - @busy
+    end
+
+    # How many threads have nothing to do.
+    def waiting
+      @threads.size - @busy
     end
 
     def idle?
       @running.empty?
     end
 
-    def start(job)
-      @running[job.serial] = job
-      @threads[Thread.new { serve }] = true if @threads.size < @running.size
-      @given << job
+    # Starts jobs: those for which the system has no thread are given back as settlements, with its error.
+    def start(jobs)
+      jobs.each { |job| @running[job.serial] = job } # all of them are in hand, whatever happens to the first
+      until jobs.empty?
+        @threads[Thread.new { serve }] = true if @threads.size <= @busy
+        @busy += 1
+        @given << jobs.shift
+      end
+      nil
+    rescue ThreadError => e
+      jobs.each { |job| @running.delete(job.serial) }
+      [jobs.map { |job| Settlement.released(job) }, e]
     end
 
     # A job of this serial is the worker's no more.
-    def lost(serial)
-      @running[serial]&.cancel
+    def lost(serial, reason)
+      @running[serial]&.cancel(reason)
     end
 
     # What the handlers that have returned say of their jobs, unless those were given back already.
     def take
       settlements = []
-      until @returned.empty?
-        job, settlement, leaving = @returned.pop
+      until @results.empty?
+        job, settlement, leaving = @results.pop
+        @busy -= 1
         @leaving ||= leaving
-        settlements << settlement if @running.delete(job.serial) && settlement
+        next unless @running[job.serial].equal?(job) # given back; or of a file that was replaced
+
+        @running.delete(job.serial)
+        settlements << settlement if settlement
       end
       settlements
     end
 
-    def cancel
-      @running.each_value(&:cancel)
+    def cancel(reason)
+      @running.each_value { |job| job.cancel(reason) }
     end
 
-    # Gives up all that still runs: it is to be given back.
+    # Gives up all that still runs; as settlements that give it back.
     def release
       given_up, @running = @running, {}
-      given_up.values.map { |job| Settlement.new(job, Native::SETTLE_RELEASE, 0, nil) }
+      given_up.values.map { |job| Settlement.released(job) }
     end
 
     # The threads end with the handlers that run.
     def close
-      cancel
+      cancel(:stop)
       @given.close
     end
 
@@ -85,27 +137,19 @@ module Honker
         ensure
           if settlement.nil? && leaving.nil?
             @threads.delete(Thread.current)
-            settlement = Settlement.new(job, Native::SETTLE_RETRY, @retry_delay_s, "the handler has ended its thread")
+            settlement = Settlement.retried(job, "the handler has ended its thread", @retry_delay_s)
           end
-          @returned << [job, settlement, leaving]
-          @finished.call
+          @results << [job, settlement, leaving]
+          @returned.call
         end
       end
     end
 
     def settle(job)
-      error = Handler.error { @handler.call(job) }
-      return Settlement.new(job, Native::SETTLE_ACK, 0, nil) if error.nil?
-
-      Handler.error { @report.call(job, error) } unless error.is_a?(Snooze) || error.is_a?(Cancelled)
-      text = Handler.message(error)
-      case error
-      when Discard then Settlement.new(job, Native::SETTLE_FAIL, 0, text)
-      when Snooze then Settlement.new(job, Native::SETTLE_SNOOZE, error.delay_s, nil)
-      when Cancelled then Settlement.new(job, Native::SETTLE_RELEASE, 0, nil)
-      when Retry then Settlement.new(job, Native::SETTLE_RETRY, error.delay_s || @retry_delay_s, text)
-      else Settlement.new(job, Native::SETTLE_RETRY, @retry_delay_s, text)
-      end
+      error = Handler.error { Hooks.around(Hooks.around_job, job) { @handler.call(job) } }
+      settlement = Settlement.of(job, error, @retry_delay_s)
+      Handler.error { @report.call(job, error, settlement) } unless error.nil? || error.is_a?(Snooze) || job.cancelled?
+      settlement
     end
   end
   private_constant :Crew

@@ -38,6 +38,9 @@ module Honker
                    extension_resolver: nil, busy_timeout_ms: 5000, max_readers: 8, durability: :normal,
                    journal_mode: :wal)
       @path = File.path(path)
+      @options = { extension_path: extension_path, watcher_backend: watcher_backend, extension_resolver: extension_resolver,
+                   watcher_poll_interval_ms: watcher_poll_interval_ms, busy_timeout_ms: busy_timeout_ms,
+                   max_readers: max_readers, durability: durability, journal_mode: journal_mode }
       kept, opts = open_opts(watcher_backend, watcher_poll_interval_ms, busy_timeout_ms, max_readers,
                              choice(DURABILITIES, durability, "durability"), choice(JOURNALS, journal_mode, "journal_mode"))
       Library.load(extension_resolver ? extension_resolver.resolve(extension_path) : extension_path)
@@ -64,6 +67,19 @@ module Honker
       ensure
         database.close
       end
+    end
+
+    # @private
+    # The file that is at the path now, opened as this one was. It is not made.
+    def again
+      Database.existing(@path, **@options)
+    end
+
+    # @private
+    def self.existing(path, **options)
+      raise CannotOpenError, "#{path} does not exist yet" unless File.exist?(path)
+
+      new(path, **options)
     end
 
     # @private
@@ -174,6 +190,22 @@ module Honker
       Queue.new(self, name, visibility_timeout_s, max_attempts)
     end
 
+    # Adds jobs to any queues, all or none, in one commit.
+    #
+    #     db.enqueue_many([{ queue: "emails", payload: { to: "alice" } }, { queue: "reports", payload: 7, delay: 60 }])
+    #
+    # @param jobs [Array<Hash>] each with `queue:`, a {Queue} or the name of one, `payload:`, and the options of {Queue#enqueue}
+    # @return [Array<Enqueued>] in that order, each with its `id` and its `status`. Hooks are called before all of them; nil for
+    #   a job that a hook has held back
+    def enqueue_many(jobs, tx: nil)
+      jobs = jobs.map { |job| Enqueue.of(self, **job) }
+      return EnqueueCall.many(self, jobs, Transaction.handle(tx)) if Hooks.around_enqueue.empty?
+
+      let = jobs.map { |job| Hooks.around(Hooks.around_enqueue, job) { true } }
+      done = EnqueueCall.many(self, jobs.select.with_index { |_, i| let[i] }, Transaction.handle(tx))
+      let.map { |is_let| done.shift if is_let }
+    end
+
     # @return [Stream]
     def stream(topic)
       Stream.new(self, topic)
@@ -184,7 +216,7 @@ module Honker
       @scheduler ||= Scheduler.new(self)
     end
 
-    # @param delivery [#call] is given the payload, or the payload and the {Job} if its arity is not 1; raises if it failed
+    # @param delivery [#call] is given the payload, or the payload and the {ClaimedJob} if its arity is not 1; raises if it failed
     # @return [Outbox]
     def outbox(name, delivery = nil, visibility_timeout_s: 60, max_attempts: 5, base_backoff_s: 5, &block)
       Outbox.new(self, name, delivery || block, visibility_timeout_s, max_attempts, base_backoff_s)
@@ -200,7 +232,7 @@ module Honker
     #   15`, `retry_factor: 2.0`, `retry_max_s: 3600`, `retry_jitter: 0.1`, when a job that has failed is due again; `logger:`,
     #   a Logger that is told of failures
     # @return [Worker]
-    def worker(queues, worker = "#{Process.pid}-#{SecureRandom.hex(8)}", **options)
+    def worker(queues, worker = Worker.some_name, **options)
       Worker.new(self, queues, worker, **options)
     end
 
@@ -317,6 +349,13 @@ module Honker
     # @return [Integer] how many that were
     def sweep_results
       number(:honker_result_sweep, @handle, 0)
+    end
+
+    # What is known of the file and its use: a Hash with the watcher's back end and state, warnings, connections, versions.
+    #
+    # @return [Payload]
+    def status
+      json(:honker_status, @handle)
     end
 
     def inspect

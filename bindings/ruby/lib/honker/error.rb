@@ -26,15 +26,15 @@ module Honker
       @sqlite_extended_code = sqlite_extended_code
     end
 
-    # @private
-    # Whether a loop that meets it waits and tries again. An interrupt is told to whoever runs the loop.
-    def transient?
-      Native::TRANSIENT.include?(status) && !is_a?(InterruptedError)
-    end
-
     # @return [Boolean] whether nothing is wrong but the moment: somebody else was writing
     def retryable?
       is_a?(BusyError) || is_a?(AbortedError)
+    end
+
+    # @return [Boolean] whether it passes by itself, or when somebody has made room or mended the disk: nothing was done, and
+    #   the same call may succeed later. The loops of this package wait for that
+    def transient?
+      Native::TRANSIENT.include?(status) && !is_a?(InterruptedError) # which is for whoever runs the loop
     end
 
     STATUS = 0
@@ -117,6 +117,17 @@ module Honker
     def initialize(message = nil, tried: [], **options)
       super(message, **options)
       @tried = tried
+    end
+  end
+
+  # {Worker#run} has stopped, and some handlers have not returned. Their jobs were given back.
+  class UnfinishedError < Error
+    # @return [Integer] how many
+    attr_reader :running
+
+    def initialize(message = nil, running: 0, **options)
+      super(message, **options)
+      @running = running
     end
   end
 

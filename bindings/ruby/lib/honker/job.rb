@@ -5,19 +5,24 @@ module Honker
   # much less time than one of six. Nothing here is for users.
   # @private
   class Claim
-    attr_reader :queue, :worker_id, :attempts, :expires_at
+    attr_reader :queue, :worker_id, :attempts, :expires_at, :max_attempts
 
-    def initialize(queue, worker_id, attempts, expires_at)
+    def initialize(queue, worker_id, attempts, expires_at, max_attempts)
       @queue = queue
       @worker_id = worker_id
       @attempts = attempts
       @expires_at = expires_at
+      @max_attempts = max_attempts
+    end
+
+    def shared_by?(queue, attempts, expires_at, max_attempts)
+      @attempts == attempts && @expires_at == expires_at && @max_attempts == max_attempts && @queue.equal?(queue)
     end
   end
   private_constant :Claim
 
   # One claimed job. It is its worker's until it is settled, or until the queue's visibility timeout is over.
-  class Job
+  class ClaimedJob
     # @return [Integer]
     attr_reader :id
     # @return [String] the payload as it is stored
@@ -27,11 +32,12 @@ module Honker
     attr_reader :serial
 
     # @private
-    def initialize(claim, id, payload_text, serial)
+    def initialize(claim, id, payload_text, serial, metadata_text = nil)
       @claim = claim
       @id = id
       @payload_text = payload_text
       @serial = serial unless serial.zero?
+      @metadata_text = metadata_text if metadata_text
     end
 
     # @return [String] who holds it
@@ -42,6 +48,21 @@ module Honker
     # @return [Integer] how often it has been claimed, this time included
     def attempts
       @claim.attempts
+    end
+
+    # @return [Integer] how often it may be
+    def max_attempts
+      @claim.max_attempts
+    end
+
+    # @return [Database]
+    def database
+      @claim.queue.database
+    end
+
+    # @return [Payload] what was enqueued beside the payload: texts. Empty if there is nothing
+    def metadata
+      @metadata ||= @metadata_text ? Codec.decode(@metadata_text) : Payload.new
     end
 
     # @return [Integer] the last second, in Unix time, in which the claim is valid
@@ -101,27 +122,32 @@ module Honker
     #
     # @return [Boolean]
     def cancelled?
-      @cancelled ? true : false
+      @cancel_reason ? true : false
     end
+
+    # @return [Symbol, nil] why it is {#cancelled?}: `:gone` (cancelled, deleted or settled by somebody else), `:lapsed`, `:taken`
+    #   (its claim was over, and somebody has it now), `:timeout` (it ran for longer than `max_run_s`), `:replaced` (the file
+    #   was), `:stop` (the worker stops)
+    attr_reader :cancel_reason
 
     # A safe point of a handler.
     #
     # @raise [Cancelled] if it is {#cancelled?}
-    def check
-      raise Cancelled, "job #{@id} is cancelled" if @cancelled
+    def check!
+      raise Cancelled, "job #{@id} is cancelled (#{@cancel_reason})" if @cancel_reason
     end
 
     # As {#heartbeat}, for handlers that want to end when the job is lost.
     #
     # @raise [Cancelled] if the worker does not hold it any more, or it is {#cancelled?}
     def heartbeat!(extend_s: nil, tx: nil)
-      check
+      check!
       heartbeat(extend_s: extend_s, tx: tx) || raise(Cancelled, "job #{@id} is lost")
     end
 
     # @private
-    def cancel
-      @cancelled = true
+    def cancel(reason)
+      @cancel_reason ||= reason # rubocop:disable Naming/MemoizedInstanceVariableName -- the first one counts
     end
 
     # The job takes longer: its claim is valid for `extend_s` seconds from now, by default the queue's visibility timeout.
@@ -138,7 +164,6 @@ module Honker
     private
 
     def settle(function, transaction, *args)
-      database = @claim.queue.database
       database.call?(function, database.handle, Transaction.handle(transaction), @id, *Value.text(@claim.worker_id, "worker"),
                      *args)
     end

@@ -11,7 +11,7 @@ module Honker
     # @param delay_s [Integer, nil]
     def initialize(message = nil, delay_s: nil)
       super(message)
-      @delay_s = delay_s && Value.integer(delay_s, "delay_s")
+      @delay_s = delay_s && Value.delay(delay_s, "delay_s")
     end
   end
 
@@ -31,8 +31,8 @@ module Honker
     end
   end
 
-  # {Job#check} and {Job#heartbeat!} raise it when the job was lost, or its worker stops. Let it pass: then the job goes back,
-  # if it is the worker's still, and this attempt does not count.
+  # {ClaimedJob#check!} and {ClaimedJob#heartbeat!} raise it when the job was lost, or its worker stops. Let it pass: then the job
+  # goes back, if it is the worker's still, and this attempt does not count.
   class Cancelled < Outcome
   end
 end

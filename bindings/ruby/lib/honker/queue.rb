@@ -32,10 +32,14 @@ module Honker
     # @param run_at [Integer, Time, nil] when it becomes due; not looked at if `delay` is given
     # @param priority [Integer] larger is sooner
     # @param expires [Integer, nil] after how many seconds from now it may not be claimed any more
+    # @param max_attempts [Integer, nil] how often it may be claimed; nil for the queue's
+    # @param metadata [Hash, nil] texts that come back with the job, at most 8 kB as JSON
     # @return [Integer] its id
-    def enqueue(payload, tx: nil, delay: nil, run_at: nil, priority: 0, expires: nil)
-      @database.number(:honker_enqueue, @database.handle, Transaction.handle(tx), *@target,
-                       *Value.text(Codec.encode(payload), "payload"), options(delay, run_at, priority, expires))
+    def enqueue(payload, tx: nil, **options)
+      return put(payload, tx, options) if Hooks.around_enqueue.empty?
+
+      job = Enqueue.new(@name, payload, options)
+      Hooks.around(Hooks.around_enqueue, job) { put(job.payload, tx, job.options, job.queue) }
     end
 
     # The same as `enqueue(payload, tx: tx)`.
@@ -43,34 +47,25 @@ module Honker
       enqueue(payload, tx: Transaction.required(tx), **options)
     end
 
-    # Adds a job for each of the payloads, all or none, in one commit.
+    # Adds a job for each of the payloads, all or none, in one commit, with the same options. {Database#enqueue_many} has some
+    # for each job.
     #
     # @param payloads [Array]
     # @return [Array<Integer>] their ids, which increase
-    def enqueue_many(payloads, tx: nil, delay: nil, run_at: nil, priority: 0, expires: nil)
-      kept = [Value.bytes(@name, "name"), *payloads.map { |payload| Value.bytes(Codec.encode(payload), "payload") }]
-      (_, queue), *others = kept
-      opts = FFI::MemoryPointer.new(:char, Native::ENQUEUE_OPTS.size)
-        .put_bytes(0, options(delay, run_at, priority, expires))
-      specs = others.map { |_, place| Native::JOB_SPEC.pack(*queue, *place, opts.address) }.join
-      result = Native::ENQUEUE_RESULT
-      results = FFI::MemoryPointer.new(:char, [payloads.size * result.size, 1].max)
-      @database.call(:honker_enqueue_many, @database.handle, Transaction.handle(tx), specs, payloads.size, results)
-      results.read_array_of_int64(payloads.size * result.words).each_slice(result.words).map(&:first)
-    ensure
-      kept&.clear # until here the library read it
+    def enqueue_many(payloads, tx: nil, **options)
+      @database.enqueue_many(payloads.map { |payload| { queue: self, payload: payload, **options } }, tx: tx).map(&:id)
     end
 
     # Claims one job for `worker`, highest priority first, then oldest.
     #
-    # @return [Job, nil]
+    # @return [ClaimedJob, nil]
     def claim_one(worker)
       claim_batch(worker, 1).first
     end
 
     # Claims up to `count` jobs in one commit.
     #
-    # @return [Array<Job>]
+    # @return [Array<ClaimedJob>]
     def claim_batch(worker, count)
       count = Value.integer(count, "count")
       return [] unless count.positive?
@@ -98,11 +93,17 @@ module Honker
       waiter&.close
     end
 
-    # What handles jobs of this queue, or waits for them. To be closed. The options are those of {Database#worker}.
+    # What handles jobs of this queue, or waits for them. To be closed. The name and the options are those of {Database#worker}.
     #
     # @return [Worker]
-    def worker(worker, **options)
+    def worker(worker = Worker.some_name, **options)
       Worker.new(@database, self, worker, visibility_timeout_s: @visibility_timeout_s, **options)
+    end
+
+    # @private
+    # The same queue of another database.
+    def on(database)
+      Queue.new(database, @name, @visibility_timeout_s, @max_attempts)
     end
 
     # Removes jobs that `worker` still holds, in one commit.
@@ -180,9 +181,9 @@ module Honker
     WINDOW = 100
     # Where in a view is what is not known already.
     WORDS = Native::JOB_VIEW.words
-    ID, QUEUE, PAYLOAD, ATTEMPTS, EXPIRES_AT, SERIAL =
-      %i[id queue payload attempts claim_expires_at serial].map { |name| Native::JOB_VIEW.word(name) }
-    private_constant :WINDOW, :WORDS, :ID, :QUEUE, :PAYLOAD, :ATTEMPTS, :EXPIRES_AT, :SERIAL
+    ID, QUEUE, PAYLOAD, ATTEMPTS, EXPIRES_AT, SERIAL, MAX_ATTEMPTS, METADATA =
+      %i[id queue payload attempts claim_expires_at serial max_attempts metadata].map { |name| Native::JOB_VIEW.word(name) }
+    private_constant :WINDOW, :WORDS, :ID, :QUEUE, :PAYLOAD, :ATTEMPTS, :EXPIRES_AT, :SERIAL, :MAX_ATTEMPTS, :METADATA
 
     # The one place where a microsecond for each job is too much: one call for many, no general reader, no object for a field,
     # and one Claim for all jobs that can share it. `count` is how many were asked for; `queues`, by
@@ -206,27 +207,28 @@ module Honker
 
     # The jobs of views, which are given as all of their words.
     def append(found, words, worker, queues)
-      claim = attempts = expires_at = nil
+      claim = nil
       queue = self
       at = 0
       while at < words.size
         queue = queues.fetch(Native.text(words[at + QUEUE], words[at + QUEUE + 1])) if queues
-        if attempts != words[at + ATTEMPTS] || expires_at != words[at + EXPIRES_AT] || claim.queue != queue
-          attempts = words[at + ATTEMPTS]
-          expires_at = words[at + EXPIRES_AT]
-          claim = Claim.new(queue, worker, attempts, expires_at)
+        unless claim&.shared_by?(queue, words[at + ATTEMPTS], words[at + EXPIRES_AT], words[at + MAX_ATTEMPTS])
+          claim = Claim.new(queue, worker, words[at + ATTEMPTS], words[at + EXPIRES_AT], words[at + MAX_ATTEMPTS])
         end
-        found << Job.new(claim, words[at + ID], Native.text(words[at + PAYLOAD], words[at + PAYLOAD + 1]), words[at + SERIAL])
+        length = words[at + METADATA + 1]
+        found << ClaimedJob.new(claim, words[at + ID], Native.text(words[at + PAYLOAD], words[at + PAYLOAD + 1]),
+                                words[at + SERIAL], length.zero? ? nil : Native.text(words[at + METADATA], length))
         at += WORDS
       end
     end
 
-    def options(delay, run_at, priority, expires)
-      return @opts if delay.nil? && run_at.nil? && expires.nil? && priority == 0 # rubocop:disable Style/NumericPredicate
-
-      Native::ENQUEUE_OPTS.pack(Value.moment(run_at, "run_at"), Value.optional_integer(delay, "delay"),
-                                Value.optional_integer(expires, "expires"), Value.integer(priority, "priority"),
-                                @max_attempts, 0, 0)
+    def put(payload, transaction, options, name = @name)
+      packed = options.empty? ? @opts : EnqueueCall.options(kept = [], max_attempts: @max_attempts, **options.compact)
+      @database.number(:honker_enqueue, @database.handle, Transaction.handle(transaction),
+                       *(name.equal?(@name) ? @target : Value.text(name, "queue")), *Value.text(Codec.encode(payload), "payload"),
+                       packed)
+    ensure
+      kept&.clear # until here the library read it
     end
   end
 end

@@ -47,7 +47,7 @@ module Honker
       unless value.is_a?(Integer)
         raise TypeError, "#{what} has to be a number, not #{value.class}" unless value.respond_to?(:to_int)
 
-        value = value.to_int
+        value = value.to_int # NaN and Infinity: a FloatDomainError, which is a RangeError
       end
       raise RangeError, "#{what} does not fit into 64 bits: #{value}" unless INTEGERS.cover?(value)
 
@@ -67,6 +67,14 @@ module Honker
 
       value = integer(value, what)
       raise RangeError, "#{what} is too large: #{value}" if value == Native::NO_TIME
+
+      value
+    end
+
+    # A delay from now; with the present time it has to fit as well.
+    def delay(value, what)
+      value = integer(value, what)
+      raise RangeError, "#{what} is out of range: #{value}" unless value.abs < 1 << 62
 
       value
     end

@@ -9,12 +9,9 @@ module Honker
     # How often who claims looks without having been woken, and who reads.
     WORKER_FALLBACK_MS = 5000
     READER_FALLBACK_MS = 15_000
-    # For how long a loop rests while somebody keeps the file locked: longer each time. `stop` is looked at in between.
-    LOCKED_PAUSE_MIN_S = 0.01
-    LOCKED_PAUSE_MAX_S = 0.1
     # How often a `stop` is asked.
     STOP_CHECK_S = 0.1
-    private_constant :WORKER_FALLBACK_MS, :READER_FALLBACK_MS, :LOCKED_PAUSE_MIN_S, :LOCKED_PAUSE_MAX_S, :STOP_CHECK_S
+    private_constant :WORKER_FALLBACK_MS, :READER_FALLBACK_MS, :STOP_CHECK_S
 
     # The native part, which a finalizer can free.
     # @private
@@ -168,31 +165,25 @@ module Honker
       end
     end
 
-    # Does what loops do: again and again while somebody keeps the file locked, or the disk is full. nil when it is to stop;
-    # but the error if `give_up` says so.
-    def despite_locks(stop, give_up = nil)
+    # Does what loops do: again and again while an error passes by itself. nil when it is to stop; but the error if `give_up`
+    # says so.
+    def despite_trouble(log, who, stop, give_up = nil)
       interrupts = @database.interrupts
-      pause = LOCKED_PAUSE_MIN_S
+      trouble = Trouble.new(log, who)
       begin
-        yield
+        yield.tap { trouble.over }
       rescue Error => e
         raise if !e.transient? || give_up&.call
-        return if stop&.call
 
-        sleep pause
-        pause = [pause * 2, LOCKED_PAUSE_MAX_S].min
-        check(interrupts)
+        latest = now + trouble.met(e)
+        until now >= latest
+          return if stop&.call
+          raise if give_up&.call
+
+          sleep [STOP_CHECK_S, latest - now].min.clamp(0, nil)
+          check(interrupts)
+        end
         retry
-      end
-    end
-
-    def sleep_until(deadline, stop, stop_check_s)
-      loop do
-        left = deadline && (deadline - now)
-        left = [left, stop_check_s].compact.min if stop
-        return if (left && left <= 0) || @io.wait_readable(left)
-        return :stop if stop&.call
-        return if stop.nil?
       end
     end
 

@@ -1,0 +1,246 @@
+# frozen_string_literal: true
+
+module Honker
+  # One call of {Worker#run} or {Honker.work}: its loop, from the first claim to the line in the log that says how it ended.
+  # Nothing here is for users.
+  #
+  # It is running, then stopping (what runs may finish), then cancelled (what runs has been told), then released (what still
+  # runs is given back). A second signal jumps to the last. Of the thread that called it; handlers run in those of the {Crew}.
+  # @private
+  class Run
+    OPTIONS = %i[stop signals retry_delay_s stop_timeout_s].freeze
+    # For how long handlers may take to notice that they are cancelled, and for how long the last settlements are tried.
+    GRACE_S = 1.5
+    # How often a pause looks whether it is to end.
+    LOOK_S = 0.05
+
+    # With a worker whose database is open; or with nil, then `open` makes both, as it does for a file that was replaced.
+    def initialize(worker, open, handler, name, concurrency, log, stop: nil, signals: nil, retry_delay_s: nil, stop_timeout_s: 8)
+      @given = @worker = worker
+      @open = open
+      @name = name
+      @log = log
+      @stop = Stop.callable(stop)
+      @signals = signals.nil? ? Thread.current == Thread.main : signals
+      @signalled = 0
+      @stop_timeout_s = Value.timeout(stop_timeout_s, "stop_timeout_s")
+      retry_delay_s &&= Value.delay(retry_delay_s, "retry_delay_s")
+      @crew = Crew.new(concurrency, retry_delay_s, handler, -> { @worker&.nudge }, &method(:failed))
+      @trouble = Trouble.new(log, name)
+      @crowded = Trouble.new(log, name)
+      @finished = []
+      @counts = Hash.new(0)
+      @phase = :running
+    end
+
+    def call
+      @signals ? Signals.during(method(:signal)) { serve } : serve
+      raise UnfinishedError.new("#{@name}: #{@crew.busy} handlers have not returned", running: @crew.busy) if @crew.busy.positive?
+    ensure
+      @crew.close
+      @own&.close
+    end
+
+    private
+
+    # In a trap, where no lock may be taken.
+    def signal
+      @signalled += 1
+      @worker&.nudge
+    end
+
+    # With the file that is at the path now, again and again if it is replaced.
+    def serve
+      loop do
+        @worker ||= opened
+        @worker&.hold { serve_file }
+        break if @worker || told?
+      end
+    ensure
+      say_how_it_ended
+    end
+
+    def serve_file
+      @worker.keep_claims
+      work
+    rescue WatcherError => e
+      replaced(e)
+    ensure
+      give_back
+    end
+
+    # A worker of its own database; nil if it is told to stop before there is one.
+    def opened
+      until told?
+        begin
+          @own, worker = @open.call
+          @trouble.over
+          return worker
+        rescue Error => e
+          raise unless e.transient? || e.is_a?(WatcherError)
+
+          pause(@trouble.met(e))
+        end
+      end
+    end
+
+    # What it has in hand cannot be settled any more.
+    def replaced(error)
+      @crew.cancel(:replaced)
+      @crew.release
+      @finished.clear
+      @worker = nil
+      @own&.close
+      @own = nil
+      @log.warn("honker: #{@name} cancels the #{@crew.busy} jobs that run and opens the file anew: #{Handler.message(error)}")
+      pause(Trouble::PAUSE_MIN_S)
+    end
+
+    def work
+      interrupts = @worker.database.interrupts
+      loop do
+        @worker.expect_signals # before it is looked for what they tell
+        return if over?
+
+        more = turn
+        raise InterruptedError, "ended by interrupt" if interrupts != @worker.database.interrupts
+
+        @worker.rest_until([@deadline, @crowded_until].compact.min, @phase == :running ? asked : nil) unless more
+      end
+    end
+
+    def over?
+      @finished.concat(@crew.take)
+      raise @crew.leaving if @crew.leaving
+
+      advance
+      raise @trouble.error if @phase == :released && now >= @deadline && @trouble.error
+
+      @phase != :running && @finished.empty? && @crew.idle?
+    end
+
+    def advance
+      if @phase == :running
+        enter(:stopping, @stop_timeout_s) if told?
+      elsif @phase != :released && (@signalled > 1 || (@deadline && now >= @deadline))
+        @crew.cancel(:stop)
+        return enter(:cancelled, GRACE_S) if @phase == :stopping && @signalled < 2
+
+        @finished.concat(@crew.release)
+        enter(:released, GRACE_S)
+      end
+    end
+
+    def enter(phase, limit_s)
+      @phase = phase
+      @deadline = limit_s && (now + limit_s)
+    end
+
+    # Whether to stop.
+    def told?
+      raise ClosedError, "#{@name} has been closed" if @given&.closed?
+
+      @signalled.positive? || (@stop&.call ? true : false)
+    end
+
+    # What has to be asked now and then; a signal wakes it, and so does what is closed, unless that has another worker by now.
+    def asked
+      method(:told?) if @stop || !@worker.equal?(@given)
+    end
+
+    # One commit of what is finished and of new claims: whether there may be more at once.
+    def turn
+      @crowded_until = nil if @crowded_until && now >= @crowded_until
+      settles = !@finished.empty?
+      free = @crowded_until ? @crew.waiting : @crew.free
+      jobs = @worker.turn(@finished, @phase == :running ? free : 0, &@crew.method(:lost))
+      wrong = settled
+      start(jobs) if jobs && !jobs.empty?
+      wrong ? pause(@trouble.met(wrong)) : @trouble.over
+      settles || !jobs.nil?
+    rescue Error => e
+      raise unless e.transient?
+
+      settled
+      pause(@trouble.met(e))
+      true
+    end
+
+    # Counts what is settled and keeps what may be, later; an error of those. What the file refuses for good is let go of: it
+    # lapses, and must not keep the others waiting.
+    def settled
+      left, done = @finished.partition { |one| one.status.nil? || one.status.negative? }
+      done.each { |one| @counts[one.kind] += 1 }
+      errors = left.group_by { |one| one.status && @worker.database.error_of(one.status, 0) }
+      @finished = []
+      errors.map do |error, settlements|
+        next @finished.concat(settlements) && error if error.nil? || error.transient?
+
+        settlements.each { |one| refused(one, error) }
+        nil
+      end.compact.first
+    end
+
+    def refused(settlement, error)
+      job = settlement.job
+      @log.error("honker: job #{job.id} of #{job.queue_name} could not be settled (#{error.name}); " \
+                 "its claim lapses, and it may be done again")
+      @worker.put_down(job)
+    rescue Error => e
+      raise unless e.transient? # then it is prolonged until somebody settles or cancels it
+    end
+
+    def start(jobs)
+      given_back, error = @crew.start(jobs)
+      return @crowded_until || @crowded.over if error.nil?
+
+      @finished.concat(given_back)
+      @crowded_until = now + @crowded.met(error)
+    end
+
+    # When it is left otherwise than by being told to, as well. In the little time that whoever ends it may have to wait.
+    def give_back
+      return if @worker.nil?
+
+      @crew.cancel(:stop)
+      @finished.concat(@crew.take, @crew.release)
+      latest = now + GRACE_S
+      until @finished.empty?
+        @worker.settle(@finished)
+        settled
+        return if @finished.empty? || now >= latest || @worker.closed?
+
+        sleep LOOK_S
+      end
+    end
+
+    def pause(seconds)
+      latest = [now + seconds, @deadline].compact.min
+      signalled = @signalled
+      until now >= latest || @signalled > signalled || @worker&.closed? || (@phase == :running && told?)
+        sleep([LOOK_S, latest - now].min.clamp(0, nil))
+      end
+    end
+
+    # In the handler's thread.
+    def failed(job, error, settlement)
+      again = settlement.delay_s == Native::NO_TIME ? "about #{@worker&.backoff_s(job.attempts)}" : settlement.delay_s
+      @log.error("honker: job #{job.id} of #{job.queue_name} failed, attempt #{job.attempts} of #{job.max_attempts}, " \
+                 "#{settlement.buries? ? "it is dead now" : "next try in #{again} s"}: #{Handler.report(error)}")
+      Hooks.failed(error, job)
+    end
+
+    def say_how_it_ended
+      @crew.take
+      failures = @counts.values_at(Native::SETTLE_RETRY, Native::SETTLE_FAIL).sum
+      released = @counts.values_at(Native::SETTLE_SNOOZE, Native::SETTLE_RELEASE).sum
+      @log.info("honker: #{@name} ended: #{@counts[Native::SETTLE_ACK]} jobs done, #{failures} failed, #{released} given back, " \
+                "#{@crew.busy} still running")
+    end
+
+    def now
+      Process.clock_gettime(Process::CLOCK_MONOTONIC)
+    end
+  end
+  private_constant :Run
+end

@@ -1,0 +1,260 @@
+# frozen_string_literal: true
+
+require_relative "helper"
+require "logger"
+require "stringio"
+
+# What Worker#run makes of trouble: errors that pass, threads that cannot be had, settlements that cannot be, a file that is
+# replaced, signals.
+class TestRun < HonkerTest
+  def run
+    Timeout.timeout(120) { super }
+  end
+
+  def setup
+    super
+    @out = StringIO.new
+    @log = Logger.new(@out)
+    @log.formatter = ->(level, _, _, text) { "#{level} #{text}\n" }
+  end
+
+  def teardown
+    @stop = true
+    @runs&.each { |thread| ended?(thread) || thread.kill }
+    super
+  end
+
+  def lines(level)
+    @out.string.lines.grep(/\A#{level} /)
+  end
+
+  def in_a_thread(&block)
+    (@runs ||= []) << (thread = Thread.new(&block))
+    thread
+  end
+
+  def run_worker(worker, **options, &block)
+    in_a_thread { worker.run(stop: -> { @stop }, **options, &block) }
+  end
+
+  def left(queue)
+    queue.stats.values_at(:pending, :delayed, :claimed, :dead)
+  end
+
+  def test_a_full_disk_is_said_once_and_waited_out
+    disk = File.join(@dir, "disk")
+    Dir.mkdir(disk)
+    skip "SKIPPED: no small file system can be mounted" unless system("mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", disk, err: IO::NULL)
+    begin
+      @path = File.join(disk, "app.db")
+      q = open_database.queue("q")
+      q.enqueue("before")
+      done = Thread::Queue.new
+      thread = run_worker(q.worker("w", logger: @log)) { |job| done << job.payload and fill(disk) }
+      assert_equal "before", done.pop
+      eventually(30) { lines("WARN").any? }
+      sleep 1
+      assert_equal ["WARN honker: w waits: HONKER_FULL"], lines("WARN").map { |line| line.sub(/ and tries again: .*Honker::FullError\)\n/, ": HONKER_FULL") }
+      assert thread.alive?
+      File.delete(File.join(disk, "ballast"))
+      eventually(30) { left(q).sum.zero? }
+      q.enqueue("after")
+      assert_equal "after", done.pop
+      assert_includes @out.string, "INFO honker: w works again\n"
+    ensure
+      @stop = true
+      ended?(thread) if thread
+      @databases.each(&:close)
+      system("umount", "-l", disk)
+    end
+  end
+
+  def fill(disk)
+    return if File.exist?(ballast = File.join(disk, "ballast"))
+
+    File.open(ballast, "w") { |file| loop { file.syswrite("x" * 512) } }
+  rescue Errno::ENOSPC
+    nil
+  end
+
+  # As a user who may have one thread beside the main one.
+  def test_jobs_for_which_there_is_no_thread_are_given_back_and_done_later
+    skip "SKIPPED: only root can become somebody else" unless Process.uid.zero?
+    FileUtils.chmod(0o777, @dir)
+    out = ruby(<<~'RUBY')
+      require "honker"
+      require "logger"
+      Honker::Database.open("load.db", &:status) # what the other user may not read
+      Process.setrlimit(Process::RLIMIT_NPROC, 2, 2)
+      Process::Sys.setuid(65_534)
+      db = Honker::Database.new("app.db")
+      q = db.queue("q")
+      q.enqueue_many((1..6).to_a)
+      log = Logger.new($stdout, formatter: ->(level, _, _, text) { "#{level} #{text}\n" })
+      done = []
+      q.worker("w", concurrency: 4, logger: log).run(stop: -> { done.size == 6 }) { |job| sleep 0.05 and done << [job.payload, job.attempts] }
+      p done.sort, q.stats.values_at(:pending, :claimed, :dead)
+    RUBY
+    assert_equal [[[1, 1], [2, 1], [3, 1], [4, 1], [5, 1], [6, 1]], [0, 0, 0]].map(&:inspect), out.lines.map(&:chomp).last(2)
+    assert_match(/WARN honker: w waits and tries again: can't create Thread/, out)
+    assert_match(/INFO honker: w ended: 6 jobs done, 0 failed, \d+ given back, 0 still running/, out)
+  end
+
+  class Never < Honker::Retry
+    def delay_s
+      2**70
+    end
+  end
+
+  DELAYS = { "2**70" => -> { raise Honker::Snooze.new(delay_s: 2**70) }, "2**63-2" => -> { raise Honker::Retry.new("x", delay_s: (2**63) - 2) },
+             "2**62" => -> { raise Honker::Snooze.new(delay_s: 2**62) }, "NaN" => -> { raise Honker::Snooze.new(delay_s: Float::NAN) },
+             "Infinity" => -> { raise Honker::Retry.new("x", delay_s: Float::INFINITY) }, "a text" => -> { raise Honker::Retry.new(delay_s: "5") },
+             "overridden" => -> { raise Never, "x" } }.freeze
+
+  def test_a_delay_that_is_none_is_an_error_of_its_job_which_is_retried
+    q = db.queue("q", max_attempts: 1)
+    q.enqueue_many([*DELAYS.keys, "ok"])
+    run_worker(q.worker("w", logger: @log)) { |job| DELAYS[job.payload]&.call }
+    eventually(20) { left(q) == [0, 0, 0, DELAYS.size] }
+    q.dead.each { |job| assert_match(/delay_s|FloatDomain|NaN|Infinity/, job[:last_error], job[:payload]) }
+    assert_raises(RangeError) { q.worker("w2").run(retry_delay_s: 2**70) { flunk } }
+    assert_raises(RangeError) { q.worker("w3").run(retry_delay_s: Float::NAN) { flunk } }
+  end
+
+  def test_the_last_settlements_are_tried_again_while_the_file_is_locked
+    none = open_database(busy_timeout_ms: 0)
+    q = none.queue("q")
+    q.enqueue(1)
+    begun = Thread::Queue.new
+    thread = in_a_thread { q.worker("w").run { |job| begun << 1 and sleep 0.01 until job.cancelled? } }
+    begun.pop
+    locked = Thread::Queue.new
+    holder = in_a_thread { db.transaction { locked.push(1) && sleep(0.5) } }
+    locked.pop
+    assert thread.kill.join(20)
+    holder.join
+    assert_equal [1, 0, 0, 0], left(q)
+    assert_equal 0, q.get_job(1)[:attempts]
+  end
+
+  SIGNALLED = <<~'RUBY'
+    require "honker"
+    require "logger"
+    $stdout.sync = true
+    db = Honker::Database.new("app.db")
+    Honker.logger = Logger.new($stdout, formatter: ->(level, _, _, text) { "#{level} #{text}\n" })
+    trap("TERM") { puts "the program's own trap" }
+    db.queue("q").worker("w", concurrency: 2).run(**OPTIONS) do |job|
+      puts "begun"
+      case job.payload
+      when "slow" then sleep 0.3
+      when "looks" then sleep 0.01 until job.cancelled?
+      else sleep
+      end
+      puts "ended #{job.cancel_reason.inspect}"
+    end
+    puts "after"
+    Process.kill("TERM", Process.pid)
+    sleep 0.1
+  RUBY
+
+  # Runs it with these jobs, sends the signals when they have begun; what it printed, and its status.
+  def signalled(jobs, signals, options = "{}", pause: 0.2)
+    q = db.queue("q")
+    q.enqueue_many(jobs)
+    IO.popen([RbConfig.ruby, "-I", File.join(PACKAGE, "lib"), "-e", "OPTIONS = #{options}\n#{SIGNALLED}", { chdir: @dir, err: %i[child out] }]) do |io|
+      out = Array.new(jobs.size) { io.gets }
+      q.enqueue("later") # a stopping worker does not take it
+      signals.each { |signal| Process.kill(signal, io.pid) && sleep(pause) }
+      out << io.read
+      [out.join, Process.wait2(io.pid)[1]]
+    end
+  end
+
+  def test_a_signal_lets_what_runs_finish
+    %w[TERM INT].each do |signal|
+      out, status = signalled(%w[slow slow], [signal])
+      assert status.success?, out
+      assert_includes out, "INFO honker: w ended: 2 jobs done, 0 failed, 0 given back, 0 still running\nafter\nthe program's own trap\n"
+      assert_equal signal == "TERM" ? 2 : 1, out.scan("the program's own trap").size
+      assert_equal %w[later], db.queue("q").claim_batch("t", 9).map(&:payload).tap { |_| db.queue("q").ack_batch((1..9).to_a, "t") }
+    end
+  end
+
+  def test_after_the_time_to_stop_handlers_are_told_and_those_that_do_not_listen_fail_the_process
+    out, status = signalled(%w[looks deaf], %w[TERM], "{ stop_timeout_s: 0.2 }")
+    refute status.success?
+    assert_includes out, "ended :stop\n"
+    assert_includes out, "INFO honker: w ended: 1 jobs done, 0 failed, 1 given back, 1 still running\n"
+    assert_match(/w: 1 handlers have not returned \(Honker::UnfinishedError\)/, out)
+    assert_equal([["deaf", 0], ["later", 0]], db.query("SELECT json_extract(payload, '$'), attempts FROM _honker_live WHERE state = 'pending' ORDER BY id"))
+  end
+
+  def test_a_second_signal_gives_back_at_once
+    before = now
+    out, status = signalled(%w[deaf deaf], %w[INT TERM], "{ stop_timeout_s: 100 }")
+    assert_operator now - before, :<, 60
+    refute status.success?
+    assert_includes out, "0 jobs done, 0 failed, 2 given back, 2 still running\n"
+    assert_equal [3, 0, 0, 0], left(db.queue("q"))
+  end
+
+  def test_signals_may_be_left_to_the_program
+    out, status = signalled(%w[deaf], %w[TERM INT], "{ signals: false }")
+    assert_equal ["INT", true], [Signal.signame(status.termsig || 2), out.include?("the program's own trap")]
+    refute_includes out, "after"
+  end
+
+  def test_it_may_be_started_before_there_is_a_file_or_a_folder_and_goes_on_with_a_file_that_replaces_it
+    @path = File.join(@dir, "folder", "app.db")
+    done = Thread::Queue.new
+    hold = Thread::Queue.new
+    reasons = Thread::Queue.new
+    in_a_thread do
+      Honker.work(@path, { "q" => 1 }, "w", concurrency: 2, logger: @log, stop: -> { @stop }) do |job|
+        done << job.payload
+        hold.pop if job.payload == "held"
+        reasons << job.cancel_reason
+      end
+    end
+    eventually { lines("WARN").any? }
+    sleep 0.5
+    refute_path_exists @path
+    assert_equal 1, lines("WARN").size
+    FileUtils.mkdir_p(File.dirname(@path))
+    first = open_database
+    first.queue("q").enqueue_many(%w[one held])
+    assert_equal %w[held one], [done.pop, done.pop].sort
+    assert_nil reasons.pop
+    first.close
+    %w[-wal -shm].each { |suffix| FileUtils.rm_f(@path + suffix) }
+    File.rename(@path, "#{@path}.old")
+    other = File.join(@dir, "other.db")
+    Honker::Database.open(other) { |db| db.queue("q").enqueue("two") }
+    File.rename(other, @path)
+    assert_equal "two", done.pop
+    assert_nil reasons.pop
+    hold << 1
+    assert_equal :replaced, reasons.pop
+    eventually(20) { left(open_database.queue("q")).sum.zero? }
+    assert_match(/^WARN honker: w cancels the \d jobs that run and opens the file anew: /, @out.string)
+  end
+
+  def test_a_worker_of_a_database_goes_on_with_the_new_file_too_and_ends_when_it_is_closed
+    q = db.queue("q", visibility_timeout_s: 77)
+    worker = q.worker("w", logger: @log)
+    done = Thread::Queue.new
+    thread = in_a_thread { worker.run { |job| done << [job.payload, job.claim_expires_at - Time.now.to_i] } }
+    q.enqueue("one")
+    assert_equal "one", done.pop.first
+    %w[-wal -shm].each { |suffix| FileUtils.rm_f(@path + suffix) }
+    other = File.join(@dir, "other.db")
+    Honker::Database.open(other) { |db| db.queue("q").enqueue("two") }
+    File.rename(other, @path)
+    payload, timeout_s = done.pop
+    assert_equal "two", payload
+    assert_includes 70..77, timeout_s
+    worker.close
+    assert_instance_of Honker::ClosedError, error_of(thread)
+  end
+end

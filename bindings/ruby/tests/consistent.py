@@ -1,0 +1,26 @@
+"""Every Ruby sample of the README stands in an example, which the tests run; and the README has the headings of all packages."""
+
+import re
+import sys
+from pathlib import Path
+
+package = Path(__file__).resolve().parent.parent
+problems = []
+
+readme = (package / "README.md").read_text()
+headings = re.findall(r"^## (.*)$", readme, re.MULTILINE)
+if headings != ["Install", "First queue", "Concepts", "Threads and shutdown", "Versions"]:
+    problems.append(f"README.md: the headings are {headings}")
+
+examples = [path.read_text() for path in (package / "examples").glob("*.rb")]
+samples = re.findall(r"^```ruby\n(.*?)^```$", readme, re.MULTILINE | re.DOTALL)
+if not samples:
+    problems.append("README.md has no samples")
+for sample in samples:
+    if not any("\n" + sample in text for text in examples):
+        problems.append(f"README.md: no example has this sample:\n{sample}")
+
+for problem in problems:
+    print(problem, file=sys.stderr)
+print(f"{len(samples)} samples, {len(problems)} problems")
+sys.exit(bool(problems))
