@@ -38,8 +38,8 @@ pub fn run(report: &mut Report, directory: &Path, divisor: usize) -> Outcome<()>
     let rows: [(&str, Contestant, Contestant, Option<Target>); 4] = [
         ("enqueue, a transaction each", enqueue, raw_enqueue, at_least),
         ("claim and ack, a transaction each", claim_ack, raw_claim_ack, at_least),
-        ("enqueue, 100 in a transaction", enqueue_100, raw_enqueue_100, None),
-        ("claim and ack, batches of 100", claim_ack_100, raw_claim_ack_100, None),
+        ("enqueue, 100 in a transaction", enqueue_100, raw_enqueue_100, at_least),
+        ("claim and ack, batches of 100", claim_ack_100, raw_claim_ack_100, at_least),
     ];
     for (index, (name, honker, raw, target)) in rows.into_iter().enumerate() {
         let files = [0, 1].map(|side| database::open(directory, &format!("throughput-{index}-{side}.db")));
@@ -127,14 +127,23 @@ pub fn raw_enqueue_100(connection: &Connection, count: usize) -> Outcome<Duratio
     })
 }
 
+/// What a worker reads of a job.
+#[derive(serde::Deserialize)]
+struct Job<'a> {
+    id: i64,
+    #[serde(borrow)]
+    payload: std::borrow::Cow<'a, str>,
+}
+
 fn claim_ack_100(connection: &Connection, count: usize) -> Outcome<Duration> {
     in_transaction(connection, || enqueue(connection, count))?;
     let mut claim = connection.prepare("SELECT honker_claim_batch('q', 'worker', 100, 300)")?;
     let mut ack = connection.prepare("SELECT honker_ack_batch(?1, 'worker')")?;
     timed(count / 100, || {
         let jobs: String = claim.query_row([], |row| row.get(0))?;
-        let jobs: Vec<serde_json::Value> = serde_json::from_str(&jobs)?;
-        let ids: Vec<i64> = jobs.iter().filter_map(|job| job["id"].as_i64()).collect();
+        let jobs: Vec<Job<'_>> = serde_json::from_str(&jobs)?;
+        let ids: Vec<i64> = jobs.iter().map(|job| job.id).collect();
+        expect(jobs.iter().map(|job| job.payload.len() as i64).sum(), 100 * PAYLOAD.len() as i64)?;
         expect(ack.query_row([serde_json::to_string(&ids)?], |row| row.get(0))?, 100)
     })
 }

@@ -232,7 +232,10 @@ impl Row<'_> {
                 std::slice::from_raw_parts(text, usize::try_from(length).unwrap_or(0))
             }
         };
-        String::from_utf8_lossy(bytes).into_owned()
+        match std::str::from_utf8(bytes) {
+            Ok(text) => text.to_owned(),
+            Err(_) => String::from_utf8_lossy(bytes).into_owned(),
+        }
     }
 
     pub(crate) fn optional_text(&self, column: c_int) -> Option<String> {

@@ -627,7 +627,7 @@ fn texts_are_kept_as_they_are() {
         assert!(job.queue == text && job.payload == text, "{text:.50?}");
         let claimed = queue::claim(&database.store, NOW, text, text, 1, 60).unwrap();
         assert_eq!((claimed[0].id, claimed.len()), (id, 1), "{text:.50?}");
-        assert!(claimed[0].worker_id == text && claimed[0].payload == text, "{text:.50?}");
+        assert!(&*claimed[0].worker_id == text && claimed[0].payload == text, "{text:.50?}");
         assert_eq!(queue::fail(&database.store, NOW, id, text, text), Ok(true), "{text:.50?}");
         let dead = queue::dead_list(&database.store, Some(text), -1).unwrap();
         assert!(dead[0].last_error.as_deref() == Some(text), "{text:.50?}");

@@ -373,7 +373,7 @@ fn to_update(changes: &honker_model::schedule::Changes) -> schedule::Update<'sta
 }
 
 fn claimed_row(job: queue::ClaimedJob) -> Row {
-    row![job.id, job.queue, job.payload, job.worker_id, job.attempts, job.claim_expires_at]
+    row![job.id, &*job.queue, job.payload, &*job.worker_id, job.attempts, job.claim_expires_at]
 }
 
 fn job_row(job: queue::Job) -> Row {

@@ -436,7 +436,7 @@ impl Desk {
         let max_run = self.options.max_run_s.and_then(|s| u64::try_from(s).ok()).map(Duration::from_secs);
         let mut jobs = Vec::new();
         for job in claimed {
-            let queue = self.queues.iter().position(|queue| queue.name == job.queue).unwrap_or(0);
+            let queue = self.queues.iter().position(|queue| *queue.name == *job.queue).unwrap_or(0);
             let (serial, before) = self.hand.take(&job, queue, max_run);
             if let Some(before) = before {
                 // Its claim lapsed, and this claim was faster than the look that would have told.

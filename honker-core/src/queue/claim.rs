@@ -8,7 +8,7 @@
 //! All in one unit, under the write lock from the start, and bounded: a claim that meets too many rows that it cannot
 //! take ends with what it has, and says that there is more to do.
 
-use serde::Serialize;
+use std::sync::Arc;
 
 use super::clear;
 use super::conditions::{delayed, exception, exception_at, exceptional, immediate, in_flight, last_attempt};
@@ -18,25 +18,23 @@ use crate::statement::Sql;
 use crate::{Result, Store, time};
 
 /// A job as its new holder gets it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClaimedJob {
     /// The job's id.
     pub id: i64,
     /// The queue it came from.
-    pub queue: String,
+    pub queue: Arc<str>,
     /// As it was enqueued.
     pub payload: String,
     /// Who holds it now.
-    pub worker_id: String,
+    pub worker_id: Arc<str>,
     /// How often it has been claimed, this time included.
     pub attempts: i64,
     /// The last second in which this claim is valid.
     pub claim_expires_at: i64,
-    /// How often it may be claimed. Not among the keys of the JSON.
-    #[serde(skip)]
+    /// How often it may be claimed.
     pub max_attempts: i64,
-    /// A JSON object of texts, if it was enqueued with one. Not among the keys of the JSON otherwise.
-    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "super::options::serialize")]
+    /// A JSON object of texts, if it was enqueued with one.
     pub metadata: Option<String>,
 }
 
@@ -177,11 +175,13 @@ pub(crate) fn claim_into<T>(
 ) -> Result<T> {
     let &Claim { queue, worker_id, n, timeout_s } = claim;
     let claim_expires_at = time::after(now, "timeout_s", timeout_s)?;
+    // The same text in all jobs of a batch.
+    let (queue_name, worker_name): (Arc<str>, Arc<str>) = (queue.into(), worker_id.into());
     let job = |id, payload, attempts, max_attempts| ClaimedJob {
         id,
-        queue: queue.to_owned(),
+        queue: queue_name.clone(),
         payload,
-        worker_id: worker_id.to_owned(),
+        worker_id: worker_name.clone(),
         attempts,
         claim_expires_at,
         max_attempts,

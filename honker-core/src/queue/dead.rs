@@ -31,7 +31,7 @@ pub struct DeadJob {
     /// When it died.
     pub died_at: i64,
     /// A JSON object of texts, if it was enqueued with one. Not among the keys of the JSON otherwise.
-    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "super::options::serialize")]
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "super::options::serialize_metadata")]
     pub metadata: Option<String>,
 }
 

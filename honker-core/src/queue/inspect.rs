@@ -38,7 +38,7 @@ pub struct Job {
     /// From when on it may not be claimed any more.
     pub expires_at: Option<i64>,
     /// A JSON object of texts, if it was enqueued with one. Not among the keys of the JSON otherwise.
-    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "super::options::serialize")]
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "super::options::serialize_metadata")]
     pub metadata: Option<String>,
 }
 

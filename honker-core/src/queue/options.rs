@@ -88,7 +88,7 @@ pub(super) fn forget(store: &Store, id: i64) -> Result<()> {
 }
 
 /// Metadata as part of a JSON answer: the object itself.
-pub(super) fn serialize<S: Serializer>(
+pub(crate) fn serialize_metadata<S: Serializer>(
     metadata: &Option<String>,
     serializer: S,
 ) -> std::result::Result<S::Ok, S::Error> {

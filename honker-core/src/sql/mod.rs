@@ -4,6 +4,7 @@
 //! transactions and triggers. Arguments are strict: an INTEGER argument takes only INTEGER values, a TEXT argument only
 //! TEXT. This is the one place where typed answers become JSON.
 
+mod claimed;
 mod enqueue_with;
 mod function;
 mod watching;
@@ -69,7 +70,7 @@ static FUNCTIONS: &[Function] = functions! {
         let (queue, worker_id) = (arguments.text(0, "queue")?, arguments.text(1, "worker_id")?);
         let (n, timeout_s) = (arguments.integer(2, "n")?, arguments.integer(3, "timeout_s")?);
         let claim = queue::Claim { queue, worker_id, n, timeout_s };
-        queue::claim_into(store, store.now()?, &claim, payload_length_max(store, &claim), |claimed| json_that_fits(store, &claimed.jobs))
+        queue::claim_into(store, store.now()?, &claim, payload_length_max(store, &claim), |claimed| fits(store, claimed::json(&claimed.jobs)))
     };
     c"honker_ack" 2 => |store, arguments| {
         let (id, worker_id) = claimed(arguments)?;
@@ -200,7 +201,7 @@ static FUNCTIONS: &[Function] = functions! {
     c"honker_scheduler_list" 0 => |store, _| json(&schedule::list(store)?);
     c"honker_scheduler_tick" 1 => |store, arguments| {
         let until = arguments.integer(0, "now_unix")?;
-        schedule::tick_into(store, store.now()?, until, |fires| json_that_fits(store, &fires))
+        schedule::tick_into(store, store.now()?, until, |fires| fits(store, serde_json::to_vec(&fires)))
     };
     c"honker_scheduler_soonest" 0 => |store, _| Ok(Answer::Integer(schedule::soonest(store)?.unwrap_or(0)));
     c"honker_cron_next_after" 2 => |_, arguments| {
@@ -217,20 +218,25 @@ static WATCHERS: &[Function] = functions! {
 };
 
 fn json(value: &impl Serialize) -> Result<Answer> {
-    let text = serde_json::to_string(value)
-        .map_err(|error| Error::invalid(format!("the answer cannot be written as JSON: {error}")))?;
-    Ok(Answer::Text(text))
+    written(serde_json::to_vec(value)).map(Answer::Text)
+}
+
+fn written(json: serde_json::Result<Vec<u8>>) -> Result<String> {
+    json.map_err(|error| error.to_string())
+        .and_then(|json| String::from_utf8(json).map_err(|error| error.to_string()))
+        .map_err(|error| Error::invalid(format!("the answer cannot be written as JSON: {error}")))
 }
 
 /// As [`json`], for a function that has to undo what it did when SQLite would not take the answer.
-fn json_that_fits(store: &Store, value: &impl Serialize) -> Result<Answer> {
-    match json(value)? {
-        Answer::Text(text) if text.len() as i64 > store.length_max() => Err(Error::TooBig(
-            format!("the answer has {} bytes, more than this connection's limit; ask for less", text.len())
-                .into(),
-        )),
-        answer => Ok(answer),
+fn fits(store: &Store, json: serde_json::Result<Vec<u8>>) -> Result<Answer> {
+    let text = written(json)?;
+    if text.len() as i64 > store.length_max() {
+        let length = text.len();
+        let message =
+            format!("the answer has {length} bytes, more than this connection's limit; ask for less");
+        return Err(Error::TooBig(message.into()));
     }
+    Ok(Answer::Text(text))
 }
 
 /// The number of characters up to which a job's payload is certain to fit into an answer.

@@ -241,8 +241,9 @@ fn one_claim_fills_what_is_free_from_all_queues() {
     }
     let queues = vec![queue("a", 0, Some(2)), queue("b", 0, None), queue("empty", 0, None)];
     let mut worker = on_queues(&database, queues, no_fallback());
-    let names =
-        |jobs: &[honker_core::consume::Claimed]| jobs.iter().map(|job| job.queue.clone()).collect::<Vec<_>>();
+    let names = |jobs: &[honker_core::consume::Claimed]| {
+        jobs.iter().map(|job| job.queue.to_string()).collect::<Vec<_>>()
+    };
     // All weights 0: in the order given, as many as each may have.
     let first = jobs(worker.next(4, NOW));
     assert_eq!(names(&first), ["a", "a", "b", "b"]);
@@ -268,8 +269,8 @@ fn the_queue_that_is_asked_first_is_drawn_by_weight() {
     let mut heavy = 0;
     for _ in 0..400 {
         let claimed = job(worker.next(1, NOW));
-        assert_ne!(claimed.queue, "last");
-        heavy += u32::from(claimed.queue == "heavy");
+        assert_ne!(&*claimed.queue, "last");
+        heavy += u32::from(&*claimed.queue == "heavy");
         worker.settle(&[ack(&claimed)]).unwrap();
     }
     assert!((255..=345).contains(&heavy), "{heavy} of 400");

@@ -21,7 +21,7 @@ fn what_is_there_is_claimed_in_claim_order_at_once() {
     let mut worker = worker(&database, "q", no_fallback());
     let jobs = jobs(worker.next(3, NOW));
     assert_eq!(jobs.iter().map(|job| job.payload.as_str()).collect::<Vec<_>>(), ["b", "d", "c"]);
-    assert!(jobs.iter().all(|job| job.worker_id == "w" && job.attempts == 1 && job.queue == "q"));
+    assert!(jobs.iter().all(|job| &*job.worker_id == "w" && job.attempts == 1 && &*job.queue == "q"));
     assert_eq!(job(worker.next(3, NOW)).payload, "a");
     assert_timeout(worker.next(3, NOW));
 }
