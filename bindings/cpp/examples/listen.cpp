@@ -1,8 +1,8 @@
 // Notifications: whoever listens to a channel is told, in any process, as soon as it is committed.
 
 #include <chrono>
+#include <future>
 #include <iostream>
-#include <thread>
 
 #include "honker.hpp"
 
@@ -11,7 +11,7 @@ int main() {
   db.notify("orders", R"({"id":0})");  // nobody listens yet
 
   auto orders = db.listen("orders");
-  std::thread shop([&] {
+  auto shop = std::async(std::launch::async, [&] {
     db.notify("orders", R"({"id":1})");
     db.notify("weather", R"("rain")");
     db.notify("orders", R"({"id":2})");
@@ -21,6 +21,6 @@ int main() {
       std::cout << notification->channel << ": " << notification->payload << "\n";
     }
   }
-  shop.join();
+  shop.get();
   if (!orders.recv(std::chrono::milliseconds(10))) std::cout << "nothing more\n";
 }

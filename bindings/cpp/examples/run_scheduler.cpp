@@ -2,8 +2,8 @@
 
 #include <atomic>
 #include <chrono>
+#include <future>
 #include <iostream>
-#include <thread>
 
 #include "honker.hpp"
 
@@ -11,7 +11,7 @@ int main() {
   honker::Database db{"app.db"};
   auto scheduler = db.scheduler();
   std::atomic<bool> stop{false};
-  std::thread thread([&] { scheduler.run(stop, "host-7"); });
+  auto thread = std::async(std::launch::async, [&] { scheduler.run(stop, "host-7"); });
 
   scheduler.add("pulse", "health", "@every 1s", R"("beat")");
   if (auto job = db.queue("health").jobs("worker-1").next(std::chrono::seconds(5))) {
@@ -20,6 +20,6 @@ int main() {
   }
 
   stop = true;
-  thread.join();
+  thread.get();
   std::cout << "stopped\n";
 }

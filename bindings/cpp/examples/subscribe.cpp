@@ -1,7 +1,7 @@
 // A consumer of a stream that waits for its events. It goes on where it was, also after a crash.
 
+#include <future>
 #include <iostream>
-#include <thread>
 
 #include "honker.hpp"
 
@@ -13,7 +13,7 @@ int main() {
   orders.publish("\"before\"");
 
   auto subscription = orders.subscribe("mailer");
-  std::thread consumer([&] {
+  auto consumer = std::async(std::launch::async, [&] {
     for (const auto& event : subscription) {  // until wake() is called
       handle(event);
       if (event.payload == "\"last\"") break;
@@ -22,7 +22,7 @@ int main() {
   });
   orders.publish("\"live\"");
   orders.publish("\"last\"");
-  consumer.join();
+  consumer.get();
 
   subscription.save_offset();  // the destructor would have done it
   std::cout << "saved: " << orders.get_offset("mailer") << "\n";

@@ -1,5 +1,6 @@
 // What a worker is made of, for programs whose own threads do the work: jobs that are waited for, one by one.
 
+#include <future>
 #include <iostream>
 #include <stdexcept>
 #include <string>
@@ -39,7 +40,7 @@ int main() {
   }
 
   auto jobs = emails.jobs("worker-1");
-  std::thread thread([&] {
+  auto thread = std::async(std::launch::async, [&] {
     while (auto job = jobs.next()) {  // until wake() is called
       try {
         send_email(job->payload());
@@ -54,6 +55,6 @@ int main() {
   const auto last = emails.enqueue(R"({"to":"bob@example.com"})");
   while (!emails.get_job_json(last).empty()) std::this_thread::yield();
   jobs.wake();
-  thread.join();
+  thread.get();
   std::cout << emails.stats_json() << "\n";  // the one that failed is delayed
 }

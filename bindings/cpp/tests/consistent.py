@@ -32,6 +32,8 @@ samples = re.findall(r"^```cpp\n(.*?)^```$", readme, re.MULTILINE | re.DOTALL)
 if not samples:
     problems.append("README.md has no samples")
 for sample in samples:
+    if re.search(r"std::j?thread \w", sample):
+        problems.append(f"README.md: what this thread throws ends the process:\n{sample}")
     if not any(stands_in(sample.splitlines(), lines) for lines in examples.values()):
         problems.append(f"README.md: no example has this sample:\n{sample}")
 

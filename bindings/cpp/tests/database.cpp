@@ -160,6 +160,7 @@ TEST_CASE("a query only reads") {
 TEST_CASE("statistics of all queues") {
   const File file;
   CHECK(file.db.stats_json() == "[]");
+  CHECK(contains(file.db.status_json(), R"("file":)"));
   file.db.queue("a").enqueue("1");
   file.db.queue("b").enqueue("1", 60);
   CHECK(contains(file.db.stats_json(), R"("queue":"a","pending":1)"));

@@ -8,23 +8,6 @@
 
 #include "support.hpp"
 
-namespace {
-
-struct NoException {};
-
-struct Mute : std::exception {
-  const char* what() const noexcept override { return nullptr; }
-};
-
-// Waits until `done` is true, which it has to become.
-template <class Done>
-void wait_until(Done&& done) {
-  for (int i = 0; i < 2000 && !done(); ++i) std::this_thread::sleep_for(10ms);
-  CHECK(done());
-}
-
-}  // namespace
-
 TEST_CASE("jobs are waited for") {
   const File file;
   const auto q = file.db.queue("q", 1);

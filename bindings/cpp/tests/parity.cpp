@@ -46,6 +46,8 @@ struct Objects {
 
 constexpr std::chrono::milliseconds no_time{0};
 
+const std::vector<honker::JobSpec> jobs{{"a", "1"}, {"b", "2"}};
+
 void ignore(honker::Job&) {}
 
 // Its next run ends at once.
@@ -86,6 +88,7 @@ Outcome returned(const honker::Result<T>& result) {
   CALL(o.q, enqueue_tx, o.tx, "1", 60, 2)                         \
   CALL(o.q, enqueue_tx, o.tx, "1", honker::EnqueueOptions{})      \
   CALL(o.q, enqueue_many_tx, o.tx, {"1", "2"})                    \
+  CALL(o.db, enqueue_many_tx, o.tx, jobs)                         \
   CALL(o.job, retry_tx, o.tx, 60, "error")                        \
   CALL(o.job, fail_tx, o.tx, "error")                             \
   CALL(o.job, release_tx, o.tx, 5)                                \
@@ -102,6 +105,8 @@ Outcome returned(const honker::Result<T>& result) {
   CALL(o.q, enqueue, "1", 60, 2)                                    \
   CALL(o.q, enqueue, "1", honker::EnqueueOptions{})                 \
   CALL(o.q, enqueue_many, {"1", "2"})                               \
+  CALL(o.db, enqueue_many, jobs)                                    \
+  CALL0(o.db, status_json)                                          \
   CALL(o.q, claim_one, "w")                                         \
   CALL(o.q, claim_batch, "w", 2)                                    \
   CALL(o.q, ack_batch, {1, 2}, "w")                                 \

@@ -79,6 +79,34 @@ TEST_CASE("options of a job") {
   CHECK(contains(job(id + 1), R"("priority":3)"));
 }
 
+TEST_CASE("many at once for several queues, each with options of its own") {
+  const File file;
+  honker::EnqueueOptions later;
+  later.delay_s = 60;
+  later.max_attempts = 7;
+  later.metadata = R"({"traceparent":"00-1"})";
+  const auto ids = file.db.enqueue_many({{"a", "1"}, {"b", "2", later}, {"a", "3"}});
+  REQUIRE(ids.size() == 3);
+  CHECK(ids[0] < ids[1]);
+  CHECK(ids[1] < ids[2]);
+  CHECK(contains(file.db.stats_json(), R"("queue":"a","pending":2,"delayed":0)"));
+  CHECK(contains(file.db.stats_json(), R"("queue":"b","pending":0,"delayed":1)"));
+  CHECK(file.count("_honker_live WHERE max_attempts = 7") == 1);
+  file.run("UPDATE _honker_live SET run_at = unixepoch()");
+  CHECK(file.db.queue("b").claim_one("w")->metadata() == later.metadata);
+
+  CHECK(file.db.enqueue_many({}).empty());
+  later.metadata = "[]";
+  CHECK_FAILS(HONKER_INVALID, file.db.enqueue_many({{"a", "4"}, {"b", "5", later}}));  // all or none
+  later.metadata = {};
+  later.run_at = largest;
+  CHECK_FAILS(HONKER_INVALID, file.db.enqueue_many({{"a", "4"}, {"b", "5", later}}));
+  auto tx = file.db.begin();
+  CHECK(file.db.enqueue_many_tx(tx, {{"c", "1"}}).size() == 1);
+  tx.rollback();
+  CHECK(file.count("_honker_live") == 3);
+}
+
 TEST_CASE("many at once") {
   const File file;
   const auto q = file.db.queue("q");

@@ -8,6 +8,7 @@
 #include <chrono>
 #include <cstdint>
 #include <ctime>
+#include <exception>
 #include <filesystem>
 #include <limits>
 #include <string>
@@ -92,6 +93,19 @@ std::chrono::milliseconds time_of(Body&& body) {
 // What the tests wait for at most, and what no test waits for to the end.
 using namespace std::chrono_literals;
 inline constexpr auto long_time = 20s;
+
+// Waits until `done` is true, which it has to become.
+template <class Done>
+void wait_until(Done&& done) {
+  for (int i = 0; i < 4000 && !done(); ++i) std::this_thread::sleep_for(5ms);
+  CHECK(done());
+}
+
+// What is thrown by those who do not know better.
+struct NoException {};
+struct Mute : std::exception {
+  const char* what() const noexcept override { return nullptr; }
+};
 
 inline bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
 

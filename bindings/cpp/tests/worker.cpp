@@ -20,19 +20,6 @@ using honker::WorkerOptions;
 
 namespace {
 
-struct NoException {};
-
-struct Mute : std::exception {
-  const char* what() const noexcept override { return nullptr; }
-};
-
-// Waits until `done` is true, which it has to become.
-template <class Done>
-void wait_until(Done&& done) {
-  for (int i = 0; i < 4000 && !done(); ++i) std::this_thread::sleep_for(5ms);
-  CHECK(done());
-}
-
 // What a worker has told.
 struct Told {
   std::mutex mutex;

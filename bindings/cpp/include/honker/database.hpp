@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "detail.hpp"
+#include "enqueue.hpp"
 #include "lock.hpp"
 #include "notification.hpp"
 #include "outbox.hpp"
@@ -229,6 +230,21 @@ class Database {
     });
   }
 
+  /// Adds jobs to any queues, each with options of its own, all or none, in one commit; their ids, which increase.
+  std::vector<std::int64_t> enqueue_many(const std::vector<JobSpec>& jobs) const {
+    return enqueue_many(std::nothrow, jobs).value();
+  }
+  Result<std::vector<std::int64_t>> enqueue_many(std::nothrow_t, const std::vector<JobSpec>& jobs) const noexcept {
+    return detail::enqueue(core_, nullptr, jobs);
+  }
+  std::vector<std::int64_t> enqueue_many_tx(Transaction& tx, const std::vector<JobSpec>& jobs) const {
+    return enqueue_many_tx(std::nothrow, tx, jobs).value();
+  }
+  Result<std::vector<std::int64_t>> enqueue_many_tx(std::nothrow_t, Transaction& tx,
+                                                    const std::vector<JobSpec>& jobs) const noexcept {
+    return detail::enqueue(core_, tx.handle(), jobs);
+  }
+
   /// Saves the result of a job, replacing an earlier one; it expires after `ttl_s` seconds, or never if that is 0 or
   /// less.
   void save_result(std::int64_t id, std::string_view value, std::int64_t ttl_s = 0) const {
@@ -344,6 +360,14 @@ class Database {
     return detail::text(core_, [&](honker_text_t** json, honker_error_t** err) {
       return honker_queue_stats(db(), nullptr, nullptr, 0, json, err);
     });
+  }
+
+  /// The state of this open database, for people and monitoring: a JSON object with the keys file, connections,
+  /// versions and watcher, which honker_status of honker.h explains. It waits for nobody.
+  std::string status_json() const { return status_json(std::nothrow).value(); }
+  Result<std::string> status_json(std::nothrow_t) const noexcept {
+    return detail::text(core_,
+                        [&](honker_text_t** json, honker_error_t** err) { return honker_status(db(), json, err); });
   }
 
   /// The dead of all queues, as of Queue::dead_json().

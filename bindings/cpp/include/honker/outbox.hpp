@@ -90,8 +90,8 @@ class Outbox {
   }
 
   /// Delivers, as `worker_id`, until `stop` is set, which is looked at every 100 ms; the delivery in hand is finished
-  /// first. Errors of the database end the loop, and leave the delivery in hand to the end of its time, but those of the
-  /// moment, such as a locked file or a full disk (Error::is_transient()): then it tries again.
+  /// first. Errors of the database end the loop, and leave the delivery in hand to the end of its time, but those of
+  /// the moment, such as a locked file or a full disk (Error::is_transient()): then it tries again.
   void run(std::string_view worker_id, const std::atomic<bool>& stop) const {
     run(std::nothrow, worker_id, stop).value();
   }

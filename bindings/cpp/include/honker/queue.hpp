@@ -15,29 +15,13 @@
 
 #include "consumer.hpp"
 #include "detail.hpp"
+#include "enqueue.hpp"
 #include "job.hpp"
 #include "jobs.hpp"
 #include "transaction.hpp"
 #include "worker.hpp"
 
 namespace honker {
-
-/// How a job is enqueued.
-struct EnqueueOptions {
-  /// When the job becomes due, in Unix seconds. Default now. Not looked at if `delay_s` is set.
-  std::optional<std::int64_t> run_at = std::nullopt;
-  /// In how many seconds the job becomes due; may be negative.
-  std::optional<std::int64_t> delay_s = std::nullopt;
-  /// After how many seconds from now the job may not be claimed any more; with 0 or less it is born expired. Default:
-  /// no limit.
-  std::optional<std::int64_t> expires_s = std::nullopt;
-  /// Larger is sooner.
-  std::int64_t priority = 0;
-  /// How often the job may be claimed. Default: what the Queue was made with.
-  std::optional<std::int64_t> max_attempts = std::nullopt;
-  /// Comes back with the job: a JSON object of texts, at most 8192 bytes. Empty: none.
-  std::string metadata = {};
-};
 
 /// A queue, made by Database::queue(). It is only a name and settings: copies are as good, and nothing is in the file
 /// before the first job is.
@@ -257,47 +241,23 @@ class Queue {
     return options;
   }
 
-  Result<honker_enqueue_opts_t> raw(const EnqueueOptions& options) const {
-    honker_enqueue_opts_t raw = HONKER_ENQUEUE_OPTS_INIT;
-    if (auto set = detail::check_is_set("run_at", options.run_at); !set.ok()) return set.error();
-    if (auto set = detail::check_is_set("delay_s", options.delay_s); !set.ok()) return set.error();
-    if (auto set = detail::check_is_set("expires_s", options.expires_s); !set.ok()) return set.error();
-    raw.run_at = options.run_at.value_or(HONKER_NO_TIME);
-    raw.delay_s = options.delay_s.value_or(HONKER_NO_TIME);
-    raw.expires_s = options.expires_s.value_or(HONKER_NO_TIME);
-    raw.priority = options.priority;
-    raw.max_attempts = options.max_attempts.value_or(max_attempts_);
-    raw.metadata = detail::view(options.metadata);
-    return raw;
+  JobSpec spec(std::string_view json, EnqueueOptions options) const {
+    if (!options.max_attempts) options.max_attempts = max_attempts_;
+    return {name_, std::string(json), std::move(options)};
   }
 
   Result<std::int64_t> enqueue_in(honker_tx_t* tx, std::string_view json, const EnqueueOptions& options) const {
-    const auto opts = raw(options);
-    if (!opts.ok()) return opts.error();
-    return detail::number(core_, [&](std::int64_t* id, honker_error_t** err) {
-      return honker_enqueue(db(), tx, detail::bytes(name_), name_.size(), detail::bytes(json), json.size(), &*opts, id,
-                            err);
-    });
+    const auto ids = detail::enqueue(core_, tx, {spec(json, options)});
+    if (!ids.ok()) return ids.error();
+    return ids->front();
   }
 
   Result<std::vector<std::int64_t>> enqueue_many_in(honker_tx_t* tx, const std::vector<std::string>& payloads,
                                                     const EnqueueOptions& options) const {
-    const auto opts = raw(options);
-    if (!opts.ok()) return opts.error();
-    honker_job_spec_t spec = HONKER_JOB_SPEC_INIT;
-    spec.queue = detail::view(name_);
-    spec.opts = &*opts;
-    std::vector<honker_job_spec_t> specs(payloads.size(), spec);
-    for (std::size_t i = 0; i < payloads.size(); ++i) specs[i].payload = detail::view(payloads[i]);
-    std::vector<honker_enqueue_result_t> results(payloads.size());
-    const auto enqueued = detail::done(core_, [&](honker_error_t** err) {
-      return honker_enqueue_many(db(), tx, specs.data(), specs.size(), results.data(), err);
-    });
-    if (!enqueued.ok()) return enqueued.error();
-    std::vector<std::int64_t> ids;
-    ids.reserve(results.size());
-    for (const honker_enqueue_result_t& result : results) ids.push_back(result.id);
-    return ids;
+    std::vector<JobSpec> jobs;
+    jobs.reserve(payloads.size());
+    for (const std::string& payload : payloads) jobs.push_back(spec(payload, options));
+    return detail::enqueue(core_, tx, jobs);
   }
 
   Result<std::vector<Job>> claim(std::string_view worker_id, std::int64_t n) const {
