@@ -18,7 +18,7 @@ defmodule Honker do
 
   alias Honker.{Consumer, Database, Error, Feed, Library, Native, Outbox, Queue, Transaction}
 
-  @type on :: Database.t() | Transaction.t()
+  @type on :: Database.named() | Transaction.t()
 
   @durability %{normal: 0, full: 1}
   @journal_mode %{wal: 0, delete: 1, truncate: 2, persist: 3}
@@ -36,6 +36,10 @@ defmodule Honker do
     * `wal_autocheckpoint_pages:` - after how many pages the write-ahead log is written back. Default 10,000; 0 for never
     * `watcher_backend:` - how commits are noticed: `"auto"` (default), `"polling"`, `"kernel"` or `"shm"`
     * `watcher_poll_interval_ms:` - how often the back ends that poll look. Default 1
+    * `around_enqueue:` - a function, or a list of them, the first outermost, that is given the jobs that are enqueued, a list of
+      `{queue, payload, options}`, and the next, and calls that with them, or with others:
+      `fn jobs, next -> for({q, p, o} <- jobs, do: {q, p, [priority: 5] ++ o}) |> next.() end`. The answer is that of
+      `Honker.Queue.enqueue_all/2`
 
   In-memory databases are refused: nobody else could see them.
   """
@@ -50,18 +54,21 @@ defmodule Honker do
       durability: :normal,
       readers_max: 8,
       wal_autocheckpoint_pages: 10_000,
-      watcher_poll_interval_ms: 1
+      watcher_poll_interval_ms: 1,
+      around_enqueue: []
     ]
 
     with {:ok, o} <- Native.options(opts, defaults),
          {:ok, journal_mode} <- one_of(:journal_mode, @journal_mode, o.journal_mode),
          {:ok, durability} <- one_of(:durability, @durability, o.durability),
          {:ok, backend} <- backend(o[:watcher_backend]),
+         {:ok, around} <- Native.functions(:around_enqueue, o.around_enqueue, 2),
          true <- is_integer(o.busy_timeout_ms) || Error.invalid("busy_timeout_ms has to be an integer"),
          {:ok, _} <- Library.load(o[:library_path] || o[:extension_path]) do
       native = %{o | journal_mode: journal_mode, durability: durability}
       native = Map.merge(native, %{watcher_backend: backend, busy_timeout_ms: Native.native_busy_ms(native)})
-      unopened = %Database{ref: nil, path: path, busy_timeout_ms: o.busy_timeout_ms}
+      rest = [busy_timeout_ms: o.busy_timeout_ms, around_enqueue: around, options: opts]
+      unopened = struct!(%Database{ref: nil, path: path}, rest)
 
       with {:ok, {ref, warning}} <- Native.run(unopened, fn -> Native.open(path, native) end) do
         {:ok, %{unopened | ref: ref, warning: warning}}
@@ -81,6 +88,42 @@ defmodule Honker do
   defp backend(other), do: Error.invalid("there is no watcher back end #{inspect(other)}")
 
   @doc """
+  Starts a supervisor that opens a database under a name, and runs what works on it:
+
+      children = [
+        {Honker,
+         name: MyApp.Honker,
+         path: "app.db",
+         jobs: [MyApp.SendEmail],
+         concurrency: 10,
+         schedules: [[name: "nightly", queue: "backups", schedule: "0 3 * * *"]]}
+      ]
+
+  The name stands wherever this package takes a database. Options:
+
+    * `name:` - an atom; the supervisor is registered as that
+    * `path:`, and `open:`, options of `open/2`. A file that cannot be opened yet is waited for, and one that was replaced is opened
+      anew: calls with the name then work on the new one
+    * `queues:`, `handler:` or `jobs:`, `concurrency:` and all others of `Honker.Worker` - for a worker; without a handler and
+      jobs there is none
+    * `workers:` - a list of such options, for several
+    * `schedules:` - a list of options of `Honker.Scheduler.add/2`, which are added at the start; `job:`, a module that uses
+      `Honker.Job`, and `args:` may stand for `queue:` and `payload:`. The process then leads, or stands by:
+      `Honker.Scheduler.run/3`. `[]` for a scheduler without further schedules
+    * `outboxes:` - a list of `{name, function}` or `{name, function, options of outbox/4}`, which are delivered
+
+  It stops in this order, with `:init.stop` or SIGTERM as well: workers (which finish, `shutdown:` of `Honker.Worker`), outboxes,
+  the scheduler, which gives its lead away, and the database.
+  """
+  @spec start_link(keyword) :: Supervisor.on_start()
+  defdelegate start_link(opts), to: Honker.Instance, as: :start_supervisor
+
+  @doc false
+  def child_spec(opts) do
+    %{id: {Honker, opts[:name]}, start: {Honker, :start_link, [opts]}, type: :supervisor}
+  end
+
+  @doc """
   Closes a database. Calls and waits of other processes end, an open transaction is rolled back, and when this returns the
   file is nobody's. Everything that came from the database answers the error `:closed_handle` from then on. Closing twice
   does no harm.
@@ -94,15 +137,15 @@ defmodule Honker do
   end
 
   @doc "Ends every call and wait of other processes on this database with the error `:interrupted`. Later ones are not affected."
-  @spec interrupt(Database.t()) :: :ok | {:error, Error.t()}
-  def interrupt(%Database{} = db), do: Native.done(Native.read(Native.interrupt(db.ref)))
+  @spec interrupt(Database.named()) :: :ok | {:error, Error.t()}
+  def interrupt(on), do: Native.done(Native.within(on, &Native.read(Native.interrupt(&1.ref))))
 
   @doc """
   The state of the database, for people and monitoring: a map with the keys `"file"`, `"connections"`, `"versions"` and
   `"watcher"`, nil before anybody has waited, with its `"warnings"`. Keys may be added. It waits for nobody.
   """
-  @spec status(Database.t()) :: {:ok, map} | {:error, Error.t()}
-  def status(%Database{} = db), do: Native.or_nil(Native.read(Native.status(db.ref)), &Honker.JSON.decode/1)
+  @spec status(Database.named()) :: {:ok, map} | {:error, Error.t()}
+  def status(on), do: Native.or_nil(Native.within(on, &Native.read(Native.status(&1.ref))), &Honker.JSON.decode/1)
 
   @doc """
   The database, with settings for one queue: `visibility_timeout_s:`, for how long a claim is its worker's (default 300),
@@ -115,8 +158,10 @@ defmodule Honker do
   end
 
   @doc "A queue, to be used in place of a database and a name. Options as for `configure_queue/3`."
-  @spec queue(Database.t(), String.t(), keyword) :: Queue.t()
-  def queue(%Database{} = db, name, opts \\ []), do: %Queue{db: configure_queue(db, name, opts), name: name}
+  @spec queue(Database.named(), String.t(), keyword) :: Queue.t()
+  def queue(db, name, opts \\ [])
+  def queue(%Database{} = db, name, opts), do: %Queue{db: configure_queue(db, name, opts), name: name}
+  def queue(named, name, []), do: %Queue{db: named, name: name}
 
   @doc "Text that is stored as it is, where a payload is expected."
   @spec raw(binary) :: Honker.Raw.t()
@@ -151,8 +196,8 @@ defmodule Honker do
   It ends with the calling process, or by `unlisten/1`. When the database is closed the process is sent
   `{:honker, listener, {:closed, reason}}`.
   """
-  @spec listen(Database.t(), String.t()) :: {:ok, pid} | {:error, Error.t()}
-  def listen(%Database{} = db, channel) do
+  @spec listen(Database.named(), String.t()) :: {:ok, pid} | {:error, Error.t()}
+  def listen(db, channel) do
     case Feed.start(fn -> listener(db, channel) end, false) do
       {:error, {:shutdown, error}} -> {:error, error}
       started -> started
@@ -164,12 +209,12 @@ defmodule Honker do
   def unlisten(listener) when is_pid(listener), do: Feed.stop(listener)
 
   @doc "A consumer whose items are the notifications of a channel from now on: see `Honker.Consumer`."
-  @spec listener(Database.t(), String.t()) :: {:ok, Consumer.t()} | {:error, Error.t()}
-  def listener(%Database{} = db, channel), do: Consumer.new(db, :listener, channel, [])
+  @spec listener(Database.named(), String.t()) :: {:ok, Consumer.t()} | {:error, Error.t()}
+  def listener(db, channel), do: Consumer.new(db, :listener, channel, [])
 
   @doc "A consumer that waits for any commit, by anyone in any process: see `Honker.Consumer`."
-  @spec updates(Database.t()) :: {:ok, Consumer.t()} | {:error, Error.t()}
-  def updates(%Database{} = db), do: Consumer.new(db, :updates, "", [])
+  @spec updates(Database.named()) :: {:ok, Consumer.t()} | {:error, Error.t()}
+  def updates(db), do: Consumer.new(db, :updates, "", [])
 
   @doc """
   Deletes the notifications that are older than so many seconds, and with `max_keep:` all but that many of the newest; how
@@ -196,8 +241,8 @@ defmodule Honker do
   def get_result(on, id), do: Native.or_nil(Native.call(on, :result_get, [id]), & &1)
 
   @doc "The result of a job, waiting for it for `timeout` milliseconds or `:infinity`; `:timeout` if there is none by then."
-  @spec wait_result(Database.t(), integer, timeout) :: {:ok, binary} | :timeout | {:error, Error.t()}
-  def wait_result(%Database{} = db, id, timeout \\ :infinity) do
+  @spec wait_result(Database.named(), integer, timeout) :: {:ok, binary} | :timeout | {:error, Error.t()}
+  def wait_result(db, id, timeout \\ :infinity) do
     with {:ok, consumer} <- Consumer.new(db, :result, "", [id]) do
       try do
         with :closed <- Consumer.next(consumer, timeout),
@@ -229,10 +274,10 @@ defmodule Honker do
   (default 60); `max_attempts:` (default 5); `base_backoff_s:`, how long the first retry waits, each further one twice as
   long as the one before (default 5; 0: no wait).
   """
-  @spec outbox(Database.t(), String.t(), (term -> term), keyword) :: {:ok, Outbox.t()} | {:error, Error.t()}
+  @spec outbox(Database.named(), String.t(), (term -> term), keyword) :: {:ok, Outbox.t()} | {:error, Error.t()}
   def outbox(db, name, deliver, opts \\ [])
 
-  def outbox(%Database{} = db, name, deliver, opts) when is_binary(name) and is_function(deliver, 1) do
+  def outbox(db, name, deliver, opts) when is_binary(name) and is_function(deliver, 1) do
     with {:ok, o} <- Native.options(opts, visibility_timeout_s: 60, max_attempts: 5, base_backoff_s: 5) do
       {:ok, struct!(Outbox, Map.merge(o, %{db: db, name: name, deliver: deliver}))}
     end

@@ -1,5 +1,6 @@
 defmodule Honker.WorkerTest do
   use Honker.Case, async: false
+  import ExUnit.CaptureLog
 
   setup do
     test = self()
@@ -357,24 +358,161 @@ defmodule Honker.WorkerTest do
     for _ <- 1..2, do: assert_receive({:event, :stop, %{result: :release}}, 5000)
   end
 
-  @tag :capture_log
-  test "a worker with a path opens a file that was replaced; one with a database says why it ends", context do
+  test "a file that was replaced is opened anew, whether the worker has a path or a database; what ran is cancelled",
+       context do
     %{db: db, path: path} = context
-    Process.flag(:trap_exit, true)
     test = self()
-    handler = fn job -> send(test, {:ran, job.payload}) && :ok end
-    {:ok, with_db} = Worker.start_link(db: db, queue: "q", handler: handler)
-    children = [{Worker, path: path, queue: "q", handler: handler}]
-    {:ok, supervisor} = Supervisor.start_link(children, strategy: :one_for_one)
-    File.rename!(path, path <> ".old")
-    for more <- ["-wal", "-shm"], do: File.rename(path <> more, path <> ".old" <> more)
+
+    handler = fn job ->
+      send(test, {:ran, job.payload, self()})
+      if job.payload == "old", do: Process.sleep(:infinity), else: :ok
+    end
+
+    worker(db, handler, concurrency: 1)
+    start_supervised!({Worker, path: path, queue: "other", handler: handler})
+    {:ok, _} = Queue.enqueue_all(db, [{"q", "old"}, {"other", "old"}])
+    pids = for _ <- 1..2, do: elem(assert_receive({:ran, "old", _}, 20_000), 2)
+    for pid <- pids, do: Process.monitor(pid)
+    replace(path)
     {:ok, other} = Honker.open(path)
-    assert_receive {:EXIT, ^with_db, %Error{name: :watcher, message: message}}, 20_000
-    assert message =~ "is another file now"
+    for _ <- pids, do: assert_receive({:DOWN, _, _, _, {:shutdown, {:honker, :replaced}}}, 20_000)
+    for _ <- pids, do: assert_receive({:event, :lost, %{reason: :replaced}}, 20_000)
     assert_receive {:event, :error, %{error: %Error{name: :watcher}}}, 20_000
-    {:ok, _} = Queue.enqueue(other, "q", "new file")
-    assert_receive {:ran, "new file"}, 20_000
-    Supervisor.stop(supervisor)
+    {:ok, _} = Queue.enqueue_all(other, [{"q", "new"}, {"other", "new"}])
+    for _ <- pids, do: assert_receive({:ran, "new", _}, 20_000)
+    for queue <- ["q", "other"], do: stop_supervised!({Worker, queue})
+    assert {:ok, []} = Queue.stats(other)
+    # It belongs to who opened it.
+    assert :ok = Honker.close(db)
     Honker.close(other)
+  end
+
+  test "a worker waits for a file whose folder is not there yet, and says so once", %{directory: directory} do
+    test = self()
+    path = Path.join(directory, "later/app.db")
+
+    log =
+      capture_log(fn ->
+        start_supervised!({Worker, path: path, queue: "q", handler: &(send(test, {:ran, &1.payload}) && :ok)})
+        Process.sleep(700)
+        File.mkdir!(Path.dirname(path))
+        {:ok, db} = Honker.open(path)
+        {:ok, _} = Queue.enqueue(db, "q", 1)
+        assert_receive {:ran, 1}, 20_000
+        assert soon(20_000, fn -> {:ok, []} == Honker.query(db, "SELECT 1 FROM _honker_live") end)
+        Honker.close(db)
+      end)
+
+    assert length(String.split(log, " waits: ")) == 2
+    assert length(String.split(log, " works again")) == 2
+    Process.flag(:trap_exit, true)
+    assert {:error, %Error{name: :invalid}} = Worker.start_link(path: ":memory:", queue: "q", handler: & &1)
+  end
+
+  test "the end is said in one line", %{db: db} do
+    test = self()
+
+    pid = worker(db, fn _ -> send(test, {:running, self()}) && receive(do: (:go -> :ok)) end, shutdown: 2000)
+    {:ok, _} = Queue.enqueue_many(db, "q", [1, 2])
+    [one, _] = for _ <- 1..2, do: elem(assert_receive({:running, _}, 20_000), 1)
+
+    log =
+      capture_log(fn ->
+        stop = Task.async(fn -> Worker.stop(pid) end)
+        Process.sleep(50)
+        send(one, :go)
+        Task.await(stop, 30_000)
+      end)
+
+    assert log =~ "stopped: 1 jobs finished, 1 given back, 0 left to their claims"
+    assert job(db) == [["pending", 0]]
+  end
+
+  test "failures are logged with the job, its attempt, what comes next and the stack, and reported", %{db: db} do
+    test = self()
+
+    log =
+      capture_log([metadata: [:honker_job, :honker_queue, :honker_attempt]], fn ->
+        worker(
+          db,
+          fn job ->
+            case job.payload do
+              "raise" -> raise ArgumentError, "wrong"
+              "return" -> {:error, :because}
+              "kill" -> Process.exit(self(), :kill)
+              "discard" -> {:discard, "never"}
+              "last" -> throw(:ball)
+            end
+          end,
+          retry_base_s: 500,
+          on_error: fn failure, job ->
+            send(test, {:failure, job.payload, failure, self()})
+            raise "the reporter fails"
+          end
+        )
+
+        for payload <- ~w(raise return kill discard), do: {:ok, _} = Queue.enqueue(db, "q", payload)
+        {:ok, _} = Queue.enqueue(db, "q", "last", max_attempts: 1)
+
+        for payload <- ~w(raise return kill discard last) do
+          assert_receive {:failure, ^payload, failure, reporter}, 20_000
+          send(test, {:failure, payload, failure})
+          monitor = Process.monitor(reporter)
+          assert_receive {:DOWN, ^monitor, _, _, _}, 20_000
+        end
+
+        assert soon(20_000, fn -> {:ok, %{"delayed" => 3, "dead" => 2}} = Queue.stats(db, "q") end)
+      end)
+
+    assert_received {:failure, "raise", %Honker.Failure{kind: :error, reason: %ArgumentError{}, next: 500} = raised}
+    assert {Honker.WorkerTest, _, _, _} = hd(raised.stacktrace)
+    assert_received {:failure, "return", %Honker.Failure{kind: :returned, reason: {:error, :because}, stacktrace: []}}
+    assert_received {:failure, "kill", %Honker.Failure{kind: :exit, reason: :killed}}
+    assert_received {:failure, "discard", %Honker.Failure{kind: :returned, next: :dead}}
+    assert_received {:failure, "last", %Honker.Failure{kind: :throw, reason: :ball, next: :dead}}
+
+    assert log =~
+             ~r/\[warning\] honker job 1 of q failed, attempt 1 of 3, next try in about 500 s: \*\* \(ArgumentError\) wrong/
+
+    assert log =~ "test/worker_test.exs:"
+    assert log =~ "[error] honker job 5 of q failed, attempt 1 of 1, it is dead: ** (throw) :ball"
+    assert log =~ "the reporter fails"
+  end
+
+  test "an exception may say when to try again", %{db: db} do
+    defmodule Later do
+      defexception message: "later", retry_delay_s: 1234.5
+    end
+
+    worker(db, fn _ -> raise Later end)
+    {:ok, _} = Queue.enqueue(db, "q", 1)
+    assert_receive {:event, :stop, %{result: {:retry, 1235, _}}}, 20_000
+  end
+
+  test "functions around jobs and around enqueueing", %{path: path} do
+    test = self()
+    tenant = fn jobs, next -> next.(for {q, p, o} <- jobs, do: {q, p, Keyword.put(o, :metadata, %{tenant: "t1"})}) end
+    refuse = fn jobs, next -> if Enum.any?(jobs, &(elem(&1, 1) == "no")), do: {:error, :no}, else: next.(jobs) end
+    {:ok, db} = Honker.open(path, around_enqueue: [tenant, refuse])
+
+    outer = fn job, next ->
+      send(test, {:outer, job.metadata["tenant"], Logger.metadata()[:honker_queue]})
+      with {:error, :again} <- next.(job), do: {:snooze, 500}
+    end
+
+    inner = fn job, next -> next.(%{job | payload: job.payload * 2}) end
+    worker(db, fn job -> send(test, {:ran, job.payload}) && {:error, :again} end, around_job: [outer, inner])
+    {:ok, id} = Queue.enqueue(db, "q", 21)
+    assert_receive {:outer, "t1", "q"}, 20_000
+    assert_receive {:ran, 42}, 20_000
+    assert_receive {:event, :stop, %{result: {:snooze, 500}}}, 20_000
+    assert_receive {:event, :enqueue, %{results: [enqueued: ^id], jobs: [{"q", 21, [metadata: %{tenant: "t1"}]}]}}
+    assert {:error, :no} = Queue.enqueue(db, "q", "no")
+    assert {:error, :no} = Queue.enqueue_many(db, "q", [1, "no"])
+    assert {:error, %Error{name: :invalid}} = Honker.open(path, around_enqueue: fn -> 1 end)
+    Process.flag(:trap_exit, true)
+    opts = [db: db, queue: "q", handler: & &1, around_job: fn _ -> 1 end]
+    assert {:error, %Error{name: :invalid}} = Worker.start_link(opts)
+    Honker.close(db)
   end
 end

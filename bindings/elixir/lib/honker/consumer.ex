@@ -21,10 +21,12 @@ defmodule Honker.Consumer do
   @receive_max_ms 4_294_967_295
 
   @doc false
-  def new(%Honker.Database{} = db, kind, name, options, fields \\ []) do
-    with {:ok, ref} <- Native.run(db, fn -> Native.consumer_new(db.ref, kind, name, options) end) do
-      {:ok, struct!(%__MODULE__{ref: ref, db: db, kind: kind}, fields)}
-    end
+  def new(on, kind, name, options, fields \\ []) do
+    Native.within(on, fn db ->
+      with {:ok, ref} <- Native.run(db, fn -> Native.consumer_new(db.ref, kind, name, options) end) do
+        {:ok, struct!(%__MODULE__{ref: ref, db: db, kind: kind}, fields)}
+      end
+    end)
   end
 
   @doc """

@@ -1,7 +1,7 @@
 defmodule Honker.Handler do
   @moduledoc false
-  # The user's code for one job: what it returns and raises, and settling the job accordingly. For `Honker.Worker` and
-  # `Honker.Outbox`.
+  # The user's code for one job: what it returns and raises, and settling the job accordingly. For `Honker.Worker`,
+  # `Honker.Outbox` and `Honker.Testing`.
 
   alias Honker.{Error, Job, Status}
 
@@ -21,15 +21,35 @@ defmodule Honker.Handler do
           | {:retry, integer, String.t()}
           | {:snooze, integer}
           | {:discard, String.t()}
+  @type cause :: {:error | :exit | :throw | :returned, term, Exception.stacktrace()}
 
-  # Calls it. Only what is known to mean success is success: a job that is done by mistake is lost.
-  @spec call((term -> term), term) :: outcome
+  # Calls it: the outcome, and what brought it about if that is no success. Only what is known to mean success is success: a
+  # job that is done by mistake is lost.
+  @spec call((term -> term), term) :: {outcome, cause | nil}
   def call(fun, argument) do
-    outcome(fun.(argument))
+    returned = fun.(argument)
+
+    case outcome(returned) do
+      done when done == :ok or elem(done, 0) == :snooze -> {done, nil}
+      failed -> {failed, {:returned, returned, []}}
+    end
   rescue
-    error -> {:error, text(Exception.format(:error, error, __STACKTRACE__))}
+    error -> raised(:error, error, __STACKTRACE__)
   catch
-    kind, reason -> {:error, text(Exception.format(kind, reason, __STACKTRACE__))}
+    kind, reason -> raised(kind, reason, __STACKTRACE__)
+  end
+
+  defp raised(kind, reason, stacktrace) do
+    text = text(Exception.format(kind, reason, stacktrace))
+
+    case reason do
+      # An exception may say when to try again.
+      %{__exception__: true, retry_delay_s: delay_s} when is_number(delay_s) ->
+        {{:retry, seconds(delay_s), text}, {kind, reason, stacktrace}}
+
+      _ ->
+        {{:error, text}, {kind, reason, stacktrace}}
+    end
   end
 
   defp outcome({:error, reason}), do: {:error, text(reason)}
@@ -50,15 +70,17 @@ defmodule Honker.Handler do
   @spec text(term) :: String.t()
   def text(reason) when is_binary(reason) do
     # What is cut may end within a character.
-    case :unicode.characters_to_binary(binary_part(reason, 0, min(byte_size(reason), @text_max))) do
-      {:incomplete, text, _rest} -> Job.readable(text)
-      {:error, _, _} -> Job.readable(binary_part(reason, 0, min(byte_size(reason), @text_max)))
-      text -> Job.readable(text)
-    end
+    kept = binary_part(reason, 0, min(byte_size(reason), @text_max))
+    whole = with {:incomplete, text, _rest} <- :unicode.characters_to_binary(kept), do: text, else: (_ -> kept)
+    Job.readable(whole)
   end
 
   def text(reason) when is_exception(reason), do: text(Exception.message(reason))
   def text(reason), do: text(inspect(reason))
+
+  # Around the handler, the first outermost.
+  def around(fun, []), do: fun
+  def around(fun, [outer | inner]), do: &outer.(&1, around(fun, inner))
 
   # Settles with `fun`, and again while somebody keeps it from happening, unless it is to stop: what was done would be done
   # again. It ends at the latest when the claim is lost, which is an answer.

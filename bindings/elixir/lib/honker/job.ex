@@ -1,9 +1,39 @@
 defmodule Honker.Job do
   @moduledoc """
-  A claimed job: `id`, `queue`, `payload` (decoded, objects with binaries as keys), `worker_id`, `attempts` (this one
-  included), `max_attempts`, `metadata` (the map it was enqueued with, empty without), `claim_expires_at` (the last second in
-  which the claim is valid when it was made), `serial` (names this claim for `Honker.Worker`; 0 if no worker made it) and
-  `raw`, the payload as it is stored.
+  A kind of job, as a module, and a claimed job, as a struct.
+
+      defmodule MyApp.SendEmail do
+        use Honker.Job, queue: "emails"
+
+        @impl true
+        def perform(%Honker.Job{payload: %{"to" => to}}), do: MyApp.Mailer.send(to)
+      end
+
+      MyApp.SendEmail.enqueue(MyApp.Honker, %{to: "alice"})
+
+  ## A kind of job
+
+  Options of `use`: `queue:`; `name:`, by which its jobs are known, the module's name by default (a name of its own outlives
+  the renaming of the module); and what stands for each job unless it says otherwise: `max_attempts:` (10), `priority:`,
+  `delay:`, `expires:`.
+
+  What `perform/1` returns decides as for `Honker.Worker`, one of whose options is `jobs: [MyApp.SendEmail]`. The payload that
+  it is given is what was enqueued, decoded: objects have binaries as keys. A function `decode/1` may make of that what the
+  module wants, `{:ok, args}`, or say `{:error, reason}`.
+
+  In the file the payload is `{"job": "MyApp.SendEmail", "args": {"to": "alice"}}`. With `name: nil` it is the arguments as they
+  are, for queues that programs in other languages use; there is one such module for a queue at most. A job whose payload is no
+  JSON, names no job that the worker knows, or cannot be decoded, is dead, with the reason.
+
+  `use` defines `enqueue(on, args, opts)`, as `Honker.Queue.enqueue/4`, and `new(args, opts)`, the job as
+  `Honker.Queue.enqueue_all/2` takes it; `opts` may be left out.
+
+  ## A claimed job
+
+  It has an `id`, `queue`, `payload` (decoded, objects with binaries as keys), `worker_id`, `attempts` (this one included),
+  `max_attempts`, `metadata` (the map it was enqueued with, empty without), `claim_expires_at` (the last second in which the
+  claim is valid when it was made), `serial` (names this claim for `Honker.Worker`; 0 if no worker made it) and `raw`, the
+  payload as it is stored.
 
   A job is its worker's until one of these functions ends it, or its time is over. They answer `{:ok, true}` if and only
   if they changed the file, and `{:ok, false}` if the claim was lost. Each takes a transaction in place of the database.
@@ -37,7 +67,95 @@ defmodule Honker.Job do
           raw: binary,
           serial: integer
         }
-  @type on :: Honker.Database.t() | Honker.Transaction.t()
+  @type on :: Honker.Database.named() | Honker.Transaction.t()
+
+  @doc "Does the job. See `Honker.Worker` for what it may return."
+  @callback perform(t) :: term
+  @doc "Makes of decoded arguments what `perform/1` is given as payload."
+  @callback decode(args :: term) :: {:ok, term} | {:error, term}
+  @optional_callbacks decode: 1
+
+  defmacro __using__(opts) do
+    quote bind_quoted: [opts: opts] do
+      @behaviour Honker.Job
+      {kind, defaults} = Honker.Job.kind(__MODULE__, opts)
+      @honker_kind kind
+      @honker_defaults defaults
+
+      @doc false
+      def __honker__, do: @honker_kind
+
+      @doc "Adds such a job: see `Honker.Queue.enqueue/4`."
+      def enqueue(on, args, opts \\ []) do
+        {queue, payload, opts} = new(args, opts)
+        Honker.Queue.enqueue(on, queue, payload, opts)
+      end
+
+      @doc "Such a job, for `Honker.Queue.enqueue_all/2`."
+      def new(args, opts \\ []) do
+        {queue, name} = @honker_kind
+        payload = if name, do: %{"job" => name, "args" => args}, else: args
+        {queue, payload, Keyword.merge(@honker_defaults, opts)}
+      end
+    end
+  end
+
+  @doc false
+  def kind(module, opts) do
+    {kind, defaults} =
+      opts
+      |> Keyword.validate!([:queue, :priority, :delay, :expires, name: inspect(module), max_attempts: 10])
+      |> Keyword.split([:queue, :name])
+
+    if not is_binary(kind[:queue]), do: raise(ArgumentError, "use Honker.Job needs queue:, a binary")
+    {{kind[:queue], kind[:name]}, defaults}
+  end
+
+  # A handler for the jobs of these modules, and the queues that they are in.
+  @doc false
+  def handler(modules) when is_list(modules) and modules != [] do
+    kinds = for module <- modules, Code.ensure_loaded?(module), function_exported?(module, :__honker__, 0), do: module
+    known = Map.new(kinds, &{&1.__honker__(), &1})
+
+    cond do
+      kinds != modules -> Error.invalid("jobs: #{inspect(modules -- kinds)} do not use Honker.Job")
+      map_size(known) < length(modules) -> Error.invalid("jobs: two of them have the same queue and name")
+      true -> {:ok, &perform(&1, known), modules |> Enum.map(&elem(&1.__honker__(), 0)) |> Enum.uniq()}
+    end
+  end
+
+  def handler(other), do: Error.invalid("jobs: has to be a list of modules, not #{inspect(other)}")
+
+  # JSON never decodes to the text that it is.
+  defp perform(%{payload: raw, raw: raw}, _known), do: {:discard, "the payload is not JSON"}
+
+  defp perform(job, known) do
+    {name, args} =
+      case job.payload do
+        %{"job" => name, "args" => args} = named when map_size(named) == 2 and is_binary(name) -> {name, args}
+        args -> {nil, args}
+      end
+
+    named = known[{job.queue, name}]
+    # It may look like one that names its job.
+    other = known[{job.queue, nil}]
+
+    cond do
+      named -> decoded(named, job, args)
+      other -> decoded(other, job, job.payload)
+      name == nil -> {:discard, "the payload names no job"}
+      true -> {:discard, "there is no job called #{name} in queue #{job.queue}"}
+    end
+  end
+
+  defp decoded(module, job, args) do
+    decoded = if function_exported?(module, :decode, 1), do: module.decode(args), else: {:ok, args}
+
+    case decoded do
+      {:ok, args} -> module.perform(%{job | payload: args})
+      {:error, reason} -> {:discard, "its arguments cannot be decoded: #{Honker.Handler.text(reason)}"}
+    end
+  end
 
   @doc "The job is done."
   @spec ack(on, t) :: {:ok, boolean} | {:error, Error.t()}

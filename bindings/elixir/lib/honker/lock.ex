@@ -6,7 +6,7 @@ defmodule Honker.Lock do
   @enforce_keys [:name, :owner]
   defstruct [:name, :owner]
   @type t :: %__MODULE__{name: String.t(), owner: String.t()}
-  @type on :: Database.t() | Transaction.t()
+  @type on :: Database.named() | Transaction.t()
 
   @doc """
   Takes a lock for `owner`, for `ttl` seconds, if it is free or the time of who had it is over; nil if somebody else has it.
@@ -34,9 +34,9 @@ defmodule Honker.Lock do
   end
 
   @doc "Runs `fun` with the lock, which is released whatever happens: `{:ok, result}`; the error `:held` if it is not free."
-  @spec with_lock(Database.t(), String.t(), integer, (t -> result)) :: {:ok, result} | {:error, Error.t()}
+  @spec with_lock(Database.named(), String.t(), integer, (t -> result)) :: {:ok, result} | {:error, Error.t()}
         when result: term
-  def with_lock(%Database{} = db, name, ttl, fun) when is_function(fun, 1) do
+  def with_lock(db, name, ttl, fun) when is_function(fun, 1) do
     case try_acquire(db, name, nil, ttl) do
       {:ok, nil} ->
         {:error, Error.new(:held, "somebody else has the lock #{name}")}

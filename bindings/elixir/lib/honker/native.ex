@@ -95,18 +95,22 @@ defmodule Honker.Native do
   def native_busy_ms(%{busy_timeout_ms: busy_timeout_ms}), do: busy_timeout_ms
 
   # An operation on what `on` is: a database, or a transaction.
-  def call(on, name, arguments) do
-    {db, tx} = where(on)
-
-    if tx do
-      read(apply(__MODULE__, name, [db.ref, tx | arguments]))
-    else
-      run(db, fn -> apply(__MODULE__, name, [db.ref, nil | arguments]) end)
-    end
+  def call(%Honker.Transaction{db: db, ref: tx}, name, arguments) do
+    read(apply(__MODULE__, name, [db.ref, tx | arguments]))
   end
 
-  defp where(%Honker.Database{} = db), do: {db, nil}
-  defp where(%Honker.Transaction{db: db, ref: ref}), do: {db, ref}
+  def call(on, name, arguments) do
+    within(on, fn db -> run(db, fn -> apply(__MODULE__, name, [db.ref, nil | arguments]) end) end)
+  end
+
+  # With the database that `on` is or names. If the file of a named one was replaced, or it was closed, nothing has
+  # happened, and it happens in the database that is opened in its place.
+  def within(on, fun) do
+    with {:ok, db} <- Honker.Database.resolve(on),
+         {:error, %Error{name: name}} when is_atom(on) and name in [:watcher, :closed_handle] <- fun.(db),
+         {:ok, db} <- Honker.Database.renew(on, db),
+         do: fun.(db)
+  end
 
   # Tries again while somebody else has the write lock, or too many queries run, until the busy timeout is over or the database is interrupted.
   def run(db, fun) do
@@ -167,6 +171,15 @@ defmodule Honker.Native do
 
   def done({:ok, _}), do: :ok
   def done(error), do: error
+
+  # What goes around something else: one function of so many arguments, or a list of them.
+  def functions(name, functions, arity) do
+    functions = List.wrap(functions)
+
+    if Enum.all?(functions, &is_function(&1, arity)),
+      do: {:ok, functions},
+      else: Error.invalid("#{name}: has to be a function of #{arity} arguments, or a list of them")
+  end
 
   # Options that nobody knows are mistakes.
   def options(given, defaults) do

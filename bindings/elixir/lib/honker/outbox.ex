@@ -98,7 +98,7 @@ defmodule Honker.Outbox do
 
   defp deliver(outbox, consumer, job, stop) do
     {what, arguments} =
-      case outcome(Handler.call(outbox.deliver, job.payload)) do
+      case outcome(elem(Handler.call(outbox.deliver, job.payload), 0)) do
         :ok -> {:delivered, [job.id]}
         {:error, text} -> {:failed, [job.id, job.attempts, text]}
       end

@@ -10,12 +10,12 @@ defmodule Honker.Queue do
   A transaction may stand where a database does.
   """
 
-  alias Honker.{Consumer, Database, Error, Job, Native, Transaction}
+  alias Honker.{Consumer, Database, Error, Event, Job, Native, Transaction}
 
   @enforce_keys [:db, :name]
   defstruct [:db, :name]
   @type t :: %__MODULE__{db: Database.t(), name: String.t()}
-  @type on :: Database.t() | Transaction.t()
+  @type on :: Database.named() | Transaction.t()
 
   @doc """
   Adds a job: its id. The payload is encoded as JSON, or `Honker.raw(text)`.
@@ -33,14 +33,17 @@ defmodule Honker.Queue do
   @doc "As `enqueue/4`, in a transaction. `queue_opts` may have `max_attempts:`."
   @spec enqueue_tx(on, String.t(), term, keyword, keyword) :: {:ok, integer} | {:error, Error.t()}
   def enqueue_tx(on, queue, payload, opts \\ [], queue_opts \\ []) do
-    with {:ok, spec} <- spec(on, queue, payload, opts, queue_opts), do: Native.call(on, :enqueue, [spec])
+    with {:ok, q} <- queue_options(queue_opts),
+         {:ok, [{_, id}]} <- add(on, [{queue, payload, q ++ opts}]),
+         do: {:ok, id}
   end
 
   @doc "Adds a job for each payload, all or none: their ids. Options as for `enqueue/4`."
   @spec enqueue_many(on, String.t(), [term], keyword, keyword) :: {:ok, [integer]} | {:error, Error.t()}
   def enqueue_many(on, queue, payloads, opts \\ [], queue_opts \\ []) do
-    with {:ok, specs} <- specs(payloads, &spec(on, queue, &1, opts, queue_opts)),
-         {:ok, results} <- Native.call(on, :enqueue_many, [specs]) do
+    with {:ok, q} <- queue_options(queue_opts),
+         true <- is_list(payloads) || Error.invalid("payloads have to be a list, not #{inspect(payloads)}"),
+         {:ok, results} <- add(on, for(payload <- payloads, do: {queue, payload, q ++ opts})) do
       {:ok, for({_, id} <- results, do: id)}
     end
   end
@@ -54,30 +57,51 @@ defmodule Honker.Queue do
   @spec enqueue_all(on, [{String.t(), term} | {String.t(), term, keyword}]) ::
           {:ok, [enqueued: integer]} | {:error, Error.t()}
   def enqueue_all(on, jobs) do
-    one = fn
-      {queue, payload} -> spec(on, queue, payload, [], [])
-      {queue, payload, opts} -> spec(on, queue, payload, opts, [])
-      other -> Error.invalid("a job is {queue, payload} or {queue, payload, options}, not #{inspect(other)}")
-    end
-
-    with {:ok, specs} <- specs(jobs, one), do: Native.call(on, :enqueue_many, [specs])
+    if is_list(jobs),
+      do: add(on, Enum.map(jobs, &with({queue, payload} <- &1, do: {queue, payload, []}))),
+      else: Error.invalid("jobs have to be a list, not #{inspect(jobs)}")
   end
 
-  defp spec(on, queue, payload, opts, queue_opts) do
+  # All enqueueing goes through here, with what the application has put around it.
+  defp add(on, jobs) do
+    with {:ok, db} <- Database.resolve(on), do: Honker.Handler.around(&insert(on, &1), db.around_enqueue).(jobs)
+  end
+
+  defp insert(on, jobs) do
+    with {:ok, specs} <- specs(on, jobs), {:ok, results} <- insert_specs(on, specs) do
+      Event.emit([:honker, :enqueue], %{count: length(results)}, %{jobs: jobs, results: results})
+      {:ok, results}
+    end
+  end
+
+  defp insert_specs(on, [spec]) do
+    with {:ok, id} <- Native.call(on, :enqueue, [spec]), do: {:ok, [enqueued: id]}
+  end
+
+  defp insert_specs(on, specs), do: Native.call(on, :enqueue_many, [specs])
+
+  defp spec(on, {queue, payload, opts}) do
     with {:ok, o} <- Native.options(opts, [:run_at, :delay, :expires, :max_attempts, :metadata, priority: 0]),
-         {:ok, q} <- Native.options(queue_opts, [:visibility_timeout_s, :max_attempts]),
          {:ok, text} <- Honker.JSON.encode(payload),
          {:ok, metadata} <- metadata(o[:metadata]) do
-      max_attempts = o[:max_attempts] || q[:max_attempts] || Database.queue_options(on, queue).max_attempts
+      max_attempts = o[:max_attempts] || Database.queue_options(on, queue).max_attempts
       {:ok, {queue, text, o[:run_at], o[:delay], o[:expires], o.priority, max_attempts, metadata}}
     end
   end
 
-  defp specs(jobs, _one) when not is_list(jobs), do: Error.invalid("jobs have to be a list, not #{inspect(jobs)}")
+  defp spec(_on, other) do
+    Error.invalid("a job is {queue, payload} or {queue, payload, options}, not #{inspect(other)}")
+  end
 
-  defp specs(jobs, one) do
+  # Settings of a queue may stand where only what concerns enqueueing counts.
+  defp queue_options(opts) do
+    with {:ok, o} <- Native.options(opts, [:visibility_timeout_s, :max_attempts]),
+         do: {:ok, if(o[:max_attempts], do: [max_attempts: o.max_attempts], else: [])}
+  end
+
+  defp specs(on, jobs) do
     Enum.reduce_while(jobs, {:ok, []}, fn job, {:ok, specs} ->
-      case one.(job) do
+      case spec(on, job) do
         {:ok, spec} -> {:cont, {:ok, [spec | specs]}}
         error -> {:halt, error}
       end
@@ -125,10 +149,10 @@ defmodule Honker.Queue do
   are the loop's to settle and to prolong.
   `Honker.Worker` is a process that does all that.
   """
-  @spec worker(Database.t(), String.t(), String.t()) :: {:ok, Consumer.t()} | {:error, Error.t()}
+  @spec worker(Database.named(), String.t(), String.t()) :: {:ok, Consumer.t()} | {:error, Error.t()}
   def worker(%__MODULE__{} = queue, worker), do: worker(queue.db, queue.name, worker)
 
-  def worker(%Database{} = db, queue, worker) do
+  def worker(db, queue, worker) do
     # Nobody knows whether a job that such a loop has forgotten is still at work, so none is prolonged.
     options = %{visibility_timeout_s: Database.queue_options(db, queue).visibility_timeout_s, heartbeat: 0}
     Consumer.new(db, :worker, "", [worker, [{queue, 1, nil}], options])

@@ -10,22 +10,33 @@ defmodule Honker.Scheduler do
 
   alias Honker.{Consumer, Database, Error, Native, Transaction}
 
-  @type on :: Database.t() | Transaction.t()
+  @type on :: Database.named() | Transaction.t()
 
   @doc """
   Adds a schedule, or replaces the one of that name: at every boundary a job goes into the queue.
 
-  `name:`, `queue:`, `schedule:` (or `cron:`) and `payload:` (default nil); `priority:` (0); `expires_s:`, after how many
+  `name:`, `queue:`, `schedule:` (or `cron:`) and `payload:` (default nil), or in place of queue and payload `job:`, a module
+  that uses `Honker.Job`, and `args:`; `priority:` (0); `expires_s:`, after how many
   seconds from its boundary a job may not be claimed any more; `max_attempts:` (3).
   """
   @spec add(on, keyword) :: :ok | {:error, Error.t()}
   def add(on, opts) do
     defaults = [:name, :queue, :schedule, :cron, :expires_s, payload: nil, priority: 0, max_attempts: 3]
 
-    with {:ok, o} <- Native.options(opts, defaults),
+    with {:ok, o} <- opts |> of_job() |> Native.options(defaults),
          {:ok, text} <- Honker.JSON.encode(o.payload) do
       arguments = [o[:name], o[:queue], o[:schedule] || o[:cron], text, o.priority, o[:expires_s], o.max_attempts]
       Native.done(Native.call(on, :scheduler_register, arguments))
+    end
+  end
+
+  defp of_job(opts) do
+    with [_ | _] <- opts, {module, opts} when module != nil <- Keyword.pop(opts, :job) do
+      {args, opts} = Keyword.pop(opts, :args)
+      {queue, payload, job} = module.new(args)
+      Keyword.take(job, [:priority, :max_attempts]) ++ [queue: queue, payload: payload] ++ opts
+    else
+      _ -> opts
     end
   end
 
@@ -95,8 +106,8 @@ defmodule Honker.Scheduler do
 
   It goes on while somebody else keeps the file locked; any other error ends it.
   """
-  @spec run(Database.t(), String.t(), (() -> boolean)) :: :ok | {:error, Error.t()}
-  def run(%Database{} = db, owner, stop \\ fn -> false end) when is_function(stop, 0) do
+  @spec run(Database.named(), String.t(), (() -> boolean)) :: :ok | {:error, Error.t()}
+  def run(db, owner, stop \\ fn -> false end) when is_function(stop, 0) do
     with {:ok, leader} <- Consumer.new(db, :leader, owner, []) do
       try do
         lead(leader, stop)

@@ -39,7 +39,7 @@ defmodule Honker.Stream do
 
   alias Honker.{Consumer, Database, Error, Feed, Native, StreamEvent, Transaction}
 
-  @type on :: Database.t() | Transaction.t()
+  @type on :: Database.named() | Transaction.t()
 
   @doc "Appends an event: its offset. Option: `key:`."
   @spec publish(on, String.t(), term, keyword) :: {:ok, integer} | {:error, Error.t()}
@@ -87,8 +87,8 @@ defmodule Honker.Stream do
   that instead of the saved one; `save_every_n:` (default 1000 events) and `save_every_ms:` (default 1000), when the offset
   is saved, 0 for never; with both 0 it is saved by `save/1` only, otherwise also when the subscription is closed.
   """
-  @spec subscription(Database.t(), String.t(), keyword) :: {:ok, Consumer.t()} | {:error, Error.t()}
-  def subscription(%Database{} = db, topic, opts \\ []) do
+  @spec subscription(Database.named(), String.t(), keyword) :: {:ok, Consumer.t()} | {:error, Error.t()}
+  def subscription(db, topic, opts \\ []) do
     with {:ok, o} <- Native.options(opts, [:consumer, :from_offset, save_every_n: 1000, save_every_ms: 1000]) do
       options = [o[:consumer], o[:from_offset], o.save_every_n, o.save_every_ms]
       Consumer.new(db, :subscription, topic, options, saves?: o.save_every_n != 0 or o.save_every_ms != 0)
@@ -101,8 +101,8 @@ defmodule Honker.Stream do
 
       for event <- Honker.Stream.events(db, "orders", consumer: "mailer"), do: handle(event)
   """
-  @spec events(Database.t(), String.t(), keyword) :: Enumerable.t()
-  def events(%Database{} = db, topic, opts \\ []) do
+  @spec events(Database.named(), String.t(), keyword) :: Enumerable.t()
+  def events(db, topic, opts \\ []) do
     Elixir.Stream.resource(
       fn -> raise_error(subscription(db, topic, opts)) end,
       fn subscription ->
@@ -127,8 +127,8 @@ defmodule Honker.Stream do
   It ends with the calling process, or by `unsubscribe/1`; the event in hand then counts as not finished. When the database
   is closed the process is sent `{:honker, subscription, {:closed, reason}}`.
   """
-  @spec subscribe(Database.t(), String.t(), keyword) :: {:ok, pid} | {:error, Error.t()}
-  def subscribe(%Database{} = db, topic, opts \\ []) do
+  @spec subscribe(Database.named(), String.t(), keyword) :: {:ok, pid} | {:error, Error.t()}
+  def subscribe(db, topic, opts \\ []) do
     case Feed.start(fn -> subscription(db, topic, opts) end, true) do
       {:error, {:shutdown, error}} -> {:error, error}
       started -> started

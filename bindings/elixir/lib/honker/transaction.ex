@@ -28,9 +28,11 @@ defmodule Honker.Transaction do
   Begins a transaction (`BEGIN IMMEDIATE`), waiting for as long as the busy timeout for those that others have open.
   To be ended with `commit/1` or `rollback/1`.
   """
-  @spec begin(Honker.Database.t()) :: {:ok, t} | {:error, Error.t()}
-  def begin(%Honker.Database{} = db) do
-    with {:ok, ref} <- Native.call(db, :tx_begin, []), do: {:ok, %__MODULE__{ref: ref, db: db}}
+  @spec begin(Honker.Database.named()) :: {:ok, t} | {:error, Error.t()}
+  def begin(on) do
+    Native.within(on, fn db ->
+      with {:ok, ref} <- Native.call(db, :tx_begin, []), do: {:ok, %__MODULE__{ref: ref, db: db}}
+    end)
   end
 
   @doc """
@@ -39,9 +41,9 @@ defmodule Honker.Transaction do
   If `fun` returns `{:error, _}` the transaction is rolled back, and that returned. If it raises, throws or exits the
   transaction is rolled back, and that goes on.
   """
-  @spec transaction(Honker.Database.t(), (t -> result)) :: {:ok, result} | {:error, term} when result: term
-  def transaction(%Honker.Database{} = db, fun) when is_function(fun, 1) do
-    with {:ok, tx} <- begin(db) do
+  @spec transaction(Honker.Database.named(), (t -> result)) :: {:ok, result} | {:error, term} when result: term
+  def transaction(on, fun) when is_function(fun, 1) do
+    with {:ok, tx} <- begin(on) do
       try do
         fun.(tx)
       catch
@@ -71,13 +73,13 @@ defmodule Honker.Transaction do
   The rows of a statement, each a list. With a database in place of the transaction the statement may only read, and sees
   what is committed.
   """
-  @spec query(t | Honker.Database.t(), String.t(), [value]) :: {:ok, [[value]]} | {:error, Error.t()}
+  @spec query(t | Honker.Database.named(), String.t(), [value]) :: {:ok, [[value]]} | {:error, Error.t()}
   def query(on, sql, params \\ []) do
     with {:ok, {_columns, rows}} <- Native.call(on, :query, [sql, params]), do: {:ok, rows}
   end
 
   @doc "As `query/3`, each row a map with the names of the columns."
-  @spec query_maps(t | Honker.Database.t(), String.t(), [value]) :: {:ok, [map]} | {:error, Error.t()}
+  @spec query_maps(t | Honker.Database.named(), String.t(), [value]) :: {:ok, [map]} | {:error, Error.t()}
   def query_maps(on, sql, params \\ []) do
     with {:ok, {columns, rows}} <- Native.call(on, :query, [sql, params]) do
       {:ok, Enum.map(rows, &Map.new(Enum.zip(columns, &1)))}
@@ -85,7 +87,7 @@ defmodule Honker.Transaction do
   end
 
   @doc "The first row, or nil."
-  @spec query_row(t | Honker.Database.t(), String.t(), [value]) :: {:ok, [value] | nil} | {:error, Error.t()}
+  @spec query_row(t | Honker.Database.named(), String.t(), [value]) :: {:ok, [value] | nil} | {:error, Error.t()}
   def query_row(on, sql, params \\ []) do
     with {:ok, rows} <- query(on, sql, params), do: {:ok, List.first(rows)}
   end

@@ -42,6 +42,12 @@ defmodule Honker.Case do
     Enum.count(links, &(match?({:ok, _}, &1) and not String.ends_with?(elem(&1, 1), ".db")))
   end
 
+  @doc "The file is somewhere else, and its place free."
+  def replace(path) do
+    File.rename!(path, path <> ".old")
+    for more <- ["-wal", "-shm"], do: File.rename(path <> more, path <> ".old" <> more)
+  end
+
   @doc "Runs a script in an emulator of its own, as a port that gives lines."
   def emulator(script, environment \\ []) do
     ebins =

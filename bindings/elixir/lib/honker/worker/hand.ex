@@ -1,0 +1,210 @@
+defmodule Honker.Worker.Hand do
+  @moduledoc false
+  # The jobs that a worker has in hand: those that run, each in a process linked to the worker so that none goes on without
+  # it, and those that are finished and have to be settled. They are part of the worker's state.
+
+  require Logger
+  alias Honker.{Consumer, Error, Event, Failure, Handler, Job, Native, Status}
+  alias Honker.Worker.Options
+
+  @kinds %{ack: 0, retry: 1, discard: 2, snooze: 3, release: 4}
+
+  def new(state) do
+    # By the process of each job: %{job, began, result, lost}. `finished`: those of them, running or not, whose result is
+    # to be settled. The numbers are how many were settled, and given back.
+    Map.merge(state, %{running: %{}, finished: [], settled: 0, released: 0})
+  end
+
+  # A job's place is taken until its process has ended.
+  def room(state), do: state.options.concurrency - map_size(state.running)
+
+  def start(state, jobs), do: Enum.reduce(jobs, state, &start_one(Job.from_native(&1), &2))
+
+  defp start_one(job, state) do
+    worker = self()
+    o = state.options
+
+    pid =
+      spawn_link(fn ->
+        Logger.metadata(Failure.metadata(job))
+        waited = queue_wait(job)
+        Event.emit([:honker, :job, :start], Map.put(waited, :attempts, job.attempts), %{job: job, worker: o.worker_id})
+        {outcome, cause} = Handler.call(o.handler, job)
+        send(worker, {:honker_result, self(), outcome, cause})
+      end)
+
+    put_in(state.running[pid], %{job: job, began: System.monotonic_time(), result: nil, lost: nil})
+  end
+
+  # Since it was enqueued, which `Honker.Trace` notes.
+  defp queue_wait(%{metadata: %{"enqueued_at_ms" => text}}) do
+    with {at, ""} <- Integer.parse(text),
+         do: %{queue_wait_ms: max(System.os_time(:millisecond) - at, 0)},
+         else: (_ -> %{})
+  end
+
+  defp queue_wait(_job), do: %{}
+
+  # What the process of a job says of it, or how it ended.
+  def hear(state, {:honker_result, pid, outcome, cause}) when is_map_key(state.running, pid) do
+    state = result(state, pid, outcome, cause)
+
+    # It has nothing more to do, and its place is given away with the same commit.
+    receive do
+      {:EXIT, ^pid, reason} -> {:ok, ended(state, pid, reason)}
+    after
+      5 -> {:ok, state}
+    end
+  end
+
+  def hear(state, {:EXIT, pid, reason}) when is_map_key(state.running, pid), do: {:ok, ended(state, pid, reason)}
+  def hear(_state, _message), do: :stray
+
+  # What else has been heard: it is settled in the same commit.
+  def drain(state) do
+    receive do
+      {:honker_result, pid, _, _} = message when is_map_key(state.running, pid) ->
+        {:ok, state} = hear(state, message)
+        drain(state)
+    after
+      0 -> state
+    end
+  end
+
+  defp result(state, pid, outcome, cause) do
+    run = state.running[pid]
+
+    if run.lost || run.result do
+      state
+    else
+      o = state.options
+      if cause, do: Failure.report(outcome, cause, run.job, &Options.delay_s(o, &1), o[:on_error])
+
+      result =
+        case outcome do
+          :ok -> :ack
+          {:error, text} -> {:retry, o[:retry_delay_s], text}
+          decided -> decided
+        end
+
+      run = %{run | result: result}
+      %{state | finished: [run | state.finished], running: %{state.running | pid => run}}
+    end
+  end
+
+  # The process of a job is gone. How it ended says nothing of a job that has a result: a handler may end it in any way,
+  # normally too.
+  defp ended(state, pid, reason) do
+    text = Handler.text("the process of its handler ended: " <> Exception.format_exit(reason))
+    state = result(state, pid, {:error, text}, {:exit, reason, []})
+    %{state | running: Map.delete(state.running, pid)}
+  end
+
+  # --- Settling. ---
+
+  def settlements(state), do: Enum.map(state.finished, &settlement/1)
+
+  defp settlement(%{job: job, result: result}) do
+    {kind, delay_s, text} =
+      case result do
+        :ack -> {:ack, 0, ""}
+        {:retry, delay_s, text} -> {:retry, delay_s, text}
+        {:discard, text} -> {:discard, 0, text}
+        {:snooze, delay_s} -> {:snooze, delay_s, ""}
+        :release -> {:release, 0, ""}
+      end
+
+    {Map.fetch!(@kinds, kind), job.id, job.serial, delay_s, text}
+  end
+
+  # A status that is a number is an error's: of the whole turn, and then all of it is given again; or of this settlement,
+  # which the file refuses (a trigger, a constraint), and would refuse again.
+  def settled(state, answer, statuses) do
+    given = Enum.zip(state.finished, statuses)
+    again? = match?({:error, _}, answer) or answer == :closed
+    later = for {run, status} when is_integer(status) <- given, again?, do: run
+
+    given
+    |> Enum.reject(fn {_run, status} -> is_integer(status) and again? end)
+    |> Enum.reduce(%{state | finished: later}, fn {run, status}, state -> settled_one(state, run, status) end)
+  end
+
+  defp settled_one(state, run, :ok) do
+    tell(state, :stop, run, %{})
+
+    if run.result == :release,
+      do: %{state | released: state.released + 1},
+      else: %{state | settled: state.settled + 1}
+  end
+
+  defp settled_one(state, run, :lost), do: tell(state, :lost, run, %{})
+
+  # The job leaves the hand, and comes again when its claim is over, for as long as it has attempts.
+  defp settled_one(state, run, status) do
+    error = Error.new(Status.name(status), "the file refuses to have job #{run.job.id} settled")
+    Logger.error("honker worker #{state.options.worker_id}: #{Exception.message(error)}", Failure.metadata(run.job))
+    Consumer.act(state.consumer, :settled, [run.job.id, run.job.serial])
+    tell(state, :lost, run, %{reason: :refused, error: error})
+  end
+
+  defp tell(state, event, run, more) do
+    metadata = Map.merge(%{job: run.job, worker: state.options.worker_id, result: run.result}, more)
+    Event.emit([:honker, :job, event], %{duration: System.monotonic_time() - run.began}, metadata)
+    state
+  end
+
+  # --- Losing. ---
+
+  # Jobs in hand are the worker's no more.
+  def lose(state, lost), do: Enum.reduce(lost, state, &lose_one/2)
+
+  defp lose_one({id, serial, why}, state) do
+    found = Enum.find(state.running, fn {_, run} -> run.job.id == id and run.job.serial == serial end)
+
+    case found do
+      {pid, %{lost: nil, result: nil} = run} ->
+        tell(state, :lost, run, %{reason: why})
+        Process.exit(pid, {:shutdown, {:honker, why}})
+        put_in(state.running[pid].lost, why)
+
+      _finished ->
+        state
+    end
+  end
+
+  # None of them can be settled any more.
+  def lose_all(state, why) do
+    for run <- state.finished, do: tell(state, :lost, run, %{reason: why})
+    lose(%{state | finished: []}, for({_, run} <- state.running, do: {run.job.id, run.job.serial, why}))
+  end
+
+  # --- The end. ---
+
+  def exit_all(state, reason), do: for({pid, _} <- state.running, do: Process.exit(pid, reason))
+
+  # Those that had to end are given back, whatever they say of it: they were told to.
+  def release_all(%{running: running} = state, _deadline) when running == %{}, do: state
+
+  def release_all(state, deadline) do
+    receive do
+      {:honker_result, pid, outcome, cause} when is_map_key(state.running, pid) ->
+        # What it did is done; what it could not do is no failed attempt.
+        if cause,
+          do: release_all(result(state, pid, :release, nil), deadline),
+          else: release_all(result(state, pid, outcome, nil), deadline)
+
+      {:EXIT, pid, reason} when is_map_key(state.running, pid) ->
+        run = state.running[pid]
+        state = if run.result || run.lost, do: state, else: result(state, pid, :release, nil)
+        release_all(ended(state, pid, reason), deadline)
+
+      :honker_stop_now when deadline != :infinity ->
+        state
+    after
+      left(deadline) -> state
+    end
+  end
+
+  def left(:infinity), do: :infinity
+  def left(deadline), do: max(deadline - Native.now_ms(), 0)
+end

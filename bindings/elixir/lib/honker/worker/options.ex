@@ -1,0 +1,112 @@
+defmodule Honker.Worker.Options do
+  @moduledoc false
+  # The options of a worker, checked: a map, with `source`, `queues` as the library takes them, and `handler` with all that
+  # is around it.
+
+  alias Honker.{Database, Error, Handler, Job, Native}
+
+  @durations_max 4_000_000_000
+
+  def read(opts) do
+    defaults = [
+      :db,
+      :path,
+      :queue,
+      :queues,
+      :handler,
+      :jobs,
+      :name,
+      :visibility_timeout_s,
+      :max_run_s,
+      :retry_delay_s,
+      :on_error,
+      retry_base_s: 15,
+      retry_factor: 2,
+      retry_max_s: 3600,
+      retry_jitter: 0.1,
+      around_job: [],
+      open: [],
+      heartbeat: true,
+      shutdown: 8000,
+      signals: true,
+      concurrency: System.schedulers_online(),
+      worker_id: unique()
+    ]
+
+    with {:ok, o} <- Native.options(opts, defaults),
+         {:ok, source} <- source(o),
+         {:ok, handler, names} <- handler(o),
+         {:ok, queues} <- queues(o, names),
+         {:ok, around} <- Native.functions(:around_job, o.around_job, 2),
+         :ok <- check(o) do
+      {:ok, Map.merge(o, %{source: source, queues: queues, handler: Handler.around(handler, around)})}
+    end
+  end
+
+  defp source(%{db: %Database{} = db} = o) when not is_map_key(o, :path), do: {:ok, {:db, db}}
+  defp source(%{db: name} = o) when is_atom(name) and not is_map_key(o, :path), do: {:ok, {:name, name}}
+  defp source(%{path: path} = o) when is_binary(path) and not is_map_key(o, :db), do: {:ok, {:path, path, o.open}}
+  defp source(_), do: Error.invalid("a worker needs db:, a database or the name of one, or path:, and not both")
+
+  defp handler(%{jobs: modules} = o) when not is_map_key(o, :handler), do: Job.handler(modules)
+  defp handler(%{handler: fun} = o) when is_function(fun, 1) and not is_map_key(o, :jobs), do: {:ok, fun, []}
+  defp handler(_), do: Error.invalid("a worker needs handler:, a function of one argument, or jobs:, and not both")
+
+  defp queues(%{queues: [_ | _] = queues} = o, _names) when not is_map_key(o, :queue), do: each_queue(queues, [])
+  defp queues(%{queue: queue} = o, _names) when not is_map_key(o, :queues), do: each_queue([queue], [])
+  defp queues(%{jobs: _} = o, names) when not is_map_key(o, :queues), do: each_queue(names, [])
+  defp queues(_, _), do: Error.invalid("a worker needs queue: or queues:, a list that is not empty, and not both")
+
+  defp each_queue([], queues), do: {:ok, Enum.reverse(queues)}
+
+  defp each_queue([one | others], queues) do
+    case one do
+      {name, weight} when is_binary(name) and is_integer(weight) ->
+        each_queue(others, [{name, weight, nil} | queues])
+
+      {name, opts} when is_binary(name) ->
+        with {:ok, o} <- Native.options(opts, [:in_hand_max, weight: 1]),
+             do: each_queue(others, [{name, o.weight, o[:in_hand_max]} | queues])
+
+      name when is_binary(name) ->
+        each_queue(others, [{name, 1, nil} | queues])
+
+      other ->
+        Error.invalid("a queue has a name, which has to be a binary, not #{inspect(other)}")
+    end
+  end
+
+  defp check(o) do
+    cond do
+      not (is_integer(o.concurrency) and o.concurrency > 0) ->
+        Error.invalid("concurrency: has to be a positive number, not #{inspect(o.concurrency)}")
+
+      not (o.shutdown == :infinity or o.shutdown in 0..@durations_max) ->
+        Error.invalid("shutdown: has to be milliseconds")
+
+      not (is_nil(o[:retry_delay_s]) or o.retry_delay_s in 0..@durations_max) ->
+        Error.invalid("retry_delay_s: has to be seconds, from 0 to 4,000,000,000")
+
+      not (is_nil(o[:on_error]) or is_function(o.on_error, 2)) ->
+        Error.invalid("on_error: has to be a function of a failure and a job")
+
+      true ->
+        :ok
+    end
+  end
+
+  # How long a job that failed waits, give or take the jitter, which the library draws.
+  def delay_s(%{retry_delay_s: delay_s}, _attempts) when is_integer(delay_s), do: delay_s
+
+  def delay_s(o, attempts) do
+    # Beyond that a power of two is more than any maximum.
+    min(trunc(o.retry_base_s * :math.pow(o.retry_factor, min(attempts - 1, 60))), o.retry_max_s)
+  rescue
+    ArithmeticError -> o.retry_max_s
+  end
+
+  defp unique do
+    {:ok, host} = :inet.gethostname()
+    "honker-worker-#{host}-#{System.pid()}-#{System.unique_integer([:positive])}"
+  end
+end
