@@ -183,7 +183,8 @@
 #define HONKER_LOST_TAKEN 3
 
 /**
- * `reason`: it ran longer than it may. It has been retried, with the error "timeout after N s".
+ * `reason`: it ran longer than it may. It has been retried, with the error "timeout after N s"; if the file refused that,
+ * its claim is left to its end.
  */
 #define HONKER_LOST_TIMEOUT 4
 
@@ -249,7 +250,8 @@ typedef struct honker_db_t honker_db_t;
 /**
  * What went wrong. Every function that can fail takes the address of such a pointer last, which may be NULL: it is set
  * to NULL when the call succeeds, and to an error that the caller has to free when it fails (a negative status).
- * `honker_open` and `honker_waiter_new` may leave one, a warning, when they succeed; it is freed like any other. An error does not change: any thread may read it.
+ * `honker_open`, `honker_waiter_new` and `honker_worker_settle_next` may leave one, a warning, when they succeed; it is freed
+ * like any other. An error does not change: any thread may read it.
  */
 typedef struct honker_error_t honker_error_t;
 
@@ -695,8 +697,9 @@ typedef struct {
    */
   uint32_t kind;
   /**
-   * Written by the call: HONKER_OK, or HONKER_LOST if the worker did not hold the job any more, or holds another claim of
-   * it by now; an error's status if nothing was committed.
+   * Written by the call: HONKER_OK; HONKER_LOST if the worker did not hold the job any more, or holds another claim of it
+   * by now; an error's status if this settlement was refused, or if nothing was committed. See
+   * `honker_worker_settle_next`.
    */
   honker_status_t status;
   /**
@@ -1752,9 +1755,17 @@ honker_status_t honker_worker_next(honker_worker_t *worker,
  * `honker_jobs_free`. Otherwise as for `honker_wait`: HONKER_TIMEOUT, HONKER_WOKEN or HONKER_CLOSED. After any of these the
  * settlements are committed, and each has its status.
  *
- * An error is one of the commit, and nothing has happened; or, if there were settlements, one of the look or the wait that
- * followed the commit. The `status` of each settlement tells which: HONKER_OK or HONKER_LOST if it was committed, otherwise
- * the error's status, and it can be given again.
+ * A settlement may be refused by itself: a trigger of the user's raises, a constraint is violated, the delay leads to a time
+ * that cannot be. Its `status` is then the error's (HONKER_CONSTRAINT, HONKER_SQL, HONKER_TOO_BIG, HONKER_INVALID), the
+ * others are committed, and the call answers HONKER_OK without waiting and leaves an error in `err`, to be freed like any
+ * other: of the status of the first that was refused, with the job and the reason of each. The job is as it was before: in
+ * hand, prolonged, and lost to nobody. Whoever called gives it again later: with the same settlement if the reason may pass,
+ * with HONKER_SETTLE_RETRY or HONKER_SETTLE_FAIL and the reason as its `error`, or gives it up with `honker_worker_settled`,
+ * and its claim ends when its time is over. To give it again at once and without end would keep the writer busy.
+ *
+ * An error is one of the commit, and nothing has happened; or, if there were settlements, one of the claim, the look or the
+ * wait that came after they were committed. The `status` of each settlement tells which: if all of them are the error's
+ * status nothing was committed, and they can be given again; otherwise each says what has become of it, as above.
  */
 HONKER_API
 honker_status_t honker_worker_settle_next(honker_worker_t *worker,
@@ -1766,8 +1777,8 @@ honker_status_t honker_worker_settle_next(honker_worker_t *worker,
                                           honker_error_t **err);
 
 /**
- * The handler of a job has settled it through another connection than the worker's database: the worker has it in hand no
- * more, and does not tell that it is lost. HONKER_LOST if it was not in hand with this serial.
+ * The handler of a job has settled it through another connection than the worker's database, or gives it up to the end of its
+ * claim: the worker has it in hand no more, does not prolong it, and does not tell that it is lost. HONKER_LOST if it was not in hand with this serial.
  */
 HONKER_API
 honker_status_t honker_worker_settled(honker_worker_t *worker,

@@ -38,6 +38,7 @@ mod statement;
 mod store;
 pub mod stream;
 mod time;
+mod unit;
 mod version;
 #[cfg(feature = "bundled")]
 pub mod vfs;

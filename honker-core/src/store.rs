@@ -16,15 +16,20 @@ use std::sync::Arc;
 use rusqlite::ffi;
 
 use crate::statement::{Row, Sql, Statement, Value, last_error};
+use crate::unit::Unit;
 use crate::version::{self, LastLook};
 use crate::{Error, Result, guard};
 
 /// Is told of claims that their holders settle, by who runs the operation.
 pub(crate) trait SettlementListener: Send + Sync {
+    /// Whether there is anybody who wants to know.
+    fn is_listening(&self) -> bool;
+    /// How many settlements it has been told of in the open transaction.
+    fn told(&self) -> usize;
     /// The claim is about to be settled. Until the transaction is committed it may still turn out otherwise.
     fn begin(&self, id: i64, worker_id: &str);
-    /// It was not: it was not this worker's any more, or the operation failed.
-    fn undo(&self, id: i64);
+    /// All but the first so many were not made, or undone.
+    fn forget(&self, but: usize);
 }
 
 /// How deep calls of our SQL functions may be nested in each other. Two or three levels are a design; a trigger that
@@ -63,10 +68,6 @@ pub struct PreparedStatement {
     pub reprepares: i32,
 }
 
-static SQL_SAVEPOINT: Sql = Sql::new("SAVEPOINT _honker");
-static SQL_RELEASE: Sql = Sql::new("RELEASE _honker");
-static SQL_ROLLBACK_TO: Sql = Sql::new("ROLLBACK TO _honker");
-static SQL_ROLLBACK: Sql = Sql::new("ROLLBACK");
 // Takes the write lock and changes nothing: no page becomes dirty and nobody is woken. The notifications table is the
 // one that exists on every connection that has our functions, bootstrapped or not.
 static SQL_LOCK: Sql = Sql::new("DELETE FROM main._honker_notifications WHERE 0");
@@ -96,9 +97,9 @@ impl Store {
         let _ = self.listener.set(listener);
     }
 
-    /// Whether somebody is told of settlements.
-    pub(crate) fn has_listener(&self) -> bool {
-        self.listener.get().is_some()
+    /// Who has to be told of settlements, if anybody.
+    pub(crate) fn listener(&self) -> Option<&dyn SettlementListener> {
+        self.listener.get().map(|listener| &**listener).filter(|listener| listener.is_listening())
     }
 
     /// Runs an operation by which `worker_id` settles a claim, if it says that it has.
@@ -108,11 +109,12 @@ impl Store {
         worker_id: &str,
         operation: impl FnOnce() -> Result<bool>,
     ) -> Result<bool> {
-        let Some(listener) = self.listener.get() else { return operation() };
+        let Some(listener) = self.listener() else { return operation() };
+        let told = listener.told();
         listener.begin(id, worker_id);
         let settled = operation();
         if !matches!(settled, Ok(true)) {
-            listener.undo(id);
+            listener.forget(told);
         }
         settled
     }
@@ -287,6 +289,25 @@ impl Store {
         Ok(value)
     }
 
+    /// Runs a statement that writes, and `read` after it, as one unit: if either fails nothing has happened. Outside of a
+    /// transaction that costs nothing; in the caller's, a savepoint if `may_fail` says that `read` may.
+    pub(crate) fn write_and_read<T, U>(
+        &self,
+        write: impl FnOnce() -> Result<T>,
+        read: impl FnOnce(T) -> Result<U>,
+        may_fail: impl FnOnce(&Store) -> bool,
+    ) -> Result<U> {
+        if self.looked.get() > 0 {
+            return write().and_then(read);
+        }
+        let write = || {
+            // What it looks at comes after it, and undoes it.
+            let _looked = Count::up(&self.looked);
+            write()
+        };
+        self.single_then(write, read, may_fail)
+    }
+
     /// Takes the write lock, in a transaction that is open.
     pub(crate) fn lock(&self) -> Result<()> {
         self.execute(&SQL_LOCK, &[]).map(drop)
@@ -334,11 +355,22 @@ impl Store {
     /// caller's transaction only a savepoint could undo that, which would cost every plain call its copies of pages, so
     /// there is one only if there are triggers.
     fn single<T>(&self, body: impl FnOnce() -> Result<T>) -> Result<T> {
+        self.single_then(body, |value| Ok(value), |_| false)
+    }
+
+    /// As [`Store::single`], with what is read after the statement: if that fails, nothing happens. `may_fail` is asked in
+    /// the caller's transaction whether it may, and costs a savepoint.
+    fn single_then<T, U>(
+        &self,
+        body: impl FnOnce() -> Result<T>,
+        then: impl FnOnce(T) -> Result<U>,
+        may_fail: impl FnOnce(&Store) -> bool,
+    ) -> Result<U> {
         let is_lone = !self.in_transaction();
         if !is_lone {
             version::check_write(self)?;
-            if !self.last_look.has_triggers() {
-                return body();
+            if !self.last_look.has_triggers() && !may_fail(self) {
+                return body().and_then(then);
             }
         }
         let unit = Unit::begin(self)?;
@@ -347,6 +379,7 @@ impl Store {
             // Under the lock that the statement has taken.
             version::check_write(self)?;
         }
+        let value = then(value)?;
         if let Some(unit) = unit {
             unit.commit()?;
         }
@@ -366,6 +399,32 @@ impl Store {
     pub(crate) fn length_max(&self) -> i64 {
         // SAFETY: the connection is open; a negative value asks without setting.
         i64::from(unsafe { ffi::sqlite3_limit(self.db, ffi::SQLITE_LIMIT_LENGTH, -1) })
+    }
+
+    /// The longest text, in bytes, that a connection can be told to take.
+    pub(crate) fn length_max_of_any(&self) -> i64 {
+        // SAFETY: the connection is open. SQLite cuts down what is too much, and answers what was set before: the first
+        // call asks for the most there is, the second finds out what that was and sets what there was.
+        unsafe {
+            let limit = ffi::sqlite3_limit(self.db, ffi::SQLITE_LIMIT_LENGTH, c_int::MAX);
+            i64::from(ffi::sqlite3_limit(self.db, ffi::SQLITE_LIMIT_LENGTH, limit))
+        }
+    }
+
+    /// Whether COMMIT would fail because of a deferred foreign key.
+    pub(crate) fn violates_deferred_keys(&self) -> bool {
+        let (mut current, mut highest) = (0, 0);
+        // SAFETY: the connection is open; SQLite fills both.
+        unsafe {
+            ffi::sqlite3_db_status(
+                self.db,
+                ffi::SQLITE_DBSTATUS_DEFERRED_FKS,
+                &raw mut current,
+                &raw mut highest,
+                0,
+            );
+        }
+        current != 0
     }
 
     /// Whether this connection cannot write to the main database.
@@ -397,76 +456,5 @@ impl<'a> Count<'a> {
 impl Drop for Count<'_> {
     fn drop(&mut self) {
         self.0.set(self.0.get() - 1);
-    }
-}
-
-/// Somebody may interrupt again and again, but does not hit every time.
-const UNDO_TRIES_MAX: u32 = 100;
-
-/// An open savepoint of [`Store::atomic`]. Dropped before [`Unit::commit`] has succeeded, it undoes the unit.
-struct Unit<'a> {
-    store: &'a Store,
-    /// The savepoint is the transaction: it was opened outside of any other.
-    outermost: bool,
-}
-
-impl<'a> Unit<'a> {
-    /// `None` where SQLite allows no savepoint.
-    fn begin(store: &'a Store) -> Result<Option<Self>> {
-        let unit = Unit { store, outermost: !store.in_transaction() };
-        match store.execute(&SQL_SAVEPOINT, &[]) {
-            Ok(_) => Ok(Some(unit)),
-            // SAVEPOINT takes no lock, so BUSY from it can only mean "SQL statements in progress".
-            Err(error) if error.sqlite_code().is_some_and(|code| code & 0xff == ffi::SQLITE_BUSY) => {
-                std::mem::forget(unit);
-                Ok(None)
-            }
-            Err(error) => {
-                // A progress handler is asked once more when the savepoint is open already: `unit` is dropped here, and
-                // undoes it. In the caller's transaction that must not go as far as to roll it all back.
-                if !unit.outermost {
-                    let _ = unit.undo();
-                    std::mem::forget(unit);
-                }
-                Err(error)
-            }
-        }
-    }
-
-    fn commit(self) -> Result<()> {
-        self.store.execute(&SQL_RELEASE, &[])?;
-        std::mem::forget(self);
-        Ok(())
-    }
-
-    fn undo(&self) -> Result<()> {
-        // Errors such as FULL or IOERR make SQLite roll back by itself.
-        if !self.store.in_transaction() {
-            return Ok(());
-        }
-        if self.outermost {
-            // Not ROLLBACK TO and RELEASE: releasing would commit, which can fail for the very reason we are here for.
-            self.store.execute(&SQL_ROLLBACK, &[])?;
-        } else {
-            self.store.execute(&SQL_ROLLBACK_TO, &[])?;
-            self.store.execute(&SQL_RELEASE, &[])?;
-        }
-        Ok(())
-    }
-}
-
-impl Drop for Unit<'_> {
-    fn drop(&mut self) {
-        // The error that brought us here is on its way to the caller; one from the roll-back would only hide it.
-        for _ in 0..UNDO_TRIES_MAX {
-            if self.undo().is_ok() {
-                break;
-            }
-            // The host has interrupted the connection, and that stops our roll-back as well. But SQLite rolls the whole
-            // transaction back when it interrupts a writing statement, so one is offered to it. If that one is not
-            // interrupted, the roll-back will not be either: left half undone, the unit would be committed with
-            // whatever comes next.
-            let _ = self.store.execute(&SQL_LOCK, &[]);
-        }
     }
 }

@@ -25,6 +25,7 @@ const LAYERS: &[(&str, &[&str], &[&str])] = &[
             "statement",
             "store",
             "stream",
+            "unit",
             "version",
         ],
         &["base"],

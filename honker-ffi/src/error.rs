@@ -8,7 +8,8 @@ use crate::status::{self, HONKER_MISUSE, honker_status_t};
 
 /// What went wrong. Every function that can fail takes the address of such a pointer last, which may be NULL: it is set
 /// to NULL when the call succeeds, and to an error that the caller has to free when it fails (a negative status).
-/// `honker_open` and `honker_waiter_new` may leave one, a warning, when they succeed; it is freed like any other. An error does not change: any thread may read it.
+/// `honker_open`, `honker_waiter_new` and `honker_worker_settle_next` may leave one, a warning, when they succeed; it is freed
+/// like any other. An error does not change: any thread may read it.
 pub struct honker_error_t {
     failure: Failure,
     /// The message with a NUL behind it.

@@ -183,7 +183,8 @@ pub const HONKER_LOST_GONE: u32 = 1;
 pub const HONKER_LOST_LAPSED: u32 = 2;
 /// `reason`: it was claimed again after its claim was over, by another worker or by this one.
 pub const HONKER_LOST_TAKEN: u32 = 3;
-/// `reason`: it ran longer than it may. It has been retried, with the error "timeout after N s".
+/// `reason`: it ran longer than it may. It has been retried, with the error "timeout after N s"; if the file refused that,
+/// its claim is left to its end.
 pub const HONKER_LOST_TIMEOUT: u32 = 4;
 
 /// A job that a worker had in hand and has no more. Its handler should stop: what it settles is refused. Begin with

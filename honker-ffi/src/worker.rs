@@ -6,7 +6,7 @@ use honker_core::consume::{Backoff, Settlement, Verdict, Worker, WorkerOptions, 
 
 use crate::consumer::{Consumer, outcome};
 use crate::db::honker_db_t;
-use crate::entry::{Failure, Result, entry, entry_without_status};
+use crate::entry::{Cell, Failure, Outputs, Result, entry, entry_without_status};
 use crate::error::honker_error_t;
 use crate::handle;
 use crate::jobs::honker_jobs_t;
@@ -111,8 +111,9 @@ pub const HONKER_SETTLE_RELEASE: u32 = 4;
 pub struct honker_settlement_t {
     /// One of HONKER_SETTLE_*.
     pub kind: u32,
-    /// Written by the call: HONKER_OK, or HONKER_LOST if the worker did not hold the job any more, or holds another claim of
-    /// it by now; an error's status if nothing was committed.
+    /// Written by the call: HONKER_OK; HONKER_LOST if the worker did not hold the job any more, or holds another claim of it
+    /// by now; an error's status if this settlement was refused, or if nothing was committed. See
+    /// `honker_worker_settle_next`.
     pub status: honker_status_t,
     /// The job.
     pub id: i64,
@@ -227,9 +228,17 @@ pub unsafe extern "C" fn honker_worker_next(
 /// `honker_jobs_free`. Otherwise as for `honker_wait`: HONKER_TIMEOUT, HONKER_WOKEN or HONKER_CLOSED. After any of these the
 /// settlements are committed, and each has its status.
 ///
-/// An error is one of the commit, and nothing has happened; or, if there were settlements, one of the look or the wait that
-/// followed the commit. The `status` of each settlement tells which: HONKER_OK or HONKER_LOST if it was committed, otherwise
-/// the error's status, and it can be given again.
+/// A settlement may be refused by itself: a trigger of the user's raises, a constraint is violated, the delay leads to a time
+/// that cannot be. Its `status` is then the error's (HONKER_CONSTRAINT, HONKER_SQL, HONKER_TOO_BIG, HONKER_INVALID), the
+/// others are committed, and the call answers HONKER_OK without waiting and leaves an error in `err`, to be freed like any
+/// other: of the status of the first that was refused, with the job and the reason of each. The job is as it was before: in
+/// hand, prolonged, and lost to nobody. Whoever called gives it again later: with the same settlement if the reason may pass,
+/// with HONKER_SETTLE_RETRY or HONKER_SETTLE_FAIL and the reason as its `error`, or gives it up with `honker_worker_settled`,
+/// and its claim ends when its time is over. To give it again at once and without end would keep the writer busy.
+///
+/// An error is one of the commit, and nothing has happened; or, if there were settlements, one of the claim, the look or the
+/// wait that came after they were committed. The `status` of each settlement tells which: if all of them are the error's
+/// status nothing was committed, and they can be given again; otherwise each says what has become of it, as above.
 ///
 /// # Safety
 /// `settlements` is valid for reading and writing `settlements_len` of them and what they point to, the outputs are NULL
@@ -246,25 +255,81 @@ pub unsafe extern "C" fn honker_worker_settle_next(
 ) -> honker_status_t {
     // SAFETY: the caller vouches for the pointers.
     unsafe {
-        entry("honker_worker_settle_next", err, jobs_out, |jobs| {
-            let given = || slice("settlements", settlements.cast_const(), settlements_len);
-            given()?;
-            let say = |index: usize, status| (*settlements.add(index)).status = status;
-            let say_all = |status| (0..settlements_len).for_each(|index| say(index, status));
-            // Also if nothing comes back from what follows.
-            say_all(HONKER_PANIC);
+        let outputs =
+            SettleOutputs { statuses: Statuses { settlements, len: settlements_len }, jobs: jobs_out };
+        entry("honker_worker_settle_next", err, outputs, |(statuses, jobs)| {
             let settle = || {
                 let timeout = timeout(timeout_ms)?;
-                let wanted = given()?.iter().map(|given| settlement(given)).collect::<Result<Vec<_>>>()?;
+                let given = slice("settlements", settlements.cast_const(), settlements_len)?;
+                let wanted = given.iter().map(|given| settlement(given)).collect::<Result<Vec<_>>>()?;
                 let worker = handle::get(worker)?;
                 worker.0.with(|worker| Ok(worker.settle_and_next(&wanted, n, timeout)?))
             };
-            let settled = settle().inspect_err(|failure| say_all(failure.status))?;
-            for (index, held) in settled.held.iter().enumerate() {
-                say(index, if *held { HONKER_OK } else { HONKER_LOST });
+            let settled = settle().inspect_err(|failure| statuses.set_all(failure.status))?;
+            let mut refusal: Option<Failure> = None;
+            for (index, held) in settled.held.into_iter().enumerate() {
+                let status = match held {
+                    Ok(true) => HONKER_OK,
+                    Ok(false) => HONKER_LOST,
+                    Err(error) => {
+                        let failure = Failure::from(error);
+                        let (status, id) = (failure.status, (*settlements.add(index)).id);
+                        let reason = format!("the settlement of job {id} was refused: {}", failure.message);
+                        match &mut refusal {
+                            Some(refusal) => refusal.message = format!("{}; {reason}", refusal.message),
+                            None => refusal = Some(Failure { message: reason, ..failure }),
+                        }
+                        status
+                    }
+                };
+                statuses.set(index, status);
             }
-            outcome(settled.next, |batch| jobs.set(handle::put(honker_jobs_t::from(batch))))
+            let status = outcome(settled.next, |batch| jobs.set(handle::put(honker_jobs_t::from(batch))))?;
+            if let Some(refusal) = refusal.filter(|_| !err.is_null()) {
+                err.write(handle::put(honker_error_t::from(refusal)));
+            }
+            Ok(status)
         })
+    }
+}
+
+/// What `honker_worker_settle_next` writes: the statuses also if nothing comes of the call.
+struct SettleOutputs {
+    statuses: Statuses,
+    jobs: *mut *mut honker_jobs_t,
+}
+
+impl Outputs for SettleOutputs {
+    type Cells = (Statuses, Cell<*mut honker_jobs_t>);
+
+    unsafe fn clear(self, name: &str) -> Result<Self::Cells> {
+        let SettleOutputs { statuses, jobs } = self;
+        // SAFETY: the caller vouches for both. Each is cleared, whatever is the matter with the other.
+        let (jobs, given) = unsafe {
+            let given = slice("settlements", statuses.settlements.cast_const(), statuses.len).map(drop);
+            (jobs.clear(name), given)
+        };
+        given?;
+        statuses.set_all(jobs.as_ref().map_or_else(|failure| failure.status, |_| HONKER_PANIC));
+        Ok((statuses, jobs?))
+    }
+}
+
+/// The statuses of settlements, which were checked by [`SettleOutputs`].
+struct Statuses {
+    settlements: *mut honker_settlement_t,
+    len: usize,
+}
+
+impl Statuses {
+    fn set(&self, index: usize, status: honker_status_t) {
+        assert!(index < self.len);
+        // SAFETY: the caller vouches for so many settlements, and nothing else borrows them.
+        unsafe { (*self.settlements.add(index)).status = status };
+    }
+
+    fn set_all(&self, status: honker_status_t) {
+        (0..self.len).for_each(|index| self.set(index, status));
     }
 }
 
@@ -286,8 +351,8 @@ unsafe fn settlement(given: &honker_settlement_t) -> Result<Settlement> {
     Ok(Settlement { id: given.id, serial: given.serial, verdict })
 }
 
-/// The handler of a job has settled it through another connection than the worker's database: the worker has it in hand no
-/// more, and does not tell that it is lost. HONKER_LOST if it was not in hand with this serial.
+/// The handler of a job has settled it through another connection than the worker's database, or gives it up to the end of its
+/// claim: the worker has it in hand no more, does not prolong it, and does not tell that it is lost. HONKER_LOST if it was not in hand with this serial.
 ///
 /// # Safety
 /// `err` is NULL or valid for writing.

@@ -8,7 +8,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::registration::{Look, Next, Registration};
-use super::waiter::{Rest, Waiter};
+use super::rest::Rest;
+use super::waiter::Waiter;
 use crate::Result;
 use crate::database::{Database, LastWrite, Write};
 use crate::outlook::Interest;

@@ -4,7 +4,8 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::registration::{Look, Next, Registration};
-use super::waiter::{Rest, Waiter};
+use super::rest::Rest;
+use super::waiter::Waiter;
 use crate::Result;
 use crate::database::Database;
 use crate::notify::Notification;

@@ -19,16 +19,20 @@
 
 mod backoff;
 mod clock;
+mod desk;
 mod leader;
 mod listener;
 mod outbox;
 mod readiness;
 mod registration;
+mod rest;
 mod result;
+mod settlement;
 mod subscription;
 mod updates;
 mod waiter;
 mod worker;
+mod worker_options;
 
 pub use self::backoff::Backoff;
 pub use self::leader::Leader;
@@ -36,9 +40,9 @@ pub use self::listener::Listener;
 pub use self::outbox::{Outbox, OutboxOptions, queue_of};
 pub use self::registration::Next;
 pub use self::result::ResultWait;
+pub use self::settlement::{Batch, Claimed, LostJob, Reason, Settled, Settlement, Verdict};
 pub use self::subscription::{StreamOptions, StreamSubscription};
 pub use self::updates::Updates;
 pub use self::waiter::{Ready, Waiter};
-pub use self::worker::{
-    Batch, Claimed, LostJob, Reason, Settled, Settlement, Verdict, Worker, WorkerOptions, WorkerQueue,
-};
+pub use self::worker::Worker;
+pub use self::worker_options::{WorkerOptions, WorkerQueue};

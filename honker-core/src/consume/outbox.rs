@@ -6,10 +6,12 @@ use std::time::{Duration, Instant};
 
 use super::backoff::{Backoff, DELAY_MAX_S};
 use super::registration::Next;
+use super::settlement::{Claimed, Verdict};
 use super::waiter::Waiter;
-use super::worker::{Claimed, Verdict, Worker, WorkerOptions, WorkerQueue};
+use super::worker::Worker;
+use super::worker_options::{WorkerOptions, WorkerQueue};
 use crate::Result;
-use crate::database::Database;
+use crate::database::{Database, deadline};
 
 /// How an outbox delivers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,7 +73,7 @@ impl Outbox {
 
     /// The next job to deliver; waits for it for at most `timeout` (`None`: without end).
     pub fn next(&mut self, timeout: Option<Duration>) -> Result<Next<Claimed>> {
-        let until = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        let until = timeout.and_then(deadline);
         loop {
             let left = until.map(|until| until.saturating_duration_since(Instant::now()));
             match self.worker.next(1, if timeout.is_some() { left } else { None })? {

@@ -6,9 +6,10 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::waiter::{Inner, Rest, Waiter};
+use super::rest::Rest;
+use super::waiter::{Inner, Waiter};
 use crate::Result;
-use crate::database::Database;
+use crate::database::{Database, deadline};
 use crate::watch::{Subscription, Wake};
 
 /// What a consumer's `next` returns.
@@ -62,7 +63,7 @@ impl Registration {
     }
 
     fn failed(&self, commits: u64) {
-        self.waiter.rest(self.key, commits, Rest::until_after(Instant::now().checked_add(AFTER_ERROR)));
+        self.waiter.rest(self.key, commits, Rest::until_after(deadline(AFTER_ERROR)));
     }
 
     /// One `next`: calls `look` until it finds something, at most for `timeout` (`None`: without end).
@@ -75,7 +76,7 @@ impl Registration {
         mut look: impl FnMut() -> Result<Look<T>>,
     ) -> Result<Next<T>> {
         let interrupts = self.waiter.database.interrupts();
-        let until = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        let until = timeout.and_then(deadline);
         let may_wait = timeout != Some(Duration::ZERO);
         if may_wait && self.subscription.is_none() {
             self.subscription = Some(self.waiter.subscribe(self.key).inspect_err(|_| self.fail())?);

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::registration::{Look, Next, Registration};
-use super::waiter::{Rest, Waiter};
+use super::rest::Rest;
+use super::waiter::Waiter;
 use crate::Result;
 use crate::database::Database;
 use crate::outlook::Interest;

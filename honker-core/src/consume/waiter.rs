@@ -21,10 +21,10 @@ use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::clock::WAIT_MIN;
 use super::readiness::{Deadline, Readiness};
-use crate::database::Database;
-use crate::outlook::{Interest, Outlook};
+use super::rest::Rest;
+use crate::database::{Database, deadline};
+use crate::outlook::Interest;
 use crate::watch::{Subscription, Wake, Waker};
 use crate::{Error, Result};
 
@@ -50,6 +50,8 @@ struct State {
     named_last: u64,
     /// How many commits, or hints of one, have been taken from the subscription.
     commits: u64,
+    /// How many of them all that rest have been asked for.
+    asked: u64,
     readiness: Option<Readiness>,
     /// Until when a thread sleeps in [`Waiter::wait`], if one does.
     asleep_until: Option<Deadline>,
@@ -71,64 +73,6 @@ enum Phase {
     Looking,
     Ready,
     Resting(Rest),
-}
-
-/// What a consumer waits for that has found nothing.
-#[derive(Debug, Clone)]
-pub(super) struct Rest {
-    /// What the file is asked after a commit; none: commits do not matter.
-    interest: Option<Arc<Interest>>,
-    /// When it is ready without a commit.
-    deadline: Deadline,
-    /// How often the file is asked without a commit.
-    fallback: Option<Duration>,
-    /// When that is next.
-    ask_at: Option<Instant>,
-}
-
-impl Rest {
-    /// A consumer that waits for this and has no deadline.
-    pub(super) fn new(interest: Interest, fallback: Option<Duration>) -> Self {
-        let interest = Some(Arc::new(interest));
-        Rest { interest, deadline: Deadline::default(), fallback, ask_at: None }
-    }
-
-    /// A consumer that waits for nothing but this moment.
-    pub(super) fn until_after(after: Option<Instant>) -> Self {
-        Rest { interest: None, deadline: Deadline { at: None, after }, fallback: None, ask_at: None }
-    }
-
-    /// Also ready at this second of the machine's clock.
-    pub(super) fn at(mut self, at: Option<i64>) -> Self {
-        self.deadline.at = [self.deadline.at, at].into_iter().flatten().min();
-        self
-    }
-
-    /// Also ready at this moment.
-    pub(super) fn after(mut self, after: Option<Instant>) -> Self {
-        self.deadline.after = [self.deadline.after, after].into_iter().flatten().min();
-        self
-    }
-
-    /// The interval begins now.
-    fn ask_later(&mut self, now: Instant) {
-        self.ask_at = self.fallback.and_then(|fallback| now.checked_add(fallback.max(WAIT_MIN)));
-    }
-
-    /// The rest begins. A second that has come when nothing was found is over by our clock and not by SQLite's: it is
-    /// looked at a little later.
-    pub(super) fn begin(&mut self, now: Instant) {
-        self.ask_later(now);
-        let soon = now + WAIT_MIN;
-        if self.deadline.is_over(soon) {
-            self.deadline = Deadline { at: None, after: Some(soon) };
-        }
-    }
-
-    /// When something has to be done without a commit.
-    pub(super) fn until(&self) -> Deadline {
-        self.deadline.earlier(Deadline { at: None, after: self.ask_at })
-    }
 }
 
 /// What [`Waiter::ready`] has found.
@@ -174,7 +118,7 @@ impl Waiter {
     /// [`Error::Closed`] and [`Error::Watcher`] are for good: there will be no more wakes.
     pub fn wait(&self, timeout: Option<Duration>) -> Result<Wake> {
         let interrupts = self.inner.database.interrupts();
-        let until = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        let until = timeout.and_then(deadline);
         let mut late = false;
         loop {
             interrupts.check()?;
@@ -184,15 +128,16 @@ impl Waiter {
             }
             let left = {
                 let mut state = self.inner.lock();
-                if state.has_ready() || (taken.commit && state.consumers.is_empty()) {
+                let Some(deadline) =
+                    state.ready_at().filter(|_| !(taken.commit && state.consumers.is_empty()))
+                else {
                     return Ok(Wake::Update);
-                }
+                };
                 if late {
                     return Ok(Wake::Timeout);
                 }
                 let now = Instant::now();
                 let left = until.map(|until| until.saturating_duration_since(now));
-                let deadline = state.deadline();
                 state.asleep_until = Some(deadline);
                 [left, deadline.left(now)].into_iter().flatten().min()
             };
@@ -310,16 +255,7 @@ impl Inner {
 
     /// A commit has been taken: all that rest are asked for next, and all that look will look again.
     fn take_commit(&self) {
-        let now = Instant::now();
-        let mut state = self.lock();
-        state.commits += 1;
-        for consumer in state.consumers.values_mut() {
-            if let Phase::Resting(rest) = &mut consumer.phase
-                && rest.interest.is_some()
-            {
-                rest.ask_at = Some(now);
-            }
-        }
+        self.lock().commits += 1;
     }
 
     /// Asks the file for those whose turn it is, in one read, and makes ready who has work.
@@ -327,14 +263,14 @@ impl Inner {
         let now = Instant::now();
         let asked: Vec<(u64, Arc<Interest>)> = {
             let mut state = self.lock();
+            let committed = state.asked != state.commits;
+            state.asked = state.commits;
             let mut asked = Vec::new();
             for (key, consumer) in &mut state.consumers {
                 let Phase::Resting(rest) = &consumer.phase else { continue };
-                if rest.deadline.is_over(now) {
+                if rest.is_over(now) {
                     consumer.phase = Phase::Ready;
-                } else if let Some(interest) = &rest.interest
-                    && rest.ask_at.is_some_and(|at| at <= now)
-                {
+                } else if let Some(interest) = rest.question(committed, now) {
                     asked.push((*key, Arc::clone(interest)));
                 }
             }
@@ -349,8 +285,11 @@ impl Inner {
         let mut state = self.lock();
         for (index, (key, interest)) in asked.iter().enumerate() {
             let answer = answers.as_ref().ok().and_then(|answers| answers.get(index)?.as_ref().ok().copied());
-            if let Some(consumer) = state.consumers.get_mut(key) {
-                consumer.answer(interest, answer, now);
+            if let Some(consumer) = state.consumers.get_mut(key)
+                && let Phase::Resting(rest) = &mut consumer.phase
+                && rest.answer(interest, answer, now)
+            {
+                consumer.phase = Phase::Ready;
             }
         }
     }
@@ -415,35 +354,14 @@ impl Inner {
     }
 }
 
-impl Consumer {
-    /// The answer to `interest`; none if the file could not be asked. By now the consumer may wait for something else.
-    fn answer(&mut self, interest: &Arc<Interest>, answer: Option<Outlook>, now: Instant) {
-        let Phase::Resting(rest) = &mut self.phase else { return };
-        if !rest.interest.as_ref().is_some_and(|current| Arc::ptr_eq(current, interest)) {
-            return;
-        }
-        match answer {
-            Some(Outlook { work: false, at }) => {
-                rest.deadline.at = at;
-                rest.ask_later(now);
-            }
-            Some(Outlook { work: true, .. }) | None => self.phase = Phase::Ready,
-        }
-    }
-}
-
 impl State {
-    fn has_ready(&self) -> bool {
-        self.consumers.values().any(|consumer| matches!(consumer.phase, Phase::Ready))
-    }
-
-    /// The earliest deadline of those that rest.
-    fn deadline(&self) -> Deadline {
-        let resting = self.consumers.values().filter_map(|consumer| match &consumer.phase {
-            Phase::Resting(rest) => Some(rest.until()),
-            _ => None,
-        });
-        resting.fold(Deadline::default(), Deadline::earlier)
+    /// The earliest deadline of those that rest; `None` if somebody is ready now.
+    fn ready_at(&self) -> Option<Deadline> {
+        self.consumers.values().try_fold(Deadline::default(), |earliest, consumer| match &consumer.phase {
+            Phase::Ready => None,
+            Phase::Looking => Some(earliest),
+            Phase::Resting(rest) => Some(earliest.earlier(rest.until())),
+        })
     }
 
     /// Names those that are ready, beginning after the one that was named last.
@@ -472,12 +390,12 @@ impl State {
         if self.readiness.is_none() {
             return;
         }
-        let (has_ready, deadline) = (self.has_ready(), self.deadline());
+        let ready_at = self.ready_at();
         let Some(readiness) = &mut self.readiness else { return };
         readiness.lower();
-        readiness.arm(deadline);
-        if has_ready {
-            readiness.raise();
+        match ready_at {
+            Some(deadline) => readiness.arm(deadline),
+            None => readiness.raise(),
         }
     }
 }

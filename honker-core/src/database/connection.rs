@@ -22,7 +22,7 @@ use crate::identity::{Identity, identity};
 use crate::statement::Sql;
 use crate::store::SettlementListener;
 use crate::watch::Target;
-use crate::{Error, Result, Store, sql};
+use crate::{Error, Result, Store, queue, sql};
 
 /// What ends waiting, shared by all connections of a database.
 #[derive(Debug, Default)]
@@ -73,8 +73,9 @@ pub(super) fn busy(what: &str) -> Error {
 
 /// A connection and all that belongs to it. Used by one thread at a time.
 pub(super) struct Handle {
-    // Dropped in this order: the statements, the connection, and last what its handlers look at.
-    store: Store,
+    // Dropped in this order: the connection, with the statements (`sql::register_on`, or else the store's own end), and
+    // last what its handlers look at.
+    store: Arc<Store>,
     connection: rusqlite::Connection,
     busy_wait: Box<BusyWait>,
     authorizer: Box<Authorizer>,
@@ -151,7 +152,7 @@ impl Handle {
         }
         handle.set_journal_mode(options)?;
         handle.set_up(options)?;
-        sql::register(&handle.connection)?;
+        sql::register_on(&handle.connection, &handle.store)?;
         crate::schema::bootstrap(&handle.store)?;
         handle.files = handle.files_now();
         handle.hands = Arc::clone(hands);
@@ -189,7 +190,7 @@ impl Handle {
             interrupts: Cell::new(interrupts),
         });
         // SAFETY: the connection is open, and the store is dropped before it.
-        let store = unsafe { Store::from_handle(connection.handle()) };
+        let store = Arc::new(unsafe { Store::from_handle(connection.handle()) });
         let authorizer = Authorizer::new(role);
         // SAFETY: the connection is open. Both are boxed, so that they stay where they are, and dropped after it.
         unsafe {
@@ -304,6 +305,15 @@ impl Handle {
         &self.hands
     }
 
+    /// Asks the file which of the settlements of the open transaction it has, if the caller's own SQL may have undone some.
+    pub(super) fn check_hands(&self) -> Result<()> {
+        if !self.untidy.get() {
+            return Ok(());
+        }
+        let now = self.store.now()?;
+        self.hands.check(|worker_id, held| queue::is_held(&self.store, now, worker_id, held))
+    }
+
     pub(super) fn store(&self) -> &Store {
         &self.store
     }
@@ -380,7 +390,7 @@ impl Handle {
 
     /// Keeps what was done since [`Handle::mark`], unless COMMIT would refuse it: then it is undone.
     pub(super) fn keep_marked(&self) -> Result<()> {
-        let outcome = if self.would_violate_keys() {
+        let outcome = if self.store.violates_deferred_keys() {
             self.undo(&SQL_UNDO_MARKED)?;
             Err(Error::Constraint(
                 "FOREIGN KEY constraint failed: a deferred one would have failed the commit".into(),
@@ -390,22 +400,6 @@ impl Handle {
         };
         self.undo(&SQL_KEEP_MARKED)?;
         outcome
-    }
-
-    /// Whether COMMIT would fail because of a deferred foreign key.
-    fn would_violate_keys(&self) -> bool {
-        let (mut current, mut highest) = (0, 0);
-        // SAFETY: the connection is open; SQLite fills both.
-        unsafe {
-            ffi::sqlite3_db_status(
-                self.connection.handle(),
-                ffi::SQLITE_DBSTATUS_DEFERRED_FKS,
-                &raw mut current,
-                &raw mut highest,
-                0,
-            );
-        }
-        current != 0
     }
 
     /// Runs a statement that has to be run however often somebody interrupts.

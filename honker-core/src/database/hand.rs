@@ -15,7 +15,8 @@ use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use crate::queue::ClaimedJob;
+use crate::Result;
+use crate::queue::{ClaimedJob, Held};
 use crate::store::SettlementListener;
 
 static NEXT_SERIAL: AtomicI64 = AtomicI64::new(1);
@@ -51,11 +52,6 @@ impl Hand {
         (serial, lock(&self.jobs).insert(job.id, in_hand).map(|before| before.serial))
     }
 
-    /// The job, if it is in hand with this serial.
-    pub(crate) fn get(&self, id: i64, serial: i64) -> Option<InHand> {
-        lock(&self.jobs).get(&id).copied().filter(|job| job.serial == serial)
-    }
-
     /// The job leaves the hand, if it is in it with this serial.
     pub(crate) fn put_down(&self, id: i64, serial: i64) -> bool {
         let mut jobs = lock(&self.jobs);
@@ -74,6 +70,10 @@ impl Hand {
     /// The jobs that are in hand now, by id.
     pub(crate) fn jobs(&self) -> Vec<(i64, InHand)> {
         lock(&self.jobs).iter().map(|(id, job)| (*id, *job)).collect()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        lock(&self.jobs).len()
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -107,21 +107,33 @@ impl Hands {
         lock(&self.settling).iter().any(|(other, by)| *other == id && by == worker_id)
     }
 
-    /// How much has been settled so far, for [`Hands::forget`].
-    pub(super) fn settling(&self) -> usize {
-        if self.count.load(Ordering::Acquire) == 0 { 0 } else { lock(&self.settling).len() }
-    }
-
-    /// What was settled since then was undone.
-    pub(super) fn forget(&self, since: usize) {
-        if self.count.load(Ordering::Acquire) > 0 {
-            lock(&self.settling).truncate(since);
+    /// Forgets settlements of which the file, that `is_held` asks, knows nothing: ROLLBACK TO has undone them.
+    pub(super) fn check(&self, is_held: impl Fn(&str, Held) -> Result<bool>) -> Result<()> {
+        if self.told() == 0 {
+            return Ok(());
         }
+        let settling = lock(&self.settling).clone();
+        let hands: Vec<Arc<Hand>> = lock(&self.hands).iter().filter_map(Weak::upgrade).collect();
+        let mut made = Vec::with_capacity(settling.len());
+        for (id, by) in settling {
+            let mut is_made = false;
+            for hand in hands.iter().filter(|hand| hand.worker_id == by) {
+                let in_hand = lock(&hand.jobs).get(&id).copied();
+                if let Some(job) = in_hand {
+                    is_made |= !is_held(&by, Held { id, attempts: job.attempts })?;
+                }
+            }
+            if is_made {
+                made.push((id, by));
+            }
+        }
+        *lock(&self.settling) = made;
+        Ok(())
     }
 
     /// What has been settled is committed.
     pub(super) fn commit(&self) {
-        if self.count.load(Ordering::Acquire) == 0 {
+        if !self.is_listening() {
             return;
         }
         let mut settling = lock(&self.settling);
@@ -136,18 +148,21 @@ impl Hands {
 }
 
 impl SettlementListener for Hands {
-    fn begin(&self, id: i64, worker_id: &str) {
-        if self.count.load(Ordering::Acquire) > 0 {
-            lock(&self.settling).push((id, worker_id.to_owned()));
-        }
+    fn is_listening(&self) -> bool {
+        self.count.load(Ordering::Acquire) > 0
     }
 
-    fn undo(&self, id: i64) {
-        if self.count.load(Ordering::Acquire) > 0 {
-            let mut settling = lock(&self.settling);
-            if settling.last().is_some_and(|(last, _)| *last == id) {
-                settling.pop();
-            }
+    fn told(&self) -> usize {
+        if self.is_listening() { lock(&self.settling).len() } else { 0 }
+    }
+
+    fn begin(&self, id: i64, worker_id: &str) {
+        lock(&self.settling).push((id, worker_id.to_owned()));
+    }
+
+    fn forget(&self, but: usize) {
+        if self.is_listening() {
+            lock(&self.settling).truncate(but);
         }
     }
 }

@@ -51,6 +51,7 @@ use crate::watch::Subscription;
 use crate::{Error, Result, Store, vfs};
 
 pub(crate) use self::last_write::{LastWrite, Write};
+pub(crate) use self::options::deadline;
 pub use self::options::{Durability, JournalMode, Nesting, Options};
 pub use self::status::{Connections, Status, Versions};
 pub use self::transaction::Transaction;

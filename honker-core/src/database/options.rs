@@ -97,6 +97,6 @@ pub(super) fn usable_path(path: &Path) -> Result<&str> {
 }
 
 /// When a wait that begins now is over; `None` if that is beyond the end of time.
-pub(super) fn deadline(timeout: Duration) -> Option<Instant> {
+pub(crate) fn deadline(timeout: Duration) -> Option<Instant> {
     Instant::now().checked_add(timeout)
 }

@@ -30,6 +30,7 @@ use super::last_write::{CLOSE_MAX, Write};
 use super::line::{Line, Owner, SLICE, Ticket, Turn, Wants, tell};
 use super::options::{Nesting, Options, deadline};
 use super::watching::Watching;
+use crate::store::SettlementListener;
 use crate::{Error, Result, Store};
 
 /// A batch is bounded so that its first caller does not wait for the last for too long.
@@ -95,7 +96,7 @@ impl<F: FnOnce(&Store, i64) -> Result<T>, T> Run for Call<F, T> {
         let run = |handle: &mut Handle| {
             handle.call(self.interrupts, |handle| body(handle.store(), handle.store().now()?))
         };
-        let settled = handle.hands().settling();
+        let settled = handle.hands().told();
         // A panic belongs to the thread that made the call, not to the one that happens to run it.
         self.outcome = match catch_unwind(AssertUnwindSafe(|| run(handle))) {
             Ok(result) => Outcome::Finished(result),
@@ -194,7 +195,7 @@ impl Writer {
                     "the transaction is over: SQLite or a statement has ended it".to_owned(),
                 ));
             }
-            let settled = handle.hands().settling();
+            let settled = handle.hands().told();
             let done = handle.call(interrupts, body);
             if done.is_err() {
                 handle.hands().forget(settled);
@@ -206,7 +207,11 @@ impl Writer {
     /// Ends the transaction that [`Writer::begin`] began, and gives the connection to the next in line.
     pub(super) fn end(&self, commit: bool) -> Result<()> {
         let release = Release(self);
-        let committed = if commit { self.in_transaction(Handle::commit) } else { Ok(false) };
+        let committed = if commit {
+            self.in_transaction(|handle| handle.check_hands().and_then(|()| handle.commit()))
+        } else {
+            Ok(false)
+        };
         // Whatever is left of it now is not wanted: by the caller, or because it could not be committed.
         let undone = self.with_handle(|handle| {
             match committed {
@@ -531,7 +536,7 @@ fn run_marked(handle: &mut Handle, call: &mut dyn Run, interrupts: u64) {
     if let Err(error) = handle.call(interrupts, |handle| handle.mark()) {
         return call.fail(&error);
     }
-    let settled = handle.hands().settling();
+    let settled = handle.hands().told();
     call.run(handle);
     if handle.in_transaction()
         && let Err(error) = handle.keep_marked()

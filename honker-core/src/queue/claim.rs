@@ -12,10 +12,11 @@ use std::sync::Arc;
 
 use super::clear;
 use super::conditions::{delayed, exception, exception_at, exceptional, immediate, in_flight, last_attempt};
+use super::dead_letter::dead_letter_claimable;
 use super::options;
 use super::walk::Queue;
 use crate::statement::Sql;
-use crate::{Result, Store, time};
+use crate::{Error, Result, Store, time};
 
 /// A job as its new holder gets it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -166,12 +167,45 @@ pub struct Claim<'a> {
 
 /// As [`claim_some`], with the answer made of the jobs before the claim is final: if it cannot be made, nothing is claimed.
 /// It has to succeed for a single job whose payload has at most `payload_length_max` characters.
+///
+/// A job that is too long for the answer of any connection, which only other SQL can have stored, is in the way of all behind
+/// it: it is moved to the dead.
 pub(crate) fn claim_into<T>(
     store: &Store,
     now: i64,
     claim: &Claim<'_>,
     payload_length_max: i64,
     answer: impl Fn(Claimed) -> Result<T>,
+) -> Result<T> {
+    loop {
+        let mut unanswerable = Vec::new();
+        let claimed = claim_once(store, now, claim, payload_length_max, |claimed| {
+            let long = claimed.jobs.iter().filter(|job| job.payload.len() as i64 > payload_length_max);
+            let too_long = long.filter(|job| answer_length(job) > store.length_max_of_any());
+            unanswerable.extend(too_long.map(|job| job.id));
+            if unanswerable.is_empty() {
+                return answer(claimed);
+            }
+            Err(Error::TooBig("a job is too long for the JSON of a claim".into()))
+        });
+        if claimed.is_ok() || unanswerable.is_empty() {
+            return claimed;
+        }
+        store.atomic(|| unanswerable.iter().try_for_each(|id| dead_letter_claimable(store, now, *id)))?;
+    }
+}
+
+/// How many bytes the answer takes that has only this job.
+fn answer_length(job: &ClaimedJob) -> i64 {
+    super::enqueue::answer_length(&job.queue, &job.payload, job.metadata.as_deref())
+}
+
+fn claim_once<T>(
+    store: &Store,
+    now: i64,
+    claim: &Claim<'_>,
+    payload_length_max: i64,
+    answer: impl FnOnce(Claimed) -> Result<T>,
 ) -> Result<T> {
     let &Claim { queue, worker_id, n, timeout_s } = claim;
     let claim_expires_at = time::after(now, "timeout_s", timeout_s)?;
@@ -191,12 +225,18 @@ pub(crate) fn claim_into<T>(
     if n == 1 {
         let parameters =
             [queue.into(), worker_id.into(), claim_expires_at.into(), now.into(), payload_length_max.into()];
-        let head = store.query_one(&SQL_TAKE_HEAD, &parameters, |row| {
-            job(row.integer(0), row.text(1), row.integer(2), row.integer(3))
-        })?;
-        if let Some(mut head) = head {
-            add_metadata(store, std::slice::from_mut(&mut head))?;
-            return answer(Claimed { jobs: vec![head], more: false });
+        let take = || {
+            store.query_one(&SQL_TAKE_HEAD, &parameters, |row| {
+                job(row.integer(0), row.text(1), row.integer(2), row.integer(3))
+            })
+        };
+        let add_metadata = |head: Option<ClaimedJob>| {
+            let mut jobs: Vec<ClaimedJob> = head.into_iter().collect();
+            add_metadata(store, &mut jobs).map(|()| jobs)
+        };
+        let jobs = store.write_and_read(take, add_metadata, Store::may_have_options)?;
+        if !jobs.is_empty() {
+            return answer(Claimed { jobs, more: false });
         }
     }
 

@@ -43,11 +43,22 @@ pub(super) use copy_to_dead;
 
 static SQL_COPY: Sql = Sql::new(copy_to_dead!("id = ?1"));
 
+static SQL_COPY_CLAIMABLE: Sql = Sql::new(copy_to_dead!(
+    "id = ?1 AND (state = 'pending' AND attempts < max_attempts OR state = 'processing' AND claim_expires_at < ?2)"
+));
+
 static SQL_DELETE: Sql = Sql::new("DELETE FROM main._honker_live WHERE id = +?1");
 
 /// Moves a row. Belongs into [`Store::atomic`].
 pub(super) fn dead_letter(store: &Store, now: i64, id: i64, reason: Reason) -> Result<()> {
     move_row(store, &SQL_COPY, id, &[id.into(), now.into(), reason.text().into()]).map(drop)
+}
+
+/// Moves a row that a claim could take and cannot answer with, unless somebody has claimed it meanwhile. Belongs into
+/// [`Store::atomic`].
+pub(super) fn dead_letter_claimable(store: &Store, now: i64, id: i64) -> Result<()> {
+    let parameters = [id.into(), now.into(), Reason::Malformed.text().into()];
+    move_row(store, &SQL_COPY_CLAIMABLE, id, &parameters).map(drop)
 }
 
 /// Moves the row of this id if `copy`, made by [`copy_to_dead`], copies it; whether it did. An error if a trigger keeps it

@@ -46,8 +46,8 @@ impl<'a> Enqueue<'a> {
     }
 }
 
-/// In the answer to a claim, beside the job's own texts: the keys, the numbers, the worker's name.
-const ANSWER_BYTES: usize = 1_000;
+/// In the answer to a claim of one job, beside its texts and metadata: the keys and the numbers, with room to spare.
+pub(crate) const ANSWER_BYTES: usize = 1_000;
 
 /// An error if the answer to a claim of this job would be longer than a SQLite value may be: nobody could ever take it, nor
 /// what is behind it in its queue.
@@ -62,9 +62,8 @@ fn check_answerable(store: &Store, job: &Enqueue<'_>) -> Result<()> {
     if (length as i64) < length_max / 6 - (ANSWER_BYTES + METADATA_BYTES_MAX) as i64 {
         return Ok(());
     }
-    let metadata = job.metadata.map_or(0, str::len);
-    let length = escaped_length(job.payload) + escaped_length(job.queue) + metadata + ANSWER_BYTES;
-    if length as i64 > length_max {
+    let length = answer_length(job.queue, job.payload, job.metadata);
+    if length > length_max {
         return Err(Error::TooBig(
             format!(
                 "the job takes {length} bytes in the JSON of a claim, more than this connection's limit of {length_max}"
@@ -73,6 +72,13 @@ fn check_answerable(store: &Store, job: &Enqueue<'_>) -> Result<()> {
         ));
     }
     Ok(())
+}
+
+/// How many bytes the answer to a claim takes, at most, that has only this job.
+pub(super) fn answer_length(queue: &str, payload: &str, metadata: Option<&str>) -> i64 {
+    let length =
+        escaped_length(payload) + escaped_length(queue) + metadata.map_or(0, str::len) + ANSWER_BYTES;
+    length as i64
 }
 
 /// How many bytes a text takes in JSON, without its quotes.

@@ -71,7 +71,7 @@ pub fn ack_batch(store: &Store, now: i64, ids: &[i64], worker_id: &str) -> Resul
         return Ok(0);
     }
     store.atomic(|| {
-        if store.may_have_options() || store.has_listener() {
+        if store.may_have_options() || store.listener().is_some() {
             // What has to be known of each job.
             let acked = ids.iter().map(|&id| ack(store, now, id, worker_id).map(i64::from));
             return acked.sum();

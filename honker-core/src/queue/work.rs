@@ -1,11 +1,14 @@
 //! One turn of a worker: what it has finished is settled, what runs is prolonged, and new jobs are claimed, as one unit that
 //! costs one commit. And what it asks without writing: whether there is something to claim, and what it holds no more.
+//!
+//! A settlement that the file refuses (a trigger that raises, a constraint) does not keep the others from being committed.
+//! All of a turn is tried at once; only if something was refused is the turn repeated, with a savepoint for each part.
 
 use super::{
     Claimed, ClaimedJob, ack, claim_some, fail, heartbeat, may_claim, next_claim_at, release, retry,
 };
 use crate::statement::Sql;
-use crate::{Result, Store};
+use crate::{Error, Result, Store};
 
 /// What a worker would find.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -93,14 +96,17 @@ pub struct Turn<'a> {
 /// What [`turn`] has done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Turned {
-    /// For each settlement, whether the worker still held the job.
-    pub settled: Vec<bool>,
+    /// For each settlement, whether the worker still held the job. An error is that of a settlement that was refused: the
+    /// job is as it was, the rest of the turn is done.
+    pub settled: Vec<Result<bool>>,
     /// For each claim that is held, why it is not the worker's any more.
     pub lost: Vec<Option<Lost>>,
     /// The jobs that were claimed.
     pub claimed: Vec<ClaimedJob>,
     /// A queue had too much in the way for one transaction: a further turn goes on where this one stopped.
     pub more: bool,
+    /// Why nothing was prolonged or claimed although the settlements were made: that was refused. `lost` is empty then.
+    pub refused: Option<Error>,
 }
 
 static SQL_HELD: Sql = Sql::new(
@@ -156,44 +162,144 @@ pub fn settle(store: &Store, now: i64, worker_id: &str, settlement: &Settlement)
     }
 }
 
+/// Whether `worker_id` still has this claim, also if its time is over.
+#[cfg(feature = "bundled")]
+pub(crate) fn is_held(store: &Store, now: i64, worker_id: &str, held: Held) -> Result<bool> {
+    Ok(matches!(look_at(store, now, worker_id, held)?, Ok(_) | Err(Lost::Lapsed)))
+}
+
 /// Settles, prolongs and claims, in this order, as one unit.
+///
+/// What is refused (see the module documentation) is in the answer. An error is one of the whole: nothing has happened.
 pub fn turn(store: &Store, now: i64, turn: &Turn<'_>) -> Result<Turned> {
-    let &Turn { worker_id, timeout_s, .. } = turn;
     if let ([], [], &[(queue, at_most)]) = (turn.settlements, turn.held, turn.queues) {
         // A claim is a unit by itself, and for a single job a single statement.
         let n = turn.n.min(at_most);
-        let Claimed { jobs: claimed, more } =
-            if n > 0 { claim_some(store, now, queue, worker_id, n, timeout_s)? } else { Claimed::default() };
-        return Ok(Turned { settled: Vec::new(), lost: Vec::new(), claimed, more });
+        let claimed = if n > 0 {
+            claim_some(store, now, queue, turn.worker_id, n, turn.timeout_s)?
+        } else {
+            Claimed::default()
+        };
+        return Ok(Kept { lost: Vec::new(), claimed }.after(Vec::new()));
     }
-    store.atomic(|| {
-        let settled = turn.settlements.iter().map(|settlement| settle(store, now, worker_id, settlement));
-        let settled = settled.collect::<Result<_>>()?;
-        let mut lost = Vec::new();
-        for held in turn.held {
-            let found = look_at(store, now, worker_id, *held)?;
-            if turn.prolong && found.is_ok() {
-                heartbeat(store, now, held.id, worker_id, timeout_s)?;
-            }
-            lost.push(found.err());
+    let is_alone = !store.in_transaction();
+    // Keys that the caller's transaction has broken already say nothing of a settlement.
+    let keys = !store.violates_deferred_keys();
+    let at_once = store.atomic(|| {
+        let settled =
+            turn.settlements.iter().map(|settlement| settle(store, now, turn.worker_id, settlement));
+        let settled = settled.collect::<Result<Vec<_>>>()?;
+        check_keys(store, keys)?;
+        Ok(keep(store, now, turn)?.after(settled.into_iter().map(Ok).collect()))
+    });
+    match at_once {
+        Err(error) if is_refusal(&error) && !turn.settlements.is_empty() => {}
+        done => return done,
+    }
+    // Refused by RAISE(ROLLBACK), which leaves nothing to go on in.
+    let mut refused = vec![None; turn.settlements.len()];
+    loop {
+        if !is_alone && !store.in_transaction() {
+            return Err(Error::Aborted("not done: a settlement was refused by a rollback of all".into()));
         }
-        let mut claimed = Vec::new();
-        let mut more = false;
-        let mut left = turn.n;
-        for &(queue, at_most) in turn.queues {
-            // To `claim` a negative number means all of them.
-            let n = left.min(at_most);
-            if n > 0 {
-                let some = claim_some(store, now, queue, worker_id, n, timeout_s)?;
-                left -= i64::try_from(some.jobs.len()).unwrap_or(n);
-                claimed.extend(some.jobs);
-                // What is in the way of one claim is as much as a transaction moves: a further turn goes on.
-                more = some.more;
-                if more {
-                    break;
-                }
+        let known = refused.iter().flatten().count();
+        let done = store.atomic(|| part_by_part(store, now, turn, keys, &mut refused));
+        if done.is_ok() || refused.iter().flatten().count() == known {
+            return done;
+        }
+    }
+}
+
+/// As [`turn`], with a savepoint for each settlement, and one for the rest. Those in `refused` are passed over; one that
+/// ends the transaction is added to them, and is the error.
+fn part_by_part(
+    store: &Store,
+    now: i64,
+    turn: &Turn<'_>,
+    keys: bool,
+    refused: &mut [Option<Error>],
+) -> Result<Turned> {
+    let mut settled = Vec::with_capacity(refused.len());
+    for (settlement, refused) in turn.settlements.iter().zip(refused) {
+        let outcome = match &*refused {
+            Some(error) => Err(error.clone()),
+            None => store.atomic(|| {
+                let held = settle(store, now, turn.worker_id, settlement)?;
+                check_keys(store, keys).map(|()| held)
+            }),
+        };
+        match &outcome {
+            Err(error) if !store.in_transaction() => {
+                *refused = is_refusal(error).then(|| error.clone());
+                return Err(error.clone());
+            }
+            Err(error) if !is_refusal(error) => return Err(error.clone()),
+            _ => settled.push(outcome),
+        }
+    }
+    match store.atomic(|| keep(store, now, turn)) {
+        Ok(kept) => Ok(kept.after(settled)),
+        Err(error) if is_refusal(&error) && store.in_transaction() => {
+            Ok(Turned { refused: Some(error), ..Kept::default().after(settled) })
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// What a turn does beside settling.
+#[derive(Default)]
+struct Kept {
+    lost: Vec<Option<Lost>>,
+    claimed: Claimed,
+}
+
+impl Kept {
+    fn after(self, settled: Vec<Result<bool>>) -> Turned {
+        let Kept { lost, claimed: Claimed { jobs: claimed, more } } = self;
+        Turned { settled, lost, claimed, more, refused: None }
+    }
+}
+
+/// Prolongs and claims.
+fn keep(store: &Store, now: i64, turn: &Turn<'_>) -> Result<Kept> {
+    let &Turn { worker_id, timeout_s, .. } = turn;
+    let mut kept = Kept::default();
+    for held in turn.held {
+        let found = look_at(store, now, worker_id, *held)?;
+        if turn.prolong && found.is_ok() {
+            heartbeat(store, now, held.id, worker_id, timeout_s)?;
+        }
+        kept.lost.push(found.err());
+    }
+    let mut left = turn.n;
+    for &(queue, at_most) in turn.queues {
+        // To `claim` a negative number means all of them.
+        let n = left.min(at_most);
+        if n > 0 {
+            let some = claim_some(store, now, queue, worker_id, n, timeout_s)?;
+            left -= i64::try_from(some.jobs.len()).unwrap_or(n);
+            kept.claimed.jobs.extend(some.jobs);
+            // What is in the way of one claim is as much as a transaction moves: a further turn goes on.
+            kept.claimed.more = some.more;
+            if some.more {
+                break;
             }
         }
-        Ok(Turned { settled, lost, claimed, more })
-    })
+    }
+    Ok(kept)
+}
+
+/// Whether an error is about one change, and not about the transaction or the file: another change may be possible.
+fn is_refusal(error: &Error) -> bool {
+    matches!(error, Error::Constraint(_) | Error::Sql(_) | Error::TooBig(_) | Error::Invalid(_))
+}
+
+/// An error if a settlement has left a deferred foreign key behind that would make COMMIT fail.
+fn check_keys(store: &Store, keys: bool) -> Result<()> {
+    if keys && store.violates_deferred_keys() {
+        return Err(Error::Constraint(
+            "FOREIGN KEY constraint failed: a deferred one would have failed the commit".into(),
+        ));
+    }
+    Ok(())
 }

@@ -24,29 +24,42 @@ use crate::{Error, Result, Store, guard, lock, notify, queue, rate_limit, result
 /// The connection's settings stay as they are. The connection can be closed at any time, also while statements are kept
 /// prepared for it.
 pub fn register(connection: &Connection) -> Result<()> {
-    register_all(connection, &[FUNCTIONS])
+    register_all(connection, &store_of(connection), &[FUNCTIONS])
 }
 
 /// The same, with the functions that watch files (`honker_update_watcher_…`).
 pub fn register_with_watchers(connection: &Connection) -> Result<()> {
-    register_all(connection, &[FUNCTIONS, WATCHERS])
+    register_all(connection, &store_of(connection), &[FUNCTIONS, WATCHERS])
 }
 
-fn register_all(connection: &Connection, functions: &[&'static [Function]]) -> Result<()> {
+/// As [`register`], for a connection of our own: the functions use its store, so that what they settle is known to who
+/// listens there. From now on the store may be kept for longer than the connection is open, and not be used.
+#[cfg(feature = "bundled")]
+pub(crate) fn register_on(connection: &Connection, store: &Arc<Store>) -> Result<()> {
+    register_all(connection, store, &[FUNCTIONS])
+}
+
+fn store_of(connection: &Connection) -> Arc<Store> {
+    // SAFETY: the connection is open, and the guard that `register_all` installs clears the store when it is closed.
+    Arc::new(unsafe { Store::from_handle(connection.handle()) })
+}
+
+fn register_all(
+    connection: &Connection,
+    store: &Arc<Store>,
+    functions: &[&'static [Function]],
+) -> Result<()> {
     #[cfg(feature = "faults")]
     crate::faults::install_clock();
-    // SAFETY: the connection is open, and the guard installed below clears the store when it is closed.
-    let store = unsafe { Store::from_handle(connection.handle()) };
-    schema::ensure_notifications(&store)?;
+    schema::ensure_notifications(store)?;
     // SQLite refuses to replace functions while a statement runs, such as the SELECT load_extension() that got us here.
     if store.query_once("SELECT honker_version()", |_| ()).is_ok() {
         return Ok(());
     }
     #[cfg(feature = "faults")]
     crate::faults::watch(connection);
-    let store = Arc::new(store);
-    guard::install(connection, &store)?;
-    functions.iter().copied().flatten().try_for_each(|function| function::register(&store, function))
+    guard::install(connection, store)?;
+    functions.iter().copied().flatten().try_for_each(|function| function::register(store, function))
 }
 
 macro_rules! functions {
@@ -242,10 +255,9 @@ fn fits(store: &Store, json: serde_json::Result<Vec<u8>>) -> Result<Answer> {
 /// The number of characters up to which a job's payload is certain to fit into an answer.
 fn payload_length_max(store: &Store, claim: &queue::Claim<'_>) -> i64 {
     // A character takes at most six bytes in JSON (`\u0000`), in the payload and in the names.
-    const OTHER_BYTES: i64 = 200;
     let metadata = if store.may_have_options() { queue::options::METADATA_BYTES_MAX as i64 } else { 0 };
     let names = claim.queue.len() + claim.worker_id.len();
-    (store.length_max() - OTHER_BYTES - metadata) / 6 - names as i64
+    (store.length_max() - queue::ANSWER_BYTES as i64 - metadata) / 6 - names as i64
 }
 
 fn claimed<'a>(arguments: &Arguments<'a>) -> Result<(i64, &'a str)> {

@@ -1,13 +1,14 @@
 //! What a worker has in hand: serials, losses, heartbeats, the maximum run time, several queues.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use honker_core::Error;
 use honker_core::consume::{
     Backoff, LostJob, Next, Reason, Settlement, Verdict, Waiter, Worker, WorkerOptions, WorkerQueue,
 };
-use honker_core::database::Database;
-use honker_core::queue::Claim;
+use honker_core::database::{Database, Value};
 
 use crate::clock;
 use crate::support::*;
@@ -56,8 +57,8 @@ fn every_loss_is_told_once_with_its_reason() {
     // A late handler settles nothing, and the file is not asked.
     let late: Vec<_> = claimed[..3].iter().map(ack).collect();
     let held = worker.settle(&late).unwrap();
-    assert_eq!(held, [false, false, false]);
-    assert_eq!(worker.settle(&[ack(&claimed[3])]).unwrap(), [true]);
+    assert_eq!(held, [Ok(false), Ok(false), Ok(false)]);
+    assert_eq!(worker.settle(&[ack(&claimed[3])]).unwrap(), [Ok(true)]);
 }
 
 #[test]
@@ -80,8 +81,8 @@ fn a_job_that_comes_back_to_the_same_worker_has_another_serial() {
     assert_ne!(second.serial, first.serial);
     assert_eq!(told.len(), 1);
     assert_eq!((told[0].id, told[0].serial), (id, first.serial));
-    assert_eq!(worker.settle(&[ack(&first)]).unwrap(), [false]);
-    assert_eq!(worker.settle(&[ack(&second)]).unwrap(), [true]);
+    assert_eq!(worker.settle(&[ack(&first)]).unwrap(), [Ok(false)]);
+    assert_eq!(worker.settle(&[ack(&second)]).unwrap(), [Ok(true)]);
     assert_timeout(worker.next(0, NOW));
 }
 
@@ -90,7 +91,7 @@ fn a_job_that_comes_back_to_the_same_worker_has_another_serial() {
 fn what_a_handler_settles_itself_is_no_loss() {
     let (_file, database) = open();
     let mut worker = worker(&database, "q", no_fallback());
-    for how in ["ack", "retry", "fail", "release", "transaction", "batch"] {
+    for how in ["ack", "retry", "fail", "release", "transaction", "batch", "sql", "sql batch"] {
         let id = enqueue(&database, "q", "p");
         let claimed = job(worker.next(1, NOW));
         assert_eq!(claimed.id, id);
@@ -100,6 +101,16 @@ fn what_a_handler_settles_itself_is_no_loss() {
             "fail" => database.fail(id, "w", "e").unwrap(),
             "release" => database.release(id, "w", 600).unwrap(),
             "batch" => database.ack_batch(&[id], "w").unwrap() == 1,
+            "sql" | "sql batch" => {
+                let call = match how {
+                    "sql" => format!("SELECT honker_retry({id}, 'w', 600, 'e')"),
+                    _ => format!("SELECT honker_ack_batch('[{id}]', 'w')"),
+                };
+                let mut tx = database.begin().unwrap();
+                let done = tx.query(&call, &[]).unwrap();
+                tx.commit().unwrap();
+                done.rows == [[Value::Integer(1)]]
+            }
             _ => {
                 let mut undone = database.begin().unwrap();
                 assert!(undone.ack(id, "w").unwrap());
@@ -115,7 +126,7 @@ fn what_a_handler_settles_itself_is_no_loss() {
         assert!(done, "{how}");
         assert_eq!(worker.in_hand(), 0, "{how}");
         assert_timeout(worker.next(0, NOW));
-        assert_eq!(worker.settle(&[ack(&claimed)]).unwrap(), [false], "{how}");
+        assert_eq!(worker.settle(&[ack(&claimed)]).unwrap(), [Ok(false)], "{how}");
     }
     // Another worker's settlement of the same id is none of ours.
     let id = enqueue(&database, "q", "p");
@@ -125,6 +136,63 @@ fn what_a_handler_settles_itself_is_no_loss() {
     assert!(worker.settled(id, claimed.serial));
     assert!(!worker.settled(id, claimed.serial));
     assert_timeout(worker.next(0, NOW));
+}
+
+/// The transaction is committed, and the settlement is not in it.
+#[test]
+fn a_settlement_that_rollback_to_has_undone_is_none() {
+    let (file, database) = open();
+    let mut worker = worker(&database, "q", no_fallback());
+    for (settle, kept) in
+        [("undone", false), ("undone and made again", true), ("undone and another made", false)]
+    {
+        let id = enqueue(&database, "q", "p");
+        let other = enqueue(&database, "q", "p");
+        let claimed = jobs(worker.next(2, NOW));
+        let mut tx = database.begin().unwrap();
+        tx.execute("SAVEPOINT mine", &[]).unwrap();
+        assert!(tx.ack(id, "w").unwrap());
+        tx.execute("ROLLBACK TO mine", &[]).unwrap();
+        match settle {
+            "undone" => {}
+            "undone and made again" => assert!(tx.ack(id, "w").unwrap()),
+            _ => assert!(tx.ack(other, "w").unwrap()),
+        }
+        tx.commit().unwrap();
+        let other_made = settle == "undone and another made";
+        assert_eq!(worker.in_hand(), 2 - usize::from(kept) - usize::from(other_made), "{settle}");
+        assert_timeout(worker.next(0, NOW));
+        let held = worker.settle(&claimed.iter().map(ack).collect::<Vec<_>>()).unwrap();
+        assert_eq!(held, [Ok(!kept), Ok(!other_made)], "{settle}");
+        assert_eq!(file.count("SELECT count(*) FROM _honker_live"), 0);
+    }
+}
+
+/// Threads that try to settle a job that is lost already: that they try does not keep the loss from being told.
+#[test]
+fn an_attempt_to_settle_a_lost_job_does_not_hide_the_loss() {
+    guarded(|| {
+        let (file, database) = open();
+        let mut worker = worker(&database, "q", no_fallback());
+        for _ in 0..10 {
+            let id = enqueue(&database, "q", "p");
+            let claimed = job(worker.next(1, NOW));
+            file.plain().execute_batch("DELETE FROM _honker_live").unwrap();
+            let done = Arc::new(AtomicBool::new(false));
+            let acking = Thread::start({
+                let (database, done) = (database.clone(), Arc::clone(&done));
+                move || {
+                    while !done.load(Ordering::Relaxed) {
+                        assert_eq!(database.ack_batch(&[id; 1_000], "w").unwrap(), 0);
+                    }
+                }
+            });
+            let told = lost(worker.next(0, LONG));
+            done.store(true, Ordering::Relaxed);
+            acking.join();
+            assert_eq!(told, [LostJob { id, serial: claimed.serial, reason: Reason::Gone }]);
+        }
+    });
 }
 
 /// Threads that ack their own jobs beside a worker that looks all the time: none is ever taken for lost.
@@ -165,7 +233,7 @@ fn claims_in_hand_are_prolonged() {
     assert!(soonest > before, "{soonest} {before}");
     assert_eq!(
         kept.settle(&claimed.drain(..).map(|job| ack(&job)).collect::<Vec<_>>()).unwrap(),
-        [true, true]
+        [Ok(true), Ok(true)]
     );
 
     // Without heartbeats it lapses, and is told.
@@ -191,7 +259,7 @@ fn a_job_that_runs_too_long_is_retried_and_told() {
     // By the worker's back-off: 15 s, give or take a tenth.
     let delay_s = file.count("SELECT run_at - unixepoch() FROM _honker_live");
     assert!((12..=17).contains(&delay_s), "{delay_s}");
-    assert_eq!(worker.settle(&[ack(&claimed)]).unwrap(), [false]);
+    assert_eq!(worker.settle(&[ack(&claimed)]).unwrap(), [Ok(false)]);
     // The last time it is dead.
     file.plain().execute_batch("UPDATE _honker_live SET run_at = 0, attempts = 2").unwrap();
     job(worker.next(1, LONG));
@@ -206,10 +274,10 @@ fn a_job_goes_back_with_its_attempt() {
     let mut worker = worker(&database, "q", no_fallback());
     let claimed = job(worker.next(1, NOW));
     let settled = worker.settle_and_next(&[settle(&claimed, Verdict::Release)], 1, NOW).unwrap();
-    assert_eq!(settled.held, [true]);
+    assert_eq!(settled.held, [Ok(true)]);
     let again = job(settled.next);
     assert_eq!((again.id, again.attempts), (claimed.id, 1));
-    assert_eq!(worker.settle(&[settle(&again, Verdict::Snooze { delay_s: 60 })]).unwrap(), [true]);
+    assert_eq!(worker.settle(&[settle(&again, Verdict::Snooze { delay_s: 60 })]).unwrap(), [Ok(true)]);
     let row = "SELECT count(*) FROM _honker_live WHERE state = 'pending' AND attempts = 0 AND worker_id IS NULL \
                AND claim_expires_at IS NULL AND run_at - unixepoch() BETWEEN 59 AND 60";
     assert_eq!(file.count(row), 1);
@@ -225,7 +293,7 @@ fn a_failed_job_waits_as_the_options_say() {
     for expected in [100, 300, 500, 500] {
         let claimed = job(worker.next(1, NOW));
         let verdict = Verdict::Retry { delay_s: None, error: "e".to_owned() };
-        assert_eq!(worker.settle(&[settle(&claimed, verdict)]).unwrap(), [true]);
+        assert_eq!(worker.settle(&[settle(&claimed, verdict)]).unwrap(), [Ok(true)]);
         let delay_s = file.count(&format!("SELECT run_at - unixepoch() FROM _honker_live WHERE id = {id}"));
         assert!((expected - 2..=expected).contains(&delay_s), "{delay_s}, not {expected}");
         file.plain().execute_batch("UPDATE _honker_live SET run_at = 0").unwrap();
@@ -310,27 +378,20 @@ fn a_job_is_settled_once_in_a_turn() {
     let mut worker = worker(&database, "q", no_fallback());
     let claimed = job(worker.next(1, NOW));
     let strange = Settlement { serial: claimed.serial + 1, ..ack(&claimed) };
-    assert_eq!(worker.settle(&[strange, ack(&claimed), ack(&claimed)]).unwrap(), [false, true, false]);
+    assert_eq!(
+        worker.settle(&[strange, ack(&claimed), ack(&claimed)]).unwrap(),
+        [Ok(false), Ok(true), Ok(false)]
+    );
 }
 
-/// A claim by somebody else, after ours lapsed, and the wake that it is.
+/// A claim by somebody else, and the wake that it is.
 #[test]
 fn a_worker_with_full_hands_is_woken_by_a_loss() {
-    let (_file, database) = open();
+    let (file, database) = open();
     let id = enqueue(&database, "q", "p");
-    let options = WorkerOptions { visibility_timeout_s: 0, heartbeat: false, ..no_fallback() };
-    let mut worker = worker(&database, "q", options);
+    let mut worker = worker(&database, "q", no_fallback());
     let claimed = job(worker.next(1, NOW));
-    let told = woken_by(
-        move || worker.next(0, LONG),
-        move || {
-            until("it is another's", || {
-                let claim = Claim { queue: "q", worker_id: "other", n: 1, timeout_s: 300 };
-                !database.claim(&claim).unwrap().is_empty()
-            });
-        },
-    );
-    let told = lost(told);
-    assert_eq!((told[0].id, told[0].serial), (id, claimed.serial));
-    assert_eq!(told.len(), 1);
+    let taken = "UPDATE _honker_live SET worker_id = 'other', attempts = 2";
+    let told = woken_by(move || worker.next(0, LONG), move || file.plain().execute_batch(taken).unwrap());
+    assert_eq!(lost(told), [LostJob { id, serial: claimed.serial, reason: Reason::Taken }]);
 }

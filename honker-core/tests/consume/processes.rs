@@ -32,7 +32,7 @@ fn work() {
     say("ready");
     loop {
         for job in jobs(worker.next(3, None)) {
-            assert_eq!(worker.settle(&[ack(&job)]).unwrap(), [true]);
+            assert_eq!(worker.settle(&[ack(&job)]).unwrap(), [Ok(true)]);
             if job.payload == "stop" {
                 return say("stop");
             }
@@ -64,7 +64,7 @@ fn claim() {
     let claimed = job(worker.next(1, None));
     say(claimed.id);
     assert_eq!(hear(), "ack");
-    say(worker.settle(&[ack(&claimed)]).unwrap()[0]);
+    say(worker.settle(&[ack(&claimed)]).unwrap()[0] == Ok(true));
 }
 
 /// They come while both work, from this process, which does not work itself.

@@ -241,7 +241,7 @@ fn the_descriptor_is_readable_at_each_deadline() {
     let mut channel = Listener::on(&waiter, 4, "c", Some(Duration::from_millis(20))).unwrap();
     assert_timeout(channel.next(NOW));
     assert!(is_readable(waiter.descriptor().unwrap(), PROMPT));
-    assert_eq!(worker.settle(&[ack(&claimed)]).unwrap(), [true]);
+    assert_eq!(worker.settle(&[ack(&claimed)]).unwrap(), [Ok(true)]);
 }
 
 /// Level-triggered within an edge-triggered set, as Go and tokio do it: one edge for each time that it becomes readable.
@@ -460,7 +460,7 @@ fn a_worker_whose_settlements_failed_is_named_again() {
     assert!(matches!(worker.settle_and_next(&[ack(&claimed)], 1, NOW), Err(Error::Busy(_))));
     other.execute_batch("COMMIT").unwrap();
     assert_eq!(named_by_descriptor(&waiter), [1]);
-    assert_eq!(worker.settle_and_next(&[ack(&claimed)], 1, NOW).unwrap().held, [true]);
+    assert_eq!(worker.settle_and_next(&[ack(&claimed)], 1, NOW).unwrap().held, [Ok(true)]);
 }
 
 /// What keeps the file from being asked for one consumer makes that one ready, and no other.

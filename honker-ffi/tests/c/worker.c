@@ -423,12 +423,55 @@ static void a_refused_call_says_so_of_every_settlement(void) {
   given[1].error = (honker_bytes_t){T("why")};
   REFUSED_WITH(HONKER_INVALID, honker_worker_settle_next(b.worker, given, 2, 1, -2, &jobs, ERR));
   REFUSED_WITH(HONKER_MISUSE, honker_worker_settle_next(NULL, given, 2, 1, 0, &jobs, ERR));
+  REFUSED_WITH(HONKER_NULL_ARG, honker_worker_settle_next(b.worker, given, 2, 1, 0, NULL, ERR));
   given[1].kind = HONKER_SETTLE_SNOOZE;
-  given[1].delay_s = INT64_MAX - 1;
-  REFUSED_WITH(HONKER_INVALID, honker_worker_settle_next(b.worker, given, 2, 1, 0, &jobs, ERR));
   given[1].delay_s = 60;
   EXPECT(HONKER_TIMEOUT, honker_worker_settle_next(b.worker, given, 2, 1, 0, &jobs, ERR));
   CHECK(given[0].status == HONKER_OK && given[1].status == HONKER_OK);
+  bench_free(&b);
+}
+
+/* Those that the file takes are committed, and the call says what it refuses, without waiting. */
+static void a_refused_settlement_is_told_by_its_status(void) {
+  bench_t b = bench_on("q", NULL);
+  honker_settlement_t given[4];
+  honker_job_view_t job[4];
+  for (int i = 0; i < 4; i++) {
+    add(&b, "q");
+    job[i] = next_job(&b);
+    given[i] =
+        (honker_settlement_t){HONKER_SETTLE_ACK, -99, job[i].id, job[i].serial, 0, {T("why")}};
+  }
+  execute(&b,
+          "CREATE TRIGGER no BEFORE DELETE ON _honker_live WHEN old.id = 2 BEGIN "
+          "SELECT RAISE(ABORT, 'not that one'); END");
+  given[2].kind = HONKER_SETTLE_SNOOZE;
+  given[2].delay_s = INT64_MAX - 1;
+  honker_jobs_t *jobs = NULL;
+  honker_error_t *refused = NULL;
+  size_t len = 9;
+  CHECK(honker_worker_settle_next(b.worker, given, 4, 1, -1, &jobs, &refused) == HONKER_OK);
+  CHECK(given[0].status == HONKER_OK && given[1].status == HONKER_CONSTRAINT);
+  CHECK(given[2].status == HONKER_INVALID && given[3].status == HONKER_OK);
+  OK(honker_jobs_len(jobs, &len, ERR));
+  CHECK(len == 0);
+  honker_jobs_free(jobs);
+  CHECK(honker_error_status(refused) == HONKER_CONSTRAINT);
+  CHECK(honker_error_sqlite_code(refused) == 19);
+  const char *message = honker_error_message(refused, NULL);
+  CHECK(contains(message, "job 2 was refused: not that one; ") && contains(message, "job 3 was"));
+  honker_error_free(refused);
+  CHECK(integer_of(b.db, "SELECT count(*) FROM _honker_live WHERE state = 'processing'") == 2);
+
+  /* Nobody who does not ask is left with an error to free. */
+  CHECK(honker_worker_settle_next(b.worker, given + 1, 1, 0, -1, &jobs, NULL) == HONKER_OK);
+  CHECK(given[1].status == HONKER_CONSTRAINT);
+  honker_jobs_free(jobs);
+
+  /* They are still in hand: one is settled otherwise, one is given up. */
+  CHECK(settles(&b, &job[1], HONKER_SETTLE_RELEASE, 0) == HONKER_OK);
+  OK(honker_worker_settled(b.worker, job[2].id, job[2].serial, ERR));
+  CHECK(settles(&b, &job[2], HONKER_SETTLE_ACK, 0) == HONKER_LOST);
   bench_free(&b);
 }
 
@@ -454,6 +497,7 @@ const test_t worker_tests[] = {
     {"claims_in_hand_are_prolonged_unless_that_is_switched_off",
      claims_in_hand_are_prolonged_unless_that_is_switched_off},
     {"a_refused_call_says_so_of_every_settlement", a_refused_call_says_so_of_every_settlement},
+    {"a_refused_settlement_is_told_by_its_status", a_refused_settlement_is_told_by_its_status},
     {"what_a_freed_worker_has_stays_claimed", what_a_freed_worker_has_stays_claimed},
     {NULL, NULL},
 };

@@ -167,3 +167,19 @@ fn an_unknown_state_is_left_alone() {
     assert_eq!(next_claim_at(&db), 0);
     db.assert_still(&before);
 }
+
+/// No connection could answer with it: six bytes for each of its characters are more than the gigabyte that SQLite takes.
+#[test]
+fn a_row_that_no_answer_can_hold_is_moved_out_of_the_way() {
+    let db = Db::new();
+    // Its megabytes need not outlast the test, nor be written more often than necessary.
+    db.run("PRAGMA synchronous = OFF; PRAGMA journal_mode = MEMORY; PRAGMA cache_size = -1000000");
+    db.run(
+        "INSERT INTO _honker_live (queue, payload, priority)
+         VALUES ('q', replace(hex(zeroblob(83400000)), '0', char(1)), 9)",
+    );
+    let next = db.enqueue("q");
+    assert_eq!(db.claim("q", 1, 60), [next]);
+    let dead = "SELECT attempts, length(payload), last_error FROM _honker_dead";
+    assert_eq!(db.rows(dead), "0|166800000|malformed row");
+}

@@ -434,3 +434,22 @@ fn a_job_runs_at_most_as_often_as_its_budget_says() {
         assert_eq!(db.rows("SELECT attempts, max_attempts FROM _honker_dead"), format!("{budget}|{budget}"));
     }
 }
+
+/// Somebody's own change of the schema; what a job was enqueued with is a part of the claim.
+#[test]
+fn a_claim_that_cannot_read_metadata_claims_nothing() {
+    for n in [1, 2] {
+        for begin in ["", "BEGIN"] {
+            let db = Db::new();
+            db.json(r#"SELECT honker_enqueue_with('q', 'p', '{"metadata": {"a": "b"}}')"#);
+            db.run("ALTER TABLE _honker_job_options RENAME COLUMN metadata TO other");
+            let before = db.dump();
+            db.run(begin);
+            db.error(&format!("SELECT honker_claim_batch('q', 'w', {n}, 60)")).says(&["metadata"]);
+            if begin == "BEGIN" {
+                db.run("COMMIT");
+            }
+            db.assert_still(&before);
+        }
+    }
+}

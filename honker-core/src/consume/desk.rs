@@ -1,0 +1,343 @@
+//! What a worker does when it does not wait: it looks whether there is something for it, and takes its turns.
+//!
+//! Invariants: see `worker.rs`. A look copies what is in hand once; handlers that settle their jobs meanwhile are found out
+//! by the serials.
+//!
+//! Threads: that of its worker.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::registration::Look;
+use super::rest::Rest;
+use super::settlement::{Batch, Claimed, LostJob, Reason, Settlement, Verdict};
+use super::worker_options::{WorkerOptions, WorkerQueue};
+use crate::Result;
+use crate::database::{Database, Hand, InHand};
+use crate::outlook::Interest;
+use crate::queue::{self, Held, Outcome, Turn, Turned};
+
+/// After so many claims in a row that should have done something and did nothing, a look is over. Others may be faster, but
+/// not always; a trigger of the user's (`RAISE(IGNORE)`) may keep a worker from its jobs for ever.
+const IN_VAIN_MAX: u32 = 2;
+
+/// When it looks again after that.
+const KEPT: Duration = Duration::from_millis(500);
+
+/// All of a worker but its waiting.
+pub(super) struct Desk {
+    database: Database,
+    queues: Vec<WorkerQueue>,
+    worker_id: String,
+    options: WorkerOptions,
+    hand: Arc<Hand>,
+    /// When the claims in hand were last prolonged, or the first of them made.
+    prolonged_at: Instant,
+    /// The last claim found something, so the next one is made without looking first.
+    busy: bool,
+    /// The last claim left something in the way of a further one.
+    more: bool,
+    /// What has to be reported, and could not be yet.
+    lost: Vec<LostJob>,
+}
+
+/// The jobs in hand at one moment, by id.
+type Jobs = Vec<(i64, InHand)>;
+
+impl Desk {
+    pub(super) fn new(
+        database: Database,
+        queues: Vec<WorkerQueue>,
+        worker_id: String,
+        options: WorkerOptions,
+    ) -> Self {
+        let hand = database.hands().add(&worker_id);
+        Desk {
+            database,
+            queues,
+            worker_id,
+            options,
+            hand,
+            prolonged_at: Instant::now(),
+            busy: false,
+            more: false,
+            lost: Vec::new(),
+        }
+    }
+
+    pub(super) fn in_hand(&self) -> usize {
+        self.hand.len()
+    }
+
+    pub(super) fn put_down(&self, id: i64, serial: i64) -> bool {
+        self.hand.put_down(id, serial)
+    }
+
+    pub(super) fn settle(&mut self, settlements: &[Settlement]) -> Result<Vec<Result<bool>>> {
+        let (held, batch) = self.turn(settlements, 0)?;
+        // To be told by the next call that tells. What was refused beside the settlements will be again.
+        self.lost = batch.unwrap_or_default().lost;
+        Ok(held)
+    }
+
+    pub(super) fn settle_by_id(&self, id: i64, attempts: i64, verdict: &Verdict) -> Result<bool> {
+        let outcome = self.outcome(verdict, attempts);
+        let held = self.database.settle(&self.worker_id, &queue::Settlement { id, outcome })?;
+        self.hand.drop_job(id);
+        Ok(held)
+    }
+
+    /// Claims and reports what there is, or says what it waits for. It looks before it writes: most wakes are not for us.
+    pub(super) fn look(&mut self, n: i64) -> Result<Look<Batch>> {
+        let interrupts = self.database.interrupts();
+        let mut in_vain = 0;
+        loop {
+            interrupts.check()?;
+            let now = Instant::now();
+            let in_hand = self.hand.jobs();
+            let (heartbeat_at, run_until) = (self.heartbeat_at(&in_hand), run_until(&in_hand));
+            let is_over = |at: Option<Instant>| at.is_some_and(|at| at <= now);
+            let has_to_write = is_over(heartbeat_at) || is_over(run_until);
+            let has_to_claim = self.busy && n > 0;
+            if !(has_to_claim || has_to_write) {
+                let held = claims(&in_hand);
+                let room = self.queues_with_room(&in_hand, n);
+                let names: Vec<&str> = room.iter().map(|(queue, _)| self.name(*queue)).collect();
+                let outlook = self.database.work_outlook(&self.worker_id, &held, &names)?;
+                let all_told = self.lose_all(&in_hand, &outlook.lost);
+                if !self.lost.is_empty() {
+                    return Ok(Look::Found(Batch { jobs: Vec::new(), lost: std::mem::take(&mut self.lost) }));
+                }
+                let is_kept_from_it = outlook.may_claim && in_vain >= IN_VAIN_MAX;
+                if !outlook.may_claim || is_kept_from_it {
+                    let queues = room.iter().map(|(queue, _)| self.name(*queue).to_owned()).collect();
+                    let interest = Interest::Jobs { queues, worker_id: self.worker_id.clone(), held };
+                    let rest = Rest::new(interest, self.options.fallback).at(outlook.next_at);
+                    // Should the settlement that a loss was taken for be undone, nothing announces it.
+                    let again = (is_kept_from_it || !all_told).then(|| now + KEPT);
+                    return Ok(Look::Nothing(rest.after(again).after(heartbeat_at).after(run_until)));
+                }
+            }
+            let (_, batch) = self.turn_with(&[], n, in_hand)?;
+            let batch = batch?;
+            if !batch.is_empty() {
+                return Ok(Look::Found(batch));
+            }
+            // A claim moves a bounded number of rows that nobody can have, and may have ended with that.
+            in_vain = if self.more { 0 } else { in_vain + 1 };
+        }
+    }
+
+    /// One commit. For each settlement, whether the job was held, or why it was refused; and what there is to report, or why
+    /// the rest was refused.
+    pub(super) fn turn(
+        &mut self,
+        settlements: &[Settlement],
+        n: i64,
+    ) -> Result<(Vec<Result<bool>>, Result<Batch>)> {
+        self.turn_with(settlements, n, self.hand.jobs())
+    }
+
+    fn turn_with(
+        &mut self,
+        settlements: &[Settlement],
+        n: i64,
+        in_hand: Jobs,
+    ) -> Result<(Vec<Result<bool>>, Result<Batch>)> {
+        let started = Instant::now();
+        // A job that is given twice is settled once.
+        let mut ids = HashSet::new();
+        let find = |given: &Settlement| {
+            let index = in_hand.binary_search_by_key(&given.id, |(id, _)| *id).ok()?;
+            Some(in_hand[index].1).filter(|job| job.serial == given.serial)
+        };
+        let known: Vec<Option<InHand>> =
+            settlements.iter().map(|given| find(given).filter(|_| ids.insert(given.id))).collect();
+        let mut outcomes: Vec<queue::Settlement> = settlements
+            .iter()
+            .zip(&known)
+            .filter_map(|(given, job)| {
+                let outcome = self.outcome(&given.verdict, (*job)?.attempts);
+                Some(queue::Settlement { id: given.id, outcome })
+            })
+            .collect();
+        let given = outcomes.len();
+        let prolong = self.heartbeat_at(&in_hand).is_some_and(|at| at <= started);
+        let queues = self.queues_in_turn(&in_hand, n);
+        let (overdue, running): (Jobs, Jobs) = in_hand
+            .into_iter()
+            .filter(|(id, _)| !ids.contains(id))
+            .partition(|(_, job)| job.run_until.is_some_and(|until| until <= started));
+        for (id, job) in &overdue {
+            let error = format!("timeout after {} s", self.options.max_run_s.unwrap_or_default());
+            let outcome = self.outcome(&Verdict::Retry { delay_s: None, error }, job.attempts);
+            outcomes.push(queue::Settlement { id: *id, outcome });
+        }
+        let queues: Vec<(&str, i64)> = queues.iter().map(|(queue, n)| (self.name(*queue), *n)).collect();
+
+        let turned = self.database.turn(&Turn {
+            worker_id: &self.worker_id,
+            timeout_s: self.options.visibility_timeout_s,
+            settlements: &outcomes,
+            held: &claims(&running),
+            prolong,
+            queues: &queues,
+            n,
+        })?;
+        let Turned { settled, lost, claimed, more, refused } = turned;
+        self.busy = !claimed.is_empty();
+        self.more = more;
+
+        let mut settled = settled.into_iter();
+        let mut answers = settled.by_ref().take(given);
+        let mut held = Vec::new();
+        for (one, job) in settlements.iter().zip(&known) {
+            let answer = job.and_then(|_| answers.next()).unwrap_or(Ok(false));
+            // One that was refused stays in hand, and one that was given twice with the first.
+            if job.is_some() && answer.is_ok() {
+                self.hand.put_down(one.id, one.serial);
+            }
+            held.push(answer);
+        }
+        self.lose_overdue(&overdue, settled);
+        self.lose_all(&running, &lost);
+        if (prolong && refused.is_none()) || self.hand.is_empty() {
+            self.prolonged_at = started;
+        }
+        let max_run = self.options.max_run_s.and_then(|s| u64::try_from(s).ok()).map(Duration::from_secs);
+        let mut jobs = Vec::new();
+        for job in claimed {
+            let queue = self.queues.iter().position(|queue| *queue.name == *job.queue).unwrap_or(0);
+            let (serial, before) = self.hand.take(&job, queue, max_run);
+            if let Some(before) = before {
+                // Its claim lapsed, and this claim was faster than the look that would have told.
+                self.lost.push(LostJob { id: job.id, serial: before, reason: Reason::Taken });
+            }
+            jobs.push(Claimed { job, serial });
+        }
+        let batch = match refused {
+            // Told by the next turn, which it keeps from claiming as well.
+            Some(error) if self.lost.is_empty() => Err(error),
+            _ => Ok(Batch { jobs, lost: std::mem::take(&mut self.lost) }),
+        };
+        Ok((held, batch))
+    }
+
+    /// Jobs that ran for too long are lost, whatever became of their retries: if the file has refused one, the claim is left
+    /// to its end.
+    fn lose_overdue(&mut self, overdue: &[(i64, InHand)], retried: impl Iterator<Item = Result<bool>>) {
+        let mut not_held = Jobs::new();
+        for ((id, job), retried) in overdue.iter().zip(retried) {
+            // A retry that was made has taken it out of the hand.
+            let lost = match retried {
+                Ok(true) => true,
+                Ok(false) => {
+                    not_held.push((*id, *job));
+                    false
+                }
+                Err(_) => self.hand.put_down(*id, job.serial),
+            };
+            if lost {
+                self.lost.push(LostJob { id: *id, serial: job.serial, reason: Reason::Timeout });
+            }
+        }
+        if not_held.is_empty() {
+            return;
+        }
+        // They were lost before. Should the file not say why, it is not worth failing what is committed.
+        let outlook = self.database.work_outlook(&self.worker_id, &claims(&not_held), &[]);
+        let lost = outlook.map(|outlook| outlook.lost).unwrap_or_default();
+        for (index, (id, job)) in not_held.iter().enumerate() {
+            let reason = lost.get(index).copied().flatten().map_or(Reason::Gone, Reason::from);
+            self.lose(*id, job.serial, reason);
+        }
+    }
+
+    /// Whether all that were lost are told, now or by the next that tells.
+    fn lose_all(&mut self, jobs: &[(i64, InHand)], lost: &[Option<queue::Lost>]) -> bool {
+        let mut all_told = true;
+        for ((id, job), lost) in jobs.iter().zip(lost) {
+            if let Some(lost) = lost {
+                all_told &= self.lose(*id, job.serial, Reason::from(*lost));
+            }
+        }
+        all_told
+    }
+
+    /// A job is lost, unless its handler is settling it; `false` then.
+    fn lose(&mut self, id: i64, serial: i64, reason: Reason) -> bool {
+        if self.database.hands().is_settling(id, &self.worker_id) {
+            return false;
+        }
+        if self.hand.put_down(id, serial) {
+            self.lost.push(LostJob { id, serial, reason });
+        }
+        true
+    }
+
+    fn outcome(&self, verdict: &Verdict, attempts: i64) -> Outcome {
+        match verdict {
+            Verdict::Ack => Outcome::Ack,
+            Verdict::Retry { delay_s, error } => Outcome::Retry {
+                delay_s: delay_s.unwrap_or_else(|| self.options.backoff.delay_s(attempts)),
+                error: error.clone(),
+            },
+            Verdict::Fail { error } => Outcome::Fail { error: error.clone() },
+            Verdict::Snooze { delay_s } => Outcome::Release { delay_s: *delay_s },
+            Verdict::Release => Outcome::Release { delay_s: 0 },
+        }
+    }
+
+    fn name(&self, queue: usize) -> &str {
+        &self.queues[queue].name
+    }
+
+    /// The queues that a claim of `n` jobs may take from, by their place in the list, and how many from each.
+    fn queues_with_room(&self, in_hand: &[(i64, InHand)], n: i64) -> Vec<(usize, i64)> {
+        let room = self.queues.iter().enumerate().map(|(index, queue)| {
+            let Some(max) = queue.in_hand_max else { return (index, n) };
+            let has = in_hand.iter().filter(|(_, job)| job.queue == index).count() as u64;
+            (index, n.min(i64::try_from(max.saturating_sub(has)).unwrap_or(i64::MAX)))
+        });
+        room.filter(|(_, room)| *room > 0).collect()
+    }
+
+    /// The same in the order in which they are asked this time, drawn by weight.
+    fn queues_in_turn(&self, in_hand: &[(i64, InHand)], n: i64) -> Vec<(usize, i64)> {
+        let mut queues = self.queues_with_room(in_hand, n);
+        if queues.len() > 1 {
+            // The first of independent exponential times is each with a chance in proportion to its weight. Those of
+            // weight 0 come last, and keep their order.
+            let time = |queue: usize| match self.queues[queue].weight {
+                0 => f64::INFINITY,
+                weight => -(1.0 - fastrand::f64()).ln() / f64::from(weight),
+            };
+            let mut drawn: Vec<(f64, (usize, i64))> =
+                queues.into_iter().map(|queue| (time(queue.0), queue)).collect();
+            drawn.sort_by(|a, b| a.0.total_cmp(&b.0));
+            queues = drawn.into_iter().map(|(_, queue)| queue).collect();
+        }
+        queues
+    }
+
+    /// When the claims in hand are prolonged next.
+    fn heartbeat_at(&self, in_hand: &[(i64, InHand)]) -> Option<Instant> {
+        let timeout_s =
+            u64::try_from(self.options.visibility_timeout_s).ok().filter(|timeout_s| *timeout_s > 0)?;
+        if !self.options.heartbeat || in_hand.is_empty() {
+            return None;
+        }
+        self.prolonged_at.checked_add(Duration::from_secs(timeout_s) / 3)
+    }
+}
+
+/// Jobs in hand as the file knows them.
+fn claims(jobs: &[(i64, InHand)]) -> Vec<Held> {
+    jobs.iter().map(|(id, job)| Held { id: *id, attempts: job.attempts }).collect()
+}
+
+/// When the first of these jobs has run for as long as it may.
+fn run_until(jobs: &[(i64, InHand)]) -> Option<Instant> {
+    jobs.iter().filter_map(|(_, job)| job.run_until).min()
+}
