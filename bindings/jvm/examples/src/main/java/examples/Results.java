@@ -6,24 +6,16 @@ import dev.honker.TypedJob;
 import dev.honker.TypedQueue;
 import dev.honker.WaitOptions;
 import java.time.Duration;
+import tools.jackson.databind.json.JsonMapper;
 
 /** Results, and payloads that are values. */
 final class Results {
   record Email(String to) {}
 
-  /** What a JSON library would do. */
-  private static final JsonCodec<Email> emailJson =
-      new JsonCodec<>() {
-        @Override
-        public String encode(Email email) {
-          return "{\"to\":\"" + email.to() + "\"}";
-        }
+  private static final JsonMapper mapper = new JsonMapper();
 
-        @Override
-        public Email decode(String json) {
-          return new Email(json.substring(7, json.length() - 2));
-        }
-      };
+  private static final JsonCodec<Email> emailJson =
+      JsonCodec.of(mapper::writeValueAsString, json -> mapper.readValue(json, Email.class));
 
   private void handleResult(String json) {
     System.out.println("result " + json);
@@ -45,8 +37,7 @@ final class Results {
       handled.join();
       emails.claimOne("worker-1").orElseThrow().ack();
 
-      TypedQueue<Email> typed =
-          db.queue("emails").typed(emailJson); // JsonCodec<Email>: encode, decode
+      TypedQueue<Email> typed = db.queue("emails").typed(emailJson);
       typed.enqueue(new Email("alice@example.com"));
       TypedJob<Email> job = typed.claimOne("worker-1").orElseThrow();
       sendEmail(job.payload());

@@ -1,49 +1,34 @@
 package examples;
 
 import dev.honker.Honker;
-import dev.honker.RetryableException;
-import java.time.Duration;
-import java.util.concurrent.CountDownLatch;
+import dev.honker.JsonCodec;
+import dev.honker.QueueOptions;
+import dev.honker.WorkerOptions;
+import tools.jackson.databind.json.JsonMapper;
 
-/** A worker that sleeps until there is a job, whoever enqueues it in whichever process. */
+/** A worker for production, and who gives it work; both may be in processes of their own. */
 final class WorkerExample {
-  private static final CountDownLatch sent = new CountDownLatch(2);
+  record Email(String to, String subject) {}
 
-  private static void sendEmail(String json) {
-    System.out.println("sending " + json);
-    sent.countDown();
+  private static void sendEmail(Email email) {
+    System.out.println("sending " + email.subject() + " to " + email.to());
   }
 
   public static void main(String[] args) throws Exception {
-    Thread main = Thread.currentThread();
     try (var db = Honker.open("app.db")) {
-      var q = db.queue("emails");
-      q.enqueue("{\"to\":\"alice@example.com\"}");
-      q.enqueue("{\"to\":\"bob@example.com\"}");
-      new Thread(
-              () -> {
-                try {
-                  sent.await();
-                } catch (InterruptedException e) {
-                  // then it ends at once
-                }
-                main.interrupt(); // the way to end what follows
-              })
-          .start();
-      try (var worker =
-          q.worker(
-              "worker-1",
-              job -> {
-                try {
-                  sendEmail(job.payloadJson());
-                } catch (Exception e) {
-                  throw new RetryableException(e.getMessage(), Duration.ofSeconds(60));
-                }
-              })) {
-        Thread.currentThread().join();
-      }
-    } catch (InterruptedException e) {
-      System.out.println("stopped");
+      var mapper = new JsonMapper(); // Jackson's; any library does
+      JsonCodec<Email> emailJson =
+          JsonCodec.of(mapper::writeValueAsString, json -> mapper.readValue(json, Email.class));
+      var emails =
+          db.queue("emails", QueueOptions.builder().maxAttempts(10).build()).typed(emailJson);
+      emails.enqueue(new Email("alice@example.com", "Welcome"));
+      emails.enqueue(new Email("bob@example.com", "Welcome"));
+
+      Honker.worker("app.db", WorkerOptions.builder().concurrency(8).build())
+          .handle("emails", emailJson, job -> sendEmail(job.payload()))
+          .start()
+          .run(); // until SIGTERM or SIGINT
     }
+    System.out.println("stopped");
   }
 }

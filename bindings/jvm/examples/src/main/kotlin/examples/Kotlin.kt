@@ -5,6 +5,9 @@ import dev.honker.kotlin.asFlow
 import dev.honker.kotlin.await
 import dev.honker.kotlin.enqueueJson
 import dev.honker.kotlin.honker
+import dev.honker.kotlin.honkerWorker
+import dev.honker.kotlin.jsonCodec
+import dev.honker.kotlin.launch
 import dev.honker.kotlin.registerJson
 import dev.honker.kotlin.taskRegistry
 import kotlinx.coroutines.CancellationException
@@ -13,6 +16,7 @@ import kotlinx.coroutines.delay
 import kotlinx.coroutines.joinAll
 import kotlinx.coroutines.launch
 import kotlinx.coroutines.runBlocking
+import kotlinx.serialization.Serializable
 import java.time.Duration
 import java.util.concurrent.CountDownLatch
 
@@ -59,7 +63,20 @@ private suspend fun tasks(db: Database) {
     }
 }
 
-fun main() {
+@Serializable
+private data class Email(
+    val to: String,
+)
+
+private fun sendEmail(email: Email) = println("sending to ${email.to}")
+
+/** What the main thread of a process does. */
+private fun work() {
+    honkerWorker("app.db") { concurrency(8) }.launch("emails", jsonCodec<Email>()) { email, job -> sendEmail(email) }.run()
+}
+
+fun main(args: Array<String>) {
+    if (args.isNotEmpty()) return work()
     first()
     honker("app.db").use { db ->
         runBlocking {

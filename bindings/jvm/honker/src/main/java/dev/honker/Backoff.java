@@ -11,7 +11,6 @@ import java.util.function.Supplier;
  * once, and that it goes on again.
  */
 final class Backoff {
-  private static final System.Logger LOG = System.getLogger("dev.honker");
   private static final long FIRST_MS = 100;
   private static final long LAST_MS = 10_000;
 
@@ -33,7 +32,7 @@ final class Backoff {
   void pause(HonkerException why, BooleanSupplier isOver) {
     if (why.status() != lastStatus && why.status() != HonkerException.Status.INTERRUPTED.number) {
       lastStatus = why.status();
-      LOG.log(System.Logger.Level.WARNING, who + " waits and tries again: " + why.getMessage());
+      Log.warn(who + " waits and tries again: " + why.getMessage());
     }
     try {
       for (long left = nextMillis; left > 0 && !isOver.getAsBoolean(); left -= SLICE_MS) {
@@ -47,7 +46,7 @@ final class Backoff {
 
   /** It was not prevented. */
   void reset() {
-    if (lastStatus != 0) LOG.log(System.Logger.Level.INFO, who + " goes on");
+    if (lastStatus != 0) Log.info(who + " goes on");
     lastStatus = 0;
     nextMillis = FIRST_MS;
   }

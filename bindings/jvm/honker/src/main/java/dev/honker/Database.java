@@ -424,38 +424,14 @@ public final class Database implements AutoCloseable {
   }
 
   /**
-   * Has threads of their own handle the jobs of several queues, {@link WorkerOptions#concurrency}
-   * at a time in all. Otherwise as {@link Queue#worker(String, Handler, WorkerOptions)}.
+   * A worker with handlers, on this database. See {@link Honker#worker(String, WorkerOptions)} for
+   * one that opens the database itself.
    *
-   * @param workerId who claims; a name that no other worker uses at the same time
-   * @param queues which, and how often each is asked first; one at least, none of them twice
-   * @param handler what is called with each job, by several threads if there are several
    * @param options how many jobs at a time, and when failed ones are tried again
-   * @return what runs, to be closed
+   * @return the worker, to be given its queues and started
    */
-  public Runner worker(
-      String workerId, List<WorkerQueue> queues, Handler<Job> handler, WorkerOptions options) {
-    Checks.notNull("handler", handler);
-    Function<Throwable, Settlement> failed = Pool.retry(options);
-    return runWorker(
-        "honker-worker-" + workerId, workerId, queues, this::queue, handler, failed, options);
-  }
-
-  /** A worker whose handlers have threads; `homes` knows the queues by name. */
-  Runner runWorker(
-      String name,
-      String workerId,
-      List<WorkerQueue> queues,
-      Function<String, Queue> homes,
-      Handler<Job> work,
-      Function<Throwable, Settlement> failed,
-      WorkerOptions options) {
-    if (Checks.notNull("queues", queues).isEmpty()) {
-      throw Checks.invalid("queues", "must be one at least");
-    }
-    Worker worker = new Worker(this, queues, homes, workerId, options);
-    Pool pool = new Pool(worker, new ThreadLauncher(this, name, work), failed, options);
-    return Runner.of(name, worker, pool);
+  public WorkerBuilder worker(WorkerOptions options) {
+    return new WorkerBuilder(this, path, this.options, options);
   }
 
   /**
@@ -654,7 +630,7 @@ public final class Database implements AutoCloseable {
               try {
                 closeNow();
               } catch (Throwable e) {
-                Failures.log(this + " was closed, and not all was well", e);
+                Log.error(this + " was closed, and not all was well", e);
               }
             },
             "honker-close");

@@ -63,7 +63,7 @@ final class Dispatcher {
     } catch (RejectedExecutionException e) {
       // it was shut down
     } catch (Throwable e) {
-      Failures.log("the executor of OpenOptions has refused a task", e);
+      Log.error("the executor of OpenOptions has refused a task", e);
     }
     try {
       ForkJoinPool.commonPool().execute(run);
@@ -248,7 +248,7 @@ final class Dispatcher {
     try {
       waitForAll();
     } catch (Throwable e) {
-      Failures.log("the thread that waits for the file has ended", e);
+      Log.error("the thread that waits for the file has ended", e);
       end(
           new HonkerException(
               "the thread that waits for the file has ended: " + e,

@@ -9,7 +9,6 @@ final class Execution implements JobCompletion {
   private final Pool pool;
   private Runnable cancellation;
   private Settlement outcome;
-  private boolean isReleased;
 
   Execution(Job job, Pool pool) {
     this.job = job;
@@ -20,17 +19,16 @@ final class Execution implements JobCompletion {
     cancellation = launcher.launch(job, this);
   }
 
-  /** Asks the handler to end. If it is because of closing, its failure gives the job back. */
-  void cancel(boolean isReleased) {
+  /** Asks the handler to end. Its failure gives the job back then, if it is still ours. */
+  void cancel(CancelReason reason) {
     synchronized (this) {
-      if (outcome != null) return;
-      this.isReleased = isReleased;
+      if (outcome != null || !job.cancel(reason)) return;
     }
     if (cancellation == null) return;
     try {
       cancellation.run();
     } catch (Throwable e) {
-      Failures.log(job + " could not be cancelled", e);
+      Log.error(job + " could not be cancelled", e);
     }
   }
 
@@ -41,12 +39,11 @@ final class Execution implements JobCompletion {
 
   @Override
   public void failed(Throwable error) {
-    boolean goesBack;
     synchronized (this) {
       if (outcome != null) return;
-      goesBack = isReleased;
     }
-    settle(goesBack ? Settlement.RELEASE : pool.failed(job, error));
+    boolean isCancelled = job.cancelled().isPresent();
+    settle(isCancelled ? Settlement.RELEASE : pool.failed(job, error));
   }
 
   void settle(Settlement settlement) {

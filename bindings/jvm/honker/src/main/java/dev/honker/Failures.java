@@ -8,8 +8,6 @@ import java.io.StringWriter;
  * message and its stack included.
  */
 final class Failures {
-  private static final System.Logger LOG = System.getLogger("dev.honker");
-
   private Failures() {}
 
   /** Its message; what it is if it has none, or none that can be had. */
@@ -38,17 +36,5 @@ final class Failures {
       text.append("(its stack cannot be printed)");
     }
     return text.toString();
-  }
-
-  static void log(String what, Throwable e) {
-    log(System.Logger.Level.ERROR, what, e);
-  }
-
-  static void log(System.Logger.Level level, String what, Throwable e) {
-    try {
-      LOG.log(level, what, e);
-    } catch (Throwable unspeakable) {
-      LOG.log(level, what + ": " + text(e));
-    }
   }
 }

@@ -10,7 +10,6 @@ import java.util.function.LongConsumer;
  * "none".
  */
 final class Handle implements AutoCloseable {
-  private static final System.Logger LOG = System.getLogger("dev.honker");
   private static final Cleaner CLEANER = Cleaner.create();
 
   final long number;
@@ -55,7 +54,7 @@ final class Handle implements AutoCloseable {
     @Override
     public void run() {
       if (isClosed.compareAndSet(false, true)) {
-        LOG.log(System.Logger.Level.WARNING, what + " was not closed, and nobody uses it any more");
+        Log.warn(what + " was not closed, and nobody uses it any more");
       }
       free.accept(number);
     }

@@ -56,6 +56,31 @@ public final class Honker {
   }
 
   /**
+   * A worker with handlers that opens its database itself, and closes it at its end. It waits for a
+   * file that is not there yet, and goes on with the new one if the file is replaced.
+   *
+   * @param path the file
+   * @param options how many jobs at a time, and when failed ones are tried again
+   * @return the worker, to be given its queues and started
+   */
+  public static WorkerBuilder worker(String path, WorkerOptions options) {
+    return worker(path, OpenOptions.builder().build(), options);
+  }
+
+  /**
+   * A worker with handlers that opens its database itself, and closes it at its end. It waits for a
+   * file that is not there yet, and goes on with the new one if the file is replaced.
+   *
+   * @param path the file
+   * @param open how to open it
+   * @param options how many jobs at a time, and when failed ones are tried again
+   * @return the worker, to be given its queues and started
+   */
+  public static WorkerBuilder worker(String path, OpenOptions open, WorkerOptions options) {
+    return new WorkerBuilder(null, path, open, options);
+  }
+
+  /**
    * The version of libhonker, which is loaded if it is not yet.
    *
    * @return "1.2.3", for instance

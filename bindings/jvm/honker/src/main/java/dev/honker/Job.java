@@ -5,11 +5,13 @@ import java.time.Instant;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.function.Function;
 
 /**
  * A job that a worker has claimed. It is the worker's until {@link #claimExpiresAt}; then it is
- * anybody's, which is how a crash gives it back. Immutable; one thread settles it.
+ * anybody's, which is how a crash gives it back. Immutable, but for {@link #cancelled}; one thread
+ * settles it.
  */
 public final class Job {
   private static final int VIEW_SIZE = Abi.JOB_VIEW_SIZE;
@@ -23,6 +25,7 @@ public final class Job {
   private final long serial;
   private final long maxAttempts;
   private final String metadataJson;
+  private volatile CancelReason cancelled;
 
   private Job(Queue home, String workerId, Struct view) {
     this.home = home;
@@ -77,6 +80,31 @@ public final class Job {
    */
   public long id() {
     return id;
+  }
+
+  /**
+   * The database that it came from.
+   *
+   * @return the one of its worker, which may have opened it itself
+   */
+  public Database database() {
+    return home.database;
+  }
+
+  /**
+   * Why its handler is to end. The handler is also interrupted, or its coroutine cancelled.
+   *
+   * @return the first reason; empty as long as the job is its worker's
+   */
+  public Optional<CancelReason> cancelled() {
+    return Optional.ofNullable(cancelled);
+  }
+
+  /** Whether this is the first reason. */
+  boolean cancel(CancelReason reason) {
+    if (cancelled != null) return false;
+    cancelled = reason;
+    return true;
   }
 
   /**
@@ -283,6 +311,6 @@ public final class Job {
 
   @Override
   public String toString() {
-    return "Job[id=" + id + ", queue=" + queue() + ", attempts=" + attempts + "]";
+    return "job %d of queue %s, attempt %d of %d".formatted(id, queue(), attempts, maxAttempts);
   }
 }

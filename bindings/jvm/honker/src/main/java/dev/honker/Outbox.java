@@ -136,12 +136,12 @@ public final class Outbox {
             .retryJitter(0)
             .heartbeat(false) // the visibility timeout says how long a delivery may take
             .build();
-    return queue.runWorker(
-        "honker-outbox-" + name,
-        workerId,
-        job -> delivery.deliver(job.payloadJson()),
-        e -> Settlement.retry(Checks.NO_TIME, Failures.textAndStack(e)),
-        doubling);
+    return queue
+        .builder(workerId, doubling)
+        .name("honker-outbox-" + name)
+        .failed(e -> Settlement.retry(Checks.NO_TIME, Failures.textAndStack(e)))
+        .handle(queue.name(), job -> delivery.deliver(job.payloadJson()))
+        .start();
   }
 
   private final class Deliverer extends Consumer {

@@ -3,28 +3,30 @@ package dev.honker;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.HashMap;
+import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Queue;
+import java.util.Set;
 import java.util.concurrent.ConcurrentLinkedQueue;
 import java.util.concurrent.TimeUnit;
+import java.util.function.BiConsumer;
 import java.util.function.Function;
 
 /**
- * Has the jobs of one native worker handled side by side. One call settles what has finished,
- * prolongs what runs, and claims as many jobs as there are places free; jobs that were lost are
- * cancelled.
+ * A worker that has handlers: opens its database if it has none, and anew when the file was
+ * replaced; has jobs handled side by side. One call settles what has finished, prolongs what runs,
+ * and claims as many jobs as there are places free; jobs that were lost are cancelled.
  *
  * <p>Invariants: a job has a place from when it is claimed until its handler has ended, however it
  * ends. Each outcome is given to the library until the library has taken it. Nothing that a handler
- * does, and nothing that passes by itself (a locked file, a full disk), ends {@link #run}.
+ * does, and nothing that passes by itself (a locked file, a full disk, no file yet), ends {@link
+ * #run}.
  *
  * <p>Threads: one runs {@link #run}, and it alone touches the jobs in hand. Handlers run where the
  * {@link JobLauncher} puts them.
  */
-final class Pool {
-  private static final System.Logger LOG = System.getLogger("dev.honker");
-
+final class Pool implements Runner.Work {
   /** How long a handler that was cancelled has to end when the pool closes. */
   private static final long GRACE_NANOS = TimeUnit.MILLISECONDS.toNanos(1500);
 
@@ -36,70 +38,159 @@ final class Pool {
 
   private static final long LAUNCH_MAX_NANOS = TimeUnit.SECONDS.toNanos(10);
 
-  private final Worker worker;
+  /** Where the jobs come from. */
+  interface Source {
+    /** The database to begin with; null if it has to be opened. */
+    Database database();
+
+    Database open();
+
+    Worker worker(Database database);
+  }
+
+  private final String name;
+  private final Source source;
   private final JobLauncher launcher;
   private final Function<Throwable, Settlement> failed;
-  private final long concurrency;
-  private final long shutdownNanos;
+  private final WorkerOptions options;
+  private final Backoff backoff;
+
   private final Map<Long, Execution> inHand = new HashMap<>();
+
+  /** Not in hand any more, and not ended either: they keep their places. */
+  private final Set<Execution> orphans = new HashSet<>();
+
   private final Queue<Execution> finished = new ConcurrentLinkedQueue<>();
   private final List<Worker.Given> settlements = new ArrayList<>();
+  private Shutdown shutdown;
+  private long finishedCount;
+  private long releasedCount;
 
   /** Since when, and for how long, no job is claimed, because no handler could be launched. */
   private long unlaunchedAt;
 
   private long launchPauseNanos;
 
+  private Runner runner;
+  private volatile Worker worker;
+  private volatile boolean isStopped;
+  private volatile boolean isHurried;
+  private volatile int left;
+
   Pool(
-      Worker worker,
+      String name,
+      Source source,
       JobLauncher launcher,
       Function<Throwable, Settlement> failed,
       WorkerOptions options) {
-    this.worker = worker;
+    this.name = name;
+    this.source = source;
     this.launcher = launcher;
     this.failed = failed;
-    this.concurrency = options.concurrency();
-    this.shutdownNanos = Checks.toNanos(options.shutdownTimeout());
+    this.options = options;
+    this.backoff = new Backoff(name);
+  }
+
+  @Override
+  public void begin(Runner runner) {
+    this.runner = runner;
+    if (source.database() != null) source.database().children.add(runner);
   }
 
   /** Works until it is told to stop, and what is in hand has ended. */
-  void run() throws InterruptedException {
-    Backoff backoff = new Backoff(worker.toString());
-    Shutdown shutdown = null;
+  @Override
+  public void run() throws InterruptedException {
     try {
-      while (true) {
-        long seen = worker.signal.raised();
-        giveFinished();
-        if (worker.isStopped()) {
-          if (shutdown == null) shutdown = new Shutdown();
-          shutdown.goOn();
-        }
-        long pause = launchPauseNanos - (System.nanoTime() - unlaunchedAt);
-        boolean claims = shutdown == null && pause <= 0;
+      Database database = source.database();
+      while (database != null || (database = open()) != null) {
+        boolean isOwn = database != source.database();
         try {
-          Worker.Batch batch =
-              worker.settleNext(settlements, claims ? Math.max(0, concurrency - inHand.size()) : 0);
-          backoff.reset();
-          if (batch != null) {
-            batch.lost().forEach(this::lost);
-            batch.jobs().forEach(this::start);
-            continue; // there may be more
-          }
-          if (shutdown != null && shutdown.isOver()) return;
-          long nanos = shutdown != null ? shutdown.nanosLeft() : pause > 0 ? pause : Long.MAX_VALUE;
-          worker.signal.await(seen, nanos, worker.database::isClosed);
-        } catch (HonkerException e) {
-          if (!e.isTransient() || (shutdown != null && shutdown.isLate())) throw e;
-          boolean wasStopped = worker.isStopped();
-          backoff.pause(e, () -> worker.isStopped() != wasStopped);
+          if (work(database)) return;
+        } finally {
+          if (isOwn) database.close();
+          if (isOwn) database.children.remove(runner);
         }
-        worker.checkOpen();
+        database = null;
       }
+    } finally {
+      if (launcher instanceof ThreadLauncher threads) threads.close();
+      giveFinished();
+      left = inHand.size() + orphans.size();
+      Log.info(
+          "%s has ended: %d jobs finished, %d released, %d still running"
+              .formatted(name, finishedCount, releasedCount, left));
+    }
+  }
+
+  /** The file may not be there yet. Null if this was stopped. */
+  private Database open() {
+    while (!isStopped) {
+      try {
+        Database database = source.open();
+        database.children.add(runner);
+        return database;
+      } catch (HonkerException e) {
+        if (!e.isTransient()) throw e;
+        backoff.pause(e, this::isStopped);
+      }
+    }
+    return null;
+  }
+
+  /** Whether it is over, and not the file replaced. */
+  private boolean work(Database database) throws InterruptedException {
+    try (Worker working = Backoff.insist(name, this::isStopped, () -> source.worker(database))) {
+      worker = working;
+      loop(working);
+      return true;
+    } catch (HonkerException e) {
+      if (isStopped && e.isTransient() && inHand.isEmpty() && settlements.isEmpty()) return true;
+      if (e.status() != Abi.WATCHER) {
+        abandon();
+        throw e;
+      }
+      orphan(inHand.values(), CancelReason.REPLACED);
+      settlements.clear();
+      Log.warn(database + ": " + e.getMessage() + ". It is opened anew");
+      backoff.pause(e, this::isStopped);
+      return false;
     } catch (Throwable e) {
       abandon();
       throw e;
-    } finally {
-      if (launcher instanceof ThreadLauncher threads) threads.close();
+    }
+  }
+
+  private void loop(Worker worker) throws InterruptedException {
+    while (true) {
+      long seen = worker.signal.raised();
+      giveFinished();
+      if (isStopped) {
+        if (shutdown == null) shutdown = new Shutdown();
+        shutdown.goOn();
+      }
+      if (shutdown != null && shutdown.isOver()) return;
+      long pause = launchPauseNanos - (System.nanoTime() - unlaunchedAt);
+      boolean claims = shutdown == null && pause <= 0;
+      long free = options.concurrency() - inHand.size() - orphans.size();
+      try {
+        Worker.Batch batch = worker.settleNext(settlements, claims ? Math.max(0, free) : 0);
+        backoff.reset();
+        if (batch != null) {
+          batch.lost().forEach(this::lost);
+          batch.jobs().forEach(this::start);
+          continue; // there may be more
+        }
+        if (shutdown != null && shutdown.isOver()) return;
+        long nanos = shutdown != null ? shutdown.nanosLeft() : pause > 0 ? pause : Long.MAX_VALUE;
+        worker.signal.await(seen, nanos, worker.database::isClosed);
+      } catch (HonkerException e) {
+        if (!e.isTransient() || (shutdown != null && shutdown.isLate())) throw e;
+        Shutdown ending = shutdown;
+        backoff.pause(e, () -> ending == null ? isStopped : isHurried && !ending.isReleased);
+      } catch (InterruptedException e) {
+        // whatever it was for: stop() ends this, and nothing else
+      }
+      worker.checkOpen();
     }
   }
 
@@ -107,28 +198,43 @@ final class Pool {
     for (Execution it = finished.poll(); it != null; it = finished.poll()) give(it);
   }
 
+  /** The outcome of what has ended is given to the library with the next call. */
+  private void give(Execution it) {
+    if (orphans.remove(it) || !inHand.remove(it.job.serial(), it)) return;
+    Settlement outcome = it.outcome();
+    if (outcome == Settlement.RELEASE) releasedCount++;
+    else finishedCount++;
+    settlements.add(new Worker.Given(it.job, outcome));
+  }
+
+  /** They are cancelled, and nothing that becomes of them can be settled any more. */
+  private void orphan(Iterable<Execution> executions, CancelReason reason) {
+    for (Execution it : executions) {
+      it.cancel(reason);
+      orphans.add(it);
+    }
+    inHand.clear();
+  }
+
   /**
    * An error has ended the work: no handler goes on without anybody who prolongs its claim. They
    * are cancelled, and what has ended in time is settled if it can be.
    */
   private void abandon() throws InterruptedException {
-    inHand.values().forEach(it -> it.cancel(true));
+    inHand.values().forEach(it -> it.cancel(CancelReason.STOPPED));
     long end = System.nanoTime() + GRACE_NANOS;
-    while (true) {
+    while (worker != null) {
       long seen = worker.signal.raised();
       giveFinished();
-      long left = end - System.nanoTime();
-      if (inHand.isEmpty() || left <= 0) break;
-      worker.signal.park(seen, left);
-    }
-    for (Execution it : inHand.values()) {
-      LOG.log(System.Logger.Level.ERROR, it.job + " is left to a handler that does not end");
+      long rest = end - System.nanoTime();
+      if (inHand.isEmpty() || rest <= 0) break;
+      worker.signal.park(seen, rest);
     }
     try {
-      worker.settleNext(settlements, 0);
+      if (worker != null && !settlements.isEmpty()) worker.settleNext(settlements, 0);
     } catch (RuntimeException e) {
       for (Worker.Given it : settlements) {
-        LOG.log(System.Logger.Level.ERROR, it.job() + " could not be settled: " + e.getMessage());
+        Log.error(it.job() + " could not be settled: " + e.getMessage());
       }
     }
   }
@@ -140,7 +246,7 @@ final class Pool {
       execution.launch(launcher);
       launchPauseNanos = 0;
     } catch (Throwable e) { // no thread could be had, for instance
-      Failures.log(System.Logger.Level.WARNING, job + " goes back: it could not be begun", e);
+      Log.warn(job + " goes back: it could not be begun", e);
       launchPauseNanos = Math.min(LAUNCH_MAX_NANOS, Math.max(LAUNCH_NANOS, 2 * launchPauseNanos));
       unlaunchedAt = System.nanoTime();
       execution.settle(Settlement.RELEASE);
@@ -150,14 +256,8 @@ final class Pool {
   private void lost(Worker.Lost lost) {
     Execution execution = inHand.get(lost.serial());
     if (execution == null) return;
-    LOG.log(System.Logger.Level.WARNING, execution.job + " is not ours any more: " + lost.reason());
-    execution.cancel(false);
-  }
-
-  /** The outcome of what has ended is given to the library with the next call. */
-  private void give(Execution it) {
-    if (inHand.remove(it.job.serial()) == null) return; // it was released when the time was over
-    settlements.add(new Worker.Given(it.job, it.outcome()));
+    Log.warn(execution.job + " is not ours any more: " + lost.reason());
+    execution.cancel(lost.reason());
   }
 
   /** From any thread. */
@@ -166,13 +266,60 @@ final class Pool {
     wake();
   }
 
-  void wake() {
-    worker.signal.raise();
+  private void wake() {
+    Worker it = worker;
+    if (it != null) it.signal.raise();
+  }
+
+  /** Takes no job any more, and ends when those in hand have ended. */
+  @Override
+  public void stop() {
+    isStopped = true;
+    wake();
+  }
+
+  @Override
+  public boolean isStopped() {
+    return isStopped;
+  }
+
+  /** Does not wait for those in hand either: they are given back. */
+  @Override
+  public void hurry() {
+    isHurried = true;
+    stop();
+  }
+
+  /** How many handlers had not ended when this had. */
+  @Override
+  public int left() {
+    return left;
   }
 
   Settlement failed(Job job, Throwable error) {
-    Failures.log(System.Logger.Level.WARNING, job + " has failed", error);
-    return failed.apply(error);
+    Settlement settlement = failed.apply(error);
+    Log.warn(job + " has failed; " + next(job, settlement), error);
+    for (BiConsumer<Job, Throwable> reporter : options.failureReporters()) {
+      try {
+        reporter.accept(job, error);
+      } catch (Throwable e) {
+        Log.error("the failure reporter has failed", e);
+      }
+    }
+    return settlement;
+  }
+
+  /**
+   * What becomes of it. The library computes the growing distance, and makes a part of it random.
+   */
+  private String next(Job job, Settlement settlement) {
+    boolean isLast = job.attempts() >= job.maxAttempts();
+    if (isLast || settlement.kind() != Abi.SETTLE_RETRY) return "dead";
+    if (settlement.delaySeconds() != Checks.NO_TIME) {
+      return "next try in " + settlement.delaySeconds() + " s";
+    }
+    double grown = options.retryBase().getSeconds() * Math.pow(2, job.attempts() - 1);
+    return "next try in about " + (long) Math.min(grown, options.retryMax().getSeconds()) + " s";
   }
 
   /** How a job whose handler has failed is tried again, unless somebody says otherwise. */
@@ -188,36 +335,43 @@ final class Pool {
     };
   }
 
-  /** The job whose handler the calling thread runs; null if it runs none of ours. */
-  Execution current() {
-    return launcher.current() instanceof Execution execution && execution.isOf(this)
-        ? execution
-        : null;
+  /** Whether the calling thread runs a handler of this. */
+  @Override
+  public boolean isHandling() {
+    return launcher.current() instanceof Execution execution && execution.isOf(this);
   }
 
   /**
    * No job is taken any more: those in hand have their time, are cancelled then, and given back.
    */
   private final class Shutdown {
-    private long end = System.nanoTime() + Math.min(shutdownNanos, TimeUnit.DAYS.toNanos(36_500));
+    private long end = after(Checks.toNanos(options.shutdownTimeout()));
     private boolean isCancelled;
     private boolean isReleased;
 
+    private static long after(long nanos) {
+      return System.nanoTime() + Math.min(nanos, TimeUnit.DAYS.toNanos(36_500));
+    }
+
+    private boolean isPast() {
+      return isHurried || end - System.nanoTime() <= 0;
+    }
+
     void goOn() {
-      if (end - System.nanoTime() > 0) return;
-      if (!isCancelled) {
+      if (!isCancelled && isPast()) {
         isCancelled = true;
-        end = System.nanoTime() + GRACE_NANOS;
-        inHand.values().forEach(it -> it.cancel(true));
-      } else if (!isReleased) {
+        end = after(GRACE_NANOS);
+        inHand.values().forEach(it -> it.cancel(CancelReason.STOPPED));
+      }
+      if (isCancelled && !isReleased && isPast()) {
         isReleased = true;
-        end = System.nanoTime() + LAST_NANOS;
+        end = after(LAST_NANOS);
         for (Execution it : inHand.values()) {
-          LOG.log(
-              System.Logger.Level.WARNING, it.job + " is given back; its handler has not ended");
+          Log.warn(it.job + " is given back; its handler has not ended");
           settlements.add(new Worker.Given(it.job, Settlement.RELEASE));
+          releasedCount++;
         }
-        inHand.clear();
+        orphan(inHand.values(), CancelReason.STOPPED);
       }
     }
 

@@ -5,7 +5,6 @@ import java.time.Instant;
 import java.util.List;
 import java.util.Optional;
 import java.util.concurrent.CompletableFuture;
-import java.util.function.Function;
 
 /**
  * A queue of jobs. Any thread may use it. Jobs are delivered at least once; ids of jobs and results
@@ -207,18 +206,7 @@ public final class Queue {
    * @return what runs, to be closed
    */
   public Runner worker(String workerId, Handler<Job> handler, WorkerOptions options) {
-    Checks.notNull("handler", handler);
-    return runWorker("honker-worker-" + workerId, workerId, handler, Pool.retry(options), options);
-  }
-
-  Runner runWorker(
-      String name,
-      String workerId,
-      Handler<Job> work,
-      Function<Throwable, Settlement> failed,
-      WorkerOptions options) {
-    List<WorkerQueue> queues = List.of(WorkerQueue.of(this.name, 1));
-    return database.runWorker(name, workerId, queues, it -> this, work, failed, options);
+    return builder(workerId, options).handle(name, handler).start();
   }
 
   /**
@@ -231,12 +219,16 @@ public final class Queue {
    * @return what runs, to be closed
    */
   public Runner launchWorker(String workerId, JobLauncher launcher, WorkerOptions options) {
-    Checks.notNull("launcher", launcher);
-    Function<Throwable, Settlement> failed = Pool.retry(options);
-    Worker worker =
-        new Worker(database, List.of(WorkerQueue.of(name, 1)), it -> this, workerId, options);
-    return Runner.of(
-        "honker-worker-" + workerId, worker, new Pool(worker, launcher, failed, options));
+    return builder(workerId, options).launch(List.of(WorkerQueue.of(name, 1)), launcher);
+  }
+
+  /** A worker whose jobs come from this. */
+  WorkerBuilder builder(String workerId, WorkerOptions options) {
+    return database.worker(options).id(workerId).homes((db, queue) -> on(db));
+  }
+
+  private Queue on(Database db) {
+    return db == database ? this : new Queue(db, name, options);
   }
 
   /**

@@ -11,25 +11,43 @@ import java.util.Optional;
  * interrupt does not, be it one that a handler has left behind or one that came too late for it.
  */
 public final class Runner implements AutoCloseable {
-  private final Database database;
   private final String name;
-  private final Consumer consumer;
-  private final Pool pool;
+  private final Work work;
   private final Thread thread;
   private volatile Throwable failure;
 
-  /** What the thread does until the consumer is stopped. */
-  private interface Loop {
+  /** What its thread does. */
+  interface Work {
+    /** Called once, before it runs. */
+    void begin(Runner runner);
+
     void run() throws Exception;
+
+    void stop();
+
+    boolean isStopped();
+
+    /** Whether the calling thread, which is not the runner's, is in a handler. */
+    default boolean isHandling() {
+      return false;
+    }
+
+    /** Stops, and waits for no handler. */
+    default void hurry() {
+      stop();
+    }
+
+    /** How many handlers have not ended. */
+    default int left() {
+      return 0;
+    }
   }
 
-  private Runner(String name, Consumer consumer, Pool pool, Loop loop) {
-    this.database = consumer.database;
+  Runner(String name, Work work) {
     this.name = name;
-    this.consumer = consumer;
-    this.pool = pool;
-    this.thread = new RunnerThread(database, () -> run(loop), name);
-    database.children.add(this);
+    this.work = work;
+    this.thread = new RunnerThread(this::work, name);
+    work.begin(this);
     thread.start();
   }
 
@@ -38,54 +56,62 @@ public final class Runner implements AutoCloseable {
     Optional<T> take(C consumer) throws InterruptedException;
   }
 
-  /** A worker, whose jobs are handled elsewhere. */
-  static Runner of(String name, Worker worker, Pool pool) {
-    return new Runner(name, worker, pool, pool::run);
-  }
-
   /** Handles one thing after the other; what the handler throws ends it. */
   static <C extends Consumer, T> Runner each(
       String name, C consumer, Take<C, T> take, Handler<T> handler) {
     return new Runner(
         name,
-        consumer,
-        null,
-        () -> {
-          Backoff backoff = new Backoff(name);
-          while (!consumer.isStopped()) {
-            Optional<T> item;
-            try {
-              item = take.take(consumer);
-              backoff.reset();
-            } catch (InterruptedException e) {
-              continue; // it was for a handler, and is gone
-            } catch (HonkerException e) {
-              if (!e.isTransient()) throw e;
-              backoff.pause(e, consumer::isStopped);
-              continue;
+        new Work() {
+          @Override
+          public void begin(Runner runner) {
+            consumer.database.children.add(runner);
+          }
+
+          @Override
+          public void run() throws Exception {
+            try (consumer) {
+              Backoff backoff = new Backoff(name);
+              while (!consumer.isStopped()) {
+                Optional<T> item;
+                try {
+                  item = take.take(consumer);
+                  backoff.reset();
+                } catch (InterruptedException e) {
+                  continue; // it was for a handler, and is gone
+                } catch (HonkerException e) {
+                  if (!e.isTransient()) throw e;
+                  backoff.pause(e, consumer::isStopped);
+                  continue;
+                }
+                if (item.isEmpty()) continue;
+                handler.handle(item.get());
+                consumer.database.gate.checkNothingLeftOpen();
+              }
+            } finally {
+              consumer.database.gate.rollBackOwn();
             }
-            if (item.isEmpty()) continue;
-            handler.handle(item.get());
-            consumer.database.gate.checkNothingLeftOpen();
+          }
+
+          @Override
+          public void stop() {
+            consumer.stop();
+          }
+
+          @Override
+          public boolean isStopped() {
+            return consumer.isStopped() || consumer.database.isClosed();
           }
         });
   }
 
-  private void run(Loop loop) {
-    try (consumer) {
-      loop.run();
+  private void work() {
+    try {
+      work.run();
     } catch (Throwable e) {
-      consumer.database.gate.rollBackOwn();
-      boolean isExpected = consumer.isStopped() || database.isClosed();
-      if (isExpected && e instanceof HonkerClosedException) return;
+      if (work.isStopped() && e instanceof HonkerClosedException) return;
       failure = e;
-      Failures.log(name + " has ended", e);
+      Log.error(name + " has ended", e);
     }
-  }
-
-  /** Whether the calling thread is within a handler of this, or is this one's own thread. */
-  private boolean isHandling() {
-    return Thread.currentThread() == thread || (pool != null && pool.current() != null);
   }
 
   /** Whether the current thread is within a handler of a runner of this database. */
@@ -94,6 +120,48 @@ public final class Runner implements AutoCloseable {
       if (child instanceof Runner runner && runner.isHandling()) return true;
     }
     return false;
+  }
+
+  /** Whether the calling thread is within a handler of this, or is this one's own thread. */
+  private boolean isHandling() {
+    return Thread.currentThread() == thread || work.isHandling();
+  }
+
+  /**
+   * Runs for as long as the process: until SIGTERM or SIGINT, {@link #close}, or an error. The
+   * first signal stops as {@link #close} does; a second one gives back at once what is in hand. The
+   * signals are as they were before when this returns. To stop on signals of your own, call {@link
+   * #await} instead.
+   *
+   * @throws InterruptedException if the thread is interrupted, which does not stop the runner
+   * @throws IllegalStateException if an error has ended it, or handlers have not returned
+   */
+  public void run() throws InterruptedException {
+    try (Signals signals = new Signals(this::signalled)) {
+      await();
+    }
+  }
+
+  private void signalled() {
+    if (work.isStopped()) {
+      work.hurry();
+    } else {
+      Log.info(name + " stops");
+      stop();
+    }
+  }
+
+  /**
+   * Waits for its end, as {@link #run}, and lets signals alone.
+   *
+   * @throws InterruptedException if the thread is interrupted, which does not stop the runner
+   * @throws IllegalStateException if an error has ended it, or handlers have not returned
+   */
+  public void await() throws InterruptedException {
+    thread.join();
+    throwIfFailed();
+    int left = work.left();
+    if (left > 0) throw new IllegalStateException(left + " handlers of " + name + " still run");
   }
 
   /**
@@ -123,29 +191,28 @@ public final class Runner implements AutoCloseable {
     if (failure != null) throw new IllegalStateException(name + " has ended", failure);
   }
 
+  /** Takes nothing any more, and ends after what is in hand, for which this does not wait. */
+  public void stop() {
+    work.stop();
+  }
+
   /**
    * Stops: what is in hand is finished first, and then the threads are gone. A worker's handlers
-   * have as long as {@link WorkerOptions#shutdownTimeout} says; then they are cancelled, and what
-   * has not ended a second later is given back. From within a handler of this database it does not
-   * wait for that, as another handler may be waiting for this one; an interrupt ends the waiting,
-   * and leaves the thread's interrupt status set. Does no harm twice.
+   * have as long as {@link WorkerOptions.Builder#shutdownTimeout} says; then they are cancelled,
+   * and what has not ended 1.5 s later is given back. From within a handler of its own it does not
+   * wait for that; an interrupt ends the waiting, and leaves the thread's interrupt status set.
+   * Does no harm twice.
    */
   @Override
   public void close() {
     stop();
-    if (!isHandling(database)) join();
-  }
-
-  /** Has it end after what is in hand. */
-  void stop() {
-    consumer.stop();
+    if (!isHandling()) join();
   }
 
   /** Waits for it to end. Not to be called by its handlers. */
   void join() {
     try {
       thread.join();
-      database.children.remove(this);
     } catch (InterruptedException e) {
       Thread.currentThread().interrupt();
     }

@@ -1,9 +1,10 @@
 package dev.honker;
 
 import java.time.Duration;
-import java.util.LinkedHashMap;
+import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.TreeMap;
 import java.util.concurrent.ConcurrentHashMap;
 
@@ -112,23 +113,23 @@ public final class TaskRegistry {
 
   Runner run(WorkerOptions options) {
     if (tasks.isEmpty()) throw Checks.invalid("registry", "has no tasks");
-    Map<String, Queue> queues = new LinkedHashMap<>();
-    tasks.values().forEach(task -> queues.putIfAbsent(task.queue.name(), task.queue));
+    Set<String> queues = new LinkedHashSet<>();
+    tasks.values().forEach(task -> queues.add(task.queue.name()));
     long each = Checks.notNull("options", options).concurrency();
-    List<WorkerQueue> all =
-        queues.keySet().stream().map(name -> new WorkerQueue(name, 1, each)).toList();
     WorkerOptions working =
         options.toBuilder()
-            .concurrency(Math.multiplyExact(all.size(), options.concurrency()))
+            .concurrency(Math.multiplyExact(queues.size(), options.concurrency()))
             .build();
-    String id = "honker-worker-" + ProcessHandle.current().pid() + "-" + Database.unique("tasks");
-    return database.runWorker(
-        "honker-tasks", id, all, queues::get, this::dispatch, Pool.retry(working), working);
+    WorkerBuilder worker = database.worker(working).name("honker-tasks");
+    queues.forEach(queue -> worker.handle(new WorkerQueue(queue, 1, each), this::dispatch));
+    return worker.start();
   }
 
   /** Runs the task of a job. What the task throws is thrown as what becomes of the job. */
   private void dispatch(Job job) {
-    Row row = Backoff.insist("a task", Backoff.after(LIMIT), () -> envelope(job.payloadJson()));
+    Database database = job.database();
+    Row row =
+        Backoff.insist("a task", Backoff.after(LIMIT), () -> envelope(database, job.payloadJson()));
     if (row == null) throw new DiscardException("raw (non-task) payload on a task queue");
     TaskHandle task = tasks.get(row.getString("task"));
     if (task == null) {
@@ -161,18 +162,18 @@ public final class TaskRegistry {
           "a task's result",
           Backoff.after(LIMIT),
           () -> {
-            task.queue.saveResult(job.id(), result, options);
+            job.database().queue(job.queue()).saveResult(job.id(), result, options);
             return true;
           });
     } catch (HonkerException e) {
-      Failures.log("the result of " + job + " could not be saved", e);
+      Log.error("the result of " + job + " could not be saved", e);
     } finally {
       if (wasInterrupted) Thread.currentThread().interrupt();
     }
   }
 
   /** The parts of an envelope; null if the payload is none. */
-  private Row envelope(String json) {
+  private static Row envelope(Database database, String json) {
     Row row =
         database
             .query(

@@ -16,12 +16,10 @@ import java.util.concurrent.atomic.AtomicInteger;
 final class ThreadLauncher implements JobLauncher {
   private static final long KEEP_SECONDS = 60;
 
-  private final Database database;
   private final Handler<Job> work;
   private final ThreadPoolExecutor threads;
 
-  ThreadLauncher(Database database, String name, Handler<Job> work) {
-    this.database = database;
+  ThreadLauncher(String name, Handler<Job> work) {
     this.work = work;
     AtomicInteger index = new AtomicInteger();
     this.threads =
@@ -31,7 +29,7 @@ final class ThreadLauncher implements JobLauncher {
             KEEP_SECONDS,
             TimeUnit.SECONDS,
             new SynchronousQueue<>(),
-            run -> new RunnerThread(database, run, name + "-" + index.getAndIncrement()));
+            run -> new RunnerThread(run, name + "-" + index.getAndIncrement()));
   }
 
   @Override
@@ -90,7 +88,7 @@ final class ThreadLauncher implements JobLauncher {
       Thread.interrupted();
       here.execution = null;
       try {
-        database.gate.checkNothingLeftOpen();
+        job.database().gate.checkNothingLeftOpen();
       } catch (Throwable e) {
         if (failure == null) failure = e;
       }

@@ -10,10 +10,27 @@ import java.time.Duration;
 public final class TypedJob<T> {
   private final Job job;
   private final JsonCodec<T> codec;
+  private T value;
+  private boolean isDecoded;
 
   TypedJob(Job job, JsonCodec<T> codec) {
     this.job = job;
     this.codec = codec;
+  }
+
+  /** Is given jobs with their values; a job without one is among the dead. */
+  static <T> Handler<Job> handler(JsonCodec<T> codec, Handler<TypedJob<T>> handler) {
+    Checks.notNull("codec", codec);
+    Checks.notNull("handler", handler);
+    return job -> {
+      TypedJob<T> typed = new TypedJob<>(job, codec);
+      try {
+        typed.payload();
+      } catch (Exception e) {
+        throw new DiscardException("the payload cannot be decoded: " + Failures.text(e), e);
+      }
+      handler.handle(typed);
+    };
   }
 
   /**
@@ -35,12 +52,14 @@ public final class TypedJob<T> {
   }
 
   /**
-   * The payload, decoded anew with each call.
+   * The payload, decoded once.
    *
    * @return the value
    */
-  public T payload() {
-    return job.payload(codec);
+  public synchronized T payload() {
+    if (!isDecoded) value = job.payload(codec);
+    isDecoded = true;
+    return value;
   }
 
   /**

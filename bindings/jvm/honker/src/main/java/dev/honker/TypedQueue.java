@@ -89,7 +89,6 @@ public final class TypedQueue<T> {
    * @return what runs, to be closed
    */
   public Runner worker(String workerId, Handler<TypedJob<T>> handler, WorkerOptions options) {
-    Checks.notNull("handler", handler);
-    return queue.worker(workerId, job -> handler.handle(new TypedJob<>(job, codec)), options);
+    return queue.worker(workerId, TypedJob.handler(codec, handler), options);
   }
 }

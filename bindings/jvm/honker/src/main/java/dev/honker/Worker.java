@@ -11,7 +11,6 @@ import java.util.function.Function;
  * the jobs settles them, and prolongs claims that take longer.
  */
 public final class Worker extends Consumer {
-  private static final System.Logger LOG = System.getLogger("dev.honker");
   private static final int LOST_AT_ONCE = 16;
 
   private final Function<String, Queue> homes;
@@ -132,7 +131,7 @@ public final class Worker extends Consumer {
   record Given(Job job, Settlement settlement) {}
 
   /** A job that was in hand, and is no more. */
-  record Lost(long serial, String reason) {}
+  record Lost(long serial, CancelReason reason) {}
 
   /** What one call has found: either may be empty. */
   record Batch(List<Job> jobs, List<Lost> lost) {}
@@ -178,7 +177,7 @@ public final class Worker extends Consumer {
   private void refused(Job job, int status) {
     HonkerLibrary library = database.library;
     String name = library.text(library.honker_status_name(status));
-    LOG.log(System.Logger.Level.ERROR, job + " could not be settled, and will run again: " + name);
+    Log.error(job + " could not be settled, and will run again: " + name);
     library.honker_worker_settled(handle(), job.id(), job.serial(), new long[1]);
   }
 
@@ -213,20 +212,10 @@ public final class Worker extends Consumer {
       Errors.check(library, status, err);
       for (int i = 0; i < read[0]; i++) {
         views.at(i * Abi.LOST_JOB_VIEW_SIZE + 16); // behind the id
-        all.add(new Lost(views.i64(), reason(views.u32())));
+        all.add(new Lost(views.i64(), CancelReason.of(views.u32())));
       }
     } while (read[0] == LOST_AT_ONCE);
     return all;
-  }
-
-  private static String reason(int reason) {
-    return switch (reason) {
-      case Abi.LOST_GONE -> "it was cancelled, deleted or settled by somebody else";
-      case Abi.LOST_LAPSED -> "its claim is over";
-      case Abi.LOST_TAKEN -> "its claim was over, and it was claimed again";
-      case Abi.LOST_TIMEOUT -> "it ran longer than it may";
-      default -> "reason " + reason;
-    };
   }
 
   @Override

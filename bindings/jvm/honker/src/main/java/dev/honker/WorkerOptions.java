@@ -1,6 +1,9 @@
 package dev.honker;
 
 import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.function.BiConsumer;
 
 /** How a worker works. Immutable. */
 public final class WorkerOptions {
@@ -100,6 +103,14 @@ public final class WorkerOptions {
     return is.visibilityTimeout;
   }
 
+  List<JobInterceptor> interceptors() {
+    return is.interceptors;
+  }
+
+  List<BiConsumer<Job, Throwable>> failureReporters() {
+    return is.failureReporters;
+  }
+
   /** Whether claims in hand are prolonged. */
   boolean heartbeat() {
     return is.heartbeat;
@@ -142,6 +153,8 @@ public final class WorkerOptions {
     private Duration maxRun;
     private Duration shutdownTimeout = Duration.ofSeconds(8);
     private Duration visibilityTimeout;
+    private List<JobInterceptor> interceptors = List.of();
+    private List<BiConsumer<Job, Throwable>> failureReporters = List.of();
     private boolean heartbeat = true;
     private double retryJitter = 0.1;
 
@@ -246,6 +259,35 @@ public final class WorkerOptions {
     public Builder visibilityTimeout(Duration visibilityTimeout) {
       this.visibilityTimeout = Checks.secondsOrNull("visibilityTimeout", visibilityTimeout);
       return this;
+    }
+
+    /**
+     * Adds what is called around the handler of each job; the first one added is the outermost.
+     *
+     * @param interceptor what is called, by several threads if there are several
+     * @return this
+     */
+    public Builder interceptor(JobInterceptor interceptor) {
+      this.interceptors = with(interceptors, Checks.notNull("interceptor", interceptor));
+      return this;
+    }
+
+    /**
+     * Adds what is told of each failure of a handler, to report it to a service. What it throws is
+     * logged.
+     *
+     * @param reporter is told the job, and what the handler has thrown; by several threads
+     * @return this
+     */
+    public Builder failureReporter(BiConsumer<Job, Throwable> reporter) {
+      this.failureReporters = with(failureReporters, Checks.notNull("reporter", reporter));
+      return this;
+    }
+
+    private static <T> List<T> with(List<T> list, T more) {
+      List<T> longer = new ArrayList<>(list);
+      longer.add(more);
+      return List.copyOf(longer);
     }
 
     /** For those who have no handlers, or whose claims say how long a handler may take. */

@@ -317,16 +317,16 @@ class WorkersTest {
         db.queue("b").enqueue("b");
         db.queue("a").enqueue("a");
       }
-      List<WorkerQueue> strict = List.of(WorkerQueue.of("a", 0), WorkerQueue.of("b", 0));
+      Handler<Job> sees =
+          job -> {
+            assertEquals(job.payloadJson(), job.queue());
+            seen.add(job.queue());
+          };
       try (Runner worker =
-          db.worker(
-              "w",
-              strict,
-              job -> {
-                assertEquals(job.payloadJson(), job.queue());
-                seen.add(job.queue());
-              },
-              at(1).build())) {
+          db.worker(at(1).build())
+              .handle(WorkerQueue.of("a", 0), sees)
+              .handle(WorkerQueue.of("b", 0), sees)
+              .start()) {
         Temporary.eventually(() -> seen.size() == 6);
         worker.throwIfFailed();
       }
@@ -340,27 +340,22 @@ class WorkersTest {
         db.queue("b").enqueue("b");
       }
       try (Runner worker =
-          db.worker(
-              "w",
-              List.of(new WorkerQueue("a", 1, 1), WorkerQueue.of("b", 1)),
-              job -> {
-                if (job.queue().equals("b")) {
-                  others.incrementAndGet();
-                } else {
-                  most.incrementAndGet();
-                  limited.await();
-                  most.decrementAndGet();
-                }
-              },
-              at(4).build())) {
+          db.worker(at(4).build())
+              .handle(
+                  new WorkerQueue("a", 1, 1),
+                  job -> {
+                    most.incrementAndGet();
+                    limited.await();
+                    most.decrementAndGet();
+                  })
+              .handle("b", job -> others.incrementAndGet())
+              .start()) {
         Temporary.eventually(() -> others.get() == 3 && most.get() == 1);
         limited.countDown();
         Temporary.eventually(() -> isEmpty(db.queue("a")) && isEmpty(db.queue("b")));
         worker.throwIfFailed();
       }
-      assertThrows(
-          HonkerInvalidOptionException.class,
-          () -> db.worker("w", List.of(), job -> {}, at(1).build()));
+      assertThrows(HonkerInvalidOptionException.class, () -> db.worker(at(1).build()).start());
       assertThrows(HonkerInvalidOptionException.class, () -> WorkerQueue.of("a", -1));
     }
   }

@@ -9,6 +9,7 @@ import dev.honker.JsonCodec
 import dev.honker.OpenOptions
 import dev.honker.Queue
 import dev.honker.Runner
+import dev.honker.WorkerBuilder
 import dev.honker.WorkerOptions
 
 /** Opens a database, to be closed, as [Honker.open] does. */
@@ -22,6 +23,12 @@ public fun honker(
     path: String,
     options: OpenOptions.Builder.() -> Unit,
 ): Database = Honker.open(path, openOptions(options))
+
+/** A worker that opens its database itself, as [Honker.worker] does: `honkerWorker("app.db") { concurrency(8) }`. */
+public fun honkerWorker(
+    path: String,
+    options: WorkerOptions.Builder.() -> Unit = {},
+): WorkerBuilder = Honker.worker(path, workerOptions(options))
 
 /** Adds a job whose payload is JSON already; its id. */
 public fun Queue.enqueueJson(

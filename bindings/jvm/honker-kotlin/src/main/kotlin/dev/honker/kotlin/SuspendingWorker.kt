@@ -1,12 +1,16 @@
 package dev.honker.kotlin
 
+import dev.honker.DiscardException
 import dev.honker.Job
 import dev.honker.JobCompletion
 import dev.honker.JobLauncher
+import dev.honker.JsonCodec
 import dev.honker.Queue
 import dev.honker.RetryableException
 import dev.honker.Runner
+import dev.honker.WorkerBuilder
 import dev.honker.WorkerOptions
+import dev.honker.WorkerQueue
 import kotlinx.coroutines.CancellationException
 import kotlinx.coroutines.CoroutineScope
 import kotlinx.coroutines.Dispatchers
@@ -16,34 +20,44 @@ import kotlinx.coroutines.coroutineScope
 import kotlinx.coroutines.launch
 
 /**
- * Handles jobs in coroutines until this is closed, or its database is. A file that others keep locked does not end it, and
- * nothing that a handler throws does; what does, [failure] tells and the logger `dev.honker` reports.
- */
-public class SuspendingWorker internal constructor(
-    private val runner: Runner,
-) : AutoCloseable {
-    /** What has ended it, other than that it or the database was closed; null as long as all is well. */
-    public val failure: Throwable? get() = runner.failure().orElse(null)
-
-    /**
-     * Takes no job any more, and waits for the handlers, except from within one. They have as long as
-     * [WorkerOptions.shutdownTimeout] says, and are cancelled then. The job of one that ends nevertheless is settled; the job of
-     * one that was cancelled is given back, and that attempt does not count.
-     */
-    override fun close(): Unit = runner.close()
-}
-
-/**
  * Has coroutines handle jobs, [WorkerOptions.concurrency] at a time. A job whose handler returns is done; one whose handler
  * throws is tried again, after the delay of a [RetryableException] or as the options say. A timeout or cancellation of the
  * handler's own making is such a failure as well. A handler whose job was cancelled, was lost, or took longer than it may is
- * cancelled. Otherwise as [Queue.worker] with a handler.
+ * cancelled, and [Job.cancelled] says why. Otherwise as [Queue.worker] with a handler.
+ *
+ * [Runner.close] waits for the handlers, except from within one. They have as long as the options say, and are cancelled then.
+ * The job of one that ends nevertheless is settled; the job of one that was cancelled is given back with its attempt.
  */
 public fun Queue.suspendingWorker(
     workerId: String,
     options: WorkerOptions = workerOptions {},
     handle: suspend (Job) -> Unit,
-): SuspendingWorker = SuspendingWorker(launchWorker(workerId, CoroutineLauncher(handle), options))
+): Runner = launchWorker(workerId, CoroutineLauncher(handle), options)
+
+/**
+ * Starts this worker with coroutines for handlers, as [suspendingWorker] does, on these queues:
+ * `Honker.worker("app.db", workerOptions { concurrency(8) }).launch("emails") { job -> … }.run()`.
+ */
+public fun WorkerBuilder.launch(
+    vararg queues: String,
+    handle: suspend (Job) -> Unit,
+): Runner = launch(queues.map { WorkerQueue.of(it, 1) }, CoroutineLauncher(handle))
+
+/** As the other form, with payloads that are values. One that cannot be decoded is among the dead, with the reason. */
+public fun <T> WorkerBuilder.launch(
+    queue: String,
+    codec: JsonCodec<T>,
+    handle: suspend (T, Job) -> Unit,
+): Runner =
+    launch(queue) { job ->
+        val payload =
+            try {
+                codec.decode(job.payloadJson())
+            } catch (e: Exception) {
+                throw DiscardException("the payload cannot be decoded: $e", e)
+            }
+        handle(payload, job)
+    }
 
 private class CoroutineLauncher(
     private val handle: suspend (Job) -> Unit,
@@ -73,7 +87,7 @@ private class CoroutineLauncher(
             val failure = if (ended == null) cause else ended.exceptionOrNull()
             if (failure == null) completion.done() else completion.failed(failure)
         }
-        return Runnable { coroutine.cancel() }
+        return Runnable { coroutine.cancel(CancellationException("$job: ${job.cancelled().orElse(null)}")) }
     }
 
     override fun current(): JobCompletion? = running.get()

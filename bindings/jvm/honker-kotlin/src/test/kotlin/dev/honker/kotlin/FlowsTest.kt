@@ -206,7 +206,7 @@ class FlowsTest {
                     q.enqueueJson("good")
                     q.enqueueJson("bad")
                     eventually { q.statsJson().contains("\"claimed\":0") && calls.get() >= 3 && q.claimOne("look").isEmpty }
-                    assertNull(it.failure)
+                    assertNull(it.failure().orElse(null))
                 }
                 assertFalse(q.deadJson(-1).contains("id"))
             }

@@ -1,8 +1,10 @@
 package dev.honker.kotlin
 
 import dev.honker.Database
+import dev.honker.Honker
 import dev.honker.HonkerBusyException
 import dev.honker.Queue
+import dev.honker.Runner
 import kotlinx.coroutines.CancellationException
 import kotlinx.coroutines.CompletableDeferred
 import kotlinx.coroutines.Dispatchers
@@ -13,6 +15,7 @@ import kotlinx.coroutines.delay
 import kotlinx.coroutines.runBlocking
 import kotlinx.coroutines.withContext
 import kotlinx.coroutines.withTimeout
+import kotlinx.serialization.Serializable
 import org.junit.jupiter.api.Assertions.assertEquals
 import org.junit.jupiter.api.Assertions.assertNull
 import org.junit.jupiter.api.Assertions.assertThrows
@@ -76,7 +79,7 @@ class SuspendingWorkerTest {
                 worker.use {
                     ways.keys.forEach { q.enqueueJson(it) }
                     eventually { attempts.size == ways.size && attempts.values.all { it == 2L } && isEmpty(q) }
-                    assertNull(it.failure)
+                    assertNull(it.failure().orElse(null))
                 }
                 assertEquals("[]", q.deadJson(-1))
             }
@@ -95,7 +98,7 @@ class SuspendingWorkerTest {
                     }.use { worker ->
                         repeat(20) { q.enqueueJson("$it") }
                         eventually { isEmpty(q) }
-                        assertNull(worker.failure)
+                        assertNull(worker.failure().orElse(null))
                     }
                 assertEquals(20, seen.size)
             }
@@ -137,7 +140,7 @@ class SuspendingWorkerTest {
                         }
                         q.enqueueJson("3")
                         eventually { isEmpty(q) }
-                        assertNull(it.failure)
+                        assertNull(it.failure().orElse(null))
                     }
                     assertEquals(listOf("1", "2", "3"), seen)
                 }
@@ -149,7 +152,7 @@ class SuspendingWorkerTest {
         runBlocking(Dispatchers.Default) {
             open().use { db ->
                 val q = db.queue("q")
-                val worker = AtomicReference<SuspendingWorker>()
+                val worker = AtomicReference<Runner>()
                 val closed = CompletableDeferred<Unit>()
                 val isMade = CompletableDeferred<Unit>()
                 worker.set(
@@ -165,7 +168,7 @@ class SuspendingWorkerTest {
                 q.enqueueJson("1")
                 withTimeout(20_000) { closed.join() }
                 worker.get().close() // which waits
-                assertNull(worker.get().failure)
+                assertNull(worker.get().failure().orElse(null))
                 q.enqueueJson("2")
                 delay(100)
                 assertTrue(q.claimOne("look").isPresent)
@@ -191,10 +194,65 @@ class SuspendingWorkerTest {
                 begun.await()
                 eventually { "\"claimed\":2" in q.statsJson() }
                 withContext(Dispatchers.IO) { worker.close() }
-                assertNull(worker.failure)
+                assertNull(worker.failure().orElse(null))
                 val stats = q.statsJson()
                 assertTrue("\"claimed\":0" in stats, stats)
                 assertTrue("\"delayed\":1" in stats, stats) // which failed, in its own time
+            }
+        }
+
+    @Serializable
+    data class Email(
+        val to: String,
+        val urgent: Boolean = false,
+    )
+
+    /** By the path of its file, with values that kotlinx makes; what is none is among the dead. */
+    @Test
+    fun serializablePayloads() =
+        runBlocking {
+            open().use { db ->
+                val codec = jsonCodec<Email>()
+                val seen = CopyOnWriteArrayList<Email>()
+                val path = directory.resolve("app.db").toString()
+                Honker.worker(path, atOnce).launch("q", codec) { email, _ -> seen += email }.use { worker ->
+                    val q = db.queue("q")
+                    q.enqueue(Email("alice"), codec)
+                    q.enqueueJson("""{"version":2}""")
+                    eventually { seen.isNotEmpty() && "\"dead\":1" in q.statsJson() }
+                    assertNull(worker.failure().orElse(null))
+                }
+                assertEquals(listOf(Email("alice")), seen)
+                assertTrue("the payload cannot be decoded" in db.queue("q").deadJson(-1))
+            }
+        }
+
+    /** The coroutine is cancelled, and can read why. */
+    @Test
+    fun theReasonOfACancellation() =
+        runBlocking {
+            open().use { db ->
+                val q = db.queue("q")
+                val begun = CompletableDeferred<Unit>()
+                val reasons = CopyOnWriteArrayList<String>()
+                q
+                    .suspendingWorker("w", atOnce) { job ->
+                        begun.complete(Unit)
+                        try {
+                            delay(60_000)
+                        } catch (e: CancellationException) {
+                            reasons += "${job.cancelled().get()} ${e.message}"
+                            throw e
+                        }
+                    }.use { worker ->
+                        val id = q.enqueueJson("1")
+                        begun.await()
+                        assertTrue(q.cancel(id))
+                        eventually { reasons.isNotEmpty() }
+                        assertNull(worker.failure().orElse(null))
+                    }
+                assertTrue(reasons.single().startsWith("GONE job"), reasons.toString())
+                assertTrue(reasons.single().endsWith("GONE"), reasons.toString())
             }
         }
 }
