@@ -42,19 +42,18 @@ type OpenOptions struct {
 	JournalMode JournalMode
 	// WALAutocheckpointPages is after how many pages the write-ahead log is written back. Default 10000.
 	WALAutocheckpointPages uint32
-	// AroundEnqueue stands around what enqueues jobs, the first one outermost: it sees them, may change them or refuse, and
+	// EnqueueMiddleware stands around what enqueues jobs, the first one outermost: it sees them, may change them or refuse, and
 	// calls next. Jobs of schedules, and of EnqueueSQL, pass it by.
-	AroundEnqueue []func(next EnqueueFunc) EnqueueFunc
+	EnqueueMiddleware []func(next EnqueueFunc) EnqueueFunc
 }
 
 // Database is an open SQLite file with honker's tables in it. Any number of goroutines may use it at the same time; those
 // that write at the same moment share a commit.
 type Database struct {
-	lib    *library
-	handle uintptr
-	path   string
-
-	aroundEnqueue []func(next EnqueueFunc) EnqueueFunc
+	lib     *library
+	handle  uintptr
+	path    string
+	options OpenOptions
 
 	closed     atomic.Bool
 	interrupts atomic.Uint64
@@ -107,7 +106,7 @@ func OpenWithOptions(path, libraryPath string, options OpenOptions) (*Database, 
 	if options.WatcherPollInterval != 0 {
 		opts.watcherPollIntervalMS = options.WatcherPollInterval.Milliseconds()
 	}
-	db := &Database{lib: lib, path: path, aroundEnqueue: options.AroundEnqueue, open: map[interface{ end() }]struct{}{}, ended: make(chan struct{})}
+	db := &Database{lib: lib, path: path, options: options, open: map[interface{ end() }]struct{}{}, ended: make(chan struct{})}
 	var status Status
 	if db.handle, status, err = lib.native().open(view(path), opts); status != statusOK {
 		return nil, err

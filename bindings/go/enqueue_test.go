@@ -56,7 +56,7 @@ func TestEnqueueManyOverSeveralQueues(t *testing.T) {
 	want(t, len(must(t, none, err)), 0)
 }
 
-func TestAroundEnqueue(t *testing.T) {
+func TestEnqueueMiddleware(t *testing.T) {
 	type key struct{}
 	var seen []string
 	around := func(name string) func(EnqueueFunc) EnqueueFunc {
@@ -73,7 +73,7 @@ func TestAroundEnqueue(t *testing.T) {
 			}
 		}
 	}
-	db := open(t, OpenOptions{AroundEnqueue: []func(EnqueueFunc) EnqueueFunc{around("outer"), around("inner")}})
+	db := open(t, OpenOptions{EnqueueMiddleware: []func(EnqueueFunc) EnqueueFunc{around("outer"), around("inner")}})
 	q := db.Queue("q", QueueOptions{})
 	ctx := context.WithValue(context.Background(), key{}, "here")
 	must(t, 0, second(q.EnqueueContext(ctx, 1, EnqueueOptions{})))

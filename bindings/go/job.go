@@ -68,6 +68,9 @@ func (db *Database) lostJobs(handle uintptr) ([]lostJobView, error) {
 	}
 }
 
+// Database is the database that the job was claimed from: a worker may have opened it.
+func (j *Job) Database() *Database { return j.db }
+
 // UnmarshalPayload decodes the payload with encoding/json; what is not JSON, or does not fit, is ErrInvalid, and is in
 // Payload as it was enqueued.
 func (j *Job) UnmarshalPayload(v any) error { return decode(j.Payload, v) }

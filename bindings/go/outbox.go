@@ -57,7 +57,7 @@ func (o *Outbox) EnqueueTx(tx *Transaction, payload any, options EnqueueOptions)
 
 // worker is what delivers. It leaves claims alone: VisibilityTimeoutS is how long a delivery may take.
 func (o *Outbox) worker(name string) *Worker {
-	w := o.queue.db.NewWorker(WorkerOptions{Queues: []WorkerQueue{{Name: o.queue.name}}, Concurrency: 1,
+	w := o.queue.db.NewWorker(WorkerOptions{Queues: []WorkerQueue{{Name: o.queue.name}}, Concurrency: 1, NoSignals: true,
 		RetryBaseS: o.options.BaseBackoffS, RetryMaxS: longestBackoffS, RetryJitter: -1})
 	w.options.Name, w.options.VisibilityTimeoutS = name, o.options.VisibilityTimeoutS
 	w.sync, w.heartbeat = true, false
@@ -71,7 +71,8 @@ func (o *Outbox) handle(ctx context.Context, job *Job) error { return o.deliver(
 
 // RunOnce delivers one job if there is one to deliver now; whether there was. What deliver returns is no error of RunOnce's.
 func (o *Outbox) RunOnce(ctx context.Context, worker string) (bool, error) {
-	return o.worker(worker).runOnce(ctx, o.handle)
+	ran, err := o.worker(worker).runDue(ctx, o.handle, 1)
+	return ran > 0, err
 }
 
 // RunWorker delivers, one job after the other, until ctx ends, which is no error. If deliver returns an error after ctx has

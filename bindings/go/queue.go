@@ -80,7 +80,7 @@ type EnqueueResult struct {
 type EnqueueFunc = func(ctx context.Context, jobs []JobSpec) ([]EnqueueResult, error)
 
 // EnqueueMany adds jobs, to any queues, all or none, in one commit; a result for each, in their order. ctx is for
-// OpenOptions.AroundEnqueue; if it has ended already, nothing is enqueued.
+// OpenOptions.EnqueueMiddleware; if it has ended already, nothing is enqueued.
 func (db *Database) EnqueueMany(ctx context.Context, jobs []JobSpec) ([]EnqueueResult, error) {
 	return db.enqueueIn(ctx, 0, jobs)
 }
@@ -100,7 +100,7 @@ func (db *Database) enqueueIn(ctx context.Context, tx uintptr, jobs []JobSpec) (
 		return nil, fmt.Errorf("honker: nothing was enqueued: %w", err)
 	}
 	enqueue := func(_ context.Context, jobs []JobSpec) ([]EnqueueResult, error) { return db.enqueueNow(tx, jobs) }
-	for _, around := range slices.Backward(db.aroundEnqueue) {
+	for _, around := range slices.Backward(db.options.EnqueueMiddleware) {
 		enqueue = around(enqueue)
 	}
 	return enqueue(ctx, jobs)
@@ -171,7 +171,7 @@ func (q *Queue) Enqueue(payload any, options EnqueueOptions) (int64, error) {
 	return q.EnqueueContext(context.Background(), payload, options)
 }
 
-// EnqueueContext is Enqueue with a context for what stands around it (OpenOptions.AroundEnqueue). If it has
+// EnqueueContext is Enqueue with a context for what stands around it (OpenOptions.EnqueueMiddleware). If it has
 // ended already, nothing is enqueued.
 func (q *Queue) EnqueueContext(ctx context.Context, payload any, options EnqueueOptions) (int64, error) {
 	return only(q.db.EnqueueMany(ctx, []JobSpec{q.spec(payload, options)}))

@@ -464,6 +464,9 @@ func TestStacksThatGrow(t *testing.T) {
 				return err
 			}
 			defer run.close()
+			if err := run.connect(); err != nil {
+				return err
+			}
 			if _, err := run.turn(); err != nil {
 				return err
 			}

@@ -183,8 +183,8 @@ func TestWorkerTellsTheHandlerThatItsJobIsLost(t *testing.T) {
 	<-started
 	cancelled, err := q.Cancel(id)
 	want(t, must(t, cancelled, err), true)
-	wantError(t, <-causes, ErrInterrupted, "cancelled")
-	wantError(t, <-causes, ErrInterrupted, "too long")
+	want(t, <-causes, ErrJobGone)
+	want(t, <-causes, ErrJobTimeout)
 	want(t, stop(), nil)
 	want(t, *must2dead(t)(q.DeadJobs(-1))[0].LastError, "timeout after 2 s")
 }
@@ -261,15 +261,14 @@ func TestWorkerSettlesWhatIsFinishedAtTheDeadline(t *testing.T) {
 	run, err := w.begin(context.Background(), func(context.Context, *Job) error { <-finish; return nil })
 	must(t, run, err)
 	defer run.close()
+	must(t, 0, run.connect())
 	must(t, 0, second(run.turn()))
 	want(t, len(run.hand), 3)
-	run.stop()
-	_, err = run.pastDeadline() // their contexts end
-	must(t, 0, err)
+	run.stop("a test")
+	run.cancel()
 	close(finish)
 	eventually(t, "the handlers have returned", func() bool { return len(run.finished) == 3 })
-	over, err := run.pastDeadline()
-	want(t, must(t, over, err), true)
+	must(t, 0, run.release())
 	stats, err := q.Stats()
 	want(t, must(t, stats, err), QueueStats{Queue: "q"})
 }
@@ -304,6 +303,38 @@ func TestWorkerSettlesAtTheEndAsSoonAsItCan(t *testing.T) {
 			want(t, must(t, stats, err), QueueStats{Queue: "q"})
 		})
 	}
+}
+
+func TestSettlementThatIsRefusedLeavesTheOthersAlone(t *testing.T) {
+	db := open(t)
+	q := db.Queue("q", QueueOptions{})
+	tx, err := db.Begin()
+	must(t, tx, err)
+	must(t, 0, second(tx.Exec(`CREATE TRIGGER guard BEFORE INSERT ON _honker_dead WHEN NEW.payload = '"stuck"' BEGIN SELECT RAISE(ABORT, 'not this one'); END`)))
+	must(t, 0, tx.Commit())
+	must(t, 0, second(q.EnqueueMany([]any{"stuck", "other", "other"}, EnqueueOptions{})))
+	log := &logged{}
+	var tries, others atomic.Int64
+	w := db.NewWorker(WorkerOptions{Queues: []WorkerQueue{{Name: "q"}}, Concurrency: 1, VisibilityTimeoutS: 3, Logger: log.logger()})
+	stop := runs(t, w, func(ctx context.Context, job *Job) error {
+		switch {
+		case string(job.Payload) == `"other"`:
+			others.Add(1)
+			return nil
+		case tries.Add(1) == 1:
+			return Discard(errors.New("never"))
+		}
+		return nil
+	})
+	eventually(t, "the others are done", func() bool { return others.Load() == 2 })
+	eventually(t, "it is tried again, when its claim is over", func() bool {
+		stats, err := q.Stats()
+		return err == nil && stats == QueueStats{Queue: "q"}
+	})
+	want(t, stop(), nil)
+	want(t, tries.Load(), 2)
+	want(t, log.count("jobs cannot be settled"), 1)
+	want(t, log.count("not this one"), 1)
 }
 
 func TestDelaysOfAnyLength(t *testing.T) {

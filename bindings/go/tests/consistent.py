@@ -1,6 +1,6 @@
 """What the compiler does not see.
 
-Every Go sample of the README stands in an example, which the tests run. Addresses become numbers in the generated
+Every Go sample of the README stands in an example or a test, which the tests run. Addresses become numbers in the generated
 calls alone: kept over another call, such a number would be wrong as soon as the stack grows.
 """
 
@@ -17,12 +17,13 @@ headings = re.findall(r"^## (.*)$", readme, re.MULTILINE)
 if headings != ["Install", "First queue", "Concepts", "Threads and shutdown", "Versions"]:
     problems.append(f"README.md: the headings are {headings}")
 
-examples = [path.read_text() for path in (package / "examples").glob("*/main.go")]
+sources = [*(package / "examples").glob("*/main.go"), *(package / "tests" / "drivers").glob("*.go"), *package.glob("honker*/*.go")]
+examples = [path.read_text() for path in sources]
 
 
 def stands_in(sample, text):
     """Whether the lines of the sample stand there, all indented by as much."""
-    return any(textwrap.indent(sample, "\t" * depth) in text for depth in range(4))
+    return any(textwrap.indent(sample, "\t" * depth) in text for depth in range(6))
 
 
 samples = re.findall(r"^```go\n(.*?)^```$", readme, re.MULTILINE | re.DOTALL)

@@ -10,8 +10,6 @@ defmodule Honker.Scheduler do
 
   alias Honker.{Consumer, Database, Error, Native, Transaction}
 
-  use Honker.Bang, ~w(add update remove pause resume list tick soonest next_after run)a
-
   @type on :: Database.named() | Transaction.t()
 
   @doc """

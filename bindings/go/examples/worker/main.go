@@ -9,20 +9,28 @@ import (
 	"log"
 	"log/slog"
 	"os"
-	"os/signal"
 	"sync/atomic"
-	"syscall"
 
 	honker "github.com/russellromney/honker-go"
 )
 
-var sent atomic.Int32
+// Email is what a job of the queue "emails" says.
+type Email struct {
+	To string `json:"to"`
+}
 
-func sendEmail(_ context.Context, to string) error {
-	if to == "nobody" {
+// Report is what a job of the queue "reports" says.
+type Report struct {
+	Month string `json:"month"`
+}
+
+var sent, reported atomic.Int32
+
+func sendEmail(_ context.Context, email Email) error {
+	if email.To == "nobody" {
 		return errors.New("no such address")
 	}
-	fmt.Println("to", to)
+	fmt.Println("to", email.To)
 	if sent.Add(1) == 2 { // as Ctrl-C would
 		process, _ := os.FindProcess(os.Getpid())
 		process.Signal(os.Interrupt)
@@ -30,40 +38,61 @@ func sendEmail(_ context.Context, to string) error {
 	return nil
 }
 
+func makeReport(context.Context, Report) error { return nil }
+
+func reportError(_ context.Context, _ *honker.Job, err error) {
+	if reported.Add(1) > 2 {
+		log.Fatal(err)
+	}
+}
+
+func enqueue(ctx context.Context, db *honker.Database) error {
+	emails := honker.NewTypedQueue[Email](db, "emails", honker.QueueOptions{MaxAttempts: 10})
+	_, err := emails.Enqueue(ctx, Email{To: "alice"}, honker.EnqueueOptions{})
+	if err != nil {
+		return err
+	}
+	for _, payload := range []any{7, Email{To: "nobody"}} {
+		if _, err := emails.Queue.Enqueue(payload, honker.EnqueueOptions{}); err != nil {
+			return err
+		}
+	}
+	go emails.Enqueue(ctx, Email{To: "bob"}, honker.EnqueueOptions{Delay: honker.Int64(1)})
+	return nil
+}
+
+func run(ctx context.Context, db *honker.Database) error {
+	worker := db.NewWorker(honker.WorkerOptions{
+		Queues:      []honker.WorkerQueue{{Name: "emails", Weight: 3}, {Name: "reports"}},
+		Concurrency: 8,
+		MaxRunS:     600,
+		OnError:     reportError, // to Sentry and the like
+	})
+	return worker.Run(ctx, honker.ByQueue(map[string]honker.Handler{
+		"emails": honker.Typed(func(ctx context.Context, job *honker.Job, email Email) error {
+			return sendEmail(ctx, email) // an error: again in 15 s, then in 30, 60, ... up to an hour
+		}),
+		"reports": honker.Typed(func(ctx context.Context, job *honker.Job, report Report) error {
+			return makeReport(ctx, report)
+		}),
+	}))
+}
+
 func main() {
-	slog.SetDefault(slog.New(slog.NewTextHandler(io.Discard, nil))) // it would tell of the failure, with the time
+	slog.SetDefault(slog.New(slog.NewTextHandler(io.Discard, nil))) // it would tell of the failures, with the time
 	db, err := honker.Open("app.db")
 	if err != nil {
 		log.Fatal(err)
 	}
 	defer db.Close()
-
-	emails := db.Queue("emails", honker.QueueOptions{MaxAttempts: 10})
-	for _, to := range []any{"nobody", 7, "alice"} {
-		if _, err := emails.Enqueue(to, honker.EnqueueOptions{}); err != nil {
-			log.Fatal(err)
-		}
-	}
-	go emails.Enqueue("bob", honker.EnqueueOptions{Delay: honker.Int64(1)})
-
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // a second signal ends the process at once
-	worker := db.NewWorker(honker.WorkerOptions{
-		Queues:      []honker.WorkerQueue{{Name: "emails", Weight: 3}, {Name: "reports"}},
-		Concurrency: 8,
-	})
-	err = worker.Run(ctx, func(ctx context.Context, job *honker.Job) error {
-		var to string
-		if err := job.UnmarshalPayload(&to); err != nil {
-			return honker.Discard(err) // it will never be an address
-		}
-		return sendEmail(ctx, to) // an error: again in 15 s, then in 30, 60, ... up to an hour
-	})
-	if err != nil {
+	ctx := context.Background()
+	if err := enqueue(ctx, db); err != nil {
 		log.Fatal(err)
 	}
-
-	stats, err := emails.Stats()
+	if err := run(ctx, db); err != nil {
+		log.Fatal(err)
+	}
+	stats, err := db.Queue("emails", honker.QueueOptions{}).Stats()
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -25,8 +25,15 @@ const (
 	each    = 150
 )
 
-// TestMain is also the other process, which enqueues beside this one.
+// TestMain is also the other process, which enqueues or works beside this one.
 func TestMain(m *testing.M) {
+	if path := os.Getenv("HONKER_TEST_WORKER"); path != "" {
+		if err := work(path); err != nil {
+			fmt.Println(err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
 	if path := os.Getenv("HONKER_TEST_OTHER_PROCESS"); path != "" {
 		if err := enqueue(path, "other process"); err != nil {
 			fmt.Println(err)

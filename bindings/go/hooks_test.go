@@ -1,0 +1,207 @@
+package honker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+func TestFailuresAreLoggedAndReported(t *testing.T) {
+	db := open(t)
+	q := db.Queue("q", QueueOptions{MaxAttempts: 2})
+	payloads := []any{"fails", "panics", "exits", "snoozes", "discards", "slow", "succeeds"}
+	must(t, 0, second(q.EnqueueMany(payloads, EnqueueOptions{})))
+	log := &logged{}
+	var mu sync.Mutex
+	reported := map[string]error{}
+	failure := errors.New("no route")
+	w := db.NewWorker(WorkerOptions{Queues: []WorkerQueue{{Name: "q"}}, MaxRunS: 1, RetryBaseS: 500, RetryJitter: -1, Logger: log.logger(),
+		OnError: func(ctx context.Context, job *Job, err error) {
+			mu.Lock()
+			defer mu.Unlock()
+			if ctx == nil || reported[string(job.Payload)] != nil {
+				t.Error("reported twice:", string(job.Payload))
+			}
+			reported[string(job.Payload)] = err
+			if string(job.Payload) == `"discards"` {
+				panic("the reporter is broken")
+			}
+		}})
+	stop := runs(t, w, func(ctx context.Context, job *Job) error {
+		switch string(job.Payload) {
+		case `"fails"`:
+			return failure
+		case `"panics"`:
+			panic(failure)
+		case `"exits"`:
+			runtime.Goexit()
+		case `"snoozes"`:
+			return Snooze(time.Hour)
+		case `"discards"`:
+			return Discard(failure)
+		case `"slow"`:
+			<-ctx.Done()
+			return ctx.Err()
+		}
+		return nil
+	})
+	eventually(t, "all are settled, and reported", func() bool {
+		mu.Lock()
+		defer mu.Unlock()
+		stats, err := q.Stats()
+		return err == nil && stats.Claimed+stats.Pending == 0 && len(reported) == 5
+	})
+	want(t, stop(), nil)
+	for name, is := range map[string]func(err error) bool{
+		"fails":    func(err error) bool { return err == failure },
+		"panics":   func(err error) bool { return errors.As(err, new(*PanicError)) && errors.Is(err, failure) },
+		"exits":    func(err error) bool { return strings.Contains(err.Error(), "ended its goroutine") },
+		"discards": func(err error) bool { return errors.Is(err, failure) },
+		"slow":     func(err error) bool { return err == ErrJobTimeout },
+	} {
+		if err := reported[`"`+name+`"`]; err == nil || !is(err) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	for _, line := range []string{
+		`level=WARN msg="honker: a job failed, and is retried" worker=` + w.options.Name + ` queue=q job=1 attempt=1 max_attempts=2 error="no route" next_try_in_s=500`,
+		`job=2 attempt=1 max_attempts=2 error="panic: no route" stack="goroutine `,
+		`level=ERROR msg="honker: a job failed, and is dead" worker=` + w.options.Name + ` queue=q job=5 attempt=1 max_attempts=2 error="no route"`,
+		`msg="honker: OnError panicked" worker=` + w.options.Name + ` job=5`,
+		`queue=q job=6 attempt=1 max_attempts=2`,
+		`finished=6 released=0 running=0`,
+	} {
+		if log.count(line) != 1 {
+			t.Errorf("%d of %s in\n%s", log.count(line), line, log.text.String())
+		}
+	}
+	want(t, log.count("job=4"), 0)
+	want(t, log.count("job=7"), 0)
+}
+
+func TestBackoffThatIsLogged(t *testing.T) {
+	db := open(t)
+	q := db.Queue("q", QueueOptions{MaxAttempts: 4})
+	must(t, 0, second(q.Enqueue(1, EnqueueOptions{})))
+	log := &logged{}
+	w := db.NewWorker(WorkerOptions{Queues: []WorkerQueue{{Name: "q"}}, RetryMaxS: 40, Logger: log.logger()})
+	for range 4 {
+		ran, err := w.RunDue(context.Background(), func(context.Context, *Job) error { return errors.New("no") })
+		want(t, must(t, ran, err), 1)
+		tx, err := db.Begin()
+		must(t, tx, err)
+		must(t, 0, second(tx.Exec("UPDATE _honker_live SET run_at = 0")))
+		must(t, 0, tx.Commit())
+	}
+	for attempt, says := range map[int]string{1: "next_try_in_s=15", 2: "next_try_in_s=30", 3: "next_try_in_s=40", 4: "error=no\n"} {
+		want(t, log.count(fmt.Sprintf("attempt=%d max_attempts=4 error=no%s", attempt, strings.TrimPrefix(" "+says, " error=no"))), 1)
+	}
+	want(t, log.count("is dead"), 1)
+}
+
+func TestMiddleware(t *testing.T) {
+	db := open(t)
+	q := db.Queue("q", QueueOptions{})
+	must(t, 0, second(q.EnqueueMany([]any{"passes", "refused"}, EnqueueOptions{})))
+	type key struct{}
+	var seen []string
+	around := func(name string) func(Handler) Handler {
+		return func(next Handler) Handler {
+			return func(ctx context.Context, job *Job) (err error) {
+				seen = append(seen, name)
+				defer func() { seen = append(seen, fmt.Sprint(name, " ", err)) }()
+				if name == "inner" && string(job.Payload) == `"refused"` {
+					return Discard(errors.New("refused"))
+				}
+				return next(context.WithValue(ctx, key{}, name), job)
+			}
+		}
+	}
+	w := db.NewWorker(WorkerOptions{Queues: []WorkerQueue{{Name: "q"}}, Middleware: []func(Handler) Handler{around("outer"), around("inner")}})
+	ran, err := w.RunDue(context.Background(), func(ctx context.Context, job *Job) error {
+		seen = append(seen, fmt.Sprint("handler in ", ctx.Value(key{})))
+		return nil
+	})
+	want(t, must(t, ran, err), 2)
+	want(t, seen, []string{"outer", "inner", "handler in inner", "inner <nil>", "outer <nil>", "outer", "inner", "inner refused", "outer refused"})
+}
+
+type email struct {
+	To string `json:"to"`
+}
+
+func TestTypedJobs(t *testing.T) {
+	db := open(t)
+	ctx := context.Background()
+	emails := NewTypedQueue[email](db, "emails", QueueOptions{MaxAttempts: 7})
+	numbers := NewTypedQueue[int](db, "numbers", QueueOptions{})
+	must(t, 0, second(emails.Enqueue(ctx, email{"alice"}, EnqueueOptions{})))
+	tx, err := db.Begin()
+	must(t, tx, err)
+	must(t, 0, second(numbers.EnqueueTx(tx, 7, EnqueueOptions{})))
+	must(t, 0, tx.Commit())
+	results, err := db.EnqueueMany(ctx, []JobSpec{emails.Spec(email{"bob"}, EnqueueOptions{}), numbers.Spec(8, EnqueueOptions{})})
+	must(t, results, err)
+	want(t, string(must2job(t)(emails.Queue.ClaimOne("w")).Payload), `{"to":"alice"}`) // as other languages write it
+	for _, wrong := range []any{"no object", []int{1}, map[string]any{"to": 7}} {
+		must(t, 0, second(emails.Queue.Enqueue(wrong, EnqueueOptions{})))
+	}
+	must(t, 0, second(emails.Queue.Enqueue(map[string]any{"to": "carol", "cc": "of a later version"}, EnqueueOptions{})))
+	tx, err = db.Begin()
+	must(t, tx, err)
+	must(t, 0, second(tx.Exec("INSERT INTO _honker_live (queue, payload) VALUES ('emails', 'no JSON')")))
+	must(t, 0, tx.Commit())
+	must(t, 0, second(db.Queue("unknown", QueueOptions{}).Enqueue(1, EnqueueOptions{})))
+	var got []string
+	w := db.NewWorker(WorkerOptions{Queues: []WorkerQueue{{Name: "emails"}, {Name: "numbers"}, {Name: "unknown"}}, Logger: (&logged{}).logger()})
+	ran, err := w.RunDue(ctx, ByQueue(map[string]Handler{
+		"emails": Typed(func(_ context.Context, job *Job, one email) error {
+			want(t, job.MaxAttempts, 7)
+			got = append(got, one.To)
+			return nil
+		}),
+		"numbers": Typed(func(_ context.Context, _ *Job, n int) error {
+			got = append(got, fmt.Sprint(n))
+			return nil
+		}),
+	}))
+	want(t, must(t, ran, err), 9)
+	for _, one := range []string{"bob", "carol", "7", "8"} {
+		want(t, strings.Count(strings.Join(got, " "), one), 1)
+	}
+	want(t, len(got), 4)
+	dead := must2dead(t)(emails.Queue.DeadJobs(-1))
+	want(t, len(dead), 4)
+	for _, one := range dead { // at the first attempt, with the reason
+		want(t, one.Attempts, 1)
+		want(t, strings.Contains(*one.LastError, "the payload cannot be decoded: "), true)
+	}
+	unknown := must2dead(t)(db.Queue("unknown", QueueOptions{}).DeadJobs(-1))
+	want(t, *unknown[0].LastError, `there is no handler for the queue "unknown"`)
+}
+
+func TestEnqueueSQLRefuses(t *testing.T) {
+	ctx := context.Background()
+	for _, c := range []struct {
+		queue   string
+		payload any
+		options EnqueueOptions
+		kind    error
+	}{
+		{"a\x00b", 1, EnqueueOptions{}, ErrInvalid},
+		{"\xff", 1, EnqueueOptions{}, ErrUTF8},
+		{"q", make(chan int), EnqueueOptions{}, ErrInvalid},
+		{"q", 1, EnqueueOptions{Metadata: map[string]string{"a": "b"}}, ErrUnsupported},
+		{"q", 1, EnqueueOptions{Delay: Int64(math.MaxInt64)}, ErrInvalid},
+		{"q", 1, EnqueueOptions{Expires: Int64(math.MaxInt64)}, ErrInvalid},
+	} {
+		_, err := EnqueueSQL(ctx, nil, c.queue, c.payload, c.options)
+		wantError(t, err, c.kind)
+	}
+}

@@ -1,0 +1,207 @@
+package drivers
+
+import (
+	"bufio"
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"testing"
+	"time"
+
+	honker "github.com/russellromney/honker-go"
+	"gorm.io/driver/sqlite"
+	"gorm.io/gorm"
+	"gorm.io/gorm/logger"
+)
+
+// work is the other process with a worker: it prints what it does.
+func work(path string) error {
+	w := honker.NewWorker(path, honker.WorkerOptions{Queues: []honker.WorkerQueue{{Name: "own"}}})
+	return w.Run(context.Background(), func(_ context.Context, job *honker.Job) error {
+		fmt.Println(string(job.Payload))
+		return nil
+	})
+}
+
+// DBTX is the interface that sqlc generates.
+type DBTX interface {
+	ExecContext(context.Context, string, ...interface{}) (sql.Result, error)
+	PrepareContext(context.Context, string) (*sql.Stmt, error)
+	QueryContext(context.Context, string, ...interface{}) (*sql.Rows, error)
+	QueryRowContext(context.Context, string, ...interface{}) *sql.Row
+}
+
+var errRollback = errors.New("roll back")
+
+// transactions run f in a transaction, with what it is to execute statements with, and roll back if it returns an error.
+func transactions(t *testing.T, path string) map[string]func(f func(conn honker.SQLExecer) error) error {
+	t.Helper()
+	all := map[string]func(f func(conn honker.SQLExecer) error) error{}
+	for driver, parameters := range map[string]string{"sqlite3": "_busy_timeout=20000", "sqlite": "_pragma=busy_timeout(20000)"} {
+		db, err := sql.Open(driver, "file:"+path+"?_txlock=immediate&"+parameters)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { db.Close() })
+		inTx := func(f func(tx *sql.Tx) error) error {
+			tx, err := db.Begin()
+			if err != nil {
+				return err
+			}
+			defer tx.Rollback()
+			if err := f(tx); err != nil {
+				return err
+			}
+			return tx.Commit()
+		}
+		all[driver+" Tx"] = func(f func(honker.SQLExecer) error) error {
+			return inTx(func(tx *sql.Tx) error { return f(tx) })
+		}
+		all[driver+" sqlc"] = func(f func(honker.SQLExecer) error) error {
+			return inTx(func(tx *sql.Tx) error {
+				var queries DBTX = tx
+				return f(queries)
+			})
+		}
+		all[driver+" Conn"] = func(f func(honker.SQLExecer) error) error {
+			ctx := context.Background()
+			conn, err := db.Conn(ctx)
+			if err != nil {
+				return err
+			}
+			defer conn.Close()
+			if _, err := conn.ExecContext(ctx, "BEGIN IMMEDIATE"); err != nil {
+				return err
+			}
+			if err := f(conn); err != nil {
+				_, err2 := conn.ExecContext(ctx, "ROLLBACK")
+				return errors.Join(err, err2)
+			}
+			_, err = conn.ExecContext(ctx, "COMMIT")
+			return err
+		}
+	}
+	orm, err := gorm.Open(sqlite.Open("file:"+path+"?_busy_timeout=20000"), &gorm.Config{Logger: logger.Discard})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if pool, err := orm.DB(); err == nil {
+		t.Cleanup(func() { pool.Close() })
+	}
+	all["gorm"] = func(f func(honker.SQLExecer) error) error {
+		return orm.Transaction(func(tx *gorm.DB) error { return f(tx.Statement.ConnPool) })
+	}
+	return all
+}
+
+// TestOwnConnection enqueues in transactions of other drivers, while this process has the file open with honker as well and
+// another one works on it.
+func TestOwnConnection(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("one copy of SQLite at a time: see README.md")
+	}
+	path := filepath.Join(t.TempDir(), "app.db")
+	db, err := honker.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	exec1(t, "sqlite3", "file:"+path, "CREATE TABLE orders (name TEXT)")
+
+	worker := exec.Command(os.Args[0])
+	worker.Env = append(os.Environ(), "HONKER_TEST_WORKER="+path)
+	out, err := worker.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := worker.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := worker.Process.Signal(os.Interrupt); err != nil {
+			t.Error(err)
+		}
+		if err := worker.Wait(); err != nil {
+			t.Error(err)
+		}
+	}()
+	done := make(chan string, 100)
+	go func() {
+		for lines := bufio.NewScanner(out); lines.Scan(); {
+			done <- lines.Text()
+		}
+	}()
+
+	ctx := context.Background()
+	var committed int64
+	for name, transaction := range transactions(t, path) {
+		t.Run(name, func(t *testing.T) {
+			order := func(payload string, options honker.EnqueueOptions, failure error) (id int64, err error) {
+				err = transaction(func(conn honker.SQLExecer) error {
+					if _, err := conn.ExecContext(ctx, "INSERT INTO orders VALUES (?)", payload); err != nil {
+						return err
+					}
+					id, err = honker.EnqueueSQL(ctx, conn, "own", payload, options)
+					return errors.Join(err, failure)
+				})
+				return id, err
+			}
+			if _, err := order("rolled back", honker.EnqueueOptions{}, errRollback); !errors.Is(err, errRollback) {
+				t.Fatal(err)
+			}
+			before := time.Now().Unix()
+			id, err := order("later", honker.EnqueueOptions{Delay: honker.Int64(1000), Expires: honker.Int64(2000), MaxAttempts: honker.Int64(7), Priority: -3}, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			row, err := db.Queue("own", honker.QueueOptions{}).GetJob(id)
+			if err != nil || row == nil {
+				t.Fatal(row, err)
+			}
+			if now := row.CreatedAt; row.Payload != `"later"` || row.MaxAttempts != 7 || row.Priority != -3 || row.RunAt != now+1000 ||
+				*row.ExpiresAt != now+2000 || now < before || now > time.Now().Unix() {
+				t.Errorf("%+v", row)
+			}
+			if _, err := order(name, honker.EnqueueOptions{}, nil); err != nil {
+				t.Fatal(err)
+			}
+			committed += 2
+			select {
+			case payload := <-done:
+				if payload != `"`+name+`"` {
+					t.Errorf("the worker did %s", payload)
+				}
+			case <-time.After(60 * time.Second):
+				t.Fatal("the worker did nothing")
+			}
+		})
+	}
+	foreign, err := sql.Open("sqlite", "file:"+path+"?_pragma=busy_timeout(20000)")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer foreign.Close()
+	if _, err := honker.NewTypedQueue[string](db, "own", honker.QueueOptions{}).EnqueueSQL(ctx, foreign, "by itself", honker.EnqueueOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if payload := <-done; payload != `"by itself"` {
+		t.Error(payload)
+	}
+	var orders int64
+	if err := db.QueryRow("SELECT count(*) FROM orders").Scan(&orders); err != nil || orders != committed {
+		t.Errorf("%d orders of %d: %v", orders, committed, err)
+	}
+	empty, err := sql.Open("sqlite3", "file:"+filepath.Join(t.TempDir(), "empty.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer empty.Close()
+	if _, err := honker.EnqueueSQL(ctx, empty, "own", 1, honker.EnqueueOptions{}); err == nil {
+		t.Error("there are no tables")
+	}
+}

@@ -1,0 +1,490 @@
+package honker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"math"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"slices"
+	"syscall"
+	"time"
+)
+
+// cancelTimeout is how long handlers have to return once their context has ended.
+const cancelTimeout = 1500 * time.Millisecond
+
+// settleTimeout is for how long a worker that ends tries to settle what is finished; a variable for tests.
+var settleTimeout = 5 * time.Second
+
+// workerRun is one Run. Its goroutine alone uses it; handlers have goroutines of their own, and tell it by finished.
+type workerRun struct {
+	*Worker
+	ctx     context.Context
+	handler Handler // with the middleware around it
+	log     *slog.Logger
+	inline  bool // handlers run in the run's own goroutine
+
+	current    *Database // nil: to be opened
+	consumer   *waiting  // nil: to be made
+	interrupts uint64
+
+	hand     map[int64]*inHand // what handlers run for, by serial
+	orphans  int               // how many handlers still run for jobs of a file that was replaced
+	settled  []settlement      // what has to be settled
+	finished chan *inHand      // there is room for each, so that handlers end whether or not anybody receives
+
+	stopping bool             // nothing is claimed any more
+	why      string           // the run ends
+	result   error            // what it ends with
+	deadline <-chan time.Time // when StopTimeout, or then cancelTimeout, is over
+	canceled bool             // the contexts have ended because of that
+
+	again   <-chan time.Time // when to try again after an error; nil if there was none
+	failing time.Duration    // the time before that
+
+	started, done, released int // jobs
+}
+
+// inHand is a job that a handler runs for.
+type inHand struct {
+	job    *Job
+	cancel context.CancelCauseFunc
+	lost   bool // it is not the worker's any more
+	orphan bool // nor is its file
+	// What the handler made of it.
+	failure error // nil: it is done
+	text    string
+	verdict *Verdict
+	ended   bool // its context had ended by then
+}
+
+// close ends what a run has made.
+func (r *workerRun) close() {
+	r.disconnect()
+	r.running.Store(false)
+}
+
+// run runs jobs until the end, and says in one line what that left.
+func (r *workerRun) run() error {
+	err := r.loop()
+	running := len(r.hand) + r.orphans
+	attrs := []any{"why", r.why, "finished", r.done, "released", r.released, "running", running}
+	if err != nil {
+		attrs = append(attrs, "error", err)
+	}
+	r.log.Info("honker: the worker has ended", attrs...)
+	if running > 0 {
+		err = errors.Join(err, fmt.Errorf("honker: %d handlers ignored that their context had ended, and still run", running))
+	}
+	return err
+}
+
+func (r *workerRun) loop() error {
+	signals := make(chan os.Signal, 2)
+	if !r.options.NoSignals {
+		for _, one := range []os.Signal{os.Interrupt, syscall.SIGTERM} {
+			if !signal.Ignored(one) {
+				signal.Notify(signals, one)
+			}
+		}
+		defer signal.Stop(signals)
+	}
+	signalled, ctxEnded := false, r.ctx.Done()
+	var closed <-chan struct{}
+	if r.db != nil {
+		closed = r.db.context.Done()
+	}
+	for {
+		if r.again == nil {
+			more, err := r.step()
+			switch {
+			case err == nil:
+			case errors.Is(err, ErrWatcher):
+				r.replaced(err)
+			case errors.Is(err, ErrInterrupted):
+				r.interrupts, r.result = r.current.interrupts.Load(), err
+				r.stop("Interrupt")
+			case !r.isTransient(err):
+				return r.giveUp(err)
+			}
+			if more || err != nil && r.again == nil {
+				r.collect()
+				continue
+			}
+		}
+		if r.stopping && len(r.hand)+r.orphans == 0 {
+			return errors.Join(r.result, r.settleRest())
+		}
+		var woken, ended, over <-chan struct{}
+		if r.consumer != nil {
+			woken, ended, over = r.consumer.woken, r.consumer.ended, r.consumer.dispatcher.done
+		}
+		select {
+		case one := <-r.finished:
+			r.finish(one)
+			r.collect()
+		case <-woken:
+		case <-r.again:
+			r.again = nil
+		case <-ctxEnded:
+			ctxEnded = nil
+			r.stop("its context has ended")
+		case one := <-signals:
+			if signalled {
+				r.cancel()
+				return r.release()
+			}
+			signalled = true
+			r.stop(one.String())
+		case <-r.deadline:
+			if r.canceled {
+				return r.release()
+			}
+			r.cancel()
+		case <-closed:
+			return r.giveUp(r.db.isClosed())
+		case <-ended:
+			return r.giveUp(r.consumer.isClosed())
+		case <-over:
+			err := r.consumer.isOver()
+			if !errors.Is(err, ErrWatcher) {
+				return r.giveUp(err)
+			}
+			r.replaced(err)
+		}
+	}
+}
+
+// step does what can be done now. True if there may be more.
+func (r *workerRun) step() (bool, error) {
+	switch {
+	case r.consumer != nil:
+		return r.turn()
+	case r.stopping || r.ctx.Err() != nil:
+		return false, nil
+	}
+	return true, r.connect()
+}
+
+// connect opens the file, if need be, and makes the worker of the library's.
+func (r *workerRun) connect() (err error) {
+	if r.current == nil {
+		if _, err := os.Stat(r.path); errors.Is(err, fs.ErrNotExist) {
+			return newError(StatusCannotOpen, "there is no file %s", r.path) // opening would make an empty one
+		}
+		if r.current, err = OpenWithOptions(r.path, r.options.LibraryPath, r.options.Open); err != nil {
+			return err
+		}
+	}
+	r.interrupts = r.current.interrupts.Load()
+	r.consumer, err = r.newConsumer(r.current)
+	return err
+}
+
+// disconnect is the opposite of connect; the caller's database it leaves open.
+func (r *workerRun) disconnect() {
+	if r.consumer != nil {
+		r.consumer.end()
+		r.consumer = nil
+	}
+	if r.current != nil && r.current != r.db {
+		_ = r.current.Close()
+	}
+	r.current = nil
+}
+
+// replaced leaves a file that was replaced. What its jobs' handlers do, nobody can settle.
+func (r *workerRun) replaced(err error) {
+	r.log.Warn("honker: the file was replaced; the worker goes on with the new one", "path", r.path, "running", len(r.hand),
+		"unsettled", len(r.settled), "error", err)
+	for _, one := range r.hand {
+		one.lost, one.orphan = true, true
+		one.cancel(err)
+	}
+	r.orphans += len(r.hand)
+	clear(r.hand)
+	r.settled = nil
+	r.disconnect()
+}
+
+// turn settles what is finished, claims what there is room for, and starts handlers. True if there may be more.
+func (r *workerRun) turn() (bool, error) {
+	if r.current.interrupts.Load() != r.interrupts {
+		return false, newError(StatusInterrupted, "ended by Interrupt")
+	}
+	n := r.options.Concurrency - len(r.hand) - r.orphans
+	switch {
+	case r.stopping || r.ctx.Err() != nil:
+		n = 0
+	case r.inline:
+		n = 1
+	}
+	handle, status, err := r.consumer.native().workerSettleNext(r.consumer.consumer, r.settled, int64(n), 0)
+	failed := status < 0 || status == statusClosed
+	if !failed || slices.ContainsFunc(r.settled, func(one settlement) bool { return Status(one.status) != status }) { // it is committed
+		if err != nil && !failed {
+			r.log.Error("honker: jobs cannot be settled, and are run again when their claims are over", "error", err)
+		}
+		for _, one := range r.settled {
+			if one.status < 0 { // refused by itself: it is left alone, and its claim is not prolonged
+				_, _ = r.consumer.native().workerSettled(r.consumer.consumer, one.id, one.serial)
+			}
+		}
+		r.settled = nil
+	}
+	if failed {
+		return false, err
+	}
+	if r.failing > 0 {
+		r.failing = 0
+		r.log.Info("honker: the worker goes on")
+	}
+	if status != statusOK {
+		return false, nil
+	}
+	lost, err := r.current.lostJobs(handle)
+	jobs, err2 := r.current.takeJobs(handle, r.options.Name)
+	if err = errors.Join(err, err2); err != nil {
+		return false, err
+	}
+	for _, one := range lost {
+		r.lose(one)
+	}
+	for _, job := range jobs {
+		r.start(job)
+	}
+	return true, nil
+}
+
+// start runs the handler for a job.
+func (r *workerRun) start(job *Job) {
+	ctx := r.ctx
+	if !r.sync && !r.inline {
+		ctx = context.WithoutCancel(ctx)
+	}
+	one := &inHand{job: job, failure: errExited, text: errExited.Error()}
+	ctx, one.cancel = context.WithCancelCause(ctx)
+	r.hand[job.serial] = one
+	r.started++
+	if !r.inline {
+		go r.handle(ctx, one)
+		return
+	}
+	r.handle(ctx, one)
+	r.collect()
+}
+
+func (r *workerRun) handle(ctx context.Context, one *inHand) {
+	defer func() {
+		one.cancel(nil)
+		r.finished <- one
+	}()
+	defer func() { // also if the handler ends its goroutine
+		if one.failure != nil && !one.ended && (one.verdict == nil || one.verdict.kind != settleSnooze) {
+			r.report(ctx, one.job, one.failure)
+		}
+	}()
+	defer func() {
+		if why := recover(); why != nil {
+			failure := &PanicError{Value: why, Stack: debug.Stack()}
+			one.failure, one.text, one.verdict = failure, errorText(failure.Error()), nil
+		}
+		one.ended = ctx.Err() != nil
+	}()
+	if err := r.handler(ctx, one.job); err != nil {
+		errors.As(err, &one.verdict) // which may panic as the handler may
+		one.failure, one.text = err, errorText(err.Error())
+	} else {
+		one.failure = nil
+	}
+}
+
+// report tells OnError of a failure.
+func (r *workerRun) report(ctx context.Context, job *Job, failure error) {
+	if r.options.OnError == nil {
+		return
+	}
+	defer func() {
+		if why := recover(); why != nil {
+			r.log.Error("honker: OnError panicked", "job", job.ID, "error", &PanicError{Value: why, Stack: debug.Stack()})
+		}
+	}()
+	r.options.OnError(ctx, job, failure)
+}
+
+// collect takes what is finished.
+func (r *workerRun) collect() {
+	for {
+		select {
+		case one := <-r.finished:
+			r.finish(one)
+		default:
+			return
+		}
+	}
+}
+
+// finish says what becomes of a job whose handler has returned.
+func (r *workerRun) finish(one *inHand) {
+	if one.orphan {
+		r.orphans--
+		return
+	}
+	delete(r.hand, one.job.serial)
+	if one.lost {
+		return
+	}
+	settlement := settlement{id: one.job.ID, serial: one.job.serial, kind: settleAck}
+	switch {
+	case one.failure == nil:
+	case one.verdict != nil:
+		settlement.kind, settlement.delayS = one.verdict.kind, one.verdict.delayS
+	case one.ended:
+		settlement.kind = settleRelease
+	default:
+		settlement.kind, settlement.delayS = settleRetry, r.retryDelayS
+	}
+	switch settlement.kind {
+	case settleRelease:
+		r.released++
+	case settleRetry, settleFail:
+		settlement.error = view(one.text)
+		r.logFailure(one, &settlement)
+		fallthrough
+	default:
+		r.done++
+	}
+	r.settled = append(r.settled, settlement)
+}
+
+func (r *workerRun) logFailure(one *inHand, settlement *settlement) {
+	job := one.job
+	attrs := []any{"queue", job.Queue, "job", job.ID, "attempt", job.Attempts, "max_attempts", job.MaxAttempts}
+	if failure, is := one.failure.(*PanicError); is {
+		attrs = append(attrs, "error", failure.message(), "stack", string(failure.Stack))
+	} else {
+		attrs = append(attrs, "error", one.text)
+	}
+	if settlement.kind == settleFail || job.Attempts >= job.MaxAttempts {
+		r.log.Error("honker: a job failed, and is dead", attrs...)
+		return
+	}
+	delayS := settlement.delayS
+	if delayS == noTime { // the library's backoff, without its jitter
+		o, opts := &r.options, newWorkerOpts()
+		backoffS := float64(max(orDefault(o.RetryBaseS, opts.retryBaseS), 0)) * math.Pow(orDefault(o.RetryFactor, opts.retryFactor), float64(job.Attempts-1))
+		delayS = int64(min(backoffS, float64(orDefault(o.RetryMaxS, opts.retryMaxS))))
+	}
+	r.log.Warn("honker: a job failed, and is retried", append(attrs, "next_try_in_s", delayS)...)
+}
+
+// lose ends the context of a job that is the worker's no more. It keeps its place until its handler returns.
+func (r *workerRun) lose(lost lostJobView) {
+	one, cause := r.hand[lost.serial], lostCauses[lost.reason]
+	if one == nil {
+		return
+	}
+	one.lost = true
+	one.cancel(cause)
+	r.log.Warn(cause.Error(), "queue", one.job.Queue, "job", one.job.ID, "attempt", one.job.Attempts, "max_attempts", one.job.MaxAttempts)
+	if lost.reason == lostTimeout {
+		go r.report(r.ctx, one.job, cause) // it may be long until the handler returns
+	}
+}
+
+// stop begins to stop.
+func (r *workerRun) stop(why string) {
+	if r.stopping {
+		return
+	}
+	r.stopping, r.why, r.again = true, why, nil
+	if !r.sync {
+		r.deadline = time.After(r.options.StopTimeout)
+	}
+}
+
+// cancel ends the contexts of what runs, because the worker stops.
+func (r *workerRun) cancel() {
+	r.canceled = true
+	for _, one := range r.hand {
+		one.cancel(ErrStopping)
+	}
+	r.deadline = time.After(cancelTimeout)
+}
+
+// release gives back what still runs, and settles what does not.
+func (r *workerRun) release() error {
+	r.collect() // those that have just returned
+	for serial, one := range r.hand {
+		if !one.lost {
+			r.settled = append(r.settled, settlement{id: one.job.ID, serial: serial, kind: settleRelease})
+			r.released++
+		}
+	}
+	return errors.Join(r.result, r.settleRest())
+}
+
+// settleRest settles what is finished, at the end. Errors that may pass it waits out, but not for ever.
+func (r *workerRun) settleRest() error {
+	for deadline := time.Now().Add(settleTimeout); len(r.settled) > 0; {
+		_, err := r.turn()
+		switch {
+		case err == nil:
+		case errors.Is(err, ErrWatcher):
+			r.replaced(err)
+		case errors.Is(err, ErrInterrupted):
+			r.interrupts = r.current.interrupts.Load()
+		case !r.isTransient(err) || time.Now().After(deadline):
+			return err
+		default:
+			<-r.again
+			r.again = nil
+		}
+	}
+	return nil
+}
+
+// giveUp ends a run that cannot go on.
+func (r *workerRun) giveUp(err error) error {
+	r.why = orDefault(r.why, "an error")
+	for _, one := range r.hand {
+		one.lost = true
+		one.cancel(err)
+	}
+	var deadline <-chan time.Time
+	if !r.sync {
+		deadline = time.After(cancelTimeout)
+	}
+	for len(r.hand)+r.orphans > 0 {
+		select {
+		case one := <-r.finished:
+			r.finish(one)
+		case <-deadline:
+			return err
+		}
+	}
+	return err
+}
+
+// isTransient is true for an error that may pass by itself, and then says when to try again.
+func (r *workerRun) isTransient(err error) bool {
+	var failed *Error
+	if !errors.As(err, &failed) || !failed.Status.isTransient() {
+		return false
+	}
+	if r.failing == 0 {
+		r.log.Warn("honker: the worker cannot go on now, and tries again", "error", err)
+	}
+	longest := 10 * time.Second
+	if r.stopping {
+		longest = 500 * time.Millisecond
+	}
+	r.failing = min(max(2*r.failing, 100*time.Millisecond), longest)
+	r.again = time.After(r.failing)
+	return true
+}
