@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """Writes the vectors-*.tsv files: schedule expressions, instants, and the boundaries that follow them.
 
-The boundaries come from a reference that is written after behaviour 4.8 and shares nothing with honker: it tries day
-after day and second after second until one matches, and asks Python's zoneinfo what the clocks showed. It is slow and
-as plain as it can be. Random choices have fixed seeds, so that the same files come out again; clock changes are all in
-the past, so that no later decision of a government changes an answer.
+The boundaries come from a reference that is written after the grammar in docs/sql.md and shares nothing with honker:
+it tries day after day and second after second until one matches, and asks Python's zoneinfo what the clocks showed.
+It is slow and as plain as it can be. Random choices have fixed seeds, so that the same files come out again; clock
+changes are all in the past, so that no later decision of a government changes an answer.
 
 A line is `expression TAB from TAB boundary`, or `expression TAB from TAB !words [TAB !words ...]` where the expression
 has to be refused with a message that contains the words. Lines that begin with `;` are comments.

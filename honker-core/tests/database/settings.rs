@@ -1,4 +1,4 @@
-//! Settings: those of behaviour 1.12, on the connection that writes and on those that read.
+//! The settings of SQLite, on the connection that writes and on those that read.
 
 use honker_core::database::{Database, Durability, JournalMode, Options, Value};
 

@@ -15,6 +15,10 @@ pub fn settings() -> OpenOptions {
         durability: 0,
         journal_mode: 0,
         wal_autocheckpoint_pages: 10_000,
+        nesting: 0,
+        reserved_2: 0,
+        watcher_backend: raw::Bytes { data: std::ptr::null(), len: 0 },
+        watcher_poll_interval_ms: 1,
     }
 }
 

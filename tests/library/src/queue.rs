@@ -15,6 +15,7 @@ pub fn enqueue_options() -> EnqueueOptions {
         expires_s: raw::NO_TIME,
         priority: 0,
         max_attempts: 3,
+        metadata: raw::Bytes { data: ptr::null(), len: 0 },
     }
 }
 
@@ -81,6 +82,8 @@ impl Jobs {
             attempts: 0,
             claim_expires_at: 0,
             serial: 0,
+            max_attempts: 0,
+            metadata: none,
         };
         // SAFETY: a handle, which the library checks; a struct that says its size.
         call(|error| unsafe { (functions().honker_jobs_get)(self.0.handle, index, &mut view, error) })?;

@@ -36,6 +36,10 @@ pub struct OpenOptions {
     pub durability: u32,
     pub journal_mode: u32,
     pub wal_autocheckpoint_pages: u32,
+    pub nesting: u32,
+    pub reserved_2: u32,
+    pub watcher_backend: Bytes,
+    pub watcher_poll_interval_ms: i64,
 }
 
 #[repr(C)]
@@ -69,6 +73,7 @@ pub struct EnqueueOptions {
     pub expires_s: i64,
     pub priority: i64,
     pub max_attempts: i64,
+    pub metadata: Bytes,
 }
 
 #[repr(C)]
@@ -100,6 +105,8 @@ pub struct JobView {
     pub attempts: i64,
     pub claim_expires_at: i64,
     pub serial: i64,
+    pub max_attempts: i64,
+    pub metadata: Bytes,
 }
 
 #[repr(C)]
@@ -131,6 +138,12 @@ pub struct WorkerOptions {
     pub visibility_timeout_s: i64,
     pub fallback_ms: i64,
     pub max_run_s: i64,
+    pub retry_base_s: i64,
+    pub retry_max_s: i64,
+    pub retry_factor: f64,
+    pub retry_jitter: f64,
+    pub heartbeat: u32,
+    pub reserved_2: u32,
 }
 
 #[repr(C)]
@@ -151,6 +164,7 @@ pub struct NotificationView {
     pub id: i64,
     pub channel: Bytes,
     pub payload: Bytes,
+    pub created_at: i64,
 }
 
 #[repr(C)]
@@ -158,6 +172,9 @@ pub struct SubscriptionOptions {
     pub struct_size: u32,
     pub reserved: u32,
     pub consumer: Bytes,
+    pub from_offset: i64,
+    pub save_every_n: i64,
+    pub save_every_ms: i64,
 }
 
 #[repr(C)]

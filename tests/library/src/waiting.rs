@@ -122,6 +122,12 @@ impl Waiter {
             visibility_timeout_s,
             fallback_ms: 1000,
             max_run_s,
+            retry_base_s: 15,
+            retry_max_s: 3600,
+            retry_factor: 2.0,
+            retry_jitter: 0.1,
+            heartbeat: 1,
+            reserved_2: 0,
         };
         let mut handle = ptr::null_mut();
         // SAFETY: see above.
@@ -173,6 +179,9 @@ impl Waiter {
             struct_size: size_of::<SubscriptionOptions>(),
             reserved: 0,
             consumer: borrowed(consumer),
+            from_offset: raw::NO_TIME,
+            save_every_n: 1000,
+            save_every_ms: 1000,
         };
         let mut handle = ptr::null_mut();
         // SAFETY: see above.
@@ -289,6 +298,7 @@ impl Listener {
             id: 0,
             channel: none,
             payload: none,
+            created_at: 0,
         };
         // SAFETY: see above.
         call(|error| unsafe { (functions().honker_listener_next)(self.0.handle, 0, &mut view, error) })?;
