@@ -38,7 +38,7 @@ from database import (
 
 FEATURES = (
     "queue tx stream notify sched cron result result_tx settle_tx by_id lock rate rate_sweep dead stats next_at "
-    "enqueue_many text bytes journal foreign prune_keep tick_at updates release"
+    "enqueue_many text bytes journal foreign prune_keep tick_at updates release metadata"
 ).split()
 LACKS = {
     "wait": "worker.open listen.open stream.subscribe subscription.ack subscription.save subscription.offset sched.run "
@@ -137,6 +137,15 @@ def enqueue_arguments(r: Request, payload: Any) -> list:
     return [r.on.name, to_text(payload), *Request(r.testee, keys).shortest(*optional)]
 
 
+def enqueue(r: Request) -> dict:
+    if "metadata" not in r.keys:
+        return {"id": r.call("honker_enqueue", *enqueue_arguments(r, r["payload"]))}
+    keys = {**r.on.more, **r.keys}
+    options = ("run_at", "delay_s", "priority", "max_attempts", "expires_s", "metadata")
+    given = json.dumps({key: keys[key] for key in options if key in keys})
+    return {"id": json.loads(r.call("honker_enqueue_with", r.on.name, to_text(r["payload"]), given))["id"]}
+
+
 def enqueue_many(r: Request) -> dict:
     with r.use() as connection:
         within = connection.in_transaction
@@ -197,8 +206,8 @@ def get_job(r: Request) -> dict:
 def claim(r: Request) -> dict:
     timeout_s = r.on.more.get("visibility_timeout_s", 300)
     jobs = r.rows("honker_claim_batch", r.on.name, r["worker"], r["n"], timeout_s)
-    keys = ("id", "queue", "payload", "attempts")
-    return {"jobs": [{"worker": job["worker_id"], **{key: job[key] for key in keys}} for job in jobs]}
+    keys = ("id", "queue", "payload", "attempts", "metadata")
+    return {"jobs": [{"worker": job["worker_id"], **{key: job[key] for key in keys if key in job}} for job in jobs]}
 
 
 def save_result(r: Request) -> dict:
@@ -267,7 +276,7 @@ OPERATIONS: dict[str, Callable[[Request], dict]] = {
     "sql.exec": sql_exec,
     "sql.query": sql_query,
     "queue.open": open_queue,
-    "queue.enqueue": lambda r: {"id": r.call("honker_enqueue", *enqueue_arguments(r, r["payload"]))},
+    "queue.enqueue": enqueue,
     "queue.enqueue_many": enqueue_many,
     "queue.claim": claim,
     "queue.ack": lambda r: r.or_else("LOST", "honker_ack", r["id"], r["worker"]),

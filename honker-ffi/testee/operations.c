@@ -15,7 +15,7 @@
 static const char features[] =
     "queue tx wait wake updates stream notify sched cron result result_tx settle_tx by_id lock "
     "rate rate_sweep outbox dead stats next_at enqueue_many text bytes journal watcher interrupt "
-    "fork foreign fault.abi prune_keep tick_at nesting release settle";
+    "fork foreign fault.abi prune_keep tick_at nesting release settle metadata";
 
 static void crash(call_t *c, const char *what, const char *name) {
   json_t *message = json_sprintf("%s: %s", what, name);
@@ -67,6 +67,7 @@ static const honker_enqueue_opts_t *enqueue_opts(call_t *c) {
   json_unpack(c->request, "{s?I,s?I,s?I,s?I}", "run_at", &o->run_at, "delay_s", &o->delay_s,
               "expires_s", &o->expires_s, "priority", &o->priority);
   json_unpack(c->on->about, "{s?I}", "max_attempts", &o->max_attempts);
+  o->metadata = text(c->request, "metadata");
   return o;
 }
 

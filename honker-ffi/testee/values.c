@@ -74,7 +74,8 @@ void make_plain(json_t *request) {
   size_t i;
   void *next;
   json_object_foreach_safe(request, next, key, value) {
-    bool json_is_due = strcmp(key, "payload") == 0 || strcmp(key, "value") == 0;
+    bool json_is_due =
+        strcmp(key, "payload") == 0 || strcmp(key, "value") == 0 || strcmp(key, "metadata") == 0;
     bool are_due = strcmp(key, "payloads") == 0;
     if (!json_is_due && strcmp(key, "steps") != 0)
       json_array_foreach(value, i, item) json_array_set_new(value, i, plain(item, are_due));
@@ -132,6 +133,7 @@ static json_t *as_job(const honker_job_view_t *v) {
       json_pack("{s:I,s:o,s:o,s:o,s:I}", "id", v->id, "queue", as_text(v->queue), "payload",
                 as_value(v->payload), "worker", as_text(v->worker_id), "attempts", v->attempts);
   if (v->serial != 0) json_object_set_new(job, "serial", json_integer(v->serial));
+  if (v->metadata.len != 0) json_object_set_new(job, "metadata", as_value(v->metadata));
   return job;
 }
 static json_t *as_lost(const honker_lost_job_view_t *v) {

@@ -16,11 +16,11 @@
 using namespace honker;
 
 const Json done = Json::object();
-const Json features{"journal",    "watcher",      "interrupt", "fork",    "foreign",    "tx",
-                    "queue",      "enqueue_many", "settle_tx", "next_at", "stats",      "dead",
-                    "wait",       "updates",      "stream",    "notify",  "sched",      "cron",
-                    "result",     "result_tx",    "lock",      "rate",    "rate_sweep", "outbox",
-                    "prune_keep", "tick_at",      "text",      "bytes",   "fault.abi",  "nesting"};
+const Json features{"journal",      "watcher",    "interrupt", "fork",       "foreign", "tx",        "queue",
+                    "enqueue_many", "settle_tx",  "next_at",   "stats",      "dead",    "wait",      "updates",
+                    "stream",       "notify",     "sched",     "cron",       "result",  "result_tx", "lock",
+                    "rate",         "rate_sweep", "outbox",    "prune_keep", "tick_at", "text",      "bytes",
+                    "fault.abi",    "nesting",    "release",   "metadata"};
 const std::map<std::string, JournalMode> journals{{"WAL", JournalMode::wal},
                                                   {"DELETE", JournalMode::remove},
                                                   {"TRUNCATE", JournalMode::truncate},
@@ -86,6 +86,7 @@ EnqueueOptions options(const Request& r) {
   options.delay_s = r.opt("delay_s");
   options.expires_s = r.opt("expires_s");
   options.priority = r.opt("priority").value_or(options.priority);
+  if (r.has("metadata")) options.metadata = r.json["metadata"].dump();
   return options;
 }
 template <class Q>
@@ -100,6 +101,7 @@ Json give(const Request& r, std::vector<Job> jobs) {
   for (Job& job : jobs) {
     given.push_back({{"id", job.id()}, {"queue", job.queue()}, {"worker", job.worker_id()}});
     given.back().update({{"attempts", job.attempts()}, {"payload", stored(job.payload())}});
+    if (!job.metadata().empty()) given.back()["metadata"] = Json::parse(job.metadata());
     auto& kept = r.handles.jobs[{job.id(), job.worker_id()}];
     kept = std::make_shared<Job>(std::move(job));
   }
@@ -216,6 +218,9 @@ const std::map<std::string, Json (*)(const Request&)> operations{
                        done)},
     {"queue.fail",
      DO(unless(r.tx ? r.job()->fail_tx(*r.tx, r.str("error")) : r.job()->fail(r.str("error")), "LOST"), done)},
+    {"queue.release",
+     DO(unless(r.tx ? r.job()->release_tx(*r.tx, r.num("delay_s")) : r.job()->release(r.num("delay_s")), "LOST"),
+        done)},
     {"queue.heartbeat", DO(unless(r.job()->heartbeat(r.num("extend_s")), "LOST"), done)},
     {"queue.ack_many", DO({{"acked", r.queue()->ack_batch(r.all("ids", integer), r.str("worker"))}})},
     {"queue.cancel", DO({{"cancelled", r.queue()->cancel(r.num("id"))}})},

@@ -15,7 +15,8 @@ defmodule Honker.Testee do
   alias Honker.{Consumer, Database, Error, Job, Lock, Outbox, Queue, Scheduler, Transaction}
 
   @features ~w(queue tx wait stream notify sched result lock rate outbox journal watcher interrupt enqueue_many settle_tx
-               by_id next_at stats dead wake updates release cron result_tx rate_sweep prune_keep tick_at text bytes nesting fault.abi)
+               by_id next_at stats dead wake updates release cron result_tx rate_sweep prune_keep tick_at text bytes nesting
+               fault.abi metadata)
 
   def main do
     Application.put_env(:honker, :json, Honker.Testee.JSON)
@@ -92,7 +93,7 @@ defmodule Honker.Testee do
   defp perform(request) do
     r =
       Map.new(request, fn {key, value} ->
-        {key, if(key in ["payload", "value", "payloads"], do: value, else: bytes(value))}
+        {key, if(key in ["payload", "value", "payloads", "metadata"], do: value, else: bytes(value))}
       end)
 
     for {name, _, old} <- :ets.lookup(:handles, r["as"]), do: {close(old), :ets.delete(:handles, name)}
@@ -360,13 +361,18 @@ defmodule Honker.Testee do
 
   defp enqueue(r, o, fun, what) do
     settings = [max_attempts: o.db.queues[o.name].max_attempts]
-    apply(Queue, fun, [within(r, o), o.name, what, options(r, ~w(delay_s run_at priority expires_s)), settings])
+
+    apply(Queue, fun, [within(r, o), o.name, what, options(r, ~w(delay_s run_at priority expires_s metadata)), settings])
   end
 
   defp job(r, o), do: %Job{id: r["id"], queue: o.name, worker_id: r["worker"]}
   defp jobs({:ok, jobs}), do: {:ok, %{jobs: Enum.map(jobs, &job_given/1)}}
   defp jobs(error), do: error
-  defp job_given(j), do: %{id: j.id, queue: j.queue, worker: j.worker_id, attempts: j.attempts, payload: stored(j.raw)}
+
+  defp job_given(j) do
+    given = %{id: j.id, queue: j.queue, worker: j.worker_id, attempts: j.attempts, payload: stored(j.raw)}
+    if j.metadata == %{}, do: given, else: Map.put(given, :metadata, j.metadata)
+  end
 
   defp events({:ok, events}), do: {:ok, %{events: Enum.map(events, &event/1)}}
   defp events(error), do: error

@@ -129,7 +129,11 @@ func rowsOf(rows []honker.Row, err error) object {
 }
 
 func (r *request) enqueueOptions(attempts *int64) honker.EnqueueOptions {
-	return honker.EnqueueOptions{MaxAttempts: attempts, Delay: r.opt("delay_s"), RunAt: r.opt("run_at"), Priority: r.numOr("priority", 0), Expires: r.opt("expires_s")}
+	options := honker.EnqueueOptions{MaxAttempts: attempts, Delay: r.opt("delay_s"), RunAt: r.opt("run_at"), Priority: r.numOr("priority", 0), Expires: r.opt("expires_s")}
+	if r.has("metadata") {
+		options.Metadata = decode[map[string]string](r.args["metadata"])
+	}
+	return options
 }
 
 func tx(r *request) *honker.Transaction   { return use[*honker.Transaction](r, "tx") }
@@ -150,7 +154,11 @@ func jobs(claimed []*honker.Job, err error) object {
 		handles.Lock()
 		handles.jobs[fmt.Sprint(job.ID, job.WorkerID)] = job
 		handles.Unlock()
-		all = append(all, object{"id": job.ID, "queue": job.Queue, "payload": stored(job.Payload), "worker": job.WorkerID, "attempts": job.Attempts})
+		answer := object{"id": job.ID, "queue": job.Queue, "payload": stored(job.Payload), "worker": job.WorkerID, "attempts": job.Attempts}
+		if job.Metadata != nil {
+			answer["metadata"] = job.Metadata
+		}
+		all = append(all, answer)
 	}
 	return object{"jobs": all}
 }

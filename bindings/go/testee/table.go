@@ -10,7 +10,7 @@ import (
 )
 
 var features = []string{"queue", "tx", "wait", "stream", "notify", "sched", "result", "lock", "rate", "outbox", "journal", "watcher",
-	"interrupt", "foreign", "enqueue_many", "settle_tx", "next_at", "stats", "dead", "updates", "cron", "result_tx", "rate_sweep", "bytes", "prune_keep", "tick_at", "release"}
+	"interrupt", "foreign", "enqueue_many", "settle_tx", "next_at", "stats", "dead", "updates", "cron", "result_tx", "rate_sweep", "bytes", "prune_keep", "tick_at", "release", "metadata"}
 
 var operations map[string]func(r *request) object
 

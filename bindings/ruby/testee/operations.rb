@@ -5,6 +5,7 @@
 FEATURES = %w[
   queue tx wait stream notify sched result lock rate outbox journal watcher interrupt fork foreign enqueue_many settle_tx
   next_at release stats dead updates cron result_tx rate_sweep prune_keep tick_at text bytes nesting fault.abi
+  metadata
 ].freeze
 
 def unless_nil(value, outcome)

@@ -137,7 +137,8 @@ class Request
   end
 
   def enqueue_options
-    options(delay: :delay_s, run_at: :run_at, priority: :priority, expires: :expires_s).merge(within)
+    options(delay: :delay_s, run_at: :run_at, priority: :priority, expires: :expires_s, metadata: :metadata)
+      .merge(within)
   end
 
   def timeout
@@ -161,8 +162,9 @@ class Request
   def give(jobs)
     jobs.each { |job| testee.jobs[[job.id, job.worker_id]] = job }
     { jobs: jobs.map do |job|
-      { id: job.id, queue: job.queue_name, payload: Request.stored(job.payload), worker: job.worker_id,
-        attempts: job.attempts }
+      given = { id: job.id, queue: job.queue_name, payload: Request.stored(job.payload), worker: job.worker_id,
+                attempts: job.attempts }
+      job.metadata.empty? ? given : given.merge(metadata: job.metadata)
     end }
   end
 

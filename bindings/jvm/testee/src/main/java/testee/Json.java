@@ -14,7 +14,9 @@ import java.io.IOException;
 import java.io.StringReader;
 import java.math.BigDecimal;
 import java.util.HexFormat;
+import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.function.Function;
 
 /** JSON, and the values of the protocol in it. */
@@ -38,6 +40,11 @@ final class Json {
     if (value instanceof JsonElement json) return json;
     if (value instanceof Boolean is) return new JsonPrimitive(is);
     if (value instanceof Number number) return new JsonPrimitive(number);
+    if (value instanceof Map<?, ?> texts) {
+      JsonObject json = new JsonObject();
+      texts.forEach((key, text) -> json.add((String) key, of(text)));
+      return json;
+    }
     if (value instanceof byte[] blob) return object("$hex", HexFormat.of().formatHex(blob));
     return new JsonPrimitive((String) value);
   }
@@ -80,6 +87,12 @@ final class Json {
       object.add("payload", stored(object.get("payload").getAsString()));
     }
     return json;
+  }
+
+  static Map<String, String> texts(JsonElement json) {
+    Map<String, String> texts = new LinkedHashMap<>();
+    json.getAsJsonObject().entrySet().forEach(it -> texts.put(it.getKey(), text(it.getValue())));
+    return texts;
   }
 
   static String text(JsonElement json) {

@@ -69,6 +69,7 @@ public final class Testee {
           "by_id",
           "settle_tx",
           "release",
+          "metadata",
           "next_at",
           "stats",
           "dead",
@@ -335,6 +336,7 @@ public final class Testee {
     if (r.has("delay_s")) options.delay(r.seconds("delay_s"));
     if (r.has("run_at")) options.runAtEpochSecond(r.num("run_at"));
     if (r.has("expires_s")) options.expires(r.seconds("expires_s"));
+    if (r.has("metadata")) options.metadata(Json.texts(r.get("metadata")));
     return options.priority(r.num("priority", 0)).build();
   }
 
@@ -348,6 +350,7 @@ public final class Testee {
               json.addProperty("worker", job.workerId());
               json.addProperty("attempts", job.attempts());
               json.add("payload", Json.stored(job.payloadJson()));
+              if (!job.metadata().isEmpty()) json.add("metadata", Json.of(job.metadata()));
               return json;
             }));
   }
