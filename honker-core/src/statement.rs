@@ -141,10 +141,10 @@ impl Statement {
         mut each: impl FnMut(&Row<'_>) -> bool,
     ) -> Result<()> {
         // Resets on every way out, so that a failure (or a panic in `each`) leaves no statement in progress.
-        let running = Running(self);
-        running.0.bind(parameters)?;
-        while running.0.step()? {
-            if !each(&Row { statement: &*running.0 }) {
+        let running = Running { statement: self, is_bound: !parameters.is_empty() };
+        running.statement.bind(parameters)?;
+        while running.statement.step()? {
+            if !each(&Row { statement: &*running.statement }) {
                 break;
             }
         }
@@ -189,15 +189,20 @@ impl Drop for Statement {
     }
 }
 
-struct Running<'a>(&'a mut Statement);
+struct Running<'a> {
+    statement: &'a mut Statement,
+    is_bound: bool,
+}
 
 impl Drop for Running<'_> {
     fn drop(&mut self) {
-        let raw = self.0.raw.as_ptr();
+        let raw = self.statement.raw.as_ptr();
         // SAFETY: the statement is ours. Both results repeat what `step` reported.
         unsafe {
             ffi::sqlite3_reset(raw);
-            ffi::sqlite3_clear_bindings(raw);
+            if self.is_bound {
+                ffi::sqlite3_clear_bindings(raw);
+            }
         }
     }
 }

@@ -155,13 +155,11 @@ impl Store {
         const UNIX_EPOCH_JULIAN_MS: i64 = 210_866_760_000_000;
         let mut vfs: *mut ffi::sqlite3_vfs = std::ptr::null_mut();
         let mut julian_ms = 0;
-        // SAFETY: the connection is open, the name NUL-terminated, and this control fills in a pointer. The VFS lives as
-        // long as its connections; the two methods are those that SQLite itself calls for `unixepoch()`, in the same way.
-        // A statement would do the same at the price of a twentieth of an enqueue.
+        // SAFETY: this control fills in a pointer. The VFS lives as long as its connections; the two methods are those that
+        // SQLite itself calls for `unixepoch()`, in the same way. A statement would do the same at the price of a twentieth
+        // of an enqueue.
         let code = unsafe {
-            let (db, main) = (self.db, c"main".as_ptr());
-            let code =
-                ffi::sqlite3_file_control(db, main, ffi::SQLITE_FCNTL_VFS_POINTER, (&raw mut vfs).cast());
+            let code = self.control(ffi::SQLITE_FCNTL_VFS_POINTER, &raw mut vfs);
             match vfs.as_ref() {
                 Some(methods) if code == ffi::SQLITE_OK => {
                     match (methods.iVersion, methods.xCurrentTimeInt64, methods.xCurrentTime) {
@@ -183,6 +181,16 @@ impl Store {
             return Err(Error::from_sqlite(code, "the time cannot be had from SQLite's VFS"));
         }
         Ok((julian_ms - UNIX_EPOCH_JULIAN_MS).div_euclid(1000))
+    }
+
+    /// Asks something of the main database's file; SQLite's result code.
+    ///
+    /// # Safety
+    /// `answer` is what this control fills in.
+    pub(crate) unsafe fn control<T>(&self, control: c_int, answer: *mut T) -> c_int {
+        // The main database has no name here: to find it by name is what would cost most.
+        // SAFETY: the connection is open; the caller vouches for the rest.
+        unsafe { ffi::sqlite3_file_control(self.db, std::ptr::null(), control, answer.cast()) }
     }
 
     /// Runs a statement that returns no rows; the number of rows it changed.
@@ -278,7 +286,7 @@ impl Store {
         // Locks before the first read: a transaction that reads first and finds another's commit in between cannot be
         // upgraded, and SQLite does not wait for that to change.
         self.lock()?;
-        version::check_write(self)?;
+        version::check_locked(self)?;
         let value = {
             let _looked = Count::up(&self.looked);
             body()?
@@ -377,7 +385,7 @@ impl Store {
         let value = body()?;
         if is_lone {
             // Under the lock that the statement has taken.
-            version::check_write(self)?;
+            version::check_locked(self)?;
         }
         let value = then(value)?;
         if let Some(unit) = unit {

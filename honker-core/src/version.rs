@@ -92,11 +92,16 @@ impl LastLook {
 
 /// In a transaction: an error if this program must not write to the file. Takes the write lock if it is not ours yet.
 pub(crate) fn check_write(store: &Store) -> Result<()> {
-    let last = store.last_look();
     if !store.is_writing() {
         // The lock first: a transaction that reads before it writes may lose its chance to (`Store::atomic`).
         store.lock()?;
     }
+    check_locked(store)
+}
+
+/// As [`check_write`], where the write lock is ours.
+pub(crate) fn check_locked(store: &Store) -> Result<()> {
+    let last = store.last_look();
     let pager_version = store.pager_version();
     if pager_version.is_some() && pager_version == last.pager_version.get() {
         return Ok(());
@@ -141,15 +146,8 @@ impl Store {
 
     fn pager_version(&self) -> Option<u32> {
         let mut version: u32 = 0;
-        // SAFETY: the connection is open, the name NUL-terminated, and this control fills in an `unsigned int`.
-        let code = unsafe {
-            ffi::sqlite3_file_control(
-                self.handle(),
-                c"main".as_ptr(),
-                ffi::SQLITE_FCNTL_DATA_VERSION,
-                (&raw mut version).cast(),
-            )
-        };
+        // SAFETY: this control fills in an `unsigned int`.
+        let code = unsafe { self.control(ffi::SQLITE_FCNTL_DATA_VERSION, &raw mut version) };
         (code == ffi::SQLITE_OK).then_some(version)
     }
 }
