@@ -110,7 +110,8 @@ static term statuses(ErlNifEnv *env, const honker_settlement_t *settlements, uns
   return list;
 }
 
-/* worker_turn(consumer, settlements, n): {{:ok, {jobs, lost}} | :timeout | :closed | {:error, _}, statuses}. Never waits. */
+/* worker_turn(consumer, settlements, n): {{:ok, {jobs, lost}} | :timeout | :closed | {:error, _}, statuses, why}, where why says
+ * what the file refused of it, or is nil. Never waits. */
 FUNCTION(worker_turn) {
   struct in self = {.env = env}, *in = &self;
   honker_worker_t *worker;
@@ -132,13 +133,21 @@ FUNCTION(worker_turn) {
   }
   honker_status_t status = HONKER_CLOSED;
   if (worker != NULL) status = lib.worker_settle_next(worker, settlements, len, n, 0, &jobs, &in->err);
+  term why = atom_nil;
+  if (status >= HONKER_OK && in->err != NULL) {
+    honker_bytes_t message = {NULL, 0};
+    message.data = (const uint8_t *)lib.error_message(in->err, &message.len);
+    why = binary(env, message);
+    lib.error_free(in->err);
+    in->err = NULL;
+  }
   if (status == HONKER_OK) {
     answered = answer(in, status, enif_make_tuple2(env, jobs_list(env, jobs), lost_list(env, jobs)));
     lib.jobs_free(jobs);
   } else {
     answered = done(in, status);
   }
-  answered = enif_make_tuple2(env, answered, statuses(env, settlements, len));
+  answered = enif_make_tuple3(env, answered, statuses(env, settlements, len), why);
   enif_free(settlements);
   return answered;
 }

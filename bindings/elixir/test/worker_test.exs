@@ -196,6 +196,36 @@ defmodule Honker.WorkerTest do
     Honker.close(hasty)
   end
 
+  test "a settlement that the file refuses neither ends nor stalls the worker", %{db: db} do
+    test = self()
+
+    for {name, event, payload} <- [{"a", "DELETE", "no ack"}, {"b", "DELETE", "never"}, {"c", "UPDATE", "never"}] do
+      # "never" can be claimed, and nothing else.
+      trigger = "CREATE TRIGGER #{name} BEFORE #{event} ON _honker_live WHEN old.payload = '\"#{payload}\"'
+                 AND old.state = 'processing' BEGIN SELECT RAISE(ABORT, 'it is cursed'); END"
+      {:ok, :ok} = Honker.transaction(db, &Honker.execute(&1, trigger))
+    end
+
+    pid = worker(db, fn job -> send(test, {:running, job.payload, self()}) && receive(do: (:go -> :ok)) end)
+    {:ok, _} = Queue.enqueue_many(db, "q", ["no ack", "never", "fine"])
+    pids = for name <- ["no ack", "never", "fine"], do: elem(assert_receive({:running, ^name, _}, 20_000), 2)
+    for job <- pids, do: send(job, :go)
+    assert_receive {:event, :stop, %{result: :ack, job: %{payload: "fine"}}}, 20_000
+    assert_receive {:event, :stop, %{result: {:retry, nil, text}, job: %{payload: "no ack"}}}, 20_000
+    assert text =~ "it is cursed"
+
+    assert_receive {:event, :lost, %{reason: :refused, job: %{payload: "never"}, error: %Error{name: :constraint}}},
+                   20_000
+
+    {:ok, _} = Queue.enqueue(db, "q", "next")
+    assert_receive {:running, "next", job}, 20_000
+    send(job, :go)
+    assert_receive {:event, :stop, %{job: %{payload: "next"}}}, 20_000
+    assert Process.alive?(pid)
+    # One comes after its pause, the other when its claim is over.
+    assert job(db) == [["pending", 1], ["processing", 1]]
+  end
+
   test "a worker that is killed takes its jobs along, is started again, and the jobs come back", %{db: db} do
     test = self()
     db = Honker.configure_queue(db, "q", visibility_timeout_s: 1)

@@ -222,8 +222,8 @@ defmodule Honker.Worker do
 
   defp turn_once(state, n) do
     state = Hand.drain(state)
-    {answer, statuses} = try_turn(state, Hand.settlements(state), n, @pauses_ms)
-    state = Hand.settled(state, answer, statuses)
+    {answer, statuses, why} = try_turn(state, Hand.settlements(state), n, @pauses_ms)
+    state = Hand.settled(state, answer, statuses, why)
 
     case answer do
       {:ok, {jobs, lost}} -> {:ok, state |> recovered() |> Hand.lose(lost) |> Hand.start(jobs)}
@@ -233,7 +233,7 @@ defmodule Honker.Worker do
   end
 
   defp try_turn(state, settlements, n, pauses) do
-    {answer, statuses} = Native.worker_turn(state.consumer.ref, settlements, n)
+    {answer, statuses, why} = Native.worker_turn(state.consumer.ref, settlements, n)
 
     case {Native.read(answer), pauses} do
       {{:error, %Error{name: :busy}}, [pause | pauses]} ->
@@ -241,10 +241,10 @@ defmodule Honker.Worker do
 
         if Enum.all?(statuses, &is_integer/1),
           do: try_turn(state, settlements, n, pauses),
-          else: {Native.read(answer), statuses}
+          else: {Native.read(answer), statuses, why}
 
       {answer, _} ->
-        {answer, statuses}
+        {answer, statuses, why}
     end
   end
 

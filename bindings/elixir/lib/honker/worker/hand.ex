@@ -118,18 +118,18 @@ defmodule Honker.Worker.Hand do
   end
 
   # A status that is a number is an error's: of the whole turn, and then all of it is given again; or of this settlement,
-  # which the file refuses (a trigger, a constraint), and would refuse again.
-  def settled(state, answer, statuses) do
+  # which the file refuses for the reason `why`.
+  def settled(state, answer, statuses, why) do
     given = Enum.zip(state.finished, statuses)
     again? = match?({:error, _}, answer) or answer == :closed
     later = for {run, status} when is_integer(status) <- given, again?, do: run
 
     given
     |> Enum.reject(fn {_run, status} -> is_integer(status) and again? end)
-    |> Enum.reduce(%{state | finished: later}, fn {run, status}, state -> settled_one(state, run, status) end)
+    |> Enum.reduce(%{state | finished: later}, fn {run, status}, state -> settled_one(state, run, status, why) end)
   end
 
-  defp settled_one(state, run, :ok) do
+  defp settled_one(state, run, :ok, _why) do
     tell(state, :stop, run, %{})
 
     if run.result == :release,
@@ -137,14 +137,21 @@ defmodule Honker.Worker.Hand do
       else: %{state | settled: state.settled + 1}
   end
 
-  defp settled_one(state, run, :lost), do: tell(state, :lost, run, %{})
+  defp settled_one(state, run, :lost, _why), do: tell(state, :lost, run, %{})
 
-  # The job leaves the hand, and comes again when its claim is over, for as long as it has attempts.
-  defp settled_one(state, run, status) do
-    error = Error.new(Status.name(status), "the file refuses to have job #{run.job.id} settled")
-    Logger.error("honker worker #{state.options.worker_id}: #{Exception.message(error)}", Failure.metadata(run.job))
-    Consumer.act(state.consumer, :settled, [run.job.id, run.job.serial])
-    tell(state, :lost, run, %{reason: :refused, error: error})
+  # A trigger or a constraint of the user's. It may take a retry, which records the reason; otherwise the job leaves the hand, and
+  # comes again when its claim is over.
+  defp settled_one(state, run, status, why) do
+    error = Error.new(Status.name(status), "the file refuses to have job #{run.job.id} settled: #{why}")
+    Logger.error("honker worker #{state.options.worker_id}: #{error.message}", Failure.metadata(run.job))
+
+    if match?({:retry, _, _}, run.result) do
+      Consumer.act(state.consumer, :settled, [run.job.id, run.job.serial])
+      tell(state, :lost, run, %{reason: :refused, error: error})
+    else
+      retry = {:retry, state.options[:retry_delay_s], Handler.text(error.message)}
+      %{state | finished: [%{run | result: retry} | state.finished]}
+    end
   end
 
   defp tell(state, event, run, more) do
