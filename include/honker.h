@@ -1295,7 +1295,10 @@ honker_status_t honker_tx_rollback(honker_tx_t *tx,
                                    honker_error_t **err);
 
 /**
- * Frees a transaction, rolling it back if it is still open. NULL is allowed, and freeing twice does no harm.
+ * Frees a transaction, rolling it back if it is still open. Any thread may do that, also while another one uses it: what
+ * that one runs ends with HONKER_INTERRUPTED, save a commit, which is waited for. This takes 100 ms at most; should the
+ * other thread's call take longer, the transaction is over when that has ended. NULL is allowed, and freeing twice does no
+ * harm.
  */
 HONKER_API
 void honker_tx_free(honker_tx_t *tx);

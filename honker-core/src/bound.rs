@@ -3,6 +3,9 @@
 //! Whoever holds the write lock keeps every other writer waiting, so nothing that grows with the file (expired jobs,
 //! lapsed claims, old results) is worked off in one transaction: each stops after [`ROWS_MAX`] rows or [`BYTES_MAX`]
 //! bytes of payload, and the next call goes on from there.
+//!
+//! Where calls share a transaction, they share its [`Budget`], which the store keeps for that time. In a transaction of the
+//! caller's each call has one of its own: how many calls those are is the caller's to decide.
 
 use crate::statement::{Row, Sql, Value};
 use crate::{Result, Store};
@@ -13,33 +16,56 @@ pub(crate) const ROWS_MAX: i64 = 1_000;
 /// And so many bytes of payload; a row that is larger by itself is worked off alone.
 pub(crate) const BYTES_MAX: i64 = 8_000_000;
 
-/// What is left of the work that one transaction may do.
-pub(crate) struct Allowance {
+/// What may still be worked off in a transaction.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Budget {
     rows: i64,
     bytes: i64,
+}
+
+impl Budget {
+    /// That of a transaction that has just begun.
+    pub(crate) const FULL: Budget = Budget { rows: ROWS_MAX, bytes: BYTES_MAX };
+
+    /// Whether what is left is enough for one more call: a sweep that could do nothing would look as if it had found nothing.
+    #[cfg(feature = "bundled")]
+    pub(crate) fn is_enough(self) -> bool {
+        self.rows >= ROWS_MAX / 2 && self.bytes >= BYTES_MAX / 2
+    }
+}
+
+/// What one call may work off.
+pub(crate) struct Allowance<'a> {
+    store: &'a Store,
+    left: Budget,
+    admitted: bool,
     refused: bool,
 }
 
-impl Allowance {
-    pub(crate) fn new() -> Self {
-        Allowance { rows: ROWS_MAX, bytes: BYTES_MAX, refused: false }
+impl<'a> Allowance<'a> {
+    /// What is left for a call in the transaction that is open on this connection.
+    pub(crate) fn new(store: &'a Store) -> Self {
+        Allowance { store, left: store.budget().unwrap_or(Budget::FULL), admitted: false, refused: false }
     }
 
-    /// Counts a row with a payload of so many bytes; `false` if it has to wait for another transaction.
+    /// Counts a row with a payload of so many bytes; `false` if it has to wait for another transaction. The first is always
+    /// admitted, or one that is too large would wait for ever.
     pub(crate) fn admit(&mut self, bytes: i64) -> bool {
-        let is_first = self.rows == ROWS_MAX;
-        if self.rows == 0 || (bytes > self.bytes && !is_first) {
+        if self.admitted && (self.left.rows <= 0 || bytes > self.left.bytes) {
             self.refused = true;
             return false;
         }
-        self.rows -= 1;
-        self.bytes -= bytes;
+        self.admitted = true;
+        self.left = Budget { rows: self.left.rows - 1, bytes: self.left.bytes - bytes };
+        if self.store.budget().is_some() {
+            self.store.set_budget(Some(self.left));
+        }
         true
     }
 
     /// How many rows may still be worked off.
     pub(crate) fn rows(&self) -> i64 {
-        self.rows
+        self.left.rows.max(0)
     }
 
     /// Whether a row had to be left for another transaction.
@@ -50,12 +76,12 @@ impl Allowance {
     /// The rows of a SELECT that are admitted, in its order. Its first column is the number of bytes.
     pub(crate) fn rows_of<T>(
         &mut self,
-        store: &Store,
         sql: &'static Sql,
         parameters: &[Value<'_>],
         mut read: impl FnMut(&Row<'_>) -> T,
     ) -> Result<Vec<T>> {
         let mut rows = Vec::new();
+        let store = self.store;
         store.query_while(sql, parameters, |row| {
             let admitted = self.admit(row.integer(0));
             if admitted {
@@ -100,15 +126,15 @@ impl Step for i64 {
 /// Deletes the rows that `select` finds, as far as is allowed, with `delete` by key; how many those were. The columns of
 /// `select` are the number of bytes and the key. Belongs into [`Store::atomic`].
 pub(crate) fn delete(
-    store: &Store,
-    allowance: &mut Allowance,
+    allowance: &mut Allowance<'_>,
     select: &'static Sql,
     parameter: Value<'_>,
     delete: &'static Sql,
 ) -> Result<i64> {
     let limit = (allowance.rows() + 1).into();
+    let store = allowance.store;
     let mut deleted = 0;
-    for key in allowance.rows_of(store, select, &[parameter, limit], |row| row.integer(1))? {
+    for key in allowance.rows_of(select, &[parameter, limit], |row| row.integer(1))? {
         deleted += store.execute(delete, &[key.into()])?;
     }
     Ok(deleted)

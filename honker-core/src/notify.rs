@@ -103,18 +103,18 @@ pub fn prune_step(
     rank: Option<Rank>,
 ) -> Result<(i64, Option<Rank>)> {
     store.atomic(|| {
-        let mut allowance = Allowance::new();
+        let mut allowance = Allowance::new(store);
         let mut rank = rank.map(|rank| rank.advanced(store)).transpose()?;
         let mut pruned = 0;
         // By rank first: those that are deleted for their age count as well.
         if let Some(rank) = &rank {
-            pruned += bound::delete(store, &mut allowance, &SQL_SURPLUS, rank.last.into(), &SQL_DELETE)?;
+            pruned += bound::delete(&mut allowance, &SQL_SURPLUS, rank.last.into(), &SQL_DELETE)?;
         }
         if let Some(older_than_s) = older_than_s
             && !allowance.refused()
         {
             let before = now.saturating_sub(older_than_s).into();
-            let aged = bound::delete(store, &mut allowance, &SQL_OLD, before, &SQL_DELETE)?;
+            let aged = bound::delete(&mut allowance, &SQL_OLD, before, &SQL_DELETE)?;
             if let Some(rank) = &mut rank {
                 rank.room += aged;
             }

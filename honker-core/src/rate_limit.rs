@@ -30,5 +30,5 @@ pub fn try_acquire(store: &Store, now: i64, name: &str, limit: i64, per_s: i64) 
 /// it until it answers 0.
 pub fn sweep(store: &Store, now: i64, older_than_s: i64) -> Result<i64> {
     let before = now.saturating_sub(older_than_s);
-    store.atomic(|| bound::delete(store, &mut Allowance::new(), &SQL_OLD, before.into(), &SQL_DELETE))
+    store.atomic(|| bound::delete(&mut Allowance::new(store), &SQL_OLD, before.into(), &SQL_DELETE))
 }

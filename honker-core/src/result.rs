@@ -24,8 +24,7 @@ static SQL_DELETE: Sql = Sql::new("DELETE FROM main._honker_results WHERE job_id
 /// Saves the result of a job, replacing an earlier one. It expires after `ttl_s` seconds, or never if that is 0 or less.
 pub fn save(store: &Store, now: i64, job_id: i64, value: &str, ttl_s: i64) -> Result<()> {
     let expires_at = if ttl_s > 0 { Some(time::after(now, "ttl_s", ttl_s)?) } else { None };
-    store.execute(&SQL_SAVE, &[job_id.into(), value.into(), now.into(), Value::from(expires_at)])?;
-    Ok(())
+    store.insert(&SQL_SAVE, &[job_id.into(), value.into(), now.into(), Value::from(expires_at)]).map(drop)
 }
 
 /// The result of a job; `None` if there is none, or no longer.
@@ -36,5 +35,5 @@ pub fn get(store: &Store, now: i64, job_id: i64) -> Result<Option<String>> {
 
 /// Deletes expired results, at most 1,000 in one call; how many those were. Call it until it answers 0.
 pub fn sweep(store: &Store, now: i64) -> Result<i64> {
-    store.atomic(|| bound::delete(store, &mut Allowance::new(), &SQL_EXPIRED, now.into(), &SQL_DELETE))
+    store.atomic(|| bound::delete(&mut Allowance::new(store), &SQL_EXPIRED, now.into(), &SQL_DELETE))
 }

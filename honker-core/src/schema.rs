@@ -152,7 +152,7 @@ const TABLES: [Object; 9] = [
     },
 ];
 
-const INDEXES: [Object; 7] = [
+const INDEXES: [Object; 8] = [
     // Those of the job table (queue/conditions.rs). The rowid completes the claim order (priority DESC, run_at, id).
     Object {
         name: "_honker_live_claim",
@@ -186,6 +186,11 @@ const INDEXES: [Object; 7] = [
             ") WHERE ",
             exceptional!()
         ),
+    },
+    Object {
+        name: "_honker_dead_age",
+        sql: "CREATE INDEX IF NOT EXISTS main._honker_dead_age
+  ON _honker_dead (queue, died_at)",
     },
     Object {
         name: "_honker_rate_limits_window",

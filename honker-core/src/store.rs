@@ -15,6 +15,7 @@ use std::sync::Arc;
 
 use rusqlite::ffi;
 
+use crate::bound::Budget;
 use crate::statement::{Row, Sql, Statement, Value, last_error};
 use crate::unit::Unit;
 use crate::version::{self, LastLook};
@@ -50,6 +51,10 @@ pub struct Store {
     /// How many units ([`Store::atomic`]) are running that have looked at it under the lock: nobody can change it.
     looked: Cell<u32>,
     listener: OnceCell<Arc<dyn SettlementListener>>,
+    /// What is left of the bounded work of a transaction that calls share.
+    budget: Cell<Option<Budget>>,
+    /// Whether SQL that is not ours may have run in the open transaction, and have made triggers.
+    foreign_sql: Cell<bool>,
 }
 
 // SAFETY: a connection, and with it its statements, may move between threads as long as one uses it at a time. That is
@@ -88,6 +93,8 @@ impl Store {
             last_look: LastLook::default(),
             looked: Cell::new(0),
             listener: OnceCell::new(),
+            budget: Cell::new(None),
+            foreign_sql: Cell::new(true),
         }
     }
 
@@ -119,6 +126,30 @@ impl Store {
         settled
     }
 
+    /// Says whether SQL that is not ours may have run in the open transaction. Unless somebody says otherwise, it may.
+    #[cfg(feature = "bundled")]
+    pub(crate) fn set_foreign_sql(&self, foreign_sql: bool) {
+        self.foreign_sql.set(foreign_sql);
+    }
+
+    /// How often SQLite has planned a statement, which is run for that.
+    pub(crate) fn plans(&self, sql: &'static Sql) -> Result<i32> {
+        self.with(sql, |statement| {
+            statement.run(&[], |_| ())?;
+            Ok(statement.reprepares())
+        })
+    }
+
+    /// What is left of the bounded work of the open transaction, if calls share it.
+    pub(crate) fn budget(&self) -> Option<Budget> {
+        self.budget.get()
+    }
+
+    /// Sets what bounded work calls may do in the open transaction, which they share; `None`: each as much as one may.
+    pub(crate) fn set_budget(&self, budget: Option<Budget>) {
+        self.budget.set(budget);
+    }
+
     pub(crate) fn handle(&self) -> *mut ffi::sqlite3 {
         self.db
     }
@@ -140,6 +171,7 @@ impl Store {
         // Taken out first: finalising may call back into this store (a trace callback of the host's).
         let statements = std::mem::take(&mut *self.slots.borrow_mut());
         drop(statements);
+        self.last_look.forget();
     }
 
     /// The statements this store holds prepared just now.
@@ -377,6 +409,9 @@ impl Store {
         let is_lone = !self.in_transaction();
         if !is_lone {
             version::check_write(self)?;
+            if self.foreign_sql.get() {
+                version::look_for_triggers(self)?;
+            }
             if !self.last_look.has_triggers() && !may_fail(self) {
                 return body().and_then(then);
             }

@@ -22,7 +22,9 @@ pub(crate) const UNVERSIONED: i64 = 1;
 
 static SQL_DATA_VERSION: Sql = Sql::new("PRAGMA main.data_version");
 
-static SQL_SCHEMA_VERSION: Sql = Sql::new("PRAGMA main.schema_version");
+// Reads nothing. SQLite plans it anew if the schema, the temporary one included, has changed since it was planned, also by
+// a transaction that is open.
+static SQL_CANARY: Sql = Sql::new("SELECT 1 FROM main.sqlite_master WHERE 0");
 
 static SQL_TRIGGERS: Sql = Sql::new(
     "SELECT EXISTS (SELECT 1 FROM main.sqlite_master WHERE type = 'trigger' AND tbl_name GLOB '_honker_*')
@@ -77,8 +79,8 @@ pub(crate) struct LastLook {
     pager_version: Cell<Option<u32>>,
     /// `PRAGMA data_version`, which only others' commits change.
     data_version: Cell<Option<i64>>,
-    /// `PRAGMA schema_version`.
-    schema_version: Cell<Option<i64>>,
+    /// How often [`SQL_CANARY`] had been planned.
+    plans: Cell<Option<i32>>,
     has_triggers: Cell<bool>,
     has_options: Cell<bool>,
 }
@@ -87,6 +89,18 @@ impl LastLook {
     /// Whether there were triggers on our tables.
     pub(crate) fn has_triggers(&self) -> bool {
         self.has_triggers.get()
+    }
+
+    /// What was found may have been undone: the next look does not go by the pager's counter.
+    #[cfg(feature = "bundled")]
+    pub(crate) fn doubt(&self) {
+        self.pager_version.set(None);
+    }
+
+    /// The statements are gone, and with them how often each was planned.
+    pub(crate) fn forget(&self) {
+        self.pager_version.set(None);
+        self.plans.set(None);
     }
 }
 
@@ -111,14 +125,22 @@ pub(crate) fn check_locked(store: &Store) -> Result<()> {
     if data_version.is_none() || data_version != last.data_version.get() {
         FileVersion::read(store)?.check()?;
     }
-    let schema_version = integer(&SQL_SCHEMA_VERSION)?;
-    if schema_version.is_none() || schema_version != last.schema_version.get() {
-        last.has_triggers.set(integer(&SQL_TRIGGERS)? != Some(0));
-    }
+    look_for_triggers(store)?;
     last.has_options.set(options::any(store)?);
     last.data_version.set(data_version);
-    last.schema_version.set(schema_version);
     last.pager_version.set(pager_version);
+    Ok(())
+}
+
+/// Looks for triggers if the schema has changed since that was last done.
+pub(crate) fn look_for_triggers(store: &Store) -> Result<()> {
+    let last = store.last_look();
+    let plans = store.plans(&SQL_CANARY)?;
+    if last.plans.get() != Some(plans) {
+        let found = store.query_one(&SQL_TRIGGERS, &[], |row| row.integer(0))?;
+        last.has_triggers.set(found != Some(0));
+        last.plans.set(Some(plans));
+    }
     Ok(())
 }
 

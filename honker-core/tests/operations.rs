@@ -1,6 +1,7 @@
 //! What only the Rust surface of the operations has: jobs enqueued together, errors with their codes, statements that
 //! stay prepared. What the operations *do* is compared with a model in honker-model.
 
+use std::ffi::{c_int, c_void};
 use std::path::Path;
 
 use honker_core::queue::{self, Enqueue};
@@ -644,4 +645,56 @@ fn stored_bytes_that_are_no_text_do_not_stop_a_reader() {
         database.connection.query_row("SELECT hex(payload) FROM _honker_live", [], |row| row.get(0)),
         Ok("61FF62".to_owned())
     );
+}
+
+/// Finding the dead that are old enough, or that there are none, takes no look at the others.
+#[test]
+fn a_purge_costs_the_same_whatever_else_is_dead() {
+    // How many instructions of SQLite's machine a purge takes in a transaction that has the write lock.
+    let cost = |database: &Database, queue| {
+        unsafe extern "C" fn count(steps: *mut c_void) -> c_int {
+            // SAFETY: the counter below, which outlives the handler.
+            unsafe { *steps.cast::<u64>() += 1 };
+            0
+        }
+        database.run("BEGIN IMMEDIATE");
+        queue::dead_purge(&database.store, NOW, queue, 60).unwrap();
+        let mut steps: u64 = 0;
+        // SAFETY: the connection is open, and the handler is gone before the counter is.
+        unsafe {
+            let db = database.connection.handle();
+            ffi::sqlite3_progress_handler(db, 1, Some(count), (&raw mut steps).cast());
+            assert_eq!(queue::dead_purge(&database.store, NOW, queue, 60), Ok(0));
+            ffi::sqlite3_progress_handler(db, 0, None, std::ptr::null_mut());
+        }
+        database.run("COMMIT");
+        steps
+    };
+    for queue in [None, Some("q")] {
+        let [few, many] = [10, 20_000].map(|dead| {
+            let database = Database::memory();
+            database.run(&format!(
+                "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {dead})
+                 INSERT INTO _honker_dead (id, queue, payload, died_at)
+                 SELECT i, iif(i % 2, 'q', 'r'), 'p', {NOW} - i % 60 FROM n"
+            ));
+            cost(&database, queue)
+        });
+        assert!(many < few * 2, "{queue:?}: {few} steps among 10, {many} among 20,000");
+    }
+}
+
+#[test]
+fn a_purge_removes_what_is_old_of_one_queue_or_of_all() {
+    let database = Database::memory();
+    database.run(&format!(
+        "INSERT INTO _honker_dead (id, queue, payload, died_at) VALUES
+           (1, 'a', 'p', {NOW} - 61), (2, 'a', 'p', {NOW} - 60), (3, 'b', 'p', {NOW} - 61), (4, '', 'p', {NOW} - 61),
+           (5, x'ff', 'p', {NOW} - 61), (6, 'c', 'p', {NOW} - 59), (7, 7, 'p', {NOW} - 61)"
+    ));
+    assert_eq!(queue::dead_purge(&database.store, NOW, Some("a"), 60), Ok(1));
+    assert_eq!(queue::dead_purge(&database.store, NOW, Some("none"), 60), Ok(0));
+    assert_eq!(queue::dead_purge(&database.store, NOW, None, 60), Ok(4));
+    assert_eq!(queue::dead_purge(&database.store, NOW, None, 60), Ok(0));
+    assert_eq!(database.count("_honker_dead WHERE id IN (2, 6)"), 2);
 }

@@ -24,15 +24,7 @@ impl Target {
         Ok(Target { db, tx })
     }
 
-    // The operations that are no rows of the table, because they read before they write.
-
-    pub(crate) fn dead_purge(&self, queue: Option<&str>, older_than_s: i64) -> Result<i64> {
-        match &self.tx {
-            Some(tx) => tx.with(|transaction| Ok(transaction.dead_purge(queue, older_than_s)?)),
-            None => Ok(self.db.database.dead_purge(queue, older_than_s)?),
-        }
-    }
-
+    /// The one operation that is no row of the table, because it reads before it writes.
     pub(crate) fn notifications_prune(
         &self,
         older_than_s: Option<i64>,

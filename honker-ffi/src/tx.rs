@@ -2,6 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Arc, Mutex, TryLockError};
+use std::time::{Duration, Instant};
 
 use honker_core::database::Transaction;
 
@@ -18,6 +19,7 @@ use crate::status::{HONKER_MISUSE, HONKER_OK, honker_status_t};
 /// processes, wait for as long as their busy timeout. Should the process die, it never happened.
 pub struct honker_tx_t {
     pub(crate) db: Arc<honker_db_t>,
+    number: u64,
     /// None once it is over.
     transaction: Mutex<Option<Transaction>>,
 }
@@ -67,6 +69,33 @@ impl honker_tx_t {
     }
 }
 
+/// How long freeing a transaction waits for a call in it, which it has interrupted.
+const FREE_MAX: Duration = Duration::from_millis(100);
+
+impl honker_tx_t {
+    /// Ends what another thread does in it, and rolls back.
+    fn abandon(&self) {
+        let since = Instant::now();
+        loop {
+            let mut slot = match self.transaction.try_lock() {
+                Ok(slot) => slot,
+                Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+                // Whoever uses it has it as well, and rolls back if its call does not end in time.
+                Err(TryLockError::WouldBlock) if since.elapsed() >= FREE_MAX => return,
+                Err(TryLockError::WouldBlock) => {
+                    // Again and again: an interrupt between two statements hits neither.
+                    if self.db.database.interrupt_transaction(self.number).is_err() {
+                        return;
+                    }
+                    std::thread::sleep(Duration::from_millis(1));
+                    continue;
+                }
+            };
+            return drop(slot.take());
+        }
+    }
+}
+
 fn over() -> Failure {
     Failure::new(HONKER_MISUSE, "the transaction is over")
 }
@@ -89,8 +118,9 @@ pub unsafe extern "C" fn honker_tx_begin(
     unsafe {
         entry("honker_tx_begin", err, tx_out, |tx| {
             let db = handle::get(db)?;
-            let transaction = Mutex::new(Some(db.database.begin()?));
-            tx.set(handle::put(honker_tx_t { db, transaction }));
+            let transaction = db.database.begin()?;
+            let number = transaction.number();
+            tx.set(handle::put(honker_tx_t { db, number, transaction: Mutex::new(Some(transaction)) }));
             Ok(HONKER_OK)
         })
     }
@@ -133,11 +163,18 @@ pub unsafe extern "C" fn honker_tx_rollback(
     }
 }
 
-/// Frees a transaction, rolling it back if it is still open. NULL is allowed, and freeing twice does no harm.
+/// Frees a transaction, rolling it back if it is still open. Any thread may do that, also while another one uses it: what
+/// that one runs ends with HONKER_INTERRUPTED, save a commit, which is waited for. This takes 100 ms at most; should the
+/// other thread's call take longer, the transaction is over when that has ended. NULL is allowed, and freeing twice does no
+/// harm.
 ///
 /// # Safety
 /// Any value may be passed; a handle is checked, not followed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn honker_tx_free(tx: *mut honker_tx_t) {
-    entry_without_status("honker_tx_free", || drop(handle::take(tx)));
+    entry_without_status("honker_tx_free", || {
+        if let Ok(tx) = handle::take(tx) {
+            tx.abandon();
+        }
+    });
 }

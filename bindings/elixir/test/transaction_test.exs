@@ -76,7 +76,7 @@ defmodule Honker.TransactionTest do
   end
 
   test "it is rolled back when a process is killed in the middle of a statement", %{db: db} do
-    endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 3000000) SELECT count(*) FROM n"
+    endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
     pid = spawn(fn -> Honker.transaction(db, &Transaction.query(&1, endless)) end)
     Process.sleep(100)
     Process.exit(pid, :kill)

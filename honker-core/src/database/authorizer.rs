@@ -4,7 +4,7 @@
 //! there, everybody else would find: a transaction ended behind its handle's back, a connection that refuses to write, a
 //! file that stays locked. SQLite asks an authorizer about each of these while it compiles a statement, and ours says no;
 //! the error names the statement and what to use instead. What is allowed and does not end with the transaction
-//! (temporary tables, views and triggers) is dropped when that is over (`Handle::tidy`).
+//! (temporary tables, views and triggers, a limit on the file's size) is undone when that is over (`Handle::tidy`).
 //!
 //! SQLite plans every prepared statement of a connection anew when an authorizer is installed. It is therefore installed
 //! once, when the connection is opened, and says yes to everything unless a statement of the caller's is being compiled:
@@ -26,8 +26,8 @@ pub(super) enum Role {
     Reader,
 }
 
-/// Pragmas whose argument is part of the question, or whose effect is undone with the transaction, ends with it, or is
-/// a limit of the application's own on its file.
+/// Pragmas whose argument is part of the question, or whose effect is undone with the transaction or ends with it
+/// (`max_page_count`: see `Handle::tidy`).
 const HARMLESS_WITH_ARGUMENT: [&str; 17] = [
     "application_id",
     "defer_foreign_keys",

@@ -83,6 +83,8 @@ pub(super) struct Handle {
     files: [Option<Identity>; 2],
     /// The caller's own SQL has run since [`Handle::tidy`] last looked.
     untidy: Cell<bool>,
+    /// It may have limited the size of the file.
+    limited: Cell<bool>,
     /// [`Handle::changes`] when the last transaction began.
     began_at: u64,
     /// The version of the schema that was last looked through for deferred foreign keys, and whether it has any.
@@ -103,6 +105,8 @@ static SQL_TEMPORARY: Sql = Sql::new(
     "SELECT type, name FROM temp.sqlite_schema WHERE type <> 'index' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'
      ORDER BY type DESC, sql LIKE 'CREATE VIRTUAL %' DESC, rowid DESC",
 );
+// As it is on a new connection.
+static SQL_UNLIMITED: Sql = Sql::new("PRAGMA main.max_page_count = 4294967294");
 static SQL_NOTHING: Sql = Sql::new("SELECT 1");
 static SQL_SCHEMA_VERSION: Sql = Sql::new("PRAGMA main.schema_version");
 // A key is deferred by these words only. Where they mean something else a savepoint is made for nothing.
@@ -155,6 +159,12 @@ impl Handle {
         sql::register_on(&handle.connection, &handle.store)?;
         crate::schema::bootstrap(&handle.store)?;
         handle.files = handle.files_now();
+        // Asked afterwards: if the file has kept its name until now, what was looked at is what is open.
+        if handle.has_moved() {
+            return Err(Error::Watcher(format!(
+                "'{path}' was moved or replaced while it was being opened; open it again"
+            )));
+        }
         handle.hands = Arc::clone(hands);
         handle.store.listen(Arc::clone(hands) as Arc<dyn SettlementListener>);
         Ok(handle)
@@ -201,13 +211,13 @@ impl Handle {
             );
             authorizer.install(&connection);
         }
-        let untidy = Cell::new(false);
         Handle {
             store,
             connection,
             busy_wait,
             authorizer,
-            untidy,
+            untidy: Cell::new(false),
+            limited: Cell::new(false),
             began_at: 0,
             deferred_keys: None,
             files: [None; 2],
@@ -242,6 +252,23 @@ impl Handle {
     fn files_now(&self) -> [Option<Identity>; 2] {
         let path = self.connection.path().unwrap_or_default();
         [identity(path), identity(format!("{path}-wal"))]
+    }
+
+    /// What tells the file that the connection that writes has open from all others; `None` where files have no identity.
+    pub(super) fn identity(&self) -> Option<Identity> {
+        self.files[0]
+    }
+
+    /// Whether the file that is open has lost its name.
+    fn has_moved(&self) -> bool {
+        let mut moved: c_int = 0;
+        // SAFETY: the connection is open, the name NUL-terminated, and this control fills in an `int`. Where there is no such
+        // control, a file that is open cannot be moved.
+        unsafe {
+            let (db, main) = (self.connection.handle(), c"main".as_ptr());
+            ffi::sqlite3_file_control(db, main, ffi::SQLITE_FCNTL_HAS_MOVED, (&raw mut moved).cast());
+        }
+        moved != 0
     }
 
     /// Whether our file or its log is another one now. A log that was only deleted is still everybody's.
@@ -329,6 +356,8 @@ impl Handle {
     /// Begins a transaction that may write, waiting for other processes.
     pub(super) fn begin(&mut self, interrupts: u64) -> Result<()> {
         self.began_at = self.changes();
+        self.store.set_budget(None);
+        self.store.set_foreign_sql(false);
         self.call(interrupts, |handle| handle.run(&SQL_BEGIN))
     }
 
@@ -431,6 +460,11 @@ impl Handle {
             return Err(Error::invalid("there is no SQL statement in the text"));
         }
         self.untidy.set(true);
+        self.store.set_foreign_sql(true);
+        // In the text, because a statement that is kept is not compiled again, and nobody is asked.
+        if sql.to_ascii_lowercase().contains("max_page_count") {
+            self.limited.set(true);
+        }
         let mut rows =
             statement.query(rusqlite::params_from_iter(parameters)).map_err(Error::from_rusqlite)?;
         let mut read = Vec::new();
@@ -448,8 +482,15 @@ impl Handle {
     /// does not keep it from that: the next call, which may be anybody's, would meet the caller's triggers. Should it
     /// fail otherwise, the end of the next transaction tries again.
     pub(super) fn tidy(&mut self) {
-        if self.untidy.get() && uninterrupted(|| self.drop_temporary()).is_ok() {
+        if !self.untidy.get() {
+            return;
+        }
+        self.store.last_look().doubt();
+        let done = uninterrupted(|| self.drop_temporary());
+        let done = done.and_then(|()| if self.limited.get() { self.undo(&SQL_UNLIMITED) } else { Ok(()) });
+        if done.is_ok() {
             self.untidy.set(false);
+            self.limited.set(false);
         }
     }
 

@@ -5,9 +5,10 @@
 //! consumers there are, in one transaction after every call has ended.
 //!
 //! Neither may take long: finalizers of garbage-collected languages drop consumers, and whoever closes a database wants to
-//! go on. Dropping waits 100 ms at most, closing one second, both no longer than the busy timeout. What is not written
-//! then is what a crash would have left: an event is delivered again, a lock runs out. Errors are for those who ask: the
-//! consumers' `resign` and `save` report them.
+//! go on. Dropping waits 100 ms at most, closing one second, both no longer than the busy timeout. If a transaction of this
+//! process keeps the connection for longer, which may be that of the dropping thread itself, it is written when that is
+//! over. If another process keeps the file locked, what is not written is what a crash would have left: an event is
+//! delivered again, a lock runs out. Errors are for those who ask: the consumers' `resign` and `save` report them.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -15,7 +16,7 @@ use std::time::Duration;
 use super::Database;
 use crate::{Error, Result, Store, lock, stream};
 
-const DROP_MAX: Duration = Duration::from_millis(100);
+pub(super) const DROP_MAX: Duration = Duration::from_millis(100);
 pub(super) const CLOSE_MAX: Duration = Duration::from_secs(1);
 
 /// What is to be written.

@@ -8,6 +8,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::ThreadId;
 use std::time::Duration;
 
+use super::last_write::Write;
 use super::writer::{Request, lock};
 
 /// How many threads are woken at once, at most: they meet at a lock.
@@ -20,6 +21,12 @@ pub(super) const SLICE: Duration = Duration::from_millis(50);
 pub(super) struct Line {
     pub(super) owner: Owner,
     pub(super) waiting: VecDeque<Ticket>,
+    /// How many transactions have begun: the last one's number.
+    pub(super) transactions: u64,
+    /// The transaction that has the connection and is not being ended.
+    pub(super) open: Option<u64>,
+    /// What consumers that ended meanwhile left to be written by who has the connection.
+    pub(super) last_writes: Vec<Write>,
 }
 
 #[derive(Default, Clone, Copy, PartialEq)]
@@ -46,8 +53,8 @@ pub(super) struct Waiter {
     number: usize,
 }
 
-/// Threads that are told together. To wake one costs the leader more than to run its call; to wake many at once, little
-/// more than to wake one.
+/// Threads that are woken together. Waking one thread costs the leader more than running its call; waking many at once
+/// costs little more than waking one.
 #[derive(Default)]
 struct WakeGroup {
     /// By the number of the waiter.
@@ -84,8 +91,9 @@ impl Wants {
 }
 
 impl Line {
-    /// A waiter for the next in line: with the call before it, as a batch will take both. Not if that is the first that a
-    /// batch could begin with: to make it the leader must not wake anybody else.
+    /// A waiter for the next in line. A call joins the group of the call before it, because one batch will run both and
+    /// wake both at once. It does not join the first call in line, which becomes the leader of a batch and has to be woken
+    /// alone.
     pub(super) fn waiter(&self, wants: &Wants) -> Waiter {
         let mut last_two =
             self.waiting.iter().rev().take(2).filter(|ticket| matches!(ticket.wants, Wants::Call(_)));

@@ -104,11 +104,12 @@ impl Database {
         let hands = Arc::new(Hands::default());
         let handle = Handle::writer(path, options, &signals, &hands)?;
         let file = handle.file().ok_or(Error::Closed)?;
-        let watching = Arc::new(Watching::new(file.clone(), options.watcher, Arc::clone(&signals)));
+        let identity = handle.identity();
+        let watching = Arc::new(Watching::new(file.clone(), identity, options.watcher, Arc::clone(&signals)));
         watching.probe()?;
         let inner = Inner {
             process,
-            presence: Presence::new(file.path()),
+            presence: Presence::new(file.path(), identity),
             last_writes: LastWrites::default(),
             writer_interrupt: handle.interrupt_handle(),
             writer: Writer::new(handle, Arc::clone(&signals), Arc::clone(&watching), options),
@@ -236,6 +237,14 @@ impl Database {
         self.inner.writer_interrupt.interrupt();
         self.inner.readers.interrupt();
         self.inner.watching.interrupt();
+        Ok(())
+    }
+
+    /// Ends what runs in one transaction now with an error (`SQLITE_INTERRUPT`): a statement or an operation that another
+    /// thread uses it for. What has not begun yet is not affected, nor is a commit, nor a transaction that is over.
+    pub fn interrupt_transaction(&self, number: u64) -> Result<()> {
+        self.inner.check()?;
+        self.inner.writer.interrupt_transaction(number, &self.inner.writer_interrupt);
         Ok(())
     }
 

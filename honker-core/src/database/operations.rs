@@ -13,8 +13,7 @@
 //! returned, is committed; a process that dies before that leaves all of it or nothing.
 
 use super::{Database, Transaction};
-use crate::bound::Step;
-use crate::{Result, notify, queue};
+use crate::{Result, notify};
 
 /// Calls `$callback!` with the table. A row: `read|write|repeat name(argument: Type, …) -> Answer = expression;`, where the
 /// expression may use the two names at the table's head, a `&Store` and the current second.
@@ -81,6 +80,10 @@ macro_rules! for_each_operation {
             /// Makes a dead job pending again, due now. `false` if there is none of this id.
             write dead_requeue(id: i64) -> bool
                 = $crate::queue::dead_requeue(store, now, id);
+            /// Removes jobs, of one queue or of all, that died more than `older_than_s` seconds ago, in a transaction at most
+            /// 1,000; how many those were.
+            repeat dead_purge(queue: Option<&str>, older_than_s: i64) -> i64
+                = $crate::queue::dead_purge(store, now, queue, older_than_s);
 
             // A worker.
 
@@ -233,20 +236,6 @@ macro_rules! methods {
 for_each_operation!(methods);
 
 impl Database {
-    /// Removes jobs, of one queue or of all, that died more than `older_than_s` seconds ago; how many those were. They are
-    /// looked for beside the writer, and removed by it, at most 1,000 in a commit.
-    pub fn dead_purge(&self, queue: Option<&str>, older_than_s: i64) -> Result<i64> {
-        let mut after = i64::MIN;
-        self.in_turns(|| {
-            let ids =
-                self.read(|store, now| queue::dead_purgeable(store, now, queue, older_than_s, after))?;
-            let Some(last) = ids.last() else { return Ok(Purged { rows: 0, at_end: true }) };
-            after = *last;
-            let rows = self.write(|store, now| queue::dead_purge_these(store, now, &ids, older_than_s))?;
-            Ok(Purged { rows, at_end: false })
-        })
-    }
-
     /// Removes the notifications that are older than `older_than_s` seconds, and those that are not among the `max_keep`
     /// newest, each where given; how many those were. The newest are counted beside the writer, once; at most 1,000 are
     /// removed in a commit. See [`notify::prune`](crate::notify::prune).
@@ -266,37 +255,9 @@ impl Database {
 }
 
 impl Transaction {
-    /// Removes jobs, of one queue or of all, that died more than `older_than_s` seconds ago, at most 1,000; how many those
-    /// were.
-    pub fn dead_purge(&mut self, queue: Option<&str>, older_than_s: i64) -> Result<i64> {
-        self.write(|store, now| queue::dead_purge(store, now, queue, older_than_s))
-    }
-
     /// Removes the notifications that are older than `older_than_s` seconds, and those that are not among the `max_keep`
     /// newest, each where given, at most 1,000; how many those were.
     pub fn notifications_prune(&mut self, older_than_s: Option<i64>, max_keep: Option<i64>) -> Result<i64> {
         self.write(|store, now| notify::prune(store, now, older_than_s, max_keep))
-    }
-}
-
-/// What a step of [`Database::dead_purge`] did.
-struct Purged {
-    rows: i64,
-    at_end: bool,
-}
-
-impl Step for Purged {
-    type Answer = i64;
-
-    fn goes_on(&self) -> bool {
-        !self.at_end
-    }
-
-    fn then(self, next: Self) -> Self {
-        Purged { rows: self.rows + next.rows, ..next }
-    }
-
-    fn answer(self) -> i64 {
-        self.rows
     }
 }

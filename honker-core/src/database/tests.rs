@@ -177,3 +177,49 @@ fn our_own_statements_stay_prepared() {
     (0..5).for_each(|_| drop(round()));
     assert_eq!(round(), before);
 }
+
+/// A file that may not grow any more. Every call is told the truth about itself, also those that share a transaction.
+#[test]
+fn what_a_full_file_takes_and_refuses_is_what_the_callers_are_told() {
+    for size in [1, 3_000, 20_000] {
+        let file = open(&Options::default());
+        let database = &file.database;
+        let Value::Integer(pages) = database.query("PRAGMA page_count", &[]).unwrap().rows[0][0] else {
+            panic!("no count");
+        };
+        let limit = format!("PRAGMA max_page_count = {}", pages + 12);
+        database.inner.writer.with_handle(|handle| handle.store().execute_once(&limit)).unwrap();
+        let mut done = Vec::new();
+        let mut refused = 0;
+        for round in 0..12 {
+            let transaction = database.begin().unwrap();
+            std::thread::scope(|scope| {
+                let calls: Vec<_> = (0..8)
+                    .map(|call| {
+                        // One of them is small: it fits where the others do not.
+                        let payload = "x".repeat(if call == 5 { 1 } else { size * (round + 1) });
+                        scope.spawn(move || enqueue(database, &payload))
+                    })
+                    .collect();
+                while database.inner.writer.in_line() < 8 {
+                    std::thread::yield_now();
+                }
+                transaction.rollback().unwrap();
+                for outcome in calls.into_iter().map(|call| call.join().unwrap()) {
+                    match outcome {
+                        Ok(id) => done.push(Value::Integer(id)),
+                        Err(error) => {
+                            refused += 1;
+                            assert!(matches!(error, Error::Full(_) | Error::Aborted(_)), "{error:?}");
+                        }
+                    }
+                }
+            });
+        }
+        let present = database.query("SELECT id FROM _honker_live", &[]).unwrap().rows;
+        assert_eq!(present.len(), done.len(), "payloads of {size}");
+        assert!(present.iter().all(|row| done.contains(&row[0])), "payloads of {size}");
+        assert!(size == 1 || refused > 0, "the file never filled");
+        assert_eq!(database.query("PRAGMA integrity_check", &[]).unwrap().rows, [["ok".into()]]);
+    }
+}

@@ -14,6 +14,7 @@ use crate::{Result, Store};
 /// the database be closed, it never happened.
 pub struct Transaction {
     inner: Arc<Inner>,
+    number: u64,
     open: bool,
 }
 
@@ -21,8 +22,13 @@ impl Transaction {
     pub(super) fn begin(database: &Database) -> Result<Self> {
         let inner = Arc::clone(&database.inner);
         inner.check_file()?;
-        inner.writer.begin()?;
-        Ok(Transaction { inner, open: true })
+        let number = inner.writer.begin()?;
+        Ok(Transaction { inner, number, open: true })
+    }
+
+    /// What names it to [`Database::interrupt_transaction`].
+    pub fn number(&self) -> u64 {
+        self.number
     }
 
     /// Runs one SQL statement; the number of rows it inserted, updated or deleted.

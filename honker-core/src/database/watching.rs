@@ -45,8 +45,12 @@ impl Drop for Starting<'_> {
 }
 
 impl Watching {
-    pub(super) fn new(target: Target, settings: Settings, signals: Arc<Signals>) -> Self {
-        let identity = identity(target.path());
+    pub(super) fn new(
+        target: Target,
+        identity: Option<Identity>,
+        settings: Settings,
+        signals: Arc<Signals>,
+    ) -> Self {
         Watching { target, settings, signals, identity, state: Mutex::default(), started: Condvar::new() }
     }
 

@@ -6,6 +6,10 @@
 //! `synchronous = FULL` bearable; and as nobody serves longer than one batch, nobody waits for a thread that happens to
 //! be popular. A thread that finds nobody in line pays for none of this.
 //!
+//! What a transaction may do is bounded, however many calls share it: once they have worked off half of what one call
+//! may (`bound.rs`), or have kept the lock for [`SHARED_MAX`], it is committed, and those that are left go back to the head
+//! of the line.
+//!
 //! A user's transaction takes the connection for as long as it is open ([`Writer::begin`]).
 //!
 //! Invariants:
@@ -26,10 +30,11 @@ use std::time::{Duration, Instant};
 use rusqlite::InterruptHandle;
 
 use super::connection::{Handle, Signals, busy};
-use super::last_write::{CLOSE_MAX, Write};
+use super::last_write::{CLOSE_MAX, DROP_MAX, Write};
 use super::line::{Line, Owner, SLICE, Ticket, Turn, Wants, tell};
 use super::options::{Nesting, Options, deadline};
 use super::watching::Watching;
+use crate::bound::Budget;
 use crate::store::SettlementListener;
 use crate::{Error, Result, Store};
 
@@ -39,6 +44,9 @@ const BATCH_MAX: usize = 256;
 /// How long a thread may run calls of others after its own. Waking the next leader takes a while in which nothing would
 /// be written; never handing over would keep this one's caller waiting for ever.
 const LEAD_MAX: Duration = Duration::from_millis(1);
+
+/// How long calls go on joining a transaction: what is begun in time ends some milliseconds later.
+const SHARED_MAX: Duration = Duration::from_millis(10);
 
 pub(super) struct Writer {
     handle: Mutex<Option<Handle>>,
@@ -174,14 +182,27 @@ impl Writer {
         }
     }
 
-    /// Takes the connection and begins a transaction. To be ended with [`Writer::end`].
-    pub(super) fn begin(&self) -> Result<()> {
+    /// Takes the connection and begins a transaction; its number. To be ended with [`Writer::end`].
+    pub(super) fn begin(&self) -> Result<u64> {
         let interrupts = self.signals.interrupts();
         self.stand_in_line(Wants::Transaction, interrupts, self.busy_timeout)?;
         let release = Release(self);
         self.with_handle(|handle| handle.begin(interrupts))?;
         std::mem::forget(release);
-        Ok(())
+        let mut line = lock(&self.line);
+        line.transactions += 1;
+        line.open = Some(line.transactions);
+        Ok(line.transactions)
+    }
+
+    /// Interrupts what runs in this transaction now. Nothing if it is over or being ended: the connection may be somebody
+    /// else's.
+    pub(super) fn interrupt_transaction(&self, number: u64, running: &InterruptHandle) {
+        // With the lock held, so that the connection stays the transaction's.
+        let line = lock(&self.line);
+        if line.open == Some(number) {
+            running.interrupt();
+        }
     }
 
     /// Uses the connection that [`Writer::begin`] took.
@@ -207,6 +228,7 @@ impl Writer {
     /// Ends the transaction that [`Writer::begin`] began, and gives the connection to the next in line.
     pub(super) fn end(&self, commit: bool) -> Result<()> {
         let release = Release(self);
+        lock(&self.line).open = None;
         let committed = if commit {
             self.in_transaction(|handle| handle.check_hands().and_then(|()| handle.commit()))
         } else {
@@ -240,7 +262,9 @@ impl Writer {
     /// that waits for longer.
     pub(super) fn write_last(&self, writes: &[Write], at_most: Duration) -> Result<()> {
         let timeout = at_most.min(self.busy_timeout);
-        self.stand_in_line(Wants::Transaction, self.signals.interrupts(), timeout)?;
+        if let Err(reason) = self.stand_in_line(Wants::Transaction, self.signals.interrupts(), timeout) {
+            return self.leave_last(writes, reason);
+        }
         let release = Release(self);
         let changed = self.with_handle(|handle| handle.write_last(writes, timeout))?;
         if changed {
@@ -250,6 +274,16 @@ impl Writer {
         if changed {
             self.watching.announce();
         }
+        Ok(())
+    }
+
+    /// Leaves the writes to who has the connection, which may be this thread's own transaction.
+    fn leave_last(&self, writes: &[Write], reason: Error) -> Result<()> {
+        let mut line = lock(&self.line);
+        if matches!(reason, Error::Closed) || line.owner == Owner::Nobody {
+            return Err(reason);
+        }
+        line.last_writes.extend_from_slice(writes);
         Ok(())
     }
 
@@ -270,7 +304,8 @@ impl Writer {
             thread::sleep(Duration::from_millis(1));
         };
         let Some(mut handle) = handle else { return Ok(()) };
-        let last_writes = last_writes();
+        let mut last_writes = last_writes();
+        last_writes.append(&mut lock(&self.line).last_writes);
         if !last_writes.is_empty() {
             // Without them the consumers end as in a crash.
             let _ = handle.write_last(&last_writes, CLOSE_MAX.min(self.busy_timeout));
@@ -373,6 +408,15 @@ impl Writer {
         }
     }
 
+    /// Puts calls that were taken out of the line, and have not been run, back to its head.
+    fn put_back(&self, calls: Vec<Ticket>) {
+        let mut line = lock(&self.line);
+        for ticket in calls.into_iter().rev() {
+            ticket.waiter.set(Turn::Waiting);
+            line.waiting.push_front(ticket);
+        }
+    }
+
     /// Takes the calls at the head of the line out of it.
     fn take_calls(&self, at_most: usize) -> Vec<Ticket> {
         let mut line = lock(&self.line);
@@ -383,7 +427,7 @@ impl Writer {
         taken
     }
 
-    /// Runs calls as one batch; whether something was committed.
+    /// Runs calls as one batch, as far as one transaction goes; whether something was committed.
     fn run(&self, own: Option<Request>, others: &[Ticket]) -> bool {
         // SAFETY: our own is on this thread's stack, and the others' threads wait until their tickets are done.
         let batch = own.into_iter().chain(requests(others)).map(|request| unsafe { &mut *request.0 });
@@ -405,9 +449,20 @@ impl Writer {
         }
     }
 
-    /// Gives the connection to the next in line.
+    /// Gives the connection to the next in line, once what consumers have left to its owner is written.
     fn release(&self) {
         let mut line = lock(&self.line);
+        while !line.last_writes.is_empty() {
+            let writes = std::mem::take(&mut line.last_writes);
+            drop(line);
+            // If it fails the consumers have ended as in a crash.
+            let changed = self.with_handle(|handle| handle.write_last(&writes, DROP_MAX));
+            if matches!(changed, Ok(true)) {
+                has_committed();
+                self.watching.announce();
+            }
+            line = lock(&self.line);
+        }
         match line.waiting.pop_front() {
             Some(ticket) => {
                 line.owner = ticket.wants.owner(ticket.thread);
@@ -417,7 +472,13 @@ impl Writer {
         }
     }
 
-    fn with_handle<T>(&self, body: impl FnOnce(&mut Handle) -> Result<T>) -> Result<T> {
+    /// How many wait in the line.
+    #[cfg(test)]
+    pub(super) fn in_line(&self) -> usize {
+        lock(&self.line).waiting.len()
+    }
+
+    pub(super) fn with_handle<T>(&self, body: impl FnOnce(&mut Handle) -> Result<T>) -> Result<T> {
         lock(&self.handle).as_mut().ok_or(Error::Closed).and_then(body)
     }
 }
@@ -445,6 +506,13 @@ impl Lead<'_> {
         if self.writer.run(own, &self.others) {
             self.committed = true;
             has_committed();
+        }
+        // SAFETY: their threads wait until their tickets are done, or back in the line.
+        let is_open = |call: Request| unsafe { &*call.0 }.is_open();
+        let served = requests(&self.others).take_while(|call| !is_open(*call)).count();
+        if served < self.others.len() {
+            let left = self.others.split_off(served);
+            self.writer.put_back(left);
         }
     }
 }
@@ -483,12 +551,13 @@ fn lost(message: &str) -> Error {
     Error::Aborted(message.into())
 }
 
-/// Runs the calls, in one transaction if they are several.
+/// Runs the calls, in one transaction if they are several. Those that would be too much for one stay open.
 fn run_batch(handle: &mut Handle, batch: &mut [&mut dyn Run], signals: &Signals) {
     if batch.is_empty() {
         return;
     }
     if let [only] = batch {
+        handle.store().set_budget(Some(Budget::FULL));
         // Every operation is atomic by itself, outside of a transaction. (One can be left only by a failed roll-back.)
         return match handle.roll_back() {
             Ok(()) => only.run(handle),
@@ -503,7 +572,11 @@ fn run_batch(handle: &mut Handle, batch: &mut [&mut dyn Run], signals: &Signals)
         Ok(has_deferred_keys) => has_deferred_keys,
         Err(error) => return abandon(handle, batch, &error),
     };
+    handle.store().set_budget(Some(Budget::FULL));
+    let since = Instant::now();
+    let mut run = 0;
     for index in 0..batch.len() {
+        run = index + 1;
         if marks {
             run_marked(handle, batch[index], interrupts);
         } else {
@@ -517,17 +590,20 @@ fn run_batch(handle: &mut Handle, batch: &mut [&mut dyn Run], signals: &Signals)
                 _ => lost("not done: a call that shared this one's transaction made SQLite roll it back"),
             };
             handle.hands().forget(0);
-            let (before, after) = batch.split_at_mut(index + 1);
-            for call in before.iter_mut() {
+            for call in &mut batch[..run] {
                 if call.may_run(signals) {
                     call.fail(&lost);
                 }
             }
-            return run_batch(handle, after, signals);
+            return;
+        }
+        let is_enough_left = handle.store().budget().is_none_or(Budget::is_enough);
+        if !is_enough_left || since.elapsed() >= SHARED_MAX {
+            break;
         }
     }
     if let Err(error) = handle.commit() {
-        abandon(handle, batch, &error);
+        abandon(handle, &mut batch[..run], &error);
     }
 }
 

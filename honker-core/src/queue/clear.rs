@@ -240,7 +240,7 @@ impl Obstacles {
         if self.lapsed == 0 {
             return Ok(false);
         }
-        let lapsed = lapsed(store, now, queue, &SQL_LAPSED, &mut Allowance::new())?;
+        let lapsed = lapsed(now, queue, &SQL_LAPSED, &mut Allowance::new(store))?;
         Ok(lapsed.iter().any(|lapsed| lapsed.expired || lapsed.ill_typed))
     }
 
@@ -257,12 +257,12 @@ impl Obstacles {
 /// Clears away what a claim cannot take, as far as one transaction may. Belongs into [`Store::atomic`].
 pub(super) fn clear(store: &Store, now: i64, queue: &str) -> Result<Cleared> {
     let mut obstacles = look(store, now, queue)?;
-    let mut allowance = Allowance::new();
+    let mut allowance = Allowance::new(store);
 
     if obstacles.malformed {
         let parameters = [queue.into(), limit(&allowance)];
-        let rows = allowance
-            .rows_of(store, &SQL_MALFORMED, &parameters, |row| (row.integer(1), row.integer(2) != 0))?;
+        let rows =
+            allowance.rows_of(&SQL_MALFORMED, &parameters, |row| (row.integer(1), row.integer(2) != 0))?;
         for (id, unreadable) in rows {
             mend(store, now, id, unreadable)?;
         }
@@ -272,14 +272,14 @@ pub(super) fn clear(store: &Store, now: i64, queue: &str) -> Result<Cleared> {
     let readable = !allowance.refused();
     if obstacles.exhausted {
         let parameters = [queue.into(), now.into(), limit(&allowance)];
-        let rows = allowance
-            .rows_of(store, &SQL_EXHAUSTED, &parameters, |row| (row.integer(1), row.integer(2) != 0))?;
+        let rows =
+            allowance.rows_of(&SQL_EXHAUSTED, &parameters, |row| (row.integer(1), row.integer(2) != 0))?;
         for (id, expired) in rows {
             dead_letter(store, now, id, if expired { Reason::Expired } else { Reason::MaxAttemptsExceeded })?;
         }
     }
     if obstacles.lapsed_last {
-        for lapsed in lapsed(store, now, queue, &SQL_LAPSED_LAST, &mut allowance)? {
+        for lapsed in lapsed(now, queue, &SQL_LAPSED_LAST, &mut allowance)? {
             let reason = if lapsed.expired { Reason::Expired } else { Reason::MaxAttemptsExceeded };
             dead_letter(store, now, lapsed.id(), reason)?;
         }
@@ -291,7 +291,7 @@ pub(super) fn clear(store: &Store, now: i64, queue: &str) -> Result<Cleared> {
     }
     let mut in_place = Vec::new();
     if obstacles.lapsed > 0 {
-        for lapsed in lapsed(store, now, queue, &SQL_LAPSED, &mut allowance)? {
+        for lapsed in lapsed(now, queue, &SQL_LAPSED, &mut allowance)? {
             let id = lapsed.id();
             if lapsed.expired {
                 dead_letter(store, now, id, Reason::Expired)?;
@@ -328,16 +328,21 @@ fn expired(
     now: i64,
     queue: &str,
     sql: &'static Sql,
-    allowance: &mut Allowance,
+    allowance: &mut Allowance<'_>,
 ) -> Result<i64> {
     let parameters = [queue.into(), now.into(), limit(allowance)];
-    let ids = allowance.rows_of(store, sql, &parameters, |row| row.integer(1))?;
+    let ids = allowance.rows_of(sql, &parameters, |row| row.integer(1))?;
     ids.iter().try_for_each(|id| dead_letter(store, now, *id, Reason::Expired))?;
     Ok(ids.len() as i64)
 }
 
 /// Moves expired pending jobs to the dead, also those that are malformed or exhausted; how many those were.
-pub(super) fn all_expired(store: &Store, now: i64, queue: &str, allowance: &mut Allowance) -> Result<i64> {
+pub(super) fn all_expired(
+    store: &Store,
+    now: i64,
+    queue: &str,
+    allowance: &mut Allowance<'_>,
+) -> Result<i64> {
     let mut moved = 0;
     for sql in [&SQL_EXPIRED, &SQL_EXPIRED_EXHAUSTED, &SQL_EXPIRED_MALFORMED] {
         moved += expired(store, now, queue, sql, allowance)?;
@@ -346,10 +351,15 @@ pub(super) fn all_expired(store: &Store, now: i64, queue: &str, allowance: &mut 
 }
 
 /// Moves to the dead what has expired among the claims that lapsed first; how many those were.
-pub(super) fn lapsed_expired(store: &Store, now: i64, queue: &str, allowance: &mut Allowance) -> Result<i64> {
+pub(super) fn lapsed_expired(
+    store: &Store,
+    now: i64,
+    queue: &str,
+    allowance: &mut Allowance<'_>,
+) -> Result<i64> {
     let mut moved = 0;
     for sql in [&SQL_LAPSED_LAST, &SQL_LAPSED] {
-        for lapsed in lapsed(store, now, queue, sql, allowance)?.iter().filter(|lapsed| lapsed.expired) {
+        for lapsed in lapsed(now, queue, sql, allowance)?.iter().filter(|lapsed| lapsed.expired) {
             dead_letter(store, now, lapsed.id(), Reason::Expired)?;
             moved += 1;
         }
@@ -357,17 +367,11 @@ pub(super) fn lapsed_expired(store: &Store, now: i64, queue: &str, allowance: &m
     Ok(moved)
 }
 
-fn lapsed(
-    store: &Store,
-    now: i64,
-    queue: &str,
-    sql: &'static Sql,
-    allowance: &mut Allowance,
-) -> Result<Vec<Lapsed>> {
+fn lapsed(now: i64, queue: &str, sql: &'static Sql, allowance: &mut Allowance<'_>) -> Result<Vec<Lapsed>> {
     let parameters = [queue.into(), now.into(), limit(allowance)];
-    allowance.rows_of(store, sql, &parameters, Lapsed::read)
+    allowance.rows_of(sql, &parameters, Lapsed::read)
 }
 
-fn limit(allowance: &Allowance) -> Value<'static> {
+fn limit(allowance: &Allowance<'_>) -> Value<'static> {
     (allowance.rows() + 1).into()
 }

@@ -35,8 +35,7 @@ pub struct DeadJob {
     pub metadata: Option<String>,
 }
 
-// The table has no secondary index, because it is never read by a claim; walking it from its newest end is enough for
-// somebody who looks at it.
+// Along the primary key from its newest end, which is enough for somebody who looks at it.
 static SQL_LIST: Sql = Sql::new(
     "SELECT id, queue, payload, priority, run_at, attempts, max_attempts, last_error, created_at, died_at
      FROM main._honker_dead WHERE ?1 IS NULL OR queue = ?1 ORDER BY id DESC LIMIT +?2",
@@ -54,10 +53,19 @@ static SQL_DELETE: Sql = Sql::new("DELETE FROM main._honker_dead WHERE id = ?1")
 
 static SQL_PURGEABLE: Sql = Sql::new(
     "SELECT length(CAST(payload AS BLOB)), id FROM main._honker_dead
-     WHERE id > +?3 AND (?1 IS NULL OR queue = ?1) AND died_at < ?2 ORDER BY id",
+     WHERE queue = +?1 AND died_at < +?2 ORDER BY died_at LIMIT +?3",
 );
 
-static SQL_PURGE: Sql = Sql::new("DELETE FROM main._honker_dead WHERE id = ?1 AND died_at < ?2");
+// From queue to queue, each of which is found by a step in the index.
+static SQL_PURGEABLE_ANY: Sql = Sql::new(
+    "WITH RECURSIVE queues (queue) AS (
+         SELECT min(queue) FROM main._honker_dead
+         UNION ALL
+         SELECT (SELECT min(dead.queue) FROM main._honker_dead dead WHERE dead.queue > queues.queue)
+         FROM queues WHERE queues.queue IS NOT NULL)
+     SELECT length(CAST(payload AS BLOB)), id
+     FROM queues CROSS JOIN main._honker_dead dead ON dead.queue = queues.queue AND dead.died_at < +?1 LIMIT +?2",
+);
 
 /// The dead of one queue, or of all, newest job first. A negative `limit` means all of them.
 pub fn dead_list(store: &Store, queue: Option<&str>, limit: i64) -> Result<Vec<DeadJob>> {
@@ -102,47 +110,20 @@ pub fn dead_requeue(store: &Store, now: i64, id: i64) -> Result<bool> {
 
 /// Deletes the dead of one queue, or of all, that died more than `older_than_s` seconds ago, at most 1,000 in one call;
 /// how many those were. Call it until it answers 0.
-///
-/// Outside of a transaction they are looked for before the write lock is taken: the table has no index for that.
 pub fn dead_purge(store: &Store, now: i64, queue: Option<&str>, older_than_s: i64) -> Result<i64> {
-    // In a transaction of the caller's, reading before locking could cost it the lock.
-    let ids = match store.in_transaction() {
-        true => None,
-        false => Some(dead_purgeable(store, now, queue, older_than_s, i64::MIN)?),
-    };
-    if ids.as_ref().is_some_and(Vec::is_empty) {
-        return Ok(0);
-    }
+    let before = now.saturating_sub(older_than_s).into();
     store.atomic(|| {
-        let ids = match ids {
-            Some(ids) => ids,
-            None => dead_purgeable(store, now, queue, older_than_s, i64::MIN)?,
+        let mut allowance = Allowance::new(store);
+        let limit = (allowance.rows() + 1).into();
+        let ids = match queue {
+            Some(queue) => {
+                allowance.rows_of(&SQL_PURGEABLE, &[queue.into(), before, limit], |row| row.integer(1))?
+            }
+            None => allowance.rows_of(&SQL_PURGEABLE_ANY, &[before, limit], |row| row.integer(1))?,
         };
-        dead_purge_these(store, now, &ids, older_than_s)
-    })
-}
-
-/// The ids behind `after` that [`dead_purge`] would delete, in order, as many as one transaction may. Reads the table from
-/// there on.
-pub fn dead_purgeable(
-    store: &Store,
-    now: i64,
-    queue: Option<&str>,
-    older_than_s: i64,
-    after: i64,
-) -> Result<Vec<i64>> {
-    let before = now.saturating_sub(older_than_s);
-    let parameters = [Value::from(queue), before.into(), after.into()];
-    Allowance::new().rows_of(store, &SQL_PURGEABLE, &parameters, |row| row.integer(1))
-}
-
-/// Deletes those of the dead with these ids that (still) died more than `older_than_s` seconds ago; how many those were.
-pub fn dead_purge_these(store: &Store, now: i64, ids: &[i64], older_than_s: i64) -> Result<i64> {
-    let before = now.saturating_sub(older_than_s);
-    store.atomic(|| {
         let mut purged = 0;
-        for &id in ids {
-            if store.execute(&SQL_PURGE, &[id.into(), before.into()])? > 0 {
+        for id in ids {
+            if store.execute(&SQL_DELETE, &[id.into()])? > 0 {
                 options::forget(store, id)?;
                 purged += 1;
             }

@@ -19,7 +19,7 @@ mod work;
 
 pub(crate) use claim::claim_into;
 pub use claim::{Claim, Claimed, ClaimedJob, claim, claim_some};
-pub use dead::{DeadJob, dead_list, dead_purge, dead_purge_these, dead_purgeable, dead_requeue};
+pub use dead::{DeadJob, dead_list, dead_purge, dead_requeue};
 pub(crate) use enqueue::{ANSWER_BYTES, insert};
 pub use enqueue::{Enqueue, enqueue, enqueue_many};
 pub use inspect::{Job, QueueStats, get_job, may_claim, next_claim_at, stats, stats_all};

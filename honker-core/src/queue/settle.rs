@@ -3,7 +3,7 @@
 //! Every function answers `true` if and only if the file changed because of the call. `false` means that the claim was
 //! no longer the caller's to settle: it lapsed, went to another worker, or the job is gone.
 
-use super::dead_letter::{copy_to_dead, move_row};
+use super::dead_letter::{Move, move_row, move_to_dead};
 use super::options::leave;
 use crate::statement::{Sql, Value};
 use crate::{Error, Result, Store, time};
@@ -53,12 +53,11 @@ static SQL_HEARTBEAT: Sql = Sql::new(
 static SQL_CANCEL: Sql = Sql::new("DELETE FROM main._honker_live WHERE id = ?1");
 
 // Parameters: ?1 id, ?2 now, ?3 error, ?4 worker.
-static SQL_COPY_FAILED: Sql =
-    Sql::new(copy_to_dead!("id = ?1 AND worker_id = ?4 AND claim_expires_at >= ?2"));
-static SQL_COPY_EXHAUSTED: Sql = Sql::new(copy_to_dead!(
+static MOVE_FAILED: Move = move_to_dead!("id = ?1 AND worker_id = ?4 AND claim_expires_at >= ?2");
+static MOVE_EXHAUSTED: Move = move_to_dead!(
     "id = ?1 AND state = 'processing' AND worker_id = ?4 AND claim_expires_at >= ?2
      AND attempts >= max_attempts"
-));
+);
 
 /// The job is done: removes it.
 pub fn ack(store: &Store, now: i64, id: i64, worker_id: &str) -> Result<bool> {
@@ -106,16 +105,16 @@ fn retry_at(store: &Store, now: i64, id: i64, worker_id: &str, run_at: i64, erro
     if store.execute(&SQL_RETRY, &[id.into(), worker_id.into(), now.into(), run_at.into()])? > 0 {
         return Ok(true);
     }
-    end(store, now, id, worker_id, error, &SQL_COPY_EXHAUSTED)
+    end(store, now, id, worker_id, error, &MOVE_EXHAUSTED)
 }
 
 /// The job can never be done: it is dead with this error, whatever attempts it has left.
 pub fn fail(store: &Store, now: i64, id: i64, worker_id: &str, error: &str) -> Result<bool> {
-    store.settling(id, worker_id, || end(store, now, id, worker_id, error, &SQL_COPY_FAILED))
+    store.settling(id, worker_id, || end(store, now, id, worker_id, error, &MOVE_FAILED))
 }
 
-fn end(store: &Store, now: i64, id: i64, worker_id: &str, error: &str, copy: &'static Sql) -> Result<bool> {
-    store.atomic(|| move_row(store, copy, id, &[id.into(), now.into(), error.into(), worker_id.into()]))
+fn end(store: &Store, now: i64, id: i64, worker_id: &str, error: &str, by: &'static Move) -> Result<bool> {
+    store.atomic(|| move_row(store, by, id, &[id.into(), now.into(), error.into(), worker_id.into()]))
 }
 
 /// The job goes back: it is due again in `delay_s` seconds, and this attempt does not count.

@@ -46,7 +46,7 @@ pub fn sweep_expired(store: &Store, now: i64, queue: &str) -> Result<i64> {
         }
     }
     store.atomic(|| {
-        let mut allowance = Allowance::new();
+        let mut allowance = Allowance::new(store);
         let pending = clear::all_expired(store, now, queue, &mut allowance)?;
         Ok(pending + clear::lapsed_expired(store, now, queue, &mut allowance)?)
     })

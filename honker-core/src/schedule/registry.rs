@@ -142,7 +142,7 @@ static SQL_NEXT: Sql = Sql::new(concat!(
 pub fn register(store: &Store, now: i64, schedule: &Registration<'_>) -> Result<()> {
     let next_fire_at = Expression::parse(schedule.expression)?.next_after(now)?;
     let max_attempts = schedule.max_attempts.unwrap_or(MAX_ATTEMPTS_DEFAULT).max(1);
-    store.execute(
+    store.insert(
         &SQL_REGISTER,
         &[
             schedule.name.into(),

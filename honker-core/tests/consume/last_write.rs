@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use honker_core::Error;
 use honker_core::consume::{StreamOptions, StreamSubscription};
-use honker_core::database::{Database, Options, Transaction};
+use honker_core::database::{Database, Nesting, Options, Transaction};
 
 use crate::leader::leader;
 use crate::support::*;
@@ -105,14 +105,48 @@ fn dropping_does_not_wait_for_long() {
             Thread::start(move || database.begin().unwrap()).join()
         };
         drop(second);
-        Transaction::rollback(transaction).unwrap();
         assert_eq!((file.count(LOCKS), file.count(OFFSET)), (1, 0));
-        other.execute_batch("DELETE FROM _honker_locks").unwrap();
+        Transaction::rollback(transaction).unwrap();
+        // Who had the connection has written it.
+        assert_eq!(file.count(LOCKS), 0);
+        assert!(file.count(OFFSET) > 0);
 
         // Nobody has it: it is written.
         drop(consumers("c"));
         assert_eq!(file.count(LOCKS), 0);
         assert!(file.count(OFFSET) > 0);
+    });
+}
+
+/// Nobody could write it before the transaction of the thread itself is over.
+#[test]
+fn what_is_dropped_in_a_transaction_of_its_own_thread_is_written_after_it() {
+    type End = fn(&Database, Transaction);
+    const ENDS: [End; 4] = [
+        |_, transaction| transaction.commit().unwrap(),
+        |_, transaction| transaction.rollback().unwrap(),
+        |_, transaction| drop(transaction),
+        |database, _| database.close().unwrap(),
+    ];
+    guarded(|| {
+        for nesting in [Nesting::Fail, Nesting::Wait] {
+            for end in ENDS {
+                let file = File::new();
+                let database = file.database(&Options { nesting, ..Options::default() });
+                let mut leads = leader(&database, "a");
+                assert_timeout(leads.next(NOW));
+                let mut subscription = saving(&database);
+                (0..2).for_each(|_| assert!(publish(&database, "t", "1") > 0));
+                (0..2).for_each(|_| drop(item(subscription.next(LONG))));
+                let mut transaction = database.begin().unwrap();
+                transaction.notify("c", "p").unwrap();
+                drop((leads, subscription));
+                assert_eq!((file.count(LOCKS), file.count(OFFSET)), (1, 0));
+                end(&database, transaction);
+                assert_eq!(file.count(LOCKS), 0, "{nesting:?}");
+                assert!(file.count(OFFSET) > 0, "{nesting:?}");
+            }
+        }
     });
 }
 

@@ -2,8 +2,8 @@
 
 use std::sync::mpsc::channel;
 
-use honker_core::database::{Database, JournalMode, Options, Value};
-use honker_core::queue::Enqueue;
+use honker_core::database::{Database, JournalMode, Options};
+use honker_core::queue::{Claim, Enqueue};
 use honker_core::{Error, Result};
 use rusqlite::ffi;
 
@@ -67,23 +67,68 @@ fn calls_that_wait_together_are_committed_in_one_step() {
 }
 
 /// The count of commits as the file keeps it: SQLite's change counter, kept with each transaction of a rollback journal.
+fn commits(file: &File) -> u32 {
+    let header = std::process::Command::new("head").args(["-c", "28"]).arg(&file.path).output();
+    u32::from_be_bytes(header.unwrap().stdout[24..28].try_into().unwrap())
+}
+
 #[test]
 fn twenty_calls_cost_one_commit() {
     guarded(|| {
         let file = File::new();
         let database = file.database(&journal(JournalMode::Delete));
-        let commits = || {
-            let header = std::process::Command::new("head").args(["-c", "28"]).arg(&file.path).output();
-            u32::from_be_bytes(header.unwrap().stdout[24..28].try_into().unwrap())
-        };
-        let before = commits();
+        let before = commits(&file);
         for worker in together(&database, enqueues(20)) {
             worker.join().unwrap();
         }
-        assert_eq!(commits() - before, 1);
+        assert_eq!(commits(&file) - before, 1);
         enqueue(&database, "p").unwrap();
-        assert_eq!(commits() - before, 2);
+        assert_eq!(commits(&file) - before, 2);
     });
+}
+
+/// Each of these works off at most 1,000 rows; so do all of them together, however many share a transaction.
+#[test]
+fn a_transaction_is_bounded_however_many_calls_share_it() {
+    const ROWS: i64 = 5_000;
+    type Work = fn(&Database) -> i64;
+    let works: [(&str, Work); 4] = [
+        ("INSERT INTO _honker_results (job_id, value, expires_at) SELECT i, 'v', 1 FROM n", |database| {
+            database.result_sweep().unwrap()
+        }),
+        ("INSERT INTO _honker_live (queue, payload, expires_at) SELECT 'q', 'p', 1 FROM n", |database| {
+            database.sweep_expired("q").unwrap()
+        }),
+        ("INSERT INTO _honker_dead (id, queue, payload, died_at) SELECT i, 'q', 'p', 1 FROM n", |database| {
+            database.dead_purge(None, 60).unwrap()
+        }),
+        ("INSERT INTO _honker_live (queue, payload, expires_at) SELECT 'q', 'p', 1 FROM n", |database| {
+            let claim = Claim { queue: "q", worker_id: "w", n: 1, timeout_s: 60 };
+            database.claim(&claim).unwrap().len() as i64
+        }),
+    ];
+    for (fill, work) in works {
+        guarded(move || {
+            let file = File::new();
+            let database = file.database(&journal(JournalMode::Delete));
+            file.plain()
+                .execute_batch(&format!(
+                    "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {ROWS}) {fill}"
+                ))
+                .unwrap();
+            let before = commits(&file);
+            let calls = (0..20).map(|_| -> Call<i64> { Box::new(work) });
+            let done: i64 = together(&database, calls).into_iter().map(Worker::join).sum();
+            assert!(done == ROWS || done == 0, "{fill}: {done}");
+            assert_eq!(
+                file.count(
+                    "SELECT (SELECT count(*) FROM _honker_live) + (SELECT count(*) FROM _honker_results)"
+                ),
+                0
+            );
+            assert!(i64::from(commits(&file) - before) >= ROWS / 1_000, "{fill}");
+        });
+    }
 }
 
 #[test]
@@ -107,50 +152,6 @@ fn a_call_that_fails_in_a_batch_fails_alone() {
             }
         }
         assert_eq!(file.count("SELECT count(*) FROM _honker_live"), 10);
-    });
-}
-
-/// A file that may not grow any more. Every call is told the truth about itself.
-#[test]
-fn what_a_full_file_takes_and_refuses_is_what_the_callers_are_told() {
-    guarded(|| {
-        for size in [1, 3_000, 20_000] {
-            let file = File::new();
-            let database = file.database(&Options::default());
-            let mut transaction = database.begin().unwrap();
-            let Value::Integer(pages) = transaction.query("PRAGMA page_count", &[]).unwrap().rows[0][0]
-            else {
-                panic!("no count");
-            };
-            transaction.query(&format!("PRAGMA max_page_count = {}", pages + 12), &[]).unwrap();
-            transaction.commit().unwrap();
-            let mut done = Vec::new();
-            let mut refused = 0;
-            for round in 0..12 {
-                let calls = (0..8).map(|call| -> Call<Result<i64>> {
-                    // One of them is small: it fits where the others do not.
-                    let payload = "x".repeat(if call == 5 { 1 } else { size * (round + 1) });
-                    Box::new(move |database| enqueue(database, &payload))
-                });
-                for outcome in together(&database, calls).into_iter().map(Worker::join) {
-                    match outcome {
-                        Ok(id) => done.push(id),
-                        Err(error) => {
-                            refused += 1;
-                            assert!(matches!(error, Error::Full(_) | Error::Aborted(_)), "{error:?}");
-                        }
-                    }
-                }
-            }
-            let connection = file.plain();
-            let mut statement = connection.prepare("SELECT id FROM _honker_live ORDER BY id").unwrap();
-            let present: Vec<i64> =
-                statement.query_map([], |row| row.get(0)).unwrap().map(|id| id.unwrap()).collect();
-            done.sort_unstable();
-            assert_eq!(present, done, "payloads of {size}");
-            assert!(size == 1 || refused > 0, "the file never filled");
-            assert!(file.is_intact());
-        }
     });
 }
 

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use honker_core::database::{Database, JournalMode, Options, Transaction};
+use honker_core::watch::Backend;
 use honker_core::{Error, Result};
 
 use crate::foreign::Foreign;
@@ -152,5 +153,62 @@ fn closing_leaves_a_log_alone_that_is_not_its_own() {
         database.close().unwrap();
         assert_eq!(file.count("SELECT count(*) FROM theirs"), 1);
         assert!(file.is_intact());
+    });
+}
+
+/// The process may have been paused between two looks at which the file was missing.
+#[test]
+fn a_file_that_was_back_meanwhile_is_not_deleted() {
+    guarded(|| {
+        let file = File::new();
+        let database = file.database(&Options::default());
+        let away = file.path.with_extension("away");
+        let is_not_deleted = || {
+            fs::rename(&file.path, &away).unwrap();
+            std::thread::sleep(PROMISED);
+            enqueue(&database, "p").unwrap();
+            fs::rename(&away, &file.path).unwrap();
+            // Longer than it may be missing, and nobody looks.
+            std::thread::sleep(Duration::from_millis(1_100));
+            fs::rename(&file.path, &away).unwrap();
+            std::thread::scope(|scope| {
+                scope.spawn(|| fs::rename(&away, &file.path).unwrap());
+                enqueue(&database, "p").is_ok()
+            })
+        };
+        // More than once, should the thread that brings it back not come to run for long.
+        assert!((0..5).any(|_| is_not_deleted()));
+    });
+}
+
+/// Whichever file it is that has the name when the database has been opened, it is told from the others.
+#[test]
+fn a_file_that_is_replaced_while_it_is_opened_is_noticed() {
+    guarded(|| {
+        let mut opened = 0;
+        for round in 0..60 {
+            let file = File::new();
+            drop(file.database(&Options::default()));
+            let mut options = Options::default();
+            options.watcher.backend = Backend::Kernel;
+            let path = file.path.clone();
+            let opening = std::thread::spawn(move || Database::open(&path, &options));
+            std::thread::sleep(Duration::from_micros(100 * round));
+            move_another_over(&file);
+            let database = match opening.join().unwrap() {
+                Ok(database) => database,
+                Err(error) => {
+                    assert!(matches!(error, Error::Watcher(_) | Error::CannotOpen(_)), "{error:?}");
+                    continue;
+                }
+            };
+            opened += 1;
+            std::thread::sleep(PROMISED);
+            match enqueue(&database, "p") {
+                Ok(_) => assert_eq!(file.count("SELECT count(*) FROM _honker_live"), 1, "in round {round}"),
+                outcome => assert!(is_told(outcome, "another file")),
+            }
+        }
+        assert!(opened > 0);
     });
 }

@@ -4,9 +4,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use honker_core::database::{Database, Options, Transaction, Value};
+use honker_core::queue::Enqueue;
 use honker_core::{Error, Result};
 
-use crate::support::{File, enqueue, guarded, single};
+use crate::support::{File, Worker, enqueue, guarded, single};
 
 /// What would outlast the transaction or end it, and a word of what the error has to say about it.
 const REFUSED: &[(&str, &str)] = &[
@@ -223,4 +224,80 @@ fn an_empty_statement_is_refused() {
         transaction.commit().unwrap();
         assert!(matches!(database.query(sql, &[]), Err(Error::Invalid(_))), "{sql:?}");
     }
+}
+
+/// A limit on the size of the file holds for its transaction, however that ends, and whether or not its text was compiled
+/// before.
+#[test]
+fn a_limit_on_the_file_ends_with_the_transaction() {
+    let file = File::new();
+    let database = file.database(&Options::default());
+    let large = "x".repeat(100_000);
+    for end in [Transaction::commit, Transaction::rollback] {
+        for _ in 0..2 {
+            let mut transaction = database.begin().unwrap();
+            transaction.query("PRAGMA Max_Page_Count = 1", &[]).unwrap();
+            assert!(matches!(transaction.enqueue(&Enqueue::new("q", &large)), Err(Error::Full(_))));
+            let _ = end(transaction);
+            enqueue(&database, &large).unwrap();
+        }
+    }
+}
+
+/// Triggers that the transaction has made itself, for good or for itself alone. What they refuse leaves nothing behind.
+#[test]
+fn a_trigger_of_the_transaction_s_own_counts() {
+    guarded(|| {
+        for (kind, undone) in [("TEMP ", false), ("", false), ("TEMP ", true), ("", true)] {
+            let file = File::new();
+            let database = file.database(&Options::default());
+            enqueue(&database, "p").unwrap();
+            let mut transaction = database.begin().unwrap();
+            transaction.enqueue(&Enqueue::new("q", "p")).unwrap();
+            transaction.execute("SAVEPOINT before", &[]).unwrap();
+            let trigger = format!(
+                "CREATE {kind}TRIGGER refuse AFTER INSERT ON main._honker_live WHEN new.payload = 'bad'
+                 BEGIN SELECT RAISE(FAIL, 'refused'); END"
+            );
+            let trigger = if kind.is_empty() { trigger.replace("main.", "") } else { trigger };
+            transaction.execute(&trigger, &[]).unwrap();
+            if undone {
+                transaction.execute("ROLLBACK TO before", &[]).unwrap();
+                transaction.enqueue(&Enqueue::new("q", "p")).unwrap();
+                transaction.execute(&trigger, &[]).unwrap();
+            }
+            let bad = Enqueue::new("q", "bad");
+            assert!(matches!(transaction.enqueue(&bad), Err(Error::Constraint(_))), "{kind}");
+            assert!(transaction.query("SELECT honker_enqueue('q', 'bad')", &[]).is_err());
+            transaction.commit().unwrap();
+            assert_eq!(file.count("SELECT count(*) FROM _honker_live WHERE payload = 'bad'"), 0, "{kind}");
+            assert_eq!(database.enqueue(&bad).is_ok(), !kind.is_empty());
+        }
+    });
+}
+
+/// A trigger that a transaction drops and, rolling back, does not: calls that share a transaction meet it.
+#[test]
+fn a_trigger_whose_end_is_rolled_back_counts() {
+    guarded(|| {
+        let file = File::new();
+        let database = file.database(&Options::default());
+        file.plain()
+            .execute_batch(
+                "CREATE TRIGGER refuse AFTER INSERT ON _honker_live WHEN new.payload = 'bad'
+                 BEGIN SELECT RAISE(FAIL, 'refused'); END",
+            )
+            .unwrap();
+        enqueue(&database, "p").unwrap();
+        let mut transaction = database.begin().unwrap();
+        transaction.execute("DROP TRIGGER refuse", &[]).unwrap();
+        transaction.enqueue(&Enqueue::new("q", "bad")).unwrap();
+        let calls = ["p", "bad", "p", "bad"].map(|payload| {
+            let database = database.clone();
+            Worker::start(move || enqueue(&database, payload)).until_asleep()
+        });
+        transaction.rollback().unwrap();
+        assert_eq!(calls.map(|call| call.join().is_ok()), [true, false, true, false]);
+        assert_eq!(file.count("SELECT count(*) FROM _honker_live WHERE payload = 'bad'"), 0);
+    });
 }

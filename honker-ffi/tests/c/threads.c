@@ -300,16 +300,56 @@ static void a_transaction_is_freed_while_it_is_used(void) {
   OK(honker_enqueue(db, job.tx, T("q"), T("x"), NULL, &id, ERR));
   pthread_t thread = start(queries_in_transaction, &job);
   while (honker_tx_execute(job.tx, T("SELECT 1"), NULL, 0, &id, NULL) == HONKER_OK) sleep_ms(1);
+  CHECK(!job.done);
   honker_tx_free(job.tx);
   EXPECT(HONKER_MISUSE, honker_tx_commit(job.tx, ERR));
-  while (!job.done) {
-    OK(honker_interrupt(db, ERR));
-    sleep_ms(2);
-  }
+  /* What runs in it ends, it is rolled back, and others write. */
   join(thread);
-  /* It goes, rolled back, when the last call with it is over. */
+  CHECK(job.status == HONKER_INTERRUPTED);
   OK(honker_enqueue(db, NULL, T("q"), T("x"), NULL, &id, ERR));
   CHECK(integer_of(db, "SELECT count(*) FROM _honker_live") == 1);
+  OK(honker_close(db, ERR));
+}
+
+static void *begins_and_commits_many_times(void *argument) {
+  job_t *job = argument;
+  int64_t id = 0;
+  for (int i = 0; i < 300; i++) {
+    honker_tx_t *tx = NULL;
+    OK(honker_tx_begin(job->db, &tx, ERR));
+    OK(honker_enqueue(job->db, tx, T("q"), T("x"), NULL, &id, ERR));
+    OK(honker_tx_commit(tx, ERR));
+    honker_tx_free(tx);
+  }
+  job->done = true;
+  return NULL;
+}
+
+static void *uses_until_it_is_over(void *argument) {
+  job_t *job = argument;
+  int64_t changes = 0;
+  honker_status_t status = HONKER_OK;
+  while (status == HONKER_OK) {
+    status = honker_tx_execute(job->tx, T("SELECT 1"), NULL, 0, &changes, NULL);
+  }
+  CHECK(status == HONKER_MISUSE || status == HONKER_INTERRUPTED);
+  return NULL;
+}
+
+/* Nobody else is interrupted by it, whoever has the writer next. */
+static void freeing_a_transaction_in_use_interrupts_nobody_else(void) {
+  honker_db_t *db = open_db("a.db");
+  job_t others = {.db = db};
+  pthread_t innocent = start(begins_and_commits_many_times, &others);
+  while (!others.done) {
+    job_t job = {.db = db};
+    OK(honker_tx_begin(db, &job.tx, ERR));
+    pthread_t thread = start(uses_until_it_is_over, &job);
+    honker_tx_free(job.tx);
+    join(thread);
+  }
+  join(innocent);
+  CHECK(integer_of(db, "SELECT count(*) FROM _honker_live") == 300);
   OK(honker_close(db, ERR));
 }
 
@@ -350,6 +390,7 @@ const test_t thread_tests[] = {
     {"close_ends_a_query_in_a_transaction", close_ends_a_query_in_a_transaction},
     {"freeing_races_with_using", freeing_races_with_using},
     {"a_transaction_is_freed_while_it_is_used", a_transaction_is_freed_while_it_is_used},
+    {"freeing_a_transaction_in_use_interrupts_nobody_else", freeing_a_transaction_in_use_interrupts_nobody_else},
     {"many_threads_open_one_file", many_threads_open_one_file},
     {NULL, NULL},
 };

@@ -24,7 +24,8 @@ const PERMITTED: &[(&str, &str, &str)] = &[
     ),
     ("sum(pending)", "SCAN _honker_live USING INDEX _honker_live_exceptions", "honker_stats(NULL)"),
     ("sum(pending)", "SCAN _honker_live USING INDEX _honker_live_inflight", "honker_stats(NULL)"),
-    ("sum(pending)", "SCAN _honker_dead", "honker_stats"),
+    ("sum(pending)", "SCAN _honker_dead USING COVERING INDEX _honker_dead_age", "honker_stats(NULL)"),
+    ("queues (queue)", "SCAN queues", "the queues that have dead jobs, each found by a step in the index"),
     ("sum(pending)", "USE TEMP B-TREE FOR GROUP BY", "honker_stats"),
     (
         "ORDER BY id DESC LIMIT +?2",
@@ -34,6 +35,11 @@ const PERMITTED: &[(&str, &str, &str)] = &[
     ("_honker_schema", "SCAN _honker_schema", "one row"),
     ("_honker_scheduler_tasks", "USE TEMP B-TREE FOR ORDER BY", "a table of a few schedules"),
     ("EXISTS (SELECT 1 FROM main._honker_job_options)", "SCAN _honker_job_options", "whether there is a row"),
+    (
+        "sqlite_master WHERE 0",
+        "SCAN sqlite_master",
+        "tells whether the schema has changed, and looks at no row",
+    ),
     ("type = 'trigger'", "SCAN sqlite_master", "looked at when the schema has changed"),
     ("type = 'trigger'", "SCAN temp.sqlite_master", "looked at when the schema has changed"),
     ("_honker_scheduler_tasks", "SCAN _honker_scheduler_tasks", "a table of a few schedules"),

@@ -66,10 +66,17 @@ fn a_job_that_a_trigger_keeps_in_its_table_is_not_moved_and_that_is_an_error() {
     let last_attempt =
         "SELECT honker_enqueue('q', 'p', NULL, NULL, 0, 1); SELECT honker_claim_batch('q', 'w', 1, 60)";
     let expired = "SELECT honker_enqueue('q', 'p', NULL, NULL, 0, 3, -1)";
+    let exhausted = "SELECT honker_enqueue('q', 'p', NULL, NULL, 0, 0)";
     let dead = "SELECT honker_enqueue('q', 'p'); SELECT honker_claim_batch('q', 'w', 1, 60); SELECT honker_fail(1, 'w', 'e')";
     for (job, call, event) in [
         (last_attempt, "honker_fail(1, 'w', 'e')", "DELETE ON _honker_live"),
         (last_attempt, "honker_retry(1, 'w', 0, 'e')", "DELETE ON _honker_live"),
+        (last_attempt, "honker_fail(1, 'w', 'e')", "INSERT ON _honker_dead"),
+        (last_attempt, "honker_retry(1, 'w', 0, 'e')", "INSERT ON _honker_dead"),
+        (expired, "honker_sweep_expired('q')", "INSERT ON _honker_dead"),
+        (exhausted, "honker_claim_batch('q', 'w', 1, 60)", "INSERT ON _honker_dead"),
+        (exhausted, "honker_claim_batch('q', 'w', 9, 60)", "INSERT ON _honker_dead"),
+        (expired, "honker_result_save(1, 'v', 60)", "INSERT ON _honker_results"),
         (expired, "honker_sweep_expired('q')", "DELETE ON _honker_live"),
         (dead, "honker_dead_requeue(1)", "DELETE ON _honker_dead"),
         (dead, "honker_dead_requeue(1)", "INSERT ON _honker_live"),
@@ -102,4 +109,34 @@ fn a_trigger_that_another_connection_made_counts() {
     db.run("COMMIT");
     assert_eq!(db.rows("SELECT id FROM _honker_live"), "1\n2\n3");
     assert_eq!(db.int("SELECT count(*) FROM _honker_live WHERE payload = 'bad'"), 0);
+}
+
+#[test]
+fn a_trigger_that_the_transaction_has_made_counts() {
+    for (make, undo) in [
+        ("CREATE TEMP TRIGGER refuse AFTER INSERT ON main._honker_live", ""),
+        ("CREATE TRIGGER refuse AFTER INSERT ON _honker_live", ""),
+        ("CREATE TEMP TRIGGER refuse AFTER INSERT ON main._honker_live", "ROLLBACK TO s"),
+        ("CREATE TRIGGER refuse AFTER INSERT ON _honker_live", "ROLLBACK TO s"),
+    ] {
+        let db = Db::new();
+        db.enqueue("q");
+        db.run("BEGIN");
+        db.enqueue("q");
+        let trigger = format!("{make} WHEN new.payload = 'bad' BEGIN SELECT RAISE(FAIL, 'refused'); END");
+        db.run(&format!("SAVEPOINT s; {trigger}"));
+        if !undo.is_empty() {
+            db.run(undo);
+            db.enqueue("q");
+            db.run(&trigger);
+        }
+        db.error("SELECT honker_enqueue('q', 'bad')").says(&["refused"]);
+        db.enqueue("q");
+        db.run("COMMIT");
+        // And when it has been there for longer.
+        db.run("BEGIN");
+        db.error("SELECT honker_enqueue('q', 'bad')").says(&["refused"]);
+        db.run("COMMIT");
+        assert_eq!(db.int("SELECT count(*) FROM _honker_live WHERE payload = 'bad'"), 0, "{trigger}");
+    }
 }
