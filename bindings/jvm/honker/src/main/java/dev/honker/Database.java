@@ -177,7 +177,7 @@ public final class Database implements AutoCloseable {
                   return specs.keep(options.get(options.size() - 1).array());
                 });
         specs.u32(Abi.JOB_SPEC_SIZE).u32(0).i64(name).i64(queue.length);
-        specs.bytes(Checks.utf8("payloadJson", job.payloadJson())).i64(opts);
+        specs.bytes(Checks.utf8("json", job.json())).i64(opts);
       }
       write(
           tx,
@@ -196,7 +196,7 @@ public final class Database implements AutoCloseable {
 
   EnqueueResult enqueue(Transaction tx, JobSpec job) {
     byte[] queue = Checks.utf8("queue", job.queue());
-    byte[] payload = Checks.utf8("payloadJson", job.payloadJson());
+    byte[] payload = Checks.utf8("json", job.json());
     long[] id = new long[1];
     try (Struct opts = job.options().struct(library, DEFAULT_MAX_ATTEMPTS)) {
       int status =
@@ -621,6 +621,12 @@ public final class Database implements AutoCloseable {
         Thread.currentThread().interrupt();
       }
     }
+  }
+
+  /** By what has opened it, from its thread. If a handler closes it already, that waits for us. */
+  void closeOwn(Runner owner) {
+    children.remove(owner);
+    if (isClosing.compareAndSet(false, true)) closeNow();
   }
 
   private void closeLater() {

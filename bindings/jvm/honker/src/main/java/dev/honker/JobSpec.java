@@ -4,21 +4,21 @@ package dev.honker;
  * A job to be enqueued.
  *
  * @param queue the name of the queue
- * @param payloadJson the payload: text, JSON by convention, stored as it is
+ * @param json the payload: text, JSON by convention, stored as it is
  * @param options when it is due, and the like; null for the defaults
  */
-public record JobSpec(String queue, String payloadJson, EnqueueOptions options) {
+public record JobSpec(String queue, String json, EnqueueOptions options) {
   /**
    * Makes one.
    *
    * @param queue the name of the queue
-   * @param payloadJson the payload
+   * @param json the payload
    * @param options when it is due, and the like; null for the defaults
-   * @throws HonkerInvalidOptionException if a text is none, or no Unicode
+   * @throws HonkerInvalidOptionException if a text is null
    */
   public JobSpec {
-    Checks.utf8("queue", queue);
-    Checks.utf8("payloadJson", payloadJson);
+    Checks.notNull("queue", queue);
+    Checks.notNull("json", json);
     if (options == null) options = EnqueueOptions.builder().build();
   }
 }

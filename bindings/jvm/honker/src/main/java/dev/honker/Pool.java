@@ -107,8 +107,7 @@ final class Pool implements Runner.Work {
         try {
           if (work(database)) return;
         } finally {
-          if (isOwn) database.close();
-          if (isOwn) database.children.remove(runner);
+          if (isOwn) database.closeOwn(runner);
         }
         database = null;
       }
