@@ -21,6 +21,9 @@ func (v *Verdict) Error() string {
 	return v.cause.Error()
 }
 
+// IsFailure is false for Snooze: the job did not fail.
+func (v *Verdict) IsFailure() bool { return v.kind != settleSnooze }
+
 // Unwrap is the error that it was made of.
 func (v *Verdict) Unwrap() error { return v.cause }
 

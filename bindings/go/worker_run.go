@@ -285,7 +285,7 @@ func (r *workerRun) handle(ctx context.Context, one *inHand) {
 		r.finished <- one
 	}()
 	defer func() { // also if the handler ends its goroutine
-		if one.failure != nil && !one.ended && (one.verdict == nil || one.verdict.kind != settleSnooze) {
+		if one.failure != nil && !one.ended && (one.verdict == nil || one.verdict.IsFailure()) {
 			r.report(ctx, one.job, one.failure)
 		}
 	}()
