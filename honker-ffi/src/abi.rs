@@ -179,6 +179,16 @@ fn symbols_are_the_functions_of_the_header() {
 }
 
 #[test]
+fn every_status_has_its_name() {
+    for (name, (_, value)) in constants().iter().filter(|(_, (group, _))| *group == "status") {
+        let status = value.as_i64().and_then(|value| value.try_into().ok()).expect("a status");
+        // SAFETY: what is returned is a text that is never freed.
+        let told = unsafe { std::ffi::CStr::from_ptr(honker_status_name(status)) };
+        assert_eq!(told.to_str(), Ok(*name));
+    }
+}
+
+#[test]
 fn the_library_is_called_by_its_major_version() {
     assert_eq!(env!("HONKER_ABI_MAJOR"), (HONKER_ABI_VERSION >> 16).to_string());
 }
@@ -199,7 +209,11 @@ fn c_sees_what_rust_means() {
             field.as_object_mut().expect("a field").remove("type");
         }
     }
-    assert_eq!(layouts_seen, json!(layouts()), "the structs of honker.h (left) and of Rust (right)");
+    let meant = json!(layouts());
+    for (name, seen) in layouts_seen.as_object().expect("structs") {
+        assert_eq!(*seen, meant[name], "{name}, of honker.h (left) and of Rust (right)");
+    }
+    assert_eq!(layouts_seen, meant, "the structs of honker.h (left) and of Rust (right)");
 
     let constants: Vec<_> = header
         .constants
