@@ -439,6 +439,37 @@ defmodule Honker.WorkerTest do
     assert {:error, %Error{name: :invalid}} = Worker.start_link(path: ":memory:", queue: "q", handler: & &1)
   end
 
+  test "a file that is locked when the worker starts, when it claims, and when it prolongs", %{db: db, path: path} do
+    test = self()
+    {:ok, tx} = Transaction.begin(db)
+    opts = [path: path, open: [busy_timeout_ms: 0], queue: "q", concurrency: 1, visibility_timeout_s: 9]
+    handler = fn job -> send(test, {:running, self(), job.payload}) && receive(do: (:go -> :ok)) end
+    start_supervised!({Worker, [handler: handler] ++ opts})
+    {:ok, _} = Queue.enqueue_tx(tx, "q", 1)
+    Process.sleep(300)
+    :ok = Transaction.commit(tx)
+    assert_receive {:running, pid, 1}, 20_000
+
+    # A third of the visibility timeout is over in there, and then there is a job to claim.
+    {:ok, %{"claim_expires_at" => first}} = Queue.get_job(db, 1)
+    {:ok, tx} = Transaction.begin(db)
+    {:ok, _} = Queue.enqueue_tx(tx, "q", 2)
+    assert_receive {:event, :error, %{error: %Error{name: :busy}}}, 20_000
+    :ok = Transaction.commit(tx)
+
+    assert soon(20_000, fn ->
+             {:ok, %{"claim_expires_at" => at}} = Queue.get_job(db, 1)
+             at > first
+           end)
+
+    send(pid, :go)
+    assert_receive {:event, :stop, %{result: :ack}}, 20_000
+    assert_receive {:running, pid, 2}, 20_000
+    send(pid, :go)
+    assert_receive {:event, :stop, %{result: :ack}}, 20_000
+    refute_received {:event, :lost, _}
+  end
+
   test "the end is said in one line", %{db: db} do
     test = self()
 
