@@ -75,12 +75,25 @@ defmodule Honker.TransactionTest do
     assert count(db) == 0
   end
 
-  test "it is rolled back when a process is killed in the middle of a statement", %{db: db} do
+  test "it is rolled back when a process is killed in the middle of a statement, which is interrupted", %{db: db} do
+    test = self()
     endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
-    pid = spawn(fn -> Honker.transaction(db, &Transaction.query(&1, endless)) end)
+
+    pid =
+      spawn(fn ->
+        Honker.transaction(db, fn tx ->
+          :ok = Honker.execute(tx, "INSERT INTO t VALUES (1)")
+          send(test, :begun)
+          Transaction.query(tx, endless)
+        end)
+      end)
+
+    assert_receive :begun, 5000
     Process.sleep(100)
     Process.exit(pid, :kill)
+    # It waits for as long as the busy timeout, and the statement would never end.
     assert {:ok, _} = Queue.enqueue(db, "q", 1)
+    assert count(db) == 0
   end
 
   test "its owner can always commit, however many wait", %{db: db} do
