@@ -27,6 +27,12 @@ impl Budget {
     /// That of a transaction that has just begun.
     pub(crate) const FULL: Budget = Budget { rows: ROWS_MAX, bytes: BYTES_MAX };
 
+    /// Whether something has been worked off.
+    #[cfg(feature = "bundled")]
+    pub(crate) fn is_begun(self) -> bool {
+        self.rows < ROWS_MAX
+    }
+
     /// Whether what is left is enough for one more call: a sweep that could do nothing would look as if it had found nothing.
     #[cfg(feature = "bundled")]
     pub(crate) fn is_enough(self) -> bool {

@@ -1,21 +1,21 @@
-//! A connection of our own: opened, set up, and patient.
+//! A connection of our own: opened, set up, used, tidied up after the caller's SQL, and closed.
 //!
-//! SQLite's busy timeout sleeps up to 100 ms at a time and cannot be ended. Ours waits in slices that grow to 50 ms, and
-//! gives up when the timeout is over, when somebody interrupts, or when the database is closed.
+//! Used by one thread at a time. Waiting for other processes is `busy_wait.rs`, and what ends it `signals.rs`.
 
 use std::cell::Cell;
-use std::ffi::{c_int, c_void};
+use std::ffi::c_int;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use rusqlite::config::DbConfig;
 use rusqlite::{InterruptHandle, OpenFlags, ffi};
 
 use super::authorizer::{Authorizer, Role};
+use super::busy_wait::{BusyWait, sleep_once};
 use super::hand::Hands;
 use super::last_write::Write;
 use super::options::deadline;
+use super::signals::Signals;
 use super::value::{Rows, Value};
 use super::{Durability, Options};
 use crate::identity::{Identity, identity};
@@ -23,53 +23,6 @@ use crate::statement::Sql;
 use crate::store::SettlementListener;
 use crate::watch::Target;
 use crate::{Error, Result, Store, queue, sql};
-
-/// What ends waiting, shared by all connections of a database.
-#[derive(Debug, Default)]
-pub(super) struct Signals {
-    interrupts: AtomicU64,
-    closed: AtomicBool,
-}
-
-impl Signals {
-    pub(super) fn interrupt(&self) {
-        self.interrupts.fetch_add(1, Ordering::SeqCst);
-    }
-
-    pub(super) fn close(&self) {
-        self.closed.store(true, Ordering::SeqCst);
-    }
-
-    pub(super) fn is_closed(&self) -> bool {
-        self.closed.load(Ordering::SeqCst)
-    }
-
-    /// What a wait that began when `interrupts` was the count has to end with, if it has to end.
-    pub(super) fn check(&self, interrupts: u64) -> Result<()> {
-        if self.closed.load(Ordering::SeqCst) {
-            Err(Error::Closed)
-        } else if self.interrupts.load(Ordering::SeqCst) != interrupts {
-            Err(Error::interrupted())
-        } else {
-            Ok(())
-        }
-    }
-
-    pub(super) fn interrupts(&self) -> u64 {
-        self.interrupts.load(Ordering::SeqCst)
-    }
-
-    /// What to tell a caller about an error: that of a wait or a statement that was ended on purpose is the purpose.
-    pub(super) fn explain(&self, interrupts: u64, error: Error) -> Error {
-        let ended = matches!(error, Error::Busy(_) | Error::Interrupted(_));
-        self.check(interrupts).err().filter(|_| ended).unwrap_or(error)
-    }
-}
-
-/// The error of a wait that took too long.
-pub(super) fn busy(what: &str) -> Error {
-    Error::Busy(format!("database is locked: {what}").into())
-}
 
 /// A connection and all that belongs to it. Used by one thread at a time.
 pub(super) struct Handle {
@@ -117,17 +70,6 @@ static SQL_HAS_DEFERRED_KEYS: Sql = Sql::new(
 // SAFETY: a connection may move between threads, with its statements; `busy_wait` and `authorizer` are used only by calls
 // on it.
 unsafe impl Send for Handle {}
-
-struct BusyWait {
-    timeout: Duration,
-    signals: Arc<Signals>,
-    /// When the lock that is being waited for was first found taken.
-    since: Cell<Option<Instant>>,
-    /// Set for the last write of a consumer, which is not ended on purpose: how long that may wait.
-    last: Cell<Option<Duration>>,
-    /// How often the database had been interrupted when the running call began.
-    interrupts: Cell<u64>,
-}
 
 impl Handle {
     /// Opens the one connection that writes, creating the file if need be, and brings its schema up to date.
@@ -192,23 +134,13 @@ impl Handle {
         signals: &Arc<Signals>,
         interrupts: u64,
     ) -> Handle {
-        let busy_wait = Box::new(BusyWait {
-            timeout: options.busy_timeout,
-            signals: Arc::clone(signals),
-            since: Cell::new(None),
-            last: Cell::new(None),
-            interrupts: Cell::new(interrupts),
-        });
+        let busy_wait = BusyWait::new(options.busy_timeout, signals, interrupts);
         // SAFETY: the connection is open, and the store is dropped before it.
         let store = Arc::new(unsafe { Store::from_handle(connection.handle()) });
         let authorizer = Authorizer::new(role);
         // SAFETY: the connection is open. Both are boxed, so that they stay where they are, and dropped after it.
         unsafe {
-            ffi::sqlite3_busy_handler(
-                connection.handle(),
-                Some(wait),
-                (&raw const *busy_wait).cast_mut().cast(),
-            );
+            busy_wait.install(&connection);
             authorizer.install(&connection);
         }
         Handle {
@@ -571,39 +503,4 @@ pub(super) fn is_inside_call() -> bool {
 
 pub(super) fn is_busy(error: &Error) -> bool {
     matches!(error, Error::Busy(_))
-}
-
-/// SQLite's busy handler.
-unsafe extern "C" fn wait(busy_wait: *mut c_void, tries: c_int) -> c_int {
-    // SAFETY: `Handle::open` passed a `BusyWait` that outlives the connection, and only the thread that uses the
-    // connection, which is the one that got here, touches its cells.
-    let busy_wait = unsafe { &*busy_wait.cast::<BusyWait>() };
-    if tries == 0 {
-        busy_wait.since.set(Some(Instant::now()));
-    }
-    let last = busy_wait.last.get();
-    if last.is_none() && busy_wait.signals.check(busy_wait.interrupts.get()).is_err() {
-        return 0;
-    }
-    let waited = busy_wait.since.get().map_or(Duration::ZERO, |since| since.elapsed());
-    let timeout = last.unwrap_or(busy_wait.timeout);
-    let Some(left) = timeout.checked_sub(waited).filter(|left| !left.is_zero()) else {
-        return 0;
-    };
-    // Most locks are held for tens of microseconds.
-    const SLICES_US: [u64; 9] = [50, 100, 200, 500, 1_000, 2_000, 5_000, 20_000, 50_000];
-    let slice = SLICES_US[usize::try_from(tries).unwrap_or(0).min(SLICES_US.len() - 1)];
-    sleep_once(left.min(Duration::from_micros(slice)));
-    1
-}
-
-/// Sleeps, or returns sooner because of a signal. `std::thread::sleep` goes on sleeping for what is left: a thread that
-/// is sent signals without end (Ruby's `Timeout` and `Thread#kill` do that) would never look at the clock again.
-fn sleep_once(time: Duration) {
-    #[cfg(unix)]
-    let _ = rustix::thread::nanosleep(
-        &time.try_into().unwrap_or(rustix::thread::Timespec { tv_sec: 0, tv_nsec: 0 }),
-    );
-    #[cfg(not(unix))]
-    std::thread::sleep(time);
 }

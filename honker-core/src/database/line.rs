@@ -8,8 +8,9 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::ThreadId;
 use std::time::Duration;
 
+use super::call::Request;
 use super::last_write::Write;
-use super::writer::{Request, lock};
+use super::writer::lock;
 
 /// How many threads are woken at once, at most: they meet at a lock.
 const GROUP_MAX: usize = 32;

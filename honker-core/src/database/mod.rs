@@ -14,6 +14,9 @@
 //! answers [`Error::Forked`] to everything and touches nothing.
 
 mod authorizer;
+mod batch;
+mod busy_wait;
+mod call;
 mod connection;
 mod hand;
 mod last_write;
@@ -22,6 +25,7 @@ mod operations;
 mod options;
 mod presence;
 mod readers;
+mod signals;
 mod status;
 #[cfg(test)]
 mod tests;
@@ -37,12 +41,13 @@ use std::time::{Duration, Instant};
 
 use rusqlite::InterruptHandle;
 
-use self::connection::{Handle, Signals};
+use self::connection::Handle;
 use self::hand::Hands;
 pub(crate) use self::hand::{Hand, InHand};
 use self::last_write::LastWrites;
 use self::presence::Presence;
 use self::readers::{Readers, Use};
+use self::signals::Signals;
 use self::watching::Watching;
 use self::writer::Writer;
 use crate::bound::Step;

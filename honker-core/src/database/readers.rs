@@ -9,8 +9,9 @@ use std::time::{Duration, Instant};
 use rusqlite::InterruptHandle;
 
 use super::Options;
-use super::connection::{Handle, Signals, busy};
+use super::connection::Handle;
 use super::options::deadline;
+use super::signals::{Signals, busy};
 use crate::watch::Target;
 use crate::{Error, Result};
 

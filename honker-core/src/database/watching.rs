@@ -5,7 +5,7 @@
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-use super::connection::Signals;
+use super::signals::Signals;
 use crate::identity::{Identity, identity};
 use crate::watch::{self, Announcer, Backend, Settings, Subscription, Target, Waker, Watcher};
 use crate::{Error, Result};

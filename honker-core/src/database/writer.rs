@@ -7,8 +7,8 @@
 //! be popular. A thread that finds nobody in line pays for none of this.
 //!
 //! What a transaction may do is bounded, however many calls share it: once they have worked off half of what one call
-//! may (`bound.rs`), or have kept the lock for [`SHARED_MAX`], it is committed, and those that are left go back to the head
-//! of the line.
+//! may (`bound.rs`), or have worked anything off for 10 ms (`batch.rs`), it is committed, and those that are left go back to
+//! the head of the line.
 //!
 //! A user's transaction takes the connection for as long as it is open ([`Writer::begin`]).
 //!
@@ -21,20 +21,21 @@
 //!   as done.
 //! - `owner` says who may use the connection; the lock around it is only ever contended by `close`.
 
-use std::any::Any;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::panic::resume_unwind;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use rusqlite::InterruptHandle;
 
-use super::connection::{Handle, Signals, busy};
+use super::batch::{lost, run_batch};
+use super::call::{Call, Outcome, Request, Run};
+use super::connection::Handle;
 use super::last_write::{CLOSE_MAX, DROP_MAX, Write};
 use super::line::{Line, Owner, SLICE, Ticket, Turn, Wants, tell};
 use super::options::{Nesting, Options, deadline};
+use super::signals::{Signals, busy};
 use super::watching::Watching;
-use crate::bound::Budget;
 use crate::store::SettlementListener;
 use crate::{Error, Result, Store};
 
@@ -45,9 +46,6 @@ const BATCH_MAX: usize = 256;
 /// be written; never handing over would keep this one's caller waiting for ever.
 const LEAD_MAX: Duration = Duration::from_millis(1);
 
-/// How long calls go on joining a transaction: what is begun in time ends some milliseconds later.
-const SHARED_MAX: Duration = Duration::from_millis(10);
-
 pub(super) struct Writer {
     handle: Mutex<Option<Handle>>,
     line: Mutex<Line>,
@@ -55,92 +53,6 @@ pub(super) struct Writer {
     watching: Arc<Watching>,
     busy_timeout: Duration,
     nesting: Nesting,
-}
-
-/// A call that its thread waits for, by the address of what is on that thread's stack.
-#[derive(Clone, Copy)]
-pub(super) struct Request(*mut (dyn Run + 'static));
-
-// SAFETY: the thread that made the request does not touch what it points to until its ticket is done or out of the line
-// (`Writer::call`); until then only the leader that took the ticket does.
-unsafe impl Send for Request {}
-// SAFETY: as above: shared between the line and one leader, used by one thread at a time.
-unsafe impl Sync for Request {}
-
-/// A call whose outcome is still open.
-pub(super) trait Run {
-    fn run(&mut self, handle: &mut Handle);
-    /// Fails the call, unless it has failed by itself. It will not run any more.
-    fn fail(&mut self, error: &Error);
-    /// Fails the call if it has been interrupted, or the database closed, since it was made; whether it may still run.
-    fn may_run(&mut self, signals: &Signals) -> bool;
-    /// The error that it has ended with by itself.
-    fn error(&self) -> Option<&Error>;
-    /// It has not been run.
-    fn is_open(&self) -> bool;
-}
-
-enum Outcome<T> {
-    Open,
-    Finished(Result<T>),
-    Panicked(Box<dyn Any + Send>),
-}
-
-struct Call<F, T> {
-    body: Option<F>,
-    interrupts: u64,
-    outcome: Outcome<T>,
-    /// Why it has failed although `outcome` does not say so. Beside it, not in its place: what belongs to the caller is
-    /// dropped by the caller.
-    failure: Option<Error>,
-}
-
-impl<F: FnOnce(&Store, i64) -> Result<T>, T> Run for Call<F, T> {
-    fn run(&mut self, handle: &mut Handle) {
-        if self.failure.is_some() {
-            return;
-        }
-        let Some(body) = self.body.take() else { return };
-        let run = |handle: &mut Handle| {
-            handle.call(self.interrupts, |handle| body(handle.store(), handle.store().now()?))
-        };
-        let settled = handle.hands().told();
-        // A panic belongs to the thread that made the call, not to the one that happens to run it.
-        self.outcome = match catch_unwind(AssertUnwindSafe(|| run(handle))) {
-            Ok(result) => Outcome::Finished(result),
-            Err(panic) => Outcome::Panicked(panic),
-        };
-        if !matches!(self.outcome, Outcome::Finished(Ok(_))) {
-            handle.hands().forget(settled);
-        }
-    }
-
-    fn may_run(&mut self, signals: &Signals) -> bool {
-        match signals.check(self.interrupts) {
-            Ok(()) => true,
-            Err(reason) => {
-                self.fail(&reason);
-                false
-            }
-        }
-    }
-
-    fn error(&self) -> Option<&Error> {
-        match &self.outcome {
-            Outcome::Finished(Err(error)) => Some(error),
-            _ => None,
-        }
-    }
-
-    fn is_open(&self) -> bool {
-        matches!(self.outcome, Outcome::Open) && self.failure.is_none()
-    }
-
-    fn fail(&mut self, error: &Error) {
-        if matches!(self.outcome, Outcome::Open | Outcome::Finished(Ok(_))) {
-            self.failure.get_or_insert_with(|| error.clone());
-        }
-    }
 }
 
 impl Writer {
@@ -544,94 +456,6 @@ fn requests(tickets: &[Ticket]) -> impl Iterator<Item = Request> {
         Wants::Call(request) => Some(request),
         Wants::Transaction => None,
     })
-}
-
-/// The error of a call whose transaction was undone by something it has nothing to do with.
-fn lost(message: &str) -> Error {
-    Error::Aborted(message.into())
-}
-
-/// Runs the calls, in one transaction if they are several. Those that would be too much for one stay open.
-fn run_batch(handle: &mut Handle, batch: &mut [&mut dyn Run], signals: &Signals) {
-    if batch.is_empty() {
-        return;
-    }
-    if let [only] = batch {
-        handle.store().set_budget(Some(Budget::FULL));
-        // Every operation is atomic by itself, outside of a transaction. (One can be left only by a failed roll-back.)
-        return match handle.roll_back() {
-            Ok(()) => only.run(handle),
-            Err(error) => only.fail(&error),
-        };
-    }
-    let interrupts = signals.interrupts();
-    if let Err(error) = handle.begin(interrupts) {
-        return abandon(handle, batch, &error);
-    }
-    let marks = match handle.call(interrupts, Handle::has_deferred_keys) {
-        Ok(has_deferred_keys) => has_deferred_keys,
-        Err(error) => return abandon(handle, batch, &error),
-    };
-    handle.store().set_budget(Some(Budget::FULL));
-    let since = Instant::now();
-    let mut run = 0;
-    for index in 0..batch.len() {
-        run = index + 1;
-        if marks {
-            run_marked(handle, batch[index], interrupts);
-        } else {
-            batch[index].run(handle);
-        }
-        if !handle.in_transaction() {
-            // SQLite has rolled everything back; what came before this call is gone with it.
-            let lost = match batch[index].error() {
-                // Meant for all of them, also for one that was made while somebody was interrupting.
-                Some(error @ Error::Interrupted(_)) => error.clone(),
-                _ => lost("not done: a call that shared this one's transaction made SQLite roll it back"),
-            };
-            handle.hands().forget(0);
-            for call in &mut batch[..run] {
-                if call.may_run(signals) {
-                    call.fail(&lost);
-                }
-            }
-            return;
-        }
-        let is_enough_left = handle.store().budget().is_none_or(Budget::is_enough);
-        if !is_enough_left || since.elapsed() >= SHARED_MAX {
-            break;
-        }
-    }
-    if let Err(error) = handle.commit() {
-        abandon(handle, &mut batch[..run], &error);
-    }
-}
-
-/// Runs a call, and undoes it alone if it would make COMMIT fail.
-fn run_marked(handle: &mut Handle, call: &mut dyn Run, interrupts: u64) {
-    if let Err(error) = handle.call(interrupts, |handle| handle.mark()) {
-        return call.fail(&error);
-    }
-    let settled = handle.hands().told();
-    call.run(handle);
-    if handle.in_transaction()
-        && let Err(error) = handle.keep_marked()
-    {
-        call.fail(&error);
-        handle.hands().forget(settled);
-        if !matches!(error, Error::Constraint(_)) {
-            // It could not be undone alone. Should this fail too, COMMIT does.
-            let _ = handle.roll_back();
-        }
-    }
-}
-
-/// Rolls back and fails every call that has not failed by itself.
-fn abandon(handle: &mut Handle, batch: &mut [&mut dyn Run], error: &Error) {
-    // Should this fail too, the connection is in a state in which the next BEGIN fails.
-    let _ = handle.roll_back();
-    handle.hands().forget(0);
-    batch.iter_mut().for_each(|call| call.fail(error));
 }
 
 /// A poisoned lock is no reason to stop: what it guards is changed in single steps.
