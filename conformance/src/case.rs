@@ -63,7 +63,7 @@ pub enum Step {
         action: Option<Action>,
         nth: u64,
     },
-    Struck(Actor),
+    Fired(Actor),
     Kill(Actor),
     Stop(Actor),
     Continue(Actor),

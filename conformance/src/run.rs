@@ -18,7 +18,7 @@ use crate::matcher;
 use crate::oracle;
 use crate::player::Player;
 use crate::protocol::{Answer, protocol};
-use crate::testee::{PATIENCE, Testee, Ticket, Trouble};
+use crate::testee::{TIMEOUT, Testee, Ticket, Trouble};
 use crate::value::{FILE, Scope};
 
 /// Within this time, what waits has not been answered.
@@ -69,10 +69,10 @@ struct Run<'a> {
     started: BTreeMap<String, Started>,
     dead: BTreeSet<Actor>,
     stopped: BTreeSet<Actor>,
-    /// For each actor that a fault was planted in, how many had struck before.
+    /// For each actor that a fault was planted in, how many had fired before.
     faults: BTreeMap<Actor, u64>,
-    /// Those whose fault struck in a process that has been replaced.
-    struck: BTreeSet<Actor>,
+    /// Those whose fault fired in a process that has been replaced.
+    fired: BTreeSet<Actor>,
     /// Files that the case itself has changed: they need not be in order.
     touched: BTreeSet<String>,
 }
@@ -97,7 +97,7 @@ pub fn run(
         dead: BTreeSet::new(),
         stopped: BTreeSet::new(),
         faults: BTreeMap::new(),
-        struck: BTreeSet::new(),
+        fired: BTreeSet::new(),
         touched: BTreeSet::new(),
     };
     match run.story().and_then(|()| Ok(run.aftermath(keep)?)) {
@@ -213,23 +213,23 @@ impl Run<'_> {
                 let control = self.testee(*of).control;
                 match action {
                     Some(action) => {
-                        self.struck.remove(of);
-                        self.faults.insert(*of, control.struck());
+                        self.fired.remove(of);
+                        self.faults.insert(*of, control.fired());
                         control.arm(point, *nth, *action);
                     }
                     None => control.disarm(),
                 }
             }
-            Step::Struck(actor) => {
+            Step::Fired(actor) => {
                 // What is to reach the point may have been started and not be there yet.
-                let deadline = Instant::now() + PATIENCE;
-                while self.faults.contains_key(actor) && !self.has_struck(*actor) && Instant::now() < deadline
+                let deadline = Instant::now() + TIMEOUT;
+                while self.faults.contains_key(actor) && !self.has_fired(*actor) && Instant::now() < deadline
                 {
                     std::thread::sleep(Duration::from_millis(2));
                 }
-                if !self.has_struck(*actor) {
+                if !self.has_fired(*actor) {
                     let armed = self.faults.contains_key(actor);
-                    let why = if armed { "has not struck" } else { "was never planted" };
+                    let why = if armed { "has not fired" } else { "was never planted" };
                     return Err(End::Failed(format!("the fault in {} {why}", letter(*actor))));
                 }
             }
@@ -284,10 +284,10 @@ impl Run<'_> {
         }
     }
 
-    fn has_struck(&mut self, actor: Actor) -> bool {
+    fn has_fired(&mut self, actor: Actor) -> bool {
         let before = self.faults.get(&actor).copied();
-        self.struck.contains(&actor)
-            || before.is_some_and(|before| self.testee(actor).control.struck() > before)
+        self.fired.contains(&actor)
+            || before.is_some_and(|before| self.testee(actor).control.fired() > before)
     }
 
     fn alive(&self, actor: Actor) -> Result<(), String> {
@@ -298,8 +298,8 @@ impl Run<'_> {
     }
 
     fn restart(&mut self, actor: Actor) -> Result<(), String> {
-        if self.has_struck(actor) {
-            self.struck.insert(actor);
+        if self.has_fired(actor) {
+            self.fired.insert(actor);
         }
         self.faults.remove(&actor);
         self.testee(actor).kill();
@@ -312,7 +312,7 @@ impl Run<'_> {
         for name in owed {
             if let Some(Started { answer: Owed::Ticket(ticket), .. }) = self.started.get(&name) {
                 let known = Owed::Known(
-                    self.players[&actor].running().expect("killed, not gone").answer(*ticket, PATIENCE),
+                    self.players[&actor].running().expect("killed, not gone").answer(*ticket, TIMEOUT),
                 );
                 self.started.entry(name).and_modify(|started| started.answer = known);
             }
@@ -419,7 +419,7 @@ pub fn lacking(testee: &str, feature: &str, why: &str) -> String {
 
 fn default_within(arguments: &Map<String, Value>) -> Duration {
     let waits = arguments.get("timeout_ms").and_then(Value::as_u64).unwrap_or(0);
-    PATIENCE + Duration::from_millis(waits)
+    TIMEOUT + Duration::from_millis(waits)
 }
 
 fn file_name(path: &Path) -> String {

@@ -23,7 +23,7 @@ use crate::protocol::{Answer, UNTYPED, protocol};
 use crate::testees::Made;
 
 /// How long the suite waits for what should not take any time.
-pub const PATIENCE: Duration = Duration::from_secs(10);
+pub const TIMEOUT: Duration = Duration::from_secs(10);
 /// A runtime may need long to start, beside others that do.
 const START: Duration = Duration::from_secs(60);
 
@@ -242,7 +242,7 @@ impl Testee {
     /// Something it must be able to do, and says so with `ok`.
     pub fn must(&self, op: &str, arguments: Value) -> Result<Value, String> {
         let arguments = arguments.as_object().cloned().unwrap_or_default();
-        match self.call(op, arguments, PATIENCE) {
+        match self.call(op, arguments, TIMEOUT) {
             Ok(Answer::Ok(value)) => Ok(value),
             Ok(other) => Err(format!("{op}: {other}")),
             Err(trouble) => Err(format!("{op}: {trouble}")),
@@ -291,7 +291,7 @@ impl Testee {
     /// Says goodbye: it has to end by itself, with 0.
     pub fn finish(self) -> Result<(), String> {
         self.must("bye", json!({}))?;
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         while self.is_alive() {
             if Instant::now() > deadline {
                 return Err("bye: it has answered, but it does not exit".to_owned());

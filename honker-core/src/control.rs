@@ -6,7 +6,7 @@
 //! its own sources, so nothing here uses the rest of the crate.
 //!
 //! The file holds words of 64 bits, all accessed atomically. There is one fault at a time: its point is written before it
-//! is armed, and only the thread that counts it down to nothing disarms it and lets it strike.
+//! is armed, and only the thread that counts it down to nothing disarms it and lets it fire.
 
 use std::fs::OpenOptions;
 use std::io;
@@ -31,7 +31,7 @@ struct Page {
     argument: AtomicU64,
     point_len: AtomicU64,
     point: [AtomicU64; POINT_WORDS],
-    struck: AtomicU64,
+    fired: AtomicU64,
     faults: AtomicU64,
 }
 
@@ -110,7 +110,7 @@ impl Control {
         (self.page.clock_is_set.load(SeqCst) == 1).then(|| self.page.clock.load(SeqCst).cast_signed())
     }
 
-    /// Plants a fault that strikes the `nth` time (from 1) that `point` is reached. It takes the place of the last one.
+    /// Plants a fault that fires the `nth` time (from 1) that `point` is reached. It takes the place of the last one.
     pub fn arm(&self, point: &str, nth: u64, action: Action) {
         assert!(point.len() <= POINT_LEN_MAX && nth > 0, "no such fault: {point}, the {nth}th time");
         self.disarm();
@@ -133,14 +133,14 @@ impl Control {
         self.page.armed.store(self.page.faults.fetch_add(1, SeqCst) + 1, SeqCst);
     }
 
-    /// Takes the fault away, if it has not struck.
+    /// Takes the fault away, if it has not fired.
     pub fn disarm(&self) {
         self.page.armed.store(0, SeqCst);
     }
 
-    /// How many faults have struck since the file was made.
-    pub fn struck(&self) -> u64 {
-        self.page.struck.load(SeqCst)
+    /// How many faults have fired since the file was made.
+    pub fn fired(&self) -> u64 {
+        self.page.fired.load(SeqCst)
     }
 
     /// Whether a fault is armed at a point that begins like this: what may be costly to find out need not be, otherwise.
@@ -148,14 +148,14 @@ impl Control {
         self.page.armed.load(SeqCst) != 0 && self.point().starts_with(beginning.as_bytes())
     }
 
-    /// A point is reached. What has to be done there, if the fault strikes now.
+    /// A point is reached. What has to be done there, if the fault fires now.
     pub fn reach(&self, point: &str) -> Option<Action> {
         let armed = self.page.armed.load(SeqCst);
         if armed == 0 || self.point() != point.as_bytes() || self.page.left.fetch_sub(1, SeqCst) != 1 {
             return None;
         }
         self.page.armed.compare_exchange(armed, 0, SeqCst, SeqCst).ok()?;
-        self.page.struck.fetch_add(1, SeqCst);
+        self.page.fired.fetch_add(1, SeqCst);
         let argument = self.page.argument.load(SeqCst);
         Some(match self.page.action.load(SeqCst) {
             0 => Action::Kill,

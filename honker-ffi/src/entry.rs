@@ -60,7 +60,7 @@ pub(crate) unsafe fn entry<O: Outputs>(
         // SAFETY: the caller vouches for them.
         let cells = unsafe { outputs.clear(name) }?;
         #[cfg(feature = "faults")]
-        crate::fault::strike(name);
+        crate::fault::fire(name);
         body(cells)
     }));
     let failure = match outcome {
@@ -84,7 +84,7 @@ pub(crate) fn entry_without_status(name: &'static str, body: impl FnOnce()) {
     keep_panics_quiet();
     let _ = catch_unwind(AssertUnwindSafe(|| {
         #[cfg(feature = "faults")]
-        crate::fault::strike(name);
+        crate::fault::fire(name);
         let _ = name;
         body();
     }));

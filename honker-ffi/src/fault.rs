@@ -23,7 +23,7 @@ pub unsafe extern "C" fn honker_fault_panic_in(name: *const c_char) {
     faults::plant_panic(false);
 }
 
-pub(crate) fn strike(name: &str) {
+pub(crate) fn fire(name: &str) {
     faults::called(name);
     let mut planted = PANIC_IN.lock().unwrap_or_else(PoisonError::into_inner);
     if *planted == name {

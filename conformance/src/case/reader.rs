@@ -273,7 +273,7 @@ impl Reader<'_> {
         needs: &mut BTreeMap<Actor, BTreeSet<String>>,
     ) -> Result<Step, String> {
         const VERBS: [&str; 17] = [
-            "sql", "exec", "advance", "clock", "fault", "struck", "kill", "stop", "continue", "restart",
+            "sql", "exec", "advance", "clock", "fault", "fired", "kill", "stop", "continue", "restart",
             "await", "waits", "chmod", "delete", "write", "copy", "truncate",
         ];
         let Some(verb) = VERBS.into_iter().find(|verb| text.contains_key(*verb)) else {
@@ -316,7 +316,7 @@ impl Reader<'_> {
                 let action = text.get("do").map(|action| self::action(&point, action)).transpose()?;
                 Step::Fault { point, of, action, nth: text.get("nth").and_then(Value::as_u64).unwrap_or(1) }
             }
-            "struck" => Step::Struck(who()?),
+            "fired" => Step::Fired(who()?),
             "kill" => Step::Kill(who()?),
             "stop" => Step::Stop(who()?),
             "continue" => Step::Continue(who()?),

@@ -16,7 +16,7 @@ use crate::testees::Made;
 pub const NOW: i64 = 1_700_000_000;
 
 /// How long an answer may take that waits for nothing but other lanes.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub const TIMEOUT: Duration = Duration::from_secs(30);
 
 pub struct Arena {
     pub dir: PathBuf,
@@ -98,9 +98,7 @@ impl Lane<'_> {
     }
 
     pub fn answer(&self, ticket: Ticket) -> Result<Answer, String> {
-        self.testee
-            .answer(ticket, PATIENCE)
-            .map_err(|trouble| format!("{}: {trouble}", self.testee.made.name))
+        self.testee.answer(ticket, TIMEOUT).map_err(|trouble| format!("{}: {trouble}", self.testee.made.name))
     }
 
     pub fn ask(&self, op: &str, arguments: Value) -> Result<Answer, String> {

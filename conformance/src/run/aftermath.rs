@@ -9,7 +9,7 @@ use super::{Owed, Run, Started, copy_dir, file_name};
 use crate::case::{Actor, letter};
 use crate::oracle;
 use crate::protocol::Answer;
-use crate::testee::{PATIENCE, Trouble};
+use crate::testee::{TIMEOUT, Trouble};
 
 impl Run<'_> {
     /// The checks after the last step. The directory is gone after them.
@@ -58,7 +58,7 @@ impl Run<'_> {
             return Ok(());
         }
         let by = format!("at the end: {name}, started by {} in step {}", letter(started.actor), started.step);
-        match self.testee(started.actor).answer(ticket, PATIENCE) {
+        match self.testee(started.actor).answer(ticket, TIMEOUT) {
             Ok(answer @ Answer::Crashed { .. }) => Err(format!("{by}: {answer}")),
             Ok(_) => Ok(()),
             Err(trouble) => Err(format!("{by}: after reset: {trouble}")),

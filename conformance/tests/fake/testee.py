@@ -7,7 +7,7 @@ Any argument may be {"do": [...]}, or that as a text; what is listed is done in 
     {"sleep": 0.1}      waits so many seconds            {"leak": "..."}   keeps a "descriptor", or a so named thread
     {"at_reset": {...}} does this after `reset` has closed everything
     {"sql": "..."}      executes it in the case's file   {"write": [name, text]}  writes a file beside it
-    {"corrupt": true}   spoils the file                  {"strike": true}  does as if a fault had struck
+    {"corrupt": true}   spoils the file                  {"fire": true}  does as if a fault had fired
     {"tell": "clock"}   answers with the clock's second as the id of a job; "tz": whether TZ is as expected
 
 Without any it answers what is right for nearly every operation. Arguments on the command line make it a bad testee.
@@ -28,7 +28,7 @@ from pathlib import Path
 PROTOCOL = json.loads((Path(__file__).parents[2] / "schema/protocol.schema.json").read_text())
 LACKS = {"fork", "by_id"}
 # The numbers of the words in the control file.
-CLOCK_IS_SET, CLOCK, STRUCK = 1, 2, 24
+CLOCK_IS_SET, CLOCK, FIRED = 1, 2, 24
 
 bad = set(sys.argv[1:])
 lock = threading.Lock()
@@ -108,8 +108,8 @@ def do(request, action):
         with open(file, "r+b") as database:
             database.seek(4096)
             database.write(b"\xff" * 64)
-    elif verb == "strike":
-        word(STRUCK, word(STRUCK) + 1)
+    elif verb == "fire":
+        word(FIRED, word(FIRED) + 1)
     else:
         raise ValueError(f"there is no {verb}")
 

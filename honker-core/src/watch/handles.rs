@@ -1,4 +1,4 @@
-//! Watchers by number, for who cannot hold a [`Subscription`]: SQL and C.
+//! Watchers by number, for callers that hold no Rust values: SQL and C.
 //!
 //! A handle is a watcher of its own with one subscription. Numbers belong to the process, not to a connection, and are
 //! never used again: one that is closed, or was opened before a fork, is unknown, and waiting for it ends at once. C gets

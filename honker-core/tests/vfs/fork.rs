@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use crate::process::{PATIENCE, Process, Role, argument, descriptors, hear, run, say};
+use crate::process::{Process, Role, TIMEOUT, argument, descriptors, hear, run, say};
 use crate::sqlite::{patiently, safe, system};
 
 pub const ROLES: &[Role] = &[
@@ -61,7 +61,7 @@ fn under_the_lock() {
     fork(|| {
         // The child says it: now `fork` has returned in it.
         say(std::process::id());
-        std::thread::sleep(PATIENCE);
+        std::thread::sleep(TIMEOUT);
     });
     hear();
 }
@@ -110,11 +110,11 @@ fn and_go_on() {
                 if round == 2 {
                     own.run("BEGIN IMMEDIATE; INSERT INTO t VALUES (1)").unwrap();
                     let grandchild = fork(|| safe().connect(&path).is_busy("BEGIN IMMEDIATE"));
-                    assert_eq!(end_within(grandchild, PATIENCE), Some(0));
+                    assert_eq!(end_within(grandchild, TIMEOUT), Some(0));
                     own.run("COMMIT").unwrap();
                 }
             });
-            assert_eq!(end_within(child, PATIENCE), Some(0), "{journal} {round}");
+            assert_eq!(end_within(child, TIMEOUT), Some(0), "{journal} {round}");
             if round < 2 {
                 // The child's opening and closing has not touched the parent's locks.
                 if round == 1 {
@@ -189,7 +189,7 @@ fn inherited() {
         assert_eq!(victim.metadata().unwrap().len(), 0);
         std::mem::forget(connection);
     });
-    assert_eq!(end_within(child, PATIENCE), Some(0));
+    assert_eq!(end_within(child, TIMEOUT), Some(0));
     assert_eq!(system().connect(&path).integer("SELECT count(*) FROM t").unwrap(), 0);
 }
 

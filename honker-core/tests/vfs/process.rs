@@ -9,7 +9,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 /// Longer than anything takes. A test that gets here has found a deadlock.
-pub const PATIENCE: Duration = Duration::from_secs(240);
+pub const TIMEOUT: Duration = Duration::from_secs(240);
 
 const ROLE: &str = "HONKER_TEST_VFS_ROLE";
 const ARGUMENTS: &str = "HONKER_TEST_VFS_ARGUMENTS";
@@ -85,7 +85,7 @@ impl Process {
     /// The next line the role says.
     #[track_caller]
     pub fn line(&mut self) -> String {
-        self.line_within(PATIENCE).expect("the role has ended or says nothing")
+        self.line_within(TIMEOUT).expect("the role has ended or says nothing")
     }
 
     pub fn line_within(&mut self, timeout: Duration) -> Option<String> {
@@ -121,7 +121,7 @@ impl Process {
     /// Panics unless it ends well.
     #[track_caller]
     pub fn ends_well(&mut self) {
-        let status = self.end_within(PATIENCE).expect("the role does not end");
+        let status = self.end_within(TIMEOUT).expect("the role does not end");
         assert!(status.success(), "the role ended with {status}");
     }
 }

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{scope, sleep};
 use std::time::{Duration, Instant};
 
-use crate::process::{self, PATIENCE, Process, Role, argument};
+use crate::process::{self, Process, Role, TIMEOUT, argument};
 use crate::sqlite::{Connection, Failure, READ_ONLY, READ_WRITE, Sqlite, bundled, patiently, safe, system};
 
 pub const ROLES: &[Role] = &[("torture", torture), ("torture_peer", peer)];
@@ -157,7 +157,7 @@ fn torture() {
         // Killed a few times on the way; the last one runs to its end.
         let mut process = plan.peer("system");
         for kill in 1..=4 {
-            let deadline = Instant::now() + PATIENCE;
+            let deadline = Instant::now() + TIMEOUT;
             while plan.progress("peer") < plan.commits as u64 * kill / 5 && Instant::now() < deadline {
                 sleep(Duration::from_millis(2));
             }
