@@ -14,9 +14,12 @@ Gem::Specification.new do |spec|
   spec.licenses = ["MIT", "Apache-2.0"]
   spec.homepage = "https://github.com/russellromney/honker"
   spec.required_ruby_version = ">= 3.0"
-  spec.files = Dir.chdir(__dir__) { Dir["lib/**/*.rb", "lib/honker/native/*", "sig/**/*.rbs", "README.md"] }.sort
+  spec.files = Dir.chdir(__dir__) { Dir["lib/**/*.rb", "lib/honker/native/*", "exe/*", "sig/**/*.rbs", "README.md"] }.sort
   spec.platform = Gem::Platform.local if spec.files.any? { |file| file.start_with?("lib/honker/native/") }
   spec.require_paths = ["lib"]
+  spec.bindir = "exe"
+  spec.executables = ["honker-worker"]
   spec.metadata = { "rubygems_mfa_required" => "true" }
   spec.add_runtime_dependency "ffi", ">= 1.15", "< 2"
+  spec.add_runtime_dependency "logger", "~> 1.4" # no default gem any more, from Ruby 4.0 on
 end

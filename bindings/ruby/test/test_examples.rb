@@ -11,6 +11,8 @@ class TestExamples < HonkerTest
     "first_queue" => "hello, world!\n",
     "fork" => "child\n",
     "hooks" => "emails: took some time\nto Sentry: emails: no such address, says acme\n",
+    "job_classes" => "SendEmail#perform: missing keywords: to\ngood morning, bob! (attempt 1)\nhello, alice! (attempt 1)\n" \
+                     "there is no job class SendEmial\n",
     "listen" => "orders: 1\norders: 2\npruned 2\n",
     "locks" => "backing up\nsomebody is at it\nme: true true\n",
     "outbox" => "delivered 42 at the 2nd time\n0\n",
@@ -21,7 +23,7 @@ class TestExamples < HonkerTest
                         "{\"pending\"=>0, \"delayed\"=>1, \"dead\"=>1}\nsent to carol\n",
     "streams" => "1 nil: 99\n2 \"alice\": 5\n1 to go\nmail for order 1\nmail for order 2\nmail for order 3\n2\n",
     "worker" => "sent to alice\nsent to bob\n{\"pending\"=>0, \"claimed\"=>0, \"dead\"=>0}\n",
-    "your_own_sqlite" => "42\n"
+    "your_own_sqlite" => "42\n1\n"
   }.freeze
   # Several of their jobs run at a time.
   UNORDERED = %w[worker].freeze

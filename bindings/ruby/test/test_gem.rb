@@ -11,7 +11,7 @@ class TestGem < HonkerTest
   def build(native:)
     copy = File.join(@dir, "package")
     FileUtils.mkdir_p(copy)
-    FileUtils.cp_r(%w[lib sig README.md honker.gemspec].map { |name| File.join(PACKAGE, name) }, copy)
+    FileUtils.cp_r(%w[lib sig exe README.md honker.gemspec].map { |name| File.join(PACKAGE, name) }, copy)
     if native
       FileUtils.mkdir_p(File.join(copy, "lib/honker/native"))
       FileUtils.cp(LIBRARY, File.join(copy, NATIVE[0]))
@@ -23,7 +23,7 @@ class TestGem < HonkerTest
   end
 
   def sources
-    Dir.chdir(PACKAGE) { Dir["lib/**/*.rb", "sig/**/*.rbs"] + ["README.md"] }.sort
+    Dir.chdir(PACKAGE) { Dir["lib/**/*.rb", "sig/**/*.rbs", "exe/*"] + ["README.md"] }.sort
   end
 
   def test_what_is_in_it
@@ -33,7 +33,7 @@ class TestGem < HonkerTest
     spec = Gem::Package.new(build(native: true)).spec
     assert_equal (sources + NATIVE).sort, spec.files.sort
     assert_equal Gem::Platform.local.to_s, spec.platform.to_s
-    assert_equal [["ffi", :runtime]], (spec.dependencies.map { |one| [one.name, one.type] })
+    assert_equal [["ffi", :runtime], ["logger", :runtime]], (spec.dependencies.map { |one| [one.name, one.type] })
     assert_equal Gem::Requirement.new(">= 3.0"), spec.required_ruby_version
     assert_equal Honker::VERSION, spec.version.to_s
   end
@@ -55,6 +55,8 @@ class TestGem < HonkerTest
       assert_equal "hello, world!\n", out
       FileUtils.rm_f(File.join(@dir, "app.db"))
     end
+    out, = Open3.capture2e(env, File.join(home, "bin/honker-worker"), "--version", chdir: @dir)
+    assert_equal "honker #{Honker::VERSION}\n", out
     out, = Open3.capture2e(env, RbConfig.ruby, "-e", 'require "honker"; puts Honker.extension_path', chdir: @dir)
     assert out.start_with?(File.realpath(home)) || out.start_with?(home), out
   end

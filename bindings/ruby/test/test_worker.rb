@@ -266,7 +266,6 @@ class TestWorker < HonkerTest
 
   def test_what_cannot_be
     assert_raises(ArgumentError) { db.worker("q", concurrency: 0) }
-    assert_raises(ArgumentError) { db.worker("q").run }
     assert_raises(Honker::InvalidError) { db.worker(%w[q q]) }
     assert_raises(Honker::InvalidError) { db.worker([]) }
     assert_raises(Honker::InvalidError) { db.worker("q", max_run_s: 0) }

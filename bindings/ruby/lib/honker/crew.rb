@@ -9,10 +9,10 @@ module Honker
     def self.of(job, error, retry_delay_s)
       case error
       when nil then new(job, Native::SETTLE_ACK, 0)
-      when Discard then new(job, Native::SETTLE_FAIL, 0, Handler.message(error))
       when Snooze then new(job, Native::SETTLE_SNOOZE, Value.delay(error.delay_s, "delay_s"))
       when Cancelled then job.cancelled? ? released(job) : retried(job, Handler.message(error), retry_delay_s)
       when Retry then retried(job, Handler.message(error), error.delay_s || retry_delay_s)
+      when Discard, ->(_) { job.final? } then new(job, Native::SETTLE_FAIL, 0, Handler.message(error))
       else retried(job, Handler.message(error), retry_delay_s)
       end
     rescue TypeError, RangeError => e # a delay that is none
@@ -30,7 +30,7 @@ module Honker
 
     # Whether the job is dead when this is committed.
     def buries?
-      kind == Native::SETTLE_FAIL || (kind == Native::SETTLE_RETRY && job.attempts >= job.max_attempts)
+      kind == Native::SETTLE_FAIL || (kind == Native::SETTLE_RETRY && job.final?)
     end
   end
   private_constant :Settlement

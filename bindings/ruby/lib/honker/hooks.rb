@@ -58,9 +58,10 @@ module Honker
     # @param options those of {Worker#run} and of {Database#worker}
     def work(path, queues, worker = Worker.some_name, database: {}, **options, &block)
       how = options.slice(*Run::OPTIONS)
-      options = options.reject { |name, _| how.key?(name) }
+      options = Worker.options(options.reject { |name, _| how.key?(name) })
       open = -> { Database.existing(path, **database).then { |db| [db, db.worker(queues, worker, **options)] } }
-      Run.new(nil, open, block, worker, options.fetch(:concurrency, 1), options[:logger] || logger, **how).call
+      Run.new(nil, open, block || Job.method(:perform), worker, options[:concurrency], options[:logger] || logger,
+              **how).call
       nil
     end
 

@@ -1,171 +1,172 @@
 # frozen_string_literal: true
 
 module Honker
-  # What jobs that were claimed together have in common, attempts mostly included. Ruby makes an object of three variables in
-  # much less time than one of six. Nothing here is for users.
-  # @private
-  class Claim
-    attr_reader :queue, :worker_id, :attempts, :expires_at, :max_attempts
+  # Makes a class one of jobs, which a {Worker} without a block performs:
+  #
+  #     class SendEmail
+  #       include Honker::Job
+  #       queue "emails", max_attempts: 10
+  #
+  #       def perform(to:, subject: "hello")
+  #         ...
+  #       end
+  #     end
+  #
+  #     SendEmail.enqueue(to: "alice")
+  #     SendEmail.set(tx: tx, delay: 60).enqueue(to: "bob")
+  #     db.worker("emails", concurrency: 4).run
+  #
+  # Its payload is JSON, `{"class": "SendEmail", "args": [], "kwargs": {"to": "alice"}}`: of the arguments, Symbols come back as
+  # Strings and Hashes as a {Payload}. A payload that names no such class, or whose arguments `perform` does not take, will not
+  # get better: its job ends among the dead, with the reason.
+  module Job
+    NAME = /\A[A-Z]\w*(::[A-Z]\w*)*\z/
+    private_constant :NAME
 
-    def initialize(queue, worker_id, attempts, expires_at, max_attempts)
-      @queue = queue
-      @worker_id = worker_id
-      @attempts = attempts
-      @expires_at = expires_at
-      @max_attempts = max_attempts
+    # @return [ClaimedJob] the one that is performed, with its id, attempts, metadata and {ClaimedJob#check!}
+    attr_accessor :job
+
+    # @private
+    def self.included(base)
+      super
+      base.extend(ClassMethods)
     end
 
-    def shared_by?(queue, attempts, expires_at, max_attempts)
-      @attempts == attempts && @expires_at == expires_at && @max_attempts == max_attempts && @queue.equal?(queue)
+    # What {Worker#run} does with a job if it has no block.
+    #
+    # @raise [Discard] if that cannot be done at all
+    def self.perform(claimed)
+      type, args, kwargs = read(claimed.payload)
+      performer = type.new
+      wrong = Job.mismatch(performer.method(:perform), args, kwargs)
+      raise Discard, "#{type.name}#perform: #{wrong}" if wrong
+
+      performer.job = claimed
+      performer.perform(*args, **kwargs)
+    end
+
+    # @private
+    # The class and the arguments of a payload.
+    def self.read(payload)
+      name, args, kwargs = payload.values_at(:class, :args, :kwargs) if payload.is_a?(Payload)
+      unless name.is_a?(String) && args.is_a?(Array) && kwargs.is_a?(Hash)
+        raise Discard, 'the payload is not that of a job class: {"class": "...", "args": [...], "kwargs": {...}}'
+      end
+
+      [named(name), args, kwargs.transform_keys(&:to_sym)]
+    end
+
+    # @private
+    def self.named(name)
+      type = Object.const_get(name) if NAME.match?(name)
+      return type if type.is_a?(Class) && type.include?(Job)
+
+      raise Discard, "#{name} is no class that includes Honker::Job"
+    rescue NameError => e
+      raise unless e.name && name.split("::").include?(e.name.to_s) # one that its file is about
+
+      raise Discard, "there is no job class #{name}"
+    end
+
+    # @private
+    # What is wrong with arguments for a method; nil if nothing is.
+    def self.mismatch(method, args, kwargs)
+      kinds = method.parameters.group_by(&:first).transform_values { |parameters| parameters.map(&:last) }
+      required, optional = kinds.values_at(:req, :opt).map { |names| names.to_a.size }
+      if args.size < required || (args.size > required + optional && !kinds.key?(:rest))
+        return "#{args.size} arguments for #{required}#{"..#{required + optional}" if optional.positive?}"
+      end
+
+      missing = kinds[:keyreq].to_a - kwargs.keys
+      unknown = kinds.key?(:keyrest) ? [] : kwargs.keys - kinds[:keyreq].to_a - kinds[:key].to_a
+      return "missing keywords: #{missing.join(", ")}" unless missing.empty?
+
+      "unknown keywords: #{unknown.join(", ")}" unless unknown.empty?
+    end
+
+    # What a class that includes {Job} can do.
+    module ClassMethods
+      # The queue of these jobs, and the options of {Queue#enqueue} that they have unless {#set} says otherwise.
+      #
+      # @return [String] its name; "default" if it was never said
+      def queue(name = nil, **options)
+        @honker_queue = Value.utf8(name, "queue") if name
+        @honker_options = options unless options.empty?
+        @honker_queue || (superclass.respond_to?(:honker_options) ? superclass.queue : "default")
+      end
+
+      # @private
+      def honker_options
+        @honker_options || (superclass.respond_to?(:honker_options) ? superclass.honker_options : {})
+      end
+
+      # Enqueues a job that performs with these arguments.
+      #
+      # @return [Integer] its id
+      # @raise [ArgumentError] if `perform` does not take them
+      def enqueue(*args, **kwargs)
+        set.enqueue(*args, **kwargs)
+      end
+
+      # For one job: the options of {Queue#enqueue}; `queue:`; `db:`, if it is not {Honker.database}; `connection:`, one of yours
+      # ({Honker.enqueue_on}).
+      def set(db: nil, tx: nil, connection: nil, queue: self.queue, **options)
+        Setting.new(self, queue, { db: db, tx: tx, connection: connection }, honker_options.merge(options))
+      end
+    end
+
+    # What {ClassMethods#set} has said.
+    class Setting
+      # @private
+      def initialize(type, queue, where, options)
+        @type = type
+        @queue = queue
+        @where = where
+        @options = options
+      end
+
+      # As {ClassMethods#enqueue}.
+      def enqueue(*args, **kwargs)
+        wrong = Job.mismatch(@type.instance_method(:perform), args, kwargs)
+        raise ArgumentError, "#{@type.name}#perform: #{wrong}" if wrong
+
+        payload = { class: @type.name, args: args, kwargs: kwargs }
+        db, tx, connection = @where.values_at(:db, :tx, :connection)
+        return Honker.enqueue_on(connection, @queue, payload, **@options) if connection
+
+        (db || tx&.database || Honker.database).queue(@queue).enqueue(payload, tx: tx, **@options)
+      end
     end
   end
-  private_constant :Claim
 
-  # One claimed job. It is its worker's until it is settled, or until the queue's visibility timeout is over.
-  class ClaimedJob
-    # @return [Integer]
-    attr_reader :id
-    # @return [String] the payload as it is stored
-    attr_reader :payload_text
-    # @private
-    # The claim's number, if a worker made it.
-    attr_reader :serial
+  @database_lock = Mutex.new
 
-    # @private
-    def initialize(claim, id, payload_text, serial, metadata_text = nil)
-      @claim = claim
-      @id = id
-      @payload_text = payload_text
-      @serial = serial unless serial.zero?
-      @metadata_text = metadata_text if metadata_text
-    end
-
-    # @return [String] who holds it
-    def worker_id
-      @claim.worker_id
-    end
-
-    # @return [Integer] how often it has been claimed, this time included
-    def attempts
-      @claim.attempts
-    end
-
-    # @return [Integer] how often it may be
-    def max_attempts
-      @claim.max_attempts
-    end
-
+  class << self
+    # The database of what is not told another. A path is opened when it is first needed, and anew in a forked process.
+    #
     # @return [Database]
     def database
-      @claim.queue.database
+      @database_lock.synchronize do
+        return @database if @database.is_a?(Database)
+
+        path = database_path
+        raise MisuseError, 'say which database: Honker.database = "app.db"' if path.nil?
+
+        @opened = Database.new(path) if @opened.nil? || @opened.closed? || @opened.pid != Process.pid
+        @opened
+      end
     end
 
-    # @return [Payload] what was enqueued beside the payload: texts. Empty if there is nothing
-    def metadata
-      @metadata ||= @metadata_text ? Codec.decode(@metadata_text) : Payload.new
+    # @return [String, nil] where it is; it is not opened for that
+    def database_path
+      return @database.path if @database.is_a?(Database)
+
+      @database.respond_to?(:call) ? @database.call : @database
     end
 
-    # @return [Integer] the last second, in Unix time, in which the claim is valid
-    def claim_expires_at
-      @claim.expires_at
-    end
-
-    # @return [String]
-    def queue_name
-      @claim.queue.name
-    end
-
-    # The payload, decoded; objects are a {Payload}, and a text that is not JSON is a {RawText}.
-    def payload
-      @payload = Codec.decode(@payload_text) unless defined?(@payload)
-      @payload
-    end
-
-    # The job is done: removes it. `tx` makes it part of a transaction.
-    #
-    # @return [Boolean] false, and nothing changed, if the worker does not hold it any more
-    def ack(tx: nil)
-      settle(:honker_ack, tx)
-    end
-
-    # The job could not be done now: it becomes due again in `delay_s` seconds or, if its attempts are used up, ends among the
-    # dead with the text `error`.
-    #
-    # @return [Boolean] as for {#ack}
-    def retry(delay_s: 60, error: "", tx: nil)
-      settle(:honker_retry, tx, Value.integer(delay_s, "delay_s"), *Value.error_text(error))
-    end
-
-    # The job can never be done: it ends among the dead with the text `error`.
-    #
-    # @return [Boolean] as for {#ack}
-    def fail(error: "", tx: nil)
-      settle(:honker_fail, tx, *Value.error_text(error))
-    end
-    alias discard fail
-
-    # It is not the time for the job: it becomes due again in `delay_s` seconds, and this attempt does not count.
-    #
-    # @return [Boolean] as for {#ack}
-    def snooze(delay_s, tx: nil)
-      settle(:honker_release, tx, Value.integer(delay_s, "delay_s"))
-    end
-
-    # Gives the job back: it is due at once, and this attempt does not count.
-    #
-    # @return [Boolean] as for {#ack}
-    def release(tx: nil)
-      snooze(0, tx: tx)
-    end
-
-    # Whether its worker ({Worker#run}) has lost it, or stops: its handler should end. Any thread.
-    #
-    # @return [Boolean]
-    def cancelled?
-      @cancel_reason ? true : false
-    end
-
-    # @return [Symbol, nil] why it is {#cancelled?}: `:gone` (cancelled, deleted or settled by somebody else), `:lapsed`, `:taken`
-    #   (its claim was over, and somebody has it now), `:timeout` (it ran for longer than `max_run_s`), `:replaced` (the file
-    #   was), `:stop` (the worker stops)
-    attr_reader :cancel_reason
-
-    # A safe point of a handler.
-    #
-    # @raise [Cancelled] if it is {#cancelled?}
-    def check!
-      raise Cancelled, "job #{@id} is cancelled (#{@cancel_reason})" if @cancel_reason
-    end
-
-    # As {#heartbeat}, for handlers that want to end when the job is lost.
-    #
-    # @raise [Cancelled] if the worker does not hold it any more, or it is {#cancelled?}
-    def heartbeat!(extend_s: nil, tx: nil)
-      check!
-      heartbeat(extend_s: extend_s, tx: tx) || raise(Cancelled, "job #{@id} is lost")
-    end
-
-    # @private
-    def cancel(reason)
-      @cancel_reason ||= reason # rubocop:disable Naming/MemoizedInstanceVariableName -- the first one counts
-    end
-
-    # The job takes longer: its claim is valid for `extend_s` seconds from now, by default the queue's visibility timeout.
-    #
-    # @return [Boolean] as for {#ack}
-    def heartbeat(extend_s: nil, tx: nil)
-      settle(:honker_heartbeat, tx, Value.integer(extend_s || @claim.queue.visibility_timeout_s, "extend_s"))
-    end
-
-    def inspect
-      "#<#{self.class} #{@id} of #{queue_name.inspect} payload=#{@payload_text}>"
-    end
-
-    private
-
-    def settle(function, transaction, *args)
-      database.call?(function, database.handle, Transaction.handle(transaction), @id, *Value.text(@claim.worker_id, "worker"),
-                     *args)
+    # @param database [Database, String, #call, nil] one, or its path, or what gives that when it is first needed
+    def database=(database)
+      @database_lock.synchronize { @database, @opened = database, nil }
     end
   end
 end

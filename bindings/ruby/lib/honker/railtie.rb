@@ -4,9 +4,12 @@ module Honker
   # Under Rails: if the application's primary database is SQLite, its connections have honker's SQL functions, and its file gets
   # honker's tables when the application first connects. Nothing is connected for that. `schema.rb` leaves the tables out.
   #
-  # `config.honker.setup = false` switches it off, also in `config/initializers`; `config.honker.extension_path` says where the
-  # extension is. If it cannot be loaded, or the tables cannot be made, the log says so, once in a process, and the connection
-  # is as without honker.
+  # ActiveJob has the adapter `:honker`, `Honker.database` is the primary database's file or `config.honker.database`, and
+  # {Honker.logger} is Rails'.
+  #
+  # `config.honker.setup = false` leaves the connections alone, also in `config/initializers`; `config.honker.extension_path`
+  # says where the extension is. If it cannot be loaded, or the tables cannot be made, the log says so, once in a process, and
+  # the connection is as without honker.
   class Railtie < Rails::Railtie
     TABLES = /\A_honker_/
     # The first ActiveRecord whose structure.sql takes a Regexp for a table's name; schema.rb always does.
@@ -21,8 +24,27 @@ module Honker
       ActiveSupport.on_load(:active_record_sqlite3adapter) { prepend Connections.new(settings) }
     end
 
+    # Before ActiveJob looks for the adapter of `config.active_job.queue_adapter`.
+    initializer "honker.active_job", before: "active_job.set_configs" do
+      ActiveSupport.on_load(:active_job) { require "active_job/queue_adapters/honker_adapter" }
+    end
+
     config.after_initialize do |app|
       ActiveSupport.on_load(:active_record) { Railtie.leave_out_of_the_schema } if app.config.honker.setup
+      Honker.logger = Rails.logger if Rails.logger
+      Honker.database = -> { app.config.honker.database || Railtie.primary } unless Honker.database_path
+      Honker.around_job { |_, perform| app.reloader.wrap(&perform) }
+    end
+
+    # @private
+    # The file of the primary database, if it is one.
+    def self.primary
+      return unless defined?(ActiveRecord::Base)
+
+      config = ActiveRecord::Base.connection_db_config
+      File.expand_path(config.database.to_s, Rails.root) if config.adapter == "sqlite3"
+    rescue ActiveRecord::ConnectionNotEstablished
+      nil
     end
 
     # @private
@@ -60,8 +82,7 @@ module Honker
 
     # @private
     def self.primary?(file)
-      primary = ActiveRecord::Base.connection_db_config.database
-      File.expand_path(file.to_s, Rails.root) == File.expand_path(primary.to_s, Rails.root)
+      File.expand_path(file.to_s, Rails.root) == primary
     end
   end
 end

@@ -13,6 +13,9 @@ module Honker
     end
 
     # @private
+    attr_reader :database
+
+    # @private
     # The library could only say that there is no such transaction any more.
     def handle
       raise MisuseError, "the transaction is over" if @open.over?

@@ -23,20 +23,27 @@ module Honker
 
     # @private
     def initialize(database, queues, worker_id, **options)
-      unknown = options.keys - OPTIONS.keys
-      raise ArgumentError, "unknown keywords: #{unknown.join(", ")}" unless unknown.empty?
-
-      @options = OPTIONS.merge(options)
+      @options = Worker.options(options)
       @worker_id = Value.utf8(worker_id, "worker")
-      @concurrency = Value.integer(@options[:concurrency], "concurrency")
-      raise ArgumentError, "concurrency has to be positive: #{@concurrency}" unless @concurrency.positive?
-
+      @concurrency = @options[:concurrency]
       @weights = Worker.weights(queues).to_h do |queue, weight|
         queue = database.queue(queue, visibility_timeout_s: @options[:visibility_timeout_s]) unless queue.is_a?(Queue)
         [queue, Value.integer(weight, "weight")]
       end
       @queues = @weights.keys.to_h { |queue| [queue.name, queue] }
       super(database, :honker_worker_free) { native(false) }
+    end
+
+    # @private
+    # With what is left out.
+    def self.options(given)
+      unknown = given.keys - OPTIONS.keys
+      raise ArgumentError, "unknown keywords: #{unknown.join(", ")}" unless unknown.empty?
+
+      concurrency = Value.integer(given.fetch(:concurrency, 1), "concurrency")
+      raise ArgumentError, "concurrency has to be positive: #{concurrency}" unless concurrency.positive?
+
+      OPTIONS.merge(given, concurrency: concurrency)
     end
 
     # @private
@@ -73,10 +80,11 @@ module Honker
       await(timeout) { claim(count) } || []
     end
 
-    # Handles jobs, as many side by side as the worker's `concurrency` says, each in a thread of the worker's. When the block
-    # returns the job is done. When it raises the job is retried, in `retry_delay_s` seconds or by the worker's backoff, with
-    # the error's text; {Retry}, {Discard} and {Snooze} say otherwise. The block may settle the job itself. What is finished
-    # is settled, and what there is room for claimed, in one commit, which also prolongs the claims of the jobs in hand.
+    # Handles jobs, as many side by side as the worker's `concurrency` says, each in a thread of the worker's: with the block,
+    # or as their class says ({Job}). When that returns the job is done. When it raises the job is retried, in `retry_delay_s`
+    # seconds or by the worker's backoff, with the error's text; {Retry}, {Discard} and {Snooze} say otherwise. The block may
+    # settle the job itself. What is finished is settled, and what there is room for claimed, in one commit, which also
+    # prolongs the claims of the jobs in hand.
     #
     # A job that was lost, because somebody cancelled it or it ran for longer than `max_run_s`, is `cancelled?`, and its
     # {ClaimedJob#check!} raises: its handler should end. No handler is ended from outside, and its place stays taken until it
@@ -97,11 +105,9 @@ module Honker
     # @param stop_timeout_s [Numeric, nil] nil without end
     # @raise [UnfinishedError] if handlers have not returned when it ends
     def run(stop: nil, signals: nil, retry_delay_s: nil, stop_timeout_s: 8, &block)
-      raise ArgumentError, "run needs a block" unless block
-
       open = -> { @database.again.then { |again| [again, on(again)] } }
-      Run.new(self, open, block, @worker_id, @concurrency, log, stop: stop, signals: signals, retry_delay_s: retry_delay_s,
-                                                               stop_timeout_s: stop_timeout_s).call
+      Run.new(self, open, block || Job.method(:perform), @worker_id, @concurrency, log,
+              stop: stop, signals: signals, retry_delay_s: retry_delay_s, stop_timeout_s: stop_timeout_s).call
       nil
     end
 

@@ -1,0 +1,104 @@
+# frozen_string_literal: true
+
+require "active_job"
+require "honker"
+
+module ActiveJob
+  module QueueAdapters
+    # Runs ActiveJob on honker: `config.active_job.queue_adapter = :honker`, and `bundle exec honker-worker`.
+    #
+    # Where ActiveRecord's connection is one to the file of `Honker.database` (under Rails it is, unless `config.honker.database`
+    # says otherwise), a job is enqueued on it, in the model's transaction: it is there if and only if that is committed.
+    # Elsewhere it has a commit of its own.
+    #
+    # Retries are ActiveJob's (`retry_on`). What it lets pass ends among honker's dead, with the error. A job whose process dies
+    # is run again, ten times at most. The smaller a `priority`, the sooner, as in Rails' own adapters.
+    class HonkerAdapter < (const_defined?(:AbstractAdapter) ? const_get(:AbstractAdapter) : Object)
+      MAX_ATTEMPTS = 10
+      private_constant :MAX_ATTEMPTS
+
+      # What honker performs. Other programs may enqueue one, too.
+      class JobWrapper
+        include Honker::Job
+
+        def perform(_data)
+          job.final!
+          data = JSON.parse(job.payload_text).fetch("args").first # plain Hashes
+          Base.execute(data.merge("provider_job_id" => job.id))
+        end
+      end
+
+      def enqueue(job)
+        put([job]).first
+      end
+
+      # @param timestamp [Numeric] Unix seconds
+      def enqueue_at(job, timestamp)
+        put([job], timestamp).first
+      end
+
+      # All or none, in one commit; ActiveJob 7.1's perform_all_later calls it.
+      #
+      # @return [Integer] how many that were
+      def enqueue_all(jobs)
+        put(jobs).size
+      end
+
+      # ActiveJob 7.2 and newer: whether to wait for the end of the model's transaction.
+      def enqueue_after_transaction_commit?
+        connection.nil?
+      end
+
+      private
+
+      def put(jobs, timestamp = nil)
+        specs = jobs.map { |job| spec(job, timestamp || job.scheduled_at) }
+        (on = connection) ? insert(on, jobs, specs) : enqueue_many(jobs, specs)
+      end
+
+      def insert(connection, jobs, specs)
+        Honker.database unless connection.table_exists?("_honker_live") # makes the tables
+        connection.transaction do
+          enqueued(jobs, specs.map { |spec| insert_one(connection, **spec) })
+        end
+      end
+
+      def insert_one(connection, queue:, payload:, **options)
+        Honker.enqueue_on(connection, queue, payload, **options)
+      end
+
+      def enqueue_many(jobs, specs)
+        enqueued(jobs, Honker.database.enqueue_many(specs).map(&:id))
+      end
+
+      def enqueued(jobs, ids)
+        jobs.zip(ids) do |job, id|
+          job.provider_job_id = id
+          job.successfully_enqueued = true if job.respond_to?(:successfully_enqueued=)
+        end
+        ids
+      end
+
+      def spec(job, timestamp)
+        { queue: job.queue_name, payload: { class: JobWrapper.name, args: [job.serialize], kwargs: {} },
+          max_attempts: MAX_ATTEMPTS, priority: -(job.priority || 0), run_at: timestamp&.to_f&.ceil }
+      end
+
+      # ActiveRecord's, if it is one to honker's file.
+      def connection
+        return unless defined?(ActiveRecord::Base)
+
+        config = ActiveRecord::Base.connection_db_config
+        path = Honker.database_path
+        Honker::Connection.leased(ActiveRecord::Base) if config.adapter == "sqlite3" && path && same?(config.database, path)
+      rescue ActiveRecord::ConnectionNotEstablished
+        nil
+      end
+
+      def same?(one, other)
+        root = defined?(::Rails) && ::Rails.respond_to?(:root) ? ::Rails.root.to_s : Dir.pwd
+        File.expand_path(one, root) == File.expand_path(other, root) || (File.exist?(one) && File.identical?(one, other))
+      end
+    end
+  end
+end

@@ -1,0 +1,88 @@
+# frozen_string_literal: true
+
+require "optparse"
+require "honker/version"
+
+module Honker
+  # The program honker-worker: loads an application, and works for it until it is told to stop. What this package does for Rails
+  # has to find Rails loaded, so the package is loaded after the application.
+  class Command
+    def initialize(arguments)
+      @queues = {}
+      @options = { concurrency: 5 }
+      @required = []
+      @rest = parser.parse(arguments)
+    end
+
+    # @return [Integer] the exit status
+    def run
+      return complain("unknown arguments: #{@rest.join(" ")}") unless @rest.empty?
+
+      load_application
+      require "honker"
+      path = @path || Honker.database_path
+      return complain("say which database: --database FILE, or Honker.database= in the application") if path.nil?
+
+      @queues["default"] = 1 if @queues.empty?
+      serve(path)
+    end
+
+    private
+
+    def serve(path)
+      @scheduler ? beside_a_scheduler(path) { work(path) } : work(path)
+      0
+    rescue UnfinishedError, ArgumentError => e
+      complain(e.message)
+    end
+
+    def parser
+      OptionParser.new do |options|
+        options.banner = "Usage: honker-worker [options]"
+        options.separator("\nPerforms the jobs of ActiveJob and of Honker::Job until SIGTERM or Ctrl-C.\n\n")
+        options.on("-q", "--queue NAME[,WEIGHT]", "a queue; may be repeated (default)") { |queue| add(queue) }
+        options.on("-c", "--concurrency N", Integer, "how many jobs at a time (5)") { |n| @options[:concurrency] = n }
+        options.on("-d", "--database FILE", "the file (the application's Honker.database)") { |path| @path = path }
+        options.on("-r", "--require FILE", "what loads the application (./config/environment.rb)") { |file| @required << file }
+        options.on("-t", "--stop-timeout S", Float, "for jobs to finish at the end (8)") { |s| @options[:stop_timeout_s] = s }
+        options.on("--max-run S", Integer, "how long a job may run (for ever)") { |s| @options[:max_run_s] = s }
+        options.on("-s", "--scheduler", "fire the schedules, too") { @scheduler = true }
+        options.on("--version") { puts("honker #{VERSION}") || exit }
+      end
+    end
+
+    def add(queue)
+      name, weight = queue.split(",", 2)
+      @queues[name] = Integer(weight || 1)
+    end
+
+    def load_application
+      rails = File.expand_path("config/environment.rb")
+      @required << rails if @required.empty? && File.exist?(rails)
+      @required.each { |file| File.exist?(file) ? load(File.expand_path(file)) : require(file) }
+    end
+
+    def work(path)
+      Honker.work(path, @queues, **@options)
+    end
+
+    # In a thread, with a database of its own.
+    def beside_a_scheduler(path)
+      stop = false
+      thread = Thread.new do
+        Database.open(path) { |db| db.scheduler.run(stop: -> { stop }) }
+      rescue Error => e
+        Honker.logger.error("honker: the scheduler has ended: #{e.message} (#{e.class.name})")
+      end
+      yield
+    ensure
+      stop = true
+      thread&.join
+    end
+
+    def complain(text)
+      warn("honker-worker: #{text}")
+      1
+    end
+  end
+end

@@ -1,0 +1,79 @@
+# frozen_string_literal: true
+
+module Honker
+  # Enqueueing on a connection that is not honker's: a plain INSERT, which commits and rolls back with the connection's
+  # transaction. Nothing native is loaded for it. Nothing here is for users.
+  # @private
+  module Connection
+    # How a class of ActiveRecord gives its connection, from its newest version on.
+    LEASE = %i[lease_connection connection itself].freeze
+    # Inserts rows through a kind of connection; the id of the row.
+    INSERTERS = {
+      "Sequel::Database" => ->(db, table, row) { db[table].insert(row) },
+      "SQLite3::Database" => lambda do |db, table, row|
+        db.execute("INSERT INTO #{table} (#{row.keys.join(", ")}) VALUES (#{(["?"] * row.size).join(", ")})", row.values)
+        db.last_insert_row_id
+      end,
+      "ActiveRecord::ConnectionAdapters::AbstractAdapter" => lambda do |db, table, row|
+        db.insert("INSERT INTO #{table} (#{row.keys.join(", ")}) VALUES (#{row.values.map { |one| db.quote(one) }.join(", ")})")
+      end
+    }.freeze
+
+    module_function
+
+    def insert(connection, job)
+      # A class of ActiveRecord stands for its connection of this thread.
+      connection = leased(connection) if connection.is_a?(Class)
+      name, insert = INSERTERS.find { |kind, _| Object.const_defined?(kind) && connection.is_a?(Object.const_get(kind)) }
+      raise TypeError, "#{connection.class} is no connection of ActiveRecord, Sequel or the sqlite3 gem" if insert.nil?
+
+      metadata = job.options.delete(:metadata)
+      row = row(job, **job.options)
+      return insert.call(connection, :_honker_live, row) if metadata.nil?
+
+      within(connection, name) do
+        insert.call(connection, :_honker_live, row).tap do |id|
+          insert.call(connection, :_honker_job_options, { job_id: id, metadata: Codec.encode(metadata) })
+        end
+      end
+    end
+
+    def leased(type)
+      type.public_send(LEASE.find { |name| type.respond_to?(name) })
+    end
+
+    def row(job, max_attempts: 3, delay: nil, run_at: nil, priority: 0, expires: nil)
+      now = Time.now.to_i
+      due = delay ? now + Value.delay(delay, "delay") : (run_at && Value.integer(run_at.to_i, "run_at")) || now
+      queue = Value.utf8(job.queue, "queue")
+      raise InvalidError, "queue has a NUL in it" if queue.include?("\0")
+
+      { queue: queue, payload: Value.utf8(Codec.encode(job.payload), "payload"), run_at: due, created_at: now,
+        priority: Value.integer(priority, "priority"), max_attempts: Value.integer(max_attempts, "max_attempts"),
+        expires_at: expires && (now + Value.delay(expires, "expires")) }
+    end
+
+    # In the transaction that is open, or one of its own.
+    def within(connection, kind, &block)
+      return yield if kind == "SQLite3::Database" && connection.transaction_active?
+
+      result = nil
+      connection.transaction { result = block.call }
+      result
+    end
+  end
+
+  # Enqueues on a connection of your own, in its transaction if one is open: the job is there if and only if that is committed.
+  # The worker is woken by the commit, in whichever process. The file needs honker's tables, which {Database.new} and
+  # {Honker.setup} make.
+  #
+  # @param connection [ActiveRecord::Base, Object] a connection, or a class, of ActiveRecord; a Sequel::Database; a
+  #   SQLite3::Database
+  # @param queue [String]
+  # @param options those of {Queue#enqueue}
+  # @return [Integer] its id
+  def self.enqueue_on(connection, queue, payload, **options)
+    job = Enqueue.new(queue, payload, options.compact)
+    Hooks.around(Hooks.around_enqueue, job) { Connection.insert(connection, job) }
+  end
+end

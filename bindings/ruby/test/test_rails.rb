@@ -1,0 +1,158 @@
+# frozen_string_literal: true
+
+require_relative "helper"
+
+# ActiveJob's adapter and the worker's program, in a Rails application of its own.
+class TestRails < HonkerTest
+  ENVIRONMENT = <<~'RUBY'
+    require "rails"
+    require "active_record/railtie"
+    require "active_job/railtie"
+    require "honker"
+    class App < Rails::Application
+      config.eager_load = false
+      config.logger = Logger.new("rails.log")
+      config.active_support.deprecation = :silence
+      config.root = Dir.pwd
+      config.secret_key_base = "x"
+      config.active_job.queue_adapter = :honker
+    end
+    ENV["DATABASE_URL"] = "sqlite3:app.db"
+    App.initialize!
+    class Order < ActiveRecord::Base; end
+    class ApplicationJob < ActiveJob::Base
+      def say(text)
+        File.open("said.txt", "a") { |file| file.flock(File::LOCK_EX) && file.puts(text) }
+      end
+    end
+    class Greet < ApplicationJob
+      queue_as :greetings
+      def perform(name, order: nil, at: nil)
+        say("hello #{name}#{order && order[:id]}#{at&.year} #{executions} #{provider_job_id.class}")
+      end
+    end
+    class Flaky < ApplicationJob
+      retry_on(IOError, wait: 1.second, attempts: 3) { |job, error| job.say("gave up: #{error.message}") }
+      def perform
+        say("try #{executions}")
+        raise IOError, "flaky"
+      end
+    end
+    class Broken < ApplicationJob
+      def perform = raise("broken")
+    end
+    class Plain
+      include Honker::Job
+      queue "greetings"
+      def perform(to:) = File.write("plain.txt", to)
+    end
+  RUBY
+
+  # A Gemfile that names what is installed, so that `bundle exec` finds this package without a network.
+  GEMFILE = <<~RUBY.freeze
+    source "https://rubygems.org"
+    gem "honker", path: #{PACKAGE.inspect}
+    gem "activejob"
+    gem "activerecord"
+    gem "railties"
+    gem "sqlite3"
+  RUBY
+
+  def setup
+    super
+    FileUtils.mkdir_p("#{@dir}/config")
+    File.write("#{@dir}/config/environment.rb", ENVIRONMENT)
+    File.write("#{@dir}/Gemfile", GEMFILE)
+    @env = { "BUNDLE_GEMFILE" => "#{@dir}/Gemfile", "BUNDLE_PATH" => nil, "BUNDLE_FROZEN" => nil }
+  end
+
+  def rails(program)
+    out, err, status = Open3.capture3(RbConfig.ruby, "-I", File.join(PACKAGE, "lib"), "-r", "./config/environment.rb", "-e", program, chdir: @dir)
+    assert status.success?, err
+    out
+  end
+
+  # Runs the program until the block is true; what it printed.
+  def worker(*arguments)
+    command = ["bundle", "exec", "honker-worker", *arguments]
+    command = [RbConfig.ruby, "-I", "#{PACKAGE}/lib", "#{PACKAGE}/exe/honker-worker", *arguments] unless bundler?
+    out = File.join(@dir, "out.txt")
+    pid = spawn(@env, *command, chdir: @dir, %i[out err] => out)
+    begin
+      eventually(30) { yield || Process.waitpid(pid, Process::WNOHANG) }
+    rescue Minitest::Assertion
+      Process.kill("KILL", pid)
+      flunk [said, File.read(out), File.read(File.join(@dir, "rails.log"))].join("\n")
+    end
+    Process.kill("TERM", pid)
+    assert Process.wait2(pid)[1].success?, File.read(out)
+    "#{File.read(out)}#{File.read(File.join(@dir, "rails.log"))}"
+  rescue Errno::ESRCH, Errno::ECHILD
+    flunk File.read(out)
+  end
+
+  # Some have the gems, and not all that Bundler wants of them.
+  def bundler?
+    return @bundler unless @bundler.nil?
+
+    out, status = Open3.capture2e(@env, "bundle", "install", "--local", chdir: @dir)
+    warn "SKIPPED bundle exec: #{out.lines.last}" unless status.success?
+    @bundler = status.success?
+  end
+
+  def said
+    File.exist?("#{@dir}/said.txt") ? File.readlines("#{@dir}/said.txt", chomp: true) : []
+  end
+
+  def test_jobs_are_enqueued_in_the_models_transaction_and_performed_by_the_program
+    rails(<<~'RUBY')
+      ActiveRecord::Base.connection.create_table(:orders)
+      Order.transaction { Order.create! && Greet.perform_later("nobody") && raise(ActiveRecord::Rollback) }
+      Order.transaction { Order.create! && Greet.perform_later("alice", order: { id: 5 }, at: Time.utc(2020)) }
+      Greet.set(wait: 1.second).perform_later("later")
+      Greet.set(wait: 1.hour).perform_later("much later")
+      jobs = [Greet.new("bulk 1"), Greet.new("bulk 2")]
+      raise unless ActiveJob::Base.queue_adapter.enqueue_all(jobs) == 2 && jobs.all?(&:provider_job_id)
+      Order.transaction { ActiveJob::Base.queue_adapter.enqueue_all([Greet.new("nobody")]) && raise(ActiveRecord::Rollback) }
+      Flaky.perform_later
+      Broken.set(priority: 5).perform_later
+      Plain.enqueue(to: "plainly")
+    RUBY
+    log = worker("-q", "greetings,3", "-q", "default", "-c", "3") { said.size >= 8 && File.exist?("#{@dir}/plain.txt") && db.queue("default").stats[:dead] == 1 }
+    assert_equal ["gave up: flaky", "hello alice52020 1 Integer", "hello bulk 1 1 Integer", "hello bulk 2 1 Integer", "hello later 1 Integer",
+                  "try 1", "try 2", "try 3"], said.sort
+    assert_equal "plainly", File.read("#{@dir}/plain.txt")
+    assert_equal [[1, 0, 1], [0, 0, 0]], [db.queue("greetings").stats.values_at(:delayed, :pending, :claimed).then { |d, p, c| [d, p, d + c] },
+                                          db.queue("default").stats.values_at(:delayed, :pending, :claimed)]
+    dead = db.queue("default").dead.first
+    assert_equal ["broken", -5, 1], dead.values_at(:last_error, :priority, :attempts)
+    assert_match(/job \d+ of default failed, attempt 1 of 10, it is dead now: broken \(RuntimeError\)/, log)
+    assert_match(/ended: \d+ jobs done, 1 failed, 0 given back, 0 still running/, log)
+  end
+
+  def test_a_file_of_its_own_and_the_scheduler
+    File.write("#{@dir}/config/environment.rb", ENVIRONMENT.sub("config.active_job", "config.honker.database = 'jobs.db'\n  config.active_job"))
+    rails(<<~'RUBY')
+      ActiveRecord::Base.connection.create_table(:orders)
+      Order.transaction { Greet.perform_later("elsewhere") && raise(ActiveRecord::Rollback) }
+      payload = { class: "Plain", args: [], kwargs: { to: "from a schedule" } }
+      Honker.database.scheduler.add(name: "s", queue: "greetings", schedule: "@every 1s", payload: payload)
+    RUBY
+    worker("-q", "greetings", "--scheduler") { said.any? && File.exist?("#{@dir}/plain.txt") }
+    assert_equal ["hello elsewhere 1 Integer"], said
+    assert_equal "from a schedule", File.read("#{@dir}/plain.txt")
+  end
+
+  def test_bad_arguments
+    { %w[--nonsense] => /invalid option/, %w[extra] => /unknown arguments: extra/, %w[-c 0 -d x.db] => /concurrency has to be positive/ }.each do |arguments, message|
+      out, status = Open3.capture2e(RbConfig.ruby, "-I", "#{PACKAGE}/lib", "#{PACKAGE}/exe/honker-worker", *arguments, chdir: Dir.tmpdir)
+      refute status.success?
+      assert_match message, out
+    end
+    out, = Open3.capture2e(RbConfig.ruby, "-I", "#{PACKAGE}/lib", "#{PACKAGE}/exe/honker-worker", chdir: Dir.tmpdir)
+    assert_match(/say which database/, out)
+    out, status = Open3.capture2e(RbConfig.ruby, "-I", "#{PACKAGE}/lib", "#{PACKAGE}/exe/honker-worker", "--version")
+    assert status.success?
+    assert_equal "honker #{Honker::VERSION}\n", out
+  end
+end
