@@ -137,6 +137,33 @@ class TestRun < HonkerTest
     assert_equal 0, q.get_job(1)[:attempts]
   end
 
+  # The file's owner may have triggers of his own.
+  def test_a_settlement_that_the_file_refuses_neither_ends_the_worker_nor_stalls_it
+    q = db.queue("q", visibility_timeout_s: 5, max_attempts: 2)
+    db.transaction do |tx|
+      tx.execute("CREATE TRIGGER keep BEFORE DELETE ON _honker_live WHEN old.payload = '\"kept\"' AND old.attempts = 1 " \
+                 "BEGIN SELECT RAISE(ABORT, 'it is not to go'); END")
+      tx.execute("CREATE TRIGGER stay BEFORE UPDATE OF state ON _honker_live WHEN old.payload = '\"fails\"' AND new.state = 'pending' " \
+                 "BEGIN SELECT RAISE(ABORT, 'it is not to wait'); END")
+    end
+    q.enqueue_many(["kept", "fails", *1..20])
+    seen = Thread::Queue.new
+    thread = run_worker(q.worker("w", concurrency: 4, logger: @log)) do |job|
+      seen << [job.payload, job.attempts]
+      raise "no" if job.payload == "fails"
+    end
+    eventually(20) { seen.size >= 22 && lines("ERROR").grep(/could not be settled/).size == 2 }
+    assert_equal [0, 0, 2, 0], left(q) # claimed still, and both lapse
+    q.enqueue("more")
+    eventually(20) { seen.size >= 23 }
+    assert_match(/ERROR honker: job \d+ of q could not be settled, its claim lapses, and it will be tried again: .*it is not to go/, @out.string)
+    assert_match(/it is not to wait/, @out.string)
+    eventually(30) { q.stats[:dead] == 1 && q.stats[:claimed].zero? }
+    assert thread.alive?
+    all = Array.new(seen.size) { seen.pop }
+    assert_equal [["fails", 1], ["fails", 2], ["kept", 1], ["kept", 2]], all.select { |payload, _| %w[kept fails].include?(payload) }.sort
+  end
+
   SIGNALLED = <<~'RUBY'
     require "honker"
     require "logger"

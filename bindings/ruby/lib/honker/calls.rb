@@ -11,21 +11,23 @@ module Honker
   # `ensure` reads.
   # @private
   module Calls
-    # Makes a call, again and again while somebody else has the lock, for the busy timeout; its status, which is no error.
+    # Makes a call, again and again while somebody else has the lock, for the busy timeout; its status, which is no error. The
+    # block is given the error that one may leave which succeeds.
     def call(function, *args)
       error = FFI::MemoryPointer.new(:uint64)
       interrupts = @interrupts
-      status = Native.public_send(function, *args, error)
-      return status if status >= 0
-
-      wait = LockWait.new(self, interrupts)
-      while wait.again?(status)
+      wait = nil
+      loop do
+        status = Native.public_send(function, *args, error)
+        if status >= 0
+          yield error_of(status, error.read_uint64) if block_given? && !error.read_uint64.zero?
+          return status
+        end
+        wait ||= LockWait.new(self, interrupts)
+        fail_with(status, error.read_uint64) unless wait.again?(status)
         Native.honker_error_free(error.read_uint64)
         error.write_uint64(0)
-        status = Native.public_send(function, *args, error)
-        return status if status >= 0
       end
-      fail_with(status, error.read_uint64)
     ensure
       Calls.free_error(error)
     end

@@ -153,8 +153,8 @@ module Honker
       @crowded_until = nil if @crowded_until && now >= @crowded_until
       settles = !@finished.empty?
       free = @crowded_until ? @crew.waiting : @crew.free
-      jobs = @worker.turn(@finished, @phase == :running ? free : 0, &@crew.method(:lost))
-      wrong = settled
+      jobs, refusal = @worker.turn(@finished, @phase == :running ? free : 0, &@crew.method(:lost))
+      wrong = settled(refusal)
       start(jobs) if jobs && !jobs.empty?
       wrong ? pause(@trouble.met(wrong)) : @trouble.over
       settles || !jobs.nil?
@@ -167,8 +167,8 @@ module Honker
     end
 
     # Counts what is settled and keeps what may be, later; an error of those. What the file refuses for good is let go of: it
-    # lapses, and must not keep the others waiting.
-    def settled
+    # lapses, and must not keep the others waiting. `refusal` says why.
+    def settled(refusal = nil)
       left, done = @finished.partition { |one| one.status.nil? || one.status.negative? }
       done.each { |one| @counts[one.kind] += 1 }
       errors = left.group_by { |one| one.status && @worker.database.error_of(one.status, 0) }
@@ -176,15 +176,15 @@ module Honker
       errors.map do |error, settlements|
         next @finished.concat(settlements) && error if error.nil? || error.transient?
 
-        settlements.each { |one| refused(one, error) }
+        settlements.each { |one| refused(one, refusal || error) }
         nil
       end.compact.first
     end
 
     def refused(settlement, error)
       job = settlement.job
-      @log.error("honker: job #{job.id} of #{job.queue_name} could not be settled (#{error.name}); " \
-                 "its claim lapses, and it may be done again")
+      @log.error("honker: job #{job.id} of #{job.queue_name} could not be settled, its claim lapses, and it will be " \
+                 "tried again: #{Handler.message(error)}")
       @worker.put_down(job)
     rescue Error => e
       raise unless e.transient? # then it is prolonged until somebody settles or cancels it

@@ -137,18 +137,19 @@ module Honker
     end
 
     # @private
-    # One commit: settles, claims up to `count`, and yields the serials of what was lost, with the reason. The jobs; nil if there
-    # is nothing. Each settlement has its status afterwards.
+    # One commit: settles, claims up to `count`, and yields the serials of what was lost, with the reason. The jobs, nil if there
+    # is nothing; and the error of what was refused. Each settlement has its status afterwards.
     def turn(settlements, count, &block)
       memory, kept = pack(settlements)
-      @database.owned(:honker_worker_settle_next, :honker_jobs_free, consumer, memory, settlements.size, count,
-                      0) do |jobs, status|
-        next unless found?(status) && jobs
+      out = FFI::MemoryPointer.new(:uint64)
+      refusal = nil
+      status = @database.call(:honker_worker_settle_next, consumer, memory, settlements.size, count, 0, out) { |e| refusal = e }
+      return [nil, refusal] unless found?(status) && !out.read_uint64.zero?
 
-        lost(jobs, &block)
-        @queues.each_value.first.read_jobs(jobs, @worker_id, count, @queues)
-      end
+      lost(out.read_uint64, &block)
+      [@queues.each_value.first.read_jobs(out.read_uint64, @worker_id, count, @queues), refusal]
     ensure
+      Native.honker_jobs_free(out.read_uint64) unless out.nil? || out.read_uint64.zero?
       read_statuses(memory, settlements)
       kept&.clear # until here the library read it
     end
@@ -230,7 +231,7 @@ module Honker
 
     def claim(count)
       loop do
-        jobs = turn([], count) { nil }
+        jobs, = turn([], count) { nil }
         # Only jobs that were lost, which nobody asked for, are nothing.
         return jobs unless jobs&.empty?
       end
