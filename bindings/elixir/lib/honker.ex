@@ -9,7 +9,8 @@ defmodule Honker do
       IO.puts("hello, \#{job.payload["name"]}!")
       Honker.Job.ack(db, job)
 
-  Functions return `{:ok, value}`, or `:ok` where there is nothing to say, and `{:error, %Honker.Error{}}`. An operation that
+  Functions return `{:ok, value}`, or `:ok` where there is nothing to say, and `{:error, %Honker.Error{}}`; those with a `!`
+  return the value itself, and raise the error. An operation that
   fails has done nothing; one that has returned is committed. Should the emulator be killed in the middle of one, it has
   happened completely or not at all, and what was claimed or locked is free again after its time.
 
@@ -17,6 +18,10 @@ defmodule Honker do
   """
 
   alias Honker.{Consumer, Database, Error, Feed, Library, Native, Outbox, Queue, Transaction}
+
+  use Honker.Bang,
+      ~w(open close interrupt status transaction execute query notify notify_tx listen listener updates prune_notifications
+         save_result get_result wait_result sweep_results try_rate_limit sweep_rate_limits outbox version)a
 
   @type on :: Database.named() | Transaction.t()
 

@@ -473,16 +473,14 @@ defmodule Honker.WorkerTest do
   test "the end is said in one line", %{db: db} do
     test = self()
 
-    pid = worker(db, fn _ -> send(test, {:running, self()}) && receive(do: (:go -> :ok)) end, shutdown: 2000)
+    worker(db, fn _ -> send(test, {:running, self()}) && receive(do: (:go -> :ok)) end, shutdown: 2000)
     {:ok, _} = Queue.enqueue_many(db, "q", [1, 2])
     [one, _] = for _ <- 1..2, do: elem(assert_receive({:running, _}, 20_000), 1)
 
     log =
       capture_log(fn ->
-        stop = Task.async(fn -> Worker.stop(pid) end)
-        Process.sleep(50)
-        send(one, :go)
-        Task.await(stop, 30_000)
+        Process.send_after(one, :go, 100)
+        stop_supervised!({Worker, "q"})
       end)
 
     assert log =~ "stopped: 1 jobs finished, 1 given back, 0 left to their claims"

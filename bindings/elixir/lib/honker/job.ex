@@ -41,6 +41,8 @@ defmodule Honker.Job do
 
   alias Honker.{Error, Native}
 
+  use Honker.Bang, [:ack, :retry, :fail, :release, :heartbeat]
+
   @enforce_keys [:id, :queue, :worker_id]
   defstruct [
     :id,
@@ -90,6 +92,9 @@ defmodule Honker.Job do
         {queue, payload, opts} = new(args, opts)
         Honker.Queue.enqueue(on, queue, payload, opts)
       end
+
+      @doc "As `enqueue/3`: the id itself; an error is raised."
+      def enqueue!(on, args, opts \\ []), do: Honker.Bang.value(enqueue(on, args, opts))
 
       @doc "Such a job, for `Honker.Queue.enqueue_all/2`."
       def new(args, opts \\ []) do

@@ -3,6 +3,8 @@ defmodule Honker.Lock do
 
   alias Honker.{Database, Error, Native, Transaction}
 
+  use Honker.Bang, ~w(try_acquire release heartbeat with_lock)a
+
   @enforce_keys [:name, :owner]
   defstruct [:name, :owner]
   @type t :: %__MODULE__{name: String.t(), owner: String.t()}

@@ -10,6 +10,8 @@ defmodule Honker.Outbox do
 
   alias Honker.{Consumer, Database, Error, Handler, Queue, Transaction}
 
+  use Honker.Bang, ~w(enqueue enqueue_tx run_once run)a
+
   @enforce_keys [:db, :name, :deliver]
   defstruct [:db, :name, :deliver, visibility_timeout_s: 60, max_attempts: 5, base_backoff_s: 5]
 

@@ -12,6 +12,10 @@ defmodule Honker.Queue do
 
   alias Honker.{Consumer, Database, Error, Event, Job, Native, Transaction}
 
+  use Honker.Bang,
+      ~w(enqueue enqueue_tx enqueue_many enqueue_all claim_one claim_batch ack_batch worker sweep_expired cancel get_job
+         next_claim_at stats dead requeue_dead purge_dead)a
+
   @enforce_keys [:db, :name]
   defstruct [:db, :name]
   @type t :: %__MODULE__{db: Database.t(), name: String.t()}

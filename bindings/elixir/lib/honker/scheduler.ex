@@ -10,6 +10,8 @@ defmodule Honker.Scheduler do
 
   alias Honker.{Consumer, Database, Error, Native, Transaction}
 
+  use Honker.Bang, ~w(add update remove pause resume list tick soonest next_after run)a
+
   @type on :: Database.named() | Transaction.t()
 
   @doc """

@@ -39,6 +39,10 @@ defmodule Honker.Stream do
 
   alias Honker.{Consumer, Database, Error, Feed, Native, StreamEvent, Transaction}
 
+  use Honker.Bang,
+      ~w(publish publish_tx read_since read_from_consumer save_offset save_offset_tx get_offset subscription subscribe ack save
+         offset)a
+
   @type on :: Database.named() | Transaction.t()
 
   @doc "Appends an event: its offset. Option: `key:`."

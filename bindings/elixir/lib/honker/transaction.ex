@@ -19,6 +19,8 @@ defmodule Honker.Transaction do
 
   alias Honker.{Error, Native}
 
+  use Honker.Bang, ~w(begin transaction execute update query query_maps query_row commit rollback)a
+
   @enforce_keys [:ref, :db]
   defstruct [:ref, :db]
   @type t :: %__MODULE__{ref: reference, db: Honker.Database.t()}

@@ -1,0 +1,182 @@
+defmodule Honker.Testing do
+  @moduledoc """
+  For tests of applications that use honker: a database for the test alone, jobs that run here and now, what was enqueued, and
+  a clock that goes where the test wants.
+
+      setup do
+        {:ok, db: Honker.Testing.open!()}
+      end
+
+      test "who signs up is sent a mail", %{db: db} do
+        MyApp.sign_up(db, "alice")
+        Honker.Testing.assert_enqueued(db, job: MyApp.SendEmail, args: %{to: "alice"})
+        assert [{_job, :ack}] = Honker.Testing.run_due(db, jobs: [MyApp.SendEmail])
+      end
+
+  Tests may run beside each other, each with its own database.
+  """
+
+  alias Honker.{Database, Error, Failure, Handler, Job, Queue, Transaction, Worker}
+
+  # Whatever settles a job so that it is due again at once would go on for ever.
+  @runs_max 10_000
+
+  # What a clock that is moved leaves behind: the times in the file.
+  @times [
+    _honker_live: ~w(run_at created_at claim_expires_at expires_at),
+    _honker_dead: ~w(run_at created_at died_at),
+    _honker_locks: ~w(expires_at),
+    _honker_results: ~w(created_at expires_at),
+    _honker_scheduler_tasks: ~w(next_fire_at),
+    _honker_notifications: ~w(created_at),
+    _honker_stream: ~w(created_at)
+  ]
+
+  @doc """
+  Opens a database in a directory of its own. In a test of ExUnit it is closed and deleted with the test; elsewhere `close/1`
+  does that. Options as for `Honker.open/2`.
+  """
+  @spec open!(keyword) :: Database.t()
+  def open!(opts \\ []) do
+    unique = "#{System.pid()}-#{System.unique_integer([:positive])}"
+    path = Path.join([System.tmp_dir!(), "honker-testing-#{unique}", "test.db"])
+    File.mkdir_p!(Path.dirname(path))
+    db = Honker.open!(path, opts)
+    on_exit(fn -> close(db) end)
+    db
+  end
+
+  # There may be no ExUnit, or the process may be no test.
+  defp on_exit(fun) do
+    if function_exported?(ExUnit.Callbacks, :on_exit, 1), do: apply(ExUnit.Callbacks, :on_exit, [fun])
+  rescue
+    _no_test -> :ok
+  end
+
+  @doc "Closes a database of `open!/1`, and deletes it."
+  @spec close(Database.t()) :: :ok
+  def close(%Database{} = db) do
+    Honker.close(db)
+    File.rm_rf!(Path.dirname(db.path))
+    :ok
+  end
+
+  @doc """
+  Runs the jobs that are due, in the calling process, one after the other, until none is left: each with what became of it, as
+  `:result` in `Honker.Event`, `{:retry, nil, text}` for the worker's own pause. Jobs that they enqueue are run too; what is
+  delayed is not: `travel/2`.
+
+  Options are those of `Honker.Worker`, without `db:`: `jobs:`, or `handler:` and `queue:`, and what is around them.
+  """
+  @spec run_due(Database.named(), keyword) :: [{Job.t(), term}]
+  def run_due(on, opts) do
+    case Worker.Options.read([db: on] ++ opts) do
+      {:ok, o} -> run(on, o, [], @runs_max)
+      {:error, error} -> raise error
+    end
+  end
+
+  defp run(_on, _o, _done, 0),
+    do: raise("#{@runs_max} jobs were run, and still some are due: does one come again at once?")
+
+  defp run(on, o, done, left) do
+    names = for {name, _, _} <- o.queues, do: name
+
+    case Enum.find_value(names, &Queue.claim_one!(on, &1, o.worker_id)) do
+      nil -> Enum.reverse(done)
+      job -> run(on, o, [{job, run_one(on, o, job)} | done], left - 1)
+    end
+  end
+
+  defp run_one(on, o, job) do
+    {outcome, cause} = Handler.call(o.handler, job)
+    delay_s = &Worker.Options.delay_s(o, &1)
+    if cause, do: Failure.report(outcome, cause, job, delay_s, o[:on_error])
+
+    case outcome do
+      :ok -> Job.ack!(on, job) && :ack
+      {:error, text} -> Job.retry!(on, job, delay_s.(job.attempts), text) && {:retry, o[:retry_delay_s], text}
+      {:retry, after_s, text} -> Job.retry!(on, job, after_s, text) && outcome
+      {:discard, text} -> Job.fail!(on, job, text) && outcome
+      {:snooze, after_s} -> Job.release!(on, job, after_s) && outcome
+    end
+  end
+
+  @doc """
+  The jobs in the file that are as `filter` says, oldest first, as `Honker.Queue.get_job/2` has them. `job:`, a module that uses
+  `Honker.Job`, and `args:`; `queue:`, `payload:`, and every other key of a job. A map has to be part of what the job has; all
+  else has to be equal.
+  """
+  @spec enqueued(Database.named(), keyword) :: [map]
+  def enqueued(on, filter \\ []) do
+    wanted = filter |> of_job() |> Map.new(fn {key, value} -> {to_string(key), normal(value)} end)
+    ids = Honker.query!(on, "SELECT id FROM _honker_live ORDER BY id")
+    for [id] <- ids, job = Queue.get_job!(on, id), includes?(job, wanted), do: job
+  end
+
+  defp of_job(filter) do
+    case Keyword.pop(filter, :job) do
+      {nil, filter} ->
+        filter
+
+      {module, filter} ->
+        {args, filter} = Keyword.pop(filter, :args, %{})
+        {queue, payload, _opts} = module.new(args)
+        [queue: queue, payload: payload] ++ filter
+    end
+  end
+
+  # As it comes out of the file.
+  defp normal(value) do
+    case Honker.JSON.encode(value) do
+      {:ok, text} -> Honker.JSON.decode(text)
+      {:error, error} -> raise error
+    end
+  end
+
+  defp includes?(has, wanted) when is_map(has) and is_map(wanted),
+    do: Enum.all?(wanted, fn {key, value} -> is_map_key(has, key) and includes?(has[key], value) end)
+
+  defp includes?(has, wanted), do: has == wanted
+
+  @doc "The first job that is as `filter` says (`enqueued/2`); without one the test fails, and is told what there is."
+  @spec assert_enqueued(Database.named(), keyword) :: map
+  def assert_enqueued(on, filter) do
+    case enqueued(on, filter) do
+      [job | _] -> job
+      [] -> fail("no job with #{inspect(filter)}", on)
+    end
+  end
+
+  @doc "The test fails if a job is as `filter` says."
+  @spec refute_enqueued(Database.named(), keyword) :: :ok
+  def refute_enqueued(on, filter),
+    do: if(enqueued(on, filter) == [], do: :ok, else: fail("a job with #{inspect(filter)}", on))
+
+  defp fail(what, on) do
+    jobs = for job <- enqueued(on), do: "\n  " <> inspect(Map.take(job, ~w(id queue payload run_at state metadata)))
+    message = "there is #{what}, among these #{length(jobs)}:#{jobs}"
+    exception = if Code.ensure_loaded?(ExUnit.AssertionError), do: ExUnit.AssertionError, else: RuntimeError
+    raise exception, message: message
+  end
+
+  @doc """
+  Goes so many seconds into the future: all times in the file (of jobs, claims, locks, results, schedules) become so much
+  earlier. The clock of the machine stays as it is, and so do the windows of rate limits.
+  """
+  @spec travel(Database.named(), integer) :: :ok
+  def travel(on, seconds) when is_integer(seconds) do
+    result =
+      Honker.transaction(on, fn tx ->
+        for {table, columns} <- @times do
+          set = Enum.map_join(columns, ", ", &"#{&1} = #{&1} - ?1")
+          Transaction.update!(tx, "UPDATE #{table} SET #{set}", [seconds])
+        end
+      end)
+
+    case result do
+      {:ok, _} -> :ok
+      {:error, %Error{} = error} -> raise error
+    end
+  end
+end
