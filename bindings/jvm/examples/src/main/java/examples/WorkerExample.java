@@ -22,7 +22,6 @@ final class WorkerExample {
       var emails =
           db.queue("emails", QueueOptions.builder().maxAttempts(10).build()).typed(emailJson);
       emails.enqueue(new Email("alice@example.com", "Welcome"));
-      emails.enqueue(new Email("bob@example.com", "Welcome"));
 
       Honker.worker("app.db", WorkerOptions.builder().concurrency(8).build())
           .handle("emails", emailJson, job -> sendEmail(job.payload()))

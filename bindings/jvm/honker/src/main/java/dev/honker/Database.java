@@ -28,7 +28,7 @@ import java.util.function.Function;
  * HonkerInvalidOptionException} when an argument cannot be used.
  */
 public final class Database implements AutoCloseable {
-  private static final long DEFAULT_MAX_ATTEMPTS = 3;
+  static final long DEFAULT_MAX_ATTEMPTS = 3;
 
   final HonkerLibrary library;
   final Dispatcher dispatcher;
@@ -161,6 +161,23 @@ public final class Database implements AutoCloseable {
    * @return what has become of each, in their order; the ids increase
    */
   public List<EnqueueResult> enqueueMany(Transaction tx, List<JobSpec> jobs) {
+    if (jobs.isEmpty()) return List.of();
+    return intercepted(all -> enqueueNow(tx, all)).enqueue(List.copyOf(jobs));
+  }
+
+  /** The first of the interceptors is the outermost. */
+  private EnqueueInterceptor.Next intercepted(EnqueueInterceptor.Next next) {
+    List<EnqueueInterceptor> interceptors = options.enqueueInterceptors();
+    for (int i = interceptors.size() - 1; i >= 0; i--) {
+      EnqueueInterceptor interceptor = interceptors.get(i);
+      EnqueueInterceptor.Next inner = next;
+      next = jobs -> interceptor.around(jobs, inner);
+    }
+    return next;
+  }
+
+  private List<EnqueueResult> enqueueNow(Transaction tx, List<JobSpec> jobs) {
+    if (jobs.size() == 1) return List.of(enqueueNow(tx, jobs.get(0)));
     int count = jobs.size();
     Struct results = new Struct(library, Abi.ENQUEUE_RESULT_SIZE * count);
     Map<Object, Long> kept = new HashMap<>(); // many jobs have the same queue and options
@@ -195,6 +212,11 @@ public final class Database implements AutoCloseable {
   }
 
   EnqueueResult enqueue(Transaction tx, JobSpec job) {
+    if (options.enqueueInterceptors().isEmpty()) return enqueueNow(tx, job);
+    return enqueueMany(tx, List.of(job)).get(0);
+  }
+
+  private EnqueueResult enqueueNow(Transaction tx, JobSpec job) {
     byte[] queue = Checks.utf8("queue", job.queue());
     byte[] payload = Checks.utf8("json", job.json());
     long[] id = new long[1];

@@ -80,6 +80,12 @@ public final class EnqueueOptions {
     return is.copy();
   }
 
+  /** When the job becomes due, in Unix seconds. */
+  long runAtOr(long now) {
+    if (is.delay != null) return EnqueueSql.after(now, is.delay.getSeconds());
+    return is.runAt == null ? now : is.runAt;
+  }
+
   /** As the library takes it; a queue's budget may be given. */
   Struct struct(HonkerLibrary library, long maxAttempts) {
     long none = Checks.NO_TIME;

@@ -1,5 +1,8 @@
 package dev.honker;
 
+import java.util.LinkedHashMap;
+import java.util.Map;
+
 /**
  * A job to be enqueued.
  *
@@ -20,5 +23,17 @@ public record JobSpec(String queue, String json, EnqueueOptions options) {
     Checks.notNull("queue", queue);
     Checks.notNull("json", json);
     if (options == null) options = EnqueueOptions.builder().build();
+  }
+
+  /**
+   * The same with more metadata.
+   *
+   * @param metadata what is added to it, or replaces what it has of the same keys
+   * @return a job
+   */
+  public JobSpec withMetadata(Map<String, String> metadata) {
+    Map<String, String> all = new LinkedHashMap<>(options.metadata());
+    all.putAll(metadata);
+    return new JobSpec(queue, json, options.toBuilder().metadata(all).build());
   }
 }

@@ -2,6 +2,7 @@ package dev.honker;
 
 import java.nio.file.Path;
 import java.time.Duration;
+import java.util.List;
 import java.util.concurrent.Executor;
 
 /** How a database is opened. Immutable. */
@@ -105,6 +106,10 @@ public final class OpenOptions {
     return is.executor;
   }
 
+  List<EnqueueInterceptor> enqueueInterceptors() {
+    return is.enqueueInterceptors;
+  }
+
   @Override
   public String toString() {
     return "OpenOptions["
@@ -148,6 +153,8 @@ public final class OpenOptions {
     private Duration fallbackPollInterval;
     private WatcherOptions watcherOptions = WatcherOptions.builder().build();
     private Executor executor;
+
+    private List<EnqueueInterceptor> enqueueInterceptors = List.of();
 
     private Builder() {}
 
@@ -258,6 +265,18 @@ public final class OpenOptions {
      */
     public Builder executor(Executor executor) {
       this.executor = executor;
+      return this;
+    }
+
+    /**
+     * Adds what is called around everything that is enqueued; the first one added is the outermost.
+     *
+     * @param interceptor what is called, by any thread
+     * @return this
+     */
+    public Builder enqueueInterceptor(EnqueueInterceptor interceptor) {
+      Checks.notNull("interceptor", interceptor);
+      this.enqueueInterceptors = WorkerOptions.with(enqueueInterceptors, interceptor);
       return this;
     }
 

@@ -121,6 +121,20 @@ final class Pool implements Runner.Work {
     }
   }
 
+  /** Has what is due now handled by a launcher that does so at once; how many jobs. */
+  int runDue() {
+    int count = 0;
+    try (Worker working = source.worker(source.database())) {
+      while (true) {
+        Worker.Batch batch = working.settleNext(settlements, 1);
+        if (batch == null || batch.jobs().isEmpty()) return count;
+        batch.jobs().forEach(this::start);
+        giveFinished();
+        count++;
+      }
+    }
+  }
+
   /** The file may not be there yet. Null if this was stopped. */
   private Database open() {
     while (!isStopped) {

@@ -106,6 +106,37 @@ public final class WorkerBuilder {
    * @throws HonkerInvalidOptionException if it has no queue, or one twice
    */
   public Runner start() {
+    JobLauncher launcher = new ThreadLauncher(threadName(), handler());
+    return new Runner(threadName(), pool(List.copyOf(handlers.keySet()), launcher));
+  }
+
+  /**
+   * For tests: handles what is due now on the calling thread, one job after the other, as the
+   * worker would, until nothing is due. What handlers throw is not thrown, but makes of their jobs
+   * what it would.
+   *
+   * @return how many jobs it has handled
+   */
+  public int runDue() {
+    if (database == null) throw Checks.invalid("database", "must be open: see Database.worker");
+    Handler<Job> handler = handler();
+    JobLauncher launcher =
+        (job, completion) -> {
+          try {
+            handler.handle(job);
+            job.database().gate.checkNothingLeftOpen();
+            completion.done();
+          } catch (Throwable e) {
+            job.database().gate.rollBackOwn();
+            completion.failed(e);
+          }
+          return () -> {};
+        };
+    return pool(List.copyOf(handlers.keySet()), launcher).runDue();
+  }
+
+  /** What handles the jobs of all queues. */
+  private Handler<Job> handler() {
     if (handlers.isEmpty()) throw Checks.invalid("queues", "must be one at least");
     Map<String, Handler<Job>> byName = new HashMap<>();
     handlers.forEach(
@@ -114,9 +145,7 @@ public final class WorkerBuilder {
             throw Checks.invalid("queues", "has " + queue.name() + " twice");
           }
         });
-    JobLauncher launcher =
-        new ThreadLauncher(threadName(), intercepted(job -> byName.get(job.queue()).handle(job)));
-    return run(List.copyOf(handlers.keySet()), launcher);
+    return intercepted(job -> byName.get(job.queue()).handle(job));
   }
 
   private String threadName() {
@@ -166,10 +195,10 @@ public final class WorkerBuilder {
     if (!options.interceptors().isEmpty()) {
       throw Checks.invalid("interceptors", "are for handlers that have threads");
     }
-    return run(queues, launcher);
+    return new Runner(threadName(), pool(queues, launcher));
   }
 
-  private Runner run(List<WorkerQueue> queues, JobLauncher launcher) {
+  private Pool pool(List<WorkerQueue> queues, JobLauncher launcher) {
     String threadName = threadName();
     String workerId = id;
     Pool.Source source =
@@ -192,6 +221,6 @@ public final class WorkerBuilder {
             return new Worker(on, queues, home, workerId, options);
           }
         };
-    return new Runner(threadName, new Pool(threadName, source, launcher, failed, options));
+    return new Pool(threadName, source, launcher, failed, options);
   }
 }

@@ -143,6 +143,12 @@ public final class WorkerOptions {
         + "]";
   }
 
+  static <T> List<T> with(List<T> list, T more) {
+    List<T> longer = new ArrayList<>(list);
+    longer.add(more);
+    return List.copyOf(longer);
+  }
+
   /** Makes {@link WorkerOptions}. */
   public static final class Builder implements Cloneable {
     private int concurrency = 1;
@@ -282,12 +288,6 @@ public final class WorkerOptions {
     public Builder failureReporter(BiConsumer<Job, Throwable> reporter) {
       this.failureReporters = with(failureReporters, Checks.notNull("reporter", reporter));
       return this;
-    }
-
-    private static <T> List<T> with(List<T> list, T more) {
-      List<T> longer = new ArrayList<>(list);
-      longer.add(more);
-      return List.copyOf(longer);
     }
 
     /** For those who have no handlers, or whose claims say how long a handler may take. */

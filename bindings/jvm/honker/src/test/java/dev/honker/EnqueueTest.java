@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.nio.file.Path;
 import java.time.Duration;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import org.junit.jupiter.api.Test;
@@ -108,5 +109,47 @@ class EnqueueTest {
       db.listen("c").close();
       assertTrue(db.statusJson().contains("\"backend\""), db.statusJson());
     }
+  }
+
+  /** Around single ones and many, typed ones, tasks and outboxes, in transactions too. */
+  @Test
+  void interceptorsAreAroundAllThatIsEnqueued() {
+    List<String> seen = new ArrayList<>();
+    EnqueueInterceptor outer =
+        (jobs, next) -> {
+          seen.add("outer " + jobs.stream().map(JobSpec::queue).toList());
+          return next.enqueue(
+              jobs.stream().map(job -> job.withMetadata(Map.of("trace", "t-1"))).toList());
+        };
+    EnqueueInterceptor inner =
+        (jobs, next) -> {
+          seen.add("inner " + jobs.get(0).options().metadata());
+          List<EnqueueResult> results = next.enqueue(jobs);
+          seen.add("ids " + results.size());
+          return results;
+        };
+    OpenOptions options =
+        OpenOptions.builder().enqueueInterceptor(outer).enqueueInterceptor(inner).build();
+    try (Database db = Honker.open(directory.resolve("app.db"), options)) {
+      EnqueueOptions own = EnqueueOptions.builder().metadata(Map.of("own", "o")).build();
+      long id = db.queue("q").enqueue("1", own);
+      assertEquals(3, seen.size());
+      assertTrue(seen.contains("outer [q]") && seen.contains("ids 1"), seen.toString());
+      Job job = db.queue("q").claimOne("w").orElseThrow();
+      assertEquals(id, job.id());
+      assertEquals(Map.of("own", "o", "trace", "t-1"), job.metadata());
+
+      seen.clear();
+      db.transactionVoid(tx -> db.queue("q").enqueueMany(tx, List.of("2", "3"), null));
+      assertEquals(List.of("outer [q, q]", "inner {trace=t-1}", "ids 2"), seen);
+      seen.clear();
+      new TaskRegistry(db).register("t", "tasks", call -> null).enqueue("[]", "{}");
+      db.outbox("o", json -> {}).enqueue("1");
+      assertEquals(List.of("outer [tasks]", "outer [_outbox:o]"), only(seen, "outer"));
+    }
+  }
+
+  private static List<String> only(List<String> lines, String begin) {
+    return lines.stream().filter(it -> it.startsWith(begin)).toList();
   }
 }

@@ -33,6 +33,7 @@ public final class WorkerProcess {
 
   private static void handle(String what, Job job) throws Exception {
     switch (what) {
+      case "results" -> job.database().queue("q").saveResult(job.id(), job.payloadJson());
       case "finishes" -> Thread.sleep(1000);
       case "obeys" -> Thread.sleep(600_000);
       case "ignores" -> {
