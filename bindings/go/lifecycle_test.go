@@ -22,8 +22,11 @@ import (
 func TestMain(m *testing.M) {
 	if path := os.Getenv("HONKER_TEST_WORKER"); path != "" {
 		slog.SetDefault(slog.New(slog.NewTextHandler(os.Stderr, nil)))
-		w := NewWorker(path, WorkerOptions{Queues: []WorkerQueue{{Name: "q"}}, Concurrency: 8, StopTimeout: time.Minute})
-		if err := w.Run(context.Background(), asThePayloadSays); err != nil {
+		options, handler := WorkerOptions{Queues: []WorkerQueue{{Name: "q"}}, Concurrency: 8, StopTimeout: time.Minute}, asThePayloadSays
+		if os.Getenv("HONKER_TEST_SOAK") != "" {
+			options.StopTimeout, options.VisibilityTimeoutS, options.RetryBaseS, handler = -1, 2, -1, asSoaked
+		}
+		if err := NewWorker(path, options).Run(context.Background(), handler); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
@@ -116,14 +119,12 @@ func TestSecondSignalReleasesAtOnce(t *testing.T) {
 	must(t, 0, second(q.EnqueueMany([]any{"slow", "slow"}, EnqueueOptions{})))
 	p := startProgram(t, db.Path())
 	eventually(t, "they have started", func() bool { return p.out.count("started") == 2 })
-	must(t, 0, p.Process.Signal(os.Interrupt))
-	must(t, 0, second(q.Enqueue("late", EnqueueOptions{})))
-	time.Sleep(200 * time.Millisecond)
-	must(t, 0, p.Process.Signal(os.Interrupt)) // the stop timeout is a minute
-	_ = p.ends(t)                              // 1, unless the handlers returned at once
-	want(t, p.log.count("why=interrupt finished=0 released=2"), 1)
+	must(t, 0, p.Process.Signal(syscall.SIGTERM)) // two of the same might become one
+	must(t, 0, p.Process.Signal(os.Interrupt))    // the stop timeout is a minute
+	_ = p.ends(t)                                 // 1, unless the handlers returned at once
+	want(t, p.log.count("finished=0 released=2"), 1)
 	stats, err := q.Stats()
-	want(t, must(t, stats, err), QueueStats{Queue: "q", Pending: 3}) // with their only attempt
+	want(t, must(t, stats, err), QueueStats{Queue: "q", Pending: 2}) // with their only attempt
 }
 
 func TestSignalsAtAnyTimeLoseNothingAndDoNothingTwice(t *testing.T) {
@@ -145,7 +146,10 @@ func TestSignalsAtAnyTimeLoseNothingAndDoNothingTwice(t *testing.T) {
 			break
 		}
 		p := startProgram(t, db.Path())
-		eventually(t, "it runs", func() bool { return p.out.count("started") > 3*i || p.ProcessState != nil })
+		eventually(t, "it runs", func() bool {
+			stats, err := q.Stats()
+			return p.out.count("started") > 3*i || err == nil && stats == QueueStats{Queue: "q"}
+		})
 		must(t, 0, p.Process.Signal(syscall.SIGTERM))
 		want(t, p.ends(t), 0)
 		want(t, p.log.count("running=0"), 1)
@@ -297,7 +301,7 @@ func TestWorkerWaitsOutALockAtEachStep(t *testing.T) {
 				go func() { stopped <- stop() }()
 			}
 			if step != "claim" { // there it may have been in time
-				eventually(t, "it says so", func() bool { return log.count("cannot go on now") == 1 })
+				eventually(t, "it says so", func() bool { return log.count("cannot go on now") > log.count("the worker goes on") })
 			}
 			must(t, 0, tx.Rollback())
 			left := QueueStats{Queue: "q"}
@@ -321,7 +325,6 @@ func TestWorkerWaitsOutALockAtEachStep(t *testing.T) {
 			}
 			stats, err := db.Queue("q", QueueOptions{}).Stats()
 			want(t, must(t, stats, err), left)
-			want(t, log.count("cannot go on now") <= 1, true)
 		})
 	}
 }

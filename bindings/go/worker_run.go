@@ -227,15 +227,7 @@ func (r *workerRun) turn() (bool, error) {
 	handle, status, err := r.consumer.native().workerSettleNext(r.consumer.consumer, r.settled, int64(n), 0)
 	failed := status < 0 || status == statusClosed
 	if !failed || slices.ContainsFunc(r.settled, func(one settlement) bool { return Status(one.status) != status }) { // it is committed
-		if err != nil && !failed {
-			r.log.Error("honker: jobs cannot be settled, and are run again when their claims are over", "error", err)
-		}
-		for _, one := range r.settled {
-			if one.status < 0 { // refused by itself: it is left alone, and its claim is not prolonged
-				_, _ = r.consumer.native().workerSettled(r.consumer.consumer, one.id, one.serial)
-			}
-		}
-		r.settled = nil
+		r.settled = r.refused(err)
 	}
 	if failed {
 		return false, err
@@ -259,6 +251,24 @@ func (r *workerRun) turn() (bool, error) {
 		r.start(job)
 	}
 	return true, nil
+}
+
+// refused is what becomes of jobs of which a settlement was refused by itself, by a trigger for instance: they are retried, with
+// the reason. If that was refused, they are left alone, and run again when their claims, which are not prolonged, are over.
+func (r *workerRun) refused(reason error) (again []settlement) {
+	for _, one := range r.settled {
+		switch {
+		case one.status >= 0:
+		case one.kind == settleRetry:
+			_, err := r.consumer.native().workerSettled(r.consumer.consumer, one.id, one.serial)
+			r.log.Error("honker: a job cannot be settled, and is run again when its claim is over", "job", one.id, "error", errors.Join(reason, err))
+		default:
+			r.log.Error("honker: a job cannot be settled, and is retried", "job", one.id, "error", reason)
+			text := errorText(fmt.Sprintf("it could not be settled: %v", reason))
+			again = append(again, settlement{id: one.id, serial: one.serial, kind: settleRetry, delayS: noTime, error: view(text)})
+		}
+	}
+	return again
 }
 
 // start runs the handler for a job.

@@ -306,35 +306,44 @@ func TestWorkerSettlesAtTheEndAsSoonAsItCan(t *testing.T) {
 }
 
 func TestSettlementThatIsRefusedLeavesTheOthersAlone(t *testing.T) {
-	db := open(t)
-	q := db.Queue("q", QueueOptions{})
-	tx, err := db.Begin()
-	must(t, tx, err)
-	must(t, 0, second(tx.Exec(`CREATE TRIGGER guard BEFORE INSERT ON _honker_dead WHEN NEW.payload = '"stuck"' BEGIN SELECT RAISE(ABORT, 'not this one'); END`)))
-	must(t, 0, tx.Commit())
-	must(t, 0, second(q.EnqueueMany([]any{"stuck", "other", "other"}, EnqueueOptions{})))
-	log := &logged{}
-	var tries, others atomic.Int64
-	w := db.NewWorker(WorkerOptions{Queues: []WorkerQueue{{Name: "q"}}, Concurrency: 1, VisibilityTimeoutS: 3, Logger: log.logger()})
-	stop := runs(t, w, func(ctx context.Context, job *Job) error {
-		switch {
-		case string(job.Payload) == `"other"`:
-			others.Add(1)
-			return nil
-		case tries.Add(1) == 1:
-			return Discard(errors.New("never"))
-		}
-		return nil
-	})
-	eventually(t, "the others are done", func() bool { return others.Load() == 2 })
-	eventually(t, "it is tried again, when its claim is over", func() bool {
-		stats, err := q.Stats()
-		return err == nil && stats == QueueStats{Queue: "q"}
-	})
-	want(t, stop(), nil)
-	want(t, tries.Load(), 2)
-	want(t, log.count("jobs cannot be settled"), 1)
-	want(t, log.count("not this one"), 1)
+	for name, c := range map[string]struct {
+		trigger string
+		first   error
+		log     string
+	}{
+		"is retried": {"BEFORE INSERT ON _honker_dead", Discard(errors.New("never")), "cannot be settled, and is retried"},
+		"lapses":     {"BEFORE UPDATE ON _honker_live WHEN NEW.state = 'pending'", errors.New("not now"), "cannot be settled, and is run again when its claim is over"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			db := open(t)
+			q := db.Queue("q", QueueOptions{})
+			tx, err := db.Begin()
+			must(t, tx, err)
+			must(t, 0, second(tx.Exec("CREATE TRIGGER guard "+c.trigger+" BEGIN SELECT RAISE(ABORT, 'not this one'); END")))
+			must(t, 0, tx.Commit())
+			must(t, 0, second(q.EnqueueMany([]any{"stuck", "other", "other"}, EnqueueOptions{})))
+			log := &logged{}
+			var tries, others atomic.Int64
+			w := db.NewWorker(WorkerOptions{Queues: []WorkerQueue{{Name: "q"}}, Concurrency: 1, VisibilityTimeoutS: 3, RetryBaseS: -1, Logger: log.logger()})
+			stop := runs(t, w, func(ctx context.Context, job *Job) error {
+				switch {
+				case string(job.Payload) == `"other"`:
+					others.Add(1)
+				case tries.Add(1) == 1:
+					return c.first
+				}
+				return nil
+			})
+			eventually(t, "all are done", func() bool {
+				stats, err := q.Stats()
+				return err == nil && stats == QueueStats{Queue: "q"}
+			})
+			want(t, stop(), nil)
+			want(t, []int64{tries.Load(), others.Load()}, []int64{2, 2})
+			want(t, log.count(c.log), 1)
+			want(t, log.count("not this one"), 1)
+		})
+	}
 }
 
 func TestDelaysOfAnyLength(t *testing.T) {
