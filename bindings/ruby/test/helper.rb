@@ -71,6 +71,12 @@ class HonkerTest < Minitest::Test
     e
   end
 
+  # Also in a log of many tests.
+  def skip_loudly(why)
+    warn "SKIPPED ruby: #{name}: #{why}"
+    skip why
+  end
+
   # Whether it ends, in whichever way.
   def ended?(thread, seconds = 20)
     thread.join(seconds) ? true : false

@@ -44,7 +44,7 @@ class TestRun < HonkerTest
   def test_a_full_disk_is_said_once_and_waited_out
     disk = File.join(@dir, "disk")
     Dir.mkdir(disk)
-    skip "SKIPPED: no small file system can be mounted" unless system("mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", disk, err: IO::NULL)
+    skip_loudly "no small file system can be mounted" unless system("mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", disk, err: IO::NULL)
     begin
       @path = File.join(disk, "app.db")
       q = open_database.queue("q")
@@ -79,7 +79,7 @@ class TestRun < HonkerTest
 
   # As a user who may have one thread beside the main one.
   def test_jobs_for_which_there_is_no_thread_are_given_back_and_done_later
-    skip "SKIPPED: only root can become somebody else" unless Process.uid.zero?
+    skip_loudly "only root can become somebody else" unless Process.uid.zero?
     FileUtils.chmod(0o777, @dir)
     out = ruby(<<~'RUBY')
       require "honker"

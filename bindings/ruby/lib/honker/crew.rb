@@ -28,6 +28,20 @@ module Honker
       new(job, Native::SETTLE_RETRY, delay_s ? Value.delay(delay_s, "delay_s") : Native::NO_TIME, text)
     end
 
+    # Without a worker, for tests: by itself, and by the default backoff.
+    def apply
+      case kind
+      when Native::SETTLE_ACK then job.ack
+      when Native::SETTLE_FAIL then job.fail(error: error)
+      when Native::SETTLE_RETRY then job.retry(delay_s: by_backoff? ? Worker.backoff_s(job.attempts) : delay_s, error: error)
+      else job.snooze(delay_s)
+      end
+    end
+
+    def by_backoff?
+      delay_s == Native::NO_TIME
+    end
+
     # Whether the job is dead when this is committed.
     def buries?
       kind == Native::SETTLE_FAIL || (kind == Native::SETTLE_RETRY && job.final?)

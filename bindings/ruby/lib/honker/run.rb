@@ -224,7 +224,7 @@ module Honker
 
     # In the handler's thread.
     def failed(job, error, settlement)
-      again = settlement.delay_s == Native::NO_TIME ? "about #{@worker&.backoff_s(job.attempts)}" : settlement.delay_s
+      again = settlement.by_backoff? ? "about #{@worker&.backoff_s(job.attempts)}" : settlement.delay_s
       @log.error("honker: job #{job.id} of #{job.queue_name} failed, attempt #{job.attempts} of #{job.max_attempts}, " \
                  "#{settlement.buries? ? "it is dead now" : "next try in #{again} s"}: #{Handler.report(error)}")
       Hooks.failed(error, job)

@@ -189,7 +189,12 @@ module Honker
     # @private
     # After how many seconds a job is tried again, without the jitter.
     def backoff_s(attempts)
-      [@options[:retry_base_s] * (@options[:retry_factor]**(attempts - 1)), @options[:retry_max_s]].min.round
+      Worker.backoff_s(attempts, **@options)
+    end
+
+    # @private
+    def self.backoff_s(attempts, retry_base_s: 15, retry_factor: 2.0, retry_max_s: 3600, **)
+      [retry_base_s * (retry_factor**(attempts - 1)), retry_max_s].min.round
     end
 
     # @private
