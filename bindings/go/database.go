@@ -91,6 +91,10 @@ func OpenWithOptions(path, libraryPath string, options OpenOptions) (*Database, 
 	if err != nil {
 		return nil, err
 	}
+	return lib.open(path, options)
+}
+
+func (lib *library) open(path string, options OpenOptions) (*Database, error) {
 	opts := newOpenOpts()
 	if options.BusyTimeout != 0 {
 		opts.busyTimeoutMS = max(options.BusyTimeout.Milliseconds(), 0)
@@ -107,10 +111,11 @@ func OpenWithOptions(path, libraryPath string, options OpenOptions) (*Database, 
 		opts.watcherPollIntervalMS = options.WatcherPollInterval.Milliseconds()
 	}
 	db := &Database{lib: lib, path: path, options: options, open: map[interface{ end() }]struct{}{}, ended: make(chan struct{})}
-	var status Status
-	if db.handle, status, err = lib.native().open(view(path), opts); status != statusOK {
+	handle, status, err := lib.native().open(view(path), opts)
+	if status != statusOK {
 		return nil, err
 	}
+	db.handle = handle
 	db.warn(err)
 	db.context, db.cancel = context.WithCancel(context.Background())
 	runtime.SetFinalizer(db, func(db *Database) { go db.Close() }) // only for those who forget

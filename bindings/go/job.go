@@ -112,12 +112,7 @@ func (j *Job) settleTx(tx *Transaction, kind uint32, delayS int64, message strin
 	if j.db == nil {
 		return false, noJob()
 	}
-	handle, err := tx.use(j.db)
-	if err != nil {
-		return false, err
-	}
-	held, err := j.settle(handle, kind, delayS, message)
-	return held, tx.reason(err)
+	return inTx(tx, j.db, func(handle uintptr) (bool, error) { return j.settle(handle, kind, delayS, message) })
 }
 
 func (j *Job) settle(tx uintptr, kind uint32, delayS int64, message string) (bool, error) {

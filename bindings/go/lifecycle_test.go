@@ -255,6 +255,31 @@ func TestWorkerGoesOnWithAFileThatReplacesItsOwn(t *testing.T) {
 	}
 }
 
+func TestWorkerWaitsForAFileThatWasDeleted(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "app.db")
+	db := must2(t)(Open(path))
+	defer db.Close()
+	must(t, 0, second(db.Queue("q", QueueOptions{}).Enqueue(1, EnqueueOptions{})))
+	log := &logged{}
+	done := make(chan struct{}, 2)
+	stop := runs(t, db.NewWorker(WorkerOptions{Queues: []WorkerQueue{{Name: "q"}}, Logger: log.logger()}), func(context.Context, *Job) error {
+		done <- struct{}{}
+		return nil
+	})
+	<-done
+	for _, suffix := range []string{"", "-wal", "-shm"} {
+		must(t, 0, os.Remove(path+suffix))
+	}
+	eventually(t, "it says so", func() bool { return log.count("there is no file "+path) == 1 })
+	again := must2(t)(Open(path))
+	defer again.Close()
+	must(t, 0, second(again.Queue("q", QueueOptions{}).Enqueue(2, EnqueueOptions{})))
+	<-done
+	want(t, stop(), nil)
+	want(t, log.count("the file was replaced"), 1)
+	want(t, log.count("the worker goes on\""), 1)
+}
+
 func TestWorkerWaitsOutALockAtEachStep(t *testing.T) {
 	for _, step := range []string{"start", "claim", "ack", "release"} {
 		t.Run(step, func(t *testing.T) {

@@ -30,12 +30,7 @@ func (db *Database) Notify(channel string, payload any) (int64, error) {
 
 // NotifyTx is Notify as a part of a transaction.
 func (db *Database) NotifyTx(tx *Transaction, channel string, payload any) (int64, error) {
-	handle, err := tx.use(db)
-	if err != nil {
-		return 0, err
-	}
-	id, err := db.notify(handle, channel, payload)
-	return id, tx.reason(err)
+	return inTx(tx, db, func(handle uintptr) (int64, error) { return db.notify(handle, channel, payload) })
 }
 
 func (db *Database) notify(tx uintptr, channel string, payload any) (int64, error) {

@@ -87,12 +87,7 @@ func (db *Database) EnqueueMany(ctx context.Context, jobs []JobSpec) ([]EnqueueR
 
 // EnqueueManyTx is EnqueueMany as a part of a transaction, with the context of that.
 func (db *Database) EnqueueManyTx(tx *Transaction, jobs []JobSpec) ([]EnqueueResult, error) {
-	handle, err := tx.use(db)
-	if err != nil {
-		return nil, err
-	}
-	results, err := db.enqueueIn(tx.ctx, handle, jobs)
-	return results, tx.reason(err)
+	return inTx(tx, db, func(handle uintptr) ([]EnqueueResult, error) { return db.enqueueIn(tx.ctx, handle, jobs) })
 }
 
 func (db *Database) enqueueIn(ctx context.Context, tx uintptr, jobs []JobSpec) ([]EnqueueResult, error) {

@@ -14,11 +14,8 @@ func (db *Database) SaveResult(id int64, value string, ttlS int64) error {
 
 // SaveResultTx is SaveResult as a part of a transaction.
 func (db *Database) SaveResultTx(tx *Transaction, id int64, value string, ttlS int64) error {
-	handle, err := tx.use(db)
-	if err != nil {
-		return err
-	}
-	return tx.reason(db.saveResult(handle, id, value, ttlS))
+	_, err := inTx(tx, db, func(handle uintptr) (struct{}, error) { return struct{}{}, db.saveResult(handle, id, value, ttlS) })
+	return err
 }
 
 func (db *Database) saveResult(tx uintptr, id int64, value string, ttlS int64) error {

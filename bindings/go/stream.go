@@ -62,12 +62,7 @@ func (s *Stream) PublishWithKeyTx(tx *Transaction, key string, payload any) (int
 }
 
 func (s *Stream) publishTx(tx *Transaction, key *string, payload any) (int64, error) {
-	handle, err := tx.use(s.db)
-	if err != nil {
-		return 0, err
-	}
-	offset, err := s.publish(handle, key, payload)
-	return offset, tx.reason(err)
+	return inTx(tx, s.db, func(handle uintptr) (int64, error) { return s.publish(handle, key, payload) })
 }
 
 func (s *Stream) publish(tx uintptr, key *string, payload any) (int64, error) {
@@ -124,12 +119,7 @@ func (s *Stream) SaveOffset(consumer string, offset int64) (bool, error) {
 
 // SaveOffsetTx is SaveOffset as a part of a transaction.
 func (s *Stream) SaveOffsetTx(tx *Transaction, consumer string, offset int64) (bool, error) {
-	handle, err := tx.use(s.db)
-	if err != nil {
-		return false, err
-	}
-	saved, err := s.saveOffset(handle, consumer, offset)
-	return saved, tx.reason(err)
+	return inTx(tx, s.db, func(handle uintptr) (bool, error) { return s.saveOffset(handle, consumer, offset) })
 }
 
 func (s *Stream) saveOffset(tx uintptr, consumer string, offset int64) (bool, error) {

@@ -188,10 +188,14 @@ func (tx *Transaction) statement(args []any) (uintptr, []value, error) {
 	return handle, values, err
 }
 
-// reason is why, for an error that may be none.
-func (tx *Transaction) reason(err error) error {
+// inTx makes a call in a transaction.
+func inTx[T any](tx *Transaction, db *Database, call func(tx uintptr) (T, error)) (result T, err error) {
+	handle, err := tx.use(db)
 	if err != nil {
+		return result, err
+	}
+	if result, err = call(handle); err != nil {
 		err = tx.why(err)
 	}
-	return err
+	return result, err
 }

@@ -18,11 +18,14 @@ type WorkerQueue struct {
 	MaxInHand int64
 }
 
+// concurrencyMax is the most that WorkerOptions.Concurrency may be.
+const concurrencyMax = 1_000_000
+
 // WorkerOptions says how a worker works. Zero means the default.
 type WorkerOptions struct {
 	// Queues are the queues to work on, at least one.
 	Queues []WorkerQueue
-	// Concurrency is how many jobs run side by side. Default 10.
+	// Concurrency is how many jobs run side by side, at most 1,000,000. Default 10.
 	Concurrency int
 	// Name is what it claims as, which nobody else may do. Default: a random one.
 	Name string
@@ -92,7 +95,7 @@ func NewWorker(path string, options WorkerOptions) *Worker {
 
 // NewWorker makes a worker. Several may run in a process.
 func (db *Database) NewWorker(options WorkerOptions) *Worker {
-	options.Open, options.LibraryPath = db.options, db.lib.path
+	options.Open = db.options
 	w := NewWorker(db.path, options)
 	w.db = db
 	return w
@@ -149,14 +152,14 @@ func (w *Worker) begin(ctx context.Context, handler Handler) (*workerRun, error)
 	if handler == nil {
 		return nil, invalid(nil, "the handler is nil")
 	}
-	if w.options.Concurrency < 0 {
-		return nil, invalid(nil, "Concurrency is negative: %d", w.options.Concurrency)
-	}
-	if w.running.Swap(true) {
-		return nil, newError(StatusMisuse, "the worker %q runs already", w.options.Name)
+	if w.options.Concurrency < 0 || w.options.Concurrency > concurrencyMax {
+		return nil, invalid(nil, "Concurrency is %d, not 1 to %d", w.options.Concurrency, concurrencyMax)
 	}
 	for _, around := range slices.Backward(w.options.Middleware) {
 		handler = around(handler)
+	}
+	if w.running.Swap(true) {
+		return nil, newError(StatusMisuse, "the worker %q runs already", w.options.Name)
 	}
 	return &workerRun{Worker: w, ctx: ctx, handler: handler, current: w.db, log: w.options.Logger.With("worker", w.options.Name),
 		hand: map[int64]*inHand{}, finished: make(chan *inHand, w.options.Concurrency)}, nil

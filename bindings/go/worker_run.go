@@ -177,7 +177,13 @@ func (r *workerRun) connect() (err error) {
 		if _, err := os.Stat(r.path); errors.Is(err, fs.ErrNotExist) {
 			return newError(StatusCannotOpen, "there is no file %s", r.path) // opening would make an empty one
 		}
-		if r.current, err = OpenWithOptions(r.path, r.options.LibraryPath, r.options.Open); err != nil {
+		lib := (*library)(nil)
+		if r.db != nil {
+			lib = r.db.lib
+		} else if lib, err = loadLibrary(r.options.LibraryPath); err != nil {
+			return err
+		}
+		if r.current, err = lib.open(r.path, r.options.Open); err != nil {
 			return err
 		}
 	}
@@ -395,7 +401,7 @@ func (r *workerRun) logFailure(one *inHand, settlement *settlement) {
 
 // lose ends the context of a job that is the worker's no more. It keeps its place until its handler returns.
 func (r *workerRun) lose(lost lostJobView) {
-	one, cause := r.hand[lost.serial], lostCauses[lost.reason]
+	one, cause := r.hand[lost.serial], orDefault(lostCauses[lost.reason], ErrJobGone)
 	if one == nil {
 		return
 	}

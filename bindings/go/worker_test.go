@@ -437,7 +437,7 @@ func TestWorkerRefuses(t *testing.T) {
 	nothing := func(context.Context, *Job) error { return nil }
 	q := []WorkerQueue{{Name: "q"}}
 	for _, options := range []WorkerOptions{{}, {Queues: []WorkerQueue{{Name: "q"}, {Name: "q"}}}, {Queues: []WorkerQueue{{Name: "a\x00b"}}},
-		{Queues: q, Concurrency: -1}, {Queues: q, RetryFactor: 0.5}, {Queues: q, MaxRunS: -1}} {
+		{Queues: q, Concurrency: -1}, {Queues: q, Concurrency: math.MaxInt}, {Queues: q, RetryFactor: 0.5}, {Queues: q, MaxRunS: -1}} {
 		wantError(t, db.NewWorker(options).Run(context.Background(), nothing), ErrInvalid)
 	}
 	wantError(t, db.NewWorker(WorkerOptions{Queues: q}).Run(context.Background(), nil), ErrInvalid)
