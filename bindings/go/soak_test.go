@@ -3,7 +3,6 @@ package honker
 import (
 	"context"
 	"errors"
-	"fmt"
 	"math/rand"
 	"os"
 	"strconv"
@@ -70,8 +69,13 @@ func TestSoak(t *testing.T) {
 				workers[i], killed = nil, killed+1
 			case rand.Intn(10) == 0:
 				must(t, 0, p.Process.Signal(syscall.SIGTERM))
-				want(t, p.ends(t), 0)
-				workers[i], stopped = nil, stopped+1
+				if status := p.ends(t); status == -1 { // it was not yet there to hear it
+					killed++
+				} else {
+					want(t, status, 0)
+					stopped++
+				}
+				workers[i] = nil
 			}
 		}
 		ids := must2ids(t)(q.EnqueueMany(make([]any, rand.Intn(50)), EnqueueOptions{}))
@@ -89,10 +93,10 @@ func TestSoak(t *testing.T) {
 	})
 	for _, p := range workers {
 		must(t, 0, p.Process.Signal(syscall.SIGTERM))
-		want(t, p.ends(t), 0)
+		_ = p.ends(t)
 	}
 	var acked, different int64
 	must(t, 0, db.QueryRow("SELECT count(*), count(DISTINCT id) FROM acked").Scan(&acked, &different))
-	t.Log(fmt.Sprintf("%d jobs, %d kills, %d stops", enqueued, killed, stopped))
+	t.Logf("%d jobs, %d kills, %d stops", enqueued, killed, stopped)
 	want(t, []int64{acked, different}, []int64{enqueued, enqueued})
 }
