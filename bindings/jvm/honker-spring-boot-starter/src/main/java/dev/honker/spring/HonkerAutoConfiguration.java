@@ -1,0 +1,164 @@
+package dev.honker.spring;
+
+import dev.honker.Database;
+import dev.honker.EnqueueInterceptor;
+import dev.honker.Honker;
+import dev.honker.JobInterceptor;
+import dev.honker.JsonCodec;
+import dev.honker.OpenOptions;
+import dev.honker.WorkerOptions;
+import io.micrometer.core.instrument.MeterRegistry;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.sql.Connection;
+import java.sql.SQLException;
+import javax.sql.DataSource;
+import org.springframework.beans.factory.ObjectProvider;
+import org.springframework.boot.autoconfigure.AutoConfiguration;
+import org.springframework.boot.autoconfigure.condition.ConditionalOnBean;
+import org.springframework.boot.autoconfigure.condition.ConditionalOnClass;
+import org.springframework.boot.autoconfigure.condition.ConditionalOnMissingBean;
+import org.springframework.boot.context.properties.EnableConfigurationProperties;
+import org.springframework.boot.health.contributor.HealthIndicator;
+import org.springframework.context.annotation.Bean;
+import org.springframework.context.annotation.Configuration;
+import org.springframework.jdbc.datasource.DataSourceUtils;
+import tools.jackson.databind.JavaType;
+import tools.jackson.databind.json.JsonMapper;
+
+/**
+ * A {@link Database} on the file of {@code honker.path} or of the context's DataSource, a {@link
+ * HonkerTemplate}, and a worker for the methods that are {@link HonkerListener}s. Beans that are
+ * {@link JobInterceptor}s and {@link EnqueueInterceptor}s are used, in their order.
+ */
+@AutoConfiguration(
+    afterName = {
+      "org.springframework.boot.jdbc.autoconfigure.DataSourceAutoConfiguration",
+      "org.springframework.boot.jackson.autoconfigure.JacksonAutoConfiguration",
+      "org.springframework.boot.micrometer.metrics.autoconfigure.export.simple"
+          + ".SimpleMetricsExportAutoConfiguration",
+      "org.springframework.boot.micrometer.metrics.autoconfigure.CompositeMeterRegistryAutoConfiguration"
+    })
+@EnableConfigurationProperties(HonkerProperties.class)
+public class HonkerAutoConfiguration {
+  @Bean(destroyMethod = "close")
+  @ConditionalOnMissingBean
+  Database honkerDatabase(
+      HonkerProperties properties,
+      ObjectProvider<DataSourceFile> dataSource,
+      ObjectProvider<EnqueueInterceptor> interceptors) {
+    String path = properties.getPath();
+    DataSourceFile file = dataSource.getIfAvailable();
+    if (path == null && file != null) path = file.path();
+    if (path == null) {
+      throw new IllegalStateException(
+          "set honker.path, or have a DataSource of a SQLite file (jdbc:sqlite:app.db)");
+    }
+    OpenOptions.Builder options = OpenOptions.builder().busyTimeout(properties.getBusyTimeout());
+    interceptors.orderedStream().forEach(options::enqueueInterceptor);
+    return Honker.open(path, options.build());
+  }
+
+  @Bean
+  @ConditionalOnMissingBean
+  HonkerTemplate honkerTemplate(
+      Database database,
+      ObjectProvider<DataSourceFile> dataSource,
+      ObjectProvider<PayloadCodecs> codecs) {
+    DataSourceFile file = dataSource.getIfAvailable();
+    boolean isSame =
+        file != null && file.path() != null && isSameFile(file.path(), database.path());
+    return new HonkerTemplate(database, isSame ? file.dataSource() : null, codecs.getIfAvailable());
+  }
+
+  private static boolean isSameFile(String one, String other) {
+    try {
+      return Files.isSameFile(Path.of(one), Path.of(other));
+    } catch (IOException e) {
+      return false; // one of them is not there
+    }
+  }
+
+  @Bean
+  static HonkerListeners honkerListeners(ObjectProvider<PayloadCodecs> codecs) {
+    return new HonkerListeners(codecs::getIfAvailable);
+  }
+
+  @Bean
+  @ConditionalOnMissingBean
+  HonkerWorker honkerWorker(
+      Database database,
+      HonkerListeners listeners,
+      HonkerProperties properties,
+      ObjectProvider<JobInterceptor> interceptors,
+      ObjectProvider<HonkerWorkerCustomizer> customizers) {
+    HonkerProperties.Worker worker = properties.getWorker();
+    WorkerOptions.Builder options =
+        WorkerOptions.builder()
+            .concurrency(worker.getConcurrency())
+            .visibilityTimeout(worker.getVisibilityTimeout())
+            .maxRun(worker.getMaxRun())
+            .shutdownTimeout(worker.getShutdownTimeout());
+    interceptors.orderedStream().forEach(options::interceptor);
+    customizers.orderedStream().forEach(it -> it.customize(options));
+    return new HonkerWorker(database, listeners, options.build(), worker.isEnabled());
+  }
+
+  /** The context's DataSource, and the SQLite file that it is for; null for another database. */
+  record DataSourceFile(Object dataSource, String path) {}
+
+  @Configuration(proxyBeanMethods = false)
+  @ConditionalOnClass(DataSourceUtils.class)
+  @ConditionalOnBean(DataSource.class)
+  static class Jdbc {
+    @Bean
+    DataSourceFile honkerDataSourceFile(ObjectProvider<DataSource> dataSources)
+        throws SQLException {
+      DataSource dataSource = dataSources.getIfUnique();
+      if (dataSource == null) return new DataSourceFile(null, null);
+      try (Connection connection = dataSource.getConnection()) {
+        String url = connection.getMetaData().getURL();
+        if (url == null || !url.startsWith("jdbc:sqlite:")) return new DataSourceFile(null, null);
+        String path = url.substring("jdbc:sqlite:".length()).replaceFirst("^file:", "");
+        path = path.replaceFirst("\\?.*$", "");
+        boolean isFile = !path.isEmpty() && !path.contains(":memory:");
+        return new DataSourceFile(dataSource, isFile ? path : null);
+      }
+    }
+  }
+
+  @Configuration(proxyBeanMethods = false)
+  @ConditionalOnClass(JsonMapper.class)
+  @ConditionalOnBean(JsonMapper.class)
+  static class Jackson {
+    @Bean
+    @ConditionalOnMissingBean
+    PayloadCodecs honkerPayloadCodecs(JsonMapper mapper) {
+      return type -> {
+        JavaType java = mapper.constructType(type);
+        return JsonCodec.of(mapper::writeValueAsString, json -> mapper.readValue(json, java));
+      };
+    }
+  }
+
+  @Configuration(proxyBeanMethods = false)
+  @ConditionalOnClass(HealthIndicator.class)
+  static class Health {
+    @Bean
+    @ConditionalOnMissingBean(name = "honkerHealthIndicator")
+    HealthIndicator honkerHealthIndicator(Database database, HonkerWorker worker) {
+      return new HonkerHealthIndicator(database, worker);
+    }
+  }
+
+  @Configuration(proxyBeanMethods = false)
+  @ConditionalOnClass(MeterRegistry.class)
+  @ConditionalOnBean(MeterRegistry.class)
+  static class Metrics {
+    @Bean
+    JobInterceptor honkerMetrics(MeterRegistry registry) {
+      return new HonkerMetrics(registry);
+    }
+  }
+}

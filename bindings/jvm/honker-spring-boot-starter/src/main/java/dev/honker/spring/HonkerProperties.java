@@ -1,0 +1,94 @@
+package dev.honker.spring;
+
+import java.time.Duration;
+import org.springframework.boot.context.properties.ConfigurationProperties;
+
+/** What {@code honker.*} says. */
+@ConfigurationProperties("honker")
+public class HonkerProperties {
+  /** The file; without it, that of the DataSource. */
+  private String path;
+
+  /** How long calls wait for a file that others keep locked. */
+  private Duration busyTimeout = Duration.ofSeconds(5);
+
+  private final Worker worker = new Worker();
+
+  public String getPath() {
+    return path;
+  }
+
+  public void setPath(String path) {
+    this.path = path;
+  }
+
+  public Duration getBusyTimeout() {
+    return busyTimeout;
+  }
+
+  public void setBusyTimeout(Duration busyTimeout) {
+    this.busyTimeout = busyTimeout;
+  }
+
+  public Worker getWorker() {
+    return worker;
+  }
+
+  /** The worker that calls the listeners. */
+  public static class Worker {
+    /** Whether the listeners are called in this process. */
+    private boolean enabled = true;
+
+    /** How many jobs are handled at a time. */
+    private int concurrency = 8;
+
+    /** How long a claim is valid unless it is prolonged, which the worker does. */
+    private Duration visibilityTimeout = Duration.ofSeconds(300);
+
+    /** How long a job may take; without it, as long as it needs. */
+    private Duration maxRun;
+
+    /** How long running jobs have when the context is closed. */
+    private Duration shutdownTimeout = Duration.ofSeconds(8);
+
+    public boolean isEnabled() {
+      return enabled;
+    }
+
+    public void setEnabled(boolean enabled) {
+      this.enabled = enabled;
+    }
+
+    public int getConcurrency() {
+      return concurrency;
+    }
+
+    public void setConcurrency(int concurrency) {
+      this.concurrency = concurrency;
+    }
+
+    public Duration getVisibilityTimeout() {
+      return visibilityTimeout;
+    }
+
+    public void setVisibilityTimeout(Duration visibilityTimeout) {
+      this.visibilityTimeout = visibilityTimeout;
+    }
+
+    public Duration getMaxRun() {
+      return maxRun;
+    }
+
+    public void setMaxRun(Duration maxRun) {
+      this.maxRun = maxRun;
+    }
+
+    public Duration getShutdownTimeout() {
+      return shutdownTimeout;
+    }
+
+    public void setShutdownTimeout(Duration shutdownTimeout) {
+      this.shutdownTimeout = shutdownTimeout;
+    }
+  }
+}
