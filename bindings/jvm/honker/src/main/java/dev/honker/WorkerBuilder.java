@@ -149,7 +149,7 @@ public final class WorkerBuilder {
   }
 
   private String threadName() {
-    if (id == null) id = Database.unique("worker-" + ProcessHandle.current().pid());
+    if (id == null) id = Database.unique(String.valueOf(ProcessHandle.current().pid()));
     return name == null ? "honker-worker-" + id : name;
   }
 
