@@ -69,7 +69,8 @@ const longestBackoffS = 1000 * 366 * 86_400
 
 func (o *Outbox) handle(ctx context.Context, job *Job) error { return o.deliver(ctx, job.Payload) }
 
-// RunOnce delivers one job if there is one to deliver now; whether there was. What deliver returns is no error of RunOnce's.
+// RunOnce delivers one job, in this goroutine, if there is one to deliver now; whether there was. What deliver returns is no
+// error of RunOnce's.
 func (o *Outbox) RunOnce(ctx context.Context, worker string) (bool, error) {
 	ran, err := o.worker(worker).runDue(ctx, o.handle, 1)
 	return ran > 0, err

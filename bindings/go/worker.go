@@ -118,8 +118,9 @@ func (w *Worker) Run(ctx context.Context, handler Handler) error {
 	return r.run()
 }
 
-// RunDue runs the jobs that are due, one after the other, in this goroutine, until there is none; how many that were. For
-// tests, and for programs that something else starts when there is work.
+// RunDue runs the jobs that are due, one after the other, in this goroutine, until there is none or ctx ends; how many that were.
+// One that is due again at once, after Snooze(0) for instance, is run again. For tests, and for programs that something else
+// starts when there is work. An error, also one that may pass, ends it.
 func (w *Worker) RunDue(ctx context.Context, handler Handler) (int, error) {
 	return w.runDue(ctx, handler, -1)
 }

@@ -36,6 +36,26 @@ type DBTX interface {
 	QueryRowContext(context.Context, string, ...interface{}) *sql.Row
 }
 
+type Email struct {
+	To string `json:"to"`
+}
+
+// placeOrder stands in the README.
+func placeOrder(ctx context.Context, db *sql.DB, name string) error {
+	tx, err := db.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback() // does nothing after Commit
+	if _, err := tx.ExecContext(ctx, "INSERT INTO orders (name) VALUES (?)", name); err != nil {
+		return err
+	}
+	if _, err := honker.EnqueueSQL(ctx, tx, "emails", Email{To: name}, honker.EnqueueOptions{MaxAttempts: honker.Int64(10)}); err != nil {
+		return err
+	}
+	return tx.Commit()
+}
+
 var errRollback = errors.New("roll back")
 
 // transactions run f in a transaction, with what it is to execute statements with, and roll back if it returns an error.
@@ -191,6 +211,13 @@ func TestOwnConnection(t *testing.T) {
 	}
 	if payload := <-done; payload != `"by itself"` {
 		t.Error(payload)
+	}
+	if err := placeOrder(ctx, foreign, "alice"); err != nil {
+		t.Fatal(err)
+	}
+	committed++
+	if job, err := db.Queue("emails", honker.QueueOptions{}).ClaimOne("w"); err != nil || job == nil || string(job.Payload) != `{"to":"alice"}` || job.MaxAttempts != 10 {
+		t.Error(job, err)
 	}
 	var orders int64
 	if err := db.QueryRow("SELECT count(*) FROM orders").Scan(&orders); err != nil || orders != committed {
