@@ -76,6 +76,31 @@ defmodule Honker.SQLTest do
     kill(port)
   end
 
+  @tag skip: @skip_driver
+  test "a handler that settles its job with the other driver is not ended for it, if it says so", %{db: db, path: path} do
+    test = self()
+    Process.flag(:trap_exit, true)
+
+    handler = fn job ->
+      {:ok, other} = :sqlite3.open(:"other_#{System.unique_integer([:positive])}", file: to_charlist(path))
+      sql(other, "PRAGMA busy_timeout = 5000", [])
+      if job.payload == "says", do: {:ok, true} = Job.settled(job)
+      sql(other, "DELETE FROM _honker_live WHERE id = ? AND worker_id = ?", [job.id, job.worker_id])
+      :sqlite3.close(other)
+      # Long enough for the loss to be found.
+      Process.sleep(1000)
+      send(test, {:done, job.payload})
+      :ok
+    end
+
+    start_supervised!({Worker, db: db, queue: "q", handler: handler, concurrency: 2})
+    {:ok, _} = Queue.enqueue_many(db, "q", ["says", "does not"])
+    assert_receive {:done, "says"}, 20_000
+    refute_receive {:done, "does not"}, 1500
+    assert {:ok, []} = Queue.stats(db)
+    assert {:error, %Error{name: :invalid}} = Job.settled(%Job{id: 1, queue: "q", worker_id: "w"})
+  end
+
   defp sql(other, sql, params) do
     params = Enum.map(params, &if(&1 == nil, do: :null, else: &1))
 

@@ -41,7 +41,7 @@ defmodule Honker.Job do
 
   alias Honker.{Error, Native}
 
-  use Honker.Bang, [:ack, :retry, :fail, :release, :heartbeat]
+  use Honker.Bang, [:ack, :retry, :fail, :release, :heartbeat, :settled]
 
   @enforce_keys [:id, :queue, :worker_id]
   defstruct [
@@ -191,6 +191,18 @@ defmodule Honker.Job do
   @spec heartbeat(on, t, integer) :: {:ok, boolean} | {:error, Error.t()}
   def heartbeat(on, %__MODULE__{} = job, seconds) do
     Native.changed?(Native.call(on, :heartbeat, [job.id, job.worker_id, seconds]))
+  end
+
+  @doc """
+  For a handler that settles its job through another connection than this package's, before that is committed: the worker
+  has it in hand no more, and does not end the handler for having lost it. False if it had not.
+  """
+  @spec settled(t) :: {:ok, boolean} | {:error, Error.t()}
+  def settled(%__MODULE__{} = job) do
+    case Process.get(:honker_worker) do
+      nil -> Error.invalid("the process of a job's handler has to say this")
+      worker -> Native.changed?(Honker.Consumer.act(worker, :settled, [job.id, job.serial]))
+    end
   end
 
   @doc false

@@ -143,10 +143,8 @@ defmodule Honker.Worker do
 
   defp consumer(state, db) do
     o = state.options
-    [{first, _, _} | _] = o.queues
-    timeout_s = o[:visibility_timeout_s] || Database.queue_options(db, first).visibility_timeout_s
-    retries = Map.take(o, [:max_run_s, :retry_base_s, :retry_factor, :retry_max_s, :retry_jitter])
-    options = Map.merge(retries, %{visibility_timeout_s: timeout_s, heartbeat: if(o.heartbeat, do: 1, else: 0)})
+    options = Map.take(o, ~w(visibility_timeout_s max_run_s retry_base_s retry_factor retry_max_s retry_jitter)a)
+    options = Map.put(options, :heartbeat, if(o.heartbeat, do: 1, else: 0))
     made = Consumer.new(db, :worker, "", [o.worker_id, o.queues, options])
     if not match?({:ok, _}, made), do: close_own(state, db)
     made

@@ -22,10 +22,11 @@ defmodule Honker.Worker.Hand do
 
   defp start_one(job, state) do
     worker = self()
-    o = state.options
+    %{options: o, consumer: consumer} = state
 
     pid =
       spawn_link(fn ->
+        Process.put(:honker_worker, consumer)
         Logger.metadata(Failure.metadata(job))
         waited = queue_wait(job)
         Event.emit([:honker, :job, :start], Map.put(waited, :attempts, job.attempts), %{job: job, worker: o.worker_id})

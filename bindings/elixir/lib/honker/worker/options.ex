@@ -39,7 +39,9 @@ defmodule Honker.Worker.Options do
          {:ok, queues} <- queues(o, names),
          {:ok, around} <- Native.functions(:around_job, o.around_job, 2),
          :ok <- check(o) do
-      {:ok, Map.merge(o, %{source: source, queues: queues, handler: Handler.around(handler, around)})}
+      handler = Handler.around(handler, around)
+      timeout_s = o[:visibility_timeout_s] || Database.queue_options(o[:db], elem(hd(queues), 0)).visibility_timeout_s
+      {:ok, Map.merge(o, %{source: source, queues: queues, handler: handler, visibility_timeout_s: timeout_s})}
     end
   end
 
