@@ -137,6 +137,25 @@ defmodule Honker.HostileTest do
     assert_receive :fine, 20_000
   end
 
+  test "a handler that hears that it has to end, and says that it failed, has not failed", %{db: db} do
+    test = self()
+
+    worker(
+      db,
+      fn _ ->
+        Process.flag(:trap_exit, true)
+        send(test, :running)
+        receive(do: ({:EXIT, _, {:shutdown, {:honker, :stop}}} -> {:error, :cancelled}))
+      end,
+      shutdown: 100
+    )
+
+    {:ok, _} = Queue.enqueue(db, "q", 1)
+    assert_receive :running, 20_000
+    stop_supervised!({Worker, "q"})
+    assert {:ok, [["pending", 0]]} = Honker.query(db, "SELECT state, attempts FROM _honker_live")
+  end
+
   test "a full disk: it is said once, and what is finished is settled when there is room", %{directory: directory} do
     disk = Path.join(directory, "disk")
     File.mkdir!(disk)

@@ -226,6 +226,24 @@ defmodule Honker.WorkerTest do
     assert job(db) == [["pending", 1], ["processing", 1]]
   end
 
+  test "what ends while the worker is woken for something else makes room as well", %{db: db} do
+    test = self()
+    pid = worker(db, fn job -> send(test, {:running, job.id, self()}) && receive(do: (:go -> :ok)) end, concurrency: 2)
+    {:ok, [first, second, third]} = Queue.enqueue_many(db, "q", [1, 2, 3])
+    pids = for id <- [first, second], do: elem(assert_receive({:running, ^id, _}, 20_000), 2)
+    waiting = fn n -> soon(20_000, fn -> Process.info(pid, :message_queue_len) >= {:message_queue_len, n} end) end
+    :sys.suspend(pid)
+    # It is told of the loss first, and then of the ends of both.
+    {:ok, true} = Queue.cancel(db, first)
+    assert waiting.(1)
+    for job <- pids, do: send(job, :go)
+    assert waiting.(5)
+    :sys.resume(pid)
+    assert_receive {:running, ^third, job}, 20_000
+    send(job, :go)
+    assert soon(20_000, fn -> job(db) == [] end)
+  end
+
   test "a worker that is killed takes its jobs along, is started again, and the jobs come back", %{db: db} do
     test = self()
     db = Honker.configure_queue(db, "q", visibility_timeout_s: 1)

@@ -184,6 +184,9 @@ defmodule Honker.Worker do
 
   # Settles what is finished and claims as many jobs as may run, in one commit; then waits to be told of more.
   defp turn(state) do
+    # Before it is counted how many may be claimed: without room the next wait would be for losses alone.
+    state = Hand.drain(state)
+
     case turn_once(state, Hand.room(state)) do
       {:timeout, state} -> wait(state)
       {:ok, state} -> {:noreply, turn_again(state)}
@@ -219,7 +222,6 @@ defmodule Honker.Worker do
   end
 
   defp turn_once(state, n) do
-    state = Hand.drain(state)
     {answer, statuses, why} = try_turn(state, Hand.settlements(state), n, @pauses_ms)
     state = Hand.settled(state, answer, statuses, why)
 
@@ -333,6 +335,8 @@ defmodule Honker.Worker do
   defp finish(%{running: running, finished: []} = state, _deadline) when running == %{}, do: state
 
   defp finish(state, deadline) do
+    state = Hand.drain(state)
+
     case if(state.consumer, do: turn_once(state, 0), else: {:timeout, state}) do
       {:ok, state} ->
         finish(state, deadline)

@@ -53,7 +53,12 @@ defmodule Honker.Case do
     ebins =
       for path <- :code.get_path(), path = to_string(path), path =~ ~r{/(honker|jiffy)[^/]*/ebin$}, do: ["-pa", path]
 
-    setup = "Application.put_env(:honker, :json, Honker.Test.JSON)\n"
+    # It ends with this test, however that ends: its standard input is closed then.
+    setup = """
+    spawn(fn -> IO.read(:line) == :eof && System.halt(1) end)
+    Application.put_env(:honker, :json, Honker.Test.JSON)
+    """
+
     arguments = List.flatten(ebins) ++ ["-e", setup <> script]
     environment = for {name, value} <- environment, do: {to_charlist(name), value && to_charlist(value)}
     environment = for {name, value} <- environment, do: {name, value || false}
