@@ -44,7 +44,7 @@ type OpenOptions struct {
 	WALAutocheckpointPages uint32
 	// EnqueueMiddleware stands around what enqueues jobs, the first one outermost: it sees them, may change them or refuse, and
 	// calls next. Jobs of schedules, and of EnqueueSQL, pass it by.
-	EnqueueMiddleware []func(next EnqueueFunc) EnqueueFunc
+	EnqueueMiddleware []EnqueueMiddleware
 }
 
 // Database is an open SQLite file with honker's tables in it. Any number of goroutines may use it at the same time; those

@@ -59,7 +59,7 @@ func TestEnqueueManyOverSeveralQueues(t *testing.T) {
 func TestEnqueueMiddleware(t *testing.T) {
 	type key struct{}
 	var seen []string
-	around := func(name string) func(EnqueueFunc) EnqueueFunc {
+	around := func(name string) EnqueueMiddleware {
 		return func(next EnqueueFunc) EnqueueFunc {
 			return func(ctx context.Context, jobs []JobSpec) ([]EnqueueResult, error) {
 				if jobs[0].Queue == "refused" {
@@ -73,7 +73,7 @@ func TestEnqueueMiddleware(t *testing.T) {
 			}
 		}
 	}
-	db := open(t, OpenOptions{EnqueueMiddleware: []func(EnqueueFunc) EnqueueFunc{around("outer"), around("inner")}})
+	db := open(t, OpenOptions{EnqueueMiddleware: []EnqueueMiddleware{around("outer"), around("inner")}})
 	q := db.Queue("q", QueueOptions{})
 	ctx := context.WithValue(context.Background(), key{}, "here")
 	must(t, 0, second(q.EnqueueContext(ctx, 1, EnqueueOptions{})))

@@ -111,7 +111,7 @@ func TestMiddleware(t *testing.T) {
 	must(t, 0, second(q.EnqueueMany([]any{"passes", "refused"}, EnqueueOptions{})))
 	type key struct{}
 	var seen []string
-	around := func(name string) func(Handler) Handler {
+	around := func(name string) Middleware {
 		return func(next Handler) Handler {
 			return func(ctx context.Context, job *Job) (err error) {
 				seen = append(seen, name)
@@ -123,7 +123,7 @@ func TestMiddleware(t *testing.T) {
 			}
 		}
 	}
-	w := db.NewWorker(WorkerOptions{Queues: []WorkerQueue{{Name: "q"}}, Middleware: []func(Handler) Handler{around("outer"), around("inner")}})
+	w := db.NewWorker(WorkerOptions{Queues: []WorkerQueue{{Name: "q"}}, Middleware: []Middleware{around("outer"), around("inner")}})
 	ran, err := w.RunDue(context.Background(), func(ctx context.Context, job *Job) error {
 		seen = append(seen, fmt.Sprint("handler in ", ctx.Value(key{})))
 		return nil

@@ -79,6 +79,9 @@ type EnqueueResult struct {
 // EnqueueFunc enqueues jobs, all or none; a result for each, in their order.
 type EnqueueFunc = func(ctx context.Context, jobs []JobSpec) ([]EnqueueResult, error)
 
+// EnqueueMiddleware makes an EnqueueFunc of one, around which it stands.
+type EnqueueMiddleware = func(next EnqueueFunc) EnqueueFunc
+
 // EnqueueMany adds jobs, to any queues, all or none, in one commit; a result for each, in their order. ctx is for
 // OpenOptions.EnqueueMiddleware; if it has ended already, nothing is enqueued.
 func (db *Database) EnqueueMany(ctx context.Context, jobs []JobSpec) ([]EnqueueResult, error) {

@@ -47,7 +47,7 @@ type WorkerOptions struct {
 	// context does; the second one does not wait for jobs.
 	NoSignals bool
 	// Middleware stands around each handler, the first one outermost.
-	Middleware []func(next Handler) Handler
+	Middleware []Middleware
 	// OnError is told of each failure, beside the log: in the handler's goroutine, with the job's context, and after the
 	// handler. A panic of the handler is a *PanicError, a job that ran for too long ErrJobTimeout. What it panics with
 	// itself is logged.
@@ -68,6 +68,9 @@ type WorkerOptions struct {
 // ErrJobGone, ErrJobLapsed, ErrJobTaken, ErrJobTimeout, ErrStopping, ErrClosed, or ErrWatcher when the file was replaced. A
 // job that fails after its context has ended is given back when the worker stops, and that attempt does not count.
 type Handler = func(ctx context.Context, job *Job) error
+
+// Middleware makes a Handler of one, around which it stands.
+type Middleware = func(next Handler) Handler
 
 // Worker runs the jobs of some queues; made by NewWorker or Database.NewWorker.
 type Worker struct {

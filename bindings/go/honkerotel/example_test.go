@@ -16,7 +16,7 @@ func run(ctx context.Context) error {
 		return err
 	}
 	db, err := honker.OpenWithOptions("app.db", "", honker.OpenOptions{
-		EnqueueMiddleware: []func(honker.EnqueueFunc) honker.EnqueueFunc{telemetry.Enqueue},
+		EnqueueMiddleware: []honker.EnqueueMiddleware{telemetry.Enqueue},
 	})
 	if err != nil {
 		return err
@@ -24,7 +24,7 @@ func run(ctx context.Context) error {
 	defer db.Close()
 	worker := db.NewWorker(honker.WorkerOptions{
 		Queues:     []honker.WorkerQueue{{Name: "emails"}},
-		Middleware: []func(honker.Handler) honker.Handler{telemetry.Job},
+		Middleware: []honker.Middleware{telemetry.Job},
 	})
 	return worker.Run(ctx, handler)
 }

@@ -3,10 +3,10 @@
 //
 //	telemetry, err := honkerotel.New(honkerotel.Options{})
 //	db, err := honker.OpenWithOptions("app.db", "", honker.OpenOptions{
-//		EnqueueMiddleware: []func(honker.EnqueueFunc) honker.EnqueueFunc{telemetry.Enqueue},
+//		EnqueueMiddleware: []honker.EnqueueMiddleware{telemetry.Enqueue},
 //	})
 //	worker := db.NewWorker(honker.WorkerOptions{
-//		Middleware: []func(honker.Handler) honker.Handler{telemetry.Job},
+//		Middleware: []honker.Middleware{telemetry.Job},
 //	})
 //
 // Names are those of the semantic conventions for messaging. honker.EnqueueSQL passes it by.

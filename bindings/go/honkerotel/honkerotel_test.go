@@ -24,7 +24,7 @@ func TestTraceGoesOnInTheJob(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	db := honkertest.Open(t, honker.OpenOptions{EnqueueMiddleware: []func(honker.EnqueueFunc) honker.EnqueueFunc{telemetry.Enqueue}})
+	db := honkertest.Open(t, honker.OpenOptions{EnqueueMiddleware: []honker.EnqueueMiddleware{telemetry.Enqueue}})
 	ctx, request := traces.Tracer("test").Start(context.Background(), "request")
 	metadata := map[string]string{"tenant": "7"}
 	q := db.Queue("q", honker.QueueOptions{MaxAttempts: 2})
@@ -51,7 +51,7 @@ func TestTraceGoesOnInTheJob(t *testing.T) {
 
 	failure := errors.New("no route")
 	worker := db.NewWorker(honker.WorkerOptions{Queues: []honker.WorkerQueue{{Name: "q"}, {Name: "other"}},
-		Middleware: []func(honker.Handler) honker.Handler{telemetry.Job}})
+		Middleware: []honker.Middleware{telemetry.Job}})
 	ran, err := worker.RunDue(context.Background(), func(ctx context.Context, job *honker.Job) error {
 		if trace.SpanContextFromContext(ctx).TraceID() != request.SpanContext().TraceID() {
 			t.Error("another trace")
@@ -139,7 +139,7 @@ func TestWithoutAnyProviders(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	db := honkertest.Open(t, honker.OpenOptions{EnqueueMiddleware: []func(honker.EnqueueFunc) honker.EnqueueFunc{telemetry.Enqueue}})
+	db := honkertest.Open(t, honker.OpenOptions{EnqueueMiddleware: []honker.EnqueueMiddleware{telemetry.Enqueue}})
 	results, err := db.EnqueueMany(context.Background(), nil)
 	if err != nil || len(results) != 0 {
 		t.Error(results, err)
