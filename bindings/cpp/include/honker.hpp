@@ -39,7 +39,7 @@
 // What waits (Jobs, Subscription, StreamSubscription, Leader, Updates) sleeps until something is committed to the file,
 // by anyone in any process, and takes a Timeout: a duration of <chrono>, or honker::forever. That its time is over is
 // an answer: an empty optional, nothing, or false; so is a wake() from another thread. Event loops poll the descriptor
-// of Database::waiter(), which serves all of them. A Worker brings threads, and runs until stop().
+// of Database::waiter(), which serves all of them. A Worker brings threads, and runs until it is told to stop.
 //
 // LIFETIMES AND THREADS
 //
@@ -57,5 +57,6 @@
 #define HONKER_HPP
 
 #include "honker/database.hpp"
+#include "honker/typed.hpp"
 
 #endif  // HONKER_HPP

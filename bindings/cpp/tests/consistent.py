@@ -44,7 +44,7 @@ for header in sorted((package / "include" / "honker").glob("*.hpp")):
         name, rest = match.groups()
         if "noexcept" not in rest.rsplit(")", 1)[-1]:
             problems.append(f"{header.name}: {name} with std::nothrow is not noexcept")
-        if header.name == "value.hpp" or name == "open":  # tested by hand
+        if header.name in ("sqlite3.hpp", "value.hpp") or name == "open":  # tested by hand
             continue
         if not re.search(rf"\b{name}\b", parity):
             problems.append(f"tests/parity.cpp does not call {name}")

@@ -6,6 +6,9 @@
 #include <thread>
 
 #include "support.hpp"
+#ifdef HONKER_TESTS_SQLITE3
+#include "honker/sqlite3.hpp"
+#endif
 
 // A fork may catch a lock of AddressSanitizer's allocator in the hands of another thread, such as the one that watches
 // a file. The child then hangs in malloc.
@@ -203,6 +206,57 @@ TEST_CASE("two workers in two processes share a hundred jobs") {
   CHECK(rows[0][2].integer() == 2);
   CHECK(db.query("SELECT count(*) FROM _honker_live")[0][0].integer() == 0);
 }
+
+#ifdef HONKER_SQLITE3_HPP
+
+TEST_CASE("a worker in another process sees what the application's own connection commits, and nothing else") {
+  const Directory directory;
+  const std::string path = directory / "app.db";
+  // Started before the file is there, and stopped by a signal.
+  const pid_t child = fork();
+  REQUIRE(child >= 0);
+  if (child == 0) {
+    signal(SIGTERM, SIG_DFL);
+    int code = 99;
+    try {
+      honker::Worker worker(path, {{"q"}}, "child");
+      const auto report = worker.run([](honker::Job& job) {
+        auto tx = job.begin();
+        tx.execute("INSERT INTO done VALUES (?)", {job.payload()});
+        if (job.ack_tx(tx)) tx.commit();
+      });
+      code = report.settled == 50 && report.running == 0 ? 0 : 1;
+    } catch (...) {
+    }
+    _exit(code);
+  }
+  const honker::Database db(path);  // the package has the file open in this process as well
+  sqlite3* connection = nullptr;
+  REQUIRE(sqlite3_open(path.c_str(), &connection) == SQLITE_OK);
+  sqlite3_busy_timeout(connection, 20000);
+  const auto sql = [&](const char* text) {
+    CHECK(sqlite3_exec(connection, text, nullptr, nullptr, nullptr) == SQLITE_OK);
+  };
+  sql("CREATE TABLE done (payload TEXT)");
+  for (int i = 0; i < 50; ++i) {
+    sql("BEGIN IMMEDIATE");
+    honker::enqueue_sql(connection, "q", "never");
+    sql("ROLLBACK");
+    sql("BEGIN IMMEDIATE");
+    honker::enqueue_sql(connection, "q", std::to_string(i));
+    sql("COMMIT");
+  }
+  wait_until([&] { return db.query("SELECT count(DISTINCT payload) FROM done")[0][0].integer() == 50; });
+  CHECK(db.query("SELECT count(*) FROM done")[0][0].integer() == 50);
+  CHECK(db.query("SELECT count(*) FROM _honker_live")[0][0].integer() == 0);
+  sqlite3_close(connection);
+  kill(child, SIGTERM);
+  int status = 0;
+  REQUIRE(waitpid(child, &status, 0) == child);
+  CHECK(status == 0);
+}
+
+#endif
 
 TEST_CASE("a listener and a killed process") {
   const File file;

@@ -1,8 +1,12 @@
 // Workers: what becomes of jobs, how many run at a time, what stops them, and what does not.
 
 #include <pthread.h>
+#include <signal.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <set>
@@ -24,7 +28,8 @@ namespace {
 struct Told {
   std::mutex mutex;
   std::vector<std::string> failures;
-  std::vector<std::string> errors;
+  std::vector<std::string> warnings;
+  std::vector<std::string> lines;
 
   WorkerOptions options() {
     WorkerOptions options;
@@ -34,17 +39,19 @@ struct Told {
       failures.push_back(failure.outcome.error());
       throw std::runtime_error("of the callback's own");
     };
-    options.on_error = [this](const honker::Error& error) {
+    options.log = [this](honker::LogLevel level, const std::string& line) {
       const std::lock_guard<std::mutex> lock(mutex);
-      errors.push_back(error.name());
+      lines.push_back(line);
+      if (level == honker::LogLevel::warning) warnings.push_back(line);
       throw NoException();
     };
     return options;
   }
 
-  std::size_t errors_told() {
+  // How many lines have this in them.
+  std::ptrdiff_t says(const std::string& part) {
     const std::lock_guard<std::mutex> lock(mutex);
-    return errors.size();
+    return std::count_if(lines.begin(), lines.end(), [&](const std::string& line) { return contains(line, part); });
   }
 };
 
@@ -124,9 +131,14 @@ TEST_CASE("what a handler returns or throws becomes of its job") {
   CHECK(file.count("_honker_live WHERE attempts = 0 AND run_at > unixepoch() + 50") == 1);
   CHECK(file.count("_honker_live WHERE attempts = 1 AND run_at > unixepoch() + 80") == 1);
   CHECK(told.failures.size() == 8);
-  CHECK(told.errors.empty());
+  CHECK(told.warnings.empty());
+  CHECK(told.says("attempt 1 of 2, next try in 0 s: no such ? address") == 1);
+  CHECK(told.says("attempt 2 of 2, dead: no such ? address") == 1);
+  CHECK(told.says("attempt 1 of 2, dead: never") == 1);
+  CHECK(told.says("next try in 90 s: too early") == 1);
+  CHECK(told.says("worker w ended: 13 jobs settled, 4 released, 0 still running") == 1);
   CHECK(report.released == 4);
-  CHECK(report.settled == 12);
+  CHECK(report.settled == 13);
 }
 
 TEST_CASE("retries of a worker come later and later") {
@@ -224,7 +236,7 @@ TEST_CASE("a job that is cancelled cancels its handler") {
   std::atomic<bool> seen{false};
   Running run(worker, [&](Job& job) {
     began = true;
-    seen = job.wait_cancelled(long_time);
+    seen = job.wait_cancelled(long_time) && job.cancel_reason() == honker::CancelReason::gone;
     throw std::runtime_error("cancelled");
   });
   wait_until([&] { return began.load(); });
@@ -233,6 +245,7 @@ TEST_CASE("a job that is cancelled cancels its handler") {
   const auto report = run.stop();
   CHECK(report->settled == 0);
   CHECK(told.failures.empty());
+  CHECK(told.says("lost job " + std::to_string(id) + " of q") == 1);
 }
 
 TEST_CASE("a handler that runs for too long is cancelled, and its job retried") {
@@ -244,7 +257,9 @@ TEST_CASE("a handler that runs for too long is cancelled, and its job retried") 
   options.max_run_s = 1;
   auto worker = q.worker("w", options);
   std::atomic<bool> seen{false};
-  Running run(worker, [&](Job& job) { seen = job.wait_cancelled(long_time); });
+  Running run(worker, [&](Job& job) {
+    seen = job.wait_cancelled(long_time) && job.cancel_reason() == honker::CancelReason::timeout;
+  });
   wait_until([&] { return file.count("_honker_dead") == 1; });
   wait_until([&] { return seen.load(); });
   CHECK(run.stop().ok());
@@ -279,12 +294,14 @@ TEST_CASE("a worker that is stopped cancels what takes too long, and gives it ba
   q.enqueue("1");
   Told told;
   auto options = told.options();
-  options.finish_limit = 1ms;
-  options.cancel_limit = honker::forever;
+  options.stop_timeout = 1ms;
+  options.cancel_timeout = honker::forever;
   auto worker = q.worker("w", options);
   const auto report = worker.run([&](Job& job) {
     worker.stop();
+    CHECK(job.cancel_reason() == honker::CancelReason::none);
     CHECK(job.wait_cancelled(long_time));
+    CHECK(job.cancel_reason() == honker::CancelReason::stop);
     throw std::runtime_error("interrupted");
   });
   CHECK(report.released == 1);
@@ -292,27 +309,37 @@ TEST_CASE("a worker that is stopped cancels what takes too long, and gives it ba
   CHECK(file.count("_honker_live WHERE state = 'pending' AND attempts = 0") == 1);
 }
 
-TEST_CASE("a handler that ignores that it is cancelled loses its job, and nothing else") {
+TEST_CASE("a handler that never returns is left behind, without its job") {
+  struct Shared {
+    std::atomic<bool> began{false};
+    std::atomic<bool> goes_on{true};
+    std::atomic<bool> returned{false};
+  };
+  const auto shared = std::make_shared<Shared>();
   const File file;
   const auto q = file.db.queue("q");
   q.enqueue("1");
-  auto worker = q.worker("w");
-  std::atomic<bool> began{false};
-  std::atomic<bool> goes_on{true};
-  Running run(worker, [&](Job&) {
-    began = true;
-    while (goes_on) std::this_thread::sleep_for(1ms);
+  Told told;
+  auto worker = q.worker("w", told.options());
+  Running run(worker, [shared](Job&) {
+    shared->began = true;
+    while (shared->goes_on) std::this_thread::sleep_for(1ms);
+    shared->returned = true;
   });
-  wait_until([&] { return began.load(); });
+  wait_until([&] { return shared->began.load(); });
   worker.stop();
   CHECK(file.count("_honker_live WHERE state = 'processing'") == 1);
   worker.stop();  // at once
-  wait_until([&] { return file.count("_honker_live WHERE state = 'pending' AND attempts = 0") == 1; });
-  goes_on = false;
   const auto report = run.ended();
   CHECK(report->released == 1);
   CHECK(report->settled == 0);
-  CHECK(file.count("_honker_live") == 1);
+  CHECK(report->running == 1);
+  CHECK(told.says("0 jobs settled, 1 released, 1 still running") == 1);
+  CHECK_FALSE(shared->returned);
+  CHECK(file.count("_honker_live WHERE state = 'pending' AND attempts = 0") == 1);
+  shared->goes_on = false;
+  wait_until([&] { return shared->returned.load(); });
+  CHECK(file.count("_honker_live WHERE state = 'pending' AND attempts = 0") == 1);
 }
 
 TEST_CASE("a worker says once that the file is locked, and goes on when it is not") {
@@ -333,17 +360,58 @@ TEST_CASE("a worker says once that the file is locked, and goes on when it is no
     }
     ++done;
   });
-  wait_until([&] { return told.errors_told() > 0; });
+  wait_until([&] { return told.says("HONKER_BUSY") > 0; });
   std::this_thread::sleep_for(300ms);  // some more tries
-  CHECK(told.errors_told() == 1);
+  CHECK(told.says("HONKER_BUSY") == 1);
   CHECK(done == 0);
   tx.reset();
   wait_until([&] { return done == 1; });
   CHECK(run.stop()->settled == 2);
-  CHECK(told.errors == std::vector<std::string>{"HONKER_BUSY"});
+  CHECK(told.warnings.size() == 1);
+  CHECK(told.says("works again") == 1);
 }
 
-TEST_CASE("a job that cannot be settled does not keep the others from it") {
+TEST_CASE("what was finished when a worker is stopped is settled when the file is free") {
+  honker::Options file_options;
+  file_options.busy_timeout_ms = 5;
+  const File file(file_options);
+  const auto q = file.db.queue("q");
+  q.enqueue("1");
+  honker::Database other(file.path);
+  std::optional<honker::Transaction> tx;
+  Told told;
+  auto worker = q.worker("w", told.options());
+  Running run(worker, [&](Job&) {
+    tx = other.begin();  // the job cannot be settled
+    worker.stop();
+  });
+  wait_until([&] { return told.says("HONKER_BUSY") > 0; });
+  tx.reset();
+  const auto report = run.ended();
+  CHECK(report->settled == 1);
+  CHECK(report->released == 0);
+  CHECK(file.count("_honker_live") == 0);
+}
+
+TEST_CASE("a stop does not wait for ever for a file that stays locked") {
+  honker::Options file_options;
+  file_options.busy_timeout_ms = 5;
+  const File file(file_options);
+  const auto q = file.db.queue("q");
+  q.enqueue("1");
+  honker::Database other(file.path);
+  std::optional<honker::Transaction> tx;
+  auto worker = q.worker("w");
+  const auto ended = worker.run(std::nothrow, [&](Job&) {
+    tx = other.begin();
+    worker.stop();
+    worker.stop();
+  });
+  REQUIRE_FALSE(ended.ok());
+  CHECK(ended.error().is_busy());
+}
+
+TEST_CASE("a job that cannot be settled is retried, and does not keep the others from it") {
   const File file;
   const auto q = file.db.queue("q");
   file.run("CREATE TABLE never (x CHECK (x <> 'poison'))");
@@ -352,12 +420,31 @@ TEST_CASE("a job that cannot be settled does not keep the others from it") {
   Told told;
   auto options = told.options();
   options.concurrency = 4;
+  options.retry_base_s = 60;
   auto worker = q.worker("w", options);
   Running run(worker, [](Job&) {});
+  wait_until([&] { return file.count("_honker_live WHERE state = 'pending' AND run_at > unixepoch()") == 1; });
+  CHECK(file.count("_honker_live") == 1);
+  CHECK(run.stop()->settled == 4);
+  CHECK(told.says("cannot settle job 1, and retries it: HONKER_CONSTRAINT") == 1);
+}
+
+TEST_CASE("a job that nothing can be done about is left to the end of its claim") {
+  const File file;
+  const auto q = file.db.queue("q");
+  file.run("CREATE TABLE never (x CHECK (x <> 'poison'))");
+  for (const std::string when : {"DELETE", "UPDATE OF run_at"}) {
+    file.run("CREATE TRIGGER refuse_" + when.substr(0, 6) + " BEFORE " + when +
+             " ON _honker_live BEGIN INSERT INTO never VALUES (OLD.payload); END");
+  }
+  q.enqueue_many({"poison", "1", "2"});
+  Told told;
+  auto worker = q.worker("w", told.options());
+  Running run(worker, [](Job&) {});
+  wait_until([&] { return told.says("leaves it to the end of its claim") == 1; });
   wait_until([&] { return file.count("_honker_live") == 1; });
-  wait_until([&] { return told.errors_told() == 1; });
-  CHECK(run.stop()->settled == 3);
-  CHECK(told.errors == std::vector<std::string>{"HONKER_CONSTRAINT"});
+  CHECK(file.count("_honker_live WHERE state = 'processing'") == 1);
+  CHECK(run.stop()->settled == 2);
 }
 
 TEST_CASE("an interrupt ends no worker") {
@@ -374,7 +461,7 @@ TEST_CASE("an interrupt ends no worker") {
   q.enqueue("1");
   wait_until([&] { return done == 1; });
   CHECK(run.stop().ok());
-  CHECK(told.errors.empty());
+  CHECK(told.warnings.empty());
 }
 
 TEST_CASE("a handler may end its thread") {
@@ -417,7 +504,7 @@ TEST_CASE("a handler may close the database, and do with its job what it likes")
     CHECK_FALSE(job.ack());
     second.stop();
   });
-  CHECK(report.settled == 1);
+  CHECK(report.settled == 2);
   CHECK(kept->payload() == "1");
   CHECK_FALSE(kept->ack());
   CHECK(file.count("_honker_live WHERE queue = 'other'") == 0);
@@ -455,17 +542,175 @@ TEST_CASE("a worker's settings are checked, and one run at a time") {
 
 #if defined(__unix__) || defined(__APPLE__)
 
-TEST_CASE("a worker ends with an error when its file was replaced") {
+TEST_CASE("a worker goes on with the file that took the place of its own") {
   const Directory directory;
   const std::string path = directory / "app.db";
-  honker::Database db(path);
-  auto worker = db.queue("q").worker("w");
-  Running run(worker, [](Job&) {});
-  { honker::Database(directory / "new.db").notify("c", "1"); }
-  std::filesystem::rename(directory / "new.db", path);
-  const auto ended = run.ended();
-  REQUIRE_FALSE(ended.ok());
-  CHECK(std::string(ended.error().name()) == "HONKER_WATCHER");
+  Told told;
+  for (const bool by_path : {false, true}) {
+    honker::Database db(path);
+    db.queue("q").enqueue("old");
+    auto worker =
+        by_path ? honker::Worker(path, {{"q"}}, "w", told.options()) : db.queue("q").worker("w", told.options());
+    std::atomic<bool> began{false};
+    std::atomic<bool> cancelled{false};
+    std::atomic<bool> done{false};
+    Running run(worker, [&](Job& job) {
+      if (job.payload() == "old") {
+        began = true;
+        cancelled = job.wait_cancelled(long_time) && job.cancel_reason() == honker::CancelReason::file;
+      } else {
+        done = true;
+      }
+    });
+    wait_until([&] { return began.load(); });
+    { honker::Database(directory / "new.db").queue("q").enqueue("new"); }
+    for (const char* of_old : {"-wal", "-shm"}) std::filesystem::remove(path + of_old);
+    std::filesystem::rename(directory / "new.db", path);
+    wait_until([&] { return cancelled && done; });
+    wait_until([&] { return honker::Database(path).query("SELECT id FROM _honker_live").empty(); });
+    const auto report = run.stop();
+    REQUIRE(report.ok());
+    CHECK(report->settled == 1);
+    std::filesystem::remove(path);
+  }
+  CHECK(told.says("opens its file anew: HONKER_WATCHER") == 2);
+}
+
+TEST_CASE("a worker waits for its file, and for its folder") {
+  const Directory directory;
+  std::atomic<bool> done{false};
+  Told told;
+  honker::Worker worker(directory / "later/app.db", {{"q"}}, "w", told.options());
+  Running run(worker, [&](Job& job) {
+    auto tx = job.begin();
+    tx.execute("CREATE TABLE done (x)");
+    CHECK(job.ack_tx(tx));
+    tx.commit();
+    done = true;
+  });
+  wait_until([&] { return told.says("there is no such file yet") == 1; });
+  std::filesystem::create_directory(directory / "later");
+  CHECK_FALSE(std::filesystem::exists(directory / "later/app.db"));
+  honker::Database db(directory / "later/app.db");
+  db.queue("q").enqueue("1");
+  wait_until([&] { return done.load(); });
+  CHECK(run.stop().ok());
+  CHECK(db.query("SELECT id FROM _honker_live").empty());
+  CHECK(db.query("SELECT x FROM done").empty());
+  CHECK(told.warnings.size() == 1);
+
+  // Stopped while it waits.
+  honker::Worker other(directory / "never/app.db", {{"q"}}, "w", told.options());
+  Running waiting(other, [](Job&) {});
+  wait_until([&] { return told.says("there is no such file yet") == 2; });
+  CHECK(waiting.stop().ok());
+}
+
+TEST_CASE("signals stop a worker, but for those that the program handles") {
+  static std::atomic<int> own{0};
+  struct sigaction of_tests = {};
+  struct sigaction mine = {};
+  mine.sa_handler = [](int) { ++own; };
+  REQUIRE(sigaction(SIGINT, &mine, nullptr) == 0);
+  mine.sa_handler = SIG_DFL;
+  REQUIRE(sigaction(SIGTERM, &mine, &of_tests) == 0);
+  const File file;
+  const auto q = file.db.queue("q");
+  q.enqueue_many({"1", "2"});
+  Told told;
+  auto options = told.options();
+  options.stop_timeout = honker::forever;
+  auto worker = q.worker("w", options);
+  const auto report = worker.run([&](Job& job) {
+    kill(getpid(), SIGINT);
+    CHECK_FALSE(job.wait_cancelled(50ms));
+    kill(getpid(), SIGTERM);
+    CHECK_FALSE(job.wait_cancelled(50ms));
+    kill(getpid(), SIGTERM);
+    CHECK(job.wait_cancelled(long_time));
+    throw std::runtime_error("stopped");
+  });
+  CHECK(own == 1);
+  CHECK(report.released == 1);
+  CHECK(report.running == 0);
+  CHECK(file.count("_honker_live WHERE state = 'pending' AND attempts = 0") == 2);
+  struct sigaction now = {};
+  sigaction(SIGTERM, nullptr, &now);
+  CHECK((now.sa_handler == SIG_DFL));
+  sigaction(SIGTERM, &of_tests, nullptr);
+  sigaction(SIGINT, &of_tests, nullptr);
+}
+
+TEST_CASE("middleware goes around each job") {
+  const File file;
+  const auto q = file.db.queue("q", 300, 1);
+  q.enqueue_many({"good", "bad", "odd", "skipped"});
+  Told told;
+  auto options = told.options();
+  std::vector<std::string> seen;
+  options.middleware.push_back([&](Job& job, const honker::Handler& next) {
+    seen.push_back("outer " + job.payload());
+    try {
+      return next(job);
+    } catch (const std::runtime_error&) {
+      return Outcome::discard("by the middleware");
+    }
+  });
+  options.middleware.push_back([&](Job& job, const honker::Handler& next) {
+    if (job.payload() == "skipped") return Outcome::snooze(60);
+    seen.push_back("inner " + job.payload());
+    return next(job);
+  });
+  auto worker = q.worker("w", options);
+  Running run(worker, [](Job& job) {
+    if (job.payload() == "bad") throw std::runtime_error("no such address");
+    if (job.payload() == "odd") throw NoException();
+  });
+  wait_until([&] { return file.count("_honker_live WHERE run_at <= unixepoch()") == 0; });
+  CHECK(run.stop().ok());
+  CHECK(seen == std::vector<std::string>{"outer good", "inner good", "outer bad", "inner bad", "outer odd", "inner odd",
+                                         "outer skipped"});
+  CHECK(contains(q.dead_json(), "by the middleware"));
+  CHECK(contains(q.dead_json(), "no std::exception"));
+  CHECK(contains(q.stats_json(), R"("pending":0,"delayed":1)"));
+}
+
+TEST_CASE("a failure says what it was nested around, and how large a payload is does not matter") {
+  const File file;
+  const auto q = file.db.queue("q", 300, 1);
+  const std::string large(10 << 20, 'x');
+  q.enqueue(large);
+  Told told;
+  auto worker = q.worker("w", told.options());
+  Running run(worker, [&](Job& job) {
+    CHECK(job.payload() == large);
+    try {
+      throw std::runtime_error("connection refused");
+    } catch (...) {
+      std::throw_with_nested(std::runtime_error("no mail was sent"));
+    }
+  });
+  wait_until([&] { return file.count("_honker_dead") == 1; });
+  CHECK(run.stop().ok());
+  CHECK(told.failures == std::vector<std::string>{"no mail was sent: connection refused"});
+}
+
+TEST_CASE("a full disk keeps a worker from its work while it is full") {
+  const File file;
+  const auto q = file.db.queue("q", 300, 1);
+  q.enqueue("1");
+  const auto pages = file.db.query("PRAGMA page_count")[0][0].integer();
+  const auto limit = [&](std::int64_t most) { file.run("PRAGMA max_page_count = " + std::to_string(most)); };
+  limit(pages);
+  Told told;
+  auto worker = q.worker("w", told.options());
+  Running run(worker, [&](Job&) { throw std::runtime_error(std::string(100000, 'x')); });
+  wait_until([&] { return told.says("cannot go on for now, and tries again: HONKER_FULL") == 1; });
+  CHECK(file.count("_honker_live") == 1);
+  limit(1 << 30);
+  wait_until([&] { return file.count("_honker_dead") == 1; });
+  CHECK(run.stop()->settled == 1);
+  CHECK(told.warnings.size() == 1);
 }
 
 #endif
@@ -480,6 +725,25 @@ TEST_CASE("a worker that a token stops") {
   std::stop_source source;
   CHECK(worker.run(source.get_token(), [&](Job&) { source.request_stop(); }).settled == 1);
   CHECK(worker.run(source.get_token(), [&](Job&) {}).settled == 0);
+}
+
+TEST_CASE("a handler that is cancelled has a token of it") {
+  const File file;
+  const auto q = file.db.queue("q");
+  const auto id = q.enqueue("1");
+  auto worker = q.worker("w");
+  std::atomic<bool> called{false};
+  Running run(worker, [&](Job& job) {
+    const std::stop_callback on_stop(job.stop_token(), [&] { called = true; });
+    CHECK_FALSE(job.stop_token().stop_requested());
+    honker::Database(file.path).queue("q").cancel(id);
+    wait_until([&] { return called.load(); });
+    CHECK(job.stop_token().stop_requested());
+  });
+  wait_until([&] { return called.load(); });
+  CHECK(run.stop().ok());
+  q.enqueue("2");
+  CHECK_FALSE(q.claim_one("w")->stop_token().stop_possible());
 }
 
 #endif

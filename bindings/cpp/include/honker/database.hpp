@@ -19,6 +19,7 @@
 #include "enqueue.hpp"
 #include "lock.hpp"
 #include "notification.hpp"
+#include "options.hpp"
 #include "outbox.hpp"
 #include "queue.hpp"
 #include "scheduler.hpp"
@@ -28,37 +29,6 @@
 #include "worker.hpp"
 
 namespace honker {
-
-/// What a commit survives.
-enum class Durability : std::uint32_t {
-  normal = HONKER_DURABILITY_NORMAL,  ///< A crash of the process; a power cut may take the last ones back.
-  full = HONKER_DURABILITY_FULL,      ///< A power cut as well.
-};
-
-/// SQLite's journal.
-enum class JournalMode : std::uint32_t {
-  wal = HONKER_JOURNAL_WAL,            ///< Write-ahead log: readers do not wait for the writer.
-  remove = HONKER_JOURNAL_DELETE,      ///< Rollback journal, deleted after each transaction.
-  truncate = HONKER_JOURNAL_TRUNCATE,  ///< Rollback journal, truncated after each transaction.
-  persist = HONKER_JOURNAL_PERSIST,    ///< Rollback journal, kept.
-};
-
-/// How to open a database.
-struct Options {
-  Durability durability = Durability::normal;
-  JournalMode journal_mode = JournalMode::wal;
-  /// How long a call waits for a lock that another process, or a transaction of this one, holds.
-  std::int64_t busy_timeout_ms = 5000;
-  /// How many reads may run at once, 1 to 1000.
-  std::uint32_t readers_max = 8;
-  /// After how many pages the write-ahead log is written back; 0 means never.
-  std::uint32_t wal_autocheckpoint_pages = 10000;
-  /// How commits are noticed by those who wait: "auto", "polling" (or "poll"), "kernel" ("kernel-watcher") or "shm"
-  /// ("shm-fast-path"). Empty is auto, which sleeps on events of the file system, and polls where these do not come.
-  std::string watcher_backend = {};
-  /// How often the back ends that poll look, more than 0.
-  std::int64_t watcher_poll_interval_ms = 1;
-};
 
 /// An open SQLite file. What a call has done is committed when it returns; should the process die in the middle of one,
 /// it has happened completely or not at all.
@@ -88,22 +58,11 @@ class Database {
   /// The same with other settings than the defaults.
   Database(std::string_view path, const Options& options) : Database(open(std::nothrow, path, options).value()) {}
   static Result<Database> open(std::nothrow_t, std::string_view path, const Options& options) noexcept {
-    if (auto fits = detail::check_abi(); !fits.ok()) return fits.error();
-    honker_open_opts_t opts = HONKER_OPEN_OPTS_INIT;
-    opts.busy_timeout_ms = options.busy_timeout_ms;
-    opts.readers_max = options.readers_max;
-    opts.durability = static_cast<std::uint32_t>(options.durability);
-    opts.journal_mode = static_cast<std::uint32_t>(options.journal_mode);
-    opts.wal_autocheckpoint_pages = options.wal_autocheckpoint_pages;
-    opts.watcher_backend = detail::view(options.watcher_backend);
-    opts.watcher_poll_interval_ms = options.watcher_poll_interval_ms;
-    honker_db_t* db = nullptr;
-    honker_error_t* raw = nullptr;
-    const honker_status_t status = honker_open(detail::bytes(path), path.size(), &opts, &db, &raw);
-    if (status < 0) return detail::make_error(status, raw);
-    if (status != HONKER_OK) return detail::unexpected();
-    Database database(std::make_shared<detail::Core>(db, std::string(path)));
-    if (raw != nullptr) database.warning_ = detail::make_error(HONKER_UNSUPPORTED, raw);
+    std::optional<Error> warning;
+    auto core = detail::open(path, options, &warning);
+    if (!core.ok()) return core.error();
+    Database database(std::move(*core));
+    database.warning_ = std::move(warning);
     return database;
   }
 
@@ -141,13 +100,7 @@ class Database {
   /// Begins a transaction. Waits, for as long as the busy timeout, for one that another thread or process has open;
   /// HONKER_MISUSE at once if this thread has one open itself: transactions do not nest.
   Transaction begin() const { return begin(std::nothrow).value(); }
-  Result<Transaction> begin(std::nothrow_t) const noexcept {
-    auto tx = detail::owned<honker_tx_t>(
-        core_, [&](honker_tx_t** out, honker_error_t** err) { return honker_tx_begin(db(), out, err); });
-    if (!tx.ok()) return tx.error();
-    if (*tx == nullptr) return detail::unexpected();
-    return Transaction(core_, std::move(*tx));
-  }
+  Result<Transaction> begin(std::nothrow_t) const noexcept { return detail::begin(core_); }
 
   /// Runs one statement of SQL that only reads; its rows, as they are committed. A statement that writes is
   /// HONKER_READONLY, and honker's SQL functions are not there: use a Transaction. `parameters` are the values of ?1,

@@ -23,6 +23,7 @@
 #include <vector>
 
 #include "error.hpp"
+#include "options.hpp"
 #include "value.hpp"
 
 namespace honker {
@@ -60,7 +61,8 @@ using Owned = std::unique_ptr<T, Free>;
 /// An open database, shared by all that came from it; the last of them closes it.
 class Core {
  public:
-  Core(honker_db_t* db, std::string path) noexcept : db_(db), path_(std::move(path)) {}
+  Core(honker_db_t* db, std::string path, Options options) noexcept
+      : db_(db), path_(std::move(path)), options_(std::move(options)) {}
   Core(const Core&) = delete;
   Core& operator=(const Core&) = delete;
   ~Core() { honker_close(db_.load(), nullptr); }
@@ -69,6 +71,7 @@ class Core {
   honker_db_t* handle() const noexcept { return db_.load(); }
 
   const std::string& path() const noexcept { return path_; }
+  const Options& options() const noexcept { return options_; }
 
   /// The waiter that all consumers share, made by shared_waiter(); NULL before.
   honker_waiter_t* waiter() const noexcept { return waiter_.get(); }
@@ -87,6 +90,7 @@ class Core {
 
   std::atomic<honker_db_t*> db_;
   const std::string path_;
+  const Options options_;
   std::mutex mutex_;  // while the waiter is made
   Owned<honker_waiter_t> waiter_;
   std::atomic<std::uint64_t> last_token_{0};
@@ -233,22 +237,28 @@ inline Result<void> check_is_set(const char* argument, std::optional<std::int64_
   return {};
 }
 
-/// What is left of a text without NULs and what is not ASCII.
-inline std::string in_ascii(std::string_view text) {
-  std::string ascii(text);
-  for (char& c : ascii) {
-    if (c == '\0' || static_cast<unsigned char>(c) > 0x7f) c = '?';
+/// A text that the library takes: what is not UTF-8, and each NUL, is replaced by '?'.
+inline std::string readable(std::string_view text) {
+  const auto at = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
+  std::string kept(text);
+  for (std::size_t i = 0; i < text.size();) {
+    const unsigned char first = at(i);
+    std::size_t len = first < 0x80 ? 1 : first < 0xc2 ? 0 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : first < 0xf5 ? 4 : 0;
+    if (first == 0 || i + len > text.size()) len = 0;
+    for (std::size_t k = 1; k < len; ++k) {
+      if ((at(i + k) & 0xc0) != 0x80) len = 0;
+    }
+    if (len >= 3) {  // too long a form, a surrogate, or beyond Unicode
+      const unsigned char second = at(i + 1);
+      if ((first == 0xe0 && second < 0xa0) || (first == 0xed && second > 0x9f) || (first == 0xf0 && second < 0x90) ||
+          (first == 0xf4 && second > 0x8f)) {
+        len = 0;
+      }
+    }
+    if (len == 0) kept[i] = '?';
+    i += len == 0 ? 1 : len;
   }
-  return ascii;
-}
-
-/// Makes a call, `make(text)`, with an error text, and once more with what is left of it if the library refuses that
-/// text.
-template <class Make>
-auto with_error_text(std::string_view error, Make&& make) {
-  auto made = make(error);
-  if (made.ok() || (made.error().status() != HONKER_UTF8 && error.find('\0') == std::string_view::npos)) return made;
-  return make(std::string_view(in_ascii(error)));
+  return kept;
 }
 
 /// A name that nobody else has: 128 random bits.
@@ -275,6 +285,26 @@ inline Result<void> check_abi(std::uint32_t runtime = honker_abi_version()) {
   return Error(HONKER_UNSUPPORTED, "this program was compiled for libhonker with interface version " +
                                        abi_text(compiled) + ", and runs with libhonker " + honker_version() +
                                        ", whose interface version is " + abi_text(runtime));
+}
+
+/// Opens a file. `warning` is what is to be said about one that could be opened nevertheless.
+inline Result<CorePtr> open(std::string_view path, const Options& options, std::optional<Error>* warning) {
+  if (auto fits = check_abi(); !fits.ok()) return fits.error();
+  honker_open_opts_t opts = HONKER_OPEN_OPTS_INIT;
+  opts.busy_timeout_ms = options.busy_timeout_ms;
+  opts.readers_max = options.readers_max;
+  opts.durability = static_cast<std::uint32_t>(options.durability);
+  opts.journal_mode = static_cast<std::uint32_t>(options.journal_mode);
+  opts.wal_autocheckpoint_pages = options.wal_autocheckpoint_pages;
+  opts.watcher_backend = view(options.watcher_backend);
+  opts.watcher_poll_interval_ms = options.watcher_poll_interval_ms;
+  honker_db_t* db = nullptr;
+  honker_error_t* raw = nullptr;
+  const honker_status_t status = honker_open(bytes(path), path.size(), &opts, &db, &raw);
+  if (status < 0) return make_error(status, raw);
+  if (status != HONKER_OK) return unexpected();
+  if (raw != nullptr) *warning = make_error(HONKER_UNSUPPORTED, raw);
+  return std::make_shared<Core>(db, std::string(path), options);
 }
 
 inline honker_value_t lend(const Value& value) noexcept {

@@ -1,42 +1,22 @@
-// What is enqueued: jobs, with their options.
+// Enqueueing: jobs become those of the C ABI. What every function that enqueues comes down to.
 //
-// Plain data: copy it, keep it, read it from any thread.
+// Threads: for any number of them.
 
 #ifndef HONKER_ENQUEUE_HPP
 #define HONKER_ENQUEUE_HPP
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "detail.hpp"
+#include "options.hpp"
+#include "outcome.hpp"
 
 namespace honker {
-
-/// How a job is enqueued.
-struct EnqueueOptions {
-  /// When the job becomes due, in Unix seconds. Default now. Not looked at if `delay_s` is set.
-  std::optional<std::int64_t> run_at = std::nullopt;
-  /// In how many seconds the job becomes due; may be negative.
-  std::optional<std::int64_t> delay_s = std::nullopt;
-  /// After how many seconds from now the job may not be claimed any more; with 0 or less it is born expired. Default:
-  /// no limit.
-  std::optional<std::int64_t> expires_s = std::nullopt;
-  /// Larger is sooner.
-  std::int64_t priority = 0;
-  /// How often the job may be claimed. Default: what the Queue was made with, or 3.
-  std::optional<std::int64_t> max_attempts = std::nullopt;
-  /// Comes back with the job: a JSON object of texts, at most 8192 bytes. Empty: none.
-  std::string metadata = {};
-};
-
-/// One of the jobs that are enqueued together.
-struct JobSpec {
-  std::string queue;
-  std::string payload;
-  EnqueueOptions options = {};
-};
 
 namespace detail {
 
@@ -54,9 +34,8 @@ inline Result<honker_enqueue_opts_t> enqueue_opts(const EnqueueOptions& options)
   return raw;
 }
 
-/// Adds jobs, all or none; their ids, which increase.
-inline Result<std::vector<std::int64_t>> enqueue(const CorePtr& core, honker_tx_t* tx,
-                                                 const std::vector<JobSpec>& jobs) {
+inline Result<std::vector<std::int64_t>> enqueue_raw(const CorePtr& core, honker_tx_t* tx,
+                                                     const std::vector<JobSpec>& jobs) {
   std::vector<honker_enqueue_opts_t> opts;
   opts.reserve(jobs.size());  // the specs point there
   std::vector<honker_job_spec_t> specs(jobs.size(), honker_job_spec_t HONKER_JOB_SPEC_INIT);
@@ -77,6 +56,19 @@ inline Result<std::vector<std::int64_t>> enqueue(const CorePtr& core, honker_tx_
   ids.reserve(results.size());
   for (const honker_enqueue_result_t& result : results) ids.push_back(result.id);
   return ids;
+}
+
+/// Adds jobs, all or none; their ids, which increase.
+inline Result<std::vector<std::int64_t>> enqueue(const CorePtr& core, honker_tx_t* tx, std::vector<JobSpec> jobs) {
+  if (core == nullptr || !core->options().around_enqueue) return enqueue_raw(core, tx, jobs);
+  std::optional<Result<std::vector<std::int64_t>>> enqueued;
+  const auto thrown = thrown_by([&] {
+    core->options().around_enqueue(jobs, [&] {
+      if (!enqueued) enqueued = enqueue_raw(core, tx, jobs);
+    });
+  });
+  if (enqueued) return std::move(*enqueued);
+  return Error(HONKER_INVALID, "around_enqueue enqueued nothing" + (thrown ? ": " + *thrown : std::string()));
 }
 
 }  // namespace detail

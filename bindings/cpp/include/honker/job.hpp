@@ -5,12 +5,9 @@
 #ifndef HONKER_JOB_HPP
 #define HONKER_JOB_HPP
 
-#include <atomic>
 #include <chrono>
-#include <condition_variable>
 #include <cstdint>
 #include <memory>
-#include <mutex>
 #include <new>
 #include <string>
 #include <string_view>
@@ -18,6 +15,7 @@
 #include <utility>
 #include <vector>
 
+#include "cancellation.hpp"
 #include "detail.hpp"
 #include "transaction.hpp"
 
@@ -30,29 +28,6 @@ namespace detail {
 class Pool;
 
 Result<std::vector<Job>> list_jobs(const CorePtr& core, const honker_jobs_t* jobs);
-
-/// Tells a handler to stop. Used by any number of threads.
-class Cancellation {
- public:
-  void set() {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    set_ = true;
-    changed_.notify_all();
-  }
-
-  bool is_set() const noexcept { return set_; }
-
-  template <class Duration>
-  bool wait_for(Duration time) {
-    std::unique_lock<std::mutex> lock(mutex_);
-    return changed_.wait_for(lock, time, [&] { return set_.load(); });
-  }
-
- private:
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  std::atomic<bool> set_{false};
-};
 
 }  // namespace detail
 
@@ -128,10 +103,10 @@ class Job {
     });
   }
 
-  /// Whether a Worker wants its handler to stop: the job was cancelled, went to another worker or ran for too long, or
-  /// the worker has been stopped and its time is over. What the handler still does may be done by somebody else as
-  /// well. Never true for a job that was claimed otherwise. For any thread.
-  bool cancelled() const noexcept { return cancellation_ && cancellation_->is_set(); }
+  /// Whether a Worker wants its handler to stop; cancel_reason() says why. What the handler still does may be done by
+  /// somebody else as well. Never true for a job that was claimed otherwise. For any thread.
+  bool cancelled() const { return cancel_reason() != CancelReason::none; }
+  CancelReason cancel_reason() const { return cancellation_ ? cancellation_->reason() : CancelReason::none; }
 
   /// Sleeps until cancelled() is true, for at most as long; whether it is. For any thread.
   template <class Number, class Period>
@@ -140,6 +115,15 @@ class Job {
     std::this_thread::sleep_for(time);
     return false;
   }
+
+#ifdef __cpp_lib_jthread
+  /// A token of which a stop is requested when cancelled() becomes true. For any thread.
+  std::stop_token stop_token() const { return cancellation_ ? cancellation_->token() : std::stop_token(); }
+#endif
+
+  /// Begins a transaction of the database that the job is of, for ack_tx() and what the job writes.
+  Transaction begin() const { return begin(std::nothrow).value(); }
+  Result<Transaction> begin(std::nothrow_t) const noexcept { return detail::begin(core_); }
 
  private:
   friend class Jobs;
@@ -166,20 +150,18 @@ class Job {
   }
 
   Result<bool> retry_in(honker_tx_t* tx, std::int64_t delay_s, std::string_view error) noexcept {
-    return detail::with_error_text(error, [&](std::string_view text) {
-      return detail::call(core_, [&](honker_error_t** err) {
-        return honker_retry(detail::handle(core_), tx, id_, detail::bytes(worker_id_), worker_id_.size(), delay_s,
-                            detail::bytes(text), text.size(), err);
-      });
+    const std::string text = detail::readable(error);
+    return detail::call(core_, [&](honker_error_t** err) {
+      return honker_retry(detail::handle(core_), tx, id_, detail::bytes(worker_id_), worker_id_.size(), delay_s,
+                          detail::bytes(text), text.size(), err);
     });
   }
 
   Result<bool> fail_in(honker_tx_t* tx, std::string_view error) noexcept {
-    return detail::with_error_text(error, [&](std::string_view text) {
-      return detail::call(core_, [&](honker_error_t** err) {
-        return honker_fail(detail::handle(core_), tx, id_, detail::bytes(worker_id_), worker_id_.size(),
-                           detail::bytes(text), text.size(), err);
-      });
+    const std::string text = detail::readable(error);
+    return detail::call(core_, [&](honker_error_t** err) {
+      return honker_fail(detail::handle(core_), tx, id_, detail::bytes(worker_id_), worker_id_.size(),
+                         detail::bytes(text), text.size(), err);
     });
   }
 

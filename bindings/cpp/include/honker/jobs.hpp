@@ -65,14 +65,12 @@ class Jobs : public Consumer<honker_worker_t> {
   }
   Result<Settled> settle_next(std::nothrow_t, const Job& job, const Outcome& outcome,
                               Timeout timeout = forever) noexcept {
-    honker_settlement_t raw{};
-    auto next = first(detail::with_error_text(outcome.error(), [&](std::string_view error) {
-      raw = detail::settlement(job.id_, job.serial_, outcome);
-      raw.error = detail::view(error);
-      std::size_t count = 1;  // settled once, and then waited
-      return claimed(timeout, [&](std::int64_t ms, honker_jobs_t** jobs, honker_error_t** err) {
-        return honker_worker_settle_next(consumer(), &raw, std::exchange(count, 0), 1, ms, jobs, err);
-      });
+    honker_settlement_t raw = detail::settlement(job.id_, job.serial_, outcome);
+    std::size_t count = 1;  // settled once, and then waited
+    auto next = first(claimed(timeout, [&](std::int64_t ms, honker_jobs_t** jobs, honker_error_t** err) {
+      const auto status = honker_worker_settle_next(consumer(), &raw, std::exchange(count, 0), 1, ms, jobs, err);
+      // Refused by the file: what has been claimed beside it belongs to whoever comes when its time is over.
+      return status >= 0 && raw.status < 0 ? raw.status : status;
     }));
     if (!next.ok() && raw.status < 0) return next.error();
     Settled settled;

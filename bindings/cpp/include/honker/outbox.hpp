@@ -143,10 +143,9 @@ class Outbox {
     }
 
     Result<bool> failed(std::int64_t id, std::int64_t attempts, std::string_view error) {
-      return detail::with_error_text(error, [&](std::string_view text) {
-        return call([&](honker_error_t** err) {
-          return honker_outbox_failed(consumer(), id, attempts, detail::bytes(text), text.size(), err);
-        });
+      const std::string text = detail::readable(error);
+      return call([&](honker_error_t** err) {
+        return honker_outbox_failed(consumer(), id, attempts, detail::bytes(text), text.size(), err);
       });
     }
 

@@ -45,12 +45,9 @@ class Outcome {
   /// Whether something went wrong: a retry or a discard.
   bool is_failure() const noexcept { return kind_ == HONKER_SETTLE_RETRY || kind_ == HONKER_SETTLE_FAIL; }
 
-  /// For the library: the same with an error text that it never refuses.
-  Outcome in_ascii() const { return Outcome(kind_, delay_s_, detail::in_ascii(error_)); }
-
  private:
   explicit Outcome(std::uint32_t kind, std::int64_t delay_s = 0, std::string_view error = {})
-      : kind_(kind), delay_s_(delay_s), error_(error) {}
+      : kind_(kind), delay_s_(delay_s), error_(detail::readable(error)) {}
 
   std::uint32_t kind_;
   std::int64_t delay_s_;
@@ -67,19 +64,35 @@ inline honker_settlement_t settlement(std::int64_t id, std::int64_t serial, cons
   raw.id = id;
   raw.serial = serial;
   raw.delay_s = outcome.delay_s();
-  raw.error = {reinterpret_cast<const std::uint8_t*>(outcome.error().data()), outcome.error().size()};
+  raw.error = view(outcome.error());
   return raw;
 }
 
-/// What a handler of the user's has thrown, as a text; empty if nothing.
+#if defined(__cpp_exceptions) || defined(_CPPUNWIND)
+/// What an exception says, and what those say that it was thrown around (std::throw_with_nested).
+inline std::string text_of(const std::exception& exception) {
+  const char* const what = exception.what();
+  std::string text = what == nullptr ? "an exception that says nothing" : what;
+#ifdef __cpp_rtti
+  try {
+    std::rethrow_if_nested(exception);
+  } catch (const std::exception& cause) {
+    text += ": " + text_of(cause);
+  } catch (...) {
+  }
+#endif
+  return text;
+}
+#endif
+
+/// What a function of the user's has thrown, as a text; empty if nothing.
 template <class Call>
 std::optional<std::string> thrown_by(Call&& call) {
 #if defined(__cpp_exceptions) || defined(_CPPUNWIND)
   try {
     call();
   } catch (const std::exception& exception) {
-    const char* const what = exception.what();
-    return std::string(what == nullptr ? "an exception that says nothing" : what);
+    return text_of(exception);
   } catch (...) {
     return std::string("an exception that is no std::exception");
   }

@@ -1,27 +1,31 @@
-// One run of a Worker: its options, its threads, and the loop that feeds them.
+// One run of a Worker: the threads of its handlers, and the loop that feeds them.
 //
 // A job is in hand from its claim until its handler has returned; there are never more in hand than the worker's
 // concurrency. Threads are started when there are jobs for them, and stay until the run ends. What their handlers have
-// done is settled by the loop, in its next commit.
+// done is settled by the loop, in its next commit. A run works with one file after the other if the file is replaced:
+// what was in hand of the old one keeps its place until its handler has returned, and is settled no more.
 //
-// Threads: the loop is one, handlers have others; what they share is under one lock.
+// Threads: the loop is one, handlers have others; what they share is under one lock. Each thread keeps the Pool, so
+// that a handler that never returns can be left behind.
 
 #ifndef HONKER_POOL_HPP
 #define HONKER_POOL_HPP
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <condition_variable>
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
 #include <deque>
 #include <exception>
-#include <functional>
+#include <list>
 #include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <system_error>
 #include <thread>
 #include <utility>
@@ -30,136 +34,111 @@
 #include <cxxabi.h>
 #endif
 
-#include "consumer.hpp"
 #include "detail.hpp"
 #include "job.hpp"
 #include "outcome.hpp"
+#include "stop.hpp"
+#include "worker_options.hpp"
 
 namespace honker {
-
-/// A queue of a worker.
-struct WorkerQueue {
-  std::string name;
-  /// How often it is asked first, compared with the others; places that it cannot fill go to the others. If all weights
-  /// are 0 the queues are asked in the order given.
-  std::int64_t weight = 1;
-  /// How many of its jobs may be in hand at a time. Default: as many as the worker takes.
-  std::optional<std::int64_t> in_hand_max = std::nullopt;
-};
-
-/// A job that was not done, for WorkerOptions::on_failure.
-struct Failure {
-  std::int64_t job_id;
-  std::string queue;
-  /// How often the job has been claimed, this time included.
-  std::int64_t attempts;
-  /// What becomes of it: a retry, which may turn out to have been its last, or a discard; and why.
-  Outcome outcome;
-  /// What the handler threw; null if it returned the outcome, or ran for too long.
-  std::exception_ptr exception;
-};
-
-/// How a worker works.
-struct WorkerOptions {
-  /// How many handlers may run at the same time, each in a thread of its own; at least 1.
-  std::int64_t concurrency = 1;
-  /// For how long jobs belong to a worker that died. Default: as the queue has it; 300 for several queues.
-  std::optional<std::int64_t> visibility_timeout_s = std::nullopt;
-  /// For how long a handler may run. Then its job is retried, and Job::cancelled() is true. Default: without end.
-  std::optional<std::int64_t> max_run_s = std::nullopt;
-  /// A job that has failed for the nth time is due again after `retry_base_s` times `retry_factor` to the power of
-  /// n - 1, at most `retry_max_s`, times a random number in 1 ± `retry_jitter`.
-  std::int64_t retry_base_s = 15;
-  std::int64_t retry_max_s = 3600;
-  double retry_factor = 2;
-  double retry_jitter = 0.1;
-  /// For how long handlers may go on after Worker::stop(), before they are cancelled.
-  Timeout finish_limit = std::chrono::seconds(30);
-  /// For how long they may go on then, before their jobs are released.
-  Timeout cancel_limit = std::chrono::seconds(5);
-  /// Told of every failure, in the thread of the handler, so by several at the same time; of a handler that ran for too
-  /// long, in the thread of run(). What it throws is passed over. Default: a line on standard error.
-  std::function<void(const Failure&)> on_failure = nullptr;
-  /// Told, in the thread of run(), what keeps the worker from its work; once, until it works again. What it throws is
-  /// passed over. Default: a line on standard error.
-  std::function<void(const Error&)> on_error = nullptr;
-};
-
-/// What a worker has done, when it ends.
-struct WorkerReport {
-  /// How many jobs were settled as their handlers said.
-  std::int64_t settled = 0;
-  /// How many jobs were released: their handlers said so, or had not returned in time, or had not begun.
-  std::int64_t released = 0;
-};
-
 namespace detail {
 
-using Handler = std::function<Outcome(Job&)>;
-
-/// Stops a worker's run. Used by any number of threads.
-class Stop {
- public:
-  void request() {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    ++requests_;
-    changed_.notify_all();
-    if (waiter_ != nullptr) honker_waiter_wake(waiter_, nullptr);
-  }
-
-  int requests() {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    return requests_;
-  }
-
-  /// A run begins, and waits with `waiter`. False if there is one already.
-  bool begin(honker_waiter_t* waiter) {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    if (waiter_ != nullptr) return false;
-    waiter_ = waiter;
-    return true;
-  }
-
-  void end() {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    waiter_ = nullptr;
-    requests_ = 0;
-  }
-
-  /// Sleeps until the next request, at most for `time`.
-  void rest(std::chrono::milliseconds time) {
-    std::unique_lock<std::mutex> lock(mutex_);
-    changed_.wait_for(lock, time, [&, before = requests_] { return requests_ != before; });
-  }
-
- private:
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  int requests_ = 0;
-  honker_waiter_t* waiter_ = nullptr;
+/// A file that a worker works with.
+struct Attached {
+  CorePtr core;
+  Owned<honker_waiter_t> waiter;
+  Owned<honker_worker_t> worker;  // goes before the waiter
 };
 
 /// See above.
-class Pool {
+class Pool : public std::enable_shared_from_this<Pool> {
  public:
-  Pool(const CorePtr& core, const WorkerOptions& options, const Handler& handler, honker_waiter_t* waiter,
-       honker_worker_t* worker, Stop& stop)
-      : core_(core), options_(options), handler_(handler), waiter_(waiter), worker_(worker), stop_(stop) {}
+  Pool(std::string_view worker_id, WorkerOptions options, Handler handler, StopPtr stop)
+      : worker_id_(readable(worker_id)),
+        options_(std::move(options)),
+        handler_(std::move(handler)),
+        stop_(std::move(stop)) {}
 
-  Result<WorkerReport> run() {
-    const auto ended = loop();
+  /// Handles jobs of a file until the worker is told to stop, or until it cannot go on with this file.
+  Result<void> work(const Attached& attached) {
+    attached_ = &attached;
     {
       const std::lock_guard<std::mutex> lock(mutex_);
-      ended_ = true;
+      waiter_ = attached.waiter.get();
+    }
+    stop_->wakes(attached.waiter.get());
+    auto ended = loop();
+    stop_->wakes(nullptr);
+    std::vector<TaskPtr> abandoned;
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      waiter_ = nullptr;
       for (const auto& task : queued_) forget(task);
       queued_.clear();
-      for (const auto& task : in_hand_) task->cancellation->set();
-      work_.notify_all();
+      finished_.clear();
+      pending_.clear();
+      for (const auto& task : in_hand_) task->is_ours = false;
+      abandoned = in_hand_;
     }
-    for (auto& thread : threads_) thread.join();
-    if (!ended.ok()) return ended.error();
+    for (const auto& task : abandoned) task->cancellation->set(CancelReason::file);
+    return ended;
+  }
+
+  /// Whether an error is one of the moment and there is time to wait. Waits then, and says so once.
+  bool waits_out(const Error& error) {
+    advance(Clock::now());
+    const auto left = left_ms();
+    if (!error.is_transient() || (phase_ == Phase::released && left == 0)) return false;
+    if (!error.is_interrupted() && std::exchange(trouble_, error.status()) != error.status()) {
+      say(LogLevel::warning, "cannot go on for now, and tries again: " + text_of(error));
+    }
+    stop_->rest(left < 0 ? rest_ : std::min(rest_, std::chrono::milliseconds(left)));
+    rest_ = std::min(2 * rest_, longest_rest);
+    return true;
+  }
+
+  /// Lets the threads end, says what was left, and leaves handlers behind that do not return in time.
+  WorkerReport end(const Result<void>& ended) {
+    std::unique_lock<std::mutex> lock(mutex_);
+    ended_ = true;
+    work_.notify_all();
+    const auto is_busy = [](const Thread& thread) { return !thread.is_over; };
+    const auto busy = [&] { return std::count_if(threads_.begin(), threads_.end(), is_busy); };
+    // Those without a handler end soon. The others had their time, unless the run has just failed.
+    over_.wait(lock, [&] { return busy() <= static_cast<std::ptrdiff_t>(in_hand_.size()); });
+    const std::int64_t ms = !ended.ok() ? std::min<std::int64_t>(options_.cancel_timeout.ms(), century_ms) : 0;
+    if (ms != 0) {
+      const auto limit = std::chrono::milliseconds(ms < 0 ? century_ms : ms);
+      over_.wait_for(lock, limit, [&] { return busy() == 0; });
+    }
+    report_.running = busy();
+    for (Thread& thread : threads_) {
+      if (!thread.is_over) thread.thread.detach();
+    }
+    lock.unlock();
+    for (Thread& thread : threads_) {
+      if (thread.thread.joinable()) thread.thread.join();
+    }
+    const std::string left = std::to_string(report_.settled) + " jobs settled, " + std::to_string(report_.released) +
+                             " released, " + std::to_string(report_.running) + " still running";
+    if (ended.ok()) {
+      say(LogLevel::info, "ended: " + left);
+    } else {
+      say(LogLevel::error, "ended, " + text_of(ended.error()) + ": " + left);
+    }
     return report_;
   }
+
+  void say(LogLevel level, const std::string& what) const {
+    const std::string line = "worker " + worker_id_ + " " + what;
+    if (options_.log) {
+      static_cast<void>(thrown_by([&] { options_.log(level, line); }));
+    } else {
+      std::fprintf(stderr, "honker: %s\n", line.c_str());
+    }
+  }
+
+  static std::string text_of(const Error& error) { return std::string(error.name()) + ": " + error.what(); }
 
  private:
   using Clock = std::chrono::steady_clock;
@@ -169,12 +148,13 @@ class Pool {
 
   /// A job in hand.
   struct Task {
-    explicit Task(Job&& claimed, std::int64_t the_serial, std::shared_ptr<Cancellation> the_cancellation)
+    Task(Job&& claimed, std::int64_t the_serial, std::shared_ptr<Cancellation> the_cancellation)
         : job(std::move(claimed)),
           id(job.id()),
           serial(the_serial),
           queue(job.queue()),
           attempts(job.attempts()),
+          max_attempts(job.max_attempts()),
           cancellation(std::move(the_cancellation)) {}
 
     Job job;  // the handler's: it may move it away
@@ -182,6 +162,7 @@ class Pool {
     const std::int64_t serial;
     const std::string queue;
     const std::int64_t attempts;
+    const std::int64_t max_attempts;
     const std::shared_ptr<Cancellation> cancellation;
     bool is_ours = true;  // false once its claim was lost or released: nothing is settled then
   };
@@ -192,6 +173,12 @@ class Pool {
     std::int64_t id;
     std::int64_t serial;
     Outcome outcome;
+    bool was_refused = false;
+  };
+
+  struct Thread {
+    std::thread thread;
+    bool is_over = false;  // it has only to be joined
   };
 
   // The loop.
@@ -211,45 +198,46 @@ class Pool {
         waiting_ = true;
       }
       const auto turned = turn(n, is_done ? 0 : left_ms());
-      if (turned.ok()) {
-        trouble_ = HONKER_OK;
-        rest_ = shortest_rest;
-      } else if (phase_ == Phase::released || !goes_on_after(turned.error())) {
-        return turned;
+      if (!turned.ok()) {
+        if (!waits_out(turned.error())) return turned;
+        continue;
       }
+      if (std::exchange(trouble_, HONKER_OK) != HONKER_OK) say(LogLevel::info, "works again");
+      rest_ = shortest_rest;
     }
   }
 
   /// Goes on to the next phase if it is time to.
   void advance(Clock::time_point now) {
-    const int requests = stop_.requests();
+    const int requests = stop_->requests();
+    const auto is_over = [&] { return requests > 1 || (until_ && *until_ <= now); };
     if (phase_ == Phase::working && requests > 0) {
-      phase_ = Phase::finishing;
-      until_ = after(now, options_.finish_limit);
+      go_on_to(Phase::finishing, now, options_.stop_timeout);
       const std::lock_guard<std::mutex> lock(mutex_);
       for (const auto& task : queued_) release(task);
       for (const auto& task : queued_) forget(task);
       queued_.clear();
     }
-    const auto is_over = [&] { return requests > 1 || (until_ && *until_ <= now); };
     if (phase_ == Phase::finishing && is_over()) {
-      phase_ = Phase::cancelled;
-      until_ = after(now, options_.cancel_limit);
-      const std::lock_guard<std::mutex> lock(mutex_);
-      for (const auto& task : in_hand_) task->cancellation->set();
+      go_on_to(Phase::cancelled, now, options_.cancel_timeout);
+      std::vector<TaskPtr> cancelled;
+      {
+        const std::lock_guard<std::mutex> lock(mutex_);
+        cancelled = in_hand_;
+      }
+      for (const auto& task : cancelled) task->cancellation->set(CancelReason::stop);
     }
     if (phase_ == Phase::cancelled && is_over()) {
-      phase_ = Phase::released;
-      until_ = std::nullopt;
+      go_on_to(Phase::released, now, settle_timeout);
       const std::lock_guard<std::mutex> lock(mutex_);
       for (const auto& task : in_hand_) release(task);
     }
   }
 
-  static std::optional<Clock::time_point> after(Clock::time_point now, Timeout limit) {
-    constexpr std::int64_t century_ms = 3155760000000;
-    if (limit.ms() < 0 || limit.ms() > century_ms) return std::nullopt;
-    return now + std::chrono::milliseconds(limit.ms());
+  void go_on_to(Phase phase, Clock::time_point now, Timeout limit) {
+    phase_ = phase;
+    until_ = std::nullopt;
+    if (limit.ms() >= 0 && limit.ms() < century_ms) until_ = now + std::chrono::milliseconds(limit.ms());
   }
 
   /// How long the phase lasts, in milliseconds; -1 without end.
@@ -261,71 +249,52 @@ class Pool {
 
   /// One commit, and a wait for at most `ms` if there is nothing to do.
   Result<void> turn(std::int64_t n, std::int64_t ms) {
-    const std::size_t count = one_by_one_ ? std::min<std::size_t>(pending_.size(), 1) : pending_.size();
-    one_by_one_ &= count > 0;
     std::vector<honker_settlement_t> raw;
-    raw.reserve(count);
-    for (std::size_t i = 0; i < count; ++i) {
-      raw.push_back(settlement(pending_[i].id, pending_[i].serial, pending_[i].outcome));
-    }
+    raw.reserve(pending_.size());
+    for (const Finished& one : pending_) raw.push_back(settlement(one.id, one.serial, one.outcome));
     honker_jobs_t* out = nullptr;
     honker_error_t* err = nullptr;
-    const honker_status_t status = honker_worker_settle_next(worker_, raw.data(), raw.size(), one_by_one_ ? 0 : n,
-                                                             one_by_one_ ? 0 : ms, &out, &err);
+    const honker_status_t status =
+        honker_worker_settle_next(attached_->worker.get(), raw.data(), raw.size(), n, ms, &out, &err);
     const Owned<honker_jobs_t> jobs(out);
     {
       const std::lock_guard<std::mutex> lock(mutex_);
       waiting_ = false;
     }
+    const Error error = make_error(attached_->core.get(), status < 0 ? status : HONKER_INTERNAL, err);
     std::vector<Finished> left;
-    for (std::size_t i = 0; i < pending_.size(); ++i) {
-      if (i >= count || raw[i].status < 0) {
-        left.push_back(std::move(pending_[i]));
-      } else if (raw[i].status == HONKER_OK) {
-        ++(is_release(pending_[i].outcome) ? report_.released : report_.settled);
+    for (std::size_t i = 0; i < raw.size(); ++i) {
+      Finished& one = pending_[i];
+      const bool releases = one.outcome.kind() == HONKER_SETTLE_RELEASE;
+      if (raw[i].status == HONKER_OK) {
+        ++(releases ? report_.released : report_.settled);
+      } else if (raw[i].status == HONKER_LOST && !releases) {
+        ++report_.settled;  // by the handler
+      } else if (raw[i].status < 0 && (raw[i].status == status || refuse(one, raw[i].status, error))) {
+        left.push_back(std::move(one));
       }
     }
     pending_ = std::move(left);
-    if (status < 0) return make_error(core_.get(), status, err);
-    honker_error_free(err);
-    if (status == HONKER_CLOSED) return closed_error(*core_);
+    if (status < 0) return error;
+    if (status == HONKER_CLOSED) return closed_error(*attached_->core);
     if (status != HONKER_OK) return {};
     if (auto taken = take_lost(jobs.get()); !taken.ok()) return taken;
     return take_claimed(jobs.get());
   }
 
-  static bool is_release(const Outcome& outcome) { return outcome.kind() == HONKER_SETTLE_RELEASE; }
-
-  /// Whether a turn that failed may be tried again. Waits before it is, says so once, and lets go of what can never be
-  /// settled.
-  bool goes_on_after(const Error& error) {
-    switch (error.status()) {
-      case HONKER_UTF8:
-      case HONKER_INVALID:
-      case HONKER_CONSTRAINT:
-      case HONKER_TOO_BIG:
-        if (!pending_.empty()) return refused(error), true;
-        return false;
-      default:
-        if (!error.is_transient()) return false;
+  /// The file refused one settlement of a turn (a trigger of the user's, say). Whether it is to be given again: once,
+  /// as a retry of the job. What is refused even so is left to the end of its claim.
+  bool refuse(Finished& one, honker_status_t status, const Error& error) {
+    const std::string why = std::string(honker_status_name(status)) + ": " + error.what();
+    say(LogLevel::error, "cannot settle job " + std::to_string(one.id) +
+                             (one.was_refused ? ", and leaves it to the end of its claim: " : ", and retries it: ") +
+                             why);
+    if (!std::exchange(one.was_refused, true)) {
+      one.outcome = Outcome::retry("it could not be settled: " + why);
+      return true;
     }
-    if (error.status() != HONKER_INTERRUPTED && std::exchange(trouble_, error.status()) != error.status()) tell(error);
-    const std::int64_t left = left_ms();
-    stop_.rest(left < 0 ? rest_ : std::min(rest_, std::chrono::milliseconds(left)));
-    rest_ = std::min(2 * rest_, longest_rest);
-    return true;
-  }
-
-  /// Of what is to be settled something was refused. Each is tried alone, with an error text that cannot be the reason;
-  /// one that is refused even so is left to the end of its claim.
-  void refused(const Error& error) {
-    if (!std::exchange(one_by_one_, true)) {
-      for (Finished& finished : pending_) finished.outcome = finished.outcome.in_ascii();
-      return;
-    }
-    tell(error);
-    honker_worker_settled(worker_, pending_.front().id, pending_.front().serial, nullptr);
-    pending_.erase(pending_.begin());
+    honker_worker_settled(attached_->worker.get(), one.id, one.serial, nullptr);
+    return false;
   }
 
   Result<void> take_lost(const honker_jobs_t* jobs) {
@@ -333,8 +302,8 @@ class Pool {
     std::size_t read = 16;
     for (std::size_t first = 0; read == 16; first += read) {
       views[0] = HONKER_LOST_JOB_VIEW_INIT;
-      const auto got =
-          call(core_, [&](honker_error_t** err) { return honker_jobs_lost(jobs, first, views, 16, &read, err); });
+      const auto got = call(attached_->core,
+                            [&](honker_error_t** err) { return honker_jobs_lost(jobs, first, views, 16, &read, err); });
       if (!got.ok()) return got.error();
       for (std::size_t i = 0; i < read; ++i) lose(views[i]);
     }
@@ -346,24 +315,27 @@ class Pool {
     {
       const std::lock_guard<std::mutex> lock(mutex_);
       for (const auto& one : in_hand_) {
-        if (one->serial == lost.serial) task = one;
+        if (one->serial == lost.serial && one->is_ours) task = one;
       }
       if (!task) return;
       task->is_ours = false;
-      task->cancellation->set();
       const auto queued = std::find(queued_.begin(), queued_.end(), task);
       if (queued != queued_.end()) {
         queued_.erase(queued);
         forget(task);
       }
     }
-    if (lost.reason != HONKER_LOST_TIMEOUT) return;
-    const std::string error = "timeout after " + std::to_string(options_.max_run_s.value_or(0)) + " s";
-    tell(Failure{task->id, task->queue, task->attempts, Outcome::retry(error), nullptr});
+    task->cancellation->set(static_cast<CancelReason>(lost.reason));
+    if (lost.reason != HONKER_LOST_TIMEOUT) {
+      say(LogLevel::warning,
+          "lost job " + std::to_string(task->id) + " of " + task->queue + ", which its handler is told");
+      return;
+    }
+    failed(*task, Outcome::retry("timeout after " + std::to_string(options_.max_run_s.value_or(0)) + " s"), nullptr);
   }
 
   Result<void> take_claimed(const honker_jobs_t* jobs) {
-    auto claimed = list_jobs(core_, jobs);
+    auto claimed = list_jobs(attached_->core, jobs);
     if (!claimed.ok()) return claimed.error();
     std::unique_lock<std::mutex> lock(mutex_);
     for (Job& job : *claimed) {
@@ -374,7 +346,7 @@ class Pool {
       queued_.push_back(in_hand_.back());
     }
     work_.notify_all();
-    join_exited(lock);
+    join_over(lock);
     while (threads_.size() < in_hand_.size()) {
       if (auto started = start(); !started.ok()) {
         // Those that run take what is queued. If there are none, others shall.
@@ -392,43 +364,57 @@ class Pool {
   // Threads. The lock is held in those that say so by what they are given.
 
   Result<void> start() {
+    Thread& made = threads_.emplace_back();
+    const auto body = [self = shared_from_this(), &made] { self->handle_all(made); };
 #if defined(__cpp_exceptions) || defined(_CPPUNWIND)
     try {
-      threads_.emplace_back([this] { handle_all(); });
+      made.thread = std::thread(body);
     } catch (const std::system_error& error) {
+      threads_.pop_back();
       return Error(HONKER_SYSTEM, std::string("no thread can be started for a handler: ") + error.what());
     }
 #else
-    threads_.emplace_back([this] { handle_all(); });
+    made.thread = std::thread(body);
 #endif
     return {};
   }
 
-  /// Joins threads whose handlers have ended them.
-  void join_exited(std::unique_lock<std::mutex>& lock) {
-    while (!exited_.empty()) {
-      const auto id = exited_.back();
-      exited_.pop_back();
-      const auto thread = std::find_if(threads_.begin(), threads_.end(), [&](auto& one) { return one.get_id() == id; });
-      std::thread gone = std::move(*thread);
-      threads_.erase(thread);
+  /// Joins threads that their handlers have ended.
+  void join_over(std::unique_lock<std::mutex>& lock) {
+    for (auto thread = threads_.begin(); thread != threads_.end();) {
+      if (!thread->is_over) {
+        ++thread;
+        continue;
+      }
       lock.unlock();
-      gone.join();
+      thread->thread.join();
       lock.lock();
+      thread = threads_.erase(thread);
     }
   }
 
-  void handle_all() {
+  void handle_all(Thread& me) {
+    struct Ending {
+      Pool& pool;
+      Thread& me;
+      ~Ending() {  // also if the handler ends the thread
+        const std::lock_guard<std::mutex> lock(pool.mutex_);
+        me.is_over = true;
+        pool.over_.notify_all();
+      }
+    };
+    const Ending ending{*this, me};
     std::unique_lock<std::mutex> lock(mutex_);
     for (;;) {
       work_.wait(lock, [&] { return ended_ || !queued_.empty(); });
-      if (ended_) return;
+      if (ended_) break;
       const TaskPtr task = queued_.front();
       queued_.pop_front();
       lock.unlock();
       handle(task);
       lock.lock();
     }
+    lock.unlock();  // `ending` takes it
   }
 
   void handle(const TaskPtr& task) {
@@ -442,7 +428,6 @@ class Pool {
       exception = std::current_exception();
 #ifdef __GLIBCXX__
     } catch (abi::__forced_unwind&) {  // pthread_exit, which cannot be stopped
-      exits();
       finish(task, Outcome::retry("the handler ended its thread"), nullptr);
       throw;
 #endif
@@ -450,18 +435,12 @@ class Pool {
       exception = std::current_exception();
       const auto error = thrown_by([&] { std::rethrow_exception(exception); });
       // What a handler throws because it was told to stop is no failure.
-      outcome = task->cancellation->is_set() ? Outcome::release() : Outcome::retry(*error);
+      outcome = task->cancellation->reason() != CancelReason::none ? Outcome::release() : Outcome::retry(*error);
     }
     finish(task, *outcome, exception);
 #else
     finish(task, handler_(task->job), nullptr);
 #endif
-  }
-
-  /// This thread ends, with its handler.
-  void exits() {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    exited_.push_back(std::this_thread::get_id());
   }
 
   void finish(const TaskPtr& task, const Outcome& outcome, const std::exception_ptr& exception) {
@@ -470,15 +449,11 @@ class Pool {
       const std::lock_guard<std::mutex> lock(mutex_);
       is_ours = task->is_ours;
     }
-    if (is_ours && outcome.is_failure()) tell(Failure{task->id, task->queue, task->attempts, outcome, exception});
-    bool wakes = false;
-    {
-      const std::lock_guard<std::mutex> lock(mutex_);
-      if (task->is_ours) finished_.push_back({task->id, task->serial, outcome});
-      forget(task);
-      wakes = std::exchange(waiting_, false);
-    }
-    if (wakes) honker_waiter_wake(waiter_, nullptr);
+    if (is_ours && outcome.is_failure()) failed(*task, outcome, exception);
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (task->is_ours) finished_.push_back({task->id, task->serial, outcome});
+    forget(task);
+    if (std::exchange(waiting_, false) && waiter_ != nullptr) honker_waiter_wake(waiter_, nullptr);
   }
 
   // With the lock held.
@@ -493,50 +468,53 @@ class Pool {
 
   // What is told.
 
-  void tell(const Failure& failure) const {
-    if (options_.on_failure) {
-      static_cast<void>(thrown_by([&] { options_.on_failure(failure); }));
-    } else {
-      std::fprintf(stderr, "honker: job %lld of %s failed, attempt %lld: %s\n", static_cast<long long>(failure.job_id),
-                   failure.queue.c_str(), static_cast<long long>(failure.attempts), failure.outcome.error().c_str());
+  void failed(const Task& task, const Outcome& outcome, const std::exception_ptr& exception) const {
+    Failure failure{task.id, task.queue, task.attempts, task.max_attempts, outcome, std::nullopt, exception};
+    std::string next = "dead";
+    if (outcome.kind() == HONKER_SETTLE_RETRY && task.attempts < task.max_attempts) {
+      const double backoff = static_cast<double>(options_.retry_base_s) *
+                             std::pow(options_.retry_factor, static_cast<double>(task.attempts - 1));
+      failure.next_try_s =
+          outcome.delay_s() != HONKER_NO_TIME
+              ? outcome.delay_s()
+              : static_cast<std::int64_t>(std::min(backoff, static_cast<double>(options_.retry_max_s)));
+      next = "next try in " + std::to_string(*failure.next_try_s) + " s";
     }
+    say(LogLevel::error, "failed at job " + std::to_string(task.id) + " of " + task.queue + ", attempt " +
+                             std::to_string(task.attempts) + " of " + std::to_string(task.max_attempts) + ", " + next +
+                             ": " + outcome.error());
+    if (options_.on_failure) static_cast<void>(thrown_by([&] { options_.on_failure(failure); }));
   }
 
-  void tell(const Error& error) const {
-    if (options_.on_error) {
-      static_cast<void>(thrown_by([&] { options_.on_error(error); }));
-    } else {
-      std::fprintf(stderr, "honker: a worker cannot go on for now: %s: %s\n", error.name(), error.what());
-    }
-  }
+  static constexpr std::int64_t century_ms = 3155760000000;
+  static constexpr std::chrono::milliseconds shortest_rest{100};
+  static constexpr std::chrono::milliseconds longest_rest{10000};
+  /// For how long the last settlements are tried when the worker has been stopped.
+  static constexpr std::chrono::milliseconds settle_timeout{5000};
 
-  static constexpr std::chrono::milliseconds shortest_rest{50};
-  static constexpr std::chrono::milliseconds longest_rest{5000};
-
-  const CorePtr& core_;
-  const WorkerOptions& options_;
-  const Handler& handler_;
-  honker_waiter_t* const waiter_;
-  honker_worker_t* const worker_;
-  Stop& stop_;
+  const std::string worker_id_;
+  const WorkerOptions options_;
+  const Handler handler_;
+  const StopPtr stop_;
 
   // The loop's.
+  const Attached* attached_ = nullptr;
   Phase phase_ = Phase::working;
   std::optional<Clock::time_point> until_;
   std::vector<Finished> pending_;
-  bool one_by_one_ = false;
   honker_status_t trouble_ = HONKER_OK;
   std::chrono::milliseconds rest_ = shortest_rest;
   WorkerReport report_;
-  std::vector<std::thread> threads_;
 
-  // Under the lock.
+  // Under the lock; only the loop changes the list of threads.
   std::mutex mutex_;
   std::condition_variable work_;
+  std::condition_variable over_;
+  std::list<Thread> threads_;
   std::deque<TaskPtr> queued_;
   std::vector<TaskPtr> in_hand_;
   std::vector<Finished> finished_;
-  std::vector<std::thread::id> exited_;
+  honker_waiter_t* waiter_ = nullptr;
   bool waiting_ = false;
   bool ended_ = false;
 };

@@ -15,6 +15,14 @@
 
 namespace honker {
 
+class Transaction;
+
+namespace detail {
+
+Result<Transaction> begin(const CorePtr& core) noexcept;
+
+}  // namespace detail
+
 /// An open transaction that may write (BEGIN IMMEDIATE), made by Database::begin().
 ///
 ///     auto tx = db.begin();
@@ -80,7 +88,7 @@ class Transaction {
   }
 
  private:
-  friend class Database;
+  friend Result<Transaction> detail::begin(const detail::CorePtr& core) noexcept;
   enum class State { open, committed, rolled_back };
 
   Transaction(detail::CorePtr core, detail::Owned<honker_tx_t> tx) noexcept
@@ -90,6 +98,18 @@ class Transaction {
   detail::Owned<honker_tx_t> tx_;  // goes before the database may
   State state_ = State::open;
 };
+
+namespace detail {
+
+inline Result<Transaction> begin(const CorePtr& core) noexcept {
+  auto tx = owned<honker_tx_t>(
+      core, [&](honker_tx_t** out, honker_error_t** err) { return honker_tx_begin(handle(core), out, err); });
+  if (!tx.ok()) return tx.error();
+  if (*tx == nullptr) return unexpected();
+  return Transaction(core, std::move(*tx));
+}
+
+}  // namespace detail
 
 }  // namespace honker
 

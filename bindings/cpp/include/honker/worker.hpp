@@ -1,7 +1,7 @@
 // Workers: threads that handle the jobs of queues until they are told to stop.
 //
 // The thread that calls run() is the only one that uses the file: in one commit it settles what is finished, prolongs
-// what runs and claims what is free. Handlers run in threads of the worker's own, which end before run() returns.
+// what runs and claims what is free. Handlers run in threads of the worker's own.
 //
 // Threads: stop() is for any, run() for one at a time.
 
@@ -9,6 +9,7 @@
 #define HONKER_WORKER_HPP
 
 #include <cstdint>
+#include <filesystem>
 #include <functional>
 #include <memory>
 #include <new>
@@ -22,17 +23,21 @@
 #include "consumer.hpp"
 #include "detail.hpp"
 #include "job.hpp"
+#include "options.hpp"
 #include "outcome.hpp"
 #include "pool.hpp"
+#include "stop.hpp"
+#include "worker_options.hpp"
 
 namespace honker {
 
-/// Handles the jobs of its queues, several at a time; made by Queue::worker() and Database::worker().
+/// Handles the jobs of its queues, several at a time; made by Queue::worker() and Database::worker(), or by itself for
+/// a file that need not be there yet.
 ///
 ///     honker::WorkerOptions options;
 ///     options.concurrency = 4;
 ///     auto worker = emails.worker("host-7", options);
-///     worker.run([](honker::Job& job) { send_email(job.payload()); });  // until worker.stop()
+///     worker.run([](honker::Job& job) { send_email(job.payload()); });  // until SIGTERM, SIGINT or worker.stop()
 ///
 /// A job whose handler returns is done; one whose handler throws is retried, each time later, and ends among the dead
 /// when its attempts are used up. Handlers return, or throw, an Outcome for anything else. Claims are prolonged for as
@@ -40,18 +45,26 @@ namespace honker {
 /// Job::cancelled(). Should the process die, its jobs go to other workers when their visibility timeout is over.
 class Worker {
  public:
-  /// Handles jobs until stop() is called; what became of them. A handler takes a Job&, and returns an Outcome or
-  /// nothing; several threads call it at the same time.
+  /// A worker that opens the file at `path` itself when it runs, once it is there; it does not make it.
+  Worker(std::string_view path, std::vector<WorkerQueue> queues, std::string_view worker_id, WorkerOptions options = {},
+         Options open_options = {})
+      : Worker(nullptr, path, std::move(open_options), std::move(queues), worker_id, std::move(options)) {}
+
+  /// Handles jobs until it is told to stop: by stop(), or by SIGTERM or SIGINT (WorkerOptions::signals); what became of
+  /// them. A handler takes a Job&, and returns an Outcome or nothing; several threads call it at the same time.
   ///
-  /// After stop() it claims nothing more, and waits for the handlers that run: for as long as `finish_limit` they are
-  /// left alone; then Job::cancelled() is true, and what a handler throws from then on releases its job; after
-  /// `cancel_limit` more the jobs are released whether their handlers have returned or not. It returns when all have:
-  /// what never returns keeps run() from returning, but no job. A second stop() makes both limits 0.
+  /// Then it claims nothing more, and waits for the handlers that run: for as long as `stop_timeout` they are left
+  /// alone; then Job::cancelled() is true, and what a handler throws from then on releases its job; after
+  /// `cancel_timeout` more the jobs are released, whether their handlers have returned or not, and it returns. Handlers
+  /// that have not are left behind (WorkerReport::running). A second stop() or signal makes both limits 0. A line in
+  /// the log says what was left.
   ///
-  /// A file that is locked, full or unreadable for a time is told to `on_error` once, and tried again, each time later,
-  /// at most every five seconds; Database::interrupt() ends nothing. It ends by an error when it cannot go on: when the
-  /// database is closed (ClosedError), when the file was replaced by another (HONKER_WATCHER), for queues or options
-  /// that make no sense (HONKER_INVALID). Handlers are cancelled then, and waited for.
+  /// Errors of the moment (Error::is_transient()), such as a locked file, a full disk, or a file that is not there, are
+  /// logged once, and waited out, with growing pauses of at most ten seconds. A file that was replaced by another is
+  /// opened anew, as it was opened before; handlers of the old one's jobs are cancelled. Database::interrupt() ends
+  /// nothing. It ends by an error when it cannot go on: when its database was closed (ClosedError), for queues or
+  /// options that make no sense (HONKER_INVALID), for a file that is damaged. Handlers are cancelled then, and left
+  /// behind after `cancel_timeout`.
   template <class Handler>
   WorkerReport run(Handler&& handler) {
     return run(std::nothrow, std::forward<Handler>(handler)).value();
@@ -84,49 +97,100 @@ class Worker {
   friend class Queue;
 
   Worker(detail::CorePtr core, std::vector<WorkerQueue> queues, std::string_view worker_id, WorkerOptions options)
+      : Worker(core, core ? core->path() : std::string(), core ? core->options() : Options(), std::move(queues),
+               worker_id, std::move(options)) {
+    is_made_ = core_ != nullptr;
+  }
+  Worker(detail::CorePtr core, std::string_view path, Options open_options, std::vector<WorkerQueue> queues,
+         std::string_view worker_id, WorkerOptions options)
       : core_(std::move(core)),
+        path_(path),
+        open_options_(std::move(open_options)),
         queues_(std::move(queues)),
         worker_id_(worker_id),
         options_(std::move(options)),
         stop_(std::make_shared<detail::Stop>()) {}
 
-  /// A handler that says what becomes of its job. Empty if the function is.
-  template <class Handler>
-  static detail::Handler outcome_of(Handler&& handler) {
-    if constexpr (std::is_constructible_v<bool, Handler>) {
-      if (!static_cast<bool>(handler)) return nullptr;
+  /// A handler that says what becomes of its job, with the middleware around it. Empty if the function is.
+  template <class Function>
+  Handler outcome_of(Function&& function) const {
+    Handler handler;
+    if constexpr (std::is_constructible_v<bool, Function>) {
+      if (!static_cast<bool>(function)) return handler;
     }
-    if constexpr (std::is_convertible_v<std::invoke_result_t<Handler&, Job&>, Outcome>) {
-      return std::forward<Handler>(handler);
+    if constexpr (std::is_convertible_v<std::invoke_result_t<Function&, Job&>, Outcome>) {
+      handler = std::forward<Function>(function);
     } else {
-      return [handler = std::forward<Handler>(handler)](Job& job) mutable {
-        handler(job);
+      handler = [function = std::forward<Function>(function)](Job& job) mutable {
+        function(job);
         return Outcome::ack();
       };
     }
+    for (auto around = options_.middleware.rbegin(); around != options_.middleware.rend(); ++around) {
+      handler = [around = *around, next = std::move(handler)](Job& job) { return around(job, next); };
+    }
+    return handler;
   }
 
-  Result<WorkerReport> run_with(const detail::Handler& handler) {
-    if (core_ == nullptr) return detail::make_error(nullptr, HONKER_MISUSE, nullptr);
+  Result<WorkerReport> run_with(Handler handler) {
+    if (!stop_ || !is_made_) return detail::make_error(nullptr, HONKER_MISUSE, nullptr);
     if (!handler) return Error(HONKER_INVALID, "the handler is empty");
     if (options_.concurrency < 1) {
       return Error(HONKER_INVALID, "concurrency must be at least 1: " + std::to_string(options_.concurrency));
     }
     if (auto set = detail::check_is_set("max_run_s", options_.max_run_s); !set.ok()) return set.error();
-    // Not the one that all consumers share: each job that is finished wakes it.
-    const auto waiter = detail::make_waiter(core_);
-    if (!waiter.ok()) return waiter.error();
-    const auto worker = detail::owned<honker_worker_t>(
-        core_, [&](honker_worker_t** out, honker_error_t** err) { return make(waiter->get(), out, err); });
-    if (!worker.ok()) return worker.error();
-    if (*worker == nullptr) return detail::unexpected();
-    if (!stop_->begin(waiter->get())) return Error(HONKER_MISUSE, "the worker runs already");
-    auto ended = detail::Pool(core_, options_, handler, waiter->get(), worker->get(), *stop_).run();
+    if (!stop_->begin()) return Error(HONKER_MISUSE, "the worker runs already");
+    if (options_.signals) detail::Signals::begin(stop_);
+    const auto pool = std::make_shared<detail::Pool>(worker_id_, options_, std::move(handler), stop_);
+    const auto ended = work(*pool);
+    const auto report = pool->end(ended);
+    if (options_.signals) detail::Signals::end(stop_);
     stop_->end();
-    return ended;
+    if (!ended.ok()) return ended.error();
+    return report;
   }
 
-  honker_status_t make(honker_waiter_t* waiter, honker_worker_t** out, honker_error_t** err) const {
+  /// Works with one file after the other.
+  Result<void> work(detail::Pool& pool) {
+    detail::CorePtr core = core_;
+    for (;;) {
+      auto attached = attach(core);
+      auto ended = attached.ok() ? pool.work(*attached) : Result<void>(attached.error());
+      if (ended.ok()) return ended;
+      if (ended.error().status() == HONKER_WATCHER) {
+        pool.say(LogLevel::warning, "opens its file anew: " + pool.text_of(ended.error()));
+        core = nullptr;
+      } else if (attached.ok() || !pool.waits_out(ended.error())) {
+        return ended;
+      }
+      if (stop_->requests() > 0) return {};
+    }
+  }
+
+  /// What the worker needs of a file, which it opens if `core` is nullptr.
+  Result<detail::Attached> attach(detail::CorePtr core) const {
+    if (core == nullptr) {
+      std::error_code ignored;
+      if (path_.compare(0, 5, "file:") != 0 && !std::filesystem::exists(std::filesystem::u8path(path_), ignored)) {
+        return Error(HONKER_CANNOT_OPEN, "there is no such file yet: " + path_);
+      }
+      std::optional<Error> warning;
+      auto opened = detail::open(path_, open_options_, &warning);
+      if (!opened.ok()) return opened.error();
+      core = std::move(*opened);
+    }
+    // Not the waiter that all consumers share: each job that is finished wakes it.
+    auto waiter = detail::make_waiter(core);
+    if (!waiter.ok()) return waiter.error();
+    auto worker = detail::owned<honker_worker_t>(core, [&](honker_worker_t** out, honker_error_t** err) {
+      return make(detail::handle(core), waiter->get(), out, err);
+    });
+    if (!worker.ok()) return worker.error();
+    if (*worker == nullptr) return detail::unexpected();
+    return detail::Attached{std::move(core), std::move(*waiter), std::move(*worker)};
+  }
+
+  honker_status_t make(honker_db_t* db, honker_waiter_t* waiter, honker_worker_t** out, honker_error_t** err) const {
     std::vector<honker_worker_queue_t> queues;
     for (const WorkerQueue& queue : queues_) {
       honker_worker_queue_t raw = HONKER_WORKER_QUEUE_INIT;
@@ -142,15 +206,18 @@ class Worker {
     opts.retry_max_s = options_.retry_max_s;
     opts.retry_factor = options_.retry_factor;
     opts.retry_jitter = options_.retry_jitter;
-    return honker_worker_new(detail::handle(core_), waiter, 0, queues.data(), queues.size(), detail::bytes(worker_id_),
-                             worker_id_.size(), &opts, out, err);
+    return honker_worker_new(db, waiter, 0, queues.data(), queues.size(), detail::bytes(worker_id_), worker_id_.size(),
+                             &opts, out, err);
   }
 
-  detail::CorePtr core_;
+  detail::CorePtr core_;  // nullptr: it opens the file itself
+  bool is_made_ = true;   // false: by a database that was moved from
+  std::string path_;
+  Options open_options_;
   std::vector<WorkerQueue> queues_;
   std::string worker_id_;
   WorkerOptions options_;
-  std::shared_ptr<detail::Stop> stop_;
+  detail::StopPtr stop_;
 };
 
 }  // namespace honker

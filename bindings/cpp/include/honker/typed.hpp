@@ -1,0 +1,79 @@
+// Jobs whose payload is a type of the application's.
+//
+// Threads: plain functions.
+
+#ifndef HONKER_TYPED_HPP
+#define HONKER_TYPED_HPP
+
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+
+#include "job.hpp"
+#include "outcome.hpp"
+#include "worker_options.hpp"
+
+namespace honker {
+
+/// How a payload of type T is written and read: to be specialised by the application. honker/json.hpp does so for every
+/// type that nlohmann::json converts.
+///
+///     template <>
+///     struct honker::Codec<Resize> {
+///       static std::string encode(const Resize& resize);
+///       static Resize decode(std::string_view payload);  // throws if it is something else
+///     };
+template <class T, class = void>
+struct Codec;
+
+/// A payload, for everything that enqueues: `emails.enqueue(honker::encode(SendEmail{"alice@example.com"}))`.
+template <class T>
+std::string encode(const T& payload) {
+  return Codec<T>::encode(payload);
+}
+
+/// A handler for Worker::run() that is called with a payload of type T, and with the job if it takes that as well. A
+/// payload that cannot be decoded is discarded: it is among the dead with the reason, and not tried again.
+///
+///     worker.run(honker::typed<SendEmail>([](const SendEmail& email) { send(email.to); }));
+template <class T, class Function>
+Handler typed(Function function) {
+  return [function = std::move(function)](Job& job) mutable -> Outcome {
+    std::optional<T> payload;
+    if (const auto error = detail::thrown_by([&] { payload.emplace(Codec<T>::decode(job.payload())); })) {
+      return Outcome::discard("the payload cannot be decoded: " + *error);
+    }
+    const auto call = [&]() -> decltype(auto) {
+      if constexpr (std::is_invocable_v<Function&, const T&, Job&>) {
+        return function(std::as_const(*payload), job);
+      } else {
+        return function(std::as_const(*payload));
+      }
+    };
+    if constexpr (std::is_convertible_v<decltype(call()), Outcome>) {
+      return call();
+    } else {
+      call();
+      return Outcome::ack();
+    }
+  };
+}
+
+/// A handler for a worker of several queues, each of which has one of its own. A job of another queue is discarded.
+///
+///     worker.run(honker::by_queue({{"emails", honker::typed<SendEmail>(send)}, {"images",
+///     honker::typed<Resize>(resize)}}));
+inline Handler by_queue(std::map<std::string, Handler> handlers) {
+  return [handlers = std::move(handlers)](Job& job) {
+    const auto handler = handlers.find(job.queue());
+    return handler == handlers.end() ? Outcome::discard("there is no handler for the queue " + job.queue())
+                                     : handler->second(job);
+  };
+}
+
+}  // namespace honker
+
+#endif  // HONKER_TYPED_HPP
