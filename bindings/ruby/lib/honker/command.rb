@@ -72,7 +72,7 @@ module Honker
       thread = Thread.new do
         Database.open(path) { |db| db.scheduler.run(stop: -> { stop }) }
       rescue Error => e
-        Honker.logger.error("honker: the scheduler has ended: #{e.message} (#{e.class.name})")
+        Log.new(nil).error("the scheduler has ended: #{e.message} (#{e.class.name})")
       end
       yield
     ensure

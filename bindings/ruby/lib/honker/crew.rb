@@ -103,9 +103,9 @@ module Honker
       [jobs.map { |job| Settlement.released(job) }, e]
     end
 
-    # A job of this serial is the worker's no more.
+    # A job of this serial is the worker's no more; the job, if it is still handled.
     def lost(serial, reason)
-      @running[serial]&.cancel(reason)
+      @running[serial]&.tap { |job| job.cancel(reason) }
     end
 
     # What the handlers that have returned say of their jobs, unless those were given back already.
@@ -160,10 +160,21 @@ module Honker
     end
 
     def settle(job)
-      error = Handler.error { Hooks.around(Hooks.around_job, job) { @handler.call(job) } }
+      error = error_of(job)
       settlement = Settlement.of(job, error, @retry_delay_s)
       Handler.error { @report.call(job, error, settlement) } unless error.nil? || error.is_a?(Snooze) || job.cancelled?
       settlement
+    end
+
+    # What its handler raised. Also what is no StandardError, since this thread is the worker's: an assertion of a test
+    # framework, for instance. Who exits wants to leave.
+    def error_of(job)
+      Hooks.around(Hooks.around_job, job) { @handler.call(job) }
+      nil
+    rescue SystemExit, SignalException
+      raise
+    rescue Exception => e # rubocop:disable Lint/RescueException
+      e
     end
   end
   private_constant :Crew

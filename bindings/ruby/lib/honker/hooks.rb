@@ -1,7 +1,5 @@
 # frozen_string_literal: true
 
-require "logger"
-
 module Honker
   # What the application hangs around its jobs, in this process. Register while it starts; the calls are made in the order of
   # registration, the first is the outermost.
@@ -41,7 +39,7 @@ module Honker
       def failed(error, job)
         @on_error.each do |hook|
           wrong = Handler.error { hook.call(error, job) }
-          Honker.logger.error("honker: an on_error hook has failed: #{Handler.report(wrong)}") if wrong
+          Log.new(nil).error("an on_error hook has failed: #{Handler.report(wrong)}") if wrong
         end
       end
     end
@@ -60,7 +58,7 @@ module Honker
       how = options.slice(*Run::OPTIONS)
       options = Worker.options(options.reject { |name, _| how.key?(name) })
       open = -> { Database.existing(path, **database).then { |db| [db, db.worker(queues, worker, **options)] } }
-      Run.new(nil, open, block || Job.method(:perform), worker, options[:concurrency], options[:logger] || logger,
+      Run.new(nil, open, block || Job.method(:perform), worker, options[:concurrency], Log.new(options[:logger]),
               **how).call
       nil
     end

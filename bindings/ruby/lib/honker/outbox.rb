@@ -89,7 +89,7 @@ module Honker
     end
 
     def take(stop, stop_check_s)
-      despite_trouble(Honker.logger, @worker, stop) do
+      despite_trouble(Log.new(nil), @worker, stop) do
         await(nil, stop: stop, stop_check_s: stop_check_s) do
           @database.owned(:honker_outbox_next, :honker_jobs_free, consumer, 0) do |jobs, status|
             @queue.read_jobs(jobs, @worker, 1).first if found?(status) && jobs
@@ -100,7 +100,7 @@ module Honker
 
     # What was done would be done again if this gave up at once.
     def settle(job, error, stop)
-      despite_trouble(Honker.logger, @worker, stop, stop) do
+      despite_trouble(Log.new(nil), @worker, stop, stop) do
         error ? failed(job, error) : use { @database.call(:honker_outbox_delivered, consumer, job.id) }
       end
     end

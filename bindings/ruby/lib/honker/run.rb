@@ -92,7 +92,7 @@ module Honker
       @worker = nil
       @own&.close
       @own = nil
-      @log.warn("honker: #{@name} cancels the #{@crew.busy} jobs that run and opens the file anew: #{Handler.message(error)}")
+      @log.warn("#{@name} cancels the #{@crew.busy} jobs that run and opens the file anew: #{Handler.message(error)}")
       pause(Trouble::PAUSE_MIN_S)
     end
 
@@ -153,7 +153,7 @@ module Honker
       @crowded_until = nil if @crowded_until && now >= @crowded_until
       settles = !@finished.empty?
       free = @crowded_until ? @crew.waiting : @crew.free
-      jobs, refusal = @worker.turn(@finished, @phase == :running ? free : 0, &@crew.method(:lost))
+      jobs, refusal = @worker.turn(@finished, @phase == :running ? free : 0, &method(:lost))
       wrong = settled(refusal)
       start(jobs) if jobs && !jobs.empty?
       wrong ? pause(@trouble.met(wrong)) : @trouble.over
@@ -164,6 +164,15 @@ module Honker
       settled
       pause(@trouble.met(e))
       true
+    end
+
+    def lost(serial, reason)
+      job = @crew.lost(serial, reason)
+      return if job.nil?
+
+      what = reason == :timeout ? "ran for too long and is retried" : "is not this worker's any more (#{reason})"
+      @log.warn("job #{job.id} of #{job.queue_name}, attempt #{job.attempts} of #{job.max_attempts}, #{what}; " \
+                "its handler is told")
     end
 
     # Counts what is settled and keeps what may be, later; an error of those. What the file refuses for good is let go of: it
@@ -183,7 +192,7 @@ module Honker
 
     def refused(settlement, error)
       job = settlement.job
-      @log.error("honker: job #{job.id} of #{job.queue_name} could not be settled, its claim lapses, and it will be " \
+      @log.error("job #{job.id} of #{job.queue_name} could not be settled, its claim lapses, and it will be " \
                  "tried again: #{Handler.message(error)}")
       @worker.put_down(job)
     rescue Error => e
@@ -225,7 +234,7 @@ module Honker
     # In the handler's thread.
     def failed(job, error, settlement)
       again = settlement.by_backoff? ? "about #{@worker&.backoff_s(job.attempts)}" : settlement.delay_s
-      @log.error("honker: job #{job.id} of #{job.queue_name} failed, attempt #{job.attempts} of #{job.max_attempts}, " \
+      @log.error("job #{job.id} of #{job.queue_name} failed, attempt #{job.attempts} of #{job.max_attempts}, " \
                  "#{settlement.buries? ? "it is dead now" : "next try in #{again} s"}: #{Handler.report(error)}")
       Hooks.failed(error, job)
     end
@@ -234,7 +243,7 @@ module Honker
       @crew.take
       failures = @counts.values_at(Native::SETTLE_RETRY, Native::SETTLE_FAIL).sum
       released = @counts.values_at(Native::SETTLE_SNOOZE, Native::SETTLE_RELEASE).sum
-      @log.info("honker: #{@name} ended: #{@counts[Native::SETTLE_ACK]} jobs done, #{failures} failed, #{released} given back, " \
+      @log.info("#{@name} ended: #{@counts[Native::SETTLE_ACK]} jobs done, #{failures} failed, #{released} given back, " \
                 "#{@crew.busy} still running")
     end
 

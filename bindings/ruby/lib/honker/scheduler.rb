@@ -178,7 +178,7 @@ module Honker
 
     # @private
     def turn(stop)
-      despite_trouble(Honker.logger, "the scheduler", stop) { await(nil, stop: stop) { fire } }
+      despite_trouble(Log.new(nil), "the scheduler", stop) { await(nil, stop: stop) { fire } }
     end
 
     private

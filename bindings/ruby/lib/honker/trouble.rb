@@ -20,7 +20,7 @@ module Honker
     # How long to wait after this one. It is said if it is the first, or of another kind than the one before.
     def met(error)
       unless error.instance_of?(@error.class)
-        @log.warn("honker: #{@who} waits and tries again: #{Handler.message(error)} (#{Handler.name(error)})")
+        @log.warn("#{@who} waits and tries again: #{Handler.message(error)} (#{Handler.name(error)})")
       end
       @pause_s = @error ? [@pause_s * 2, PAUSE_MAX_S].min : PAUSE_MIN_S
       @error = error
@@ -31,7 +31,7 @@ module Honker
       return if @error.nil?
 
       @error = nil
-      @log.info("honker: #{@who} works again")
+      @log.info("#{@who} works again")
     end
   end
   private_constant :Trouble

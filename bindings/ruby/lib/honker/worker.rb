@@ -211,7 +211,7 @@ module Honker
     private
 
     def log
-      @options[:logger] || Honker.logger
+      Log.new(@options[:logger])
     end
 
     # The call that makes the native part, and its arguments.
