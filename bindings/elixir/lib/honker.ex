@@ -3,11 +3,21 @@ defmodule Honker do
   Durable job queues, event streams, notifications, locks, rate limits, results, outboxes and a cron scheduler in the
   SQLite file that your application already has.
 
-      {:ok, db} = Honker.open("app.db")
-      {:ok, _id} = Honker.Queue.enqueue(db, "greetings", %{name: "world"})
-      {:ok, job} = Honker.Queue.claim_one(db, "greetings", "worker-1")
-      IO.puts("hello, \#{job.payload["name"]}!")
-      Honker.Job.ack(db, job)
+      defmodule MyApp.SendEmail do
+        use Honker.Job, queue: "emails", max_attempts: 10
+
+        @impl true
+        def perform(%Honker.Job{payload: %{"to" => to}}), do: MyApp.Mailer.send(to)
+      end
+
+      children = [
+        {Honker, name: MyApp.Honker, path: "app.db", jobs: [MyApp.SendEmail], concurrency: 10}
+      ]
+
+      {:ok, _id} = MyApp.SendEmail.enqueue(MyApp.Honker, %{to: "alice"})
+
+  `start_link/1` has what it may be given. Wherever this package takes a database it takes such a name, a database of
+  `open/2`, or a transaction (`Honker.Transaction`).
 
   Functions return `{:ok, value}`, or `:ok` where there is nothing to say, and `{:error, %Honker.Error{}}`; those with a `!`
   return the value itself, and raise the error. An operation that

@@ -209,6 +209,12 @@ defmodule Honker.InstanceTest do
       assert {:error, _} = Honker.start_link(wrong)
     end
 
+    # What only the database knows is found out a little later.
+    for wrong <- [[schedules: [[name: "s", queue: "q", schedule: "never"]]], [outboxes: [{"o", :no_function}]]] do
+      {:ok, pid} = Honker.start_link([name: name, path: path] ++ wrong)
+      assert_receive {:EXIT, ^pid, :shutdown}, 20_000
+    end
+
     assert_raise ArgumentError, fn -> Honker.Job.kind(SendEmail, []) end
     assert {:error, %Error{name: :invalid}} = Queue.enqueue(self(), "q", 1)
   end

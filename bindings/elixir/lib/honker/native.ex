@@ -12,53 +12,11 @@ defmodule Honker.Native do
     :erlang.load_nif(String.to_charlist(path), :erlang.system_info(:dirty_io_schedulers))
   end
 
-  # Each takes a database, and a transaction or nil, first.
-  @operations [
-    enqueue: 3,
-    enqueue_many: 3,
-    ack: 4,
-    ack_batch: 4,
-    retry: 6,
-    fail: 5,
-    heartbeat: 5,
-    release: 5,
-    cancel: 3,
-    sweep_expired: 3,
-    queue_next_claim_at: 3,
-    get_job: 3,
-    queue_stats: 3,
-    claim: 6,
-    dead_list: 4,
-    dead_requeue: 3,
-    dead_purge: 4,
-    notify: 4,
-    notifications_prune: 4,
-    stream_publish: 5,
-    stream_read_since: 5,
-    stream_save_offset: 5,
-    stream_get_offset: 4,
-    result_save: 5,
-    result_get: 3,
-    result_sweep: 2,
-    lock_acquire: 5,
-    lock_renew: 5,
-    lock_release: 4,
-    rate_limit_try: 5,
-    rate_limit_sweep: 3,
-    scheduler_register: 9,
-    scheduler_unregister: 3,
-    scheduler_update: 9,
-    scheduler_pause: 3,
-    scheduler_resume: 3,
-    scheduler_tick: 3,
-    scheduler_soonest: 2,
-    scheduler_list: 2,
-    query: 4,
-    tx_begin: 2,
-    tx_commit: 2,
-    tx_rollback: 2,
-    tx_execute: 4
-  ]
+  # Each takes a database, and a transaction or nil, first. c_src/nif.h has the table.
+  @external_resource table = Path.join(__DIR__, "../../c_src/nif.h")
+  @operations for [name, arity] <- Regex.scan(~r/ X\((\w+), (\d+), /, File.read!(table), capture: :all_but_first),
+                  do: {String.to_atom(name), String.to_integer(arity)}
+
   @others [
     load: 1,
     open: 2,

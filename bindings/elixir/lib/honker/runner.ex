@@ -1,10 +1,11 @@
 defmodule Honker.Runner do
   @moduledoc false
-  # A supervised process that runs something on a named database until it is stopped: a scheduler, an outbox. What fails is run
-  # again, after 0.1 to 10 seconds, and said once.
+  # A supervised process that runs something on a named database until it is stopped: a scheduler, an outbox. What fails for a
+  # reason that may pass is run again, after 0.1 to 10 seconds, and said once; any other error ends it, which its supervisor
+  # sees.
 
   require Logger
-  alias Honker.{Consumer, Database}
+  alias Honker.{Consumer, Database, Status}
 
   @rest_min_ms 100
   @rest_max_ms 10_000
@@ -52,6 +53,8 @@ defmodule Honker.Runner do
   end
 
   defp failed(runner, {:error, error}, trouble) do
+    if not (Status.transient?(error.name) or error.name in [:watcher, :closed_handle]), do: exit(error)
+
     if error.name != trouble,
       do: Logger.warning("honker #{runner.what} of #{inspect(runner.name)} waits: #{error.message}")
 
