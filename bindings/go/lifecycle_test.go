@@ -355,6 +355,20 @@ func TestWorkerWaitsOutALockAtEachStep(t *testing.T) {
 	}
 }
 
+func TestPausesAreShortBesideTheVisibilityTimeout(t *testing.T) {
+	db := open(t)
+	for timeoutS, longest := range map[int64]time.Duration{0: 10 * time.Second, 300: 10 * time.Second, 1 << 40: 10 * time.Second, 6: time.Second, 1: time.Second / 6, -1: time.Second / 6} {
+		w := db.NewWorker(WorkerOptions{Queues: []WorkerQueue{{Name: "q"}}, VisibilityTimeoutS: timeoutS, Logger: (&logged{}).logger()})
+		r, err := w.begin(context.Background(), func(context.Context, *Job) error { return nil })
+		must(t, r, err)
+		for range 20 {
+			want(t, r.isTransient(newError(StatusBusy, "locked")), true)
+		}
+		want(t, r.failing, longest)
+		r.close()
+	}
+}
+
 func TestWorkerWaitsForRoomOnTheDisk(t *testing.T) {
 	dir := t.TempDir()
 	if out, err := exec.Command("mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", dir).CombinedOutput(); err != nil {

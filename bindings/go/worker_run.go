@@ -345,7 +345,8 @@ func (r *workerRun) isTransient(err error) bool {
 	if r.failing == 0 {
 		r.log.Warn("honker: the worker cannot go on now, and tries again", "error", err)
 	}
-	longest := 10 * time.Second
+	// Claims are not prolonged meanwhile, so that it has to be short beside the visibility timeout.
+	longest := time.Duration(min(max(r.options.VisibilityTimeoutS, 1), 60)) * time.Second / 6
 	if r.stopping {
 		longest = 500 * time.Millisecond
 	}
