@@ -8,6 +8,24 @@
 
 #include "support.hpp"
 
+TEST_CASE("what the file refuses to settle is an error, and keeps no other job") {
+  const File file;
+  const auto q = file.db.queue("q");
+  file.run("CREATE TABLE never (x CHECK (x <> 'poison'))");
+  file.run("CREATE TRIGGER refuse BEFORE DELETE ON _honker_live BEGIN INSERT INTO never VALUES (OLD.payload); END");
+  q.enqueue_many({"poison", "1"});
+  auto jobs = q.jobs("w");
+  auto poison = jobs.next(0ms);
+  REQUIRE(poison.has_value());
+  CHECK_FAILS(HONKER_CONSTRAINT, jobs.settle_next(*poison, honker::Outcome::ack(), 0ms));
+  CHECK(file.count("_honker_live WHERE state = 'processing'") == 1);
+  const auto settled = jobs.settle_next(*poison, honker::Outcome::retry(60, "later"), 0ms);
+  CHECK(settled.held);
+  REQUIRE(settled.next.has_value());
+  CHECK(settled.next->payload() == "1");
+  CHECK(settled.next->attempts() == 1);
+}
+
 TEST_CASE("jobs are waited for") {
   const File file;
   const auto q = file.db.queue("q", 1);

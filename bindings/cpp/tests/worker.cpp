@@ -371,6 +371,30 @@ TEST_CASE("a worker says once that the file is locked, and goes on when it is no
   CHECK(told.says("works again") == 1);
 }
 
+TEST_CASE("a worker whose file is locked when it opens it, and when it claims") {
+  honker::Options file_options;
+  file_options.busy_timeout_ms = 5;
+  const File file(file_options);
+  const auto q = file.db.queue("q");
+  q.enqueue("1");
+  for (const bool by_path : {true, false}) {
+    std::optional<honker::Transaction> tx = file.db.begin();
+    honker::Database other(file.path, file_options);
+    Told told;
+    auto worker = by_path ? honker::Worker(file.path, {{"q"}}, "w", told.options(), file_options)
+                          : other.queue("q").worker("w", told.options());
+    std::atomic<bool> done{false};
+    Running run(worker, [&](Job&) { done = true; });
+    wait_until([&] { return told.says("cannot go on for now, and tries again: HONKER_BUSY") == 1; });
+    CHECK_FALSE(done);
+    tx.reset();
+    wait_until([&] { return done.load(); });
+    CHECK(run.stop()->settled == 1);
+    CHECK(told.warnings.size() == 1);
+    q.enqueue("1");
+  }
+}
+
 TEST_CASE("what was finished when a worker is stopped is settled when the file is free") {
   honker::Options file_options;
   file_options.busy_timeout_ms = 5;

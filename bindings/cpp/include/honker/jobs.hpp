@@ -69,8 +69,12 @@ class Jobs : public Consumer<honker_worker_t> {
     std::size_t count = 1;  // settled once, and then waited
     auto next = first(claimed(timeout, [&](std::int64_t ms, honker_jobs_t** jobs, honker_error_t** err) {
       const auto status = honker_worker_settle_next(consumer(), &raw, std::exchange(count, 0), 1, ms, jobs, err);
-      // Refused by the file: what has been claimed beside it belongs to whoever comes when its time is over.
-      return status >= 0 && raw.status < 0 ? raw.status : status;
+      if (status < 0 || raw.status >= 0) return status;
+      // The file refused the settlement. Who is told of that is not told of what has been claimed beside it.
+      if (auto beside = detail::list_jobs(core(), *jobs); beside.ok()) {
+        for (Job& one : *beside) static_cast<void>(one.release(std::nothrow).ok());
+      }
+      return raw.status;
     }));
     if (!next.ok() && raw.status < 0) return next.error();
     Settled settled;

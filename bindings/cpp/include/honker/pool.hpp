@@ -93,7 +93,10 @@ class Pool : public std::enable_shared_from_this<Pool> {
       say(LogLevel::warning, "cannot go on for now, and tries again: " + text_of(error));
     }
     stop_->rest(left < 0 ? rest_ : std::min(rest_, std::chrono::milliseconds(left)));
-    rest_ = std::min(2 * rest_, longest_rest);
+    // Claims are prolonged every third of their time; a pause that is longer would lose them.
+    const std::chrono::milliseconds third(std::min<std::int64_t>(options_.visibility_timeout_s.value_or(300), 300) *
+                                          333);
+    rest_ = std::max(shortest_rest, std::min({2 * rest_, longest_rest, third}));
     return true;
   }
 
