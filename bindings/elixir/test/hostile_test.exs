@@ -156,6 +156,16 @@ defmodule Honker.HostileTest do
     assert {:ok, [["pending", 0]]} = Honker.query(db, "SELECT state, attempts FROM _honker_live")
   end
 
+  test "a second signal that comes before the worker is stopped", %{db: db} do
+    test = self()
+    pid = worker(db, fn _ -> send(test, :running) && Process.sleep(:infinity) end, shutdown: :infinity)
+    {:ok, _} = Queue.enqueue(db, "q", 1)
+    assert_receive :running, 20_000
+    send(pid, :honker_stop_now)
+    stop_supervised!({Worker, "q"})
+    assert {:ok, [["pending", 0]]} = Honker.query(db, "SELECT state, attempts FROM _honker_live")
+  end
+
   test "a full disk: it is said once, and what is finished is settled when there is room", %{directory: directory} do
     disk = Path.join(directory, "disk")
     File.mkdir!(disk)

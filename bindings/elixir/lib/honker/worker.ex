@@ -116,7 +116,9 @@ defmodule Honker.Worker do
           rest: nil,
           rest_ms: @rest_min_ms,
           # A message that asks for the next turn is under way.
-          turning: false
+          turning: false,
+          # There was a second signal.
+          stop_now: false
         })
 
       if o.signals, do: Honker.Signals.tell(self())
@@ -168,6 +170,8 @@ defmodule Honker.Worker do
   def handle_info({:honker_wait, tag, _why}, %{tag: tag} = state), do: turn(%{state | tag: nil})
   def handle_info(:honker_rested, state), do: turn(%{state | rest: nil})
   def handle_info(:honker_turn, state), do: turn(%{state | turning: false})
+  # The first signal has not come to it yet.
+  def handle_info(:honker_stop_now, state), do: {:noreply, %{state | stop_now: true}}
 
   def handle_info({:EXIT, pid, reason} = message, state) do
     case Hand.hear(state, message) do
@@ -203,16 +207,15 @@ defmodule Honker.Worker do
   end
 
   # It waits already, or rests: then it tries again after a while, whatever is committed meanwhile.
-  defp wait(%{tag: tag, rest: rest, consumer: consumer} = state) when tag != nil or rest != nil or consumer == nil,
-    do: {:noreply, state}
-
   defp wait(state) do
-    case Consumer.arm(state.consumer) do
+    case if(idle?(state), do: Consumer.arm(state.consumer), else: {:ok, state.tag}) do
       {:ok, tag} -> {:noreply, %{state | tag: tag}}
       again when again in [:ready, :woken] -> {:noreply, turn_again(state)}
       error -> with {:timeout, state} <- failed(state, error), do: {:noreply, state}
     end
   end
+
+  defp idle?(%{tag: tag, rest: rest, consumer: consumer}), do: tag == nil and rest == nil and consumer != nil
 
   defp turn_once(%{consumer: nil} = state, n) do
     case connect(state) do
@@ -315,7 +318,7 @@ defmodule Honker.Worker do
 
   @impl true
   def terminate(_reason, state) do
-    limit = state.options.shutdown
+    limit = if state.stop_now, do: 0, else: state.options.shutdown
     deadline = if limit == :infinity, do: :infinity, else: Native.now_ms() + limit
     state = finish(%{state | tag: nil, settled: 0, released: 0}, deadline)
     Hand.exit_all(state, {:shutdown, {:honker, :stop}})
@@ -345,7 +348,7 @@ defmodule Honker.Worker do
         state
 
       {:timeout, state} ->
-        finish(state, deadline, if(state.consumer, do: Consumer.arm(state.consumer), else: {:ok, nil}))
+        finish(state, deadline, if(idle?(state), do: Consumer.arm(state.consumer), else: {:ok, nil}))
 
       # There is nothing to settle with.
       {:stop, _error, state} ->
