@@ -138,9 +138,30 @@ class TestRails < HonkerTest
       payload = { class: "Plain", args: [], kwargs: { to: "from a schedule" } }
       Honker.database.scheduler.add(name: "s", queue: "greetings", schedule: "@every 1s", payload: payload)
     RUBY
-    worker("-q", "greetings", "--scheduler") { said.any? && File.exist?("#{@dir}/plain.txt") }
+    log = worker("-q", "greetings", "--scheduler") do
+      next false unless said.any? && File.exist?("#{@dir}/plain.txt")
+
+      # What replaces the file has schedules, too.
+      @replaced ||= replace("jobs.db", "from another file")
+      File.read("#{@dir}/plain.txt") == "from another file"
+    end
     assert_equal ["hello elsewhere 1 Integer"], said
-    assert_equal "from a schedule", File.read("#{@dir}/plain.txt")
+    assert_match(/the scheduler waits and tries again: .*is another file now/, log)
+  end
+
+  def replace(name, text)
+    Honker::Database.open("#{@dir}/new.db") do |db|
+      db.scheduler.add(name: "s", queue: "greetings", schedule: "@every 1s", payload: { class: "Plain", args: [], kwargs: { to: text } })
+    end
+    %w[-wal -shm].each { |suffix| FileUtils.rm_f("#{@dir}/#{name}#{suffix}") }
+    File.rename("#{@dir}/new.db", "#{@dir}/#{name}")
+  end
+
+  def test_the_logger_is_that_of_rails_unless_the_application_says_otherwise
+    FileUtils.mkdir_p("#{@dir}/config/initializers")
+    assert_equal "true\n", rails("puts Honker.logger.equal?(Rails.logger)")
+    File.write("#{@dir}/config/initializers/honker.rb", "MINE = Honker.logger = Logger.new(nil)")
+    assert_equal "true\n", rails("puts Honker.logger.equal?(MINE)")
   end
 
   def test_bad_arguments

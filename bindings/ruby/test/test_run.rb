@@ -232,6 +232,23 @@ class TestRun < HonkerTest
     refute_includes out, "after"
   end
 
+  # What polls every 100 ms would be switched to thirty times.
+  def test_a_worker_without_stop_polls_nothing_while_it_is_idle
+    skip_loudly "there is no /proc" unless File.exist?("/proc/self/status")
+    db.queue("q")
+    program = 'require "honker"; puts $$; $stdout.flush; Honker.logger = nil; Honker.work("app.db", "q") { }'
+    IO.popen([RbConfig.ruby, "-I", File.join(PACKAGE, "lib"), "-e", program, { chdir: @dir }]) do |io|
+      pid = Integer(io.gets)
+      sleep 2
+      switches = -> { Integer(File.read("/proc/#{pid}/status")[/^voluntary_ctxt_switches:\s+(\d+)/, 1]) }
+      before = switches.call
+      sleep 3
+      assert_operator switches.call - before, :<, 15
+    ensure
+      Process.kill("TERM", pid)
+    end
+  end
+
   def test_it_may_be_started_before_there_is_a_file_or_a_folder_and_goes_on_with_a_file_that_replaces_it
     @path = File.join(@dir, "folder", "app.db")
     done = Thread::Queue.new

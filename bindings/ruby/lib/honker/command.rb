@@ -69,15 +69,27 @@ module Honker
     # In a thread, with a database of its own.
     def beside_a_scheduler(path)
       stop = false
-      thread = Thread.new do
-        Database.open(path) { |db| db.scheduler.run(stop: -> { stop }) }
-      rescue Error => e
-        Log.new(nil).error("the scheduler has ended: #{e.message} (#{e.class.name})")
-      end
+      thread = Thread.new { schedule(path, -> { stop }) }
       yield
     ensure
       stop = true
       thread&.join
+    end
+
+    # Again and again, as the worker does: with the file that is there by then.
+    def schedule(path, stop)
+      trouble = Trouble.new(Log.new(nil), "the scheduler")
+      until stop.call
+        begin
+          db = Database.existing(path)
+          db.scheduler.run(stop: stop) { trouble.over }
+        rescue Error => e
+          pause_s = trouble.met(e)
+          (pause_s / 0.1).ceil.times { sleep 0.1 unless stop.call }
+        ensure
+          db&.close
+        end
+      end
     end
 
     def complain(text)

@@ -24,6 +24,11 @@ module Honker
       ActiveSupport.on_load(:active_record_sqlite3adapter) { prepend Connections.new(settings) }
     end
 
+    # Before the application's own initializers, which may say otherwise.
+    initializer "honker.logger", after: :initialize_logger do
+      Honker.logger = Rails.logger
+    end
+
     # Before ActiveJob looks for the adapter of `config.active_job.queue_adapter`.
     initializer "honker.active_job", before: "active_job.set_configs" do
       ActiveSupport.on_load(:active_job) { require "active_job/queue_adapters/honker_adapter" }
@@ -31,7 +36,6 @@ module Honker
 
     config.after_initialize do |app|
       ActiveSupport.on_load(:active_record) { Railtie.leave_out_of_the_schema } if app.config.honker.setup
-      Honker.logger = Rails.logger if Rails.logger
       Honker.database = -> { app.config.honker.database || Railtie.primary } unless Honker.database_path
       Honker.around_job { |_, perform| app.reloader.wrap(&perform) }
     end

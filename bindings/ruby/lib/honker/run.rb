@@ -143,9 +143,10 @@ module Honker
       @signalled.positive? || (@stop&.call ? true : false)
     end
 
-    # What has to be asked now and then; a signal wakes it, and so does what is closed, unless that has another worker by now.
+    # What has to be asked now and then. A signal wakes this, and so does the worker that was given when it is closed; unless
+    # another works in its place by now.
     def asked
-      method(:told?) if @stop || !@worker.equal?(@given)
+      method(:told?) if @stop || (@given && !@worker.equal?(@given))
     end
 
     # One commit of what is finished and of new claims: whether there may be more at once.
