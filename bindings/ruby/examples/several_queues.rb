@@ -23,11 +23,11 @@ worker.run(stop: -> { stop }) do |job|
   raise Honker::Snooze.new(delay_s: 60) if job.payload[:to] == "later" # and this attempt does not count
 
   10.times { job.check! } # ends here if somebody has cancelled the job, or the worker stops
-  puts "#{job.queue_name}: #{job.payload.to_h} #{job.metadata[:tenant]}"
+  puts "#{job.queue_name}: #{JSON.generate(job.payload)} #{job.metadata[:tenant]}"
   stop = true if job.queue_name == "reports"
 end
 worker.close
-puts emails.stats.slice(:pending, :delayed, :dead).to_h
+puts JSON.generate(emails.stats.slice(:pending, :delayed, :dead))
 
 # One after the other, until there was no job for a second:
 emails.enqueue({ to: "carol" })

@@ -20,5 +20,5 @@ emails.enqueue_many([{ to: "nowhere" }, { to: "bob" }])
 emails.worker(concurrency: 4).run do |job|
   send_email(job.payload) # raises: logged, and tried again in 15 seconds, then 30, 60, ... for two hours
 end
-puts emails.stats.slice(:pending, :claimed, :dead).to_h
+puts JSON.generate(emails.stats.slice(:pending, :claimed, :dead))
 db.close

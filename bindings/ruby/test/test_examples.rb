@@ -19,11 +19,11 @@ class TestExamples < HonkerTest
     "rate_limit" => "true\ntrue\ntrue\nfalse\n0\n",
     "results" => "6\nwait_result(2) timed out\n0\n",
     "scheduler" => "[\"nightly\", \"pulse\"]\na job of health\nremoved 1\n",
-    "several_queues" => "emails: {\"to\"=>\"alice\"} acme\nreports: {\"month\"=>7} \n" \
-                        "{\"pending\"=>0, \"delayed\"=>1, \"dead\"=>1}\nsent to carol\n",
+    "several_queues" => "emails: {\"to\":\"alice\"} acme\nreports: {\"month\":7} \n" \
+                        "{\"pending\":0,\"delayed\":1,\"dead\":1}\nsent to carol\n",
     "streams" => "1 nil: 99\n2 \"alice\": 5\n1 to go\nmail for order 1\nmail for order 2\nmail for order 3\n2\n",
     "testing" => /come back, alice!.*^1 runs, \d assertions, 0 failures, 0 errors, 0 skips$/m,
-    "worker" => "sent to alice\nsent to bob\n{\"pending\"=>0, \"claimed\"=>0, \"dead\"=>0}\n",
+    "worker" => "sent to alice\nsent to bob\n{\"pending\":0,\"claimed\":0,\"dead\":0}\n",
     "your_own_sqlite" => "42\n1\n"
   }.freeze
   # Several of their jobs run at a time.

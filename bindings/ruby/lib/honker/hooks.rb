@@ -57,8 +57,9 @@ module Honker
     def work(path, queues, worker = Worker.some_name, database: {}, **options, &block)
       how = options.slice(*Run::OPTIONS)
       options = Worker.options(options.reject { |name, _| how.key?(name) })
-      open = -> { Database.existing(path, **database).then { |db| [db, db.worker(queues, worker, **options)] } }
-      Run.new(nil, open, block || Job.method(:perform), worker, options[:concurrency], Log.new(options[:logger]),
+      open = -> { Database.existing(path, **database) }
+      make = ->(db) { db.worker(queues, worker, **options) }
+      Run.new(nil, open, make, block || Job.method(:perform), worker, options[:concurrency], Log.new(options[:logger]),
               **how).call
       nil
     end

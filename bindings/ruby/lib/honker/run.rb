@@ -14,10 +14,13 @@ module Honker
     # How often a pause looks whether it is to end.
     LOOK_S = 0.05
 
-    # With a worker whose database is open; or with nil, then `open` makes both, as it does for a file that was replaced.
-    def initialize(worker, open, handler, name, concurrency, log, stop: nil, signals: nil, retry_delay_s: nil, stop_timeout_s: 8)
+    # With a worker whose database is open. Without one, or for a file that was replaced, `open` gives a database, and `make` a
+    # worker of that.
+    def initialize(worker, open, make, handler, name, concurrency, log,
+                   stop: nil, signals: nil, retry_delay_s: nil, stop_timeout_s: 8)
       @given = @worker = worker
       @open = open
+      @make = make
       @name = name
       @log = log
       @stop = Stop.callable(stop)
@@ -38,7 +41,7 @@ module Honker
       raise UnfinishedError.new("#{@name}: #{@crew.busy} handlers have not returned", running: @crew.busy) if @crew.busy.positive?
     ensure
       @crew.close
-      @own&.close
+      disown
     end
 
     private
@@ -73,15 +76,22 @@ module Honker
     def opened
       until told?
         begin
-          @own, worker = @open.call
+          @own = @open.call
+          worker = @make.call(@own)
           @trouble.over
           return worker
         rescue Error => e
+          disown
           raise unless e.transient? || e.is_a?(WatcherError)
 
           pause(@trouble.met(e))
         end
       end
+    end
+
+    def disown
+      own, @own = @own, nil
+      own&.close
     end
 
     # What it has in hand cannot be settled any more.
@@ -90,8 +100,7 @@ module Honker
       @crew.release
       @finished.clear
       @worker = nil
-      @own&.close
-      @own = nil
+      disown
       @log.warn("#{@name} cancels the #{@crew.busy} jobs that run and opens the file anew: #{Handler.message(error)}")
       pause(Trouble::PAUSE_MIN_S)
     end

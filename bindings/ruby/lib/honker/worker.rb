@@ -105,8 +105,7 @@ module Honker
     # @param stop_timeout_s [Numeric, nil] nil without end
     # @raise [UnfinishedError] if handlers have not returned when it ends
     def run(stop: nil, signals: nil, retry_delay_s: nil, stop_timeout_s: 8, &block)
-      open = -> { @database.again.then { |again| [again, on(again)] } }
-      Run.new(self, open, block || Job.method(:perform), @worker_id, @concurrency, log,
+      Run.new(self, @database.method(:again), method(:on), block || Job.method(:perform), @worker_id, @concurrency, log,
               stop: stop, signals: signals, retry_delay_s: retry_delay_s, stop_timeout_s: stop_timeout_s).call
       nil
     end
