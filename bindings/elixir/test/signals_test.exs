@@ -58,7 +58,7 @@ defmodule Honker.SignalsTest do
     terminate(port)
     {status, said} = ended(port)
     assert status == 0
-    assert said =~ ~r/stopped: \d jobs finished, 0 given back, 0 left to their claims/
+    assert said =~ ~r/stopped; jobs finished: \d, given back: 0, left to their claims: 0/
     assert {:ok, %{"claimed" => 0, "pending" => left}} = Queue.stats(db, "q")
     assert left > 100
     assert {:ok, [[0]]} = Honker.query(db, "SELECT sum(attempts) FROM _honker_live")
@@ -73,7 +73,7 @@ defmodule Honker.SignalsTest do
     refute_receive {^port, {:exit_status, _}}, 1500
     terminate(port)
     {0, said} = ended(port)
-    assert said =~ "stopped: 0 jobs finished, 1 given back, 0 left to their claims"
+    assert said =~ "stopped; jobs finished: 0, given back: 1, left to their claims: 0"
     assert {:ok, [["pending", 0]]} = Honker.query(db, "SELECT state, attempts FROM _honker_live")
   end
 
@@ -121,6 +121,7 @@ defmodule Honker.SignalsTest do
     assert {:ok, [[^odd]]} = Honker.query(db, "SELECT count(DISTINCT id) FROM often")
     assert once == enqueued - odd
     assert {:ok, [["ok"]]} = Honker.query(db, "PRAGMA integrity_check")
+    if @seconds > 60, do: IO.puts("soak: #{enqueued} jobs, #{div(enqueued, 200)} stops and kills")
   end
 
   defp soak(db, path, handler, until, enqueued, turn) do
@@ -137,7 +138,7 @@ defmodule Honker.SignalsTest do
       else
         terminate(port)
         assert {0, said} = ended(port)
-        assert said =~ "0 left to their claims"
+        assert said =~ "left to their claims: 0"
       end
 
       soak(db, path, handler, until, enqueued + 200, turn + 1)

@@ -501,7 +501,7 @@ defmodule Honker.WorkerTest do
         stop_supervised!({Worker, "q"})
       end)
 
-    assert log =~ "stopped: 1 jobs finished, 1 given back, 0 left to their claims"
+    assert log =~ "stopped; jobs finished: 1, given back: 1, left to their claims: 0"
     assert job(db) == [["pending", 0]]
   end
 

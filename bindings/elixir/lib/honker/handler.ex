@@ -40,7 +40,7 @@ defmodule Honker.Handler do
   end
 
   defp raised(kind, reason, stacktrace) do
-    text = text(Exception.format(kind, reason, stacktrace))
+    text = kind |> Exception.format(reason, stacktrace) |> String.trim_trailing() |> text()
 
     case reason do
       # An exception may say when to try again.

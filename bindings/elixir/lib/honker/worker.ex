@@ -327,8 +327,8 @@ defmodule Honker.Worker do
     state = state |> Hand.release_all(:infinity) |> settle_last(Native.now_ms() + @last_ms)
 
     Logger.info(
-      "honker worker #{state.options.worker_id} stopped: #{state.settled} jobs finished, #{state.released} given back, " <>
-        "#{length(state.finished)} left to their claims"
+      "honker worker #{state.options.worker_id} stopped; jobs finished: #{state.settled}, given back: #{state.released}, " <>
+        "left to their claims: #{length(state.finished)}"
     )
 
     disconnect(state)

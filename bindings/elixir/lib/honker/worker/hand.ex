@@ -164,20 +164,22 @@ defmodule Honker.Worker.Hand do
   # --- Losing. ---
 
   # Jobs in hand are the worker's no more.
-  def lose(state, lost), do: Enum.reduce(lost, state, &lose_one/2)
+  def lose(state, []), do: state
 
-  defp lose_one({id, serial, why}, state) do
-    found = Enum.find(state.running, fn {_, run} -> run.job.id == id and run.job.serial == serial end)
+  def lose(state, lost) do
+    reasons = Map.new(lost, fn {id, serial, why} -> {{id, serial}, why} end)
 
-    case found do
-      {pid, %{lost: nil, result: nil} = run} ->
-        tell(state, :lost, run, %{reason: why})
-        Process.exit(pid, {:shutdown, {:honker, why}})
-        put_in(state.running[pid].lost, why)
+    Enum.reduce(state.running, state, fn {pid, run}, state ->
+      case reasons[{run.job.id, run.job.serial}] do
+        why when why != nil and run.lost == nil and run.result == nil ->
+          tell(state, :lost, run, %{reason: why})
+          Process.exit(pid, {:shutdown, {:honker, why}})
+          put_in(state.running[pid].lost, why)
 
-      _finished ->
-        state
-    end
+        _not_lost_or_finished ->
+          state
+      end
+    end)
   end
 
   # None of them can be settled any more.
