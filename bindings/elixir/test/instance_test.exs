@@ -86,39 +86,46 @@ defmodule Honker.InstanceTest do
       Queue.enqueue_all(name, [
         {"emails", Honker.raw("no JSON")},
         {"emails", %{to: "alice"}},
-        {"emails", %{job: "Elsewhere", args: 1}},
-        {"emails", %{job: "report", args: 13}},
-        {"emails", %{job: 1, args: 1}},
+        {"emails", task("app.elsewhere", [], %{})},
+        {"emails", task("report", [13], %{})},
+        {"emails", task("report", [1, 2], %{})},
+        {"emails", %{"__honker_task__" => 1}},
+        # As another language enqueues it.
+        {"emails", task("Honker.InstanceTest.SendEmail", [], %{to: "carol"})},
         Report.new(%{month: 12}),
         SendEmail.new(%{to: "bob"}, max_attempts: 2)
       ])
 
     assert_receive {:report, 12}, 20_000
     assert_receive {:sent, "bob", 2}, 20_000
+    assert_receive {:sent, "carol", 3}, 20_000
 
     assert soon(20_000, fn ->
-             match?({:ok, %{"dead" => 5, "claimed" => 0, "pending" => 0}}, Queue.stats(name, "emails"))
+             match?({:ok, %{"dead" => 6, "claimed" => 0, "pending" => 0}}, Queue.stats(name, "emails"))
            end)
 
     {:ok, dead} = Queue.dead(name, "emails")
 
     assert for(job <- Enum.reverse(dead), do: job["last_error"]) == [
              "the payload is not JSON",
-             "the payload names no job",
-             "there is no job called Elsewhere in queue emails",
+             "raw (non-task) payload on a task queue",
+             "unknown task: app.elsewhere. Registered tasks: [Honker.InstanceTest.SendEmail, report]",
              "its arguments cannot be decoded: no month: 13",
-             "the payload names no job"
+             "its arguments cannot be decoded: it takes one of them, or named ones",
+             "raw (non-task) payload on a task queue"
            ]
 
     refute_received {:sent, _, _}
   end
 
+  defp task(name, args, kwargs), do: %{"__honker_task__" => %{task: name, args: args, kwargs: kwargs}}
+
   test "a queue that is shared has its payloads as they are", %{name: name} = context do
     start(context, jobs: [Shared, SendEmail])
-    {:ok, id} = Shared.enqueue(name, %{job: "x", args: 1}, delay: 500)
-    assert {:ok, %{"payload" => %{"args" => 1, "job" => "x"}, "max_attempts" => 10}} = Queue.get_job(name, id)
-    {:ok, _} = Queue.enqueue(name, "shared", %{job: "x", args: 1})
-    assert_receive {:shared, %{"job" => "x", "args" => 1}}, 20_000
+    {:ok, id} = Shared.enqueue(name, %{a: 1}, delay: 500)
+    assert {:ok, %{"payload" => %{"a" => 1}, "max_attempts" => 10}} = Queue.get_job(name, id)
+    {:ok, _} = Queue.enqueue(name, "shared", task("x", [], %{a: 1}))
+    assert_receive {:shared, %{"__honker_task__" => %{"task" => "x"}}}, 20_000
     {:ok, _} = Queue.enqueue(name, "shared", [1])
     assert_receive {:shared, [1]}, 20_000
   end

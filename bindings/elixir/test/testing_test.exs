@@ -38,7 +38,10 @@ defmodule Honker.TestingTest do
     {:ok, _} = SendEmail.enqueue(db, %{to: "later"}, delay: 100)
     {:ok, _} = SendEmail.enqueue(db, %{to: "nobody"}, max_attempts: 2)
     opts = [jobs: [SendEmail], retry_base_s: 1000, retry_jitter: 0]
-    assert [{%Job{payload: %{"args" => %{"to" => "alice"}}}, :ack}, {_, {:retry, nil, text}}] = run_due(db, opts)
+
+    assert [{%Job{payload: %{"__honker_task__" => %{"kwargs" => %{"to" => "alice"}}}}, :ack}, {_, {:retry, nil, text}}] =
+             run_due(db, opts)
+
     assert text =~ "no such address"
     assert_received {:sent, "alice"}
     refute_received {:sent, "later"}

@@ -21,9 +21,11 @@ defmodule Honker.Job do
   it is given is what was enqueued, decoded: objects have binaries as keys. A function `decode/1` may make of that what the
   module wants, `{:ok, args}`, or say `{:error, reason}`.
 
-  In the file the payload is `{"job": "MyApp.SendEmail", "args": {"to": "alice"}}`. With `name: nil` it is the arguments as they
-  are, for queues that programs in other languages use; there is one such module for a queue at most. A job whose payload is no
-  JSON, names no job that the worker knows, or cannot be decoded, is dead, with the reason.
+  In the file the payload is a task as the packages for Python, Java and Kotlin have it,
+  `{"__honker_task__": {"task": "MyApp.SendEmail", "args": [], "kwargs": {"to": "alice"}}}`, so that these may enqueue it as
+  well: a map is what they call named arguments, anything else the only one. With `name: nil` the payload is the
+  arguments as they are; there is one such module for a queue at most. A job whose payload is no JSON, names no task that the
+  worker knows, or cannot be decoded, is dead, with the reason.
 
   `use` defines `enqueue(on, args, opts)`, as `Honker.Queue.enqueue/4`, and `new(args, opts)`, the job as
   `Honker.Queue.enqueue_all/2` takes it; `opts` may be left out.
@@ -99,8 +101,7 @@ defmodule Honker.Job do
       @doc "Such a job, for `Honker.Queue.enqueue_all/2`."
       def new(args, opts \\ []) do
         {queue, name} = @honker_kind
-        payload = if name, do: %{"job" => name, "args" => args}, else: args
-        {queue, payload, Keyword.merge(@honker_defaults, opts)}
+        {queue, Honker.Job.envelope(name, args), Keyword.merge(@honker_defaults, opts)}
       end
     end
   end
@@ -115,6 +116,25 @@ defmodule Honker.Job do
     if not is_binary(kind[:queue]), do: raise(ArgumentError, "use Honker.Job needs queue:, a binary")
     {{kind[:queue], kind[:name]}, defaults}
   end
+
+  @envelope "__honker_task__"
+
+  @doc false
+  def envelope(nil, args), do: args
+
+  def envelope(name, args) when is_map(args) and not is_struct(args),
+    do: %{@envelope => %{"task" => name, "args" => [], "kwargs" => args}}
+
+  def envelope(name, args), do: %{@envelope => %{"task" => name, "args" => [args], "kwargs" => %{}}}
+
+  # Its name and arguments.
+  defp opened(%{@envelope => %{"task" => name, "args" => [], "kwargs" => %{} = args}}), do: {name, {:ok, args}}
+
+  defp opened(%{@envelope => %{"task" => name, "args" => [args], "kwargs" => kwargs}}) when kwargs == %{},
+    do: {name, {:ok, args}}
+
+  defp opened(%{@envelope => %{"task" => name}}), do: {name, {:error, "it takes one of them, or named ones"}}
+  defp opened(_other), do: {nil, nil}
 
   # A handler for the jobs of these modules, and the queues that they are in.
   @doc false
@@ -135,29 +155,26 @@ defmodule Honker.Job do
   defp perform(%{payload: raw, raw: raw}, _known), do: {:discard, "the payload is not JSON"}
 
   defp perform(job, known) do
-    {name, args} =
-      case job.payload do
-        %{"job" => name, "args" => args} = named when map_size(named) == 2 and is_binary(name) -> {name, args}
-        args -> {nil, args}
-      end
-
+    {name, args} = opened(job.payload)
     named = known[{job.queue, name}]
-    # It may look like one that names its job.
+    # It may look like a task.
     other = known[{job.queue, nil}]
 
     cond do
-      named -> decoded(named, job, args)
-      other -> decoded(other, job, job.payload)
-      name == nil -> {:discard, "the payload names no job"}
-      true -> {:discard, "there is no job called #{name} in queue #{job.queue}"}
+      name != nil and named != nil -> decoded(named, job, args)
+      other != nil -> decoded(other, job, {:ok, job.payload})
+      name == nil -> {:discard, "raw (non-task) payload on a task queue"}
+      true -> {:discard, "unknown task: #{name}. Registered tasks: [#{names(known)}]"}
     end
   end
 
-  defp decoded(module, job, args) do
-    decoded = if function_exported?(module, :decode, 1), do: module.decode(args), else: {:ok, args}
+  defp names(known), do: for({{_queue, name}, _} <- known, name, do: name) |> Enum.sort() |> Enum.join(", ")
 
-    case decoded do
-      {:ok, args} -> module.perform(%{job | payload: args})
+  defp decoded(module, job, args) do
+    with {:ok, args} <- args,
+         {:ok, args} <- if(function_exported?(module, :decode, 1), do: module.decode(args), else: {:ok, args}) do
+      module.perform(%{job | payload: args})
+    else
       {:error, reason} -> {:discard, "its arguments cannot be decoded: #{Honker.Handler.text(reason)}"}
     end
   end

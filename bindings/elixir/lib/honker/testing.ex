@@ -120,9 +120,16 @@ defmodule Honker.Testing do
         filter
 
       {module, filter} ->
-        {args, filter} = Keyword.pop(filter, :args, %{})
-        {queue, payload, _opts} = module.new(args)
-        [queue: queue, payload: payload] ++ filter
+        {queue, name} = module.__honker__()
+
+        payload =
+          case Keyword.fetch(filter, :args) do
+            {:ok, args} -> [payload: elem(module.new(args), 1)]
+            :error when name == nil -> []
+            :error -> [payload: %{"__honker_task__" => %{"task" => name}}]
+          end
+
+        [queue: queue] ++ payload ++ Keyword.delete(filter, :args)
     end
   end
 
