@@ -127,6 +127,8 @@ defmodule Honker do
       `Honker.Scheduler.run/3`. `[]` for a scheduler without further schedules
     * `outboxes:` - a list of `{name, function}` or `{name, function, options of outbox/4}`, which are delivered
 
+  What waits for a file that is replaced (a listener, a subscription) ends with that as its error, and is to be made anew.
+
   It stops in this order, with `:init.stop` or SIGTERM as well: workers (which finish, `shutdown:` of `Honker.Worker`), outboxes,
   the scheduler, which gives its lead away, and the database.
   """

@@ -172,6 +172,27 @@ defmodule Honker.InstanceTest do
     assert {:ok, [[_, "2"]]} = Honker.query(name, "SELECT id, payload FROM _honker_live")
   end
 
+  test "who is killed is started again, and takes along only what works on it", %{name: name} = context do
+    supervisor = start(context, jobs: [SendEmail], schedules: [])
+
+    children = fn ->
+      for {_, top, :supervisor, _} <- Supervisor.which_children(supervisor),
+          {id, pid, _, _} <- Supervisor.which_children(top),
+          into: %{},
+          do: {id, pid}
+    end
+
+    %{{Worker, 0} => worker, "scheduler" => scheduler} = children.()
+    Process.exit(scheduler, :kill)
+    assert soon(20_000, fn -> is_pid(children.()["scheduler"]) and children.()["scheduler"] != scheduler end)
+    assert %{{Worker, 0} => ^worker} = children.()
+
+    Process.exit(Process.whereis(Honker.Instance.process(name)), :kill)
+    assert soon(20_000, fn -> not Process.alive?(worker) end)
+    assert soon(20_000, fn -> match?({:ok, _}, SendEmail.enqueue(name, %{to: "alice"})) end)
+    assert_receive {:sent, "alice", 10}, 20_000
+  end
+
   test "a handler that closes the database under the worker", %{name: name} = context do
     start(context,
       queue: "q",

@@ -35,7 +35,8 @@ defmodule Honker.Instance do
 
   defp check(_), do: Error.invalid("a name:, which is an atom, and a path: are needed")
 
-  # Those that come later are stopped first.
+  # What works on the database starts anew with it, and none of it because another has failed. Who comes later is stopped
+  # first.
   defp children(o, worker) do
     one = if worker[:handler] || worker[:jobs], do: [worker], else: []
 
@@ -49,13 +50,18 @@ defmodule Honker.Instance do
     if one == [] and worker != [],
       do:
         Error.invalid("there are options of a worker, #{inspect(Keyword.keys(worker))}, and neither handler: nor jobs:"),
-      else: {:ok, [{__MODULE__, o}] ++ scheduler ++ outboxes ++ workers}
+      else: {:ok, [{__MODULE__, o}, supervisor(scheduler ++ outboxes ++ workers)]}
+  end
+
+  defp supervisor(children) do
+    start = {Supervisor, :start_link, [children, [strategy: :one_for_one]]}
+    %{id: :workers, start: start, type: :supervisor}
   end
 
   defp outbox(name, {queue, deliver}), do: outbox(name, {queue, deliver, []})
 
   defp outbox(name, {queue, deliver, opts}) do
-    worker_id = unique("outbox")
+    worker_id = Native.unique("outbox")
 
     run = fn db, stop ->
       with {:ok, outbox} <- Honker.outbox(db, queue, deliver, opts), do: Outbox.run(outbox, worker_id, stop)
@@ -65,7 +71,7 @@ defmodule Honker.Instance do
   end
 
   defp scheduler(name, schedules) do
-    owner = unique("scheduler")
+    owner = Native.unique("scheduler")
 
     run = fn db, stop ->
       with :ok <- add(schedules, db), do: Scheduler.run(db, owner, stop)
@@ -81,11 +87,6 @@ defmodule Honker.Instance do
         error -> {:halt, error}
       end
     end)
-  end
-
-  defp unique(what) do
-    {:ok, host} = :inet.gethostname()
-    "honker-#{what}-#{host}-#{System.pid()}-#{System.unique_integer([:positive])}"
   end
 
   # --- The database. ---

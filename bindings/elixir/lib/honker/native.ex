@@ -139,6 +139,12 @@ defmodule Honker.Native do
       else: Error.invalid("#{name}: has to be a function of #{arity} arguments, or a list of them")
   end
 
+  # A name that nobody else has.
+  def unique(what) do
+    {:ok, host} = :inet.gethostname()
+    "honker-#{what}-#{host}-#{System.pid()}-#{System.unique_integer([:positive])}"
+  end
+
   # Options that nobody knows are mistakes.
   def options(given, defaults) do
     with true <- Keyword.keyword?(given),

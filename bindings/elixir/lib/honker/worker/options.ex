@@ -30,7 +30,7 @@ defmodule Honker.Worker.Options do
       shutdown: 8000,
       signals: true,
       concurrency: System.schedulers_online(),
-      worker_id: unique()
+      worker_id: Native.unique("worker")
     ]
 
     with {:ok, o} <- Native.options(opts, defaults),
@@ -105,10 +105,5 @@ defmodule Honker.Worker.Options do
     min(trunc(o.retry_base_s * :math.pow(o.retry_factor, min(attempts - 1, 60))), o.retry_max_s)
   rescue
     ArithmeticError -> o.retry_max_s
-  end
-
-  defp unique do
-    {:ok, host} = :inet.gethostname()
-    "honker-worker-#{host}-#{System.pid()}-#{System.unique_integer([:positive])}"
   end
 end
