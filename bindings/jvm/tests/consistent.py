@@ -21,7 +21,8 @@ def squeezed(text):
     return re.sub(r"\s+", "", text)
 
 
-sources = (package / "examples" / "src" / "main").rglob("*.*")
+folders = [package / "examples" / "src" / "main", package / "honker-spring-boot-starter" / "src" / "test"]
+sources = [path for folder in folders for path in folder.rglob("*.*")]
 examples = [squeezed(path.read_text()) for path in sources if path.suffix in (".java", ".kt")]
 samples = re.findall(r"^```(java|kotlin)\n(.*?)^```$", readme, re.MULTILINE | re.DOTALL)
 for language, sample in samples:

@@ -70,6 +70,7 @@ public final class Testee {
           "settle_tx",
           "release",
           "metadata",
+          "metadata",
           "next_at",
           "stats",
           "dead",
@@ -337,6 +338,11 @@ public final class Testee {
     if (r.has("run_at")) options.runAtEpochSecond(r.num("run_at"));
     if (r.has("expires_s")) options.expires(r.seconds("expires_s"));
     if (r.has("metadata")) options.metadata(Json.texts(r.get("metadata")));
+    if (r.has("metadata")) {
+      Map<String, String> metadata = new HashMap<>();
+      r.get("metadata").getAsJsonObject().asMap().forEach((k, v) -> metadata.put(k, Json.text(v)));
+      options.metadata(metadata);
+    }
     return options.priority(r.num("priority", 0)).build();
   }
 

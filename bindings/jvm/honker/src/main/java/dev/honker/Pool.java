@@ -127,10 +127,11 @@ final class Pool implements Runner.Work {
     try (Worker working = source.worker(source.database())) {
       while (true) {
         Worker.Batch batch = working.settleNext(settlements, 1);
-        if (batch == null || batch.jobs().isEmpty()) return count;
+        if (batch == null) return count;
+        batch.refused().forEach(it -> refused(working, it));
+        count += batch.jobs().size();
         batch.jobs().forEach(this::start);
         giveFinished();
-        count++;
       }
     }
   }
@@ -189,6 +190,7 @@ final class Pool implements Runner.Work {
         Worker.Batch batch = worker.settleNext(settlements, claims ? Math.max(0, free) : 0);
         backoff.reset();
         if (batch != null) {
+          batch.refused().forEach(it -> refused(worker, it));
           batch.lost().forEach(this::lost);
           batch.jobs().forEach(this::start);
           continue; // there may be more
@@ -271,6 +273,20 @@ final class Pool implements Runner.Work {
     if (execution == null) return;
     Log.warn(execution.job + " is not ours any more: " + lost.reason());
     execution.cancel(lost.reason());
+  }
+
+  /**
+   * It is tried again later, with the reason; if that is refused as well, when its claim is over.
+   */
+  private void refused(Worker worker, Worker.Refused it) {
+    Job job = it.given().job();
+    Log.error(job + " could not be settled: " + it.reason());
+    if (it.given().settlement().kind() == Abi.SETTLE_RETRY) {
+      worker.giveUp(job);
+    } else {
+      Settlement retry = Settlement.retry(Checks.NO_TIME, it.reason());
+      settlements.add(new Worker.Given(job, retry));
+    }
   }
 
   /** From any thread. */

@@ -133,8 +133,13 @@ public final class Worker extends Consumer {
   /** A job that was in hand, and is no more. */
   record Lost(long serial, CancelReason reason) {}
 
-  /** What one call has found: either may be empty. */
-  record Batch(List<Job> jobs, List<Lost> lost) {}
+  /**
+   * An outcome that the file does not take, a trigger of the application's for instance; and why.
+   */
+  record Refused(Given given, String reason) {}
+
+  /** What one call has found: each may be empty. */
+  record Batch(List<Job> jobs, List<Lost> lost, List<Refused> refused) {}
 
   /**
    * Settles, and takes out of the list what is settled, also if this throws; prolongs what is in
@@ -148,37 +153,39 @@ public final class Worker extends Consumer {
       for (Given it : given) write(struct, it);
       byte[] array = given.isEmpty() ? null : struct.array();
       int size = given.size();
+      HonkerException[] warning = new HonkerException[1];
       int status;
       try {
         status =
             database.write(
                 null,
-                (db, txn, err) ->
-                    library.honker_worker_settle_next(handle(), array, size, n, 0, out, err));
+                (db, txn, err) -> {
+                  int answer =
+                      library.honker_worker_settle_next(handle(), array, size, n, 0, out, err);
+                  boolean isWarned = answer >= OK && err[0] != 0;
+                  if (isWarned) warning[0] = Errors.take(library, Abi.INTERNAL, err);
+                  return answer;
+                });
       } catch (HonkerException e) {
         for (int i = size - 1; i >= 0; i--) {
-          if (struct.at(i * Abi.SETTLEMENT_SIZE + 4).u32() >= 0) given.remove(i);
+          if (struct.at(i * Abi.SETTLEMENT_SIZE + 4).u32() >= OK) given.remove(i);
         }
         throw e;
       }
+      List<Refused> refused = new ArrayList<>();
       for (int i = 0; i < size; i++) {
-        int settled = struct.at(i * Abi.SETTLEMENT_SIZE + 4).u32();
-        if (settled < OK) refused(given.get(i).job, settled);
+        if (struct.at(i * Abi.SETTLEMENT_SIZE + 4).u32() >= OK) continue;
+        String reason = warning[0] == null ? "refused" : warning[0].getMessage();
+        refused.add(new Refused(given.get(i), reason));
       }
       given.clear();
-      return status == OK ? batch(out[0]) : none(status);
+      return status == OK ? batch(out[0], refused) : none(status);
     }
   }
 
-  /**
-   * The file refuses this settlement, a trigger of the application's for instance, and would refuse
-   * it again. The job is not prolonged any more, and anybody's when its time is over.
-   */
-  private void refused(Job job, int status) {
-    HonkerLibrary library = database.library;
-    String name = library.text(library.honker_status_name(status));
-    Log.error(job + " could not be settled, and will run again: " + name);
-    library.honker_worker_settled(handle(), job.id(), job.serial(), new long[1]);
+  /** The job is not prolonged any more, and anybody's when its time is over. */
+  void giveUp(Job job) {
+    database.library.honker_worker_settled(handle(), job.id(), job.serial(), new long[1]);
   }
 
   private static void write(Struct struct, Given it) {
@@ -191,9 +198,9 @@ public final class Worker extends Consumer {
         .bytes(Checks.utf8Lossy(it.settlement.error()));
   }
 
-  private Batch batch(long jobs) {
+  private Batch batch(long jobs, List<Refused> refused) {
     try {
-      return new Batch(Job.read(database, homes, workerId, jobs), lost(jobs));
+      return new Batch(Job.read(database, homes, workerId, jobs), lost(jobs), refused);
     } finally {
       database.library.honker_jobs_free(jobs);
     }

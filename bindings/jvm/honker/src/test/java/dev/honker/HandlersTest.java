@@ -388,4 +388,41 @@ class HandlersTest {
       }
     }
   }
+
+  /** A trigger of the application's refuses what becomes of one job: the others do not feel it. */
+  @Test
+  void aSettlementThatTheFileRefuses() throws Exception {
+    try (Database db = Temporary.open(directory);
+        Logged logged = new Logged()) {
+      db.transactionVoid(
+          tx ->
+              tx.execute(
+                  "CREATE TRIGGER mine BEFORE DELETE ON _honker_live WHEN OLD.payload = 'poison'"
+                      + " BEGIN SELECT RAISE(ABORT, 'mine refuses'); END"));
+      Queue queue = db.queue("q", QueueOptions.builder().maxAttempts(2).build());
+      List<Long> attempts = new CopyOnWriteArrayList<>();
+      WorkerOptions options =
+          WorkerOptions.builder().concurrency(4).retryBase(Duration.ZERO).build();
+      try (Runner worker =
+          queue.worker(
+              "w",
+              job -> {
+                if (job.payloadJson().equals("poison")) attempts.add(job.attempts());
+              },
+              options)) {
+        queue.enqueue("poison");
+        for (int i = 0; i < 20; i++) {
+          queue.enqueue("good");
+          Thread.sleep(5);
+        }
+        // Its second attempt is its last: to be dead, it would have to be deleted as well.
+        Temporary.eventually(() -> logged.count("could not be settled: ") == 3);
+        Temporary.eventually(
+            () -> db.query("SELECT * FROM _honker_live WHERE payload = 'good'").isEmpty());
+        worker.throwIfFailed();
+      }
+      assertEquals(List.of(1L, 2L), attempts);
+      assertTrue(logged.count("mine refuses") >= 3);
+    }
+  }
 }
