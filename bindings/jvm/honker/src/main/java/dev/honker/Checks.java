@@ -125,6 +125,13 @@ final class Checks {
     return bytes;
   }
 
+  /** What may name a queue or a worker. */
+  static String name(String name, String text) {
+    utf8(name, text);
+    if (text.indexOf('\0') >= 0) throw invalid(name, "has a NUL in it");
+    return text;
+  }
+
   /** As {@link #utf8}, of any text: who reports an error must not fail for its sake. */
   static byte[] utf8Lossy(String text) {
     String safe = text == null ? "" : text.replace('\0', '\uFFFD');

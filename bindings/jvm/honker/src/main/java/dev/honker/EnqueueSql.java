@@ -58,8 +58,7 @@ public final class EnqueueSql {
       throw new HonkerException(
           "metadata has no column: enqueue with a Database", HonkerException.Status.UNSUPPORTED);
     }
-    if (job.queue().indexOf('\0') >= 0) throw Checks.invalid("queue", "has a NUL in it");
-    Checks.utf8("queue", job.queue());
+    Checks.name("queue", job.queue());
     Checks.utf8("json", job.json());
     long now = Instant.now().getEpochSecond();
     List<Object> values = new ArrayList<>();

@@ -41,8 +41,7 @@ public final class WorkerBuilder {
    * @return this
    */
   public WorkerBuilder id(String workerId) {
-    Checks.utf8("workerId", workerId);
-    this.id = workerId;
+    this.id = Checks.name("workerId", workerId);
     return this;
   }
 
@@ -192,6 +191,7 @@ public final class WorkerBuilder {
    */
   public Runner launch(List<WorkerQueue> queues, JobLauncher launcher) {
     Checks.notNull("launcher", launcher);
+    if (queues.isEmpty()) throw Checks.invalid("queues", "must be one at least");
     if (!options.interceptors().isEmpty()) {
       throw Checks.invalid("interceptors", "are for handlers that have threads");
     }
@@ -199,6 +199,7 @@ public final class WorkerBuilder {
   }
 
   private Pool pool(List<WorkerQueue> queues, JobLauncher launcher) {
+    if (database != null) database.checkOpen();
     String threadName = threadName();
     String workerId = id;
     Pool.Source source =

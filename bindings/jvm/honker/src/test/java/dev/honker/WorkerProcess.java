@@ -34,6 +34,19 @@ public final class WorkerProcess {
   private static void handle(String what, Job job) throws Exception {
     switch (what) {
       case "results" -> job.database().queue("q").saveResult(job.id(), job.payloadJson());
+      case "counts" ->
+          job.database()
+              .transactionVoid(
+                  tx -> {
+                    tx.execute(
+                        "INSERT INTO done VALUES (?, 1)"
+                            + " ON CONFLICT (id) DO UPDATE SET n = n + 1",
+                        List.of(job.id()));
+                    if (!job.ack(tx)) tx.rollback();
+                    if (job.id() % 10 == 0 && job.attempts() == 1) {
+                      throw new IllegalStateException("at the first attempt");
+                    }
+                  });
       case "finishes" -> Thread.sleep(1000);
       case "obeys" -> Thread.sleep(600_000);
       case "ignores" -> {
@@ -59,7 +72,9 @@ public final class WorkerProcess {
     WorkerOptions options =
         WorkerOptions.builder()
             .shutdownTimeout(Duration.ofMillis(Long.parseLong(args[1])))
-            .concurrency(4)
+            .concurrency(8)
+            .visibilityTimeout(Duration.ofSeconds(5))
+            .retryBase(Duration.ZERO)
             .build();
     Honker.worker(args[0], options).handle("q", job -> handle(args[2], job)).start().run();
   }
