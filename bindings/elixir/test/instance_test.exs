@@ -172,6 +172,35 @@ defmodule Honker.InstanceTest do
     assert {:ok, [[_, "2"]]} = Honker.query(name, "SELECT id, payload FROM _honker_live")
   end
 
+  test "when it is stopped no worker claims anything more while another finishes", %{name: name} = context do
+    done = :counters.new(1, [])
+
+    quick = fn _ ->
+      Process.sleep(50)
+      :counters.add(done, 1, 1)
+    end
+
+    slow = fn _ ->
+      send(:instance_test, :slow)
+      Process.sleep(3000)
+    end
+
+    start(context,
+      workers: [[queue: "quick", handler: quick, concurrency: 1], [queue: "slow", handler: slow, concurrency: 1]]
+    )
+
+    {:ok, _} = Queue.enqueue_many(name, "quick", Enum.to_list(1..500))
+    {:ok, _} = Queue.enqueue(name, "slow", 1)
+    assert_receive :slow, 20_000
+    before = :counters.get(done, 1)
+    stop_supervised!({Honker, name})
+    # In three seconds it would have been dozens.
+    assert :counters.get(done, 1) - before < 15
+    {:ok, db} = Honker.open(context.path)
+    assert {:ok, [%{"queue" => "quick", "claimed" => 0}]} = Queue.stats(db)
+    Honker.close(db)
+  end
+
   test "who is killed is started again, and takes along only what works on it", %{name: name} = context do
     supervisor = start(context, jobs: [SendEmail], schedules: [])
 

@@ -50,7 +50,7 @@ defmodule Honker.Instance do
     if one == [] and worker != [],
       do:
         Error.invalid("there are options of a worker, #{inspect(Keyword.keys(worker))}, and neither handler: nor jobs:"),
-      else: {:ok, [{__MODULE__, o}, supervisor(scheduler ++ outboxes ++ workers)]}
+      else: {:ok, [{__MODULE__, o}, supervisor(scheduler ++ outboxes ++ workers ++ [Honker.Drain])]}
   end
 
   defp supervisor(children) do

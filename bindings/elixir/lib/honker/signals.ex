@@ -1,7 +1,8 @@
 defmodule Honker.Signals do
   @moduledoc false
-  # Tells a worker of a second SIGTERM. The first is the emulator's: it stops, and its supervisors stop their workers. One
-  # handler for each worker, which is gone with it.
+  # Tells a worker of SIGTERM. The first is the emulator's as well: it stops, and its supervisors stop one after the other; the
+  # worker claims nothing more from then on. At the second it ends what runs. One handler for each worker, which is gone with
+  # it.
 
   @behaviour :gen_event
 
@@ -16,7 +17,7 @@ defmodule Honker.Signals do
 
   @impl true
   def handle_event(:sigterm, {worker, n}) do
-    if n > 0, do: send(worker, :honker_stop_now)
+    send(worker, if(n == 0, do: :honker_drain, else: :honker_stop_now))
     {:ok, {worker, n + 1}}
   end
 

@@ -117,8 +117,8 @@ defmodule Honker.Worker do
           rest_ms: @rest_min_ms,
           # A message that asks for the next turn is under way.
           turning: false,
-          # There was a second signal.
-          stop_now: false
+          # By when what runs has to end; it claims nothing more if it has to.
+          deadline: nil
         })
 
       if o.signals, do: Honker.Signals.tell(self())
@@ -170,8 +170,9 @@ defmodule Honker.Worker do
   def handle_info({:honker_wait, tag, _why}, %{tag: tag} = state), do: turn(%{state | tag: nil})
   def handle_info(:honker_rested, state), do: turn(%{state | rest: nil})
   def handle_info(:honker_turn, state), do: turn(%{state | turning: false})
-  # The first signal has not come to it yet.
-  def handle_info(:honker_stop_now, state), do: {:noreply, %{state | stop_now: true}}
+  # It is going to be stopped soon.
+  def handle_info(:honker_drain, state), do: turn(drain(state))
+  def handle_info(:honker_stop_now, state), do: turn(%{drain(state) | deadline: Native.now_ms()})
 
   def handle_info({:EXIT, pid, reason} = message, state) do
     case Hand.hear(state, message) do
@@ -191,7 +192,7 @@ defmodule Honker.Worker do
     # Before it is counted how many may be claimed: without room the next wait would be for losses alone.
     state = Hand.drain(state)
 
-    case turn_once(state, Hand.room(state)) do
+    case turn_once(state, if(state.deadline, do: 0, else: Hand.room(state))) do
       {:timeout, state} -> wait(state)
       {:ok, state} -> {:noreply, turn_again(state)}
       {:stop, error, state} -> {:stop, error, state}
@@ -318,9 +319,8 @@ defmodule Honker.Worker do
 
   @impl true
   def terminate(_reason, state) do
-    limit = if state.stop_now, do: 0, else: state.options.shutdown
-    deadline = if limit == :infinity, do: :infinity, else: Native.now_ms() + limit
-    state = finish(%{state | tag: nil, settled: 0, released: 0}, deadline)
+    %{deadline: deadline} = state = drain(state)
+    state = finish(%{state | tag: nil}, deadline)
     Hand.exit_all(state, {:shutdown, {:honker, :stop}})
     state = Hand.release_all(state, Native.now_ms() + @kill_ms)
     Hand.exit_all(state, :kill)
@@ -333,6 +333,13 @@ defmodule Honker.Worker do
 
     disconnect(state)
   end
+
+  defp drain(%{deadline: nil} = state) do
+    limit = state.options.shutdown
+    %{state | deadline: if(limit == :infinity, do: limit, else: Native.now_ms() + limit), settled: 0, released: 0}
+  end
+
+  defp drain(state), do: state
 
   # Settles the jobs that are running as they end.
   defp finish(%{running: running, finished: []} = state, _deadline) when running == %{}, do: state
