@@ -10,6 +10,7 @@ import java.util.Queue;
 import java.util.Set;
 import java.util.concurrent.ConcurrentLinkedQueue;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.TimeoutException;
 import java.util.function.BiConsumer;
 import java.util.function.Function;
 
@@ -155,23 +156,26 @@ final class Pool implements Runner.Work {
   private boolean work(Database database) throws InterruptedException {
     try (Worker working = Backoff.insist(name, this::isStopped, () -> source.worker(database))) {
       worker = working;
-      loop(working);
+      try {
+        loop(working);
+      } catch (Throwable e) {
+        if (!isReplaced(e)) abandon(working); // as long as it can settle
+        throw e;
+      }
       return true;
     } catch (HonkerException e) {
       if (isStopped && e.isTransient() && inHand.isEmpty() && settlements.isEmpty()) return true;
-      if (e.status() != Abi.WATCHER) {
-        abandon();
-        throw e;
-      }
+      if (!isReplaced(e)) throw e;
       orphan(inHand.values(), CancelReason.REPLACED);
       settlements.clear();
       Log.warn(database + ": " + e.getMessage() + ". It is opened anew");
       backoff.pause(e, this::isStopped);
       return false;
-    } catch (Throwable e) {
-      abandon();
-      throw e;
     }
+  }
+
+  private static boolean isReplaced(Throwable e) {
+    return e instanceof HonkerException error && error.status() == Abi.WATCHER;
   }
 
   private void loop(Worker worker) throws InterruptedException {
@@ -235,10 +239,10 @@ final class Pool implements Runner.Work {
    * An error has ended the work: no handler goes on without anybody who prolongs its claim. They
    * are cancelled, and what has ended in time is settled if it can be.
    */
-  private void abandon() throws InterruptedException {
+  private void abandon(Worker worker) throws InterruptedException {
     inHand.values().forEach(it -> it.cancel(CancelReason.STOPPED));
     long end = System.nanoTime() + GRACE_NANOS;
-    while (worker != null) {
+    while (true) {
       long seen = worker.signal.raised();
       giveFinished();
       long rest = end - System.nanoTime();
@@ -246,7 +250,7 @@ final class Pool implements Runner.Work {
       worker.signal.park(seen, rest);
     }
     try {
-      if (worker != null && !settlements.isEmpty()) worker.settleNext(settlements, 0);
+      if (!settlements.isEmpty()) worker.settleNext(settlements, 0);
     } catch (RuntimeException e) {
       for (Worker.Given it : settlements) {
         Log.error(it.job() + " could not be settled: " + e.getMessage());
@@ -273,6 +277,9 @@ final class Pool implements Runner.Work {
     if (execution == null) return;
     Log.warn(execution.job + " is not ours any more: " + lost.reason());
     execution.cancel(lost.reason());
+    if (lost.reason() == CancelReason.TIMEOUT) {
+      report(execution.job, new TimeoutException(execution.job + " ran longer than it may"));
+    }
   }
 
   /**
@@ -328,6 +335,11 @@ final class Pool implements Runner.Work {
   Settlement failed(Job job, Throwable error) {
     Settlement settlement = failed.apply(error);
     Log.warn(job + " has failed; " + next(job, settlement), error);
+    report(job, error);
+    return settlement;
+  }
+
+  private void report(Job job, Throwable error) {
     for (BiConsumer<Job, Throwable> reporter : options.failureReporters()) {
       try {
         reporter.accept(job, error);
@@ -335,7 +347,6 @@ final class Pool implements Runner.Work {
         Log.error("the failure reporter has failed", e);
       }
     }
-    return settlement;
   }
 
   /**

@@ -279,8 +279,8 @@ public final class WorkerOptions {
     }
 
     /**
-     * Adds what is told of each failure of a handler, to report it to a service. What it throws is
-     * logged.
+     * Adds what is told of each failure of a handler, and of each that runs longer than it may, to
+     * report it to a service. What it throws is logged.
      *
      * @param reporter is told the job, and what the handler has thrown; by several threads
      * @return this

@@ -21,7 +21,7 @@ public record WorkerQueue(String name, int weight, long maxInHand) {
    *     less than -1
    */
   public WorkerQueue {
-    Checks.name("name", name);
+    Checks.name("queue", name);
     Checks.notNegative("weight", weight);
     if (maxInHand < -1) throw Checks.invalid("maxInHand", "must be -1 or more: " + maxInHand);
   }

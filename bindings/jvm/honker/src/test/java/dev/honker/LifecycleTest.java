@@ -170,12 +170,13 @@ class LifecycleTest {
     try (Database db = Temporary.open(directory)) {
       Queue queue = db.queue("q");
       List<CancelReason> reasons = new CopyOnWriteArrayList<>();
+      List<String> reported = new CopyOnWriteArrayList<>();
       CountDownLatch begun = new CountDownLatch(1);
-      CountDownLatch again = new CountDownLatch(2);
       Runner worker =
           db.worker(
                   options()
                       .maxRun(Duration.ofSeconds(1))
+                      .failureReporter((job, e) -> reported.add(e.getMessage()))
                       .shutdownTimeout(Duration.ZERO)
                       .retryBase(Duration.ofSeconds(100))
                       .build())
@@ -183,7 +184,6 @@ class LifecycleTest {
                   "q",
                   job -> {
                     begun.countDown();
-                    again.countDown();
                     try {
                       new CountDownLatch(1).await();
                     } catch (InterruptedException e) {
@@ -198,13 +198,13 @@ class LifecycleTest {
       Temporary.eventually(() -> reasons.size() == 1);
       queue.enqueue("2");
       Temporary.eventually(() -> reasons.size() == 2);
-      CountDownLatch last = again;
-      last.await();
       queue.enqueue("3");
       Temporary.eventually(() -> processing(db) == 1);
       worker.close();
       Temporary.eventually(() -> reasons.size() == 3);
       assertEquals(List.of(CancelReason.GONE, CancelReason.TIMEOUT, CancelReason.STOPPED), reasons);
+      assertEquals(1, reported.size(), reported.toString());
+      assertTrue(reported.get(0).endsWith("ran longer than it may"), reported.toString());
     }
   }
 
