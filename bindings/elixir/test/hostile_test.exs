@@ -176,7 +176,7 @@ defmodule Honker.HostileTest do
         full_disk(disk)
 
       {said, _} ->
-        IO.puts("SKIPPED elixir: a full disk: no file system can be mounted: #{String.trim(said)}")
+        IO.puts("\nSKIPPED elixir: a full disk: no file system can be mounted: #{String.trim(said)}")
     end
   end
 

@@ -12,12 +12,12 @@ defmodule Honker.SQLTest do
     @skip_driver false
   else
     @skip_driver true
-    IO.puts("SKIPPED elixir: p1_sqlite3, another driver of SQLite, is not installed")
+    IO.puts("\nSKIPPED elixir: p1_sqlite3, another driver of SQLite, is not installed")
   end
 
   # exqlite and Ecto are not among Debian's packages; what they are given is the same statement and parameters.
   if not Code.ensure_loaded?(Ecto),
-    do: IO.puts("SKIPPED elixir: Ecto over exqlite is not installed; p1_sqlite3 stands for it")
+    do: IO.puts("\nSKIPPED elixir: Ecto over exqlite is not installed; p1_sqlite3 stands for it")
 
   # A worker in another process, which tells what it ran.
   defp worker(path) do

@@ -1,6 +1,6 @@
 # What opentelemetry_api and telemetry have under these names, as far as this package uses it: neither can be had here.
 if not Code.ensure_loaded?(:otel_propagator_text_map) do
-  IO.puts("SKIPPED elixir: opentelemetry_api is not installed; a module with its two functions stands for it")
+  IO.puts("\nSKIPPED elixir: opentelemetry_api is not installed; a module with its two functions stands for it")
 
   defmodule :otel_propagator_text_map do
     def inject(carrier), do: if(trace = Process.get(:trace), do: [{"traceparent", trace} | carrier], else: carrier)
@@ -9,7 +9,7 @@ if not Code.ensure_loaded?(:otel_propagator_text_map) do
 end
 
 if not Code.ensure_loaded?(:telemetry) do
-  IO.puts("SKIPPED elixir: telemetry is not installed; a module with its function execute/3 stands for it")
+  IO.puts("\nSKIPPED elixir: telemetry is not installed; a module with its function execute/3 stands for it")
 
   defmodule :telemetry do
     def execute(event, measurements, metadata) do
