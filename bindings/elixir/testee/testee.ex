@@ -16,7 +16,7 @@ defmodule Honker.Testee do
 
   @features ~w(queue tx wait stream notify sched result lock rate outbox journal watcher interrupt enqueue_many settle_tx
                by_id next_at stats dead wake updates release cron result_tx rate_sweep prune_keep tick_at text bytes nesting
-               fault.abi metadata)
+               fault.abi metadata foreign)
 
   def main do
     Application.put_env(:honker, :json, Honker.Testee.JSON)
@@ -349,9 +349,20 @@ defmodule Honker.Testee do
   defp op("outbox.run", r, o), do: runner(r, &Outbox.run(o.outbox, r["worker"], &1))
   defp op("outbox.calls", _r, o), do: {:ok, %{payloads: Agent.get(o.calls, &elem(&1, 1))}}
   defp op("fork", _r, _o), do: {:unsupported, "fork"}
-  defp op("foreign.exec", _r, _o), do: {:unsupported, "foreign"}
+
+  defp op("foreign.exec", r, _o) do
+    {:ok, foreign} = :sqlite3.open(:"foreign_#{System.unique_integer([:positive])}", file: to_charlist(r["path"]))
+    :sqlite3.sql_exec(foreign, "PRAGMA busy_timeout = 5000")
+    times = r["times"] || 1
+    for _ <- 1..times, do: foreign(:sqlite3.sql_exec_timeout(foreign, r["sql"], 60_000))
+    :sqlite3.close(foreign)
+    {:ok, %{done: times}}
+  end
 
   # --- Parts of them. ---
+
+  defp foreign({:error, code, why}), do: raise("#{code}: #{why}")
+  defp foreign(done), do: done
 
   defp params(r), do: Enum.map(r["params"] || [], &param/1)
   defp param(%{"$hex" => hex}), do: {:blob, Base.decode16!(hex, case: :mixed)}
