@@ -127,7 +127,7 @@ pub fn prune_step(
 /// Which notifications are too many: those up to `last`.
 ///
 /// To find out means to count all that are kept. That is done once, by somebody who holds no lock; under the lock it is
-/// only brought up to date ([`Rank::advanced`]). What others delete meanwhile counts as deleted afterwards.
+/// only brought up to date (`advanced`). What others delete meanwhile counts as deleted afterwards.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rank {
     last: i64,

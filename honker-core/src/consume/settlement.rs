@@ -24,7 +24,7 @@ pub enum Verdict {
     Ack,
     /// It could not be done now.
     Retry {
-        /// In how many seconds it becomes due again; `None`: as [`WorkerOptions::backoff`] says.
+        /// In how many seconds it becomes due again; `None`: as [`WorkerOptions::backoff`](super::WorkerOptions::backoff) says.
         delay_s: Option<i64>,
         /// Why, should this have been its last attempt.
         error: String,
@@ -99,7 +99,7 @@ impl Batch {
     }
 }
 
-/// What [`Worker::settle_and_next`] returns.
+/// What [`Worker::settle_and_next`](super::Worker::settle_and_next) returns.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settled {
     /// For each settlement, whether the job was still the worker's. All that is `Ok(true)` is committed.

@@ -42,7 +42,7 @@ impl Worker {
 
     /// A worker on these queues, at a waiter that others wait at as well, which names it by `token`.
     ///
-    /// [`Error::Invalid`] if there is no queue, one of them twice, or an option that makes no sense.
+    /// [`Error::Invalid`](crate::Error::Invalid) if there is no queue, one of them twice, or an option that makes no sense.
     pub fn on(
         waiter: &Waiter,
         token: u64,

@@ -238,7 +238,7 @@ for_each_operation!(methods);
 impl Database {
     /// Removes the notifications that are older than `older_than_s` seconds, and those that are not among the `max_keep`
     /// newest, each where given; how many those were. The newest are counted beside the writer, once; at most 1,000 are
-    /// removed in a commit. See [`notify::prune`](crate::notify::prune).
+    /// removed in a commit. See [`notify::prune`].
     pub fn notifications_prune(&self, older_than_s: Option<i64>, max_keep: Option<i64>) -> Result<i64> {
         let mut rank =
             max_keep.map(|max_keep| self.read(|store, _| notify::Rank::read(store, max_keep))).transpose()?;

@@ -228,7 +228,10 @@ impl Field {
     fn parse_value(&self, text: &str) -> std::result::Result<u32, String> {
         match (self.low..).zip(self.names).find(|(_, name)| name.eq_ignore_ascii_case(text)) {
             Some((value, _)) => Ok(value),
-            None => parse_number(text),
+            None => parse_number(text).map_err(|why| match self.names {
+                [first, .., last] => format!("{why}, nor a name from {first} to {last}"),
+                _ => why,
+            }),
         }
     }
 }

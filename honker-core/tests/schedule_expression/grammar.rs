@@ -90,6 +90,7 @@ fn refusals_name_the_field_and_the_piece() {
         ("*/99999999999999999999 * * * *", &["step '99999999999999999999' is out of range"]),
         ("* * * * */MON", &["step 'MON' is not an integer"]),
         // Numbers.
+        ("0 0 * * MONDAY", &["'MONDAY' is not an integer, nor a name from SUN to SAT"]),
         ("a * * * *", &["minute field 'a': 'a' is not an integer"]),
         ("+5 * * * *", &["'+5' is not an integer"]),
         ("-5 * * * *", &["'' is not an integer"]),
