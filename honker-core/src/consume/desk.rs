@@ -164,16 +164,19 @@ impl Desk {
             .collect();
         let given = outcomes.len();
         let prolong = self.heartbeat_at(&in_hand).is_some_and(|at| at <= started);
-        let queues = self.queues_in_turn(&in_hand, n);
         let (overdue, running): (Jobs, Jobs) = in_hand
             .into_iter()
             .filter(|(id, _)| !ids.contains(id))
             .partition(|(_, job)| job.run_until.is_some_and(|until| until <= started));
+        // What is settled makes room for the claim of the same turn; so does what ran for too long, whatever becomes of it.
+        let queues = self.queues_in_turn(&running, n);
         for (id, job) in &overdue {
             let error = format!("timeout after {} s", self.options.max_run_s.unwrap_or_default());
             let outcome = self.outcome(&Verdict::Retry { delay_s: None, error }, job.attempts);
             outcomes.push(queue::Settlement { id: *id, outcome });
         }
+        let place = |job: &InHand| queues.iter().position(|(queue, _)| *queue == job.queue);
+        let frees: Vec<Option<usize>> = known.iter().flatten().map(place).collect();
         let queues: Vec<(&str, i64)> = queues.iter().map(|(queue, n)| (self.name(*queue), *n)).collect();
 
         let turned = self.database.turn(&Turn {
@@ -183,6 +186,7 @@ impl Desk {
             held: &claims(&running),
             prolong,
             queues: &queues,
+            frees: &frees,
             n,
         })?;
         let Turned { settled, lost, claimed, more, refused } = turned;
@@ -293,14 +297,15 @@ impl Desk {
         &self.queues[queue].name
     }
 
-    /// The queues that a claim of `n` jobs may take from, by their place in the list, and how many from each.
+    /// The queues that a claim of `n` jobs may take from beside these jobs in hand, by their place in the list, and how many
+    /// from each at most.
     fn queues_with_room(&self, in_hand: &[(i64, InHand)], n: i64) -> Vec<(usize, i64)> {
         let room = self.queues.iter().enumerate().map(|(index, queue)| {
-            let Some(max) = queue.in_hand_max else { return (index, n) };
+            let Some(max) = queue.in_hand_max else { return (index, i64::MAX) };
             let has = in_hand.iter().filter(|(_, job)| job.queue == index).count() as u64;
-            (index, n.min(i64::try_from(max.saturating_sub(has)).unwrap_or(i64::MAX)))
+            (index, i64::try_from(max.saturating_sub(has)).unwrap_or(i64::MAX))
         });
-        room.filter(|(_, room)| *room > 0).collect()
+        room.filter(|(_, room)| n > 0 && *room > 0).collect()
     }
 
     /// The same in the order in which they are asked this time, drawn by weight.

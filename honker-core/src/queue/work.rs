@@ -87,8 +87,10 @@ pub struct Turn<'a> {
     pub held: &'a [Held],
     /// Whether that is prolonged.
     pub prolong: bool,
-    /// From which queues to claim, in this order, and how many from each at most.
+    /// From which queues to claim, in this order, and how many from each at most if every settlement is made.
     pub queues: &'a [(&'a str, i64)],
+    /// For each settlement, the place in `queues` of the one from which one less is claimed if it is refused.
+    pub frees: &'a [Option<usize>],
     /// How many to claim in all. 0 or less: none.
     pub n: i64,
 }
@@ -190,7 +192,8 @@ pub fn turn(store: &Store, now: i64, turn: &Turn<'_>) -> Result<Turned> {
             turn.settlements.iter().map(|settlement| settle(store, now, turn.worker_id, settlement));
         let settled = settled.collect::<Result<Vec<_>>>()?;
         check_keys(store, keys)?;
-        Ok(keep(store, now, turn)?.after(settled.into_iter().map(Ok).collect()))
+        let settled: Vec<Result<bool>> = settled.into_iter().map(Ok).collect();
+        Ok(keep(store, now, turn, &settled)?.after(settled))
     });
     match at_once {
         Err(error) if is_refusal(&error) && !turn.settlements.is_empty() => {}
@@ -237,7 +240,7 @@ fn part_by_part(
             _ => settled.push(outcome),
         }
     }
-    match store.atomic(|| keep(store, now, turn)) {
+    match store.atomic(|| keep(store, now, turn, &settled)) {
         Ok(kept) => Ok(kept.after(settled)),
         Err(error) if is_refusal(&error) && store.in_transaction() => {
             Ok(Turned { refused: Some(error), ..Kept::default().after(settled) })
@@ -260,8 +263,8 @@ impl Kept {
     }
 }
 
-/// Prolongs and claims.
-fn keep(store: &Store, now: i64, turn: &Turn<'_>) -> Result<Kept> {
+/// Prolongs and claims, once this was settled.
+fn keep(store: &Store, now: i64, turn: &Turn<'_>, settled: &[Result<bool>]) -> Result<Kept> {
     let &Turn { worker_id, timeout_s, .. } = turn;
     let mut kept = Kept::default();
     for held in turn.held {
@@ -272,9 +275,11 @@ fn keep(store: &Store, now: i64, turn: &Turn<'_>) -> Result<Kept> {
         kept.lost.push(found.err());
     }
     let mut left = turn.n;
-    for &(queue, at_most) in turn.queues {
+    for (place, &(queue, at_most)) in turn.queues.iter().enumerate() {
+        let refused =
+            turn.frees.iter().zip(settled).filter(|(frees, made)| **frees == Some(place) && made.is_err());
         // To `claim` a negative number means all of them.
-        let n = left.min(at_most);
+        let n = left.min(at_most.saturating_sub(refused.count() as i64));
         if n > 0 {
             let some = claim_some(store, now, queue, worker_id, n, timeout_s)?;
             left -= i64::try_from(some.jobs.len()).unwrap_or(n);

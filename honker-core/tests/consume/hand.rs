@@ -8,9 +8,10 @@ use honker_core::Error;
 use honker_core::consume::{
     Backoff, LostJob, Next, Reason, Settlement, Verdict, Waiter, Worker, WorkerOptions, WorkerQueue,
 };
-use honker_core::database::{Database, Value};
+use honker_core::database::{Database, JournalMode, Value};
 
 use crate::clock;
+use crate::common::journal;
 use crate::support::*;
 
 fn queue(name: &str, weight: u32, in_hand_max: Option<u64>) -> WorkerQueue {
@@ -321,6 +322,53 @@ fn one_claim_fills_what_is_free_from_all_queues() {
     assert_timeout(worker.next(4, NOW));
     let settled = worker.settle_and_next(&[ack(&first[0])], 4, NOW).unwrap();
     assert_eq!(names(&jobs(settled.next)), ["a"]);
+}
+
+/// Also a job that ran for too long.
+#[test]
+fn what_is_settled_makes_room_for_the_claim_of_the_same_commit() {
+    let file = File::new();
+    let database = file.database(&journal(JournalMode::Delete));
+    for _ in 0..9 {
+        enqueue(&database, "q", "p");
+    }
+    let queues = vec![queue("q", 1, Some(2)), queue("other", 1, None)];
+    let options = WorkerOptions { max_run_s: Some(1), ..no_fallback() };
+    let mut worker = on_queues(&database, queues, options);
+    let mut claimed = jobs(worker.next(4, NOW));
+    assert_eq!(claimed.len(), 2);
+    let before = file.commits();
+    for _ in 0..3 {
+        let settled = worker.settle_and_next(&[ack(&claimed[0])], 4, NOW).unwrap();
+        assert_eq!(settled.held, [Ok(true)]);
+        claimed[0] = job(settled.next);
+        assert_eq!(worker.in_hand(), 2);
+    }
+    assert_eq!(file.commits() - before, 3);
+    std::thread::sleep(Duration::from_millis(1_100));
+    let before = file.commits();
+    let batch = item(worker.next(4, NOW));
+    assert_eq!((batch.jobs.len(), batch.lost.len(), file.commits() - before), (2, 2, 1));
+}
+
+#[test]
+fn what_is_refused_makes_no_room() {
+    let (file, database) = open();
+    for payload in ["bad", "good", "p", "p"] {
+        enqueue(&database, "q", payload);
+    }
+    let mut worker = on_queues(&database, vec![queue("q", 1, Some(2))], no_fallback());
+    let claimed = jobs(worker.next(4, NOW));
+    file.plain()
+        .execute_batch(
+            "CREATE TRIGGER no BEFORE DELETE ON _honker_live WHEN old.payload = 'bad'
+             BEGIN SELECT RAISE(ABORT, 'mine'); END",
+        )
+        .unwrap();
+    let settled = worker.settle_and_next(&[ack(&claimed[0]), ack(&claimed[1])], 4, NOW).unwrap();
+    assert!(matches!(settled.held[..], [Err(_), Ok(true)]), "{:?}", settled.held);
+    assert_eq!(job(settled.next).payload, "p");
+    assert_eq!(worker.in_hand(), 2);
 }
 
 /// Three times out of four the heavier one is asked first; a chance of less than one in a million makes this fail.

@@ -66,24 +66,18 @@ fn calls_that_wait_together_are_committed_in_one_step() {
     }
 }
 
-/// The count of commits as the file keeps it: SQLite's change counter, kept with each transaction of a rollback journal.
-fn commits(file: &File) -> u32 {
-    let header = std::process::Command::new("head").args(["-c", "28"]).arg(&file.path).output();
-    u32::from_be_bytes(header.unwrap().stdout[24..28].try_into().unwrap())
-}
-
 #[test]
 fn twenty_calls_cost_one_commit() {
     guarded(|| {
         let file = File::new();
         let database = file.database(&journal(JournalMode::Delete));
-        let before = commits(&file);
+        let before = file.commits();
         for worker in together(&database, enqueues(20)) {
             worker.join().unwrap();
         }
-        assert_eq!(commits(&file) - before, 1);
+        assert_eq!(file.commits() - before, 1);
         enqueue(&database, "p").unwrap();
-        assert_eq!(commits(&file) - before, 2);
+        assert_eq!(file.commits() - before, 2);
     });
 }
 
@@ -116,7 +110,7 @@ fn a_transaction_is_bounded_however_many_calls_share_it() {
                     "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {ROWS}) {fill}"
                 ))
                 .unwrap();
-            let before = commits(&file);
+            let before = file.commits();
             let calls = (0..20).map(|_| -> Call<i64> { Box::new(work) });
             let done: i64 = together(&database, calls).into_iter().map(Worker::join).sum();
             assert!(done == ROWS || done == 0, "{fill}: {done}");
@@ -126,7 +120,7 @@ fn a_transaction_is_bounded_however_many_calls_share_it() {
                 ),
                 0
             );
-            assert!(i64::from(commits(&file) - before) >= ROWS / 1_000, "{fill}");
+            assert!(i64::from(file.commits() - before) >= ROWS / 1_000, "{fill}");
         });
     }
 }

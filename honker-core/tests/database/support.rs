@@ -46,6 +46,12 @@ impl File {
         self.plain().query_row(sql, [], |row| row.get(0)).unwrap()
     }
 
+    /// How many commits there were, as the file keeps it with a rollback journal: SQLite's change counter.
+    pub fn commits(&self) -> u32 {
+        let header = std::process::Command::new("head").args(["-c", "28"]).arg(&self.path).output();
+        u32::from_be_bytes(header.unwrap().stdout[24..28].try_into().unwrap())
+    }
+
     pub fn is_intact(&self) -> bool {
         let answer: String = self.plain().query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
         answer == "ok"
