@@ -81,6 +81,11 @@ impl Error {
         Error::Invalid(message.into())
     }
 
+    /// The error of a row that a trigger of the user's has kept from what is to be done with it. `not`: "inserted".
+    pub(crate) fn ignored(not: &str, table: &str) -> Self {
+        Error::Constraint(format!("not {not}: a trigger on {table} said RAISE(IGNORE)").into())
+    }
+
     /// The error of a call or a wait that somebody interrupted.
     pub(crate) fn interrupted() -> Self {
         Error::Interrupted("interrupted".into())

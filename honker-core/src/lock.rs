@@ -12,6 +12,12 @@ static SQL_TAKE: Sql = Sql::new(
 
 static SQL_OWNED: Sql = Sql::new("SELECT 1 FROM main._honker_locks WHERE name = +?1 AND owner = +?2");
 
+// Whether it is ours, and whether it could be taken.
+static SQL_FOUND: Sql =
+    Sql::new("SELECT owner = +?2, expires_at <= +?3 FROM main._honker_locks WHERE name = +?1");
+
+const TABLE: &str = "_honker_locks";
+
 static SQL_GET: Sql = Sql::new("SELECT owner, expires_at FROM main._honker_locks WHERE name = +?1");
 
 static SQL_RENEW: Sql =
@@ -40,7 +46,11 @@ pub fn acquire(store: &Store, now: i64, name: &str, owner: &str, ttl_s: i64) -> 
         if store.execute(&SQL_TAKE, &parameters)? > 0 {
             return Ok(true);
         }
-        Ok(store.query_one(&SQL_OWNED, &[name.into(), owner.into()], |_| ())?.is_some())
+        let parameters = [name.into(), owner.into(), now.into()];
+        match store.query_one(&SQL_FOUND, &parameters, |row| (row.integer(0) != 0, row.integer(1) != 0))? {
+            Some((is_ours, false)) => Ok(is_ours),
+            _ => Err(Error::ignored("locked", TABLE)),
+        }
     })
 }
 
@@ -56,12 +66,33 @@ pub fn renew(store: &Store, now: i64, name: &str, owner: &str, ttl_s: i64) -> Re
         return Err(Error::invalid("ttl_s must be positive"));
     }
     let expires_at = time::after(now, "ttl_s", ttl_s)?;
-    Ok(store.execute(&SQL_RENEW, &[name.into(), owner.into(), expires_at.into()])? > 0)
+    let parameters = [name.into(), owner.into(), expires_at.into()];
+    change_owned(store, name, owner, "renewed", || store.execute(&SQL_RENEW, &parameters))
 }
 
 /// Gives the lock up. `false` if `owner` does not have it.
 pub fn release(store: &Store, name: &str, owner: &str) -> Result<bool> {
-    Ok(store.execute(&SQL_RELEASE, &[name.into(), owner.into()])? > 0)
+    change_owned(store, name, owner, "released", || store.execute(&SQL_RELEASE, &[name.into(), owner.into()]))
+}
+
+/// Whether `owner` had the lock, and `change` has changed it. An error if a trigger kept it from that.
+fn change_owned(
+    store: &Store,
+    name: &str,
+    owner: &str,
+    done: &str,
+    change: impl FnOnce() -> Result<i64>,
+) -> Result<bool> {
+    let look = |changed| {
+        if changed > 0 {
+            return Ok(true);
+        }
+        match store.query_one(&SQL_OWNED, &[name.into(), owner.into()], |_| ())? {
+            Some(()) => Err(Error::ignored(done, TABLE)),
+            None => Ok(false),
+        }
+    };
+    store.write_and_read(change, look, |_| false)
 }
 
 /// Takes the lock from whoever has it until later than `latest`.

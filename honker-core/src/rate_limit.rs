@@ -11,6 +11,9 @@ static SQL_TRY: Sql = Sql::new(
      WHERE _honker_rate_limits.count < ?3",
 );
 
+static SQL_IS_LEFT: Sql =
+    Sql::new("SELECT count < +?3 FROM main._honker_rate_limits WHERE name = +?1 AND window_start = +?2");
+
 static SQL_OLD: Sql = Sql::new(
     "SELECT 0, rowid FROM main._honker_rate_limits WHERE window_start < +?1 ORDER BY window_start LIMIT +?2",
 );
@@ -23,7 +26,17 @@ pub fn try_acquire(store: &Store, now: i64, name: &str, limit: i64, per_s: i64) 
         return Err(Error::invalid("limit and per must be positive"));
     }
     let window_start = now.div_euclid(per_s).saturating_mul(per_s);
-    Ok(store.execute(&SQL_TRY, &[name.into(), window_start.into(), limit.into()])? > 0)
+    let parameters = [name.into(), window_start.into(), limit.into()];
+    let look = |counted| {
+        if counted > 0 {
+            return Ok(true);
+        }
+        match store.query_one(&SQL_IS_LEFT, &parameters, |row| row.integer(0) != 0)? {
+            Some(false) => Ok(false),
+            _ => Err(Error::ignored("counted", "_honker_rate_limits")),
+        }
+    };
+    store.write_and_read(|| store.execute(&SQL_TRY, &parameters), look, |_| false)
 }
 
 /// Deletes windows that began more than `older_than_s` seconds ago, at most 1,000 in one call; how many those were. Call

@@ -238,9 +238,7 @@ impl Store {
         self.with(sql, |statement| {
             statement.run(parameters, |_| ())?;
             if self.changes() == 0 {
-                return Err(Error::Constraint(
-                    "not inserted: a trigger on the table said RAISE(IGNORE)".into(),
-                ));
+                return Err(Error::ignored("inserted", "the table"));
             }
             // SAFETY: the connection is open.
             Ok(unsafe { ffi::sqlite3_last_insert_rowid(self.db) })

@@ -100,9 +100,7 @@ pub fn dead_requeue(store: &Store, now: i64, id: i64) -> Result<bool> {
         }
         store.insert(&SQL_REQUEUE, &[id.into(), now.into()])?;
         if store.execute(&SQL_DELETE, &[id.into()])? == 0 {
-            return Err(Error::Constraint(
-                "not requeued: a trigger on _honker_dead said RAISE(IGNORE)".into(),
-            ));
+            return Err(Error::ignored("requeued", "_honker_dead"));
         }
         Ok(true)
     })

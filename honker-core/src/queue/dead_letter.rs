@@ -78,10 +78,7 @@ pub(super) fn dead_letter_claimable(store: &Store, now: i64, id: i64) -> Result<
 /// Moves the row of this id if it fulfils the condition; whether it does. An error if a trigger keeps it from being moved.
 /// Belongs into [`Store::atomic`].
 pub(super) fn move_row(store: &Store, by: &'static Move, id: i64, parameters: &[Value<'_>]) -> Result<bool> {
-    let ignored = |table| {
-        let message = format!("not moved to the dead: a trigger on {table} said RAISE(IGNORE)");
-        Error::Constraint(message.into())
-    };
+    let ignored = |table| Error::ignored("moved to the dead", table);
     if store.execute(&by.copy, parameters)? == 0 {
         return match store.query_one(&by.find, parameters, |_| ())? {
             Some(()) => Err(ignored("_honker_dead")),

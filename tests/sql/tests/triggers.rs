@@ -61,6 +61,40 @@ fn a_row_that_a_trigger_ignores_is_not_inserted_and_that_is_an_error() {
     }
 }
 
+/// Not "held by somebody else", "lost" or "limited", which would be wrong.
+#[test]
+fn a_lock_or_a_rate_limit_that_a_trigger_keeps_as_it_is_is_an_error() {
+    let held = "SELECT honker_lock_acquire('l', 'a', 600)";
+    let stale = "INSERT INTO _honker_locks VALUES ('l', 'b', 1)";
+    let mine_and_stale = "INSERT INTO _honker_locks VALUES ('l', 'a', 1)";
+    let counted = "SELECT honker_rate_limit_try('r', 2, 1000000000)";
+    for (make, call, event) in [
+        ("", "honker_lock_acquire('l', 'a', 60)", "INSERT ON _honker_locks"),
+        (stale, "honker_lock_acquire('l', 'a', 60)", "UPDATE ON _honker_locks"),
+        (mine_and_stale, "honker_lock_acquire('l', 'a', 60)", "UPDATE ON _honker_locks"),
+        (held, "honker_lock_renew('l', 'a', 60)", "UPDATE ON _honker_locks"),
+        (held, "honker_lock_release('l', 'a')", "DELETE ON _honker_locks"),
+        ("", "honker_rate_limit_try('r', 2, 1000000000)", "INSERT ON _honker_rate_limits"),
+        (counted, "honker_rate_limit_try('r', 2, 1000000000)", "UPDATE ON _honker_rate_limits"),
+    ] {
+        for (begin, end) in [("", ""), ("BEGIN", "COMMIT")] {
+            let db = Db::new();
+            db.run(make);
+            db.run("SELECT honker_lock_acquire('other', 'b', 600)");
+            db.run(&format!("CREATE TRIGGER keep BEFORE {event} BEGIN SELECT RAISE(IGNORE); END"));
+            let before = db.dump();
+            db.run(begin);
+            db.error(&format!("SELECT {call}")).says(&["trigger", "RAISE(IGNORE)"]);
+            // What the trigger has nothing to do with answers as ever.
+            assert_eq!(db.int("SELECT honker_lock_acquire('other', 'a', 60)"), 0);
+            assert_eq!(db.int("SELECT honker_lock_renew('other', 'a', 60)"), 0);
+            assert_eq!(db.int("SELECT honker_lock_release('other', 'a')"), 0);
+            db.run(end);
+            db.assert_still(&before);
+        }
+    }
+}
+
 #[test]
 fn a_job_that_a_trigger_keeps_in_its_table_is_not_moved_and_that_is_an_error() {
     let last_attempt =
