@@ -346,6 +346,29 @@ impl Store {
         self.single_then(write, read, may_fail)
     }
 
+    /// As [`Store::atomic`], for a body with one statement that writes. In the caller's transaction there is a savepoint only
+    /// if there are triggers, or `may_fail` says that something after that statement may. `lock` changes nothing, and takes
+    /// the write lock.
+    pub(crate) fn write_once<T>(
+        &self,
+        lock: &'static Sql,
+        body: impl FnOnce() -> Result<T>,
+        may_fail: impl FnOnce(&Store) -> bool,
+    ) -> Result<T> {
+        if self.looked.get() > 0 {
+            return body();
+        }
+        let lock = || {
+            let _looked = Count::up(&self.looked);
+            if self.is_writing() { Ok(0) } else { self.execute(lock, &[]) }
+        };
+        let body = |_| {
+            let _looked = Count::up(&self.looked);
+            body()
+        };
+        self.single_then(lock, body, may_fail)
+    }
+
     /// Takes the write lock, in a transaction that is open.
     pub(crate) fn lock(&self) -> Result<()> {
         self.execute(&SQL_LOCK, &[]).map(drop)

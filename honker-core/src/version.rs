@@ -161,7 +161,7 @@ impl Store {
     }
 
     /// Whether this connection holds the write lock.
-    fn is_writing(&self) -> bool {
+    pub(crate) fn is_writing(&self) -> bool {
         // SAFETY: the connection is open and the name is NUL-terminated.
         unsafe { ffi::sqlite3_txn_state(self.handle(), c"main".as_ptr()) == ffi::SQLITE_TXN_WRITE }
     }

@@ -65,12 +65,14 @@ impl crate::bound::Step for Claimed {
     }
 }
 
-// The common case in one statement, its own transaction: nothing is in the way, no delayed job is due, and the first of
-// the highest priority among the immediate ones can be taken. Of the exceptions only the first is looked at: they are in
-// the order malformed, exhausted, expiring, so if that one expires later, so do all.
-static SQL_TAKE_HEAD: Sql = Sql::new(concat!(
-    "UPDATE main._honker_live
-     SET state = 'processing', worker_id = ?2, claim_expires_at = ?3, attempts = attempts + 1
+// The common case in two statements: nothing is in the way, no delayed job is due, and the first of the highest priority
+// among the immediate ones can be taken. Of the exceptions only the first is looked at: they are in the order malformed,
+// exhausted, expiring, so if that one expires later, so do all.
+//
+// Not one UPDATE with RETURNING, for which SQLite makes a temporary table, and, within the transaction in which the version
+// of the schema is looked at, copies of all pages that it changes.
+static SQL_HEAD: Sql = Sql::new(concat!(
+    "SELECT id, payload, attempts, max_attempts FROM main._honker_live
      WHERE id = (
          SELECT id FROM main._honker_live
          WHERE ",
@@ -80,31 +82,39 @@ static SQL_TAKE_HEAD: Sql = Sql::new(concat!(
                            WHERE ",
     immediate!(),
     " AND queue = +?1 ORDER BY priority DESC LIMIT 1)
-           AND run_at <= +?4
+           AND run_at <= +?2
          ORDER BY run_at, id LIMIT 1)
-       AND length(payload) <= +?5
+       AND length(payload) <= +?3
        AND NOT EXISTS (SELECT 1 FROM main._honker_live WHERE ",
     delayed!(),
-    " AND queue = +?1 AND run_at <= +?4)
+    " AND queue = +?1 AND run_at <= +?2)
        AND NOT EXISTS (SELECT 1 FROM main._honker_live WHERE ",
     in_flight!(),
-    " AND queue = +?1 AND claim_expires_at < +?4)
+    " AND queue = +?1 AND claim_expires_at < +?2)
        AND NOT EXISTS (SELECT 1 FROM main._honker_live WHERE ",
     last_attempt!(),
-    " AND queue = +?1 AND claim_expires_at < +?4)
+    " AND queue = +?1 AND claim_expires_at < +?2)
        AND (SELECT ",
     exception!(),
     " < 2 OR ",
     exception_at!(),
-    " <= +?4 FROM main._honker_live WHERE ",
+    " <= +?2 FROM main._honker_live WHERE ",
     exceptional!(),
     " AND queue = +?1 ORDER BY ",
     exception!(),
     ", ",
     exception_at!(),
-    " LIMIT 1) IS NOT 1
-     RETURNING id, payload, attempts, max_attempts"
+    " LIMIT 1) IS NOT 1"
 ));
+
+// Of a column that is in no index, of which none is opened then.
+static SQL_LOCK: Sql = Sql::new("UPDATE main._honker_live SET worker_id = worker_id WHERE 0");
+
+static SQL_TAKE_HEAD: Sql = Sql::new(
+    "UPDATE main._honker_live
+     SET state = 'processing', worker_id = ?2, claim_expires_at = ?3, attempts = attempts + 1
+     WHERE id = ?1",
+);
 
 static SQL_TAKE: Sql = Sql::new(
     "UPDATE main._honker_live
@@ -223,18 +233,22 @@ fn claim_once<T>(
     };
 
     if n == 1 {
-        let parameters =
-            [queue.into(), worker_id.into(), claim_expires_at.into(), now.into(), payload_length_max.into()];
-        let take = || {
-            store.query_one(&SQL_TAKE_HEAD, &parameters, |row| {
-                job(row.integer(0), row.text(1), row.integer(2), row.integer(3))
-            })
-        };
-        let add_metadata = |head: Option<ClaimedJob>| {
-            let mut jobs: Vec<ClaimedJob> = head.into_iter().collect();
+        let take_head = || {
+            let parameters = [queue.into(), now.into(), payload_length_max.into()];
+            let head = store.query_one(&SQL_HEAD, &parameters, |row| {
+                job(row.integer(0), row.text(1), row.integer(2) + 1, row.integer(3))
+            })?;
+            let mut jobs = Vec::new();
+            if let Some(head) = head {
+                let parameters = [head.id.into(), worker_id.into(), claim_expires_at.into()];
+                // A trigger may have kept it from being taken.
+                if store.execute(&SQL_TAKE_HEAD, &parameters)? > 0 {
+                    jobs.push(head);
+                }
+            }
             add_metadata(store, &mut jobs).map(|()| jobs)
         };
-        let jobs = store.write_and_read(take, add_metadata, Store::may_have_options)?;
+        let jobs = store.write_once(&SQL_LOCK, take_head, Store::may_have_options)?;
         if !jobs.is_empty() {
             return answer(Claimed { jobs, more: false });
         }

@@ -36,6 +36,11 @@ const PERMITTED: &[(&str, &str, &str)] = &[
     ("_honker_scheduler_tasks", "USE TEMP B-TREE FOR ORDER BY", "a table of a few schedules"),
     ("EXISTS (SELECT 1 FROM main._honker_job_options)", "SCAN _honker_job_options", "whether there is a row"),
     (
+        "worker_id = worker_id WHERE 0",
+        "SCAN _honker_live",
+        "takes the write lock for a claim, and looks at no row",
+    ),
+    (
         "sqlite_master WHERE 0",
         "SCAN sqlite_master",
         "tells whether the schema has changed, and looks at no row",
