@@ -104,6 +104,8 @@ impl<'a> Allowance<'a> {
 pub(crate) trait Step: Sized {
     /// What the caller is told.
     type Answer;
+    /// Whether each step may take as long as a transaction may, so that not many in a row should be taken.
+    const IS_BULK: bool;
     /// Whether a further step may do more for the caller.
     fn goes_on(&self) -> bool;
     /// Adds what the next step did.
@@ -115,6 +117,7 @@ pub(crate) trait Step: Sized {
 #[cfg(feature = "bundled")]
 impl Step for i64 {
     type Answer = i64;
+    const IS_BULK: bool = true;
 
     fn goes_on(&self) -> bool {
         *self > 0

@@ -15,6 +15,7 @@
 
 mod authorizer;
 mod batch;
+mod bulk;
 mod busy_wait;
 mod call;
 mod connection;
@@ -148,13 +149,15 @@ impl Database {
 
     /// Takes steps until nothing is left to do, and lets others write after each.
     ///
-    /// Threads of this process have their turn because they stand in line before the next step does. Other processes look
-    /// for a free lock at intervals: they find one if the file is left alone for as long as it was kept.
+    /// Threads of this process have their turn because they stand in line before the next step does, of which there is one
+    /// in line at a time (`bulk.rs`). Other processes look for a free lock at intervals: they find one if the file is left
+    /// alone for as long as it was kept.
     fn in_turns<T: Step>(&self, mut step: impl FnMut() -> Result<T>) -> Result<T::Answer> {
         const PAUSE_MAX: Duration = Duration::from_millis(20);
         let interrupts = self.interrupts();
         let mut done: Option<T> = None;
         loop {
+            let turn = T::IS_BULK.then(|| self.inner.writer.bulk_turn()).transpose()?;
             let start = Instant::now();
             let next = step()?;
             let goes_on = next.goes_on();
@@ -167,6 +170,7 @@ impl Database {
             }
             done = Some(all);
             std::thread::sleep(start.elapsed().min(PAUSE_MAX));
+            drop(turn);
             interrupts.check()?;
         }
     }

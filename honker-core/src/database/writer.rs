@@ -29,6 +29,7 @@ use std::time::{Duration, Instant};
 use rusqlite::InterruptHandle;
 
 use super::batch::{lost, run_batch};
+use super::bulk::{BulkTurn, BulkTurns};
 use super::call::{Call, Outcome, Request, Run};
 use super::connection::Handle;
 use super::last_write::{CLOSE_MAX, DROP_MAX, Write};
@@ -49,6 +50,7 @@ const LEAD_MAX: Duration = Duration::from_millis(1);
 pub(super) struct Writer {
     handle: Mutex<Option<Handle>>,
     line: Mutex<Line>,
+    bulk: BulkTurns,
     signals: Arc<Signals>,
     watching: Arc<Watching>,
     busy_timeout: Duration,
@@ -65,6 +67,7 @@ impl Writer {
         Writer {
             handle: Mutex::new(Some(handle)),
             line: Mutex::default(),
+            bulk: BulkTurns::default(),
             signals,
             watching,
             busy_timeout: options.busy_timeout,
@@ -92,6 +95,13 @@ impl Writer {
             Outcome::Panicked(panic) => resume_unwind(panic),
             Outcome::Open => Err(Error::Closed),
         }
+    }
+
+    /// Waits until no other call of this process does bulk work. To be kept for a step of it, and the pause after that.
+    pub(super) fn bulk_turn(&self) -> Result<BulkTurn<'_>> {
+        // Who has the turn may wait for this thread's own transaction.
+        self.check_nesting(lock(&self.line).owner)?;
+        self.bulk.take(&self.signals, self.signals.interrupts(), self.busy_timeout)
     }
 
     /// Takes the connection and begins a transaction; its number. To be ended with [`Writer::end`].
@@ -237,25 +247,11 @@ impl Writer {
         let this_thread = thread::current().id();
         let waiter = {
             let mut line = lock(&self.line);
-            match line.owner {
-                Owner::Nobody => {
-                    line.owner = wants.owner(this_thread);
-                    return Ok(Turn::Granted);
-                }
-                Owner::Transaction(thread) if thread == this_thread && self.nesting == Nesting::Fail => {
-                    return Err(Error::Misuse(
-                        "this thread has a transaction open: make the call in it, or end it first (transactions do \
-                         not nest)"
-                            .to_owned(),
-                    ));
-                }
-                Owner::Leader(thread) if thread == this_thread => {
-                    return Err(Error::Misuse(
-                        "a call that writes cannot make another from within".to_owned(),
-                    ));
-                }
-                _ => {}
+            if line.owner == Owner::Nobody {
+                line.owner = wants.owner(this_thread);
+                return Ok(Turn::Granted);
             }
+            self.check_nesting(line.owner)?;
             let waiter = line.waiter(&wants);
             line.waiting.push_back(Ticket { wants, thread: this_thread, waiter: waiter.clone() });
             waiter
@@ -285,6 +281,23 @@ impl Writer {
                     }
                 }
             }
+        }
+    }
+
+    /// An error if this thread would wait for itself.
+    fn check_nesting(&self, owner: Owner) -> Result<()> {
+        let this_thread = thread::current().id();
+        match owner {
+            Owner::Transaction(thread) if thread == this_thread && self.nesting == Nesting::Fail => {
+                Err(Error::Misuse(
+                    "this thread has a transaction open: make the call in it, or end it first (transactions do not nest)"
+                        .to_owned(),
+                ))
+            }
+            Owner::Leader(thread) if thread == this_thread => {
+                Err(Error::Misuse("a call that writes cannot make another from within".to_owned()))
+            }
+            _ => Ok(()),
         }
     }
 

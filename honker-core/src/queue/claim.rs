@@ -51,6 +51,8 @@ pub struct Claimed {
 #[cfg(feature = "bundled")]
 impl crate::bound::Step for Claimed {
     type Answer = Vec<ClaimedJob>;
+    // Most find a job at once.
+    const IS_BULK: bool = false;
 
     fn goes_on(&self) -> bool {
         self.jobs.is_empty() && self.more

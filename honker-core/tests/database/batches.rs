@@ -125,6 +125,32 @@ fn a_transaction_is_bounded_however_many_calls_share_it() {
     }
 }
 
+/// It waits for the step that runs, and not for one of each: a trigger counts what had been purged when it was its turn.
+#[test]
+fn a_call_passes_all_but_one_of_the_purges_that_wait() {
+    const PURGES: i64 = 20;
+    guarded(|| {
+        let file = File::new();
+        let database = file.database(&Options::default());
+        file.plain()
+            .execute_batch(&format!(
+                "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {PURGES} * 1000)
+                 INSERT INTO _honker_dead (id, queue, payload, died_at) SELECT i, 'q', 'p', 1 FROM n;
+                 CREATE TABLE seen (dead);
+                 CREATE TRIGGER see AFTER INSERT ON _honker_live
+                 BEGIN INSERT INTO seen SELECT count(*) FROM _honker_dead; END;"
+            ))
+            .unwrap();
+        let purges =
+            (0..PURGES).map(|_| -> Call<i64> { Box::new(|database| database.dead_purge(None, 60).unwrap()) });
+        let call: Call<i64> = Box::new(|database| enqueue(database, "p").map(|_| 0).unwrap());
+        let purged: i64 = together(&database, purges.chain([call])).into_iter().map(Worker::join).sum();
+        assert_eq!(purged, PURGES * 1_000);
+        let left = file.count("SELECT dead FROM seen");
+        assert!(left >= (PURGES - 3) * 1_000, "{left} of {purged} were left");
+    });
+}
+
 #[test]
 fn a_call_that_fails_in_a_batch_fails_alone() {
     guarded(|| {
