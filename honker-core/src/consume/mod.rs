@@ -19,7 +19,6 @@
 
 mod backoff;
 mod clock;
-mod desk;
 mod leader;
 mod listener;
 mod outbox;
@@ -29,6 +28,7 @@ mod rest;
 mod result;
 mod settlement;
 mod subscription;
+mod turns;
 mod updates;
 mod waiter;
 mod worker;

@@ -15,9 +15,9 @@
 
 use std::time::Duration;
 
-use super::desk::Desk;
 use super::registration::{Next, Registration};
 use super::settlement::{Batch, Settled, Settlement, Verdict};
+use super::turns::Turns;
 use super::waiter::Waiter;
 use super::worker_options::{WorkerOptions, WorkerQueue, check};
 use crate::Result;
@@ -26,7 +26,7 @@ use crate::database::Database;
 /// See the module documentation.
 pub struct Worker {
     registration: Registration,
-    desk: Desk,
+    turns: Turns,
 }
 
 impl Worker {
@@ -52,8 +52,8 @@ impl Worker {
     ) -> Result<Self> {
         check(&queues, &options)?;
         let registration = Registration::new(waiter, token);
-        let desk = Desk::new(registration.database().clone(), queues, worker_id.into(), options);
-        Ok(Worker { registration, desk })
+        let turns = Turns::new(registration.database().clone(), queues, worker_id.into(), options);
+        Ok(Worker { registration, turns })
     }
 
     /// Up to `n` jobs, and jobs that were lost; waits for one of either for at most `timeout` (`None`: without end). With
@@ -74,11 +74,11 @@ impl Worker {
         n: i64,
         timeout: Option<Duration>,
     ) -> Result<Settled> {
-        let Worker { registration, desk } = self;
+        let Worker { registration, turns } = self;
         let mut held = Vec::new();
         if !settlements.is_empty() {
             let batch;
-            (held, batch) = desk.turn(settlements, n).inspect_err(|_| registration.fail())?;
+            (held, batch) = turns.turn(settlements, n).inspect_err(|_| registration.fail())?;
             match batch {
                 Ok(batch) if batch.is_empty() && held.iter().all(Result::is_ok) => {}
                 Ok(batch) => return Ok(Settled { held, next: Ok(Next::Item(batch)) }),
@@ -88,23 +88,23 @@ impl Worker {
                 }
             }
         }
-        Ok(Settled { held, next: registration.next(timeout, || desk.look(n)) })
+        Ok(Settled { held, next: registration.next(timeout, || turns.look(n)) })
     }
 
     /// Settles jobs and claims none; as [`Settled::held`], for each. On an error nothing was settled.
     pub fn settle(&mut self, settlements: &[Settlement]) -> Result<Vec<Result<bool>>> {
-        self.desk.settle(settlements)
+        self.turns.settle(settlements)
     }
 
     /// Settles one job that this worker claimed, by itself; whether it was still its own. `attempts` is what the job says.
     pub(super) fn settle_by_id(&self, id: i64, attempts: i64, verdict: &Verdict) -> Result<bool> {
-        self.desk.settle_by_id(id, attempts, verdict)
+        self.turns.settle_by_id(id, attempts, verdict)
     }
 
     /// The user has settled a job in hand otherwise than through this database, or gives it up to the end of its claim: it
     /// is in hand no more. `false` if it was not with this serial.
     pub fn settled(&self, id: i64, serial: i64) -> bool {
-        self.desk.put_down(id, serial)
+        self.turns.put_down(id, serial)
     }
 
     /// What this waits with.
@@ -114,6 +114,6 @@ impl Worker {
 
     /// How many jobs are in hand.
     pub fn in_hand(&self) -> usize {
-        self.desk.in_hand()
+        self.turns.in_hand()
     }
 }

@@ -1,6 +1,7 @@
-//! A connection of our own: opened, set up, used, tidied up after the caller's SQL, and closed.
+//! A connection of our own: opened, set up, used, and closed.
 //!
-//! Used by one thread at a time. Waiting for other processes is `busy_wait.rs`, and what ends it `signals.rs`.
+//! Used by one thread at a time. The caller's own SQL is `caller_sql.rs`; waiting for other processes is `busy_wait.rs`, and
+//! what ends it `signals.rs`.
 
 use std::cell::Cell;
 use std::ffi::c_int;
@@ -16,7 +17,6 @@ use super::hand::Hands;
 use super::last_write::Write;
 use super::options::deadline;
 use super::signals::Signals;
-use super::value::{Rows, Value};
 use super::{Durability, Options};
 use crate::identity::{Identity, identity};
 use crate::statement::Sql;
@@ -28,16 +28,16 @@ use crate::{Error, Result, Store, queue, sql};
 pub(super) struct Handle {
     // Dropped in this order: the connection, with the statements (`sql::register_on`, or else the store's own end), and
     // last what its handlers look at.
-    store: Arc<Store>,
-    connection: rusqlite::Connection,
+    pub(super) store: Arc<Store>,
+    pub(super) connection: rusqlite::Connection,
     busy_wait: Box<BusyWait>,
-    authorizer: Box<Authorizer>,
+    pub(super) authorizer: Box<Authorizer>,
     /// The file and its log as they were when the connection that writes was opened.
     files: [Option<Identity>; 2],
     /// The caller's own SQL has run since [`Handle::tidy`] last looked.
-    untidy: Cell<bool>,
+    pub(super) untidy: Cell<bool>,
     /// It may have limited the size of the file.
-    limited: Cell<bool>,
+    pub(super) limited: Cell<bool>,
     /// [`Handle::changes`] when the last transaction began.
     began_at: u64,
     /// The version of the schema that was last looked through for deferred foreign keys, and whether it has any.
@@ -53,13 +53,6 @@ static SQL_ROLLBACK: Sql = Sql::new("ROLLBACK");
 static SQL_MARK: Sql = Sql::new("SAVEPOINT _honker_member");
 static SQL_KEEP_MARKED: Sql = Sql::new("RELEASE _honker_member");
 static SQL_UNDO_MARKED: Sql = Sql::new("ROLLBACK TO _honker_member");
-// A view goes with its triggers, a virtual table with the tables it keeps its rows in.
-static SQL_TEMPORARY: Sql = Sql::new(
-    "SELECT type, name FROM temp.sqlite_schema WHERE type <> 'index' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'
-     ORDER BY type DESC, sql LIKE 'CREATE VIRTUAL %' DESC, rowid DESC",
-);
-// As it is on a new connection.
-static SQL_UNLIMITED: Sql = Sql::new("PRAGMA main.max_page_count = 4294967294");
 static SQL_NOTHING: Sql = Sql::new("SELECT 1");
 static SQL_SCHEMA_VERSION: Sql = Sql::new("PRAGMA main.schema_version");
 // A key is deferred by these words only. Where they mean something else a savepoint is made for nothing.
@@ -364,88 +357,12 @@ impl Handle {
     }
 
     /// Runs a statement that has to be run however often somebody interrupts.
-    fn undo(&self, sql: &'static Sql) -> Result<()> {
+    pub(super) fn undo(&self, sql: &'static Sql) -> Result<()> {
         uninterrupted(|| self.run(sql))
     }
 
     fn run(&self, sql: &'static Sql) -> Result<()> {
         self.store.query_one(sql, &[], |_| ()).map(drop)
-    }
-
-    /// Runs one statement of the caller's; the number of rows it changed.
-    pub(super) fn execute(&self, sql: &str, parameters: &[Value]) -> Result<u64> {
-        let before = self.connection.total_changes();
-        self.query(sql, parameters)?;
-        // `changes()` keeps its value over a statement that changes nothing.
-        Ok(if self.connection.total_changes() == before { 0 } else { self.connection.changes() })
-    }
-
-    /// Runs one statement of the caller's; all its rows.
-    pub(super) fn query(&self, sql: &str, parameters: &[Value]) -> Result<Rows> {
-        if sql.contains('\0') {
-            // SQLite would run what comes before it.
-            return Err(Error::invalid("the SQL statement contains a NUL"));
-        }
-        let mut statement = self.authorizer.compile(|| self.connection.prepare_cached(sql))?;
-        // Without columns and without effect; or nothing but white space and comments, which SQLite does not run.
-        if statement.column_count() == 0 && statement.readonly() && statement.expanded_sql().is_none() {
-            return Err(Error::invalid("there is no SQL statement in the text"));
-        }
-        self.untidy.set(true);
-        self.store.set_foreign_sql(true);
-        // In the text, because a statement that is kept is not compiled again, and nobody is asked.
-        if sql.to_ascii_lowercase().contains("max_page_count") {
-            self.limited.set(true);
-        }
-        let mut rows =
-            statement.query(rusqlite::params_from_iter(parameters)).map_err(Error::from_rusqlite)?;
-        let mut read = Vec::new();
-        while let Some(row) = rows.next().map_err(Error::from_rusqlite)? {
-            let values = (0..row.as_ref().column_count()).map(|column| Ok(row.get_ref(column)?.into()));
-            read.push(values.collect::<rusqlite::Result<Vec<Value>>>().map_err(Error::from_rusqlite)?);
-        }
-        drop(rows);
-        // Only now: a change of the schema that somebody made since the statement was prepared is noticed as it runs.
-        let columns = statement.column_names().into_iter().map(str::to_owned).collect();
-        Ok(Rows { columns, rows: read })
-    }
-
-    /// Drops what the caller's SQL may have left on the connection that writes once its transaction is over. An interrupt
-    /// does not keep it from that: the next call, which may be anybody's, would meet the caller's triggers. Should it
-    /// fail otherwise, the end of the next transaction tries again.
-    pub(super) fn tidy(&mut self) {
-        if !self.untidy.get() {
-            return;
-        }
-        self.store.last_look().doubt();
-        let done = uninterrupted(|| self.drop_temporary());
-        let done = done.and_then(|()| if self.limited.get() { self.undo(&SQL_UNLIMITED) } else { Ok(()) });
-        if done.is_ok() {
-            self.untidy.set(false);
-            self.limited.set(false);
-        }
-    }
-
-    fn drop_temporary(&self) -> Result<()> {
-        let left = self.store.query(&SQL_TEMPORARY, &[], |row| (row.text(0), row.text(1)))?;
-        if left.is_empty() {
-            return Ok(());
-        }
-        // Where they refer to each other, no order of dropping them is allowed.
-        self.check_foreign_keys(false)?;
-        let dropped = left.iter().try_for_each(|(kind, name)| {
-            self.store.execute_once(&format!("DROP {kind} IF EXISTS temp.\"{}\"", name.replace('"', "\"\"")))
-        });
-        self.check_foreign_keys(true)?;
-        dropped
-    }
-
-    /// Not by a pragma, which could be interrupted.
-    fn check_foreign_keys(&self, on: bool) -> Result<()> {
-        self.connection
-            .set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_FKEY, on)
-            .map(drop)
-            .map_err(Error::from_rusqlite)
     }
 
     /// Closes the connection, undoing what is not committed.
@@ -467,7 +384,7 @@ impl Handle {
 }
 
 /// Repeats what has to be done however often somebody interrupts.
-fn uninterrupted(mut body: impl FnMut() -> Result<()>) -> Result<()> {
+pub(super) fn uninterrupted(mut body: impl FnMut() -> Result<()>) -> Result<()> {
     loop {
         match body() {
             Err(Error::Interrupted(_)) => {}

@@ -18,6 +18,7 @@ mod batch;
 mod bulk;
 mod busy_wait;
 mod call;
+mod caller_sql;
 mod connection;
 mod hand;
 mod last_write;

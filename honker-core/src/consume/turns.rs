@@ -26,7 +26,7 @@ const IN_VAIN_MAX: u32 = 2;
 const KEPT: Duration = Duration::from_millis(500);
 
 /// All of a worker but its waiting.
-pub(super) struct Desk {
+pub(super) struct Turns {
     database: Database,
     queues: Vec<WorkerQueue>,
     worker_id: String,
@@ -45,7 +45,7 @@ pub(super) struct Desk {
 /// The jobs in hand at one moment, by id.
 type Jobs = Vec<(i64, InHand)>;
 
-impl Desk {
+impl Turns {
     pub(super) fn new(
         database: Database,
         queues: Vec<WorkerQueue>,
@@ -53,7 +53,7 @@ impl Desk {
         options: WorkerOptions,
     ) -> Self {
         let hand = database.hands().add(&worker_id);
-        Desk {
+        Turns {
             database,
             queues,
             worker_id,
