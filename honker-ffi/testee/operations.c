@@ -60,17 +60,6 @@ static honker_status_t sql(call_t *c, bool executes) {
   return status;
 }
 
-static const honker_enqueue_opts_t *enqueue_opts(call_t *c) {
-  honker_enqueue_opts_t *o = &c->opts.enqueue;
-  *o = (honker_enqueue_opts_t)HONKER_ENQUEUE_OPTS_INIT;
-  if (c->on->kind == OUTBOX) o->max_attempts = 5;
-  json_unpack(c->request, "{s?I,s?I,s?I,s?I}", "run_at", &o->run_at, "delay_s", &o->delay_s,
-              "expires_s", &o->expires_s, "priority", &o->priority);
-  json_unpack(c->on->about, "{s?I}", "max_attempts", &o->max_attempts);
-  o->metadata = text(c->request, "metadata");
-  return o;
-}
-
 static honker_status_t enqueue_many(call_t *c) {
   const json_t *payloads = json_object_get(c->request, "payloads"), *payload;
   size_t len = json_array_size(payloads), i;
@@ -108,44 +97,11 @@ static honker_status_t listener_next(call_t *c) {
   return c->status;
 }
 
-static const honker_subscription_opts_t *subscription_opts(call_t *c) {
-  honker_subscription_opts_t *o = &c->opts.subscription;
-  *o = (honker_subscription_opts_t)HONKER_SUBSCRIPTION_OPTS_INIT;
-  o->consumer = text(c->request, "consumer");
-  json_unpack(c->request, "{s?I,s?I,s?I}", "from_offset", &o->from_offset, "save_every_n",
-              &o->save_every_n, "save_every_ms", &o->save_every_ms);
-  return o;
-}
-
 static honker_status_t subscription_next(call_t *c) {
   honker_event_view_t view = HONKER_EVENT_VIEW_INIT;
   TRY(honker_subscription_next(c->on->is.subscription, INT("timeout_ms"), &view, E));
   if (c->status == HONKER_OK) c->json = as_event(&view);
   return c->status;
-}
-
-static const honker_schedule_opts_t *schedule_opts(call_t *c) {
-  honker_schedule_opts_t *o = &c->opts.schedule;
-  *o = (honker_schedule_opts_t)HONKER_SCHEDULE_OPTS_INIT;
-  /* The expiry last, where a null, which is none, ends it. */
-  json_unpack(c->request, "{s?I,s?I,s?I}", "priority", &o->priority, "max_attempts",
-              &o->max_attempts, "expires_s", &o->expires_s);
-  return o;
-}
-
-static const honker_schedule_update_t *schedule_update(call_t *c) {
-  static const char *const keys[] = {"schedule", "payload", "priority", "expires_s",
-                                     "max_attempts"};
-  honker_schedule_update_t *update = &c->opts.update;
-  *update = (honker_schedule_update_t)HONKER_SCHEDULE_UPDATE_INIT;
-  for (int i = 0; i < 5; i++)
-    if (json_object_get(c->request, keys[i]) != NULL) update->fields |= 1U << i;
-  update->expression = text(c->request, "schedule");
-  update->payload = text(c->request, "payload");
-  update->priority = INT("priority");
-  update->expires_s = INT_OR("expires_s", HONKER_NO_TIME); /* as for null */
-  update->max_attempts = INT_OR("max_attempts", HONKER_NO_TIME);
-  return update;
 }
 
 static honker_status_t wait_result(call_t *c) {

@@ -114,6 +114,12 @@ const honker_worker_opts_t *worker_opts(call_t *c);
 honker_status_t open_worker(call_t *c);
 honker_status_t settle(call_t *c);
 
+/* options.c */
+const honker_enqueue_opts_t *enqueue_opts(call_t *c);
+const honker_subscription_opts_t *subscription_opts(call_t *c);
+const honker_schedule_opts_t *schedule_opts(call_t *c);
+const honker_schedule_update_t *schedule_update(call_t *c);
+
 /* operations.c */
 json_t *perform(json_t *request); /* its answer */
 
