@@ -111,7 +111,8 @@ class TestExtension < HonkerTest
       connection.select_value(ENQUEUE)
       connection.create_table(:orders, force: true)
       dump = StringIO.new
-      ActiveRecord::SchemaDumper.dump(connection, dump)
+      pool = ActiveRecord.gem_version < Gem::Version.new("7.2") ? connection : ActiveRecord::Base.connection_pool
+      ActiveRecord::SchemaDumper.dump(pool, dump)
       puts dump.string.include?("orders"), dump.string.include?("honker")
       ActiveRecord::Schema.verbose = false
       eval(dump.string)

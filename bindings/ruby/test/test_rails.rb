@@ -112,8 +112,14 @@ class TestRails < HonkerTest
       Greet.set(wait: 1.second).perform_later("later")
       Greet.set(wait: 1.hour).perform_later("much later")
       jobs = [Greet.new("bulk 1"), Greet.new("bulk 2")]
-      raise unless ActiveJob::Base.queue_adapter.enqueue_all(jobs) == 2 && jobs.all?(&:provider_job_id)
-      Order.transaction { ActiveJob::Base.queue_adapter.enqueue_all([Greet.new("nobody")]) && raise(ActiveRecord::Rollback) }
+      many = ->(list) { ActiveJob.respond_to?(:perform_all_later) ? ActiveJob.perform_all_later(list) : ActiveJob::Base.queue_adapter.enqueue_all(list) }
+      many.call(jobs)
+      raise unless jobs.all?(&:provider_job_id)
+      raise if jobs.first.respond_to?(:successfully_enqueued?) && !jobs.all?(&:successfully_enqueued?)
+      Order.transaction do
+        many.call([Greet.new("nobody")])
+        raise ActiveRecord::Rollback
+      end
       Flaky.perform_later
       Broken.set(priority: 5).perform_later
       Plain.enqueue(to: "plainly")
