@@ -107,13 +107,11 @@ class Pool : public std::enable_shared_from_this<Pool> {
     work_.notify_all();
     const auto is_busy = [](const Thread& thread) { return !thread.is_over; };
     const auto busy = [&] { return std::count_if(threads_.begin(), threads_.end(), is_busy); };
-    // Those without a handler end soon. The others had their time, unless the run has just failed.
+    // Those without a handler end soon. The others had their time, and a moment to return; unless the run has failed.
     over_.wait(lock, [&] { return busy() <= static_cast<std::ptrdiff_t>(in_hand_.size()); });
-    const std::int64_t ms = !ended.ok() ? std::min<std::int64_t>(options_.cancel_timeout.ms(), century_ms) : 0;
-    if (ms != 0) {
-      const auto limit = std::chrono::milliseconds(ms < 0 ? century_ms : ms);
-      over_.wait_for(lock, limit, [&] { return busy() == 0; });
-    }
+    const std::int64_t ms = ended.ok() ? 200 : options_.cancel_timeout.ms();
+    const std::chrono::milliseconds limit(ms < 0 ? century_ms : std::min(ms, century_ms));
+    over_.wait_for(lock, limit, [&] { return busy() == 0; });
     report_.running = busy();
     for (Thread& thread : threads_) {
       if (!thread.is_over) thread.thread.detach();
