@@ -488,6 +488,27 @@ defmodule Honker.WorkerTest do
     refute_received {:event, :lost, _}
   end
 
+  test "a lock is not spoken of before the busy timeout is over", %{db: db, path: path} do
+    test = self()
+    {:ok, patient} = Honker.open(path, busy_timeout_ms: 60_000)
+    worker(patient, fn _ -> send(test, {:running, self()}) && receive(do: (:go -> :ok)) end)
+    {:ok, _} = Queue.enqueue(db, "q", 1)
+    assert_receive {:running, job}, 20_000
+
+    log =
+      capture_log(fn ->
+        {:ok, tx} = Transaction.begin(db)
+        send(job, :go)
+        Process.sleep(700)
+        :ok = Transaction.rollback(tx)
+        assert_receive {:event, :stop, %{result: :ack}}, 20_000
+      end)
+
+    refute log =~ "waits"
+    refute log =~ "works again"
+    refute_received {:event, :error, _}
+  end
+
   test "the end is said in one line", %{db: db} do
     test = self()
 

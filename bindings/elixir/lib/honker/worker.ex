@@ -49,10 +49,11 @@ defmodule Honker.Worker do
   sent an exit signal with the reason `{:shutdown, {:honker, why}}`, where why is `:gone`, `:lapsed`, `:taken`, `:timeout` or
   `:replaced`. A process that traps exits gets a message, and should end; its place is taken until it does.
 
-  While the file cannot be opened or written (it or its folder is missing, somebody keeps it locked, the disk is full) the
-  worker says so once, through `Logger` and `Honker.Event`, tries again after 0.1 to 10 seconds, and says when it works again:
-  what is finished is settled then. If the file was replaced by another, its jobs are cancelled and it goes on with the new
-  one. It stops, with the error as its reason, when it cannot go on: when its database was closed, or the file is damaged.
+  While the file cannot be opened or written (it or its folder is missing, the disk is full, somebody keeps it locked for longer
+  than the busy timeout) the worker says so once, through `Logger` and `Honker.Event`, tries again after 0.1 to 10 seconds, and
+  says when it works again: what is finished is settled then. If the file was replaced by another, its jobs are cancelled
+  and it goes on with the new one. It stops, with the error as its reason, when it cannot go on: when its database was
+  closed, or the file is damaged.
 
   When it is stopped, by its supervisor or `stop/2`, it claims nothing more and waits for the jobs that are running, which
   are settled as always. Those that run when the time is over are ended (an exit signal with `{:shutdown, {:honker, :stop}}`,
@@ -112,6 +113,8 @@ defmodule Honker.Worker do
           db: nil,
           consumer: nil,
           tag: nil,
+          # Since when nothing works, and what of it was said.
+          since_ms: nil,
           trouble: nil,
           rest: nil,
           rest_ms: @rest_min_ms,
@@ -295,24 +298,32 @@ defmodule Honker.Worker do
 
   defp rest(%{rest: nil} = state) do
     timer = Process.send_after(self(), :honker_rested, state.rest_ms)
-    %{state | rest: timer, rest_ms: min(state.rest_ms * 2, @rest_max_ms)}
+    next_ms = if state.trouble, do: min(state.rest_ms * 2, @rest_max_ms), else: @rest_min_ms
+    %{state | rest: timer, rest_ms: next_ms}
   end
 
   defp rest(state), do: state
 
   defp troubled(%{trouble: nil} = state, error) do
-    Logger.warning("honker worker #{state.options.worker_id} waits: #{error.message}")
-    Event.emit([:honker, :worker, :error], %{}, %{worker: state.options.worker_id, error: error})
-    %{state | trouble: error.name}
+    since_ms = state.since_ms || Native.now_ms()
+
+    # A lock is nothing to speak of before the busy timeout is over, as for any other call.
+    if error.name == :busy and state.db != nil and Native.now_ms() - since_ms < state.db.busy_timeout_ms do
+      %{state | since_ms: since_ms}
+    else
+      Logger.warning("honker worker #{state.options.worker_id} waits: #{error.message}")
+      Event.emit([:honker, :worker, :error], %{}, %{worker: state.options.worker_id, error: error})
+      %{state | since_ms: since_ms, trouble: error.name}
+    end
   end
 
   defp troubled(state, _error), do: state
 
-  defp recovered(%{trouble: nil} = state), do: state
+  defp recovered(%{since_ms: nil} = state), do: state
 
   defp recovered(state) do
-    Logger.info("honker worker #{state.options.worker_id} works again")
-    %{state | trouble: nil, rest_ms: @rest_min_ms}
+    if state.trouble, do: Logger.info("honker worker #{state.options.worker_id} works again")
+    %{state | since_ms: nil, trouble: nil, rest_ms: @rest_min_ms}
   end
 
   # --- Its end. ---
