@@ -559,7 +559,7 @@ defmodule Honker.WorkerTest do
           assert_receive {:DOWN, ^monitor, _, _, _}, 20_000
         end
 
-        assert soon(20_000, fn -> {:ok, %{"delayed" => 3, "dead" => 2}} = Queue.stats(db, "q") end)
+        assert soon(20_000, fn -> match?({:ok, %{"delayed" => 3, "dead" => 2}}, Queue.stats(db, "q")) end)
       end)
 
     assert_received {:failure, "raise", %Honker.Failure{kind: :error, reason: %ArgumentError{}, next: 500} = raised}
