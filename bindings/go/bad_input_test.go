@@ -33,7 +33,7 @@ func TestHandlerThatBlocksForEver(t *testing.T) {
 	eventually(t, "the others go on", func() bool { return others.Load() == 4 })
 	err := stop()
 	want(t, err != nil && strings.Contains(err.Error(), "1 handlers ignored that their context had ended, and still run"), true)
-	want(t, log.count("finished=4 released=1 running=1"), 1)
+	want(t, log.count("done=4 snoozed=0 retried=0 dead=0 released=1 running=1"), 1)
 	stats, err := q.Stats()
 	want(t, must(t, stats, err), QueueStats{Queue: "q", Pending: 1})
 	close(blocks)

@@ -147,7 +147,11 @@ func (db *Database) warn(err error) {
 // Close closes the database; what waits is ended with ErrClosed, channels are closed, an open transaction is rolled back, and
 // offsets of finished events are saved. When it returns the file is nobody's and this package has no goroutine left.
 // Other calls that are running end with ErrClosed, later ones too. Any goroutine may call it, and again.
+// On a nil Database, which is what Open returns with an error, it does nothing.
 func (db *Database) Close() error {
+	if db == nil {
+		return nil
+	}
 	if !db.closed.CompareAndSwap(false, true) {
 		<-db.ended
 		return nil

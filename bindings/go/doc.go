@@ -5,7 +5,7 @@
 // involved. README.md has the concepts, and examples a program for each thing.
 //
 // Errors are *Error, and match sentinels such as ErrBusy with errors.Is. An operation that fails has done nothing. What
-// waits takes a context; that the context has ended is no error, but the zero value: no job, no event.
+// waits takes a context. If the context ends, the call returns the zero value (no job, no event) and no error.
 //
-// Numbers that end in S are seconds, times are Unix seconds.
+// Numbers whose names end in S are seconds, and so are EnqueueOptions.Delay and Expires; times are Unix seconds.
 package honker

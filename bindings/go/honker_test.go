@@ -138,6 +138,20 @@ func TestLibraryThatIsNotThere(t *testing.T) {
 	wantError(t, err, ErrInvalid, "NUL")
 }
 
+func TestDatabaseThatIsNil(t *testing.T) {
+	db, err := Open(filepath.Join(t.TempDir(), "app.db"), "/nowhere/libhonker.so")
+	if db != nil || err == nil {
+		t.Fatal(db, err)
+	}
+	want(t, db.Close(), nil) // deferred before the error was looked at, say
+	defer func() {
+		if why := fmt.Sprint(recover()); !strings.Contains(why, "the *Database is nil: Open returned an error") {
+			t.Error(why)
+		}
+	}()
+	db.Queue("q", QueueOptions{})
+}
+
 func must2(t *testing.T) func(*Database, error) *Database {
 	return func(db *Database, err error) *Database { t.Helper(); return must(t, db, err) }
 }

@@ -2,6 +2,7 @@ package honker
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"math"
@@ -75,7 +76,7 @@ func TestFailuresAreLoggedAndReported(t *testing.T) {
 		`level=ERROR msg="honker: a job failed, and is dead" worker=` + w.options.Name + ` queue=q job=5 attempt=1 max_attempts=2 error="no route"`,
 		`msg="honker: OnError panicked" worker=` + w.options.Name + ` job=5`,
 		`queue=q job=6 attempt=1 max_attempts=2`,
-		`finished=6 released=0 running=0`,
+		`done=1 snoozed=1 retried=3 dead=1 released=0 running=0`,
 	} {
 		if log.count(line) != 1 {
 			t.Errorf("%d of %s in\n%s", log.count(line), line, log.text.String())
@@ -157,9 +158,8 @@ func TestTypedJobs(t *testing.T) {
 	must(t, tx, err)
 	must(t, 0, second(tx.Exec("INSERT INTO _honker_live (queue, payload) VALUES ('emails', 'no JSON')")))
 	must(t, 0, tx.Commit())
-	must(t, 0, second(db.Queue("unknown", QueueOptions{}).Enqueue(1, EnqueueOptions{})))
 	var got []string
-	w := db.NewWorker(WorkerOptions{Queues: []WorkerQueue{{Name: "emails"}, {Name: "numbers"}, {Name: "unknown"}}, Logger: (&logged{}).logger()})
+	w := db.NewWorker(WorkerOptions{Queues: []WorkerQueue{{Name: "emails"}, {Name: "numbers"}}, Logger: (&logged{}).logger()})
 	ran, err := w.RunDue(ctx, ByQueue(map[string]Handler{
 		"emails": Typed(func(_ context.Context, job *Job, one email) error {
 			want(t, job.MaxAttempts, 7)
@@ -171,7 +171,7 @@ func TestTypedJobs(t *testing.T) {
 			return nil
 		}),
 	}))
-	want(t, must(t, ran, err), 9)
+	want(t, must(t, ran, err), 8)
 	for _, one := range []string{"bob", "carol", "7", "8"} {
 		want(t, strings.Count(strings.Join(got, " "), one), 1)
 	}
@@ -182,8 +182,53 @@ func TestTypedJobs(t *testing.T) {
 		want(t, one.Attempts, 1)
 		want(t, strings.Contains(*one.LastError, "the payload cannot be decoded: "), true)
 	}
-	unknown := must2dead(t)(db.Queue("unknown", QueueOptions{}).DeadJobs(-1))
-	want(t, *unknown[0].LastError, `there is no handler for the queue "unknown"`)
+}
+
+func TestWorkerRefusesAQueueWithoutAHandler(t *testing.T) {
+	db := open(t)
+	ctx := context.Background()
+	q := db.Queue("emails", QueueOptions{MaxAttempts: 1})
+	must(t, 0, second(q.Enqueue(1, EnqueueOptions{})))
+	nothing := func(context.Context, *Job) error { return nil }
+	w := func() *Worker {
+		return db.NewWorker(WorkerOptions{Queues: []WorkerQueue{{Name: "emails"}, {Name: "reports"}}, Logger: (&logged{}).logger()})
+	}
+	calls := 0
+	count := func(context.Context, *Job) error { calls++; return nil }
+	for _, handlers := range []map[string]Handler{nil, {"emials": count, "reports": count}, {"emails": nil, "reports": count}} {
+		wantError(t, w().Run(ctx, ByQueue(handlers)), ErrInvalid, `no handler for the queue "emails"`)
+		ran, err := w().RunDue(ctx, ByQueue(handlers))
+		want(t, ran, 0) // it did not even start
+		wantError(t, err, ErrInvalid, `no handler for the queue "emails"`)
+		// What stands around it hides that until there is a job.
+		around := func(next Handler) Handler { return func(ctx context.Context, job *Job) error { return next(ctx, job) } }
+		timed, cancel := context.WithTimeout(ctx, 20*time.Second)
+		wantError(t, w().Run(timed, around(ByQueue(handlers))), ErrInvalid, `no handler for the queue "emails"`)
+		cancel()
+		ran, err = w().RunDue(ctx, around(ByQueue(handlers)))
+		wantError(t, err, ErrInvalid, `no handler for the queue "emails"`)
+		want(t, ran, 1)
+		stats, err := q.Stats()
+		want(t, must(t, stats, err), QueueStats{Queue: "emails", Pending: 1})
+	}
+	want(t, calls, 0)
+	wantError(t, w().Run(ctx, ByQueue(map[string]Handler{"emials": nothing, "emails": nothing})), ErrInvalid, `"reports"`, `"emails" "emials"`)
+	ran, err := w().RunDue(ctx, ByQueue(map[string]Handler{"emails": nothing, "reports": nothing, "another": nothing}))
+	want(t, must(t, ran, err), 1) // with its only attempt
+}
+
+// noTables is a connection of a driver to a file without tables.
+type noTables struct{}
+
+func (noTables) ExecContext(context.Context, string, ...any) (sql.Result, error) {
+	return nil, errors.New("SQL logic error: no such table: _honker_live (1)")
+}
+
+func TestEnqueueSQLSaysThatThereAreNoTables(t *testing.T) {
+	_, err := EnqueueSQL(context.Background(), noTables{}, "q", 1, EnqueueOptions{})
+	if err == nil || !strings.Contains(err.Error(), "open it once with honker.Open") || !strings.Contains(err.Error(), "no such table") {
+		t.Fatal(err)
+	}
 }
 
 func TestEnqueueSQLRefuses(t *testing.T) {

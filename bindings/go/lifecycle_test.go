@@ -108,7 +108,7 @@ func TestFirstSignalLetsJobsFinish(t *testing.T) {
 	must(t, 0, p.Process.Signal(syscall.SIGTERM))
 	want(t, p.ends(t), 0)
 	want(t, p.log.count(`msg="honker: the worker has ended"`), 1)
-	want(t, p.log.count("why=terminated finished=1 released=0 running=0"), 1)
+	want(t, p.log.count("why=terminated done=1 snoozed=0 retried=0 dead=0 released=0 running=0"), 1)
 	stats, err := q.Stats()
 	want(t, must(t, stats, err), QueueStats{Queue: "q"})
 }
@@ -122,7 +122,7 @@ func TestSecondSignalReleasesAtOnce(t *testing.T) {
 	must(t, 0, p.Process.Signal(syscall.SIGTERM)) // two of the same might become one
 	must(t, 0, p.Process.Signal(os.Interrupt))    // the stop timeout is a minute
 	_ = p.ends(t)                                 // 1, unless the handlers returned at once
-	want(t, p.log.count("finished=0 released=2"), 1)
+	want(t, p.log.count("done=0 snoozed=0 retried=0 dead=0 released=2"), 1)
 	stats, err := q.Stats()
 	want(t, must(t, stats, err), QueueStats{Queue: "q", Pending: 2}) // with their only attempt
 }
@@ -247,7 +247,7 @@ func TestWorkerGoesOnWithAFileThatReplacesItsOwn(t *testing.T) {
 			close(finish)
 			want(t, stop(), nil)
 			want(t, log.count("the file was replaced"), 1)
-			want(t, log.count("finished=2 released=0 running=0"), 1)
+			want(t, log.count("done=2 snoozed=0 retried=0 dead=0 released=0 running=0"), 1)
 			again := must2(t)(Open(db.Path()))
 			defer again.Close()
 			stats, err := again.Queue("q", QueueOptions{}).Stats()

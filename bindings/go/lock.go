@@ -13,7 +13,7 @@ type Lock struct {
 }
 
 // TryLock takes a lock for ttlS seconds if it is free, or the time of who had it is over; nil if somebody else has it.
-// owner is a name that nobody else may have: who has the lock already gets it, without prolonging it. An empty one is a
+// owner is a name that nobody else may have: who has the lock already gets it, without extending it. An empty one is a
 // random one.
 func (db *Database) TryLock(name, owner string, ttlS int64) (*Lock, error) {
 	if owner == "" {
@@ -32,7 +32,7 @@ func (l *Lock) Release() (bool, error) {
 	return status == statusOK, err
 }
 
-// Heartbeat prolongs the lock to ttlS seconds from now, which must be positive. False if somebody else took it.
+// Heartbeat extends the lock to ttlS seconds from now, which must be positive. False if somebody else took it.
 func (l *Lock) Heartbeat(ttlS int64) (bool, error) {
 	status, err := l.db.native().lockRenew(l.db.handle, 0, view(l.Name), view(l.Owner), ttlS)
 	return status == statusOK, err

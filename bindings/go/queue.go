@@ -14,15 +14,16 @@ type QueueOptions struct {
 	MaxAttempts int64
 }
 
-// EnqueueOptions says how a job is enqueued. The zero value has the defaults.
+// EnqueueOptions says how a job is enqueued. The zero value has the defaults. Delay and Expires are seconds from now, RunAt is
+// Unix seconds.
 type EnqueueOptions struct {
-	// Delay is in how many seconds the job becomes due; RunAt is not looked at then.
+	// Delay is after how many seconds the job becomes due. Seconds, as in DelayS elsewhere. With it RunAt is ignored.
 	Delay *int64
 	// RunAt is when the job becomes due, in Unix seconds. Default: now.
 	RunAt *int64
 	// Priority: larger is sooner.
 	Priority int64
-	// Expires is after how many seconds from now the job may not be claimed any more. Default: never.
+	// Expires is after how many seconds from now the job may not be claimed any more. Seconds. Default: never.
 	Expires *int64
 	// MaxAttempts is how often the job may be claimed. Default: the queue's. With 0 or less it never is, and ends among
 	// the dead.
@@ -42,6 +43,9 @@ type Queue struct {
 
 // Queue is the queue of that name, which need not exist: it is there with its first job.
 func (db *Database) Queue(name string, options QueueOptions) *Queue {
+	if db == nil {
+		panic("honker: the *Database is nil: Open returned an error, which was not checked")
+	}
 	options.VisibilityTimeoutS = orDefault(options.VisibilityTimeoutS, 300)
 	options.MaxAttempts = orDefault(options.MaxAttempts, 3)
 	return &Queue{db: db, name: name, options: options}
@@ -218,7 +222,7 @@ func ids(results []EnqueueResult, err error) ([]int64, error) {
 }
 
 // ClaimOne claims the job that is next, highest priority first, then oldest. It is worker's for the queue's visibility timeout; if
-// it is not settled or prolonged by then it goes to whoever claims next. nil if there is nothing to do. worker should be
+// it is not settled or extended by then it goes to whoever claims next. nil if there is nothing to do. worker should be
 // a name that nobody else has.
 func (q *Queue) ClaimOne(worker string) (*Job, error) {
 	jobs, err := q.ClaimBatch(worker, 1)

@@ -51,6 +51,10 @@ func EnqueueSQL(ctx context.Context, conn SQLExecer, queue string, payload any, 
 		maxAttempts = *options.MaxAttempts
 	}
 	result, err := conn.ExecContext(ctx, enqueueSQL, queue, string(encoded), options.Priority, *orDefault(runAt, &now), maxAttempts, now, expiresAt)
+	if err != nil && strings.Contains(err.Error(), "no such table: _honker_live") { // drivers have errors of their own, and no code for it
+		return 0, fmt.Errorf("honker: the job was not enqueued: the file has no tables of honker's: open it once with honker.Open, "+
+			"or run SELECT honker_bootstrap() with the extension: %w", err)
+	}
 	if err != nil {
 		return 0, fmt.Errorf("honker: the job was not enqueued: %w", err)
 	}

@@ -1,9 +1,6 @@
 package honker
 
-import (
-	"context"
-	"fmt"
-)
+import "context"
 
 // TypedQueue is a queue whose payloads are what encoding/json makes of an Args. Other languages see that JSON.
 type TypedQueue[Args any] struct {
@@ -45,15 +42,5 @@ func Typed[Args any](handler func(ctx context.Context, job *Job, args Args) erro
 			return Discard(err)
 		}
 		return handler(ctx, job, args)
-	}
-}
-
-// ByQueue is a Handler that leaves each job to that of its queue. One of another queue ends among the dead.
-func ByQueue(handlers map[string]Handler) Handler {
-	return func(ctx context.Context, job *Job) error {
-		if handler := handlers[job.Queue]; handler != nil {
-			return handler(ctx, job)
-		}
-		return Discard(fmt.Errorf("there is no handler for the queue %q", job.Queue))
 	}
 }

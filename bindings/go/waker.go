@@ -9,7 +9,7 @@ import (
 
 // ClaimWaker waits for the jobs of a queue; made by Queue.ClaimWaker. It sleeps until something is committed, by anyone in any process, a
 // delayed job becomes due or a claim lapses, and looks every five seconds in any case. It leaves claims alone: they are
-// over after their time unless Job.Heartbeat prolongs them. Worker does that by itself.
+// over after their time unless Job.Heartbeat extends them. Worker does that by itself.
 type ClaimWaker struct {
 	*waiting
 	queue  *Queue

@@ -2,6 +2,7 @@ package honker
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"slices"
 	"sync/atomic"
@@ -27,9 +28,9 @@ type WorkerOptions struct {
 	Queues []WorkerQueue
 	// Concurrency is how many jobs run side by side, at most 1,000,000. Default 10.
 	Concurrency int
-	// Name is what it claims as, which nobody else may do. Default: a random one.
+	// Name is the worker id. Must be unique. Default: a random one.
 	Name string
-	// VisibilityTimeoutS is for how many seconds a claim outlives a worker that died. Default 300. The worker prolongs
+	// VisibilityTimeoutS is for how many seconds a claim outlives a worker that died. Default 300. The worker extends
 	// the claims of jobs that run.
 	VisibilityTimeoutS int64
 	// MaxRunS is how many seconds a job may run; then its context ends, and it is retried. Default: without limit.
@@ -46,6 +47,10 @@ type WorkerOptions struct {
 	// NoSignals leaves SIGTERM and SIGINT to the program. Otherwise the first one stops the worker, as the end of its
 	// context does; the second one does not wait for jobs.
 	NoSignals bool
+	// Schedules are added to the file when the worker starts, as Scheduler.Add does, and fired while it runs: Scheduler.Run
+	// stands beside it, and stops with it. The schedules that are in the file already are fired as well. An expression that
+	// cannot be parsed is an error of Run; what fails later is logged, and tried again. RunDue leaves schedules alone.
+	Schedules []ScheduledTask
 	// Middleware stands around each handler, the first one outermost.
 	Middleware []Middleware
 	// OnError is told of each failure, beside the log: in the handler's goroutine, with the job's context, and after the
@@ -81,7 +86,7 @@ type Worker struct {
 
 	// What Queue.Work and Outbox do otherwise.
 	sync        bool  // the handler's context ends with the worker's, and the handler may take its time
-	heartbeat   bool  // claims are prolonged
+	heartbeat   bool  // claims are extended
 	retryDelayS int64 // noTime: as the backoff says
 }
 
@@ -134,11 +139,11 @@ func (w *Worker) runDue(ctx context.Context, handler Handler, most int) (int, er
 		return 0, err
 	}
 	defer r.close()
+	r.inline = true
 	if err := r.connect(); err != nil {
 		return 0, err
 	}
-	r.inline = true
-	for r.started != most && ctx.Err() == nil {
+	for r.started != most && ctx.Err() == nil && !r.stopping {
 		before := r.started
 		if _, err := r.turn(); err != nil {
 			return r.started, err
@@ -148,7 +153,7 @@ func (w *Worker) runDue(ctx context.Context, handler Handler, most int) (int, er
 		}
 	}
 	r.stopping = true
-	return r.started, r.settleRest()
+	return r.started, errors.Join(r.result, r.settleRest())
 }
 
 // begin begins a run.
@@ -158,6 +163,9 @@ func (w *Worker) begin(ctx context.Context, handler Handler) (*workerRun, error)
 	}
 	if w.options.Concurrency < 0 || w.options.Concurrency > concurrencyMax {
 		return nil, invalid(nil, "Concurrency is %d, not 1 to %d", w.options.Concurrency, concurrencyMax)
+	}
+	if err := checkQueues(handler, w.options.Queues); err != nil {
+		return nil, err
 	}
 	for _, around := range slices.Backward(w.options.Middleware) {
 		handler = around(handler)

@@ -14,10 +14,11 @@ type inHand struct {
 	lost   bool // it is not the worker's any more
 	orphan bool // nor is its file
 	// What the handler made of it.
-	failure error // nil: it is done
-	text    string
-	verdict *Verdict
-	ended   bool // its context had ended by then
+	failure   error // nil: it is done
+	text      string
+	verdict   *Verdict
+	noHandler *noHandler
+	ended     bool // its context had ended by then
 }
 
 // start runs the handler for a job.
@@ -57,6 +58,7 @@ func (r *workerRun) handle(ctx context.Context, one *inHand) {
 	}()
 	if err := r.handler(ctx, one.job); err != nil {
 		errors.As(err, &one.verdict) // which may panic as the handler may
+		errors.As(err, &one.noHandler)
 		one.failure, one.text = err, errorText(err.Error())
 	} else {
 		one.failure = nil
@@ -101,6 +103,10 @@ func (r *workerRun) finish(one *inHand) {
 	settlement := settlement{id: one.job.ID, serial: one.job.serial, kind: settleAck}
 	switch {
 	case one.failure == nil:
+	case one.noHandler != nil:
+		settlement.kind = settleRelease
+		r.result = one.noHandler.error
+		r.stop("a queue without a handler")
 	case one.verdict != nil:
 		settlement.kind, settlement.delayS = one.verdict.kind, one.verdict.delayS
 	case one.ended:
@@ -109,18 +115,20 @@ func (r *workerRun) finish(one *inHand) {
 		settlement.kind, settlement.delayS = settleRetry, r.retryDelayS
 	}
 	switch settlement.kind {
+	case settleAck:
+		r.done++
+	case settleSnooze:
+		r.snoozed++
 	case settleRelease:
 		r.released++
 	case settleRetry, settleFail:
 		settlement.error = view(one.text)
 		r.logFailure(one, &settlement)
-		fallthrough
-	default:
-		r.done++
 	}
 	r.settled = append(r.settled, settlement)
 }
 
+// logFailure logs and counts a failure.
 func (r *workerRun) logFailure(one *inHand, settlement *settlement) {
 	job := one.job
 	attrs := []any{"queue", job.Queue, "job", job.ID, "attempt", job.Attempts, "max_attempts", job.MaxAttempts}
@@ -130,9 +138,11 @@ func (r *workerRun) logFailure(one *inHand, settlement *settlement) {
 		attrs = append(attrs, "error", one.text)
 	}
 	if settlement.kind == settleFail || job.Attempts >= job.MaxAttempts {
+		r.dead++
 		r.log.Error("honker: a job failed, and is dead", attrs...)
 		return
 	}
+	r.retried++
 	delayS := settlement.delayS
 	if delayS == noTime { // the library's backoff, without its jitter
 		o, opts := &r.options, newWorkerOpts()

@@ -45,7 +45,10 @@ type workerRun struct {
 	again   <-chan time.Time // when to try again after an error; nil if there was none
 	failing time.Duration    // the time before that
 
-	started, done, released int // jobs
+	schedules *firing // nil: none is fired
+
+	started                                int // jobs
+	done, snoozed, retried, dead, released int // what became of them, as their handlers said
 }
 
 // close ends what a run has made.
@@ -58,7 +61,8 @@ func (r *workerRun) close() {
 func (r *workerRun) run() error {
 	err := r.loop()
 	running := len(r.hand) + r.orphans
-	attrs := []any{"why", r.why, "finished", r.done, "released", r.released, "running", running}
+	attrs := []any{"why", r.why, "done", r.done, "snoozed", r.snoozed, "retried", r.retried, "dead", r.dead, "released", r.released,
+		"running", running}
 	if err != nil {
 		attrs = append(attrs, "error", err)
 	}
@@ -173,12 +177,18 @@ func (r *workerRun) connect() (err error) {
 		}
 	}
 	r.interrupts = r.current.interrupts.Load()
-	r.consumer, err = r.newConsumer(r.current)
+	if err = r.addSchedules(); err != nil {
+		return err
+	}
+	if r.consumer, err = r.newConsumer(r.current); err == nil {
+		r.startSchedules()
+	}
 	return err
 }
 
 // disconnect is the opposite of connect; the caller's database it leaves open.
 func (r *workerRun) disconnect() {
+	r.endSchedules()
 	if r.consumer != nil {
 		r.consumer.end()
 		r.consumer = nil
@@ -245,7 +255,7 @@ func (r *workerRun) turn() (bool, error) {
 }
 
 // refused is what becomes of jobs of which a settlement was refused by itself, by a trigger for instance: they are retried, with
-// the reason. If that was refused, they are left alone, and run again when their claims, which are not prolonged, are over.
+// the reason. If that was refused, they are left alone, and run again when their claims, which are not extended, are over.
 func (r *workerRun) refused(reason error) (again []settlement) {
 	for _, one := range r.settled {
 		switch {
@@ -268,6 +278,9 @@ func (r *workerRun) stop(why string) {
 		return
 	}
 	r.stopping, r.why, r.again = true, why, nil
+	if r.schedules != nil {
+		r.schedules.cancel()
+	}
 	if !r.sync {
 		r.deadline = time.After(r.options.StopTimeout)
 	}
@@ -345,7 +358,7 @@ func (r *workerRun) isTransient(err error) bool {
 	if r.failing == 0 {
 		r.log.Warn("honker: the worker cannot go on now, and tries again", "error", err)
 	}
-	// Claims are not prolonged meanwhile, so that it has to be short beside the visibility timeout.
+	// Claims are not extended meanwhile, so that it has to be short beside the visibility timeout.
 	longest := time.Duration(min(max(r.options.VisibilityTimeoutS, 1), 60)) * time.Second / 6
 	if r.stopping {
 		longest = 500 * time.Millisecond

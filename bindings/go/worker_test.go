@@ -437,11 +437,57 @@ func TestWorkerRefuses(t *testing.T) {
 	nothing := func(context.Context, *Job) error { return nil }
 	q := []WorkerQueue{{Name: "q"}}
 	for _, options := range []WorkerOptions{{}, {Queues: []WorkerQueue{{Name: "q"}, {Name: "q"}}}, {Queues: []WorkerQueue{{Name: "a\x00b"}}},
-		{Queues: q, Concurrency: -1}, {Queues: q, Concurrency: math.MaxInt}, {Queues: q, RetryFactor: 0.5}, {Queues: q, MaxRunS: -1}} {
+		{Queues: q, Concurrency: -1}, {Queues: q, Concurrency: math.MaxInt}, {Queues: q, RetryFactor: 0.5}, {Queues: q, MaxRunS: -1},
+		{Queues: q, Schedules: []ScheduledTask{{Name: "s", Queue: "q", Schedule: "every day"}}}} {
 		wantError(t, db.NewWorker(options).Run(context.Background(), nothing), ErrInvalid)
 	}
 	wantError(t, db.NewWorker(WorkerOptions{Queues: q}).Run(context.Background(), nil), ErrInvalid)
 	ended, cancel := context.WithCancel(context.Background())
 	cancel()
 	want(t, db.NewWorker(WorkerOptions{Queues: q}).Run(ended, nothing), nil)
+}
+
+func TestWorkerFiresItsSchedules(t *testing.T) {
+	db := open(t)
+	log := &logged{}
+	pulse := ScheduledTask{Name: "pulse", Queue: "q", Schedule: "@every 1s", Payload: "beat", MaxAttempts: 7}
+	w := db.NewWorker(WorkerOptions{Queues: []WorkerQueue{{Name: "q"}}, Schedules: []ScheduledTask{pulse}, Logger: log.logger()})
+	ran, err := w.RunDue(context.Background(), func(context.Context, *Job) error { return nil })
+	want(t, must(t, ran, err), 0)
+	rows, err := db.Scheduler().List()
+	want(t, len(must(t, rows, err)), 0)
+
+	var beats atomic.Int64
+	stop := runs(t, w, func(_ context.Context, job *Job) error {
+		if string(job.Payload) == `"beat"` && job.MaxAttempts == 7 {
+			beats.Add(1)
+		}
+		return nil
+	})
+	eventually(t, "it is fired", func() bool { return beats.Load() >= 2 })
+	execute(t, db, "CREATE TRIGGER no BEFORE INSERT ON _honker_live BEGIN SELECT RAISE(ABORT, 'not today'); END")
+	eventually(t, "it says that it fails", func() bool { return log.count("schedules are not fired now") == 1 && log.count("not today") == 1 })
+	execute(t, db, "DROP TRIGGER no")
+	before := beats.Load()
+	eventually(t, "it goes on", func() bool { return beats.Load() > before })
+	want(t, stop(), nil)
+	// The lead is free: another one fires at once.
+	fires := make(chan error, 1)
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	waker, err := db.Queue("q", QueueOptions{}).ClaimWaker()
+	must(t, waker, err)
+	defer waker.Close()
+	go func() { fires <- db.Scheduler().Run(ctx, "other") }()
+	within(t, 30*time.Second, func() { want(t, must2job(t)(waker.Next(ctx, "w")) != nil, true) })
+	cancel()
+	want(t, <-fires, nil)
+}
+
+func execute(t *testing.T, db *Database, sql string) {
+	t.Helper()
+	tx, err := db.Begin()
+	must(t, tx, err)
+	must(t, 0, second(tx.Exec(sql)))
+	must(t, 0, tx.Commit())
 }

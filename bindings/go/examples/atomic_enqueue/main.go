@@ -19,14 +19,14 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	setup.Exec("CREATE TABLE orders (id INTEGER PRIMARY KEY, total INTEGER, customer_id TEXT)")
+	setup.Exec("CREATE TABLE orders (id INTEGER PRIMARY KEY, total INTEGER, customer_id TEXT UNIQUE)")
 	setup.Commit()
 	q := db.Queue("emails", honker.QueueOptions{})
 
 	if err := order(db, q); err != nil {
 		log.Fatal(err)
 	}
-	err = order(db, q) // there is a 42 already: no second order, and no second job
+	err = order(db, q) // alice has an order already: no second one, and no second job
 	stats, _ := q.Stats()
 	fmt.Println(errors.Is(err, honker.ErrConstraint), stats.Pending)
 
@@ -53,10 +53,11 @@ func order(db *honker.Database, q *honker.Queue) error {
 		return err
 	}
 	defer tx.Rollback() // does nothing after Commit
-	if _, err := tx.Exec("INSERT INTO orders (id, total, customer_id) VALUES (?, ?, ?)", 42, 9900, "alice"); err != nil {
+	var id int64
+	if err := tx.QueryRow("INSERT INTO orders (total, customer_id) VALUES (?, ?) RETURNING id", 9900, "alice").Scan(&id); err != nil {
 		return err
 	}
-	if _, err := q.EnqueueTx(tx, map[string]any{"order_id": 42, "email_type": "confirmation"}, honker.EnqueueOptions{}); err != nil {
+	if _, err := q.EnqueueTx(tx, map[string]any{"order_id": id, "email_type": "confirmation"}, honker.EnqueueOptions{}); err != nil {
 		return err
 	}
 	return tx.Commit()
@@ -67,12 +68,18 @@ func bill(db *honker.Database, q *honker.Queue) error {
 	if job == nil {
 		return err
 	}
+	var p struct {
+		OrderID int64 `json:"order_id"`
+	}
+	if err := job.UnmarshalPayload(&p); err != nil {
+		return err
+	}
 	tx, err := db.Begin()
 	if err != nil {
 		return err
 	}
 	defer tx.Rollback() // does nothing after Commit
-	if _, err := tx.Exec("UPDATE orders SET total = total + 1 WHERE id = ?", 42); err != nil {
+	if _, err := tx.Exec("UPDATE orders SET total = total + 1 WHERE id = ?", p.OrderID); err != nil {
 		return err
 	}
 	if held, err := job.AckTx(tx); err != nil || !held {
@@ -83,4 +90,4 @@ func bill(db *honker.Database, q *honker.Queue) error {
 
 // Output:
 // true 1
-// order 42 of alice is 9901
+// order 1 of alice is 9901

@@ -37,16 +37,16 @@ func main() {
 		log.Fatal(err)
 	}
 	defer db.Close()
-	emails := db.Queue("emails", honker.QueueOptions{})
+	queue := db.Queue("emails", honker.QueueOptions{})
 	for _, to := range []string{"alice", "nobody", "bob"} {
-		if _, err := emails.Enqueue(to, honker.EnqueueOptions{}); err != nil {
+		if _, err := queue.Enqueue(to, honker.EnqueueOptions{}); err != nil {
 			log.Fatal(err)
 		}
 	}
 
 	ctx, cancel := context.WithCancel(context.Background())
-	go whenDone(emails, cancel)
-	err = emails.Work(ctx, "worker-1", 0, func(ctx context.Context, job *honker.Job) error {
+	go whenDone(queue, cancel)
+	err = queue.Work(ctx, "worker-1", 0, func(ctx context.Context, job *honker.Job) error {
 		var to string
 		if err := job.UnmarshalPayload(&to); err != nil {
 			return err
@@ -56,18 +56,18 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	dead, err := emails.DeadJobs(-1)
+	dead, err := queue.DeadJobs(-1)
 	if err != nil {
 		log.Fatal(err)
 	}
 	fmt.Println(dead[0].Payload, "after", dead[0].Attempts, "attempts:", *dead[0].LastError)
 
-	if _, err := emails.EnqueueMany([]any{"carol", "dave"}, honker.EnqueueOptions{}); err != nil {
+	if _, err := queue.EnqueueMany([]any{"carol", "dave"}, honker.EnqueueOptions{}); err != nil {
 		log.Fatal(err)
 	}
 	ctx, cancel = context.WithCancel(context.Background())
-	go whenDone(emails, cancel)
-	for job, err := range emails.Jobs(ctx, "worker-1") {
+	go whenDone(queue, cancel)
+	for job, err := range queue.Jobs(ctx, "worker-1") {
 		if err != nil {
 			log.Fatal(err)
 		}
@@ -77,15 +77,22 @@ func main() {
 		}
 	}
 
-	waker, err := emails.ClaimWaker()
-	if err != nil {
-		log.Fatal(err)
-	}
-	defer waker.Close()
 	ctx, cancel = context.WithTimeout(context.Background(), 50*time.Millisecond)
 	defer cancel()
+	if err := next(ctx, queue); err != nil {
+		log.Fatal(err)
+	}
+}
+
+func next(ctx context.Context, queue *honker.Queue) error {
+	waker, err := queue.ClaimWaker() // of db.Queue("emails", honker.QueueOptions{}), or of a TypedQueue's Queue
+	if err != nil {
+		return err
+	}
+	defer waker.Close()
 	job, err := waker.Next(ctx, "worker-1")
 	fmt.Println(job, err)
+	return err
 }
 
 // Output:

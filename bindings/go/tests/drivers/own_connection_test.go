@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"testing"
 	"time"
 
@@ -228,7 +229,7 @@ func TestOwnConnection(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer empty.Close()
-	if _, err := honker.EnqueueSQL(ctx, empty, "own", 1, honker.EnqueueOptions{}); err == nil {
-		t.Error("there are no tables")
+	if _, err := honker.EnqueueSQL(ctx, empty, "own", 1, honker.EnqueueOptions{}); err == nil || !strings.Contains(err.Error(), "open it once with honker.Open") {
+		t.Error("there are no tables:", err)
 	}
 }
