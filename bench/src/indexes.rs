@@ -20,7 +20,7 @@ struct Table {
     indexes: &'static [&'static str],
 }
 
-const TABLES: [Table; 2] = [
+const TABLES: [Table; 3] = [
     Table {
         title: "What the indexes of the job table cost an enqueue",
         name: "_honker_live",
@@ -37,6 +37,13 @@ const TABLES: [Table; 2] = [
         name: "_honker_notifications",
         insert: "INSERT INTO _honker_notifications (channel, payload) VALUES ('orders', '{\"id\":42}')",
         indexes: &["_honker_notifications_recent", "_honker_notifications_age"],
+    },
+    Table {
+        title: "What the index of the dead jobs costs a dead-lettering",
+        name: "_honker_dead",
+        insert: "INSERT INTO _honker_dead (queue, payload, last_error, created_at, died_at)
+                 VALUES ('q', '{\"to\":\"alice@example.com\"}', 'timeout', unixepoch() - 60, unixepoch())",
+        indexes: &["_honker_dead_age"],
     },
 ];
 
