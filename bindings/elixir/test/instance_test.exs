@@ -260,6 +260,8 @@ defmodule Honker.InstanceTest do
           [name: name, path: path, jobs: [SendEmail, SendEmail]],
           [name: name, path: path, jobs: [SendEmail], handler: & &1],
           [name: name, path: path, jobs: [SendEmail], concurrency: 0],
+          [name: name, path: path, jobs: [SendEmail], queues: ["emails", "other"]],
+          [name: name, path: path, jobs: [SendEmail, Shared], queue: "emails"],
           [name: name, path: path, queue: "a\0b", handler: & &1],
           [name: name, path: path, open: [speed: 1]]
         ] do

@@ -107,6 +107,15 @@ defmodule Honker.TestingTest do
     assert_enqueued(db, queue: "sched")
   end
 
+  test "a database by a name" do
+    db = open!(name: :testing_name)
+    {:ok, _} = SendEmail.enqueue(:testing_name, %{to: "alice"})
+    assert_enqueued(db, job: SendEmail)
+    assert [{_, :ack}] = run_due(:testing_name, jobs: [SendEmail])
+    close(db, :testing_name)
+    assert {:error, %Error{name: :closed_handle}} = SendEmail.enqueue(:testing_name, %{to: "alice"})
+  end
+
   test "its database is its own, and gone with the test" do
     test = self()
     {:ok, pid} = Task.start(fn -> send(test, {:db, open!()}) && Process.sleep(:infinity) end)

@@ -34,15 +34,18 @@ defmodule Honker.Testing do
 
   @doc """
   Opens a database in a directory of its own. In a test of ExUnit it is closed and deleted with the test; elsewhere `close/1`
-  does that. Options as for `Honker.open/2`.
+  does that. Options as for `Honker.open/2`, and `name:`, by which the code that is tested knows it (`Honker.start_link/1`), until
+  it is closed: such tests do not run beside each other.
   """
   @spec open!(keyword) :: Database.t()
   def open!(opts \\ []) do
+    {name, opts} = Keyword.pop(opts, :name)
     unique = "#{System.pid()}-#{System.unique_integer([:positive])}"
     path = Path.join([System.tmp_dir!(), "honker-testing-#{unique}", "test.db"])
     File.mkdir_p!(Path.dirname(path))
     db = Honker.open!(path, opts)
-    on_exit(fn -> close(db) end)
+    if name, do: Database.put(name, {:ok, db})
+    on_exit(fn -> close(db, name) end)
     db
   end
 
@@ -53,9 +56,10 @@ defmodule Honker.Testing do
     _no_test -> :ok
   end
 
-  @doc "Closes a database of `open!/1`, and deletes it."
-  @spec close(Database.t()) :: :ok
-  def close(%Database{} = db) do
+  @doc "Closes a database of `open!/1`, which had this name, and deletes it."
+  @spec close(Database.t(), atom) :: :ok
+  def close(%Database{} = db, name \\ nil) do
+    if name, do: Database.put(name, nil)
     Honker.close(db)
     File.rm_rf!(Path.dirname(db.path))
     :ok

@@ -37,6 +37,7 @@ defmodule Honker.Worker.Options do
          {:ok, source} <- source(o),
          {:ok, handler, names} <- handler(o),
          {:ok, queues} <- queues(o, names),
+         :ok <- served(o, queues, names),
          {:ok, around} <- Native.functions(:around_job, o.around_job, 2),
          :ok <- check(o) do
       handler = Handler.around(handler, around)
@@ -58,6 +59,17 @@ defmodule Honker.Worker.Options do
   defp queues(%{queue: queue} = o, _names) when not is_map_key(o, :queues), do: each_queue([queue], [])
   defp queues(%{jobs: _} = o, names) when not is_map_key(o, :queues), do: each_queue(names, [])
   defp queues(_, _), do: Error.invalid("a worker needs queue: or queues:, a list that is not empty, and not both")
+
+  # A job of another queue would be dead at once, and one of a queue that is not asked would wait for ever.
+  defp served(%{jobs: _}, queues, names) do
+    asked = for {name, _, _} <- queues, do: name
+
+    if Enum.sort(asked) == Enum.sort(names),
+      do: :ok,
+      else: Error.invalid("the jobs: are of the queues #{inspect(names)}, and the worker is to ask #{inspect(asked)}")
+  end
+
+  defp served(_o, _queues, _names), do: :ok
 
   defp each_queue([], queues), do: {:ok, Enum.reverse(queues)}
 
