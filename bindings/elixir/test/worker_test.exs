@@ -128,7 +128,8 @@ defmodule Honker.WorkerTest do
     worker(hasty, fn _ -> send(test, {:done, self()}) && receive(do: (:go -> :ok)) end, concurrency: 1)
     {:ok, outbox} = Honker.outbox(hasty, "o", fn _ -> send(test, {:done, self()}) && receive(do: (:go -> :ok)) end)
     {:ok, _} = Queue.enqueue(db, "q", 1)
-    {:ok, _} = Honker.Outbox.enqueue(outbox, 1)
+    # Not through the hasty one, which the worker uses at the same time.
+    {:ok, _} = Honker.Outbox.enqueue(%{outbox | db: db}, 1)
     stop = :counters.new(1, [])
     courier = Task.async(fn -> Honker.Outbox.run(outbox, "w", fn -> :counters.get(stop, 1) > 0 end) end)
     pids = for _ <- 1..2, do: assert_receive({:done, _}, 5000)
