@@ -396,26 +396,30 @@ TEST_CASE("a worker whose file is locked when it opens it, and when it claims") 
   }
 }
 
-TEST_CASE("what was finished when a worker is stopped is settled when the file is free") {
-  honker::Options file_options;
-  file_options.busy_timeout_ms = 5;
-  const File file(file_options);
-  const auto q = file.db.queue("q");
-  q.enqueue("1");
-  honker::Database other(file.path);
-  std::optional<honker::Transaction> tx;
-  Told told;
-  auto worker = q.worker("w", told.options());
-  Running run(worker, [&](Job&) {
-    tx = other.begin();  // the job cannot be settled
-    worker.stop();
-  });
-  wait_until([&] { return told.says("HONKER_BUSY") > 0; });
-  tx.reset();
-  const auto report = run.ended();
-  CHECK(report->settled == 1);
-  CHECK(report->released == 0);
-  CHECK(file.count("_honker_live") == 0);
+TEST_CASE("what was in hand when a worker is stopped is settled or released when the file is free") {
+  for (const int stops : {1, 2}) {
+    honker::Options file_options;
+    file_options.busy_timeout_ms = 5;
+    const File file(file_options);
+    const auto q = file.db.queue("q");
+    q.enqueue("1");
+    honker::Database other(file.path);
+    std::optional<honker::Transaction> tx;
+    Told told;
+    auto worker = q.worker("w", told.options());
+    Running run(worker, [&](Job& job) {
+      tx = other.begin();  // the job cannot be settled
+      for (int i = 0; i < stops; ++i) worker.stop();
+      if (stops == 2) CHECK(job.wait_cancelled(long_time));
+    });
+    wait_until([&] { return told.says("HONKER_BUSY") > 0; });
+    tx.reset();
+    const auto report = run.ended();
+    REQUIRE(report.ok());
+    CHECK(report->settled == (stops == 1 ? 1 : 0));
+    CHECK(report->released == (stops == 1 ? 0 : 1));
+    CHECK(file.count("_honker_live WHERE state = 'pending' AND attempts = 0") == report->released);
+  }
 }
 
 TEST_CASE("a stop does not wait for ever for a file that stays locked") {
