@@ -1,7 +1,7 @@
 """What the compiler does not see.
 
-Every Go sample of the README stands in an example or a test, which the tests run. Addresses become numbers in the generated
-calls alone: kept over another call, such a number would be wrong as soon as the stack grows.
+Every Go sample of the README stands in an example or a test, which the tests run. Addresses become numbers in the
+generated calls alone: kept over another call, such a number would be wrong as soon as the stack grows.
 """
 
 import re
@@ -17,7 +17,11 @@ headings = re.findall(r"^## (.*)$", readme, re.MULTILINE)
 if headings != ["Install", "First queue", "Concepts", "Threads and shutdown", "Versions"]:
     problems.append(f"README.md: the headings are {headings}")
 
-sources = [*(package / "examples").glob("*/main.go"), *(package / "tests" / "drivers").glob("*.go"), *package.glob("honker*/*.go")]
+sources = [
+    *(package / "examples").glob("*/main.go"),
+    *(package / "tests" / "drivers").glob("*.go"),
+    *package.glob("honker*/*.go"),
+]
 examples = [path.read_text() for path in sources]
 
 

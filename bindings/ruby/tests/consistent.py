@@ -1,4 +1,4 @@
-"""Every Ruby sample of the README stands in an example, which the tests run; and the README has the headings of all packages."""
+"""Every Ruby sample of the README stands in an example, which the tests run; it has the headings of all packages."""
 
 import re
 import sys
