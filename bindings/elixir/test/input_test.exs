@@ -127,7 +127,11 @@ defmodule Honker.InputTest do
     assert {:error, %Error{name: :invalid}} = Honker.query(db, "SELECT ?", [9_223_372_036_854_775_808])
     assert {:error, %Error{name: :invalid}} = Honker.query(db, "SELECT ?", [])
     assert {:error, %Error{name: :sql}} = Honker.query(db, "SELECT nothing")
-    assert {:error, %Error{name: :readonly}} = Honker.query(db, "DELETE FROM v")
+
+    for query <- [&Honker.query/2, &Transaction.query_maps/2, &Transaction.query_row/2] do
+      assert {:error, %Error{name: :readonly, message: message}} = query.(db, "DELETE FROM v")
+      assert message =~ "only reads; write in one (Honker.transaction/2, Honker.execute/3)"
+    end
   end
 
   test "errors of constraints carry SQLite's codes", %{db: db} do
@@ -143,12 +147,44 @@ defmodule Honker.InputTest do
     script = """
     Application.delete_env(:honker, :json)
     {:ok, db} = Honker.open(Path.join(System.tmp_dir!(), "honker-no-json-#{System.pid()}.db"))
-    IO.inspect(Honker.Queue.enqueue(db, "q", 1))
+    {:error, error} = Honker.Queue.enqueue(db, "q", 1)
+    IO.puts(error.message)
     File.rm(db.path)
     """
 
     if not Code.ensure_loaded?(JSON) and not Code.ensure_loaded?(:json) do
-      assert output(emulator(script)) =~ "config :honker, json: Module"
+      said = output(emulator(script))
+      assert said =~ "config :honker, json: Module"
+      assert said =~ ~S({:jason, "~> 1.4"})
     end
+  end
+
+  test "what claims refuses to begin without a JSON module, instead of claiming first", %{db: db, path: path} do
+    {:ok, _} = Queue.enqueue_many(db, "q", [1, 2])
+    {:ok, outbox} = Honker.outbox(db, "o", & &1)
+    {:ok, _} = Honker.Outbox.enqueue(outbox, 1)
+
+    script = """
+    Application.put_env(:honker, :json, No.Such.Module)
+    Process.flag(:trap_exit, true)
+    {:ok, db} = Honker.open(#{inspect(path)})
+    {:ok, outbox} = Honker.outbox(db, "o", & &1)
+
+    for {:error, error} <- [
+          Honker.Worker.start_link(db: db, queue: "q", handler: & &1),
+          Honker.Queue.claim_one(db, "q", "w"),
+          Honker.Queue.worker(db, "q", "w"),
+          Honker.Outbox.run_once(outbox, "w")
+        ],
+        do: IO.puts("\#{error.name}: \#{error.message}")
+
+    # It is nothing that may pass: an application does not start.
+    {:error, _} = Honker.start_link(name: Some, path: #{inspect(path)}, queue: "q", handler: & &1)
+    """
+
+    said = output(emulator(script))
+    refused = "unsupported: config :honker, json: No.Such.Module is no module with encode!/1 and decode!/1"
+    assert length(String.split(said, refused)) == 5
+    assert {:ok, [[0, 3]]} = Honker.query(db, "SELECT sum(attempts), count(*) FROM _honker_live")
   end
 end

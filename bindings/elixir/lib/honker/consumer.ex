@@ -20,10 +20,14 @@ defmodule Honker.Consumer do
   # The longest that a process can wait in one go.
   @receive_max_ms 4_294_967_295
 
+  # What it claims or takes has to be decoded.
+  @decoding [:worker, :outbox, :listener, :subscription]
+
   @doc false
   def new(on, kind, name, options, fields \\ []) do
     Native.within(on, fn db ->
-      with {:ok, ref} <- Native.run(db, fn -> Native.consumer_new(db.ref, kind, name, options) end) do
+      with :ok <- if(kind in @decoding, do: Honker.JSON.check(), else: :ok),
+           {:ok, ref} <- Native.run(db, fn -> Native.consumer_new(db.ref, kind, name, options) end) do
         {:ok, struct!(%__MODULE__{ref: ref, db: db, kind: kind}, fields)}
       end
     end)

@@ -11,7 +11,8 @@ defmodule Honker.JSON do
 
       config :honker, json: MyApp.JSON
 
-  Without that it is Elixir's own `JSON` (1.18), OTP's `:json` (27), or `Jason`, whichever is there first. Objects have to
+  Without that it is Elixir's own `JSON` (1.18), OTP's `:json` (27), or `Jason`, whichever is there first. Before these two
+  versions an application has to have `{:jason, "~> 1.4"}` among its dependencies, or to configure a module. Objects have to
   be decoded to maps with binaries as keys, and `null` to `nil`.
 
   Text that is stored but is not JSON is given as it is, and empty text as `nil`. To store text as it is, pass
@@ -59,8 +60,32 @@ defmodule Honker.JSON do
   def decode_rows(%{"payload" => text} = row), do: row |> Map.put("raw", text) |> Map.put("payload", decode(text))
   def decode_rows(row), do: row
 
+  # Asked before anything is claimed: a job that is claimed and cannot be decoded has lost an attempt.
+  @doc false
+  @spec check() :: :ok | {:error, Error.t()}
+  def check do
+    module = module()
+
+    cond do
+      is_nil(module) ->
+        {:error, no_module()}
+
+      Code.ensure_loaded?(module) and function_exported?(module, :encode!, 1) and
+          function_exported?(module, :decode!, 1) ->
+        :ok
+
+      true ->
+        {:error,
+         Error.new(:unsupported, "config :honker, json: #{inspect(module)} is no module with encode!/1 and decode!/1")}
+    end
+  end
+
   defp no_module do
-    Error.new(:unsupported, "there is no JSON module: configure one (config :honker, json: Module), see Honker.JSON")
+    Error.new(
+      :unsupported,
+      "there is no JSON module: before Elixir 1.18 and OTP 27 add {:jason, \"~> 1.4\"} to the dependencies in mix.exs, " <>
+        "or configure another one (config :honker, json: Module), see Honker.JSON"
+    )
   end
 
   defp module do

@@ -130,7 +130,7 @@ defmodule Honker.Queue do
 
   @doc """
   Claims up to `n` jobs. Each is the worker's for the queue's visibility timeout (`Honker.configure_queue/3`, default 300
-  seconds); if it is not settled or prolonged by then it goes to whoever claims next, which is also how a crash gives it
+  seconds); if it is not settled or extended by then it goes to whoever claims next, which is also how a crash gives it
   back.
   """
   @spec claim_batch(on, String.t(), String.t(), integer) :: {:ok, [Job.t()]} | {:error, Error.t()}
@@ -138,7 +138,9 @@ defmodule Honker.Queue do
 
   def claim_batch(on, queue, worker, n) do
     timeout_s = Database.queue_options(on, queue).visibility_timeout_s
-    Native.list(Native.call(on, :claim, [queue, worker, n, timeout_s]), &Job.from_native/1)
+
+    with :ok <- Honker.JSON.check(),
+         do: Native.list(Native.call(on, :claim, [queue, worker, n, timeout_s]), &Job.from_native/1)
   end
 
   @doc "The jobs, or ids, are done: removes those that `worker` still holds, in one commit; how many that were."
@@ -150,14 +152,14 @@ defmodule Honker.Queue do
 
   @doc """
   A consumer that waits for jobs of the queue, claiming as `worker`: see `Honker.Consumer`. Its items are lists of jobs, which
-  are the loop's to settle and to prolong.
+  are the loop's to settle and to extend.
   `Honker.Worker` is a process that does all that.
   """
   @spec worker(Database.named(), String.t(), String.t()) :: {:ok, Consumer.t()} | {:error, Error.t()}
   def worker(%__MODULE__{} = queue, worker), do: worker(queue.db, queue.name, worker)
 
   def worker(db, queue, worker) do
-    # Nobody knows whether a job that such a loop has forgotten is still at work, so none is prolonged.
+    # Nobody knows whether a job that such a loop has forgotten is still at work, so none is extended.
     options = %{visibility_timeout_s: Database.queue_options(db, queue).visibility_timeout_s, heartbeat: 0}
     Consumer.new(db, :worker, "", [worker, [{queue, 1, nil}], options])
   end

@@ -3,8 +3,8 @@ defmodule Honker.Transaction do
   Your own SQL and honker's operations, committed together or not at all.
 
       Honker.Transaction.transaction(db, fn tx ->
-        with :ok <- Honker.Transaction.execute(tx, "INSERT INTO orders (id, total) VALUES (?, ?)", [42, 99]) do
-          Honker.Queue.enqueue_tx(tx, "emails", %{order_id: 42})
+        with {:ok, [[id]]} <- Honker.query(tx, "INSERT INTO orders (total) VALUES (?) RETURNING id", [99]) do
+          Honker.Queue.enqueue(tx, "emails", %{order_id: id})
         end
       end)
 
@@ -77,14 +77,23 @@ defmodule Honker.Transaction do
   """
   @spec query(t | Honker.Database.named(), String.t(), [value]) :: {:ok, [[value]]} | {:error, Error.t()}
   def query(on, sql, params \\ []) do
-    with {:ok, {_columns, rows}} <- Native.call(on, :query, [sql, params]), do: {:ok, rows}
+    with {:ok, {_columns, rows}} <- rows(on, sql, params), do: {:ok, rows}
   end
 
   @doc "As `query/3`, each row a map with the names of the columns."
   @spec query_maps(t | Honker.Database.named(), String.t(), [value]) :: {:ok, [map]} | {:error, Error.t()}
   def query_maps(on, sql, params \\ []) do
-    with {:ok, {columns, rows}} <- Native.call(on, :query, [sql, params]) do
+    with {:ok, {columns, rows}} <- rows(on, sql, params) do
       {:ok, Enum.map(rows, &Map.new(Enum.zip(columns, &1)))}
+    end
+  end
+
+  # SQLite says of a connection that reads what it says of a file that nobody may write.
+  defp rows(on, sql, params) do
+    with {:error, %Error{name: :readonly} = error} when not is_struct(on, __MODULE__) <-
+           Native.call(on, :query, [sql, params]) do
+      said = "a query without a transaction only reads; write in one (Honker.transaction/2, Honker.execute/3)"
+      {:error, %{error | message: "#{said}: #{error.message}"}}
     end
   end
 

@@ -34,6 +34,7 @@ defmodule Honker.Worker.Options do
     ]
 
     with {:ok, o} <- Native.options(opts, defaults),
+         :ok <- Honker.JSON.check(),
          {:ok, source} <- source(o),
          {:ok, handler, names} <- handler(o),
          {:ok, queues} <- queues(o, names),
