@@ -69,7 +69,7 @@ defmodule Honker.InstanceTest do
     assert {:ok, :held} = Honker.Lock.with_lock(name, "l", 60, fn _ -> :held end)
 
     log = capture_log(fn -> stop_supervised!({Honker, name}) end)
-    assert log =~ "stopped; jobs finished: "
+    assert log =~ ~r/stopped: done=\d+ snoozed=0 retried=0 dead=0 released=0 running=0/
     assert {:error, %Error{name: :closed_handle, message: message}} = Queue.enqueue(name, "q", 1)
     assert message =~ "there is no database called"
     {:ok, db} = Honker.open(context.path)

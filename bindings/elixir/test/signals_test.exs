@@ -58,7 +58,7 @@ defmodule Honker.SignalsTest do
     terminate(port)
     {status, said} = ended(port)
     assert status == 0
-    assert said =~ ~r/stopped; jobs finished: \d, given back: 0, left to their claims: 0/
+    assert said =~ ~r/stopped: done=\d+ snoozed=0 retried=0 dead=0 released=0 running=0/
     assert {:ok, %{"claimed" => 0, "pending" => left}} = Queue.stats(db, "q")
     assert left > 100
     assert {:ok, [[0]]} = Honker.query(db, "SELECT sum(attempts) FROM _honker_live")
@@ -73,8 +73,70 @@ defmodule Honker.SignalsTest do
     refute_receive {^port, {:exit_status, _}}, 1500
     terminate(port)
     {0, said} = ended(port)
-    assert said =~ "stopped; jobs finished: 0, given back: 1, left to their claims: 0"
+    assert said =~ "stopped: done=0 snoozed=0 retried=0 dead=0 released=1 running=0"
     assert {:ok, [["pending", 0]]} = Honker.query(db, "SELECT state, attempts FROM _honker_live")
+  end
+
+  for {name, finish, claimed, pending} <- [
+        {"what runs is finished", "IO.puts(:finished)", 0, 8},
+        {"what does not end in time is given back", "Process.sleep(:infinity)", 0, 10}
+      ] do
+    test "the end of a script stops its workers: #{name}", %{db: db, path: path} do
+      {:ok, _} = Queue.enqueue_many(db, "q", Enum.to_list(1..10))
+
+      # The application's tree outlives the script.
+      port =
+        emulator("""
+        script = self()
+        spawn(fn ->
+          handler = fn _ ->
+            send(script, :running)
+            Process.sleep(300)
+            #{unquote(finish)}
+          end
+
+          {:ok, _} = Supervisor.start_link([
+            {Honker, name: Script, path: #{inspect(path)}, queue: "q", concurrency: 2, handler: handler, shutdown: 1000}
+          ], strategy: :one_for_one)
+
+          Process.sleep(:infinity)
+        end)
+        for _ <- 1..2, do: receive(do: (:running -> :ok))
+        """)
+
+      {0, _said} = ended(port)
+      assert {:ok, %{"claimed" => unquote(claimed), "pending" => unquote(pending)}} = Queue.stats(db, "q")
+      assert {:ok, [[0]]} = Honker.query(db, "SELECT sum(attempts) FROM _honker_live")
+    end
+  end
+
+  test "the tests of a script, which ExUnit runs at its exit, still have their worker", %{path: path} do
+    port =
+      emulator("""
+      ExUnit.start()
+
+      defmodule ScriptTest do
+        use ExUnit.Case
+
+        test "a job" do
+          {:ok, _} = Honker.Queue.enqueue(Script, "q", 1)
+          Process.register(self(), :script_test)
+          assert_receive :ran, 20_000
+        end
+      end
+
+      handler = fn _ -> send(:script_test, :ran) && :ok end
+      spawn(fn ->
+        {:ok, _} = Honker.start_link(name: Script, path: #{inspect(path)}, queue: "q", handler: handler, retry_delay_s: 0)
+        Process.sleep(:infinity)
+      end)
+      wait = fn again -> Process.whereis(Script) || (Process.sleep(10) && again.(again)) end
+      wait.(wait)
+      """)
+
+    assert {0, said} = ended(port)
+    assert said =~ "1 test, 0 failures"
+    assert said =~ "stopped: done=1 "
   end
 
   # Half of the jobs are acknowledged with what they do, in one transaction; some handlers fail, exit, are killed.
@@ -99,7 +161,12 @@ defmodule Honker.SignalsTest do
           _ -> if rem(job.id, 2) == 0 do
               with {:ok, _} <- Honker.transaction(Soak, fn tx ->
                      with :ok <- Honker.execute(tx, "INSERT INTO once VALUES (?)", [job.id]),
-                          {:ok, false} <- Honker.Job.ack(tx, job), do: {:error, :lost} end), do: :ok
+                          {:ok, true} <- Honker.Job.ack(tx, job) do
+                       :ok
+                     else
+                       {:ok, false} -> {:error, :lost}
+                       error -> error
+                     end end), do: :ok
             else
               {:ok, _} = Honker.transaction(Soak, &Honker.execute(&1, "INSERT INTO often VALUES (?)", [job.id]))
               :ok
@@ -138,7 +205,7 @@ defmodule Honker.SignalsTest do
       else
         terminate(port)
         assert {0, said} = ended(port)
-        assert said =~ "left to their claims: 0"
+        assert said =~ "running=0"
       end
 
       soak(db, path, handler, until, enqueued + 200, turn + 1)

@@ -338,7 +338,7 @@ defmodule Honker.WorkerTest do
     assert {:ok, %{"state" => "pending", "attempts" => 1}} = Queue.get_job(db, id)
   end
 
-  test "claims are prolonged while their jobs run", %{db: db, path: path} do
+  test "claims are extended while their jobs run", %{db: db, path: path} do
     test = self()
     {:ok, other} = Honker.open(path)
     worker(db, fn _ -> send(test, :running) && receive(do: (:go -> :ok)) end, visibility_timeout_s: 4, shutdown: 10)
@@ -458,7 +458,10 @@ defmodule Honker.WorkerTest do
     assert {:error, %Error{name: :invalid}} = Worker.start_link(path: ":memory:", queue: "q", handler: & &1)
   end
 
-  test "a file that is locked when the worker starts, when it claims, and when it prolongs", %{db: db, path: path} do
+  test "a file that is locked when the worker starts, when it claims, and when it extends a claim", %{
+    db: db,
+    path: path
+  } do
     test = self()
     {:ok, tx} = Transaction.begin(db)
     opts = [path: path, open: [busy_timeout_ms: 0], queue: "q", concurrency: 1, visibility_timeout_s: 9]
@@ -513,7 +516,22 @@ defmodule Honker.WorkerTest do
   test "the end is said in one line", %{db: db} do
     test = self()
 
-    worker(db, fn _ -> send(test, {:running, self()}) && receive(do: (:go -> :ok)) end, shutdown: 2000)
+    handler = fn job ->
+      case job.payload do
+        "done" -> :ok
+        "snooze" -> {:snooze, 500}
+        "retry" -> {:retry, 500, "later"}
+        "last" -> :error
+        "discard" -> :discard
+        _ -> send(test, {:running, self()}) && receive(do: (:go -> :ok))
+      end
+    end
+
+    worker(db, handler, shutdown: 2000)
+    # What became of them before the stop counts too.
+    {:ok, _} = Queue.enqueue_many(db, "q", ~w(done snooze retry discard))
+    {:ok, _} = Queue.enqueue(db, "q", "last", max_attempts: 1)
+    assert soon(20_000, fn -> match?({:ok, %{"pending" => 0, "delayed" => 2, "dead" => 2}}, Queue.stats(db, "q")) end)
     {:ok, _} = Queue.enqueue_many(db, "q", [1, 2])
     [one, _] = for _ <- 1..2, do: elem(assert_receive({:running, _}, 20_000), 1)
 
@@ -523,8 +541,8 @@ defmodule Honker.WorkerTest do
         stop_supervised!({Worker, "q"})
       end)
 
-    assert log =~ "stopped; jobs finished: 1, given back: 1, left to their claims: 0"
-    assert job(db) == [["pending", 0]]
+    assert log =~ "stopped: done=2 snoozed=1 retried=1 dead=2 released=1 running=0"
+    assert {:ok, %{"pending" => 1, "delayed" => 2, "claimed" => 0}} = Queue.stats(db, "q")
   end
 
   test "failures are logged with the job, its attempt, what comes next and the stack, and reported", %{db: db} do

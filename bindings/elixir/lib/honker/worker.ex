@@ -17,7 +17,7 @@ defmodule Honker.Worker do
     * `handler:` - is given a `Honker.Job`; or `jobs:`, modules that `use Honker.Job`, whose queues are the default
     * `concurrency:` - how many jobs run at the same time. Default: the number of schedulers
     * `worker_id:` - the name under which jobs are claimed. Default: one that nobody else has
-    * `visibility_timeout_s:` - for how long a claim lasts; the worker prolongs it (unless `heartbeat: false`) while the job
+    * `visibility_timeout_s:` - for how long a claim lasts; the worker extends it (unless `heartbeat: false`) while the job
       runs. Default: that of the first queue (`Honker.configure_queue/3`), 300
     * `max_run_s:` - how long a job may run. Default: without end
     * `retry_base_s:` (15), `retry_factor:` (2), `retry_max_s:` (3600), `retry_jitter:` (0.1) - a job that has failed for the nth
@@ -57,9 +57,13 @@ defmodule Honker.Worker do
 
   When it is stopped, by its supervisor or `stop/2`, it claims nothing more and waits for the jobs that are running, which
   are settled as always. Those that run when the time is over are ended (an exit signal with `{:shutdown, {:honker, :stop}}`,
-  1.5 seconds later a kill) and given back, with their attempt; a second SIGTERM does that at once. One line of the log says
-  how many finished and how many were given back. Jobs of a worker that was killed come again when their visibility timeout is
-  over.
+  1.5 seconds later a kill) and given back, with their attempt; a second SIGTERM does that at once. The same happens at the end
+  of a script or a mix task, before Elixir halts the emulator, though not with `System.halt/1`. Jobs of a worker that was killed
+  come again when their visibility timeout is over.
+
+  One line of the log counts what became of the jobs of its whole run:
+  `done=120 snoozed=0 retried=3 dead=1 released=2 running=0`. `released` are those that were given back at the end, `running` those
+  that could not be settled and are left to their claims.
   """
 
   use GenServer
@@ -125,6 +129,7 @@ defmodule Honker.Worker do
         })
 
       if o.signals, do: Honker.Signals.tell(self())
+      Honker.AtExit.tell()
 
       case connect(state) do
         {:ok, state} -> {:ok, state, {:continue, :turn}}
@@ -328,8 +333,14 @@ defmodule Honker.Worker do
 
   # --- Its end. ---
 
+  # The emulator is about to halt. It stays, with nothing in hand: a supervisor would start another in its place.
   @impl true
-  def terminate(_reason, state) do
+  def handle_call(:honker_wind_up, _from, state), do: {:reply, :ok, wind_up(state)}
+
+  @impl true
+  def terminate(_reason, state), do: wind_up(state)
+
+  defp wind_up(state) do
     %{deadline: deadline} = state = drain(state)
     state = finish(%{state | tag: nil}, deadline)
     Hand.exit_all(state, {:shutdown, {:honker, :stop}})
@@ -337,17 +348,14 @@ defmodule Honker.Worker do
     Hand.exit_all(state, :kill)
     state = state |> Hand.release_all(:infinity) |> settle_last(Native.now_ms() + @last_ms)
 
-    Logger.info(
-      "honker worker #{state.options.worker_id} stopped; jobs finished: #{state.settled}, given back: #{state.released}, " <>
-        "left to their claims: #{length(state.finished)}"
-    )
-
+    counts = Enum.map_join(state.counts ++ [running: length(state.finished)], " ", fn {what, n} -> "#{what}=#{n}" end)
+    Logger.info("honker worker #{state.options.worker_id} stopped: #{counts}")
     disconnect(state)
   end
 
   defp drain(%{deadline: nil} = state) do
     limit = state.options.shutdown
-    %{state | deadline: if(limit == :infinity, do: limit, else: Native.now_ms() + limit), settled: 0, released: 0}
+    %{state | deadline: if(limit == :infinity, do: limit, else: Native.now_ms() + limit)}
   end
 
   defp drain(state), do: state

@@ -11,8 +11,9 @@ defmodule Honker.Worker.Hand do
 
   def new(state) do
     # By the process of each job: %{job, began, result, lost}. `finished`: those of them, running or not, whose result is
-    # to be settled. The numbers are how many were settled, and given back.
-    Map.merge(state, %{running: %{}, finished: [], settled: 0, released: 0})
+    # to be settled. `counts`: what became of those that are settled.
+    counts = [done: 0, snoozed: 0, retried: 0, dead: 0, released: 0]
+    Map.merge(state, %{running: %{}, finished: [], counts: counts})
   end
 
   # A job's place is taken until its process has ended.
@@ -132,10 +133,7 @@ defmodule Honker.Worker.Hand do
 
   defp settled_one(state, run, :ok, _why) do
     tell(state, :stop, run, %{})
-
-    if run.result == :release,
-      do: %{state | released: state.released + 1},
-      else: %{state | settled: state.settled + 1}
+    %{state | counts: Keyword.update!(state.counts, became(run.result, run.job), &(&1 + 1))}
   end
 
   defp settled_one(state, run, :lost, _why), do: tell(state, :lost, run, %{})
@@ -154,6 +152,12 @@ defmodule Honker.Worker.Hand do
       %{state | finished: [%{run | result: retry} | state.finished]}
     end
   end
+
+  defp became(:ack, _job), do: :done
+  defp became({:snooze, _}, _job), do: :snoozed
+  defp became(:release, _job), do: :released
+  defp became({:discard, _}, _job), do: :dead
+  defp became({:retry, _, _}, %{attempts: n, max_attempts: max}), do: if(n >= max, do: :dead, else: :retried)
 
   defp tell(state, event, run, more) do
     metadata = Map.merge(%{job: run.job, worker: state.options.worker_id, result: run.result}, more)
