@@ -106,13 +106,17 @@ defmodule Honker.InstanceTest do
 
     {:ok, dead} = Queue.dead(name, "emails")
 
+    plain =
+      "raw (non-task) payload on a task queue: it names none of jobs:. To take such payloads, as packages for other " <>
+        "languages and Honker.Queue.enqueue make them, give the worker a module with use Honker.Job, queue: \"emails\", name: nil"
+
     assert for(job <- Enum.reverse(dead), do: job["last_error"]) == [
              "the payload is not JSON",
-             "raw (non-task) payload on a task queue",
+             plain,
              "unknown task: app.elsewhere. Registered tasks: [Honker.InstanceTest.SendEmail, report]",
              "its arguments cannot be decoded: no month: 13",
              "its arguments cannot be decoded: it takes one of them, or named ones",
-             "raw (non-task) payload on a task queue"
+             plain
            ]
 
     refute_received {:sent, _, _}

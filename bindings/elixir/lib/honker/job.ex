@@ -163,9 +163,14 @@ defmodule Honker.Job do
     cond do
       name != nil and named != nil -> decoded(named, job, args)
       other != nil -> decoded(other, job, {:ok, job.payload})
-      name == nil -> {:discard, "raw (non-task) payload on a task queue"}
+      name == nil -> {:discard, plain(job)}
       true -> {:discard, "unknown task: #{name}. Registered tasks: [#{names(known)}]"}
     end
+  end
+
+  defp plain(job) do
+    "raw (non-task) payload on a task queue: it names none of jobs:. To take such payloads, as packages for other languages " <>
+      "and Honker.Queue.enqueue make them, give the worker a module with use Honker.Job, queue: #{inspect(job.queue)}, name: nil"
   end
 
   defp names(known), do: for({{_queue, name}, _} <- known, name, do: name) |> Enum.sort() |> Enum.join(", ")
