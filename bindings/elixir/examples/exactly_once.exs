@@ -8,9 +8,13 @@
 
 Honker.transaction(db, fn tx ->
   with :ok <- Honker.execute(tx, "UPDATE totals SET orders = orders + 1"),
-       # false: the claim was lost, and somebody else does it.
-       {:ok, false} <- Honker.Job.ack(tx, job),
-       do: {:error, :lost}
+       {:ok, true} <- Honker.Job.ack(tx, job) do
+    :ok
+  else
+    # The claim was lost, and somebody else does it: nothing of this stays.
+    {:ok, false} -> {:error, :lost}
+    error -> error
+  end
 end)
 
 {:ok, [[orders]]} = Honker.query(db, "SELECT orders FROM totals")

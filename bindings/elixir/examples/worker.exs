@@ -1,13 +1,13 @@
 # A supervised worker, which sleeps until there is a job.
 
 defmodule Mailer do
-  def send_email(job), do: IO.puts("to #{job.payload["to"]}")
+  def send_email(to), do: IO.puts("to #{to}")
 end
 
 {:ok, db} = Honker.open("app.db")
 
 children = [
-  {Honker.Worker, db: db, queue: "emails", handler: &Mailer.send_email/1, concurrency: 4}
+  {Honker.Worker, db: db, queue: "emails", handler: fn job -> Mailer.send_email(job.payload["to"]) end, concurrency: 4}
 ]
 
 {:ok, supervisor} = Supervisor.start_link(children, strategy: :one_for_one)

@@ -43,7 +43,8 @@ defmodule Honker do
 
   Options:
 
-    * `library_path:` (or `extension_path:`) - where libhonker is; see `Honker.Library` for where it is looked for otherwise
+    * `library_path:` - where libhonker is; see `Honker.Library` for where it is looked for otherwise. `extension_path:` is an
+      alias
     * `busy_timeout_ms:` - how long a call waits for a lock that others hold. Default 5000
     * `journal_mode:` - `:wal` (default), `:delete`, `:truncate` or `:persist`
     * `durability:` - `:normal` (default: a power cut may take the last commits back) or `:full`

@@ -41,6 +41,33 @@ defmodule Honker.ExamplesTest do
     end
   end
 
+  # They stand in the documentation of honker, and so in programs.
+  @tag :tmp_dir
+  test "the published snippets run as they are printed", %{tmp_dir: directory} do
+    {:ok, library} = Honker.Library.load()
+    File.ln_s!(library.path, Path.join(directory, "libhonker.so"))
+
+    snippets = ~S"""
+    {:ok, db} = Honker.open("app.db", extension_path: "./libhonker.so")
+    {:ok, _id} = Honker.Queue.enqueue(db, "greetings", %{name: "world"})
+    {:ok, job} = Honker.Queue.claim_one(db, "greetings", "worker-1")
+    IO.puts("hello, #{job.payload["name"]}!")
+    Honker.Job.ack(db, job)
+
+    {:ok, :ok} = Honker.transaction(db, &Honker.execute(&1, "CREATE TABLE orders (id INTEGER, total INTEGER, customer_id TEXT)"))
+
+    Honker.Transaction.transaction(db, fn tx ->
+      Honker.Transaction.execute(tx, "INSERT INTO orders (id, total, customer_id) VALUES (?, ?, ?)", [42, 9900, "alice"])
+      Honker.Queue.enqueue_tx(tx, "emails", %{order_id: 42, email_type: "confirmation"}, [], [])
+    end)
+
+    {:ok, [[42]]} = Honker.query(db, "SELECT id FROM orders")
+    {:ok, %{"pending" => 1}} = Honker.Queue.stats(db, "emails")
+    """
+
+    assert File.cd!(directory, fn -> capture_io(fn -> Code.eval_string(snippets) end) end) == "hello, world!\n"
+  end
+
   # Indentation does not count.
   defp squeeze(text), do: text |> String.split("\n") |> Enum.map_join("\n", &String.trim/1)
 end

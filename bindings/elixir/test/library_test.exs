@@ -42,8 +42,12 @@ defmodule Honker.LibraryTest do
     link = Path.join(context.directory, "link.so")
     File.ln_s!(loaded.path, link)
     assert {:ok, ^loaded} = Honker.Library.load(link)
-    assert {:ok, db} = Honker.open(context.path, extension_path: link)
-    Honker.close(db)
+
+    for alias <- [:library_path, :extension_path] do
+      assert {:ok, db} = Honker.open(context.path, [{alias, link}])
+      Honker.close(db)
+    end
+
     assert {:error, %Error{name: :library, message: message}} = Honker.open(context.path, library_path: "/other.so")
     assert message =~ loaded.path
   end

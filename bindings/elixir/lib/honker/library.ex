@@ -3,7 +3,7 @@ defmodule Honker.Library do
   Finding libhonker, which this package loads when the first database is opened. The first of these that is set is the
   one that has to be there:
 
-    1. the option `library_path:` of `Honker.open/2` (or `extension_path:`, its older name)
+    1. the option `library_path:` of `Honker.open/2` (`extension_path:` is an alias)
     2. the environment variable `HONKER_LIBRARY`
 
   Otherwise the first of these that can be loaded is taken:
