@@ -362,9 +362,9 @@ func TestPausesAreShortBesideTheVisibilityTimeout(t *testing.T) {
 		r, err := w.begin(context.Background(), func(context.Context, *Job) error { return nil })
 		must(t, r, err)
 		for range 20 {
-			want(t, r.isTransient(newError(StatusBusy, "locked")), true)
+			want(t, r.pause(newError(StatusBusy, "locked")), true)
 		}
-		want(t, r.failing, longest)
+		want(t, r.failing.last, longest)
 		r.close()
 	}
 }

@@ -1,6 +1,10 @@
 package honker
 
-import "context"
+import (
+	"context"
+	"log/slog"
+	"time"
+)
 
 // ScheduledTask is a schedule: at every boundary a job goes into a queue.
 type ScheduledTask struct {
@@ -200,11 +204,36 @@ func (s *Scheduler) NextAfter(expression string, from int64) (int64, error) {
 // fire it waits for a schedule to be added. owner is its name among them, which nobody else may have; an empty one is
 // a random one.
 //
-// Run tries again while somebody keeps the file locked; any other error ends it.
+// What may pass by itself (a locked file, a full disk) is logged once, with slog.Default(), and Run tries again, with growing
+// distances. When the file is replaced it ends with ErrWatcher: open the database again, or leave schedules to a Worker, which
+// does that (WorkerOptions.Schedules). It ends with other errors as well.
 func (s *Scheduler) Run(ctx context.Context, owner string) error {
+	return s.run(ctx, owner, slog.Default())
+}
+
+func (s *Scheduler) run(ctx context.Context, owner string, log *slog.Logger) error {
 	if owner == "" {
 		owner = randomName()
 	}
+	failing := pauses{log: log, who: "the scheduler"}
+	for {
+		err := s.lead(ctx, owner, failing.over)
+		again := failing.after(err, 10*time.Second)
+		if again == nil {
+			return err
+		}
+		select {
+		case <-again:
+		case <-ctx.Done():
+			return nil
+		case <-s.db.context.Done():
+			return s.db.isClosed()
+		}
+	}
+}
+
+// lead stands among those that fire until ctx ends, or it fails. It calls works each time that the file could be used.
+func (s *Scheduler) lead(ctx context.Context, owner string, works func()) error {
 	w, err := s.db.newWaiting(calls.leaderFree, func(waiter uintptr, token uint64) (uintptr, error) {
 		leader, _, err := s.db.native().leaderNew(s.db.handle, waiter, token, view(owner))
 		return leader, err
@@ -214,17 +243,23 @@ func (s *Scheduler) Run(ctx context.Context, owner string) error {
 	}
 	defer w.end()
 	for {
-		fired, err := w.awaitThroughLocks(ctx, func() (bool, error) {
+		fired, err := w.await(ctx, func() (bool, error) {
 			fires, status, err := w.native().leaderNext(w.consumer, 0)
 			w.native().firesFree(fires)
+			if err == nil {
+				works()
+			}
 			return status == statusOK && err == nil, err
 		})
+		if isTransient(err) && w.dispatcher.isOver() { // this one does not pass: the file was replaced
+			return w.isOver()
+		}
 		if err != nil {
 			return err
 		}
 		if !fired {
-			// While the file is locked the lock cannot be given up; it is when w ends, or runs out.
-			if _, err = w.native().leaderResign(w.consumer); isBusy(err) {
+			// What cannot be written now is not given up now; that happens when w ends, or the time of the lock is over.
+			if _, err = w.native().leaderResign(w.consumer); isTransient(err) {
 				return nil
 			}
 			return err

@@ -230,6 +230,15 @@ func (w *waiting) isClosed() error {
 	return newError(StatusClosedHandle, "it is closed")
 }
 
+func (d *dispatcher) isOver() bool {
+	select {
+	case <-d.done:
+		return true
+	default:
+		return false
+	}
+}
+
 // isOver is why nobody wakes this any more.
 func (w *waiting) isOver() error {
 	if err := w.dispatcher.err; err != nil {

@@ -57,7 +57,7 @@ type WorkerOptions struct {
 	// handler. A panic of the handler is a *PanicError, a job that ran for too long ErrJobTimeout. What it panics with
 	// itself is logged.
 	OnError func(ctx context.Context, job *Job, err error)
-	// Logger is told of failures, and of what the worker cannot do. Default slog.Default().
+	// Logger is told of failures, and of what the worker cannot do. Default: what slog.Default() is when Run begins.
 	Logger *slog.Logger
 	// Open says how to open the file, and LibraryPath with which library, where the worker does that: NewWorker.
 	Open        OpenOptions
@@ -97,7 +97,6 @@ func NewWorker(path string, options WorkerOptions) *Worker {
 	options.MaxRunS = orDefault(options.MaxRunS, noTime)
 	options.StopTimeout = max(orDefault(options.StopTimeout, 8*time.Second), 0)
 	options.Name = orDefault(options.Name, randomName())
-	options.Logger = orDefault(options.Logger, slog.Default())
 	return &Worker{path: path, options: options, heartbeat: true, retryDelayS: noTime}
 }
 
@@ -173,7 +172,8 @@ func (w *Worker) begin(ctx context.Context, handler Handler) (*workerRun, error)
 	if w.running.Swap(true) {
 		return nil, newError(StatusMisuse, "the worker %q runs already", w.options.Name)
 	}
-	return &workerRun{Worker: w, ctx: ctx, handler: handler, current: w.db, log: w.options.Logger.With("worker", w.options.Name),
+	log := orDefault(w.options.Logger, slog.Default()).With("worker", w.options.Name)
+	return &workerRun{Worker: w, ctx: ctx, handler: handler, current: w.db, log: log, failing: pauses{log: log, who: "the worker"},
 		hand: map[int64]*inHand{}, finished: make(chan *inHand, w.options.Concurrency)}, nil
 }
 

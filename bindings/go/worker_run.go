@@ -43,7 +43,7 @@ type workerRun struct {
 	canceled bool             // the contexts have ended because of that
 
 	again   <-chan time.Time // when to try again after an error; nil if there was none
-	failing time.Duration    // the time before that
+	failing pauses
 
 	schedules *firing // nil: none is fired
 
@@ -98,7 +98,7 @@ func (r *workerRun) loop() error {
 			case errors.Is(err, ErrInterrupted):
 				r.interrupts, r.result = r.current.interrupts.Load(), err
 				r.stop("Interrupt")
-			case !r.isTransient(err):
+			case !r.pause(err):
 				return r.giveUp(err)
 			}
 			if more || err != nil && r.again == nil {
@@ -233,10 +233,7 @@ func (r *workerRun) turn() (bool, error) {
 	if failed {
 		return false, err
 	}
-	if r.failing > 0 {
-		r.failing = 0
-		r.log.Info("honker: the worker goes on")
-	}
+	r.failing.over()
 	if status != statusOK {
 		return false, nil
 	}
@@ -317,7 +314,7 @@ func (r *workerRun) settleRest() error {
 			r.replaced(err)
 		case errors.Is(err, ErrInterrupted):
 			r.interrupts = r.current.interrupts.Load()
-		case !r.isTransient(err) || time.Now().After(deadline):
+		case !r.pause(err) || time.Now().After(deadline):
 			return err
 		default:
 			<-r.again
@@ -349,21 +346,13 @@ func (r *workerRun) giveUp(err error) error {
 	return err
 }
 
-// isTransient is true for an error that may pass by itself, and then says when to try again.
-func (r *workerRun) isTransient(err error) bool {
-	var failed *Error
-	if !errors.As(err, &failed) || !failed.Status.isTransient() {
-		return false
-	}
-	if r.failing == 0 {
-		r.log.Warn("honker: the worker cannot go on now, and tries again", "error", err)
-	}
+// pause is true for an error that may pass by itself, and then says when to try again.
+func (r *workerRun) pause(err error) bool {
 	// Claims are not extended meanwhile, so that it has to be short beside the visibility timeout.
 	longest := time.Duration(min(max(r.options.VisibilityTimeoutS, 1), 60)) * time.Second / 6
 	if r.stopping {
 		longest = 500 * time.Millisecond
 	}
-	r.failing = min(max(2*r.failing, 100*time.Millisecond), longest)
-	r.again = time.After(r.failing)
-	return true
+	r.again = r.failing.after(err, longest)
+	return r.again != nil
 }

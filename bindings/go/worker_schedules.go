@@ -37,8 +37,8 @@ func (r *workerRun) startSchedules() {
 	go func() {
 		defer close(ended)
 		for ctx.Err() == nil {
-			err := scheduler.Run(ctx, "")
-			if err == nil || errors.Is(err, ErrClosed) || errors.Is(err, ErrWatcher) { // the worker finds those out as well
+			err := scheduler.run(ctx, "", log)
+			if err == nil || errors.Is(err, ErrClosed) || errors.Is(err, ErrWatcher) || errors.Is(err, ErrInterrupted) { // the worker finds those out as well
 				return
 			}
 			log.Error("honker: schedules are not fired now; the worker tries again", "error", err)

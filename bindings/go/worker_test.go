@@ -5,8 +5,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	stdlog "log"
 	"log/slog"
 	"math"
+	"os"
 	"runtime"
 	"strings"
 	"sync"
@@ -490,4 +492,81 @@ func execute(t *testing.T, db *Database, sql string) {
 	must(t, tx, err)
 	must(t, 0, second(tx.Exec(sql)))
 	must(t, 0, tx.Commit())
+}
+
+func TestWorkerFiresSchedulesInAFileThatReplacesItsOwn(t *testing.T) {
+	db := open(t)
+	must(t, 0, must2(t)(Open(db.Path()+".new")).Close())
+	log := &logged{}
+	var beats atomic.Int64
+	pulse := ScheduledTask{Name: "pulse", Queue: "q", Schedule: "@every 1s"}
+	stop := runs(t, db.NewWorker(WorkerOptions{Queues: []WorkerQueue{{Name: "q"}}, Schedules: []ScheduledTask{pulse}, Logger: log.logger()}),
+		func(context.Context, *Job) error { beats.Add(1); return nil })
+	eventually(t, "it is fired", func() bool { return beats.Load() > 0 })
+	for _, old := range []string{"-wal", "-shm"} {
+		must(t, 0, os.Remove(db.Path()+old))
+	}
+	must(t, 0, os.Rename(db.Path()+".new", db.Path()))
+	eventually(t, "it says so", func() bool { return log.count("the file was replaced; ") == 1 })
+	before := beats.Load()
+	eventually(t, "it is fired in the new file", func() bool { return beats.Load() > before+1 })
+	want(t, stop(), nil)
+	want(t, log.count("schedules are not fired now"), 0)
+}
+
+// TestSchedulerWaitsOutWhatPasses has a directory where SQLite wants to put its journal.
+func TestSchedulerWaitsOutWhatPasses(t *testing.T) {
+	db := open(t, OpenOptions{JournalMode: JournalDelete})
+	must(t, 0, db.Scheduler().Add(ScheduledTask{Name: "s", Queue: "q", Schedule: "@every 1s"}))
+	journal := db.Path() + "-journal"
+	must(t, 0, os.Mkdir(journal, 0o700))
+	log := &logged{}
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	ended := make(chan error, 1)
+	go func() { ended <- db.Scheduler().run(ctx, "", log.logger()) }()
+	eventually(t, "it says so", func() bool { return log.count("the scheduler cannot go on now") == 1 })
+	time.Sleep(time.Second)
+	want(t, log.count("the scheduler cannot go on now"), 1)
+	must(t, 0, os.Remove(journal))
+	eventually(t, "it goes on", func() bool {
+		stats, err := db.Queue("q", QueueOptions{}).Stats()
+		return err == nil && stats.Pending > 0
+	})
+	want(t, log.count("the scheduler goes on"), 1)
+	cancel()
+	want(t, <-ended, nil)
+}
+
+func TestSchedulerEndsWithItsFile(t *testing.T) {
+	db := open(t)
+	must(t, 0, must2(t)(Open(db.Path()+".new")).Close())
+	must(t, 0, db.Scheduler().Add(ScheduledTask{Name: "s", Queue: "q", Schedule: "@every 1s"}))
+	ended := make(chan error, 1)
+	go func() { ended <- db.Scheduler().Run(context.Background(), "") }()
+	eventually(t, "it is fired", func() bool {
+		stats, err := db.Queue("q", QueueOptions{}).Stats()
+		return err == nil && stats.Pending > 0
+	})
+	for _, old := range []string{"-wal", "-shm"} {
+		must(t, 0, os.Remove(db.Path()+old))
+	}
+	must(t, 0, os.Rename(db.Path()+".new", db.Path()))
+	select {
+	case err := <-ended:
+		wantError(t, err, ErrWatcher, "is another file now")
+	case <-time.After(20 * time.Second):
+		t.Fatal("it does not end")
+	}
+}
+
+func TestWorkerLogsWithTheDefaultOfTheTimeWhenItRuns(t *testing.T) {
+	db := open(t)
+	w := db.NewWorker(WorkerOptions{Queues: []WorkerQueue{{Name: "q"}}})
+	log := &logged{}
+	defer stdlog.SetOutput(stdlog.Writer()) // SetDefault changes that too
+	defer slog.SetDefault(slog.Default())
+	slog.SetDefault(log.logger())
+	want(t, runs(t, w, func(context.Context, *Job) error { return nil })(), nil)
+	want(t, log.count("the worker has ended"), 1)
 }
