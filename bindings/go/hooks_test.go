@@ -76,7 +76,7 @@ func TestFailuresAreLoggedAndReported(t *testing.T) {
 		`level=ERROR msg="honker: a job failed, and is dead" worker=` + w.options.Name + ` queue=q job=5 attempt=1 max_attempts=2 error="no route"`,
 		`msg="honker: OnError panicked" worker=` + w.options.Name + ` job=5`,
 		`queue=q job=6 attempt=1 max_attempts=2`,
-		`done=1 snoozed=1 retried=3 dead=1 released=0 running=0`,
+		`done=1 snoozed=1 retried=4 dead=1 released=0 running=0`,
 	} {
 		if log.count(line) != 1 {
 			t.Errorf("%d of %s in\n%s", log.count(line), line, log.text.String())
@@ -249,4 +249,104 @@ func TestEnqueueSQLRefuses(t *testing.T) {
 		_, err := EnqueueSQL(ctx, nil, c.queue, c.payload, c.options)
 		wantError(t, err, c.kind)
 	}
+}
+
+// TestWhatFailsAfterItsContext has handlers that fail when their worker has been told to stop, or their job was cancelled.
+func TestWhatFailsAfterItsContext(t *testing.T) {
+	db := open(t)
+	q := db.Queue("q", QueueOptions{MaxAttempts: 1})
+	ids := must2ids(t)(q.EnqueueMany([]any{"panics", "fails", "is cancelled"}, EnqueueOptions{}))
+	log := &logged{}
+	var mu sync.Mutex
+	reported := map[int64]error{}
+	w := db.NewWorker(WorkerOptions{Queues: []WorkerQueue{{Name: "q"}}, Logger: log.logger(), OnError: func(_ context.Context, job *Job, err error) {
+		mu.Lock()
+		defer mu.Unlock()
+		reported[job.ID] = err
+	}})
+	w.sync = true // it waits for its handlers, however long that is
+	started := make(chan struct{}, 3)
+	stop := runs(t, w, func(ctx context.Context, job *Job) error {
+		started <- struct{}{}
+		<-ctx.Done()
+		if string(job.Payload) == `"fails"` {
+			return errors.New("half done")
+		}
+		panic("too late")
+	})
+	for range ids {
+		<-started
+	}
+	held, err := q.Cancel(ids[2])
+	want(t, must(t, held, err), true)
+	eventually(t, "the one that is lost has panicked", func() bool { return log.count("panicked after its context") == 1 })
+	want(t, stop(), nil)
+	for _, id := range []int64{ids[0], ids[2]} {
+		want(t, errors.As(reported[id], new(*PanicError)), true)
+		want(t, log.count(fmt.Sprintf(`level=ERROR msg="honker: a handler panicked after its context had ended" worker=%s queue=q job=%d attempt=1 max_attempts=1 error="panic: too late" stack="goroutine `,
+			w.options.Name, id)), 1)
+	}
+	want(t, len(reported), 2)
+	want(t, log.count(`level=INFO msg="honker: a job failed after its context had ended, and is given back" worker=`+w.options.Name+` queue=q job=2 attempt=1 max_attempts=1 error="half done"`), 1)
+	stats, err := q.Stats()
+	want(t, must(t, stats, err), QueueStats{Queue: "q", Pending: 2})
+}
+
+func TestTimeoutOfTheLastAttempt(t *testing.T) {
+	db := open(t)
+	q := db.Queue("q", QueueOptions{MaxAttempts: 1})
+	must(t, 0, second(q.Enqueue(1, EnqueueOptions{})))
+	log := &logged{}
+	var told Job
+	w := db.NewWorker(WorkerOptions{Queues: []WorkerQueue{{Name: "q"}}, MaxRunS: 1, Logger: log.logger(), OnError: func(_ context.Context, job *Job, err error) {
+		for log.count("the worker has ended") == 0 { // Run waits for this
+			time.Sleep(time.Millisecond)
+		}
+		told = *job
+	}})
+	returned := make(chan struct{})
+	stop := runs(t, w, func(ctx context.Context, job *Job) error {
+		defer close(returned)
+		job.Queue, job.ID = "the handler's", 0 // this one is its own
+		at, has := ctx.Deadline()
+		if left := time.Until(at); !has || left > time.Second {
+			t.Error(has, left)
+		}
+		<-ctx.Done()
+		want(t, ctx.Err(), context.DeadlineExceeded)
+		want(t, errors.Is(context.Cause(ctx), context.DeadlineExceeded), true)
+		return nil
+	})
+	<-returned
+	want(t, stop(), nil)
+	want(t, []any{told.ID, told.Queue}, []any{int64(1), "q"})
+	want(t, log.count(`level=ERROR msg="honker: a job failed, and is dead" worker=`+w.options.Name+` queue=q job=1 attempt=1 max_attempts=1 error="honker: the job was lost: it ran for longer than MaxRunS`), 1)
+	want(t, log.count("is retried"), 0)
+	want(t, log.count("retried=0 dead=1"), 1)
+	want(t, *must2dead(t)(q.DeadJobs(-1))[0].LastError, "timeout after 1 s")
+}
+
+func TestFailuresThatAreNotSettled(t *testing.T) {
+	db := open(t)
+	q := db.Queue("q", QueueOptions{})
+	must(t, 0, second(q.Enqueue(1, EnqueueOptions{})))
+	log := &logged{}
+	w := db.NewWorker(WorkerOptions{Queues: []WorkerQueue{{Name: "q"}}, Logger: log.logger()})
+	ran, err := w.RunDue(context.Background(), func(_ context.Context, job *Job) error {
+		must(t, 0, second(job.Ack()))
+		return errors.New("too late")
+	})
+	want(t, must(t, ran, err), 1)
+	want(t, log.count("is retried"), 0)
+	want(t, log.count(`msg="honker: a job failed that is not the worker's any more`), 1)
+
+	must(t, 0, second(q.Enqueue(2, EnqueueOptions{})))
+	_, err = w.RunDue(context.Background(), func(context.Context, *Job) error {
+		_ = db.Close()
+		return errors.New("nobody settles it")
+	})
+	wantError(t, err, ErrClosed)
+	want(t, log.count("is retried"), 0)
+	want(t, log.count(`msg="honker: a job failed, which could not be settled`), 1)
+	want(t, log.count("nobody settles it"), 1)
 }

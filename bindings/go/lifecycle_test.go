@@ -55,6 +55,8 @@ func asThePayloadSays(ctx context.Context, job *Job) error {
 	case `"slow"`:
 		<-ctx.Done()
 		return context.Cause(ctx)
+	case `"stuck"`:
+		select {}
 	case `"brief"`:
 		time.Sleep(500 * time.Millisecond)
 	}
@@ -125,6 +127,20 @@ func TestSecondSignalReleasesAtOnce(t *testing.T) {
 	want(t, p.log.count("done=0 snoozed=0 retried=0 dead=0 released=2"), 1)
 	stats, err := q.Stats()
 	want(t, must(t, stats, err), QueueStats{Queue: "q", Pending: 2}) // with their only attempt
+}
+
+func TestSecondSignalSaysWhatItLeaves(t *testing.T) {
+	db := open(t)
+	q := db.Queue("q", QueueOptions{MaxAttempts: 1})
+	must(t, 0, second(q.EnqueueMany([]any{"stuck", "stuck"}, EnqueueOptions{})))
+	p := startProgram(t, db.Path())
+	eventually(t, "they have started", func() bool { return p.out.count("started") == 2 })
+	must(t, 0, p.Process.Signal(syscall.SIGTERM))
+	must(t, 0, p.Process.Signal(os.Interrupt))
+	want(t, p.ends(t), 1)
+	want(t, p.log.count("the second signal left 2 handlers no time to return"), 1)
+	stats, err := q.Stats()
+	want(t, must(t, stats, err), QueueStats{Queue: "q", Pending: 2})
 }
 
 func TestSignalsAtAnyTimeLoseNothingAndDoNothingTwice(t *testing.T) {

@@ -3,6 +3,8 @@ package honker
 import (
 	"crypto/rand"
 	"encoding/hex"
+	"fmt"
+	"os"
 )
 
 // Lock is a lock that was taken; made by Database.TryLock. Any goroutine may use it. A process that dies gives it back when its time is over.
@@ -50,6 +52,12 @@ func (db *Database) TryRateLimit(name string, limit, perS int64) (bool, error) {
 func (db *Database) SweepRateLimits(olderThanS int64) (int64, error) {
 	swept, _, err := db.native().rateLimitSweep(db.handle, 0, olderThanS)
 	return swept, err
+}
+
+// workerName is such a name too, for people.
+func workerName() string {
+	host, _ := os.Hostname()
+	return fmt.Sprintf("%s-%d-%s", errorText(orDefault(host, "host")), os.Getpid(), randomName()[:8])
 }
 
 // randomName is a name that nobody else has.

@@ -202,7 +202,7 @@ func (s *Scheduler) NextAfter(expression string, from int64) (int64, error) {
 // Run fires what is due, when it is due, until ctx ends, which is no error. Of all that run on a file, in any process, one leads
 // and the others stand by; it hands over at once when it stops, and within a minute when it has died. With nothing to
 // fire it waits for a schedule to be added. owner is its name among them, which nobody else may have; an empty one is
-// a random one.
+// made of host, process and a random number.
 //
 // What may pass by itself (a locked file, a full disk) is logged once, with slog.Default(), and Run tries again, with growing
 // distances. When the file is replaced it ends with ErrWatcher: open the database again, or leave schedules to a Worker, which
@@ -213,7 +213,7 @@ func (s *Scheduler) Run(ctx context.Context, owner string) error {
 
 func (s *Scheduler) run(ctx context.Context, owner string, log *slog.Logger) error {
 	if owner == "" {
-		owner = randomName()
+		owner = workerName()
 	}
 	failing := pauses{log: log, who: "the scheduler"}
 	for {

@@ -1,6 +1,7 @@
 package honker
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"time"
@@ -54,7 +55,7 @@ var (
 	ErrJobGone    = errors.New("honker: the job was lost: it was cancelled, or settled by somebody else")
 	ErrJobLapsed  = errors.New("honker: the job was lost: its claim was over")
 	ErrJobTaken   = errors.New("honker: the job was lost: its claim was over, and it was claimed again")
-	ErrJobTimeout = errors.New("honker: the job was lost: it ran for longer than MaxRunS, and is retried")
+	ErrJobTimeout = fmt.Errorf("honker: the job was lost: it ran for longer than MaxRunS: %w", context.DeadlineExceeded)
 )
 
 var lostCauses = map[uint32]error{lostGone: ErrJobGone, lostLapsed: ErrJobLapsed, lostTaken: ErrJobTaken, lostTimeout: ErrJobTimeout}

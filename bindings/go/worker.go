@@ -28,12 +28,13 @@ type WorkerOptions struct {
 	Queues []WorkerQueue
 	// Concurrency is how many jobs run side by side, at most 1,000,000. Default 10.
 	Concurrency int
-	// Name is the worker id. Must be unique. Default: a random one.
+	// Name is the worker id. Must be unique. Default: host, process and a random number.
 	Name string
 	// VisibilityTimeoutS is for how many seconds a claim outlives a worker that died. Default 300. The worker extends
 	// the claims of jobs that run.
 	VisibilityTimeoutS int64
-	// MaxRunS is how many seconds a job may run; then its context ends, and it is retried. Default: without limit.
+	// MaxRunS is how many seconds a job may run, which is the deadline of its context; then that ends, and the job is retried,
+	// or dead after its last attempt. Default: without limit. RunDue does not look at it.
 	MaxRunS int64
 	// A job that failed for the nth time is retried after RetryBaseS·RetryFactor^(n-1) seconds, at most RetryMaxS, give or
 	// take a share of RetryJitter. Defaults 15, 2, 3600, 0.1; a negative RetryBaseS is no wait, a negative jitter none.
@@ -54,7 +55,9 @@ type WorkerOptions struct {
 	// Middleware stands around each handler, the first one outermost.
 	Middleware []Middleware
 	// OnError is told of each failure, beside the log: in the handler's goroutine, with the job's context, and after the
-	// handler. A panic of the handler is a *PanicError, a job that ran for too long ErrJobTimeout. What it panics with
+	// handler. A panic of the handler is a *PanicError, also one after its context had ended. A job that ran for too long is
+	// ErrJobTimeout: that is told while the handler may still run, in a goroutine of its own, with the worker's context and a
+	// copy of the job, of which Payload and Metadata are shared; Run waits 1.5 s for it at the end. What OnError panics with
 	// itself is logged.
 	OnError func(ctx context.Context, job *Job, err error)
 	// Logger is told of failures, and of what the worker cannot do. Default: what slog.Default() is when Run begins.
@@ -70,8 +73,8 @@ type WorkerOptions struct {
 // itself, in a transaction for instance.
 //
 // ctx ends when the claim was lost, when the worker has to stop, or when the database is closed; context.Cause says which:
-// ErrJobGone, ErrJobLapsed, ErrJobTaken, ErrJobTimeout, ErrStopping, ErrClosed, or ErrWatcher when the file was replaced. A
-// job that fails after its context has ended is given back when the worker stops, and that attempt does not count.
+// ErrJobGone, ErrJobLapsed, ErrJobTaken, ErrJobTimeout (also context.DeadlineExceeded), ErrStopping, ErrClosed, or ErrWatcher
+// when the file was replaced. A job that fails after its context has ended is given back when the worker stops, and that attempt does not count.
 type Handler = func(ctx context.Context, job *Job) error
 
 // Middleware makes a Handler of one, around which it stands.
@@ -96,7 +99,7 @@ func NewWorker(path string, options WorkerOptions) *Worker {
 	options.VisibilityTimeoutS = orDefault(options.VisibilityTimeoutS, 300)
 	options.MaxRunS = orDefault(options.MaxRunS, noTime)
 	options.StopTimeout = max(orDefault(options.StopTimeout, 8*time.Second), 0)
-	options.Name = orDefault(options.Name, randomName())
+	options.Name = orDefault(options.Name, workerName())
 	return &Worker{path: path, options: options, heartbeat: true, retryDelayS: noTime}
 }
 
@@ -174,7 +177,7 @@ func (w *Worker) begin(ctx context.Context, handler Handler) (*workerRun, error)
 	}
 	log := orDefault(w.options.Logger, slog.Default()).With("worker", w.options.Name)
 	return &workerRun{Worker: w, ctx: ctx, handler: handler, current: w.db, log: log, failing: pauses{log: log, who: "the worker"},
-		hand: map[int64]*inHand{}, finished: make(chan *inHand, w.options.Concurrency)}, nil
+		hand: map[int64]*inHand{}, failed: map[int64]*inHand{}, finished: make(chan *inHand, w.options.Concurrency)}, nil
 }
 
 // newConsumer makes a worker of the library's.

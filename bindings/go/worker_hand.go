@@ -5,11 +5,12 @@ import (
 	"errors"
 	"math"
 	"runtime/debug"
+	"time"
 )
 
 // inHand is a job that a handler runs for.
 type inHand struct {
-	job    *Job
+	job    *Job // the worker's own copy: the handler may change the one that it has
 	cancel context.CancelCauseFunc
 	lost   bool // it is not the worker's any more
 	orphan bool // nor is its file
@@ -21,32 +22,69 @@ type inHand struct {
 	ended     bool // its context had ended by then
 }
 
+// attrs are what the log says of the job.
+func (one *inHand) attrs() []any {
+	job := one.job
+	return []any{"queue", job.Queue, "job", job.ID, "attempt", job.Attempts, "max_attempts", job.MaxAttempts}
+}
+
+// failureAttrs are attrs, and what the handler failed with.
+func (one *inHand) failureAttrs() []any {
+	if failure, is := one.failure.(*PanicError); is {
+		return append(one.attrs(), "error", failure.message(), "stack", string(failure.Stack))
+	}
+	return append(one.attrs(), "error", one.text)
+}
+
+// limited is the context of a job that may run until deadline. It ends when the library says so, which then takes the job away.
+type limited struct {
+	context.Context
+	deadline time.Time
+}
+
+func (l limited) Deadline() (time.Time, bool) { return l.deadline, true }
+
+func (l limited) Err() error {
+	if errors.Is(context.Cause(l.Context), context.DeadlineExceeded) {
+		return context.DeadlineExceeded
+	}
+	return l.Context.Err()
+}
+
 // start runs the handler for a job.
 func (r *workerRun) start(job *Job) {
 	ctx := r.ctx
 	if !r.sync && !r.inline {
 		ctx = context.WithoutCancel(ctx)
 	}
-	one := &inHand{job: job, failure: errExited, text: errExited.Error()}
+	own := *job
+	one := &inHand{job: &own, failure: errExited, text: errExited.Error()}
 	ctx, one.cancel = context.WithCancelCause(ctx)
+	if limit := r.options.MaxRunS; !r.inline && limit <= math.MaxInt64/int64(time.Second) {
+		ctx = limited{ctx, time.Now().Add(time.Duration(limit) * time.Second)}
+	}
 	r.hand[job.serial] = one
 	r.started++
 	if !r.inline {
-		go r.handle(ctx, one)
+		go r.handle(ctx, one, job)
 		return
 	}
-	r.handle(ctx, one)
+	r.handle(ctx, one, job)
 	r.collect()
 }
 
-func (r *workerRun) handle(ctx context.Context, one *inHand) {
+func (r *workerRun) handle(ctx context.Context, one *inHand, job *Job) {
 	defer func() {
 		one.cancel(nil)
 		r.finished <- one
 	}()
 	defer func() { // also if the handler ends its goroutine
-		if one.failure != nil && !one.ended && (one.verdict == nil || one.verdict.IsFailure()) {
-			r.report(ctx, one.job, one.failure)
+		_, panicked := one.failure.(*PanicError)
+		if panicked && one.ended { // whoever settles it does not look at that any more, if there is somebody
+			r.log.Error("honker: a handler panicked after its context had ended", one.failureAttrs()...)
+		}
+		if panicked || one.failure != nil && !one.ended && (one.verdict == nil || one.verdict.IsFailure()) {
+			r.report(ctx, job, one.failure)
 		}
 	}()
 	defer func() {
@@ -56,7 +94,7 @@ func (r *workerRun) handle(ctx context.Context, one *inHand) {
 		}
 		one.ended = ctx.Err() != nil
 	}()
-	if err := r.handler(ctx, one.job); err != nil {
+	if err := r.handler(ctx, job); err != nil {
 		errors.As(err, &one.verdict) // which may panic as the handler may
 		errors.As(err, &one.noHandler)
 		one.failure, one.text = err, errorText(err.Error())
@@ -121,35 +159,43 @@ func (r *workerRun) finish(one *inHand) {
 		r.snoozed++
 	case settleRelease:
 		r.released++
+		if _, panicked := one.failure.(*PanicError); !panicked && one.noHandler == nil { // those are told of otherwise
+			r.log.Info("honker: a job failed after its context had ended, and is given back", one.failureAttrs()...)
+		}
 	case settleRetry, settleFail:
 		settlement.error = view(one.text)
-		r.logFailure(one, &settlement)
+		r.failed[settlement.serial] = one
 	}
 	r.settled = append(r.settled, settlement)
 }
 
-// logFailure logs and counts a failure.
-func (r *workerRun) logFailure(one *inHand, settlement *settlement) {
-	job := one.job
-	attrs := []any{"queue", job.Queue, "job", job.ID, "attempt", job.Attempts, "max_attempts", job.MaxAttempts}
-	if failure, is := one.failure.(*PanicError); is {
-		attrs = append(attrs, "error", failure.message(), "stack", string(failure.Stack))
-	} else {
-		attrs = append(attrs, "error", one.text)
-	}
-	if settlement.kind == settleFail || job.Attempts >= job.MaxAttempts {
+// logFailure logs and counts a failure that has been settled.
+func (r *workerRun) logFailure(one *inHand, settlement settlement) {
+	job, attrs := one.job, one.failureAttrs()
+	switch {
+	case settlement.status == statusLost:
+		r.log.Warn("honker: a job failed that is not the worker's any more; it has been settled already, or its claim is over", attrs...)
+	case settlement.kind == settleFail || job.Attempts >= job.MaxAttempts:
 		r.dead++
 		r.log.Error("honker: a job failed, and is dead", attrs...)
-		return
+	default:
+		r.retried++
+		delayS := settlement.delayS
+		if delayS == noTime { // the library's backoff, without its jitter
+			o, opts := &r.options, newWorkerOpts()
+			backoffS := float64(max(orDefault(o.RetryBaseS, opts.retryBaseS), 0)) * math.Pow(orDefault(o.RetryFactor, opts.retryFactor), float64(job.Attempts-1))
+			delayS = int64(min(backoffS, float64(orDefault(o.RetryMaxS, opts.retryMaxS))))
+		}
+		r.log.Warn("honker: a job failed, and is retried", append(attrs, "next_try_in_s", delayS)...)
 	}
-	r.retried++
-	delayS := settlement.delayS
-	if delayS == noTime { // the library's backoff, without its jitter
-		o, opts := &r.options, newWorkerOpts()
-		backoffS := float64(max(orDefault(o.RetryBaseS, opts.retryBaseS), 0)) * math.Pow(orDefault(o.RetryFactor, opts.retryFactor), float64(job.Attempts-1))
-		delayS = int64(min(backoffS, float64(orDefault(o.RetryMaxS, opts.retryMaxS))))
+}
+
+// logUnsettled logs the failures of which nobody knows what becomes of their jobs.
+func (r *workerRun) logUnsettled() {
+	for serial, one := range r.failed {
+		r.log.Error("honker: a job failed, which could not be settled; it is run again when its claim is over", one.failureAttrs()...)
+		delete(r.failed, serial)
 	}
-	r.log.Warn("honker: a job failed, and is retried", append(attrs, "next_try_in_s", delayS)...)
 }
 
 // lose ends the context of a job that is the worker's no more. It keeps its place until its handler returns.
@@ -160,8 +206,30 @@ func (r *workerRun) lose(lost lostJobView) {
 	}
 	one.lost = true
 	one.cancel(cause)
-	r.log.Warn(cause.Error(), "queue", one.job.Queue, "job", one.job.ID, "attempt", one.job.Attempts, "max_attempts", one.job.MaxAttempts)
-	if lost.reason == lostTimeout {
-		go r.report(r.ctx, one.job, cause) // it may be long until the handler returns
+	if lost.reason != lostTimeout {
+		r.log.Warn(cause.Error(), one.attrs()...)
+		return
+	}
+	// The library has settled it. It may be long until the handler returns, which has the other copy of the job.
+	r.logFailure(&inHand{job: one.job, failure: cause, text: cause.Error()}, settlement{kind: settleRetry, delayS: noTime})
+	job := *one.job
+	r.reports.Add(1)
+	go func() {
+		defer r.reports.Done()
+		r.report(r.ctx, &job, cause)
+	}()
+}
+
+// awaitReports waits for those OnError that run beside their handlers, but not for ever.
+func (r *workerRun) awaitReports() {
+	over := make(chan struct{})
+	go func() {
+		r.reports.Wait()
+		close(over)
+	}()
+	select {
+	case <-over:
+	case <-time.After(cancelTimeout):
+		r.log.Warn("honker: OnError has not returned, and still runs")
 	}
 }

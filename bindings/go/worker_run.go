@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"slices"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -34,6 +35,8 @@ type workerRun struct {
 	hand     map[int64]*inHand // what handlers run for, by serial
 	orphans  int               // how many handlers still run for jobs of a file that was replaced
 	settled  []settlement      // what has to be settled
+	failed   map[int64]*inHand // what of that is a failure, by serial
+	reports  sync.WaitGroup    // the OnErrors that run beside their handlers
 	finished chan *inHand      // there is room for each, so that handlers end whether or not anybody receives
 
 	stopping bool             // nothing is claimed any more
@@ -41,6 +44,7 @@ type workerRun struct {
 	result   error            // what it ends with
 	deadline <-chan time.Time // when StopTimeout, or then cancelTimeout, is over
 	canceled bool             // the contexts have ended because of that
+	hurried  bool             // a second signal has come
 
 	again   <-chan time.Time // when to try again after an error; nil if there was none
 	failing pauses
@@ -53,13 +57,20 @@ type workerRun struct {
 
 // close ends what a run has made.
 func (r *workerRun) close() {
+	r.logUnsettled()
 	r.disconnect()
 	r.running.Store(false)
 }
 
 // run runs jobs until the end, and says in one line what that left.
 func (r *workerRun) run() error {
+	queues := make([]string, len(r.options.Queues))
+	for i, queue := range r.options.Queues {
+		queues[i] = queue.Name
+	}
+	r.log.Info("honker: the worker has begun", "queues", queues, "concurrency", r.options.Concurrency)
 	err := r.loop()
+	r.logUnsettled()
 	running := len(r.hand) + r.orphans
 	attrs := []any{"why", r.why, "done", r.done, "snoozed", r.snoozed, "retried", r.retried, "dead", r.dead, "released", r.released,
 		"running", running}
@@ -67,7 +78,11 @@ func (r *workerRun) run() error {
 		attrs = append(attrs, "error", err)
 	}
 	r.log.Info("honker: the worker has ended", attrs...)
-	if running > 0 {
+	r.awaitReports()
+	switch {
+	case running > 0 && r.hurried:
+		err = errors.Join(err, fmt.Errorf("honker: the second signal left %d handlers no time to return; they still run", running))
+	case running > 0:
 		err = errors.Join(err, fmt.Errorf("honker: %d handlers ignored that their context had ended, and still run", running))
 	}
 	return err
@@ -125,6 +140,7 @@ func (r *workerRun) loop() error {
 			r.stop("its context has ended")
 		case one := <-signals:
 			if signalled {
+				r.hurried = true
 				r.cancel()
 				return r.release()
 			}
@@ -210,6 +226,7 @@ func (r *workerRun) replaced(err error) {
 	r.orphans += len(r.hand)
 	clear(r.hand)
 	r.settled = nil
+	r.logUnsettled()
 	r.disconnect()
 }
 
@@ -225,10 +242,13 @@ func (r *workerRun) turn() (bool, error) {
 	case r.inline:
 		n = 1
 	}
+	for i := range r.settled {
+		r.settled[i].status = StatusClosedHandle // what it stays if the consumer is closed: then there is no call
+	}
 	handle, status, err := r.consumer.native().workerSettleNext(r.consumer.consumer, r.settled, int64(n), 0)
 	failed := status < 0 || status == statusClosed
-	if !failed || slices.ContainsFunc(r.settled, func(one settlement) bool { return Status(one.status) != status }) { // it is committed
-		r.settled = r.refused(err)
+	if !failed || slices.ContainsFunc(r.settled, func(one settlement) bool { return one.status != status }) { // it is committed
+		r.settled = r.afterSettling(err)
 	}
 	if failed {
 		return false, err
@@ -251,12 +271,18 @@ func (r *workerRun) turn() (bool, error) {
 	return true, nil
 }
 
-// refused is what becomes of jobs of which a settlement was refused by itself, by a trigger for instance: they are retried, with
-// the reason. If that was refused, they are left alone, and run again when their claims, which are not extended, are over.
-func (r *workerRun) refused(reason error) (again []settlement) {
+// afterSettling logs the failures that have been settled. A job of which the settlement was refused by itself, by a trigger for
+// instance, is retried, with the reason. If that was refused, it is left alone, and run again when its claim, which is not
+// extended, is over.
+func (r *workerRun) afterSettling(reason error) (again []settlement) {
 	for _, one := range r.settled {
+		failure := r.failed[one.serial]
 		switch {
 		case one.status >= 0:
+			if failure != nil {
+				r.logFailure(failure, one)
+			}
+			delete(r.failed, one.serial)
 		case one.kind == settleRetry:
 			_, err := r.consumer.native().workerSettled(r.consumer.consumer, one.id, one.serial)
 			r.log.Error("honker: a job cannot be settled, and is run again when its claim is over", "job", one.id, "error", errors.Join(reason, err))

@@ -562,11 +562,16 @@ func TestSchedulerEndsWithItsFile(t *testing.T) {
 
 func TestWorkerLogsWithTheDefaultOfTheTimeWhenItRuns(t *testing.T) {
 	db := open(t)
-	w := db.NewWorker(WorkerOptions{Queues: []WorkerQueue{{Name: "q"}}})
-	log := &logged{}
 	defer stdlog.SetOutput(stdlog.Writer()) // SetDefault changes that too
 	defer slog.SetDefault(slog.Default())
+	slog.SetDefault((&logged{}).logger())
+	w := db.NewWorker(WorkerOptions{Queues: []WorkerQueue{{Name: "q"}}})
+	log := &logged{}
 	slog.SetDefault(log.logger())
 	want(t, runs(t, w, func(context.Context, *Job) error { return nil })(), nil)
+	want(t, log.count(`"honker: the worker has begun" worker=`+w.options.Name+` queues=[q] concurrency=10`), 1)
 	want(t, log.count("the worker has ended"), 1)
+	host, _ := os.Hostname()
+	want(t, strings.HasPrefix(w.options.Name, fmt.Sprintf("%s-%d-", host, os.Getpid())), true)
+	want(t, w.options.Name != db.NewWorker(WorkerOptions{}).options.Name, true)
 }
