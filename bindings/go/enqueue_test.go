@@ -8,6 +8,7 @@ import (
 	"math"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestEnqueueManyOverSeveralQueues(t *testing.T) {
@@ -127,4 +128,37 @@ func TestStatus(t *testing.T) {
 	defer updates.Close()
 	status, err = db.Status()
 	want(t, must(t, status, err).Watcher.State, "watching")
+}
+
+func TestEnqueueWaitsNoLongerThanItsContext(t *testing.T) {
+	db := open(t, OpenOptions{BusyTimeout: time.Minute})
+	q := db.Queue("q", QueueOptions{})
+	for name, enqueue := range map[string]func(ctx context.Context) error{
+		"EnqueueContext": func(ctx context.Context) error { return second(q.EnqueueContext(ctx, 1, EnqueueOptions{})) },
+		"EnqueueMany": func(ctx context.Context) error {
+			return second(db.EnqueueMany(ctx, []JobSpec{{Queue: "q"}, {Queue: "r"}}))
+		},
+		"TypedQueue": func(ctx context.Context) error {
+			return second(NewTypedQueue[int](db, "q", QueueOptions{}).Enqueue(ctx, 1, EnqueueOptions{}))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			tx, err := db.Begin()
+			must(t, tx, err)
+			ctx, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond)
+			defer cancel()
+			within(t, 20*time.Second, func() { err = enqueue(ctx) })
+			want(t, errors.Is(err, context.DeadlineExceeded), true)
+			want(t, strings.HasPrefix(err.Error(), "honker: nothing was enqueued: "), true)
+			must(t, 0, tx.Rollback())
+			long, cancel := context.WithTimeout(context.Background(), time.Minute)
+			defer cancel()
+			must(t, 0, enqueue(long)) // after whatever was left waiting
+			for _, err := range []error{second(db.EnqueueMany(long, []JobSpec{{Queue: "q", Payload: make(chan int)}})), second(db.EnqueueMany(long, []JobSpec{{Queue: "\x00"}}))} {
+				wantError(t, err, ErrInvalid)
+			}
+		})
+	}
+	stats, err := q.Stats()
+	want(t, must(t, stats, err), QueueStats{Queue: "q", Pending: 3})
 }

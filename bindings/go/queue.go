@@ -86,8 +86,10 @@ type EnqueueFunc = func(ctx context.Context, jobs []JobSpec) ([]EnqueueResult, e
 // EnqueueMiddleware makes an EnqueueFunc of one, around which it stands.
 type EnqueueMiddleware = func(next EnqueueFunc) EnqueueFunc
 
-// EnqueueMany adds jobs, to any queues, all or none, in one commit; a result for each, in their order. ctx is for
-// OpenOptions.EnqueueMiddleware; if it has ended already, nothing is enqueued.
+// EnqueueMany adds jobs, to any queues, all or none, in one commit; a result for each, in their order. It waits for its turn to
+// write for as long as the busy timeout, and no longer than ctx; if that ends first, nothing is enqueued, and the error is
+// the context's. A context that may end has a price: the jobs have a transaction of their own, and do not share a commit with
+// what others write at the moment. OpenOptions.EnqueueMiddleware gets ctx as well.
 func (db *Database) EnqueueMany(ctx context.Context, jobs []JobSpec) ([]EnqueueResult, error) {
 	return db.enqueueIn(ctx, 0, jobs)
 }
@@ -99,16 +101,46 @@ func (db *Database) EnqueueManyTx(tx *Transaction, jobs []JobSpec) ([]EnqueueRes
 
 func (db *Database) enqueueIn(ctx context.Context, tx uintptr, jobs []JobSpec) ([]EnqueueResult, error) {
 	if err := ctx.Err(); err != nil {
-		return nil, fmt.Errorf("honker: nothing was enqueued: %w", err)
+		return nil, fmt.Errorf(nothingEnqueued, err)
 	}
-	enqueue := func(_ context.Context, jobs []JobSpec) ([]EnqueueResult, error) { return db.enqueueNow(tx, jobs) }
+	enqueue := func(ctx context.Context, jobs []JobSpec) ([]EnqueueResult, error) {
+		specs, err := nativeSpecs(jobs)
+		switch {
+		case err != nil:
+			return nil, err
+		case tx != 0 || ctx.Done() == nil:
+			return db.enqueueNow(tx, specs)
+		}
+		return db.enqueueWithin(ctx, specs)
+	}
 	for _, around := range slices.Backward(db.options.EnqueueMiddleware) {
 		enqueue = around(enqueue)
 	}
 	return enqueue(ctx, jobs)
 }
 
-func (db *Database) enqueueNow(tx uintptr, jobs []JobSpec) ([]EnqueueResult, error) {
+// enqueueWithin waits for its turn no longer than ctx. It has a transaction: what waits for a lock in the library cannot be
+// called off, and would enqueue the jobs later.
+func (db *Database) enqueueWithin(ctx context.Context, specs []jobSpec) ([]EnqueueResult, error) {
+	tx, err := db.beginWithin(ctx, nothingEnqueued)
+	if err != nil {
+		return nil, err
+	}
+	defer tx.end()
+	results, err := db.enqueueNow(tx.handle, specs)
+	if err == nil {
+		err = tx.Commit()
+	}
+	if err != nil {
+		return nil, tx.why(err)
+	}
+	return results, nil
+}
+
+// nothingEnqueued begins the error of a context.
+const nothingEnqueued = "honker: nothing was enqueued: %w"
+
+func nativeSpecs(jobs []JobSpec) ([]jobSpec, error) {
 	specs := make([]jobSpec, len(jobs))
 	for i, job := range jobs {
 		payload, err := encode("payload", job.Payload)
@@ -121,9 +153,13 @@ func (db *Database) enqueueNow(tx uintptr, jobs []JobSpec) ([]EnqueueResult, err
 			return nil, err
 		}
 	}
-	native := make([]enqueueResult, len(jobs))
+	return specs, nil
+}
+
+func (db *Database) enqueueNow(tx uintptr, specs []jobSpec) ([]EnqueueResult, error) {
+	native := make([]enqueueResult, len(specs))
 	var err error
-	if len(jobs) == 1 {
+	if len(specs) == 1 {
 		native[0].id, _, err = db.native().enqueue(db.handle, tx, specs[0].queue, specs[0].payload, specs[0].opts)
 	} else {
 		_, err = db.native().enqueueMany(db.handle, tx, specs, native)
@@ -131,7 +167,7 @@ func (db *Database) enqueueNow(tx uintptr, jobs []JobSpec) ([]EnqueueResult, err
 	if err != nil {
 		return nil, err
 	}
-	results := make([]EnqueueResult, len(jobs))
+	results := make([]EnqueueResult, len(specs))
 	for i, one := range native {
 		results[i] = EnqueueResult{ID: one.id, Status: Status(one.status)}
 	}
@@ -173,8 +209,7 @@ func (q *Queue) Enqueue(payload any, options EnqueueOptions) (int64, error) {
 	return q.EnqueueContext(context.Background(), payload, options)
 }
 
-// EnqueueContext is Enqueue with a context for what stands around it (OpenOptions.EnqueueMiddleware). If it has
-// ended already, nothing is enqueued.
+// EnqueueContext is Enqueue that waits no longer than ctx, as Database.EnqueueMany does.
 func (q *Queue) EnqueueContext(ctx context.Context, payload any, options EnqueueOptions) (int64, error) {
 	return only(q.db.EnqueueMany(ctx, []JobSpec{q.spec(payload, options)}))
 }

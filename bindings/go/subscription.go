@@ -110,7 +110,7 @@ func (s *Subscription) Offset() (int64, error) {
 // database is closed; then the channel is closed. An empty consumer is nobody: from the beginning, and nothing is saved.
 //
 // An event is finished when the next one has been taken from the channel: nobody can see that a receiver waits. Its offset is saved after
-// 1000 events, every second, and at the end. So the last event that was taken is delivered again the next time; where that
+// 1000 events, every second, and at the end; while that cannot be written it is tried again then. So the last event that was taken is delivered again the next time; where that
 // matters use Subscription, which has Ack. If it ends with an error the last value has it in Err.
 func (s *Stream) Subscribe(ctx context.Context, consumer string) (<-chan StreamEvent, error) {
 	const saveEveryN, saveEvery = 1000, time.Second
@@ -134,30 +134,31 @@ func (s *Stream) Subscribe(ctx context.Context, consumer string) (<-chan StreamE
 			return nil
 		}
 		_, err := s.SaveOffset(consumer, finished)
-		if err == nil {
+		switch {
+		case err == nil:
 			saved = finished
+		case isTransient(err): // the next time will do
+			err = nil
 		}
 		return err
 	}
 	next := func(ctx context.Context) (*StreamEvent, error) {
-		if n >= saveEveryN || finished > saved && time.Since(savedAt) >= saveEvery {
-			if err := save(); err != nil {
-				return nil, err
+		for {
+			if n >= saveEveryN || finished > saved && time.Since(savedAt) >= saveEvery {
+				if err := save(); err != nil {
+					return nil, err
+				}
+			}
+			if consumer == "" || finished == saved {
+				return sub.Next(ctx)
+			}
+			within, cancel := context.WithDeadline(ctx, savedAt.Add(saveEvery))
+			event, err := sub.Next(within)
+			cancel()
+			if event != nil || err != nil || ctx.Err() != nil {
+				return event, err
 			}
 		}
-		if consumer == "" || finished == saved {
-			return sub.Next(ctx)
-		}
-		within, cancel := context.WithDeadline(ctx, savedAt.Add(saveEvery))
-		defer cancel()
-		event, err := sub.Next(within)
-		if event != nil || err != nil || ctx.Err() != nil {
-			return event, err
-		}
-		if err := save(); err != nil {
-			return nil, err
-		}
-		return sub.Next(ctx)
 	}
 	return events, s.db.start(ctx, func(ctx context.Context) {
 		defer close(events)

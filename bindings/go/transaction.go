@@ -35,8 +35,13 @@ func (db *Database) Begin() (*Transaction, error) { return db.begin(context.Back
 // Transaction is Begin with a context: when that ends the waiting ends at once, and a transaction that is still open is
 // rolled back. The errors are the context's then.
 func (db *Database) Transaction(ctx context.Context) (*Transaction, error) {
+	return db.beginWithin(ctx, "honker: no transaction was begun: %w")
+}
+
+// beginWithin is Transaction; over is the format of the error of a context that has ended.
+func (db *Database) beginWithin(ctx context.Context, over string) (*Transaction, error) {
 	if err := ctx.Err(); err != nil {
-		return nil, fmt.Errorf("honker: no transaction was begun: %w", err)
+		return nil, fmt.Errorf(over, err)
 	}
 	type begun struct {
 		tx  *Transaction
@@ -60,7 +65,7 @@ func (db *Database) Transaction(ctx context.Context) (*Transaction, error) {
 	case begun := <-result:
 		return begun.tx, begun.err
 	case <-ctx.Done():
-		return nil, fmt.Errorf("honker: no transaction was begun: %w", ctx.Err())
+		return nil, fmt.Errorf(over, ctx.Err())
 	case <-db.context.Done():
 		return nil, db.isClosed()
 	}

@@ -375,3 +375,30 @@ func TestCloseLetsNoWaitingWriteThrough(t *testing.T) {
 		wantError(t, <-done, ErrClosed)
 	}
 }
+
+func TestSubscribeSavesLaterWhatItCannotSaveNow(t *testing.T) {
+	db := open(t, OpenOptions{BusyTimeout: -1})
+	s := db.Stream("s")
+	must(t, 0, second(s.Publish(1)))
+	must(t, 0, second(s.Publish(2)))
+	other := must2(t)(Open(db.Path()))
+	defer other.Close()
+	tx, err := other.Begin()
+	must(t, tx, err)
+	events, err := s.Subscribe(context.Background(), "c")
+	must(t, events, err)
+	want(t, (<-events).Offset, 1)
+	want(t, (<-events).Offset, 2)
+	select { // a second later the first offset is to be saved
+	case event := <-events:
+		t.Fatal(event.Err)
+	case <-time.After(2500 * time.Millisecond):
+	}
+	must(t, 0, tx.Rollback())
+	eventually(t, "it is saved", func() bool {
+		offset, err := s.GetOffset("c")
+		return err == nil && offset == 1
+	})
+	must(t, 0, second(s.Publish(3)))
+	want(t, (<-events).Offset, 3)
+}
