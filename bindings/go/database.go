@@ -241,7 +241,8 @@ func (db *Database) native() calls { return calls{lib: db.lib, db: db} }
 
 // Query runs one statement of SQL that only reads, beside any writer; its rows are what is committed. honker's SQL
 // functions are not there: use Transaction.Query for them. args are the values of ?1, ?2, ... in order: nil, integers,
-// floats, bools, strings, []byte, or a driver.Valuer.
+// floats, bools, strings, []byte, a time.Time, which is stored as text that SQLite's date functions understand, or a
+// driver.Valuer.
 func (db *Database) Query(sql string, args ...any) ([]Row, error) {
 	values, err := toValues(args)
 	if err != nil {
@@ -268,13 +269,15 @@ func orDefault[T comparable](value, otherwise T) T {
 // Int64 is a pointer to a number, for options that may be absent.
 func Int64(value int64) *int64 { return &value }
 
-// optional is a number for the library, where absent is noTime.
-func optional(name string, value *int64) (int64, error) {
-	if value == nil {
-		return noTime, nil
+// optionals makes numbers for the library, where absent is noTime, and keeps the first error of that.
+type optionals struct{ err error }
+
+func (o *optionals) number(name string, value *int64) int64 {
+	switch {
+	case value == nil:
+		return noTime
+	case *value == noTime && o.err == nil:
+		o.err = invalid(nil, "%s is too large: %d", name, *value)
 	}
-	if *value == noTime {
-		return 0, invalid(nil, "%s is too large: %d", name, *value)
-	}
-	return *value, nil
+	return *value
 }

@@ -10,6 +10,9 @@ import (
 // other.
 type Status int32
 
+// StatusOK is success.
+const StatusOK = statusOK
+
 // String is the name of the status as it stands in honker.h, "HONKER_BUSY".
 func (s Status) String() string {
 	if name, known := statusNames[s]; known {

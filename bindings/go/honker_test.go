@@ -321,10 +321,19 @@ func TestValues(t *testing.T) {
 	wantError(t, tx.QueryRow("SELECT 1").Scan(real), ErrInvalid)
 	want(t, errors.Is(tx.QueryRow("SELECT 1 WHERE 0").Scan(&real), sql.ErrNoRows), true)
 	wantError(t, tx.QueryRow("SELECT * FROM nothing").Scan(&real), ErrSQL, "nothing")
-	for _, bad := range []any{uint64(math.MaxUint64), time.Now(), struct{}{}, []int{1}} {
+	for _, bad := range []any{uint64(math.MaxUint64), struct{}{}, []int{1}} {
 		_, err = tx.Exec("SELECT ?", bad)
 		wantError(t, err, ErrInvalid, "parameter 1")
 	}
+	at := time.Date(2026, 11, 29, 13, 0, 0, 123456789, time.FixedZone("", 3600))
+	var back time.Time
+	var unix int64
+	var absent *time.Time
+	var none *sql.NullInt64 // a Valuer
+	want(t, tx.QueryRow("SELECT ?1, CAST(strftime('%s', ?1) AS INTEGER), ?2, ?3", at, absent, none).Scan(&back, &unix, &absent, &pointer), nil)
+	want(t, []any{back.Equal(at), unix, absent == nil, pointer == nil}, []any{true, at.Unix(), true, true})
+	wantError(t, tx.QueryRow("SELECT 'noon'").Scan(&back), ErrInvalid)
+	wantError(t, tx.QueryRow("SELECT 5").Scan(&back), ErrInvalid)
 	_, err = tx.Exec("SELECT ?", 1, 2)
 	wantError(t, err, ErrInvalid)
 	rows, err := tx.Query("SELECT 1 AS one UNION ALL SELECT 2")

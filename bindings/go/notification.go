@@ -45,13 +45,10 @@ func (db *Database) notify(tx uintptr, channel string, payload any) (int64, erro
 // PruneNotifications deletes the notifications that are older than olderThanS seconds, and those that are not among the
 // maxKeep newest; how many that were. nil leaves that criterion out.
 func (db *Database) PruneNotifications(olderThanS, maxKeep *int64) (int64, error) {
-	age, err := optional("olderThanS", olderThanS)
-	if err != nil {
-		return 0, err
-	}
-	keep, err := optional("maxKeep", maxKeep)
-	if err != nil {
-		return 0, err
+	var is optionals
+	age, keep := is.number("olderThanS", olderThanS), is.number("maxKeep", maxKeep)
+	if is.err != nil {
+		return 0, is.err
 	}
 	pruned, _, err := db.native().notificationsPrune(db.handle, 0, age, keep)
 	return pruned, err

@@ -76,7 +76,7 @@ type JobSpec struct {
 type EnqueueResult struct {
 	// ID is the job's.
 	ID int64
-	// Status is 0: it was enqueued.
+	// Status is StatusOK.
 	Status Status
 }
 
@@ -180,15 +180,10 @@ func (o *EnqueueOptions) native() (*enqueueOpts, error) {
 	if o.MaxAttempts != nil {
 		opts.maxAttempts = *o.MaxAttempts
 	}
-	var err error
-	if opts.delayS, err = optional("Delay", o.Delay); err != nil {
-		return nil, err
-	}
-	if opts.runAt, err = optional("RunAt", o.RunAt); err != nil {
-		return nil, err
-	}
-	if opts.expiresS, err = optional("Expires", o.Expires); err != nil || len(o.Metadata) == 0 {
-		return opts, err
+	var is optionals
+	opts.delayS, opts.runAt, opts.expiresS = is.number("Delay", o.Delay), is.number("RunAt", o.RunAt), is.number("Expires", o.Expires)
+	if is.err != nil || len(o.Metadata) == 0 {
+		return opts, is.err
 	}
 	metadata, err := encode("metadata", o.Metadata)
 	opts.metadata = viewOf(metadata)

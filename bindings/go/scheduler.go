@@ -80,8 +80,9 @@ func (s *Scheduler) Add(task ScheduledTask) error {
 	}
 	opts := newScheduleOpts()
 	opts.priority, opts.maxAttempts = task.Priority, orDefault(task.MaxAttempts, opts.maxAttempts)
-	if opts.expiresS, err = optional("ExpiresS", task.ExpiresS); err != nil {
-		return err
+	var is optionals
+	if opts.expiresS = is.number("ExpiresS", task.ExpiresS); is.err != nil {
+		return is.err
 	}
 	_, err = s.db.native().schedulerRegister(s.db.handle, 0, view(task.Name), view(task.Queue), view(expression), viewOf(payload),
 		opts)
@@ -113,7 +114,6 @@ func (s *Scheduler) Resume(name string) (bool, error) { return s.named(calls.sch
 // Update changes parts of a schedule. False, and nothing changed, if there is none of that name or nothing to change.
 func (s *Scheduler) Update(name string, update ScheduleUpdate) (bool, error) {
 	changes := newScheduleUpdate()
-	var err error
 	if update.CronExpr != nil {
 		changes.fields |= updateExpression
 		changes.expression = view(*update.CronExpr)
@@ -130,17 +130,17 @@ func (s *Scheduler) Update(name string, update ScheduleUpdate) (bool, error) {
 		changes.fields |= updatePriority
 		changes.priority = *update.Priority
 	}
+	var is optionals
 	if update.ExpiresS != nil {
 		changes.fields |= updateExpires
-		if changes.expiresS, err = optional("ExpiresS", *update.ExpiresS); err != nil {
-			return false, err
-		}
+		changes.expiresS = is.number("ExpiresS", *update.ExpiresS)
 	}
 	if update.MaxAttempts != nil {
 		changes.fields |= updateMaxAttempts
-		if changes.maxAttempts, err = optional("MaxAttempts", update.MaxAttempts); err != nil {
-			return false, err
-		}
+		changes.maxAttempts = is.number("MaxAttempts", update.MaxAttempts)
+	}
+	if is.err != nil {
+		return false, is.err
 	}
 	status, err := s.db.native().schedulerUpdate(s.db.handle, 0, view(name), changes)
 	return status == statusOK, err
@@ -152,8 +152,9 @@ func (s *Scheduler) Tick() ([]ScheduledFire, error) { return s.tick(noTime) }
 
 // TickAt is Tick for the boundaries up to a time, in Unix seconds.
 func (s *Scheduler) TickAt(until int64) ([]ScheduledFire, error) {
-	if _, err := optional("until", &until); err != nil {
-		return nil, err
+	var is optionals
+	if until = is.number("until", &until); is.err != nil {
+		return nil, is.err
 	}
 	return s.tick(until)
 }

@@ -33,9 +33,9 @@ type Subscription struct {
 // Subscription makes a subscription. To be closed.
 func (s *Stream) Subscription(options SubscribeOptions) (*Subscription, error) {
 	opts := newSubscriptionOpts()
-	var err error
-	if opts.fromOffset, err = optional("FromOffset", options.FromOffset); err != nil {
-		return nil, err
+	var is optionals
+	if opts.fromOffset = is.number("FromOffset", options.FromOffset); is.err != nil {
+		return nil, is.err
 	}
 	if options.SaveEveryN != nil {
 		opts.saveEveryN = *options.SaveEveryN
@@ -47,6 +47,7 @@ func (s *Stream) Subscription(options SubscribeOptions) (*Subscription, error) {
 	if options.Consumer != nil {
 		opts.consumer = view(*options.Consumer)
 	}
+	var err error
 	sub.waiting, err = s.db.newWaiting(calls.subscriptionFree, func(waiter uintptr, token uint64) (uintptr, error) {
 		subscription, _, err := s.db.native().subscriptionNew(s.db.handle, waiter, token, view(s.topic), opts)
 		return subscription, err

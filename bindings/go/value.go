@@ -3,52 +3,43 @@ package honker
 import (
 	"database/sql"
 	"database/sql/driver"
-	"math"
 	"reflect"
+	"time"
 )
 
 // toValues makes parameters of Go's values.
 func toValues(args []any) ([]value, error) {
 	values := make([]value, len(args))
 	for i, arg := range args {
-		if valuer, is := arg.(driver.Valuer); is {
-			var err error
-			if arg, err = valuer.Value(); err != nil {
-				return nil, invalid(err, "parameter %d: %v", i+1, err)
-			}
+		converted, err := driver.DefaultParameterConverter.ConvertValue(arg)
+		if err != nil {
+			return nil, invalid(err, "parameter %d: %v", i+1, err)
 		}
-		v := reflect.ValueOf(arg)
-		for v.Kind() == reflect.Pointer && !v.IsNil() {
-			v = v.Elem()
-		}
-		switch kind := v.Kind(); {
-		case kind == reflect.Invalid || kind == reflect.Pointer: // NULL
-		case v.CanInt():
-			values[i] = value{valueType: typeInteger, integer: v.Int()}
-		case v.CanUint():
-			if v.Uint() > math.MaxInt64 {
-				return nil, invalid(nil, "parameter %d is larger than a 64-bit integer: %d", i+1, v.Uint())
-			}
-			values[i] = value{valueType: typeInteger, integer: int64(v.Uint())}
-		case kind == reflect.Bool:
+		switch v := converted.(type) {
+		case int64:
+			values[i] = value{valueType: typeInteger, integer: v}
+		case bool:
 			values[i] = value{valueType: typeInteger}
-			if v.Bool() {
+			if v {
 				values[i].integer = 1
 			}
-		case v.CanFloat():
-			values[i] = value{valueType: typeReal, real: v.Float()}
-		case kind == reflect.String:
-			values[i] = value{valueType: typeText, bytes: view(v.String())}
-		case kind == reflect.Slice && v.Type().Elem().Kind() == reflect.Uint8:
-			if !v.IsNil() {
-				values[i] = value{valueType: typeBlob, bytes: viewOf(v.Bytes())}
+		case float64:
+			values[i] = value{valueType: typeReal, real: v}
+		case string:
+			values[i] = value{valueType: typeText, bytes: view(v)}
+		case time.Time:
+			values[i] = value{valueType: typeText, bytes: view(v.Format(timeLayout))}
+		case []byte:
+			if v != nil { // that is NULL, as nil is
+				values[i] = value{valueType: typeBlob, bytes: viewOf(v)}
 			}
-		default:
-			return nil, invalid(nil, "parameter %d is a %T, which SQLite has no type for", i+1, arg)
 		}
 	}
 	return values, nil
 }
+
+// timeLayout is the text of a time, which SQLite's date functions understand.
+const timeLayout = "2006-01-02 15:04:05.999999999-07:00"
 
 // Row is one row of a query.
 type Row struct {
@@ -61,7 +52,7 @@ type Row struct {
 }
 
 // Scan copies the values to where dest points: *int64, *int, *float64, *bool, *string, *[]byte, *any and their like,
-// pointers to such pointers, which NULL makes nil, or a sql.Scanner. What does not fit, NULL and large numbers for
+// *time.Time for the text of one as parameters are stored, pointers to such pointers, which NULL makes nil, or a sql.Scanner. What does not fit, NULL and large numbers for
 // instance, is ErrInvalid; no row is sql.ErrNoRows.
 func (r *Row) Scan(dest ...any) error {
 	if r.err != nil {
@@ -138,6 +129,12 @@ func assign(place reflect.Value, v any) bool {
 			place.SetString(v)
 		case isBytes:
 			place.SetBytes([]byte(v))
+		case place.Type() == reflect.TypeFor[time.Time]():
+			at, err := time.Parse(timeLayout, v)
+			if err != nil {
+				return false
+			}
+			place.Set(reflect.ValueOf(at))
 		default:
 			return false
 		}
