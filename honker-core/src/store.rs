@@ -55,6 +55,8 @@ pub struct Store {
     budget: Cell<Option<Budget>>,
     /// Whether SQL that is not ours may have run in the open transaction, and have made triggers.
     foreign_sql: Cell<bool>,
+    /// How many of the connection's changes were undone by units.
+    undone: Cell<u32>,
 }
 
 // SAFETY: a connection, and with it its statements, may move between threads as long as one uses it at a time. That is
@@ -95,6 +97,7 @@ impl Store {
             listener: OnceCell::new(),
             budget: Cell::new(None),
             foreign_sql: Cell::new(true),
+            undone: Cell::new(0),
         }
     }
 
@@ -243,6 +246,21 @@ impl Store {
             // SAFETY: the connection is open.
             Ok(unsafe { ffi::sqlite3_last_insert_rowid(self.db) })
         })
+    }
+
+    /// How many rows have been changed through this connection, but for what units have undone.
+    pub(crate) fn total_changes(&self) -> u32 {
+        self.connection_changes().wrapping_sub(self.undone.get())
+    }
+
+    /// All changes since [`Store::total_changes`] was this are undone.
+    pub(crate) fn undo_changes(&self, total: u32) {
+        self.undone.set(self.connection_changes().wrapping_sub(total));
+    }
+
+    fn connection_changes(&self) -> u32 {
+        // SAFETY: the connection is open. (The count in 64 bits is not in every host's SQLite.)
+        unsafe { ffi::sqlite3_total_changes(self.db) }.cast_unsigned()
     }
 
     fn changes(&self) -> i64 {

@@ -26,13 +26,15 @@ pub(crate) struct Unit<'a> {
     outermost: bool,
     /// How many settlements had been told when it began.
     told: usize,
+    /// How many rows had been changed when it began.
+    changes: u32,
 }
 
 impl<'a> Unit<'a> {
     /// `None` where SQLite allows no savepoint.
     pub(crate) fn begin(store: &'a Store) -> Result<Option<Self>> {
         let told = store.listener().map_or(0, SettlementListener::told);
-        let unit = Unit { store, outermost: !store.in_transaction(), told };
+        let unit = Unit { store, outermost: !store.in_transaction(), told, changes: store.total_changes() };
         match store.execute(&SQL_SAVEPOINT, &[]) {
             Ok(_) => Ok(Some(unit)),
             // SAVEPOINT takes no lock, so BUSY from it can only mean "SQL statements in progress".
@@ -83,6 +85,7 @@ impl Drop for Unit<'_> {
         // The error that brought us here is on its way to the caller; one from the roll-back would only hide it.
         for _ in 0..UNDO_TRIES_MAX {
             if self.undo().is_ok() {
+                self.store.undo_changes(self.changes);
                 break;
             }
             // The host has interrupted the connection, and that stops our roll-back as well. But SQLite rolls the whole

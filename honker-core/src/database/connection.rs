@@ -39,7 +39,7 @@ pub(super) struct Handle {
     /// It may have limited the size of the file.
     pub(super) limited: Cell<bool>,
     /// [`Handle::changes`] when the last transaction began.
-    began_at: u64,
+    began_at: u32,
     /// The version of the schema that was last looked through for deferred foreign keys, and whether it has any.
     deferred_keys: Option<(i64, bool)>,
     /// Told of what this connection settles, if it writes.
@@ -308,9 +308,10 @@ impl Handle {
         committed.map(|()| self.changes() != before)
     }
 
-    /// How many rows have been changed through this connection, also by what was rolled back.
-    pub(super) fn changes(&self) -> u64 {
-        self.connection.total_changes()
+    /// How many rows have been changed through this connection, also by what was rolled back with a whole transaction of
+    /// several calls; not by what one call has undone.
+    pub(super) fn changes(&self) -> u32 {
+        self.store.total_changes()
     }
 
     /// Undoes the open transaction, if there is one. An interrupt does not keep it from that: what a later call did in a
