@@ -59,7 +59,8 @@ impl Database {
     }
 }
 
-/// An operation of several statements, and the place after at least one of its writes where it is stopped.
+/// An operation of several statements, and the place after at least one of its writes where it is stopped. (A claim and a
+/// sweep pass over jobs that are refused, so all of theirs are.)
 struct Case {
     name: &'static str,
     set_up: fn(&Store),
@@ -113,40 +114,31 @@ const CASES: &[Case] = &[
         stop: "BEFORE INSERT ON _honker_live WHEN new.payload = 'stop'",
     },
     Case {
-        name: "claim, taking the second job",
+        name: "claim, taking jobs",
         set_up: |store| drop(queue::enqueue_many(store, NOW, &[job("a"), job("b")]).unwrap()),
         run: claim,
-        stop: "BEFORE UPDATE ON _honker_live WHEN old.payload = 'b'",
+        stop: "AFTER UPDATE ON _honker_live",
     },
     Case {
         name: "claim, dead-lettering exhausted jobs",
         set_up: |store| {
             enqueue(store, &Enqueue { max_attempts: 0, ..job("a") });
-            enqueue(store, &job("b"));
+            enqueue(store, &Enqueue { max_attempts: 0, ..job("b") });
         },
-        run: claim,
+        run: |store| claim(store).map(|jobs| jobs + 1),
         stop: "BEFORE DELETE ON _honker_live",
-    },
-    Case {
-        name: "claim of one, dead-lettering exhausted jobs, taking the other",
-        set_up: |store| {
-            enqueue(store, &Enqueue { max_attempts: 0, ..job("a") });
-            enqueue(store, &job("b"));
-        },
-        run: |store| queue::claim(store, NOW, "q", "w", 1, 60).map(|jobs| jobs.len()),
-        stop: "BEFORE UPDATE ON _honker_live",
     },
     Case {
         name: "claim, dead-lettering lapsed and exhausted jobs",
         set_up: |store| lapsed(store, Enqueue { max_attempts: 1, ..job("p") }),
         run: |store| claim(store).map(|jobs| jobs + 1),
-        stop: "BEFORE DELETE ON _honker_live WHEN old.id = 2",
+        stop: "BEFORE DELETE ON _honker_live",
     },
     Case {
         name: "claim, dead-lettering lapsed and expired jobs",
         set_up: |store| lapsed(store, Enqueue { expires_s: Some(2), ..job("p") }),
         run: |store| claim(store).map(|jobs| jobs + 1),
-        stop: "BEFORE DELETE ON _honker_live WHEN old.id = 2",
+        stop: "BEFORE DELETE ON _honker_live",
     },
     Case {
         name: "claim, releasing many lapsed jobs and taking them",
@@ -155,16 +147,15 @@ const CASES: &[Case] = &[
             queue::claim(store, NOW - 5, "q", "gone", -1, 1).unwrap();
         },
         run: claim,
-        stop: "BEFORE UPDATE ON _honker_live WHEN new.worker_id = 'w' AND old.id = 20",
+        stop: "BEFORE UPDATE ON _honker_live",
     },
     Case {
         name: "claim, sweeping many expired jobs",
         set_up: |store| {
             queue::enqueue_many(store, NOW, &[Enqueue { expires_s: Some(0), ..job("p") }; 101]).unwrap();
-            enqueue(store, &job("last"));
         },
-        run: claim,
-        stop: "BEFORE UPDATE ON _honker_live WHEN old.payload = 'last'",
+        run: |store| claim(store).map(|jobs| jobs + 1),
+        stop: "BEFORE DELETE ON _honker_live",
     },
     Case {
         name: "ack_batch",
@@ -191,7 +182,7 @@ const CASES: &[Case] = &[
             lapsed(store, Enqueue { expires_s: Some(2), ..job("p") });
         },
         run: |store| queue::sweep_expired(store, NOW, "q").map(|swept| swept as usize),
-        stop: "BEFORE DELETE ON _honker_live WHEN old.state = 'processing'",
+        stop: "BEFORE DELETE ON _honker_live",
     },
     Case {
         name: "dead_requeue",

@@ -13,10 +13,10 @@ use super::registration::Look;
 use super::rest::Rest;
 use super::settlement::{Batch, Claimed, LostJob, Reason, Settlement, Verdict};
 use super::worker_options::{WorkerOptions, WorkerQueue};
-use crate::Result;
 use crate::database::{Database, Hand, InHand};
 use crate::outlook::Interest;
 use crate::queue::{self, Held, Outcome, Turn, Turned};
+use crate::{Error, Result};
 
 /// After so many claims in a row that should have done something and did nothing, a look is over. Others may be faster, but
 /// not always; a trigger of the user's (`RAISE(IGNORE)`) may keep a worker from its jobs for ever.
@@ -38,6 +38,8 @@ pub(super) struct Turns {
     busy: bool,
     /// The last claim left something in the way of a further one.
     more: bool,
+    /// The last turn passed over something that the file refuses.
+    refused: bool,
     /// What has to be reported, and could not be yet.
     lost: Vec<LostJob>,
 }
@@ -62,6 +64,7 @@ impl Turns {
             prolonged_at: Instant::now(),
             busy: false,
             more: false,
+            refused: false,
             lost: Vec::new(),
         }
     }
@@ -113,7 +116,9 @@ impl Turns {
                 if !outlook.may_claim || is_kept_from_it {
                     let queues = room.iter().map(|(queue, _)| self.name(*queue).to_owned()).collect();
                     let interest = Interest::Jobs { queues, worker_id: self.worker_id.clone(), held };
-                    let rest = Rest::new(interest, self.options.fallback).at(outlook.next_at);
+                    // What it is kept from is due at once.
+                    let next_at = outlook.next_at.filter(|_| !is_kept_from_it);
+                    let rest = Rest::new(interest, self.options.fallback).at(next_at);
                     // Should the settlement that a loss was taken for be undone, nothing announces it.
                     let again = (is_kept_from_it || !all_told).then(|| now + KEPT);
                     return Ok(Look::Nothing(rest.after(again).after(heartbeat_at).after(run_until)));
@@ -125,7 +130,11 @@ impl Turns {
                 return Ok(Look::Found(batch));
             }
             // A claim moves a bounded number of rows that nobody can have, and may have ended with that.
-            in_vain = if self.more { 0 } else { in_vain + 1 };
+            in_vain = match self.more {
+                true => 0,
+                false if self.refused => IN_VAIN_MAX,
+                false => in_vain + 1,
+            };
         }
     }
 
@@ -189,9 +198,11 @@ impl Turns {
             frees: &frees,
             n,
         })?;
-        let Turned { settled, lost, claimed, more, refused } = turned;
+        let Turned { settled, lost, claimed, more, refused, .. } = turned;
         self.busy = !claimed.is_empty();
         self.more = more;
+        self.refused = refused.is_some();
+        let failed = refused.and_then(|error| self.pass_over(error));
 
         let mut settled = settled.into_iter();
         let mut answers = settled.by_ref().take(given);
@@ -206,7 +217,7 @@ impl Turns {
         }
         self.lose_overdue(&overdue, settled);
         self.lose_all(&running, &lost);
-        if (prolong && refused.is_none()) || self.hand.is_empty() {
+        if (prolong && failed.is_none()) || self.hand.is_empty() {
             self.prolonged_at = started;
         }
         let max_run = self.options.max_run_s.and_then(|s| u64::try_from(s).ok()).map(Duration::from_secs);
@@ -220,12 +231,25 @@ impl Turns {
             }
             jobs.push(Claimed { job, serial });
         }
-        let batch = match refused {
+        let batch = match failed {
             // Told by the next turn, which it keeps from claiming as well.
-            Some(error) if self.lost.is_empty() => Err(error),
+            Some(error) if self.lost.is_empty() && jobs.is_empty() => Err(error),
             _ => Ok(Batch { jobs, lost: std::mem::take(&mut self.lost) }),
         };
         Ok((held, batch))
+    }
+
+    /// The error, unless it is about a row that was passed over: that is a warning.
+    fn pass_over(&self, error: Error) -> Option<Error> {
+        if !queue::is_refusal(&error) {
+            return Some(error);
+        }
+        let names: Vec<&str> = self.queues.iter().map(|queue| &*queue.name).collect();
+        self.database.warn(format!(
+            "a worker of '{}' has passed over jobs that cannot be claimed, prolonged or dead-lettered: {error}",
+            names.join("', '")
+        ));
+        None
     }
 
     /// Jobs that ran for too long are lost, whatever became of their retries: if the file has refused one, the claim is left

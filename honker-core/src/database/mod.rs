@@ -212,6 +212,11 @@ impl Database {
         self.inner.watching.subscribe()
     }
 
+    /// Notes a warning for [`Database::status`], if a watcher runs.
+    pub(crate) fn warn(&self, text: String) {
+        self.inner.watching.warn(text);
+    }
+
     /// The state of the database, for diagnosis. It waits for nobody, and reads nothing from the file.
     pub fn status(&self) -> Result<Status> {
         self.inner.check()?;

@@ -14,7 +14,8 @@ use super::clear;
 use super::conditions::{delayed, exception, exception_at, exceptional, immediate, in_flight, last_attempt};
 use super::dead_letter::dead_letter_claimable;
 use super::options;
-use super::walk::Queue;
+use super::refusal::{Care, past_refusals};
+use super::walk::{Candidate, Queue};
 use crate::statement::Sql;
 use crate::{Error, Result, Store, time};
 
@@ -46,6 +47,8 @@ pub struct Claimed {
     pub jobs: Vec<ClaimedJob>,
     /// There was too much in the way for one transaction: a further claim goes on where this one stopped.
     pub more: bool,
+    /// Why a row was passed over that could be neither taken nor moved out of the way.
+    pub refused: Option<Error>,
 }
 
 #[cfg(feature = "bundled")]
@@ -191,7 +194,7 @@ pub(crate) fn claim_into<T>(
 ) -> Result<T> {
     loop {
         let mut unanswerable = Vec::new();
-        let claimed = claim_once(store, now, claim, payload_length_max, |claimed| {
+        let answer = |claimed: Claimed| {
             let long = claimed.jobs.iter().filter(|job| job.payload.len() as i64 > payload_length_max);
             let too_long = long.filter(|job| answer_length(job) > store.length_max_of_any());
             unanswerable.extend(too_long.map(|job| job.id));
@@ -199,7 +202,10 @@ pub(crate) fn claim_into<T>(
                 return answer(claimed);
             }
             Err(Error::TooBig("a job is too long for the JSON of a claim".into()))
-        });
+        };
+        let mut answer = answer;
+        let claimed =
+            past_refusals(store, |care| claim_once(store, now, claim, payload_length_max, care, &mut answer));
         if claimed.is_ok() || unanswerable.is_empty() {
             return claimed;
         }
@@ -217,7 +223,8 @@ fn claim_once<T>(
     now: i64,
     claim: &Claim<'_>,
     payload_length_max: i64,
-    answer: impl FnOnce(Claimed) -> Result<T>,
+    care: &mut Care<'_>,
+    answer: &mut impl FnMut(Claimed) -> Result<T>,
 ) -> Result<T> {
     let &Claim { queue, worker_id, n, timeout_s } = claim;
     let claim_expires_at = time::after(now, "timeout_s", timeout_s)?;
@@ -234,7 +241,7 @@ fn claim_once<T>(
         metadata: None,
     };
 
-    if n == 1 {
+    if n == 1 && !care.is_careful() {
         let take_head = || {
             let parameters = [queue.into(), now.into(), payload_length_max.into()];
             let head = store.query_one(&SQL_HEAD, &parameters, |row| {
@@ -248,54 +255,106 @@ fn claim_once<T>(
                     jobs.push(head);
                 }
             }
+            care.check()?;
             add_metadata(store, &mut jobs).map(|()| jobs)
         };
         let jobs = store.write_once(&SQL_LOCK, take_head, Store::may_have_options)?;
         if !jobs.is_empty() {
-            return answer(Claimed { jobs, more: false });
+            care.finish();
+            return answer(Claimed { jobs, more: false, refused: None });
         }
     }
 
     let limit = usize::try_from(n).unwrap_or(usize::MAX);
     store.atomic(|| {
-        let cleared = clear::clear(store, now, queue)?;
+        let cleared = clear::clear(store, now, queue, care)?;
         let mut jobs = Vec::new();
-        if cleared.readable {
-            let walk = Queue { store, now, name: queue, expired: &cleared.expired };
+        let mut walk = Queue { store, now, name: queue, stepped_over: cleared.stepped_over };
+        let take = |candidate: &Candidate| {
+            let id = candidate.id;
+            let parameters = [id.into(), worker_id.into(), claim_expires_at.into(), now.into()];
+            store
+                .query_one(&SQL_TAKE, &parameters, |row| job(id, row.text(0), row.integer(1), row.integer(2)))
+        };
+        if !cleared.readable {
+        } else if care.is_careful() {
+            take_one_by_one(&mut walk, limit, cleared.lapsed, care, take, &mut jobs)?;
+        } else if !cleared.more && cleared.lapsed.is_empty() && walk.only_immediate()? {
             // With something left in the way, some of the first may have expired.
-            if !cleared.more && cleared.lapsed.is_empty() && walk.only_immediate()? {
-                walk.each_priority(limit, |priority, wanted| {
-                    let wanted = i64::try_from(wanted).unwrap_or(i64::MAX);
-                    let parameters = [
-                        queue.into(),
-                        worker_id.into(),
-                        claim_expires_at.into(),
-                        now.into(),
-                        priority.into(),
-                        wanted.into(),
-                    ];
-                    let mut taken = store.query(&SQL_TAKE_FIRST, &parameters, |row| {
-                        (row.integer(4), job(row.integer(0), row.text(1), row.integer(2), row.integer(3)))
-                    })?;
-                    taken.sort_unstable_by_key(|(run_at, job)| (*run_at, job.id));
-                    let count = taken.len();
-                    jobs.extend(taken.into_iter().map(|(_, job)| job));
-                    Ok(count)
+            walk.each_priority(limit, |priority, wanted| {
+                let wanted = i64::try_from(wanted).unwrap_or(i64::MAX);
+                let parameters = [
+                    queue.into(),
+                    worker_id.into(),
+                    claim_expires_at.into(),
+                    now.into(),
+                    priority.into(),
+                    wanted.into(),
+                ];
+                let mut taken = store.query(&SQL_TAKE_FIRST, &parameters, |row| {
+                    (row.integer(4), job(row.integer(0), row.text(1), row.integer(2), row.integer(3)))
                 })?;
-            } else {
-                for candidate in walk.first(limit, cleared.lapsed)? {
-                    let id = candidate.id;
-                    let parameters = [id.into(), worker_id.into(), claim_expires_at.into(), now.into()];
-                    // No row if it has expired: there are more of those than could be moved away.
-                    jobs.extend(store.query_one(&SQL_TAKE, &parameters, |row| {
-                        job(id, row.text(0), row.integer(1), row.integer(2))
-                    })?);
-                }
+                taken.sort_unstable_by_key(|(run_at, job)| (*run_at, job.id));
+                let count = taken.len();
+                jobs.extend(taken.into_iter().map(|(_, job)| job));
+                Ok(count)
+            })?;
+        } else {
+            for candidate in walk.first(limit, cleared.lapsed)? {
+                // No row if it has expired: there are more of those than could be moved away.
+                jobs.extend(take(&candidate)?);
             }
         }
+        if !care.is_careful() {
+            care.check()?;
+            let is_ignored =
+                jobs.is_empty() && limit > 0 && !cleared.more && cleared.readable && walk.any_due()?;
+            if is_ignored && care.may_become_careful()? {
+                return Err(Error::ignored("claimed", "_honker_live"));
+            }
+        }
+        let more = cleared.more && (!care.is_careful() || care.has_changed_any());
+        let refused = care.error().cloned();
+        match &refused {
+            Some(error) if jobs.is_empty() && !care.has_changed_any() => return Err(error.clone()),
+            _ => {}
+        }
         add_metadata(store, &mut jobs)?;
-        answer(Claimed { jobs, more: cleared.more })
+        care.finish();
+        answer(Claimed { jobs, more, refused })
     })
+}
+
+/// Takes the first jobs, and for each that cannot be taken one that comes later.
+fn take_one_by_one(
+    walk: &mut Queue<'_>,
+    limit: usize,
+    mut lapsed: Vec<Candidate>,
+    care: &mut Care<'_>,
+    take: impl Fn(&Candidate) -> Result<Option<ClaimedJob>>,
+    jobs: &mut Vec<ClaimedJob>,
+) -> Result<()> {
+    care.next_stage();
+    loop {
+        walk.stepped_over.extend(care.refused());
+        lapsed.retain(|candidate| !walk.stepped_over.contains(&candidate.id));
+        let candidates = walk.first(limit - jobs.len(), lapsed.clone())?;
+        let wanted = candidates.len();
+        let before = jobs.len();
+        for candidate in candidates {
+            match care.row(candidate.id, || take(&candidate))? {
+                Some(Some(job)) => jobs.push(job),
+                // It has expired, or a trigger has ignored it.
+                Some(None) => care.pass_over(candidate.id),
+                None => {}
+            }
+        }
+        let taken = &jobs[before..];
+        if taken.len() == wanted || !care.goes_on() {
+            return Ok(());
+        }
+        lapsed.retain(|candidate| taken.iter().all(|job| job.id != candidate.id));
+    }
 }
 
 fn add_metadata(store: &Store, jobs: &mut [ClaimedJob]) -> Result<()> {

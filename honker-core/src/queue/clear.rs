@@ -11,6 +11,7 @@ use super::conditions::{
     exception, exception_at, exhausted, expiring, ill_typed, in_flight, last_attempt, malformed, unreadable,
 };
 use super::dead_letter::{Reason, dead_letter};
+use super::refusal::Care;
 use super::walk::Candidate;
 use crate::bound::Allowance;
 use crate::statement::{Row, Sql, Value};
@@ -23,6 +24,9 @@ const LAPSED_IN_PLACE_MAX: i64 = 32;
 /// Expired pending jobs are stepped over while they are few, and moved away once there are more than this, so that a
 /// queue nobody sweeps does not become slow.
 const EXPIRED_IN_PLACE_MAX: i64 = 100;
+
+/// So many expired jobs are stepped over that cannot be moved away.
+const EXPIRED_REFUSED_MAX: usize = 10_000;
 
 // Index only, and bounded.
 static SQL_LOOK: Sql = Sql::new(concat!(
@@ -199,8 +203,8 @@ impl Lapsed {
 pub(super) struct Cleared {
     /// Lapsed claims that stay as they are unless they are taken.
     pub(super) lapsed: Vec<Candidate>,
-    /// Expired jobs that stay where they are.
-    pub(super) expired: HashSet<i64>,
+    /// Jobs that stay where they are and cannot be taken: expired ones, and those that could not be moved.
+    pub(super) stepped_over: HashSet<i64>,
     /// Something had to be left in the way.
     pub(super) more: bool,
     /// No malformed row is left in the way.
@@ -249,13 +253,22 @@ impl Obstacles {
         if self.expired == 0 || self.expired > EXPIRED_IN_PLACE_MAX {
             return Ok(HashSet::new());
         }
-        let ids = store.query(&SQL_EXPIRED_IDS, &[queue.into(), now.into()], |row| row.integer(0))?;
-        Ok(ids.into_iter().collect())
+        expired_ids(store, now, queue)
     }
 }
 
-/// Clears away what a claim cannot take, as far as one transaction may. Belongs into [`Store::atomic`].
-pub(super) fn clear(store: &Store, now: i64, queue: &str) -> Result<Cleared> {
+fn expired_ids(store: &Store, now: i64, queue: &str) -> Result<HashSet<i64>> {
+    let mut ids = HashSet::new();
+    store.query_while(&SQL_EXPIRED_IDS, &[queue.into(), now.into()], |row| {
+        ids.insert(row.integer(0));
+        ids.len() < EXPIRED_REFUSED_MAX
+    })?;
+    Ok(ids)
+}
+
+/// Clears away what a claim cannot take, as far as one transaction may. What cannot be moved stays in place. Belongs into
+/// [`Store::atomic`].
+pub(super) fn clear(store: &Store, now: i64, queue: &str, care: &mut Care<'_>) -> Result<Cleared> {
     let mut obstacles = look(store, now, queue)?;
     let mut allowance = Allowance::new(store);
 
@@ -264,7 +277,7 @@ pub(super) fn clear(store: &Store, now: i64, queue: &str) -> Result<Cleared> {
         let rows =
             allowance.rows_of(&SQL_MALFORMED, &parameters, |row| (row.integer(1), row.integer(2) != 0))?;
         for (id, unreadable) in rows {
-            mend(store, now, id, unreadable)?;
+            care.row(id, || mend(store, now, id, unreadable))?;
         }
         // What was made readable may be in the way in another manner.
         obstacles = look(store, now, queue)?;
@@ -275,18 +288,19 @@ pub(super) fn clear(store: &Store, now: i64, queue: &str) -> Result<Cleared> {
         let rows =
             allowance.rows_of(&SQL_EXHAUSTED, &parameters, |row| (row.integer(1), row.integer(2) != 0))?;
         for (id, expired) in rows {
-            dead_letter(store, now, id, if expired { Reason::Expired } else { Reason::MaxAttemptsExceeded })?;
+            let reason = if expired { Reason::Expired } else { Reason::MaxAttemptsExceeded };
+            care.row(id, || dead_letter(store, now, id, reason))?;
         }
     }
     if obstacles.lapsed_last {
         for lapsed in lapsed(now, queue, &SQL_LAPSED_LAST, &mut allowance)? {
             let reason = if lapsed.expired { Reason::Expired } else { Reason::MaxAttemptsExceeded };
-            dead_letter(store, now, lapsed.id(), reason)?;
+            care.row(lapsed.id(), || dead_letter(store, now, lapsed.id(), reason))?;
         }
     }
     if obstacles.expired > EXPIRED_IN_PLACE_MAX {
         for sql in [&SQL_EXPIRED, &SQL_EXPIRED_EXHAUSTED] {
-            expired(store, now, queue, sql, &mut allowance)?;
+            expired(store, now, queue, sql, &mut allowance, care)?;
         }
     }
     let mut in_place = Vec::new();
@@ -294,23 +308,28 @@ pub(super) fn clear(store: &Store, now: i64, queue: &str) -> Result<Cleared> {
         for lapsed in lapsed(now, queue, &SQL_LAPSED, &mut allowance)? {
             let id = lapsed.id();
             if lapsed.expired {
-                dead_letter(store, now, id, Reason::Expired)?;
+                care.row(id, || dead_letter(store, now, id, Reason::Expired))?;
             } else if lapsed.ill_typed {
-                store.execute(&SQL_RELEASE, &[id.into()])?;
-                mend(store, now, id, lapsed.unreadable)?;
+                care.row(id, || {
+                    store.execute(&SQL_RELEASE, &[id.into()])?;
+                    mend(store, now, id, lapsed.unreadable)
+                })?;
             } else if obstacles.lapsed > LAPSED_IN_PLACE_MAX {
-                store.execute(&SQL_RELEASE, &[id.into()])?;
+                care.row(id, || store.execute(&SQL_RELEASE, &[id.into()]))?;
             } else {
                 in_place.push(lapsed.candidate);
             }
         }
     }
-    Ok(Cleared {
-        lapsed: in_place,
-        expired: obstacles.expired_in_place(store, now, queue)?,
-        more: allowance.refused(),
-        readable,
-    })
+    let stepped_over = if care.is_careful() {
+        // There may be many that cannot be moved. Malformed and lapsed ones are among those that were refused.
+        let mut expired = expired_ids(store, now, queue)?;
+        expired.extend(care.refused());
+        expired
+    } else {
+        obstacles.expired_in_place(store, now, queue)?
+    };
+    Ok(Cleared { lapsed: in_place, stepped_over, more: allowance.refused(), readable })
 }
 
 /// Makes a malformed row one that a claim can take, or moves it to the dead if there is no telling what it means.
@@ -329,11 +348,14 @@ fn expired(
     queue: &str,
     sql: &'static Sql,
     allowance: &mut Allowance<'_>,
+    care: &mut Care<'_>,
 ) -> Result<i64> {
     let parameters = [queue.into(), now.into(), limit(allowance)];
-    let ids = allowance.rows_of(sql, &parameters, |row| row.integer(1))?;
-    ids.iter().try_for_each(|id| dead_letter(store, now, *id, Reason::Expired))?;
-    Ok(ids.len() as i64)
+    let mut moved = 0;
+    for id in allowance.rows_of(sql, &parameters, |row| row.integer(1))? {
+        moved += i64::from(care.row(id, || dead_letter(store, now, id, Reason::Expired))?.is_some());
+    }
+    Ok(moved)
 }
 
 /// Moves expired pending jobs to the dead, also those that are malformed or exhausted; how many those were.
@@ -342,10 +364,11 @@ pub(super) fn all_expired(
     now: i64,
     queue: &str,
     allowance: &mut Allowance<'_>,
+    care: &mut Care<'_>,
 ) -> Result<i64> {
     let mut moved = 0;
     for sql in [&SQL_EXPIRED, &SQL_EXPIRED_EXHAUSTED, &SQL_EXPIRED_MALFORMED] {
-        moved += expired(store, now, queue, sql, allowance)?;
+        moved += expired(store, now, queue, sql, allowance, care)?;
     }
     Ok(moved)
 }
@@ -356,12 +379,13 @@ pub(super) fn lapsed_expired(
     now: i64,
     queue: &str,
     allowance: &mut Allowance<'_>,
+    care: &mut Care<'_>,
 ) -> Result<i64> {
     let mut moved = 0;
     for sql in [&SQL_LAPSED_LAST, &SQL_LAPSED] {
         for lapsed in lapsed(now, queue, sql, allowance)?.iter().filter(|lapsed| lapsed.expired) {
-            dead_letter(store, now, lapsed.id(), Reason::Expired)?;
-            moved += 1;
+            let id = lapsed.id();
+            moved += i64::from(care.row(id, || dead_letter(store, now, id, Reason::Expired))?.is_some());
         }
     }
     Ok(moved)

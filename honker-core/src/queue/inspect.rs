@@ -157,7 +157,7 @@ pub fn next_claim_at(store: &Store, now: i64, queue: &str) -> Result<Option<i64>
         return Ok(Some(now));
     }
     let expired = obstacles.expired_in_place(store, now, queue)?;
-    let due = Queue { store, now, name: queue, expired: &expired }.next_due()?;
+    let due = Queue { store, now, name: queue, stepped_over: expired }.next_due()?;
     Ok([next_lapse(store, now, queue)?, due].into_iter().flatten().min())
 }
 
@@ -182,7 +182,7 @@ pub fn may_claim(store: &Store, now: i64, queue: &str) -> Result<bool> {
         return Ok(true);
     }
     let expired = obstacles.expired_in_place(store, now, queue)?;
-    Queue { store, now, name: queue, expired: &expired }.any_due()
+    Queue { store, now, name: queue, stepped_over: expired }.any_due()
 }
 
 /// The counts of one queue; all zero if there is nothing in it. Reads the queue's rows: for people, not for hot paths.

@@ -12,6 +12,7 @@ mod dead_letter;
 mod enqueue;
 mod inspect;
 pub(crate) mod options;
+mod refusal;
 mod settle;
 mod sweep;
 mod walk;
@@ -23,6 +24,8 @@ pub use dead::{DeadJob, dead_list, dead_purge, dead_requeue};
 pub(crate) use enqueue::{ANSWER_BYTES, insert};
 pub use enqueue::{Enqueue, enqueue, enqueue_many};
 pub use inspect::{Job, QueueStats, get_job, may_claim, next_claim_at, stats, stats_all};
+#[cfg(feature = "bundled")]
+pub(crate) use refusal::is_refusal;
 pub use settle::{ack, ack_batch, cancel, fail, heartbeat, parse_ids, release, retry};
 pub use sweep::sweep_expired;
 #[cfg(feature = "bundled")]

@@ -2,6 +2,7 @@
 
 use super::clear;
 use super::conditions::{exception, exception_at, exhausted, expiring, in_flight, last_attempt, malformed};
+use super::refusal::past_refusals;
 use crate::bound::Allowance;
 use crate::statement::Sql;
 use crate::{Result, Store};
@@ -36,6 +37,9 @@ static SQL_ANYTHING_EXPIRED: Sql = Sql::new(concat!(
 ///
 /// At most 1,000 in one call, pending ones first; after that it looks at the claims that lapsed first. Call it until it
 /// answers 0. A job whose claim is still valid is never touched. Nothing expired, nothing written, no lock taken.
+///
+/// Jobs that the file refuses to move (a trigger, a constraint), up to 100 in one call, do not keep the others from being
+/// moved. Once only such are left, the refusal is the error.
 pub fn sweep_expired(store: &Store, now: i64, queue: &str) -> Result<i64> {
     // In a transaction of the caller's, reading before locking could cost it the lock.
     if !store.in_transaction() {
@@ -45,9 +49,16 @@ pub fn sweep_expired(store: &Store, now: i64, queue: &str) -> Result<i64> {
             return Ok(0);
         }
     }
-    store.atomic(|| {
-        let mut allowance = Allowance::new(store);
-        let pending = clear::all_expired(store, now, queue, &mut allowance)?;
-        Ok(pending + clear::lapsed_expired(store, now, queue, &mut allowance)?)
+    past_refusals(store, |care| {
+        store.atomic(|| {
+            let mut allowance = Allowance::new(store);
+            let pending = clear::all_expired(store, now, queue, &mut allowance, care)?;
+            let moved = pending + clear::lapsed_expired(store, now, queue, &mut allowance, care)?;
+            care.check()?;
+            match care.error() {
+                Some(error) if moved == 0 => Err(error.clone()),
+                _ => Ok(moved),
+            }
+        })
     })
 }

@@ -73,6 +73,7 @@ static SQL_NEXT_IMMEDIATE: Sql = Sql::new(concat!(
 ));
 
 /// A job that may be claimed.
+#[derive(Clone, Copy)]
 pub(super) struct Candidate {
     pub(super) id: i64,
     pub(super) priority: i64,
@@ -85,12 +86,12 @@ impl Candidate {
     }
 }
 
-/// A queue at a certain second. Jobs in `expired` are stepped over.
+/// A queue at a certain second. Jobs in `stepped_over` are not there.
 pub(super) struct Queue<'a> {
     pub(super) store: &'a Store,
     pub(super) now: i64,
     pub(super) name: &'a str,
-    pub(super) expired: &'a HashSet<i64>,
+    pub(super) stepped_over: HashSet<i64>,
 }
 
 /// Where a walk is.
@@ -118,9 +119,9 @@ impl Queue<'_> {
         Ok(first)
     }
 
-    /// Whether all that can be taken is immediate, and nothing among it has expired.
+    /// Whether all that can be taken is immediate, and nothing among it is stepped over.
     pub(super) fn only_immediate(&self) -> Result<bool> {
-        Ok(self.expired.is_empty() && self.delayed_due(1)?.is_empty())
+        Ok(self.stepped_over.is_empty() && self.delayed_due(1)?.is_empty())
     }
 
     /// Goes from priority to priority of the immediate jobs. `take` takes up to so many of one and says how many those
@@ -150,7 +151,7 @@ impl Queue<'_> {
 
     /// When the next pending job becomes due.
     pub(super) fn next_due(&self) -> Result<Option<i64>> {
-        let limit = self.beside_expired(1).into();
+        let limit = self.beside_stepped_over(1).into();
         let parameters = [self.name.into(), self.now.into(), limit];
         let mut next = self.earliest(&SQL_NEXT_DELAYED, &parameters)?;
         // There are some if the clock was set back.
@@ -167,7 +168,7 @@ impl Queue<'_> {
 
     fn earliest(&self, sql: &'static Sql, parameters: &[Value<'_>]) -> Result<Option<i64>> {
         let jobs = self.store.query(sql, parameters, |row| (row.integer(0), row.integer(1)))?;
-        Ok(jobs.into_iter().find(|(id, _)| !self.expired.contains(id)).map(|(_, run_at)| run_at))
+        Ok(jobs.into_iter().find(|(id, _)| !self.stepped_over.contains(id)).map(|(_, run_at)| run_at))
     }
 
     /// The first `limit` delayed jobs that are due.
@@ -198,13 +199,13 @@ impl Queue<'_> {
 
     /// Up to `limit` delayed jobs that are due, those first that became so first.
     fn delayed_due(&self, limit: usize) -> Result<Vec<Candidate>> {
-        let parameters = [self.name.into(), self.now.into(), self.beside_expired(limit).into()];
+        let parameters = [self.name.into(), self.now.into(), self.beside_stepped_over(limit).into()];
         let mut due = self.store.query(&SQL_DELAYED_DUE, &parameters, |row| Candidate {
             id: row.integer(0),
             priority: row.integer(1),
             run_at: row.integer(2),
         })?;
-        due.retain(|candidate| !self.expired.contains(&candidate.id));
+        due.retain(|candidate| !self.stepped_over.contains(&candidate.id));
         due.truncate(limit);
         Ok(due)
     }
@@ -218,14 +219,14 @@ impl Queue<'_> {
                 break;
             };
             let before = steps.found.len();
-            let wanted = self.beside_expired(limit - before);
+            let wanted = self.beside_stepped_over(limit - before);
             let parameters = [self.name.into(), priority.into(), self.now.into(), wanted.into()];
             let due = self.store.query(walk.due, &parameters, |row| Candidate {
                 id: row.integer(0),
                 priority,
                 run_at: row.integer(1),
             })?;
-            let claimable = due.into_iter().filter(|candidate| !self.expired.contains(&candidate.id));
+            let claimable = due.into_iter().filter(|candidate| !self.stepped_over.contains(&candidate.id));
             steps.found.extend(claimable.take(limit - before));
             fruitless += i64::from(steps.found.len() == before);
             steps.at_most = priority.checked_sub(1);
@@ -240,9 +241,9 @@ impl Queue<'_> {
         self.store.query_one(walk.highest_priority, &parameters, |row| row.integer(0))
     }
 
-    /// How many rows have to be read so that so many of them have not expired.
-    fn beside_expired(&self, wanted: usize) -> i64 {
-        i64::try_from(wanted.saturating_add(self.expired.len())).unwrap_or(i64::MAX)
+    /// How many rows have to be read so that so many of them are not stepped over.
+    fn beside_stepped_over(&self, wanted: usize) -> i64 {
+        i64::try_from(wanted.saturating_add(self.stepped_over.len())).unwrap_or(i64::MAX)
     }
 }
 

@@ -1,9 +1,11 @@
 //! One turn of a worker: what it has finished is settled, what runs is prolonged, and new jobs are claimed, as one unit that
 //! costs one commit. And what it asks without writing: whether there is something to claim, and what it holds no more.
 //!
-//! A settlement that the file refuses (a trigger that raises, a constraint) does not keep the others from being committed.
-//! All of a turn is tried at once; only if something was refused is the turn repeated, with a savepoint for each part.
+//! What the file refuses (a trigger that raises, a constraint) does not keep the rest from being committed. All of a turn is
+//! tried at once; only if something was refused is the turn repeated, with a savepoint for each part. Should a refusal roll
+//! the transaction back, each part is done in a transaction of its own, so that none is done again for the sake of another.
 
+use super::refusal::{check_keys, is_refusal};
 use super::{
     Claimed, ClaimedJob, ack, claim_some, fail, heartbeat, may_claim, next_claim_at, release, retry,
 };
@@ -107,7 +109,9 @@ pub struct Turned {
     pub claimed: Vec<ClaimedJob>,
     /// A queue had too much in the way for one transaction: a further turn goes on where this one stopped.
     pub more: bool,
-    /// Why nothing was prolonged or claimed although the settlements were made: that was refused. `lost` is empty then.
+    /// Whether a claim was prolonged.
+    pub prolonged: bool,
+    /// The first error beside the settlements. If it is a refusal of one row, the rest was prolonged and claimed all the same.
     pub refused: Option<Error>,
 }
 
@@ -174,78 +178,175 @@ pub(crate) fn is_held(store: &Store, now: i64, worker_id: &str, held: Held) -> R
 ///
 /// What is refused (see the module documentation) is in the answer. An error is one of the whole: nothing has happened.
 pub fn turn(store: &Store, now: i64, turn: &Turn<'_>) -> Result<Turned> {
+    let is_alone = !store.in_transaction();
     if let ([], [], &[(queue, at_most)]) = (turn.settlements, turn.held, turn.queues) {
         // A claim is a unit by itself, and for a single job a single statement.
         let n = turn.n.min(at_most);
         let claimed = if n > 0 {
-            claim_some(store, now, queue, turn.worker_id, n, turn.timeout_s)?
+            claim_some(store, now, queue, turn.worker_id, n, turn.timeout_s)
         } else {
-            Claimed::default()
+            Ok(Claimed::default())
         };
-        return Ok(Kept { lost: Vec::new(), claimed }.after(Vec::new()));
+        let mut kept = Kept::default();
+        match unless_refused(store, !is_alone, claimed)? {
+            Ok(claimed) => kept.add(claimed),
+            Err(error) => kept.refused = Some(error),
+        }
+        return Ok(kept.after(Vec::new()));
     }
-    let is_alone = !store.in_transaction();
-    // Keys that the caller's transaction has broken already say nothing of a settlement.
-    let keys = !store.violates_deferred_keys();
-    let at_once = store.atomic(|| {
+    let parts = Parts { store, now, turn, keys: !store.violates_deferred_keys() };
+    let budget = store.budget();
+    let refused = match store.atomic(|| parts.at_once()) {
+        Err(error) if is_refusal(&error) => error,
+        done => return done,
+    };
+    let mut in_vain = None;
+    let done = if is_alone || store.in_transaction() {
+        // What was counted is undone.
+        store.set_budget(budget);
+        store.atomic(|| {
+            let turned = parts.one_by_one(false)?;
+            if turned.changes_anything() {
+                return Ok(turned);
+            }
+            // Undone, or pages that are as they were would be committed, and wake everybody.
+            in_vain = Some(turned);
+            Err(refused.clone())
+        })
+    } else {
+        Err(refused.clone())
+    };
+    match (in_vain, done) {
+        (Some(turned), Err(_)) => Ok(turned),
+        // By RAISE(ROLLBACK), which leaves nothing to go on in.
+        (_, Err(error)) if is_refusal(&error) && is_alone => {
+            store.set_budget(budget);
+            parts.one_by_one(true)
+        }
+        (_, Err(error)) if is_refusal(&error) && !store.in_transaction() => {
+            Err(Error::Aborted("not done: a part of it was refused by a rollback of all".into()))
+        }
+        (_, done) => done,
+    }
+}
+
+/// A turn, and how it is done.
+struct Parts<'a> {
+    store: &'a Store,
+    now: i64,
+    turn: &'a Turn<'a>,
+    /// No deferred key was broken before.
+    keys: bool,
+}
+
+impl Parts<'_> {
+    /// All of it, or the first refusal. Belongs into [`Store::atomic`].
+    fn at_once(&self) -> Result<Turned> {
+        let Parts { store, now, turn, keys } = *self;
         let settled =
             turn.settlements.iter().map(|settlement| settle(store, now, turn.worker_id, settlement));
         let settled = settled.collect::<Result<Vec<_>>>()?;
         check_keys(store, keys)?;
         let settled: Vec<Result<bool>> = settled.into_iter().map(Ok).collect();
-        Ok(keep(store, now, turn, &settled)?.after(settled))
-    });
-    match at_once {
-        Err(error) if is_refusal(&error) && !turn.settlements.is_empty() => {}
-        done => return done,
+        let mut kept = Kept::default();
+        self.keep(&settled, false, &mut kept)?;
+        check_keys(store, keys)?;
+        Ok(kept.after(settled))
     }
-    // Refused by RAISE(ROLLBACK), which leaves nothing to go on in.
-    let mut refused = vec![None; turn.settlements.len()];
-    loop {
-        if !is_alone && !store.in_transaction() {
-            return Err(Error::Aborted("not done: a settlement was refused by a rollback of all".into()));
+
+    /// Each part by itself: within [`Store::atomic`] in a savepoint, or else (`apart`) in a transaction of its own. There an
+    /// error is one of the parts that come after it, if any was made.
+    fn one_by_one(&self, apart: bool) -> Result<Turned> {
+        let Parts { store, now, turn, .. } = *self;
+        let mut settled: Vec<Result<bool>> = Vec::with_capacity(turn.settlements.len());
+        let mut failed = None;
+        for settlement in turn.settlements {
+            let outcome = match &failed {
+                Some(error) => Err(Error::clone(error)),
+                None => match self.part(|| settle(store, now, turn.worker_id, settlement)) {
+                    Ok(outcome) => outcome,
+                    Err(error) if apart && settled.iter().any(Result::is_ok) => {
+                        failed = Some(error.clone());
+                        Err(error)
+                    }
+                    Err(error) => return Err(error),
+                },
+            };
+            settled.push(outcome);
         }
-        let known = refused.iter().flatten().count();
-        let done = store.atomic(|| part_by_part(store, now, turn, keys, &mut refused));
-        if done.is_ok() || refused.iter().flatten().count() == known {
-            return done;
+        let mut kept = Kept::default();
+        if failed.is_none() {
+            match self.keep(&settled, true, &mut kept) {
+                Err(error) if apart && (kept.changes_anything() || settled.iter().any(Result::is_ok)) => {
+                    failed = Some(error);
+                }
+                done => done?,
+            }
         }
+        kept.refused = failed.or(kept.refused);
+        Ok(kept.after(settled))
+    }
+
+    /// Prolongs and claims, once this was settled.
+    fn keep(&self, settled: &[Result<bool>], by_part: bool, kept: &mut Kept) -> Result<()> {
+        let Parts { store, now, turn, .. } = *self;
+        let &Turn { worker_id, timeout_s, .. } = turn;
+        for held in turn.held {
+            let found = look_at(store, now, worker_id, *held)?;
+            if turn.prolong && found.is_ok() {
+                let prolong = || heartbeat(store, now, held.id, worker_id, timeout_s);
+                match if by_part { self.part(prolong)? } else { Ok(prolong()?) } {
+                    Ok(prolonged) => kept.prolonged |= prolonged,
+                    Err(error) => kept.refuse(error),
+                }
+            }
+            kept.lost.push(found.err());
+        }
+        let mut left = turn.n;
+        for (place, &(queue, at_most)) in turn.queues.iter().enumerate() {
+            let refused = turn
+                .frees
+                .iter()
+                .zip(settled)
+                .filter(|(frees, made)| **frees == Some(place) && made.is_err());
+            // To `claim` a negative number means all of them.
+            let n = left.min(at_most.saturating_sub(refused.count() as i64));
+            if n <= 0 {
+                continue;
+            }
+            let within = store.in_transaction();
+            let claimed = claim_some(store, now, queue, worker_id, n, timeout_s);
+            match if by_part { unless_refused(store, within, claimed)? } else { Ok(claimed?) } {
+                Ok(some) => {
+                    left -= i64::try_from(some.jobs.len()).unwrap_or(n);
+                    kept.add(some);
+                    // What is in the way of one claim is as much as a transaction moves: a further turn goes on.
+                    if kept.claimed.more {
+                        break;
+                    }
+                }
+                Err(error) => kept.refuse(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// One part; the inner error is its refusal.
+    fn part<T>(&self, change: impl FnOnce() -> Result<T>) -> Result<Result<T>> {
+        let within = self.store.in_transaction();
+        let done = self.store.atomic(|| {
+            let value = change()?;
+            check_keys(self.store, self.keys).map(|()| value)
+        });
+        unless_refused(self.store, within, done)
     }
 }
 
-/// As [`turn`], with a savepoint for each settlement, and one for the rest. Those in `refused` are passed over; one that
-/// ends the transaction is added to them, and is the error.
-fn part_by_part(
-    store: &Store,
-    now: i64,
-    turn: &Turn<'_>,
-    keys: bool,
-    refused: &mut [Option<Error>],
-) -> Result<Turned> {
-    let mut settled = Vec::with_capacity(refused.len());
-    for (settlement, refused) in turn.settlements.iter().zip(refused) {
-        let outcome = match &*refused {
-            Some(error) => Err(error.clone()),
-            None => store.atomic(|| {
-                let held = settle(store, now, turn.worker_id, settlement)?;
-                check_keys(store, keys).map(|()| held)
-            }),
-        };
-        match &outcome {
-            Err(error) if !store.in_transaction() => {
-                *refused = is_refusal(error).then(|| error.clone());
-                return Err(error.clone());
-            }
-            Err(error) if !is_refusal(error) => return Err(error.clone()),
-            _ => settled.push(outcome),
-        }
-    }
-    match store.atomic(|| keep(store, now, turn, &settled)) {
-        Ok(kept) => Ok(kept.after(settled)),
-        Err(error) if is_refusal(&error) && store.in_transaction() => {
-            Ok(Turned { refused: Some(error), ..Kept::default().after(settled) })
-        }
-        Err(error) => Err(error),
+/// The inner error is a refusal that leaves the transaction, if it was `within` one, as it was before.
+fn unless_refused<T>(store: &Store, within: bool, done: Result<T>) -> Result<Result<T>> {
+    match done {
+        Err(error) if is_refusal(&error) && within == store.in_transaction() => Ok(Err(error)),
+        done => done.map(Ok),
     }
 }
 
@@ -254,57 +355,36 @@ fn part_by_part(
 struct Kept {
     lost: Vec<Option<Lost>>,
     claimed: Claimed,
+    prolonged: bool,
+    refused: Option<Error>,
 }
 
 impl Kept {
+    fn add(&mut self, claimed: Claimed) {
+        self.claimed.jobs.extend(claimed.jobs);
+        self.claimed.more = claimed.more;
+        if let Some(error) = claimed.refused {
+            self.refuse(error);
+        }
+    }
+
+    fn refuse(&mut self, error: Error) {
+        self.refused.get_or_insert(error);
+    }
+
+    fn changes_anything(&self) -> bool {
+        self.prolonged || self.claimed.more || !self.claimed.jobs.is_empty()
+    }
+
     fn after(self, settled: Vec<Result<bool>>) -> Turned {
-        let Kept { lost, claimed: Claimed { jobs: claimed, more } } = self;
-        Turned { settled, lost, claimed, more, refused: None }
+        let Kept { lost, claimed, prolonged, refused } = self;
+        Turned { settled, lost, claimed: claimed.jobs, more: claimed.more, prolonged, refused }
     }
 }
 
-/// Prolongs and claims, once this was settled.
-fn keep(store: &Store, now: i64, turn: &Turn<'_>, settled: &[Result<bool>]) -> Result<Kept> {
-    let &Turn { worker_id, timeout_s, .. } = turn;
-    let mut kept = Kept::default();
-    for held in turn.held {
-        let found = look_at(store, now, worker_id, *held)?;
-        if turn.prolong && found.is_ok() {
-            heartbeat(store, now, held.id, worker_id, timeout_s)?;
-        }
-        kept.lost.push(found.err());
+impl Turned {
+    fn changes_anything(&self) -> bool {
+        let settles = self.settled.iter().any(|settled| matches!(settled, Ok(true)));
+        settles || self.prolonged || self.more || !self.claimed.is_empty()
     }
-    let mut left = turn.n;
-    for (place, &(queue, at_most)) in turn.queues.iter().enumerate() {
-        let refused =
-            turn.frees.iter().zip(settled).filter(|(frees, made)| **frees == Some(place) && made.is_err());
-        // To `claim` a negative number means all of them.
-        let n = left.min(at_most.saturating_sub(refused.count() as i64));
-        if n > 0 {
-            let some = claim_some(store, now, queue, worker_id, n, timeout_s)?;
-            left -= i64::try_from(some.jobs.len()).unwrap_or(n);
-            kept.claimed.jobs.extend(some.jobs);
-            // What is in the way of one claim is as much as a transaction moves: a further turn goes on.
-            kept.claimed.more = some.more;
-            if some.more {
-                break;
-            }
-        }
-    }
-    Ok(kept)
-}
-
-/// Whether an error is about one change, and not about the transaction or the file: another change may be possible.
-fn is_refusal(error: &Error) -> bool {
-    matches!(error, Error::Constraint(_) | Error::Sql(_) | Error::TooBig(_) | Error::Invalid(_))
-}
-
-/// An error if a settlement has left a deferred foreign key behind that would make COMMIT fail.
-fn check_keys(store: &Store, keys: bool) -> Result<()> {
-    if keys && store.violates_deferred_keys() {
-        return Err(Error::Constraint(
-            "FOREIGN KEY constraint failed: a deferred one would have failed the commit".into(),
-        ));
-    }
-    Ok(())
 }

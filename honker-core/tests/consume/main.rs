@@ -27,6 +27,7 @@ mod process;
 mod processes;
 mod races;
 mod ready;
+mod refusals;
 mod result;
 mod settling;
 mod statements;

@@ -289,29 +289,28 @@ fn a_failure_beside_an_open_cursor_leaves_the_cursor() {
 
 /// Operations of several statements, each with what has to be there first, and a trigger that makes it fail midway.
 fn operations() -> Vec<(&'static str, &'static str, &'static str)> {
-    const ON_DEAD: &str = "AFTER INSERT ON _honker_dead WHEN NEW.payload = 'last'";
-    const ON_LIVE: &str = "BEFORE DELETE ON _honker_live WHEN OLD.payload = 'last'";
+    const ON_DEAD: &str = "AFTER INSERT ON _honker_dead WHEN NEW.queue = 'q'";
+    const ON_LIVE: &str = "BEFORE DELETE ON _honker_live WHEN OLD.queue = 'q'";
     let mut operations = Vec::new();
     for (set_up, call) in [
-        // Two that die, of which the second makes trouble, and one that lives.
+        // Two that die and cannot be moved, and one that lives. (A claim would take that one.)
         (
             "SELECT honker_enqueue('q', 'first', NULL, NULL, 0, 3, 5), honker_enqueue('q', 'last', NULL, NULL, 0, 3, 5),
                     honker_enqueue('q', 'well')",
             "honker_sweep_expired('q')",
         ),
         (
-            "SELECT honker_enqueue('q', 'first', NULL, NULL, 0, 0), honker_enqueue('q', 'last', NULL, NULL, 0, 0),
-                    honker_enqueue('q', 'well')",
+            "SELECT honker_enqueue('q', 'first', NULL, NULL, 0, 0), honker_enqueue('q', 'last', NULL, NULL, 0, 0)",
             "honker_claim_batch('q', 'w', 1, 60)",
         ),
         (
             "SELECT honker_enqueue('q', 'first', NULL, NULL, 1, 1), honker_enqueue('q', 'last', NULL, NULL, 1, 1),
-                    honker_enqueue('q', 'well'), honker_claim_batch('q', 'w', 2, 1)",
+                    honker_claim_batch('q', 'w', 2, 1)",
             "honker_claim_batch('q', 'w', -1, 60)",
         ),
         (
             "SELECT honker_enqueue('q', 'first', NULL, NULL, 1, 9, 5), honker_enqueue('q', 'last', NULL, NULL, 1, 9, 5),
-                    honker_enqueue('q', 'well'), honker_claim_batch('q', 'w', 2, 1)",
+                    honker_claim_batch('q', 'w', 2, 1)",
             "honker_claim_batch('q', 'w', 1, 60)",
         ),
         ("SELECT honker_enqueue('q', 'last'), honker_claim_batch('q', 'w', 1, 60)", "honker_fail(1, 'w', 'e')"),
@@ -330,7 +329,7 @@ fn operations() -> Vec<(&'static str, &'static str, &'static str)> {
         ),
         (
             "SELECT honker_enqueue('q', 'first'), honker_enqueue('q', 'last')",
-            "AFTER UPDATE ON _honker_live WHEN NEW.payload = 'last'",
+            "AFTER UPDATE ON _honker_live",
             "honker_claim_batch('q', 'w', 2, 60)",
         ),
         (

@@ -174,3 +174,56 @@ fn a_trigger_that_the_transaction_has_made_counts() {
         assert_eq!(db.int("SELECT count(*) FROM _honker_live WHERE payload = 'bad'"), 0, "{trigger}");
     }
 }
+
+/// The others are moved and claimed. Once only jobs are left that cannot be, that is an error.
+#[test]
+fn a_job_that_cannot_be_moved_is_passed_over() {
+    for how in ["RAISE(ABORT, 'refused')", "RAISE(FAIL, 'refused')", "RAISE(IGNORE)"] {
+        for event in ["AFTER INSERT ON _honker_dead WHEN new", "BEFORE DELETE ON _honker_live WHEN old"] {
+            // Once the row is inserted it cannot be ignored.
+            let event =
+                if how.contains("IGNORE") { event.replace("AFTER", "BEFORE") } else { event.to_owned() };
+            for (begin, end) in [("", ""), ("BEGIN", "COMMIT")] {
+                let db = Db::new();
+                db.run("SELECT honker_enqueue('q', iif(column1 = 3, 'bad', 'p'), NULL, NULL, 0, 3, 0) FROM (VALUES (1), (2), (3), (4), (5))");
+                db.run("SELECT honker_enqueue('q', 'bad', NULL, NULL, 0, 0), honker_enqueue('q', 'good')");
+                db.run(&format!("CREATE TRIGGER refuse {event}.payload = 'bad' BEGIN SELECT {how}; END"));
+                db.run(begin);
+                assert_eq!(db.claim("q", 1, 60).len(), 1, "{how} {event}");
+                assert_eq!(db.int("SELECT honker_sweep_expired('q')"), 4, "{how} {event}");
+                assert_eq!(db.int("SELECT count(*) FROM _honker_dead WHERE payload = 'bad'"), 0);
+                assert_eq!(db.int("SELECT count(*) FROM _honker_live WHERE payload = 'bad'"), 2);
+                for call in ["honker_claim_batch('q', 'w', 1, 60)", "honker_sweep_expired('q')"] {
+                    let failure = db.error(&format!("SELECT {call}"));
+                    assert_eq!(failure.primary_code(), 19, "{how} {event} {call}");
+                }
+                db.run(end);
+                db.run("DROP TRIGGER refuse");
+                assert_eq!(db.claim("q", 1, 60).len(), 0);
+                assert_eq!(db.int("SELECT honker_sweep_expired('q')"), 1);
+            }
+        }
+    }
+}
+
+/// There is no savepoint there to undo a single move with.
+#[test]
+fn within_a_writing_statement_a_job_that_cannot_be_moved_fails_the_call() {
+    for (begin, end) in [("", ""), ("BEGIN", "ROLLBACK")] {
+        let db = Db::new();
+        db.run("CREATE TABLE answers (value)");
+        db.run("SELECT honker_enqueue('q', 'p', NULL, NULL, 0, 3, 0), honker_enqueue('q', 'bad', NULL, NULL, 0, 3, 0)");
+        db.run("SELECT honker_enqueue('q', 'bad', NULL, NULL, 0, 0), honker_enqueue('q', 'good')");
+        db.run(
+            "CREATE TRIGGER refuse BEFORE DELETE ON _honker_live WHEN old.payload = 'bad'
+             BEGIN SELECT RAISE(ABORT, 'refused'); END",
+        );
+        let before = db.dump();
+        for call in ["honker_claim_batch('q', 'w', 1, 60)", "honker_sweep_expired('q')"] {
+            db.run(begin);
+            db.error(&format!("INSERT INTO answers VALUES ({call})")).says(&["refused"]);
+            db.run(end);
+            db.assert_still(&before);
+        }
+    }
+}
