@@ -106,7 +106,7 @@ fn a_job_that_cannot_be_dead_lettered_does_not_stop_the_others() {
                 assert_eq!(file.count("SELECT count(*) FROM _honker_live"), 1, "{context}");
 
                 allow(&file);
-                if !(bad.expires_s.is_some()) {
+                if bad.expires_s.is_none() {
                     assert_timeout(worker.next(1, NOW));
                     assert_eq!(dead(), 1, "{context}");
                 }
