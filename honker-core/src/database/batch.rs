@@ -20,51 +20,82 @@ pub(super) fn lost(message: &str) -> Error {
     Error::Aborted(message.into())
 }
 
+/// How often calls are run together whose transaction another one of them has undone. They have all succeeded before, so
+/// the second time is the last, but for an interrupt or a trigger that changes its mind.
+const ROUNDS_MAX: u32 = 3;
+
 /// Runs the calls, in one transaction if they are several. Those that would be too much for one stay open.
 pub(super) fn run_batch(handle: &mut Handle, batch: &mut [&mut dyn Run], signals: &Signals) {
-    if batch.is_empty() {
-        return;
+    match batch {
+        [] => {}
+        [only] => run_alone(handle, *only),
+        _ => run_rounds(handle, batch, signals, ROUNDS_MAX - 1),
     }
-    if let [only] = batch {
-        handle.store().set_budget(Some(Budget::FULL));
-        // Every operation is atomic by itself, outside of a transaction. (One can be left only by a failed roll-back.)
-        return match handle.roll_back() {
-            Ok(()) => only.run(handle),
-            Err(error) => only.fail(&error),
-        };
+}
+
+/// Every operation is atomic by itself, outside of a transaction. (One can be left only by a failed roll-back.)
+fn run_alone(handle: &mut Handle, call: &mut dyn Run) {
+    handle.store().set_budget(Some(Budget::FULL));
+    match handle.roll_back() {
+        Ok(()) => call.run(handle),
+        Err(error) => call.fail(&error),
     }
+}
+
+/// Runs the calls in one transaction. If one of them makes SQLite roll it back, those before it are run once more without
+/// it; those behind it stay open.
+fn run_rounds(handle: &mut Handle, batch: &mut [&mut dyn Run], signals: &Signals, rounds_left: u32) {
+    let Some(culprit) = run_shared(handle, batch, signals) else { return };
+    let (before, behind) = batch.split_at_mut(culprit);
+    for call in before.iter_mut() {
+        if !call.may_run(signals) {
+            continue;
+        }
+        if rounds_left > 0 {
+            call.reopen();
+        } else {
+            call.fail(&lost(
+                "not done: calls that shared its transaction made SQLite roll it back each time",
+            ));
+        }
+    }
+    if before.iter().any(|call| call.is_open()) {
+        run_rounds(handle, before, signals, rounds_left - 1);
+    }
+    // What it has to undo in parts it can, in a transaction of its own.
+    if let Some(culprit) = behind.first_mut()
+        && matches!(culprit.error(), Some(Error::Aborted(_)))
+    {
+        culprit.reopen();
+        run_alone(handle, *culprit);
+    }
+}
+
+/// Runs the calls in one transaction, as far as one goes. The index of the one that made SQLite roll it back, if one did:
+/// what those before it did is undone.
+fn run_shared(handle: &mut Handle, batch: &mut [&mut dyn Run], signals: &Signals) -> Option<usize> {
     let interrupts = signals.interrupts();
-    if let Err(error) = handle.begin(interrupts) {
-        return abandon(handle, batch, &error);
-    }
-    let marks = match handle.call(interrupts, Handle::has_deferred_keys) {
+    let marks = handle.begin(interrupts).and_then(|()| handle.call(interrupts, Handle::has_deferred_keys));
+    let marks = match marks {
         Ok(has_deferred_keys) => has_deferred_keys,
-        Err(error) => return abandon(handle, batch, &error),
+        Err(error) => {
+            abandon(handle, batch, &error);
+            return None;
+        }
     };
     handle.store().set_budget(Some(Budget::FULL));
     let since = Instant::now();
     let mut run = 0;
-    for index in 0..batch.len() {
+    for (index, call) in batch.iter_mut().enumerate().filter(|(_, call)| call.is_open()) {
         run = index + 1;
         if marks {
-            run_marked(handle, batch[index], interrupts);
+            run_marked(handle, *call, interrupts);
         } else {
-            batch[index].run(handle);
+            call.run(handle);
         }
         if !handle.in_transaction() {
-            // SQLite has rolled everything back; what came before this call is gone with it.
-            let lost = match batch[index].error() {
-                // Meant for all of them, also for one that was made while somebody was interrupting.
-                Some(error @ Error::Interrupted(_)) => error.clone(),
-                _ => lost("not done: a call that shared this one's transaction made SQLite roll it back"),
-            };
             handle.hands().forget(0);
-            for call in &mut batch[..run] {
-                if call.may_run(signals) {
-                    call.fail(&lost);
-                }
-            }
-            return;
+            return Some(index);
         }
         let is_over = |left: Budget| !left.is_enough() || (left.is_begun() && since.elapsed() >= SHARED_MAX);
         if handle.store().budget().is_some_and(is_over) {
@@ -74,6 +105,7 @@ pub(super) fn run_batch(handle: &mut Handle, batch: &mut [&mut dyn Run], signals
     if let Err(error) = handle.commit() {
         abandon(handle, &mut batch[..run], &error);
     }
+    None
 }
 
 /// Runs a call, and undoes it alone if it would make COMMIT fail.

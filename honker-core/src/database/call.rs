@@ -23,7 +23,11 @@ unsafe impl Sync for Request {}
 
 /// A call whose outcome is still open.
 pub(super) trait Run {
+    /// Runs it, unless it has an outcome.
     fn run(&mut self, handle: &mut Handle);
+    /// The transaction that it ran in was undone by something it has nothing to do with. It is open again, unless it has
+    /// failed by itself.
+    fn reopen(&mut self);
     /// Fails the call, unless it has failed by itself. It will not run any more.
     fn fail(&mut self, error: &Error);
     /// Fails the call if it has been interrupted, or the database closed, since it was made; whether it may still run.
@@ -41,7 +45,8 @@ pub(super) enum Outcome<T> {
 }
 
 pub(super) struct Call<F, T> {
-    pub(super) body: Option<F>,
+    /// Run again if its transaction was undone by another call of the batch.
+    pub(super) body: F,
     pub(super) interrupts: u64,
     pub(super) outcome: Outcome<T>,
     /// Why it has failed although `outcome` does not say so. Beside it, not in its place: what belongs to the caller is
@@ -49,13 +54,13 @@ pub(super) struct Call<F, T> {
     pub(super) failure: Option<Error>,
 }
 
-impl<F: FnOnce(&Store, i64) -> Result<T>, T> Run for Call<F, T> {
+impl<F: FnMut(&Store, i64) -> Result<T>, T> Run for Call<F, T> {
     fn run(&mut self, handle: &mut Handle) {
-        if self.failure.is_some() {
+        if !self.is_open() {
             return;
         }
-        let Some(body) = self.body.take() else { return };
-        let run = |handle: &mut Handle| {
+        let body = &mut self.body;
+        let mut run = |handle: &mut Handle| {
             handle.call(self.interrupts, |handle| body(handle.store(), handle.store().now()?))
         };
         let settled = handle.hands().told();
@@ -66,6 +71,14 @@ impl<F: FnOnce(&Store, i64) -> Result<T>, T> Run for Call<F, T> {
         };
         if !matches!(self.outcome, Outcome::Finished(Ok(_))) {
             handle.hands().forget(settled);
+        }
+    }
+
+    fn reopen(&mut self) {
+        // An operation that answers "aborted" has met a roll-back of all that it could not go on after.
+        let by_itself = !matches!(self.outcome, Outcome::Finished(Ok(_) | Err(Error::Aborted(_))));
+        if !by_itself && self.failure.is_none() {
+            self.outcome = Outcome::Open;
         }
     }
 

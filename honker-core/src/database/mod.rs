@@ -53,6 +53,8 @@ use self::signals::Signals;
 use self::watching::Watching;
 use self::writer::Writer;
 use crate::bound::Step;
+#[cfg(feature = "faults")]
+use crate::faults::panic_if_planted;
 use crate::fork::Process;
 use crate::watch::Subscription;
 use crate::{Error, Result, Store, vfs};
@@ -135,9 +137,13 @@ impl Database {
     }
 
     /// Runs an operation that writes, and commits it; alone, or in one transaction with calls of other threads.
-    fn write<T: Send>(&self, body: impl FnOnce(&Store, i64) -> Result<T> + Send) -> Result<T> {
+    /// `body` is run again if another one's call has undone that transaction, so nothing may come of it but its answer.
+    fn write<T: Send>(&self, mut body: impl FnMut(&Store, i64) -> Result<T> + Send) -> Result<T> {
         self.inner.check_file()?;
-        self.inner.writer.call(planted(body))
+        self.inner.writer.call(|store, now| {
+            panic_if_planted();
+            body(store, now)
+        })
     }
 
     /// Runs a bounded operation that writes, again and again until nothing is left for it to do, a commit each.
@@ -181,7 +187,8 @@ impl Database {
         self.inner.check_file()?;
         self.inner.readers.call(Use::Operation, |handle| {
             let now = handle.store().now()?;
-            planted(body)(handle.store(), now)
+            panic_if_planted();
+            body(handle.store(), now)
         })
     }
 
@@ -275,17 +282,8 @@ impl Database {
     }
 }
 
-/// The operation, with a panic before it if a test has planted one.
-#[cfg(feature = "faults")]
-fn planted<T>(body: impl FnOnce(&Store, i64) -> Result<T>) -> impl FnOnce(&Store, i64) -> Result<T> {
-    |store, now| {
-        crate::faults::panic_if_planted();
-        body(store, now)
-    }
-}
-
 #[cfg(not(feature = "faults"))]
-use std::convert::identity as planted;
+fn panic_if_planted() {}
 
 /// See [`Database::interrupts`].
 pub(crate) struct Interrupts {

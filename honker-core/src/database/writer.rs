@@ -17,8 +17,8 @@
 //!   before anybody has begun to run its call; from then on it waits for the outcome, however long that takes.
 //! - A call is atomic by itself (every operation is), so one that fails leaves the others of its batch alone. Where the
 //!   schema has deferred foreign keys, each call of a batch has a savepoint, and one that would make COMMIT fail is undone
-//!   alone. A batch whose transaction is lost (a full disk, a failed COMMIT) fails as a whole: no call of it is reported
-//!   as done.
+//!   alone. If a call makes SQLite roll back (a trigger's RAISE(ROLLBACK), a full disk), those before it are run again
+//!   without it. A batch whose COMMIT fails fails as a whole: no call of it is reported as done.
 //! - `owner` says who may use the connection; the lock around it is only ever contended by `close`.
 
 use std::panic::resume_unwind;
@@ -76,10 +76,10 @@ impl Writer {
     }
 
     /// Runs `body` in a transaction, which it may share with the calls of other threads; its result, once that is
-    /// committed.
-    pub(super) fn call<T: Send>(&self, body: impl FnOnce(&Store, i64) -> Result<T> + Send) -> Result<T> {
+    /// committed. If another one's call makes SQLite roll that back, `body` is run again.
+    pub(super) fn call<T: Send>(&self, body: impl FnMut(&Store, i64) -> Result<T> + Send) -> Result<T> {
         let interrupts = self.signals.interrupts();
-        let mut call = Call { body: Some(body), interrupts, outcome: Outcome::Open, failure: None };
+        let mut call = Call { body, interrupts, outcome: Outcome::Open, failure: None };
         let run: *mut (dyn Run + '_) = &raw mut call;
         // SAFETY: only the lifetime changes. When `stand_in_line` returns, nobody else has the request any more.
         let request =
@@ -434,9 +434,10 @@ impl Lead<'_> {
         }
         // SAFETY: their threads wait until their tickets are done, or back in the line.
         let is_open = |call: Request| unsafe { &*call.0 }.is_open();
-        let served = requests(&self.others).take_while(|call| !is_open(*call)).count();
-        if served < self.others.len() {
-            let left = self.others.split_off(served);
+        let is_left = |ticket: &Ticket| requests(std::slice::from_ref(ticket)).any(is_open);
+        if self.others.iter().any(is_left) {
+            let (left, served) = std::mem::take(&mut self.others).into_iter().partition(is_left);
+            self.others = served;
             self.writer.put_back(left);
         }
     }

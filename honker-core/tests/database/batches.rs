@@ -3,7 +3,7 @@
 use std::sync::mpsc::channel;
 
 use honker_core::database::{Database, JournalMode, Options};
-use honker_core::queue::{Claim, Enqueue};
+use honker_core::queue::{Claim, Enqueue, Outcome, Settlement, Turn};
 use honker_core::{Error, Result};
 use rusqlite::ffi;
 
@@ -226,9 +226,9 @@ fn a_call_that_would_fail_the_commit_fails_alone() {
     }
 }
 
-/// What a call did wrong by itself is still what it is told when the rest of its batch is lost.
+/// What a call did wrong by itself is still what it is told when the rest of its batch is run again.
 #[test]
-fn a_lost_batch_does_not_hide_what_a_call_did_by_itself() {
+fn a_batch_that_is_run_again_does_not_hide_what_a_call_did_by_itself() {
     guarded(|| {
         let file = File::new();
         let database = file.database(&Options::default());
@@ -239,7 +239,7 @@ fn a_lost_batch_does_not_hide_what_a_call_did_by_itself() {
         let bomb: Call<Result<i64>> = Box::new(|database| enqueue(database, "bomb"));
         let calls = enqueues(1).chain([invalid, bomb]);
         let mut outcomes = together(&database, calls).into_iter().map(Worker::join);
-        assert_eq!(code(outcomes.next().unwrap()), ffi::SQLITE_ABORT);
+        outcomes.next().unwrap().unwrap();
         let invalid = outcomes.next().unwrap();
         assert!(matches!(invalid, Err(Error::Invalid(_))), "{invalid:?}");
         assert_eq!(code(outcomes.next().unwrap()), ffi::SQLITE_CONSTRAINT);
@@ -290,21 +290,72 @@ fn plant_bomb(file: &File) {
         .unwrap();
 }
 
-/// A statement that makes SQLite roll back takes what ran before it along, and not what comes after.
+/// A statement that makes SQLite roll back takes along what ran before it, which is done again.
 #[test]
-fn a_batch_that_is_rolled_back_underneath_goes_on_with_the_rest() {
+fn a_call_that_rolls_all_back_fails_alone() {
     guarded(|| {
         let file = File::new();
         let database = file.database(&Options::default());
         plant_bomb(&file);
-        let bomb: Call<Result<i64>> = Box::new(|database| enqueue(database, "bomb"));
-        let calls = enqueues(3).chain([bomb]).chain(enqueues(3));
+        let bomb = || -> Call<Result<i64>> { Box::new(|database| enqueue(database, "bomb")) };
+        let calls = enqueues(3).chain([bomb(), bomb()]).chain(enqueues(3)).chain([bomb()]);
         let outcomes: Vec<_> = together(&database, calls).into_iter().map(Worker::join).collect();
-        let done: Vec<bool> = outcomes.iter().map(Result::is_ok).collect();
-        assert_eq!(done, [false, false, false, false, true, true, true], "{outcomes:?}");
-        assert_eq!(code(outcomes[0].clone()), ffi::SQLITE_ABORT);
-        assert_eq!(code(outcomes[3].clone()), ffi::SQLITE_CONSTRAINT);
-        assert_eq!(file.count("SELECT count(*) FROM _honker_live"), 3);
+        let mut ids = Vec::new();
+        for (index, outcome) in outcomes.into_iter().enumerate() {
+            if [3, 4, 8].contains(&index) {
+                assert_eq!(code(outcome), ffi::SQLITE_CONSTRAINT, "{index}");
+            } else {
+                ids.push(outcome.unwrap());
+            }
+        }
+        // What each was told is what the file has.
+        let ids: Vec<String> = ids.iter().map(i64::to_string).collect();
+        let present = format!("SELECT count(*) FROM _honker_live WHERE id IN ({})", ids.join(", "));
+        assert_eq!(file.count(&present), 6);
+        assert_eq!(file.count("SELECT count(*) FROM _honker_live"), 6);
+    });
+}
+
+/// A turn of which one settlement rolls all back needs a transaction of its own: there the others of it are settled.
+#[test]
+fn a_turn_that_rolls_all_back_is_taken_alone() {
+    guarded(|| {
+        let file = File::new();
+        let database = file.database(&Options::default());
+        file.plain()
+            .execute_batch(
+                "CREATE TRIGGER bomb BEFORE DELETE ON _honker_live WHEN old.payload = 'bomb'
+                 BEGIN SELECT raise(ROLLBACK, 'boom'); END",
+            )
+            .unwrap();
+        for payload in ["good", "bomb", "good"] {
+            enqueue(&database, payload).unwrap();
+        }
+        let claim = Claim { queue: "q", worker_id: "w", n: 3, timeout_s: 60 };
+        let ids: Vec<i64> = database.claim(&claim).unwrap().into_iter().map(|job| job.id).collect();
+        let turn: Call<Vec<bool>> = Box::new(move |database| {
+            let settlements: Vec<_> =
+                ids.iter().map(|id| Settlement { id: *id, outcome: Outcome::Ack }).collect();
+            let turn = Turn {
+                worker_id: "w",
+                timeout_s: 60,
+                settlements: &settlements,
+                held: &[],
+                prolong: false,
+                frees: &[None; 3],
+                queues: &[],
+                n: 0,
+            };
+            let turned = database.turn(&turn).unwrap();
+            turned.settled.into_iter().map(|held| held.is_ok_and(|held| held)).collect()
+        });
+        let other = || -> Call<Vec<bool>> {
+            Box::new(|database| vec![enqueue(database, "p").is_ok(), enqueue(database, "p").is_ok()])
+        };
+        let outcomes: Vec<_> =
+            together(&database, [other(), turn, other()]).into_iter().map(Worker::join).collect();
+        assert_eq!(outcomes, [vec![true, true], vec![true, false, true], vec![true, true]]);
+        assert_eq!(file.count("SELECT count(*) FROM _honker_live"), 4 + 1);
     });
 }
 
