@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 
 use super::rest::Rest;
 use super::waiter::{Inner, Waiter};
-use crate::Result;
 use crate::database::{Database, deadline};
 use crate::watch::{Subscription, Wake};
+use crate::{Error, Result};
 
 /// What a consumer's `next` returns.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,9 +29,9 @@ pub(super) enum Look<T> {
     Nothing(Rest),
 }
 
-/// How long a consumer rests after a look that failed: who calls it again and again does not keep a core busy, and an
-/// event loop is told to try again.
-const AFTER_ERROR: Duration = Duration::from_millis(500);
+/// How long a consumer rests after a call that failed: who calls it again and again does not keep a core busy, and an
+/// event loop is told to try again. Who waits is told the first error at once, and one that follows it after the rest.
+pub(super) const AFTER_ERROR: Duration = Duration::from_millis(500);
 
 /// A consumer's place at a waiter.
 pub(super) struct Registration {
@@ -39,6 +39,8 @@ pub(super) struct Registration {
     key: u64,
     /// Of its own, once it has waited.
     subscription: Option<Subscription>,
+    /// The last call has failed.
+    has_failed: bool,
 }
 
 impl Registration {
@@ -46,7 +48,7 @@ impl Registration {
     pub(super) fn new(waiter: &Waiter, token: u64) -> Self {
         let waiter = Arc::clone(&waiter.inner);
         let key = waiter.enter(token);
-        Registration { waiter, key, subscription: None }
+        Registration { waiter, key, subscription: None, has_failed: false }
     }
 
     pub(super) fn database(&self) -> &Database {
@@ -59,11 +61,48 @@ impl Registration {
 
     /// What the consumer did before it looks has failed: it is named again after a while.
     pub(super) fn fail(&self) {
-        self.failed(self.waiter.look(self.key));
+        let commits = self.waiter.look(self.key);
+        self.waiter.rest(self.key, commits, Rest::until_after(deadline(AFTER_ERROR)));
     }
 
-    fn failed(&self, commits: u64) {
-        self.waiter.rest(self.key, commits, Rest::until_after(deadline(AFTER_ERROR)));
+    /// A call that may take so much longer (`None`: without end) fails. If the one before it has failed as well it rests
+    /// first, until somebody wakes it, interrupts or closes.
+    pub(super) fn fail_call(&mut self, left: Option<Duration>, error: &Error) {
+        self.fail();
+        let follows_another = std::mem::replace(&mut self.has_failed, true);
+        if follows_another && !matches!(error, Error::Interrupted(_) | Error::Closed) {
+            // What ends the rest is what the next call is told.
+            let _ = self.rest(left.map_or(AFTER_ERROR, |left| left.min(AFTER_ERROR)));
+        }
+    }
+
+    fn rest(&mut self, time: Duration) -> Result<()> {
+        if time.is_zero() {
+            return Ok(());
+        }
+        let interrupts = self.waiter.database.interrupts();
+        let until = Instant::now() + time;
+        let subscription = self.subscribe()?;
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            match subscription.wait_unless(Some(left), || interrupts.check())? {
+                Wake::Woken => {
+                    subscription.waker().wake();
+                    return Ok(());
+                }
+                Wake::Timeout if until <= Instant::now() => return Ok(()),
+                // The next call looks.
+                Wake::Update | Wake::Timeout => {}
+            }
+        }
+    }
+
+    /// The subscription of its own.
+    fn subscribe(&mut self) -> Result<&Subscription> {
+        if self.subscription.is_none() {
+            self.subscription = Some(self.waiter.subscribe(self.key)?);
+        }
+        self.subscription.as_ref().ok_or(Error::Closed)
     }
 
     /// One `next`: calls `look` until it finds something, at most for `timeout` (`None`: without end).
@@ -73,26 +112,39 @@ impl Registration {
     pub(super) fn next<T>(
         &mut self,
         timeout: Option<Duration>,
+        look: impl FnMut() -> Result<Look<T>>,
+    ) -> Result<Next<T>> {
+        let until = timeout.and_then(deadline);
+        let outcome = self.look_and_wait(timeout, until, look);
+        match &outcome {
+            Ok(_) => self.has_failed = false,
+            Err(error) => {
+                let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+                self.fail_call(left, error);
+            }
+        }
+        outcome
+    }
+
+    fn look_and_wait<T>(
+        &mut self,
+        timeout: Option<Duration>,
+        until: Option<Instant>,
         mut look: impl FnMut() -> Result<Look<T>>,
     ) -> Result<Next<T>> {
         let interrupts = self.waiter.database.interrupts();
-        let until = timeout.and_then(deadline);
         let may_wait = timeout != Some(Duration::ZERO);
-        if may_wait && self.subscription.is_none() {
-            self.subscription = Some(self.waiter.subscribe(self.key).inspect_err(|_| self.fail())?);
+        if may_wait {
+            self.subscribe()?;
         }
         let mut late = !may_wait;
         loop {
             self.waiter.check()?;
-            interrupts.check().inspect_err(|_| self.fail())?;
+            interrupts.check()?;
             let commits = self.waiter.look(self.key);
-            let mut rest = match look() {
-                Ok(Look::Found(found)) => return Ok(Next::Item(found)),
-                Ok(Look::Nothing(rest)) => rest,
-                Err(error) => {
-                    self.failed(commits);
-                    return Err(error);
-                }
+            let mut rest = match look()? {
+                Look::Found(found) => return Ok(Next::Item(found)),
+                Look::Nothing(rest) => rest,
             };
             rest.begin(Instant::now());
             self.waiter.rest(self.key, commits, rest.clone());

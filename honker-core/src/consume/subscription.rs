@@ -105,9 +105,12 @@ impl StreamSubscription {
     }
 
     /// The next event, which finishes the one before; waits for it for at most `timeout` (`None`: without end).
+    ///
+    /// While the offset is to be saved and cannot be, that is the error and no further event is delivered. An error that
+    /// follows another comes after half a second, or `timeout` if that is shorter.
     pub fn next(&mut self, timeout: Option<Duration>) -> Result<Next<Event>> {
         let StreamSubscription { registration, progress, read, position } = self;
-        progress.ack().inspect_err(|_| registration.fail())?;
+        progress.ack().inspect_err(|error| registration.fail_call(timeout, error))?;
         registration.next(timeout, || {
             progress.save_if_due()?;
             if read.is_empty() {

@@ -78,7 +78,8 @@ impl Worker {
         let mut held = Vec::new();
         if !settlements.is_empty() {
             let batch;
-            (held, batch) = turns.turn(settlements, n).inspect_err(|_| registration.fail())?;
+            (held, batch) =
+                turns.turn(settlements, n).inspect_err(|error| registration.fail_call(timeout, error))?;
             match batch {
                 Ok(batch) if batch.is_empty() && held.iter().all(Result::is_ok) => {}
                 Ok(batch) => return Ok(Settled { held, next: Ok(Next::Item(batch)) }),

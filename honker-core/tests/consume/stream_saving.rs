@@ -246,6 +246,36 @@ fn saving_that_fails_loses_and_repeats_nothing() {
     }
 }
 
+/// Somebody's trigger refuses the offset. Who asks again and again is told each time, and keeps no core busy.
+#[test]
+fn saving_that_is_refused_keeps_nobody_busy() {
+    let (file, database) = open();
+    publish_many(&database, 6);
+    file.plain()
+        .execute_batch(
+            "CREATE TRIGGER refuse BEFORE INSERT ON _honker_stream_consumers
+             BEGIN SELECT RAISE(ABORT, 'refused'); END",
+        )
+        .unwrap();
+    let mut subscription = subscribe(&database, every(2, Duration::ZERO));
+    let delivered = pull(&mut subscription, 2);
+    let until = Instant::now() + Duration::from_millis(1_200);
+    let mut errors = 0;
+    while Instant::now() < until {
+        assert_eq!(code(subscription.next(LONG)), ffi::SQLITE_CONSTRAINT);
+        errors += 1;
+    }
+    assert!(errors < 50, "{errors} errors");
+    // A wake ends the rest and is not lost by that.
+    subscription.waiter().wake();
+    assert_eq!(code(subscription.next(LONG)), ffi::SQLITE_CONSTRAINT);
+    file.plain().execute_batch("DROP TRIGGER refuse").unwrap();
+    assert_eq!([delivered, pull(&mut subscription, 1)].concat(), [2, 4, 6]);
+    assert_eq!(saved(&database), 4);
+    assert_eq!(pull(&mut subscription, 3), [8, 10, 12]);
+    assert_woken(subscription.next(LONG));
+}
+
 #[test]
 fn two_consumers_are_independent() {
     let (file, database) = open();
