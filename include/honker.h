@@ -1251,8 +1251,9 @@ honker_status_t honker_close(honker_db_t *db,
  * `file`; `connections` (`writers`, `readers`, `readers_in_use`, `readers_max`); `versions` (`honker`, `sqlite`); and
  * `watcher`, null before the first waiter: the `backend` that was asked for, the `method` in use (`events`, `polling`),
  * its `state` (`watching`, `unreadable`, `died`), `demoted` (it went over from events to polling), the counters `checks`,
- * `wakes` and `unannounced`, and `warnings`, each with `text`, `count` and `last_at` in seconds since 1970. Keys may be
- * added. It waits for nobody.
+ * `wakes` and `unannounced`, and `warnings`, each with `text`, `count` and `last_at` in seconds since 1970. `warnings` of
+ * the object itself are of the same form: schedules that a leader of this database could not fire. Keys may be added. It
+ * waits for nobody.
  */
 HONKER_API
 honker_status_t honker_status(honker_db_t *db,
@@ -1986,6 +1987,9 @@ honker_status_t honker_subscription_new(honker_db_t *db,
  * The next event, which finishes the one before; waits for it at most for `timeout_ms` (-1: without end; 0: not at all).
  * The texts of the view are valid until the next call with the subscription. Otherwise as for `honker_wait`:
  * HONKER_TIMEOUT, HONKER_WOKEN or HONKER_CLOSED.
+ *
+ * While the offset is to be saved and cannot be, that is the error, and no further event is delivered. An error that
+ * follows another comes after half a second, or `timeout_ms` if that is shorter.
  */
 HONKER_API
 honker_status_t honker_subscription_next(honker_subscription_t *subscription,
@@ -2218,6 +2222,9 @@ honker_status_t honker_scheduler_resume(honker_db_t *db,
  * not paused: oldest first, 64 for each schedule at most, the rest is skipped. HONKER_NO_TIME for `until` means now. Any
  * number of processes may tick at the same time: each boundary is fired once. HONKER_EMPTY, and `fires_out` NULL, if
  * nothing was due; otherwise what was fired is to be freed with `honker_fires_free`.
+ *
+ * A schedule that the file refuses to fire (a trigger of the user's raises, a constraint is violated) stays due and stops
+ * no other. If nothing else is fired, the reason is the error.
  */
 HONKER_API
 honker_status_t honker_scheduler_tick(honker_db_t *db,
@@ -2297,6 +2304,9 @@ honker_status_t honker_leader_new(honker_db_t *db,
  * called again and again: only in here is the leader's claim renewed, which has to happen every 20 seconds. HONKER_OK with
  * what was fired, to be freed with `honker_fires_free`; otherwise as for `honker_wait`: HONKER_TIMEOUT, HONKER_WOKEN or
  * HONKER_CLOSED. On an error leadership is given up, and taken again by the next call if it can be.
+ *
+ * A schedule that the file refuses to fire (a trigger of the user's raises, a constraint is violated) stays due and stops
+ * no other: it is tried again twice a second, and the reason is in the `warnings` of `honker_status`.
  */
 HONKER_API
 honker_status_t honker_leader_next(honker_leader_t *leader,

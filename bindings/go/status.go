@@ -15,6 +15,15 @@ type DatabaseStatus struct {
 	} `json:"versions"`
 	// Watcher says how commits are noticed; nil before anything has waited.
 	Watcher *WatcherStatus `json:"watcher"`
+	// Warnings are about schedules that a leader of this database could not fire.
+	Warnings []StatusWarning `json:"warnings"`
+}
+
+// StatusWarning is something that went wrong and is no call's error. The same text is one warning.
+type StatusWarning struct {
+	Text   string `json:"text"`
+	Count  int64  `json:"count"`
+	LastAt int64  `json:"last_at"` // Unix seconds
 }
 
 // WatcherStatus says how commits to the file are noticed.
@@ -24,14 +33,10 @@ type WatcherStatus struct {
 	State   string `json:"state"`   // "watching", "unreadable" or "died"
 	Demoted bool   `json:"demoted"` // it went over from events to polling
 	// Counters: looks at the file, wakes, and those of them that the system had not announced.
-	Checks      int64 `json:"checks"`
-	Wakes       int64 `json:"wakes"`
-	Unannounced int64 `json:"unannounced"`
-	Warnings    []struct {
-		Text   string `json:"text"`
-		Count  int64  `json:"count"`
-		LastAt int64  `json:"last_at"` // Unix seconds
-	} `json:"warnings"`
+	Checks      int64           `json:"checks"`
+	Wakes       int64           `json:"wakes"`
+	Unannounced int64           `json:"unannounced"`
+	Warnings    []StatusWarning `json:"warnings"`
 }
 
 // Status is the state of the database. It waits for nobody.

@@ -90,7 +90,7 @@ fn outlook(store: &Store, now: i64, interest: &Interest) -> Result<Outlook> {
         }
         Interest::Result { job_id } => crate::result::get(store, now, *job_id)?.is_some(),
         Interest::Leadership { owner, leads } => {
-            let found = schedule::leadership(store, now)?;
+            let found = schedule::leadership(store, now, &[])?;
             return Ok(Outlook { work: found.has_work_for(owner, *leads), at: found.next_at(owner, *leads) });
         }
     };

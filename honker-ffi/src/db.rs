@@ -217,8 +217,9 @@ pub unsafe extern "C" fn honker_close(
 /// `file`; `connections` (`writers`, `readers`, `readers_in_use`, `readers_max`); `versions` (`honker`, `sqlite`); and
 /// `watcher`, null before the first waiter: the `backend` that was asked for, the `method` in use (`events`, `polling`),
 /// its `state` (`watching`, `unreadable`, `died`), `demoted` (it went over from events to polling), the counters `checks`,
-/// `wakes` and `unannounced`, and `warnings`, each with `text`, `count` and `last_at` in seconds since 1970. Keys may be
-/// added. It waits for nobody.
+/// `wakes` and `unannounced`, and `warnings`, each with `text`, `count` and `last_at` in seconds since 1970. `warnings` of
+/// the object itself are of the same form: schedules that a leader of this database could not fire. Keys may be added. It
+/// waits for nobody.
 ///
 /// # Safety
 /// The outputs are NULL or valid for writing.

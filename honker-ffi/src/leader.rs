@@ -48,6 +48,9 @@ pub unsafe extern "C" fn honker_leader_new(
 /// what was fired, to be freed with `honker_fires_free`; otherwise as for `honker_wait`: HONKER_TIMEOUT, HONKER_WOKEN or
 /// HONKER_CLOSED. On an error leadership is given up, and taken again by the next call if it can be.
 ///
+/// A schedule that the file refuses to fire (a trigger of the user's raises, a constraint is violated) stays due and stops
+/// no other: it is tried again twice a second, and the reason is in the `warnings` of `honker_status`.
+///
 /// # Safety
 /// The outputs are NULL or valid for writing.
 #[unsafe(no_mangle)]

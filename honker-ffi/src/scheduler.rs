@@ -256,6 +256,9 @@ pub unsafe extern "C" fn honker_scheduler_resume(
 /// number of processes may tick at the same time: each boundary is fired once. HONKER_EMPTY, and `fires_out` NULL, if
 /// nothing was due; otherwise what was fired is to be freed with `honker_fires_free`.
 ///
+/// A schedule that the file refuses to fire (a trigger of the user's raises, a constraint is violated) stays due and stops
+/// no other. If nothing else is fired, the reason is the error.
+///
 /// # Safety
 /// The outputs are NULL or valid for writing.
 #[unsafe(no_mangle)]

@@ -111,6 +111,9 @@ unsafe fn options(opts: &honker_subscription_opts_t) -> Result<StreamOptions> {
 /// The texts of the view are valid until the next call with the subscription. Otherwise as for `honker_wait`:
 /// HONKER_TIMEOUT, HONKER_WOKEN or HONKER_CLOSED.
 ///
+/// While the offset is to be saved and cannot be, that is the error, and no further event is delivered. An error that
+/// follows another comes after half a second, or `timeout_ms` if that is shorter.
+///
 /// # Safety
 /// `event_out` is NULL or valid for as many bytes as it says, `err` is NULL or valid for writing.
 #[unsafe(no_mangle)]

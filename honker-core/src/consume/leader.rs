@@ -3,17 +3,20 @@
 //!
 //! A lock says who leads ([`crate::schedule::lead`]). The leader renews it before every tick, and a renewal that fails ends its
 //! leadership at once: it neither ticks nor touches the lock of whoever took it.
+//!
+//! A schedule that the file refuses to fire (a trigger of the user's raises) does not keep the others from firing: it stays
+//! due, is tried again twice a second, and the reason is a warning of the database's status.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::registration::{Look, Next, Registration};
+use super::registration::{AFTER_ERROR, Look, Next, Registration};
 use super::rest::Rest;
 use super::waiter::Waiter;
 use crate::Result;
-use crate::database::{Database, LastWrite, Write};
+use crate::database::{Database, LastWrite, Write, deadline};
 use crate::outlook::Interest;
-use crate::schedule::{Fire, LEADER_LOCK, Leadership};
+use crate::schedule::{Fire, LEADER_LOCK, Leadership, Ticked};
 
 /// How often a leader renews.
 const HEARTBEAT: Duration = Duration::from_secs(20);
@@ -39,6 +42,8 @@ struct Candidate {
     leads: bool,
     /// When the lock was last taken or renewed.
     proved: Instant,
+    /// The rows of the schedules that the last tick could not fire, and until when they are left alone.
+    refused: Option<(Vec<i64>, Instant)>,
 }
 
 impl Leader {
@@ -57,11 +62,14 @@ impl Leader {
             owner: owner.into().into(),
             leads: false,
             proved: Instant::now(),
+            refused: None,
         };
         Leader { registration, candidate }
     }
 
     /// Leads, or stands by, until something is fired: the fires; for at most `timeout` (`None`: without end).
+    ///
+    /// A schedule that the file refuses to fire is no error: see [`crate::database::Status::warnings`].
     ///
     /// On an error the lock is given up. It has to be called again before the lock's time is over, or somebody else leads.
     pub fn next(&mut self, timeout: Option<Duration>) -> Result<Next<Vec<Fire>>> {
@@ -93,6 +101,7 @@ impl Leader {
 impl Candidate {
     /// Leads if it can. It looks before it writes: most wakes are not for us.
     fn look(&mut self) -> Result<Look<Vec<Fire>>> {
+        self.refused.take_if(|(_, until)| *until <= Instant::now());
         let mut found = self.leadership()?;
         if found.has_work_for(&self.owner, self.leads) || (self.leads && self.proved.elapsed() >= HEARTBEAT) {
             let fires = self.lead()?;
@@ -103,7 +112,12 @@ impl Candidate {
         }
         let interest = Interest::Leadership { owner: self.owner.to_string(), leads: self.leads };
         let rest = if self.leads {
-            Rest::new(interest, None).after(self.proved.checked_add(HEARTBEAT))
+            let rest = match &self.refused {
+                // The file would say that there is work.
+                Some((_, until)) => Rest::until_after(Some(*until)),
+                None => Rest::new(interest, None),
+            };
+            rest.after(self.proved.checked_add(HEARTBEAT))
         } else {
             // A leader that died says nothing.
             Rest::new(interest, Some(STAND_BY))
@@ -113,7 +127,8 @@ impl Candidate {
 
     /// Looks who leads and what is due.
     fn leadership(&mut self) -> Result<Leadership> {
-        let found = self.database.leadership()?;
+        let refused = self.refused.as_ref().map_or(&[][..], |(rows, _)| rows);
+        let found = self.database.leadership(refused)?;
         self.leads &= found.is_held_by(&self.owner);
         if !self.leads {
             self.last_write.set(None);
@@ -130,9 +145,15 @@ impl Candidate {
         if !self.leads {
             self.last_write.set(None);
         }
-        let fires = outcome?;
+        let ticked = outcome?;
         self.proved = Instant::now();
-        Ok(fires.unwrap_or_default())
+        let Some(Ticked { fires, refused }) = ticked else { return Ok(Vec::new()) };
+        for refused in &refused {
+            self.database.warnings().warn(refused.error.to_string());
+        }
+        let rows: Vec<i64> = refused.into_iter().map(|refused| refused.rowid).collect();
+        self.refused = deadline(AFTER_ERROR).filter(|_| !rows.is_empty()).map(|until| (rows, until));
+        Ok(fires)
     }
 
     fn resign(&mut self) -> Result<()> {

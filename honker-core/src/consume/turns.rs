@@ -245,7 +245,7 @@ impl Turns {
             return Some(error);
         }
         let names: Vec<&str> = self.queues.iter().map(|queue| &*queue.name).collect();
-        self.database.warn(format!(
+        self.database.warnings().warn(format!(
             "a worker of '{}' has passed over jobs that cannot be claimed, prolonged or dead-lettered: {error}",
             names.join("', '")
         ));

@@ -56,7 +56,7 @@ use crate::bound::Step;
 #[cfg(feature = "faults")]
 use crate::faults::panic_if_planted;
 use crate::fork::Process;
-use crate::watch::Subscription;
+use crate::watch::{Subscription, Warnings};
 use crate::{Error, Result, Store, vfs};
 
 pub(crate) use self::last_write::{LastWrite, Write};
@@ -94,6 +94,7 @@ struct Inner {
     watching: Arc<Watching>,
     hands: Arc<Hands>,
     /// Held while the database is being closed, so that nobody is told it is before it is.
+    warnings: Warnings,
     closing: Mutex<()>,
 }
 
@@ -126,6 +127,7 @@ impl Database {
             readers: Readers::new(file, options.clone(), Arc::clone(&signals)),
             signals,
             hands,
+            warnings: Warnings::default(),
             closing: Mutex::default(),
         };
         Ok(Database { inner: Arc::new(inner) })
@@ -219,11 +221,6 @@ impl Database {
         self.inner.watching.subscribe()
     }
 
-    /// Notes a warning for [`Database::status`], if a watcher runs.
-    pub(crate) fn warn(&self, text: String) {
-        self.inner.watching.warn(text);
-    }
-
     /// The state of the database, for diagnosis. It waits for nobody, and reads nothing from the file.
     pub fn status(&self) -> Result<Status> {
         self.inner.check()?;
@@ -238,8 +235,14 @@ impl Database {
             file: self.path().to_owned(),
             connections,
             watcher: self.inner.watching.status(),
+            warnings: self.inner.warnings.all(),
             versions: Versions::here(),
         })
+    }
+
+    /// What consumers have to say that is no error of theirs; [`Database::status`] tells it.
+    pub(crate) fn warnings(&self) -> &Warnings {
+        &self.inner.warnings
     }
 
     /// What the workers of this database have in hand.

@@ -186,7 +186,8 @@ macro_rules! for_each_operation {
             /// Lets a paused schedule fire again. `false` if it does not exist or is not paused.
             write scheduler_resume(name: &str) -> bool
                 = $crate::schedule::resume(store, name);
-            /// Fires every boundary up to `until`, or up to now, that no tick has fired.
+            /// Fires every boundary up to `until`, or up to now, that no tick has fired. A schedule that the file refuses to fire
+            /// stays due; that is the error if nothing else is fired.
             write scheduler_tick(until: Option<i64>) -> Vec<$crate::schedule::Fire>
                 = $crate::schedule::tick(store, now, until.unwrap_or(now));
             /// The next boundary of any schedule that is not paused. It may lie in the past.
@@ -195,12 +196,12 @@ macro_rules! for_each_operation {
             /// All schedules, by name.
             read scheduler_list() -> Vec<$crate::schedule::Schedule>
                 = $crate::schedule::list(store);
-            /// Who leads, and when there is something to fire.
-            read leadership() -> $crate::schedule::Leadership
-                = $crate::schedule::leadership(store, now);
+            /// Who leads, and when there is something to fire. The schedules of these rows are left out.
+            read leadership(left_out: &[i64]) -> $crate::schedule::Leadership
+                = $crate::schedule::leadership(store, now, left_out);
             /// Proves that `owner` leads, or tries to make it lead, and fires what is due, as one unit. `None` if somebody else
-            /// leads.
-            write lead(owner: &str, leads: bool) -> Option<Vec<$crate::schedule::Fire>>
+            /// leads. A schedule that the file refuses to fire is passed over.
+            write lead(owner: &str, leads: bool) -> Option<$crate::schedule::Ticked>
                 = $crate::schedule::lead(store, now, owner, leads);
         }
     };

@@ -14,6 +14,9 @@ pub struct Status {
     pub connections: Connections,
     /// The watcher of the file; none before the first waiter.
     pub watcher: Option<watch::Status>,
+    /// What else went wrong so far, the oldest first: schedules that the leader here could not fire, jobs that
+    /// a worker here has passed over.
+    pub warnings: Vec<watch::Warning>,
     /// What runs here.
     pub versions: Versions,
 }

@@ -112,13 +112,6 @@ impl Watching {
         self.lock().watcher.as_ref().map(|watcher| watcher.status())
     }
 
-    /// Notes a warning, if there is a watcher.
-    pub(super) fn warn(&self, text: String) {
-        if let Some(watcher) = &self.lock().watcher {
-            watcher.warn(text);
-        }
-    }
-
     /// Something was committed by this database.
     pub(super) fn announce(&self) {
         let announcer = self.lock().announcer.clone();

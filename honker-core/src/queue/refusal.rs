@@ -23,7 +23,7 @@ pub(crate) fn is_refusal(error: &Error) -> bool {
 
 /// An error if a change has left a deferred foreign key behind that would make COMMIT fail. `keys` says that there was none
 /// before: keys that the caller's transaction has broken already say nothing of a change.
-pub(super) fn check_keys(store: &Store, keys: bool) -> Result<()> {
+pub(crate) fn check_keys(store: &Store, keys: bool) -> Result<()> {
     if keys && store.violates_deferred_keys() {
         return Err(Error::Constraint(
             "FOREIGN KEY constraint failed: a deferred one would have failed the commit".into(),

@@ -1,6 +1,7 @@
 //! Leadership: of all the processes that run a scheduler on a file, the one that has the lock fires its schedules.
 
-use super::{Fire, soonest, tick};
+use super::registry::soonest_but;
+use super::tick::{Ticked, fire_due, passing_over};
 use crate::{Result, Store, lock};
 
 /// The lock that says who leads.
@@ -54,22 +55,24 @@ impl Leadership {
     }
 }
 
-/// Looks who leads and what is due, without having to write.
-pub fn leadership(store: &Store, now: i64) -> Result<Leadership> {
+/// Looks who leads and what is due, without having to write. The schedules of these rows are left out.
+pub fn leadership(store: &Store, now: i64, left_out: &[i64]) -> Result<Leadership> {
     let holder = lock::holder(store, LEADER_LOCK)?.filter(|holder| holder.expires_at <= honest_until(now));
-    Ok(Leadership { holder, soonest: soonest(store)?, now })
+    Ok(Leadership { holder, soonest: soonest_but(store, left_out)?, now })
 }
 
 /// Proves that `owner` leads, or tries to make it lead, and fires what is due, as one unit. `None` if somebody else
 /// leads. A leader (`leads`) that has lost the lock does not take it back.
-pub fn lead(store: &Store, now: i64, owner: &str, leads: bool) -> Result<Option<Vec<Fire>>> {
-    store.atomic(|| {
+///
+/// A schedule that the file refuses to fire is passed over.
+pub fn lead(store: &Store, now: i64, owner: &str, leads: bool) -> Result<Option<Ticked>> {
+    passing_over(store, |passed_over| {
         if !leads {
             lock::release_beyond(store, LEADER_LOCK, honest_until(now))?;
         }
         // Also right after acquiring it: who has the lock already gets no more time by that.
         let proved = (leads || lock::acquire(store, now, LEADER_LOCK, owner, TTL_S)?)
             && lock::renew(store, now, LEADER_LOCK, owner, TTL_S)?;
-        Ok(if proved { Some(tick(store, now, now)?) } else { None })
+        Ok(if proved { Some(fire_due(store, now, now, passed_over)?) } else { None })
     })
 }

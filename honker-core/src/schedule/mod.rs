@@ -13,4 +13,4 @@ pub use registry::{
     Registration, Schedule, Update, list, pause, register, resume, soonest, unregister, update,
 };
 pub(crate) use tick::tick_into;
-pub use tick::{Fire, tick};
+pub use tick::{Fire, Refused, Ticked, tick};

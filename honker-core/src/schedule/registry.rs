@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::{Expression, calendar};
+use crate::error::Cause;
 use crate::statement::{Sql, Value};
 use crate::{Error, Result, Store};
 
@@ -224,6 +225,11 @@ pub fn list(store: &Store) -> Result<Vec<Schedule>> {
 
 /// The next boundary of any schedule that is not paused and can fire. It may lie in the past.
 pub fn soonest(store: &Store) -> Result<Option<i64>> {
+    soonest_but(store, &[])
+}
+
+/// As [`soonest`], without the schedules of these rows.
+pub(super) fn soonest_but(store: &Store, left_out: &[i64]) -> Result<Option<i64>> {
     let mut after = (i64::MIN, i64::MIN);
     loop {
         let next = store.query_one(&SQL_NEXT, &[after.0.into(), after.1.into()], |row| {
@@ -232,6 +238,7 @@ pub fn soonest(store: &Store) -> Result<Option<i64>> {
         match next {
             // Nobody may sleep until a boundary that no tick fires.
             Some((boundary, rowid, Ok(Err(_)))) => after = (boundary, rowid),
+            Some((boundary, rowid, _)) if left_out.contains(&rowid) => after = (boundary, rowid),
             next => return Ok(next.map(|(boundary, ..)| boundary)),
         }
     }
@@ -260,10 +267,17 @@ pub(super) fn usable(
     Ok(read)
 }
 
-/// Says which schedule an expression's error belongs to.
+/// Says which schedule an error belongs to, if it is about one.
 pub(super) fn in_schedule(name: &str, error: Error) -> Error {
+    let named = |mut cause: Cause| {
+        cause.message = format!("schedule '{name}': {}", cause.message);
+        cause
+    };
     match error {
         Error::Invalid(message) => Error::Invalid(format!("schedule '{name}': {message}")),
+        Error::Constraint(cause) => Error::Constraint(named(cause)),
+        Error::Sql(cause) => Error::Sql(named(cause)),
+        Error::TooBig(cause) => Error::TooBig(named(cause)),
         other => other,
     }
 }

@@ -4,9 +4,10 @@ use serde::Serialize;
 
 use super::Expression;
 use super::registry::{boundary, in_schedule, malformed, usable};
-use crate::queue::{self, Enqueue};
+use crate::queue::{self, Enqueue, check_keys, is_refusal};
 use crate::statement::Sql;
-use crate::{Result, Store};
+use crate::unit::Unit;
+use crate::{Error, Result, Store};
 
 /// How many missed boundaries of one schedule a tick catches up; the rest are skipped.
 const FIRES_MAX: usize = 64;
@@ -51,12 +52,31 @@ struct Due {
     malformed: Option<String>,
 }
 
+/// What a tick has done.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Ticked {
+    /// What was fired.
+    pub fires: Vec<Fire>,
+    /// The schedules that were due and could not be fired. They stay due.
+    pub refused: Vec<Refused>,
+}
+
+/// A schedule that the file refuses to fire: a trigger of the user's raises, a constraint is violated.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    /// The schedule's row.
+    pub rowid: i64,
+    /// Why, with the schedule's name.
+    pub error: Error,
+}
+
 /// Enqueues a job for every boundary up to `until` that no tick has fired, oldest first, at most 64 for each schedule;
 /// what each schedule missed beyond that is skipped.
 ///
 /// The jobs are due at once, and expire `expires_s` after their boundary: one caught up too late is born expired. Any
 /// number of processes may tick at the same time: each boundary is fired once. A schedule whose stored expression cannot be
-/// used is passed over, and [`super::list`] says why. Any other error names the schedule, and nothing is fired.
+/// used is passed over, and [`super::list`] says why. So is one that the file refuses to fire; it stays due, and if nothing
+/// else is fired either, why the first of them was refused is the error, which names the schedule.
 pub fn tick(store: &Store, now: i64, until: i64) -> Result<Vec<Fire>> {
     tick_into(store, now, until, Ok)
 }
@@ -72,14 +92,86 @@ pub(crate) fn tick_into<T>(
     if !store.in_transaction() && due(store, until)?.is_empty() {
         return answer(Vec::new());
     }
-    store.atomic(|| {
-        let mut fires = Vec::new();
-        for (schedule, expression) in due(store, until)? {
-            fire(store, now, until, &schedule, &expression, &mut fires)
-                .map_err(|error| in_schedule(&schedule.name, error))?;
+    passing_over(store, |passed_over| {
+        let ticked = fire_due(store, now, until, passed_over)?;
+        Ok(match ticked.refused.into_iter().next() {
+            Some(refused) if ticked.fires.is_empty() => Err(refused.error),
+            _ => Ok(answer(ticked.fires)?),
+        })
+    })?
+}
+
+/// Runs `unit`, which fires what is due, as a unit. At once, which costs nothing extra; if something is refused, again with a
+/// savepoint for each schedule (`Some`): those in it are passed over.
+pub(super) fn passing_over<T>(
+    store: &Store,
+    unit: impl Fn(Option<&mut Vec<Refused>>) -> Result<T>,
+) -> Result<T> {
+    let is_alone = !store.in_transaction();
+    let mut reason = match store.atomic(|| unit(None)) {
+        Err(error) if is_refusal(&error) => error,
+        done => return done,
+    };
+    // A trigger's RAISE(ROLLBACK) leaves nothing to go on in. Each round knows one more schedule to pass over.
+    let mut refused = Vec::new();
+    loop {
+        if !is_alone && !store.in_transaction() {
+            return Err(Error::Aborted(
+                format!("not done, the transaction was rolled back: {reason}").into(),
+            ));
         }
-        answer(fires)
-    })
+        let known = refused.len();
+        match store.atomic(|| unit(Some(&mut refused))) {
+            Err(error) if refused.len() > known => reason = error,
+            done => return done,
+        }
+    }
+}
+
+/// Fires what is due up to `until`, but for those that are passed over, to which it adds those that are refused.
+pub(super) fn fire_due(
+    store: &Store,
+    now: i64,
+    until: i64,
+    mut passed_over: Option<&mut Vec<Refused>>,
+) -> Result<Ticked> {
+    // Keys that the caller's transaction has broken already say nothing of a schedule.
+    let keys = !store.violates_deferred_keys();
+    let mut fires = Vec::new();
+    for (schedule, expression) in due(store, until)? {
+        let fire = |fires: &mut Vec<Fire>| {
+            fire(store, now, until, &schedule, &expression, fires)
+                .and_then(|()| check_keys(store, keys))
+                .map_err(|error| in_schedule(&schedule.name, error))
+        };
+        let Some(passed_over) = passed_over.as_deref_mut() else {
+            fire(&mut fires)?;
+            continue;
+        };
+        if passed_over.iter().any(|refused| refused.rowid == schedule.rowid) {
+            continue;
+        }
+        // Without a savepoint a refusal is one of all.
+        let Some(unit) = Unit::begin(store)? else {
+            fire(&mut fires)?;
+            continue;
+        };
+        let before = fires.len();
+        match fire(&mut fires) {
+            Ok(()) => unit.commit()?,
+            Err(error) if is_refusal(&error) => {
+                drop(unit);
+                fires.truncate(before);
+                passed_over.push(Refused { rowid: schedule.rowid, error: error.clone() });
+                if !store.in_transaction() {
+                    return Err(error);
+                }
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    let refused = passed_over.map(|refused| refused.clone()).unwrap_or_default();
+    Ok(Ticked { fires, refused })
 }
 
 /// The schedules that have to fire, and can.

@@ -1,7 +1,7 @@
 //! What a watcher has to say about itself: counters, how it watches, and what went wrong.
 //!
 //! The core never prints. Whoever wants to know asks for the [`Status`]; a new waiter hands out, once, what has not been
-//! said yet ([`Health::take_unsaid`]). Counters are written by the thread that watches and read by any.
+//! said yet ([`Warnings::take_unsaid`]). Counters are written by the thread that watches and read by any.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -77,19 +77,23 @@ pub(super) struct Health {
     pub(super) polls: AtomicBool,
     pub(super) unreadable: AtomicBool,
     pub(super) looks: AtomicU64,
-    warnings: Mutex<Warnings>,
+    warnings: Warnings,
 }
 
+/// What went wrong so far. Any thread.
 #[derive(Default)]
-struct Warnings {
+pub(crate) struct Warnings(Mutex<Given>);
+
+#[derive(Default)]
+struct Given {
     all: Vec<Warning>,
-    /// The texts that no waiter's maker has been told.
+    /// The texts that nobody has been told.
     unsaid: Vec<String>,
 }
 
-impl Health {
+impl Warnings {
     /// Notes a warning.
-    pub(super) fn warn(&self, text: String) {
+    pub(crate) fn warn(&self, text: String) {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let last_at = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
         let mut warnings = self.lock();
@@ -112,6 +116,27 @@ impl Health {
         (!unsaid.is_empty()).then(|| unsaid.join("; "))
     }
 
+    /// All of them, the oldest first.
+    pub(crate) fn all(&self) -> Vec<Warning> {
+        self.lock().all.clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Given> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Health {
+    /// Notes a warning.
+    pub(super) fn warn(&self, text: String) {
+        self.warnings.warn(text);
+    }
+
+    /// See [`Warnings::take_unsaid`].
+    pub(super) fn take_unsaid(&self) -> Option<String> {
+        self.warnings.take_unsaid()
+    }
+
     /// The status of a watcher that lives, or has died.
     pub(super) fn status(&self, backend: &'static str, died: bool) -> Status {
         Status {
@@ -127,11 +152,7 @@ impl Health {
             wakes: self.wakes.load(Ordering::Relaxed),
             looks: self.looks.load(Ordering::Relaxed),
             unannounced: self.unannounced.load(Ordering::Relaxed),
-            warnings: self.lock().all.clone(),
+            warnings: self.warnings.all(),
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Warnings> {
-        self.warnings.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

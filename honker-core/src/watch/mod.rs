@@ -39,6 +39,8 @@ use std::time::Duration;
 
 #[cfg(all(unix, feature = "bundled"))]
 pub(crate) use self::descriptor::no_descriptor;
+#[cfg(feature = "bundled")]
+pub(crate) use self::health::Warnings;
 pub use self::health::{Method, State, Status, Warning};
 pub use self::subscription::{Subscription, Wake, Waker};
 pub use self::target::Target;

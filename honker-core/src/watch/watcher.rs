@@ -118,12 +118,6 @@ impl Watcher {
         self.shared.health.status(self.backend.name(), !self.is_alive())
     }
 
-    /// Notes a warning about the file; it is in the status, and told as one of the watcher's own is.
-    #[cfg(feature = "bundled")]
-    pub(crate) fn warn(&self, text: String) {
-        self.shared.health.warn(text);
-    }
-
     /// What has gone wrong that nobody has been told, as one text; from then on it has been told. `None` mostly.
     pub fn take_warning(&self) -> Option<String> {
         self.shared.health.take_unsaid()

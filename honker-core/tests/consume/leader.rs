@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use honker_core::Error;
 use honker_core::consume::{Leader, Next};
 use honker_core::database::Database;
+use honker_core::queue::Enqueue;
 use honker_core::schedule::{Fire, Registration, Update};
+use honker_core::{Cause, Error};
 
 use crate::clock;
 use crate::support::*;
@@ -143,7 +144,7 @@ fn what_is_paused_or_unregistered_does_not_fire() {
     }
 }
 
-/// With an expression that somebody broke by hand: said aloud, nothing fired, and the lock given up.
+/// Somebody's trigger keeps it from proving that it leads: said aloud, nothing fired, and the lock given up.
 #[test]
 fn a_tick_that_fails_gives_the_lock_up() {
     let (file, database) = open();
@@ -156,7 +157,7 @@ fn a_tick_that_fails_gives_the_lock_up() {
     let plain = file.plain();
     plain
         .execute_batch(
-            "CREATE TRIGGER refuse AFTER UPDATE ON _honker_scheduler_tasks WHEN new.name = 'good'
+            "CREATE TRIGGER refuse AFTER UPDATE ON _honker_locks
              BEGIN SELECT RAISE(ABORT, 'refused'); END",
         )
         .unwrap();
@@ -175,6 +176,114 @@ fn a_tick_that_fails_gives_the_lock_up() {
     run(&database, "UPDATE _honker_scheduler_tasks SET next_fire_at = unixepoch()");
     assert_eq!(item(leader.next(LONG)).len(), 2);
     assert!(leader.leads());
+}
+
+/// What a user's trigger or key can do to the jobs of the schedule `bad`.
+const REFUSALS: [&str; 4] = [
+    "CREATE TRIGGER refuse BEFORE INSERT ON _honker_live WHEN new.queue = 'bad'
+     BEGIN SELECT RAISE(ABORT, 'refused'); END",
+    "CREATE TRIGGER refuse BEFORE INSERT ON _honker_live WHEN new.queue = 'bad'
+     BEGIN SELECT RAISE(FAIL, 'refused'); END",
+    "CREATE TRIGGER refuse BEFORE INSERT ON _honker_live WHEN new.queue = 'bad'
+     BEGIN SELECT RAISE(ROLLBACK, 'refused'); END",
+    "CREATE TABLE parent (id INTEGER PRIMARY KEY);
+     CREATE TABLE child (id REFERENCES parent (id) DEFERRABLE INITIALLY DEFERRED);
+     CREATE TRIGGER refuse AFTER INSERT ON _honker_live WHEN new.queue = 'bad'
+     BEGIN INSERT INTO child VALUES (new.id); END",
+];
+
+/// Schedules `a`, `bad` and `c`, of which the second cannot be fired because of `refusal`.
+fn with_refused(refusal: &str) -> (File, Database) {
+    let (file, database) = open();
+    for name in ["a", "bad", "c"] {
+        let queue = if name == "bad" { "bad" } else { "q" };
+        let registration = Registration {
+            name,
+            queue,
+            expression: "@every 1s",
+            payload: "p",
+            priority: 0,
+            expires_s: None,
+            max_attempts: None,
+        };
+        database.scheduler_register(&registration).unwrap();
+    }
+    let plain = file.plain();
+    plain.execute_batch(refusal).unwrap();
+    // Whatever second each was registered in, they come due together.
+    plain.execute_batch("UPDATE _honker_scheduler_tasks SET next_fire_at = unixepoch()").unwrap();
+    (file, database)
+}
+
+fn names(fires: &[Fire]) -> Vec<&str> {
+    let mut names: Vec<&str> = fires.iter().map(|fire| fire.name.as_str()).collect();
+    names.dedup();
+    names
+}
+
+/// It stays due, is tried again now and then, and fires as soon as it can.
+#[test]
+fn a_schedule_that_cannot_be_fired_stops_no_other() {
+    for refusal in REFUSALS {
+        let (file, database) = with_refused(refusal);
+        let mut leader = leader(&database, "me");
+        let mut fires = Vec::new();
+        for _ in 0..3 {
+            let fired = item(leader.next(LONG));
+            assert_eq!(names(&fired), ["a", "c"], "{refusal}");
+            fires.extend(fired);
+        }
+        assert!(leader.leads());
+        assert_eq!(file.count("SELECT count(*) FROM _honker_live"), fires.len() as i64);
+        assert_each_second_once(fires);
+        let attempts = || {
+            let warnings = database.status().unwrap().warnings;
+            assert_eq!(warnings.len(), 1, "{warnings:?}");
+            assert!(warnings[0].text.contains("schedule 'bad': "), "{warnings:?}");
+            warnings[0].count
+        };
+        attempts();
+        database.scheduler_pause("a").unwrap();
+        database.scheduler_pause("c").unwrap();
+        while let Next::Item(fired) = leader.next(Some(Duration::from_millis(1))).unwrap() {
+            assert_ne!(names(&fired), ["bad"]);
+        }
+        // It waits, instead of trying again and again.
+        let before = attempts();
+        assert_timeout(leader.next(Some(Duration::from_millis(1_100))));
+        assert!((1..50).contains(&(attempts() - before)), "{} attempts", attempts() - before);
+        assert_eq!(file.count("SELECT count(*) FROM _honker_live WHERE queue = 'bad'"), 0);
+        file.plain().execute_batch("DROP TRIGGER refuse").unwrap();
+        assert_eq!(names(&item(leader.next(LONG))), ["bad"]);
+    }
+}
+
+/// Also without a leader, and in a transaction that can go on; a tick that fires nothing says why.
+#[test]
+fn a_tick_passes_over_what_is_refused() {
+    for refusal in REFUSALS {
+        let (file, database) = with_refused(refusal);
+        let due = Some(clock::now() as i64 + 2);
+        let fires = database.scheduler_tick(due).unwrap();
+        assert_eq!(names(&fires), ["a", "c"], "{refusal}");
+        let outcome = database.scheduler_tick(due);
+        let is_named = |cause: &Cause| cause.message.starts_with("schedule 'bad': ");
+        assert!(matches!(&outcome, Err(Error::Constraint(cause)) if is_named(cause)), "{outcome:?}");
+        let later = due.map(|due| due + 2);
+        let mut transaction = database.begin().unwrap();
+        transaction.enqueue(&Enqueue::new("mine", "p")).unwrap();
+        let fires = transaction.scheduler_tick(later);
+        if refusal.contains("ROLLBACK") {
+            assert!(matches!(fires, Err(Error::Aborted(_))), "{fires:?}");
+            drop(transaction);
+            assert_eq!(file.count("SELECT count(*) FROM _honker_live WHERE queue = 'mine'"), 0);
+        } else {
+            assert_eq!(names(&fires.unwrap()), ["a", "c"]);
+            transaction.commit().unwrap();
+            assert_eq!(file.count("SELECT count(*) FROM _honker_live WHERE queue = 'mine'"), 1);
+        }
+        assert_eq!(file.count("SELECT count(*) FROM _honker_live WHERE queue = 'bad'"), 0);
+    }
 }
 
 /// Any SQL can store a boundary that is no number. It is never due, and a leader that has nothing to do does nothing.

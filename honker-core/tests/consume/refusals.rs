@@ -41,8 +41,8 @@ fn on_queues(database: &Database, queues: &[&str], options: WorkerOptions) -> Wo
 
 /// How often a worker has passed over something.
 fn passed_over(database: &Database) -> u64 {
-    let watcher = database.status().unwrap().watcher.unwrap();
-    watcher.warnings.iter().filter(|warning| warning.text.contains("passed over")).map(|w| w.count).sum()
+    let warnings = database.status().unwrap().warnings;
+    warnings.iter().filter(|warning| warning.text.contains("passed over")).map(|w| w.count).sum()
 }
 
 /// It waits, and does not try again and again meanwhile.

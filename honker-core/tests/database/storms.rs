@@ -75,12 +75,12 @@ fn interrupting_the_undoing_of_an_operation_leaves_nothing_of_it() {
     guarded(|| {
         let file = File::new();
         let database = file.database(&Options::default());
-        // A tick fires the first, and fails at the second.
+        // A tick enqueues its jobs, and fails afterwards.
         file.plain()
             .execute_batch(
                 "INSERT INTO _honker_scheduler_tasks (name, queue, cron_expr, payload, next_fire_at)
-                 VALUES ('a', 'half', '@every 1s', 'p', 1), ('b', 'broken', '@every 1s', 'p', 1);
-                 CREATE TRIGGER broken BEFORE INSERT ON _honker_live WHEN new.queue = 'broken'
+                 VALUES ('a', 'half', '@every 1s', 'p', 1);
+                 CREATE TRIGGER broken BEFORE UPDATE ON _honker_scheduler_tasks
                  BEGIN SELECT raise(ABORT, 'no'); END",
             )
             .unwrap();
