@@ -14,6 +14,16 @@ class SendEmail
   end
 end
 
+class Import
+  include Honker::Job
+
+  queue "imports", name: nil
+
+  def perform(file:, **)
+    puts "importing #{file}"
+  end
+end
+
 db = Honker.database = Honker::Database.new("app.db")
 SendEmail.enqueue(to: "alice")
 db.transaction do |tx|
@@ -26,9 +36,13 @@ rescue ArgumentError => e
   puts e.message
 end
 
-db.queue("emails").enqueue({ class: "SendEmial", args: [], kwargs: {} }) # by somebody else: dead, with the reason
+# By somebody else, in whichever language: what is misspelt is dead, with the reason.
+db.queue("emails").enqueue({ __honker_task__: { task: "SendEmail", args: [], kwargs: { to: "carol" } } })
+db.queue("emails").enqueue({ __honker_task__: { task: "SendEmial", args: [], kwargs: {} } })
+imports = db.queue("imports")
+imports.enqueue({ file: "a.csv", size: 5 })
 Honker.logger = nil
 emails = db.queue("emails")
-db.worker("emails").run(stop: -> { emails.stats.values_at(:pending, :claimed).sum.zero? })
+db.worker(%w[emails imports]).run(stop: -> { [emails, imports].all? { |q| q.stats.values_at(:pending, :claimed).sum.zero? } })
 puts emails.dead.first[:last_error]
 db.close

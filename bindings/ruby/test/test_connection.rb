@@ -86,7 +86,7 @@ class TestConnection < HonkerTest
       def perform(to:); end
     end
     connection.transaction { type.set(connection: connection).enqueue(to: "alice") }
-    assert_equal({ "class" => "Some", "args" => [], "kwargs" => { "to" => "alice" } }, db.queue("default").claim_one("w").payload)
+    assert_equal({ "__honker_task__" => { "task" => "Some", "args" => [], "kwargs" => { "to" => "alice" } } }, db.queue("default").claim_one("w").payload)
   ensure
     connection&.close
   end

@@ -27,6 +27,26 @@ class TestJob < HonkerTest
     end
   end
 
+  class Shout
+    include Honker::Job
+
+    queue "tests", name: "tests.shout", max_attempts: 4
+
+    def perform(text, loud: false)
+      DONE << [text, loud]
+    end
+  end
+
+  class Plain
+    include Honker::Job
+
+    queue "others", name: nil, priority: 3
+
+    def perform(value = nil, to: nil, **rest)
+      DONE << [value, to, rest]
+    end
+  end
+
   class NoJob
     def perform; end
   end
@@ -58,6 +78,54 @@ class TestJob < HonkerTest
     assert_equal "default", Strict.queue
   end
 
+  def test_what_stands_in_the_file_is_the_task_of_all_languages
+    Strict.set(db: db).enqueue(to: "alice")
+    Shout.set(db: db).enqueue("hey", loud: true)
+    texts = db.query("SELECT payload, max_attempts FROM _honker_live ORDER BY id")
+    assert_equal [['{"__honker_task__":{"task":"TestJob::Strict","args":[],"kwargs":{"to":"alice"}}}', 3],
+                  ['{"__honker_task__":{"task":"tests.shout","args":["hey"],"kwargs":{"loud":true}}}', 4]], texts
+    db.queue("tests").enqueue({ "__honker_task__" => { task: "tests.shout", args: ["from elsewhere"], kwargs: {} } })
+    assert_equal [["hey", true], ["from elsewhere", false]], work("tests")
+  end
+
+  def test_a_class_may_take_the_plain_payloads_of_its_queue
+    id = Plain.set(db: db).enqueue(to: "alice", n: 1)
+    assert_equal [{ "to" => "alice", "n" => 1 }, 3], db.queue("others").get_job(id).values_at(:payload, :priority)
+    Plain.set(db: db).enqueue(5)
+    Plain.set(db: db).enqueue
+    others = db.queue("others")
+    others.enqueue({ to: "bob" }, priority: 2)
+    others.enqueue(Honker::RawText.new("no json"), priority: 2)
+    others.enqueue([1, { a: 2 }], priority: 2)
+    others.enqueue({ "__honker_task__" => { task: "nobody's", args: [], kwargs: {} } }, priority: 2)
+    Strict.set(db: db, queue: "others").enqueue(to: "strict")
+    assert_equal [[nil, "alice", { n: 1 }], [5, nil, {}], [nil, nil, {}], [nil, "bob", {}], ["no json", nil, {}], [[1, { "a" => 2 }], nil, {}],
+                  [nil, nil, { __honker_task__: { "task" => "nobody's", "args" => [], "kwargs" => {} } }], ["strict", nil]], work("others")
+    [-> { Plain.set(db: db).enqueue(1, to: 2) }, -> { Plain.set(db: db).enqueue({ a: 1 }) }].each do |call|
+      assert_match(/plain payload/, assert_raises(ArgumentError, &call).message)
+    end
+    assert_raises(ArgumentError) { Plain.set(db: db, queue: "default").enqueue(1) }
+  end
+
+  def test_a_name_and_the_plain_payloads_of_a_queue_are_for_one_class
+    { "tests.shout" => /duplicate task name tests.shout: TestJob::Shout/, nil => /queue others have a class already: TestJob::Plain/ }
+      .each do |name, message|
+        error = assert_raises(ArgumentError) { Class.new { include Honker::Job }.queue("others", name: name) }
+        assert_match message, error.message
+      end
+    again = Class.new(Shout) { def self.name = "TestJob::Shout" } # loaded anew
+    again.queue("tests", name: "tests.shout")
+    Shout.queue("tests", name: "tests.shout")
+    error = assert_raises(ArgumentError) { Class.new { include Honker::Job }.tap { |type| type.define_method(:perform) { nil } }.set(db: db).enqueue }
+    assert_match(/needs name:/, error.message)
+  end
+
+  # As those that stand in files, and ActiveJob's.
+  def test_the_form_without_an_envelope_is_performed_too
+    db.queue("default").enqueue({ class: "TestJob::Strict", args: [], kwargs: { to: "before" } })
+    assert_equal [["before", nil]], work("default")
+  end
+
   def test_it_takes_part_in_a_transaction
     db.transaction { |tx| Strict.set(tx: tx).enqueue(to: "nobody") && tx.rollback! }
     db.transaction { |tx| Strict.set(tx: tx).enqueue(to: "alice") }
@@ -75,14 +143,17 @@ class TestJob < HonkerTest
     assert_raises(Honker::MisuseError) { Strict.enqueue(to: 1) }
   end
 
+  RAW = /raw \(non-task\) payload on a task queue: enqueue it by a job class, .* \(queue "default", name: nil\), or run .* with a block/
   REFUSED = {
-    %({"class":"TestJob::NoJob","args":[],"kwargs":{}}) => /TestJob::NoJob is no class that includes Honker::Job/,
-    %({"class":"Nowhere::AtAll","args":[],"kwargs":{}}) => /there is no job class Nowhere::AtAll/,
-    %({"class":"Kernel.exit","args":[],"kwargs":{}}) => /Kernel.exit is no class/,
-    %({"class":"TestJob::Strict","args":[],"kwargs":{"v2":1}}) => /TestJob::Strict#perform: missing keywords: to/,
-    %({"class":"TestJob::Strict","args":[1],"kwargs":{"to":1}}) => /1 arguments for 0/,
-    %({"class":"TestJob::Strict","args":{},"kwargs":{}}) => /the payload is not that of a job class/,
-    "no json" => /the payload is not that of a job class/, "[1]" => /the payload is not that of a job class/, "" => /the payload is not/
+    %({"__honker_task__":{"task":"TestJob::NoJob","args":[],"kwargs":{}}}) =>
+      /unknown task: TestJob::NoJob. Registered tasks: \[.*TestJob::Greet, TestJob::Loud, TestJob::Strict.*tests.shout.*\]/,
+    %({"__honker_task__":{"task":"Nowhere::AtAll","args":[],"kwargs":{}}}) => /unknown task: Nowhere::AtAll/,
+    %({"__honker_task__":{"task":"Kernel.exit","args":[],"kwargs":{}}}) => /unknown task: Kernel.exit/,
+    %({"__honker_task__":{"task":"TestJob::Strict","args":[],"kwargs":{"v2":1}}}) => /TestJob::Strict#perform: missing keywords: to/,
+    %({"__honker_task__":{"task":"TestJob::Strict","args":[1],"kwargs":{"to":1}}}) => /1 arguments for 0/,
+    %({"__honker_task__":{"task":"TestJob::Strict"}}) => /missing keywords: to/,
+    %({"__honker_task__":{"task":"TestJob::Strict","args":{},"kwargs":{}}}) => RAW,
+    %({"__honker_task__":1}) => RAW, "no json" => RAW, "[1]" => RAW, "" => RAW
   }.freeze
 
   def test_what_cannot_be_performed_is_dead_at_once_with_the_reason

@@ -21,6 +21,20 @@ class TestTesting < HonkerTest
     end
   end
 
+  class Named < Remind
+    queue "named", name: "testing.named"
+  end
+
+  class Plain
+    include Honker::Job
+
+    queue "plain", name: nil
+
+    def perform(*args, **kwargs)
+      SENT << [args, kwargs]
+    end
+  end
+
   SENT = [] # rubocop:disable Style/MutableConstant -- tests empty it
 
   def setup
@@ -34,7 +48,7 @@ class TestTesting < HonkerTest
     job = assert_enqueued(Remind, to: "alice")
     assert_equal ["reminders", 2], job.values_at(:queue, :max_attempts)
     assert_enqueued(Remind)
-    assert_enqueued("reminders", class: "TestTesting::Remind")
+    assert_enqueued("reminders", __honker_task__: { task: "TestTesting::Remind" })
     refute_enqueued(Remind, to: "bob")
     refute_enqueued("others")
     assert_equal 1, run_due
@@ -64,6 +78,20 @@ class TestTesting < HonkerTest
     honker_db.queue("reminders").enqueue(Honker::RawText.new("rubbish"))
     assert_equal 1, run_due
     assert_equal 2, honker_db.queue("reminders").stats[:dead]
+  end
+
+  def test_classes_with_a_name_of_their_own_and_with_plain_payloads
+    Named.enqueue(to: "alice later")
+    assert_enqueued(Named, to: "alice later")
+    refute_enqueued(Remind)
+    Remind.set(queue: "plain").enqueue(to: "bob later")
+    honker_db.queue("plain").enqueue({ to: "carol" })
+    Plain.enqueue(5)
+    assert_equal [[[], { "to" => "carol" }], [[5], {}]], enqueued(Plain).map { |job| job[:payload] }.map { |one| one == 5 ? [[5], {}] : [[], one.to_h] }
+    assert_enqueued(Plain, to: "carol")
+    assert_enqueued(Plain, 5)
+    refute_enqueued(Plain, to: "bob later")
+    assert_equal 4, run_due
   end
 
   def test_payloads_of_queues

@@ -16,10 +16,13 @@ module Honker
   #     SendEmail.set(tx: tx, delay: 60).enqueue(to: "bob")
   #     db.worker("emails", concurrency: 4).run
   #
-  # Its payload is JSON, `{"class": "SendEmail", "args": [], "kwargs": {"to": "alice"}}`: of the arguments, Symbols come back as
-  # Strings and Hashes as a {Payload}. A payload that names no such class, or whose arguments `perform` does not take, will not
-  # get better: its job ends among the dead, with the reason.
+  # Its payload is a task, as the packages for other languages write and read it,
+  # `{"__honker_task__": {"task": "SendEmail", "args": [], "kwargs": {"to": "alice"}}}`: of the arguments, Symbols come back as
+  # Strings and Hashes as a {Payload}. Its name is that of the class, unless {ClassMethods#queue} has said another. A payload
+  # that names no such class, or whose arguments `perform` does not take, will not get better: its job ends among the dead, with
+  # the reason.
   module Job
+    ENVELOPE = "__honker_task__"
     NAME = /\A[A-Z]\w*(::[A-Z]\w*)*\z/
     private_constant :NAME
 
@@ -36,7 +39,7 @@ module Honker
     #
     # @raise [Discard] if that cannot be done at all
     def self.perform(claimed)
-      type, args, kwargs = read(claimed.payload)
+      type, args, kwargs = read(claimed)
       performer = type.new
       wrong = Job.mismatch(performer.method(:perform), args, kwargs)
       raise Discard, "#{type.name}#perform: #{wrong}" if wrong
@@ -45,27 +48,75 @@ module Honker
       performer.perform(*args, **kwargs)
     end
 
-    # @private
-    # The class and the arguments of a payload.
-    def self.read(payload)
-      name, args, kwargs = payload.values_at(:class, :args, :kwargs) if payload.is_a?(Payload)
-      unless name.is_a?(String) && args.is_a?(Array) && kwargs.is_a?(Hash)
-        raise Discard, 'the payload is not that of a job class: {"class": "...", "args": [...], "kwargs": {...}}'
-      end
+    @named = {}
+    @plain = {}
+    @register_lock = Mutex.new
 
-      [named(name), args, kwargs.transform_keys(&:to_sym)]
+    # @private
+    # The class performs the tasks of a name of its own, or what else is in a queue. One that is loaded anew takes its place.
+    def self.register(type, name, queue)
+      @register_lock.synchronize do
+        list, key = name ? [@named, name] : [@plain, queue]
+        other = list[key]
+        if other && !other.equal?(type) && (other.name.nil? || other.name != type.name)
+          what = name ? "duplicate task name #{name}" : "the plain payloads of queue #{queue} have a class already"
+          raise ArgumentError, "#{what}: #{other.name || other.inspect}"
+        end
+        [@named, @plain].each { |all| all.delete_if { |_, one| one.equal?(type) } }
+        list[key] = type
+      end
     end
 
     # @private
-    def self.named(name)
-      type = Object.const_get(name) if NAME.match?(name)
-      return type if type.is_a?(Class) && type.include?(Job)
+    # The class and the arguments of a job.
+    def self.read(claimed)
+      name, args, kwargs = task(claimed.payload)
+      type = name && find(name)
+      type = nil if type && !type.task_name
+      if type.nil? && (type = @plain[claimed.queue_name])
+        args, kwargs = plain(claimed.payload)
+      end
+      return [type, args, kwargs.transform_keys(&:to_sym)] if type
 
-      raise Discard, "#{name} is no class that includes Honker::Job"
+      raise Discard, "unknown task: #{name}. Registered tasks: [#{names.join(", ")}]" if name
+
+      raise Discard, <<~TEXT.tr("\n", " ").strip
+        raw (non-task) payload on a task queue: enqueue it by a job class, give the queue a class for plain payloads
+        (queue #{claimed.queue_name.inspect}, name: nil), or run the worker with a block
+      TEXT
+    end
+
+    # @private
+    # Name and arguments; nil for what is no task. The second form is that of ActiveJob's adapter.
+    def self.task(payload)
+      return unless payload.is_a?(Payload)
+
+      task = payload[ENVELOPE]
+      name, args, kwargs = task.is_a?(Payload) ? task.values_at(:task, :args, :kwargs) : payload.values_at(:class, :args, :kwargs)
+      args = [] if task && args.nil?
+      kwargs = Payload.new if task && kwargs.nil?
+      [name, args, kwargs] if name.is_a?(String) && args.is_a?(Array) && kwargs.is_a?(Hash)
+    end
+
+    # @private
+    # The arguments that a plain payload is.
+    def self.plain(payload)
+      payload.is_a?(Payload) ? [[], payload] : [[payload], Payload.new]
+    end
+
+    # @private
+    # The class of a task; nil if there is none.
+    def self.find(name)
+      type = @named[name] || (Object.const_get(name) if NAME.match?(name))
+      type if type.is_a?(Class) && type.include?(Job)
     rescue NameError => e
       raise unless e.name && name.split("::").include?(e.name.to_s) # one that its file is about
+    end
 
-      raise Discard, "there is no job class #{name}"
+    # @private
+    # Of all tasks whose classes are loaded.
+    def self.names
+      ObjectSpace.each_object(Class).select { |type| type < Job }.filter_map(&:task_name).uniq.sort
     end
 
     # @private
@@ -88,11 +139,26 @@ module Honker
     module ClassMethods
       # The queue of these jobs, and the options of {Queue#enqueue} that they have unless {#set} says otherwise.
       #
+      # @param task [String, nil] `name:`, by which its jobs are known in the file, also to other languages; by default the
+      #   class's own. One that is not, is only found once its class is loaded. nil for plain payloads: whatever is in the queue
+      #   and is not for another class. A JSON object has the keyword arguments, anything else is the only argument
       # @return [String] its name; "default" if it was never said
+      # @raise [ArgumentError] if another class has the name, or the plain payloads of the queue
       def queue(name = nil, **options)
         @honker_queue = Value.utf8(name, "queue") if name
+        if options.key?(:name)
+          task = options.delete(:name)
+          task &&= Value.utf8(task, "name")
+          Job.register(self, task, queue)
+          @honker_task = [task]
+        end
         @honker_options = options unless options.empty?
         @honker_queue || (superclass.respond_to?(:honker_options) ? superclass.queue : "default")
+      end
+
+      # @return [String, nil] the name of its jobs; nil for plain payloads
+      def task_name
+        @honker_task ? @honker_task.first : name
       end
 
       # @private
@@ -106,6 +172,18 @@ module Honker
       # @raise [ArgumentError] if `perform` does not take them
       def enqueue(*args, **kwargs)
         set.enqueue(*args, **kwargs)
+      end
+
+      # @private
+      # What its job has as payload.
+      def honker_payload(args, kwargs, queue)
+        return { Job::ENVELOPE => { task: task_name, args: args, kwargs: kwargs } } if task_name
+        raise ArgumentError, "a class without a name needs name: in #queue" unless @honker_task
+        raise ArgumentError, "plain payloads are those of queue #{self.queue}, not #{queue}" if queue != self.queue
+        return kwargs if args.empty?
+        return args.first if args.size == 1 && kwargs.empty? && !args.first.is_a?(Hash)
+
+        raise ArgumentError, "#{name}: a plain payload is either keyword arguments or one that is no Hash"
       end
 
       # For one job: the options of {Queue#enqueue}; `queue:`; `db:`, if it is not {Honker.database}; `connection:`, one of yours
@@ -130,7 +208,7 @@ module Honker
         wrong = Job.mismatch(@type.instance_method(:perform), args, kwargs)
         raise ArgumentError, "#{@type.name}#perform: #{wrong}" if wrong
 
-        payload = { class: @type.name, args: args, kwargs: kwargs }
+        payload = @type.honker_payload(args, kwargs, @queue)
         db, tx, connection = @where.values_at(:db, :tx, :connection)
         return Honker.enqueue_on(connection, @queue, payload, **@options) if connection
 

@@ -72,9 +72,10 @@ module Honker
     # @param where [String, Class] a queue's name, or a class of jobs
     # @return [Array<Payload>]
     def enqueued(where)
-      condition, name = where.is_a?(Class) ? ["json_valid(payload) AND payload ->> 'class'", where.name] : ["queue", where]
-      ids = honker_db.query("SELECT id FROM _honker_live WHERE #{condition} = ? ORDER BY id", [name])
-      ids.filter_map { |(id)| honker_db.queue("any").get_job(id) }
+      queue = where.is_a?(Class) && where.task_name ? nil : queue_of(where)
+      ids = honker_db.query("SELECT id FROM _honker_live WHERE queue = coalesce(?, queue) ORDER BY id", [queue])
+      jobs = ids.filter_map { |(id)| honker_db.queue("any").get_job(id) }
+      where.is_a?(Class) ? jobs.select { |job| arguments(where, job) } : jobs
     end
 
     # Fails unless there is such a job: of a class, with these arguments; or in a queue, with this payload. Of Hashes, those keys
@@ -122,9 +123,21 @@ module Honker
 
     def matches?(where, job, args, kwargs)
       payload = job[:payload]
-      return has?(payload[:args], args) && has?(payload[:kwargs], kwargs) if where.is_a?(Class)
+      return arguments(where, job).zip([args, kwargs]).all? { |pair| has?(*pair) } if where.is_a?(Class)
 
       (args.empty? || has?(payload, args.first)) && (kwargs.empty? || has?(payload, kwargs))
+    end
+
+    def queue_of(where)
+      where.is_a?(Class) ? where.queue : where
+    end
+
+    # With which a job is performed; nil if that is not by this class.
+    def arguments(type, job)
+      name, *task = Job.task(job[:payload])
+      return (task if name == type.task_name) if type.task_name
+
+      Job.plain(job[:payload]) unless name && Job.find(name)
     end
 
     def has?(given, wanted)
