@@ -11,20 +11,20 @@ db.transaction do |tx|
 end
 
 db.transaction do |tx|
-  q.enqueue({ order_id: 42, email_type: "confirmation" }, tx: tx)
-  tx.execute("INSERT INTO orders (id, total, customer_id) VALUES (?, ?, ?)", [42, 9900, "alice"]) # raises: no job either
+  id, = tx.query_row("INSERT INTO orders (total, customer_id) VALUES (?, ?) RETURNING id", [9900, "alice"])
+  q.enqueue({ order_id: id, email_type: "confirmation" }, tx: tx) # what raises here takes back the order, too
 end
 
 begin
   db.transaction do |tx|
-    q.enqueue_tx(tx, { order_id: 42, email_type: "again" })
-    tx.execute("INSERT INTO orders (id, total, customer_id) VALUES (?, ?, ?)", [42, 1, "bob"])
+    q.enqueue_tx(tx, { order_id: 1, email_type: "again" })
+    tx.execute("INSERT INTO orders (id, total, customer_id) VALUES (?, ?, ?)", [1, 1, "bob"])
   end
 rescue Honker::ConstraintError => e
   puts "neither: #{e.name}"
 end
 
-owed, customer = db.query_row("SELECT total, customer_id FROM orders WHERE id = ?", [42])
+owed, customer = db.query_row("SELECT total, customer_id FROM orders WHERE id = ?", [1])
 puts "#{customer} owes #{owed}, #{q.stats[:pending]} job"
 
 # What a job does, and its end, in one transaction: exactly once.

@@ -204,7 +204,9 @@ class TestDatabase < HonkerTest
       assert_raises(Honker::SQLError) { tx.execute("SELEC") }
       assert_equal [0, 2], [tx.execute("CREATE TABLE t(a)"), tx.execute("INSERT INTO t VALUES (1), (2)")]
     end
-    assert_raises(Honker::ReadOnlyError) { db.query("DELETE FROM t") }
+    error = assert_raises(Honker::ReadOnlyError) { db.query("DELETE FROM t") }
+    assert_match(/\Aquery only reads; write in a transaction/, error.message)
+    assert_equal ["HONKER_READONLY", -7, 8], [error.name, error.status, error.sqlite_code]
     assert_equal [[1], [2]], db.query("SELECT a FROM t WHERE a < ?", [5])
   end
 

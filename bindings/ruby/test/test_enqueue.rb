@@ -4,6 +4,18 @@ require_relative "helper"
 
 # What goes in with a job, and the hooks around that.
 class TestEnqueue < HonkerTest
+  def test_a_payload_without_braces_is_explained
+    q = db.queue("q")
+    calls = [-> { q.enqueue(to: "alice", n: 1) }, -> { db.transaction { |tx| q.enqueue_tx(tx, to: "alice", n: 1) } },
+             -> { db.outbox("o", -> {}).enqueue(to: 1, n: 1) }]
+    calls.each do |call|
+      assert_equal "the payload needs braces: enqueue({ to: …, n: … })", assert_raises(ArgumentError, &call).message
+    end
+    assert_equal "the payload needs braces: enqueue({ to: … })", assert_raises(ArgumentError) { q.enqueue(to: 1, delay: 1) }.message
+    assert_equal "the payload is missing", assert_raises(ArgumentError) { q.enqueue(delay: 1) }.message
+    assert_match(/unknown keyword: :to/, assert_raises(ArgumentError) { q.enqueue(1, to: "alice") }.message)
+  end
+
   def teardown
     @hooks&.each { |hook| Honker::Hooks.remove(hook) }
     super

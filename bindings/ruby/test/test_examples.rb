@@ -6,7 +6,7 @@ require_relative "helper"
 # parts of them (tests/consistent.py).
 class TestExamples < HonkerTest
   OUTPUT = {
-    "atomic_enqueue" => "neither: HONKER_CONSTRAINT\nalice owes 9900, 1 job\norder 42: 9901\n",
+    "atomic_enqueue" => "neither: HONKER_CONSTRAINT\nalice owes 9900, 1 job\norder 1: 9901\n",
     "by_hand" => "sent to alice\nsent to bob\n",
     "first_queue" => "hello, world!\n",
     "fork" => "child\n",

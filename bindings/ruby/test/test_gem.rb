@@ -50,7 +50,7 @@ class TestGem < HonkerTest
     example = File.read(File.join(PACKAGE, "README.md"))[/```ruby\n(require "honker".*?)```/m, 1]
     # As printed, and without naming the library, so that the gem's own is used.
     FileUtils.cp(LIBRARY, @dir)
-    [example, example.sub(/, extension_path: [^)]*/, "")].each do |program|
+    [example, example.sub(/, library_path: [^)]*/, "")].each do |program|
       out, = Open3.capture2e(env, RbConfig.ruby, "-e", program, chdir: @dir)
       assert_equal "hello, world!\n", out
       FileUtils.rm_f(File.join(@dir, "app.db"))

@@ -10,7 +10,7 @@ class TestLibrary < HonkerTest
     program = <<~'RUBY'
       require "honker"
       begin
-        Honker::Database.new("x.db", extension_path: ARGV.first)
+        Honker::Database.new("x.db", library_path: ARGV.first)
         puts "opened"
       rescue Honker::LibraryError => e
         puts e.message, e.tried.size
@@ -22,8 +22,21 @@ class TestLibrary < HonkerTest
   def test_an_explicit_path_alone_is_tried
     assert_equal "opened\n", attempt(path: LIBRARY)
     out = attempt(path: "nowhere.so", env: { "HONKER_LIBRARY" => LIBRARY })
-    assert_includes out, "#{File.join(File.realpath(@dir), "nowhere.so")} (extension_path): no such file"
+    assert_includes out, "#{File.join(File.realpath(@dir), "nowhere.so")} (library_path): no such file"
     assert_match(/^1$/, out)
+  end
+
+  def test_the_snippet_runs_as_it_was_published
+    FileUtils.ln_s(LIBRARY, File.join(@dir, "libhonker.so"))
+    assert_equal "hello, world!\n", ruby(<<~'RUBY', env: { "HONKER_LIBRARY" => nil })
+      require "honker"
+      db = Honker::Database.new("app.db", extension_path: "./libhonker.so")
+      q = db.queue("greetings")
+      q.enqueue({name: "world"})
+      job = q.claim_one("worker-1")
+      puts "hello, #{job.payload[:name]}!"
+      job.ack
+    RUBY
   end
 
   def test_the_environment_alone_is_tried
@@ -51,7 +64,7 @@ class TestLibrary < HonkerTest
 
   def test_not_a_library
     File.write(File.join(@dir, "text.so"), "this is no library")
-    assert_includes attempt(path: "text.so"), "text.so (extension_path): "
+    assert_includes attempt(path: "text.so"), "text.so (library_path): "
     assert_includes attempt(path: EXTENSION), "not a libhonker that fits"
   end
 
@@ -73,9 +86,11 @@ class TestLibrary < HonkerTest
     db
     copy = File.join(@dir, FILE)
     FileUtils.cp(LIBRARY, copy)
-    error = assert_raises(Honker::LibraryError) { open_database(extension_path: copy) }
+    error = assert_raises(Honker::LibraryError) { open_database(library_path: copy) }
     assert_includes error.message, "this process uses"
-    open_database(extension_path: LIBRARY)
+    open_database(extension_path: LIBRARY) # as it was published
+    open_database(library_path: LIBRARY)
+    assert_raises(ArgumentError) { open_database(library_path: LIBRARY, extension_path: LIBRARY) }
   end
 
   def test_a_resolver_of_the_users
@@ -85,7 +100,7 @@ class TestLibrary < HonkerTest
         LIBRARY
       end
     end.new([])
-    open_database(extension_path: "some name", extension_resolver: resolver)
+    open_database(library_path: "some name", extension_resolver: resolver)
     assert_equal ["some name"], resolver.asked
   end
 end

@@ -12,7 +12,9 @@ module Honker
     DURABILITIES = { normal: Native::DURABILITY_NORMAL, full: Native::DURABILITY_FULL }.freeze
     JOURNALS = { wal: Native::JOURNAL_WAL, delete: Native::JOURNAL_DELETE, truncate: Native::JOURNAL_TRUNCATE,
                  persist: Native::JOURNAL_PERSIST }.freeze
-    private_constant :DURABILITIES, :JOURNALS
+    # SQLite's code for a statement that writes where only reading is allowed. What is wrong with a file has extended ones.
+    READONLY = 8
+    private_constant :DURABILITIES, :JOURNALS, :READONLY
 
     # @return [String]
     attr_reader :path
@@ -24,26 +26,30 @@ module Honker
     # Opens a file, creating it if need be, and brings honker's tables in it up to date.
     #
     # @param path [String, #to_path]
-    # @param extension_path [String, nil] where libhonker is; by default HONKER_LIBRARY, the copy in this package, next to the
+    # @param library_path [String, nil] where libhonker is; by default HONKER_LIBRARY, the copy in this package, next to the
     #   program, or the system's. The first database that is opened decides for the process
+    # @param extension_path [String, nil] another word for library_path
     # @param watcher_backend [String, nil] how commits are noticed: "auto" (also nil), "polling", "kernel" or "shm"
     # @param watcher_poll_interval_ms [Integer, nil] how often the back ends that poll look; 1
-    # @param extension_resolver [#resolve, nil] what turns extension_path into the path of libhonker
+    # @param extension_resolver [#resolve, nil] what turns library_path into the path of libhonker
     # @param busy_timeout_ms [Integer] how long a call waits for a lock that somebody else holds
     # @param max_readers [Integer] how many reads may run at once
     # @param durability [Symbol] :normal, where a power cut may take the last commits back, or :full
     # @param journal_mode [Symbol] :wal, :delete, :truncate or :persist
     # @raise [LibraryError] listing what was tried
-    def initialize(path, extension_path: nil, watcher_backend: nil, watcher_poll_interval_ms: nil,
+    def initialize(path, library_path: nil, extension_path: nil, watcher_backend: nil, watcher_poll_interval_ms: nil,
                    extension_resolver: nil, busy_timeout_ms: 5000, max_readers: 8, durability: :normal,
                    journal_mode: :wal)
+      raise ArgumentError, "give library_path: or extension_path:, not both" if library_path && extension_path
+
+      library_path ||= extension_path
       @path = File.path(path)
-      @options = { extension_path: extension_path, watcher_backend: watcher_backend, extension_resolver: extension_resolver,
+      @options = { library_path: library_path, watcher_backend: watcher_backend, extension_resolver: extension_resolver,
                    watcher_poll_interval_ms: watcher_poll_interval_ms, busy_timeout_ms: busy_timeout_ms,
                    max_readers: max_readers, durability: durability, journal_mode: journal_mode }
       kept, opts = open_opts(watcher_backend, watcher_poll_interval_ms, busy_timeout_ms, max_readers,
                              choice(DURABILITIES, durability, "durability"), choice(JOURNALS, journal_mode, "journal_mode"))
-      Library.load(extension_resolver ? extension_resolver.resolve(extension_path) : extension_path)
+      Library.load(extension_resolver ? extension_resolver.resolve(library_path) : library_path)
       @pid = Process.pid
       @lock = Mutex.new
       @states = {}.compare_by_identity
@@ -173,9 +179,15 @@ module Honker
     # The rows of one statement that only reads, each an Array of its columns. They are what is committed; honker's SQL
     # functions are not there.
     #
+    # @raise [ReadOnlyError] if it writes: that is for {Transaction#execute}
     # @return [Array<Array>]
     def query(sql, params = [])
       rows(:honker_query, @handle, sql, params)
+    rescue ReadOnlyError => e
+      raise unless e.sqlite_extended_code == READONLY
+
+      raise e.class.new("query only reads; write in a transaction: db.transaction { |tx| tx.execute(...) }",
+                        sqlite_code: e.sqlite_code, sqlite_extended_code: e.sqlite_extended_code)
     end
 
     # The first row of one statement that only reads; nil if there is none.

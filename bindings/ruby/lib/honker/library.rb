@@ -29,7 +29,7 @@ module Honker
           raise LibraryError.new(<<~TEXT.chomp, tried: tried)
             libhonker could not be loaded. Tried:
             #{tried.map { |line| "  #{line}" }.join("\n")}
-            Pass extension_path: to Honker::Database.new, or set HONKER_LIBRARY, to the path of #{FILE}.
+            Pass library_path: to Honker::Database.new, or set HONKER_LIBRARY, to the path of #{FILE}.
           TEXT
         end
       end
@@ -37,7 +37,7 @@ module Honker
       private
 
       def places(path)
-        return { path => "extension_path" } if path
+        return { path => "library_path" } if path
 
         named = ENV.fetch("HONKER_LIBRARY", "")
         return { File.expand_path(named) => "HONKER_LIBRARY" } unless named.empty?

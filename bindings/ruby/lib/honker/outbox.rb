@@ -25,8 +25,8 @@ module Honker
     # Adds what is to be delivered, as {Queue#enqueue} does: with `tx`, if and only if that is committed.
     #
     # @return [Integer] the job's id
-    def enqueue(payload, tx: nil, **options)
-      @queue.enqueue(payload, tx: tx, **options)
+    def enqueue(*payload, tx: nil, **options)
+      @queue.enqueue(*payload, tx: tx, **options)
     end
 
     # Delivers one, without waiting. If the delivery raises it is tried again after `base_backoff_s` seconds,

@@ -24,6 +24,19 @@ module Honker
         .freeze
     end
 
+    MISSING = Object.new.freeze
+    OPTIONS = %i[delay run_at priority expires max_attempts metadata].freeze
+    private_constant :MISSING, :OPTIONS
+
+    # @private
+    # Ruby takes a Hash without braces for options.
+    def self.missing(options)
+      keys = options.keys - OPTIONS
+      raise ArgumentError, "the payload is missing" if keys.empty?
+
+      raise ArgumentError, "the payload needs braces: enqueue({ #{keys.map { |key| "#{key}: …" }.join(", ")} })"
+    end
+
     # Adds a job.
     #
     # @param payload [Object] what JSON can write; a {RawText} is stored as it is
@@ -35,7 +48,8 @@ module Honker
     # @param max_attempts [Integer, nil] how often it may be claimed; nil for the queue's
     # @param metadata [Hash, nil] texts that come back with the job, at most 8 kB as JSON
     # @return [Integer] its id
-    def enqueue(payload, tx: nil, **options)
+    def enqueue(payload = MISSING, tx: nil, **options)
+      Queue.missing(options) if MISSING.equal?(payload)
       return put(payload, tx, options) if Hooks.around_enqueue.empty?
 
       job = Enqueue.new(@name, payload, options)
@@ -43,7 +57,7 @@ module Honker
     end
 
     # The same as `enqueue(payload, tx: tx)`.
-    def enqueue_tx(tx, payload, **options)
+    def enqueue_tx(tx, payload = MISSING, **options)
       enqueue(payload, tx: Transaction.required(tx), **options)
     end
 
