@@ -21,5 +21,11 @@ puts "a job of #{job.queue_name}"
 job.ack
 stop = true
 runner.join
+scheduler.pause("pulse")
+
+db.worker(%w[health backups]).run(schedules: [{ name: "tick", queue: "health", schedule: "@every 1s" }]) do |health|
+  puts "beside a worker, a job of #{health.queue_name}"
+  Process.kill("TERM", Process.pid) # the end of this example
+end
 puts "removed #{scheduler.remove("pulse") + scheduler.remove("nope")}"
 db.close

@@ -18,7 +18,7 @@ class TestExamples < HonkerTest
     "outbox" => "delivered 42 at the 2nd time\n0\n",
     "rate_limit" => "true\ntrue\ntrue\nfalse\n0\n",
     "results" => "6\nwait_result(2) timed out\n0\n",
-    "scheduler" => "[\"nightly\", \"pulse\"]\na job of health\nremoved 1\n",
+    "scheduler" => "[\"nightly\", \"pulse\"]\na job of health\nbeside a worker, a job of health\nremoved 1\n",
     "several_queues" => "emails: {\"to\":\"alice\"} acme\nreports: {\"month\":7} \n" \
                         "{\"pending\":0,\"delayed\":1,\"dead\":1}\nsent to carol\n",
     "streams" => "1 nil: 99\n2 \"alice\": 5\n1 to go\nmail for order 1\nmail for order 2\nmail for order 3\n2\n",

@@ -133,7 +133,7 @@ class TestRails < HonkerTest
     dead = db.queue("default").dead.first
     assert_equal ["broken", -5, 1], dead.values_at(:last_error, :priority, :attempts)
     assert_match(/job \d+ of default failed, attempt 1 of 10, it is dead now: broken \(RuntimeError\)/, log)
-    assert_match(/ended: \d+ jobs done, 1 failed, 0 given back, 0 still running/, log)
+    assert_match(/ended: \d+ done, 0 snoozed, 0 retried, 1 dead, 0 released, 0 running/, log)
   end
 
   def test_a_file_of_its_own_and_the_scheduler
@@ -152,7 +152,7 @@ class TestRails < HonkerTest
       File.read("#{@dir}/plain.txt") == "from another file"
     end
     assert_equal ["hello elsewhere 1 Integer"], said
-    assert_match(/the scheduler waits and tries again: .*is another file now/, log)
+    assert_match(/opens the file anew: .*is another file now/, log)
   end
 
   def replace(name, text)

@@ -100,7 +100,7 @@ class TestRun < HonkerTest
     RUBY
     assert_equal [[[1, 1], [2, 1], [3, 1], [4, 1], [5, 1], [6, 1]], [0, 0, 0]].map(&:inspect), out.lines.map(&:chomp).last(2)
     assert_match(/WARN honker: w waits and tries again: can't create Thread/, out)
-    assert_match(/INFO honker: w ended: 6 jobs done, 0 failed, \d+ given back, 0 still running/, out)
+    assert_match(/INFO honker: w ended: 6 done, 0 snoozed, 0 retried, 0 dead, \d+ released, 0 running/, out)
   end
 
   class Never < Honker::Retry
@@ -140,6 +140,60 @@ class TestRun < HonkerTest
     assert_equal 0, q.get_job(1)[:attempts]
   end
 
+  def test_the_last_line_tells_snoozed_retried_and_dead_apart
+    q = db.queue("q", max_attempts: 2)
+    q.enqueue_many(%w[ok ok snooze retry discard])
+    q.enqueue("final", max_attempts: 1)
+    thread = run_worker(q.worker("w", logger: @log)) do |job|
+      raise Honker::Snooze.new(delay_s: 1000) if job.payload == "snooze"
+      raise Honker::Discard if job.payload == "discard"
+      raise "no" unless job.payload == "ok"
+    end
+    eventually(20) { left(q) == [0, 2, 0, 2] }
+    @stop = true
+    assert ended?(thread)
+    assert_includes @out.string, "INFO honker: w ended: 2 done, 1 snoozed, 1 retried, 2 dead, 0 released, 0 running\n"
+  end
+
+  def test_the_log_of_a_failure_has_no_frames_of_this_package_and_the_error_has_them_all
+    own = File.join(PACKAGE, "lib/")
+    q = db.queue("q", max_attempts: 1)
+    q.enqueue_many(%w[mine sql])
+    traces = Thread::Queue.new
+    hook = Honker.on_error { |error, _| traces << error.backtrace }
+    run_worker(q.worker("w", logger: @log)) { |job| job.payload == "mine" ? raise("no") : db.query("SELECT nothing") }
+    q2 = db.queue("q2", max_attempts: 1)
+    q2.enqueue("no task")
+    run_worker(q2.worker("w2", logger: @log))
+    eventually(20) { traces.size == 3 && lines("ERROR").size == 3 }
+    assert_equal(2, @out.string.lines.count { |line| line.start_with?(__FILE__) })
+    refute_includes @out.string, own
+    3.times { assert(traces.pop.any? { |line| line.start_with?(own) }) }
+  ensure
+    Honker::Hooks.remove(hook)
+  end
+
+  def test_schedules_beside_a_worker_are_added_and_stop_with_it
+    db.scheduler.add(name: "there", queue: "q", schedule: "@every 1s", payload: "there")
+    done = Thread::Queue.new
+    pulse = { name: "pulse", queue: "q", schedule: "@every 1s", payload: "beat", max_attempts: 7 }
+    thread = in_a_thread do
+      Honker.work(@path, "q", "w", logger: @log, stop: -> { @stop }, schedules: [pulse]) { |job| done << [job.payload, job.max_attempts] }
+    end
+    seen = []
+    eventually(20) do
+      seen << done.pop until done.empty?
+      seen.uniq.size == 2
+    end
+    assert_equal [["beat", 7], ["there", 3]], seen.uniq.sort
+    @stop = true
+    assert ended?(thread)
+    refute db.query_row("SELECT 1 FROM _honker_locks"), "it leads no more"
+    error = assert_raises(Honker::Error) { db.worker("q").run(stop: -> { true }, schedules: [pulse.merge(schedule: "every day")]) { nil } }
+    assert_match(/cron|schedule/, error.message)
+    assert_raises(ArgumentError) { db.worker("q").run(schedules: [{ nme: "x" }]) { nil } }
+  end
+
   # The file's owner may have triggers of his own.
   def test_a_settlement_that_the_file_refuses_neither_ends_the_worker_nor_stalls_it
     q = db.queue("q", visibility_timeout_s: 5, max_attempts: 2)
@@ -155,8 +209,8 @@ class TestRun < HonkerTest
       seen << [job.payload, job.attempts]
       raise "no" if job.payload == "fails"
     end
-    eventually(20) { seen.size >= 22 && lines("ERROR").grep(/could not be settled/).size == 2 }
-    assert_equal [0, 0, 2, 0], left(q) # claimed still, and both lapse
+    eventually(20) { lines("ERROR").grep(/could not be settled/).size == 2 && left(q) == [0, 0, 2, 0] } # claimed still, and both lapse
+    assert_operator seen.size, :>=, 22
     q.enqueue("more")
     eventually(20) { seen.size >= 23 }
     assert_match(/ERROR honker: job \d+ of q could not be settled, its claim lapses, and it will be tried again: .*it is not to go/, @out.string)
@@ -205,7 +259,7 @@ class TestRun < HonkerTest
     %w[TERM INT].each do |signal|
       out, status = signalled(%w[slow slow], [signal])
       assert status.success?, out
-      assert_includes out, "INFO honker: w ended: 2 jobs done, 0 failed, 0 given back, 0 still running\nafter\nthe program's own trap\n"
+      assert_includes out, "INFO honker: w ended: 2 done, 0 snoozed, 0 retried, 0 dead, 0 released, 0 running\nafter\nthe program's own trap\n"
       assert_equal signal == "TERM" ? 2 : 1, out.scan("the program's own trap").size
       assert_equal %w[later], db.queue("q").claim_batch("t", 9).map(&:payload).tap { |_| db.queue("q").ack_batch((1..9).to_a, "t") }
     end
@@ -215,7 +269,7 @@ class TestRun < HonkerTest
     out, status = signalled(%w[looks deaf], %w[TERM], "{ stop_timeout_s: 0.2 }")
     refute status.success?
     assert_includes out, "ended :stop\n"
-    assert_includes out, "INFO honker: w ended: 1 jobs done, 0 failed, 1 given back, 1 still running\n"
+    assert_includes out, "INFO honker: w ended: 1 done, 0 snoozed, 0 retried, 0 dead, 1 released, 1 running\n"
     assert_match(/w: 1 handlers have not returned \(Honker::UnfinishedError\)/, out)
     assert_equal([["deaf", 0], ["later", 0]], db.query("SELECT json_extract(payload, '$'), attempts FROM _honker_live WHERE state = 'pending' ORDER BY id"))
   end
@@ -225,7 +279,7 @@ class TestRun < HonkerTest
     out, status = signalled(%w[deaf deaf], %w[INT TERM], "{ stop_timeout_s: 100 }")
     assert_operator now - before, :<, 60
     refute status.success?
-    assert_includes out, "0 jobs done, 0 failed, 2 given back, 2 still running\n"
+    assert_includes out, "0 done, 0 snoozed, 0 retried, 0 dead, 2 released, 2 running\n"
     assert_equal [3, 0, 0, 0], left(db.queue("q"))
   end
 

@@ -174,7 +174,7 @@ class TestWorker < HonkerTest
     assert_equal ["timeout after 1 s"], q.dead.map { |dead| dead[:last_error] }
   end
 
-  def test_the_claims_of_jobs_in_hand_are_prolonged
+  def test_the_claims_of_jobs_in_hand_are_extended
     q = db.queue("q", visibility_timeout_s: 6)
     id = q.enqueue(1)
     begun = Thread::Queue.new

@@ -30,7 +30,7 @@ module Honker
     private
 
     def serve(path)
-      @scheduler ? beside_a_scheduler(path) { work(path) } : work(path)
+      Honker.work(path, @queues, **@options)
       0
     rescue UnfinishedError, ArgumentError => e
       complain(e.message)
@@ -46,7 +46,7 @@ module Honker
         options.on("-r", "--require FILE", "what loads the application (./config/environment.rb)") { |file| @required << file }
         options.on("-t", "--stop-timeout S", Float, "for jobs to finish at the end (8)") { |s| @options[:stop_timeout_s] = s }
         options.on("--max-run S", Integer, "how long a job may run (for ever)") { |s| @options[:max_run_s] = s }
-        options.on("-s", "--scheduler", "fire the schedules, too") { @scheduler = true }
+        options.on("-s", "--scheduler", "fire the schedules, too") { @options[:schedules] = [] }
         options.on("--version") { puts("honker #{VERSION}") || exit }
       end
     end
@@ -60,36 +60,6 @@ module Honker
       rails = File.expand_path("config/environment.rb")
       @required << rails if @required.empty? && File.exist?(rails)
       @required.each { |file| File.exist?(file) ? load(File.expand_path(file)) : require(file) }
-    end
-
-    def work(path)
-      Honker.work(path, @queues, **@options)
-    end
-
-    # In a thread, with a database of its own.
-    def beside_a_scheduler(path)
-      stop = false
-      thread = Thread.new { schedule(path, -> { stop }) }
-      yield
-    ensure
-      stop = true
-      thread&.join
-    end
-
-    # Again and again, as the worker does: with the file that is there by then.
-    def schedule(path, stop)
-      trouble = Trouble.new(Log.new(nil), "the scheduler")
-      until stop.call
-        begin
-          db = Database.existing(path)
-          db.scheduler.run(stop: stop) { trouble.over }
-        rescue Error => e
-          pause_s = trouble.met(e)
-          (pause_s / 0.1).ceil.times { sleep 0.1 unless stop.call }
-        ensure
-          db&.close
-        end
-      end
     end
 
     def complain(text)

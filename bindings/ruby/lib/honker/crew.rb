@@ -42,8 +42,16 @@ module Honker
       delay_s == Native::NO_TIME
     end
 
+    # What is counted when this is committed.
+    def becomes
+      return :dead if dead?
+
+      { Native::SETTLE_ACK => :done, Native::SETTLE_SNOOZE => :snoozed, Native::SETTLE_RETRY => :retried,
+        Native::SETTLE_RELEASE => :released }.fetch(kind)
+    end
+
     # Whether the job is dead when this is committed.
-    def buries?
+    def dead?
       kind == Native::SETTLE_FAIL || (kind == Native::SETTLE_RETRY && job.final?)
     end
   end

@@ -9,6 +9,7 @@ module Honker
   module Handler
     CONTAINED = [StandardError, ScriptError, SecurityError, NoMemoryError, SystemStackError].freeze
     TRACE_LINES = 20
+    OWN = __FILE__.delete_suffix("honker/handler.rb").freeze # as backtraces have it
 
     module_function
 
@@ -25,10 +26,20 @@ module Honker
       text(error) { error.message }
     end
 
-    # The same with its class and where it comes from.
-    def report(error)
-      trace = text(error) { (error.backtrace || []).first(TRACE_LINES).map { |line| Value.error_text(line).first }.join("\n") }
-      "#{message(error)} (#{name(error)})\n#{trace}"
+    # The same with its class and where it comes from; for a log without this package's own frames.
+    def report(error, for_log: false)
+      trace = text(error) do
+        lines = error.backtrace || []
+        lines = theirs(lines, error) if for_log
+        lines.first(TRACE_LINES).map { |line| Value.error_text(line).first }.join("\n")
+      end
+      ["#{message(error)} (#{name(error)})", *trace.lines(chomp: true)].join("\n")
+    end
+
+    # All frames if there are no others, but for an {Outcome}, which says enough.
+    def theirs(lines, error)
+      theirs = lines.reject { |line| line.start_with?(OWN) }
+      theirs.empty? && !error.is_a?(Outcome) ? lines : theirs
     end
 
     def text(error)

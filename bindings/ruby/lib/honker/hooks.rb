@@ -39,7 +39,7 @@ module Honker
       def failed(error, job)
         @on_error.each do |hook|
           wrong = Handler.error { hook.call(error, job) }
-          Log.new(nil).error("an on_error hook has failed: #{Handler.report(wrong)}") if wrong
+          Log.new(nil).error("an on_error hook has failed: #{Handler.report(wrong, for_log: true)}") if wrong
         end
       end
     end

@@ -8,7 +8,7 @@ module Honker
   # runs is given back). A second signal jumps to the last. Of the thread that called it; handlers run in those of the {Crew}.
   # @private
   class Run
-    OPTIONS = %i[stop signals retry_delay_s stop_timeout_s].freeze
+    OPTIONS = %i[stop signals retry_delay_s stop_timeout_s schedules].freeze
     # For how long handlers may take to notice that they are cancelled, and for how long the last settlements are tried.
     GRACE_S = 1.5
     # How often a pause looks whether it is to end.
@@ -17,7 +17,7 @@ module Honker
     # With a worker whose database is open. Without one, or for a file that was replaced, `open` gives a database, and `make` a
     # worker of that.
     def initialize(worker, open, make, handler, name, concurrency, log,
-                   stop: nil, signals: nil, retry_delay_s: nil, stop_timeout_s: 8)
+                   stop: nil, signals: nil, retry_delay_s: nil, stop_timeout_s: 8, schedules: nil)
       @given = @worker = worker
       @open = open
       @make = make
@@ -28,6 +28,7 @@ module Honker
       @signalled = 0
       @stop_timeout_s = Value.timeout(stop_timeout_s, "stop_timeout_s")
       retry_delay_s &&= Value.delay(retry_delay_s, "retry_delay_s")
+      @schedules = schedules&.map { |schedule| { **schedule } }
       @crew = Crew.new(concurrency, retry_delay_s, handler, -> { @worker&.nudge }, &method(:failed))
       @trouble = Trouble.new(log, name)
       @crowded = Trouble.new(log, name)
@@ -65,11 +66,31 @@ module Honker
 
     def serve_file
       @worker.keep_claims
+      firing = fire_schedules
       work
     rescue WatcherError => e
       replaced(e)
     ensure
       give_back
+      firing&.close
+    end
+
+    # What fires the schedules; nil without.
+    def fire_schedules
+      return if @schedules.nil?
+
+      database = @worker.database
+      add_schedules(database.scheduler)
+      Firing.new(database, @log, -> { @phase != :running })
+    end
+
+    def add_schedules(scheduler)
+      @schedules.each { |schedule| scheduler.add(**schedule) }
+    rescue Error => e
+      raise unless e.transient?
+
+      pause(@trouble.met(e))
+      retry unless told?
     end
 
     # A worker of its own database; nil if it is told to stop before there is one.
@@ -189,7 +210,7 @@ module Honker
     # lapses, and must not keep the others waiting. `refusal` says why.
     def settled(refusal = nil)
       left, done = @finished.partition { |one| one.status.nil? || one.status.negative? }
-      done.each { |one| @counts[one.kind] += 1 }
+      done.each { |one| @counts[one.becomes] += 1 }
       errors = left.group_by { |one| one.status && @worker.database.error_of(one.status, 0) }
       @finished = []
       errors.map do |error, settlements|
@@ -206,7 +227,7 @@ module Honker
                  "tried again: #{Handler.message(error)}")
       @worker.put_down(job)
     rescue Error => e
-      raise unless e.transient? # then it is prolonged until somebody settles or cancels it
+      raise unless e.transient? # then its claim is extended until somebody settles or cancels it
     end
 
     def start(jobs)
@@ -245,16 +266,14 @@ module Honker
     def failed(job, error, settlement)
       again = settlement.by_backoff? ? "about #{@worker&.backoff_s(job.attempts)}" : settlement.delay_s
       @log.error("job #{job.id} of #{job.queue_name} failed, attempt #{job.attempts} of #{job.max_attempts}, " \
-                 "#{settlement.buries? ? "it is dead now" : "next try in #{again} s"}: #{Handler.report(error)}")
+                 "#{settlement.dead? ? "it is dead now" : "next try in #{again} s"}: #{Handler.report(error, for_log: true)}")
       Hooks.failed(error, job)
     end
 
     def say_how_it_ended
       @crew.take
-      failures = @counts.values_at(Native::SETTLE_RETRY, Native::SETTLE_FAIL).sum
-      released = @counts.values_at(Native::SETTLE_SNOOZE, Native::SETTLE_RELEASE).sum
-      @log.info("#{@name} ended: #{@counts[Native::SETTLE_ACK]} jobs done, #{failures} failed, #{released} given back, " \
-                "#{@crew.busy} still running")
+      counts = %i[done snoozed retried dead released].map { |what| "#{@counts[what]} #{what}" }
+      @log.info("#{@name} ended: #{counts.join(", ")}, #{@crew.busy} running")
     end
 
     def now

@@ -5,7 +5,7 @@ module Honker
   # committed, a delayed job becomes due or a claim lapses, and looks every five seconds in any case.
   #
   # {#run} is for most: it handles jobs side by side and settles them. Who claims with {#next} has to settle each job, and to
-  # prolong a claim that would lapse.
+  # extend a claim that would lapse.
   class Worker < Waiter
     OPTIONS = { concurrency: 1, visibility_timeout_s: 300, max_run_s: nil, retry_base_s: 15, retry_max_s: 3600, retry_factor: 2.0,
                 retry_jitter: 0.1, logger: nil }.freeze
@@ -84,7 +84,7 @@ module Honker
     # or as their class says ({Job}). When that returns the job is done. When it raises the job is retried, in `retry_delay_s`
     # seconds or by the worker's backoff, with the error's text; {Retry}, {Discard} and {Snooze} say otherwise. The block may
     # settle the job itself. What is finished is settled, and what there is room for claimed, in one commit, which also
-    # prolongs the claims of the jobs in hand.
+    # extends the claims of the jobs in hand.
     #
     # A job that was lost, because somebody cancelled it or it ran for longer than `max_run_s`, is `cancelled?`, and its
     # {ClaimedJob#check!} raises: its handler should end. No handler is ended from outside, and its place stays taken until it
@@ -92,21 +92,25 @@ module Honker
     #
     # Ends on SIGTERM and SIGINT, and when `stop`, callable or answering `stop?`, says so, which is asked every 100 ms and after
     # {#wake}: no job is claimed any more, those in hand have `stop_timeout_s` seconds, are then cancelled, and given back 1.5
-    # seconds later. A second signal gives them back at once. What was finished, failed, given back and is still running is
-    # logged. Any exception that ends this call cancels the jobs in hand and gives them back at once. What is raised in the
-    # block to leave, as SystemExit is, ends it as well; that job stays claimed to the end of its time, as after a crash.
+    # seconds later. A second signal gives them back at once. How many jobs were done, snoozed, retried, dead and released, and
+    # how many are still running, is logged. Any exception that ends this call cancels the jobs in hand and gives them back at
+    # once. What is raised in the block to leave, as SystemExit is, ends it as well; that job stays claimed to the end of its
+    # time, as after a crash.
     #
     # A file that is locked, a full disk and other errors that pass by themselves ({Error#transient?}) are logged once and
     # waited out. A file that was replaced is opened anew, as a {Database} of the worker's own with the same options, once it is
     # there; what it had in hand of the old one is cancelled. Any other error of the database ends it.
     #
+    # @param schedules [Array<Hash>, nil] what {Scheduler#add} is called with when it begins. They, and those that are in the
+    #   file already, are fired while it runs, as {Scheduler#run} does; an empty Array is for the latter alone, nil for none
     # @param signals [Boolean, nil] whether SIGTERM and SIGINT are trapped while it runs, beside the program's own traps; nil
     #   for: if this is the main thread
     # @param stop_timeout_s [Numeric, nil] nil without end
     # @raise [UnfinishedError] if handlers have not returned when it ends
-    def run(stop: nil, signals: nil, retry_delay_s: nil, stop_timeout_s: 8, &block)
+    def run(stop: nil, signals: nil, retry_delay_s: nil, stop_timeout_s: 8, schedules: nil, &block)
       Run.new(self, @database.method(:again), method(:on), block || Job.method(:perform), @worker_id, @concurrency, log,
-              stop: stop, signals: signals, retry_delay_s: retry_delay_s, stop_timeout_s: stop_timeout_s).call
+              stop: stop, signals: signals, retry_delay_s: retry_delay_s, stop_timeout_s: stop_timeout_s,
+              schedules: schedules).call
       nil
     end
 
