@@ -48,6 +48,17 @@ public final class TypedQueue<T> {
   }
 
   /**
+   * Adds a job that is due now, as a part of a transaction.
+   *
+   * @param tx the transaction; null for none
+   * @param value the payload
+   * @return the job's id
+   */
+  public long enqueue(Transaction tx, T value) {
+    return enqueue(tx, value, null);
+  }
+
+  /**
    * Adds a job as a part of a transaction.
    *
    * @param tx the transaction; null for none

@@ -152,4 +152,19 @@ class EnqueueTest {
   private static List<String> only(List<String> lines, String begin) {
     return lines.stream().filter(it -> it.startsWith(begin)).toList();
   }
+
+  @Test
+  void aValueInATransaction() {
+    try (Database db = Temporary.open(directory)) {
+      TypedQueue<String> typed = db.queue("q").typed(JsonCodec.of(v -> "\"" + v + "\"", j -> j));
+      Transaction undone = db.begin();
+      typed.enqueue(undone, "undone");
+      undone.rollback();
+      assertEquals(0, db.queue("q").claimBatch("w", -1).size());
+      long id = db.transaction(tx -> typed.enqueue(tx, "done"));
+      TypedJob<String> job = typed.claimOne("w").orElseThrow();
+      assertEquals(id, job.id());
+      assertEquals("\"done\"", job.payload());
+    }
+  }
 }
