@@ -42,10 +42,12 @@ import java.io.PrintWriter;
 import java.io.StringWriter;
 import java.nio.charset.StandardCharsets;
 import java.time.Duration;
+import java.util.Collections;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.WeakHashMap;
 import java.util.concurrent.LinkedBlockingQueue;
 
 /**
@@ -57,6 +59,11 @@ import java.util.concurrent.LinkedBlockingQueue;
  */
 public final class Testee {
   private static final JsonObject DONE = new JsonObject();
+
+  /** Of the queues and outboxes that were opened with less than one attempt, how many. */
+  private static final Map<Object, Long> NO_ATTEMPTS =
+      Collections.synchronizedMap(new WeakHashMap<>());
+
   private static final List<String> FEATURES =
       List.of(
           "journal",
@@ -123,12 +130,16 @@ public final class Testee {
     ops.put("queue.open", r -> r.keep(() -> queue(r)));
     ops.put(
         "queue.enqueue",
-        r -> Json.object("id", r.use(Queue.class).enqueue(r.tx(), r.data(), enqueue(r))));
+        r ->
+            Json.object(
+                "id",
+                r.use(Queue.class).enqueue(r.tx(), r.data(), enqueue(r, r.use(Queue.class)))));
     ops.put(
         "queue.enqueue_many",
         r -> {
           List<String> payloads = r.all("payloads", Json::payload);
-          List<Long> ids = r.use(Queue.class).enqueueMany(r.tx(), payloads, enqueue(r));
+          List<Long> ids =
+              r.use(Queue.class).enqueueMany(r.tx(), payloads, enqueue(r, r.use(Queue.class)));
           return Json.object("ids", Json.list(ids, Json::of));
         });
     ops.put("queue.claim", r -> jobs(r.use(Queue.class).claimBatch(r.str("worker"), r.num("n"))));
@@ -268,14 +279,21 @@ public final class Testee {
         "outbox.open",
         r ->
             r.keep(
-                () ->
-                    new ScriptedOutbox(
-                        r.db(), r.str("name"), outbox(r), r.all("deliver", Json::text))));
+                () -> {
+                  ScriptedOutbox outbox =
+                      new ScriptedOutbox(
+                          r.db(), r.str("name"), outbox(r), r.all("deliver", Json::text));
+                  if (hasNoAttempts(r)) NO_ATTEMPTS.put(outbox, r.num("max_attempts"));
+                  return outbox;
+                }));
     ops.put(
         "outbox.enqueue",
         r ->
             Json.object(
-                "id", r.use(ScriptedOutbox.class).outbox.enqueue(r.tx(), r.data(), enqueue(r))));
+                "id",
+                r.use(ScriptedOutbox.class)
+                    .outbox
+                    .enqueue(r.tx(), r.data(), enqueue(r, r.use(ScriptedOutbox.class)))));
     ops.put(
         "outbox.run_once",
         r ->
@@ -323,8 +341,15 @@ public final class Testee {
   private static Queue queue(Request r) {
     QueueOptions.Builder options = QueueOptions.builder();
     if (r.has("visibility_timeout_s")) options.visibilityTimeout(r.seconds("visibility_timeout_s"));
-    if (r.has("max_attempts")) options.maxAttempts(r.num("max_attempts"));
-    return r.db().queue(r.str("name"), options.build());
+    if (r.has("max_attempts") && !hasNoAttempts(r)) options.maxAttempts(r.num("max_attempts"));
+    Queue queue = r.db().queue(r.str("name"), options.build());
+    if (hasNoAttempts(r)) NO_ATTEMPTS.put(queue, r.num("max_attempts"));
+    return queue;
+  }
+
+  /** The package refuses such a queue: the option of each job says it instead. */
+  private static boolean hasNoAttempts(Request r) {
+    return r.has("max_attempts") && r.num("max_attempts") < 1;
   }
 
   /** Any queue: results are those of the whole file. */
@@ -332,8 +357,8 @@ public final class Testee {
     return r.db().queue("");
   }
 
-  private static EnqueueOptions enqueue(Request r) {
-    EnqueueOptions.Builder options = EnqueueOptions.builder();
+  private static EnqueueOptions enqueue(Request r, Object home) {
+    EnqueueOptions.Builder options = EnqueueOptions.builder().maxAttempts(NO_ATTEMPTS.get(home));
     if (r.has("delay_s")) options.delay(r.seconds("delay_s"));
     if (r.has("run_at")) options.runAtEpochSecond(r.num("run_at"));
     if (r.has("expires_s")) options.expires(r.seconds("expires_s"));
@@ -457,7 +482,7 @@ public final class Testee {
   private static OutboxOptions outbox(Request r) {
     OutboxOptions.Builder options = OutboxOptions.builder();
     if (r.has("visibility_timeout_s")) options.visibilityTimeout(r.seconds("visibility_timeout_s"));
-    if (r.has("max_attempts")) options.maxAttempts(r.num("max_attempts"));
+    if (r.has("max_attempts") && !hasNoAttempts(r)) options.maxAttempts(r.num("max_attempts"));
     if (r.has("base_backoff_s")) options.baseBackoff(r.seconds("base_backoff_s"));
     return options.build();
   }

@@ -29,6 +29,12 @@ final class Checks {
     return value;
   }
 
+  /** How often a job may be claimed. */
+  static long attempts(String name, long value) {
+    if (value >= 1) return value;
+    throw invalid(name, "must be at least 1, or no job would ever be claimed: " + value);
+  }
+
   static Duration seconds(String name, Duration value) {
     if (notNull(name, value).getNano() != 0) {
       throw invalid(name, "must be whole seconds: " + value);

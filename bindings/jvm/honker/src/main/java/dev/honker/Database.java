@@ -30,6 +30,8 @@ import java.util.function.Function;
 public final class Database implements AutoCloseable {
   static final long DEFAULT_MAX_ATTEMPTS = 3;
 
+  private static final int SQLITE_READONLY = 8;
+
   final HonkerLibrary library;
   final Dispatcher dispatcher;
   final Gate gate;
@@ -72,7 +74,8 @@ public final class Database implements AutoCloseable {
             .bytes(Checks.utf8("backend", watcher.backend()))
             .i64(Checks.toMillis(watcher.pollInterval()))) {
       byte[] opening = opts.array();
-      check(platform.call(() -> library.honker_open(file, file.length, opening, out, err)), err);
+      int status = platform.call(() -> library.honker_open(file, file.length, opening, out, err));
+      Errors.check(library, status, err);
     } catch (Throwable e) {
       platform.close();
       throw e;
@@ -567,7 +570,8 @@ public final class Database implements AutoCloseable {
   }
 
   /**
-   * Runs one statement of SQL that only reads what is committed.
+   * Runs one statement of SQL that only reads what is committed. One that writes is refused: see
+   * {@link Transaction#query(String)} and {@link Transaction#execute(String)}.
    *
    * @param sql the statement; honker's SQL functions are not there
    * @return the rows
@@ -578,7 +582,8 @@ public final class Database implements AutoCloseable {
   }
 
   /**
-   * Runs one statement of SQL that only reads what is committed.
+   * Runs one statement of SQL that only reads what is committed. One that writes is refused: see
+   * {@link Transaction#query(String)} and {@link Transaction#execute(String)}.
    *
    * @param sql the statement; honker's SQL functions are not there
    * @param params the values of ?1, ?2, …: null, Boolean, Number, String or byte[]
@@ -592,6 +597,18 @@ public final class Database implements AutoCloseable {
       call(
           (db, err) ->
               library.honker_query(db, s, s.length, values.array(), params.size(), out, err));
+    } catch (HonkerSqlException e) {
+      // The extended code: its others tell of a file that cannot be read.
+      if (e.sqliteExtendedCode() != SQLITE_READONLY) throw e;
+      HonkerException clear =
+          HonkerException.of(
+              "query only reads; write in a transaction: " + e.getMessage(),
+              e.status(),
+              e.name(),
+              e.sqliteCode(),
+              e.sqliteExtendedCode());
+      clear.initCause(e);
+      throw clear;
     }
     return Row.take(this, out[0]);
   }
@@ -816,8 +833,12 @@ public final class Database implements AutoCloseable {
             });
   }
 
+  /** The status, if it is no error. A warning, an error beside a success, is logged and freed. */
   int check(int status, long[] err) {
-    if (status >= 0) return status;
+    if (status >= 0) {
+      if (err[0] != 0) Log.warn(this + ": " + Errors.take(library, status, err).getMessage());
+      return status;
+    }
     HonkerException error = Errors.take(library, status, err);
     boolean isHandle = status == HonkerException.Status.MISUSE.number;
     throw isHandle && isClosed() ? new HonkerClosedException("the database is closed") : error;

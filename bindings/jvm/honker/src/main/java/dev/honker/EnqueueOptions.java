@@ -189,7 +189,8 @@ public final class EnqueueOptions {
     }
 
     /**
-     * Sets how often the job may be claimed; default: as the queue has it.
+     * Sets how often the job may be claimed; default: as the queue has it. With 0 or less it never
+     * is, and ends among the dead.
      *
      * @param maxAttempts the value, null for not given
      * @return this

@@ -85,9 +85,10 @@ public final class OutboxOptions {
      *
      * @param maxAttempts the value
      * @return this
+     * @throws HonkerInvalidOptionException if it is less than 1: no job would ever be claimed
      */
     public Builder maxAttempts(long maxAttempts) {
-      this.maxAttempts = maxAttempts;
+      this.maxAttempts = Checks.attempts("maxAttempts", maxAttempts);
       return this;
     }
 

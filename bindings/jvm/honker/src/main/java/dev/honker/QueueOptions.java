@@ -71,9 +71,10 @@ public final class QueueOptions {
      *
      * @param maxAttempts the value
      * @return this
+     * @throws HonkerInvalidOptionException if it is less than 1: no job would ever be claimed
      */
     public Builder maxAttempts(long maxAttempts) {
-      this.maxAttempts = maxAttempts;
+      this.maxAttempts = Checks.attempts("maxAttempts", maxAttempts);
       return this;
     }
 

@@ -59,6 +59,44 @@ class BadInputTest {
     refused("delay", () -> new RetryableException("", half));
   }
 
+  /** A job without an attempt would never be claimed, and nobody would say so. */
+  @Test
+  void attempts() {
+    for (long none : new long[] {0, -1, Long.MIN_VALUE}) {
+      refused("maxAttempts must be at least 1", () -> QueueOptions.builder().maxAttempts(none));
+      refused("maxAttempts must be at least 1", () -> OutboxOptions.builder().maxAttempts(none));
+    }
+    assertEquals(1, QueueOptions.builder().maxAttempts(1).build().maxAttempts());
+  }
+
+  @Test
+  void aQueryThatWrites() {
+    try (Database db = Temporary.open(directory)) {
+      HonkerSqlException e =
+          assertThrows(HonkerSqlException.class, () -> db.query("CREATE TABLE t (a)"));
+      assertTrue(
+          e.getMessage().startsWith("query only reads; write in a transaction: "), e.getMessage());
+      assertEquals(8, e.sqliteCode());
+      assertEquals(List.of(), db.query("SELECT * FROM sqlite_schema WHERE name = 't'"));
+    }
+  }
+
+  /** What the library leaves beside a success is told, and freed. */
+  @Test
+  void aWarning() {
+    try (Database db = Temporary.open(directory);
+        Logged logged = new Logged()) {
+      long[] err = new long[1];
+      byte[] sql = "SELEC".getBytes(java.nio.charset.StandardCharsets.UTF_8);
+      long[] out = new long[1];
+      db.library.honker_query(db.handle(), sql, sql.length, null, 0, out, err);
+      assertTrue(err[0] != 0);
+      assertEquals(Abi.OK, db.check(Abi.OK, err));
+      assertEquals(0, err[0]);
+      assertEquals(1, logged.count("SELEC"));
+    }
+  }
+
   @Test
   void parameters() {
     try (Database db = Temporary.open(directory)) {
