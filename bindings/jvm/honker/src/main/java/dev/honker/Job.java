@@ -1,5 +1,6 @@
 package dev.honker;
 
+import dev.honker.Outcomes.Outcome;
 import java.time.Duration;
 import java.time.Instant;
 import java.util.ArrayList;
@@ -10,8 +11,8 @@ import java.util.function.Function;
 
 /**
  * A job that a worker has claimed. It is the worker's until {@link #claimExpiresAt}; then it is
- * anybody's, which is how a crash gives it back. Immutable, but for {@link #cancelled}; one thread
- * settles it.
+ * anybody's, which is how a crash gives it back. Immutable, but for {@link #cancelled} and what its
+ * handler has made of it; one thread settles it.
  */
 public final class Job {
   private static final int VIEW_SIZE = Abi.JOB_VIEW_SIZE;
@@ -26,6 +27,7 @@ public final class Job {
   private final long maxAttempts;
   private final String metadataJson;
   private volatile CancelReason cancelled;
+  private volatile Outcome ownOutcome;
 
   private Job(Queue home, String workerId, Struct view) {
     this.home = home;
@@ -105,6 +107,20 @@ public final class Job {
     if (cancelled != null) return false;
     cancelled = reason;
     return true;
+  }
+
+  /** What the handler itself has made of it; null if it leaves that to the worker. */
+  Outcome ownOutcome() {
+    return ownOutcome;
+  }
+
+  private boolean own(Outcome outcome, boolean changed) {
+    if (changed) ownOutcome = outcome;
+    return changed;
+  }
+
+  boolean isLastAttempt() {
+    return attempts >= maxAttempts;
   }
 
   /**
@@ -187,7 +203,7 @@ public final class Job {
    * @return false, and nothing changed, if the claim was lost
    */
   public boolean ack() {
-    return home.ack(id, workerId);
+    return own(Outcome.DONE, home.ack(id, workerId));
   }
 
   /**
@@ -197,7 +213,7 @@ public final class Job {
    * @return false, and nothing changed, if the claim was lost
    */
   public boolean ack(Transaction tx) {
-    return home.ack(tx, id, workerId);
+    return own(Outcome.DONE, home.ack(tx, id, workerId));
   }
 
   /**
@@ -209,7 +225,8 @@ public final class Job {
    * @return false, and nothing changed, if the claim was lost
    */
   public boolean retry(Duration delay, String error) {
-    return home.retry(id, workerId, delay, error);
+    return own(
+        isLastAttempt() ? Outcome.DEAD : Outcome.RETRIED, home.retry(id, workerId, delay, error));
   }
 
   /**
@@ -221,7 +238,9 @@ public final class Job {
    * @return false, and nothing changed, if the claim was lost
    */
   public boolean retry(Transaction tx, Duration delay, String error) {
-    return home.retry(tx, id, workerId, delay, error);
+    return own(
+        isLastAttempt() ? Outcome.DEAD : Outcome.RETRIED,
+        home.retry(tx, id, workerId, delay, error));
   }
 
   /**
@@ -231,7 +250,7 @@ public final class Job {
    * @return false, and nothing changed, if the claim was lost
    */
   public boolean fail(String error) {
-    return home.fail(id, workerId, error);
+    return own(Outcome.DEAD, home.fail(id, workerId, error));
   }
 
   /**
@@ -242,7 +261,7 @@ public final class Job {
    * @return false, and nothing changed, if the claim was lost
    */
   public boolean fail(Transaction tx, String error) {
-    return home.fail(tx, id, workerId, error);
+    return own(Outcome.DEAD, home.fail(tx, id, workerId, error));
   }
 
   /**
@@ -251,7 +270,7 @@ public final class Job {
    * @return false, and nothing changed, if the claim was lost
    */
   public boolean release() {
-    return home.release(id, workerId, Duration.ZERO);
+    return own(Outcome.RELEASED, home.release(id, workerId, Duration.ZERO));
   }
 
   /**
@@ -261,7 +280,7 @@ public final class Job {
    * @return false, and nothing changed, if the claim was lost
    */
   public boolean release(Transaction tx) {
-    return home.release(tx, id, workerId, Duration.ZERO);
+    return own(Outcome.RELEASED, home.release(tx, id, workerId, Duration.ZERO));
   }
 
   /**
@@ -271,7 +290,7 @@ public final class Job {
    * @return false, and nothing changed, if the claim was lost
    */
   public boolean snooze(Duration delay) {
-    return home.release(id, workerId, delay);
+    return own(Outcome.SNOOZED, home.release(id, workerId, delay));
   }
 
   /**
@@ -282,7 +301,7 @@ public final class Job {
    * @return false, and nothing changed, if the claim was lost
    */
   public boolean snooze(Transaction tx, Duration delay) {
-    return home.release(tx, id, workerId, delay);
+    return own(Outcome.SNOOZED, home.release(tx, id, workerId, delay));
   }
 
   /**

@@ -64,8 +64,7 @@ final class Pool implements Runner.Work {
   private final Queue<Execution> finished = new ConcurrentLinkedQueue<>();
   private final List<Worker.Given> settlements = new ArrayList<>();
   private Shutdown shutdown;
-  private long finishedCount;
-  private long releasedCount;
+  private final Outcomes outcomes = new Outcomes();
 
   /** Since when, and for how long, no job is claimed, because no handler could be launched. */
   private long unlaunchedAt;
@@ -116,9 +115,7 @@ final class Pool implements Runner.Work {
       if (launcher instanceof ThreadLauncher threads) threads.close();
       giveFinished();
       left = inHand.size() + orphans.size();
-      Log.info(
-          "%s has ended: %d jobs finished, %d released, %d still running"
-              .formatted(name, finishedCount, releasedCount, left));
+      Log.info("%s has ended: %s, %d running".formatted(name, outcomes, left));
     }
   }
 
@@ -127,7 +124,7 @@ final class Pool implements Runner.Work {
     int count = 0;
     try (Worker working = source.worker(source.database())) {
       while (true) {
-        Worker.Batch batch = working.settleNext(settlements, 1);
+        Worker.Batch batch = working.settleNext(settlements, 1, outcomes);
         if (batch == null) return count;
         batch.refused().forEach(it -> refused(working, it));
         count += batch.jobs().size();
@@ -191,7 +188,8 @@ final class Pool implements Runner.Work {
       boolean claims = shutdown == null && pause <= 0;
       long free = options.concurrency() - inHand.size() - orphans.size();
       try {
-        Worker.Batch batch = worker.settleNext(settlements, claims ? Math.max(0, free) : 0);
+        long n = claims ? Math.max(0, free) : 0;
+        Worker.Batch batch = worker.settleNext(settlements, n, outcomes);
         backoff.reset();
         if (batch != null) {
           batch.refused().forEach(it -> refused(worker, it));
@@ -220,10 +218,7 @@ final class Pool implements Runner.Work {
   /** The outcome of what has ended is given to the library with the next call. */
   private void give(Execution it) {
     if (orphans.remove(it) || !inHand.remove(it.job.serial(), it)) return;
-    Settlement outcome = it.outcome();
-    if (outcome == Settlement.RELEASE) releasedCount++;
-    else finishedCount++;
-    settlements.add(new Worker.Given(it.job, outcome));
+    settlements.add(new Worker.Given(it.job, it.outcome()));
   }
 
   /** They are cancelled, and nothing that becomes of them can be settled any more. */
@@ -250,10 +245,15 @@ final class Pool implements Runner.Work {
       worker.signal.park(seen, rest);
     }
     try {
-      if (!settlements.isEmpty()) worker.settleNext(settlements, 0);
+      if (settlements.isEmpty()) return;
+      Worker.Batch batch = worker.settleNext(settlements, 0, outcomes);
+      if (batch == null) return;
+      for (Worker.Refused it : batch.refused()) {
+        Log.error(unsettled(it.given().job(), it.reason()));
+      }
     } catch (RuntimeException e) {
       for (Worker.Given it : settlements) {
-        Log.error(it.job() + " could not be settled: " + e.getMessage());
+        Log.error(unsettled(it.job(), e.getMessage()));
       }
     }
   }
@@ -287,13 +287,20 @@ final class Pool implements Runner.Work {
    */
   private void refused(Worker worker, Worker.Refused it) {
     Job job = it.given().job();
-    Log.error(job + " could not be settled: " + it.reason());
     if (it.given().settlement().kind() == Abi.SETTLE_RETRY) {
+      Log.error(unsettled(job, it.reason()));
       worker.giveUp(job);
     } else {
+      Log.error(job + " could not be settled: " + it.reason());
       Settlement retry = Settlement.retry(Checks.NO_TIME, it.reason());
       settlements.add(new Worker.Given(job, retry));
     }
+  }
+
+  /** Its claim ends by itself. */
+  private static String unsettled(Job job, String reason) {
+    String then = job.isLastAttempt() ? "is dead" : "runs again";
+    return job + " could not be settled, and " + then + " when its claim is over: " + reason;
   }
 
   /** From any thread. */
@@ -353,8 +360,7 @@ final class Pool implements Runner.Work {
    * What becomes of it. The library computes the growing distance, and makes a part of it random.
    */
   private String next(Job job, Settlement settlement) {
-    boolean isLast = job.attempts() >= job.maxAttempts();
-    if (isLast || settlement.kind() != Abi.SETTLE_RETRY) return "dead";
+    if (Outcomes.of(job, settlement) == Outcomes.Outcome.DEAD) return "dead";
     if (settlement.delaySeconds() != Checks.NO_TIME) {
       return "next try in " + settlement.delaySeconds() + " s";
     }
@@ -409,7 +415,6 @@ final class Pool implements Runner.Work {
         for (Execution it : inHand.values()) {
           Log.warn(it.job + " is given back; its handler has not ended");
           settlements.add(new Worker.Given(it.job, Settlement.RELEASE));
-          releasedCount++;
         }
         orphan(inHand.values(), CancelReason.STOPPED);
       }

@@ -134,7 +134,8 @@ public final class Runner implements AutoCloseable {
    * #await} instead.
    *
    * @throws InterruptedException if the thread is interrupted, which does not stop the runner
-   * @throws IllegalStateException if an error has ended it, or handlers have not returned
+   * @throws IllegalStateException if an error has ended it, as {@link #throwIfFailed}, or handlers
+   *     have not returned
    */
   public void run() throws InterruptedException {
     try (Signals signals = new Signals(this::signalled)) {
@@ -155,7 +156,8 @@ public final class Runner implements AutoCloseable {
    * Waits for its end, as {@link #run}, and lets signals alone.
    *
    * @throws InterruptedException if the thread is interrupted, which does not stop the runner
-   * @throws IllegalStateException if an error has ended it, or handlers have not returned
+   * @throws IllegalStateException if an error has ended it, as {@link #throwIfFailed}, or handlers
+   *     have not returned
    */
   public void await() throws InterruptedException {
     thread.join();
@@ -185,10 +187,13 @@ public final class Runner implements AutoCloseable {
   /**
    * Throws what has ended it.
    *
-   * @throws IllegalStateException whose cause is the error, if there was one
+   * @throws IllegalStateException if there was an error: its message has that of the error, and its
+   *     cause is the error itself, a {@link HonkerException} if the file or the library was it
    */
   public void throwIfFailed() {
-    if (failure != null) throw new IllegalStateException(name + " has ended", failure);
+    Throwable cause = failure;
+    if (cause == null) return;
+    throw new IllegalStateException(name + " has ended: " + Failures.text(cause), cause);
   }
 
   /** Takes nothing any more, and ends after what is in hand, for which this does not wait. */

@@ -25,7 +25,7 @@ public final class TypedJob<T> {
     return job -> {
       TypedJob<T> typed = new TypedJob<>(job, codec);
       try {
-        typed.payload();
+        typed.decode();
       } catch (Exception e) {
         throw new DiscardException("the payload cannot be decoded: " + Failures.text(e), e);
       }
@@ -57,9 +57,17 @@ public final class TypedJob<T> {
    * @return the value
    */
   public synchronized T payload() {
-    if (!isDecoded) value = job.payload(codec);
-    isDecoded = true;
+    if (!isDecoded) {
+      value = job.payload(codec);
+      isDecoded = true;
+    }
     return value;
+  }
+
+  /** Decodes; what the codec throws is thrown as it is. */
+  private synchronized void decode() throws Exception {
+    value = codec.decode(job.payloadJson());
+    isDecoded = true;
   }
 
   /**

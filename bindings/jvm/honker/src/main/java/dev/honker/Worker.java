@@ -122,7 +122,7 @@ public final class Worker extends Consumer {
 
   private List<Job> take(long n) {
     while (true) {
-      Batch batch = settleNext(new ArrayList<>(), n);
+      Batch batch = settleNext(new ArrayList<>(), n, new Outcomes());
       if (batch == null || !batch.jobs.isEmpty()) return batch == null ? null : batch.jobs;
     }
   }
@@ -142,11 +142,11 @@ public final class Worker extends Consumer {
   record Batch(List<Job> jobs, List<Lost> lost, List<Refused> refused) {}
 
   /**
-   * Settles, and takes out of the list what is settled, also if this throws; prolongs what is in
-   * hand; claims up to `n` jobs. Null if there is nothing. Does not wait, but for the file's
-   * writer.
+   * Settles, and takes out of the list what is settled, also if this throws, and counts it; extends
+   * the claims in hand; claims up to `n` jobs. Null if there is nothing. Does not wait, but for the
+   * file's writer.
    */
-  Batch settleNext(List<Given> given, long n) {
+  Batch settleNext(List<Given> given, long n, Outcomes outcomes) {
     HonkerLibrary library = database.library;
     long[] out = new long[1];
     try (Struct struct = new Struct(library, Abi.SETTLEMENT_SIZE * given.size())) {
@@ -168,19 +168,26 @@ public final class Worker extends Consumer {
                 });
       } catch (HonkerException e) {
         for (int i = size - 1; i >= 0; i--) {
-          if (struct.at(i * Abi.SETTLEMENT_SIZE + 4).u32() >= OK) given.remove(i);
+          if (isTaken(struct, i, given.get(i), outcomes)) given.remove(i);
         }
         throw e;
       }
       List<Refused> refused = new ArrayList<>();
       for (int i = 0; i < size; i++) {
-        if (struct.at(i * Abi.SETTLEMENT_SIZE + 4).u32() >= OK) continue;
+        if (isTaken(struct, i, given.get(i), outcomes)) continue;
         String reason = warning[0] == null ? "refused" : warning[0].getMessage();
         refused.add(new Refused(given.get(i), reason));
       }
       given.clear();
       return status == OK ? batch(out[0], refused) : none(status);
     }
+  }
+
+  /** Whether the settlement of this index is no error's; counts it then. */
+  private static boolean isTaken(Struct settlements, int index, Given given, Outcomes outcomes) {
+    int status = settlements.at(index * Abi.SETTLEMENT_SIZE + 4).u32();
+    if (status >= OK) outcomes.count(given.job, given.settlement, status == OK);
+    return status >= OK;
   }
 
   /** The job is not prolonged any more, and anybody's when its time is over. */

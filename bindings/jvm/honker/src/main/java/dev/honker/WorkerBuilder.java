@@ -102,7 +102,7 @@ public final class WorkerBuilder {
    * it logs once; when the file is replaced by another one it goes on with that.
    *
    * @return what runs, to be closed; {@link Runner#run} waits for the end of the process
-   * @throws HonkerInvalidOptionException if it has no queue, or one twice
+   * @throws HonkerInvalidOptionException if it has no handler, or two for one queue
    */
   public Runner start() {
     JobLauncher launcher = new ThreadLauncher(threadName(), handler());
@@ -136,7 +136,7 @@ public final class WorkerBuilder {
 
   /** What handles the jobs of all queues. */
   private Handler<Job> handler() {
-    if (handlers.isEmpty()) throw Checks.invalid("queues", "must be one at least");
+    if (handlers.isEmpty()) throw Checks.invalid("the worker", "has no handler: call handle(…)");
     Map<String, Handler<Job>> byName = new HashMap<>();
     handlers.forEach(
         (queue, handler) -> {
@@ -191,7 +191,7 @@ public final class WorkerBuilder {
    */
   public Runner launch(List<WorkerQueue> queues, JobLauncher launcher) {
     Checks.notNull("launcher", launcher);
-    if (queues.isEmpty()) throw Checks.invalid("queues", "must be one at least");
+    if (queues.isEmpty()) throw Checks.invalid("the worker", "has no queue: name one at least");
     if (!options.interceptors().isEmpty()) {
       throw Checks.invalid("interceptors", "are for handlers that have threads");
     }

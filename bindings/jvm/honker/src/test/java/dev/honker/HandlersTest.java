@@ -416,7 +416,7 @@ class HandlersTest {
           Thread.sleep(5);
         }
         // Its second attempt is its last: to be dead, it would have to be deleted as well.
-        Temporary.eventually(() -> logged.count("could not be settled: ") == 3);
+        Temporary.eventually(() -> logged.count("could not be settled") == 3);
         Temporary.eventually(
             () -> db.query("SELECT * FROM _honker_live WHERE payload = 'good'").isEmpty());
         worker.throwIfFailed();

@@ -1,6 +1,7 @@
 package dev.honker;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertInstanceOf;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
@@ -53,7 +54,7 @@ class LifecycleTest {
       process.destroy(); // SIGTERM
       String log = log(process);
       assertEquals(0, process.exitValue(), log);
-      assertTrue(log.contains("2 jobs finished, 0 released, 0 still running"), log);
+      assertTrue(log.contains("2 done, 0 snoozed, 0 retried, 0 dead, 0 released, 0 running"), log);
       assertEquals(0, db.query("SELECT * FROM _honker_live").size());
     }
   }
@@ -65,7 +66,7 @@ class LifecycleTest {
       process.destroy();
       String log = log(process);
       assertEquals(0, process.exitValue(), log);
-      assertTrue(log.contains("0 jobs finished, 2 released, 0 still running"), log);
+      assertTrue(log.contains("0 done, 0 snoozed, 0 retried, 0 dead, 2 released, 0 running"), log);
       for (Job job : db.queue("q").claimBatch("again", -1)) assertEquals(1, job.attempts());
       assertEquals(2, processing(db));
     }
@@ -82,7 +83,7 @@ class LifecycleTest {
       process.destroy();
       String log = log(process);
       assertEquals(1, process.exitValue(), log);
-      assertTrue(log.contains("0 jobs finished, 2 released, 2 still running"), log);
+      assertTrue(log.contains("0 done, 0 snoozed, 0 retried, 0 dead, 2 released, 2 running"), log);
       assertTrue(log.contains("2 handlers of"), log);
       assertEquals(2, db.queue("q").claimBatch("again", -1).size());
     }
@@ -263,6 +264,104 @@ class LifecycleTest {
 
   /** What no codec understands is among the dead, and not tried again for ever. */
   @Test
+  void aWorkerWithoutAHandler() {
+    try (Database db = Temporary.open(directory)) {
+      WorkerBuilder worker = db.worker(options().build());
+      Exception e = assertThrows(HonkerInvalidOptionException.class, worker::start);
+      assertEquals("the worker has no handler: call handle(…)", e.getMessage());
+      assertThrows(HonkerInvalidOptionException.class, worker::runDue);
+    }
+  }
+
+  /** A job that it has in hand, which cannot be settled either, is not promised another attempt. */
+  @Test
+  void anErrorThatEndsAWorker() throws Exception {
+    try (Database db = Temporary.open(directory);
+        Logged logged = new Logged()) {
+      db.queue("once", QueueOptions.builder().maxAttempts(1).build()).enqueue("1");
+      db.queue("twice", QueueOptions.builder().maxAttempts(2).build()).enqueue("2");
+      CountDownLatch begun = new CountDownLatch(2);
+      CountDownLatch gone = new CountDownLatch(1);
+      Handler<Job> handler =
+          job -> {
+            begun.countDown();
+            gone.await();
+          };
+      WorkerOptions two = options().concurrency(2).build();
+      Runner worker = db.worker(two).handle("once", handler).handle("twice", handler).start();
+      begun.await();
+      db.transactionVoid(tx -> tx.execute("ALTER TABLE _honker_live RENAME TO gone"));
+      gone.countDown();
+      IllegalStateException e = assertThrows(IllegalStateException.class, worker::run);
+      HonkerException cause = assertInstanceOf(HonkerSqlException.class, e.getCause());
+      assertTrue(e.getMessage().endsWith(" has ended: " + cause.getMessage()), e.getMessage());
+      assertTrue(cause.getMessage().contains("_honker_live"), cause.getMessage());
+      String text = "could not be settled, and ";
+      assertEquals(1, logged.count("attempt 1 of 1 " + text + "is dead when its claim is over"));
+      assertEquals(1, logged.count("attempt 1 of 2 " + text + "runs again when its claim is over"));
+    }
+  }
+
+  private static void undone(Job job, Transaction tx) {
+    assertTrue(job.ack(tx));
+    throw new RetryableException("rolled back", Duration.ofHours(1));
+  }
+
+  /** Whoever settles them: the handler itself, or the worker. */
+  @Test
+  void theLastLineCountsWhatBecameOfTheJobs() throws Exception {
+    try (Database db = Temporary.open(directory);
+        Logged logged = new Logged()) {
+      Queue queue = db.queue("q", QueueOptions.builder().maxAttempts(2).build());
+      Duration later = Duration.ofHours(1);
+      for (String json :
+          List.of("returns", "acks", "snoozes", "fails", "discards", "retries", "undone")) {
+        queue.enqueue(json);
+      }
+      queue.enqueue("throws");
+      Handler<Job> handler =
+          job -> {
+            switch (job.payloadJson()) {
+              case "acks" -> job.ack();
+              case "snoozes" -> job.snooze(later);
+              case "fails" -> job.fail("by itself");
+              case "discards" -> throw new DiscardException("never");
+              case "retries" -> job.retry(later, "later");
+              case "undone" -> db.transactionVoid(tx -> undone(job, tx));
+              case "throws" -> throw new IllegalStateException("at each attempt");
+              default -> {}
+            }
+          };
+      try (Runner worker = db.worker(options().build()).handle("q", handler).start()) {
+        // "throws" is tried at once, and dead after its second attempt.
+        Temporary.eventually(
+            () ->
+                queue.statsJson().contains("\"dead\":3")
+                    && queue.statsJson().contains("\"pending\":0")
+                    && queue.statsJson().contains("\"claimed\":0"));
+        worker.throwIfFailed();
+      }
+      String counts = "2 done, 1 snoozed, 3 retried, 3 dead, 0 released, 0 running";
+      assertEquals(1, logged.count(counts), logged::toString);
+    }
+  }
+
+  /** A formatter prints it with each line. */
+  @Test
+  void theSourceOfALogLineIsWhoLogs() throws Exception {
+    try (Database db = Temporary.open(directory);
+        Logged logged = new Logged()) {
+      db.queue("q").enqueue("1");
+      Handler<Job> handler =
+          job -> {
+            throw new DiscardException("no");
+          };
+      assertEquals(1, db.worker(options().build()).handle("q", handler).runDue());
+      assertEquals("dev.honker.Pool failed", logged.source("has failed; dead"));
+    }
+  }
+
+  @Test
   void anUndecodablePayload() throws Exception {
     JsonCodec<Email> codec =
         JsonCodec.of(
@@ -288,6 +387,7 @@ class LifecycleTest {
       assertTrue(
           dead.contains("the payload cannot be decoded") && dead.contains("not a text"), dead);
       assertTrue(dead.contains("\"attempts\":1"), dead);
+      assertEquals(1, dead.split("cannot be decoded", -1).length - 1, dead);
       assertThrows(
           HonkerInvalidOptionException.class,
           () ->

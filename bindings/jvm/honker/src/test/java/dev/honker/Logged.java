@@ -35,6 +35,20 @@ final class Logged extends Handler implements AutoCloseable {
     return records.stream().filter(it -> it.getMessage().contains(text)).count();
   }
 
+  /** The class and the method that the first line with this text comes from. */
+  String source(String text) {
+    return records.stream()
+        .filter(it -> it.getMessage().contains(text))
+        .map(it -> it.getSourceClassName() + " " + it.getSourceMethodName())
+        .findFirst()
+        .orElseThrow();
+  }
+
+  @Override
+  public String toString() {
+    return records.stream().map(LogRecord::getMessage).toList().toString();
+  }
+
   /** One of the lines has this text, and an error with that one in its stack. */
   void has(String text, String error) {
     assertTrue(
@@ -44,6 +58,6 @@ final class Logged extends Handler implements AutoCloseable {
                     it.getMessage().contains(text)
                         && it.getThrown() != null
                         && Failures.textAndStack(it.getThrown()).contains(error)),
-        () -> records.stream().map(LogRecord::getMessage).toList().toString());
+        this::toString);
   }
 }
