@@ -7,14 +7,14 @@ final class AtomicEnqueue {
   public static void main(String[] args) {
     try (var db = Honker.open("app.db")) {
       var q = db.queue("emails");
-      db.transactionVoid(
-          tx -> tx.execute("CREATE TABLE orders (id INTEGER PRIMARY KEY, total, customer_id)"));
+      db.transactionVoid(tx -> tx.execute("CREATE TABLE orders (id INTEGER PRIMARY KEY, total)"));
       db.transactionVoid(
           tx -> {
-            tx.execute(
-                "INSERT INTO orders (id, total, customer_id) VALUES (?, ?, ?)",
-                java.util.List.of(42, 9900, "alice"));
-            q.enqueue(tx, "{\"order_id\":42,\"email_type\":\"confirmation\"}");
+            var order =
+                tx.query("INSERT INTO orders (total) VALUES (9900) RETURNING id")
+                    .get(0)
+                    .getLong("id");
+            q.enqueue(tx, "{\"order_id\":" + order + ",\"email_type\":\"confirmation\"}");
           });
       for (var row : db.query("SELECT id, total FROM orders")) {
         System.out.println("order " + row.getLong("id") + ": " + row.getLong("total"));
@@ -24,7 +24,7 @@ final class AtomicEnqueue {
       var job = q.claimOne("worker-1").orElseThrow();
       db.transactionVoid(
           tx -> {
-            tx.execute("UPDATE orders SET total = total + 1 WHERE id = 42");
+            tx.execute("UPDATE orders SET total = total + 1 WHERE total = 9900");
             if (!job.ack(tx)) tx.rollback(); // the claim was lost
           });
       System.out.println(db.query("SELECT total FROM orders").get(0).getLong("total"));

@@ -16,7 +16,7 @@ final class WorkerExample {
 
   public static void main(String[] args) throws Exception {
     try (var db = Honker.open("app.db")) {
-      var mapper = new JsonMapper(); // Jackson's; any library does
+      var mapper = new JsonMapper();
       JsonCodec<Email> emailJson =
           JsonCodec.of(mapper::writeValueAsString, json -> mapper.readValue(json, Email.class));
       var emails =

@@ -189,7 +189,7 @@ public final class Job {
   }
 
   /**
-   * The last second in which this claim is valid, unless a heartbeat prolongs it.
+   * The last second in which this claim is valid, unless a heartbeat extends it.
    *
    * @return the second
    */

@@ -16,7 +16,7 @@ import java.util.function.Function;
 
 /**
  * A worker that has handlers: opens its database if it has none, and anew when the file was
- * replaced; has jobs handled side by side. One call settles what has finished, prolongs what runs,
+ * replaced; has jobs handled side by side. One call settles what has finished, extends what runs,
  * and claims as many jobs as there are places free; jobs that were lost are cancelled.
  *
  * <p>Invariants: a job has a place from when it is claimed until its handler has ended, however it
@@ -231,8 +231,8 @@ final class Pool implements Runner.Work {
   }
 
   /**
-   * An error has ended the work: no handler goes on without anybody who prolongs its claim. They
-   * are cancelled, and what has ended in time is settled if it can be.
+   * An error has ended the work: no handler goes on without anybody who extends its claim. They are
+   * cancelled, and what has ended in time is settled if it can be.
    */
   private void abandon(Worker worker) throws InterruptedException {
     inHand.values().forEach(it -> it.cancel(CancelReason.STOPPED));

@@ -194,7 +194,7 @@ public final class Queue {
    * RetryableException}, or as the options say. A handler may settle its job itself, with {@link
    * Job#fail} for one that can never be done, or {@link Job#snooze}.
    *
-   * <p>Claims are prolonged for as long as a handler runs. A handler whose job was cancelled, was
+   * <p>Claims are extended for as long as a handler runs. A handler whose job was cancelled, was
    * lost, or took longer than it may is interrupted. A transaction that a handler leaves open is
    * rolled back, and the job has failed. A file that others keep locked, or a full disk, is logged
    * and waited for; an error that does not pass by itself ends the worker, see {@link

@@ -8,7 +8,7 @@ import java.util.function.Function;
 
 /**
  * Claims jobs, and waits for them. See {@link Consumer} for threads and interrupts. Whoever takes
- * the jobs settles them, and prolongs claims that take longer.
+ * the jobs settles them, and extends claims that take longer.
  */
 public final class Worker extends Consumer {
   private static final int LOST_AT_ONCE = 16;
@@ -190,7 +190,7 @@ public final class Worker extends Consumer {
     return status >= OK;
   }
 
-  /** The job is not prolonged any more, and anybody's when its time is over. */
+  /** The job is not extended any more, and anybody's when its time is over. */
   void giveUp(Job job) {
     database.library.honker_worker_settled(handle(), job.id(), job.serial(), new long[1]);
   }

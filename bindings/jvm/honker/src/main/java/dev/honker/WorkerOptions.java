@@ -95,7 +95,7 @@ public final class WorkerOptions {
   }
 
   /**
-   * How long a claim is valid without being prolonged; whole seconds; default: what the queue says.
+   * How long a claim is valid without being extended; whole seconds; default: what the queue says.
    *
    * @return the value, null if not given
    */
@@ -111,7 +111,7 @@ public final class WorkerOptions {
     return is.failureReporters;
   }
 
-  /** Whether claims in hand are prolonged. */
+  /** Whether claims in hand are extended. */
   boolean heartbeat() {
     return is.heartbeat;
   }
@@ -255,8 +255,8 @@ public final class WorkerOptions {
     }
 
     /**
-     * Sets how long a claim is valid without being prolonged; whole seconds; default: what the
-     * queue says.
+     * Sets how long a claim is valid without being extended; whole seconds; default: what the queue
+     * says.
      *
      * @param visibilityTimeout the value, null for not given
      * @return this

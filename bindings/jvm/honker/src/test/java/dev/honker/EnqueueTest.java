@@ -167,4 +167,23 @@ class EnqueueTest {
       assertEquals("\"done\"", job.payload());
     }
   }
+
+  /** As published; the README has a shorter one. */
+  @Test
+  void aJobWithOwnData() {
+    try (Database db = Temporary.open(directory)) {
+      Queue q = db.queue("emails");
+      db.transactionVoid(
+          tx -> tx.execute("CREATE TABLE orders (id INTEGER PRIMARY KEY, total, customer_id)"));
+      db.transactionVoid(
+          tx -> {
+            tx.execute(
+                "INSERT INTO orders (id, total, customer_id) VALUES (?, ?, ?)",
+                java.util.List.of(42, 9900, "alice"));
+            q.enqueue(tx, "{\"order_id\":42,\"email_type\":\"confirmation\"}");
+          });
+      assertEquals(42, db.query("SELECT id FROM orders").get(0).getLong("id"));
+      assertEquals(1, q.claimBatch("w", -1).size());
+    }
+  }
 }

@@ -157,9 +157,9 @@ class WorkersTest {
     }
   }
 
-  /** The handler does nothing for it, and is the only one: the worker still prolongs its claim. */
+  /** The handler does nothing for it, and is the only one: the worker still extends its claim. */
   @Test
-  void aClaimIsProlongedWhileItsHandlerRuns() throws Exception {
+  void aClaimIsExtendedWhileItsHandlerRuns() throws Exception {
     try (Database db = Temporary.open(directory)) {
       QueueOptions short3 = QueueOptions.builder().visibilityTimeout(Duration.ofSeconds(3)).build();
       Queue queue = db.queue("q", short3);

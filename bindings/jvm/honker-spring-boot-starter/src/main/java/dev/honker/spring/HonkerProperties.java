@@ -42,7 +42,7 @@ public class HonkerProperties {
     /** How many jobs are handled at a time. */
     private int concurrency = 8;
 
-    /** How long a claim is valid unless it is prolonged, which the worker does. */
+    /** How long a claim is valid unless it is extended, which the worker does. */
     private Duration visibilityTimeout = Duration.ofSeconds(300);
 
     /** How long a job may take; without it, as long as it needs. */
