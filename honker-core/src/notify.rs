@@ -1,6 +1,6 @@
 //! Notifications: rows that tell listeners something, for as long as somebody leaves them there.
 
-use crate::bound::{Allowance, ROWS_MAX};
+use crate::bound::Allowance;
 use crate::statement::Sql;
 use crate::{Error, Result, Store, bound};
 
@@ -28,17 +28,9 @@ static SQL_DELETE: Sql = Sql::new("DELETE FROM main._honker_notifications WHERE 
 
 // Counted, because ids have gaps.
 static SQL_NEWEST: Sql = Sql::new(
-    "SELECT count(*), min(id), max(id)
+    "SELECT count(*), min(id)
      FROM (SELECT id FROM main._honker_notifications ORDER BY id DESC LIMIT +?1)",
 );
-
-static SQL_SINCE: Sql = Sql::new(
-    "SELECT count(*), max(id)
-     FROM (SELECT id FROM main._honker_notifications WHERE id > +?1 ORDER BY id LIMIT +?2)",
-);
-
-static SQL_BEHIND: Sql =
-    Sql::new("SELECT id FROM main._honker_notifications WHERE id > +?1 ORDER BY id LIMIT 1 OFFSET +?2");
 
 /// One notification.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,10 +67,10 @@ pub fn notify(store: &Store, now: i64, channel: &str, payload: &str) -> Result<i
 }
 
 /// Deletes notifications older than `older_than_s` seconds and those beyond the `max_keep` newest, each where given, at
-/// most 1,000 in one call; how many those were. Call it until it answers 0. What another process adds before the call
-/// has the write lock is counted.
+/// most 1,000 in one call; how many those were. Call it until it answers 0.
 ///
-/// Outside of a transaction the newest are counted before the write lock is taken.
+/// Outside of a transaction the newest are counted before the write lock is taken: those that are added meanwhile are left
+/// to the next call.
 pub fn prune(store: &Store, now: i64, older_than_s: Option<i64>, max_keep: Option<i64>) -> Result<i64> {
     let rank = || max_keep.map(|max_keep| Rank::read(store, max_keep)).transpose();
     if older_than_s.is_none() && max_keep.is_none() {
@@ -91,50 +83,37 @@ pub fn prune(store: &Store, now: i64, older_than_s: Option<i64>, max_keep: Optio
             Some(rank) => rank,
             None => rank()?,
         };
-        Ok(prune_step(store, now, older_than_s, rank)?.0)
+        prune_step(store, now, older_than_s, rank)
     })
 }
 
-/// Deletes what is too old or, as `rank` says, too much, at most 1,000 rows; how many those were, and what to go on with.
-pub fn prune_step(
-    store: &Store,
-    now: i64,
-    older_than_s: Option<i64>,
-    rank: Option<Rank>,
-) -> Result<(i64, Option<Rank>)> {
+/// Deletes what is too old or, as `rank` says, too much, at most 1,000 rows; how many those were.
+pub fn prune_step(store: &Store, now: i64, older_than_s: Option<i64>, rank: Option<Rank>) -> Result<i64> {
     store.atomic(|| {
         let mut allowance = Allowance::new(store);
-        let mut rank = rank.map(|rank| rank.advanced(store)).transpose()?;
         let mut pruned = 0;
         // By rank first: those that are deleted for their age count as well.
-        if let Some(rank) = &rank {
-            pruned += bound::delete(&mut allowance, &SQL_SURPLUS, rank.last.into(), &SQL_DELETE)?;
+        if let Some(Rank { last: Some(last) }) = rank {
+            pruned += bound::delete(&mut allowance, &SQL_SURPLUS, last.into(), &SQL_DELETE)?;
         }
         if let Some(older_than_s) = older_than_s
             && !allowance.refused()
         {
             let before = now.saturating_sub(older_than_s).into();
-            let aged = bound::delete(&mut allowance, &SQL_OLD, before, &SQL_DELETE)?;
-            if let Some(rank) = &mut rank {
-                rank.room += aged;
-            }
-            pruned += aged;
+            pruned += bound::delete(&mut allowance, &SQL_OLD, before, &SQL_DELETE)?;
         }
-        Ok((pruned, rank))
+        Ok(pruned)
     })
 }
 
 /// Which notifications are too many: those up to `last`.
 ///
-/// To find out means to count all that are kept. That is done once, by somebody who holds no lock; under the lock it is
-/// only brought up to date (`advanced`). What others delete meanwhile counts as deleted afterwards.
+/// To find out means to count all that are kept. That is done once, by somebody who holds no lock, and not brought up to date
+/// under the lock: whatever is added or deleted meanwhile, nothing that was among the newest when it was counted is too
+/// many by it. (A boundary that is moved for what was added would have to know what others have deleted.)
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rank {
-    last: i64,
-    /// The newest that has been counted.
-    newest: i64,
-    /// How many more there may be before a further one is too many.
-    room: i64,
+    last: Option<i64>,
 }
 
 impl Rank {
@@ -144,29 +123,9 @@ impl Rank {
             return Err(Error::invalid("max_keep must not be negative"));
         }
         let counted = store.query_one(&SQL_NEWEST, &[max_keep.saturating_add(1).into()], |row| {
-            (row.integer(0), row.optional_integer(1), row.optional_integer(2))
-        })?;
-        let (count, lowest, newest) = counted.unwrap_or_default();
-        let last = if count > max_keep { lowest } else { None };
-        Ok(Rank {
-            last: last.unwrap_or(i64::MIN),
-            newest: newest.unwrap_or(i64::MIN),
-            room: max_keep.saturating_sub(count).max(0),
-        })
-    }
-
-    /// As many as were added since, at most 1,000, make as many of the older ones too many.
-    fn advanced(self, store: &Store) -> Result<Self> {
-        let added = store.query_one(&SQL_SINCE, &[self.newest.into(), ROWS_MAX.into()], |row| {
             (row.integer(0), row.optional_integer(1))
         })?;
-        let Some((count, Some(newest))) = added else { return Ok(self) };
-        let (surplus, room) = ((count - self.room).max(0), (self.room - count).max(0));
-        let last = match surplus {
-            0 => None,
-            _ => store
-                .query_one(&SQL_BEHIND, &[self.last.into(), (surplus - 1).into()], |row| row.integer(0))?,
-        };
-        Ok(Rank { last: last.unwrap_or(self.last), newest, room })
+        let (count, lowest) = counted.unwrap_or_default();
+        Ok(Rank { last: lowest.filter(|_| count > max_keep) })
     }
 }

@@ -438,38 +438,28 @@ fn the_newest_notifications_are_not_counted_under_the_write_lock() {
     assert!(few > 0 && many < 2 * few, "{few} for a few, {many} for many");
 }
 
-/// What is added between the count and the write is counted, and what age has taken away as well.
+/// Two that have counted at the same time, and what is added before they write: the newest are kept all the same.
 #[test]
-fn a_rank_that_was_read_earlier_is_brought_up_to_date() {
+fn prunes_beside_each_other_keep_the_newest() {
     let database = Database::memory();
-    let send = |at: i64| notify::notify(&database.store, at, "c", "p").unwrap();
-    let step =
-        |older_than_s, rank| notify::prune_step(&database.store, NOW, older_than_s, Some(rank)).unwrap();
+    let send = || notify::notify(&database.store, NOW, "c", "p").unwrap();
     let lowest = || {
         let sql = "SELECT coalesce(min(id), 0) FROM _honker_notifications";
         database.connection.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap()
     };
-    let rank = notify::Rank::read(&database.store, 3).unwrap();
-    for _ in 0..3 {
-        send(NOW);
+    let few = notify::Rank::read(&database.store, 3).unwrap();
+    for _ in 0..5 {
+        send();
     }
-    let (pruned, rank) = step(None, rank);
-    assert_eq!((pruned, lowest()), (0, 1));
-    send(NOW);
-    let (pruned, rank) = step(None, rank.unwrap());
-    assert_eq!((pruned, lowest()), (1, 2));
-    // 2, 3 and 4 are kept; 5 and 6 come, of which one is old.
-    send(NOW - 10);
-    send(NOW);
-    let (pruned, rank) = step(Some(5), rank.unwrap());
-    assert_eq!((pruned, lowest(), database.count("_honker_notifications")), (3, 4, 2));
-    // There is room for one more.
-    send(NOW);
-    let (pruned, rank) = step(Some(5), rank.unwrap());
-    assert_eq!((pruned, lowest()), (0, 4));
-    send(NOW);
-    let (pruned, _) = step(Some(5), rank.unwrap());
-    assert_eq!((pruned, lowest(), database.count("_honker_notifications")), (1, 6, 3));
+    let [first, second] = [(); 2].map(|()| notify::Rank::read(&database.store, 3).unwrap());
+    send();
+    send();
+    for rank in [few, first, second] {
+        notify::prune_step(&database.store, NOW, None, Some(rank)).unwrap();
+        assert!(lowest() <= 5, "{} is the first of 7", lowest());
+    }
+    assert_eq!(lowest(), 3, "what was too many when it was counted");
+    assert_eq!(notify::prune(&database.store, NOW, None, Some(3)), Ok(2));
 }
 
 #[test]

@@ -241,17 +241,12 @@ impl Database {
     /// newest, each where given; how many those were. The newest are counted beside the writer, once; at most 1,000 are
     /// removed in a commit. See [`notify::prune`].
     pub fn notifications_prune(&self, older_than_s: Option<i64>, max_keep: Option<i64>) -> Result<i64> {
-        let mut rank =
+        let rank =
             max_keep.map(|max_keep| self.read(|store, _| notify::Rank::read(store, max_keep))).transpose()?;
         if rank.is_none() && older_than_s.is_none() {
             return Ok(0);
         }
-        self.in_turns(|| {
-            let (pruned, next) =
-                self.write(|store, now| notify::prune_step(store, now, older_than_s, rank))?;
-            rank = next;
-            Ok(pruned)
-        })
+        self.in_turns(|| self.write(move |store, now| notify::prune_step(store, now, older_than_s, rank)))
     }
 }
 
