@@ -239,9 +239,10 @@ impl Turns {
         Ok((held, batch))
     }
 
-    /// The error, unless it is about a row that was passed over: that is a warning.
+    /// The error, unless it is about a row that was passed over: that is a warning. An invalid argument, such as a visibility
+    /// timeout beyond the end of time, is about no row.
     fn pass_over(&self, error: Error) -> Option<Error> {
-        if !queue::is_refusal(&error) {
+        if !queue::is_refusal(&error) || matches!(error, Error::Invalid(_)) {
             return Some(error);
         }
         let names: Vec<&str> = self.queues.iter().map(|queue| &*queue.name).collect();
