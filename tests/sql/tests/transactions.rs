@@ -338,15 +338,13 @@ fn operations() -> Vec<(&'static str, &'static str, &'static str)> {
             "honker_dead_requeue(1)",
         ),
         (
-            "SELECT honker_scheduler_register('a', 'q', '@every 1s', 'first', 0, NULL),
-                    honker_scheduler_register('b', 'q', '@every 1s', 'last', 0, NULL)",
-            "AFTER INSERT ON _honker_live WHEN NEW.payload = 'last'",
+            "SELECT honker_scheduler_register('a', 'q', '@every 1s', 'x', 0, NULL)",
+            "AFTER INSERT ON _honker_live WHEN (SELECT count(*) FROM _honker_live) = 5",
             "honker_scheduler_tick(unixepoch())",
         ),
         (
-            "SELECT honker_scheduler_register('a', 'q', '@every 1s', 'first', 0, NULL),
-                    honker_scheduler_register('b', 'q', '@every 1s', 'last', 0, NULL)",
-            "BEFORE UPDATE ON _honker_scheduler_tasks WHEN OLD.name = 'b'",
+            "SELECT honker_scheduler_register('a', 'q', '@every 1s', 'x', 0, NULL)",
+            "BEFORE UPDATE ON _honker_scheduler_tasks",
             "honker_scheduler_tick(unixepoch())",
         ),
         (
