@@ -15,7 +15,7 @@ type DatabaseStatus struct {
 	} `json:"versions"`
 	// Watcher says how commits are noticed; nil before anything has waited.
 	Watcher *WatcherStatus `json:"watcher"`
-	// Warnings are about schedules that a leader of this database could not fire.
+	// Warnings are about schedules that a leader of this database could not fire, and jobs that a worker has passed over.
 	Warnings []StatusWarning `json:"warnings"`
 }
 

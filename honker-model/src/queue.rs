@@ -452,8 +452,15 @@ impl Queue {
         let old = |dead: &DeadJob| {
             queue.is_none_or(|queue| dead.job.queue == queue) && older(dead.died_at, now, older_than_s)
         };
-        let ids = self.dead.iter().filter(|(_, dead)| old(dead)).map(|(id, _)| *id);
-        let ids: Vec<i64> = ids.take(ROWS_MAX).collect();
+        // In the order of the index, for as many as one call takes.
+        let mut found: Vec<(&str, i64, i64)> = self
+            .dead
+            .iter()
+            .filter(|(_, dead)| old(dead))
+            .map(|(id, dead)| (&*dead.job.queue, dead.died_at, *id))
+            .collect();
+        found.sort_unstable();
+        let ids: Vec<i64> = found.into_iter().map(|(_, _, id)| id).take(ROWS_MAX).collect();
         ids.iter().for_each(|id| drop(self.dead.remove(id)));
         ids.len() as i64
     }

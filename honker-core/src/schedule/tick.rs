@@ -109,7 +109,7 @@ pub(super) fn passing_over<T>(
 ) -> Result<T> {
     let is_alone = !store.in_transaction();
     let mut reason = match store.atomic(|| unit(None)) {
-        Err(error) if is_refusal(&error) => error,
+        Err(error) if may_be_passed_over(&error) => error,
         done => return done,
     };
     // A trigger's RAISE(ROLLBACK) leaves nothing to go on in. Each round knows one more schedule to pass over.
@@ -159,7 +159,7 @@ pub(super) fn fire_due(
         let before = fires.len();
         match fire(&mut fires) {
             Ok(()) => unit.commit()?,
-            Err(error) if is_refusal(&error) => {
+            Err(error) if may_be_passed_over(&error) => {
                 drop(unit);
                 fires.truncate(before);
                 passed_over.push(Refused { rowid: schedule.rowid, error: error.clone() });
@@ -233,4 +233,9 @@ fn fire(
     }
     store.execute(&SQL_ADVANCE, &[schedule.rowid.into(), boundary.into()])?;
     Ok(())
+}
+
+/// A time that is out of range is about the call, and not about a schedule.
+fn may_be_passed_over(error: &Error) -> bool {
+    is_refusal(error) && !matches!(error, Error::Invalid(_))
 }
