@@ -92,7 +92,7 @@ fn change_owned(
             None => Ok(false),
         }
     };
-    store.write_and_read(change, look, |_| false)
+    store.write_and_read(change, look)
 }
 
 /// Takes the lock from whoever has it until later than `latest`.

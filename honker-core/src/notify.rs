@@ -77,14 +77,10 @@ pub fn prune(store: &Store, now: i64, older_than_s: Option<i64>, max_keep: Optio
         return Ok(0);
     }
     // In a transaction of the caller's, reading before locking could cost it the lock.
-    let ranked = if store.in_transaction() { None } else { Some(rank()?) };
-    store.atomic(|| {
-        let rank = match ranked {
-            Some(rank) => rank,
-            None => rank()?,
-        };
-        prune_step(store, now, older_than_s, rank)
-    })
+    if store.in_transaction() {
+        return store.atomic(|| prune_step(store, now, older_than_s, rank()?));
+    }
+    prune_step(store, now, older_than_s, rank()?)
 }
 
 /// Deletes what is too old or, as `rank` says, too much, at most 1,000 rows; how many those were.

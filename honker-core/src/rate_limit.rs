@@ -36,7 +36,7 @@ pub fn try_acquire(store: &Store, now: i64, name: &str, limit: i64, per_s: i64) 
             _ => Err(Error::ignored("counted", "_honker_rate_limits")),
         }
     };
-    store.write_and_read(|| store.execute(&SQL_TRY, &parameters), look, |_| false)
+    store.write_and_read(|| store.execute(&SQL_TRY, &parameters), look)
 }
 
 /// Deletes windows that began more than `older_than_s` seconds ago, at most 1,000 in one call; how many those were. Call

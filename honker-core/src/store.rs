@@ -346,12 +346,12 @@ impl Store {
     }
 
     /// Runs a statement that writes, and `read` after it, as one unit: if either fails nothing has happened. Outside of a
-    /// transaction that costs nothing; in the caller's, a savepoint if `may_fail` says that `read` may.
+    /// transaction that costs nothing; in the caller's there is a savepoint only if there are triggers: without any, `read` must
+    /// not fail.
     pub(crate) fn write_and_read<T, U>(
         &self,
         write: impl FnOnce() -> Result<T>,
         read: impl FnOnce(T) -> Result<U>,
-        may_fail: impl FnOnce(&Store) -> bool,
     ) -> Result<U> {
         if self.looked.get() > 0 {
             return write().and_then(read);
@@ -361,7 +361,7 @@ impl Store {
             let _looked = Count::up(&self.looked);
             write()
         };
-        self.single_then(write, read, may_fail)
+        self.single_then(write, read, |_| false)
     }
 
     /// As [`Store::atomic`], for a body with one statement that writes. In the caller's transaction there is a savepoint only

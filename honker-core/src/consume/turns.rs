@@ -9,7 +9,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::registration::Look;
+use super::registration::{AFTER_ERROR, Look};
 use super::rest::Rest;
 use super::settlement::{Batch, Claimed, LostJob, Reason, Settlement, Verdict};
 use super::worker_options::{WorkerOptions, WorkerQueue};
@@ -19,11 +19,9 @@ use crate::queue::{self, Held, Outcome, Turn, Turned};
 use crate::{Error, Result};
 
 /// After so many claims in a row that should have done something and did nothing, a look is over. Others may be faster, but
-/// not always; a trigger of the user's (`RAISE(IGNORE)`) may keep a worker from its jobs for ever.
+/// not always; a trigger of the user's (`RAISE(IGNORE)`) may keep a worker from its jobs for ever. It looks again as after an
+/// error.
 const IN_VAIN_MAX: u32 = 2;
-
-/// When it looks again after that.
-const KEPT: Duration = Duration::from_millis(500);
 
 /// All of a worker but its waiting.
 pub(super) struct Turns {
@@ -120,7 +118,7 @@ impl Turns {
                     let next_at = outlook.next_at.filter(|_| !is_kept_from_it);
                     let rest = Rest::new(interest, self.options.fallback).at(next_at);
                     // Should the settlement that a loss was taken for be undone, nothing announces it.
-                    let again = (is_kept_from_it || !all_told).then(|| now + KEPT);
+                    let again = (is_kept_from_it || !all_told).then(|| now + AFTER_ERROR);
                     return Ok(Look::Nothing(rest.after(again).after(heartbeat_at).after(run_until)));
                 }
             }
@@ -239,10 +237,9 @@ impl Turns {
         Ok((held, batch))
     }
 
-    /// The error, unless it is about a row that was passed over: that is a warning. An invalid argument, such as a visibility
-    /// timeout beyond the end of time, is about no row.
+    /// The error, unless it is about a row that was passed over: that is a warning.
     fn pass_over(&self, error: Error) -> Option<Error> {
-        if !queue::is_refusal(&error) || matches!(error, Error::Invalid(_)) {
+        if !queue::is_refusal_of_row(&error) {
             return Some(error);
         }
         let names: Vec<&str> = self.queues.iter().map(|queue| &*queue.name).collect();

@@ -345,14 +345,10 @@ impl Handle {
 
     /// Keeps what was done since [`Handle::mark`], unless COMMIT would refuse it: then it is undone.
     pub(super) fn keep_marked(&self) -> Result<()> {
-        let outcome = if self.store.violates_deferred_keys() {
+        let outcome = queue::check_keys(&self.store, true);
+        if outcome.is_err() {
             self.undo(&SQL_UNDO_MARKED)?;
-            Err(Error::Constraint(
-                "FOREIGN KEY constraint failed: a deferred one would have failed the commit".into(),
-            ))
-        } else {
-            Ok(())
-        };
+        }
         self.undo(&SQL_KEEP_MARKED)?;
         outcome
     }

@@ -93,8 +93,9 @@ struct Inner {
     readers: Readers,
     watching: Arc<Watching>,
     hands: Arc<Hands>,
-    /// Held while the database is being closed, so that nobody is told it is before it is.
+    /// What consumers had to say that is no error of theirs.
     warnings: Warnings,
+    /// Held while the database is being closed, so that nobody is told it is before it is.
     closing: Mutex<()>,
 }
 

@@ -60,6 +60,8 @@ macro_rules! for_each_operation {
             write cancel(id: i64) -> bool
                 = $crate::queue::cancel(store, id);
             /// Dead-letters the jobs of `queue` that have expired, in a transaction at most 1,000; how many those were.
+            /// Those that the file refuses to move do not keep the others from it: the refusal is the error once only such
+            /// are left.
             repeat sweep_expired(queue: &str) -> i64
                 = $crate::queue::sweep_expired(store, now, queue);
             /// A live job.

@@ -194,7 +194,7 @@ pub(crate) fn claim_into<T>(
 ) -> Result<T> {
     loop {
         let mut unanswerable = Vec::new();
-        let answer = |claimed: Claimed| {
+        let mut answer = |claimed: Claimed| {
             let long = claimed.jobs.iter().filter(|job| job.payload.len() as i64 > payload_length_max);
             let too_long = long.filter(|job| answer_length(job) > store.length_max_of_any());
             unanswerable.extend(too_long.map(|job| job.id));
@@ -203,7 +203,6 @@ pub(crate) fn claim_into<T>(
             }
             Err(Error::TooBig("a job is too long for the JSON of a claim".into()))
         };
-        let mut answer = answer;
         let claimed =
             past_refusals(store, |care| claim_once(store, now, claim, payload_length_max, care, &mut answer));
         if claimed.is_ok() || unanswerable.is_empty() {

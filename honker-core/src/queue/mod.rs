@@ -24,7 +24,7 @@ pub use dead::{DeadJob, dead_list, dead_purge, dead_requeue};
 pub(crate) use enqueue::{ANSWER_BYTES, insert};
 pub use enqueue::{Enqueue, enqueue, enqueue_many};
 pub use inspect::{Job, QueueStats, get_job, may_claim, next_claim_at, stats, stats_all};
-pub(crate) use refusal::{check_keys, is_refusal};
+pub(crate) use refusal::{check_keys, is_refusal_of_row};
 pub use settle::{ack, ack_batch, cancel, fail, heartbeat, parse_ids, release, retry};
 pub use sweep::sweep_expired;
 #[cfg(feature = "bundled")]

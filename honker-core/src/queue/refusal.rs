@@ -17,8 +17,13 @@ pub(super) const REFUSED_MAX: usize = 100;
 const ROLLED_BACK_MAX: usize = 16;
 
 /// Whether an error is about one change, and not about the transaction or the file: another change may be possible.
-pub(crate) fn is_refusal(error: &Error) -> bool {
+pub(super) fn is_refusal(error: &Error) -> bool {
     matches!(error, Error::Constraint(_) | Error::Sql(_) | Error::TooBig(_) | Error::Invalid(_))
+}
+
+/// As [`is_refusal`], and about one row: an invalid argument, such as a time that is out of range, is about the call.
+pub(crate) fn is_refusal_of_row(error: &Error) -> bool {
+    is_refusal(error) && !matches!(error, Error::Invalid(_))
 }
 
 /// An error if a change has left a deferred foreign key behind that would make COMMIT fail. `keys` says that there was none

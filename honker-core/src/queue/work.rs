@@ -110,8 +110,9 @@ pub struct Turned {
     /// A queue had too much in the way for one transaction: a further turn goes on where this one stopped.
     pub more: bool,
     /// Whether a claim was prolonged.
-    pub prolonged: bool,
-    /// The first error beside the settlements. If it is a refusal of one row, the rest was prolonged and claimed all the same.
+    prolonged: bool,
+    /// The error that ended the turn early, otherwise the first refusal beside the settlements: the rest was prolonged and
+    /// claimed all the same.
     pub refused: Option<Error>,
 }
 
@@ -180,7 +181,7 @@ pub(crate) fn is_held(store: &Store, now: i64, worker_id: &str, held: Held) -> R
 pub fn turn(store: &Store, now: i64, turn: &Turn<'_>) -> Result<Turned> {
     let is_alone = !store.in_transaction();
     if let ([], [], &[(queue, at_most)]) = (turn.settlements, turn.held, turn.queues) {
-        // A claim is a unit by itself, and for a single job a single statement.
+        // A claim is a unit by itself, with a shorter way for a single job.
         let n = turn.n.min(at_most);
         let claimed = if n > 0 {
             claim_some(store, now, queue, turn.worker_id, n, turn.timeout_s)
@@ -244,10 +245,9 @@ impl Parts<'_> {
     fn at_once(&self) -> Result<Turned> {
         let Parts { store, now, turn, keys } = *self;
         let settled =
-            turn.settlements.iter().map(|settlement| settle(store, now, turn.worker_id, settlement));
-        let settled = settled.collect::<Result<Vec<_>>>()?;
+            turn.settlements.iter().map(|settlement| settle(store, now, turn.worker_id, settlement).map(Ok));
+        let settled: Vec<Result<bool>> = settled.collect::<Result<_>>()?;
         check_keys(store, keys)?;
-        let settled: Vec<Result<bool>> = settled.into_iter().map(Ok).collect();
         let mut kept = Kept::default();
         self.keep(&settled, false, &mut kept)?;
         check_keys(store, keys)?;

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::Expression;
 use super::registry::{boundary, in_schedule, malformed, usable};
-use crate::queue::{self, Enqueue, check_keys, is_refusal};
+use crate::queue::{self, Enqueue, check_keys, is_refusal_of_row};
 use crate::statement::Sql;
 use crate::unit::Unit;
 use crate::{Error, Result, Store};
@@ -109,7 +109,7 @@ pub(super) fn passing_over<T>(
 ) -> Result<T> {
     let is_alone = !store.in_transaction();
     let mut reason = match store.atomic(|| unit(None)) {
-        Err(error) if may_be_passed_over(&error) => error,
+        Err(error) if is_refusal_of_row(&error) => error,
         done => return done,
     };
     // A trigger's RAISE(ROLLBACK) leaves nothing to go on in. Each round knows one more schedule to pass over.
@@ -159,7 +159,7 @@ pub(super) fn fire_due(
         let before = fires.len();
         match fire(&mut fires) {
             Ok(()) => unit.commit()?,
-            Err(error) if may_be_passed_over(&error) => {
+            Err(error) if is_refusal_of_row(&error) => {
                 drop(unit);
                 fires.truncate(before);
                 passed_over.push(Refused { rowid: schedule.rowid, error: error.clone() });
@@ -233,9 +233,4 @@ fn fire(
     }
     store.execute(&SQL_ADVANCE, &[schedule.rowid.into(), boundary.into()])?;
     Ok(())
-}
-
-/// A time that is out of range is about the call, and not about a schedule.
-fn may_be_passed_over(error: &Error) -> bool {
-    is_refusal(error) && !matches!(error, Error::Invalid(_))
 }

@@ -1,4 +1,5 @@
-//! What a watcher has to say about itself: counters, how it watches, and what went wrong.
+//! What a watcher has to say about itself: counters, how it watches, and what went wrong. And the warnings of a database's
+//! consumers, which are kept in the same way.
 //!
 //! The core never prints. Whoever wants to know asks for the [`Status`]; a new waiter hands out, once, what has not been
 //! said yet ([`Warnings::take_unsaid`]). Counters are written by the thread that watches and read by any.
@@ -9,7 +10,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
 
-/// More kinds of warnings than there are. Should there be more, the oldest is dropped.
+/// So many are kept; should there be more, the oldest is dropped.
 const WARNINGS_MAX: usize = 16;
 
 /// How commits are noticed at present.
