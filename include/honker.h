@@ -1252,8 +1252,8 @@ honker_status_t honker_close(honker_db_t *db,
  * `watcher`, null before the first waiter: the `backend` that was asked for, the `method` in use (`events`, `polling`),
  * its `state` (`watching`, `unreadable`, `died`), `demoted` (it went over from events to polling), the counters `checks`,
  * `wakes` and `unannounced`, and `warnings`, each with `text`, `count` and `last_at` in seconds since 1970. `warnings` of
- * the object itself are of the same form: schedules that a leader of this database could not fire. Keys may be added. It
- * waits for nobody.
+ * the object itself are of the same form: schedules that a leader of this database could not fire, and jobs that a worker
+ * has passed over. Keys may be added. It waits for nobody.
  */
 HONKER_API
 honker_status_t honker_status(honker_db_t *db,
@@ -1508,6 +1508,8 @@ honker_status_t honker_cancel(honker_db_t *db,
 
 /**
  * Moves the expired jobs of a queue that nobody holds to the dead; how many that were. Claims pass them by without it.
+ * Jobs that the file refuses to move (a user's trigger, a constraint) do not keep the others from it: the refusal is the
+ * error once only such are left.
  */
 HONKER_API
 honker_status_t honker_sweep_expired(honker_db_t *db,

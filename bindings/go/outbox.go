@@ -79,7 +79,7 @@ func (o *Outbox) RunOnce(ctx context.Context, worker string) (bool, error) {
 // RunWorker delivers, one job after the other, until ctx ends, which is no error. If deliver returns an error after ctx has
 // ended, the job is given back, and that attempt does not count. A deliver that panics has failed.
 //
-// RunWorker tries again while somebody keeps the file locked, or the disk is full; other errors end it.
+// What may pass by itself, and a file that was replaced, it treats as Worker.Run does; other errors end it.
 func (o *Outbox) RunWorker(ctx context.Context, worker string) error {
 	return o.worker(worker).Run(ctx, o.handle)
 }

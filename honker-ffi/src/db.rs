@@ -218,8 +218,8 @@ pub unsafe extern "C" fn honker_close(
 /// `watcher`, null before the first waiter: the `backend` that was asked for, the `method` in use (`events`, `polling`),
 /// its `state` (`watching`, `unreadable`, `died`), `demoted` (it went over from events to polling), the counters `checks`,
 /// `wakes` and `unannounced`, and `warnings`, each with `text`, `count` and `last_at` in seconds since 1970. `warnings` of
-/// the object itself are of the same form: schedules that a leader of this database could not fire. Keys may be added. It
-/// waits for nobody.
+/// the object itself are of the same form: schedules that a leader of this database could not fire, and jobs that a worker
+/// has passed over. Keys may be added. It waits for nobody.
 ///
 /// # Safety
 /// The outputs are NULL or valid for writing.

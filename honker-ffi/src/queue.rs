@@ -188,6 +188,8 @@ pub unsafe extern "C" fn honker_cancel(
 }
 
 /// Moves the expired jobs of a queue that nobody holds to the dead; how many that were. Claims pass them by without it.
+/// Jobs that the file refuses to move (a user's trigger, a constraint) do not keep the others from it: the refusal is the
+/// error once only such are left.
 ///
 /// # Safety
 /// `queue` is valid for its length, the outputs are NULL or valid for writing.

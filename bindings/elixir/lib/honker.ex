@@ -161,7 +161,7 @@ defmodule Honker do
   @doc """
   The state of the database, for people and monitoring: a map with the keys `"file"`, `"connections"`, `"versions"` and
   `"watcher"`, nil before anybody has waited, with its `"warnings"`, and `"warnings"` of schedules that a leader here could
-  not fire. Keys may be added. It waits for nobody.
+  not fire, and of jobs that a worker has passed over. Keys may be added. It waits for nobody.
   """
   @spec status(Database.named()) :: {:ok, map} | {:error, Error.t()}
   def status(on), do: Native.or_nil(Native.within(on, &Native.read(Native.status(&1.ref))), &Honker.JSON.decode/1)

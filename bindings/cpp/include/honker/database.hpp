@@ -316,7 +316,7 @@ class Database {
   }
 
   /// The state of this open database, for people and monitoring: a JSON object with the keys file, connections,
-  /// versions and watcher, which honker_status of honker.h explains. It waits for nobody.
+  /// versions, warnings and watcher, which honker_status of honker.h explains. It waits for nobody.
   std::string status_json() const { return status_json(std::nothrow).value(); }
   Result<std::string> status_json(std::nothrow_t) const noexcept {
     return detail::text(core_,

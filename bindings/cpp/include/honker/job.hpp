@@ -31,7 +31,8 @@ Result<std::vector<Job>> list_jobs(const CorePtr& core, const honker_jobs_t* job
 
 }  // namespace detail
 
-/// A job that a worker has claimed. It is the worker's until it is settled (ack, retry, fail) or its time is over.
+/// A job that a worker has claimed. It is the worker's until it is settled (ack, retry, fail, release) or its time is
+/// over.
 ///
 /// The functions that settle it answer true if and only if they changed the file, and false if the claim was lost:
 /// it ran out, went to another worker, or was settled already. Destroying a Job settles nothing: the job goes to

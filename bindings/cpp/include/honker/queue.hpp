@@ -176,7 +176,7 @@ class Queue {
 
   /// One job of any queue, pending or claimed, as a JSON object with the keys id, queue, payload (a string), state
   /// ("pending" or "processing"), priority, run_at, worker_id, claim_expires_at, attempts, max_attempts, created_at and
-  /// expires_at; null for what is not set. Empty if there is no such job (any more).
+  /// expires_at, and metadata if it has some; null for what is not set. Empty if there is no such job (any more).
   std::string get_job_json(std::int64_t id) const { return get_job_json(std::nothrow, id).value(); }
   Result<std::string> get_job_json(std::nothrow_t, std::int64_t id) const noexcept {
     return detail::text(core_, [&](honker_text_t** json, honker_error_t** err) {
@@ -203,7 +203,8 @@ class Queue {
   }
 
   /// The dead of the queue, newest job first, at most `limit` unless that is negative: a JSON array of objects with the
-  /// keys id, queue, payload (a string), priority, run_at, attempts, max_attempts, last_error, created_at and died_at.
+  /// keys id, queue, payload (a string), priority, run_at, attempts, max_attempts, last_error, created_at,
+  /// died_at, and metadata if it has some.
   std::string dead_json(std::int64_t limit = 100) const { return dead_json(std::nothrow, limit).value(); }
   Result<std::string> dead_json(std::nothrow_t, std::int64_t limit = 100) const noexcept {
     return detail::text(core_, [&](honker_text_t** json, honker_error_t** err) {

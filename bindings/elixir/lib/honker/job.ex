@@ -21,7 +21,7 @@ defmodule Honker.Job do
   it is given is what was enqueued, decoded: objects have binaries as keys. A function `decode/1` may make of that what the
   module wants, `{:ok, args}`, or say `{:error, reason}`.
 
-  In the file the payload is a task as the packages for Python, Java and Kotlin have it,
+  In the file the payload is a task as the packages for Python, Ruby, Java and Kotlin have it,
   `{"__honker_task__": {"task": "MyApp.SendEmail", "args": [], "kwargs": {"to": "alice"}}}`, so that these may enqueue it as
   well: a map is what they call named arguments, anything else the only one. With `name: nil` the payload is the
   arguments as they are; there is one such module for a queue at most. A job whose payload is no JSON, names no task that the

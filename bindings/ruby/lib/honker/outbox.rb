@@ -47,8 +47,8 @@ module Honker
       courier&.close
     end
 
-    # Delivers, and waits for what there is to deliver. Errors of the database end it, unless it is that somebody else keeps
-    # the file locked.
+    # Delivers, and waits for what there is to deliver. Errors of the database end it, unless they may pass by
+    # themselves: a locked file, a full disk.
     #
     # @param stop [#call, #stop?, nil] ends it after the delivery in hand
     # @param idle_sleep_s [Numeric] how often `stop` is asked while there is nothing to do; nothing is polled
