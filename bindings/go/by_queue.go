@@ -2,7 +2,6 @@ package honker
 
 import (
 	"context"
-	"errors"
 	"maps"
 	"reflect"
 	"slices"
@@ -18,9 +17,8 @@ func ByQueue(handlers map[string]Handler) Handler { return queueHandlers(maps.Cl
 type queueHandlers map[string]Handler
 
 func (h queueHandlers) handle(ctx context.Context, job *Job) error {
-	if missing, is := ctx.(*missingHandler); is {
-		missing.err = h.check(missing.queues)
-		return nil
+	if ask, is := ctx.(*missingHandler); is {
+		return h.check(ask.queues)
 	}
 	if handler := h[job.Queue]; handler != nil {
 		return handler(ctx, job)
@@ -46,7 +44,6 @@ func (h queueHandlers) missing(queue string) error {
 type missingHandler struct {
 	context.Context
 	queues []WorkerQueue
-	err    error
 }
 
 // byQueueCode is the code of each Handler that ByQueue makes: such a Handler may be asked before there is a job.
@@ -59,8 +56,7 @@ func checkQueues(handler Handler, queues []WorkerQueue) error {
 	if codeOf(handler) != byQueueCode {
 		return nil
 	}
-	ask := &missingHandler{Context: context.Background(), queues: queues}
-	return errors.Join(handler(ask, nil), ask.err)
+	return handler(&missingHandler{context.Background(), queues}, nil)
 }
 
 // noHandler is the failure of a job of a queue without a handler. The job is released, and the worker stops.

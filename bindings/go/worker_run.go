@@ -182,13 +182,12 @@ func (r *workerRun) connect() (err error) {
 		if _, err := os.Stat(r.path); errors.Is(err, fs.ErrNotExist) {
 			return newError(StatusCannotOpen, "there is no file %s", r.path) // opening would make an empty one
 		}
-		lib := (*library)(nil)
 		if r.db != nil {
-			lib = r.db.lib
-		} else if lib, err = loadLibrary(r.options.LibraryPath); err != nil {
-			return err
+			r.current, err = r.db.lib.open(r.path, r.options.Open)
+		} else {
+			r.current, err = OpenWithOptions(r.path, r.options.LibraryPath, r.options.Open)
 		}
-		if r.current, err = lib.open(r.path, r.options.Open); err != nil {
+		if err != nil {
 			return err
 		}
 	}

@@ -5,7 +5,7 @@ defmodule Honker.Runner do
   # sees.
 
   require Logger
-  alias Honker.{Consumer, Database, Status}
+  alias Honker.{Consumer, Database, Native, Status}
 
   @rest_min_ms 100
   @rest_max_ms 10_000
@@ -36,11 +36,11 @@ defmodule Honker.Runner do
   end
 
   defp loop(runner, stop, trouble, rest_ms) do
-    began = System.monotonic_time(:millisecond)
+    began = Native.now_ms()
     opened = Database.resolve(runner.name)
     result = with {:ok, db} <- opened, do: runner.run.(db, stop)
     # What has run for a while was no failure to start.
-    rest_ms = if System.monotonic_time(:millisecond) - began > @rest_max_ms, do: @rest_min_ms, else: rest_ms
+    rest_ms = if Native.now_ms() - began > @rest_max_ms, do: @rest_min_ms, else: rest_ms
 
     if stop.() do
       exit(Process.get(:honker_stopped))

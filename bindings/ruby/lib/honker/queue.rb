@@ -20,8 +20,7 @@ module Honker
       @visibility_timeout_s = Value.integer(visibility_timeout_s, "visibility_timeout_s")
       @max_attempts = Value.integer(max_attempts, "max_attempts")
       @target = Value.text(@name, "name").freeze
-      @opts = Native::ENQUEUE_OPTS.pack(Native::NO_TIME, Native::NO_TIME, Native::NO_TIME, 0, @max_attempts, 0, 0)
-        .freeze
+      @opts = EnqueueCall.options([], max_attempts: @max_attempts).freeze
     end
 
     MISSING = Object.new.freeze

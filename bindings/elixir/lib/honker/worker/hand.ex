@@ -203,14 +203,10 @@ defmodule Honker.Worker.Hand do
     receive do
       {:honker_result, pid, outcome, cause} when is_map_key(state.running, pid) ->
         # What it did is done; what it could not do is no failed attempt.
-        if cause,
-          do: release_all(result(state, pid, :release, nil), deadline),
-          else: release_all(result(state, pid, outcome, nil), deadline)
+        state |> result(pid, if(cause, do: :release, else: outcome), nil) |> release_all(deadline)
 
       {:EXIT, pid, reason} when is_map_key(state.running, pid) ->
-        run = state.running[pid]
-        state = if run.result || run.lost, do: state, else: result(state, pid, :release, nil)
-        release_all(ended(state, pid, reason), deadline)
+        state |> result(pid, :release, nil) |> ended(pid, reason) |> release_all(deadline)
 
       :honker_stop_now when deadline != :infinity ->
         state

@@ -203,7 +203,7 @@ public final class Job {
    * @return false, and nothing changed, if the claim was lost
    */
   public boolean ack() {
-    return own(Outcome.DONE, home.ack(id, workerId));
+    return ack(null);
   }
 
   /**
@@ -225,8 +225,7 @@ public final class Job {
    * @return false, and nothing changed, if the claim was lost
    */
   public boolean retry(Duration delay, String error) {
-    return own(
-        isLastAttempt() ? Outcome.DEAD : Outcome.RETRIED, home.retry(id, workerId, delay, error));
+    return retry(null, delay, error);
   }
 
   /**
@@ -250,7 +249,7 @@ public final class Job {
    * @return false, and nothing changed, if the claim was lost
    */
   public boolean fail(String error) {
-    return own(Outcome.DEAD, home.fail(id, workerId, error));
+    return fail(null, error);
   }
 
   /**
@@ -270,7 +269,7 @@ public final class Job {
    * @return false, and nothing changed, if the claim was lost
    */
   public boolean release() {
-    return own(Outcome.RELEASED, home.release(id, workerId, Duration.ZERO));
+    return release(null);
   }
 
   /**
@@ -290,7 +289,7 @@ public final class Job {
    * @return false, and nothing changed, if the claim was lost
    */
   public boolean snooze(Duration delay) {
-    return own(Outcome.SNOOZED, home.release(id, workerId, delay));
+    return snooze(null, delay);
   }
 
   /**
