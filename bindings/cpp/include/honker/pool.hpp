@@ -412,13 +412,13 @@ class Pool : public std::enable_shared_from_this<Pool> {
       const TaskPtr task = queued_.front();
       queued_.pop_front();
       lock.unlock();
-      handle(task);
+      handle(task, me);
       lock.lock();
     }
     lock.unlock();  // `ending` takes it
   }
 
-  void handle(const TaskPtr& task) {
+  void handle(const TaskPtr& task, Thread& me) {
 #if defined(__cpp_exceptions) || defined(_CPPUNWIND)
     std::optional<Outcome> outcome;
     std::exception_ptr exception;
@@ -429,6 +429,11 @@ class Pool : public std::enable_shared_from_this<Pool> {
       exception = std::current_exception();
 #ifdef __GLIBCXX__
     } catch (abi::__forced_unwind&) {  // pthread_exit, which cannot be stopped
+      {
+        // Before the loop can claim another job: it must not count on this thread for it.
+        const std::lock_guard<std::mutex> lock(mutex_);
+        me.is_over = true;
+      }
       finish(task, Outcome::retry("the handler ended its thread"), nullptr);
       throw;
 #endif
@@ -440,6 +445,7 @@ class Pool : public std::enable_shared_from_this<Pool> {
     }
     finish(task, *outcome, exception);
 #else
+    static_cast<void>(me);
     finish(task, handler_(task->job), nullptr);
 #endif
   }
