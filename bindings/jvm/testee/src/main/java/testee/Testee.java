@@ -358,7 +358,8 @@ public final class Testee {
   }
 
   private static EnqueueOptions enqueue(Request r, Object home) {
-    EnqueueOptions.Builder options = EnqueueOptions.builder().maxAttempts(NO_ATTEMPTS.get(home));
+    EnqueueOptions.Builder options = EnqueueOptions.builder();
+    if (NO_ATTEMPTS.containsKey(home)) options.maxAttempts(NO_ATTEMPTS.get(home));
     if (r.has("delay_s")) options.delay(r.seconds("delay_s"));
     if (r.has("run_at")) options.runAtEpochSecond(r.num("run_at"));
     if (r.has("expires_s")) options.expires(r.seconds("expires_s"));
@@ -453,7 +454,7 @@ public final class Testee {
     if (r.json().has("expires_s"))
       update.expires(r.has("expires_s") ? r.seconds("expires_s") : null);
     if (r.json().has("max_attempts")) {
-      update.maxAttempts(r.has("max_attempts") ? r.num("max_attempts") : null);
+      update.maxAttempts(r.has("max_attempts") ? (Long) r.num("max_attempts") : null);
     }
     return update;
   }

@@ -8,9 +8,10 @@ import java.util.function.Supplier;
  * The distance between tries of something that somebody or something prevents for now: another
  * process that keeps the file locked, a full disk. 0.1 s, twice as long each time, 10 s at most; a
  * try of a locked file takes as long as the busy timeout as well. That it is prevented is logged
- * once, and that it goes on again.
+ * once, and that it goes on again. Workers, subscriptions and flows do this by themselves; it is
+ * public for loops of one's own around {@link HonkerException#isTransient}. One thread at a time.
  */
-final class Backoff {
+public final class Backoff {
   private static final long FIRST_MS = 100;
   private static final long LAST_MS = 10_000;
 
@@ -21,34 +22,50 @@ final class Backoff {
   private long nextMillis = FIRST_MS;
   private int lastStatus;
 
-  /** `who` is for the log. */
-  Backoff(String who) {
+  /**
+   * Makes one.
+   *
+   * @param who tries, for the log
+   */
+  public Backoff(String who) {
     this.who = who;
+  }
+
+  /**
+   * It was prevented.
+   *
+   * @param why what was thrown
+   * @return how long to wait before the next try, in milliseconds
+   */
+  public long nextMillis(HonkerException why) {
+    if (why.status() != lastStatus && why.status() != HonkerException.Status.INTERRUPTED.number) {
+      lastStatus = why.status();
+      Log.warn(who + " waits and tries again: " + why.getMessage());
+    }
+    long millis = nextMillis;
+    nextMillis = Math.min(LAST_MS, nextMillis * 2);
+    return millis;
+  }
+
+  /** It was not prevented. */
+  public void reset() {
+    if (lastStatus != 0) Log.info(who + " goes on");
+    lastStatus = 0;
+    nextMillis = FIRST_MS;
   }
 
   /**
    * Pauses. An interrupt ends the pause and nothing else, so that its status cannot make a spin.
    */
   void pause(HonkerException why, BooleanSupplier isOver) {
-    if (why.status() != lastStatus && why.status() != HonkerException.Status.INTERRUPTED.number) {
-      lastStatus = why.status();
-      Log.warn(who + " waits and tries again: " + why.getMessage());
-    }
+    long millis = nextMillis(why);
     try {
-      for (long left = nextMillis; left > 0 && !isOver.getAsBoolean(); left -= SLICE_MS) {
+      for (long left = millis; left > 0 && !isOver.getAsBoolean(); left -= SLICE_MS) {
         Thread.sleep(Math.min(left, SLICE_MS));
       }
     } catch (InterruptedException e) {
       // whoever retries goes on
     }
-    nextMillis = Math.min(LAST_MS, nextMillis * 2);
-  }
-
-  /** It was not prevented. */
-  void reset() {
-    if (lastStatus != 0) Log.info(who + " goes on");
-    lastStatus = 0;
-    nextMillis = FIRST_MS;
   }
 
   /** When this time, from now on, is over. */

@@ -62,11 +62,6 @@ final class Checks {
     return value;
   }
 
-  static Long numberOrNull(String name, Long value) {
-    if (value != null) number(name, value);
-    return value;
-  }
-
   /** The second; at the end of what an Instant can be, if it lies behind that. */
   static Instant instant(long second) {
     return Instant.ofEpochSecond(

@@ -16,15 +16,12 @@ final class Codecs {
     }
   }
 
+  /** For a handler, where no further attempt would decode it either. */
   static <T> T decode(JsonCodec<T> codec, String json) {
     try {
       return codec.decode(json);
-    } catch (RuntimeException e) {
-      throw e;
     } catch (Exception e) {
-      HonkerException invalid = Checks.invalid("the payload", "cannot be decoded: " + e);
-      invalid.initCause(e);
-      throw invalid;
+      throw new DiscardException("the payload cannot be decoded: " + Failures.text(e), e);
     }
   }
 }

@@ -149,19 +149,20 @@ public final class EnqueueOptions {
      * @throws HonkerInvalidOptionException if the value cannot be used
      */
     public Builder runAt(Instant runAt) {
-      return runAtEpochSecond(
-          runAt == null ? null : Long.valueOf(Checks.instant("runAt", runAt).getEpochSecond()));
+      if (runAt != null) return runAtEpochSecond(Checks.instant("runAt", runAt).getEpochSecond());
+      this.runAt = null;
+      return this;
     }
 
     /**
      * Sets when the job becomes due, in Unix seconds.
      *
-     * @param runAt the second, null for not given
+     * @param runAt the second
      * @return this
      * @throws HonkerInvalidOptionException if the value cannot be used
      */
-    public Builder runAtEpochSecond(Long runAt) {
-      this.runAt = Checks.numberOrNull("runAt", runAt);
+    public Builder runAtEpochSecond(long runAt) {
+      this.runAt = Checks.number("runAt", runAt);
       return this;
     }
 
@@ -192,10 +193,10 @@ public final class EnqueueOptions {
      * Sets how often the job may be claimed; default: as the queue has it. With 0 or less it never
      * is, and ends among the dead.
      *
-     * @param maxAttempts the value, null for not given
+     * @param maxAttempts the value
      * @return this
      */
-    public Builder maxAttempts(Long maxAttempts) {
+    public Builder maxAttempts(long maxAttempts) {
       this.maxAttempts = maxAttempts;
       return this;
     }

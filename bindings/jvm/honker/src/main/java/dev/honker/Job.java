@@ -147,6 +147,8 @@ public final class Job {
    * @param codec what decodes it
    * @param <T> the type of the value
    * @return the value
+   * @throws DiscardException if it cannot be decoded; thrown by a handler, its job is among the
+   *     dead at once, with the reason
    */
   public <T> T payload(JsonCodec<T> codec) {
     return Codecs.decode(codec, payloadJson);

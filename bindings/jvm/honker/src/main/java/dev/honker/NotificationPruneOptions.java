@@ -69,14 +69,14 @@ public final class NotificationPruneOptions {
     }
 
     /**
-     * Sets deletes what is not among that many newest; default: their number does not matter.
+     * Deletes what is not among that many newest; default: their number does not matter.
      *
-     * @param maxKeep the value, null for not given
+     * @param maxKeep the value
      * @return this
      * @throws HonkerInvalidOptionException if the value cannot be used
      */
-    public Builder maxKeep(Long maxKeep) {
-      this.maxKeep = Checks.numberOrNull("maxKeep", maxKeep);
+    public Builder maxKeep(long maxKeep) {
+      this.maxKeep = Checks.number("maxKeep", maxKeep);
       return this;
     }
 

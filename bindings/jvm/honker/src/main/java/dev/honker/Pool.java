@@ -28,9 +28,6 @@ import java.util.function.Function;
  * {@link JobLauncher} puts them.
  */
 final class Pool implements Runner.Work {
-  /** How long a handler that was cancelled has to end when the pool closes. */
-  private static final long GRACE_NANOS = TimeUnit.MILLISECONDS.toNanos(1500);
-
   /** How long the outcomes that are left at the end are given again while the file refuses them. */
   private static final long LAST_NANOS = TimeUnit.SECONDS.toNanos(10);
 
@@ -236,7 +233,7 @@ final class Pool implements Runner.Work {
    */
   private void abandon(Worker worker) throws InterruptedException {
     inHand.values().forEach(it -> it.cancel(CancelReason.STOPPED));
-    long end = System.nanoTime() + GRACE_NANOS;
+    long end = System.nanoTime() + Checks.toNanos(options.grace());
     while (true) {
       long seen = worker.signal.raised();
       giveFinished();
@@ -406,7 +403,7 @@ final class Pool implements Runner.Work {
     void goOn() {
       if (!isCancelled && isPast()) {
         isCancelled = true;
-        end = after(GRACE_NANOS);
+        end = after(Checks.toNanos(options.grace()));
         inHand.values().forEach(it -> it.cancel(CancelReason.STOPPED));
       }
       if (isCancelled && !isReleased && isPast()) {

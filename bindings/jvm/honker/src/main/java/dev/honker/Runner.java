@@ -129,9 +129,9 @@ public final class Runner implements AutoCloseable {
 
   /**
    * Runs for as long as the process: until SIGTERM or SIGINT, {@link #close}, or an error. The
-   * first signal stops as {@link #close} does; a second one gives back at once what is in hand. The
-   * signals are as they were before when this returns. To stop on signals of your own, call {@link
-   * #await} instead.
+   * first signal stops as {@link #close} does; a second one gives back at once what is in hand. All
+   * that run so in the process are told. The signals are as they were before when the last of them
+   * returns. To stop on signals of your own, call {@link #await} instead.
    *
    * @throws InterruptedException if the thread is interrupted, which does not stop the runner
    * @throws IllegalStateException if an error has ended it, as {@link #throwIfFailed}, or handlers
@@ -139,6 +139,7 @@ public final class Runner implements AutoCloseable {
    */
   public void run() throws InterruptedException {
     try (Signals signals = new Signals(this::signalled)) {
+      Log.info(name + " runs until SIGTERM or SIGINT");
       await();
     }
   }

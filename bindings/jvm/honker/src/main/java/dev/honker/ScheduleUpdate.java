@@ -79,6 +79,16 @@ public final class ScheduleUpdate {
   /**
    * Changes how often a job may be claimed.
    *
+   * @param maxAttempts less than 1 means 1
+   * @return this
+   */
+  public ScheduleUpdate maxAttempts(long maxAttempts) {
+    return maxAttempts(Long.valueOf(maxAttempts));
+  }
+
+  /**
+   * Changes how often a job may be claimed.
+   *
    * @param maxAttempts less than 1 means 1; null is the default, 3
    * @return this
    */

@@ -96,12 +96,12 @@ public final class SubscribeOptions {
      * Sets where to begin: after this offset; default: after the consumer's saved offset, or from
      * the beginning.
      *
-     * @param fromOffset the value, null for not given
+     * @param fromOffset the value
      * @return this
      * @throws HonkerInvalidOptionException if the value cannot be used
      */
-    public Builder fromOffset(Long fromOffset) {
-      this.fromOffset = Checks.numberOrNull("fromOffset", fromOffset);
+    public Builder fromOffset(long fromOffset) {
+      this.fromOffset = Checks.number("fromOffset", fromOffset);
       return this;
     }
 

@@ -6,13 +6,23 @@ import java.util.List;
 public final class TaskHandle {
   final String name;
   final Queue queue;
-  final TaskHandler handler;
+
+  /** As it was registered. */
+  final Object handler;
+
+  final Body body;
   final TaskOptions options;
 
-  TaskHandle(String name, Queue queue, TaskHandler handler, TaskOptions options) {
+  /** Runs it on the parts of an envelope; its result as JSON, null for none. */
+  interface Body {
+    String run(Row envelope) throws Exception;
+  }
+
+  TaskHandle(String name, Queue queue, Object handler, Body body, TaskOptions options) {
     this.name = name;
     this.queue = queue;
     this.handler = handler;
+    this.body = body;
     this.options = options;
   }
 

@@ -52,8 +52,18 @@ public final class TaskRegistry {
    * @throws HonkerInvalidOptionException if there is another of that name
    */
   public TaskHandle register(String name, String queue, TaskHandler handler, TaskOptions options) {
+    return register(
+        name,
+        queue,
+        handler,
+        row -> handler.run(new TaskCall(row.getString("args"), row.getString("kwargs"))),
+        options);
+  }
+
+  private TaskHandle register(
+      String name, String queue, Object handler, TaskHandle.Body body, TaskOptions options) {
     Checks.notNull("handler", handler);
-    TaskHandle task = new TaskHandle(name, database.queue(queue), handler, options);
+    TaskHandle task = new TaskHandle(name, database.queue(queue), handler, body, options);
     TaskHandle other = tasks.putIfAbsent(Checks.notNull("name", name), task);
     if (other == null) return task;
     if (other.handler == handler) return other;
@@ -65,7 +75,8 @@ public final class TaskRegistry {
    *
    * @param name its name
    * @param queue where its jobs are
-   * @param argument what makes a value of the first of the arguments
+   * @param argument what makes a value of the first of the arguments; a call without one, or with
+   *     one that cannot be decoded, is among the dead at once, with the reason
    * @param result what makes JSON of the result
    * @param handler what it does
    * @param options how it is run
@@ -80,10 +91,17 @@ public final class TaskRegistry {
       JsonCodec<R> result,
       TypedTaskHandler<A, R> handler,
       TaskOptions options) {
+    Checks.notNull("argument", argument);
+    Checks.notNull("result", result);
     return register(
         name,
         queue,
-        call -> result.encode(handler.run(argument.decode(first(call.argsJson())))),
+        handler,
+        row -> {
+          String first = row.getString("first");
+          if (first == null) throw new DiscardException("args are none, and the task has one");
+          return result.encode(handler.run(Codecs.decode(argument, first)));
+        },
         options);
   }
 
@@ -103,12 +121,6 @@ public final class TaskRegistry {
      * @throws Exception if it could not
      */
     R run(A argument) throws Exception;
-  }
-
-  private String first(String argsJson) {
-    Object first = database.query("SELECT ?1 -> 0 AS first", List.of(argsJson)).get(0).get(0);
-    if (first == null) throw Checks.invalid("args", "are none, and the task has one");
-    return (String) first;
   }
 
   Runner run(WorkerOptions options) {
@@ -139,7 +151,7 @@ public final class TaskRegistry {
     }
     String result;
     try {
-      result = task.handler.run(new TaskCall(row.getString("args"), row.getString("kwargs")));
+      result = task.body.run(row);
       database.gate.checkNothingLeftOpen();
     } catch (RetryableException | DiscardException e) {
       throw e;
@@ -181,6 +193,7 @@ public final class TaskRegistry {
                     + " SELECT json_type(json, '$.__honker_task__.task') AS type,"
                     + " json ->> '$.__honker_task__.task' AS task,"
                     + " coalesce(json -> '$.__honker_task__.args', '[]') AS args,"
+                    + " json -> '$.__honker_task__.args[0]' AS first,"
                     + " coalesce(json -> '$.__honker_task__.kwargs', '{}') AS kwargs FROM it",
                 List.of(json))
             .get(0);

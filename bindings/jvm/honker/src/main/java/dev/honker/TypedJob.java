@@ -3,7 +3,7 @@ package dev.honker;
 import java.time.Duration;
 
 /**
- * A claimed job whose payload is a value. Immutable.
+ * A claimed job whose payload is a value; {@link #job} has what is not here.
  *
  * @param <T> the type of the value
  */
@@ -24,11 +24,7 @@ public final class TypedJob<T> {
     Checks.notNull("handler", handler);
     return job -> {
       TypedJob<T> typed = new TypedJob<>(job, codec);
-      try {
-        typed.decode();
-      } catch (Exception e) {
-        throw new DiscardException("the payload cannot be decoded: " + Failures.text(e), e);
-      }
+      typed.payload();
       handler.handle(typed);
     };
   }
@@ -55,6 +51,7 @@ public final class TypedJob<T> {
    * The payload, decoded once.
    *
    * @return the value
+   * @throws DiscardException if it cannot be decoded
    */
   public synchronized T payload() {
     if (!isDecoded) {
@@ -62,12 +59,6 @@ public final class TypedJob<T> {
       isDecoded = true;
     }
     return value;
-  }
-
-  /** Decodes; what the codec throws is thrown as it is. */
-  private synchronized void decode() throws Exception {
-    value = codec.decode(job.payloadJson());
-    isDecoded = true;
   }
 
   /**
@@ -98,5 +89,39 @@ public final class TypedJob<T> {
    */
   public boolean fail(String error) {
     return job.fail(error);
+  }
+
+  /**
+   * As {@link Job#ack(Transaction)}.
+   *
+   * @param tx the transaction; null for none
+   * @return false, and nothing changed, if the claim was lost
+   */
+  public boolean ack(Transaction tx) {
+    return job.ack(tx);
+  }
+
+  /**
+   * As {@link Job#snooze(Duration)}.
+   *
+   * @param delay in what time; whole seconds
+   * @return false, and nothing changed, if the claim was lost
+   */
+  public boolean snooze(Duration delay) {
+    return job.snooze(delay);
+  }
+
+  /**
+   * As {@link Job#release()}.
+   *
+   * @return false, and nothing changed, if the claim was lost
+   */
+  public boolean release() {
+    return job.release();
+  }
+
+  @Override
+  public String toString() {
+    return job.toString();
   }
 }

@@ -35,7 +35,8 @@ public final class WorkerBuilder {
   }
 
   /**
-   * Sets who claims; a name that no other worker uses at the same time. Default: something random.
+   * Sets who claims; a name that no other worker uses at the same time. Default: something random,
+   * another one each time that it is started.
    *
    * @param workerId the worker's id
    * @return this
@@ -105,8 +106,8 @@ public final class WorkerBuilder {
    * @throws HonkerInvalidOptionException if it has no handler, or two for one queue
    */
   public Runner start() {
-    JobLauncher launcher = new ThreadLauncher(threadName(), handler());
-    return new Runner(threadName(), pool(List.copyOf(handlers.keySet()), launcher));
+    Handler<Job> handler = handler();
+    return start(queues(), name -> new ThreadLauncher(name, handler));
   }
 
   /**
@@ -131,7 +132,7 @@ public final class WorkerBuilder {
           }
           return () -> {};
         };
-    return pool(List.copyOf(handlers.keySet()), launcher).runDue();
+    return pool("honker-due", queues(), launcher, workerId()).runDue();
   }
 
   /** What handles the jobs of all queues. */
@@ -147,9 +148,13 @@ public final class WorkerBuilder {
     return intercepted(job -> byName.get(job.queue()).handle(job));
   }
 
-  private String threadName() {
-    if (id == null) id = Database.unique(String.valueOf(ProcessHandle.current().pid()));
-    return name == null ? "honker-worker-" + id : name;
+  private List<WorkerQueue> queues() {
+    return List.copyOf(handlers.keySet());
+  }
+
+  /** Another one each time, unless it is given: two workers of one id would take it for one. */
+  private String workerId() {
+    return id == null ? Database.unique(String.valueOf(ProcessHandle.current().pid())) : id;
   }
 
   /** The first of the interceptors is the outermost. */
@@ -195,13 +200,19 @@ public final class WorkerBuilder {
     if (!options.interceptors().isEmpty()) {
       throw Checks.invalid("interceptors", "are for handlers that have threads");
     }
-    return new Runner(threadName(), pool(queues, launcher));
+    return start(List.copyOf(queues), name -> launcher);
   }
 
-  private Pool pool(List<WorkerQueue> queues, JobLauncher launcher) {
+  /** The launcher is made for the name that begins those of its threads. */
+  private Runner start(List<WorkerQueue> queues, Function<String, JobLauncher> launcher) {
+    String workerId = workerId();
+    String called = name == null ? "honker-worker-" + workerId : name;
+    return new Runner(called, pool(called, queues, launcher.apply(called), workerId));
+  }
+
+  private Pool pool(
+      String called, List<WorkerQueue> queues, JobLauncher launcher, String workerId) {
     if (database != null) database.checkOpen();
-    String threadName = threadName();
-    String workerId = id;
     Pool.Source source =
         new Pool.Source() {
           @Override
@@ -222,6 +233,6 @@ public final class WorkerBuilder {
             return new Worker(on, queues, home, workerId, options);
           }
         };
-    return new Pool(threadName, source, launcher, failed, options);
+    return new Pool(called, source, launcher, failed, options);
   }
 }

@@ -116,6 +116,11 @@ public final class WorkerOptions {
     return is.heartbeat;
   }
 
+  /** How long a handler that was cancelled has to end when the worker is closed. */
+  Duration grace() {
+    return is.grace;
+  }
+
   /** How much of the distance between tries is random. */
   double retryJitter() {
     return is.retryJitter;
@@ -161,6 +166,7 @@ public final class WorkerOptions {
     private Duration visibilityTimeout;
     private List<JobInterceptor> interceptors = List.of();
     private List<BiConsumer<Job, Throwable>> failureReporters = List.of();
+    private Duration grace = Duration.ofMillis(1500);
     private boolean heartbeat = true;
     private double retryJitter = 0.1;
 
@@ -293,6 +299,12 @@ public final class WorkerOptions {
     /** For those who have no handlers, or whose claims say how long a handler may take. */
     Builder heartbeat(boolean heartbeat) {
       this.heartbeat = heartbeat;
+      return this;
+    }
+
+    /** For tests, which must not depend on how soon a thread is woken. */
+    Builder grace(Duration grace) {
+      this.grace = grace;
       return this;
     }
 

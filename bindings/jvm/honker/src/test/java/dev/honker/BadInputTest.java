@@ -59,6 +59,15 @@ class BadInputTest {
     refused("delay", () -> new RetryableException("", half));
   }
 
+  /** As one writes them: without a cast or an L. */
+  @Test
+  void literals() {
+    assertEquals(5, EnqueueOptions.builder().maxAttempts(5).build().maxAttempts());
+    assertEquals(5, NotificationPruneOptions.builder().maxKeep(5).build().maxKeep());
+    assertEquals(0, SubscribeOptions.builder().fromOffset(0).build().fromOffset());
+    new ScheduleUpdate().maxAttempts(5).maxAttempts(null);
+  }
+
   /** A job without an attempt would never be claimed, and nobody would say so. */
   @Test
   void attempts() {
@@ -169,7 +178,9 @@ class BadInputTest {
       refused("encoded", () -> typed.enqueue("1"));
       assertTrue(queue.claimOne("w").isEmpty());
       queue.enqueue("1");
-      refused("decoded", () -> typed.claimOne("w").orElseThrow().payload());
+      TypedJob<String> job = typed.claimOne("w").orElseThrow();
+      String message = assertThrows(DiscardException.class, job::payload).getMessage();
+      assertEquals("the payload cannot be decoded: no", message);
     }
   }
 
@@ -218,12 +229,10 @@ class BadInputTest {
       Queue queue = db.queue("q");
       db.transactionVoid(
           tx -> {
-            long begin = System.nanoTime();
             assertEquals(
                 "HONKER_MISUSE",
                 assertThrows(HonkerException.class, () -> queue.enqueue("1")).name());
             assertEquals("HONKER_MISUSE", assertThrows(HonkerException.class, db::begin).name());
-            assertTrue(System.nanoTime() - begin < 1_000_000_000L);
             queue.enqueue(tx, "2");
           });
       assertEquals("2", queue.claimOne("w").orElseThrow().payloadJson());

@@ -4,11 +4,12 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.List;
-import java.util.Random;
 import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.atomic.AtomicInteger;
@@ -167,34 +168,71 @@ class HostileTest {
     }
   }
 
-  /**
-   * A worker of another process is killed, or told to end, again and again, while it claims,
-   * settles and ends: each job is done, and its effect is there once.
-   */
+  private static boolean runs(String... command) throws Exception {
+    return new ProcessBuilder(command)
+            .redirectErrorStream(true)
+            .redirectOutput(ProcessBuilder.Redirect.DISCARD)
+            .start()
+            .waitFor()
+        == 0;
+  }
+
+  /** The disk is full when jobs are to be settled: that is said once, and waited out. */
   @Test
-  void killsAndSignals() throws Exception {
-    int jobs = 400;
-    Path file = directory.resolve("app.db");
-    try (Database db = Honker.open(file)) {
-      db.transactionVoid(tx -> tx.execute("CREATE TABLE done (id INTEGER PRIMARY KEY, n INTEGER)"));
-      Queue queue = db.queue("q", QueueOptions.builder().maxAttempts(50).build());
-      Random random = new Random(14);
-      int enqueued = 0;
-      for (int round = 0; count(db, "_honker_live") > 0 || enqueued < jobs; round++) {
-        Process worker = WorkerProcess.start(file, 8000, "counts");
-        long before = count(db, "done");
-        for (int i = 0; i < 100 && enqueued < jobs; i++, enqueued++) queue.enqueue("1");
-        boolean isLast = enqueued == jobs && round > 4;
-        Temporary.eventually(() -> count(db, "done") > before || count(db, "_honker_live") == 0);
-        if (isLast) Temporary.eventually(() -> count(db, "_honker_live") == 0);
-        Thread.sleep(random.nextInt(30));
-        if (round % 2 == 0 && !isLast) worker.destroyForcibly();
-        else worker.toHandle().destroy();
-        worker.waitFor();
+  void aFullDisk() throws Exception {
+    String disk = directory.toString();
+    boolean isMounted;
+    try {
+      isMounted = runs("mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", disk);
+    } catch (java.io.IOException e) {
+      isMounted = false; // there is no such command
+    }
+    if (!isMounted) System.out.println("SKIPPED a full disk on the JVM: nothing can be mounted");
+    assumeTrue(isMounted);
+    try (Database db = Temporary.open(directory);
+        Logged logged = new Logged()) {
+      Queue queue = db.queue("q");
+      queue.enqueueMany(List.of("1", "2", "3"));
+      CountDownLatch begun = new CountDownLatch(3);
+      CountDownLatch isFull = new CountDownLatch(1);
+      AtomicInteger calls = new AtomicInteger();
+      String story = "a long story ".repeat(10_000); // more than what is left of a page
+      WorkerOptions options =
+          WorkerOptions.builder().concurrency(3).retryDelay(Duration.ofHours(1)).build();
+      try (Runner worker =
+          queue.worker(
+              "w",
+              job -> {
+                calls.incrementAndGet();
+                begun.countDown();
+                isFull.await();
+                throw new IllegalStateException(story);
+              },
+              options)) {
+        begun.await();
+        Path ballast = directory.resolve("ballast");
+        fill(ballast);
+        isFull.countDown();
+        Temporary.eventually(() -> logged.count(" waits and tries again: ") == 1);
+        Thread.sleep(1000); // it tries again, and does not say so again
+        assertEquals(1, logged.count(" waits and tries again: "));
+        assertEquals(3, count(db, "_honker_live WHERE state = 'processing'"));
+        Files.delete(ballast);
+        Temporary.eventually(() -> count(db, "_honker_live WHERE state = 'pending'") == 3);
+        Temporary.eventually(() -> logged.count(" goes on") == 1);
+        worker.throwIfFailed();
       }
-      assertEquals(jobs, count(db, "done"));
-      assertEquals(0, count(db, "done WHERE n != 1"));
-      assertEquals(0, count(db, "_honker_dead"));
+      assertEquals(3, calls.get());
+    } finally {
+      assertTrue(runs("umount", "-l", disk)); // honker keeps descriptors, for its locks
+    }
+  }
+
+  private static void fill(Path file) throws Exception {
+    try (var out = Files.newOutputStream(file)) {
+      while (true) out.write(new byte[512]);
+    } catch (java.io.IOException e) {
+      // no space is left
     }
   }
 }

@@ -32,14 +32,22 @@ class LifecycleTest {
         .getLong("n");
   }
 
-  /** Enqueues two jobs, and waits until both are in the hands of a worker of another process. */
+  /**
+   * Enqueues two jobs, and waits until both are in the hands of a worker of another process, which
+   * hears signals.
+   */
   private Process working(Database db, long stopMs, String what) throws Exception {
     Queue queue = db.queue("q", QueueOptions.builder().maxAttempts(1).build());
     queue.enqueue("1");
     queue.enqueue("2");
     Process process = WorkerProcess.start(directory.resolve("app.db"), stopMs, what);
-    Temporary.eventually(() -> processing(db) == 2);
+    int runs = what.equals("two") ? 2 : 1;
+    Temporary.eventually(() -> processing(db) == 2 && logged("runs until SIGTERM") == runs);
     return process;
+  }
+
+  private int logged(String text) throws Exception {
+    return Files.readString(directory.resolve("log")).split(text, -1).length - 1;
   }
 
   private String log(Process process) throws Exception {
@@ -73,13 +81,23 @@ class LifecycleTest {
   }
 
   @Test
+  void aSignalStopsAllWorkersOfTheProcess() throws Exception {
+    try (Database db = Temporary.open(directory)) {
+      Process process = working(db, 100, "two");
+      process.destroy();
+      String log = log(process);
+      assertEquals(0, process.exitValue(), log);
+      assertEquals(2, logged("has ended: 0 done"), log);
+      assertEquals(2, db.queue("q").claimBatch("again", -1).size());
+    }
+  }
+
+  @Test
   void aSecondSignalGivesBackAtOnce() throws Exception {
     try (Database db = Temporary.open(directory)) {
       Process process = working(db, 600_000, "ignores");
-      while (process.isAlive() && !Files.readString(directory.resolve("log")).contains("stops")) {
-        process.destroy();
-        Thread.sleep(100);
-      }
+      process.destroy();
+      Temporary.eventually(() -> logged("stops") == 1);
       process.destroy();
       String log = log(process);
       assertEquals(1, process.exitValue(), log);
@@ -166,44 +184,61 @@ class LifecycleTest {
     }
   }
 
+  /** The database that the registry was made with still has the file that is gone. */
+  @Test
+  void tasksOfAReplacedFile() throws Exception {
+    Path file = directory.resolve("app.db");
+    JsonCodec<Integer> number = JsonCodec.of(String::valueOf, Integer::valueOf);
+    try (Database db = Honker.open(file)) {
+      TaskRegistry registry = new TaskRegistry(db);
+      TaskOptions once = TaskOptions.builder().retries(1).build();
+      registry.registerTyped("twice", "tasks", number, number, it -> 2 * it, once);
+      Path other = directory.resolve("other.db");
+      long id;
+      try (Database made = Honker.open(other)) {
+        id =
+            made.queue("tasks")
+                .enqueue("{\"__honker_task__\":{\"task\":\"twice\",\"args\":[21],\"kwargs\":{}}}");
+      }
+      try (Runner tasks = db.runTasks(registry)) {
+        for (String end : List.of("-wal", "-shm")) Files.deleteIfExists(Path.of(file + end));
+        Files.move(other, file, StandardCopyOption.REPLACE_EXISTING);
+        try (Database again = Honker.open(file)) {
+          Temporary.eventually(() -> again.query("SELECT * FROM _honker_live").isEmpty());
+          assertEquals("42", again.queue("tasks").getResult(id).orElse(null));
+        }
+        tasks.throwIfFailed();
+      }
+    }
+  }
+
   @Test
   void theReasonOfACancellation() throws Exception {
     try (Database db = Temporary.open(directory)) {
       Queue queue = db.queue("q");
-      List<CancelReason> reasons = new CopyOnWriteArrayList<>();
       List<String> reported = new CopyOnWriteArrayList<>();
-      CountDownLatch begun = new CountDownLatch(1);
-      Runner worker =
-          db.worker(
-                  options()
-                      .maxRun(Duration.ofSeconds(1))
-                      .failureReporter((job, e) -> reported.add(e.getMessage()))
-                      .shutdownTimeout(Duration.ZERO)
-                      .retryBase(Duration.ofSeconds(100))
-                      .build())
-              .handle(
-                  "q",
-                  job -> {
-                    begun.countDown();
-                    try {
-                      new CountDownLatch(1).await();
-                    } catch (InterruptedException e) {
-                      reasons.add(job.cancelled().orElseThrow());
-                      throw e;
-                    }
-                  })
-              .start();
-      long id = queue.enqueue("1");
-      begun.await();
-      assertTrue(queue.cancel(id));
-      Temporary.eventually(() -> reasons.size() == 1);
-      queue.enqueue("2");
-      Temporary.eventually(() -> reasons.size() == 2);
-      queue.enqueue("3");
-      Temporary.eventually(() -> processing(db) == 1);
-      worker.close();
-      Temporary.eventually(() -> reasons.size() == 3);
-      assertEquals(List.of(CancelReason.GONE, CancelReason.TIMEOUT, CancelReason.STOPPED), reasons);
+      UntilInterrupted handler = new UntilInterrupted(1);
+      WorkerOptions quick =
+          options()
+              .maxRun(Duration.ofSeconds(1))
+              .failureReporter((job, e) -> reported.add(e.getMessage()))
+              .build();
+      queue.enqueue("1", EnqueueOptions.builder().maxAttempts(1).build());
+      try (Runner worker = queue.worker("w", handler, quick)) {
+        Temporary.eventually(() -> handler.reasons.size() == 1);
+      }
+      try (Runner worker =
+          queue.worker("w", handler, options().shutdownTimeout(Duration.ZERO).build())) {
+        long id = queue.enqueue("2");
+        Temporary.eventually(() -> processing(db) == 1);
+        assertTrue(queue.cancel(id));
+        Temporary.eventually(() -> handler.reasons.size() == 2);
+        queue.enqueue("3");
+        Temporary.eventually(() -> processing(db) == 1);
+      }
+      Temporary.eventually(() -> handler.reasons.size() == 3);
+      assertEquals(
+          List.of(CancelReason.TIMEOUT, CancelReason.GONE, CancelReason.STOPPED), handler.reasons);
       assertEquals(1, reported.size(), reported.toString());
       assertTrue(reported.get(0).endsWith("ran longer than it may"), reported.toString());
     }
@@ -262,7 +297,6 @@ class LifecycleTest {
 
   record Email(String to) {}
 
-  /** What no codec understands is among the dead, and not tried again for ever. */
   @Test
   void aWorkerWithoutAHandler() {
     try (Database db = Temporary.open(directory)) {
@@ -361,6 +395,7 @@ class LifecycleTest {
     }
   }
 
+  /** What no codec understands is among the dead, and not tried again for ever. */
   @Test
   void anUndecodablePayload() throws Exception {
     JsonCodec<Email> codec =
@@ -372,17 +407,22 @@ class LifecycleTest {
             });
     try (Database db = Temporary.open(directory)) {
       List<Email> emails = new CopyOnWriteArrayList<>();
-      try (Runner worker =
-          db.worker(options().build())
-              .handle("q", codec, job -> emails.add(job.payload()))
-              .start()) {
+      Handler<TypedJob<Email>> handler =
+          job -> {
+            emails.add(job.payload());
+            if (emails.size() == 1) assertTrue(job.snooze(Duration.ZERO));
+            if (emails.size() == 2) assertTrue(job.release());
+            if (emails.size() == 3) db.transactionVoid(tx -> assertTrue(job.ack(tx)));
+          };
+      try (Runner worker = db.worker(options().build()).handle("q", codec, handler).start()) {
         db.queue("q").enqueue("{\"version\":2}");
         db.queue("q").typed(codec).enqueue(new Email("alice"));
         Temporary.eventually(() -> db.queue("q").statsJson().contains("\"dead\":1"));
-        Temporary.eventually(() -> !emails.isEmpty());
+        Temporary.eventually(() -> db.query("SELECT * FROM _honker_live").isEmpty());
         worker.throwIfFailed();
       }
-      assertEquals(List.of(new Email("alice")), emails);
+      Email alice = new Email("alice");
+      assertEquals(List.of(alice, alice, alice), emails);
       String dead = db.queue("q").deadJson(-1);
       assertTrue(
           dead.contains("the payload cannot be decoded") && dead.contains("not a text"), dead);

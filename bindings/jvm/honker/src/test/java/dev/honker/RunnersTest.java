@@ -157,7 +157,7 @@ class RunnersTest {
       queue.enqueue("not a task");
       queue.enqueue("{\"__honker_task__\":{\"task\":\"nobody\",\"args\":[],\"kwargs\":{}}}");
       try (Runner runner = db.runTasks(registry)) {
-        assertEquals("[1,9007199254740993]{\"a\":null}", result.waitFor(Duration.ofSeconds(10)));
+        assertEquals("[1,9007199254740993]{\"a\":null}", result.waitFor(Duration.ofMinutes(1)));
         Temporary.eventually(() -> queue.statsJson().contains("\"dead\":3"));
         assertFalse(runner.failed());
       }
@@ -169,6 +169,31 @@ class RunnersTest {
               "no luck")) {
         assertTrue(dead.contains(error), dead);
       }
+    }
+  }
+
+  /** The task is called with values; what is none is never tried again. */
+  @Test
+  void typedTasks() throws Exception {
+    try (Database db = Temporary.open(directory)) {
+      TaskRegistry registry = new TaskRegistry(db);
+      JsonCodec<Integer> number = JsonCodec.of(String::valueOf, Integer::valueOf);
+      TaskRegistry.TypedTaskHandler<Integer, Integer> twice = it -> 2 * it;
+      TaskOptions options = TaskOptions.builder().build();
+      TaskHandle task = registry.registerTyped("twice", "tasks", number, number, twice, options);
+      assertEquals(task, registry.registerTyped("twice", "tasks", number, number, twice, options));
+      TaskResult result = task.enqueue("[21]", "{}");
+      task.enqueue("[\"x\"]", "{}");
+      task.enqueue("[]", "{}");
+      Queue queue = db.queue("tasks");
+      try (Runner runner = db.runTasks(registry)) {
+        assertEquals("42", result.waitFor(Duration.ofMinutes(1)));
+        Temporary.eventually(() -> queue.statsJson().contains("\"dead\":2"));
+        assertFalse(runner.failed());
+      }
+      String dead = queue.deadJson(-1);
+      assertTrue(dead.contains("the payload cannot be decoded: For input string"), dead);
+      assertTrue(dead.contains("args are none, and the task has one"), dead);
     }
   }
 

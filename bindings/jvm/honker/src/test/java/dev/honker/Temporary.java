@@ -18,7 +18,7 @@ final class Temporary {
   }
 
   static void eventually(Condition condition) throws Exception {
-    long end = System.nanoTime() + 20_000_000_000L;
+    long end = System.nanoTime() + 60_000_000_000L;
     while (!condition.holds()) {
       if (System.nanoTime() > end) throw new AssertionError("it did not come to hold");
       Thread.sleep(5);

@@ -59,7 +59,7 @@ class VirtualThreadsTest {
                   }
                 }));
       }
-      assertTrue(looking.await(20, TimeUnit.SECONDS));
+      assertTrue(looking.await(60, TimeUnit.SECONDS));
       db.notify("c", "1");
       for (Thread thread : threads) thread.join();
       assertEquals(many, heard.get());

@@ -215,13 +215,13 @@ class WaitingTest {
   void aReadyFutureComesWithACommit() throws Exception {
     try (Database db = Temporary.open(directory);
         Worker worker = db.queue("q").worker("w")) {
-      worker.ready().get(20, TimeUnit.SECONDS); // it has not looked yet
+      worker.ready().get(60, TimeUnit.SECONDS); // it has not looked yet
       assertTrue(worker.next(Duration.ZERO).isEmpty());
       CompletableFuture<Void> ready = worker.ready();
       assertTrue(worker.next(Duration.ZERO).isEmpty());
       assertFalse(ready.isDone());
       db.queue("q").enqueue("1");
-      ready.get(20, TimeUnit.SECONDS);
+      ready.get(60, TimeUnit.SECONDS);
       assertTrue(worker.next(Duration.ZERO).isPresent());
     }
   }
@@ -265,8 +265,8 @@ class WaitingTest {
           queue.waitResultAsync(2, WaitOptions.timeout(Duration.ofMillis(50)));
       executor.shutdown();
       queue.saveResult(1, "1");
-      assertEquals("1", result.get(20, TimeUnit.SECONDS));
-      assertThrows(ExecutionException.class, () -> late.get(20, TimeUnit.SECONDS));
+      assertEquals("1", result.get(60, TimeUnit.SECONDS));
+      assertThrows(ExecutionException.class, () -> late.get(60, TimeUnit.SECONDS));
       db.notify("c", "1");
       assertTrue(listener.next(Duration.ofSeconds(20)).isPresent());
       CompletableFuture<Void> ready = listener.ready();

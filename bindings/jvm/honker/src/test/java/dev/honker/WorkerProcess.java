@@ -1,9 +1,12 @@
 package dev.honker;
 
+import static org.junit.jupiter.api.Assertions.assertDoesNotThrow;
+
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.concurrent.ThreadLocalRandom;
 
 /** A program whose main thread runs a worker, until it is told to end by a signal. */
 public final class WorkerProcess {
@@ -27,28 +30,16 @@ public final class WorkerProcess {
             what));
     return new ProcessBuilder(command)
         .redirectErrorStream(true)
-        .redirectOutput(file.resolveSibling("log").toFile())
+        .redirectOutput(ProcessBuilder.Redirect.appendTo(file.resolveSibling("log").toFile()))
         .start();
   }
 
   private static void handle(String what, Job job) throws Exception {
     switch (what) {
       case "results" -> job.database().queue("q").saveResult(job.id(), job.payloadJson());
-      case "counts" ->
-          job.database()
-              .transactionVoid(
-                  tx -> {
-                    tx.execute(
-                        "INSERT INTO done VALUES (?, 1)"
-                            + " ON CONFLICT (id) DO UPDATE SET n = n + 1",
-                        List.of(job.id()));
-                    if (!job.ack(tx)) tx.rollback();
-                    if (job.id() % 10 == 0 && job.attempts() == 1) {
-                      throw new IllegalStateException("at the first attempt");
-                    }
-                  });
+      case "soak" -> soak(job);
       case "finishes" -> Thread.sleep(1000);
-      case "obeys" -> Thread.sleep(600_000);
+      case "obeys", "two" -> Thread.sleep(600_000);
       case "ignores" -> {
         while (true) {
           try {
@@ -62,6 +53,32 @@ public final class WorkerProcess {
     }
   }
 
+  /** Fails in every way now and then; otherwise what it does and its end are one, or one by one. */
+  private static void soak(Job job) throws Exception {
+    Database db = job.database();
+    int way = ThreadLocalRandom.current().nextInt(100);
+    if (way < 5) throw new IllegalStateException("at random");
+    if (way < 7) throw new StackOverflowError("at random");
+    if (way < 9) throw new RetryableException("at random", Duration.ofSeconds(1));
+    if (way < 11 && !job.snooze(Duration.ofSeconds(1))) throw new IllegalStateException("lost");
+    if (way < 13 && way >= 11 && !job.release()) throw new IllegalStateException("lost");
+    if (way < 13) return;
+    if (way < 15) Thread.sleep(1000); // until it is stopped, or killed
+    if (way < 17) Thread.currentThread().interrupt();
+    if (way < 19) db.begin().execute("INSERT INTO tried VALUES (-1)"); // which nobody ends
+    if (way < 19) return;
+    if (way < 60) {
+      db.transactionVoid(tx -> tx.execute("INSERT INTO tried VALUES (?)", List.of(job.id())));
+    } else {
+      db.transactionVoid(
+          tx -> {
+            tx.execute("INSERT INTO done VALUES (?)", List.of(job.id()));
+            if (!job.ack(tx)) tx.rollback();
+          });
+    }
+    if (way > 97) throw new IllegalStateException("too late, or one attempt more");
+  }
+
   /**
    * Works.
    *
@@ -72,10 +89,24 @@ public final class WorkerProcess {
     WorkerOptions options =
         WorkerOptions.builder()
             .shutdownTimeout(Duration.ofMillis(Long.parseLong(args[1])))
+            .grace(args[2].equals("ignores") ? Duration.ofMillis(100) : Duration.ofMinutes(1))
             .concurrency(8)
             .visibilityTimeout(Duration.ofSeconds(5))
             .retryBase(Duration.ZERO)
             .build();
-    Honker.worker(args[0], options).handle("q", job -> handle(args[2], job)).start().run();
+    Runner worker = start(args[0], options, args[2]);
+    if (args[2].equals("two")) {
+      Runner second = start(args[0], options, args[2]);
+      Thread running = new Thread(() -> assertDoesNotThrow(second::run), "second");
+      running.start(); // no daemon: the process ends when both have ended
+    }
+    worker.run();
+  }
+
+  private static Runner start(String path, WorkerOptions options, String what) {
+    return Honker.worker(path, options)
+        .handle(WorkerQueue.of("q", 3), job -> handle(what, job))
+        .handle("other", job -> handle(what, job))
+        .start();
   }
 }

@@ -135,24 +135,14 @@ class WorkersTest {
   void aJobThatRunsTooLongIsTriedAgain() throws Exception {
     try (Database db = Temporary.open(directory)) {
       Queue queue = db.queue("q", QueueOptions.builder().maxAttempts(2).build());
-      AtomicInteger interrupted = new AtomicInteger();
+      UntilInterrupted handler = new UntilInterrupted(2);
       queue.enqueue("1");
-      try (Runner worker =
-          queue.worker(
-              "w",
-              job -> {
-                try {
-                  new CountDownLatch(1).await();
-                } catch (InterruptedException e) {
-                  interrupted.incrementAndGet();
-                  throw e;
-                }
-              },
-              at(1).maxRun(Duration.ofSeconds(1)).retryBase(Duration.ZERO).build())) {
+      WorkerOptions options = at(1).maxRun(Duration.ofSeconds(1)).retryBase(Duration.ZERO).build();
+      try (Runner worker = queue.worker("w", handler, options)) {
         Temporary.eventually(() -> queue.statsJson().contains("\"dead\":1"));
         worker.throwIfFailed();
       }
-      assertEquals(2, interrupted.get());
+      assertEquals(List.of(CancelReason.TIMEOUT, CancelReason.TIMEOUT), handler.reasons);
       assertTrue(queue.deadJson(-1).contains("timeout after 1 s"), queue.deadJson(-1));
     }
   }
@@ -181,11 +171,9 @@ class WorkersTest {
   void closingGivesBackWhatDoesNotEndInTime() throws Exception {
     try (Database db = Temporary.open(directory)) {
       Queue queue = db.queue("q", QueueOptions.builder().maxAttempts(1).build());
-      CountDownLatch begun = new CountDownLatch(3);
-      CountDownLatch stubborn = new CountDownLatch(1);
+      CountDownLatch begun = new CountDownLatch(2);
       long ends = queue.enqueue("ends");
       long obeys = queue.enqueue("obeys");
-      long ignores = queue.enqueue("ignores");
       Runner worker =
           queue.worker(
               "w",
@@ -195,19 +183,41 @@ class WorkersTest {
                   new CountDownLatch(1).await();
                 } catch (InterruptedException e) {
                   if (job.id() == obeys) throw e;
-                  while (job.id() == ignores && stubborn.getCount() > 0) Thread.onSpinWait();
                 }
               },
-              at(3).shutdownTimeout(Duration.ofMillis(50)).build());
+              at(2).shutdownTimeout(Duration.ofMillis(50)).grace(Duration.ofMinutes(1)).build());
       begun.await();
       worker.close();
       assertFalse(worker.failed());
-      assertEquals(Set(obeys, ignores), pending(db));
+      assertEquals(Set(obeys), pending(db));
+      assertTrue(queue.getJobJson(ends).isEmpty());
+      assertTrue(queue.claimOne("again").isPresent()); // for the only time that it may be
+    }
+  }
+
+  @Test
+  void closingGivesBackWhatDoesNotEndAtAll() throws Exception {
+    try (Database db = Temporary.open(directory)) {
+      Queue queue = db.queue("q", QueueOptions.builder().maxAttempts(1).build());
+      CountDownLatch begun = new CountDownLatch(1);
+      CountDownLatch stubborn = new CountDownLatch(1);
+      long id = queue.enqueue("ignores");
+      Runner worker =
+          queue.worker(
+              "w",
+              job -> {
+                begun.countDown();
+                while (stubborn.getCount() > 0) Thread.onSpinWait();
+              },
+              at(1).shutdownTimeout(Duration.ofMillis(50)).grace(Duration.ofMillis(50)).build());
+      begun.await();
+      worker.close();
+      assertFalse(worker.failed());
+      assertEquals(Set(id), pending(db));
       stubborn.countDown();
       Temporary.eventually(() -> Temporary.threads("honker-worker") == 0);
-      assertEquals(Set(obeys, ignores), pending(db)); // it is too late for the last to be done
-      assertTrue(queue.getJobJson(ends).isEmpty());
-      assertEquals(2, queue.claimBatch("again", -1).size()); // for the only time that they may be
+      assertEquals(Set(id), pending(db)); // it is too late to be done
+      assertTrue(queue.claimOne("again").isPresent());
     }
   }
 
@@ -305,6 +315,31 @@ class WorkersTest {
       assertEquals(3, calls.get("release").get());
       for (String once : List.of("fail", "ack", "tx")) assertEquals(1, calls.get(once).get(), once);
       assertTrue(queue.deadJson(-1).contains("never"), queue.deadJson(-1));
+    }
+  }
+
+  /** Two workers of one id would take each other's jobs for their own. */
+  @Test
+  void eachStartIsAWorkerOfItsOwn() throws Exception {
+    try (Database db = Temporary.open(directory)) {
+      CountDownLatch both = new CountDownLatch(2);
+      List<String> ids = new CopyOnWriteArrayList<>();
+      Handler<Job> handler =
+          job -> {
+            ids.add(job.workerId());
+            assertTrue(
+                Thread.currentThread().getName().startsWith("honker-worker-" + job.workerId()));
+            both.countDown();
+            both.await();
+          };
+      db.queue("q").enqueueMany(List.of("1", "2"));
+      WorkerBuilder builder = db.worker(at(1).build()).handle("q", handler);
+      try (Runner one = builder.start();
+          Runner other = builder.start()) {
+        Temporary.eventually(() -> isEmpty(db.queue("q")));
+      }
+      assertEquals(2, ids.stream().distinct().count());
+      assertEquals("[]", db.queue("q").deadJson(-1));
     }
   }
 
@@ -439,27 +474,15 @@ class WorkersTest {
     try (Database db = Honker.open(file, hurried);
         Database other = Honker.open(file)) {
       Queue queue = db.queue("q", QueueOptions.builder().maxAttempts(1).build());
-      CountDownLatch begun = new CountDownLatch(1);
-      CountDownLatch interrupted = new CountDownLatch(1);
+      UntilInterrupted handler = new UntilInterrupted(1);
       long id = queue.enqueue("1");
       Runner worker =
-          queue.worker(
-              "w",
-              job -> {
-                begun.countDown();
-                try {
-                  new CountDownLatch(1).await();
-                } catch (InterruptedException e) {
-                  interrupted.countDown();
-                  throw e;
-                }
-              },
-              at(1).shutdownTimeout(Duration.ofMillis(50)).build());
-      begun.await();
+          queue.worker("w", handler, at(1).shutdownTimeout(Duration.ofMillis(50)).build());
+      handler.begun.await();
       Thread closing = new Thread(worker::close);
       try (Transaction tx = other.begin()) {
         closing.start();
-        interrupted.await();
+        Temporary.eventually(() -> handler.reasons.size() == 1);
         Thread.sleep(500); // its release is refused meanwhile
       }
       closing.join();
@@ -484,7 +507,7 @@ class WorkersTest {
         var ready = listener.ready();
         assertTrue(listener.next(Duration.ZERO).isEmpty());
         db.notify("c", String.valueOf(i));
-        ready.get(20, TimeUnit.SECONDS);
+        ready.get(60, TimeUnit.SECONDS);
         assertEquals(String.valueOf(i), listener.next(Duration.ZERO).orElseThrow().payloadJson());
       }
     }

@@ -1,5 +1,6 @@
 package dev.honker.kotlin
 
+import dev.honker.Backoff
 import dev.honker.Consumer
 import dev.honker.HonkerException
 import dev.honker.Job
@@ -22,8 +23,6 @@ import kotlinx.coroutines.future.await
 import kotlinx.coroutines.isActive
 import kotlinx.coroutines.withContext
 import kotlinx.coroutines.withTimeoutOrNull
-import java.lang.System.Logger.Level.INFO
-import java.lang.System.Logger.Level.WARNING
 import java.time.Duration
 import java.util.Optional
 import java.util.concurrent.TimeUnit
@@ -59,8 +58,6 @@ public fun Listener.asFlow(timeout: Duration? = null): Flow<Notification> =
  */
 public fun Stream.asFlow(options: SubscribeOptions = subscribeOptions {}): Flow<StreamEvent> =
     ConsumerFlow(open = { subscribe(options) }, next = { it.next(Duration.ZERO) })
-
-private val log = System.getLogger("dev.honker")
 
 /**
  * What a consumer takes, given to the collector on the collector's own coroutine.
@@ -121,16 +118,14 @@ private class ConsumerFlow<C : Consumer, T : Any>(
 
     /** Calls again, at growing distances, while the file is locked by others, or full: that does not end a flow. */
     private suspend fun <R> insisting(call: () -> R): R {
-        var pause = 100L
+        val backoff = Backoff("a flow")
         while (true) {
             try {
-                return undisturbed(call).also { if (pause > 100) log.log(INFO, "a flow goes on") }
+                return undisturbed(call).also { backoff.reset() }
             } catch (e: HonkerException) {
                 if (!e.isTransient) throw e
-                if (pause == 100L) log.log(WARNING, "a flow waits and tries again: ${e.message}")
+                delay(backoff.nextMillis(e))
             }
-            delay(pause)
-            pause = minOf(2 * pause, 10_000)
         }
     }
 

@@ -43,7 +43,7 @@ public fun <T> Queue.enqueue(
     options: EnqueueOptions? = null,
 ): Long = typed(codec).enqueue(value, options)
 
-/** The payload as a value. */
+/** The payload as a value, as [Job.payload]. */
 public fun <T> Job.decode(codec: JsonCodec<T>): T = payload(codec)
 
 /** Has threads of their own handle jobs, as [Queue.worker] does: `queue.worker("w", workerOptions {}) { … }`. */

@@ -1,6 +1,5 @@
 package dev.honker.kotlin
 
-import dev.honker.DiscardException
 import dev.honker.Job
 import dev.honker.JobCompletion
 import dev.honker.JobLauncher
@@ -48,16 +47,7 @@ public fun <T> WorkerBuilder.launch(
     queue: String,
     codec: JsonCodec<T>,
     handle: suspend (T, Job) -> Unit,
-): Runner =
-    launch(queue) { job ->
-        val payload =
-            try {
-                codec.decode(job.payloadJson())
-            } catch (e: Exception) {
-                throw DiscardException("the payload cannot be decoded: $e", e)
-            }
-        handle(payload, job)
-    }
+): Runner = launch(queue) { job -> handle(job.decode(codec), job) }
 
 private class CoroutineLauncher(
     private val handle: suspend (Job) -> Unit,

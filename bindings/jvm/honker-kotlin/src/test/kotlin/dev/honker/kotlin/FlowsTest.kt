@@ -35,7 +35,7 @@ class FlowsTest {
 
     private fun open(): Database = honker(directory.resolve("app.db").toString()) { maxReaders(4) }
 
-    private suspend fun eventually(condition: () -> Boolean) = withTimeout(20_000) { while (!condition()) delay(5) }
+    private suspend fun eventually(condition: () -> Boolean) = withTimeout(60_000) { while (!condition()) delay(5) }
 
     private fun claimed(db: Database): Long =
         db.query("SELECT count(*) AS n FROM _honker_live WHERE state = 'processing'").single().getLong("n")
@@ -131,7 +131,7 @@ class FlowsTest {
                             tx.commit()
                             worker
                         }
-                    assertEquals("1", withTimeout(20_000) { worker.await() })
+                    assertEquals("1", withTimeout(60_000) { worker.await() })
                 }
             }
         }

@@ -40,7 +40,7 @@ class SuspendingWorkerTest {
     private fun open(busyTimeout: Duration = Duration.ofSeconds(5)): Database =
         honker(directory.resolve("app.db").toString()) { busyTimeout(busyTimeout) }
 
-    private suspend fun eventually(condition: () -> Boolean) = withTimeout(20_000) { while (!condition()) delay(5) }
+    private suspend fun eventually(condition: () -> Boolean) = withTimeout(60_000) { while (!condition()) delay(5) }
 
     private fun isEmpty(queue: Queue) = queue.statsJson().let { "\"pending\":0" in it && "\"claimed\":0" in it }
 
@@ -166,7 +166,7 @@ class SuspendingWorkerTest {
                 )
                 isMade.complete(Unit)
                 q.enqueueJson("1")
-                withTimeout(20_000) { closed.join() }
+                withTimeout(60_000) { closed.join() }
                 worker.get().close() // which waits
                 assertNull(worker.get().failure().orElse(null))
                 q.enqueueJson("2")

@@ -1,9 +1,7 @@
 package dev.honker.spring;
 
-import dev.honker.DiscardException;
 import dev.honker.Handler;
 import dev.honker.Job;
-import dev.honker.JsonCodec;
 import dev.honker.WorkerQueue;
 import java.lang.reflect.InvocationTargetException;
 import java.lang.reflect.Method;
@@ -102,11 +100,6 @@ class HonkerListeners implements BeanPostProcessor, EmbeddedValueResolverAware {
     if (type == String.class) return job.payloadJson();
     PayloadCodecs made = codecs.get();
     if (made == null) throw new IllegalStateException("no PayloadCodecs: Jackson is missing");
-    JsonCodec<Object> codec = made.codec(type);
-    try {
-      return codec.decode(job.payloadJson());
-    } catch (Exception e) {
-      throw new DiscardException("the payload cannot be decoded: " + e.getMessage(), e);
-    }
+    return job.payload(made.codec(type));
   }
 }

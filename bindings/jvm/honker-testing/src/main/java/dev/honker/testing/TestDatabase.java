@@ -4,6 +4,7 @@ import dev.honker.Database;
 import dev.honker.Honker;
 import dev.honker.JsonCodec;
 import dev.honker.OpenOptions;
+import dev.honker.Row;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.file.Files;
@@ -162,29 +163,18 @@ public final class TestDatabase implements AutoCloseable {
    * @param time how long; whole seconds
    */
   public void advance(Duration time) {
-    List<Object> seconds = List.of(time.getSeconds());
+    List<Row> columns =
+        database.query(
+            "SELECT t.name AS tab, c.name AS col FROM sqlite_schema t, pragma_table_info(t.name) c"
+                + " WHERE t.name GLOB '_honker_*' AND t.type = 'table'"
+                + " AND (c.name GLOB '*_at' OR c.name = 'window_start')");
     database.transactionVoid(
         tx -> {
-          for (String column :
-              List.of(
-                  "_honker_live.run_at",
-                  "_honker_live.created_at",
-                  "_honker_live.expires_at",
-                  "_honker_live.claim_expires_at",
-                  "_honker_dead.run_at",
-                  "_honker_dead.created_at",
-                  "_honker_dead.died_at",
-                  "_honker_locks.expires_at",
-                  "_honker_rate_limits.window_start",
-                  "_honker_results.created_at",
-                  "_honker_results.expires_at",
-                  "_honker_scheduler_tasks.next_fire_at",
-                  "_honker_stream.created_at",
-                  "_honker_notifications.created_at")) {
-            String[] names = column.split("\\.");
+          for (Row it : columns) {
             tx.execute(
-                "UPDATE %s SET %2$s = %2$s - ?1 WHERE %2$s IS NOT NULL".formatted((Object[]) names),
-                seconds);
+                "UPDATE \"%s\" SET \"%2$s\" = \"%2$s\" - ?1 WHERE \"%2$s\" IS NOT NULL"
+                    .formatted(it.getString("tab"), it.getString("col")),
+                List.of(time.getSeconds()));
           }
         });
   }

@@ -103,6 +103,21 @@ class TestDatabaseTest {
     }
   }
 
+  /** Whichever columns this version has: each table's times are moved. */
+  @Test
+  void everyTimeOfTheFileIsMoved() {
+    try (TestDatabase test = new TestDatabase()) {
+      long id = test.database().queue("q").enqueue("1");
+      test.database()
+          .transactionVoid(tx -> tx.execute("CREATE TABLE _honker_later (due_at INTEGER)"));
+      test.database().transactionVoid(tx -> tx.execute("INSERT INTO _honker_later VALUES (1000)"));
+      test.advance(Duration.ofSeconds(100));
+      assertEquals(
+          900, test.database().query("SELECT due_at FROM _honker_later").get(0).getLong("due_at"));
+      assertEquals(id, test.assertEnqueued("q", "1").id());
+    }
+  }
+
   @Test
   void nothingIsLeft() {
     TestDatabase test = new TestDatabase();
