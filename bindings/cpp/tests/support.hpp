@@ -61,6 +61,20 @@ struct File {
   }
 };
 
+// Options of a file whose calls hardly wait when somebody else writes.
+inline honker::Options impatient() {
+  honker::Options options;
+  options.busy_timeout_ms = 5;
+  return options;
+}
+
+// Has the file refuse to delete, or to change, a job whose payload is "poison".
+inline void refuse_poison(const File& file, const std::string& when) {
+  file.run("CREATE TABLE IF NOT EXISTS never (x CHECK (x <> 'poison'))");
+  file.run("CREATE TRIGGER \"refuse " + when + "\" BEFORE " + when +
+           " ON _honker_live BEGIN INSERT INTO never VALUES (OLD.payload); END");
+}
+
 // Runs `body` in another thread, in a while; joined at the end.
 template <class Body>
 std::thread soon(Body body) {

@@ -116,6 +116,18 @@ TEST_CASE("the helpers of tests") {
   CHECK(run_due(q, fails).errors.size() == 1);
   CHECK(contains(q.stats_json(), R"("dead":1)"));
 
+  // A thrown outcome is as good as a returned one.
+  q.enqueue_many({"snoozed", "discarded", "done"});
+  const auto thrown = run_due(q, [](Job& job) {
+    if (job.payload() == "snoozed") throw Outcome::snooze(60);
+    if (job.payload() == "discarded") throw Outcome::discard("never");
+    throw Outcome::ack();
+  });
+  CHECK(thrown.given_back == 1);
+  CHECK(thrown.errors == std::vector<std::string>{"never"});
+  CHECK(thrown.acked == 1);
+  CHECK(contains(q.stats_json(), R"("pending":0,"delayed":1,"claimed":0,"expired":0,"dead":2)"));
+
   q.enqueue("again");
   CHECK(run_due(q, [](Job&) { return Outcome::release(); }).given_back == 1);
   assert_enqueued(*db, "q", "again");

@@ -10,6 +10,11 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <type_traits>
+#include <utility>
+#ifdef __GLIBCXX__
+#include <cxxabi.h>
+#endif
 
 #include "detail.hpp"
 
@@ -85,12 +90,17 @@ inline std::string text_of(const std::exception& exception) {
 }
 #endif
 
-/// What a function of the user's has thrown, as a text; empty if nothing.
+/// What a function of the user's has thrown, as a text; empty if nothing. pthread_exit() comes through: it cannot be
+/// stopped.
 template <class Call>
 std::optional<std::string> thrown_by(Call&& call) {
 #if defined(__cpp_exceptions) || defined(_CPPUNWIND)
   try {
     call();
+#ifdef __GLIBCXX__
+  } catch (abi::__forced_unwind&) {
+    throw;
+#endif
   } catch (const std::exception& exception) {
     return text_of(exception);
   } catch (...) {
@@ -100,6 +110,40 @@ std::optional<std::string> thrown_by(Call&& call) {
   call();
 #endif
   return std::nullopt;
+}
+
+/// What a function of the user's, which returns an Outcome or nothing, says becomes of its job.
+template <class Function, class... Arguments>
+Outcome outcome_of(Function& function, Arguments&&... arguments) {
+  if constexpr (std::is_convertible_v<std::invoke_result_t<Function&, Arguments...>, Outcome>) {
+    return function(std::forward<Arguments>(arguments)...);
+  } else {
+    function(std::forward<Arguments>(arguments)...);
+    return Outcome::ack();
+  }
+}
+
+/// The outcome that `call` returns, or throws; anything else that it throws is what `failed`, given its text, says.
+/// `thrown` is what was thrown.
+template <class Call, class Failed>
+Outcome caught_outcome(Call&& call, [[maybe_unused]] Failed&& failed, [[maybe_unused]] std::exception_ptr& thrown) {
+#if defined(__cpp_exceptions) || defined(_CPPUNWIND)
+  try {
+    return call();
+  } catch (const Outcome& outcome) {
+    thrown = std::current_exception();
+    return outcome;
+#ifdef __GLIBCXX__
+  } catch (abi::__forced_unwind&) {
+    throw;
+#endif
+  } catch (...) {
+    thrown = std::current_exception();
+  }
+  return failed(*thrown_by([&] { std::rethrow_exception(thrown); }));
+#else
+  return call();
+#endif
 }
 
 }  // namespace detail

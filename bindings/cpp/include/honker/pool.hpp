@@ -30,9 +30,6 @@
 #include <thread>
 #include <utility>
 #include <vector>
-#ifdef __GLIBCXX__
-#include <cxxabi.h>
-#endif
 
 #include "detail.hpp"
 #include "job.hpp"
@@ -73,8 +70,7 @@ class Pool : public std::enable_shared_from_this<Pool> {
     {
       const std::lock_guard<std::mutex> lock(mutex_);
       waiter_ = nullptr;
-      for (const auto& task : queued_) forget(task);
-      queued_.clear();
+      release_queued();
       finished_.clear();
       pending_.clear();
       for (const auto& task : in_hand_) task->is_ours = false;
@@ -215,9 +211,7 @@ class Pool : public std::enable_shared_from_this<Pool> {
     if (phase_ == Phase::working && requests > 0) {
       go_on_to(Phase::finishing, now, options_.stop_timeout);
       const std::lock_guard<std::mutex> lock(mutex_);
-      for (const auto& task : queued_) release(task);
-      for (const auto& task : queued_) forget(task);
-      queued_.clear();
+      release_queued();
     }
     if (phase_ == Phase::finishing && is_over()) {
       go_on_to(Phase::cancelled, now, options_.cancel_timeout);
@@ -351,11 +345,7 @@ class Pool : public std::enable_shared_from_this<Pool> {
     while (threads_.size() < in_hand_.size()) {
       if (auto started = start(); !started.ok()) {
         // Those that run take what is queued. If there are none, others shall.
-        if (threads_.empty()) {
-          for (const auto& task : queued_) release(task);
-          for (const auto& task : queued_) forget(task);
-          queued_.clear();
-        }
+        if (threads_.empty()) release_queued();
         return started;
       }
     }
@@ -398,56 +388,41 @@ class Pool : public std::enable_shared_from_this<Pool> {
     struct Ending {
       Pool& pool;
       Thread& me;
-      ~Ending() {  // also if the handler ends the thread
-        const std::lock_guard<std::mutex> lock(pool.mutex_);
+      TaskPtr task;  // that which is being handled
+      ~Ending() {
+        // Before the loop can claim another job: it must not count on this thread for it.
+        std::unique_lock<std::mutex> lock(pool.mutex_);
         me.is_over = true;
+        lock.unlock();
+        if (task) pool.finish(task, Outcome::retry("the handler ended its thread"), nullptr);  // pthread_exit()
+        lock.lock();
         pool.over_.notify_all();
       }
-    };
-    const Ending ending{*this, me};
-    std::unique_lock<std::mutex> lock(mutex_);
-    for (;;) {
-      work_.wait(lock, [&] { return ended_ || !queued_.empty(); });
-      if (ended_) break;
-      const TaskPtr task = queued_.front();
-      queued_.pop_front();
-      lock.unlock();
-      handle(task, me);
-      lock.lock();
+    } ending{*this, me, nullptr};
+    while ((ending.task = next())) {
+      handle(ending.task);
+      ending.task = nullptr;
     }
-    lock.unlock();  // `ending` takes it
   }
 
-  void handle(const TaskPtr& task, Thread& me) {
-#if defined(__cpp_exceptions) || defined(_CPPUNWIND)
-    std::optional<Outcome> outcome;
-    std::exception_ptr exception;
-    try {
-      outcome = handler_(task->job);
-    } catch (const Outcome& thrown) {
-      outcome = thrown;
-      exception = std::current_exception();
-#ifdef __GLIBCXX__
-    } catch (abi::__forced_unwind&) {  // pthread_exit, which cannot be stopped
-      {
-        // Before the loop can claim another job: it must not count on this thread for it.
-        const std::lock_guard<std::mutex> lock(mutex_);
-        me.is_over = true;
-      }
-      finish(task, Outcome::retry("the handler ended its thread"), nullptr);
-      throw;
-#endif
-    } catch (...) {
-      exception = std::current_exception();
-      const auto error = thrown_by([&] { std::rethrow_exception(exception); });
+  /// The next job to handle, waited for; nullptr when the run has ended.
+  TaskPtr next() {
+    std::unique_lock<std::mutex> lock(mutex_);
+    work_.wait(lock, [&] { return ended_ || !queued_.empty(); });
+    if (ended_) return nullptr;
+    TaskPtr task = std::move(queued_.front());
+    queued_.pop_front();
+    return task;
+  }
+
+  void handle(const TaskPtr& task) {
+    std::exception_ptr thrown;
+    const auto failed = [&](const std::string& error) {
       // What a handler throws because it was told to stop is no failure.
-      outcome = task->cancellation->reason() != CancelReason::none ? Outcome::release() : Outcome::retry(*error);
-    }
-    finish(task, *outcome, exception);
-#else
-    static_cast<void>(me);
-    finish(task, handler_(task->job), nullptr);
-#endif
+      return task->cancellation->reason() != CancelReason::none ? Outcome::release() : Outcome::retry(error);
+    };
+    const auto outcome = caught_outcome([&] { return handler_(task->job); }, failed, thrown);
+    finish(task, outcome, thrown);
   }
 
   void finish(const TaskPtr& task, const Outcome& outcome, const std::exception_ptr& exception) {
@@ -471,20 +446,34 @@ class Pool : public std::enable_shared_from_this<Pool> {
     finished_.push_back({task->id, task->serial, Outcome::release()});
   }
 
+  /// What no thread has begun goes back.
+  void release_queued() {
+    for (const auto& task : queued_) {
+      release(task);
+      forget(task);
+    }
+    queued_.clear();
+  }
+
   void forget(const TaskPtr& task) { in_hand_.erase(std::find(in_hand_.begin(), in_hand_.end(), task)); }
 
   // What is told.
+
+  /// The delay after the nth failure, as the library has it, without the jitter.
+  std::int64_t backoff_s(std::int64_t attempts) const {
+    if (options_.retry_base_s <= 0) return 0;
+    constexpr double thousand_years = 1000.0 * 366 * 86400;
+    const double delay = static_cast<double>(options_.retry_base_s) *
+                         std::pow(options_.retry_factor, static_cast<double>(std::max<std::int64_t>(attempts - 1, 0)));
+    const double limit = std::clamp(static_cast<double>(options_.retry_max_s), 0.0, thousand_years);
+    return static_cast<std::int64_t>(std::round(std::min(delay, limit)));
+  }
 
   void failed(const Task& task, const Outcome& outcome, const std::exception_ptr& exception) const {
     Failure failure{task.id, task.queue, task.attempts, task.max_attempts, outcome, std::nullopt, exception};
     std::string next = "dead";
     if (outcome.kind() == HONKER_SETTLE_RETRY && task.attempts < task.max_attempts) {
-      const double backoff = static_cast<double>(options_.retry_base_s) *
-                             std::pow(options_.retry_factor, static_cast<double>(task.attempts - 1));
-      failure.next_try_s =
-          outcome.delay_s() != HONKER_NO_TIME
-              ? outcome.delay_s()
-              : static_cast<std::int64_t>(std::min(backoff, static_cast<double>(options_.retry_max_s)));
+      failure.next_try_s = outcome.delay_s() != HONKER_NO_TIME ? outcome.delay_s() : backoff_s(task.attempts);
       next = "next try in " + std::to_string(*failure.next_try_s) + " s";
     }
     say(LogLevel::error, "failed at job " + std::to_string(task.id) + " of " + task.queue + ", attempt " +

@@ -8,6 +8,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <exception>
 #include <filesystem>
 #include <functional>
 #include <stdexcept>
@@ -67,15 +68,9 @@ Drained run_due(const Queue& queue, Function&& function) {
   std::vector<Job> released;
   const auto now = std::chrono::milliseconds(0);
   for (auto job = jobs.next(now); job;) {
-    auto outcome = Outcome::ack();
-    const auto thrown = detail::thrown_by([&] {
-      if constexpr (std::is_convertible_v<std::invoke_result_t<Function&, Job&>, Outcome>) {
-        outcome = function(*job);
-      } else {
-        function(*job);
-      }
-    });
-    if (thrown) outcome = Outcome::retry(*thrown);
+    std::exception_ptr thrown;
+    const auto outcome = detail::caught_outcome([&] { return detail::outcome_of(function, *job); },
+                                                [](const std::string& error) { return Outcome::retry(error); }, thrown);
     if (outcome.is_failure()) {
       drained.errors.push_back(outcome.error());
     } else {

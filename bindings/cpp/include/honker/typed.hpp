@@ -46,18 +46,10 @@ Handler typed(Function function) {
     if (const auto error = detail::thrown_by([&] { payload.emplace(Codec<T>::decode(job.payload())); })) {
       return Outcome::discard("the payload cannot be decoded: " + *error);
     }
-    const auto call = [&]() -> decltype(auto) {
-      if constexpr (std::is_invocable_v<Function&, const T&, Job&>) {
-        return function(std::as_const(*payload), job);
-      } else {
-        return function(std::as_const(*payload));
-      }
-    };
-    if constexpr (std::is_convertible_v<decltype(call()), Outcome>) {
-      return call();
+    if constexpr (std::is_invocable_v<Function&, const T&, Job&>) {
+      return detail::outcome_of(function, std::as_const(*payload), job);
     } else {
-      call();
-      return Outcome::ack();
+      return detail::outcome_of(function, std::as_const(*payload));
     }
   };
 }

@@ -71,7 +71,7 @@ class Worker {
   }
   template <class Handler>
   Result<WorkerReport> run(std::nothrow_t, Handler&& handler) noexcept {
-    return run_with(outcome_of(std::forward<Handler>(handler)));
+    return run_with(handler_of(std::forward<Handler>(handler)));
   }
 
 #ifdef __cpp_lib_jthread
@@ -83,7 +83,7 @@ class Worker {
   template <class Handler>
   Result<WorkerReport> run(std::nothrow_t, std::stop_token stop, Handler&& handler) noexcept {
     const std::stop_callback on_stop(stop, [&] { this->stop(); });
-    return run_with(outcome_of(std::forward<Handler>(handler)));
+    return run_with(handler_of(std::forward<Handler>(handler)));
   }
 #endif
 
@@ -113,19 +113,14 @@ class Worker {
 
   /// A handler that says what becomes of its job, with the middleware around it. Empty if the function is.
   template <class Function>
-  Handler outcome_of(Function&& function) const {
+  Handler handler_of(Function&& function) const {
     Handler handler;
     if constexpr (std::is_constructible_v<bool, Function>) {
       if (!static_cast<bool>(function)) return handler;
     }
-    if constexpr (std::is_convertible_v<std::invoke_result_t<Function&, Job&>, Outcome>) {
-      handler = std::forward<Function>(function);
-    } else {
-      handler = [function = std::forward<Function>(function)](Job& job) mutable {
-        function(job);
-        return Outcome::ack();
-      };
-    }
+    handler = [function = std::forward<Function>(function)](Job& job) mutable {
+      return detail::outcome_of(function, job);
+    };
     for (auto around = options_.middleware.rbegin(); around != options_.middleware.rend(); ++around) {
       handler = [around = *around, next = std::move(handler)](Job& job) { return around(job, next); };
     }
