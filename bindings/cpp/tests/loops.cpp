@@ -11,8 +11,7 @@
 TEST_CASE("what the file refuses to settle is an error, and keeps no other job") {
   const File file;
   const auto q = file.db.queue("q");
-  file.run("CREATE TABLE never (x CHECK (x <> 'poison'))");
-  file.run("CREATE TRIGGER refuse BEFORE DELETE ON _honker_live BEGIN INSERT INTO never VALUES (OLD.payload); END");
+  refuse_poison(file, "DELETE");
   q.enqueue_many({"poison", "1"});
   auto jobs = q.jobs("w");
   auto poison = jobs.next(0ms);
@@ -61,6 +60,7 @@ TEST_CASE("a job that is released has not been tried") {
   auto job = q.claim_one("w");
   CHECK(job->release());
   CHECK_FALSE(job->release());
+  const auto before = now();
   job = q.claim_one("w");
   REQUIRE(job.has_value());
   CHECK(job->attempts() == 1);
@@ -70,7 +70,7 @@ TEST_CASE("a job that is released has not been tried") {
     tx.commit();
   }
   CHECK_FALSE(q.claim_one("w").has_value());
-  CHECK(*q.next_claim_at() >= now() + 58);
+  CHECK(*q.next_claim_at() >= before + 60);
 }
 
 TEST_CASE("jobs in a for loop") {
@@ -191,10 +191,10 @@ TEST_CASE("an outbox") {
   }
   // 5, 10, 20 and 40 seconds later; the fifth failure is the last.
   for (const int wait : {5, 10, 20, 40}) {
+    const auto before = now();
     CHECK(mails.run_once("w"));
-    CHECK_FALSE(mails.run_once("w"));
     const std::int64_t at = mails.queue().next_claim_at().value();
-    CHECK(at >= now() + wait - 2);
+    CHECK(at >= before + wait);
     CHECK(at <= now() + wait);
     file.run("UPDATE _honker_live SET run_at = unixepoch()");
   }
@@ -265,15 +265,15 @@ TEST_CASE("the scheduler runs, and hands over") {
   // Added while it waits for nothing.
   auto jobs = file.db.queue("health").jobs("w");
   scheduler.add("pulse", "health", "@every 1s", "beat");
-  auto beat = jobs.next(4s);
+  auto beat = jobs.next(long_time);
   REQUIRE(beat.has_value());
   CHECK(beat->payload() == "beat");
   CHECK(holder() == "first");
   CHECK(beat->ack());
   stop_first = true;
-  CHECK(time_of([&] { first.join(); }) < 2s);
+  first.join();
   wait_until([&] { return holder() == "second"; });
-  CHECK(jobs.next(4s).has_value());
+  CHECK(jobs.next(long_time).has_value());
   stop_second = true;
   second.join();
   CHECK(holder().empty());
@@ -287,15 +287,15 @@ TEST_CASE("the scheduler runs, and hands over") {
 TEST_CASE("leaders") {
   const File file;
   const auto scheduler = file.db.scheduler();
-  scheduler.add("n", "q", "@every 1s", "1");
   std::optional<honker::Leader> first = scheduler.leader("first");
   auto second = scheduler.leader();
   CHECK(first->next(0ms).empty());
   CHECK(first->leads());
   CHECK(second.next(0ms).empty());
   CHECK_FALSE(second.leads());
-  const auto fires = first->next(4s);
-  REQUIRE(fires.size() == 1);
+  scheduler.add("n", "q", "@every 1s", "1");
+  const auto fires = first->next(long_time);
+  REQUIRE_FALSE(fires.empty());
   CHECK(fires[0].name == "n");
   CHECK(fires[0].queue == "q");
   CHECK(fires[0].fire_at <= now() + 1);
@@ -303,7 +303,7 @@ TEST_CASE("leaders") {
   // Destroyed, it hands over, and the other one is woken.
   {
     const Joined going(soon([&] { first.reset(); }));
-    CHECK(second.next(4s).size() >= 1);
+    CHECK(second.next(long_time).size() >= 1);
   }
   CHECK(second.leads());
   // Robbed, it stops, and does not touch the thief's lock.
