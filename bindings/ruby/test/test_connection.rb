@@ -43,12 +43,27 @@ class TestConnection < HonkerTest
       assert_equal [1000, 2000, 3], [job[:run_at] - job[:created_at], job[:expires_at] - job[:created_at], job[:priority]]
       at = Time.now + 500
       assert_equal at.to_i, db.queue("q").get_job(Honker.enqueue_on(connection, "q", 7, run_at: at))[:run_at]
+      moments_are_the_packages_own(connection)
       assert_equal ids, ids.sort
       assert_raises(Honker::InvalidError) { Honker.enqueue_on(connection, "q\0", 1) }
       assert_raises(Honker::PayloadError) { Honker.enqueue_on(connection, "q", Float::NAN) }
       assert_raises(RangeError) { Honker.enqueue_on(connection, "q", 1, delay: 2**70) }
       assert_raises(ArgumentError) { Honker.enqueue_on(connection, "q", 1, speed: 1) }
       assert_equal 2, db.queue("q").stats[:delayed]
+    end
+  end
+
+  # As in Queue#enqueue, with what that refuses.
+  def moments_are_the_packages_own(connection)
+    q = db.queue("moments")
+    [Time.at(5, 999, :millisecond), Time.at(-5, 500, :millisecond), 1.9, -1.9, 7, Rational(3, 2)].each do |moment|
+      theirs, ours = [Honker.enqueue_on(connection, "moments", 1, run_at: moment), q.enqueue(1, run_at: moment)].map { |id| q.get_job(id)[:run_at] }
+      assert_equal ours, theirs, moment.inspect
+    end
+    ["10", "soon", [1], (1 << 63) - 1, 1 << 63, Float::NAN].each do |moment|
+      ours = assert_raises(StandardError) { q.enqueue(1, run_at: moment) }
+      theirs = assert_raises(StandardError, moment.inspect) { Honker.enqueue_on(connection, "moments", 1, run_at: moment) }
+      assert_equal [ours.class, ours.message], [theirs.class, theirs.message]
     end
   end
 
@@ -70,9 +85,15 @@ class TestConnection < HonkerTest
   def test_active_record
     ActiveRecord::Base.establish_connection(adapter: "sqlite3", database: @path, timeout: 5000)
     exercise(ActiveRecord::Base, ->(&block) { ActiveRecord::Base.transaction(&block) })
-    exercise_again = ActiveRecord::Base.connection
-    assert_kind_of Integer, Honker.enqueue_on(exercise_again, "other", 1)
+    again = ActiveRecord::Base.connection
+    assert_kind_of Integer, Honker.enqueue_on(again, "other", 1)
+    # A transaction that reads before it writes is refused when somebody else has committed in between.
+    said = []
+    seen = ActiveSupport::Notifications.subscribe("sql.active_record") { |*, event| said << event[:sql].split.first.upcase }
+    2.times { Honker.enqueue_on(again, "other", 1, metadata: { a: "b" }) }
+    assert_equal %w[BEGIN INSERT INSERT COMMIT] * 2, said
   ensure
+    ActiveSupport::Notifications.unsubscribe(seen) if seen
     ActiveRecord::Base.remove_connection
   end
 

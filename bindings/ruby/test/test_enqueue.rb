@@ -105,6 +105,27 @@ class TestEnqueue < HonkerTest
     assert_equal %w[x none bad y none], seen.map(&:last)
   end
 
+  def test_jobs_that_a_hook_holds_back_have_no_id
+    hook(:around_enqueue) { |job, enqueue| enqueue.call unless job.payload == "none" }
+    q = db.queue("q")
+    assert_equal [1, nil, 2, nil], q.enqueue_many(%w[a none b none])
+    assert_equal [nil], q.enqueue_many(["none"])
+    assert_equal %w[a b], q.claim_batch("w", 9).map(&:payload)
+  end
+
+  def test_a_queue_gives_its_jobs_one_attempt_at_least
+    type = Class.new { include Honker::Job }
+    [0, -1].each do |none|
+      [-> { db.queue("q", max_attempts: none) }, -> { db.outbox("o", -> {}, max_attempts: none) }, -> { type.queue("q", max_attempts: none) }].each do |call|
+        assert_equal "max_attempts has to be positive: #{none}", assert_raises(ArgumentError, &call).message
+      end
+    end
+    q = db.queue("q", max_attempts: 1)
+    q.enqueue(1, max_attempts: 0) # as documented
+    assert_nil q.claim_one("w")
+    assert_equal [0, "max attempts exceeded"], q.dead.first.values_at(:attempts, :last_error)
+  end
+
   def test_hooks_around_jobs_are_in_order_and_what_they_raise_is_a_failure_of_the_job
     order = []
     hook(:around_job) { |job, perform| [order << "out #{job.payload}", perform.call, order << "end"] }

@@ -136,6 +136,41 @@ class TestRails < HonkerTest
     assert_match(/ended: \d+ done, 0 snoozed, 0 retried, 1 dead, 0 released, 0 running/, log)
   end
 
+  def test_an_enqueue_reads_nothing_in_the_models_transaction
+    File.write("#{@dir}/config/environment.rb", ENVIRONMENT.sub("config.active_job", "config.honker.setup = false\n  config.active_job"))
+    out = rails(<<~'RUBY')
+      said = []
+      ActiveSupport::Notifications.subscribe("sql.active_record") { |*, event| said << event[:sql].split.first.upcase }
+      Order.transaction { Greet.perform_later("alice") } # makes the tables
+      said.clear
+      Order.transaction { Greet.perform_later("bob") && Greet.set(wait: 1.hour).perform_later("carol") }
+      puts said.join(" ")
+    RUBY
+    assert_equal "BEGIN INSERT INSERT COMMIT\n", out
+  end
+
+  HELD_BACK = <<~'RUBY'
+    Honker.around_enqueue { |job, enqueue| enqueue.call unless job.payload.to_s.include?("nobody") }
+    held, let = Greet.new("nobody"), Greet.new("alice")
+    p ActiveJob::Base.queue_adapter.enqueue_all([held, let])
+    p [held, let].map { |job| [job.provider_job_id.class, job.respond_to?(:successfully_enqueued?) && job.successfully_enqueued?] }
+    later = Greet.perform_later("nobody")
+    p later && later.provider_job_id
+    Greet.new("nobody").tap(&:enqueue).then { |job| p job.respond_to?(:enqueue_error) && job.enqueue_error.class }
+    p Honker.database.queue("greetings").stats[:pending]
+  RUBY
+
+  def test_jobs_that_are_held_back_by_a_hook
+    ["", "config.honker.database = 'jobs.db'\n  "].each do |setting|
+      File.write("#{@dir}/config/environment.rb", ENVIRONMENT.sub("config.active_job", "#{setting}config.active_job"))
+      count, jobs, later, error, pending = rails(HELD_BACK).lines(chomp: true)
+      assert_equal %w[1 1], [count, pending]
+      bulk = Gem::Specification.find_by_name("activejob").version >= Gem::Version.new("7.1")
+      assert_equal bulk ? "[[NilClass, false], [Integer, true]]" : "[[NilClass, false], [Integer, false]]", jobs
+      assert_equal bulk ? %w[false ActiveJob::EnqueueError] : %w[nil false], [later, error]
+    end
+  end
+
   def test_a_file_of_its_own_and_the_scheduler
     File.write("#{@dir}/config/environment.rb", ENVIRONMENT.sub("config.active_job", "config.honker.database = 'jobs.db'\n  config.active_job"))
     rails(<<~'RUBY')

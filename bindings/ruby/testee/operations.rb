@@ -109,7 +109,8 @@ OPERATIONS = {
   "sql.query" => method(:query),
   "queue.open" => lambda do |r|
     options = r.options(visibility_timeout_s: :visibility_timeout_s, max_attempts: :max_attempts)
-    r.keep { r.on.queue(r["name"], **options) }
+    none = options.delete(:max_attempts) if options[:max_attempts]&.<(1)
+    r.keep { r.on.queue(r["name"], **options).tap { |queue| NO_ATTEMPTS[queue] = none } }
   end,
   "queue.enqueue" => ->(r) { { id: r.on.enqueue(r.payload, **r.enqueue_options) } },
   "queue.enqueue_many" => lambda do |r|

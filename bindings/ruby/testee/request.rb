@@ -74,6 +74,9 @@ end
 # A transaction, whose block runs in the thread of `lane`.
 OpenTransaction = Struct.new(:transaction, :lane, :open)
 
+# How many attempts the jobs of a queue have, if that is less than one, which a queue of the package refuses.
+NO_ATTEMPTS = ObjectSpace::WeakMap.new
+
 # One request, with what most operations do with it.
 class Request
   attr_reader :keys, :testee
@@ -138,7 +141,7 @@ class Request
 
   def enqueue_options
     options(delay: :delay_s, run_at: :run_at, priority: :priority, expires: :expires_s, metadata: :metadata)
-      .merge(within)
+      .merge(within, { max_attempts: NO_ATTEMPTS[on] }.compact)
   end
 
   def timeout

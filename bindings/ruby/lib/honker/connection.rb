@@ -7,6 +7,9 @@ module Honker
   module Connection
     # How a class of ActiveRecord gives its connection, from its newest version on.
     LEASE = %i[lease_connection connection itself].freeze
+    # Not looked up by ActiveRecord: a transaction that reads before it writes is refused (SQLITE_BUSY) when somebody else has
+    # committed in between.
+    KEYS = { _honker_live: "id", _honker_job_options: "job_id" }.freeze
     # Inserts rows through a kind of connection; the id of the row.
     INSERTERS = {
       "Sequel::Database" => ->(db, table, row) { db[table].insert(row) },
@@ -15,7 +18,8 @@ module Honker
         db.last_insert_row_id
       end,
       "ActiveRecord::ConnectionAdapters::AbstractAdapter" => lambda do |db, table, row|
-        db.insert("INSERT INTO #{table} (#{row.keys.join(", ")}) VALUES (#{row.values.map { |one| db.quote(one) }.join(", ")})")
+        values = row.values.map { |one| db.quote(one) }
+        db.insert("INSERT INTO #{table} (#{row.keys.join(", ")}) VALUES (#{values.join(", ")})", nil, KEYS.fetch(table))
       end
     }.freeze
 
@@ -44,7 +48,7 @@ module Honker
 
     def row(job, max_attempts: 3, delay: nil, run_at: nil, priority: 0, expires: nil)
       now = Time.now.to_i
-      due = delay ? now + Value.delay(delay, "delay") : (run_at && Value.integer(run_at.to_i, "run_at")) || now
+      due = delay ? now + Value.delay(delay, "delay") : (run_at && Value.moment(run_at, "run_at")) || now
       queue = Value.utf8(job.queue, "queue")
       raise InvalidError, "queue has a NUL in it" if queue.include?("\0")
 
@@ -71,7 +75,7 @@ module Honker
   #   SQLite3::Database
   # @param queue [String]
   # @param options those of {Queue#enqueue}
-  # @return [Integer] its id
+  # @return [Integer, nil] its id; nil if a hook has held it back
   def self.enqueue_on(connection, queue, payload, **options)
     job = Enqueue.new(queue, payload, options.compact)
     Hooks.around(Hooks.around_enqueue, job) { Connection.insert(connection, job) }

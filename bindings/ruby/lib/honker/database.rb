@@ -196,7 +196,7 @@ module Honker
     end
 
     # @param visibility_timeout_s [Integer] for how many seconds a claimed job is its worker's
-    # @param max_attempts [Integer] how often a job of this queue's `enqueue` may be claimed
+    # @param max_attempts [Integer] how often a job of this queue's `enqueue` may be claimed, at least once
     # @return [Queue]
     def queue(name, visibility_timeout_s: 300, max_attempts: 3)
       Queue.new(self, name, visibility_timeout_s, max_attempts)

@@ -152,6 +152,7 @@ module Honker
           Job.register(self, task, queue)
           @honker_task = [task]
         end
+        Value.positive(options[:max_attempts], "max_attempts") if options[:max_attempts]
         @honker_options = options unless options.empty?
         @honker_queue || (superclass.respond_to?(:honker_options) ? superclass.queue : "default")
       end
@@ -168,7 +169,7 @@ module Honker
 
       # Enqueues a job that performs with these arguments.
       #
-      # @return [Integer] its id
+      # @return [Integer, nil] its id; nil if a hook has held it back
       # @raise [ArgumentError] if `perform` does not take them
       def enqueue(*args, **kwargs)
         set.enqueue(*args, **kwargs)

@@ -24,7 +24,7 @@ module Honker
 
     # Adds what is to be delivered, as {Queue#enqueue} does: with `tx`, if and only if that is committed.
     #
-    # @return [Integer] the job's id
+    # @return [Integer, nil] the job's id; nil if a hook has held it back
     def enqueue(*payload, tx: nil, **options)
       @queue.enqueue(*payload, tx: tx, **options)
     end

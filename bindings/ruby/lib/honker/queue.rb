@@ -18,7 +18,7 @@ module Honker
       @database = database
       @name = Value.utf8(name, "name")
       @visibility_timeout_s = Value.integer(visibility_timeout_s, "visibility_timeout_s")
-      @max_attempts = Value.integer(max_attempts, "max_attempts")
+      @max_attempts = Value.positive(max_attempts, "max_attempts")
       @target = Value.text(@name, "name").freeze
       @opts = EnqueueCall.options([], max_attempts: @max_attempts).freeze
     end
@@ -44,9 +44,10 @@ module Honker
     # @param run_at [Integer, Time, nil] when it becomes due; not looked at if `delay` is given
     # @param priority [Integer] larger is sooner
     # @param expires [Integer, nil] after how many seconds from now it may not be claimed any more
-    # @param max_attempts [Integer, nil] how often it may be claimed; nil for the queue's
+    # @param max_attempts [Integer, nil] how often it may be claimed; nil for the queue's. With less than 1 it is never claimed,
+    #   and dead as soon as somebody tries
     # @param metadata [Hash, nil] texts that come back with the job, at most 8 kB as JSON
-    # @return [Integer] its id
+    # @return [Integer, nil] its id; nil if a hook has held it back
     def enqueue(payload = MISSING, tx: nil, **options)
       Queue.missing(options) if MISSING.equal?(payload)
       return put(payload, tx, options) if Hooks.around_enqueue.empty?
@@ -64,9 +65,10 @@ module Honker
     # for each job.
     #
     # @param payloads [Array]
-    # @return [Array<Integer>] their ids, which increase
+    # @return [Array<Integer, nil>] their ids, which increase; nil for a job that a hook has held back
     def enqueue_many(payloads, tx: nil, **options)
-      @database.enqueue_many(payloads.map { |payload| { queue: self, payload: payload, **options } }, tx: tx).map(&:id)
+      jobs = payloads.map { |payload| { queue: self, payload: payload, **options } }
+      @database.enqueue_many(jobs, tx: tx).map { |enqueued| enqueued&.id }
     end
 
     # Claims one job for `worker`, highest priority first, then oldest.

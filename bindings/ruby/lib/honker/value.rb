@@ -54,6 +54,13 @@ module Honker
       value
     end
 
+    def positive(value, what)
+      value = integer(value, what)
+      raise ArgumentError, "#{what} has to be positive: #{value}" unless value.positive?
+
+      value
+    end
+
     # Memory with such numbers.
     def integers(values, what)
       FFI::MemoryPointer.new(:int64, [values.size, 1].max).put_array_of_int64(0, values)

@@ -40,10 +40,7 @@ module Honker
       unknown = given.keys - OPTIONS.keys
       raise ArgumentError, "unknown keywords: #{unknown.join(", ")}" unless unknown.empty?
 
-      concurrency = Value.integer(given.fetch(:concurrency, 1), "concurrency")
-      raise ArgumentError, "concurrency has to be positive: #{concurrency}" unless concurrency.positive?
-
-      OPTIONS.merge(given, concurrency: concurrency)
+      OPTIONS.merge(given, concurrency: Value.positive(given.fetch(:concurrency, 1), "concurrency"))
     end
 
     # @private

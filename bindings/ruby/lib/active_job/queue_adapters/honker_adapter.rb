@@ -15,7 +15,8 @@ module ActiveJob
     # is run again, ten times at most. The smaller a `priority`, the sooner, as in Rails' own adapters.
     class HonkerAdapter < (const_defined?(:AbstractAdapter) ? const_get(:AbstractAdapter) : Object)
       MAX_ATTEMPTS = 10
-      private_constant :MAX_ATTEMPTS
+      HELD_BACK = "a hook of Honker.around_enqueue has held it back"
+      private_constant :MAX_ATTEMPTS, :HELD_BACK
 
       # What honker performs. Other programs may enqueue one, too.
       class JobWrapper
@@ -28,20 +29,25 @@ module ActiveJob
         end
       end
 
+      # @raise [EnqueueError] if a hook has held it back; then `perform_later` returns false. (Before ActiveJob 7 the job has no
+      #   `provider_job_id`.)
       def enqueue(job)
-        put([job]).first
+        enqueue_at(job, job.scheduled_at)
       end
 
-      # @param timestamp [Numeric] Unix seconds
+      # @param timestamp [Numeric, nil] Unix seconds
       def enqueue_at(job, timestamp)
-        put([job], timestamp).first
+        put([job], timestamp)
+        raise EnqueueError, HELD_BACK if job.provider_job_id.nil? && defined?(EnqueueError)
       end
 
-      # All or none, in one commit; ActiveJob 7.1's perform_all_later calls it.
+      # All or none, in one commit; ActiveJob 7.1's perform_all_later calls it. Jobs that a hook has held back are not
+      # `successfully_enqueued?`.
       #
       # @return [Integer] how many that were
       def enqueue_all(jobs)
-        put(jobs).size
+        put(jobs, nil)
+        jobs.count(&:provider_job_id)
       end
 
       # ActiveJob 7.2 and newer: whether to wait for the end of the model's transaction.
@@ -51,16 +57,22 @@ module ActiveJob
 
       private
 
-      def put(jobs, timestamp = nil)
+      def put(jobs, timestamp)
         specs = jobs.map { |job| spec(job, timestamp || job.scheduled_at) }
         (on = connection) ? insert(on, jobs, specs) : enqueue_many(jobs, specs)
       end
 
+      # Whether the tables are there is not asked: see {Honker::Connection::KEYS}.
       def insert(connection, jobs, specs)
-        Honker.database unless connection.table_exists?("_honker_live") # makes the tables
+        made ||= nil
         connection.transaction do
           enqueued(jobs, specs.map { |spec| insert_one(connection, **spec) })
         end
+      rescue ActiveRecord::StatementInvalid => e
+        raise if made || !e.message.include?("no such table: _honker_")
+
+        made = Honker.database # which makes the tables
+        retry
       end
 
       def insert_one(connection, queue:, payload:, **options)
@@ -68,15 +80,15 @@ module ActiveJob
       end
 
       def enqueue_many(jobs, specs)
-        enqueued(jobs, Honker.database.enqueue_many(specs).map(&:id))
+        enqueued(jobs, Honker.database.enqueue_many(specs).map { |one| one&.id })
       end
 
       def enqueued(jobs, ids)
         jobs.zip(ids) do |job, id|
           job.provider_job_id = id
-          job.successfully_enqueued = true if job.respond_to?(:successfully_enqueued=)
+          job.successfully_enqueued = !id.nil? if job.respond_to?(:successfully_enqueued=)
+          job.enqueue_error = EnqueueError.new(HELD_BACK) if id.nil? && job.respond_to?(:enqueue_error=)
         end
-        ids
       end
 
       def spec(job, timestamp)
