@@ -171,6 +171,50 @@ class TestRails < HonkerTest
     end
   end
 
+  RELOADED = "config.cache_classes = false\n  config.file_watcher = ActiveSupport::FileUpdateChecker\n  config.active_job"
+
+  # As in development: nothing is loaded before it is needed, and anew when it has changed.
+  def test_classes_that_are_loaded_when_they_are_needed_and_reloaded
+    File.write("#{@dir}/config/environment.rb", <<~'RUBY')
+      require "./config/application"
+      App.initialize!
+      Rails.error.subscribe(Class.new { def report(error, **how) = File.write("said.txt", "#{error.message} #{how[:source]}\n", mode: "a") }.new) if Rails.respond_to?(:error)
+    RUBY
+    application = ENVIRONMENT.lines.take_while { |line| !line.start_with?("App.initialize") }.join
+    File.write("#{@dir}/config/application.rb", application.sub("config.active_job", RELOADED))
+    FileUtils.mkdir_p("#{@dir}/app/jobs")
+    File.write("#{@dir}/app/jobs/lazy.rb", "class Lazy < ActiveJob::Base\n  def perform(name) = File.write('lazy.txt', name)\nend\n")
+    plain = <<~'RUBY'
+      class Import
+        include Honker::Job
+        queue "imports", name: nil, max_attempts: 1
+        def perform(step:)
+          raise Honker::Snooze.new(delay_s: 0) if step == 1 && !File.exist?("snoozed.txt") && File.write("snoozed.txt", "")
+          raise "imported" if step == 2
+          File.write("import.txt", "VERSION #{step}")
+        end
+      end
+    RUBY
+    File.write("#{@dir}/app/jobs/import.rb", plain.sub("VERSION", "first"))
+    rails("Lazy.perform_later('lazily')\nImport.enqueue(step: 1)")
+    File.write("#{@dir}/config/load.rb", "require './config/environment'\nImport.name")
+    worker("-q", "default", "-q", "imports", "-r", "./config/load.rb") do
+      next false unless File.exist?("#{@dir}/lazy.txt") && File.exist?("#{@dir}/import.txt")
+
+      @changed ||= change("#{@dir}/app/jobs/import.rb", plain.sub("VERSION", "second"))
+      File.read("#{@dir}/import.txt") == "second 3"
+    end
+    assert_equal "lazily", File.read("#{@dir}/lazy.txt")
+    reports = Gem::Specification.find_by_name("activesupport").version >= Gem::Version.new("7.1")
+    assert_equal reports ? ["imported job.honker"] : [], said
+  end
+
+  def change(path, text)
+    assert_equal "first 1", File.read("#{@dir}/import.txt")
+    File.write(path, text)
+    db.queue("imports").enqueue_many([{ step: 2 }, { step: 3 }])
+  end
+
   def test_a_file_of_its_own_and_the_scheduler
     File.write("#{@dir}/config/environment.rb", ENVIRONMENT.sub("config.active_job", "config.honker.database = 'jobs.db'\n  config.active_job"))
     rails(<<~'RUBY')

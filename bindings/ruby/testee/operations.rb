@@ -73,6 +73,12 @@ def query(request)
   { rows: rows.map { |row| row.map { |value| sql_value(value) } } }
 end
 
+# Less than one attempt is refused for a queue and an outbox, and not for a job.
+def without_attempts(options)
+  none = options.delete(:max_attempts) if options[:max_attempts]&.<(1)
+  yield.tap { |made| NO_ATTEMPTS[made] = none }
+end
+
 def update_schedule(request)
   changes = request.options(schedule: :schedule, priority: :priority, expires_s: :expires_s,
                             max_attempts: :max_attempts)
@@ -109,8 +115,7 @@ OPERATIONS = {
   "sql.query" => method(:query),
   "queue.open" => lambda do |r|
     options = r.options(visibility_timeout_s: :visibility_timeout_s, max_attempts: :max_attempts)
-    none = options.delete(:max_attempts) if options[:max_attempts]&.<(1)
-    r.keep { r.on.queue(r["name"], **options).tap { |queue| NO_ATTEMPTS[queue] = none } }
+    r.keep { without_attempts(options) { r.on.queue(r["name"], **options) } }
   end,
   "queue.enqueue" => ->(r) { { id: r.on.enqueue(r.payload, **r.enqueue_options) } },
   "queue.enqueue_many" => lambda do |r|
@@ -194,7 +199,7 @@ OPERATIONS = {
   "outbox.open" => lambda do |r|
     options = r.options(visibility_timeout_s: :visibility_timeout_s, max_attempts: :max_attempts,
                         base_backoff_s: :base_backoff_s)
-    r.keep { ScriptedOutbox.new(r.on, r["name"], r["deliver"], options) }
+    r.keep { without_attempts(options) { ScriptedOutbox.new(r.on, r["name"], r["deliver"], options) } }
   end,
   "outbox.enqueue" => ->(r) { { id: r.on.outbox.enqueue(r.payload, **r.enqueue_options) } },
   "outbox.run_once" => ->(r) { { handled: r.on.outbox.run_once(r["worker"]) } },

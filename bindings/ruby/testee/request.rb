@@ -74,7 +74,7 @@ end
 # A transaction, whose block runs in the thread of `lane`.
 OpenTransaction = Struct.new(:transaction, :lane, :open)
 
-# How many attempts the jobs of a queue have, if that is less than one, which a queue of the package refuses.
+# How many attempts the jobs of a queue or an outbox have, if that is less than one.
 NO_ATTEMPTS = ObjectSpace::WeakMap.new
 
 # One request, with what most operations do with it.

@@ -18,8 +18,8 @@ module Honker
         db.last_insert_row_id
       end,
       "ActiveRecord::ConnectionAdapters::AbstractAdapter" => lambda do |db, table, row|
-        values = row.values.map { |one| db.quote(one) }
-        db.insert("INSERT INTO #{table} (#{row.keys.join(", ")}) VALUES (#{values.join(", ")})", nil, KEYS.fetch(table))
+        values = row.values.map { |one| db.quote(one) }.join(", ")
+        db.insert("INSERT INTO #{table} (#{row.keys.join(", ")}) VALUES (#{values})", "Honker Enqueue", KEYS.fetch(table))
       end
     }.freeze
 

@@ -73,7 +73,7 @@ module Honker
       name, args, kwargs = task(claimed.payload)
       type = name && find(name)
       type = nil if type && !type.task_name
-      if type.nil? && (type = @plain[claimed.queue_name])
+      if type.nil? && (type = newest(@plain[claimed.queue_name]))
         args, kwargs = plain(claimed.payload)
       end
       return [type, args, kwargs.transform_keys(&:to_sym)] if type
@@ -107,8 +107,19 @@ module Honker
     # @private
     # The class of a task; nil if there is none.
     def self.find(name)
-      type = @named[name] || (Object.const_get(name) if NAME.match?(name))
+      type = newest(@named[name]) || constant(name)
       type if type.is_a?(Class) && type.include?(Job)
+    end
+
+    # @private
+    # Rails may have thrown a class away, to load it anew.
+    def self.newest(type)
+      type && ((type.name && constant(type.name)) || type)
+    end
+
+    # @private
+    def self.constant(name)
+      Object.const_get(name) if NAME.match?(name)
     rescue NameError => e
       raise unless e.name && name.split("::").include?(e.name.to_s) # one that its file is about
     end

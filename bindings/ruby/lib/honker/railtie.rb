@@ -14,7 +14,8 @@ module Honker
     TABLES = /\A_honker_/
     # The first ActiveRecord whose structure.sql takes a Regexp for a table's name; schema.rb always does.
     IGNORES_BY_PATTERN = Gem::Version.new("7.1")
-    private_constant :TABLES, :IGNORES_BY_PATTERN
+    REPORTED_AS = Rails.gem_version < Gem::Version.new("7.1") ? {}.freeze : { source: "job.honker" }.freeze
+    private_constant :TABLES, :IGNORES_BY_PATTERN, :REPORTED_AS
 
     config.honker = ActiveSupport::OrderedOptions.new
     config.honker.setup = true
@@ -29,15 +30,27 @@ module Honker
       Honker.logger = Rails.logger
     end
 
-    # Before ActiveJob looks for the adapter of `config.active_job.queue_adapter`.
+    # Also for a worker that performs a job before anything else has loaded ActiveJob.
     initializer "honker.active_job", before: "active_job.set_configs" do
-      ActiveSupport.on_load(:active_job) { require "active_job/queue_adapters/honker_adapter" }
+      ActiveJob::QueueAdapters.autoload(:HonkerAdapter, "active_job/queue_adapters/honker_adapter") if defined?(ActiveJob)
     end
 
     config.after_initialize do |app|
       ActiveSupport.on_load(:active_record) { Railtie.leave_out_of_the_schema } if app.config.honker.setup
       Honker.database = -> { app.config.honker.database || Railtie.primary } unless Honker.database_path
-      Honker.around_job { |_, perform| app.reloader.wrap(&perform) }
+      Honker.around_job { |_, perform| Railtie.wrap(app.reloader, perform) }
+    end
+
+    # @private
+    # A job is to Rails what a request is. Rails 7.1 and newer report what is raised in it ({Rails.error}).
+    def self.wrap(reloader, perform)
+      no_failure = nil
+      reloader.wrap(**REPORTED_AS) do
+        perform.call
+      rescue Snooze, Cancelled => e
+        no_failure = e
+      end
+      raise no_failure if no_failure
     end
 
     # @private
