@@ -1,13 +1,13 @@
 /*
- * What waits: workers, listeners, subscriptions, leaders, outboxes, results, and updates.
+ * What waits: workers, listeners, subscriptions, leaders, results, and updates.
  *
  * `next` never waits: Elixir does, for the message by which waiter.c says that a consumer has work. A consumer ends with
  * the process that made it, and when it is closed or collected, whichever comes first.
  */
 #include "nif.h"
 
-enum kind { WORKER, LISTENER, SUBSCRIPTION, LEADER, OUTBOX, RESULT, UPDATES };
-static const char *const kinds[] = {"worker", "listener", "subscription", "leader", "outbox", "result", "updates"};
+enum kind { WORKER, LISTENER, SUBSCRIPTION, LEADER, RESULT, UPDATES };
+static const char *const kinds[] = {"worker", "listener", "subscription", "leader", "result", "updates"};
 
 typedef struct {
   db_t *db;
@@ -24,11 +24,10 @@ static void free_worker(void *handle) { lib.worker_free(handle); }
 static void free_listener(void *handle) { lib.listener_free(handle); }
 static void free_subscription(void *handle) { lib.subscription_free(handle); }
 static void free_leader(void *handle) { lib.leader_free(handle); }
-static void free_outbox(void *handle) { lib.outbox_free(handle); }
 static void free_result(void *handle) { lib.result_wait_free(handle); }
 static void free_updates(void *handle) { lib.updates_free(handle); }
 static void (*const free_handle[])(void *) = {free_worker, free_listener, free_subscription, free_leader,
-                                              free_outbox, free_result,   free_updates};
+                                              free_result, free_updates};
 
 /* Ends it, whoever is first to. `env` is NULL in the destructor, where nobody waits. */
 static void end(ErlNifEnv *env, consumer_t *consumer, int now) {
@@ -80,16 +79,6 @@ static honker_status_t make(struct in *in, enum kind kind, honker_waiter_t *wait
       return lib.subscription_new(in->db, waiter, token, B(name), &opts, (honker_subscription_t **)handle, &in->err);
     }
     case LEADER: return lib.leader_new(in->db, waiter, token, B(name), (honker_leader_t **)handle, &in->err);
-    case OUTBOX: {
-      honker_outbox_opts_t opts = HONKER_OUTBOX_OPTS_INIT;
-      honker_bytes_t worker_id;
-      if (!get_text(in, options[0], "worker_id", &worker_id)) return HONKER_INVALID;
-      if (!get_int(in, options[1], "visibility_timeout_s", &opts.visibility_timeout_s) ||
-          !get_int(in, options[2], "base_backoff_s", &opts.base_backoff_s)) {
-        return HONKER_INVALID;
-      }
-      return lib.outbox_new(in->db, waiter, token, B(name), B(worker_id), &opts, (honker_outbox_t **)handle, &in->err);
-    }
     case RESULT: {
       int64_t id;
       if (!get_int(in, options[0], "id", &id)) return HONKER_INVALID;
@@ -152,11 +141,6 @@ static term look(struct in *in, consumer_t *consumer, void *handle, int64_t n) {
   term found = atom_ok;
   switch (consumer->kind) {
     case WORKER: return worker_look(in, handle, n);
-    case OUTBOX: {
-      honker_jobs_t *jobs = NULL;
-      status = lib.outbox_next(handle, 0, &jobs, &in->err);
-      return jobs_answer(in, status, &jobs);
-    }
     case LEADER: {
       honker_fires_t *fires = NULL;
       status = lib.leader_next(handle, 0, &fires, &in->err);
@@ -222,15 +206,13 @@ FUNCTION(consumer_do) {
   struct in self = {.env = env}, *in = &self;
   consumer_t *consumer;
   void *handle;
-  int64_t out = 0, id = 0, attempts = 0; /* of a worker: a serial */
-  honker_bytes_t error = {NULL, 0};
+  int64_t out = 0, id = 0, serial = 0;
   term head, tail = argv[2];
   (void)argc;
   if (!get(in, argv[0], &consumer, &handle)) return enif_make_badarg(env);
   if (handle == NULL || in->db == NULL) return failure(env, HONKER_CLOSED_HANDLE, "it is closed");
   if (enif_get_list_cell(env, tail, &head, &tail) && !get_int(in, head, "id", &id)) return in->refusal;
-  if (enif_get_list_cell(env, tail, &head, &tail) && !get_int(in, head, "attempts", &attempts)) return in->refusal;
-  if (enif_get_list_cell(env, tail, &head, &tail) && !get_text(in, head, "error", &error)) return in->refusal;
+  if (enif_get_list_cell(env, tail, &head, &tail) && !get_int(in, head, "serial", &serial)) return in->refusal;
 #define WHAT(name, of, ...)                                                     \
   if (consumer->kind == of && enif_is_identical(argv[1], atom(env, #name))) {   \
     const honker_status_t status = lib.__VA_ARGS__;                             \
@@ -239,11 +221,9 @@ FUNCTION(consumer_do) {
   WHAT(ack, SUBSCRIPTION, subscription_ack(handle, &in->err))
   WHAT(save, SUBSCRIPTION, subscription_save(handle, &in->err))
   WHAT(offset, SUBSCRIPTION, subscription_offset(handle, &out, &in->err))
-  WHAT(settled, WORKER, worker_settled(handle, id, attempts, &in->err))
+  WHAT(settled, WORKER, worker_settled(handle, id, serial, &in->err))
   WHAT(leads, LEADER, leader_leads(handle, &out, &in->err))
   WHAT(resign, LEADER, leader_resign(handle, &in->err))
-  WHAT(delivered, OUTBOX, outbox_delivered(handle, id, &in->err))
-  WHAT(failed, OUTBOX, outbox_failed(handle, id, attempts, B(error), &in->err))
 #undef WHAT
   return enif_make_badarg(env);
 }

@@ -131,7 +131,7 @@ defmodule Honker do
   What waits for a file that is replaced (a listener, a subscription) ends with that as its error, and is to be made anew.
 
   It stops in this order, with `:init.stop` or SIGTERM as well: workers (which finish, `shutdown:` of `Honker.Worker`), outboxes,
-  the scheduler, which gives its lead away, and the database.
+  which do so too, the scheduler, which gives its lead away, and the database.
   """
   @spec start_link(keyword) :: Supervisor.on_start()
   defdelegate start_link(opts), to: Honker.Instance, as: :start_supervisor
@@ -298,11 +298,14 @@ defmodule Honker do
 
   def outbox(db, name, deliver, opts) when is_binary(name) and is_function(deliver, 1) do
     with {:ok, o} <- Native.options(opts, visibility_timeout_s: 60, max_attempts: 5, base_backoff_s: 5) do
-      {:ok, struct!(Outbox, Map.merge(o, %{db: db, name: name, deliver: deliver}))}
+      case Enum.reject(o, fn {_, value} -> is_integer(value) end) do
+        [] -> {:ok, struct!(Outbox, Map.merge(o, %{db: db, name: name, deliver: deliver}))}
+        [{option, value} | _] -> Error.invalid("#{option} has to be an integer, not #{inspect(value)}")
+      end
     end
   end
 
-  def outbox(%Database{}, name, deliver, _opts) do
+  def outbox(_db, name, deliver, _opts) do
     Error.invalid("an outbox has a name and a function of one argument, not #{inspect(name)} and #{inspect(deliver)}")
   end
 

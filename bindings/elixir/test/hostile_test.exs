@@ -2,23 +2,15 @@ defmodule Honker.HostileTest do
   # What should not be, and is: numbers, payloads, handlers, disks.
   use Honker.Case, async: false
 
-  setup do
-    test = self()
-
-    Application.put_env(:honker, :on_event, fn event, _, metadata ->
-      send(test, {:event, List.last(event), metadata})
-    end)
-
-    on_exit(fn -> Application.delete_env(:honker, :on_event) end)
-  end
-
-  defp worker(db, handler, opts \\ []) do
-    start_supervised!({Worker, Keyword.merge([db: db, queue: "q", handler: handler, concurrency: 3], opts)})
-  end
+  setup :tell_events
 
   test "ten thousand jobs side by side, and none", %{db: db} do
     test = self()
-    worker(db, fn job -> send(test, {:running, job.id, self()}) && receive(do: (:go -> :ok)) end, concurrency: 10_000)
+
+    start_worker(db, fn job -> send(test, {:running, job.id, self()}) && receive(do: (:go -> :ok)) end,
+      concurrency: 10_000
+    )
+
     {:ok, ids} = Queue.enqueue_many(db, "q", Enum.to_list(1..3000))
     pids = for id <- ids, do: elem(assert_receive({:running, ^id, _}, 60_000), 2)
     assert {:ok, %{"claimed" => 3000}} = Queue.stats(db, "q")
@@ -48,7 +40,7 @@ defmodule Honker.HostileTest do
     test = self()
     large = String.duplicate("ä", 5_000_000)
 
-    worker(db, fn job ->
+    start_worker(db, fn job ->
       case job.payload do
         "long" -> {:discard, large}
         "bytes" -> {:discard, <<0, 255, 0>>}
@@ -60,9 +52,9 @@ defmodule Honker.HostileTest do
     {:ok, _} = Queue.enqueue(db, "q", large)
     assert_receive {:ran, ^large}, 60_000
     {:ok, _} = Queue.enqueue(db, "q", Honker.raw("{not JSON"))
-    assert_receive {:ran, "{not JSON"}, 20_000
+    assert_receive {:ran, "{not JSON"}
     for payload <- ["long", "bytes", "text"], do: {:ok, _} = Queue.enqueue(db, "q", payload, max_attempts: 1)
-    assert soon(20_000, fn -> match?({:ok, %{"dead" => 3}}, Queue.stats(db, "q")) end)
+    assert soon(fn -> match?({:ok, %{"dead" => 3}}, Queue.stats(db, "q")) end)
     {:ok, dead} = Queue.dead(db, "q")
 
     errors = Map.new(dead, &{&1["payload"], &1["last_error"]})
@@ -75,7 +67,7 @@ defmodule Honker.HostileTest do
   test "a handler that acks twice, and one that settles otherwise than it says", %{db: db} do
     test = self()
 
-    worker(db, fn job ->
+    start_worker(db, fn job ->
       answers = for _ <- 1..2, do: Job.ack(db, job)
       send(test, {:answers, answers})
       if job.payload == 1, do: :ok, else: raise("after the ack")
@@ -83,8 +75,8 @@ defmodule Honker.HostileTest do
 
     for n <- 1..2 do
       {:ok, _} = Queue.enqueue(db, "q", n)
-      assert_receive {:answers, [ok: true, ok: false]}, 20_000
-      assert_receive {:event, :lost, _}, 20_000
+      assert_receive {:answers, [ok: true, ok: false]}
+      assert_receive {:event, :lost, _}
     end
 
     assert {:ok, []} = Queue.stats(db)
@@ -94,7 +86,7 @@ defmodule Honker.HostileTest do
     test = self()
 
     pid =
-      worker(
+      start_worker(
         db,
         fn job ->
           [worker | _] = Process.get(:"$ancestors") || [nil]
@@ -120,7 +112,7 @@ defmodule Honker.HostileTest do
       )
 
     for payload <- ~w(link rubbish heap fine), do: {:ok, _} = Queue.enqueue(db, "q", payload)
-    assert_receive :fine, 20_000
+    assert_receive :fine
 
     for m <- [
           :x,
@@ -131,16 +123,16 @@ defmodule Honker.HostileTest do
         ],
         do: send(pid, m)
 
-    assert soon(20_000, fn -> match?({:ok, %{"delayed" => 2, "claimed" => 0}}, Queue.stats(db, "q")) end)
+    assert soon(fn -> match?({:ok, %{"delayed" => 2, "claimed" => 0}}, Queue.stats(db, "q")) end)
     assert Process.alive?(pid)
     {:ok, _} = Queue.enqueue(db, "q", "fine")
-    assert_receive :fine, 20_000
+    assert_receive :fine
   end
 
   test "a handler that hears that it has to end, and says that it failed, has not failed", %{db: db} do
     test = self()
 
-    worker(
+    start_worker(
       db,
       fn _ ->
         Process.flag(:trap_exit, true)
@@ -151,16 +143,16 @@ defmodule Honker.HostileTest do
     )
 
     {:ok, _} = Queue.enqueue(db, "q", 1)
-    assert_receive :running, 20_000
+    assert_receive :running
     stop_supervised!({Worker, "q"})
     assert {:ok, [["pending", 0]]} = Honker.query(db, "SELECT state, attempts FROM _honker_live")
   end
 
   test "a second signal that comes before the worker is stopped", %{db: db} do
     test = self()
-    pid = worker(db, fn _ -> send(test, :running) && Process.sleep(:infinity) end, shutdown: :infinity)
+    pid = start_worker(db, fn _ -> send(test, :running) && Process.sleep(:infinity) end, shutdown: :infinity)
     {:ok, _} = Queue.enqueue(db, "q", 1)
-    assert_receive :running, 20_000
+    assert_receive :running
     send(pid, :honker_stop_now)
     stop_supervised!({Worker, "q"})
     assert {:ok, [["pending", 0]]} = Honker.query(db, "SELECT state, attempts FROM _honker_live")
@@ -184,9 +176,9 @@ defmodule Honker.HostileTest do
     test = self()
     {:ok, db} = Honker.open(Path.join(disk, "app.db"))
     handler = fn job -> send(test, {:running, self(), job.payload}) && receive(do: (:go -> :ok)) end
-    worker(db, handler)
+    start_worker(db, handler)
     {:ok, _} = Queue.enqueue_many(db, "q", Enum.to_list(1..3))
-    pids = for _ <- 1..3, do: elem(assert_receive({:running, _, _}, 20_000), 1)
+    pids = for _ <- 1..3, do: elem(assert_receive({:running, _, _}), 1)
     fill(Path.join(disk, "ballast"))
     # What is enqueued until it fails uses up the log's room as well.
     assert {:error, %Error{name: name}} =
@@ -196,16 +188,16 @@ defmodule Honker.HostileTest do
 
     assert name in [:full, :io]
     for pid <- pids, do: send(pid, :go)
-    assert_receive {:event, :error, %{error: %Error{name: name}}}, 20_000
+    assert_receive {:event, :error, %{error: %Error{name: name}}}
     assert name in [:full, :io]
     refute_receive {:event, :stop, _}, 1000
     refute_received {:event, :error, _}
     File.rm!(Path.join(disk, "ballast"))
-    for _ <- pids, do: assert_receive({:event, :stop, %{result: :ack}}, 20_000)
+    for _ <- pids, do: assert_receive({:event, :stop, %{result: :ack}})
     {:ok, _} = Queue.enqueue(db, "q", 4)
-    assert_receive {:running, pid, 4}, 20_000
+    assert_receive {:running, pid, 4}
     send(pid, :go)
-    assert_receive {:event, :stop, %{result: :ack}}, 20_000
+    assert_receive {:event, :stop, %{result: :ack}}
     stop_supervised!({Worker, "q"})
     Honker.close(db)
   end

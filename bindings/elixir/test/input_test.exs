@@ -57,6 +57,13 @@ defmodule Honker.InputTest do
   test "an outbox needs a function", %{db: db} do
     assert {:error, %Error{name: :invalid}} = Honker.outbox(db, "mail", nil)
     assert {:error, %Error{name: :invalid}} = Honker.outbox(db, "mail", fn -> :ok end)
+    assert {:error, %Error{name: :invalid}} = Honker.outbox(:a_name, "mail", nil)
+    assert {:error, %Error{name: :invalid}} = Honker.outbox(:a_name, :mail, & &1)
+
+    for option <- [:visibility_timeout_s, :max_attempts, :base_backoff_s], wrong <- [1.5, "1", nil] do
+      assert {:error, %Error{name: :invalid, message: message}} = Honker.outbox(db, "mail", & &1, [{option, wrong}])
+      assert message =~ "#{option} has to be an integer"
+    end
   end
 
   test "files that cannot be opened", %{directory: directory} do

@@ -20,27 +20,31 @@ defmodule Honker.ProcessesTest do
     assert {:ok, [%Job{payload: 2}]} = Queue.claim_batch(db, "q", "w", 9)
     {:ok, worker} = Queue.worker(db, "q", "w")
     # The claim lapses, and is noticed without a commit.
-    assert {:ok, [%Job{payload: 1, attempts: 2}]} = Consumer.next(worker, 10_000, 9)
+    assert {:ok, [%Job{payload: 1, attempts: 2}]} = Consumer.next(worker, 30_000, 9)
     assert {:ok, [[0]]} = Honker.query(db, "SELECT count(*) FROM _honker_live WHERE payload = '3'")
   end
 
-  test "another process is waited for, and waited with", %{db: db, path: path} do
+  test "another process is waited for, and waited with", %{db: db, path: path, directory: directory} do
+    go = Path.join(directory, "go")
+
     port =
       emulator("""
       {:ok, db} = Honker.open(#{inspect(path)})
       {:ok, tx} = Honker.Transaction.begin(db)
       IO.puts("begun")
-      Process.sleep(700)
+      wait = fn wait -> File.exists?(#{inspect(go)}) || (Process.sleep(10) && wait.(wait)) end
+      wait.(wait)
       {:ok, _} = Honker.notify_tx(tx, "c", "committed")
       :ok = Honker.Transaction.commit(tx)
       """)
 
     {:ok, listener} = Honker.listener(db, "c")
     assert line(port) == "begun"
-    {time, result} = :timer.tc(fn -> Queue.enqueue(db, "q", 1) end)
-    assert {:ok, _} = result
-    assert time > 200_000
-    assert {:ok, %{payload: "committed"}} = Consumer.next(listener, 5000)
+    waiting = Task.async(fn -> Queue.enqueue(%{db | busy_timeout_ms: 30_000}, "q", 1) end)
+    assert Task.yield(waiting, 300) == nil
+    File.write!(go, "")
+    assert {:ok, _} = Task.await(waiting, 40_000)
+    assert {:ok, %{payload: "committed"}} = Consumer.next(listener, 30_000)
     assert output(port) == ""
   end
 end

@@ -95,7 +95,7 @@ defmodule Honker.SQLTest do
 
     start_supervised!({Worker, db: db, queue: "q", handler: handler, concurrency: 2})
     {:ok, _} = Queue.enqueue_many(db, "q", ["says", "does not"])
-    assert_receive {:done, "says"}, 20_000
+    assert_receive {:done, "says"}
     refute_receive {:done, "does not"}, 1500
     assert {:ok, []} = Queue.stats(db)
     assert {:error, %Error{name: :invalid}} = Job.settled(%Job{id: 1, queue: "q", worker_id: "w"})

@@ -1,2 +1,3 @@
 Application.put_env(:honker, :json, Honker.Test.JSON)
-ExUnit.start(capture_log: true, timeout: 60_000)
+# Nothing here has to be fast: a machine may be busy.
+ExUnit.start(capture_log: true, timeout: 120_000, assert_receive_timeout: 30_000)

@@ -119,7 +119,7 @@ defmodule Honker.TestingTest do
   test "its database is its own, and gone with the test" do
     test = self()
     {:ok, pid} = Task.start(fn -> send(test, {:db, open!()}) && Process.sleep(:infinity) end)
-    assert_receive {:db, db}, 5000
+    assert_receive {:db, db}
     assert {:ok, _} = Queue.enqueue(db, "q", 1)
     assert :ok = close(db)
     refute File.exists?(Path.dirname(db.path))

@@ -19,6 +19,8 @@ defmodule Honker.Testee do
                fault.abi metadata foreign)
 
   def main do
+    # Standard output is the protocol's.
+    Logger.configure(level: :none)
     Application.put_env(:honker, :json, Honker.Testee.JSON)
     :ets.new(:handles, [:named_table, :public])
     port = Port.open({:fd, 0, 1}, [:binary, :eof, line: 65_536])

@@ -4,7 +4,7 @@ defmodule Honker.AtExit do
   # that, and ends all workers of the emulator as a stop does: none claims anything more, what runs is finished, and what does
   # not end in time is given back. `System.halt` calls nothing of the kind.
   #
-  # One hook for each emulator, however many workers come and go: none can be taken back.
+  # One hook for each emulator (two, if two workers start at once), however many workers come and go: none can be taken back.
 
   @key {__MODULE__, :told}
 

@@ -21,7 +21,7 @@ defmodule Honker.Consumer do
   @receive_max_ms 4_294_967_295
 
   # What it claims or takes has to be decoded.
-  @decoding [:worker, :outbox, :listener, :subscription]
+  @decoding [:worker, :listener, :subscription]
 
   @doc false
   def new(on, kind, name, options, fields \\ []) do
@@ -200,7 +200,7 @@ defmodule Honker.Consumer do
   end
 
   @doc false
-  def item(kind, jobs) when kind in [:worker, :outbox], do: Enum.map(jobs, &Job.from_native/1)
+  def item(:worker, jobs), do: Enum.map(jobs, &Job.from_native/1)
   def item(:listener, found), do: Honker.Notification.from_native(found)
   def item(:subscription, found), do: Honker.StreamEvent.from_native(found)
   def item(:result, value), do: value

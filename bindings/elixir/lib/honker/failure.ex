@@ -13,6 +13,7 @@ defmodule Honker.Failure do
   """
 
   require Logger
+  alias Honker.Worker.Options
 
   defstruct [:kind, :reason, :message, :next, stacktrace: []]
 
@@ -25,21 +26,21 @@ defmodule Honker.Failure do
         }
 
   @doc false
-  # `delay_s` is how long the worker waits after so many attempts.
-  def report(outcome, {kind, reason, stacktrace}, job, delay_s, on_error) do
-    next = next(outcome, job, delay_s)
-    message = outcome |> Tuple.to_list() |> List.last()
+  # `o` are the options of its worker.
+  def report(result, {kind, reason, stacktrace}, job, o) do
+    next = next(result, job, o)
+    message = result |> Tuple.to_list() |> List.last()
     failure = %__MODULE__{kind: kind, reason: reason, stacktrace: stacktrace, message: message, next: next}
     log(failure, job)
     # In a process of its own: it may take long, and die.
-    if on_error, do: spawn(fn -> contained(on_error, failure, job) end)
+    if o[:on_error], do: spawn(fn -> contained(o.on_error, failure, job) end)
     :ok
   end
 
-  defp next({:discard, _}, _job, _delay_s), do: :dead
-  defp next(_outcome, %{attempts: n, max_attempts: max}, _delay_s) when n >= max, do: :dead
-  defp next({:retry, delay_s, _}, _job, _delay_s), do: max(delay_s, 0)
-  defp next(_outcome, job, delay_s), do: delay_s.(job.attempts)
+  defp next({:discard, _}, _job, _o), do: :dead
+  defp next(_result, %{attempts: n, max_attempts: max}, _o) when n >= max, do: :dead
+  defp next({:retry, nil, _}, job, o), do: Options.delay_s(o, job.attempts)
+  defp next({:retry, delay_s, _}, _job, _o), do: max(delay_s, 0)
 
   defp log(failure, job) do
     then = if failure.next == :dead, do: "it is dead", else: "next try in about #{failure.next} s"

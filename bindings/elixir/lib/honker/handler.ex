@@ -3,11 +3,8 @@ defmodule Honker.Handler do
   # The user's code for one job: what it returns and raises, and settling the job accordingly. For `Honker.Worker`,
   # `Honker.Outbox` and `Honker.Testing`.
 
-  alias Honker.{Error, Job, Status}
-
-  # How long settling rests while somebody keeps the file locked: longer each time.
-  @rest_min_ms 50
-  @rest_max_ms 1000
+  alias Honker.{Database, Error, Failure, Job, Native}
+  alias Honker.Worker.Options
 
   # The longest delay in seconds that the library takes; what is more is as good as never.
   @delay_max_s 4_000_000_000
@@ -15,22 +12,18 @@ defmodule Honker.Handler do
   # The most bytes of an error that are kept.
   @text_max 65_536
 
-  @type outcome ::
-          :ok
-          | {:error, String.t()}
-          | {:retry, integer, String.t()}
-          | {:snooze, integer}
-          | {:discard, String.t()}
+  # As `result` in Honker.Event. The delay nil is the worker's own.
+  @type result :: :ack | {:retry, integer | nil, String.t()} | {:snooze, integer} | {:discard, String.t()}
   @type cause :: {:error | :exit | :throw | :returned, term, Exception.stacktrace()}
 
-  # Calls it: the outcome, and what brought it about if that is no success. Only what is known to mean success is success: a
+  # Calls it: the result, and what brought it about if that is no success. Only what is known to mean success is success: a
   # job that is done by mistake is lost.
-  @spec call((term -> term), term) :: {outcome, cause | nil}
+  @spec call((term -> term), term) :: {result, cause | nil}
   def call(fun, argument) do
     returned = fun.(argument)
 
-    case outcome(returned) do
-      done when done == :ok or elem(done, 0) == :snooze -> {done, nil}
+    case result(returned) do
+      done when done == :ack or elem(done, 0) == :snooze -> {done, nil}
       failed -> {failed, {:returned, returned, []}}
     end
   rescue
@@ -42,28 +35,27 @@ defmodule Honker.Handler do
   defp raised(kind, reason, stacktrace) do
     text = kind |> Exception.format(reason, stacktrace) |> String.trim_trailing() |> text()
 
-    case reason do
-      # An exception may say when to try again.
-      %{__exception__: true, retry_delay_s: delay_s} when is_number(delay_s) ->
-        {{:retry, seconds(delay_s), text}, {kind, reason, stacktrace}}
+    # An exception may say when to try again.
+    delay_s =
+      case reason do
+        %{__exception__: true, retry_delay_s: delay_s} when is_number(delay_s) -> seconds(delay_s)
+        _ -> nil
+      end
 
-      _ ->
-        {{:error, text}, {kind, reason, stacktrace}}
-    end
+    {{:retry, delay_s, text}, {kind, reason, stacktrace}}
   end
 
-  defp outcome({:error, reason}), do: {:error, text(reason)}
-  defp outcome({what, reason}) when what in [:discard, :fail], do: {:discard, text(reason)}
-  defp outcome(:discard), do: {:discard, "it returned :discard"}
-  defp outcome({:retry, delay_s, reason}) when is_number(delay_s), do: {:retry, seconds(delay_s), text(reason)}
-  defp outcome({:snooze, delay_s}) when is_number(delay_s), do: {:snooze, seconds(delay_s)}
+  defp result({:error, reason}), do: {:retry, nil, text(reason)}
+  defp result({what, reason}) when what in [:discard, :fail], do: {:discard, text(reason)}
+  defp result(:discard), do: {:discard, "it returned :discard"}
+  defp result({:retry, delay_s, reason}) when is_number(delay_s), do: {:retry, seconds(delay_s), text(reason)}
+  defp result({:snooze, delay_s}) when is_number(delay_s), do: {:snooze, seconds(delay_s)}
+  defp result(done) when is_tuple(done) and tuple_size(done) > 0 and elem(done, 0) == :ok, do: :ack
 
-  defp outcome(done) when is_tuple(done) and tuple_size(done) > 0 and elem(done, 0) == :ok, do: :ok
+  defp result(other) when is_tuple(other) or other in [nil, false, :error],
+    do: {:retry, nil, "it returned #{inspect(other)}"}
 
-  defp outcome(other) when is_tuple(other) or other in [nil, false, :error],
-    do: {:error, "it returned #{inspect(other)}"}
-
-  defp outcome(_success), do: :ok
+  defp result(_success), do: :ack
 
   defp seconds(delay_s), do: delay_s |> max(-@delay_max_s) |> min(@delay_max_s) |> ceil()
 
@@ -82,23 +74,39 @@ defmodule Honker.Handler do
   def around(fun, []), do: fun
   def around(fun, [outer | inner]), do: &outer.(&1, around(fun, inner))
 
-  # Settles with `fun`, and again while somebody keeps it from happening, unless it is to stop: what was done would be done
-  # again. It ends at the latest when the claim is lost, which is an answer.
-  @spec settle((() -> answer), (() -> boolean)) :: answer when answer: term
-  def settle(fun, stop \\ fn -> false end), do: settle(fun, stop, @rest_min_ms)
+  # Claims the next job that is due, runs it in the calling process and settles it: the job, and what became of it, which is
+  # `:lost` if it was somebody else's by then; nil if there is none. `o` are options of a worker.
+  @spec run_one(Database.named(), map) :: {:ok, {Job.t(), result | :lost} | nil} | {:error, Error.t()}
+  def run_one(on, o) do
+    claimed =
+      Enum.find_value(o.queues, {:ok, []}, fn {queue, _, _} ->
+        with {:ok, []} <- claim(on, queue, o), do: nil
+      end)
 
-  defp settle(fun, stop, rest_ms) do
-    case fun.() do
-      {:error, %Error{name: name}} = error ->
-        if not Status.transient?(name) or stop.() do
-          error
-        else
-          Process.sleep(rest_ms)
-          settle(fun, stop, min(rest_ms * 2, @rest_max_ms))
-        end
-
-      settled ->
-        settled
+    with {:ok, jobs} <- claimed do
+      case jobs do
+        [job] -> run_one(on, o, job)
+        [] -> {:ok, nil}
+      end
     end
+  end
+
+  defp claim(on, queue, o) do
+    Native.list(Native.call(on, :claim, [queue, o.worker_id, 1, o.visibility_timeout_s]), &Job.from_native/1)
+  end
+
+  defp run_one(on, o, job) do
+    {result, cause} = call(o.handler, job)
+    if cause, do: Failure.report(result, cause, job, o)
+
+    settled =
+      case result do
+        :ack -> Job.ack(on, job)
+        {:retry, delay_s, text} -> Job.retry(on, job, delay_s || Options.delay_s(o, job.attempts), text)
+        {:discard, text} -> Job.fail(on, job, text)
+        {:snooze, delay_s} -> Job.release(on, job, delay_s)
+      end
+
+    with {:ok, settled?} <- settled, do: {:ok, {job, if(settled?, do: result, else: :lost)}}
   end
 end

@@ -44,13 +44,14 @@ defmodule Honker.Instance do
       for {opts, i} <- Enum.with_index(one ++ o.workers),
           do: Supervisor.child_spec({Worker, [db: o.name] ++ opts}, id: {Worker, i})
 
-    outboxes = for outbox <- o.outboxes, do: Runner.child_spec(outbox(o.name, outbox))
     scheduler = if o[:schedules], do: [Runner.child_spec(scheduler(o.name, o.schedules))], else: []
 
-    if one == [] and worker != [],
-      do:
-        Error.invalid("there are options of a worker, #{inspect(Keyword.keys(worker))}, and neither handler: nor jobs:"),
-      else: {:ok, [{__MODULE__, o}, supervisor(scheduler ++ outboxes ++ workers ++ [Honker.Drain])]}
+    if one == [] and worker != [] do
+      Error.invalid("there are options of a worker, #{inspect(Keyword.keys(worker))}, and neither handler: nor jobs:")
+    else
+      with {:ok, outboxes} <- outboxes(o.name, o.outboxes, []),
+           do: {:ok, [{__MODULE__, o}, supervisor(scheduler ++ outboxes ++ workers ++ [Honker.Drain])]}
+    end
   end
 
   defp supervisor(children) do
@@ -58,17 +59,18 @@ defmodule Honker.Instance do
     %{id: :workers, start: start, type: :supervisor}
   end
 
-  defp outbox(name, {queue, deliver}), do: outbox(name, {queue, deliver, []})
+  defp outboxes(_name, [], children), do: {:ok, Enum.reverse(children)}
+  defp outboxes(name, [{queue, deliver} | more], children), do: outboxes(name, [{queue, deliver, []} | more], children)
 
-  defp outbox(name, {queue, deliver, opts}) do
-    worker_id = Native.unique("outbox")
-
-    run = fn db, stop ->
-      with {:ok, outbox} <- Honker.outbox(db, queue, deliver, opts), do: Outbox.run(outbox, worker_id, stop)
+  defp outboxes(name, [{queue, deliver, opts} | more], children) do
+    with {:ok, outbox} <- Honker.outbox(name, queue, deliver, opts) do
+      worker = {Worker, Outbox.options(outbox, Native.unique("outbox"))}
+      outboxes(name, more, [Supervisor.child_spec(worker, id: {Outbox, queue}) | children])
     end
-
-    {"outbox #{queue}", name, run}
   end
+
+  defp outboxes(_name, [other | _], _children),
+    do: Error.invalid("an outbox is {name, function} or {name, function, options}, not #{inspect(other)}")
 
   defp scheduler(name, schedules) do
     owner = Native.unique("scheduler")

@@ -3,14 +3,19 @@ defmodule Honker.Outbox do
   A queue and a function that delivers: what was committed with your data is delivered at least once, and tried again
   with growing pauses if that fails. Made by `Honker.outbox/4`.
 
-  The function is given the decoded payload. `:ok`, `{:ok, _}` and what else is true is success, but for `:error` and for
-  tuples that do not begin with `:ok`. These, nil, false and whatever it raises, throws or exits with are failures: it is called
-  again after 5, 10, 20, … seconds, and after five failures the job is among the dead, with the error's text.
+  The function is given the decoded payload. What it returns and raises decides as for the handler of a `Honker.Worker`: `:ok`,
+  `{:ok, _}` and what else is true is success. `{:error, reason}` and other tuples, `:error`, nil, false and whatever it raises,
+  throws or exits with are failures: it is called again after 5, 10, 20, … seconds, and after five failures the job is among
+  the dead, with the error's text. Failures are logged.
   """
 
-  alias Honker.{Consumer, Database, Error, Handler, Queue, Transaction}
+  alias Honker.{Database, Error, Handler, Queue, Transaction, Worker}
 
   use Honker.Bang, ~w(enqueue enqueue_tx run_once run)a
+
+  # A thousand years: doubling has no end of its own.
+  @backoff_max_s 1000 * 366 * 86_400
+  @stop_ms 100
 
   @enforce_keys [:db, :name, :deliver]
   defstruct [:db, :name, :deliver, visibility_timeout_s: 60, max_attempts: 5, base_backoff_s: 5]
@@ -36,85 +41,75 @@ defmodule Honker.Outbox do
 
   defp add(outbox, on, payload, opts, queue_opts) do
     queue_opts = Keyword.put_new(queue_opts, :max_attempts, outbox.max_attempts)
-    Queue.enqueue_tx(on, "_outbox:" <> outbox.name, payload, opts, queue_opts)
+    Queue.enqueue_tx(on, queue(outbox), payload, opts, queue_opts)
   end
 
   @doc """
-  Delivers one, if there is one that is due: whether there was. That the claim was lost meanwhile is the error `:lost`.
+  Delivers one, in the calling process, if there is one that is due: whether there was. That the claim was lost meanwhile is
+  the error `:lost`.
   """
   @spec run_once(t, String.t()) :: {:ok, boolean} | {:error, Error.t()}
   def run_once(%__MODULE__{} = outbox, worker) do
-    with {:ok, consumer} <- consumer(outbox, worker) do
-      try do
-        case Consumer.look(consumer, 1) do
-          {:ok, [job]} -> with :ok <- deliver(outbox, consumer, job, fn -> true end), do: {:ok, true}
-          :timeout -> {:ok, false}
-          {:error, _} = error -> error
-          _ended -> {:error, Error.new(:closed_handle, "the database is closed")}
-        end
-      after
-        Consumer.close(consumer)
+    with {:ok, o} <- Worker.Options.read(options(outbox, worker)), {:ok, done} <- Handler.run_one(outbox.db, o) do
+      case done do
+        nil -> {:ok, false}
+        {job, :lost} -> {:error, Error.new(:lost, "the claim on job #{job.id} was lost while it was delivered")}
+        _delivered_or_failed -> {:ok, true}
       end
     end
   end
 
   @doc """
-  Delivers, in the calling process, until `stop` returns true, which is asked ten times a second and after each delivery.
-  It goes on when a claim was lost or somebody else keeps the file locked; any other error ends it.
+  Delivers, one after the other, each in a process of its own, until `stop` returns true, which is asked ten times a second. It is
+  a `Honker.Worker`: it goes on after errors that may pass, and when it is stopped, or the calling process or the script
+  ends, the delivery in hand has 8 seconds to finish, and is given back otherwise. Any other error ends it.
   """
   @spec run(t, String.t(), (() -> boolean)) :: :ok | {:error, Error.t()}
   def run(%__MODULE__{} = outbox, worker, stop \\ fn -> false end) when is_function(stop, 0) do
-    with {:ok, consumer} <- consumer(outbox, worker) do
+    with {:ok, pid} <- Worker.start(options(outbox, worker), self()) do
       try do
-        run_until(outbox, consumer, stop)
+        run_until(pid, Process.monitor(pid), stop)
       after
-        Consumer.close(consumer)
+        stop(pid)
       end
     end
   end
 
-  defp run_until(outbox, consumer, stop) do
-    result =
-      if stop.() do
-        :stopped
-      else
-        case Consumer.next_until(consumer, :infinity, 1, stop) do
-          {:ok, [job]} -> deliver(outbox, consumer, job, stop)
-          other -> other
-        end
+  defp run_until(worker, monitor, stop) do
+    if stop.() do
+      :ok
+    else
+      receive do
+        {:DOWN, ^monitor, _, _, %Error{} = error} -> {:error, error}
+        {:DOWN, ^monitor, _, _, reason} -> exit(reason)
+      after
+        @stop_ms -> run_until(worker, monitor, stop)
       end
-
-    case result do
-      :stopped -> :ok
-      {:closed, _} -> {:error, Error.new(:closed_handle, "the database was closed")}
-      {:error, %Error{name: :busy}} -> Consumer.rest() && run_until(outbox, consumer, stop)
-      {:error, %Error{name: name} = error} when name != :lost -> {:error, error}
-      _ -> run_until(outbox, consumer, stop)
     end
   end
 
-  defp consumer(outbox, worker) do
-    options = [worker, outbox.visibility_timeout_s, outbox.base_backoff_s]
-    Consumer.new(outbox.db, :outbox, outbox.name, options)
+  defp stop(worker) do
+    Worker.stop(worker)
+  catch
+    :exit, _gone -> :ok
   end
 
-  defp deliver(outbox, consumer, job, stop) do
-    {what, arguments} =
-      case outcome(elem(Handler.call(outbox.deliver, job.payload), 0)) do
-        :ok -> {:delivered, [job.id]}
-        {:error, text} -> {:failed, [job.id, job.attempts, text]}
-      end
-
-    case Handler.settle(fn -> Consumer.act(consumer, what, arguments) end, stop) do
-      {:ok, _} -> :ok
-      :lost -> {:error, Error.new(:lost, "the claim on job #{job.id} was lost while it was delivered")}
-      error -> error
-    end
+  # Those of the worker that delivers. A delivery has so much time, and no more.
+  @doc false
+  def options(outbox, worker_id) do
+    [
+      db: outbox.db,
+      queue: queue(outbox),
+      handler: &outbox.deliver.(&1.payload),
+      worker_id: worker_id,
+      concurrency: 1,
+      heartbeat: false,
+      visibility_timeout_s: outbox.visibility_timeout_s,
+      retry_base_s: max(outbox.base_backoff_s, 0),
+      retry_max_s: @backoff_max_s,
+      retry_jitter: 0
+    ]
   end
 
-  # What a delivery says beyond success and failure is failure: its pauses are the outbox's.
-  defp outcome({:retry, _delay_s, text}), do: {:error, text}
-  defp outcome({:discard, text}), do: {:error, text}
-  defp outcome({:snooze, _delay_s} = returned), do: {:error, "it returned #{inspect(returned)}"}
-  defp outcome(outcome), do: outcome
+  defp queue(outbox), do: "_outbox:" <> outbox.name
 end

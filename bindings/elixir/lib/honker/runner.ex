@@ -1,6 +1,6 @@
 defmodule Honker.Runner do
   @moduledoc false
-  # A supervised process that runs something on a named database until it is stopped: a scheduler, an outbox. What fails for a
+  # A supervised process that runs something on a named database until it is stopped: the scheduler. What fails for a
   # reason that may pass is run again, after 0.1 to 10 seconds, and said once; any other error ends it, which its supervisor
   # sees.
 

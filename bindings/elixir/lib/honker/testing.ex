@@ -16,7 +16,7 @@ defmodule Honker.Testing do
   Tests may run beside each other, each with its own database.
   """
 
-  alias Honker.{Database, Error, Failure, Handler, Job, Queue, Transaction, Worker}
+  alias Honker.{Database, Error, Handler, Job, Queue, Transaction, Worker}
 
   # Whatever settles a job so that it is due again at once would go on for ever.
   @runs_max 10_000
@@ -67,7 +67,7 @@ defmodule Honker.Testing do
 
   @doc """
   Runs the jobs that are due, in the calling process, one after the other, until none is left: each with what became of it, as
-  `:result` in `Honker.Event`, `{:retry, nil, text}` for the worker's own pause. Jobs that they enqueue are run too; what is
+  `:result` in `Honker.Event`, `{:retry, nil, text}` for the worker's own pause, `:lost` if its handler has settled it. Jobs that they enqueue are run too; what is
   delayed is not: `travel/2`.
 
   Options are those of `Honker.Worker`, without `db:`: `jobs:`, or `handler:` and `queue:`, and what is around them.
@@ -84,25 +84,10 @@ defmodule Honker.Testing do
     do: raise("#{@runs_max} jobs were run, and still some are due: does one come again at once?")
 
   defp run(on, o, done, left) do
-    names = for {name, _, _} <- o.queues, do: name
-
-    case Enum.find_value(names, &Queue.claim_one!(on, &1, o.worker_id)) do
-      nil -> Enum.reverse(done)
-      job -> run(on, o, [{job, run_one(on, o, job)} | done], left - 1)
-    end
-  end
-
-  defp run_one(on, o, job) do
-    {outcome, cause} = Handler.call(o.handler, job)
-    delay_s = &Worker.Options.delay_s(o, &1)
-    if cause, do: Failure.report(outcome, cause, job, delay_s, o[:on_error])
-
-    case outcome do
-      :ok -> Job.ack!(on, job) && :ack
-      {:error, text} -> Job.retry!(on, job, delay_s.(job.attempts), text) && {:retry, o[:retry_delay_s], text}
-      {:retry, after_s, text} -> Job.retry!(on, job, after_s, text) && outcome
-      {:discard, text} -> Job.fail!(on, job, text) && outcome
-      {:snooze, after_s} -> Job.release!(on, job, after_s) && outcome
+    case Handler.run_one(on, o) do
+      {:ok, nil} -> Enum.reverse(done)
+      {:ok, one} -> run(on, o, [one | done], left - 1)
+      {:error, error} -> raise error
     end
   end
 

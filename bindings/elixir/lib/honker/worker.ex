@@ -96,7 +96,11 @@ defmodule Honker.Worker do
 
   @doc "Starts a worker. Options: see above."
   @spec start_link(keyword) :: GenServer.on_start()
-  def start_link(opts), do: GenServer.start_link(__MODULE__, opts, Keyword.take(opts, [:name]))
+  def start_link(opts), do: GenServer.start_link(__MODULE__, {opts, nil}, Keyword.take(opts, [:name]))
+
+  # One that ends with `owner`, and does not take that along.
+  @doc false
+  def start(opts, owner), do: GenServer.start(__MODULE__, {opts, owner})
 
   @doc "Stops a worker, waiting for the jobs that are running."
   @spec stop(GenServer.server(), timeout) :: :ok
@@ -105,13 +109,14 @@ defmodule Honker.Worker do
   # --- Its start. ---
 
   @impl true
-  def init(opts) do
+  def init({opts, owner}) do
     Process.flag(:trap_exit, true)
 
     with {:ok, o} <- Options.read(opts) do
       state =
         Hand.new(%{
           options: o,
+          owner: owner && Process.monitor(owner),
           source: o.source,
           # Both are nil while there is no file to work with.
           db: nil,
@@ -125,7 +130,9 @@ defmodule Honker.Worker do
           # A message that asks for the next turn is under way.
           turning: false,
           # By when what runs has to end; it claims nothing more if it has to.
-          deadline: nil
+          deadline: nil,
+          # It has nothing in hand, and does nothing more.
+          over: false
         })
 
       if o.signals, do: Honker.Signals.tell(self())
@@ -191,9 +198,13 @@ defmodule Honker.Worker do
     end
   end
 
+  def handle_info({:DOWN, owner, :process, _, _}, %{owner: owner} = state), do: {:stop, :normal, state}
+
   def handle_info(message, state) do
     with {:ok, state} <- Hand.hear(state, message), do: turn(state), else: (:stray -> {:noreply, state})
   end
+
+  defp turn(%{over: true} = state), do: {:noreply, state}
 
   # Settles what is finished and claims as many jobs as may run, in one commit; then waits to be told of more.
   defp turn(state) do
@@ -340,6 +351,8 @@ defmodule Honker.Worker do
   @impl true
   def terminate(_reason, state), do: wind_up(state)
 
+  defp wind_up(%{over: true} = state), do: state
+
   defp wind_up(state) do
     %{deadline: deadline} = state = drain(state)
     state = finish(%{state | tag: nil}, deadline)
@@ -350,7 +363,7 @@ defmodule Honker.Worker do
 
     counts = Enum.map_join(state.counts ++ [running: length(state.finished)], " ", fn {what, n} -> "#{what}=#{n}" end)
     Logger.info("honker worker #{state.options.worker_id} stopped: #{counts}")
-    disconnect(state)
+    disconnect(%{state | over: true})
   end
 
   defp drain(%{deadline: nil} = state) do

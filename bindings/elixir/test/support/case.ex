@@ -25,8 +25,24 @@ defmodule Honker.Case do
     {:ok, db: db, path: path, directory: directory}
   end
 
+  @doc "Sends what is told of workers to the test, as `{:event, name, metadata}`: a setup."
+  def tell_events(_context) do
+    test = self()
+
+    Application.put_env(:honker, :on_event, fn event, _, metadata ->
+      send(test, {:event, List.last(event), metadata})
+    end)
+
+    on_exit(fn -> Application.delete_env(:honker, :on_event) end)
+  end
+
+  @doc "A worker of the queue q, under the test's supervisor."
+  def start_worker(db, handler, opts \\ []) do
+    start_supervised!({Honker.Worker, Keyword.merge([db: db, queue: "q", handler: handler, concurrency: 3], opts)})
+  end
+
   @doc "Whether `fun` returns true within `ms`."
-  def soon(ms \\ 3000, fun) do
+  def soon(ms \\ 30_000, fun) do
     cond do
       fun.() -> true
       ms <= 0 -> false

@@ -5,7 +5,6 @@ defmodule Honker.Worker.Hand do
 
   require Logger
   alias Honker.{Consumer, Error, Event, Failure, Handler, Job, Native, Status}
-  alias Honker.Worker.Options
 
   @kinds %{ack: 0, retry: 1, discard: 2, snooze: 3, release: 4}
 
@@ -31,8 +30,8 @@ defmodule Honker.Worker.Hand do
         Logger.metadata(Failure.metadata(job))
         waited = queue_wait(job)
         Event.emit([:honker, :job, :start], Map.put(waited, :attempts, job.attempts), %{job: job, worker: o.worker_id})
-        {outcome, cause} = Handler.call(o.handler, job)
-        send(worker, {:honker_result, self(), outcome, cause})
+        {result, cause} = Handler.call(o.handler, job)
+        send(worker, {:honker_result, self(), result, cause})
       end)
 
     put_in(state.running[pid], %{job: job, began: System.monotonic_time(), result: nil, lost: nil})
@@ -48,8 +47,8 @@ defmodule Honker.Worker.Hand do
   defp queue_wait(_job), do: %{}
 
   # What the process of a job says of it, or how it ended.
-  def hear(state, {:honker_result, pid, outcome, cause}) when is_map_key(state.running, pid) do
-    state = result(state, pid, outcome, cause)
+  def hear(state, {:honker_result, pid, result, cause}) when is_map_key(state.running, pid) do
+    state = result(state, pid, result, cause)
 
     # It has nothing more to do, and its place is given away with the same commit.
     receive do
@@ -73,23 +72,14 @@ defmodule Honker.Worker.Hand do
     end
   end
 
-  defp result(state, pid, outcome, cause) do
+  defp result(state, pid, result, cause) do
     run = state.running[pid]
 
     if run.lost || run.result do
       state
     else
-      o = state.options
-      if cause, do: Failure.report(outcome, cause, run.job, &Options.delay_s(o, &1), o[:on_error])
-
-      result =
-        case outcome do
-          :ok -> :ack
-          {:error, text} -> {:retry, o[:retry_delay_s], text}
-          decided -> decided
-        end
-
-      run = %{run | result: result}
+      if cause, do: Failure.report(result, cause, run.job, state.options)
+      run = %{run | result: with({:retry, nil, text} <- result, do: {:retry, state.options[:retry_delay_s], text})}
       %{state | finished: [run | state.finished], running: %{state.running | pid => run}}
     end
   end
@@ -98,7 +88,7 @@ defmodule Honker.Worker.Hand do
   # normally too.
   defp ended(state, pid, reason) do
     text = Handler.text("the process of its handler ended: " <> Exception.format_exit(reason))
-    state = result(state, pid, {:error, text}, {:exit, reason, []})
+    state = result(state, pid, {:retry, nil, text}, {:exit, reason, []})
     %{state | running: Map.delete(state.running, pid)}
   end
 
@@ -201,9 +191,9 @@ defmodule Honker.Worker.Hand do
 
   def release_all(state, deadline) do
     receive do
-      {:honker_result, pid, outcome, cause} when is_map_key(state.running, pid) ->
+      {:honker_result, pid, result, cause} when is_map_key(state.running, pid) ->
         # What it did is done; what it could not do is no failed attempt.
-        state |> result(pid, if(cause, do: :release, else: outcome), nil) |> release_all(deadline)
+        state |> result(pid, if(cause, do: :release, else: result), nil) |> release_all(deadline)
 
       {:EXIT, pid, reason} when is_map_key(state.running, pid) ->
         state |> result(pid, :release, nil) |> ended(pid, reason) |> release_all(deadline)
