@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"fmt"
 	"log/slog"
 	"path/filepath"
 	"reflect"
@@ -79,9 +78,9 @@ func Enqueued(t testing.TB, db *honker.Database, queue string) []honker.JobRow {
 // at least its keys with values that have what its values have. The test ends if there is none.
 func AssertEnqueued(t testing.TB, db *honker.Database, queue string, payload any) honker.JobRow {
 	t.Helper()
-	job, others := find(t, db, queue, payload)
+	job, wanted, others := find(t, db, queue, payload)
 	if job == nil {
-		t.Fatalf("honkertest: there is no job in the queue %q with %s; there are %s", queue, text(payload), others)
+		t.Fatalf("honkertest: there is no job in the queue %q with %s; there are %d: %s", queue, wanted, len(others), strings.Join(others, ", "))
 	}
 	return *job
 }
@@ -89,34 +88,31 @@ func AssertEnqueued(t testing.TB, db *honker.Database, queue string, payload any
 // AssertNotEnqueued ends the test if there is a job that AssertEnqueued would find.
 func AssertNotEnqueued(t testing.TB, db *honker.Database, queue string, payload any) {
 	t.Helper()
-	if job, _ := find(t, db, queue, payload); job != nil {
-		t.Fatalf("honkertest: job %d in the queue %q has %s", job.ID, queue, text(payload))
+	if job, wanted, _ := find(t, db, queue, payload); job != nil {
+		t.Fatalf("honkertest: job %d in the queue %q has %s", job.ID, queue, wanted)
 	}
 }
 
-func find(t testing.TB, db *honker.Database, queue string, payload any) (*honker.JobRow, string) {
+// find is the job, the text of payload, and the payloads of the jobs that are others.
+func find(t testing.TB, db *honker.Database, queue string, payload any) (*honker.JobRow, string, []string) {
 	t.Helper()
 	var want any
-	if err := json.Unmarshal([]byte(text(payload)), &want); err != nil {
+	encoded, err := json.Marshal(payload)
+	if err == nil {
+		err = json.Unmarshal(encoded, &want)
+	}
+	if err != nil {
 		t.Fatalf("honkertest: the payload to look for cannot be encoded: %v", err)
 	}
 	var others []string
 	for _, job := range Enqueued(t, db, queue) {
 		var got any
 		if json.Unmarshal([]byte(job.Payload), &got) == nil && has(got, want) {
-			return &job, ""
+			return &job, string(encoded), others
 		}
 		others = append(others, job.Payload)
 	}
-	return nil, fmt.Sprintf("%d: %s", len(others), strings.Join(others, ", "))
-}
-
-func text(payload any) string {
-	encoded, err := json.Marshal(payload)
-	if err != nil {
-		return err.Error()
-	}
-	return string(encoded)
+	return nil, string(encoded), others
 }
 
 // has is whether decoded JSON has at least what want has.

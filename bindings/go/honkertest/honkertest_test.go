@@ -152,13 +152,13 @@ func TestAssertions(t *testing.T) {
 	if _, err := db.Queue("q", honker.QueueOptions{}).Enqueue(map[string]any{"a": 1, "b": map[string]any{"c": []int{2, 3}, "d": nil}}, honker.EnqueueOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	fails := func(assert func(t testing.TB)) bool {
+	fails := func(assert func(t testing.TB)) string {
 		f := &fatal{TB: t}
 		func() {
 			defer func() { _ = recover() }()
 			assert(f)
 		}()
-		return f.says != ""
+		return f.says
 	}
 	for _, c := range []struct {
 		payload any
@@ -168,11 +168,14 @@ func TestAssertions(t *testing.T) {
 		{map[string]any{"b": map[string]any{"d": nil}}, true}, {map[string]any{"e": nil}, false}, {map[string]any{"a": 2}, false},
 		{map[string]any{"b": map[string]any{"c": []int{2}}}, false}, {1, false}, {nil, false},
 	} {
-		if fails(func(t testing.TB) { AssertEnqueued(t, db, "q", c.payload) }) == c.is {
+		if (fails(func(t testing.TB) { AssertEnqueued(t, db, "q", c.payload) }) == "") != c.is {
 			t.Errorf("%v", c.payload)
 		}
-		if fails(func(t testing.TB) { AssertNotEnqueued(t, db, "q", c.payload) }) != c.is {
+		if (fails(func(t testing.TB) { AssertNotEnqueued(t, db, "q", c.payload) }) != "") != c.is {
 			t.Errorf("not %v", c.payload)
 		}
+	}
+	if says := fails(func(t testing.TB) { AssertEnqueued(t, db, "q", make(chan int)) }); !strings.Contains(says, "unsupported type: chan int") {
+		t.Error(says)
 	}
 }
