@@ -69,6 +69,15 @@ func noneIsLeft(t *testing.T, goroutines, descriptors int) {
 		stacks[:runtime.Stack(stacks, true)])
 }
 
+// execute runs one statement of SQL.
+func execute(t *testing.T, db *Database, sql string) {
+	t.Helper()
+	tx, err := db.Begin()
+	must(t, tx, err)
+	must(t, 0, second(tx.Exec(sql)))
+	must(t, 0, tx.Commit())
+}
+
 func must[T any](t *testing.T, value T, err error) T {
 	t.Helper()
 	if err != nil {

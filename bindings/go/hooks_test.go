@@ -22,7 +22,7 @@ func TestFailuresAreLoggedAndReported(t *testing.T) {
 	var mu sync.Mutex
 	reported := map[string]error{}
 	failure := errors.New("no route")
-	w := db.NewWorker(WorkerOptions{Queues: []WorkerQueue{{Name: "q"}}, MaxRunS: 1, RetryBaseS: 500, RetryJitter: -1, Logger: log.logger(),
+	w := db.NewWorker(WorkerOptions{Queues: []WorkerQueue{{Name: "q"}}, MaxRun: time.Second, RetryBase: 500 * time.Second, RetryJitter: -1, Logger: log.logger(),
 		OnError: func(ctx context.Context, job *Job, err error) {
 			mu.Lock()
 			defer mu.Unlock()
@@ -91,14 +91,11 @@ func TestBackoffThatIsLogged(t *testing.T) {
 	q := db.Queue("q", QueueOptions{MaxAttempts: 4})
 	must(t, 0, second(q.Enqueue(1, EnqueueOptions{})))
 	log := &logged{}
-	w := db.NewWorker(WorkerOptions{Queues: []WorkerQueue{{Name: "q"}}, RetryMaxS: 40, Logger: log.logger()})
+	w := db.NewWorker(WorkerOptions{Queues: []WorkerQueue{{Name: "q"}}, RetryMax: 40 * time.Second, Logger: log.logger()})
 	for range 4 {
 		ran, err := w.RunDue(context.Background(), func(context.Context, *Job) error { return errors.New("no") })
 		want(t, must(t, ran, err), 1)
-		tx, err := db.Begin()
-		must(t, tx, err)
-		must(t, 0, second(tx.Exec("UPDATE _honker_live SET run_at = 0")))
-		must(t, 0, tx.Commit())
+		execute(t, db, "UPDATE _honker_live SET run_at = 0")
 	}
 	for attempt, says := range map[int]string{1: "next_try_in_s=15", 2: "next_try_in_s=30", 3: "next_try_in_s=40", 4: "error=no\n"} {
 		want(t, log.count(fmt.Sprintf("attempt=%d max_attempts=4 error=no%s", attempt, strings.TrimPrefix(" "+says, " error=no"))), 1)
@@ -154,23 +151,20 @@ func TestTypedJobs(t *testing.T) {
 		must(t, 0, second(emails.Queue.Enqueue(wrong, EnqueueOptions{})))
 	}
 	must(t, 0, second(emails.Queue.Enqueue(map[string]any{"to": "carol", "cc": "of a later version"}, EnqueueOptions{})))
-	tx, err = db.Begin()
-	must(t, tx, err)
-	must(t, 0, second(tx.Exec("INSERT INTO _honker_live (queue, payload) VALUES ('emails', 'no JSON')")))
-	must(t, 0, tx.Commit())
+	execute(t, db, "INSERT INTO _honker_live (queue, payload) VALUES ('emails', 'no JSON')")
 	var got []string
-	w := db.NewWorker(WorkerOptions{Queues: []WorkerQueue{{Name: "emails"}, {Name: "numbers"}}, Logger: (&logged{}).logger()})
-	ran, err := w.RunDue(ctx, ByQueue(map[string]Handler{
-		"emails": Typed(func(_ context.Context, job *Job, one email) error {
+	queues := []WorkerQueue{
+		{Name: "emails", Handler: Typed(func(_ context.Context, job *Job, one email) error {
 			want(t, job.MaxAttempts, 7)
 			got = append(got, one.To)
 			return nil
-		}),
-		"numbers": Typed(func(_ context.Context, _ *Job, n int) error {
+		})},
+		{Name: "numbers", Handler: Typed(func(_ context.Context, _ *Job, n int) error {
 			got = append(got, fmt.Sprint(n))
 			return nil
-		}),
-	}))
+		})},
+	}
+	ran, err := db.NewWorker(WorkerOptions{Queues: queues, Logger: (&logged{}).logger()}).RunDue(ctx)
 	want(t, must(t, ran, err), 8)
 	for _, one := range []string{"bob", "carol", "7", "8"} {
 		want(t, strings.Count(strings.Join(got, " "), one), 1)
@@ -184,45 +178,88 @@ func TestTypedJobs(t *testing.T) {
 	}
 }
 
-func TestWorkerRefusesAQueueWithoutAHandler(t *testing.T) {
+func TestHandlersOfQueues(t *testing.T) {
 	db := open(t)
 	ctx := context.Background()
-	q := db.Queue("emails", QueueOptions{MaxAttempts: 1})
-	must(t, 0, second(q.Enqueue(1, EnqueueOptions{})))
-	nothing := func(context.Context, *Job) error { return nil }
-	w := func() *Worker {
-		return db.NewWorker(WorkerOptions{Queues: []WorkerQueue{{Name: "emails"}, {Name: "reports"}}, Logger: (&logged{}).logger()})
+	for _, name := range []string{"emails", "reports", "others"} {
+		must(t, 0, second(db.Queue(name, QueueOptions{}).Enqueue(1, EnqueueOptions{})))
 	}
-	calls := 0
-	count := func(context.Context, *Job) error { calls++; return nil }
-	for _, handlers := range []map[string]Handler{nil, {"emials": count, "reports": count}, {"emails": nil, "reports": count}} {
-		wantError(t, w().Run(ctx, ByQueue(handlers)), ErrInvalid, `no handler for the queue "emails"`)
-		ran, err := w().RunDue(ctx, ByQueue(handlers))
-		want(t, ran, 0) // it did not even start
-		wantError(t, err, ErrInvalid, `no handler for the queue "emails"`)
-		// What stands around it hides that until there is a job.
-		around := func(next Handler) Handler { return func(ctx context.Context, job *Job) error { return next(ctx, job) } }
-		timed, cancel := context.WithTimeout(ctx, 20*time.Second)
-		wantError(t, w().Run(timed, around(ByQueue(handlers))), ErrInvalid, `no handler for the queue "emails"`)
-		cancel()
-		ran, err = w().RunDue(ctx, around(ByQueue(handlers)))
-		wantError(t, err, ErrInvalid, `no handler for the queue "emails"`)
-		want(t, ran, 1)
-		stats, err := q.Stats()
-		want(t, must(t, stats, err), QueueStats{Queue: "emails", Pending: 1})
+	var got []string
+	says := func(who string) Handler {
+		return func(_ context.Context, job *Job) error { got = append(got, who+" "+job.Queue); return nil }
 	}
-	want(t, calls, 0)
-	wantError(t, w().Run(ctx, ByQueue(map[string]Handler{"emials": nothing, "emails": nothing})), ErrInvalid, `"reports"`, `"emails" "emials"`)
-	ran, err := w().RunDue(ctx, ByQueue(map[string]Handler{"emails": nothing, "reports": nothing, "another": nothing}))
-	want(t, must(t, ran, err), 1) // with its only attempt
+	around := func(next Handler) Handler {
+		return func(ctx context.Context, job *Job) error { got = append(got, "around"); return next(ctx, job) }
+	}
+	worker := func(queues ...WorkerQueue) *Worker {
+		return db.NewWorker(WorkerOptions{Queues: queues, Middleware: []Middleware{around}, Logger: (&logged{}).logger()})
+	}
+	emails := WorkerQueue{Name: "emails", Handler: says("emails'")}
+	for _, given := range [][]Handler{nil, {nil}, {says("a"), says("b")}} {
+		w := worker(emails, WorkerQueue{Name: "reports"})
+		words := map[bool]string{true: "one handler", false: `the queue "reports" has no handler`}[len(given) == 2]
+		wantError(t, w.Run(ctx, given...), ErrInvalid, words)
+		ran, err := w.RunDue(ctx, given...)
+		wantError(t, err, ErrInvalid, words)
+		want(t, ran, 0)
+	}
+	want(t, len(got), 0)
+	ran, err := worker(emails).RunDue(ctx)
+	want(t, must(t, ran, err), 1)
+	ran, err = worker(emails, WorkerQueue{Name: "reports"}).RunDue(ctx, says("given"))
+	want(t, must(t, ran, err), 1)
+	stop := runs(t, worker(emails, WorkerQueue{Name: "others", Handler: says("others'")}))
+	eventually(t, "it is done", func() bool {
+		stats, err := db.Queue("others", QueueOptions{}).Stats()
+		return err == nil && stats == QueueStats{Queue: "others"}
+	})
+	want(t, stop(), nil)
+	want(t, got, []string{"around", "emails' emails", "around", "given reports", "around", "others' others"})
+}
+
+func TestBackoffThatCannotBeComputed(t *testing.T) {
+	for name, c := range map[string]struct {
+		options  WorkerOptions
+		attempts int64
+		want     int64
+	}{
+		"no wait":               {WorkerOptions{RetryBase: -1}, 100_000, 0},
+		"no wait, after one":    {WorkerOptions{RetryBase: -1}, 1, 0},
+		"infinite":              {WorkerOptions{}, 100_000, 3600},
+		"beyond all numbers":    {WorkerOptions{RetryMax: math.MaxInt64}, 100_000, 9_223_372_037},
+		"an attempt of raw SQL": {WorkerOptions{}, math.MinInt64, 15},
+		"no growth":             {WorkerOptions{RetryFactor: 1}, math.MaxInt64, 15},
+	} {
+		if got := NewWorker("app.db", c.options).backoffS(c.attempts); got != c.want {
+			t.Errorf("%s: %d", name, got)
+		}
+	}
+	// As the log says it, of a job that has failed more often than a float64 can double.
+	db := open(t)
+	must(t, 0, second(db.Queue("q", QueueOptions{}).Enqueue(1, EnqueueOptions{MaxAttempts: Int64(math.MaxInt64)})))
+	execute(t, db, "UPDATE _honker_live SET attempts = 5000")
+	log := &logged{}
+	w := db.NewWorker(WorkerOptions{Queues: []WorkerQueue{{Name: "q"}}, RetryBase: -1, Logger: log.logger()})
+	failed := false
+	ran, err := w.RunDue(context.Background(), func(context.Context, *Job) error {
+		if failed {
+			return nil
+		}
+		failed = true
+		return errors.New("no")
+	})
+	want(t, must(t, ran, err), 2)
+	want(t, log.count("attempt=5001 max_attempts=9223372036854775807 error=no next_try_in_s=0\n"), 1)
 }
 
 // noTables is a connection of a driver to a file without tables.
 type noTables struct{}
 
 func (noTables) ExecContext(context.Context, string, ...any) (sql.Result, error) {
-	return nil, errors.New("SQL logic error: no such table: _honker_live (1)")
+	return nil, errNoTables
 }
+
+var errNoTables = errors.New("SQL logic error: no such table: _honker_live (1)")
 
 func TestEnqueueSQLSaysThatThereAreNoTables(t *testing.T) {
 	_, err := EnqueueSQL(context.Background(), noTables{}, "q", 1, EnqueueOptions{})
@@ -298,7 +335,7 @@ func TestTimeoutOfTheLastAttempt(t *testing.T) {
 	must(t, 0, second(q.Enqueue(1, EnqueueOptions{})))
 	log := &logged{}
 	var told Job
-	w := db.NewWorker(WorkerOptions{Queues: []WorkerQueue{{Name: "q"}}, MaxRunS: 1, Logger: log.logger(), OnError: func(_ context.Context, job *Job, err error) {
+	w := db.NewWorker(WorkerOptions{Queues: []WorkerQueue{{Name: "q"}}, MaxRun: time.Second, Logger: log.logger(), OnError: func(_ context.Context, job *Job, err error) {
 		for log.count("the worker has ended") == 0 { // Run waits for this
 			time.Sleep(time.Millisecond)
 		}
@@ -320,7 +357,7 @@ func TestTimeoutOfTheLastAttempt(t *testing.T) {
 	<-returned
 	want(t, stop(), nil)
 	want(t, []any{told.ID, told.Queue}, []any{int64(1), "q"})
-	want(t, log.count(`level=ERROR msg="honker: a job failed, and is dead" worker=`+w.options.Name+` queue=q job=1 attempt=1 max_attempts=1 error="honker: the job was lost: it ran for longer than MaxRunS`), 1)
+	want(t, log.count(`level=ERROR msg="honker: a job failed, and is dead" worker=`+w.options.Name+` queue=q job=1 attempt=1 max_attempts=1 error="honker: the job was lost: it ran for longer than MaxRun`), 1)
 	want(t, log.count("is retried"), 0)
 	want(t, log.count("retried=0 dead=1"), 1)
 	want(t, *must2dead(t)(q.DeadJobs(-1))[0].LastError, "timeout after 1 s")

@@ -3,6 +3,7 @@ package honker
 import (
 	"encoding/json"
 	"strings"
+	"sync/atomic"
 )
 
 // Job is a claimed job. It is its worker's until it is settled (Ack, Retry, Fail, Release) or until its time is over; a process
@@ -24,8 +25,9 @@ type Job struct {
 	// ClaimExpiresAt is the last second, in Unix time, in which this claim is valid; Heartbeat does not change it here.
 	ClaimExpiresAt int64
 
-	db     *Database
-	serial int64 // names this claim, if a worker of the library's has made it
+	db       *Database
+	serial   int64        // names this claim, if a worker of the library's has made it
+	ackedSQL *atomic.Bool // AckSQL has been called, whatever becomes of its transaction; nil where no worker looks at it
 }
 
 // takeJobs copies jobs of the library's, which it frees.

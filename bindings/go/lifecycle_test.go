@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -24,7 +25,7 @@ func TestMain(m *testing.M) {
 		slog.SetDefault(slog.New(slog.NewTextHandler(os.Stderr, nil)))
 		options, handler := WorkerOptions{Queues: []WorkerQueue{{Name: "q"}}, Concurrency: 8, StopTimeout: time.Minute}, asThePayloadSays
 		if os.Getenv("HONKER_TEST_SOAK") != "" {
-			options.StopTimeout, options.VisibilityTimeoutS, options.RetryBaseS, handler = -1, 2, -1, asSoaked
+			options.StopTimeout, options.VisibilityTimeout, options.RetryBase, handler = -1, 2*time.Second, -1, asSoaked
 		}
 		if err := NewWorker(path, options).Run(context.Background(), handler); err != nil {
 			fmt.Fprintln(os.Stderr, err)
@@ -146,10 +147,7 @@ func TestSecondSignalSaysWhatItLeaves(t *testing.T) {
 func TestSignalsAtAnyTimeLoseNothingAndDoNothingTwice(t *testing.T) {
 	db := open(t)
 	q := db.Queue("q", QueueOptions{})
-	tx, err := db.Begin()
-	must(t, tx, err)
-	must(t, 0, second(tx.Exec("CREATE TABLE runs (id INTEGER)")))
-	must(t, 0, tx.Commit())
+	execute(t, db, "CREATE TABLE runs (id INTEGER)")
 	const jobs = 600
 	payloads := make([]any, jobs)
 	for i := range payloads {
@@ -373,9 +371,10 @@ func TestWorkerWaitsOutALockAtEachStep(t *testing.T) {
 
 func TestPausesAreShortBesideTheVisibilityTimeout(t *testing.T) {
 	db := open(t)
-	for timeoutS, longest := range map[int64]time.Duration{0: 10 * time.Second, 300: 10 * time.Second, 1 << 40: 10 * time.Second, 6: time.Second, 1: time.Second / 6, -1: time.Second / 6} {
-		w := db.NewWorker(WorkerOptions{Queues: []WorkerQueue{{Name: "q"}}, VisibilityTimeoutS: timeoutS, Logger: (&logged{}).logger()})
-		r, err := w.begin(context.Background(), func(context.Context, *Job) error { return nil })
+	for timeout, longest := range map[time.Duration]time.Duration{0: 10 * time.Second, time.Minute: 10 * time.Second, math.MaxInt64: 10 * time.Second,
+		6 * time.Second: time.Second, 1: time.Second / 6, -1: time.Second / 6} {
+		w := db.NewWorker(WorkerOptions{Queues: []WorkerQueue{{Name: "q"}}, VisibilityTimeout: timeout, Logger: (&logged{}).logger()})
+		r, err := w.begin(context.Background(), []Handler{func(context.Context, *Job) error { return nil }})
 		must(t, r, err)
 		for range 20 {
 			want(t, r.pause(newError(StatusBusy, "locked")), true)

@@ -85,11 +85,11 @@ func (l *Listener) Poll() (*Notification, error) {
 	return &Notification{ID: view.id, Channel: l.channel, Payload: view.payload.bytes(), CreatedAt: view.createdAt}, nil
 }
 
-// Next is the next notification; it waits for one. nil, and no error, when ctx ends.
+// Next is the next notification; it waits for one. It returns ctx.Err() when ctx ends.
 func (l *Listener) Next(ctx context.Context) (*Notification, error) {
 	defer runtime.KeepAlive(l)
 	var notification *Notification
-	_, err := l.await(ctx, func() (bool, error) {
+	err := l.await(ctx, func() (bool, error) {
 		var err error
 		notification, err = l.Poll()
 		return notification != nil, err
@@ -99,7 +99,7 @@ func (l *Listener) Next(ctx context.Context) (*Notification, error) {
 
 // All gives the notifications until ctx ends or the loop is left. An error is the last thing it gives.
 func (l *Listener) All(ctx context.Context) iter.Seq2[*Notification, error] {
-	return each(func() (*Notification, error) { return l.Next(ctx) })
+	return each(ctx, l.Next)
 }
 
 // Listen delivers what is sent to a channel after this returned, until ctx ends or the database is closed; then Go's

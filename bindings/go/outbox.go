@@ -57,10 +57,10 @@ func (o *Outbox) EnqueueTx(tx *Transaction, payload any, options EnqueueOptions)
 
 // worker is what delivers. It leaves claims alone: VisibilityTimeoutS is how long a delivery may take.
 func (o *Outbox) worker(name string) *Worker {
-	w := o.queue.db.NewWorker(WorkerOptions{Queues: []WorkerQueue{{Name: o.queue.name}}, Concurrency: 1, NoSignals: true,
-		RetryBaseS: o.options.BaseBackoffS, RetryMaxS: longestBackoffS, RetryJitter: -1})
-	w.options.Name, w.options.VisibilityTimeoutS = name, o.options.VisibilityTimeoutS
-	w.sync, w.heartbeat = true, false
+	w := o.queue.db.NewWorker(WorkerOptions{Queues: []WorkerQueue{{Name: o.queue.name, Handler: o.handle}}, Concurrency: 1, NoSignals: true})
+	w.options.Name, w.sync = name, true
+	w.native.visibilityTimeoutS, w.native.heartbeat = o.options.VisibilityTimeoutS, 0
+	w.native.retryBaseS, w.native.retryMaxS, w.native.retryJitter = o.options.BaseBackoffS, longestBackoffS, 0
 	return w
 }
 
@@ -72,7 +72,7 @@ func (o *Outbox) handle(ctx context.Context, job *Job) error { return o.deliver(
 // RunOnce delivers one job, in this goroutine, if there is one to deliver now; whether there was. What deliver returns is no
 // error of RunOnce's.
 func (o *Outbox) RunOnce(ctx context.Context, worker string) (bool, error) {
-	ran, err := o.worker(worker).runDue(ctx, o.handle, 1)
+	ran, err := o.worker(worker).runDue(ctx, nil, 1)
 	return ran > 0, err
 }
 
@@ -81,5 +81,5 @@ func (o *Outbox) RunOnce(ctx context.Context, worker string) (bool, error) {
 //
 // What may pass by itself, and a file that was replaced, it treats as Worker.Run does; other errors end it.
 func (o *Outbox) RunWorker(ctx context.Context, worker string) error {
-	return o.worker(worker).Run(ctx, o.handle)
+	return o.worker(worker).Run(ctx)
 }

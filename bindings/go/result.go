@@ -44,11 +44,11 @@ func (db *Database) WaitResult(ctx context.Context, id int64) (string, error) {
 	}
 	defer w.end()
 	var value string
-	found, err := w.await(ctx, func() (found bool, err error) {
+	err = w.await(ctx, func() (found bool, err error) {
 		value, found, err = db.lib.textOf(w.native().resultWaitNext(w.consumer, 0))
 		return found, err
 	})
-	if !found && err == nil {
+	if isEndOf(ctx, err) {
 		outcome := "canceled"
 		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
 			outcome = "timed out"

@@ -244,7 +244,7 @@ func (s *Scheduler) lead(ctx context.Context, owner string, works func()) error 
 	}
 	defer w.end()
 	for {
-		fired, err := w.await(ctx, func() (bool, error) {
+		err := w.await(ctx, func() (bool, error) {
 			fires, status, err := w.native().leaderNext(w.consumer, 0)
 			w.native().firesFree(fires)
 			if err == nil {
@@ -255,14 +255,14 @@ func (s *Scheduler) lead(ctx context.Context, owner string, works func()) error 
 		if isTransient(err) && w.dispatcher.isOver() { // this one does not pass: the file was replaced
 			return w.isOver()
 		}
-		if err != nil {
-			return err
-		}
-		if !fired {
+		if isEndOf(ctx, err) {
 			// What cannot be written now is not given up now; that happens when w ends, or the time of the lock is over.
 			if _, err = w.native().leaderResign(w.consumer); isTransient(err) {
 				return nil
 			}
+			return err
+		}
+		if err != nil {
 			return err
 		}
 	}

@@ -49,10 +49,7 @@ func TestSoak(t *testing.T) {
 	must(t, seconds, err)
 	db := open(t, OpenOptions{BusyTimeout: 30 * time.Second})
 	q := db.Queue("q", QueueOptions{MaxAttempts: 1_000_000})
-	tx, err := db.Begin()
-	must(t, tx, err)
-	must(t, 0, second(tx.Exec("CREATE TABLE acked (id INTEGER)")))
-	must(t, 0, tx.Commit())
+	execute(t, db, "CREATE TABLE acked (id INTEGER)")
 	t.Setenv("HONKER_TEST_SOAK", "1")
 
 	var enqueued, killed, stopped int64

@@ -3,6 +3,7 @@ package honker
 import (
 	"context"
 	"database/sql"
+	_ "embed"
 	"fmt"
 	"math"
 	"strings"
@@ -66,6 +67,36 @@ func (q *Queue) EnqueueSQL(ctx context.Context, conn SQLExecer, payload any, opt
 	job := q.spec(payload, options)
 	return EnqueueSQL(ctx, conn, job.Queue, job.Payload, job.Options)
 }
+
+// AckSQL is Ack with a connection of the application's own, as a part of its transaction: what the job did there is done exactly
+// once. It needs no extension; the clock is that of this process. False if the claim was lost: then roll back.
+//
+// A worker leaves the rest to the transaction. If the handler returns nil afterwards, the job is gone if that was committed, and
+// run again when its claim is over if it was not; a handler that fails, to commit for instance, is settled as ever.
+func (j *Job) AckSQL(ctx context.Context, conn SQLExecer) (bool, error) {
+	result, err := conn.ExecContext(ctx, "DELETE FROM _honker_live WHERE id = ? AND worker_id = ? AND claim_expires_at >= ?", j.ID, j.WorkerID, time.Now().Unix())
+	if err != nil {
+		return false, fmt.Errorf("honker: the job was not acked: %w", err)
+	}
+	deleted, err := result.RowsAffected()
+	if err != nil || deleted == 0 {
+		return false, err
+	}
+	if j.ackedSQL != nil {
+		j.ackedSQL.Store(true)
+	}
+	if _, err := conn.ExecContext(ctx, "DELETE FROM _honker_job_options WHERE job_id = ?", j.ID); err != nil {
+		return false, fmt.Errorf("honker: the job was not acked: %w", err)
+	}
+	return true, nil
+}
+
+// SchemaSQL makes honker's tables and indexes, where they are not there yet: for the migrations of an application, or a
+// database in memory for its tests. A file that has them is left as Open would have made it. Open does the same by itself, and brings older
+// files up to date, which this does not.
+//
+//go:embed schema.sql
+var SchemaSQL string
 
 // after is the time in so many seconds.
 func after(now int64, name string, seconds int64) (*int64, error) {

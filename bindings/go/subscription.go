@@ -59,11 +59,11 @@ func (s *Stream) Subscription(options SubscribeOptions) (*Subscription, error) {
 	return sub, nil
 }
 
-// Next is the next event, which finishes the one before; it waits for one. nil, and no error, when ctx ends.
+// Next is the next event, which finishes the one before; it waits for one. It returns ctx.Err() when ctx ends.
 func (s *Subscription) Next(ctx context.Context) (*StreamEvent, error) {
 	defer runtime.KeepAlive(s)
 	var event *StreamEvent
-	_, err := s.await(ctx, func() (bool, error) {
+	err := s.await(ctx, func() (bool, error) {
 		var err error
 		event, err = s.Poll()
 		return event != nil, err
@@ -85,7 +85,7 @@ func (s *Subscription) Poll() (*StreamEvent, error) {
 // All gives the events until ctx ends or the loop is left. An error is the last thing it gives. The event with which the
 // loop is left is not finished: call Ack if it is.
 func (s *Subscription) All(ctx context.Context) iter.Seq2[*StreamEvent, error] {
-	return each(func() (*StreamEvent, error) { return s.Next(ctx) })
+	return each(ctx, s.Next)
 }
 
 // Ack says that the event in hand is finished. It does nothing if there is none.
@@ -156,8 +156,11 @@ func (s *Stream) Subscribe(ctx context.Context, consumer string) (<-chan StreamE
 			within, cancel := context.WithDeadline(ctx, savedAt.Add(saveEvery))
 			event, err := sub.Next(within)
 			cancel()
-			if event != nil || err != nil || ctx.Err() != nil {
+			switch {
+			case !isEndOf(within, err):
 				return event, err
+			case ctx.Err() != nil:
+				return nil, ctx.Err()
 			}
 		}
 	}
@@ -178,11 +181,14 @@ func (s *Stream) Subscribe(ctx context.Context, consumer string) (<-chan StreamE
 	})
 }
 
-// send puts what next returns into a channel until that is nil or an error, or ctx ends.
+// send puts what next returns into a channel until that is an error, or ctx ends, which is none.
 func send[T any](ctx context.Context, to chan<- T, next func(ctx context.Context) (*T, error), sent func(*T)) error {
 	for {
 		one, err := next(ctx)
-		if one == nil || err != nil {
+		if isEndOf(ctx, err) {
+			return nil
+		}
+		if err != nil {
 			return err
 		}
 		select {

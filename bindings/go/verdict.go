@@ -29,21 +29,27 @@ func (v *Verdict) IsFailure() bool { return v.kind != settleSnooze }
 func (v *Verdict) Unwrap() error { return v.cause }
 
 // Snooze makes the job due again after delay, and this attempt does not count. Whole seconds, rounded up.
-func Snooze(delay time.Duration) error { return &Verdict{settleSnooze, wholeSeconds(delay), nil} }
+func Snooze(delay time.Duration) error {
+	return &Verdict{settleSnooze, wholeSeconds(max(delay, 0)), nil}
+}
 
 // RetryAfter makes the job due again after delay, whatever the worker's backoff says. Whole seconds, rounded up. It is
 // among the dead, with the error's text, if that was its last attempt.
 func RetryAfter(delay time.Duration, err error) error {
-	return &Verdict{settleRetry, wholeSeconds(delay), err}
+	return &Verdict{settleRetry, wholeSeconds(max(delay, 0)), err}
 }
 
 // Discard says that the job can never be done: it is among the dead with the error's text.
 func Discard(err error) error { return &Verdict{settleFail, 0, err} }
 
-func wholeSeconds(delay time.Duration) int64 {
-	seconds := max(delay, 0) / time.Second
-	if delay > seconds*time.Second {
+// wholeSeconds rounds away from zero, so that a negative duration stays one.
+func wholeSeconds(d time.Duration) int64 {
+	seconds := d / time.Second
+	switch rest := d % time.Second; {
+	case rest > 0:
 		seconds++
+	case rest < 0:
+		seconds--
 	}
 	return int64(seconds)
 }
@@ -55,7 +61,7 @@ var (
 	ErrJobGone    = errors.New("honker: the job was lost: it was cancelled, or settled by somebody else")
 	ErrJobLapsed  = errors.New("honker: the job was lost: its claim was over")
 	ErrJobTaken   = errors.New("honker: the job was lost: its claim was over, and it was claimed again")
-	ErrJobTimeout = fmt.Errorf("honker: the job was lost: it ran for longer than MaxRunS: %w", context.DeadlineExceeded)
+	ErrJobTimeout = fmt.Errorf("honker: the job was lost: it ran for longer than MaxRun: %w", context.DeadlineExceeded)
 )
 
 var lostCauses = map[uint32]error{lostGone: ErrJobGone, lostLapsed: ErrJobLapsed, lostTaken: ErrJobTaken, lostTimeout: ErrJobTimeout}

@@ -259,26 +259,26 @@ func (w *waiting) wake() {
 }
 
 // await calls look, which asks the consumer without waiting, until that finds something, and in between waits until the
-// consumer may have work. False, and no error, when ctx ends.
-func (w *waiting) await(ctx context.Context, look func() (bool, error)) (bool, error) {
+// consumer may have work. When ctx ends it is the error of that.
+func (w *waiting) await(ctx context.Context, look func() (bool, error)) error {
 	w.turn.Lock()
 	defer w.turn.Unlock()
 	defer runtime.KeepAlive(w)
 	for interrupts := w.db.interrupts.Load(); ; {
 		switch {
 		case w.closed.Load():
-			return false, w.isClosed()
+			return w.isClosed()
 		case w.db.interrupts.Load() != interrupts:
-			return false, newError(StatusInterrupted, "ended by Interrupt")
+			return newError(StatusInterrupted, "ended by Interrupt")
 		case ctx.Err() != nil:
-			return false, nil
+			return ctx.Err()
 		}
 		found, err := look()
 		if err != nil && w.closed.Load() {
 			err = w.isClosed()
 		}
 		if found || err != nil {
-			return found, err
+			return err
 		}
 		select {
 		case <-w.woken:
@@ -287,15 +287,15 @@ func (w *waiting) await(ctx context.Context, look func() (bool, error)) (bool, e
 		case <-w.dispatcher.done:
 			// Mostly because of what the next look finds out as well.
 			if found, err := look(); found || err != nil {
-				return found, err
+				return err
 			}
-			return false, w.isOver()
+			return w.isOver()
 		}
 	}
 }
 
 // awaitThroughLocks is await, but goes on while somebody keeps the file locked. The library says when to look again.
-func (w *waiting) awaitThroughLocks(ctx context.Context, look func() (bool, error)) (bool, error) {
+func (w *waiting) awaitThroughLocks(ctx context.Context, look func() (bool, error)) error {
 	return w.await(ctx, func() (bool, error) {
 		found, err := look()
 		if isBusy(err) {
@@ -323,9 +323,9 @@ func (db *Database) Updates() (*Updates, error) {
 	return u, nil
 }
 
-// Wait waits until something has been committed, which may have been since the last Wait, and returns true. It is a hint:
-// there may be nothing new to see. False, and no error, when ctx ends. ErrWatcher says that the file was replaced.
-func (u *Updates) Wait(ctx context.Context) (bool, error) {
+// Wait waits until something has been committed, which may have been since the last Wait. It is a hint: there may be nothing
+// new to see. When ctx ends it is the error of that. ErrWatcher says that the file was replaced.
+func (u *Updates) Wait(ctx context.Context) error {
 	defer runtime.KeepAlive(u)
 	return u.await(ctx, func() (bool, error) {
 		status, err := u.native().updatesNext(u.consumer, 0)

@@ -55,9 +55,9 @@ func TestNextEnds(t *testing.T) {
 			how func(cancel func())
 			is  error
 		}{
-			{func(cancel func()) { cancel() }, nil},
+			{func(cancel func()) { cancel() }, context.Canceled},
 			{func(func()) { db.Interrupt() }, ErrInterrupted},
-			{func(cancel func()) { cancel() }, nil}, // and it can be used further
+			{func(cancel func()) { cancel() }, context.Canceled}, // and it can be used further
 			{func(func()) { waker.Close() }, ErrClosed},
 		} {
 			ctx, cancel := context.WithCancel(context.Background())
@@ -86,7 +86,29 @@ func TestNothingIsClaimedForAContextThatHasEnded(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	job, err := waker.Next(ctx, "w")
-	want(t, job == nil && err == nil, true)
+	want(t, job == nil && err == context.Canceled, true)
+	ran, err := db.NewWorker(WorkerOptions{Queues: []WorkerQueue{{Name: "q"}}}).RunDue(ctx, func(context.Context, *Job) error { return nil })
+	want(t, ran == 0 && err == context.Canceled, true)
+	outbox, err := db.Outbox("o", func(context.Context, json.RawMessage) error { return nil }, OutboxOptions{})
+	must(t, outbox, err)
+	must(t, 0, second(outbox.Enqueue(1, EnqueueOptions{})))
+	did, err := outbox.RunOnce(ctx, "w")
+	want(t, !did && err == context.Canceled, true)
+	listener, err := db.Listener("c")
+	must(t, listener, err)
+	want(t, second(listener.Next(ctx)), context.Canceled)
+	sub, err := db.Stream("s").Subscription(SubscribeOptions{})
+	must(t, sub, err)
+	want(t, second(sub.Next(ctx)), context.Canceled)
+	updates, err := db.Updates()
+	must(t, updates, err)
+	want(t, updates.Wait(ctx), context.Canceled)
+	for range q.Jobs(ctx, "w") {
+		t.Error("a job, or an error")
+	}
+	for range sub.All(ctx) {
+		t.Error("an event, or an error")
+	}
 	stats, err := q.Stats()
 	want(t, must(t, stats, err).Pending, 1)
 }
@@ -127,7 +149,7 @@ func TestCloseEndsEverything(t *testing.T) {
 	}()
 	go func() {
 		for {
-			if _, err := updates.Wait(ctx); err != nil {
+			if err := updates.Wait(ctx); err != nil {
 				ends <- err
 				return
 			}
@@ -225,9 +247,8 @@ func TestSubscriptionSavesInTime(t *testing.T) {
 	must(t, sub, err)
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
-	for range 2 {
-		must(t, 0, second(sub.Next(ctx))) // the second one waits, and saves meanwhile
-	}
+	must(t, 0, second(sub.Next(ctx)))
+	want(t, second(sub.Next(ctx)), context.DeadlineExceeded) // it waits, and saves meanwhile
 	offset, err := s.GetOffset("c")
 	want(t, must(t, offset, err), 1)
 }

@@ -2,6 +2,7 @@ package honker
 
 import (
 	"context"
+	"errors"
 	"iter"
 	"runtime"
 	"sync"
@@ -28,21 +29,25 @@ func (q *Queue) ClaimWaker() (*ClaimWaker, error) {
 	return waker, nil
 }
 
-// Next claims the next job for worker, as Queue.ClaimOne does, or waits for one. nil, and no error, when ctx ends;
-// ErrClosed when the waker or the database is closed.
+// Next claims the next job for worker, as Queue.ClaimOne does, or waits for one. It returns ctx.Err() when ctx ends, and
+// ErrClosed when the waker or the database is closed; without an error there is a job.
 func (c *ClaimWaker) Next(ctx context.Context, worker string) (*Job, error) {
 	return c.next(ctx, worker, c.await)
 }
 
-func (c *ClaimWaker) next(ctx context.Context, worker string, await func(context.Context, func() (bool, error)) (bool, error)) (*Job, error) {
+func (c *ClaimWaker) next(ctx context.Context, worker string, await awaiting) (*Job, error) {
 	jobs, err := c.claim(ctx, worker, 1, await)
-	if err != nil || len(jobs) == 0 {
+	if err != nil {
 		return nil, err
 	}
 	return jobs[0], nil
 }
 
-// NextBatch claims up to n jobs in one commit, as soon as there is one. With an n of 0 or less it is no jobs, at once.
+// awaiting is how to wait: waiting.await, or waiting.awaitThroughLocks.
+type awaiting = func(ctx context.Context, look func() (bool, error)) error
+
+// NextBatch claims up to n jobs in one commit, as soon as there is one; errors are as for Next. With an n of 0 or less it is no
+// jobs, at once.
 func (c *ClaimWaker) NextBatch(ctx context.Context, worker string, n int64) ([]*Job, error) {
 	return c.claim(ctx, worker, n, c.await)
 }
@@ -55,7 +60,7 @@ func (c *ClaimWaker) Poll(worker string, n int64) ([]*Job, error) {
 	return c.queue.ClaimBatch(worker, max(n, 0)) // without a limit is not what a negative number means here
 }
 
-func (c *ClaimWaker) claim(ctx context.Context, worker string, n int64, await func(context.Context, func() (bool, error)) (bool, error)) ([]*Job, error) {
+func (c *ClaimWaker) claim(ctx context.Context, worker string, n int64, await awaiting) ([]*Job, error) {
 	defer runtime.KeepAlive(c)
 	c.using.Lock()
 	defer c.using.Unlock()
@@ -71,7 +76,7 @@ func (c *ClaimWaker) claim(ctx context.Context, worker string, n int64, await fu
 		return nil, nil
 	}
 	var jobs []*Job
-	_, err := await(ctx, func() (bool, error) {
+	err := await(ctx, func() (bool, error) {
 		for {
 			handle, status, err := c.native().workerNext(c.consumer, n, 0)
 			if err != nil || status != statusOK {
@@ -108,18 +113,24 @@ func (q *Queue) Jobs(ctx context.Context, worker string) iter.Seq2[*Job, error] 
 			return
 		}
 		defer waker.end()
-		each(func() (*Job, error) { return waker.next(ctx, worker, waker.awaitThroughLocks) })(yield)
+		next := func(ctx context.Context) (*Job, error) { return waker.next(ctx, worker, waker.awaitThroughLocks) }
+		each(ctx, next)(yield)
 	}
 }
 
-// each gives what next returns until that is nil or an error.
-func each[T any](next func() (*T, error)) iter.Seq2[*T, error] {
+// each gives what next returns until ctx ends, or with an error, which is the last.
+func each[T any](ctx context.Context, next func(ctx context.Context) (*T, error)) iter.Seq2[*T, error] {
 	return func(yield func(*T, error) bool) {
 		for {
-			one, err := next()
-			if one == nil && err == nil || !yield(one, err) || err != nil {
+			one, err := next(ctx)
+			if isEndOf(ctx, err) || !yield(one, err) || err != nil {
 				return
 			}
 		}
 	}
+}
+
+// isEndOf is whether err says that ctx has ended.
+func isEndOf(ctx context.Context, err error) bool {
+	return err != nil && errors.Is(err, ctx.Err())
 }

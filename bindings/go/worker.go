@@ -2,8 +2,8 @@ package honker
 
 import (
 	"context"
-	"errors"
 	"log/slog"
+	"math"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -12,6 +12,8 @@ import (
 // WorkerQueue is a queue that a worker claims from.
 type WorkerQueue struct {
 	Name string
+	// Handler does its jobs. Default: the handler that Run is given.
+	Handler Handler
 	// Weight is how often the queue is asked first, compared with the others; places that it cannot fill go to them.
 	// Default 1. A negative one is no weight: asked after the others, and if none has one, in the order given.
 	Weight int64
@@ -30,16 +32,16 @@ type WorkerOptions struct {
 	Concurrency int
 	// Name is the worker id. Must be unique. Default: host, process and a random number.
 	Name string
-	// VisibilityTimeoutS is for how many seconds a claim outlives a worker that died. Default 300. The worker extends
-	// the claims of jobs that run.
-	VisibilityTimeoutS int64
-	// MaxRunS is how many seconds a job may run, which is the deadline of its context; then that ends, and the job is retried,
+	// VisibilityTimeout is for how long a claim outlives a worker that died. Default 5 minutes. The worker extends the claims
+	// of jobs that run. This, MaxRun and the delays of retries are whole seconds, rounded up.
+	VisibilityTimeout time.Duration
+	// MaxRun is how long a job may run, which is the deadline of its context; then that ends, and the job is retried,
 	// or dead after its last attempt. Default: without limit. RunDue does not look at it.
-	MaxRunS int64
-	// A job that failed for the nth time is retried after RetryBaseS·RetryFactor^(n-1) seconds, at most RetryMaxS, give or
-	// take a share of RetryJitter. Defaults 15, 2, 3600, 0.1; a negative RetryBaseS is no wait, a negative jitter none.
-	RetryBaseS  int64
-	RetryMaxS   int64
+	MaxRun time.Duration
+	// A job that failed for the nth time is retried after RetryBase·RetryFactor^(n-1), at most RetryMax, give or take a share
+	// of RetryJitter. Defaults 15 s, 2, an hour, 0.1; a negative RetryBase is no wait, a negative jitter none.
+	RetryBase   time.Duration
+	RetryMax    time.Duration
 	RetryFactor float64
 	RetryJitter float64
 	// StopTimeout is how long jobs that run may go on when the worker is told to stop, before their context ends.
@@ -85,22 +87,27 @@ type Worker struct {
 	db      *Database // nil: the worker opens the file itself
 	path    string
 	options WorkerOptions
+	native  *workerOpts // the same for the library
 	running atomic.Bool
 
 	// What Queue.Work and Outbox do otherwise.
 	sync        bool  // the handler's context ends with the worker's, and the handler may take its time
-	heartbeat   bool  // claims are extended
 	retryDelayS int64 // noTime: as the backoff says
 }
 
 // NewWorker makes a worker that opens the file at path when it runs, and waits for it as long as there is none.
 func NewWorker(path string, options WorkerOptions) *Worker {
 	options.Concurrency = orDefault(options.Concurrency, 10)
-	options.VisibilityTimeoutS = orDefault(options.VisibilityTimeoutS, 300)
-	options.MaxRunS = orDefault(options.MaxRunS, noTime)
 	options.StopTimeout = max(orDefault(options.StopTimeout, 8*time.Second), 0)
 	options.Name = orDefault(options.Name, workerName())
-	return &Worker{path: path, options: options, heartbeat: true, retryDelayS: noTime}
+	native := newWorkerOpts()
+	native.visibilityTimeoutS = orDefault(wholeSeconds(options.VisibilityTimeout), native.visibilityTimeoutS)
+	native.maxRunS = orDefault(wholeSeconds(options.MaxRun), native.maxRunS)
+	native.retryBaseS = orDefault(wholeSeconds(options.RetryBase), native.retryBaseS)
+	native.retryMaxS = orDefault(wholeSeconds(options.RetryMax), native.retryMaxS)
+	native.retryFactor = orDefault(options.RetryFactor, native.retryFactor)
+	native.retryJitter = max(orDefault(options.RetryJitter, native.retryJitter), 0)
+	return &Worker{path: path, options: options, native: native, retryDelayS: noTime}
 }
 
 // NewWorker makes a worker. Several may run in a process.
@@ -119,7 +126,10 @@ func (db *Database) NewWorker(options WorkerOptions) *Worker {
 // distances. When the file is replaced the contexts of the jobs that run end, what they did cannot be settled any more, and
 // Run opens the new file, with the same options; Job.Database is the database that a job is from. Run ends with other
 // errors, and with ErrClosed. A process that dies leaves its jobs to whoever claims them when their time is over.
-func (w *Worker) Run(ctx context.Context, handler Handler) error {
+//
+// handler, of which there may be one, does the jobs of the queues that have none of their own. A queue without any is
+// ErrInvalid.
+func (w *Worker) Run(ctx context.Context, handler ...Handler) error {
 	r, err := w.begin(ctx, handler)
 	if err != nil {
 		return err
@@ -130,12 +140,13 @@ func (w *Worker) Run(ctx context.Context, handler Handler) error {
 
 // RunDue runs the jobs that are due, one after the other, in this goroutine, until there is none or ctx ends; how many that were.
 // One that is due again at once, after Snooze(0) for instance, is run again. For tests, and for programs that something else
-// starts when there is work. An error, also one that may pass, ends it.
-func (w *Worker) RunDue(ctx context.Context, handler Handler) (int, error) {
+// starts when there is work. An error, also one that may pass, ends it; so does ctx, whose error it then is. handler is as for
+// Run.
+func (w *Worker) RunDue(ctx context.Context, handler ...Handler) (int, error) {
 	return w.runDue(ctx, handler, -1)
 }
 
-func (w *Worker) runDue(ctx context.Context, handler Handler, most int) (int, error) {
+func (w *Worker) runDue(ctx context.Context, handler []Handler, most int) (int, error) {
 	r, err := w.begin(ctx, handler)
 	if err != nil {
 		return 0, err
@@ -145,7 +156,7 @@ func (w *Worker) runDue(ctx context.Context, handler Handler, most int) (int, er
 	if err := r.connect(); err != nil {
 		return 0, err
 	}
-	for r.started != most && ctx.Err() == nil && !r.stopping {
+	for r.started != most && ctx.Err() == nil {
 		before := r.started
 		if _, err := r.turn(); err != nil {
 			return r.started, err
@@ -155,43 +166,49 @@ func (w *Worker) runDue(ctx context.Context, handler Handler, most int) (int, er
 		}
 	}
 	r.stopping = true
-	return r.started, errors.Join(r.result, r.settleRest())
+	if err := r.settleRest(); err != nil || r.started == most {
+		return r.started, err
+	}
+	return r.started, ctx.Err()
 }
 
 // begin begins a run.
-func (w *Worker) begin(ctx context.Context, handler Handler) (*workerRun, error) {
-	if handler == nil {
-		return nil, invalid(nil, "the handler is nil")
-	}
+func (w *Worker) begin(ctx context.Context, handler []Handler) (*workerRun, error) {
 	if w.options.Concurrency < 0 || w.options.Concurrency > concurrencyMax {
 		return nil, invalid(nil, "Concurrency is %d, not 1 to %d", w.options.Concurrency, concurrencyMax)
 	}
-	if err := checkQueues(handler, w.options.Queues); err != nil {
+	handlers, err := w.handlers(handler)
+	if err != nil {
 		return nil, err
-	}
-	for _, around := range slices.Backward(w.options.Middleware) {
-		handler = around(handler)
 	}
 	if w.running.Swap(true) {
 		return nil, newError(StatusMisuse, "the worker %q runs already", w.options.Name)
 	}
 	log := orDefault(w.options.Logger, slog.Default()).With("worker", w.options.Name)
-	return &workerRun{Worker: w, ctx: ctx, handler: handler, current: w.db, log: log, failing: pauses{log: log, who: "the worker"},
+	return &workerRun{Worker: w, ctx: ctx, handlers: handlers, current: w.db, log: log, failing: pauses{log: log, who: "the worker"},
 		hand: map[int64]*inHand{}, failed: map[int64]*inHand{}, finished: make(chan *inHand, w.options.Concurrency)}, nil
 }
 
-// newConsumer makes a worker of the library's.
-func (w *Worker) newConsumer(db *Database) (*waiting, error) {
-	o, opts := &w.options, newWorkerOpts()
-	opts.visibilityTimeoutS, opts.maxRunS, opts.fallbackMS = o.VisibilityTimeoutS, o.MaxRunS, workerFallbackMS
-	opts.retryBaseS = orDefault(o.RetryBaseS, opts.retryBaseS)
-	opts.retryMaxS = orDefault(o.RetryMaxS, opts.retryMaxS)
-	opts.retryFactor = orDefault(o.RetryFactor, opts.retryFactor)
-	opts.retryJitter = max(orDefault(o.RetryJitter, opts.retryJitter), 0)
-	if !w.heartbeat {
-		opts.heartbeat = 0
+// handlers are the handlers by queue, with the middleware around them; given is what Run was given.
+func (w *Worker) handlers(given []Handler) (map[string]Handler, error) {
+	if len(given) > 1 {
+		return nil, invalid(nil, "a worker takes one handler beside those of its queues, not %d", len(given))
 	}
-	return db.newWaiting(calls.workerFree, db.newWorker(o.Queues, o.Name, opts))
+	handlers := map[string]Handler{}
+	for _, queue := range w.options.Queues {
+		handler := queue.Handler
+		if handler == nil && len(given) > 0 {
+			handler = given[0]
+		}
+		if handler == nil {
+			return nil, invalid(nil, "the queue %q has no handler", queue.Name)
+		}
+		for _, around := range slices.Backward(w.options.Middleware) {
+			handler = around(handler)
+		}
+		handlers[queue.Name] = handler
+	}
+	return handlers, nil
 }
 
 // newWorker makes a worker of the library's, for newWaiting.
@@ -210,13 +227,25 @@ func (db *Database) newWorker(queues []WorkerQueue, name string, opts *workerOpt
 }
 
 // Work handles jobs, one after the other, until ctx ends, which is no error: a Worker with a Concurrency of 1 and the
-// queue's visibility timeout, of which handler gets ctx itself, and which leaves signals alone. A job that fails is retried in
-// retryDelayS seconds. When ctx ends the job in hand is finished first; if handler returns an error then, the job is given back.
+// queue's visibility timeout, of which handler gets ctx itself, and which leaves signals alone. A job that fails is retried after
+// retryDelay, in whole seconds, rounded up. When ctx ends the job in hand is finished first; if handler returns an error then, the job is given back.
 //
 // An hour's outage uses up the attempts of many jobs if the delay is short. Database.NewWorker waits longer each time.
-func (q *Queue) Work(ctx context.Context, worker string, retryDelayS int64, handler Handler) error {
+func (q *Queue) Work(ctx context.Context, worker string, retryDelay time.Duration, handler Handler) error {
 	w := q.db.NewWorker(WorkerOptions{Queues: []WorkerQueue{{Name: q.name}}, Concurrency: 1, NoSignals: true})
-	w.options.Name, w.options.VisibilityTimeoutS = worker, q.options.VisibilityTimeoutS // also if they are empty, or 0
-	w.sync, w.retryDelayS = true, retryDelayS
+	w.options.Name, w.native.visibilityTimeoutS = worker, q.options.VisibilityTimeoutS // also if they are empty, or 0
+	w.sync, w.retryDelayS = true, max(wholeSeconds(retryDelay), 0)
 	return w.Run(ctx, handler)
+}
+
+// backoffS is in how many seconds the library retries a job, but for the jitter.
+func (w *Worker) backoffS(attempts int64) int64 {
+	if w.native.retryBaseS <= 0 {
+		return 0
+	}
+	backoffS := float64(w.native.retryBaseS) * math.Pow(w.native.retryFactor, float64(max(attempts, 1)-1))
+	if backoffS < float64(w.native.retryMaxS) {
+		return int64(backoffS)
+	}
+	return max(w.native.retryMaxS, 0)
 }

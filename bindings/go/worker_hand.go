@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math"
 	"runtime/debug"
+	"sync/atomic"
 	"time"
 )
 
@@ -15,11 +16,10 @@ type inHand struct {
 	lost   bool // it is not the worker's any more
 	orphan bool // nor is its file
 	// What the handler made of it.
-	failure   error // nil: it is done
-	text      string
-	verdict   *Verdict
-	noHandler *noHandler
-	ended     bool // its context had ended by then
+	failure error // nil: it is done
+	text    string
+	verdict *Verdict
+	ended   bool // its context had ended by then
 }
 
 // attrs are what the log says of the job.
@@ -57,10 +57,11 @@ func (r *workerRun) start(job *Job) {
 	if !r.sync && !r.inline {
 		ctx = context.WithoutCancel(ctx)
 	}
+	job.ackedSQL = new(atomic.Bool)
 	own := *job
 	one := &inHand{job: &own, failure: errExited, text: errExited.Error()}
 	ctx, one.cancel = context.WithCancelCause(ctx)
-	if limit := r.options.MaxRunS; !r.inline && limit <= math.MaxInt64/int64(time.Second) {
+	if limit := r.native.maxRunS; !r.inline && limit <= math.MaxInt64/int64(time.Second) {
 		ctx = limited{ctx, time.Now().Add(time.Duration(limit) * time.Second)}
 	}
 	r.hand[job.serial] = one
@@ -94,9 +95,8 @@ func (r *workerRun) handle(ctx context.Context, one *inHand, job *Job) {
 		}
 		one.ended = ctx.Err() != nil
 	}()
-	if err := r.handler(ctx, job); err != nil {
+	if err := r.handlers[one.job.Queue](ctx, job); err != nil {
 		errors.As(err, &one.verdict) // which may panic as the handler may
-		errors.As(err, &one.noHandler)
 		one.failure, one.text = err, errorText(err.Error())
 	} else {
 		one.failure = nil
@@ -135,16 +135,19 @@ func (r *workerRun) finish(one *inHand) {
 		return
 	}
 	delete(r.hand, one.job.serial)
+	if one.failure == nil && one.job.ackedSQL.Load() { // its transaction has settled it, or takes that back
+		if !one.lost {
+			_, _ = r.consumer.native().workerSettled(r.consumer.consumer, one.job.ID, one.job.serial) // fails if it is closed
+		}
+		r.done++
+		return
+	}
 	if one.lost {
 		return
 	}
 	settlement := settlement{id: one.job.ID, serial: one.job.serial, kind: settleAck}
 	switch {
 	case one.failure == nil:
-	case one.noHandler != nil:
-		settlement.kind = settleRelease
-		r.result = one.noHandler.error
-		r.stop("a queue without a handler")
 	case one.verdict != nil:
 		settlement.kind, settlement.delayS = one.verdict.kind, one.verdict.delayS
 	case one.ended:
@@ -159,7 +162,7 @@ func (r *workerRun) finish(one *inHand) {
 		r.snoozed++
 	case settleRelease:
 		r.released++
-		if _, panicked := one.failure.(*PanicError); !panicked && one.noHandler == nil { // those are told of otherwise
+		if _, panicked := one.failure.(*PanicError); !panicked { // those are told of otherwise
 			r.log.Info("honker: a job failed after its context had ended, and is given back", one.failureAttrs()...)
 		}
 	case settleRetry, settleFail:
@@ -181,10 +184,8 @@ func (r *workerRun) logFailure(one *inHand, settlement settlement) {
 	default:
 		r.retried++
 		delayS := settlement.delayS
-		if delayS == noTime { // the library's backoff, without its jitter
-			o, opts := &r.options, newWorkerOpts()
-			backoffS := float64(max(orDefault(o.RetryBaseS, opts.retryBaseS), 0)) * math.Pow(orDefault(o.RetryFactor, opts.retryFactor), float64(job.Attempts-1))
-			delayS = int64(min(backoffS, float64(orDefault(o.RetryMaxS, opts.retryMaxS))))
+		if delayS == noTime {
+			delayS = r.backoffS(job.Attempts)
 		}
 		r.log.Warn("honker: a job failed, and is retried", append(attrs, "next_try_in_s", delayS)...)
 	}
@@ -205,6 +206,9 @@ func (r *workerRun) lose(lost lostJobView) {
 		return
 	}
 	one.lost = true
+	if lost.reason == lostGone && one.job.ackedSQL.Load() { // by its handler, which goes on
+		return
+	}
 	one.cancel(cause)
 	if lost.reason != lostTimeout {
 		r.log.Warn(cause.Error(), one.attrs()...)

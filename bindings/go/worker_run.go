@@ -23,10 +23,10 @@ var settleTimeout = 5 * time.Second
 // workerRun is one Run. Its goroutine alone uses it; handlers have goroutines of their own, and tell it by finished.
 type workerRun struct {
 	*Worker
-	ctx     context.Context
-	handler Handler // with the middleware around it
-	log     *slog.Logger
-	inline  bool // handlers run in the run's own goroutine
+	ctx      context.Context
+	handlers map[string]Handler // by queue, with the middleware around them
+	log      *slog.Logger
+	inline   bool // handlers run in the run's own goroutine
 
 	current    *Database // nil: to be opened
 	consumer   *waiting  // nil: to be made
@@ -195,10 +195,11 @@ func (r *workerRun) connect() (err error) {
 	if err = r.addSchedules(); err != nil {
 		return err
 	}
-	if r.consumer, err = r.newConsumer(r.current); err == nil {
-		r.startSchedules()
+	newWorker := r.current.newWorker(r.options.Queues, r.options.Name, r.native)
+	if r.consumer, err = r.current.newWaiting(calls.workerFree, newWorker); err != nil {
+		return err
 	}
-	return err
+	return r.startSchedules()
 }
 
 // disconnect is the opposite of connect; the caller's database it leaves open.
@@ -374,7 +375,7 @@ func (r *workerRun) giveUp(err error) error {
 // pause is true for an error that may pass by itself, and then says when to try again.
 func (r *workerRun) pause(err error) bool {
 	// Claims are not extended meanwhile, so that it has to be short beside the visibility timeout.
-	longest := time.Duration(min(max(r.options.VisibilityTimeoutS, 1), 60)) * time.Second / 6
+	longest := time.Duration(min(max(r.native.visibilityTimeoutS, 1), 60)) * time.Second / 6
 	if r.stopping {
 		longest = 500 * time.Millisecond
 	}

@@ -25,17 +25,15 @@ func (r *workerRun) addSchedules() error {
 	return nil
 }
 
-// startSchedules fires schedules, in a goroutine of its own, until endSchedules. A failure of theirs does not end the worker.
-func (r *workerRun) startSchedules() {
+// startSchedules fires schedules, in a goroutine of the database's, until endSchedules. A failure of theirs does not end the worker.
+func (r *workerRun) startSchedules() error {
 	if r.inline || len(r.options.Schedules) == 0 {
-		return
+		return nil
 	}
 	ctx, cancel := context.WithCancel(r.ctx)
-	ended := make(chan struct{})
-	r.schedules = &firing{cancel, ended}
-	scheduler, log := r.current.Scheduler(), r.log
-	go func() {
-		defer close(ended)
+	schedules, scheduler, log := &firing{cancel, make(chan struct{})}, r.current.Scheduler(), r.log
+	err := r.current.start(ctx, func(ctx context.Context) {
+		defer close(schedules.ended)
 		for ctx.Err() == nil {
 			err := scheduler.run(ctx, "", log)
 			if err == nil || errors.Is(err, ErrClosed) || errors.Is(err, ErrWatcher) || errors.Is(err, ErrInterrupted) { // the worker finds those out as well
@@ -47,7 +45,13 @@ func (r *workerRun) startSchedules() {
 			case <-time.After(schedulePause):
 			}
 		}
-	}()
+	})
+	if err != nil {
+		cancel()
+		return err
+	}
+	r.schedules = schedules
+	return nil
 }
 
 // schedulePause is the time after which schedules that failed are tried again.

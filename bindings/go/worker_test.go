@@ -49,11 +49,11 @@ func eventually(t *testing.T, what string, is func() bool) {
 }
 
 // runs runs a worker; what ends it, and gives the error of Run.
-func runs(t *testing.T, w *Worker, handler Handler) func() error {
+func runs(t *testing.T, w *Worker, handler ...Handler) func() error {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
-	go func() { ended <- w.Run(ctx, handler) }()
+	go func() { ended <- w.Run(ctx, handler...) }()
 	t.Cleanup(cancel)
 	return func() error {
 		t.Helper()
@@ -120,7 +120,7 @@ func TestWorkerSettlesAsTheHandlerSays(t *testing.T) {
 			ids[fmt.Sprint(name, attempts)] = must(t, id, err)
 		}
 	}
-	w := db.NewWorker(WorkerOptions{Queues: []WorkerQueue{{Name: "q"}}, Concurrency: 2, RetryJitter: -1, RetryBaseS: 500, Logger: log.logger()})
+	w := db.NewWorker(WorkerOptions{Queues: []WorkerQueue{{Name: "q"}}, Concurrency: 2, RetryJitter: -1, RetryBase: 500 * time.Second, Logger: log.logger()})
 	start := time.Now().Unix()
 	stop := runs(t, w, func(ctx context.Context, job *Job) error {
 		var name string
@@ -174,7 +174,7 @@ func TestWorkerTellsTheHandlerThatItsJobIsLost(t *testing.T) {
 	must(t, 0, second(q.Enqueue("slow", EnqueueOptions{MaxAttempts: Int64(1)})))
 	causes := make(chan error, 2)
 	started := make(chan struct{}, 2)
-	w := db.NewWorker(WorkerOptions{Queues: []WorkerQueue{{Name: "q"}}, Concurrency: 2, MaxRunS: 2})
+	w := db.NewWorker(WorkerOptions{Queues: []WorkerQueue{{Name: "q"}}, Concurrency: 2, MaxRun: 2 * time.Second})
 	stop := runs(t, w, func(ctx context.Context, job *Job) error {
 		started <- struct{}{}
 		<-ctx.Done()
@@ -196,7 +196,7 @@ func TestWorkerProlongsWhatRuns(t *testing.T) {
 	q := db.Queue("q", QueueOptions{})
 	must(t, 0, second(q.Enqueue(1, EnqueueOptions{})))
 	var calls atomic.Int64
-	w := db.NewWorker(WorkerOptions{Queues: []WorkerQueue{{Name: "q"}}, VisibilityTimeoutS: 2})
+	w := db.NewWorker(WorkerOptions{Queues: []WorkerQueue{{Name: "q"}}, VisibilityTimeout: 2 * time.Second})
 	done := make(chan struct{})
 	stop := runs(t, w, func(ctx context.Context, job *Job) error {
 		calls.Add(1)
@@ -260,7 +260,7 @@ func TestWorkerSettlesWhatIsFinishedAtTheDeadline(t *testing.T) {
 	must(t, 0, second(q.EnqueueMany([]any{1, 2, 3}, EnqueueOptions{})))
 	finish := make(chan struct{})
 	w := db.NewWorker(WorkerOptions{Queues: []WorkerQueue{{Name: "q"}}})
-	run, err := w.begin(context.Background(), func(context.Context, *Job) error { <-finish; return nil })
+	run, err := w.begin(context.Background(), []Handler{func(context.Context, *Job) error { <-finish; return nil }})
 	must(t, run, err)
 	defer run.close()
 	must(t, 0, run.connect())
@@ -319,14 +319,11 @@ func TestSettlementThatIsRefusedLeavesTheOthersAlone(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			db := open(t)
 			q := db.Queue("q", QueueOptions{})
-			tx, err := db.Begin()
-			must(t, tx, err)
-			must(t, 0, second(tx.Exec("CREATE TRIGGER guard "+c.trigger+" BEGIN SELECT RAISE(ABORT, 'not this one'); END")))
-			must(t, 0, tx.Commit())
+			execute(t, db, "CREATE TRIGGER guard "+c.trigger+" BEGIN SELECT RAISE(ABORT, 'not this one'); END")
 			must(t, 0, second(q.EnqueueMany([]any{"stuck", "other", "other"}, EnqueueOptions{})))
 			log := &logged{}
 			var tries, others atomic.Int64
-			w := db.NewWorker(WorkerOptions{Queues: []WorkerQueue{{Name: "q"}}, Concurrency: 1, VisibilityTimeoutS: 3, RetryBaseS: -1, Logger: log.logger()})
+			w := db.NewWorker(WorkerOptions{Queues: []WorkerQueue{{Name: "q"}}, Concurrency: 1, VisibilityTimeout: 3 * time.Second, RetryBase: -1, Logger: log.logger()})
 			stop := runs(t, w, func(ctx context.Context, job *Job) error {
 				switch {
 				case string(job.Payload) == `"other"`:
@@ -350,7 +347,7 @@ func TestSettlementThatIsRefusedLeavesTheOthersAlone(t *testing.T) {
 
 func TestDelaysOfAnyLength(t *testing.T) {
 	const longest = time.Duration(math.MaxInt64)
-	for delay, seconds := range map[time.Duration]int64{-1: 0, math.MinInt64: 0, 0: 0, 1: 1, time.Second: 1, time.Second + 1: 2, longest: 9_223_372_037} {
+	for delay, seconds := range map[time.Duration]int64{-1: -1, math.MinInt64: -9_223_372_037, 0: 0, 1: 1, time.Second: 1, time.Second + 1: 2, longest: 9_223_372_037} {
 		want(t, wholeSeconds(delay), seconds)
 	}
 	db := open(t)
@@ -439,7 +436,7 @@ func TestWorkerRefuses(t *testing.T) {
 	nothing := func(context.Context, *Job) error { return nil }
 	q := []WorkerQueue{{Name: "q"}}
 	for _, options := range []WorkerOptions{{}, {Queues: []WorkerQueue{{Name: "q"}, {Name: "q"}}}, {Queues: []WorkerQueue{{Name: "a\x00b"}}},
-		{Queues: q, Concurrency: -1}, {Queues: q, Concurrency: math.MaxInt}, {Queues: q, RetryFactor: 0.5}, {Queues: q, MaxRunS: -1},
+		{Queues: q, Concurrency: -1}, {Queues: q, Concurrency: math.MaxInt}, {Queues: q, RetryFactor: 0.5}, {Queues: q, MaxRun: -1},
 		{Queues: q, Schedules: []ScheduledTask{{Name: "s", Queue: "q", Schedule: "every day"}}}} {
 		wantError(t, db.NewWorker(options).Run(context.Background(), nothing), ErrInvalid)
 	}
@@ -489,12 +486,41 @@ func TestWorkerFiresItsSchedules(t *testing.T) {
 	want(t, <-fires, nil)
 }
 
-func execute(t *testing.T, db *Database, sql string) {
-	t.Helper()
-	tx, err := db.Begin()
-	must(t, tx, err)
-	must(t, 0, second(tx.Exec(sql)))
-	must(t, 0, tx.Commit())
+// slow is a log whose handler takes its time with one message.
+type slow struct {
+	slog.Handler
+	message          string
+	entered, release chan struct{}
+	left             atomic.Bool
+}
+
+func (s *slow) Enabled(context.Context, slog.Level) bool { return true }
+func (s *slow) WithAttrs([]slog.Attr) slog.Handler       { return s }
+func (s *slow) Handle(_ context.Context, record slog.Record) error {
+	if strings.Contains(record.Message, s.message) {
+		s.entered <- struct{}{}
+		<-s.release
+		s.left.Store(true)
+	}
+	return nil
+}
+
+func TestCloseWaitsForWhatFiresAWorkersSchedules(t *testing.T) {
+	db := open(t)
+	log := &slow{message: "schedules are not fired now", entered: make(chan struct{}, 1), release: make(chan struct{})}
+	pulse := ScheduledTask{Name: "pulse", Queue: "q", Schedule: "@every 1s"}
+	runs(t, db.NewWorker(WorkerOptions{Queues: []WorkerQueue{{Name: "q"}}, Schedules: []ScheduledTask{pulse}, Logger: slog.New(log)}),
+		func(context.Context, *Job) error { return nil })
+	eventually(t, "it is added", func() bool {
+		rows, err := db.Scheduler().List()
+		return err == nil && len(rows) == 1
+	})
+	execute(t, db, "ALTER TABLE _honker_locks RENAME TO not_there")
+	<-log.entered
+	execute(t, db, "ALTER TABLE not_there RENAME TO _honker_locks")
+	time.AfterFunc(100*time.Millisecond, func() { close(log.release) })
+	want(t, db.Close(), nil)
+	want(t, log.left.Load(), true)
 }
 
 func TestWorkerFiresSchedulesInAFileThatReplacesItsOwn(t *testing.T) {

@@ -210,7 +210,10 @@ func within(r *request, wait func(ctx context.Context) object) object {
 	defer cancel()
 	defer func() {
 		if why := recover(); why != nil {
-			if err, is := why.(error); is && !now && errors.Is(err, honker.ErrClosed) {
+			switch err, _ := why.(error); {
+			case errors.Is(err, context.DeadlineExceeded):
+				why = outcome("TIMEOUT")
+			case !now && errors.Is(err, honker.ErrClosed):
 				why = outcome("CLOSED")
 			}
 			panic(why)
@@ -258,7 +261,8 @@ func next(r *request) object {
 			some(nil, e != nil)
 			return object{"event": event(e)}
 		case *honker.Updates:
-			return or("TIMEOUT")(on.Wait(ctx))
+			check(on.Wait(ctx))
+			return object{}
 		}
 		panic(errors.New("next does not work on this"))
 	})

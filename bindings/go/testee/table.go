@@ -238,11 +238,7 @@ func init() {
 		},
 		"result.wait": func(r *request) object {
 			return within(r, func(ctx context.Context) object {
-				value, err := db(r).WaitResult(ctx, r.num("id"))
-				if ctx.Err() != nil && err != nil {
-					panic(outcome("TIMEOUT"))
-				}
-				return object{"value": stored(must(value, err))}
+				return object{"value": stored(must(db(r).WaitResult(ctx, r.num("id"))))}
 			})
 		},
 		"result.sweep": func(r *request) object { return count(db(r).SweepResults()) },

@@ -21,7 +21,7 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	go sums.Work(context.Background(), "worker-1", 60, func(ctx context.Context, job *honker.Job) error {
+	go sums.Work(context.Background(), "worker-1", time.Minute, func(ctx context.Context, job *honker.Job) error {
 		var numbers []int
 		if err := job.UnmarshalPayload(&numbers); err != nil {
 			return err

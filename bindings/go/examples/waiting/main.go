@@ -79,7 +79,7 @@ func main() {
 
 	ctx, cancel = context.WithTimeout(context.Background(), 50*time.Millisecond)
 	defer cancel()
-	if err := next(ctx, queue); err != nil {
+	if err := next(ctx, queue); !errors.Is(err, context.DeadlineExceeded) {
 		log.Fatal(err)
 	}
 }
@@ -101,4 +101,4 @@ func next(ctx context.Context, queue *honker.Queue) error {
 // "nobody" after 3 attempts: no such address
 // "carol"
 // "dave"
-// <nil> <nil>
+// <nil> context deadline exceeded

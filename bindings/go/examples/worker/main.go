@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"os"
 	"sync/atomic"
+	"time"
 
 	honker "github.com/russellromney/honker-go"
 )
@@ -26,7 +27,11 @@ type Report struct {
 
 var sent, reported atomic.Int32
 
-func sendEmail(_ context.Context, email Email) error {
+func sendEmail(ctx context.Context, job *honker.Job, email Email) error {
+	return send(ctx, email) // an error: again in 15 s, then in 30, 60, ... up to an hour
+}
+
+func send(_ context.Context, email Email) error {
 	if email.To == "nobody" {
 		return errors.New("no such address")
 	}
@@ -38,7 +43,7 @@ func sendEmail(_ context.Context, email Email) error {
 	return nil
 }
 
-func makeReport(context.Context, Report) error { return nil }
+func makeReport(context.Context, *honker.Job, Report) error { return nil }
 
 func reportError(_ context.Context, _ *honker.Job, err error) {
 	if reported.Add(1) > 2 {
@@ -63,19 +68,15 @@ func enqueue(ctx context.Context, db *honker.Database) error {
 
 func run(ctx context.Context, db *honker.Database) error {
 	worker := db.NewWorker(honker.WorkerOptions{
-		Queues:      []honker.WorkerQueue{{Name: "emails", Weight: 3}, {Name: "reports"}},
+		Queues: []honker.WorkerQueue{
+			{Name: "emails", Handler: honker.Typed(sendEmail), Weight: 3},
+			{Name: "reports", Handler: honker.Typed(makeReport)},
+		},
 		Concurrency: 8,
-		MaxRunS:     600,
+		MaxRun:      10 * time.Minute,
 		OnError:     reportError, // to Sentry and the like
 	})
-	return worker.Run(ctx, honker.ByQueue(map[string]honker.Handler{
-		"emails": honker.Typed(func(ctx context.Context, job *honker.Job, email Email) error {
-			return sendEmail(ctx, email) // an error: again in 15 s, then in 30, 60, ... up to an hour
-		}),
-		"reports": honker.Typed(func(ctx context.Context, job *honker.Job, report Report) error {
-			return makeReport(ctx, report)
-		}),
-	}))
+	return worker.Run(ctx)
 }
 
 func main() {

@@ -29,17 +29,18 @@ func addNightly(db *honker.Database) error {
 func run(ctx context.Context, db *honker.Database) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	worker := db.NewWorker(honker.WorkerOptions{
-		Queues:    []honker.WorkerQueue{{Name: "reports"}},
-		Schedules: []honker.ScheduledTask{{Name: "pulse", Queue: "reports", Schedule: "@every 1s", Payload: Report{Month: "2026-02"}}},
-	})
-	return worker.Run(ctx, honker.Typed(func(_ context.Context, _ *honker.Job, report Report) error {
+	makeReport := func(_ context.Context, _ *honker.Job, report Report) error {
 		if ctx.Err() == nil && report.Month == "2026-02" {
 			fmt.Println("the report of", report.Month)
 			stop()
 		}
 		return nil
-	}))
+	}
+	worker := db.NewWorker(honker.WorkerOptions{
+		Queues:    []honker.WorkerQueue{{Name: "reports", Handler: honker.Typed(makeReport)}},
+		Schedules: []honker.ScheduledTask{{Name: "pulse", Queue: "reports", Schedule: "@every 1s", Payload: Report{Month: "2026-02"}}},
+	})
+	return worker.Run(ctx)
 }
 
 func main() {
