@@ -4,6 +4,29 @@ require_relative "helper"
 
 # As Puma and Unicorn fork: the parent goes on, the child opens its own.
 class TestFork < HonkerTest
+  # Of a handler's own, without a block: it ends as it likes, and not as a worker.
+  def test_a_child_that_a_handler_makes
+    out = ruby(<<~'RUBY')
+      require "honker"
+      Honker.logger = nil
+      $stdout.sync = true
+      Thread.report_on_exception = false
+      q = Honker::Database.new("app.db").queue("q")
+      q.enqueue_many(%w[exit raise return])
+      q.worker("w").run(stop: -> { q.stats.values_at(:pending, :claimed).sum.zero? }) do |job|
+        if (child = fork)
+          Process.wait(child)
+          puts "#{job.payload} #{$?.exitstatus}"
+        else
+          Honker.on_error { puts "never" }
+          exit 3 if job.payload == "exit"
+          raise "in the child" if job.payload == "raise"
+        end
+      end
+    RUBY
+    assert_equal "exit 3\nraise 1\nreturn 0\n", out
+  end
+
   # What the block returns, in a child.
   def in_child
     from, to = IO.pipe

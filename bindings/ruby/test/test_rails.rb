@@ -38,6 +38,13 @@ class TestRails < HonkerTest
         raise IOError, "flaky"
       end
     end
+    class Long < ApplicationJob
+      def perform
+        say("adapter stops: #{self.class.queue_adapter.stopping?}")
+        sleep 0.01 until self.class.queue_adapter.stopping?
+        say("left off")
+      end
+    end
     class Broken < ApplicationJob
       def perform = raise("broken")
     end
@@ -133,7 +140,15 @@ class TestRails < HonkerTest
     dead = db.queue("default").dead.first
     assert_equal ["broken", -5, 1], dead.values_at(:last_error, :priority, :attempts)
     assert_match(/job \d+ of default failed, attempt 1 of 10, it is dead now: broken \(RuntimeError\)/, log)
+    assert_match(/\Ahonker-worker #{Honker::VERSION}: .*app.db, greetings,3 default,1, 3 at a time$/, log)
     assert_match(/ended: \d+ done, 0 snoozed, 0 retried, 1 dead, 0 released, 0 running/, log)
+  end
+
+  # For the continuations of ActiveJob 8.1.
+  def test_the_adapter_knows_that_the_worker_stops
+    rails("Long.perform_later; raise if ActiveJob::Base.queue_adapter.stopping?")
+    worker { said.any? }
+    assert_equal ["adapter stops: false", "left off"], said
   end
 
   def test_an_enqueue_reads_nothing_in_the_models_transaction
@@ -250,10 +265,13 @@ class TestRails < HonkerTest
   end
 
   def test_bad_arguments
-    { %w[--nonsense] => /invalid option/, %w[extra] => /unknown arguments: extra/, %w[-c 0 -d x.db] => /concurrency has to be positive/ }.each do |arguments, message|
-      out, status = Open3.capture2e(RbConfig.ruby, "-I", "#{PACKAGE}/lib", "#{PACKAGE}/exe/honker-worker", *arguments, chdir: Dir.tmpdir)
-      refute status.success?
-      assert_match message, out
+    db.close
+    { %w[--nonsense] => /invalid option: --nonsense/, %w[extra] => /unknown arguments: extra/, %w[-c 0 -d x.db] => /concurrency has to be positive/,
+      %w[-c two] => /invalid argument: -c two/, %w[-q a,b] => /invalid argument: -q b is no weight/, %w[-q] => /missing argument: -q/, %w[--max-run 0 -d app.db] => /max_run_s must be at least 1/ }.each do |arguments, message|
+      out, status = Open3.capture2e(RbConfig.ruby, "-I", "#{PACKAGE}/lib", "#{PACKAGE}/exe/honker-worker", *arguments, chdir: @dir)
+      assert_equal 1, status.exitstatus
+      assert_match message, out.lines.last
+      refute_match(/command\.rb/, out)
     end
     out, = Open3.capture2e(RbConfig.ruby, "-I", "#{PACKAGE}/lib", "#{PACKAGE}/exe/honker-worker", chdir: Dir.tmpdir)
     assert_match(/say which database/, out)

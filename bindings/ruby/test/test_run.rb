@@ -233,6 +233,7 @@ class TestRun < HonkerTest
       case job.payload
       when "slow" then sleep 0.3
       when "looks" then sleep 0.01 until job.cancelled?
+      when "leaves off" then sleep 0.01 until job.stopping?
       else sleep
       end
       puts "ended #{job.cancel_reason.inspect}"
@@ -263,6 +264,13 @@ class TestRun < HonkerTest
       assert_equal signal == "TERM" ? 2 : 1, out.scan("the program's own trap").size
       assert_equal %w[later], db.queue("q").claim_batch("t", 9).map(&:payload).tap { |_| db.queue("q").ack_batch((1..9).to_a, "t") }
     end
+  end
+
+  def test_a_handler_may_leave_off_as_soon_as_its_worker_is_told_to_stop
+    out, status = signalled(["leaves off"], %w[TERM], "{ stop_timeout_s: nil }")
+    assert status.success?, out
+    assert_includes out, "ended nil\n"
+    assert_includes out, "1 done, 0 snoozed, 0 retried, 0 dead, 0 released, 0 running\n"
   end
 
   def test_after_the_time_to_stop_handlers_are_told_and_those_that_do_not_listen_fail_the_process

@@ -125,6 +125,14 @@ module Honker
       @cancel_reason ? true : false
     end
 
+    # Whether its worker has been told to stop: its handler may finish, if that takes less than `stop_timeout_s`, and is
+    # {#cancelled?} then. Any thread.
+    #
+    # @return [Boolean]
+    def stopping?
+      @stopping || cancelled?
+    end
+
     # @return [Symbol, nil] why it is {#cancelled?}: `:gone` (cancelled, deleted or settled by somebody else), `:lapsed`, `:taken`
     #   (its claim was over, and somebody has it now), `:timeout` (it ran for longer than `max_run_s`), `:replaced` (the file
     #   was), `:stop` (the worker stops)
@@ -148,6 +156,11 @@ module Honker
     # @private
     def cancel(reason)
       @cancel_reason ||= reason # rubocop:disable Naming/MemoizedInstanceVariableName -- the first one counts
+    end
+
+    # @private
+    def stop
+      @stopping = true
     end
 
     # @private

@@ -8,15 +8,16 @@ module Honker
   # has to find Rails loaded, so the package is loaded after the application.
   class Command
     def initialize(arguments)
+      @arguments = arguments
       @queues = {}
       @options = { concurrency: 5 }
       @required = []
-      @rest = parser.parse(arguments)
     end
 
     # @return [Integer] the exit status
     def run
-      return complain("unknown arguments: #{@rest.join(" ")}") unless @rest.empty?
+      rest = parser.parse(@arguments)
+      return complain("unknown arguments: #{rest.join(" ")}") unless rest.empty?
 
       load_application
       require "honker"
@@ -25,14 +26,18 @@ module Honker
 
       @queues["default"] = 1 if @queues.empty?
       serve(path)
+    rescue OptionParser::ParseError => e
+      complain("#{e.message} (--help has the options)")
     end
 
     private
 
     def serve(path)
+      queues = @queues.map { |queue| queue.join(",") }.join(" ")
+      warn("honker-worker #{VERSION}: #{path}, #{queues}, #{@options[:concurrency]} at a time")
       Honker.work(path, @queues, **@options)
       0
-    rescue UnfinishedError, ArgumentError => e
+    rescue UnfinishedError, ArgumentError, InvalidError => e
       complain(e.message)
     end
 
@@ -53,7 +58,7 @@ module Honker
 
     def add(queue)
       name, weight = queue.split(",", 2)
-      @queues[name] = Integer(weight || 1)
+      @queues[name] = Integer(weight || "1", 10, exception: false) || raise(OptionParser::InvalidArgument, "#{weight} is no weight")
     end
 
     def load_application

@@ -82,6 +82,7 @@ module Honker
       @given = Thread::Queue.new
       @results = Thread::Queue.new
       @busy = 0
+      @pid = Process.pid
     end
 
     def free
@@ -131,6 +132,10 @@ module Honker
       settlements
     end
 
+    def stop
+      @running.each_value(&:stop)
+    end
+
     def cancel(reason)
       @running.each_value { |job| job.cancel(reason) }
     end
@@ -150,21 +155,32 @@ module Honker
     private
 
     def serve
-      while (job = @given.pop)
+      while !forked? && (job = @given.pop)
         settlement = leaving = nil
         begin
           settlement = settle(job)
         rescue Exception => e # rubocop:disable Lint/RescueException -- it is raised in the thread of run
+          raise if forked?
+
           leaving = e
         ensure
-          if settlement.nil? && leaving.nil?
-            @threads.delete(Thread.current)
-            settlement = Settlement.retried(job, "the handler has ended its thread", @retry_delay_s)
-          end
-          @results << [job, settlement, leaving]
-          @returned.call
+          returned(job, settlement, leaving) unless forked?
         end
       end
+    end
+
+    def returned(job, settlement, leaving)
+      if settlement.nil? && leaving.nil?
+        @threads.delete(Thread.current)
+        settlement = Settlement.retried(job, "the handler has ended its thread", @retry_delay_s)
+      end
+      @results << [job, settlement, leaving]
+      @returned.call
+    end
+
+    # Whether this is a child that the handler has made, which ends as it likes.
+    def forked?
+      Process.pid != @pid
     end
 
     def settle(job)
@@ -182,7 +198,7 @@ module Honker
     rescue SystemExit, SignalException
       raise
     rescue Exception => e # rubocop:disable Lint/RescueException
-      e
+      forked? ? raise : e
     end
   end
   private_constant :Crew

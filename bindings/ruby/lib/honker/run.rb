@@ -151,7 +151,10 @@ module Honker
 
     def advance
       if @phase == :running
-        enter(:stopping, @stop_timeout_s) if told?
+        return unless told?
+
+        @crew.stop
+        enter(:stopping, @stop_timeout_s)
       elsif @phase != :released && (@signalled > 1 || (@deadline && now >= @deadline))
         @crew.cancel(:stop)
         return enter(:cancelled, GRACE_S) if @phase == :stopping && @signalled < 2

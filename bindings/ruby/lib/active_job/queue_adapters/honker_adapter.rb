@@ -24,8 +24,11 @@ module ActiveJob
 
         def perform(_data)
           job.final!
+          Thread.current[:honker_job] = job
           data = JSON.parse(job.payload_text).fetch("args").first # plain Hashes
           Base.execute(data.merge("provider_job_id" => job.id))
+        ensure
+          Thread.current[:honker_job] = nil
         end
       end
 
@@ -48,6 +51,12 @@ module ActiveJob
       def enqueue_all(jobs)
         put(jobs, nil)
         jobs.count(&:provider_job_id)
+      end
+
+      # Whether the worker of the job that this thread performs has been told to stop: then ActiveJob 8.1's continuations go on
+      # elsewhere.
+      def stopping?(_job = nil)
+        Thread.current[:honker_job]&.stopping? || false
       end
 
       # ActiveJob 7.2 and newer: whether to wait for the end of the model's transaction.
