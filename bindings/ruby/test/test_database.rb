@@ -276,4 +276,15 @@ class TestDatabase < HonkerTest
     work.call(4000)
     assert_operator resident.call - before, :<, 8 << 20
   end
+
+  # What Ruby 3.3 and older put into the message of a NoMethodError, and a debugger shows.
+  def test_what_inspect_shows_is_short
+    q = db.queue("q")
+    worker = q.worker("w")
+    assert_equal "#<Honker::Queue \"q\" of #{@path}>", q.inspect
+    assert_equal "#<Honker::Worker of #{@path}>", worker.inspect
+    worker.close
+    assert_equal "#<Honker::Worker of #{@path} (closed)>", worker.inspect
+    [db.stream("s"), db.scheduler, db.outbox("o", -> {}), db.try_lock("l"), db].each { |one| assert_operator one.inspect.size, :<, 500 }
+  end
 end

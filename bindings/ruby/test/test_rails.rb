@@ -141,13 +141,28 @@ class TestRails < HonkerTest
     assert_equal ["broken", -5, 1], dead.values_at(:last_error, :priority, :attempts)
     assert_match(/job \d+ of default failed, attempt 1 of 10, it is dead now: broken \(RuntimeError\)/, log)
     assert_match(/\Ahonker-worker #{Honker::VERSION}: .*app.db, greetings,3 default,1, 3 at a time$/, log)
+    refute_match(/pool/, log)
     assert_match(/ended: \d+ done, 0 snoozed, 0 retried, 1 dead, 0 released, 0 running/, log)
+  end
+
+  # With Honker.database it would wait for the transaction that it is called in.
+  def test_job_classes_of_honkers_are_enqueued_in_the_models_transaction_too
+    File.write("#{@dir}/config/environment.rb", ENVIRONMENT.sub("config.active_job", "config.honker.setup = false\n  config.active_job"))
+    rails(<<~'RUBY')
+      ActiveRecord::Base.connection.create_table(:orders)
+      Order.transaction { Plain.enqueue(to: "nobody") && Order.create! && Plain.enqueue(to: "nobody") && raise(ActiveRecord::Rollback) }
+      Order.transaction { Order.create! && Plain.enqueue(to: "alice") }
+      Order.transaction { Order.create! && Plain.set(priority: 1).enqueue(to: "bob") }
+      Plain.set(db: Honker.database).enqueue(to: "carol")
+    RUBY
+    assert_equal(%w[alice bob carol], db.query("SELECT payload FROM _honker_live ORDER BY id").map { |(text)| JSON.parse(text).dig("__honker_task__", "kwargs", "to") })
   end
 
   # For the continuations of ActiveJob 8.1.
   def test_the_adapter_knows_that_the_worker_stops
     rails("Long.perform_later; raise if ActiveJob::Base.queue_adapter.stopping?")
-    worker { said.any? }
+    log = worker("-c", "6") { said.any? }
+    assert_match(/ActiveRecord's pool has 5 connections only$/, log)
     assert_equal ["adapter stops: false", "left off"], said
   end
 

@@ -35,10 +35,18 @@ module Honker
     def serve(path)
       queues = @queues.map { |queue| queue.join(",") }.join(" ")
       warn("honker-worker #{VERSION}: #{path}, #{queues}, #{@options[:concurrency]} at a time")
+      warn_of_a_small_pool
       Honker.work(path, @queues, **@options)
       0
     rescue UnfinishedError, ArgumentError, InvalidError => e
       complain(e.message)
+    end
+
+    def warn_of_a_small_pool
+      pool = defined?(ActiveRecord::Base) && ActiveRecord::Base.connection_pool.size
+      warn("honker-worker: ActiveRecord's pool has #{pool} connections only") if pool && pool < @options[:concurrency]
+    rescue ActiveRecord::ConnectionNotEstablished
+      nil # it has no database
     end
 
     def parser
@@ -58,7 +66,8 @@ module Honker
 
     def add(queue)
       name, weight = queue.split(",", 2)
-      @queues[name] = Integer(weight || "1", 10, exception: false) || raise(OptionParser::InvalidArgument, "#{weight} is no weight")
+      weight = Integer(weight || "1", 10, exception: false) || raise(OptionParser::InvalidArgument, "#{weight} is no weight")
+      @queues[name] = weight
     end
 
     def load_application

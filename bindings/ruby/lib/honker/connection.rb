@@ -42,6 +42,34 @@ module Honker
       end
     end
 
+    # ActiveRecord's connection of this thread, if it is one to the file of {Honker.database}.
+    def models
+      return unless defined?(ActiveRecord::Base)
+
+      config = ActiveRecord::Base.connection_db_config
+      path = Honker.database_path
+      leased(ActiveRecord::Base) if config.adapter == "sqlite3" && path && same?(config.database, path)
+    rescue ActiveRecord::ConnectionNotEstablished
+      nil
+    end
+
+    # Yields in a transaction of that connection. Whether honker's tables are there is only looked at when they are missed: see
+    # {KEYS}.
+    def with_models(connection, &block)
+      made ||= nil
+      connection.transaction(&block)
+    rescue ActiveRecord::StatementInvalid => e
+      raise if made || !e.message.include?("no such table: _honker_")
+
+      made = Honker.database # which makes the tables
+      retry
+    end
+
+    def same?(one, other)
+      root = defined?(::Rails) && ::Rails.respond_to?(:root) ? ::Rails.root.to_s : Dir.pwd
+      File.expand_path(one, root) == File.expand_path(other, root) || (File.exist?(one) && File.identical?(one, other))
+    end
+
     def leased(type)
       type.public_send(LEASE.find { |name| type.respond_to?(name) })
     end

@@ -199,7 +199,8 @@ module Honker
       end
 
       # For one job: the options of {Queue#enqueue}; `queue:`; `db:`, if it is not {Honker.database}; `connection:`, one of yours
-      # ({Honker.enqueue_on}).
+      # ({Honker.enqueue_on}). Without any of them it is ActiveRecord's, if that has the file of {Honker.database}: the job is
+      # enqueued in the model's transaction.
       def set(db: nil, tx: nil, connection: nil, queue: self.queue, **options)
         Setting.new(self, queue, { db: db, tx: tx, connection: connection }, honker_options.merge(options))
       end
@@ -223,6 +224,10 @@ module Honker
         payload = @type.honker_payload(args, kwargs, @queue)
         db, tx, connection = @where.values_at(:db, :tx, :connection)
         return Honker.enqueue_on(connection, @queue, payload, **@options) if connection
+
+        if db.nil? && tx.nil? && (models = Connection.models)
+          return Connection.with_models(models) { Honker.enqueue_on(models, @queue, payload, **@options) }
+        end
 
         (db || tx&.database || Honker.database).queue(@queue).enqueue(payload, tx: tx, **@options)
       end

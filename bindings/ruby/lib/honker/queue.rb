@@ -115,6 +115,10 @@ module Honker
       Worker.new(@database, self, worker, visibility_timeout_s: @visibility_timeout_s, **options)
     end
 
+    def inspect
+      "#<#{self.class} #{@name.inspect} of #{@database.path}>"
+    end
+
     # @private
     # The same queue of another database.
     def on(database)

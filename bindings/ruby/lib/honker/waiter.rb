@@ -108,6 +108,10 @@ module Honker
       @state.closed || @database.closed?
     end
 
+    def inspect
+      "#<#{self.class} of #{@database.path}#{" (closed)" if closed?}>"
+    end
+
     private
 
     def handle(function, *args)

@@ -61,27 +61,20 @@ module ActiveJob
 
       # ActiveJob 7.2 and newer: whether to wait for the end of the model's transaction.
       def enqueue_after_transaction_commit?
-        connection.nil?
+        Honker::Connection.models.nil?
       end
 
       private
 
       def put(jobs, timestamp)
         specs = jobs.map { |job| spec(job, timestamp || job.scheduled_at) }
-        (on = connection) ? insert(on, jobs, specs) : enqueue_many(jobs, specs)
+        (on = Honker::Connection.models) ? insert(on, jobs, specs) : enqueue_many(jobs, specs)
       end
 
-      # Whether the tables are there is not asked: see {Honker::Connection::KEYS}.
       def insert(connection, jobs, specs)
-        made ||= nil
-        connection.transaction do
+        Honker::Connection.with_models(connection) do
           enqueued(jobs, specs.map { |spec| insert_one(connection, **spec) })
         end
-      rescue ActiveRecord::StatementInvalid => e
-        raise if made || !e.message.include?("no such table: _honker_")
-
-        made = Honker.database # which makes the tables
-        retry
       end
 
       def insert_one(connection, queue:, payload:, **options)
@@ -103,22 +96,6 @@ module ActiveJob
       def spec(job, timestamp)
         { queue: job.queue_name, payload: { class: JobWrapper.name, args: [job.serialize], kwargs: {} },
           max_attempts: MAX_ATTEMPTS, priority: -(job.priority || 0), run_at: timestamp&.to_f&.ceil }
-      end
-
-      # ActiveRecord's, if it is one to honker's file.
-      def connection
-        return unless defined?(ActiveRecord::Base)
-
-        config = ActiveRecord::Base.connection_db_config
-        path = Honker.database_path
-        Honker::Connection.leased(ActiveRecord::Base) if config.adapter == "sqlite3" && path && same?(config.database, path)
-      rescue ActiveRecord::ConnectionNotEstablished
-        nil
-      end
-
-      def same?(one, other)
-        root = defined?(::Rails) && ::Rails.respond_to?(:root) ? ::Rails.root.to_s : Dir.pwd
-        File.expand_path(one, root) == File.expand_path(other, root) || (File.exist?(one) && File.identical?(one, other))
       end
     end
   end
