@@ -8,6 +8,7 @@ import dev.honker.kotlin.honker
 import dev.honker.kotlin.honkerWorker
 import dev.honker.kotlin.jsonCodec
 import dev.honker.kotlin.launch
+import dev.honker.kotlin.launchQueues
 import dev.honker.kotlin.registerJson
 import dev.honker.kotlin.taskRegistry
 import kotlinx.coroutines.CancellationException
@@ -75,8 +76,20 @@ private fun work() {
     honkerWorker("app.db") { concurrency(8) }.launch("emails", jsonCodec<Email>()) { email, job -> sendEmail(email) }.run()
 }
 
+/** The same with several queues. */
+private fun workOnTwo() {
+    honkerWorker("app.db") { concurrency(8) }
+        .launchQueues {
+            handle("urgent", weight = 3) { job -> sendEmail(job.payloadJson()) }
+            handle("emails", jsonCodec<Email>()) { email, job -> sendEmail(email) }
+        }.run()
+}
+
 fun main(args: Array<String>) {
-    if (args.isNotEmpty()) return work()
+    when (args.firstOrNull()) {
+        "work" -> return work()
+        "two" -> return workOnTwo()
+    }
     first()
     honker("app.db").use { db ->
         runBlocking {

@@ -75,8 +75,12 @@ public final class EnqueueOptions {
     return is.metadata;
   }
 
-  /** Begins with these. */
-  Builder toBuilder() {
+  /**
+   * Begins with these.
+   *
+   * @return a builder
+   */
+  public Builder toBuilder() {
     return is.copy();
   }
 

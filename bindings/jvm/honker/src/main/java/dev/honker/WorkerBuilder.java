@@ -3,9 +3,11 @@ package dev.honker;
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.HashMap;
+import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.function.BiFunction;
 import java.util.function.Function;
 
@@ -139,12 +141,7 @@ public final class WorkerBuilder {
   private Handler<Job> handler() {
     if (handlers.isEmpty()) throw Checks.invalid("the worker", "has no handler: call handle(…)");
     Map<String, Handler<Job>> byName = new HashMap<>();
-    handlers.forEach(
-        (queue, handler) -> {
-          if (byName.put(queue.name(), handler) != null) {
-            throw Checks.invalid("queues", "has " + queue.name() + " twice");
-          }
-        });
+    handlers.forEach((queue, handler) -> byName.put(queue.name(), handler));
     return intercepted(job -> byName.get(job.queue()).handle(job));
   }
 
@@ -198,7 +195,8 @@ public final class WorkerBuilder {
     Checks.notNull("launcher", launcher);
     if (queues.isEmpty()) throw Checks.invalid("the worker", "has no queue: name one at least");
     if (!options.interceptors().isEmpty()) {
-      throw Checks.invalid("interceptors", "are for handlers that have threads");
+      throw Checks.invalid(
+          "interceptors", "are for handlers that have threads (Kotlin: see around)");
     }
     return start(List.copyOf(queues), name -> launcher);
   }
@@ -212,6 +210,11 @@ public final class WorkerBuilder {
 
   private Pool pool(
       String called, List<WorkerQueue> queues, JobLauncher launcher, String workerId) {
+    Set<String> names = new HashSet<>();
+    for (WorkerQueue queue : queues) {
+      if (!names.add(queue.name()))
+        throw Checks.invalid("queues", "has " + queue.name() + " twice");
+    }
     if (database != null) database.checkOpen();
     Pool.Source source =
         new Pool.Source() {

@@ -33,8 +33,8 @@ class LifecycleTest {
   }
 
   /**
-   * Enqueues two jobs, and waits until both are in the hands of a worker of another process, which
-   * hears signals.
+   * Enqueues two jobs, and waits until the handlers of a worker of another process have both, and
+   * it hears signals.
    */
   private Process working(Database db, long stopMs, String what) throws Exception {
     Queue queue = db.queue("q", QueueOptions.builder().maxAttempts(1).build());
@@ -42,7 +42,8 @@ class LifecycleTest {
     queue.enqueue("2");
     Process process = WorkerProcess.start(directory.resolve("app.db"), stopMs, what);
     int runs = what.equals("two") ? 2 : 1;
-    Temporary.eventually(() -> processing(db) == 2 && logged("runs until SIGTERM") == runs);
+    Temporary.eventually(
+        () -> logged("a handler has begun") == 2 && logged("runs until SIGTERM") == runs);
     return process;
   }
 

@@ -35,6 +35,7 @@ public final class WorkerProcess {
   }
 
   private static void handle(String what, Job job) throws Exception {
+    if (!what.equals("soak")) System.out.println("a handler has begun");
     switch (what) {
       case "results" -> job.database().queue("q").saveResult(job.id(), job.payloadJson());
       case "soak" -> soak(job);

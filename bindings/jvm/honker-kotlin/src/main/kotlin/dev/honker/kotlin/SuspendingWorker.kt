@@ -49,6 +49,52 @@ public fun <T> WorkerBuilder.launch(
     handle: suspend (T, Job) -> Unit,
 ): Runner = launch(queue) { job -> handle(job.decode(codec), job) }
 
+/**
+ * As [launch], with a handler for each queue:
+ * `launchQueues { handle("urgent", weight = 3) { job -> … }; handle("emails", jsonCodec<Email>()) { email, job -> … } }`.
+ */
+public fun WorkerBuilder.launchQueues(queues: SuspendingHandlers.() -> Unit): Runner {
+    val all = SuspendingHandlers().apply(queues)
+    return launch(all.handlers.keys.toList(), CoroutineLauncher(all.handler()))
+}
+
+/** The queues of a worker, and the coroutines that handle their jobs. One thread uses it, before the worker starts. */
+public class SuspendingHandlers internal constructor() {
+    internal val handlers = LinkedHashMap<WorkerQueue, suspend (Job) -> Unit>()
+    private val interceptors = ArrayList<suspend (Job, suspend () -> Unit) -> Unit>()
+
+    /** Takes jobs from a queue; [weight] and [maxInHand] are those of [WorkerQueue]. */
+    public fun handle(
+        queue: String,
+        weight: Int = 1,
+        maxInHand: Long = -1,
+        handle: suspend (Job) -> Unit,
+    ) {
+        handlers[WorkerQueue(queue, weight, maxInHand)] = handle
+    }
+
+    /** As the other form, with payloads that are values. One that cannot be decoded is among the dead, with the reason. */
+    public fun <T> handle(
+        queue: String,
+        codec: JsonCodec<T>,
+        weight: Int = 1,
+        maxInHand: Long = -1,
+        handle: suspend (T, Job) -> Unit,
+    ): Unit = handle(queue, weight, maxInHand) { job -> handle(job.decode(codec), job) }
+
+    /** Adds what is called around the handler of each job, and calls it; the first one added is the outermost. */
+    public fun around(interceptor: suspend (job: Job, next: suspend () -> Unit) -> Unit) {
+        interceptors += interceptor
+    }
+
+    internal fun handler(): suspend (Job) -> Unit {
+        val byName = handlers.mapKeys { it.key.name }
+        return interceptors.foldRight({ job -> byName.getValue(job.queue())(job) }) { interceptor, inner ->
+            { job -> interceptor(job) { inner(job) } }
+        }
+    }
+}
+
 private class CoroutineLauncher(
     private val handle: suspend (Job) -> Unit,
 ) : JobLauncher {

@@ -3,6 +3,7 @@ package dev.honker.kotlin
 import dev.honker.Database
 import dev.honker.Honker
 import dev.honker.HonkerBusyException
+import dev.honker.HonkerInvalidOptionException
 import dev.honker.Queue
 import dev.honker.Runner
 import kotlinx.coroutines.CancellationException
@@ -224,6 +225,49 @@ class SuspendingWorkerTest {
                 }
                 assertEquals(listOf(Email("alice")), seen)
                 assertTrue("the payload cannot be decoded" in db.queue("q").deadJson(-1))
+            }
+        }
+
+    /** One worker, and a coroutine of its own for each queue; what is around them sees all, outermost first. */
+    @Test
+    fun severalQueues() =
+        runBlocking<Unit> {
+            open().use { db ->
+                val codec = jsonCodec<Email>()
+                val seen = CopyOnWriteArrayList<String>()
+                db.queue("emails").enqueue(Email("alice"), codec)
+                db.queue("plain").enqueueJson("1")
+                val worker =
+                    db.worker(atOnce).launchQueues {
+                        around { job, next ->
+                            seen += "outer ${job.queue()}"
+                            next()
+                            seen += "after ${job.queue()}"
+                        }
+                        around { _, next ->
+                            delay(1)
+                            seen += "inner"
+                            next()
+                        }
+                        handle("emails", codec, weight = 0) { email, _ -> seen += email.to }
+                        handle("plain", weight = 0, maxInHand = 1) { job -> seen += job.payloadJson() }
+                    }
+                worker.use {
+                    eventually { isEmpty(db.queue("emails")) && isEmpty(db.queue("plain")) }
+                    assertNull(it.failure().orElse(null))
+                }
+                assertEquals(
+                    listOf("outer emails", "inner", "alice", "after emails", "outer plain", "inner", "1", "after plain"),
+                    seen,
+                )
+                assertThrows(HonkerInvalidOptionException::class.java) { db.worker(atOnce).launchQueues { } }
+                val twice = db.worker(atOnce)
+                assertThrows(HonkerInvalidOptionException::class.java) {
+                    twice.launchQueues {
+                        handle("q", weight = 1) { }
+                        handle("q", weight = 2) { }
+                    }
+                }
             }
         }
 

@@ -6,6 +6,7 @@ import dev.honker.Honker;
 import dev.honker.JobInterceptor;
 import dev.honker.JsonCodec;
 import dev.honker.OpenOptions;
+import dev.honker.QueueOptions;
 import dev.honker.WorkerOptions;
 import io.micrometer.core.instrument.MeterRegistry;
 import java.io.IOException;
@@ -15,11 +16,13 @@ import java.sql.Connection;
 import java.sql.SQLException;
 import javax.sql.DataSource;
 import org.springframework.beans.factory.ObjectProvider;
+import org.springframework.boot.LazyInitializationExcludeFilter;
 import org.springframework.boot.autoconfigure.AutoConfiguration;
 import org.springframework.boot.autoconfigure.condition.ConditionalOnBean;
 import org.springframework.boot.autoconfigure.condition.ConditionalOnClass;
 import org.springframework.boot.autoconfigure.condition.ConditionalOnMissingBean;
 import org.springframework.boot.context.properties.EnableConfigurationProperties;
+import org.springframework.boot.health.autoconfigure.contributor.ConditionalOnEnabledHealthIndicator;
 import org.springframework.boot.health.contributor.HealthIndicator;
 import org.springframework.context.annotation.Bean;
 import org.springframework.context.annotation.Configuration;
@@ -64,12 +67,15 @@ public class HonkerAutoConfiguration {
   @ConditionalOnMissingBean
   HonkerTemplate honkerTemplate(
       Database database,
+      HonkerProperties properties,
       ObjectProvider<DataSourceFile> dataSource,
       ObjectProvider<PayloadCodecs> codecs) {
     DataSourceFile file = dataSource.getIfAvailable();
     boolean isSame =
         file != null && file.path() != null && isSameFile(file.path(), database.path());
-    return new HonkerTemplate(database, isSame ? file.dataSource() : null, codecs.getIfAvailable());
+    Object source = isSame ? file.dataSource() : null;
+    QueueOptions options = QueueOptions.builder().maxAttempts(properties.getMaxAttempts()).build();
+    return new HonkerTemplate(database, source, codecs.getIfAvailable(), options.maxAttempts());
   }
 
   private static boolean isSameFile(String one, String other) {
@@ -83,6 +89,12 @@ public class HonkerAutoConfiguration {
   @Bean
   static HonkerListeners honkerListeners(ObjectProvider<PayloadCodecs> codecs) {
     return new HonkerListeners(codecs::getIfAvailable);
+  }
+
+  /** A bean that nobody asks for would never be made, and its queue never be worked on. */
+  @Bean
+  static LazyInitializationExcludeFilter honkerListenersAreNotLazy() {
+    return (name, definition, type) -> !HonkerListeners.methods(type).isEmpty();
   }
 
   @Bean
@@ -146,6 +158,7 @@ public class HonkerAutoConfiguration {
   @ConditionalOnClass(HealthIndicator.class)
   static class Health {
     @Bean
+    @ConditionalOnEnabledHealthIndicator("honker")
     @ConditionalOnMissingBean(name = "honkerHealthIndicator")
     HealthIndicator honkerHealthIndicator(Database database, HonkerWorker worker) {
       return new HonkerHealthIndicator(database, worker);

@@ -7,7 +7,11 @@ import java.lang.reflect.InvocationTargetException;
 import java.lang.reflect.Method;
 import java.lang.reflect.Type;
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Map;
+import java.util.concurrent.CompletionStage;
+import java.util.concurrent.Flow;
+import java.util.concurrent.Future;
 import java.util.function.Supplier;
 import org.springframework.aop.framework.AopProxyUtils;
 import org.springframework.aop.support.AopUtils;
@@ -15,12 +19,17 @@ import org.springframework.beans.factory.config.BeanPostProcessor;
 import org.springframework.context.EmbeddedValueResolverAware;
 import org.springframework.core.MethodIntrospector;
 import org.springframework.core.annotation.AnnotatedElementUtils;
+import org.springframework.core.annotation.AnnotationUtils;
 import org.springframework.util.StringValueResolver;
 
 /**
  * Finds the methods that are {@link HonkerListener}s. They are called through their beans' proxies.
  */
 class HonkerListeners implements BeanPostProcessor, EmbeddedValueResolverAware {
+  /** What a method returns before it is done. */
+  private static final List<Class<?>> LATER =
+      List.of(Future.class, CompletionStage.class, Flow.Publisher.class);
+
   private final Supplier<PayloadCodecs> codecs;
   private final Map<String, WorkerQueue> queues = new LinkedHashMap<>();
   private final Map<String, Handler<Job>> handlers = new LinkedHashMap<>();
@@ -45,14 +54,17 @@ class HonkerListeners implements BeanPostProcessor, EmbeddedValueResolverAware {
 
   @Override
   public Object postProcessAfterInitialization(Object bean, String name) {
-    Class<?> type = AopProxyUtils.ultimateTargetClass(bean);
-    Map<Method, HonkerListener> methods =
-        MethodIntrospector.selectMethods(
-            type,
-            (MethodIntrospector.MetadataLookup<HonkerListener>)
-                method -> AnnotatedElementUtils.findMergedAnnotation(method, HonkerListener.class));
-    methods.forEach((method, listener) -> add(bean, method, listener));
+    methods(AopProxyUtils.ultimateTargetClass(bean))
+        .forEach((method, listener) -> add(bean, method, listener));
     return bean;
+  }
+
+  static Map<Method, HonkerListener> methods(Class<?> type) {
+    if (!AnnotationUtils.isCandidateClass(type, HonkerListener.class)) return Map.of();
+    return MethodIntrospector.selectMethods(
+        type,
+        (MethodIntrospector.MetadataLookup<HonkerListener>)
+            method -> AnnotatedElementUtils.findMergedAnnotation(method, HonkerListener.class));
   }
 
   private void add(Object bean, Method declared, HonkerListener listener) {
@@ -60,6 +72,11 @@ class HonkerListeners implements BeanPostProcessor, EmbeddedValueResolverAware {
     Method method = AopUtils.selectInvocableMethod(declared, bean.getClass());
     if (queues.containsKey(queue)) {
       throw new IllegalStateException("queue " + queue + " has a second listener: " + declared);
+    }
+    if (LATER.stream().anyMatch(it -> it.isAssignableFrom(method.getReturnType()))) {
+      throw new IllegalStateException(
+          "the job of a listener is done when it returns, so it must not return a future: "
+              + declared);
     }
     queues.put(queue, new WorkerQueue(queue, listener.weight(), listener.maxInHand()));
     handlers.put(queue, handler(bean, method, payloadType(declared)));

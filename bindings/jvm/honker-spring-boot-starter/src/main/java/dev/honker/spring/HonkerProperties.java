@@ -12,6 +12,9 @@ public class HonkerProperties {
   /** How long calls wait for a file that others keep locked. */
   private Duration busyTimeout = Duration.ofSeconds(5);
 
+  /** How often the template's jobs may be claimed, unless their options say so. */
+  private long maxAttempts = 10;
+
   private final Worker worker = new Worker();
 
   public String getPath() {
@@ -28,6 +31,14 @@ public class HonkerProperties {
 
   public void setBusyTimeout(Duration busyTimeout) {
     this.busyTimeout = busyTimeout;
+  }
+
+  public long getMaxAttempts() {
+    return maxAttempts;
+  }
+
+  public void setMaxAttempts(long maxAttempts) {
+    this.maxAttempts = maxAttempts;
   }
 
   public Worker getWorker() {
@@ -48,7 +59,10 @@ public class HonkerProperties {
     /** How long a job may take; without it, as long as it needs. */
     private Duration maxRun;
 
-    /** How long running jobs have when the context is closed. */
+    /**
+     * How long running jobs have when the context is closed. Less than
+     * spring.lifecycle.timeout-per-shutdown-phase, after which their beans are gone.
+     */
     private Duration shutdownTimeout = Duration.ofSeconds(8);
 
     public boolean isEnabled() {

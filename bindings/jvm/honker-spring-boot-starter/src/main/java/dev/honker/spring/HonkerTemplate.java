@@ -19,23 +19,25 @@ public class HonkerTemplate {
   private final Database database;
   private final Object dataSource;
   private final PayloadCodecs codecs;
+  private final EnqueueOptions defaults;
 
   /** The DataSource of the same file, or null; the codecs may be null, for texts alone. */
-  HonkerTemplate(Database database, Object dataSource, PayloadCodecs codecs) {
+  HonkerTemplate(Database database, Object dataSource, PayloadCodecs codecs, long maxAttempts) {
     this.database = database;
     this.dataSource = dataSource;
     this.codecs = codecs;
+    this.defaults = EnqueueOptions.builder().maxAttempts(maxAttempts).build();
   }
 
   /**
-   * Enqueues a job that is due now.
+   * Enqueues a job that is due now, with the attempts of {@code honker.max-attempts}.
    *
    * @param queue the name of the queue
    * @param payload its payload; a String is taken for JSON
    * @return the job's id
    */
   public long enqueue(String queue, Object payload) {
-    return enqueue(queue, payload, null);
+    return enqueue(queue, payload, defaults);
   }
 
   /**
@@ -43,15 +45,22 @@ public class HonkerTemplate {
    *
    * @param queue the name of the queue
    * @param payload its payload; a String is taken for JSON
-   * @param options when it is due, and the like; null for the defaults. Within a transaction of the
-   *     DataSource they have no metadata
+   * @param options when it is due, and the like; null for the defaults. Without attempts of their
+   *     own, it has those of {@code honker.max-attempts}. Within a transaction of the DataSource
+   *     they have no metadata
    * @return the job's id
    */
   public long enqueue(String queue, Object payload, EnqueueOptions options) {
-    JobSpec job = new JobSpec(queue, json(payload), options);
+    JobSpec job = new JobSpec(queue, json(payload), withAttempts(options));
     if (dataSource != null && Jdbc.isInTransaction(dataSource))
       return Jdbc.enqueue(dataSource, job);
     return database.enqueueMany(java.util.List.of(job)).get(0).id();
+  }
+
+  private EnqueueOptions withAttempts(EnqueueOptions options) {
+    if (options == null) return defaults;
+    if (options.maxAttempts() != null) return options;
+    return options.toBuilder().maxAttempts(defaults.maxAttempts()).build();
   }
 
   private String json(Object payload) {

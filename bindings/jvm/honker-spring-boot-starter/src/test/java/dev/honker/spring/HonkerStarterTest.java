@@ -7,14 +7,18 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.honker.Database;
+import dev.honker.EnqueueOptions;
 import dev.honker.Honker;
 import dev.honker.Job;
 import io.micrometer.core.instrument.MeterRegistry;
 import io.micrometer.core.instrument.Timer;
 import io.micrometer.core.instrument.simple.SimpleMeterRegistry;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Collections;
 import java.util.List;
+import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.CountDownLatch;
 import org.junit.jupiter.api.Test;
@@ -215,13 +219,87 @@ class HonkerStarterTest {
     }
   }
 
+  /** The worker, which is never lazy, would have no listeners. */
+  @Test
+  void lazyBeansListenAsWell() throws Exception {
+    try (var context = start(null, url(), "spring.main.lazy-initialization=true")) {
+      Database db = context.getBean(Database.class);
+      db.queue("emails").enqueue("{\"to\":\"a\",\"subject\":\"lazy\"}");
+      eventually(() -> db.query("SELECT * FROM _honker_live").isEmpty());
+      assertEquals(List.of(new Email("a", "lazy")), context.getBean(Mailer.class).seen());
+    }
+  }
+
+  /** An hour's outage loses none. */
+  @Test
+  void attempts() throws Exception {
+    String disabled = "honker.worker.enabled=false";
+    EnqueueOptions own = EnqueueOptions.builder().maxAttempts(2).build();
+    EnqueueOptions urgent = EnqueueOptions.builder().priority(5).build();
+    try (var context = start(null, url(), disabled, "management.health.honker.enabled=false")) {
+      HonkerTemplate honker = context.getBean(HonkerTemplate.class);
+      honker.enqueue("q", "1");
+      honker.enqueue("q", "2", own);
+      honker.enqueue("q", "3", urgent);
+      Database db = context.getBean(Database.class);
+      List<Long> attempts =
+          db.query("SELECT max_attempts FROM _honker_live ORDER BY id").stream()
+              .map(row -> row.getLong("max_attempts"))
+              .toList();
+      assertEquals(List.of(10L, 2L, 10L), attempts);
+      assertEquals(1, db.query("SELECT * FROM _honker_live WHERE priority = 5").size());
+      assertFalse(context.containsBean("honkerHealthIndicator"));
+    }
+    Exception error =
+        assertThrows(Exception.class, () -> start(null, url(), "honker.max-attempts=0"));
+    assertTrue(cause(error).getMessage().contains("maxAttempts must be at least 1"));
+  }
+
+  @Configuration
+  static class Later {
+    @Bean
+    Object asynchronous() {
+      return new Object() {
+        @HonkerListener(queue = "later")
+        public CompletableFuture<Void> send(String json) {
+          return new CompletableFuture<>();
+        }
+      };
+    }
+  }
+
+  /** Its job would be done before it has begun. */
+  @Test
+  void aListenerThatReturnsAFuture() {
+    Exception error = assertThrows(Exception.class, () -> start(Later.class, url()));
+    assertTrue(cause(error).getMessage().contains("must not return a future"), error.toString());
+  }
+
+  /** What editors know of the properties. */
+  @Test
+  void metadataOfTheProperties() throws Exception {
+    String path = "META-INF/spring-configuration-metadata.json";
+    List<String> all = new ArrayList<>();
+    for (var url : Collections.list(HonkerProperties.class.getClassLoader().getResources(path))) {
+      try (var in = url.openStream()) {
+        all.add(new String(in.readAllBytes(), StandardCharsets.UTF_8));
+      }
+    }
+    for (String name :
+        List.of("honker.path", "honker.max-attempts", "honker.worker.shutdown-timeout")) {
+      assertTrue(all.stream().anyMatch(it -> it.contains("\"" + name + "\"")), name);
+    }
+  }
+
+  private static Throwable cause(Throwable error) {
+    return error.getCause() == null ? error : cause(error.getCause());
+  }
+
   @Test
   void aContextWithoutAFileSaysSo() {
     Exception error =
         assertThrows(
             Exception.class, () -> start(null, "spring.datasource.url=jdbc:sqlite::memory:"));
-    Throwable cause = error;
-    while (cause.getCause() != null) cause = cause.getCause();
-    assertTrue(cause.getMessage().contains("honker.path"), cause.toString());
+    assertTrue(cause(error).getMessage().contains("honker.path"), error.toString());
   }
 }
