@@ -31,7 +31,7 @@ class TestBadInput < HonkerTest
     q.enqueue_many([Odd, NoMemoryError, NotImplementedError, SecurityError, SystemStackError].map(&:name))
     q.enqueue("ok")
     thread = run_worker(q.worker("w")) { |job| raise Object.const_get(job.payload), "no" unless job.payload == "ok" }
-    eventually(20) { left(q) == [0, 0, 0, 5] }
+    eventually { left(q) == [0, 0, 0, 5] }
     end_of(thread).value
   end
 
@@ -68,9 +68,9 @@ class TestBadInput < HonkerTest
     all = Thread::Queue.new
     together = Thread::Queue.new
     thread = run_worker(q.worker("w", concurrency: 10_000)) { |job| all << job.payload and together.pop }
-    eventually(60) { all.size == 300 }
+    eventually { all.size == 300 }
     300.times { together << 1 }
-    eventually(60) { left(q).sum.zero? }
+    eventually { left(q).sum.zero? }
     end_of(thread).value
     assert_raises(RangeError, Honker::InvalidError) { q.worker("w", concurrency: 2**64) }
     assert_raises(TypeError) { q.worker("w", concurrency: "4") }
@@ -83,7 +83,7 @@ class TestBadInput < HonkerTest
     thread = run_worker(q.worker("w")) do |job|
       Timeout.timeout(0.05) { job.payload == 1 ? sleep : db.transaction { sleep } }
     end
-    eventually(20) { left(q) == [0, 0, 0, 2] }
+    eventually { left(q) == [0, 0, 0, 2] }
     assert_equal ["execution expired"], q.dead.map { |job| job[:last_error] }.uniq
     q.enqueue(3) # the transaction is over
     end_of(thread).value
@@ -99,9 +99,9 @@ class TestBadInput < HonkerTest
     q.enqueue(1)
     none = open_database(busy_timeout_ms: 0)
     thread = run_worker(none.queue("q").worker("w", logger: log)) { raise "boom" }
-    eventually(20) { left(q) == [0, 0, 0, 1] }
+    eventually { left(q) == [0, 0, 0, 1] }
     db.transaction { |tx| q.enqueue(2, tx: tx) and none.queue("x").then { sleep 0.5 } }
-    eventually(20) { left(q) == [0, 0, 0, 2] }
+    eventually { left(q) == [0, 0, 0, 2] }
     end_of(thread).value
   ensure
     to&.close
@@ -147,11 +147,11 @@ class TestBadInput < HonkerTest
       q.enqueue(1)
       assert_equal "begun 1\n", io.gets
       lock.call(1.5) # at the ack
-      eventually(20) { left(q).sum.zero? }
+      eventually { left(q).sum.zero? }
       lock.call(0.5) { |tx| q.enqueue_many([2, 3], tx: tx) } # and at the claim
       assert_equal ["begun 2\n", "begun 3\n"], [io.gets, io.gets].sort
       lock.call(1)
-      eventually(20) { left(q).sum.zero? }
+      eventually { left(q).sum.zero? }
     end
     assert_equal [1, 2, 3], done
   end
@@ -168,7 +168,7 @@ class TestBadInput < HonkerTest
         db.transaction { Process.kill("TERM", io.pid) && sleep(0.3) } if round.odd?
       end
     end
-    with_a_worker { eventually(60) { left(q).sum.zero? } }
+    with_a_worker { eventually { left(q).sum.zero? } }
     assert_equal (1..count).to_a, done
     assert_equal [0, 0, 0, 0], left(q)
   end

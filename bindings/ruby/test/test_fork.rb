@@ -42,7 +42,7 @@ class TestFork < HonkerTest
       exit!(0)
     end
     to.close
-    answer = Timeout.timeout(20) { from.read }
+    answer = Timeout.timeout(60) { from.read }
     _, status = Process.wait2(child)
     assert status.success?, status.inspect
     Marshal.load(answer) # rubocop:disable Security/MarshalLoad

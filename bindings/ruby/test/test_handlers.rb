@@ -47,7 +47,7 @@ class TestHandlers < HonkerTest
     thread = Thread.new do
       q.worker("w").run(stop: -> { done }) { |job| ERRORS.key?(job.payload) ? ERRORS[job.payload].first.call : done = true }
     end
-    assert thread.join(20)
+    assert thread.join(60)
     assert_equal ERRORS.transform_values(&:last), last_errors(q)
   end
 
@@ -55,7 +55,7 @@ class TestHandlers < HonkerTest
     done = false
     outbox = db.outbox("o", ->(name) { ERRORS.key?(name) ? ERRORS[name].first.call : done = true }, max_attempts: 1)
     [*ERRORS.keys, "last"].each { |name| outbox.enqueue(name) }
-    assert Thread.new { outbox.run_worker("w", stop: -> { done }) }.join(20)
+    assert Thread.new { outbox.run_worker("w", stop: -> { done }) }.join(60)
     errors = last_errors(outbox.queue)
     assert_equal ERRORS.keys.sort, errors.keys.sort
     ERRORS.each { |name, (_, text)| assert_operator errors[name], :start_with?, "#{text} (", name }
@@ -94,7 +94,7 @@ class TestHandlers < HonkerTest
         assert thread.alive?, name
         stop = true
       end
-      error_of(thread) if thread.join(20) || flunk("#{name} does not stop")
+      error_of(thread) if thread.join(60) || flunk("#{name} does not stop")
       assert_operator asked, :<, 200, name
     end
   end
@@ -114,9 +114,9 @@ class TestHandlers < HonkerTest
       thread = Thread.new { loop.call(-> { stop }) }
       handled.pop
       db.transaction { locked.push(1) && sleep(0.3) }
-      eventually(20) { queue.stats.values_at(:pending, :claimed, :dead).sum.zero? }
+      eventually { queue.stats.values_at(:pending, :claimed, :dead).sum.zero? }
       stop = true
-      assert thread.join(20)
+      assert thread.join(60)
       assert_empty handled
     end
   end

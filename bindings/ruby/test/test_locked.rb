@@ -39,7 +39,7 @@ class TestLocked < HonkerTest
       threads = Array.new(3) do
         Thread.new { assert_raises(Timeout::Error) { Timeout.timeout(0.2) { q.enqueue(1) } } }
       end
-      threads.each { |thread| assert thread.join(20), "it waits for the lock" }
+      threads.each { |thread| assert thread.join(60), "it waits for the lock" }
       free.call
       assert_equal 0, pending
       q.enqueue(2)
@@ -54,7 +54,7 @@ class TestLocked < HonkerTest
        -> { Honker::Database.open(@path, busy_timeout_ms: 60_000, journal_mode: :wal) { |one| one.queue("q").enqueue(1) } }]
         .each_with_index do |call, i|
           thread = asleep(Thread.new(&call))
-          assert thread.kill.join(20), "call #{i} waits for the lock"
+          assert thread.kill.join(60), "call #{i} waits for the lock"
         end
       free.call
       assert_equal 0, pending
@@ -78,7 +78,7 @@ class TestLocked < HonkerTest
         sleep 0.2
         { "USR1" => "signal\n", "TERM" => "ended\n" }.each do |signal, said|
           Process.kill(signal, waiting.pid)
-          assert waiting.wait_readable(20), "#{signal} is not handled"
+          assert waiting.wait_readable(60), "#{signal} is not handled"
           assert_equal said, waiting.gets
         end
       end
@@ -120,7 +120,7 @@ class TestLocked < HonkerTest
         Fiber.schedule { q.enqueue(1) }
         Fiber.schedule { 5.times { sleep(0.01) && ticks += 1 } && free.call }
       end
-      assert thread.join(20)
+      assert thread.join(60)
       assert_equal [5, 1], [ticks, pending]
     end
   end
@@ -137,7 +137,7 @@ class TestLocked < HonkerTest
       threads = [subscription, leader].map { |one| asleep(Thread.new { one.close }) }
       sleep 0.2
       free.call
-      threads.each { |thread| assert thread.join(20) }
+      threads.each { |thread| assert thread.join(60) }
     end
     assert_equal 1, stream.get_offset("c")
     other = db.scheduler.leader
@@ -163,7 +163,7 @@ class TestLocked < HonkerTest
     q = patient.queue("q")
     %i[start_in_a_fiber start_in_an_enumerator].each.with_index(1) do |start, count|
       Thread.new { abandon { send(start) } }.join
-      assert Thread.new { q.enqueue(1) }.join(30), "#{start}, of a thread that has ended, is open for ever"
+      assert Thread.new { q.enqueue(1) }.join(60), "#{start}, of a thread that has ended, is open for ever"
       assert_equal count, pending
     end
   end
@@ -190,7 +190,7 @@ class TestLocked < HonkerTest
     sleep 1.5
     assert waiting.alive?
     assert_kind_of Integer, fiber.resume(true)
-    assert waiting.join(20)
+    assert waiting.join(60)
     assert_equal [1, 3], q.claim_batch("w", 9).map(&:payload)
   end
 
@@ -201,7 +201,7 @@ class TestLocked < HonkerTest
       Fiber.schedule { patient.transaction { |tx| sleep(0.05) && q.enqueue(1, tx: tx) } }
       Fiber.schedule { q.enqueue(2) }
     end
-    assert thread.join(20)
+    assert thread.join(60)
     assert_equal [1, 2], q.claim_batch("w", 9).map(&:payload)
   end
 end

@@ -86,7 +86,7 @@ class TestRails < HonkerTest
     out = File.join(@dir, "out.txt")
     pid = spawn(@env, *command, chdir: @dir, %i[out err] => out)
     begin
-      eventually(30) { yield || Process.waitpid(pid, Process::WNOHANG) }
+      eventually { yield || Process.waitpid(pid, Process::WNOHANG) }
     rescue Minitest::Assertion
       Process.kill("KILL", pid)
       flunk [said, File.read(out), File.read(File.join(@dir, "rails.log"))].join("\n")

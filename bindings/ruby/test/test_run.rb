@@ -52,12 +52,12 @@ class TestRun < HonkerTest
       done = Thread::Queue.new
       thread = run_worker(q.worker("w", logger: @log)) { |job| done << job.payload and fill(disk) }
       assert_equal "before", done.pop
-      eventually(30) { lines("WARN").any? }
+      eventually { lines("WARN").any? }
       sleep 1
       assert_equal ["WARN honker: w waits: HONKER_FULL"], lines("WARN").map { |line| line.sub(/ and tries again: .*Honker::FullError\)\n/, ": HONKER_FULL") }
       assert thread.alive?
       File.delete(File.join(disk, "ballast"))
-      eventually(30) { left(q).sum.zero? }
+      eventually { left(q).sum.zero? }
       q.enqueue("after")
       assert_equal "after", done.pop
       assert_includes @out.string, "INFO honker: w works again\n"
@@ -118,7 +118,7 @@ class TestRun < HonkerTest
     q = db.queue("q", max_attempts: 1)
     q.enqueue_many([*DELAYS.keys, "ok"])
     run_worker(q.worker("w", logger: @log)) { |job| DELAYS[job.payload]&.call }
-    eventually(20) { left(q) == [0, 0, 0, DELAYS.size] }
+    eventually { left(q) == [0, 0, 0, DELAYS.size] }
     q.dead.each { |job| assert_match(/delay_s|FloatDomain|NaN|Infinity/, job[:last_error], job[:payload]) }
     assert_raises(RangeError) { q.worker("w2").run(retry_delay_s: 2**70) { flunk } }
     assert_raises(RangeError) { q.worker("w3").run(retry_delay_s: Float::NAN) { flunk } }
@@ -149,7 +149,7 @@ class TestRun < HonkerTest
       raise Honker::Discard if job.payload == "discard"
       raise "no" unless job.payload == "ok"
     end
-    eventually(20) { left(q) == [0, 2, 0, 2] }
+    eventually { left(q) == [0, 2, 0, 2] }
     @stop = true
     assert ended?(thread)
     assert_includes @out.string, "INFO honker: w ended: 2 done, 1 snoozed, 1 retried, 2 dead, 0 released, 0 running\n"
@@ -165,7 +165,7 @@ class TestRun < HonkerTest
     q2 = db.queue("q2", max_attempts: 1)
     q2.enqueue("no task")
     run_worker(q2.worker("w2", logger: @log))
-    eventually(20) { traces.size == 3 && lines("ERROR").size == 3 }
+    eventually { traces.size == 3 && lines("ERROR").size == 3 }
     assert_equal(2, @out.string.lines.count { |line| line.start_with?(__FILE__) })
     refute_includes @out.string, own
     3.times { assert(traces.pop.any? { |line| line.start_with?(own) }) }
@@ -181,7 +181,7 @@ class TestRun < HonkerTest
       Honker.work(@path, "q", "w", logger: @log, stop: -> { @stop }, schedules: [pulse]) { |job| done << [job.payload, job.max_attempts] }
     end
     seen = []
-    eventually(20) do
+    eventually do
       seen << done.pop until done.empty?
       seen.uniq.size == 2
     end
@@ -209,13 +209,13 @@ class TestRun < HonkerTest
       seen << [job.payload, job.attempts]
       raise "no" if job.payload == "fails"
     end
-    eventually(20) { lines("ERROR").grep(/could not be settled/).size == 2 && left(q) == [0, 0, 2, 0] } # claimed still, and both lapse
+    eventually { lines("ERROR").grep(/could not be settled/).size == 2 && left(q) == [0, 0, 2, 0] } # claimed still, and both lapse
     assert_operator seen.size, :>=, 22
     q.enqueue("more")
-    eventually(20) { seen.size >= 23 }
+    eventually { seen.size >= 23 }
     assert_match(/ERROR honker: job \d+ of q could not be settled, its claim lapses, and it will be tried again: .*it is not to go/, @out.string)
     assert_match(/it is not to wait/, @out.string)
-    eventually(30) { q.stats[:dead] == 1 && q.stats[:claimed].zero? }
+    eventually { q.stats[:dead] == 1 && q.stats[:claimed].zero? }
     assert thread.alive?
     all = Array.new(seen.size) { seen.pop }
     assert_equal [["fails", 1], ["fails", 2], ["kept", 1], ["kept", 2]], all.select { |payload, _| %w[kept fails].include?(payload) }.sort
@@ -345,7 +345,7 @@ class TestRun < HonkerTest
     assert_nil reasons.pop
     hold << 1
     assert_equal :replaced, reasons.pop
-    eventually(20) { left(open_database.queue("q")).sum.zero? }
+    eventually { left(open_database.queue("q")).sum.zero? }
     assert_match(/^WARN honker: w cancels the \d jobs that run and opens the file anew: /, @out.string)
   end
 

@@ -27,9 +27,8 @@ class TestWaiting < HonkerTest
   def test_a_time_that_is_over
     consumers.each do |name, consumer|
       consumer.next(timeout: 0) if name == :leader # takes the lead
-      took = seconds { refute consumer.next(timeout: 0.1), name }
-      assert_in_delta 0.1, took, 0.08, name
-      assert_operator seconds { refute consumer.next(timeout: 0) }, :<, 0.05, name
+      assert_operator seconds { refute consumer.next(timeout: 0.1), name }, :>=, 0.099, name
+      refute consumer.next(timeout: 0), name
     end
   end
 
@@ -40,7 +39,7 @@ class TestWaiting < HonkerTest
     db.notify("c", 1)
     notification, got = thread.value
     assert_equal 1, notification.payload
-    assert_operator got - sent, :<, 0.5
+    assert_operator got - sent, :<, 10 # without the commit it would look after fifteen
   end
 
   def test_updates
@@ -63,20 +62,25 @@ class TestWaiting < HonkerTest
 
   def test_a_delayed_job_and_a_lapsed_claim_wake_without_a_commit
     q = db.queue("q", visibility_timeout_s: 1)
-    q.enqueue(1, delay: 1)
     worker = q.worker("w")
-    assert_operator seconds { assert_equal 1, worker.next(timeout: 10).attempts }, :<, 2.5
-    assert_operator seconds { assert_equal 2, worker.next(timeout: 10).attempts }, :<, 3.5
+    # It looks every five seconds in any case. A machine that is busy may make it late, and not each time.
+    late = 5.times.take_while do
+      q.enqueue(1, delay: 1)
+      took = [1, 2].map { |attempts| seconds { assert_equal attempts, worker.next(timeout: 60).attempts } }
+      q.ack_batch(db.query("SELECT id FROM _honker_live").flatten, "w")
+      took.max >= 4
+    end
+    assert_operator late.size, :<, 5
   end
 
   def test_timeout_kill_and_wake_end_a_wait_and_it_can_be_used_further
     consumers.each do |name, consumer|
-      assert_operator seconds { assert_raises(Timeout::Error) { Timeout.timeout(0.1) { consumer.next } } }, :<, 1, name
-      killed = asleep(Thread.new { consumer.next })
-      assert_operator seconds { killed.kill.join }, :<, 1, name
+      assert_raises(Timeout::Error, name) { Timeout.timeout(0.1) { consumer.next } }
+      assert asleep(Thread.new { consumer.next }).kill.join(60), name
       woken = asleep(Thread.new { consumer.next })
       consumer.wake
-      assert_operator seconds { refute woken.value, name }, :<, 1
+      assert woken.join(60), name
+      refute woken.value, name
       refute consumer.next(timeout: 0), name
     end
   end
@@ -84,8 +88,8 @@ class TestWaiting < HonkerTest
   def test_a_wake_before_the_wait_ends_the_next_one_only
     worker = db.queue("q").worker("w")
     worker.wake
-    assert_operator seconds { assert_nil worker.next(timeout: 5) }, :<, 1
-    assert_operator seconds { assert_nil worker.next(timeout: 0.1) }, :>=, 0.1
+    Timeout.timeout(60) { assert_nil worker.next(timeout: 600) }
+    assert_operator seconds { assert_nil worker.next(timeout: 0.1) }, :>=, 0.099
   end
 
   def test_closing_ends_a_wait_and_so_does_closing_the_database
@@ -173,7 +177,7 @@ class TestWaiting < HonkerTest
     stop = false
     thread = asleep(Thread.new { q.claim("w", stop: -> { stop }) { flunk } })
     stop = true
-    assert thread.join(2)
+    assert thread.join(60)
     assert_equal [1, 2], [3, 4].tap { 2.times { |i| db.stream("s").publish(i + 1) } } && db.stream("s").subscribe.lazy.map(&:payload).first(2)
   end
 
@@ -190,7 +194,7 @@ class TestWaiting < HonkerTest
     end
     eventually { q.get_job(ids[0]).nil? && q.get_job(ids[2]).nil? && q.dead.size == 1 }
     stop = true
-    assert thread.join(2)
+    assert thread.join(60)
     assert_equal "täxt", q.dead.first[:last_error]
     assert_equal 3, seen.count { |payload, _| payload == "bad" }
     thread = asleep(Thread.new { q.worker("w").run { flunk } })
@@ -218,7 +222,7 @@ class TestWaiting < HonkerTest
       thread.alive?
     end
     assert holder
-    assert thread.join(2)
+    assert thread.join(60)
     assert_equal [0, 0], q.stats.values_at(:pending, :claimed)
   end
 
@@ -228,7 +232,7 @@ class TestWaiting < HonkerTest
     subscription = stream.subscribe(consumer: "c", save_every_s: 0.1)
     2.times { subscription.next }
     thread = asleep(Thread.new { 2.times { subscription.next } })
-    eventually(2) { stream.get_offset("c") == 3 }
+    eventually { stream.get_offset("c") == 3 }
     subscription.close
     error_of(thread)
     again = stream.subscribe(consumer: "c")
@@ -320,7 +324,7 @@ class TestWaiting < HonkerTest
       leave.call(threads[2], listeners[2])
       sleep 0.05
       2.times { |i| db.notify("c", i) }
-      [1, 3].each { |i| assert_equal [0, 1], (threads[i].join(20) || flunk("#{name}: nobody polls")).value.map(&:payload) }
+      [1, 3].each { |i| assert_equal [0, 1], (threads[i].join(60) || flunk("#{name}: nobody polls")).value.map(&:payload) }
       threads.each(&:kill)
       listeners.each(&:close)
     end
@@ -332,7 +336,7 @@ class TestWaiting < HonkerTest
     others = listeners.drop(1).map { |listener| asleep(Thread.new { listener.next }) }
     assert_nil first.value
     db.notify("c", 1)
-    others.each { |thread| assert_equal 1, (thread.join(20) || flunk("nobody polls")).value.payload }
+    others.each { |thread| assert_equal 1, (thread.join(60) || flunk("nobody polls")).value.payload }
   end
 
   def test_fibers_and_threads_hand_the_poll_to_each_other
@@ -347,7 +351,7 @@ class TestWaiting < HonkerTest
     other = asleep(Thread.new { listeners[3].next.payload })
     assert_equal [0, nil], got.pop
     db.notify("c", 5)
-    assert thread.join(20) && other.join(20), "nobody polls"
+    assert thread.join(60) && other.join(60), "nobody polls"
     assert_equal [[1, 5], [2, 5]], [got.pop, got.pop].sort
     assert_equal 5, other.value
   end
@@ -368,7 +372,7 @@ class TestWaiting < HonkerTest
       end
     end
     (1..300).each { |n| db.notify("c", n) && (sleep(0.001) if (n % 10).zero?) }
-    threads.each { |thread| thread.join(60) || flunk("it hangs") }
+    threads.each { |thread| thread.join(200) || flunk("it hangs") }
     # What Timeout struck when it had come is lost with it.
     seen.each { |numbers| assert_operator numbers.size, :>, 250 }
     seen.each { |numbers| assert_equal numbers.sort, numbers }
@@ -379,15 +383,15 @@ class TestWaiting < HonkerTest
     listener = db.listen("c")
     assert_equal [worker, listener], db.ready
     [worker, listener].each { |one| assert_nil one.next(timeout: 0) }
-    eventually(20) { db.ready.each { |one| assert_nil one.next(timeout: 0) }.empty? && !db.to_io.wait_readable(0) }
+    eventually { db.ready.each { |one| assert_nil one.next(timeout: 0) }.empty? && !db.to_io.wait_readable(0) }
     db.notify("c", 1)
     assert db.to_io.wait_readable(20)
-    eventually(20) { db.ready.include?(listener) }
+    eventually { db.ready.include?(listener) }
     assert_equal 1, listener.next(timeout: 0).payload
     assert_nil listener.next(timeout: 0)
     db.queue("q").enqueue(2, delay: 1)
     got = nil
-    eventually(20) { db.to_io.wait_readable(0.1) && db.ready.each { |one| got = one.next(timeout: 0) || got } && got }
+    eventually { db.to_io.wait_readable(0.1) && db.ready.each { |one| got = one.next(timeout: 0) || got } && got }
     assert_equal 2, got.payload
     worker.wake
     assert_includes db.ready, worker

@@ -67,7 +67,7 @@ class TestWorker < HonkerTest
     2.times { entered.pop }
     assert_equal 3, q.stats[:claimed]
     5.times { go << 1 }
-    eventually(20) { left(q).sum.zero? }
+    eventually { left(q).sum.zero? }
     assert_empty entered.tap { 2.times { entered.pop } }
   end
 
@@ -82,7 +82,7 @@ class TestWorker < HonkerTest
     end
     assert_includes 1..4, claims
     8.times { go << 1 }
-    eventually(20) { left(q).sum.zero? }
+    eventually { left(q).sum.zero? }
   end
 
   def test_weights_say_which_queue_is_asked_first
@@ -90,7 +90,7 @@ class TestWorker < HonkerTest
     order = []
     [second, first].each { |queue| queue.enqueue_many((1..5).to_a) }
     worker = db.worker({ first => 0, "second" => 0 })
-    end_of(run_worker(worker) { |job| order << [job.queue_name, job.payload] }.tap { eventually(20) { order.size == 10 } })
+    end_of(run_worker(worker) { |job| order << [job.queue_name, job.payload] }.tap { eventually { order.size == 10 } })
     assert_equal [*(1..5).map { |n| ["first", n] }, *(1..5).map { |n| ["second", n] }], order
   end
 
@@ -98,7 +98,7 @@ class TestWorker < HonkerTest
     [2, 1].each { |n| db.queue("q#{n}").enqueue_many((1..200).to_a) }
     order = []
     worker = db.worker({ "q1" => 9, "q2" => 1 }, "w")
-    end_of(run_worker(worker) { |job| order << job.queue_name }.tap { eventually(60) { order.size == 400 } })
+    end_of(run_worker(worker) { |job| order << job.queue_name }.tap { eventually { order.size == 400 } })
     assert_operator order.first(100).count("q1"), :>, 60
     assert_includes order.first(100), "q2"
   end
@@ -110,7 +110,7 @@ class TestWorker < HonkerTest
     ids = outcomes.to_h { |name, _| [name, q.enqueue(name)] }
     before = Time.now.to_i
     end_of(run_worker(q.worker("w", retry_base_s: 100, retry_jitter: 0)) { |job| outcomes.fetch(job.payload).call }
-      .tap { eventually(20) { left(q) == [0, 3, 0, 1] } })
+      .tap { eventually { left(q) == [0, 3, 0, 1] } })
     jobs = ids.transform_values { |id| q.get_job(id) }
     assert_nil jobs["ok"]
     assert_equal %w[discard never], q.dead.first.values_at(:payload, :last_error)
@@ -133,7 +133,7 @@ class TestWorker < HonkerTest
       else seen.count("release") == 1 ? assert(job.release) : job.discard(error: "enough")
       end
     end
-    eventually(20) { q.dead.size == 1 }
+    eventually { q.dead.size == 1 }
     end_of(thread)
     assert_equal 0, q.get_job(ids[1])[:attempts]
     assert_equal ["enough", 1], q.dead.first.values_at(:last_error, :attempts)
@@ -181,9 +181,9 @@ class TestWorker < HonkerTest
     go = Thread::Queue.new
     run_worker(q.worker("w")) { |job| begun << job and go.pop }
     until_s = begun.pop.claim_expires_at
-    eventually(30) { q.get_job(id)[:claim_expires_at] > until_s }
+    eventually { q.get_job(id)[:claim_expires_at] > until_s }
     go << 1
-    eventually(20) { left(q).sum.zero? }
+    eventually { left(q).sum.zero? }
   end
 
   def test_who_stops_lets_what_runs_finish_and_claims_nothing
@@ -241,7 +241,7 @@ class TestWorker < HonkerTest
     done = Thread::Queue.new
     run_worker(q.worker("w", concurrency: 2)) { |job| job.payload == "last" ? done << 1 : Thread.exit }
     done.pop
-    eventually(20) { left(q) == [0, 0, 0, 3] }
+    eventually { left(q) == [0, 0, 0, 3] }
     assert_equal ["the handler has ended its thread"], q.dead.map { |job| job[:last_error] }.uniq
   end
 
@@ -256,7 +256,7 @@ class TestWorker < HonkerTest
     level, text = log.lines.pop
     assert_equal :error, level
     assert_match(/\Ahonker: job \d+ of q failed, attempt 1 of 3, next try in about 15 s: boom \(RuntimeError\)\n.*test_worker\.rb/, text)
-    eventually(20) { q.stats[:delayed] == 1 }
+    eventually { q.stats[:delayed] == 1 }
     q.enqueue("more")
     db.transaction { |tx| tx.execute("UPDATE _honker_live SET run_at = 0") && sleep(0.5) }
     failed.pop

@@ -260,14 +260,7 @@ module Honker
     #
     # @return [Listener]
     def listen(channel, &block)
-      listener = Listener.new(self, channel)
-      return listener unless block
-
-      begin
-        listener.each(&block)
-      ensure
-        listener.close
-      end
+      Listener.new(self, channel).given_to(&block)
     end
 
     # Sends a notification to whoever listens when it is committed.
@@ -458,18 +451,9 @@ module Honker
 
     def open_file(opts)
       out = FFI::MemoryPointer.new(:uint64)
-      error = FFI::MemoryPointer.new(:uint64)
-      wait = LockWait.new(self, @interrupts)
-      status = Native.honker_open(*Value.text(@path, "path"), opts, out, error)
-      while wait.again?(status)
-        Native.honker_error_free(error.read_uint64)
-        status = Native.honker_open(*Value.text(@path, "path"), opts, out, error)
-      end
-      fail_with(status, error.read_uint64) if status.negative?
-      @warning = error_of(Native::UNSUPPORTED, error.read_uint64) unless error.read_uint64.zero?
+      call(:honker_open, *Value.text(@path, "path"), opts, out) { |warning| @warning = UnsupportedError.new(warning.message) }
       opened = out.read_uint64
     ensure
-      Calls.free_error(error)
       # Timeout and Thread#kill strike when it has been opened.
       Native.honker_close(out.read_uint64, nil) unless opened || out.read_uint64.zero?
     end

@@ -18,6 +18,8 @@ module Honker
   # `wake` takes no lock: it may be called from signal traps.
   # @private
   class Dispatcher
+    include Clock
+
     # How many consumers are named by one call. More stay ready.
     TOKENS = 64
 
@@ -180,10 +182,6 @@ module Honker
 
     def left(deadline)
       deadline && [deadline - now, 0].max
-    end
-
-    def now
-      Process.clock_gettime(Process::CLOCK_MONOTONIC)
     end
   end
   private_constant :Dispatcher

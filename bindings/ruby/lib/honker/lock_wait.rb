@@ -10,6 +10,8 @@ module Honker
   # process, and in between Ruby sleeps.
   # @private
   class LockWait
+    include Clock
+
     SLICE_MS = 10
     PAUSE_MIN_S = 0.001
     PAUSE_MAX_S = 0.02
@@ -24,7 +26,7 @@ module Honker
     def initialize(database, interrupts)
       @database = database
       @interrupts = interrupts
-      @deadline = Process.clock_gettime(Process::CLOCK_MONOTONIC) + database.lock_wait_s
+      @deadline = now + database.lock_wait_s
       @pause = PAUSE_MIN_S
     end
 
@@ -49,7 +51,7 @@ module Honker
     end
 
     def pause
-      left = @deadline - Process.clock_gettime(Process::CLOCK_MONOTONIC)
+      left = @deadline - now
       return false unless left.positive?
 
       @database.open_transaction&.end_if_abandoned_for_long

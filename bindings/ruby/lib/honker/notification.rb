@@ -6,7 +6,7 @@ module Honker
 
   # Delivers the notifications of a channel, from when it was made on, in order; made by {Database#listen}.
   class Listener < Waiter
-    include Enumerable
+    include Each
 
     # @return [String]
     attr_reader :channel
@@ -32,15 +32,6 @@ module Honker
         id, channel, channel_length, payload, length, created_at = Native::NOTIFICATION_VIEW.read(@view).drop(2)
         Notification.new(id, Native.text(channel, channel_length), Codec.decode(Native.text(payload, length)),
                          created_at)
-      end
-    end
-
-    # Every notification, until {#wake} is called.
-    def each
-      return enum_for(:each) unless block_given?
-
-      while (notification = self.next)
-        yield notification
       end
     end
   end

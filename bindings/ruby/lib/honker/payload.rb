@@ -45,40 +45,25 @@ module Honker
       self[key] = value
     end
 
-    def fetch(key, *default, &block)
-      super(Payload.key(key), *default, &block)
+    %i[fetch key? has_key? include? member? assoc delete].each do |name|
+      define_method(name) { |key, *default, &block| super(Payload.key(key), *default, &block) }
     end
 
-    def key?(key)
-      super(Payload.key(key))
+    %i[values_at fetch_values].each do |name|
+      define_method(name) { |*keys, &block| super(*keys.map { |key| Payload.key(key) }, &block) }
     end
-    alias has_key? key?
-    alias include? key?
-    alias member? key?
+
+    %i[slice except].each do |name|
+      define_method(name) { |*keys| Payload.from(super(*keys.map { |key| Payload.key(key) })) }
+    end
 
     def dig(key, *rest)
       value = self[key]
       rest.empty? || value.nil? ? value : value.dig(*rest)
     end
 
-    def assoc(key)
-      super(Payload.key(key))
-    end
-
     def to_proc
       method(:[]).to_proc
-    end
-
-    def delete(key, &block)
-      super(Payload.key(key), &block)
-    end
-
-    def values_at(*keys)
-      super(*keys.map { |key| Payload.key(key) })
-    end
-
-    def fetch_values(*keys, &block)
-      super(*keys.map { |key| Payload.key(key) }, &block)
     end
 
     def update(*others, &block)
@@ -92,14 +77,6 @@ module Honker
 
     def replace(other)
       super(Payload.from(other.to_hash))
-    end
-
-    def slice(*keys)
-      Payload.from(super(*keys.map { |key| Payload.key(key) }))
-    end
-
-    def except(*keys)
-      Payload.from(super(*keys.map { |key| Payload.key(key) }))
     end
 
     def compact

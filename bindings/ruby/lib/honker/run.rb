@@ -8,6 +8,8 @@ module Honker
   # runs is given back). A second signal jumps to the last. Of the thread that called it; handlers run in those of the {Crew}.
   # @private
   class Run
+    include Clock
+
     OPTIONS = %i[stop signals retry_delay_s stop_timeout_s schedules].freeze
     # For how long handlers may take to notice that they are cancelled, and for how long the last settlements are tried.
     GRACE_S = 1.5
@@ -277,10 +279,6 @@ module Honker
       @crew.take
       counts = %i[done snoozed retried dead released].map { |what| "#{@counts[what]} #{what}" }
       @log.info("#{@name} ended: #{counts.join(", ")}, #{@crew.busy} running")
-    end
-
-    def now
-      Process.clock_gettime(Process::CLOCK_MONOTONIC)
     end
   end
   private_constant :Run

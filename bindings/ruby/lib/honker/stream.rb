@@ -81,21 +81,14 @@ module Honker
     # @param save_every_s [Numeric] saves after so many seconds; 0: not because of the time
     # @return [Subscription]
     def subscribe(consumer: nil, from_offset: nil, save_every_n: 1000, save_every_s: 1.0, &block)
-      subscription = Subscription.new(@database, @topic, consumer, from_offset, save_every_n, save_every_s)
-      return subscription unless block
-
-      begin
-        subscription.each(&block)
-      ensure
-        subscription.close
-      end
+      Subscription.new(@database, @topic, consumer, from_offset, save_every_n, save_every_s).given_to(&block)
     end
   end
 
   # Delivers the events of a stream; made by {Stream#subscribe}. An event is finished when the next one is asked for, or with
   # {#ack}. Only finished events are saved: a consumer that dies in the middle of one sees it again.
   class Subscription < Waiter
-    include Enumerable
+    include Each
 
     # @private
     def initialize(database, topic, consumer, from_offset, save_every_n, save_every_s)
@@ -121,15 +114,6 @@ module Honker
         next unless found?(@database.call(:honker_subscription_next, consumer, 0, @view))
 
         StreamEvent.read(*Native::EVENT_VIEW.read(@view).drop(2))
-      end
-    end
-
-    # Every event, until {#wake} is called.
-    def each
-      return enum_for(:each) unless block_given?
-
-      while (event = self.next)
-        yield event
       end
     end
 

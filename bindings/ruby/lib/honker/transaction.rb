@@ -86,6 +86,8 @@ module Honker
   # here, or it would keep the file locked for as long as the process lives.
   # @private
   class OpenTransaction
+    include Clock
+
     # For how long a transaction may keep others waiting before it is looked for those who could still end it, and how often.
     LOOK_S = 1.0
 
@@ -128,12 +130,6 @@ module Honker
 
     def end_if_abandoned_for_long
       end_if_abandoned unless @over || now - @looked_at < LOOK_S
-    end
-
-    private
-
-    def now
-      Process.clock_gettime(Process::CLOCK_MONOTONIC)
     end
   end
   private_constant :OpenTransaction

@@ -6,6 +6,8 @@ module Honker
   # Waiting is Ruby's own, for a descriptor to become readable: signals are handled, Timeout and Thread#kill end it, and a
   # Fiber scheduler runs other fibers meanwhile. One thread or fiber uses it at a time; {#wake} and {#close} are for any.
   class Waiter
+    include Clock
+
     # How often who claims looks without having been woken, and who reads.
     WORKER_FALLBACK_MS = 5000
     READER_FALLBACK_MS = 15_000
@@ -219,9 +221,31 @@ module Honker
         end
       end
     end
+  end
 
-    def now
-      Process.clock_gettime(Process::CLOCK_MONOTONIC)
+  # What gives one after the other.
+  module Each
+    include Enumerable
+
+    # Everything that comes, until {Waiter#wake} is called.
+    def each
+      return enum_for(:each) unless block_given?
+
+      while (one = self.next)
+        yield one
+      end
+    end
+
+    # @private
+    # With the block, for as long as that goes on; without one it is to be closed.
+    def given_to(&block)
+      return self unless block
+
+      begin
+        each(&block)
+      ensure
+        close
+      end
     end
   end
 
