@@ -77,12 +77,22 @@ void waiter_looks(waiter_t *waiter, waiting_t *waiting) {
   enif_mutex_unlock(waiter->lock);
 }
 
+/* Under the lock. */
+static int is_anothers(ErlNifEnv *env, const waiting_t *waiting) {
+  ErlNifPid self, other = waiting->who_waits;
+  enif_self(env, &self);
+  return waiting->somebody_waits && enif_compare_pids(&self, &other) != 0 && enif_is_process_alive(env, &other);
+}
+
 /* :ok if the caller will be sent {:honker_wait, tag, why}; {:dispatch, waiter} if it will when it has started a dispatcher;
  * :ready, :woken */
 term waiter_wait(ErlNifEnv *env, waiter_t *waiter, waiting_t *waiting, term tag) {
   term answered;
   enif_mutex_lock(waiter->lock);
-  if (waiting->is_woken) {
+  if (is_anothers(env, waiting)) {
+    /* One of them would never be told. */
+    answered = failure(env, HONKER_MISUSE, "another process waits with this consumer: make one for each");
+  } else if (waiting->is_woken) {
     waiting->is_woken = 0;
     answered = atom(env, "woken");
   } else if (waiting->is_ready) {

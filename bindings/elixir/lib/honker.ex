@@ -192,9 +192,11 @@ defmodule Honker do
   defdelegate transaction(db, fun), to: Transaction
 
   @doc "See `Honker.Transaction.execute/3`."
+  @spec execute(Transaction.t(), String.t(), [Transaction.value()]) :: :ok | {:error, Error.t()}
   def execute(tx, sql, params \\ []), do: Transaction.execute(tx, sql, params)
 
   @doc "The rows of a statement that only reads, each a list. See `Honker.Transaction.query/3`."
+  @spec query(on, String.t(), [Transaction.value()]) :: {:ok, [[Transaction.value()]]} | {:error, Error.t()}
   def query(on, sql, params \\ []), do: Transaction.query(on, sql, params)
 
   # --- Notifications ---

@@ -18,7 +18,7 @@ defmodule Honker.HostileTest do
     assert soon(60_000, fn -> {:ok, [[0]]} == Honker.query(db, "SELECT count(*) FROM _honker_live") end)
     Process.flag(:trap_exit, true)
 
-    for n <- [0, -1, 1.5, nil, :many] do
+    for n <- [0, -1, 1.5, nil, :many, 4_000_000_001] do
       opts = [db: db, queue: "q", handler: & &1, concurrency: n]
       assert {:error, %Error{name: :invalid}} = Worker.start_link(opts)
     end

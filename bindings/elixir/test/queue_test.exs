@@ -35,6 +35,35 @@ defmodule Honker.QueueTest do
     assert {:ok, nil} = Queue.claim_one(db, "emails", "w")
   end
 
+  test "a queue stands in place of a database and a name, and of a database", %{db: db} do
+    for queue <- [Honker.queue(db, "q"), Honker.queue(db, "q", max_attempts: 7)] do
+      {:ok, one} = Queue.enqueue(queue, 1)
+      {:ok, _} = Queue.enqueue(queue, 2, priority: 1)
+      {:ok, [_, _]} = Queue.enqueue_many(queue, [3, 4])
+      {:ok, [_]} = Queue.enqueue_many(queue, [5], delay: 500)
+      assert {:ok, [enqueued: other]} = Queue.enqueue_all(queue, [{"other", 1}])
+      assert {:ok, %{"queue" => "q", "pending" => 4, "delayed" => 1}} = Queue.stats(queue)
+      assert {:ok, at} = Queue.next_claim_at(queue)
+      assert is_integer(at)
+      assert {:ok, %Job{payload: 2} = job} = Queue.claim_one(queue, "w")
+      assert {:ok, true} = Job.fail(queue, job, "no")
+      assert {:ok, [%{"id" => dead}]} = Queue.dead(queue)
+      assert {:ok, []} = Queue.dead(queue, 0)
+      assert {:ok, true} = Queue.requeue_dead(queue, dead)
+      assert {:ok, 0} = Queue.purge_dead(queue, 500)
+      assert {:ok, %{"max_attempts" => max}} = Queue.get_job(queue, one)
+      assert max == queue.db.queues["q"].max_attempts
+      assert {:ok, [_, _] = jobs} = Queue.claim_batch(queue, "w", 2)
+      assert {:ok, 2} = Queue.ack_batch(queue, jobs, "w")
+      {:ok, worker} = Queue.worker(queue, "w")
+      assert {:ok, [_, _] = jobs} = Consumer.next(worker, 30_000, 9)
+      assert {:ok, 2} = Queue.ack_batch(queue, jobs, "w")
+      assert {:ok, 0} = Queue.sweep_expired(queue)
+      assert {:ok, true} = Queue.cancel(queue, other)
+      {:ok, _} = Honker.transaction(db, &Transaction.execute(&1, "DELETE FROM _honker_live"))
+    end
+  end
+
   test "metadata comes back with the job, also with a dead one", %{db: db} do
     {:ok, id} = Queue.enqueue(db, "q", 1, metadata: %{traceparent: "00-1"}, max_attempts: 1)
     assert {:ok, %{"metadata" => %{"traceparent" => "00-1"}}} = Queue.get_job(db, id)

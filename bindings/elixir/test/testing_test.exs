@@ -82,6 +82,9 @@ defmodule Honker.TestingTest do
              |> Enum.sort()
 
     assert_received {:around, "snooze"}
+    settled = fn job -> Job.ack(db, job) && :ok end
+    {:ok, _} = Queue.enqueue(db, "other", 1)
+    assert [{%Job{}, :lost}] = run_due(db, queue: "other", handler: settled)
     travel(db, 50)
     assert [{%Job{payload: "snooze", attempts: 1}, _}] = run_due(db, queue: "q", handler: handler)
     assert_raise Error, fn -> run_due(db, queue: "q") end
@@ -112,6 +115,8 @@ defmodule Honker.TestingTest do
     {:ok, _} = SendEmail.enqueue(:testing_name, %{to: "alice"})
     assert_enqueued(db, job: SendEmail)
     assert [{_, :ack}] = run_due(:testing_name, jobs: [SendEmail])
+    assert_raise Error, ~r/is open already/, fn -> open!(name: :testing_name) end
+    assert {:ok, ^db} = Honker.Database.resolve(:testing_name)
     close(db, :testing_name)
     assert {:error, %Error{name: :closed_handle}} = SendEmail.enqueue(:testing_name, %{to: "alice"})
   end

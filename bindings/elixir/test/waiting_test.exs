@@ -67,6 +67,32 @@ defmodule Honker.WaitingTest do
     assert :timeout = Consumer.next(one, 100)
   end
 
+  test "of two processes that wait with one consumer the second is told that it cannot", %{db: db} do
+    {:ok, listener} = Honker.listener(db, "c")
+    waits? = fn pid -> Process.info(pid, :status) == {:status, :waiting} end
+    waiting = Task.async(fn -> Consumer.next(listener, 60_000) end)
+    assert soon(fn -> waits?.(waiting.pid) end)
+    assert {:error, %Error{name: :misuse}} = Consumer.next(listener, 60_000)
+    {:ok, _} = Honker.notify(db, "c", 1)
+    assert {:ok, %{payload: 1}} = Task.await(waiting, 30_000)
+
+    # The place of one that was killed is free.
+    {:ok, pid} = Task.start(fn -> Consumer.next(listener, 60_000) end)
+    assert soon(fn -> waits?.(pid) end)
+    Process.exit(pid, :kill)
+    assert soon(fn -> Consumer.next(listener, 1) == :timeout end)
+  end
+
+  test "nothing waits in a transaction, which all others wait for", %{db: db} do
+    {:ok, tx} = Transaction.begin(db)
+    assert {:error, %Error{name: :invalid, message: message}} = Honker.listener(tx, "c")
+    assert message =~ "not a transaction"
+    assert {:error, %Error{name: :invalid}} = Honker.Stream.subscribe(tx, "t")
+    assert {:error, %Error{name: :invalid}} = Queue.worker(tx, "q", "w")
+    assert {:error, %Error{name: :invalid}} = Transaction.begin(tx)
+    :ok = Transaction.rollback(tx)
+  end
+
   test "a wake, a close and an interrupt end it", %{db: db} do
     for {ending, expected} <- [
           {&Consumer.wake/1, :woken},
@@ -314,6 +340,10 @@ defmodule Honker.WaitingTest do
     assert soon(fn -> Honker.Stream.get_offset(db, "c", "t") == {:ok, 3} end)
     Honker.Stream.publish(db, "t", 4)
     assert_receive {:honker, ^sub, %Honker.StreamEvent{payload: 4}}
+    # It ends while the event is in hand.
+    Process.exit(sub, :kill)
+    assert soon(fn -> not Process.alive?(sub) end)
+    assert {:error, %Error{name: :closed_handle}} = Honker.Stream.ack(sub)
   end
 
   test "events as an enumerable", %{db: db} do

@@ -566,6 +566,9 @@ defmodule Honker.WorkerTest do
         for payload <- ~w(raise return kill discard), do: {:ok, _} = Queue.enqueue(db, "q", payload)
         {:ok, _} = Queue.enqueue(db, "q", "last", max_attempts: 1)
 
+        assert_receive {:event, :stop,
+                        %{job: %{payload: "raise"}, failure: %Honker.Failure{kind: :error, stacktrace: [_ | _]}}}
+
         for payload <- ~w(raise return kill discard last) do
           assert_receive {:failure, ^payload, failure, reporter}
           send(test, {:failure, payload, failure})

@@ -6,7 +6,8 @@ defmodule Honker.Consumer do
   Waiting is an Elixir process in `receive`: no scheduler and no thread is blocked, however many wait. A commit to the file,
   by anyone in any process, is noticed within a millisecond or so.
 
-  A consumer ends with the process that made it. One process at a time may wait with it; any may wake or close it.
+  A consumer ends with the process that made it. One process at a time may wait with it (others are told `:misuse`); any may
+  wake or close it.
   """
 
   alias Honker.{Error, Job, Native}

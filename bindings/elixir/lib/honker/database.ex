@@ -43,6 +43,7 @@ defmodule Honker.Database do
   @spec resolve(named | Honker.Transaction.t()) :: {:ok, t} | {:error, Error.t()}
   def resolve(%__MODULE__{} = db), do: {:ok, db}
   def resolve(%Honker.Transaction{db: db}), do: {:ok, db}
+  def resolve(%Honker.Queue{db: db}), do: resolve(db)
 
   def resolve(name) when is_atom(name) do
     with nil <- :persistent_term.get({__MODULE__, name}, nil),

@@ -34,7 +34,7 @@ defmodule Honker.Failure do
     log(failure, job)
     # In a process of its own: it may take long, and die.
     if o[:on_error], do: spawn(fn -> contained(o.on_error, failure, job) end)
-    :ok
+    failure
   end
 
   defp next({:discard, _}, _job, _o), do: :dead

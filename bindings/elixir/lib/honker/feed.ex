@@ -12,7 +12,12 @@ defmodule Honker.Feed do
 
   def start(make, ack?), do: GenServer.start(__MODULE__, {self(), make, ack?})
 
-  def ack(feed), do: GenServer.call(feed, :ack, :infinity)
+  def ack(feed) do
+    GenServer.call(feed, :ack, :infinity)
+  catch
+    # It has said why.
+    :exit, {_gone, _call} -> {:error, Error.new(:closed_handle, "the subscription has ended")}
+  end
 
   def stop(feed) do
     GenServer.stop(feed)

@@ -57,12 +57,17 @@ defmodule Honker.Native do
     read(apply(__MODULE__, name, [db.ref, tx | arguments]))
   end
 
+  def call(%Honker.Queue{db: on}, name, arguments), do: call(on, name, arguments)
+
   def call(on, name, arguments) do
     within(on, fn db -> run(db, fn -> apply(__MODULE__, name, [db.ref, nil | arguments]) end) end)
   end
 
   # With the database that `on` is or names. If the file of a named one was replaced, or it was closed, nothing has
   # happened, and it happens in the database that is opened in its place.
+  def within(%Honker.Transaction{}, _fun),
+    do: Error.invalid("a database is expected, or the name of one, and not a transaction, which others wait for")
+
   def within(on, fun) do
     with {:ok, db} <- Honker.Database.resolve(on),
          {:error, %Error{name: name}} when is_atom(on) and name in [:watcher, :closed_handle] <- fun.(db),

@@ -2,7 +2,8 @@ defmodule Honker.Queue do
   @moduledoc """
   Jobs, delivered at least once.
 
-  Functions take a database and the queue's name, or a queue made by `Honker.queue/2` in place of both:
+  Functions take a database and the queue's name, or a queue made by `Honker.queue/3` in place of both, and in place of the
+  database alone where no name is asked for:
 
       Honker.Queue.claim_one(db, "emails", "worker-1")
       Honker.Queue.claim_one(queue, "worker-1")
@@ -19,7 +20,7 @@ defmodule Honker.Queue do
   @enforce_keys [:db, :name]
   defstruct [:db, :name]
   @type t :: %__MODULE__{db: Database.t(), name: String.t()}
-  @type on :: Database.named() | Transaction.t()
+  @type on :: Database.named() | Transaction.t() | t
 
   @doc """
   Adds a job: its id. The payload is encoded as JSON, or `Honker.raw(text)`.
@@ -28,10 +29,9 @@ defmodule Honker.Queue do
   `expires:`, after how many seconds from now it may not be claimed any more; `max_attempts:`, how often it may be claimed
   (default: that of `Honker.configure_queue/3`, 3); `metadata:`, a map of texts, 8 kB at most, which comes back with the job.
   """
-  @spec enqueue(on | t, term, term, keyword) :: {:ok, integer} | {:error, Error.t()}
-  def enqueue(%__MODULE__{} = queue, payload), do: enqueue_tx(queue.db, queue.name, payload)
-  def enqueue(%__MODULE__{} = queue, payload, opts), do: enqueue_tx(queue.db, queue.name, payload, opts)
-  def enqueue(on, queue, payload), do: enqueue_tx(on, queue, payload)
+  @spec enqueue(on, term, term, keyword) :: {:ok, integer} | {:error, Error.t()}
+  def enqueue(on, queue, payload, opts \\ [])
+  def enqueue(%__MODULE__{} = queue, payload, opts, []), do: enqueue_tx(queue.db, queue.name, payload, opts)
   def enqueue(on, queue, payload, opts), do: enqueue_tx(on, queue, payload, opts)
 
   @doc "As `enqueue/4`, in a transaction. `queue_opts` may have `max_attempts:`."
@@ -44,7 +44,12 @@ defmodule Honker.Queue do
 
   @doc "Adds a job for each payload, all or none: their ids. Options as for `enqueue/4`."
   @spec enqueue_many(on, String.t(), [term], keyword, keyword) :: {:ok, [integer]} | {:error, Error.t()}
-  def enqueue_many(on, queue, payloads, opts \\ [], queue_opts \\ []) do
+  def enqueue_many(on, queue, payloads, opts \\ [], queue_opts \\ [])
+
+  def enqueue_many(%__MODULE__{} = queue, payloads, opts, _, _),
+    do: enqueue_many(queue.db, queue.name, payloads, opts)
+
+  def enqueue_many(on, queue, payloads, opts, queue_opts) do
     with {:ok, q} <- queue_options(queue_opts),
          true <- is_list(payloads) || Error.invalid("payloads have to be a list, not #{inspect(payloads)}"),
          {:ok, results} <- add(on, for(payload <- payloads, do: {queue, payload, q ++ opts})) do
@@ -122,8 +127,6 @@ defmodule Honker.Queue do
 
   @doc "Claims the next job, highest priority first, then oldest; nil if there is none."
   @spec claim_one(on, String.t(), String.t()) :: {:ok, Job.t() | nil} | {:error, Error.t()}
-  def claim_one(%__MODULE__{} = queue, worker), do: claim_one(queue.db, queue.name, worker)
-
   def claim_one(on, queue, worker) do
     with {:ok, jobs} <- claim_batch(on, queue, worker, 1), do: {:ok, List.first(jobs)}
   end
@@ -134,8 +137,6 @@ defmodule Honker.Queue do
   back.
   """
   @spec claim_batch(on, String.t(), String.t(), integer) :: {:ok, [Job.t()]} | {:error, Error.t()}
-  def claim_batch(%__MODULE__{} = queue, worker, n), do: claim_batch(queue.db, queue.name, worker, n)
-
   def claim_batch(on, queue, worker, n) do
     timeout_s = Database.queue_options(on, queue).visibility_timeout_s
 
@@ -156,8 +157,6 @@ defmodule Honker.Queue do
   `Honker.Worker` is a process that does all that.
   """
   @spec worker(Database.named(), String.t(), String.t()) :: {:ok, Consumer.t()} | {:error, Error.t()}
-  def worker(%__MODULE__{} = queue, worker), do: worker(queue.db, queue.name, worker)
-
   def worker(db, queue, worker) do
     # Nobody knows whether a job that such a loop has forgotten is still at work, so none is extended.
     options = %{visibility_timeout_s: Database.queue_options(db, queue).visibility_timeout_s, heartbeat: 0}
@@ -166,7 +165,6 @@ defmodule Honker.Queue do
 
   @doc "Moves the expired jobs that nobody holds to the dead; how many that were."
   @spec sweep_expired(on, String.t()) :: {:ok, non_neg_integer} | {:error, Error.t()}
-  def sweep_expired(%__MODULE__{} = queue), do: sweep_expired(queue.db, queue.name)
   def sweep_expired(on, queue), do: Native.call(on, :sweep_expired, [queue])
 
   @doc "Removes a job, pending or claimed, of any queue; false if there is none of that id."
@@ -181,6 +179,16 @@ defmodule Honker.Queue do
   @spec get_job(on, integer) :: {:ok, map | nil} | {:error, Error.t()}
   def get_job(on, id), do: Native.or_nil(Native.call(on, :get_job, [id]), &rows/1)
 
+  forms = [enqueue: 1, enqueue_many: 1, claim_one: 1, claim_batch: 2, worker: 1, sweep_expired: 0, next_claim_at: 0]
+
+  for {name, n} <- forms ++ [purge_dead: 1] do
+    arguments = Macro.generate_arguments(n, __MODULE__)
+
+    @doc "As `#{name}/#{n + 2}`, of a queue that `Honker.queue/3` has made."
+    def unquote(name)(%__MODULE__{db: db, name: queue}, unquote_splicing(arguments)),
+      do: unquote(name)(db, queue, unquote_splicing(arguments))
+  end
+
   @doc "When, in Unix seconds, a claim could next succeed without a further commit; nil if there is nothing to wait for."
   @spec next_claim_at(on, String.t()) :: {:ok, integer | nil} | {:error, Error.t()}
   def next_claim_at(on, queue), do: Native.or_nil(Native.call(on, :queue_next_claim_at, [queue]), & &1)
@@ -190,7 +198,9 @@ defmodule Honker.Queue do
   `"dead"`; without a queue, a list of them. It reads them all: for people, not for loops.
   """
   @spec stats(on, String.t() | nil) :: {:ok, map | [map]} | {:error, Error.t()}
-  def stats(on, queue \\ nil), do: Native.or_nil(Native.call(on, :queue_stats, [queue]), &Honker.JSON.decode/1)
+  def stats(on, queue \\ nil)
+  def stats(%__MODULE__{} = queue, nil), do: stats(queue.db, queue.name)
+  def stats(on, queue), do: Native.or_nil(Native.call(on, :queue_stats, [queue]), &Honker.JSON.decode/1)
 
   @doc """
   The dead of a queue, or of all for nil, newest job first: maps with the keys `"id"`, `"queue"`, `"payload"`,
@@ -198,7 +208,9 @@ defmodule Honker.Queue do
   `"raw"`.
   """
   @spec dead(on, String.t() | nil, integer) :: {:ok, [map]} | {:error, Error.t()}
-  def dead(on, queue \\ nil, limit \\ -1), do: Native.or_nil(Native.call(on, :dead_list, [queue, limit]), &rows/1)
+  def dead(on, queue \\ nil, limit \\ -1)
+  def dead(%__MODULE__{} = queue, limit, _), do: dead(queue.db, queue.name, limit || -1)
+  def dead(on, queue, limit), do: Native.or_nil(Native.call(on, :dead_list, [queue, limit]), &rows/1)
 
   @doc "Makes a dead job live again, with no attempts used; false if there is none of that id."
   @spec requeue_dead(on, integer) :: {:ok, boolean} | {:error, Error.t()}

@@ -124,12 +124,24 @@ defmodule Honker.Scheduler do
       :ok
     else
       case Consumer.next_until(leader, :infinity, 1, stop) do
-        {:ok, _fires} -> lead(leader, stop)
-        :woken -> lead(leader, stop)
-        :stopped -> :ok
-        {:error, %Error{name: :busy}} -> Consumer.rest() && lead(leader, stop)
-        {:error, _} = error -> error
-        {:closed, _} -> {:error, Error.new(:closed_handle, "the database was closed")}
+        {:ok, _fires} ->
+          lead(leader, stop)
+
+        :woken ->
+          lead(leader, stop)
+
+        :stopped ->
+          :ok
+
+        {:closed, _} ->
+          {:error, Error.new(:closed_handle, "the database was closed")}
+
+        {:error, %Error{name: name} = error} when name != :busy ->
+          {:error, error}
+
+        {:error, _busy} ->
+          Consumer.rest()
+          lead(leader, stop)
       end
     end
   end

@@ -9,6 +9,10 @@ defmodule Honker.SQL do
         Repo.query!(sql, params)
       end)
 
+  or as a step of an `Ecto.Multi`:
+
+      Multi.run(multi, :email, fn repo, _changes -> repo.query(sql, params) end)
+
   It is one INSERT with `?` for its parameters, and answers the id. The job is there when that transaction commits, and wakes
   workers in every process as any other does; nothing has to be loaded into the connection. The file has to have been opened by
   honker once before, which makes the tables. What `around_enqueue:` says does not hold here.

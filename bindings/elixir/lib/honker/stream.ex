@@ -108,21 +108,18 @@ defmodule Honker.Stream do
   @spec events(Database.named(), String.t(), keyword) :: Enumerable.t()
   def events(db, topic, opts \\ []) do
     Elixir.Stream.resource(
-      fn -> raise_error(subscription(db, topic, opts)) end,
+      fn -> subscription!(db, topic, opts) end,
       fn subscription ->
         case Consumer.next(subscription) do
           {:ok, event} -> {[event], subscription}
+          {:error, error} -> raise error
           :closed -> raise Error.new(:closed_handle, "the database was closed")
           :woken -> {:halt, subscription}
-          error -> raise_error(error)
         end
       end,
       &Consumer.close/1
     )
   end
-
-  defp raise_error({:ok, value}), do: value
-  defp raise_error({:error, error}), do: raise(error)
 
   @doc """
   Sends the events of a topic to the calling process, as `{:honker, subscription, %Honker.StreamEvent{}}`, one at a time:

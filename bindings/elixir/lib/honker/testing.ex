@@ -40,6 +40,10 @@ defmodule Honker.Testing do
   @spec open!(keyword) :: Database.t()
   def open!(opts \\ []) do
     {name, opts} = Keyword.pop(opts, :name)
+
+    if name && match?({:ok, _}, Database.resolve(name)),
+      do: raise(Error.new(:misuse, "#{inspect(name)} is open already: by the application, or by another test"))
+
     unique = "#{System.pid()}-#{System.unique_integer([:positive])}"
     path = Path.join([System.tmp_dir!(), "honker-testing-#{unique}", "test.db"])
     File.mkdir_p!(Path.dirname(path))

@@ -14,7 +14,8 @@ defmodule Honker.Worker do
       (`Honker.start_link/1`)
     * `queue:` - its queue; or `queues:`, a list of names, `{name, weight}` or `{name, weight: 2, in_hand_max: 1}`. A queue of
       twice the weight is asked first twice as often; what one cannot fill goes to the others. All weights 0: in that order
-    * `handler:` - is given a `Honker.Job`; or `jobs:`, modules that `use Honker.Job`, whose queues are the default
+    * `handler:` - is given a `Honker.Job`; or `jobs:`, modules that `use Honker.Job`, whose queues are the default. Code that is
+      loaded anew while it runs is used if the handler is `&Module.function/1`, or with `jobs:`
     * `concurrency:` - how many jobs run at the same time. Default: the number of schedulers
     * `worker_id:` - the name under which jobs are claimed. Default: one that nobody else has
     * `visibility_timeout_s:` - for how long a claim lasts; the worker extends it (unless `heartbeat: false`) while the job

@@ -9,7 +9,7 @@ defmodule Honker.Worker.Hand do
   @kinds %{ack: 0, retry: 1, discard: 2, snooze: 3, release: 4}
 
   def new(state) do
-    # By the process of each job: %{job, began, result, lost}. `finished`: those of them, running or not, whose result is
+    # By the process of each job: %{job, began, result, failure, lost}. `finished`: those of them, running or not, whose result is
     # to be settled. `counts`: what became of those that are settled.
     counts = [done: 0, snoozed: 0, retried: 0, dead: 0, released: 0]
     Map.merge(state, %{running: %{}, finished: [], counts: counts})
@@ -34,7 +34,7 @@ defmodule Honker.Worker.Hand do
         send(worker, {:honker_result, self(), result, cause})
       end)
 
-    put_in(state.running[pid], %{job: job, began: System.monotonic_time(), result: nil, lost: nil})
+    put_in(state.running[pid], %{job: job, began: System.monotonic_time(), result: nil, failure: nil, lost: nil})
   end
 
   # Since it was enqueued, which `Honker.Trace` notes.
@@ -78,8 +78,9 @@ defmodule Honker.Worker.Hand do
     if run.lost || run.result do
       state
     else
-      if cause, do: Failure.report(result, cause, run.job, state.options)
-      run = %{run | result: with({:retry, nil, text} <- result, do: {:retry, state.options[:retry_delay_s], text})}
+      failure = cause && Failure.report(result, cause, run.job, state.options)
+      result = with {:retry, nil, text} <- result, do: {:retry, state.options[:retry_delay_s], text}
+      run = %{run | result: result, failure: failure}
       %{state | finished: [run | state.finished], running: %{state.running | pid => run}}
     end
   end
@@ -150,8 +151,8 @@ defmodule Honker.Worker.Hand do
   defp became({:retry, _, _}, %{attempts: n, max_attempts: max}), do: if(n >= max, do: :dead, else: :retried)
 
   defp tell(state, event, run, more) do
-    metadata = Map.merge(%{job: run.job, worker: state.options.worker_id, result: run.result}, more)
-    Event.emit([:honker, :job, event], %{duration: System.monotonic_time() - run.began}, metadata)
+    about = %{job: run.job, worker: state.options.worker_id, result: run.result, failure: run.failure}
+    Event.emit([:honker, :job, event], %{duration: System.monotonic_time() - run.began}, Map.merge(about, more))
     state
   end
 

@@ -5,7 +5,7 @@ defmodule Honker.Worker.Options do
 
   alias Honker.{Database, Error, Handler, Job, Native}
 
-  @durations_max 4_000_000_000
+  @max 4_000_000_000
 
   def read(opts) do
     defaults = [
@@ -93,13 +93,13 @@ defmodule Honker.Worker.Options do
 
   defp check(o) do
     cond do
-      not (is_integer(o.concurrency) and o.concurrency > 0) ->
-        Error.invalid("concurrency: has to be a positive number, not #{inspect(o.concurrency)}")
+      o.concurrency not in 1..@max ->
+        Error.invalid("concurrency: has to be a number from 1 to 4,000,000,000, not #{inspect(o.concurrency)}")
 
-      not (o.shutdown == :infinity or o.shutdown in 0..@durations_max) ->
+      not (o.shutdown == :infinity or o.shutdown in 0..@max) ->
         Error.invalid("shutdown: has to be milliseconds")
 
-      not (is_nil(o[:retry_delay_s]) or o.retry_delay_s in 0..@durations_max) ->
+      not (is_nil(o[:retry_delay_s]) or o.retry_delay_s in 0..@max) ->
         Error.invalid("retry_delay_s: has to be seconds, from 0 to 4,000,000,000")
 
       not (is_nil(o[:on_error]) or is_function(o.on_error, 2)) ->
