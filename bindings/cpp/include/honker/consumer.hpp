@@ -78,7 +78,7 @@ struct Waiting {
 
   Result<void> wake() {
     woken = true;
-    const auto made = call(core, [&](honker_error_t** err) { return honker_waiter_wake(core->waiter(), err); });
+    const auto made = call(core, honker_waiter_wake, core->waiter());
     if (!made.ok()) return made.error();
     return {};
   }
@@ -97,15 +97,14 @@ struct Waiting {
 template <class Handle>
 using WaitingPtr = std::unique_ptr<Waiting<Handle>>;
 
-/// Makes a consumer with a call, `make(waiter, token, out, err)`.
-template <class Handle, class Make>
-Result<WaitingPtr<Handle>> make_waiting(const CorePtr& core, Make&& make) {
+/// Makes a consumer: `function(db, waiter, token, arguments..., out, err)`.
+template <class Handle, class Function, class... Arguments>
+Result<WaitingPtr<Handle>> make_waiting(const CorePtr& core, Function&& function, const Arguments&... arguments) {
   if (core == nullptr) return make_error(nullptr, HONKER_MISUSE, nullptr);
   const auto waiter = shared_waiter(core);
   if (!waiter.ok()) return waiter.error();
   const std::uint64_t token = core->next_token();
-  auto consumer =
-      owned<Handle>(core, [&](Handle** out, honker_error_t** err) { return make(*waiter, token, out, err); });
+  auto consumer = owned<Handle>(core, function, handle(core), *waiter, token, arguments...);
   if (!consumer.ok()) return consumer.error();
   if (*consumer == nullptr) return unexpected();
   return std::make_unique<Waiting<Handle>>(core, token, std::move(*consumer));
@@ -143,31 +142,30 @@ Result<honker_status_t> wait(Waiting<Handle>& waiting, Timeout timeout, Make&& m
   }
 }
 
-/// The result of a job, waited for.
-inline Result<std::optional<std::string>> wait_result(const CorePtr& core, std::int64_t id, Timeout timeout) {
-  // The first look needs no consumer.
-  auto there = optional_text(core, [&](honker_text_t** out, honker_error_t** err) {
-    return honker_result_get(handle(core), nullptr, id, out, err);
-  });
-  if (!there.ok() || *there || timeout.ms() == 0) return there;
-  const auto waiting = make_waiting<honker_result_wait_t>(
-      core, [&](honker_waiter_t* waiter, std::uint64_t token, honker_result_wait_t** out, honker_error_t** err) {
-        return honker_result_wait_new(handle(core), waiter, token, id, out, err);
-      });
-  if (!waiting.ok()) return waiting.error();
-  Owned<honker_text_t> value;
-  const auto waited = wait(**waiting, timeout, [&](std::int64_t ms, honker_error_t** err) {
-    honker_text_t* out = nullptr;
-    const auto status = honker_result_wait_next((*waiting)->consumer.get(), ms, &out, err);
-    value.reset(out);
+/// Waits for what a consumer delivers: `function(consumer, ms, out, err)`. Null if the time is over, or it was woken.
+template <class T, class Handle, class Function>
+Result<Owned<T>> wait_for(Waiting<Handle>& waiting, Timeout timeout, Function&& function) {
+  Owned<T> found;
+  const auto waited = wait(waiting, timeout, [&](std::int64_t ms, honker_error_t** err) {
+    T* out = nullptr;
+    const honker_status_t status = function(waiting.consumer.get(), ms, &out, err);
+    found.reset(out);
     return status;
   });
   if (!waited.ok()) return waited.error();
-  if (value == nullptr) return std::optional<std::string>();
-  return optional_text(core, [&](honker_text_t** out, honker_error_t**) {
-    *out = value.release();
-    return HONKER_OK;
-  });
+  return found;
+}
+
+/// The result of a job, waited for.
+inline Result<std::optional<std::string>> wait_result(const CorePtr& core, std::int64_t id, Timeout timeout) {
+  // The first look needs no consumer.
+  auto there = optional_text(core, honker_result_get, handle(core), nullptr, id);
+  if (!there.ok() || *there || timeout.ms() == 0) return there;
+  const auto waiting = make_waiting<honker_result_wait_t>(core, honker_result_wait_new, id);
+  if (!waiting.ok()) return waiting.error();
+  const auto found = wait_for<honker_text_t>(**waiting, timeout, honker_result_wait_next);
+  if (!found.ok()) return found.error();
+  return copy(core, found->get());
 }
 
 /// Makes a call, and again, less and less often, after an error of the moment, until it happens or `stop` is set. An
@@ -278,22 +276,38 @@ class Consumer {
   const detail::CorePtr& core() const noexcept { return waiting_->core; }
   Handle* consumer() const noexcept { return waiting_->consumer.get(); }
 
-  /// Makes a call, `make(err)`, with what must be neither moved from nor closed.
-  template <class Make>
-  Result<bool> call(Make&& make) const {
-    if (auto usable = check(); !usable.ok()) return usable.error();
-    auto made = detail::call(core(), std::forward<Make>(make));
-    if (!made.ok() && made.error().status() == HONKER_MISUSE && waiting_->is_over()) {
-      return detail::closed_error(*core());
-    }
-    return made;
+  /// Makes a call, `function(consumer, arguments..., err)`, with what must be neither moved from nor closed.
+  template <class Function, class... Arguments>
+  Result<void> call(Function&& function, const Arguments&... arguments) const {
+    if (auto usable = check(); !usable.ok()) return usable;
+    const auto made = detail::call(core(), function, consumer(), arguments...);
+    if (made.ok()) return {};
+    if (made.error().status() == HONKER_MISUSE && waiting_->is_over()) return detail::closed_error(*core());
+    return made.error();
   }
 
   /// The same for a call that waits, `make(ms, err)`.
   template <class Make>
   Result<honker_status_t> wait(Timeout timeout, Make&& make) const {
     if (auto usable = check(); !usable.ok()) return usable.error();
-    return detail::wait(*waiting_, timeout, std::forward<Make>(make));
+    return detail::wait(*waiting_, timeout, make);
+  }
+
+  /// The same for one that delivers a `View`, `function(consumer, ms, view, err)`, of which `make(view)` is an `Item`.
+  template <class Item, class View, class Function, class Make>
+  Result<std::optional<Item>> next_of(Timeout timeout, View view, Function&& function, Make&& make) const {
+    const auto waited =
+        wait(timeout, [&](std::int64_t ms, honker_error_t** err) { return function(consumer(), ms, &view, err); });
+    if (!waited.ok()) return waited.error();
+    if (*waited != HONKER_OK) return std::optional<Item>();
+    return std::optional<Item>(make(view));
+  }
+
+  /// The same for one that delivers a handle, as detail::wait_for().
+  template <class T, class Function>
+  Result<detail::Owned<T>> wait_for(Timeout timeout, Function&& function) const {
+    if (auto usable = check(); !usable.ok()) return usable.error();
+    return detail::wait_for<T>(*waiting_, timeout, function);
   }
 
  private:

@@ -87,15 +87,13 @@ class Database {
     if (!core_) return detail::make_error(nullptr, HONKER_MISUSE, nullptr);
     honker_db_t* db = core_->take();
     if (db == nullptr) return {};
-    return detail::done(core_, [&](honker_error_t** err) { return honker_close(db, err); });
+    return detail::done(core_, honker_close, db);
   }
 
   /// Ends every call that is running or waiting on this database now, in whichever thread, with InterruptedError. Later
   /// calls are not affected.
   void interrupt() const { interrupt(std::nothrow).value(); }
-  Result<void> interrupt(std::nothrow_t) const noexcept {
-    return detail::done(core_, [&](honker_error_t** err) { return honker_interrupt(db(), err); });
-  }
+  Result<void> interrupt(std::nothrow_t) const noexcept { return detail::done(core_, honker_interrupt, db()); }
 
   /// Begins a transaction. Waits, for as long as the busy timeout, for one that another thread or process has open;
   /// HONKER_MISUSE at once if this thread has one open itself: transactions do not nest.
@@ -110,9 +108,7 @@ class Database {
   }
   Result<Rows> query(std::nothrow_t, std::string_view sql, const std::vector<Value>& parameters = {}) const noexcept {
     const auto lent = detail::lend(parameters);
-    return detail::rows(core_, [&](honker_rows_t** rows, honker_error_t** err) {
-      return honker_query(db(), detail::bytes(sql), sql.size(), lent.data(), lent.size(), rows, err);
-    });
+    return detail::rows(core_, honker_query, db(), sql, lent.data(), lent.size());
   }
 
   /// A queue. Jobs claimed through it are their worker's for `visibility_timeout_s` seconds; those enqueued through it
@@ -152,10 +148,7 @@ class Database {
                                        std::optional<std::string_view> owner = std::nullopt,
                                        std::int64_t ttl_s = 60) const noexcept {
     std::string token = owner ? std::string(*owner) : detail::random_owner();
-    const auto taken = detail::call(core_, [&](honker_error_t** err) {
-      return honker_lock_acquire(db(), nullptr, detail::bytes(name), name.size(), detail::bytes(token), token.size(),
-                                 ttl_s, err);
-    });
+    const auto taken = detail::call(core_, honker_lock_acquire, db(), nullptr, name, token, ttl_s);
     if (!taken.ok()) return taken.error();
     if (!*taken) return std::optional<Lock>();
     return std::optional<Lock>(Lock(core_, name, std::move(token), ttl_s));
@@ -168,9 +161,7 @@ class Database {
   }
   Result<bool> try_rate_limit(std::nothrow_t, std::string_view name, std::int64_t limit,
                               std::int64_t per_s) const noexcept {
-    return detail::call(core_, [&](honker_error_t** err) {
-      return honker_rate_limit_try(db(), nullptr, detail::bytes(name), name.size(), limit, per_s, err);
-    });
+    return detail::call(core_, honker_rate_limit_try, db(), nullptr, name, limit, per_s);
   }
 
   /// Deletes the counts of windows that began more than `older_than_s` seconds ago; how many that were.
@@ -178,9 +169,7 @@ class Database {
     return sweep_rate_limits(std::nothrow, older_than_s).value();
   }
   Result<std::int64_t> sweep_rate_limits(std::nothrow_t, std::int64_t older_than_s) const noexcept {
-    return detail::number(core_, [&](std::int64_t* swept, honker_error_t** err) {
-      return honker_rate_limit_sweep(db(), nullptr, older_than_s, swept, err);
-    });
+    return detail::number(core_, honker_rate_limit_sweep, db(), nullptr, older_than_s);
   }
 
   /// Adds jobs to any queues, each with options of its own, all or none, in one commit; their ids, which increase.
@@ -218,9 +207,7 @@ class Database {
   /// The result of a job; empty if there is none (yet, or any more).
   std::optional<std::string> get_result(std::int64_t id) const { return get_result(std::nothrow, id).value(); }
   Result<std::optional<std::string>> get_result(std::nothrow_t, std::int64_t id) const noexcept {
-    return detail::optional_text(core_, [&](honker_text_t** value, honker_error_t** err) {
-      return honker_result_get(db(), nullptr, id, value, err);
-    });
+    return detail::optional_text(core_, honker_result_get, db(), nullptr, id);
   }
 
   /// As Queue::wait_result().
@@ -235,9 +222,7 @@ class Database {
   /// Deletes expired results; how many that were.
   std::int64_t sweep_results() const { return sweep_results(std::nothrow).value(); }
   Result<std::int64_t> sweep_results(std::nothrow_t) const noexcept {
-    return detail::number(core_, [&](std::int64_t* swept, honker_error_t** err) {
-      return honker_result_sweep(db(), nullptr, swept, err);
-    });
+    return detail::number(core_, honker_result_sweep, db(), nullptr);
   }
 
   /// Adds a notification for the listeners of a channel; its id. They see it when it is committed.
@@ -259,10 +244,7 @@ class Database {
   Subscription listen(std::string_view channel) const { return listen(std::nothrow, channel).value(); }
   Result<Subscription> listen(std::nothrow_t, std::string_view channel) const noexcept {
     constexpr std::int64_t fallback_ms = 15000;
-    auto waiting = detail::make_waiting<honker_listener_t>(core_, [&](honker_waiter_t* waiter, std::uint64_t token,
-                                                                      honker_listener_t** out, honker_error_t** err) {
-      return honker_listener_new(db(), waiter, token, detail::bytes(channel), channel.size(), fallback_ms, out, err);
-    });
+    auto waiting = detail::make_waiting<honker_listener_t>(core_, honker_listener_new, channel, fallback_ms);
     if (!waiting.ok()) return waiting.error();
     return Subscription(std::move(*waiting));
   }
@@ -270,10 +252,7 @@ class Database {
   /// Waits for commits to the file, whatever they are about: every commit after this returned counts.
   Updates updates() const { return updates(std::nothrow).value(); }
   Result<Updates> updates(std::nothrow_t) const noexcept {
-    auto waiting = detail::make_waiting<honker_updates_t>(
-        core_, [&](honker_waiter_t* waiter, std::uint64_t token, honker_updates_t** out, honker_error_t** err) {
-          return honker_updates_new(db(), waiter, token, out, err);
-        });
+    auto waiting = detail::make_waiting<honker_updates_t>(core_, honker_updates_new);
     if (!waiting.ok()) return waiting.error();
     return Updates(std::move(*waiting));
   }
@@ -301,42 +280,31 @@ class Database {
   }
   Result<std::int64_t> prune_notifications(std::nothrow_t, std::optional<std::int64_t> older_than_s,
                                            std::optional<std::int64_t> max_keep = std::nullopt) const noexcept {
-    return detail::number(core_, [&](std::int64_t* pruned, honker_error_t** err) {
-      return honker_notifications_prune(db(), nullptr, older_than_s.value_or(HONKER_NO_TIME),
-                                        max_keep.value_or(HONKER_NO_TIME), pruned, err);
-    });
+    return detail::number(core_, honker_notifications_prune, db(), nullptr, older_than_s.value_or(HONKER_NO_TIME),
+                          max_keep.value_or(HONKER_NO_TIME));
   }
 
   /// How many jobs there are: a JSON array of objects as of Queue::stats_json(), one for each queue that has a job.
   std::string stats_json() const { return stats_json(std::nothrow).value(); }
   Result<std::string> stats_json(std::nothrow_t) const noexcept {
-    return detail::text(core_, [&](honker_text_t** json, honker_error_t** err) {
-      return honker_queue_stats(db(), nullptr, nullptr, 0, json, err);
-    });
+    return detail::text(core_, honker_queue_stats, db(), nullptr, nullptr, 0);
   }
 
   /// The state of this open database, for people and monitoring: a JSON object with the keys file, connections,
   /// versions, warnings and watcher, which honker_status of honker.h explains. It waits for nobody.
   std::string status_json() const { return status_json(std::nothrow).value(); }
-  Result<std::string> status_json(std::nothrow_t) const noexcept {
-    return detail::text(core_,
-                        [&](honker_text_t** json, honker_error_t** err) { return honker_status(db(), json, err); });
-  }
+  Result<std::string> status_json(std::nothrow_t) const noexcept { return detail::text(core_, honker_status, db()); }
 
   /// The dead of all queues, as of Queue::dead_json().
   std::string dead_json(std::int64_t limit = 100) const { return dead_json(std::nothrow, limit).value(); }
   Result<std::string> dead_json(std::nothrow_t, std::int64_t limit = 100) const noexcept {
-    return detail::text(core_, [&](honker_text_t** json, honker_error_t** err) {
-      return honker_dead_list(db(), nullptr, nullptr, 0, limit, json, err);
-    });
+    return detail::text(core_, honker_dead_list, db(), nullptr, nullptr, 0, limit);
   }
 
   /// Deletes the dead of all queues that died more than `older_than_s` seconds ago; how many that were.
   std::int64_t dead_purge(std::int64_t older_than_s) const { return dead_purge(std::nothrow, older_than_s).value(); }
   Result<std::int64_t> dead_purge(std::nothrow_t, std::int64_t older_than_s) const noexcept {
-    return detail::number(core_, [&](std::int64_t* purged, honker_error_t** err) {
-      return honker_dead_purge(db(), nullptr, nullptr, 0, older_than_s, purged, err);
-    });
+    return detail::number(core_, honker_dead_purge, db(), nullptr, nullptr, 0, older_than_s);
   }
 
  private:
@@ -345,15 +313,11 @@ class Database {
   honker_db_t* db() const noexcept { return detail::handle(core_); }
 
   Result<void> save_result_in(honker_tx_t* tx, std::int64_t id, std::string_view value, std::int64_t ttl_s) const {
-    return detail::done(core_, [&](honker_error_t** err) {
-      return honker_result_save(db(), tx, id, detail::bytes(value), value.size(), ttl_s, err);
-    });
+    return detail::done(core_, honker_result_save, db(), tx, id, value, ttl_s);
   }
 
   Result<std::int64_t> notify_in(honker_tx_t* tx, std::string_view channel, std::string_view json) const {
-    return detail::number(core_, [&](std::int64_t* id, honker_error_t** err) {
-      return honker_notify(db(), tx, detail::bytes(channel), channel.size(), detail::bytes(json), json.size(), id, err);
-    });
+    return detail::number(core_, honker_notify, db(), tx, channel, json);
   }
 
   detail::CorePtr core_;

@@ -19,6 +19,8 @@
 #include <random>
 #include <string>
 #include <string_view>
+#include <tuple>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -120,19 +122,42 @@ inline Error make_error(const Core* core, honker_status_t status, honker_error_t
   return error;
 }
 
-/// Makes a call, `make(err)`. True for HONKER_OK, false for a positive status: the call did not do it.
-template <class Make>
-Result<bool> call(const Core* core, Make&& make) {
-  honker_error_t* raw = nullptr;
-  const honker_status_t status = make(&raw);
-  if (status < 0) return make_error(core, status, raw);
-  honker_error_free(raw);  // a warning
-  return status == HONKER_OK;
+/// The bytes of a text; not NULL, which would mean none where a function takes an optional text.
+inline const std::uint8_t* bytes(std::string_view text) noexcept {
+  return reinterpret_cast<const std::uint8_t*>(text.data() == nullptr ? "" : text.data());
 }
 
-template <class Make>
-Result<bool> call(const CorePtr& core, Make&& make) {
-  return call(core.get(), std::forward<Make>(make));
+inline honker_bytes_t view(std::string_view text) noexcept { return {bytes(text), text.size()}; }
+
+inline std::string string(const honker_bytes_t& bytes) {
+  return std::string(reinterpret_cast<const char*>(bytes.data), bytes.len);
+}
+
+/// What an argument is to the C ABI: a text is two, its bytes and how many they are.
+template <class T>
+auto argument(const T& value) noexcept {
+  if constexpr (std::is_convertible_v<const T&, std::string_view> && !std::is_null_pointer_v<T>) {
+    const std::string_view text = value;
+    return std::make_tuple(bytes(text), text.size());
+  } else {
+    return std::make_tuple(value);
+  }
+}
+
+template <class Function, class... Arguments>
+honker_status_t call_raw(Function&& function, const Arguments&... arguments) {
+  return std::apply(function, std::tuple_cat(argument(arguments)...));
+}
+
+/// Calls a function of the C ABI: `function(arguments..., err)`. True for HONKER_OK, false for a positive status: the
+/// call did not do it.
+template <class Function, class... Arguments>
+Result<bool> call(const CorePtr& core, Function&& function, const Arguments&... arguments) {
+  honker_error_t* raw = nullptr;
+  const honker_status_t status = call_raw(function, arguments..., &raw);
+  if (status < 0) return make_error(core.get(), status, raw);
+  honker_error_free(raw);  // a warning
+  return status == HONKER_OK;
 }
 
 /// The status of a newer library, where this header expects HONKER_OK and nothing else.
@@ -140,47 +165,47 @@ inline Error unexpected() {
   return Error(HONKER_UNSUPPORTED, "libhonker gave an answer that this header does not know");
 }
 
-/// Makes a call that returns nothing.
-template <class Make>
-Result<void> done(const CorePtr& core, Make&& make) {
-  const auto made = call(core, std::forward<Make>(make));
+/// The same of one that returns nothing.
+template <class Function, class... Arguments>
+Result<void> done(const CorePtr& core, Function&& function, const Arguments&... arguments) {
+  const auto made = call(core, function, arguments...);
   if (!made.ok()) return made.error();
   if (!*made) return unexpected();
   return {};
 }
 
-/// Makes a call, `make(out, err)`, that returns a number.
-template <class Make>
-Result<std::int64_t> number(const CorePtr& core, Make&& make) {
+/// The same of `function(arguments..., out, err)`, which returns a number.
+template <class Function, class... Arguments>
+Result<std::int64_t> number(const CorePtr& core, Function&& function, const Arguments&... arguments) {
   std::int64_t out = 0;
-  const auto made = call(core, [&](honker_error_t** err) { return make(&out, err); });
+  const auto made = call(core, function, arguments..., &out);
   if (!made.ok()) return made.error();
   if (!*made) return unexpected();
   return out;
 }
 
-/// Makes a call, `make(out, err)`, that may return a number.
-template <class Make>
-Result<std::optional<std::int64_t>> optional_number(const CorePtr& core, Make&& make) {
+/// The same of one that may return a number.
+template <class Function, class... Arguments>
+Result<std::optional<std::int64_t>> optional_number(const CorePtr& core, Function&& function,
+                                                    const Arguments&... arguments) {
   std::int64_t out = 0;
-  const auto made = call(core, [&](honker_error_t** err) { return make(&out, err); });
+  const auto made = call(core, function, arguments..., &out);
   if (!made.ok()) return made.error();
   return *made ? std::optional<std::int64_t>(out) : std::nullopt;
 }
 
-/// Makes a call, `make(out, err)`, that may return a handle.
-template <class T, class Make>
-Result<Owned<T>> owned(const CorePtr& core, Make&& make) {
+/// The same of one that may return a handle.
+template <class T, class Function, class... Arguments>
+Result<Owned<T>> owned(const CorePtr& core, Function&& function, const Arguments&... arguments) {
   T* out = nullptr;
-  const auto made = call(core, [&](honker_error_t** err) { return make(&out, err); });
+  const auto made = call(core, function, arguments..., &out);
   Owned<T> handle(out);
   if (!made.ok()) return made.error();
   return handle;
 }
 
 inline Result<Owned<honker_waiter_t>> make_waiter(const CorePtr& core) {
-  auto waiter = owned<honker_waiter_t>(
-      core, [&](honker_waiter_t** out, honker_error_t** err) { return honker_waiter_new(handle(core), out, err); });
+  auto waiter = owned<honker_waiter_t>(core, honker_waiter_new, handle(core));
   if (waiter.ok() && *waiter == nullptr) return unexpected();
   return waiter;
 }
@@ -197,36 +222,31 @@ inline Result<honker_waiter_t*> shared_waiter(const CorePtr& core) {
   return core->waiter_.get();
 }
 
-/// Makes a call, `make(out, err)`, that may return a text.
-template <class Make>
-Result<std::optional<std::string>> optional_text(const CorePtr& core, Make&& make) {
-  auto text = owned<honker_text_t>(core, std::forward<Make>(make));
-  if (!text.ok()) return text.error();
-  if (*text == nullptr) return std::optional<std::string>();
+/// A text of the library's, unless it is NULL.
+inline Result<std::optional<std::string>> copy(const CorePtr& core, const honker_text_t* text) {
+  if (text == nullptr) return std::optional<std::string>();
   const std::uint8_t* data = nullptr;
   std::size_t len = 0;
-  const auto got = call(core, [&](honker_error_t** err) { return honker_text_get(text->get(), &data, &len, err); });
+  const auto got = call(core, honker_text_get, text, &data, &len);
   if (!got.ok()) return got.error();
   return std::optional<std::string>(std::in_place, reinterpret_cast<const char*>(data), len);
 }
 
-/// Makes a call, `make(out, err)`, that returns a text; an empty one if it did not.
-template <class Make>
-Result<std::string> text(const CorePtr& core, Make&& make) {
-  auto text = optional_text(core, std::forward<Make>(make));
+/// The same of one that may return a text.
+template <class Function, class... Arguments>
+Result<std::optional<std::string>> optional_text(const CorePtr& core, Function&& function,
+                                                 const Arguments&... arguments) {
+  const auto text = owned<honker_text_t>(core, function, arguments...);
+  if (!text.ok()) return text.error();
+  return copy(core, text->get());
+}
+
+/// The same of one that returns a text; an empty one if it did not.
+template <class Function, class... Arguments>
+Result<std::string> text(const CorePtr& core, Function&& function, const Arguments&... arguments) {
+  auto text = optional_text(core, function, arguments...);
   if (!text.ok()) return text.error();
   return std::move(*text).value_or(std::string());
-}
-
-/// The bytes of a text; not NULL, which would mean none where a function takes an optional text.
-inline const std::uint8_t* bytes(std::string_view text) noexcept {
-  return reinterpret_cast<const std::uint8_t*>(text.data() == nullptr ? "" : text.data());
-}
-
-inline honker_bytes_t view(std::string_view text) noexcept { return {bytes(text), text.size()}; }
-
-inline std::string string(const honker_bytes_t& bytes) {
-  return std::string(reinterpret_cast<const char*>(bytes.data), bytes.len);
 }
 
 /// The largest 64-bit number means "not set" to the C ABI. Whoever passes it here means a number, which is too large.
@@ -300,7 +320,7 @@ inline Result<CorePtr> open(std::string_view path, const Options& options, std::
   opts.watcher_poll_interval_ms = options.watcher_poll_interval_ms;
   honker_db_t* db = nullptr;
   honker_error_t* raw = nullptr;
-  const honker_status_t status = honker_open(bytes(path), path.size(), &opts, &db, &raw);
+  const honker_status_t status = call_raw(honker_open, path, &opts, &db, &raw);
   if (status < 0) return make_error(status, raw);
   if (status != HONKER_OK) return unexpected();
   if (raw != nullptr) *warning = make_error(HONKER_UNSUPPORTED, raw);
@@ -343,20 +363,20 @@ inline Value keep(const honker_value_t& lent) {
   }
 }
 
-/// Makes a call, `make(out, err)`, that returns rows.
-template <class Make>
-Result<Rows> rows(const CorePtr& core, Make&& make) {
-  auto owned_rows = owned<honker_rows_t>(core, std::forward<Make>(make));
+/// The same of one that returns rows.
+template <class Function, class... Arguments>
+Result<Rows> rows(const CorePtr& core, Function&& function, const Arguments&... arguments) {
+  auto owned_rows = owned<honker_rows_t>(core, function, arguments...);
   if (!owned_rows.ok()) return owned_rows.error();
   const honker_rows_t* raw = owned_rows->get();
   std::size_t height = 0;
   std::size_t width = 0;
-  auto got = call(core, [&](honker_error_t** err) { return honker_rows_size(raw, &height, &width, err); });
+  auto got = call(core, honker_rows_size, raw, &height, &width);
   auto columns = std::make_shared<std::vector<std::string>>();
   for (std::size_t column = 0; got.ok() && column < width; ++column) {
     const std::uint8_t* name = nullptr;
     std::size_t len = 0;
-    got = call(core, [&](honker_error_t** err) { return honker_rows_column(raw, column, &name, &len, err); });
+    got = call(core, honker_rows_column, raw, column, &name, &len);
     columns->emplace_back(reinterpret_cast<const char*>(name), len);
   }
   Rows rows;
@@ -365,7 +385,7 @@ Result<Rows> rows(const CorePtr& core, Make&& make) {
     values.reserve(width);
     for (std::size_t column = 0; got.ok() && column < width; ++column) {
       honker_value_t value{};
-      got = call(core, [&](honker_error_t** err) { return honker_rows_get(raw, row, column, &value, err); });
+      got = call(core, honker_rows_get, raw, row, column, &value);
       values.push_back(keep(value));
     }
     rows.emplace_back(columns, std::move(values));
@@ -383,10 +403,10 @@ Result<std::vector<T>> list(const CorePtr& core, const List* list, View view,
   std::vector<T> elements;
   if (list == nullptr) return elements;
   std::size_t count = 0;
-  auto got = call(core, [&](honker_error_t** err) { return len(list, &count, err); });
+  auto got = call(core, len, list, &count);
   elements.reserve(count);
   for (std::size_t i = 0; got.ok() && i < count; ++i) {
-    got = call(core, [&](honker_error_t** err) { return get(list, i, &view, err); });
+    got = call(core, get, list, i, &view);
     if (got.ok()) elements.push_back(make(view));
   }
   if (!got.ok()) return got.error();

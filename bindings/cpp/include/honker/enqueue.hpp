@@ -48,9 +48,7 @@ inline Result<std::vector<std::int64_t>> enqueue_raw(const CorePtr& core, honker
     specs[i].opts = &opts.back();
   }
   std::vector<honker_enqueue_result_t> results(jobs.size());
-  const auto enqueued = done(core, [&](honker_error_t** err) {
-    return honker_enqueue_many(handle(core), tx, specs.data(), specs.size(), results.data(), err);
-  });
+  const auto enqueued = done(core, honker_enqueue_many, handle(core), tx, specs.data(), specs.size(), results.data());
   if (!enqueued.ok()) return enqueued.error();
   std::vector<std::int64_t> ids;
   ids.reserve(results.size());

@@ -60,48 +60,49 @@ class Job {
 
   /// The job is done: removes it.
   bool ack() { return ack(std::nothrow).value(); }
-  Result<bool> ack(std::nothrow_t) noexcept { return ack_in(nullptr); }
+  Result<bool> ack(std::nothrow_t) noexcept { return settle(honker_ack, nullptr); }
   /// The same together with what the job has written: the way to have its effects exactly once.
   bool ack_tx(Transaction& tx) { return ack_tx(std::nothrow, tx).value(); }
-  Result<bool> ack_tx(std::nothrow_t, Transaction& tx) noexcept { return ack_in(tx.handle()); }
+  Result<bool> ack_tx(std::nothrow_t, Transaction& tx) noexcept { return settle(honker_ack, tx.handle()); }
 
   /// The job could not be done now: it becomes due again in `delay_s` seconds, or, if its attempts are used up, ends
   /// among the dead with the text `error`. What is not UTF-8 in `error` is replaced by '?', so that an exception's
   /// what() can always be given.
   bool retry(std::int64_t delay_s, std::string_view error) { return retry(std::nothrow, delay_s, error).value(); }
   Result<bool> retry(std::nothrow_t, std::int64_t delay_s, std::string_view error) noexcept {
-    return retry_in(nullptr, delay_s, error);
+    return settle(honker_retry, nullptr, delay_s, detail::readable(error));
   }
   bool retry_tx(Transaction& tx, std::int64_t delay_s, std::string_view error) {
     return retry_tx(std::nothrow, tx, delay_s, error).value();
   }
   Result<bool> retry_tx(std::nothrow_t, Transaction& tx, std::int64_t delay_s, std::string_view error) noexcept {
-    return retry_in(tx.handle(), delay_s, error);
+    return settle(honker_retry, tx.handle(), delay_s, detail::readable(error));
   }
 
   /// The job can never be done: it ends among the dead with the text `error`, whatever attempts it has left.
   bool fail(std::string_view error) { return fail(std::nothrow, error).value(); }
-  Result<bool> fail(std::nothrow_t, std::string_view error) noexcept { return fail_in(nullptr, error); }
+  Result<bool> fail(std::nothrow_t, std::string_view error) noexcept {
+    return settle(honker_fail, nullptr, detail::readable(error));
+  }
   bool fail_tx(Transaction& tx, std::string_view error) { return fail_tx(std::nothrow, tx, error).value(); }
   Result<bool> fail_tx(std::nothrow_t, Transaction& tx, std::string_view error) noexcept {
-    return fail_in(tx.handle(), error);
+    return settle(honker_fail, tx.handle(), detail::readable(error));
   }
 
   /// The job goes back: it is due again in `delay_s` seconds, and this attempt does not count.
   bool release(std::int64_t delay_s = 0) { return release(std::nothrow, delay_s).value(); }
-  Result<bool> release(std::nothrow_t, std::int64_t delay_s = 0) noexcept { return release_in(nullptr, delay_s); }
+  Result<bool> release(std::nothrow_t, std::int64_t delay_s = 0) noexcept {
+    return settle(honker_release, nullptr, delay_s);
+  }
   bool release_tx(Transaction& tx, std::int64_t delay_s = 0) { return release_tx(std::nothrow, tx, delay_s).value(); }
   Result<bool> release_tx(std::nothrow_t, Transaction& tx, std::int64_t delay_s = 0) noexcept {
-    return release_in(tx.handle(), delay_s);
+    return settle(honker_release, tx.handle(), delay_s);
   }
 
   /// The job takes longer: the claim is valid for `extend_s` seconds from now, whatever it was before.
   bool heartbeat(std::int64_t extend_s) { return heartbeat(std::nothrow, extend_s).value(); }
   Result<bool> heartbeat(std::nothrow_t, std::int64_t extend_s) noexcept {
-    return detail::call(core_, [&](honker_error_t** err) {
-      return honker_heartbeat(detail::handle(core_), nullptr, id_, detail::bytes(worker_id_), worker_id_.size(),
-                              extend_s, err);
-    });
+    return settle(honker_heartbeat, nullptr, extend_s);
   }
 
   /// Whether a Worker wants its handler to stop; cancel_reason() says why. What the handler still does may be done by
@@ -144,32 +145,9 @@ class Job {
         max_attempts_(view.max_attempts),
         metadata_(detail::string(view.metadata)) {}
 
-  Result<bool> ack_in(honker_tx_t* tx) noexcept {
-    return detail::call(core_, [&](honker_error_t** err) {
-      return honker_ack(detail::handle(core_), tx, id_, detail::bytes(worker_id_), worker_id_.size(), err);
-    });
-  }
-
-  Result<bool> retry_in(honker_tx_t* tx, std::int64_t delay_s, std::string_view error) noexcept {
-    const std::string text = detail::readable(error);
-    return detail::call(core_, [&](honker_error_t** err) {
-      return honker_retry(detail::handle(core_), tx, id_, detail::bytes(worker_id_), worker_id_.size(), delay_s,
-                          detail::bytes(text), text.size(), err);
-    });
-  }
-
-  Result<bool> fail_in(honker_tx_t* tx, std::string_view error) noexcept {
-    const std::string text = detail::readable(error);
-    return detail::call(core_, [&](honker_error_t** err) {
-      return honker_fail(detail::handle(core_), tx, id_, detail::bytes(worker_id_), worker_id_.size(),
-                         detail::bytes(text), text.size(), err);
-    });
-  }
-
-  Result<bool> release_in(honker_tx_t* tx, std::int64_t delay_s) noexcept {
-    return detail::call(core_, [&](honker_error_t** err) {
-      return honker_release(detail::handle(core_), tx, id_, detail::bytes(worker_id_), worker_id_.size(), delay_s, err);
-    });
+  template <class Function, class... Arguments>
+  Result<bool> settle(Function&& function, honker_tx_t* tx, const Arguments&... arguments) const {
+    return detail::call(core_, function, detail::handle(core_), tx, id_, worker_id_, arguments...);
   }
 
   detail::CorePtr core_;
@@ -191,12 +169,10 @@ namespace detail {
 inline Result<std::vector<Job>> list_jobs(const CorePtr& core, const honker_jobs_t* jobs) {
   std::vector<Job> made;
   std::size_t count = 0;
-  auto got = call(core, [&](honker_error_t** err) { return honker_jobs_len(jobs, &count, err); });
+  auto got = call(core, honker_jobs_len, jobs, &count);
   std::vector<honker_job_view_t> views(count, honker_job_view_t HONKER_JOB_VIEW_INIT);
   if (got.ok()) {
-    got = call(core, [&](honker_error_t** err) {
-      return honker_jobs_views(jobs, 0, views.data(), views.size(), &count, err);
-    });
+    got = call(core, honker_jobs_views, jobs, 0, views.data(), views.size(), &count);
   }
   if (!got.ok()) return got.error();
   made.reserve(count);

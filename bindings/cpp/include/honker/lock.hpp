@@ -52,10 +52,7 @@ class Lock {
   /// Gives the lock up. False if it was not the owner's any more; whoever has it now is not disturbed.
   bool release() { return release(std::nothrow).value(); }
   Result<bool> release(std::nothrow_t) noexcept {
-    auto released = detail::call(core_, [&](honker_error_t** err) {
-      return honker_lock_release(detail::handle(core_), nullptr, detail::bytes(name_), name_.size(),
-                                 detail::bytes(owner_), owner_.size(), err);
-    });
+    auto released = detail::call(core_, honker_lock_release, detail::handle(core_), nullptr, name_, owner_);
     if (released.ok()) released_ = true;
     return released;
   }
@@ -63,10 +60,8 @@ class Lock {
   /// Prolongs the lock to `ttl_s` seconds from now, by default as many as it was taken for. False if it is lost.
   bool heartbeat(std::optional<std::int64_t> ttl_s = std::nullopt) { return heartbeat(std::nothrow, ttl_s).value(); }
   Result<bool> heartbeat(std::nothrow_t, std::optional<std::int64_t> ttl_s = std::nullopt) noexcept {
-    return detail::call(core_, [&](honker_error_t** err) {
-      return honker_lock_renew(detail::handle(core_), nullptr, detail::bytes(name_), name_.size(),
-                               detail::bytes(owner_), owner_.size(), ttl_s.value_or(ttl_s_), err);
-    });
+    return detail::call(core_, honker_lock_renew, detail::handle(core_), nullptr, name_, owner_,
+                        ttl_s.value_or(ttl_s_));
   }
 
  private:

@@ -37,14 +37,11 @@ class Subscription : public Consumer<honker_listener_t> {
     return recv(std::nothrow, timeout).value();
   }
   Result<std::optional<Notification>> recv(std::nothrow_t, Timeout timeout = std::chrono::seconds(5)) noexcept {
-    honker_notification_view_t view = HONKER_NOTIFICATION_VIEW_INIT;
-    const auto waited = wait(timeout, [&](std::int64_t ms, honker_error_t** err) {
-      return honker_listener_next(consumer(), ms, &view, err);
-    });
-    if (!waited.ok()) return waited.error();
-    if (*waited != HONKER_OK) return std::optional<Notification>();
-    return std::optional<Notification>(
-        Notification{view.id, detail::string(view.channel), detail::string(view.payload), view.created_at});
+    return next_of<Notification>(
+        timeout, honker_notification_view_t HONKER_NOTIFICATION_VIEW_INIT, honker_listener_next,
+        [](const honker_notification_view_t& view) {
+          return Notification{view.id, detail::string(view.channel), detail::string(view.payload), view.created_at};
+        });
   }
 
   /// For `for`, which waits without end, and ends when wake() is called.

@@ -76,16 +76,15 @@ class Outbox {
     auto job = queue_.claim_one(std::nothrow, worker_id);
     if (!job.ok()) return job.error();
     if (!*job) return false;
-    const auto error = detail::thrown_by([&] { deliver_((*job)->payload()); });
-    if (!error) {
+    if (const auto error = detail::thrown_by([&] { deliver_((*job)->payload()); })) {
+      auto worker = this->worker(worker_id);
+      if (!worker.ok()) return worker.error();
+      const auto held = worker->failed((*job)->id(), (*job)->attempts(), *error);
+      if (!held.ok()) return held.error();
+    } else {
       const auto held = (*job)->ack(std::nothrow);
       if (!held.ok()) return held.error();
-      return true;
     }
-    auto worker = this->worker(worker_id);
-    if (!worker.ok()) return worker.error();
-    const auto held = worker->failed((*job)->id(), (*job)->attempts(), *error);
-    if (!held.ok()) return held.error();
     return true;
   }
 
@@ -121,42 +120,25 @@ class Outbox {
    public:
     /// Delivers one, or waits for it.
     Result<void> deliver(const Delivery& function, const std::atomic<bool>& stop, Timeout timeout) {
-      detail::Owned<honker_jobs_t> jobs;
-      const auto found = detail::make_until(stop, [&] {
-        return wait(timeout, [&](std::int64_t ms, honker_error_t** err) {
-          honker_jobs_t* out = nullptr;
-          const honker_status_t status = honker_outbox_next(consumer(), ms, &out, err);
-          jobs.reset(out);
-          return status;
-        });
-      });
-      if (!found.ok()) return found.error();
-      if (*found != HONKER_OK) return {};
+      const auto jobs = detail::make_until(stop, [&] { return wait_for<honker_jobs_t>(timeout, honker_outbox_next); });
+      if (!jobs.ok()) return jobs.error();
+      if (*jobs == nullptr) return {};
       honker_job_view_t job = HONKER_JOB_VIEW_INIT;
-      const auto got = call([&](honker_error_t** err) { return honker_jobs_get(jobs.get(), 0, &job, err); });
+      const auto got = detail::call(core(), honker_jobs_get, jobs->get(), 0, &job);
       if (!got.ok()) return got.error();
       const std::string_view json(reinterpret_cast<const char*>(job.payload.data), job.payload.len);
       const auto error = detail::thrown_by([&] { function(json); });
-      const auto held = detail::make_until(stop, [&] { return settle(job, error); });
-      if (!held.ok()) return held.error();
-      return {};
+      return detail::make_until(
+          stop, [&] { return error ? failed(job.id, job.attempts, *error) : call(honker_outbox_delivered, job.id); });
     }
 
-    Result<bool> failed(std::int64_t id, std::int64_t attempts, std::string_view error) {
-      const std::string text = detail::readable(error);
-      return call([&](honker_error_t** err) {
-        return honker_outbox_failed(consumer(), id, attempts, detail::bytes(text), text.size(), err);
-      });
+    Result<void> failed(std::int64_t id, std::int64_t attempts, std::string_view error) const {
+      return call(honker_outbox_failed, id, attempts, detail::readable(error));
     }
 
    private:
     friend class Outbox;
     using Consumer::Consumer;
-
-    Result<bool> settle(const honker_job_view_t& job, const std::optional<std::string>& error) {
-      if (error) return failed(job.id, job.attempts, *error);
-      return call([&](honker_error_t** err) { return honker_outbox_delivered(consumer(), job.id, err); });
-    }
   };
 
   Outbox(detail::CorePtr core, std::string_view name, Queue queue, Delivery deliver, std::int64_t visibility_timeout_s,
@@ -179,11 +161,7 @@ class Outbox {
     honker_outbox_opts_t opts = HONKER_OUTBOX_OPTS_INIT;
     opts.visibility_timeout_s = visibility_timeout_s_;
     opts.base_backoff_s = base_backoff_s_;
-    auto waiting = detail::make_waiting<honker_outbox_t>(
-        core_, [&](honker_waiter_t* waiter, std::uint64_t token, honker_outbox_t** out, honker_error_t** err) {
-          return honker_outbox_new(detail::handle(core_), waiter, token, detail::bytes(name_), name_.size(),
-                                   detail::bytes(worker_id), worker_id.size(), &opts, out, err);
-        });
+    auto waiting = detail::make_waiting<honker_outbox_t>(core_, honker_outbox_new, name_, worker_id, &opts);
     if (!waiting.ok()) return waiting.error();
     return Worker(std::move(*waiting));
   }

@@ -110,11 +110,7 @@ class Queue {
     opts.heartbeat = 0;
     honker_worker_queue_t queue = HONKER_WORKER_QUEUE_INIT;
     queue.name = detail::view(name_);
-    auto waiting = detail::make_waiting<honker_worker_t>(
-        core_, [&](honker_waiter_t* waiter, std::uint64_t token, honker_worker_t** out, honker_error_t** err) {
-          return honker_worker_new(db(), waiter, token, &queue, 1, detail::bytes(worker_id), worker_id.size(), &opts,
-                                   out, err);
-        });
+    auto waiting = detail::make_waiting<honker_worker_t>(core_, honker_worker_new, &queue, 1, worker_id, &opts);
     if (!waiting.ok()) return waiting.error();
     return Jobs(std::move(*waiting));
   }
@@ -132,24 +128,19 @@ class Queue {
   }
   Result<std::int64_t> ack_batch(std::nothrow_t, const std::vector<std::int64_t>& ids,
                                  std::string_view worker_id) const noexcept {
-    return detail::number(core_, [&](std::int64_t* acked, honker_error_t** err) {
-      return honker_ack_batch(db(), nullptr, ids.data(), ids.size(), detail::bytes(worker_id), worker_id.size(), acked,
-                              err);
-    });
+    return detail::number(core_, honker_ack_batch, db(), nullptr, ids.data(), ids.size(), worker_id);
   }
 
   /// Moves expired jobs that nobody holds to the dead; how many that were. Claims pass them by without it.
   std::int64_t sweep_expired() const { return sweep_expired(std::nothrow).value(); }
   Result<std::int64_t> sweep_expired(std::nothrow_t) const noexcept {
-    return detail::number(core_, [&](std::int64_t* swept, honker_error_t** err) {
-      return honker_sweep_expired(db(), nullptr, detail::bytes(name_), name_.size(), swept, err);
-    });
+    return detail::number(core_, honker_sweep_expired, db(), nullptr, name_);
   }
 
   /// Removes a job of any queue, pending or claimed; who holds it finds its claim lost. False if there is no such job.
   bool cancel(std::int64_t id) const { return cancel(std::nothrow, id).value(); }
   Result<bool> cancel(std::nothrow_t, std::int64_t id) const noexcept {
-    return detail::call(core_, [&](honker_error_t** err) { return honker_cancel(db(), nullptr, id, err); });
+    return detail::call(core_, honker_cancel, db(), nullptr, id);
   }
 
   /// Saves the result of a job, replacing an earlier one; it expires after `ttl_s` seconds, or never if that is 0 or
@@ -159,9 +150,7 @@ class Queue {
   }
   Result<void> save_result(std::nothrow_t, std::int64_t id, std::string_view value,
                            std::int64_t ttl_s = 0) const noexcept {
-    return detail::done(core_, [&](honker_error_t** err) {
-      return honker_result_save(db(), nullptr, id, detail::bytes(value), value.size(), ttl_s, err);
-    });
+    return detail::done(core_, honker_result_save, db(), nullptr, id, value, ttl_s);
   }
 
   /// The result of a job, waited for. Empty if the time is over: that is an answer, and no error. A job that ends among
@@ -179,27 +168,21 @@ class Queue {
   /// expires_at, and metadata if it has some; null for what is not set. Empty if there is no such job (any more).
   std::string get_job_json(std::int64_t id) const { return get_job_json(std::nothrow, id).value(); }
   Result<std::string> get_job_json(std::nothrow_t, std::int64_t id) const noexcept {
-    return detail::text(core_, [&](honker_text_t** json, honker_error_t** err) {
-      return honker_get_job(db(), nullptr, id, json, err);
-    });
+    return detail::text(core_, honker_get_job, db(), nullptr, id);
   }
 
   /// How many jobs there are: a JSON object with the keys queue, pending (due), delayed, claimed, expired and dead. It
   /// reads them all: for people, not for loops.
   std::string stats_json() const { return stats_json(std::nothrow).value(); }
   Result<std::string> stats_json(std::nothrow_t) const noexcept {
-    return detail::text(core_, [&](honker_text_t** json, honker_error_t** err) {
-      return honker_queue_stats(db(), nullptr, detail::bytes(name_), name_.size(), json, err);
-    });
+    return detail::text(core_, honker_queue_stats, db(), nullptr, name_);
   }
 
   /// When, in Unix seconds, a claim could next succeed without a further commit: a delayed job becoming due, or a claim
   /// lapsing. Empty if there is nothing to wait for. Jobs that can be claimed now do not count.
   std::optional<std::int64_t> next_claim_at() const { return next_claim_at(std::nothrow).value(); }
   Result<std::optional<std::int64_t>> next_claim_at(std::nothrow_t) const noexcept {
-    return detail::optional_number(core_, [&](std::int64_t* at, honker_error_t** err) {
-      return honker_queue_next_claim_at(db(), nullptr, detail::bytes(name_), name_.size(), at, err);
-    });
+    return detail::optional_number(core_, honker_queue_next_claim_at, db(), nullptr, name_);
   }
 
   /// The dead of the queue, newest job first, at most `limit` unless that is negative: a JSON array of objects with the
@@ -207,24 +190,20 @@ class Queue {
   /// died_at, and metadata if it has some.
   std::string dead_json(std::int64_t limit = 100) const { return dead_json(std::nothrow, limit).value(); }
   Result<std::string> dead_json(std::nothrow_t, std::int64_t limit = 100) const noexcept {
-    return detail::text(core_, [&](honker_text_t** json, honker_error_t** err) {
-      return honker_dead_list(db(), nullptr, detail::bytes(name_), name_.size(), limit, json, err);
-    });
+    return detail::text(core_, honker_dead_list, db(), nullptr, name_, limit);
   }
 
   /// Makes a dead job of any queue live again: pending, due now, with its id, priority and budget, no attempts used and
   /// no expiry. False if there is no such dead job.
   bool dead_requeue(std::int64_t id) const { return dead_requeue(std::nothrow, id).value(); }
   Result<bool> dead_requeue(std::nothrow_t, std::int64_t id) const noexcept {
-    return detail::call(core_, [&](honker_error_t** err) { return honker_dead_requeue(db(), nullptr, id, err); });
+    return detail::call(core_, honker_dead_requeue, db(), nullptr, id);
   }
 
   /// Deletes the dead of the queue that died more than `older_than_s` seconds ago; how many that were.
   std::int64_t dead_purge(std::int64_t older_than_s) const { return dead_purge(std::nothrow, older_than_s).value(); }
   Result<std::int64_t> dead_purge(std::nothrow_t, std::int64_t older_than_s) const noexcept {
-    return detail::number(core_, [&](std::int64_t* purged, honker_error_t** err) {
-      return honker_dead_purge(db(), nullptr, detail::bytes(name_), name_.size(), older_than_s, purged, err);
-    });
+    return detail::number(core_, honker_dead_purge, db(), nullptr, name_, older_than_s);
   }
 
  private:
@@ -262,10 +241,8 @@ class Queue {
   }
 
   Result<std::vector<Job>> claim(std::string_view worker_id, std::int64_t n) const {
-    const auto jobs = detail::owned<honker_jobs_t>(core_, [&](honker_jobs_t** out, honker_error_t** err) {
-      return honker_claim(db(), nullptr, detail::bytes(name_), name_.size(), detail::bytes(worker_id), worker_id.size(),
-                          n, visibility_timeout_s_, out, err);
-    });
+    const auto jobs =
+        detail::owned<honker_jobs_t>(core_, honker_claim, db(), nullptr, name_, worker_id, n, visibility_timeout_s_);
     if (!jobs.ok()) return jobs.error();
     if (*jobs == nullptr) return std::vector<Job>();
     return detail::list_jobs(core_, jobs->get());

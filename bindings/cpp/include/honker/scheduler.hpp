@@ -55,33 +55,23 @@ class Leader : public Consumer<honker_leader_t> {
   /// be called again and again, at least every 20 seconds: only in here is leadership kept, or taken. An error ends it.
   std::vector<ScheduledFire> next(Timeout timeout = forever) { return next(std::nothrow, timeout).value(); }
   Result<std::vector<ScheduledFire>> next(std::nothrow_t, Timeout timeout = forever) noexcept {
-    detail::Owned<honker_fires_t> fires;
-    const auto waited = wait(timeout, [&](std::int64_t ms, honker_error_t** err) {
-      honker_fires_t* out = nullptr;
-      const honker_status_t status = honker_leader_next(consumer(), ms, &out, err);
-      fires.reset(out);
-      return status;
-    });
-    if (!waited.ok()) return waited.error();
-    return detail::list_fires(core(), fires.get());
+    const auto fires = wait_for<honker_fires_t>(timeout, honker_leader_next);
+    if (!fires.ok()) return fires.error();
+    return detail::list_fires(core(), fires->get());
   }
 
   /// Whether this one leads, as far as it knows.
   bool leads() const { return leads(std::nothrow).value(); }
   Result<bool> leads(std::nothrow_t) const noexcept {
     std::int64_t leads = 0;
-    const auto got = call([&](honker_error_t** err) { return honker_leader_leads(consumer(), &leads, err); });
+    const auto got = call(honker_leader_leads, &leads);
     if (!got.ok()) return got.error();
     return leads != 0;
   }
 
   /// Gives leadership up, so that somebody who stands by takes over at once. Does nothing if this one does not lead.
   void resign() { resign(std::nothrow).value(); }
-  Result<void> resign(std::nothrow_t) noexcept {
-    const auto made = call([&](honker_error_t** err) { return honker_leader_resign(consumer(), err); });
-    if (!made.ok()) return made.error();
-    return {};
-  }
+  Result<void> resign(std::nothrow_t) noexcept { return call(honker_leader_resign); }
 
  private:
   friend class Scheduler;
@@ -115,11 +105,7 @@ class Scheduler {
     opts.priority = priority;
     opts.expires_s = expires_s.value_or(HONKER_NO_TIME);
     opts.max_attempts = max_attempts;
-    return detail::done(core_, [&](honker_error_t** err) {
-      return honker_scheduler_register(db(), nullptr, detail::bytes(name), name.size(), detail::bytes(queue),
-                                       queue.size(), detail::bytes(expression), expression.size(), detail::bytes(json),
-                                       json.size(), &opts, err);
-    });
+    return detail::done(core_, honker_scheduler_register, db(), nullptr, name, queue, expression, json, &opts);
   }
 
   /// Removes a schedule; jobs it has enqueued stay. False if there is none of that name.
@@ -165,9 +151,7 @@ class Scheduler {
       changes.fields |= HONKER_UPDATE_MAX_ATTEMPTS;
       changes.max_attempts = *max_attempts;
     }
-    return detail::call(core_, [&](honker_error_t** err) {
-      return honker_scheduler_update(db(), nullptr, detail::bytes(name), name.size(), &changes, err);
-    });
+    return detail::call(core_, honker_scheduler_update, db(), nullptr, name, &changes);
   }
 
   /// Pauses a schedule. False if there is none of that name, or it is paused already.
@@ -192,9 +176,8 @@ class Scheduler {
   Result<std::vector<ScheduledFire>> tick(std::nothrow_t,
                                           std::optional<std::int64_t> until = std::nullopt) const noexcept {
     if (auto set = detail::check_is_set("until", until); !set.ok()) return set.error();
-    const auto fires = detail::owned<honker_fires_t>(core_, [&](honker_fires_t** out, honker_error_t** err) {
-      return honker_scheduler_tick(db(), nullptr, until.value_or(HONKER_NO_TIME), out, err);
-    });
+    const auto fires =
+        detail::owned<honker_fires_t>(core_, honker_scheduler_tick, db(), nullptr, until.value_or(HONKER_NO_TIME));
     if (!fires.ok()) return fires.error();
     return detail::list_fires(core_, fires->get());
   }
@@ -235,10 +218,7 @@ class Scheduler {
   }
   Result<Leader> leader(std::nothrow_t, std::optional<std::string_view> owner = std::nullopt) const noexcept {
     const std::string name = owner ? std::string(*owner) : detail::random_owner();
-    auto waiting = detail::make_waiting<honker_leader_t>(
-        core_, [&](honker_waiter_t* waiter, std::uint64_t token, honker_leader_t** out, honker_error_t** err) {
-          return honker_leader_new(db(), waiter, token, detail::bytes(name), name.size(), out, err);
-        });
+    auto waiting = detail::make_waiting<honker_leader_t>(core_, honker_leader_new, name);
     if (!waiting.ok()) return waiting.error();
     return Leader(std::move(*waiting));
   }
@@ -247,18 +227,14 @@ class Scheduler {
   /// none.
   std::optional<std::int64_t> soonest() const { return soonest(std::nothrow).value(); }
   Result<std::optional<std::int64_t>> soonest(std::nothrow_t) const noexcept {
-    return detail::optional_number(core_, [&](std::int64_t* at, honker_error_t** err) {
-      return honker_scheduler_soonest(db(), nullptr, at, err);
-    });
+    return detail::optional_number(core_, honker_scheduler_soonest, db(), nullptr);
   }
 
   /// All schedules by name: a JSON array of objects with the keys name, queue, cron_expr, payload (a string), priority,
   /// expires_s, next_fire_at, enabled and max_attempts.
   std::string list_json() const { return list_json(std::nothrow).value(); }
   Result<std::string> list_json(std::nothrow_t) const noexcept {
-    return detail::text(core_, [&](honker_text_t** json, honker_error_t** err) {
-      return honker_scheduler_list(db(), nullptr, json, err);
-    });
+    return detail::text(core_, honker_scheduler_list, db(), nullptr);
   }
 
   /// The first boundary of an expression after `from`, both in Unix seconds. It needs no database.
@@ -267,9 +243,7 @@ class Scheduler {
   }
   static Result<std::int64_t> next_after(std::nothrow_t, std::string_view expression, std::int64_t from) noexcept {
     if (auto fits = detail::check_abi(); !fits.ok()) return fits.error();
-    return detail::number(nullptr, [&](std::int64_t* at, honker_error_t** err) {
-      return honker_cron_next_after(detail::bytes(expression), expression.size(), from, at, err);
-    });
+    return detail::number(nullptr, honker_cron_next_after, expression, from);
   }
 
  private:
@@ -290,8 +264,7 @@ class Scheduler {
   Result<bool> named(honker_status_t (*function)(honker_db_t*, honker_tx_t*, const std::uint8_t*, std::size_t,
                                                  honker_error_t**),
                      std::string_view name) const {
-    return detail::call(
-        core_, [&](honker_error_t** err) { return function(db(), nullptr, detail::bytes(name), name.size(), err); });
+    return detail::call(core_, function, db(), nullptr, name);
   }
 
   detail::CorePtr core_;

@@ -75,28 +75,23 @@ class StreamSubscription : public Consumer<honker_subscription_t> {
   /// The next event, which finishes the one before. Empty if the time is over, or wake() was called.
   std::optional<StreamEvent> next(Timeout timeout = forever) { return next(std::nothrow, timeout).value(); }
   Result<std::optional<StreamEvent>> next(std::nothrow_t, Timeout timeout = forever) noexcept {
-    honker_event_view_t view = HONKER_EVENT_VIEW_INIT;
-    const auto waited = wait(timeout, [&](std::int64_t ms, honker_error_t** err) {
-      return honker_subscription_next(consumer(), ms, &view, err);
-    });
-    if (!waited.ok()) return waited.error();
-    if (*waited != HONKER_OK) return std::optional<StreamEvent>();
-    return std::optional<StreamEvent>(detail::make_event(view));
+    return next_of<StreamEvent>(timeout, honker_event_view_t HONKER_EVENT_VIEW_INIT, honker_subscription_next,
+                                detail::make_event);
   }
 
   /// The event in hand is finished. Does nothing if there is none.
   void ack() { ack(std::nothrow).value(); }
-  Result<void> ack(std::nothrow_t) noexcept { return done(honker_subscription_ack); }
+  Result<void> ack(std::nothrow_t) noexcept { return call(honker_subscription_ack); }
 
   /// Saves the offset of the last finished event now. Does nothing if that is saved, or if there is no consumer.
   void save_offset() { save_offset(std::nothrow).value(); }
-  Result<void> save_offset(std::nothrow_t) noexcept { return done(honker_subscription_save); }
+  Result<void> save_offset(std::nothrow_t) noexcept { return call(honker_subscription_save); }
 
   /// The offset of the last event that next() returned; where it began if there was none.
   std::int64_t offset() const { return offset(std::nothrow).value(); }
   Result<std::int64_t> offset(std::nothrow_t) const noexcept {
     std::int64_t offset = 0;
-    const auto got = call([&](honker_error_t** err) { return honker_subscription_offset(consumer(), &offset, err); });
+    const auto got = call(honker_subscription_offset, &offset);
     if (!got.ok()) return got.error();
     return offset;
   }
@@ -108,12 +103,6 @@ class StreamSubscription : public Consumer<honker_subscription_t> {
  private:
   friend class Stream;
   using Consumer::Consumer;
-
-  Result<void> done(honker_status_t (*function)(honker_subscription_t*, honker_error_t**)) {
-    const auto made = call([&](honker_error_t** err) { return function(consumer(), err); });
-    if (!made.ok()) return made.error();
-    return {};
-  }
 };
 
 /// The events of a topic, made by Database::stream(). It is only a name: copies are as good.
@@ -148,9 +137,8 @@ class Stream {
   }
   Result<std::vector<StreamEvent>> read_since(std::nothrow_t, std::int64_t offset,
                                               std::int64_t limit = 1000) const noexcept {
-    const auto events = detail::owned<honker_events_t>(core_, [&](honker_events_t** out, honker_error_t** err) {
-      return honker_stream_read_since(db(), nullptr, detail::bytes(topic_), topic_.size(), offset, limit, out, err);
-    });
+    const auto events =
+        detail::owned<honker_events_t>(core_, honker_stream_read_since, db(), nullptr, topic_, offset, limit);
     if (!events.ok()) return events.error();
     return detail::list<StreamEvent>(core_, events->get(), honker_event_view_t HONKER_EVENT_VIEW_INIT,
                                      honker_events_len, honker_events_get, detail::make_event);
@@ -186,10 +174,7 @@ class Stream {
   /// The offset that `consumer` last saved; 0 if it never did.
   std::int64_t get_offset(std::string_view consumer) const { return get_offset(std::nothrow, consumer).value(); }
   Result<std::int64_t> get_offset(std::nothrow_t, std::string_view consumer) const noexcept {
-    return detail::number(core_, [&](std::int64_t* offset, honker_error_t** err) {
-      return honker_stream_get_offset(db(), nullptr, detail::bytes(consumer), consumer.size(), detail::bytes(topic_),
-                                      topic_.size(), offset, err);
-    });
+    return detail::number(core_, honker_stream_get_offset, db(), nullptr, consumer, topic_);
   }
 
   /// Subscribes `consumer` to the topic, after the offset it has saved. Its offset is saved after every `save_every_n`
@@ -218,10 +203,7 @@ class Stream {
     opts.from_offset = options.from_offset.value_or(HONKER_NO_TIME);
     opts.save_every_n = options.save_every_n;
     opts.save_every_ms = options.save_every_ms;
-    auto waiting = detail::make_waiting<honker_subscription_t>(
-        core_, [&](honker_waiter_t* waiter, std::uint64_t token, honker_subscription_t** out, honker_error_t** err) {
-          return honker_subscription_new(db(), waiter, token, detail::bytes(topic_), topic_.size(), &opts, out, err);
-        });
+    auto waiting = detail::make_waiting<honker_subscription_t>(core_, honker_subscription_new, topic_, &opts);
     if (!waiting.ok()) return waiting.error();
     return StreamSubscription(std::move(*waiting));
   }
@@ -235,17 +217,11 @@ class Stream {
 
   Result<std::int64_t> publish_in(honker_tx_t* tx, std::string_view json, std::optional<std::string_view> key) const {
     const std::uint8_t* key_data = key ? detail::bytes(*key) : nullptr;
-    return detail::number(core_, [&](std::int64_t* offset, honker_error_t** err) {
-      return honker_stream_publish(db(), tx, detail::bytes(topic_), topic_.size(), key_data, key ? key->size() : 0,
-                                   detail::bytes(json), json.size(), offset, err);
-    });
+    return detail::number(core_, honker_stream_publish, db(), tx, topic_, key_data, key ? key->size() : 0, json);
   }
 
   Result<bool> save_offset_in(honker_tx_t* tx, std::string_view consumer, std::int64_t offset) const {
-    return detail::call(core_, [&](honker_error_t** err) {
-      return honker_stream_save_offset(db(), tx, detail::bytes(consumer), consumer.size(), detail::bytes(topic_),
-                                       topic_.size(), offset, err);
-    });
+    return detail::call(core_, honker_stream_save_offset, db(), tx, consumer, topic_, offset);
   }
 
   detail::CorePtr core_;

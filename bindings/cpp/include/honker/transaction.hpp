@@ -46,9 +46,7 @@ class Transaction {
   Result<std::int64_t> execute(std::nothrow_t, std::string_view sql,
                                const std::vector<Value>& parameters = {}) noexcept {
     const auto lent = detail::lend(parameters);
-    return detail::number(core_, [&](std::int64_t* changes, honker_error_t** err) {
-      return honker_tx_execute(handle(), detail::bytes(sql), sql.size(), lent.data(), lent.size(), changes, err);
-    });
+    return detail::number(core_, honker_tx_execute, handle(), sql, lent.data(), lent.size());
   }
 
   /// Runs one statement of SQL; its rows. They see what the transaction has done so far. Parameters as for execute().
@@ -57,9 +55,7 @@ class Transaction {
   }
   Result<Rows> query(std::nothrow_t, std::string_view sql, const std::vector<Value>& parameters = {}) noexcept {
     const auto lent = detail::lend(parameters);
-    return detail::rows(core_, [&](honker_rows_t** rows, honker_error_t** err) {
-      return honker_tx_query(handle(), detail::bytes(sql), sql.size(), lent.data(), lent.size(), rows, err);
-    });
+    return detail::rows(core_, honker_tx_query, handle(), sql, lent.data(), lent.size());
   }
 
   /// Commits. On an error nothing of the transaction has happened, and it is over. Does nothing if it was committed
@@ -67,7 +63,7 @@ class Transaction {
   void commit() { commit(std::nothrow).value(); }
   Result<void> commit(std::nothrow_t) noexcept {
     if (tx_ && state_ == State::committed) return {};
-    auto committed = detail::done(core_, [&](honker_error_t** err) { return honker_tx_commit(handle(), err); });
+    auto committed = detail::done(core_, honker_tx_commit, handle());
     state_ = committed.ok() ? State::committed : State::rolled_back;
     return committed;
   }
@@ -77,7 +73,7 @@ class Transaction {
   Result<void> rollback(std::nothrow_t) noexcept {
     if (tx_ && state_ != State::open) return {};
     state_ = State::rolled_back;
-    return detail::done(core_, [&](honker_error_t** err) { return honker_tx_rollback(handle(), err); });
+    return detail::done(core_, honker_tx_rollback, handle());
   }
 
   /// For the library. Never NULL, which would mean no transaction: the handle of a transaction that was moved from is
@@ -102,8 +98,7 @@ class Transaction {
 namespace detail {
 
 inline Result<Transaction> begin(const CorePtr& core) noexcept {
-  auto tx = owned<honker_tx_t>(
-      core, [&](honker_tx_t** out, honker_error_t** err) { return honker_tx_begin(handle(core), out, err); });
+  auto tx = owned<honker_tx_t>(core, honker_tx_begin, handle(core));
   if (!tx.ok()) return tx.error();
   if (*tx == nullptr) return unexpected();
   return Transaction(core, std::move(*tx));

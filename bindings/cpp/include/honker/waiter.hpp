@@ -54,8 +54,7 @@ class Waiter {
   /// (HONKER_UNSUPPORTED).
   int fd() const { return fd(std::nothrow).value(); }
   Result<int> fd(std::nothrow_t) const noexcept {
-    const auto fd = detail::number(
-        core_, [&](std::int64_t* out, honker_error_t** err) { return honker_waiter_fd(waiter(), out, err); });
+    const auto fd = detail::number(core_, honker_waiter_fd, waiter());
     if (!fd.ok()) return fd.error();
     return static_cast<int>(*fd);
   }
@@ -69,9 +68,7 @@ class Waiter {
     Ready ready;
     std::array<std::uint64_t, 64> tokens;
     for (std::size_t count = tokens.size(); count == tokens.size();) {
-      const auto found = status([&](honker_error_t** err) {
-        return honker_waiter_ready(waiter(), tokens.data(), tokens.size(), &count, err);
-      });
+      const auto found = status(honker_waiter_ready, tokens.data(), tokens.size(), &count);
       if (!found.ok()) return found.error();
       ready.tokens.insert(ready.tokens.end(), tokens.begin(), tokens.begin() + static_cast<std::ptrdiff_t>(count));
     }
@@ -83,7 +80,7 @@ class Waiter {
   bool wait(Timeout timeout = forever) const { return wait(std::nothrow, timeout).value(); }
   Result<bool> wait(std::nothrow_t, Timeout timeout = forever) const noexcept {
     if (core_ == nullptr) return detail::make_error(nullptr, HONKER_MISUSE, nullptr);
-    const auto waited = status([&](honker_error_t** err) { return honker_wait(waiter(), timeout.ms(), err); });
+    const auto waited = status(honker_wait, timeout.ms());
     if (!waited.ok()) return waited.error();
     return *waited != HONKER_TIMEOUT;
   }
@@ -94,7 +91,7 @@ class Waiter {
   Result<void> wake(std::nothrow_t) const noexcept {
     if (core_ == nullptr) return detail::make_error(nullptr, HONKER_MISUSE, nullptr);
     core_->leave_wake();
-    return detail::done(core_, [&](honker_error_t** err) { return honker_waiter_wake(waiter(), err); });
+    return detail::done(core_, honker_waiter_wake, waiter());
   }
 
  private:
@@ -104,10 +101,10 @@ class Waiter {
 
   honker_waiter_t* waiter() const noexcept { return core_ ? core_->waiter() : nullptr; }
 
-  template <class Make>
-  Result<honker_status_t> status(Make&& make) const {
+  template <class Function, class... Arguments>
+  Result<honker_status_t> status(Function&& function, const Arguments&... arguments) const {
     honker_error_t* raw = nullptr;
-    const honker_status_t status = make(&raw);
+    const honker_status_t status = detail::call_raw(function, waiter(), arguments..., &raw);
     if (status < 0) return detail::make_error(core_.get(), status, raw);
     honker_error_free(raw);
     if (status == HONKER_CLOSED) return detail::closed_error(*core_);
