@@ -207,6 +207,57 @@ TEST_CASE("two workers in two processes share a hundred jobs") {
   CHECK(db.query("SELECT count(*) FROM _honker_live")[0][0].integer() == 0);
 }
 
+TEST_CASE("a worker whose standard output and error are closed is not stopped by what it says") {
+  const Directory directory;
+  const std::string path = directory / "app.db";
+  const int code = in_child([&] {
+    close(STDOUT_FILENO);
+    close(STDERR_FILENO);
+    const Joined later(soon([&] { honker::Database(path).queue("q").enqueue("1"); }));
+    honker::Worker worker(path, {{"q"}}, "w");  // says that the file is not there yet
+    return worker.run([&](honker::Job&) { worker.stop(); }).settled == 1 ? 0 : 1;
+  });
+  CHECK(code == 0);
+}
+
+TEST_CASE("signals for a child that was forked stop its worker, and not its parent's") {
+  struct sigaction of_tests = {};
+  struct sigaction initial = {};
+  initial.sa_handler = SIG_DFL;
+  REQUIRE(sigaction(SIGTERM, &initial, &of_tests) == 0);
+  const File file;
+  const auto q = file.db.queue("q");
+  const auto of_child = file.db.queue("child");
+  std::atomic<int> done{0};
+  auto worker = q.worker("parent");
+  std::thread running([&] { worker.run([&](honker::Job&) { ++done; }); });
+  q.enqueue("1");
+  wait_until([&] { return done == 1; });
+  const pid_t child = fork();
+  REQUIRE(child >= 0);
+  if (child == 0) {
+    int code = 99;
+    try {
+      honker::Worker own(file.path, {{"child"}}, "child");
+      code = own.run([](honker::Job&) {}).settled == 1 ? 0 : 1;
+    } catch (...) {
+    }
+    _exit(code);
+  }
+  of_child.enqueue("1");
+  wait_until([&] { return file.count("_honker_live") == 0; });
+  kill(child, SIGTERM);
+  int status = 0;
+  REQUIRE(waitpid(child, &status, 0) == child);
+  CHECK(WIFEXITED(status));
+  CHECK(WEXITSTATUS(status) == 0);
+  q.enqueue("2");
+  wait_until([&] { return done == 2; });
+  worker.stop();
+  running.join();
+  sigaction(SIGTERM, &of_tests, nullptr);
+}
+
 #ifdef HONKER_SQLITE3_HPP
 
 TEST_CASE("a worker in another process sees what the application's own connection commits, and nothing else") {

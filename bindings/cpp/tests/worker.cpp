@@ -538,6 +538,43 @@ TEST_CASE("a handler may end its thread") {
   CHECK(contains(q.dead_json(), "ended its thread"));
 }
 
+#ifdef __GLIBC__
+
+TEST_CASE("a worker that can start no more threads goes on with those it has") {
+  const File file;
+  const auto q = file.db.queue("q");
+  q.enqueue("first");
+  pthread_attr_t before;
+  pthread_attr_t too_large;
+  REQUIRE(pthread_getattr_default_np(&before) == 0);
+  REQUIRE(pthread_getattr_default_np(&too_large) == 0);
+  REQUIRE(pthread_attr_setstacksize(&too_large, std::size_t{1} << 50) == 0);
+  Told told;
+  auto options = told.options();
+  options.concurrency = 4;
+  auto worker = q.worker("w", options);
+  std::atomic<int> done{0};
+  Running run(worker, [&](Job& job) {
+    if (job.payload() == "first") {
+      CHECK(pthread_setattr_default_np(&too_large) == 0);
+      q.enqueue_many({"1", "2", "3", "4", "5", "6"});
+      wait_until([&] { return told.says("goes on with 1 of 4 threads for now: HONKER_SYSTEM: ") == 1; });
+    }
+    ++done;
+  });
+  wait_until([&] { return done == 7; });
+  CHECK(pthread_setattr_default_np(&before) == 0);
+  pthread_attr_destroy(&before);
+  pthread_attr_destroy(&too_large);
+  // What had no thread did not wait for one: another worker may have it.
+  const auto report = run.stop();
+  CHECK(report->settled == 7);
+  CHECK(report->released > 0);
+  CHECK(told.warnings.size() == 1);
+}
+
+#endif
+
 TEST_CASE("a handler may close the database, and do with its job what it likes") {
   const File file;
   file.db.queue("q").enqueue_many({"1"});

@@ -191,7 +191,7 @@ class Pool : public std::enable_shared_from_this<Pool> {
         finished_.clear();
         is_done = phase_ != Phase::working && (in_hand_.empty() || phase_ == Phase::released);
         if (is_done && pending_.empty()) return {};
-        if (phase_ == Phase::working) n = options_.concurrency - static_cast<std::int64_t>(in_hand_.size());
+        if (phase_ == Phase::working) n = places();
         waiting_ = true;
       }
       const auto turned = turn(n, is_done ? 0 : left_ms());
@@ -297,8 +297,7 @@ class Pool : public std::enable_shared_from_this<Pool> {
     std::size_t read = 16;
     for (std::size_t first = 0; read == 16; first += read) {
       views[0] = HONKER_LOST_JOB_VIEW_INIT;
-      const auto got = call(attached_->core,
-                            [&](honker_error_t** err) { return honker_jobs_lost(jobs, first, views, 16, &read, err); });
+      const auto got = call(attached_->core, honker_jobs_lost, jobs, first, &views[0], 16, &read);
       if (!got.ok()) return got.error();
       for (std::size_t i = 0; i < read; ++i) lose(views[i]);
     }
@@ -342,12 +341,23 @@ class Pool : public std::enable_shared_from_this<Pool> {
     }
     work_.notify_all();
     join_over(lock);
-    while (threads_.size() < in_hand_.size()) {
-      if (auto started = start(); !started.ok()) {
-        // Those that run take what is queued. If there are none, others shall.
-        if (threads_.empty()) release_queued();
-        return started;
-      }
+    bool is_short = is_short_of_threads_;
+    Result<void> started;
+    while (threads_.size() < in_hand_.size() && started.ok()) {
+      started = start();
+      is_short = !started.ok();
+    }
+    if (!started.ok()) release_queued(threads_.size());
+    if (!started.ok() && threads_.empty()) return started;
+    if (!started.ok()) next_start_ = Clock::now() + longest_rest;
+    if (std::exchange(is_short_of_threads_, is_short) == is_short) return {};
+    const std::string count = std::to_string(threads_.size());
+    lock.unlock();
+    if (is_short) {
+      say(LogLevel::warning, "goes on with " + count + " of " + std::to_string(options_.concurrency) +
+                                 " threads for now: " + text_of(started.error()));
+    } else {
+      say(LogLevel::info, "has more threads again");
     }
     return {};
   }
@@ -356,18 +366,9 @@ class Pool : public std::enable_shared_from_this<Pool> {
 
   Result<void> start() {
     Thread& made = threads_.emplace_back();
-    const auto body = [self = shared_from_this(), &made] { self->handle_all(made); };
-#if defined(__cpp_exceptions) || defined(_CPPUNWIND)
-    try {
-      made.thread = std::thread(body);
-    } catch (const std::system_error& error) {
-      threads_.pop_back();
-      return Error(HONKER_SYSTEM, std::string("no thread can be started for a handler: ") + error.what());
-    }
-#else
-    made.thread = std::thread(body);
-#endif
-    return {};
+    auto started = start_thread(made.thread, [self = shared_from_this(), &made] { self->handle_all(made); });
+    if (!started.ok()) threads_.pop_back();
+    return started;
   }
 
   /// Joins threads that their handlers have ended.
@@ -380,7 +381,8 @@ class Pool : public std::enable_shared_from_this<Pool> {
       lock.unlock();
       thread->thread.join();
       lock.lock();
-      thread = threads_.erase(thread);
+      threads_.erase(thread);
+      thread = threads_.begin();  // another may have ended meanwhile
     }
   }
 
@@ -440,19 +442,26 @@ class Pool : public std::enable_shared_from_this<Pool> {
 
   // With the lock held.
 
+  /// How many more jobs may be in hand.
+  std::int64_t places() const {
+    const bool is_short = is_short_of_threads_ && Clock::now() < next_start_;
+    const auto most =
+        is_short ? std::max<std::int64_t>(static_cast<std::int64_t>(threads_.size()), 1) : options_.concurrency;
+    return std::max<std::int64_t>(most - static_cast<std::int64_t>(in_hand_.size()), 0);
+  }
+
   void release(const TaskPtr& task) {
     if (!task->is_ours) return;
     task->is_ours = false;
     finished_.push_back({task->id, task->serial, Outcome::release()});
   }
 
-  /// What no thread has begun goes back.
-  void release_queued() {
-    for (const auto& task : queued_) {
-      release(task);
-      forget(task);
+  /// What no thread has begun goes back, the last first, until so many are in hand.
+  void release_queued(std::size_t in_hand = 0) {
+    for (; !queued_.empty() && in_hand_.size() > in_hand; queued_.pop_back()) {
+      release(queued_.back());
+      forget(queued_.back());
     }
-    queued_.clear();
   }
 
   void forget(const TaskPtr& task) { in_hand_.erase(std::find(in_hand_.begin(), in_hand_.end(), task)); }
@@ -500,6 +509,8 @@ class Pool : public std::enable_shared_from_this<Pool> {
   std::vector<Finished> pending_;
   honker_status_t trouble_ = HONKER_OK;
   std::chrono::milliseconds rest_ = shortest_rest;
+  bool is_short_of_threads_ = false;  // and tries again to start one at `next_start_`
+  Clock::time_point next_start_;
   WorkerReport report_;
 
   // Under the lock; only the loop changes the list of threads.

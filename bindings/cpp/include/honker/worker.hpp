@@ -135,8 +135,11 @@ class Worker {
     }
     if (auto set = detail::check_is_set("max_run_s", options_.max_run_s); !set.ok()) return set.error();
     if (!stop_->begin()) return Error(HONKER_MISUSE, "the worker runs already");
-    if (options_.signals) detail::Signals::begin(stop_);
     const auto pool = std::make_shared<detail::Pool>(worker_id_, options_, std::move(handler), stop_);
+    if (options_.signals) {
+      const auto caught = detail::Signals::begin(stop_);
+      if (!caught.ok()) pool->say(LogLevel::warning, "is not stopped by signals: " + pool->text_of(caught.error()));
+    }
     const auto ended = work(*pool);
     const auto report = pool->end(ended);
     if (options_.signals) detail::Signals::end(stop_);
@@ -177,15 +180,13 @@ class Worker {
     // Not the waiter that all consumers share: each job that is finished wakes it.
     auto waiter = detail::make_waiter(core);
     if (!waiter.ok()) return waiter.error();
-    auto worker = detail::owned<honker_worker_t>(core, [&](honker_worker_t** out, honker_error_t** err) {
-      return make(detail::handle(core), waiter->get(), out, err);
-    });
+    auto worker = make(core, waiter->get());
     if (!worker.ok()) return worker.error();
     if (*worker == nullptr) return detail::unexpected();
     return detail::Attached{std::move(core), std::move(*waiter), std::move(*worker)};
   }
 
-  honker_status_t make(honker_db_t* db, honker_waiter_t* waiter, honker_worker_t** out, honker_error_t** err) const {
+  Result<detail::Owned<honker_worker_t>> make(const detail::CorePtr& core, honker_waiter_t* waiter) const {
     std::vector<honker_worker_queue_t> queues;
     for (const WorkerQueue& queue : queues_) {
       honker_worker_queue_t raw = HONKER_WORKER_QUEUE_INIT;
@@ -201,8 +202,8 @@ class Worker {
     opts.retry_max_s = options_.retry_max_s;
     opts.retry_factor = options_.retry_factor;
     opts.retry_jitter = options_.retry_jitter;
-    return honker_worker_new(db, waiter, 0, queues.data(), queues.size(), detail::bytes(worker_id_), worker_id_.size(),
-                             &opts, out, err);
+    return detail::owned<honker_worker_t>(core, honker_worker_new, detail::handle(core), waiter, 0, queues.data(),
+                                          queues.size(), worker_id_, &opts);
   }
 
   detail::CorePtr core_;  // nullptr: it opens the file itself

@@ -56,7 +56,8 @@ enum class LogLevel { info, warning, error };
 
 /// How a worker works.
 struct WorkerOptions {
-  /// How many handlers may run at the same time, each in a thread of its own; at least 1.
+  /// How many handlers may run at the same time, each in a thread of its own; at least 1. If the system gives it fewer
+  /// threads the worker says so once, goes on with those it has, and tries again now and then.
   std::int64_t concurrency = 1;
   /// For how long jobs belong to a worker that died. Default: as the queue has it; 300 for several queues.
   std::optional<std::int64_t> visibility_timeout_s = std::nullopt;
