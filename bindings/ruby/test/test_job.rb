@@ -182,4 +182,19 @@ class TestJob < HonkerTest
     assert_equal 3, Honker.database.queue("default").stats[:pending]
     Honker.database.close
   end
+
+  def test_the_database_of_a_path_is_opened_anew_after_the_file_was_replaced
+    Honker.database = @path
+    Greet.enqueue("lost")
+    Honker::Database.open("#{@dir}/new.db") { |other| other.queue("q").enqueue(1) }
+    %w[-wal -shm].each { |suffix| FileUtils.rm_f("#{@path}#{suffix}") }
+    File.rename("#{@dir}/new.db", @path)
+    seen = nil
+    eventually { seen ||= error_of(Thread.new { Greet.enqueue("lost") }) }
+    assert_instance_of Honker::WatcherError, seen
+    Greet.enqueue("kept")
+    assert_equal [1, 1], %w[q greetings].map { |name| Honker.database.queue(name).stats[:pending] }
+  ensure
+    Honker.database.close
+  end
 end

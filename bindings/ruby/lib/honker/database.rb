@@ -412,8 +412,15 @@ module Honker
     end
 
     # @private
+    # Whether it is of no use any more, and {Honker.database} opens another.
+    def stale?
+      @closed || @replaced || Process.pid != @pid
+    end
+
+    # @private
     # The library can only say that the handle is not valid; why is known here.
     def fail_with(status, error)
+      @replaced = true if status == WatcherError::STATUS
       raise(status == Native::MISUSE && @closed ? closed_error : error_of(status, error))
     end
 

@@ -237,7 +237,8 @@ module Honker
   @database_lock = Mutex.new
 
   class << self
-    # The database of what is not told another. A path is opened when it is first needed, and anew in a forked process.
+    # The database of what is not told another. A path is opened when it is first needed, and anew in a forked process, after it
+    # was closed, and after a call has failed because the file was replaced ({WatcherError}).
     #
     # @return [Database]
     def database
@@ -247,7 +248,7 @@ module Honker
         path = database_path
         raise MisuseError, 'say which database: Honker.database = "app.db"' if path.nil?
 
-        @opened = Database.new(path) if @opened.nil? || @opened.closed? || @opened.pid != Process.pid
+        @opened = Database.new(path) if @opened.nil? || @opened.stale?
         @opened
       end
     end
