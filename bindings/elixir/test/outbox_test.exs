@@ -18,7 +18,7 @@ defmodule Honker.OutboxTest do
     run = Task.async(fn -> Outbox.run(outbox, "w", fn -> :atomics.get(stop, 1) == 1 end) end)
     assert soon(fn -> match?({:ok, [_]}, Queue.dead(db, "_outbox:mail")) end)
     :atomics.put(stop, 1, 1)
-    assert :ok = Task.await(run, 30_000)
+    assert :ok = Task.await(run, 180_000)
     assert_received {:called, "good"}
     assert_received {:called, "bad"}
     assert_received {:called, "bad"}
@@ -47,7 +47,7 @@ defmodule Honker.OutboxTest do
     assert_receive {:running, delivery, 2}
     Honker.close(db)
     send(delivery, :go)
-    assert {:error, %Error{name: :closed_handle}} = Task.await(ended, 20_000)
+    assert {:error, %Error{name: :closed_handle}} = Task.await(ended, 180_000)
     assert {:error, %Error{name: :closed_handle}} = Outbox.run(outbox, "w")
   end
 

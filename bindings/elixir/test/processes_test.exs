@@ -20,7 +20,7 @@ defmodule Honker.ProcessesTest do
     assert {:ok, [%Job{payload: 2}]} = Queue.claim_batch(db, "q", "w", 9)
     {:ok, worker} = Queue.worker(db, "q", "w")
     # The claim lapses, and is noticed without a commit.
-    assert {:ok, [%Job{payload: 1, attempts: 2}]} = Consumer.next(worker, 30_000, 9)
+    assert {:ok, [%Job{payload: 1, attempts: 2}]} = Consumer.next(worker, 120_000, 9)
     assert {:ok, [[0]]} = Honker.query(db, "SELECT count(*) FROM _honker_live WHERE payload = '3'")
   end
 
@@ -40,11 +40,11 @@ defmodule Honker.ProcessesTest do
 
     {:ok, listener} = Honker.listener(db, "c")
     assert line(port) == "begun"
-    waiting = Task.async(fn -> Queue.enqueue(%{db | busy_timeout_ms: 30_000}, "q", 1) end)
+    waiting = Task.async(fn -> Queue.enqueue(%{db | busy_timeout_ms: 120_000}, "q", 1) end)
     assert Task.yield(waiting, 300) == nil
     File.write!(go, "")
-    assert {:ok, _} = Task.await(waiting, 40_000)
-    assert {:ok, %{payload: "committed"}} = Consumer.next(listener, 30_000)
+    assert {:ok, _} = Task.await(waiting, 180_000)
+    assert {:ok, %{payload: "committed"}} = Consumer.next(listener, 120_000)
     assert output(port) == ""
   end
 end

@@ -56,7 +56,7 @@ defmodule Honker.QueueTest do
       assert {:ok, [_, _] = jobs} = Queue.claim_batch(queue, "w", 2)
       assert {:ok, 2} = Queue.ack_batch(queue, jobs, "w")
       {:ok, worker} = Queue.worker(queue, "w")
-      assert {:ok, [_, _] = jobs} = Consumer.next(worker, 30_000, 9)
+      assert {:ok, [_, _] = jobs} = Consumer.next(worker, 120_000, 9)
       assert {:ok, 2} = Queue.ack_batch(queue, jobs, "w")
       assert {:ok, 0} = Queue.sweep_expired(queue)
       assert {:ok, true} = Queue.cancel(queue, other)

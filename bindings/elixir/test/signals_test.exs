@@ -206,7 +206,7 @@ defmodule Honker.SignalsTest do
     enqueued = soak(db, path, handler, until, 0, 0)
     # To the end.
     port = worker(path, handler)
-    assert soon(60_000, fn -> {:ok, [[0]]} == Honker.query(db, "SELECT count(*) FROM _honker_live") end)
+    assert soon(fn -> {:ok, [[0]]} == Honker.query(db, "SELECT count(*) FROM _honker_live") end)
     terminate(port)
     assert {0, _} = ended(port)
     assert {:ok, []} = Queue.dead(db)

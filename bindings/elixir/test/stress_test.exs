@@ -47,7 +47,7 @@ defmodule Honker.StressTest do
     end
 
     stress(actor, for(_ <- 1..30, do: spawn(fn -> actor.(actor) end)), 500)
-    assert {:ok, _} = Queue.enqueue(%{db | busy_timeout_ms: 30_000}, "q", "after")
+    assert {:ok, _} = Queue.enqueue(%{db | busy_timeout_ms: 120_000}, "q", "after")
     assert {:ok, [["ok"]]} = Honker.query(db, "PRAGMA integrity_check")
     assert {:ok, [_ | _]} = Queue.claim_batch(db, "q", "w", -1)
   end

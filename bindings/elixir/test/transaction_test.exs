@@ -68,7 +68,7 @@ defmodule Honker.TransactionTest do
     assert_receive :begun
     Process.exit(pid, :kill)
     # Before the busy timeout is over.
-    assert {:ok, _} = Queue.enqueue(%{db | busy_timeout_ms: 30_000}, "q", 1)
+    assert {:ok, _} = Queue.enqueue(%{db | busy_timeout_ms: 120_000}, "q", 1)
     assert count(db) == 0
   end
 
@@ -89,7 +89,7 @@ defmodule Honker.TransactionTest do
     Process.sleep(100)
     Process.exit(pid, :kill)
     # It waits for as long as the busy timeout, and the statement would never end.
-    assert {:ok, _} = Queue.enqueue(%{db | busy_timeout_ms: 30_000}, "q", 1)
+    assert {:ok, _} = Queue.enqueue(%{db | busy_timeout_ms: 120_000}, "q", 1)
     assert count(db) == 0
   end
 
@@ -97,27 +97,29 @@ defmodule Honker.TransactionTest do
     # Far more than the ten threads on which calls wait.
     {:ok, tx} = Transaction.begin(db)
     # If it had to wait for them, they would wait in vain.
-    patient = %{db | busy_timeout_ms: 40_000}
+    patient = %{db | busy_timeout_ms: 120_000}
     waiting = for i <- 1..100, do: Task.async(fn -> Queue.enqueue(patient, "q", i) end)
     Process.sleep(300)
     Enum.each(1..20, fn i -> :ok = Honker.execute(tx, "INSERT INTO t VALUES (?)", [i]) end)
     :ok = Transaction.commit(tx)
-    assert Enum.all?(Task.await_many(waiting, 60_000), &match?({:ok, _}, &1))
+    assert Enum.all?(Task.await_many(waiting, 180_000), &match?({:ok, _}, &1))
     assert {:ok, %{"pending" => 100}} = Queue.stats(db, "q")
   end
 
   test "with transactions of a hundred processes none waits in vain", %{db: db} do
+    patient = %{db | busy_timeout_ms: 120_000}
+
     1..100
     |> Task.async_stream(
       fn i ->
-        Honker.transaction(db, fn tx ->
+        Honker.transaction(patient, fn tx ->
           {:ok, [[n]]} = Transaction.query(tx, "SELECT count(*) FROM t")
           :ok = Honker.execute(tx, "INSERT INTO t VALUES (?)", [n])
           i
         end)
       end,
       max_concurrency: 100,
-      timeout: 30_000
+      timeout: 180_000
     )
     |> Enum.each(fn result -> assert {:ok, {:ok, _}} = result end)
 
@@ -132,7 +134,7 @@ defmodule Honker.TransactionTest do
     assert time >= 300_000
     # Of the same database, by another process, when many wait.
     impatient = %{db | busy_timeout_ms: 200}
-    results = Task.await_many(for(_ <- 1..20, do: Task.async(fn -> Queue.enqueue(impatient, "q", 1) end)), 10_000)
+    results = Task.await_many(for(_ <- 1..20, do: Task.async(fn -> Queue.enqueue(impatient, "q", 1) end)), 180_000)
     assert Enum.all?(results, &match?({:error, %Error{name: :busy}}, &1))
     Transaction.rollback(tx)
     Honker.close(other)
@@ -140,7 +142,7 @@ defmodule Honker.TransactionTest do
 
   test "an interrupt ends those who wait for the lock", %{db: db} do
     {:ok, tx} = Transaction.begin(db)
-    patient = %{db | busy_timeout_ms: 60_000}
+    patient = %{db | busy_timeout_ms: 120_000}
     waiting = for _ <- 1..30, do: Task.async(fn -> Queue.enqueue(patient, "q", 1) end)
     # Some may not wait yet.
     assert soon(fn -> Honker.interrupt(db) == :ok and not Enum.any?(waiting, &Process.alive?(&1.pid)) end)

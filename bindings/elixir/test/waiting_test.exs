@@ -2,6 +2,13 @@ defmodule Honker.WaitingTest do
   # Alone: it counts threads and looks at schedulers.
   use Honker.Case, async: false
 
+  # In another process, as soon as this one waits.
+  defp when_waiting(fun) do
+    test = self()
+    spawn(fn -> soon(fn -> waits?(test) end) && fun.() end)
+  end
+
+  defp waits?(pid), do: Process.info(pid, :status) == {:status, :waiting}
   defp mailbox, do: elem(Process.info(self(), :message_queue_len), 1)
 
   test "a worker is woken by a commit, and by a job that becomes due", %{db: db} do
@@ -14,7 +21,7 @@ defmodule Honker.WaitingTest do
     assert {:ok, [%Job{payload: 1}]} = Consumer.next(worker)
 
     {:ok, _} = Queue.enqueue(db, "q", 2, delay: 1)
-    assert {:ok, [%Job{payload: 2}]} = Consumer.next(worker, 30_000)
+    assert {:ok, [%Job{payload: 2}]} = Consumer.next(worker, 120_000)
     assert mailbox() == 0
   end
 
@@ -22,7 +29,7 @@ defmodule Honker.WaitingTest do
     {:ok, worker} = Queue.worker(db, "q", "w")
     waiting = Task.async(fn -> Consumer.next(worker, 9_000_000_000_000_000) end)
     {:ok, _} = Queue.enqueue(db, "q", 1)
-    assert {:ok, [%Job{}]} = Task.await(waiting, 20_000)
+    assert {:ok, [%Job{}]} = Task.await(waiting, 180_000)
     # For no jobs nobody waits.
     assert {:ok, []} = Consumer.next(worker, :infinity, 0)
   end
@@ -63,22 +70,21 @@ defmodule Honker.WaitingTest do
     {:ok, other} = Honker.listener(db, "c")
     :ok = Consumer.wake(one)
     assert :timeout = Consumer.next(other, 100)
-    assert :woken = Consumer.next(one, 20_000)
+    assert :woken = Consumer.next(one, 120_000)
     assert :timeout = Consumer.next(one, 100)
   end
 
   test "of two processes that wait with one consumer the second is told that it cannot", %{db: db} do
     {:ok, listener} = Honker.listener(db, "c")
-    waits? = fn pid -> Process.info(pid, :status) == {:status, :waiting} end
-    waiting = Task.async(fn -> Consumer.next(listener, 60_000) end)
-    assert soon(fn -> waits?.(waiting.pid) end)
-    assert {:error, %Error{name: :misuse}} = Consumer.next(listener, 60_000)
+    waiting = Task.async(fn -> Consumer.next(listener, 120_000) end)
+    assert soon(fn -> waits?(waiting.pid) end)
+    assert {:error, %Error{name: :misuse}} = Consumer.next(listener, 120_000)
     {:ok, _} = Honker.notify(db, "c", 1)
-    assert {:ok, %{payload: 1}} = Task.await(waiting, 30_000)
+    assert {:ok, %{payload: 1}} = Task.await(waiting, 180_000)
 
     # The place of one that was killed is free.
-    {:ok, pid} = Task.start(fn -> Consumer.next(listener, 60_000) end)
-    assert soon(fn -> waits?.(pid) end)
+    {:ok, pid} = Task.start(fn -> Consumer.next(listener, 120_000) end)
+    assert soon(fn -> waits?(pid) end)
     Process.exit(pid, :kill)
     assert soon(fn -> Consumer.next(listener, 1) == :timeout end)
   end
@@ -100,17 +106,17 @@ defmodule Honker.WaitingTest do
           {fn _ -> Honker.interrupt(db) end, :interrupted}
         ] do
       {:ok, listener} = Honker.listener(db, "c")
-      spawn(fn -> Process.sleep(100) && ending.(listener) end)
+      when_waiting(fn -> ending.(listener) end)
 
-      case Consumer.next(listener, 30_000) do
+      case Consumer.next(listener, 120_000) do
         {:error, %Error{name: name}} -> assert name == expected
         outcome -> assert outcome == expected
       end
     end
 
     {:ok, listener} = Honker.listener(db, "c")
-    spawn(fn -> Process.sleep(100) && Honker.close(db) end)
-    assert :closed = Consumer.next(listener, 20_000)
+    when_waiting(fn -> Honker.close(db) end)
+    assert :closed = Consumer.next(listener, 120_000)
     assert mailbox() == 0
   end
 
@@ -119,11 +125,11 @@ defmodule Honker.WaitingTest do
     {maker, monitor} = spawn_monitor(fn -> send(test, Honker.listener(db, "c")) && Process.sleep(:infinity) end)
     assert_receive {:ok, listener}
     assert :timeout = Consumer.next(listener, 0)
-    waiting = Task.async(fn -> Consumer.next(listener, 20_000) end)
-    Process.sleep(100)
+    waiting = Task.async(fn -> Consumer.next(listener, 120_000) end)
+    assert soon(fn -> waits?(waiting.pid) end)
     Process.exit(maker, :kill)
     assert_receive {:DOWN, ^monitor, _, _, _}
-    assert Task.await(waiting, 30_000) == :closed
+    assert Task.await(waiting, 180_000) == :closed
     assert {:error, %Error{name: :closed_handle}} = Consumer.next(listener, 0)
   end
 
@@ -137,7 +143,7 @@ defmodule Honker.WaitingTest do
       for _ <- 1..300 do
         Task.async(fn ->
           {:ok, listener} = Honker.listener(db, "c")
-          Consumer.next(listener, 20_000)
+          Consumer.next(listener, 120_000)
         end)
       end
 
@@ -161,11 +167,11 @@ defmodule Honker.WaitingTest do
     :erlang.system_flag(:scheduler_wall_time, false)
 
     {:ok, _} = Honker.notify(db, "c", "all of you")
-    for answer <- Task.await_many(waiting, 20_000), do: assert({:ok, %{payload: "all of you"}} = answer)
+    for answer <- Task.await_many(waiting, 180_000), do: assert({:ok, %{payload: "all of you"}} = answer)
   end
 
   test "schedulers run while a hundred processes wait for the lock", %{path: path} do
-    {:ok, db} = Honker.open(path, busy_timeout_ms: 40_000)
+    {:ok, db} = Honker.open(path, busy_timeout_ms: 120_000)
     {:ok, tx} = Transaction.begin(db)
     waiting = for i <- 1..100, do: Task.async(fn -> Queue.enqueue(db, "q", i) end)
 
@@ -174,20 +180,20 @@ defmodule Honker.WaitingTest do
     for _ <- 1..100, do: Process.sleep(5)
     for _ <- 1..20, do: File.read!(__ENV__.file)
     Transaction.commit(tx)
-    assert Enum.all?(Task.await_many(waiting, 60_000), &match?({:ok, _}, &1))
+    assert Enum.all?(Task.await_many(waiting, 180_000), &match?({:ok, _}, &1))
     Honker.close(db)
   end
 
   test "twenty queries without end keep nobody else from working", %{path: path} do
     # As many could run as there are schedulers for all calls.
-    {:ok, db} = Honker.open(path, readers_max: 20)
+    {:ok, db} = Honker.open(path, readers_max: 20, busy_timeout_ms: 20_000)
     endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
     {:ok, listener} = Honker.listener(db, "c")
     queries = for _ <- 1..20, do: Task.async(fn -> Honker.query(db, endless) end)
     Process.sleep(200)
     others = Task.async(fn -> {Queue.enqueue(db, "q", 1), Queue.stats(db, "q"), Honker.notify(db, "c", 1)} end)
-    worked = Task.yield(others, 20_000)
-    assert {:ok, %{payload: 1}} = Consumer.next(listener, 20_000)
+    worked = Task.yield(others, 120_000)
+    assert {:ok, %{payload: 1}} = Consumer.next(listener, 120_000)
     # Those that wait for their turn give up after the busy timeout.
     assert soon(fn -> Honker.interrupt(db) == :ok and Enum.all?(queries, &(not Process.alive?(&1.pid))) end)
     assert {:ok, {{:ok, _}, {:ok, %{"pending" => 1}}, {:ok, _}}} = worked
@@ -206,7 +212,7 @@ defmodule Honker.WaitingTest do
     before = dispatchers()
     {:ok, first} = Honker.listener(db, "c")
     spawn(fn -> Process.sleep(50) && Honker.notify(db, "c", 0) end)
-    assert {:ok, %{payload: 0}} = Consumer.next(first, 20_000)
+    assert {:ok, %{payload: 0}} = Consumer.next(first, 120_000)
     had = descriptors()
     test = self()
 
@@ -214,7 +220,7 @@ defmodule Honker.WaitingTest do
       spawn_link(fn ->
         {:ok, listener} = Honker.listener(db, "c")
         send(test, :listens)
-        for _ <- 1..2, do: send(test, {i, Consumer.next(listener, 20_000)})
+        for _ <- 1..2, do: send(test, {i, Consumer.next(listener, 120_000)})
       end)
     end
 
@@ -251,12 +257,12 @@ defmodule Honker.WaitingTest do
   test "a file that is replaced ends waits with an error, and keeps no scheduler busy", %{db: db, path: path} do
     before = dispatchers()
     {:ok, listener} = Honker.listener(db, "c")
-    waiting = Task.async(fn -> Consumer.next(listener, 20_000) end)
+    waiting = Task.async(fn -> Consumer.next(listener, 120_000) end)
     {:ok, listening} = Honker.listen(db, "c")
     Process.sleep(100)
     File.rename!(path, path <> ".old")
     {:ok, other} = Honker.open(path)
-    assert {:error, %Error{name: :watcher}} = Task.await(waiting, 20_000)
+    assert {:error, %Error{name: :watcher}} = Task.await(waiting, 180_000)
     assert_receive {:honker, ^listening, {:closed, %Error{name: :watcher}}}
     assert {:error, %Error{name: :watcher}} = Consumer.next(listener, 100)
     assert soon(fn -> dispatchers() -- before == [] end)
@@ -277,7 +283,7 @@ defmodule Honker.WaitingTest do
       if rem(i, 3) == 1, do: Honker.close(db)
     end
 
-    run = fn is -> for i <- is, do: Task.await(Task.async(fn -> round.(i) end), 20_000) end
+    run = fn is -> for i <- is, do: Task.await(Task.async(fn -> round.(i) end), 180_000) end
     run.(1..4)
     Process.sleep(300)
     before = {threads(), descriptors()}
@@ -291,9 +297,9 @@ defmodule Honker.WaitingTest do
     {:ok, id} = Queue.enqueue(db, "q", 1)
     assert :timeout = Honker.wait_result(db, id, 50)
     spawn(fn -> Process.sleep(100) && Honker.save_result(db, id, "42") end)
-    assert {:ok, "42"} = Honker.wait_result(db, id, 10_000)
-    spawn(fn -> Process.sleep(100) && Honker.interrupt(db) end)
-    assert {:error, %Error{name: :interrupted}} = Honker.wait_result(db, 99, 10_000)
+    assert {:ok, "42"} = Honker.wait_result(db, id, 120_000)
+    when_waiting(fn -> Honker.interrupt(db) end)
+    assert {:error, %Error{name: :interrupted}} = Honker.wait_result(db, 99, 120_000)
   end
 
   test "listening: messages, until the process ends or unlistens", %{db: db} do
@@ -365,7 +371,7 @@ defmodule Honker.WaitingTest do
     second = Task.async(fn -> Honker.Scheduler.run(db, "second", fn -> :atomics.get(stop, 1) == 1 end) end)
     assert soon(fn -> match?({:ok, [["second"]]}, Honker.query(db, "SELECT owner FROM _honker_locks")) end)
     :atomics.put(stop, 1, 1)
-    assert :ok = Task.await(second, 30_000)
+    assert :ok = Task.await(second, 180_000)
     assert {:ok, []} = Honker.query(db, "SELECT owner FROM _honker_locks")
     assert {:error, %Error{name: :invalid}} = Honker.Scheduler.add(db, name: "x", queue: "q", schedule: "never")
     assert {:ok, at} = Honker.Scheduler.next_after("0 3 * * *", 1_700_000_000)

@@ -129,7 +129,7 @@ defmodule Honker.WorkerTest do
     assert_receive {:event, :stop, %{result: :ack}}
     assert soon(fn -> job(db) == [] end)
     :counters.add(stop, 1, 1)
-    assert :ok = Task.await(courier)
+    assert :ok = Task.await(courier, 180_000)
     refute_received {:done, _}
     Honker.close(hasty)
   end
@@ -178,7 +178,7 @@ defmodule Honker.WorkerTest do
     # Longer than the running jobs may take.
     Process.sleep(1000)
     :ok = Transaction.rollback(tx)
-    assert :ok = Task.await(stop, 20_000)
+    assert :ok = Task.await(stop, 180_000)
     assert_receive {:event, :stop, %{result: :ack}}
     assert job(db) == []
     Honker.close(hasty)
@@ -202,8 +202,7 @@ defmodule Honker.WorkerTest do
     assert_receive {:event, :stop, %{result: {:retry, nil, text}, job: %{payload: "no ack"}}}
     assert text =~ "it is cursed"
 
-    assert_receive {:event, :lost, %{reason: :refused, job: %{payload: "never"}, error: %Error{name: :constraint}}},
-                   20_000
+    assert_receive {:event, :lost, %{reason: :refused, job: %{payload: "never"}, error: %Error{name: :constraint}}}
 
     {:ok, _} = Queue.enqueue(db, "q", "next")
     assert_receive {:running, "next", job}
@@ -489,7 +488,7 @@ defmodule Honker.WorkerTest do
 
   test "a lock is not spoken of before the busy timeout is over", %{db: db, path: path} do
     test = self()
-    {:ok, patient} = Honker.open(path, busy_timeout_ms: 60_000)
+    {:ok, patient} = Honker.open(path, busy_timeout_ms: 120_000)
     start_worker(patient, fn _ -> send(test, {:running, self()}) && receive(do: (:go -> :ok)) end)
     {:ok, _} = Queue.enqueue(db, "q", 1)
     assert_receive {:running, job}

@@ -78,21 +78,14 @@ defmodule Honker.Handler do
   # `:lost` if it was somebody else's by then; nil if there is none. `o` are options of a worker.
   @spec run_one(Database.named(), map) :: {:ok, {Job.t(), result | :lost} | nil} | {:error, Error.t()}
   def run_one(on, o) do
-    claimed =
-      Enum.find_value(o.queues, {:ok, []}, fn {queue, _, _} ->
-        with {:ok, []} <- claim(on, queue, o), do: nil
-      end)
-
-    with {:ok, jobs} <- claimed do
-      case jobs do
-        [job] -> run_one(on, o, job)
-        [] -> {:ok, nil}
-      end
-    end
+    with {:ok, [job]} <- Enum.find_value(o.queues, {:ok, []}, &claimed(on, &1, o)),
+         do: run_one(on, o, job),
+         else: (none_or_error -> Native.or_nil(none_or_error, fn [] -> nil end))
   end
 
-  defp claim(on, queue, o) do
-    Native.list(Native.call(on, :claim, [queue, o.worker_id, 1, o.visibility_timeout_s]), &Job.from_native/1)
+  defp claimed(on, {queue, _, _}, o) do
+    claimed = Native.call(on, :claim, [queue, o.worker_id, 1, o.visibility_timeout_s])
+    with {:ok, []} <- Native.list(claimed, &Job.from_native/1), do: nil
   end
 
   defp run_one(on, o, job) do

@@ -49,7 +49,7 @@ defmodule Honker.Instance do
     if one == [] and worker != [] do
       Error.invalid("there are options of a worker, #{inspect(Keyword.keys(worker))}, and neither handler: nor jobs:")
     else
-      with {:ok, outboxes} <- outboxes(o.name, o.outboxes, []),
+      with {:ok, outboxes} <- Native.all(o.outboxes, &outbox(o.name, &1)),
            do: {:ok, [{__MODULE__, o}, supervisor(scheduler ++ outboxes ++ workers ++ [Honker.Drain])]}
     end
   end
@@ -59,36 +59,27 @@ defmodule Honker.Instance do
     %{id: :workers, start: start, type: :supervisor}
   end
 
-  defp outboxes(_name, [], children), do: {:ok, Enum.reverse(children)}
-  defp outboxes(name, [{queue, deliver} | more], children), do: outboxes(name, [{queue, deliver, []} | more], children)
+  defp outbox(name, {queue, deliver}), do: outbox(name, {queue, deliver, []})
 
-  defp outboxes(name, [{queue, deliver, opts} | more], children) do
+  defp outbox(name, {queue, deliver, opts}) do
     with {:ok, outbox} <- Honker.outbox(name, queue, deliver, opts) do
       worker = {Worker, Outbox.options(outbox, Native.unique("outbox"))}
-      outboxes(name, more, [Supervisor.child_spec(worker, id: {Outbox, queue}) | children])
+      {:ok, Supervisor.child_spec(worker, id: {Outbox, queue})}
     end
   end
 
-  defp outboxes(_name, [other | _], _children),
+  defp outbox(_name, other),
     do: Error.invalid("an outbox is {name, function} or {name, function, options}, not #{inspect(other)}")
 
   defp scheduler(name, schedules) do
     owner = Native.unique("scheduler")
 
     run = fn db, stop ->
-      with :ok <- add(schedules, db), do: Scheduler.run(db, owner, stop)
+      add = &with(:ok <- Scheduler.add(db, &1), do: {:ok, &1})
+      with {:ok, _} <- Native.all(schedules, add), do: Scheduler.run(db, owner, stop)
     end
 
     {"scheduler", name, run}
-  end
-
-  defp add(schedules, db) do
-    Enum.reduce_while(schedules, :ok, fn schedule, :ok ->
-      case Scheduler.add(db, schedule) do
-        :ok -> {:cont, :ok}
-        error -> {:halt, error}
-      end
-    end)
   end
 
   # --- The database. ---

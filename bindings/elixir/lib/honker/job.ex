@@ -46,18 +46,7 @@ defmodule Honker.Job do
   use Honker.Bang, [:ack, :retry, :fail, :release, :heartbeat, :settled]
 
   @enforce_keys [:id, :queue, :worker_id]
-  defstruct [
-    :id,
-    :queue,
-    :payload,
-    :worker_id,
-    :attempts,
-    :max_attempts,
-    :claim_expires_at,
-    :raw,
-    serial: 0,
-    metadata: %{}
-  ]
+  defstruct ~w(id queue payload worker_id attempts max_attempts claim_expires_at raw)a ++ [serial: 0, metadata: %{}]
 
   @type t :: %__MODULE__{
           id: integer,

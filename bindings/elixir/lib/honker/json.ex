@@ -32,26 +32,25 @@ defmodule Honker.JSON do
       module ->
         try do
           {:ok, IO.iodata_to_binary(module.encode!(value))}
-        rescue
-          error -> not_encodable(Exception.message(error))
         catch
-          _kind, reason -> not_encodable(inspect(reason))
+          kind, reason ->
+            why = Exception.format_banner(kind, reason, __STACKTRACE__)
+            Error.invalid("this value cannot be encoded as JSON: #{String.slice(why, 0, 500)}")
         end
     end
   end
-
-  defp not_encodable(why), do: Error.invalid("this value cannot be encoded as JSON: #{String.slice(why, 0, 500)}")
 
   @doc false
   def decode(""), do: nil
 
   def decode(text) do
-    (module() || raise(no_module())).decode!(text)
-  rescue
-    error in Error -> reraise error, __STACKTRACE__
-    _not_json -> text
-  catch
-    _kind, _not_json -> text
+    module = module() || raise(no_module())
+
+    try do
+      module.decode!(text)
+    catch
+      _kind, _not_json -> text
+    end
   end
 
   # Rows that libhonker gives as JSON: a payload in them is text, JSON or not.
@@ -88,29 +87,16 @@ defmodule Honker.JSON do
     )
   end
 
-  defp module do
-    case Application.get_env(:honker, :json) do
-      nil -> found()
-      module -> module
-    end
-  end
+  defp module, do: Application.get_env(:honker, :json) || found()
+
+  # What is needed, and what has encode!/1 and decode!/1 then.
+  @modules [{JSON, JSON}, {:json, Honker.JSON.OTP}, {Jason, Jason}]
 
   defp found do
-    case :persistent_term.get(__MODULE__, nil) do
-      nil ->
-        module =
-          cond do
-            Code.ensure_loaded?(JSON) -> JSON
-            Code.ensure_loaded?(:json) -> Honker.JSON.OTP
-            Code.ensure_loaded?(Jason) -> Jason
-            true -> nil
-          end
-
-        if module, do: :persistent_term.put(__MODULE__, module)
-        module
-
-      module ->
-        module
+    with nil <- :persistent_term.get(__MODULE__, nil),
+         {_, module} <- Enum.find(@modules, fn {needed, _} -> Code.ensure_loaded?(needed) end) do
+      :persistent_term.put(__MODULE__, module)
+      module
     end
   end
 end

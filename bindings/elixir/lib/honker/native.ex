@@ -77,38 +77,26 @@ defmodule Honker.Native do
 
   # Tries again while somebody else has the write lock, or too many queries run, until the busy timeout is over or the database is interrupted.
   def run(db, fun) do
-    case fun.() do
-      {:error, {@busy, _, _, _}} = busy ->
-        interrupts = if db.ref, do: interrupts(db.ref)
-        try_again(db, fun, busy, interrupts, now_ms() + db.busy_timeout_ms, @pauses_ms)
-
-      answer ->
-        read(answer)
+    with {:error, {@busy, _, _, _}} = busy <- fun.() do
+      try_again(db, fun, busy, db.ref && interrupts(db.ref), now_ms() + db.busy_timeout_ms, @pauses_ms)
     end
+    |> read()
   end
 
   defp try_again(db, fun, busy, interrupts, deadline, [pause | pauses]) do
     left = deadline - now_ms()
+    if left > 0, do: Process.sleep(min(pause, left))
 
-    if left <= 0 do
-      read(busy)
-    else
-      Process.sleep(min(pause, left))
+    cond do
+      left <= 0 ->
+        busy
 
-      cond do
-        db.ref && interrupts(db.ref) != interrupts ->
-          {:error, interrupted()}
+      db.ref && interrupts(db.ref) != interrupts ->
+        {:error, interrupted()}
 
-        true ->
-          case fun.() do
-            {:error, {@busy, _, _, _}} = busy ->
-              next = if pauses == [], do: [pause], else: pauses
-              try_again(db, fun, busy, interrupts, deadline, next)
-
-            answer ->
-              read(answer)
-          end
-      end
+      true ->
+        with {:error, {@busy, _, _, _}} = busy <- fun.(),
+             do: try_again(db, fun, busy, interrupts, deadline, if(pauses == [], do: [pause], else: pauses))
     end
   end
 
@@ -116,7 +104,7 @@ defmodule Honker.Native do
 
   def now_ms, do: System.monotonic_time(:millisecond)
 
-  def read({:error, error}), do: {:error, Error.from_native(error)}
+  def read({:error, error}) when is_tuple(error), do: {:error, Error.from_native(error)}
   def read(answer), do: answer
 
   # The answers of operations that may find nothing to do.
@@ -134,6 +122,13 @@ defmodule Honker.Native do
 
   def done({:ok, _}), do: :ok
   def done(error), do: error
+
+  # What `fun` makes of each, or the first error.
+  def all([], _fun), do: {:ok, []}
+
+  def all([one | more], fun) do
+    with {:ok, value} <- fun.(one), {:ok, values} <- all(more, fun), do: {:ok, [value | values]}
+  end
 
   # What goes around something else: one function of so many arguments, or a list of them.
   def functions(name, functions, arity) do

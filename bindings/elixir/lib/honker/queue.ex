@@ -77,7 +77,7 @@ defmodule Honker.Queue do
   end
 
   defp insert(on, jobs) do
-    with {:ok, specs} <- specs(on, jobs), {:ok, results} <- insert_specs(on, specs) do
+    with {:ok, specs} <- Native.all(jobs, &spec(on, &1)), {:ok, results} <- insert_specs(on, specs) do
       Event.emit([:honker, :enqueue], %{count: length(results)}, %{jobs: jobs, results: results})
       {:ok, results}
     end
@@ -106,19 +106,6 @@ defmodule Honker.Queue do
   defp queue_options(opts) do
     with {:ok, o} <- Native.options(opts, [:visibility_timeout_s, :max_attempts]),
          do: {:ok, if(o[:max_attempts], do: [max_attempts: o.max_attempts], else: [])}
-  end
-
-  defp specs(on, jobs) do
-    Enum.reduce_while(jobs, {:ok, []}, fn job, {:ok, specs} ->
-      case spec(on, job) do
-        {:ok, spec} -> {:cont, {:ok, [spec | specs]}}
-        error -> {:halt, error}
-      end
-    end)
-    |> case do
-      {:ok, specs} -> {:ok, Enum.reverse(specs)}
-      error -> error
-    end
   end
 
   defp metadata(none) when none == nil or none == %{}, do: {:ok, nil}

@@ -51,11 +51,8 @@ defmodule Honker.Scheduler do
     with {:ok, o} <- Native.options(opts, [:schedule, :cron, :payload, :priority, :expires_s, :max_attempts]),
          {:ok, payload} <- if(Map.has_key?(o, :payload), do: Honker.JSON.encode(o.payload), else: {:ok, nil}) do
       schedule = o[:schedule] || o[:cron]
-
-      fields =
-        if(schedule, do: 1, else: 0) + if(payload, do: 2, else: 0) + if(Map.has_key?(o, :priority), do: 4, else: 0) +
-          if(Map.has_key?(o, :expires_s), do: 8, else: 0) + if(Map.has_key?(o, :max_attempts), do: 16, else: 0)
-
+      given = [schedule != nil] ++ for key <- [:payload, :priority, :expires_s, :max_attempts], do: Map.has_key?(o, key)
+      fields = Enum.sum(for {true, i} <- Enum.with_index(given), do: 2 ** i)
       arguments = [name, fields, schedule, payload, Map.get(o, :priority, 0), o[:expires_s], o[:max_attempts]]
       Native.changed?(Native.call(on, :scheduler_update, arguments))
     end

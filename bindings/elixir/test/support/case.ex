@@ -42,7 +42,7 @@ defmodule Honker.Case do
   end
 
   @doc "Whether `fun` returns true within `ms`."
-  def soon(ms \\ 30_000, fun) do
+  def soon(ms \\ 120_000, fun) do
     cond do
       fun.() -> true
       ms <= 0 -> false
@@ -95,7 +95,7 @@ defmodule Honker.Case do
       {^port, {:data, {_, line}}} -> line
       {^port, {:exit_status, status}} -> {:exit_status, status}
     after
-      30_000 -> raise "the emulator says nothing"
+      120_000 -> raise "the emulator says nothing"
     end
   end
 

@@ -8,18 +8,9 @@ defmodule Honker.Worker.Options do
   @max 4_000_000_000
 
   def read(opts) do
+    without = ~w(db path queue queues handler jobs name visibility_timeout_s max_run_s retry_delay_s on_error)a
+
     defaults = [
-      :db,
-      :path,
-      :queue,
-      :queues,
-      :handler,
-      :jobs,
-      :name,
-      :visibility_timeout_s,
-      :max_run_s,
-      :retry_delay_s,
-      :on_error,
       retry_base_s: 15,
       retry_factor: 2,
       retry_max_s: 3600,
@@ -33,7 +24,7 @@ defmodule Honker.Worker.Options do
       worker_id: Native.unique("worker")
     ]
 
-    with {:ok, o} <- Native.options(opts, defaults),
+    with {:ok, o} <- Native.options(opts, without ++ defaults),
          :ok <- Honker.JSON.check(),
          {:ok, source} <- source(o),
          {:ok, handler, names} <- handler(o),
@@ -56,9 +47,11 @@ defmodule Honker.Worker.Options do
   defp handler(%{handler: fun} = o) when is_function(fun, 1) and not is_map_key(o, :jobs), do: {:ok, fun, []}
   defp handler(_), do: Error.invalid("a worker needs handler:, a function of one argument, or jobs:, and not both")
 
-  defp queues(%{queues: [_ | _] = queues} = o, _names) when not is_map_key(o, :queue), do: each_queue(queues, [])
-  defp queues(%{queue: queue} = o, _names) when not is_map_key(o, :queues), do: each_queue([queue], [])
-  defp queues(%{jobs: _} = o, names) when not is_map_key(o, :queues), do: each_queue(names, [])
+  defp queues(%{queues: [_ | _] = queues} = o, _names) when not is_map_key(o, :queue),
+    do: Native.all(queues, &read_queue/1)
+
+  defp queues(%{queue: queue} = o, _names) when not is_map_key(o, :queues), do: Native.all([queue], &read_queue/1)
+  defp queues(%{jobs: _} = o, names) when not is_map_key(o, :queues), do: Native.all(names, &read_queue/1)
   defp queues(_, _), do: Error.invalid("a worker needs queue: or queues:, a list that is not empty, and not both")
 
   # A job of another queue would be dead at once, and one of a queue that is not asked would wait for ever.
@@ -72,24 +65,16 @@ defmodule Honker.Worker.Options do
 
   defp served(_o, _queues, _names), do: :ok
 
-  defp each_queue([], queues), do: {:ok, Enum.reverse(queues)}
+  defp read_queue({name, weight}) when is_binary(name) and is_integer(weight), do: {:ok, {name, weight, nil}}
 
-  defp each_queue([one | others], queues) do
-    case one do
-      {name, weight} when is_binary(name) and is_integer(weight) ->
-        each_queue(others, [{name, weight, nil} | queues])
-
-      {name, opts} when is_binary(name) ->
-        with {:ok, o} <- Native.options(opts, [:in_hand_max, weight: 1]),
-             do: each_queue(others, [{name, o.weight, o[:in_hand_max]} | queues])
-
-      name when is_binary(name) ->
-        each_queue(others, [{name, 1, nil} | queues])
-
-      other ->
-        Error.invalid("a queue has a name, which has to be a binary, not #{inspect(other)}")
-    end
+  defp read_queue({name, opts}) when is_binary(name) do
+    with {:ok, o} <- Native.options(opts, [:in_hand_max, weight: 1]), do: {:ok, {name, o.weight, o[:in_hand_max]}}
   end
+
+  defp read_queue(name) when is_binary(name), do: {:ok, {name, 1, nil}}
+
+  defp read_queue(other),
+    do: Error.invalid("a queue has a name, which has to be a binary, not #{inspect(other)}")
 
   defp check(o) do
     cond do
