@@ -432,7 +432,7 @@ static int load(ErlNifEnv *env, void **data, term info) {
   ErlNifResourceTypeInit db_init = {.dtor = db_gone}, tx_init = {.dtor = tx_gone, .down = tx_down};
   int dirty_schedulers;
   if (!enif_get_int(env, info, &dirty_schedulers)) return -1;
-  queries_max = dirty_schedulers > 2 * OTHERS_MIN ? dirty_schedulers - OTHERS_MIN : dirty_schedulers / 2;
+  queries_max = dirty_schedulers > 2 * OTHERS_MIN ? dirty_schedulers - OTHERS_MIN : (dirty_schedulers + 1) / 2;
   *data = &lib;
   atom_ok = atom(env, "ok");
   atom_error = atom(env, "error");

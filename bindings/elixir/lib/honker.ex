@@ -215,7 +215,8 @@ defmodule Honker do
   Sends what is notified on a channel from now on to the calling process, as `{:honker, listener, %Honker.Notification{}}`.
 
   It ends with the calling process, or by `unlisten/1`. When the database is closed the process is sent
-  `{:honker, listener, {:closed, reason}}`.
+  `{:honker, listener, {:closed, reason}}`. Nothing waits for a slow process, whose mailbox grows; `listener/2` asks for one at a
+  time.
   """
   @spec listen(Database.named(), String.t()) :: {:ok, pid} | {:error, Error.t()}
   def listen(db, channel) do

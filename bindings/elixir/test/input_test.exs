@@ -66,6 +66,16 @@ defmodule Honker.InputTest do
     end
   end
 
+  test "queries run with the fewest schedulers", %{path: path} do
+    script = """
+    {:ok, db} = Honker.open(#{inspect(path)})
+    {:ok, [[1]]} = Honker.query(db, "SELECT 1")
+    IO.puts("one")
+    """
+
+    assert output(emulator(script, [{"ERL_FLAGS", "+SDio 1"}])) == "one"
+  end
+
   test "files that cannot be opened", %{directory: directory} do
     assert {:error, %Error{name: :cannot_open}} = Honker.open(Path.join(directory, "no/such/app.db"))
     assert {:error, %Error{name: :invalid}} = Honker.open(":memory:")

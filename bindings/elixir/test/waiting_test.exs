@@ -326,6 +326,15 @@ defmodule Honker.WaitingTest do
     assert {:error, %Error{name: :closed_handle}} = Honker.listen(db, "orders")
   end
 
+  test "unlistening is heard between two notifications", %{db: db} do
+    {:ok, listener} = Honker.listen(db, "c")
+    :sys.suspend(listener)
+    {:ok, _} = Honker.transaction(db, fn tx -> for i <- 1..5000, do: {:ok, _} = Honker.notify(tx, "c", i) end)
+    :sys.resume(listener)
+    :ok = Honker.unlisten(listener)
+    assert mailbox() < 5000
+  end
+
   test "subscribing: one event at a time, and only finished ones are saved", %{db: db} do
     for i <- 1..3, do: {:ok, _} = Honker.Stream.publish(db, "t", i, key: "k#{i}")
     {:ok, sub} = Honker.Stream.subscribe(db, "t", consumer: "c", save_every_ms: 0)

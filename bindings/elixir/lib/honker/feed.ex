@@ -57,6 +57,7 @@ defmodule Honker.Feed do
 
   @impl true
   def handle_info({:honker_wait, tag, _why}, %{tag: tag} = state), do: look(%{state | tag: nil})
+  def handle_info(:honker_look, state), do: look(state)
   def handle_info({:DOWN, _, :process, receiver, _}, %{receiver: receiver} = state), do: {:stop, :normal, state}
   def handle_info(_late, state), do: {:noreply, state}
 
@@ -69,7 +70,9 @@ defmodule Honker.Feed do
     case Consumer.look(state.consumer, 1) do
       {:ok, item} ->
         send(state.receiver, {:honker, self(), item})
-        if state.ack?, do: {:noreply, %{state | in_hand?: true}}, else: look(state)
+        # By a message: whoever ends it is heard, however many there are.
+        if not state.ack?, do: send(self(), :honker_look)
+        {:noreply, %{state | in_hand?: state.ack?}}
 
       :timeout ->
         wait(state)
