@@ -166,6 +166,20 @@ class TestJob < HonkerTest
     assert_equal [1], dead.map { |job| job[:attempts] }.uniq
   end
 
+  def test_arguments_that_json_does_not_have_are_refused
+    Honker.database = db
+    [Object.new, Time.now, 1r, { deep: [1, [{ er: Object }]] }].zip(%w[Object Time Rational Class]) do |argument, name|
+      error = assert_raises(ArgumentError) { Strict.enqueue(to: argument) }
+      assert_includes error.message, "Strict#perform: a #{name} is no argument of a job"
+    end
+    itself = []
+    itself << itself
+    assert_raises(Honker::PayloadError) { Strict.enqueue(to: itself) }
+    assert_equal 0, db.queue("default").stats[:pending]
+    Strict.enqueue(to: { "a" => [nil, true, 1, 1.5, "x", :sym, Honker::Payload[b: 1]] })
+    assert_equal 1, db.queue("default").stats[:pending]
+  end
+
   def test_ten_megabytes_are_a_payload_like_any_other
     Strict.set(db: db).enqueue(to: "x" * 10_000_000)
     assert_equal [10_000_000], (work("default").map { |to, _| to.size })

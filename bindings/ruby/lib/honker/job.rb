@@ -146,6 +146,19 @@ module Honker
       "unknown keywords: #{unknown.join(", ")}" unless unknown.empty?
     end
 
+    # @private
+    # Anything else the json library would write as a text, "#<User:0x…>" for instance.
+    def self.check_arguments(value, name)
+      case value
+      when nil, true, false, Integer, Float, String, Symbol then nil
+      when Array then value.each { |one| check_arguments(one, name) }
+      when Hash then value.each_value { |one| check_arguments(one, name) }
+      else raise ArgumentError, "#{name}#perform: a #{value.class} is no argument of a job: give what JSON has, an id or a text"
+      end
+    rescue SystemStackError
+      raise PayloadError, "#{name}#perform: the arguments are nested too deep"
+    end
+
     # What a class that includes {Job} can do.
     module ClassMethods
       # The queue of these jobs, and the options of {Queue#enqueue} that they have unless {#set} says otherwise.
@@ -181,7 +194,8 @@ module Honker
       # Enqueues a job that performs with these arguments.
       #
       # @return [Integer, nil] its id; nil if a hook has held it back
-      # @raise [ArgumentError] if `perform` does not take them
+      # @raise [ArgumentError] if `perform` does not take them, or JSON does not have them: nil, true, false, numbers, Strings,
+      #   Symbols, and Arrays and Hashes of these
       def enqueue(*args, **kwargs)
         set.enqueue(*args, **kwargs)
       end
@@ -221,6 +235,7 @@ module Honker
         wrong = Job.mismatch(@type.instance_method(:perform), args, kwargs)
         raise ArgumentError, "#{@type.name}#perform: #{wrong}" if wrong
 
+        Job.check_arguments([args, kwargs], @type.name)
         payload = @type.honker_payload(args, kwargs, @queue)
         db, tx, connection = @where.values_at(:db, :tx, :connection)
         return Honker.enqueue_on(connection, @queue, payload, **@options) if connection
