@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"database/sql/driver"
 	"errors"
+	"os"
 	"testing"
 	"time"
 )
@@ -98,4 +99,44 @@ func TestAckSQLOfAClaimThatIsLost(t *testing.T) {
 	must(t, 0, tx.Rollback())
 	_, err = job.AckSQL(context.Background(), noTables{})
 	want(t, errors.Is(err, errNoTables), true)
+}
+
+// TestAckSQLInAFileThatHasReplacedTheJobsOwn has a job there with the same id, claimed by the same worker.
+func TestAckSQLInAFileThatHasReplacedTheJobsOwn(t *testing.T) {
+	db := open(t)
+	must(t, 0, second(db.Queue("q", QueueOptions{}).Enqueue("old", EnqueueOptions{})))
+	other := must2(t)(Open(db.Path() + ".new"))
+	must(t, 0, second(other.Queue("q", QueueOptions{}).Enqueue("new", EnqueueOptions{})))
+	must(t, 0, other.Close())
+	started, runsNew, tried := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	held := make(chan bool, 1)
+	stop := runs(t, db.NewWorker(WorkerOptions{Queues: []WorkerQueue{{Name: "q"}}, Concurrency: 2, Logger: (&logged{}).logger()}), func(ctx context.Context, job *Job) error {
+		if string(job.Payload) == `"new"` {
+			close(runsNew)
+			<-tried
+			return nil
+		}
+		close(started)
+		<-runsNew
+		defer close(tried)
+		again, err := Open(db.Path())
+		if err != nil {
+			return err
+		}
+		defer again.Close()
+		tx, err := again.Begin()
+		if err != nil {
+			return err
+		}
+		is, err := job.AckSQL(ctx, foreign{tx})
+		held <- is
+		return err
+	})
+	<-started
+	for _, old := range []string{"-wal", "-shm"} {
+		must(t, 0, os.Remove(db.Path()+old))
+	}
+	must(t, 0, os.Rename(db.Path()+".new", db.Path()))
+	want(t, <-held, false)
+	want(t, stop(), nil)
 }

@@ -70,6 +70,9 @@ type Database struct {
 	dispatching   sync.Mutex  // held while the dispatcher is made
 	dispatcher    *dispatcher // nil until there is a consumer
 	noDescriptors bool        // set by tests: wait as on Windows
+
+	places      [crowds]chan struct{} // see crowd.go
+	busyTimeout time.Duration
 }
 
 // Open opens a SQLite file, creating it if need be, and brings honker's tables in it up to date. In-memory databases are
@@ -118,6 +121,10 @@ func (lib *library) open(path string, options OpenOptions) (*Database, error) {
 	db.handle = handle
 	db.warn(err)
 	db.context, db.cancel = context.WithCancel(context.Background())
+	db.busyTimeout = max(time.Duration(opts.busyTimeoutMS)*time.Millisecond, time.Second) // calls that do not wait go by quickly
+	for _, crowd := range []crowd{writing, reading} {
+		db.places[crowd] = make(chan struct{}, callersMax)
+	}
 	runtime.SetFinalizer(db, func(db *Database) { go db.Close() }) // only for those who forget
 	return db, nil
 }
@@ -234,7 +241,7 @@ func (db *Database) start(ctx context.Context, f func(ctx context.Context)) erro
 	return nil
 }
 
-func (db *Database) isClosed() error { return newError(StatusClosedHandle, "the database is closed") }
+func (db *Database) isClosed() *Error { return newError(StatusClosedHandle, "the database is closed") }
 
 // native makes the calls of this database.
 func (db *Database) native() calls { return calls{lib: db.lib, db: db} }

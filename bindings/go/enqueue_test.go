@@ -57,6 +57,14 @@ func TestEnqueueManyOverSeveralQueues(t *testing.T) {
 	want(t, len(must(t, none, err)), 0)
 }
 
+func TestEnqueueMiddlewareThatAnswersNothing(t *testing.T) {
+	db := open(t, OpenOptions{EnqueueMiddleware: []EnqueueMiddleware{func(EnqueueFunc) EnqueueFunc {
+		return func(context.Context, []JobSpec) ([]EnqueueResult, error) { return nil, nil }
+	}}})
+	_, err := db.Queue("q", QueueOptions{}).Enqueue(1, EnqueueOptions{})
+	wantError(t, err, ErrMisuse, "0 results for 1 jobs")
+}
+
 func TestEnqueueMiddleware(t *testing.T) {
 	type key struct{}
 	var seen []string

@@ -25,9 +25,15 @@ type Job struct {
 	// ClaimExpiresAt is the last second, in Unix time, in which this claim is valid; Heartbeat does not change it here.
 	ClaimExpiresAt int64
 
-	db       *Database
-	serial   int64        // names this claim, if a worker of the library's has made it
-	ackedSQL *atomic.Bool // AckSQL has been called, whatever becomes of its transaction; nil where no worker looks at it
+	db     *Database
+	serial int64      // names this claim, if a worker of the library's has made it
+	shared *jobShared // nil if no handler runs for it
+}
+
+// jobShared is what a handler and its worker tell each other.
+type jobShared struct {
+	ackedSQL atomic.Bool // AckSQL has been called, whatever becomes of its transaction
+	lost     atomic.Bool // the claim, or the file
 }
 
 // takeJobs copies jobs of the library's, which it frees.

@@ -144,6 +144,12 @@ func (c calls) try(f function, args ...uintptr) (Status, error) {
 	if c.w != nil && c.w.closed.Load() {
 		return StatusClosedHandle, c.w.isClosed()
 	}
+	if places := c.places(f, args); places != nil {
+		if err := c.db.enter(places); err != nil {
+			return err.Status, err
+		}
+		defer func() { <-places }()
+	}
 	cell := errorCells.Get().(*uintptr)
 	defer errorCells.Put(cell)
 	*cell = 0

@@ -83,7 +83,7 @@ type EnqueueResult struct {
 // EnqueueFunc enqueues jobs, all or none; a result for each, in their order.
 type EnqueueFunc = func(ctx context.Context, jobs []JobSpec) ([]EnqueueResult, error)
 
-// EnqueueMiddleware makes an EnqueueFunc of one, around which it stands.
+// EnqueueMiddleware makes an EnqueueFunc of one, around which it stands. It refuses jobs with an error.
 type EnqueueMiddleware = func(next EnqueueFunc) EnqueueFunc
 
 // EnqueueMany adds jobs, to any queues, all or none, in one commit; a result for each, in their order. It waits for its turn to
@@ -116,7 +116,11 @@ func (db *Database) enqueueIn(ctx context.Context, tx uintptr, jobs []JobSpec) (
 	for _, around := range slices.Backward(db.options.EnqueueMiddleware) {
 		enqueue = around(enqueue)
 	}
-	return enqueue(ctx, jobs)
+	results, err := enqueue(ctx, jobs)
+	if err == nil && len(results) != len(jobs) {
+		return nil, newError(StatusMisuse, "an EnqueueMiddleware returned %d results for %d jobs, and no error", len(results), len(jobs))
+	}
+	return results, err
 }
 
 // enqueueWithin waits for its turn no longer than ctx. It has a transaction: what waits for a lock in the library cannot be

