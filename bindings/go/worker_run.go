@@ -286,9 +286,14 @@ func (r *workerRun) afterSettling(reason error) (again []settlement) {
 			delete(r.failed, one.serial)
 		case one.kind == settleRetry:
 			_, err := r.consumer.native().workerSettled(r.consumer.consumer, one.id, one.serial)
-			r.log.Error("honker: a job cannot be settled, and is run again when its claim is over", "job", one.id, "error", errors.Join(reason, err))
+			attrs := []any{"job", one.id}
+			if failure != nil {
+				attrs = failure.failureAttrs()
+			}
+			r.log.Error("honker: a job cannot be settled, and is run again when its claim is over", append(attrs, "refused", errors.Join(reason, err))...)
+			delete(r.failed, one.serial)
 		default:
-			r.log.Error("honker: a job cannot be settled, and is retried", "job", one.id, "error", reason)
+			r.log.Error("honker: a job cannot be settled, and is retried", "job", one.id, "refused", reason)
 			text := errorText(fmt.Sprintf("it could not be settled: %v", reason))
 			again = append(again, settlement{id: one.id, serial: one.serial, kind: settleRetry, delayS: noTime, error: view(text)})
 		}

@@ -341,6 +341,7 @@ func TestSettlementThatIsRefusedLeavesTheOthersAlone(t *testing.T) {
 			want(t, []int64{tries.Load(), others.Load()}, []int64{2, 2})
 			want(t, log.count(c.log), 1)
 			want(t, log.count("not this one"), 1)
+			want(t, log.count("which could not be settled"), 0) // it has been said, and is forgotten
 		})
 	}
 }
