@@ -37,7 +37,7 @@ func TestWorkerLeavesWhatIsAckedElsewhereToItsTransaction(t *testing.T) {
 			log := &logged{}
 			next := make(chan struct{})
 			attempts := make(chan int64, 10)
-			w := db.NewWorker(WorkerOptions{Queues: []WorkerQueue{{Name: "q"}}, Concurrency: 2, VisibilityTimeout: 2 * time.Second, RetryBase: -1, Logger: log.logger()})
+			w := db.NewWorker(WorkerOptions{Queues: []WorkerQueue{{Name: "q"}}, Concurrency: 2, VisibilityTimeout: 3 * time.Second, RetryBase: -1, Logger: log.logger()})
 			stop := runs(t, w, func(ctx context.Context, job *Job) error {
 				if string(job.Payload) == `"next"` {
 					close(next)

@@ -22,7 +22,7 @@ func TestFailuresAreLoggedAndReported(t *testing.T) {
 	var mu sync.Mutex
 	reported := map[string]error{}
 	failure := errors.New("no route")
-	w := db.NewWorker(WorkerOptions{Queues: []WorkerQueue{{Name: "q"}}, MaxRun: time.Second, RetryBase: 500 * time.Second, RetryJitter: -1, Logger: log.logger(),
+	w := db.NewWorker(WorkerOptions{Queues: []WorkerQueue{{Name: "q"}}, MaxRun: 3 * time.Second, RetryBase: 500 * time.Second, RetryJitter: -1, Logger: log.logger(),
 		OnError: func(ctx context.Context, job *Job, err error) {
 			mu.Lock()
 			defer mu.Unlock()
