@@ -128,19 +128,15 @@ func (j *Job) settle(tx uintptr, kind uint32, delayS int64, message string) (boo
 		return false, noJob()
 	}
 	native, worker, text := j.db.native(), view(j.WorkerID), view(errorText(message))
-	var status Status
-	var err error
 	switch kind {
 	case settleAck:
-		status, err = native.ack(j.db.handle, tx, j.ID, worker)
+		return did(native.ack(j.db.handle, tx, j.ID, worker))
 	case settleRetry:
-		status, err = native.retry(j.db.handle, tx, j.ID, worker, delayS, text)
+		return did(native.retry(j.db.handle, tx, j.ID, worker, delayS, text))
 	case settleRelease:
-		status, err = native.release(j.db.handle, tx, j.ID, worker, delayS)
-	default:
-		status, err = native.fail(j.db.handle, tx, j.ID, worker, text)
+		return did(native.release(j.db.handle, tx, j.ID, worker, delayS))
 	}
-	return status == statusOK, err
+	return did(native.fail(j.db.handle, tx, j.ID, worker, text))
 }
 
 // Heartbeat makes the claim valid for extendS seconds from now, whatever it was before.
@@ -148,8 +144,7 @@ func (j *Job) Heartbeat(extendS int64) (bool, error) {
 	if j.db == nil {
 		return false, noJob()
 	}
-	status, err := j.db.native().heartbeat(j.db.handle, 0, j.ID, view(j.WorkerID), extendS)
-	return status == statusOK, err
+	return did(j.db.native().heartbeat(j.db.handle, 0, j.ID, view(j.WorkerID), extendS))
 }
 
 func noJob() error { return newError(StatusMisuse, "the job was not claimed from a database") }

@@ -189,6 +189,12 @@ func (l *library) takeError(handle uintptr, status Status) *Error {
 	}
 }
 
+// did is whether a call has done something.
+func did(status Status, err error) (bool, error) { return status == statusOK && err == nil, err }
+
+// valueOf is what a call gave.
+func valueOf[T any](value T, _ Status, err error) (T, error) { return value, err }
+
 // staticText is the text at an address, which ends with a NUL.
 func staticText(start uintptr) string {
 	n := uintptr(0)

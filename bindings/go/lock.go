@@ -30,28 +30,24 @@ func (db *Database) TryLock(name, owner string, ttlS int64) (*Lock, error) {
 
 // Release gives the lock up. False if somebody else has it by now; that one keeps it.
 func (l *Lock) Release() (bool, error) {
-	status, err := l.db.native().lockRelease(l.db.handle, 0, view(l.Name), view(l.Owner))
-	return status == statusOK, err
+	return did(l.db.native().lockRelease(l.db.handle, 0, view(l.Name), view(l.Owner)))
 }
 
 // Heartbeat extends the lock to ttlS seconds from now, which must be positive. False if somebody else took it.
 func (l *Lock) Heartbeat(ttlS int64) (bool, error) {
-	status, err := l.db.native().lockRenew(l.db.handle, 0, view(l.Name), view(l.Owner), ttlS)
-	return status == statusOK, err
+	return did(l.db.native().lockRenew(l.db.handle, 0, view(l.Name), view(l.Owner), ttlS))
 }
 
 // TryRateLimit counts one use of name, and is true, if there were fewer than limit in the current window of perS
 // seconds. Windows are aligned to multiples of their length, and shared by all who use the file. Both numbers must be
 // positive.
 func (db *Database) TryRateLimit(name string, limit, perS int64) (bool, error) {
-	status, err := db.native().rateLimitTry(db.handle, 0, view(name), limit, perS)
-	return status == statusOK, err
+	return did(db.native().rateLimitTry(db.handle, 0, view(name), limit, perS))
 }
 
 // SweepRateLimits deletes the counts of windows that began more than olderThanS seconds ago; how many that were.
 func (db *Database) SweepRateLimits(olderThanS int64) (int64, error) {
-	swept, _, err := db.native().rateLimitSweep(db.handle, 0, olderThanS)
-	return swept, err
+	return valueOf(db.native().rateLimitSweep(db.handle, 0, olderThanS))
 }
 
 // workerName is such a name too, for people.

@@ -38,8 +38,7 @@ func (db *Database) notify(tx uintptr, channel string, payload any) (int64, erro
 	if err != nil {
 		return 0, err
 	}
-	id, _, err := db.native().notify(db.handle, tx, view(channel), viewOf(encoded))
-	return id, err
+	return valueOf(db.native().notify(db.handle, tx, view(channel), viewOf(encoded)))
 }
 
 // PruneNotifications deletes the notifications that are older than olderThanS seconds, and those that are not among the
@@ -50,8 +49,7 @@ func (db *Database) PruneNotifications(olderThanS, maxKeep *int64) (int64, error
 	if is.err != nil {
 		return 0, is.err
 	}
-	pruned, _, err := db.native().notificationsPrune(db.handle, 0, age, keep)
-	return pruned, err
+	return valueOf(db.native().notificationsPrune(db.handle, 0, age, keep))
 }
 
 // Listener delivers the notifications of one channel, from when it was made on, in order; made by Database.Listener. One goroutine
@@ -64,8 +62,7 @@ type Listener struct {
 // Listener makes a listener for what is sent to a channel after this returned. To be closed.
 func (db *Database) Listener(channel string) (*Listener, error) {
 	w, err := db.newWaiting(calls.listenerFree, func(waiter uintptr, token uint64) (uintptr, error) {
-		listener, _, err := db.native().listenerNew(db.handle, waiter, token, view(channel), readerFallbackMS)
-		return listener, err
+		return valueOf(db.native().listenerNew(db.handle, waiter, token, view(channel), readerFallbackMS))
 	})
 	if err != nil {
 		return nil, err
@@ -87,14 +84,7 @@ func (l *Listener) Poll() (*Notification, error) {
 
 // Next is the next notification; it waits for one. It returns ctx.Err() when ctx ends.
 func (l *Listener) Next(ctx context.Context) (*Notification, error) {
-	defer runtime.KeepAlive(l)
-	var notification *Notification
-	err := l.await(ctx, func() (bool, error) {
-		var err error
-		notification, err = l.Poll()
-		return notification != nil, err
-	})
-	return notification, err
+	return next(ctx, l.waiting, l.Poll)
 }
 
 // All gives the notifications until ctx ends or the loop is left. An error is the last thing it gives.

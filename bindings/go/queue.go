@@ -277,14 +277,12 @@ func (q *Queue) ClaimBatch(worker string, n int64) ([]*Job, error) {
 
 // AckBatch acks the jobs that worker still holds, in one commit; how many that were.
 func (q *Queue) AckBatch(ids []int64, worker string) (int64, error) {
-	acked, _, err := q.db.native().ackBatch(q.db.handle, 0, ids, view(worker))
-	return acked, err
+	return valueOf(q.db.native().ackBatch(q.db.handle, 0, ids, view(worker)))
 }
 
 // Cancel removes a job, pending or claimed; who holds it finds its claim lost. False if there is no such job.
 func (q *Queue) Cancel(id int64) (bool, error) {
-	status, err := q.db.native().cancel(q.db.handle, 0, id)
-	return status == statusOK, err
+	return did(q.db.native().cancel(q.db.handle, 0, id))
 }
 
 // JobRow is a job as it stands in the file. Absent is nil.
@@ -316,15 +314,13 @@ func (q *Queue) GetJob(id int64) (*JobRow, error) {
 
 // SweepExpired moves the expired jobs that nobody holds to the dead; how many that were. Claims pass them by without it.
 func (q *Queue) SweepExpired() (int64, error) {
-	swept, _, err := q.db.native().sweepExpired(q.db.handle, 0, view(q.name))
-	return swept, err
+	return valueOf(q.db.native().sweepExpired(q.db.handle, 0, view(q.name)))
 }
 
 // NextClaimAt is when, in Unix seconds, a claim could next succeed without a further commit: a delayed job becoming due,
 // or a claim lapsing. 0 if there is nothing to wait for. Jobs that can be claimed now do not count.
 func (q *Queue) NextClaimAt() (int64, error) {
-	at, _, err := q.db.native().queueNextClaimAt(q.db.handle, 0, view(q.name))
-	return at, err
+	return valueOf(q.db.native().queueNextClaimAt(q.db.handle, 0, view(q.name)))
 }
 
 // QueueStats says how many jobs a queue has.
@@ -368,12 +364,10 @@ func (q *Queue) DeadJobs(limit int64) ([]DeadJob, error) {
 // RequeueDead makes a dead job live again: pending, due now, with no attempts used and no expiry. False if there is no
 // such dead job.
 func (q *Queue) RequeueDead(id int64) (bool, error) {
-	status, err := q.db.native().deadRequeue(q.db.handle, 0, id)
-	return status == statusOK, err
+	return did(q.db.native().deadRequeue(q.db.handle, 0, id))
 }
 
 // PurgeDead deletes the dead of the queue that died more than olderThanS seconds ago; how many that were.
 func (q *Queue) PurgeDead(olderThanS int64) (int64, error) {
-	purged, _, err := q.db.native().deadPurge(q.db.handle, 0, view(q.name), olderThanS)
-	return purged, err
+	return valueOf(q.db.native().deadPurge(q.db.handle, 0, view(q.name), olderThanS))
 }

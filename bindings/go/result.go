@@ -36,8 +36,7 @@ func (db *Database) GetResult(id int64) (*string, error) {
 // a result never has one.
 func (db *Database) WaitResult(ctx context.Context, id int64) (string, error) {
 	w, err := db.newWaiting(calls.resultWaitFree, func(waiter uintptr, token uint64) (uintptr, error) {
-		wait, _, err := db.native().resultWaitNew(db.handle, waiter, token, id)
-		return wait, err
+		return valueOf(db.native().resultWaitNew(db.handle, waiter, token, id))
 	})
 	if err != nil {
 		return "", err
@@ -60,6 +59,5 @@ func (db *Database) WaitResult(ctx context.Context, id int64) (string, error) {
 
 // SweepResults deletes expired results; how many that were.
 func (db *Database) SweepResults() (int64, error) {
-	swept, _, err := db.native().resultSweep(db.handle, 0)
-	return swept, err
+	return valueOf(db.native().resultSweep(db.handle, 0))
 }

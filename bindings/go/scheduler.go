@@ -91,8 +91,7 @@ func (s *Scheduler) Add(task ScheduledTask) error {
 
 // named calls a function of what may be done to the schedule of a name.
 func (s *Scheduler) named(f func(c calls, db, tx uintptr, name bytesView) (Status, error), name string) (bool, error) {
-	status, err := f(s.db.native(), s.db.handle, 0, view(name))
-	return status == statusOK && err == nil, err
+	return did(f(s.db.native(), s.db.handle, 0, view(name)))
 }
 
 // Remove removes a schedule; jobs it has enqueued stay. How many that were: 1, or 0 if there is none of that name.
@@ -142,8 +141,7 @@ func (s *Scheduler) Update(name string, update ScheduleUpdate) (bool, error) {
 	if is.err != nil {
 		return false, is.err
 	}
-	status, err := s.db.native().schedulerUpdate(s.db.handle, 0, view(name), changes)
-	return status == statusOK, err
+	return did(s.db.native().schedulerUpdate(s.db.handle, 0, view(name), changes))
 }
 
 // Tick enqueues a job for every boundary until now that nobody has fired yet, of every schedule that is not paused: oldest
@@ -184,8 +182,7 @@ func (s *Scheduler) tick(until int64) ([]ScheduledFire, error) {
 // Soonest is the next boundary, in Unix seconds, of any schedule that is not paused; it may lie in the past. 0 if there is
 // none.
 func (s *Scheduler) Soonest() (int64, error) {
-	at, _, err := s.db.native().schedulerSoonest(s.db.handle, 0)
-	return at, err
+	return valueOf(s.db.native().schedulerSoonest(s.db.handle, 0))
 }
 
 // List is all schedules by name.
@@ -196,8 +193,7 @@ func (s *Scheduler) List() ([]ScheduleRow, error) {
 
 // NextAfter is the first boundary of an expression after from, both in Unix seconds.
 func (s *Scheduler) NextAfter(expression string, from int64) (int64, error) {
-	at, _, err := s.db.native().cronNextAfter(view(expression), from)
-	return at, err
+	return valueOf(s.db.native().cronNextAfter(view(expression), from))
 }
 
 // Run fires what is due, when it is due, until ctx ends, which is no error. Of all that run on a file, in any process, one leads
@@ -236,8 +232,7 @@ func (s *Scheduler) run(ctx context.Context, owner string, log *slog.Logger) err
 // lead stands among those that fire until ctx ends, or it fails. It calls works each time that the file could be used.
 func (s *Scheduler) lead(ctx context.Context, owner string, works func()) error {
 	w, err := s.db.newWaiting(calls.leaderFree, func(waiter uintptr, token uint64) (uintptr, error) {
-		leader, _, err := s.db.native().leaderNew(s.db.handle, waiter, token, view(owner))
-		return leader, err
+		return valueOf(s.db.native().leaderNew(s.db.handle, waiter, token, view(owner)))
 	})
 	if err != nil {
 		return err

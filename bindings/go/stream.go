@@ -74,8 +74,7 @@ func (s *Stream) publish(tx uintptr, key *string, payload any) (int64, error) {
 	if key != nil {
 		keyView = view(*key)
 	}
-	offset, _, err := s.db.native().streamPublish(s.db.handle, tx, view(s.topic), keyView, viewOf(encoded))
-	return offset, err
+	return valueOf(s.db.native().streamPublish(s.db.handle, tx, view(s.topic), keyView, viewOf(encoded)))
 }
 
 // ReadSince reads the events after offset, oldest first, at most limit unless that is negative.
@@ -123,12 +122,10 @@ func (s *Stream) SaveOffsetTx(tx *Transaction, consumer string, offset int64) (b
 }
 
 func (s *Stream) saveOffset(tx uintptr, consumer string, offset int64) (bool, error) {
-	status, err := s.db.native().streamSaveOffset(s.db.handle, tx, view(consumer), view(s.topic), offset)
-	return status == statusOK, err
+	return did(s.db.native().streamSaveOffset(s.db.handle, tx, view(consumer), view(s.topic), offset))
 }
 
 // GetOffset is the offset that consumer last saved; 0 if it never did.
 func (s *Stream) GetOffset(consumer string) (int64, error) {
-	offset, _, err := s.db.native().streamGetOffset(s.db.handle, 0, view(consumer), view(s.topic))
-	return offset, err
+	return valueOf(s.db.native().streamGetOffset(s.db.handle, 0, view(consumer), view(s.topic)))
 }

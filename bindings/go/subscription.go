@@ -49,8 +49,7 @@ func (s *Stream) Subscription(options SubscribeOptions) (*Subscription, error) {
 	}
 	var err error
 	sub.waiting, err = s.db.newWaiting(calls.subscriptionFree, func(waiter uintptr, token uint64) (uintptr, error) {
-		subscription, _, err := s.db.native().subscriptionNew(s.db.handle, waiter, token, view(s.topic), opts)
-		return subscription, err
+		return valueOf(s.db.native().subscriptionNew(s.db.handle, waiter, token, view(s.topic), opts))
 	})
 	if err != nil {
 		return nil, err
@@ -61,14 +60,7 @@ func (s *Stream) Subscription(options SubscribeOptions) (*Subscription, error) {
 
 // Next is the next event, which finishes the one before; it waits for one. It returns ctx.Err() when ctx ends.
 func (s *Subscription) Next(ctx context.Context) (*StreamEvent, error) {
-	defer runtime.KeepAlive(s)
-	var event *StreamEvent
-	err := s.await(ctx, func() (bool, error) {
-		var err error
-		event, err = s.Poll()
-		return event != nil, err
-	})
-	return event, err
+	return next(ctx, s.waiting, s.Poll)
 }
 
 // Poll is Next that does not wait.
@@ -103,8 +95,7 @@ func (s *Subscription) SaveOffset() error {
 
 // Offset is the offset of the last event that was delivered; where it began if there was none.
 func (s *Subscription) Offset() (int64, error) {
-	offset, _, err := s.native().subscriptionOffset(s.consumer)
-	return offset, err
+	return valueOf(s.native().subscriptionOffset(s.consumer))
 }
 
 // Subscribe delivers the events after those that consumer has finished, and those to come, until ctx ends or the

@@ -294,6 +294,16 @@ func (w *waiting) await(ctx context.Context, look func() (bool, error)) error {
 	}
 }
 
+// next waits for what poll finds.
+func next[T any](ctx context.Context, w *waiting, poll func() (*T, error)) (one *T, err error) {
+	defer runtime.KeepAlive(poll) // and with it whose method that is
+	err = w.await(ctx, func() (found bool, err error) {
+		one, err = poll()
+		return one != nil, err
+	})
+	return one, err
+}
+
 // awaitThroughLocks is await, but goes on while somebody keeps the file locked. The library says when to look again.
 func (w *waiting) awaitThroughLocks(ctx context.Context, look func() (bool, error)) error {
 	return w.await(ctx, func() (bool, error) {
@@ -312,8 +322,7 @@ type Updates struct{ *waiting }
 // closed.
 func (db *Database) Updates() (*Updates, error) {
 	w, err := db.newWaiting(calls.updatesFree, func(waiter uintptr, token uint64) (uintptr, error) {
-		updates, _, err := db.native().updatesNew(db.handle, waiter, token)
-		return updates, err
+		return valueOf(db.native().updatesNew(db.handle, waiter, token))
 	})
 	if err != nil {
 		return nil, err
@@ -328,7 +337,6 @@ func (db *Database) Updates() (*Updates, error) {
 func (u *Updates) Wait(ctx context.Context) error {
 	defer runtime.KeepAlive(u)
 	return u.await(ctx, func() (bool, error) {
-		status, err := u.native().updatesNext(u.consumer, 0)
-		return status == statusOK && err == nil, err
+		return did(u.native().updatesNext(u.consumer, 0))
 	})
 }

@@ -221,8 +221,7 @@ func (db *Database) newWorker(queues []WorkerQueue, name string, opts *workerOpt
 			native[i].weight = max(orDefault(queue.Weight, 1), 0)
 			native[i].inHandMax = orDefault(queue.MaxInHand, -1)
 		}
-		worker, _, err := db.native().workerNew(db.handle, waiter, token, native, view(name), opts)
-		return worker, err
+		return valueOf(db.native().workerNew(db.handle, waiter, token, native, view(name), opts))
 	}
 }
 
