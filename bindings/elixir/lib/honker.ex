@@ -228,7 +228,7 @@ defmodule Honker do
 
   @doc "Ends what `listen/2` began."
   @spec unlisten(pid) :: :ok
-  def unlisten(listener) when is_pid(listener), do: Feed.stop(listener)
+  def unlisten(listener) when is_pid(listener), do: Honker.Until.end_it(listener)
 
   @doc "A consumer whose items are the notifications of a channel from now on: see `Honker.Consumer`."
   @spec listener(Database.named(), String.t()) :: {:ok, Consumer.t()} | {:error, Error.t()}

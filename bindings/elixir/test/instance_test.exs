@@ -217,9 +217,11 @@ defmodule Honker.InstanceTest do
           do: {id, pid}
     end
 
-    %{{Worker, 0} => worker, "scheduler" => scheduler} = children.()
+    %{{Worker, 0} => worker, Honker.Scheduler.Leader => scheduler} = children.()
+    # While there is nothing to do it does nothing.
+    assert soon(fn -> reductions(scheduler) == (Process.sleep(300) && reductions(scheduler)) end)
     Process.exit(scheduler, :kill)
-    assert soon(fn -> is_pid(children.()["scheduler"]) and children.()["scheduler"] != scheduler end)
+    assert soon(fn -> children.()[Honker.Scheduler.Leader] not in [scheduler, :restarting] end)
     assert %{{Worker, 0} => ^worker} = children.()
 
     Process.exit(Process.whereis(Honker.Instance.process(name)), :kill)
@@ -284,6 +286,8 @@ defmodule Honker.InstanceTest do
     assert_raise ArgumentError, fn -> Honker.Job.kind(SendEmail, []) end
     assert {:error, %Error{name: :invalid}} = Queue.enqueue(self(), "q", 1)
   end
+
+  defp reductions(pid), do: Process.info(pid, :reductions)
 
   defp flush do
     receive do

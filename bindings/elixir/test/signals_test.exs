@@ -110,7 +110,7 @@ defmodule Honker.SignalsTest do
     end
   end
 
-  test "the end of a script gives back what outboxes have in hand", %{db: db, path: path} do
+  test "the end of a script gives back what outboxes have in hand, and the lead of a scheduler", %{db: db, path: path} do
     for queue <- ["_outbox:named", "_outbox:run"], do: {:ok, _} = Queue.enqueue(db, queue, 1)
 
     port =
@@ -119,7 +119,7 @@ defmodule Honker.SignalsTest do
       deliver = fn _ -> send(script, :running) && Process.sleep(:infinity) end
 
       spawn(fn ->
-        {:ok, _} = Honker.start_link(name: Script, path: #{inspect(path)}, outboxes: [{"named", deliver}])
+        {:ok, _} = Honker.start_link(name: Script, path: #{inspect(path)}, outboxes: [{"named", deliver}], schedules: [])
         Process.sleep(:infinity)
       end)
 
@@ -130,10 +130,14 @@ defmodule Honker.SignalsTest do
       end)
 
       for _ <- 1..2, do: receive(do: (:running -> :ok))
+      leads = fn leads -> with [] <- Honker.query!(Script, "SELECT 1 FROM _honker_locks"), do: leads.(leads) end
+      leads.(leads)
       """)
 
     {0, said} = ended(port)
     assert length(String.split(said, "stopped: done=0 snoozed=0 retried=0 dead=0 released=1 running=0")) == 3
+    # Nor does a scheduler keep its lead.
+    assert {:ok, []} = Honker.query(db, "SELECT owner FROM _honker_locks")
     assert {:ok, [["pending", 0], ["pending", 0]]} = Honker.query(db, "SELECT state, attempts FROM _honker_live")
   end
 

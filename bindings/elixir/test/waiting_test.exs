@@ -382,9 +382,15 @@ defmodule Honker.WaitingTest do
     :atomics.put(stop, 1, 1)
     assert :ok = Task.await(second, 180_000)
     assert {:ok, []} = Honker.query(db, "SELECT owner FROM _honker_locks")
+    assert {:error, %Error{name: :invalid}} = Honker.Scheduler.run(db, "a\0b")
     assert {:error, %Error{name: :invalid}} = Honker.Scheduler.add(db, name: "x", queue: "q", schedule: "never")
     assert {:ok, at} = Honker.Scheduler.next_after("0 3 * * *", 1_700_000_000)
     assert at > 1_700_000_000
+
+    third = Task.async(fn -> Honker.Scheduler.run(db, "third") end)
+    assert soon(fn -> match?({:ok, [["third"]]}, Honker.query(db, "SELECT owner FROM _honker_locks")) end)
+    Honker.close(db)
+    assert {:error, %Error{name: :closed_handle}} = Task.await(third, 180_000)
   end
 
   test "an outbox and a scheduler do not spin while the file is locked", %{db: db, path: path} do

@@ -16,8 +16,6 @@ defmodule Honker.Consumer do
   defstruct [:ref, :db, :kind, saves?: false]
   @type t :: %__MODULE__{ref: reference, db: Honker.Database.t(), kind: atom, saves?: boolean}
 
-  # How often to look whether it should stop.
-  @stop_ms 100
   # The longest that a process can wait in one go.
   @receive_max_ms 4_294_967_295
 
@@ -54,40 +52,18 @@ defmodule Honker.Consumer do
 
   def next(%__MODULE__{} = consumer, timeout, n)
       when timeout == :infinity or (is_integer(timeout) and timeout >= 0) do
-    case next_until(consumer, timeout, n, nil) do
-      {:closed, :before} -> {:error, Error.new(:closed_handle, "it is closed")}
-      {:closed, :meanwhile} -> :closed
+    deadline = if timeout != :infinity, do: Native.now_ms() + timeout
+    wait = %{deadline: deadline, interrupts: Native.interrupts(consumer.db.ref), n: n}
+
+    case look(consumer, n) do
+      :timeout -> wait(consumer, wait)
+      :closed -> {:error, Error.new(:closed_handle, "it is closed")}
       other -> other
     end
   end
 
   def next(_consumer, timeout, _n),
     do: Error.invalid("timeout has to be milliseconds or :infinity, not #{inspect(timeout)}")
-
-  # As `next`; `:stopped` soon after `stop` returns true.
-  @doc false
-  def next_until(consumer, timeout, n, stop) do
-    wait = %{
-      deadline: if(timeout != :infinity, do: Native.now_ms() + timeout),
-      interrupts: Native.interrupts(consumer.db.ref),
-      stop: stop,
-      n: n
-    }
-
-    case look(consumer, n) do
-      :timeout -> wait(consumer, wait)
-      :closed -> {:closed, :before}
-      other -> other
-    end
-  end
-
-  defp look_again(consumer, wait) do
-    case look(consumer, wait.n) do
-      :timeout -> wait(consumer, wait)
-      :closed -> {:closed, :meanwhile}
-      other -> other
-    end
-  end
 
   # Looks once, without waiting.
   @doc false
@@ -99,15 +75,9 @@ defmodule Honker.Consumer do
   end
 
   defp wait(consumer, wait) do
-    left =
-      if wait.deadline,
-        do: wait.deadline |> Kernel.-(Native.now_ms()) |> max(0) |> min(@receive_max_ms),
-        else: :infinity
-
-    cond do
-      wait.stop && wait.stop.() -> :stopped
-      left == 0 -> :timeout
-      true -> wait(consumer, wait, if(wait.stop, do: min(left, @stop_ms), else: left), arm(consumer))
+    case left(wait.deadline) do
+      0 -> :timeout
+      left -> wait(consumer, wait, left, arm(consumer))
     end
   end
 
@@ -127,12 +97,15 @@ defmodule Honker.Consumer do
 
   defp wait(consumer, wait, _left, told), do: told(consumer, wait, told)
 
-  defp told(_consumer, _wait, :woken), do: :woken
   defp told(_consumer, _wait, :interrupted), do: {:error, Native.interrupted()}
-  defp told(_consumer, _wait, :closed), do: {:closed, :meanwhile}
-  defp told(_consumer, _wait, {:error, _} = error), do: error
   # The last look is right before the end.
-  defp told(consumer, wait, why) when why in [:ready, :over], do: look_again(consumer, wait)
+  defp told(consumer, wait, why) when why in [:ready, :over],
+    do: with(:timeout <- look(consumer, wait.n), do: wait(consumer, wait))
+
+  defp told(_consumer, _wait, woken_closed_or_error), do: woken_closed_or_error
+
+  defp left(nil), do: :infinity
+  defp left(deadline), do: (deadline - Native.now_ms()) |> max(0) |> min(@receive_max_ms)
 
   # `{:ok, tag}`: the calling process is sent {:honker_wait, tag, why} once, where why is :ready, :woken, :interrupted or
   # :closed. Otherwise one of these, or an error, at once.
@@ -164,10 +137,6 @@ defmodule Honker.Consumer do
       0 -> nil
     end
   end
-
-  # For loops that go on after an error that may pass: whatever the busy timeout is, they do not spin.
-  @doc false
-  def rest, do: Process.sleep(@stop_ms)
 
   @doc "Ends the wait that is running, or else the next one, with `:woken`."
   @spec wake(t) :: :ok | {:error, Error.t()}

@@ -19,12 +19,6 @@ defmodule Honker.Feed do
     :exit, {_gone, _call} -> {:error, Error.new(:closed_handle, "the subscription has ended")}
   end
 
-  def stop(feed) do
-    GenServer.stop(feed)
-  catch
-    :exit, _gone -> :ok
-  end
-
   @impl true
   def init({receiver, make, ack?}) do
     Process.monitor(receiver)

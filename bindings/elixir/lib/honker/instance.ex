@@ -6,7 +6,7 @@ defmodule Honker.Instance do
   use GenServer
 
   require Logger
-  alias Honker.{Database, Error, Native, Outbox, Runner, Scheduler, Status, Worker}
+  alias Honker.{Database, Error, Native, Outbox, Scheduler, Status, Worker}
 
   @rest_min_ms 100
   @rest_max_ms 10_000
@@ -44,7 +44,7 @@ defmodule Honker.Instance do
       for {opts, i} <- Enum.with_index(one ++ o.workers),
           do: Supervisor.child_spec({Worker, [db: o.name] ++ opts}, id: {Worker, i})
 
-    scheduler = if o[:schedules], do: [Runner.child_spec(scheduler(o.name, o.schedules))], else: []
+    scheduler = if o[:schedules], do: [{Scheduler.Leader, {o.name, Native.unique("scheduler"), o.schedules}}], else: []
 
     if one == [] and worker != [] do
       Error.invalid("there are options of a worker, #{inspect(Keyword.keys(worker))}, and neither handler: nor jobs:")
@@ -70,17 +70,6 @@ defmodule Honker.Instance do
 
   defp outbox(_name, other),
     do: Error.invalid("an outbox is {name, function} or {name, function, options}, not #{inspect(other)}")
-
-  defp scheduler(name, schedules) do
-    owner = Native.unique("scheduler")
-
-    run = fn db, stop ->
-      add = &with(:ok <- Scheduler.add(db, &1), do: {:ok, &1})
-      with {:ok, _} <- Native.all(schedules, add), do: Scheduler.run(db, owner, stop)
-    end
-
-    {"scheduler", name, run}
-  end
 
   # --- The database. ---
 

@@ -15,7 +15,6 @@ defmodule Honker.Outbox do
 
   # A thousand years: doubling has no end of its own.
   @backoff_max_s 1000 * 366 * 86_400
-  @stop_ms 100
 
   @enforce_keys [:db, :name, :deliver]
   defstruct [:db, :name, :deliver, visibility_timeout_s: 60, max_attempts: 5, base_backoff_s: 5]
@@ -66,32 +65,7 @@ defmodule Honker.Outbox do
   """
   @spec run(t, String.t(), (() -> boolean)) :: :ok | {:error, Error.t()}
   def run(%__MODULE__{} = outbox, worker, stop \\ fn -> false end) when is_function(stop, 0) do
-    with {:ok, pid} <- Worker.start(options(outbox, worker), self()) do
-      try do
-        run_until(pid, Process.monitor(pid), stop)
-      after
-        stop(pid)
-      end
-    end
-  end
-
-  defp run_until(worker, monitor, stop) do
-    if stop.() do
-      :ok
-    else
-      receive do
-        {:DOWN, ^monitor, _, _, %Error{} = error} -> {:error, error}
-        {:DOWN, ^monitor, _, _, reason} -> exit(reason)
-      after
-        @stop_ms -> run_until(worker, monitor, stop)
-      end
-    end
-  end
-
-  defp stop(worker) do
-    Worker.stop(worker)
-  catch
-    :exit, _gone -> :ok
+    Honker.Until.run(Worker.start(options(outbox, worker), self()), stop)
   end
 
   # Those of the worker that delivers. A delivery has so much time, and no more.

@@ -8,7 +8,8 @@ defmodule Honker.Scheduler do
   macros such as `@daily` or intervals such as `@every 5m`.
   """
 
-  alias Honker.{Consumer, Database, Error, Native, Transaction}
+  alias Honker.{Database, Error, Native, Transaction}
+  alias Honker.Scheduler.Leader
 
   use Honker.Bang, ~w(add update remove pause resume list tick soonest next_after run)a
 
@@ -97,50 +98,18 @@ defmodule Honker.Scheduler do
   end
 
   @doc """
-  Fires what is due, in the calling process, until `stop` returns true, which is asked ten times a second. `owner` is a name
+  Fires what is due, in a process of its own, until `stop` returns true, which is asked ten times a second. `owner` is a name
   that nobody else has. Every process may run it: one leads, the others stand by and take over when it stops or its
   process ends, or a minute after its emulator has died.
 
       Task.Supervisor.start_child(MyApp.Tasks, fn -> Honker.Scheduler.run(db, "host-7") end, restart: :permanent)
 
-  It goes on while somebody else keeps the file locked; any other error ends it.
+  It goes on after errors that may pass, a locked file or a full disk, and with the name of a database after its file was
+  replaced; any other error ends it.
   """
   @spec run(Database.named(), String.t(), (() -> boolean)) :: :ok | {:error, Error.t()}
   def run(db, owner, stop \\ fn -> false end) when is_function(stop, 0) do
-    with {:ok, leader} <- Consumer.new(db, :leader, owner, []) do
-      try do
-        lead(leader, stop)
-      after
-        Consumer.close(leader)
-      end
-    end
-  end
-
-  defp lead(leader, stop) do
-    if stop.() do
-      :ok
-    else
-      case Consumer.next_until(leader, :infinity, 1, stop) do
-        {:ok, _fires} ->
-          lead(leader, stop)
-
-        :woken ->
-          lead(leader, stop)
-
-        :stopped ->
-          :ok
-
-        {:closed, _} ->
-          {:error, Error.new(:closed_handle, "the database was closed")}
-
-        {:error, %Error{name: name} = error} when name != :busy ->
-          {:error, error}
-
-        {:error, _busy} ->
-          Consumer.rest()
-          lead(leader, stop)
-      end
-    end
+    Honker.Until.run(Leader.start(db, owner), stop)
   end
 
   @doc false

@@ -138,7 +138,7 @@ defmodule Honker.Stream do
 
   @doc "Ends what `subscribe/3` began, saving the offset of the last finished event."
   @spec unsubscribe(pid) :: :ok
-  def unsubscribe(subscription) when is_pid(subscription), do: Feed.stop(subscription)
+  def unsubscribe(subscription) when is_pid(subscription), do: Honker.Until.end_it(subscription)
 
   @doc "The event in hand is finished. With a subscription of `subscribe/3` the next one is sent."
   @spec ack(pid | Consumer.t()) :: :ok | {:error, Error.t()}

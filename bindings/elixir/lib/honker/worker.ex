@@ -426,7 +426,7 @@ defmodule Honker.Worker do
     case turn_once(state, 0) do
       {:timeout, %{finished: [_ | _]} = state} ->
         if Native.now_ms() < until do
-          Consumer.rest()
+          Process.sleep(@rest_min_ms)
           settle_last(state, until)
         else
           ids = Enum.map_join(state.finished, ", ", & &1.job.id)
