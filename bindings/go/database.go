@@ -71,7 +71,7 @@ type Database struct {
 	dispatcher    *dispatcher // nil until there is a consumer
 	noDescriptors bool        // set by tests: wait as on Windows
 
-	places      [crowds]chan struct{} // see crowd.go
+	slots       [limits]chan struct{} // see limit.go
 	busyTimeout time.Duration
 }
 
@@ -122,8 +122,8 @@ func (lib *library) open(path string, options OpenOptions) (*Database, error) {
 	db.warn(err)
 	db.context, db.cancel = context.WithCancel(context.Background())
 	db.busyTimeout = max(time.Duration(opts.busyTimeoutMS)*time.Millisecond, time.Second) // calls that do not wait go by quickly
-	for _, crowd := range []crowd{writing, reading} {
-		db.places[crowd] = make(chan struct{}, callersMax)
+	for _, which := range []limit{writing, reading} {
+		db.slots[which] = make(chan struct{}, callersMax)
 	}
 	runtime.SetFinalizer(db, func(db *Database) { go db.Close() }) // only for those who forget
 	return db, nil

@@ -144,11 +144,11 @@ func (c calls) try(f function, args ...uintptr) (Status, error) {
 	if c.w != nil && c.w.closed.Load() {
 		return StatusClosedHandle, c.w.isClosed()
 	}
-	if places := c.places(f, args); places != nil {
-		if err := c.db.enter(places); err != nil {
+	if slots := c.slots(f, args); slots != nil {
+		if err := c.db.acquire(slots); err != nil {
 			return err.Status, err
 		}
-		defer func() { <-places }()
+		defer func() { <-slots }()
 	}
 	cell := errorCells.Get().(*uintptr)
 	defer errorCells.Put(cell)

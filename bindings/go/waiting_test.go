@@ -225,7 +225,7 @@ func TestManyCallersAreNotManyThreads(t *testing.T) {
 		for range n {
 			go func() { done <- f() }()
 		}
-		eventually(t, "nobody else can wait in the library", func() bool { return len(db.places[writing]) == callersMax })
+		eventually(t, "nobody else can wait in the library", func() bool { return len(db.slots[writing]) == callersMax })
 	}
 	call(func() error { return second(q.Enqueue(1, EnqueueOptions{})) })
 	must(t, 0, second(q.Stats())) // reads are others
@@ -239,7 +239,7 @@ func TestManyCallersAreNotManyThreads(t *testing.T) {
 	stats, err := q.Stats()
 	want(t, must(t, stats, err), QueueStats{Queue: "q", Pending: n})
 
-	tx, err = db.Begin() // what is part of it needs no place
+	tx, err = db.Begin() // what is part of it needs no slot
 	must(t, tx, err)
 	call(func() error { return second(q.Enqueue(1, EnqueueOptions{})) })
 	must(t, 0, second(q.EnqueueTx(tx, 1, EnqueueOptions{})))

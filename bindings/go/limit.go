@@ -6,19 +6,19 @@ import "time"
 // allows a process 10,000; with one more it ends. Further ones wait here, where a goroutine is no thread.
 const callersMax = 500
 
-// crowd is what calls wait for together, if they are not part of a transaction, which has its turn already.
-type crowd int
+// limit names the semaphore that a call needs a slot of, unless it is part of a transaction, which has its turn already.
+type limit int
 
 const (
-	nothing crowd = iota
+	unlimited limit = iota
 	writing
 	reading
-	crowds
+	limits
 )
 
-// waitsFor has the functions that any number of goroutines may call at a time. Their second argument is the transaction, but for
-// those that have none. Offsets are saved while the database is closed, when nobody else gets a place.
-var waitsFor = [functionCount]crowd{
+// limitOf has the functions that any number of goroutines may call at a time. Their second argument is the transaction, but for
+// those that have none. Offsets are saved while the database is closed, when nobody else gets a slot.
+var limitOf = [functionCount]limit{
 	fnAck: writing, fnAckBatch: writing, fnCancel: writing, fnClaim: writing, fnEnqueue: writing, fnEnqueueMany: writing,
 	fnFail: writing, fnHeartbeat: writing, fnLockAcquire: writing, fnLockRelease: writing, fnLockRenew: writing, fnNotify: writing,
 	fnRateLimitTry: writing, fnRelease: writing, fnResultSave: writing, fnRetry: writing, fnStreamPublish: writing,
@@ -26,18 +26,18 @@ var waitsFor = [functionCount]crowd{
 	fnGetJob:  reading, fnQuery: reading, fnQueueStats: reading, fnResultGet: reading, fnStreamGetOffset: reading, fnStreamReadSince: reading,
 }
 
-// places are those that the call needs one of; nil if it needs none.
-func (c calls) places(f function, args []uintptr) chan struct{} {
-	if c.db == nil || waitsFor[f] == nothing || f != fnTxBegin && f != fnQuery && args[1] != 0 {
+// slots is the semaphore that the call needs a slot of; nil if it needs none.
+func (c calls) slots(f function, args []uintptr) chan struct{} {
+	if c.db == nil || limitOf[f] == unlimited || f != fnTxBegin && f != fnQuery && args[1] != 0 {
 		return nil
 	}
-	return c.db.places[waitsFor[f]]
+	return c.db.slots[limitOf[f]]
 }
 
-// enter waits for a place among those that wait in the library, for as long as the library waits for a lock.
-func (db *Database) enter(places chan struct{}) *Error {
+// acquire waits for a slot, for as long as the library waits for a lock.
+func (db *Database) acquire(slots chan struct{}) *Error {
 	select {
-	case places <- struct{}{}:
+	case slots <- struct{}{}:
 		return nil
 	default:
 	}
@@ -45,7 +45,7 @@ func (db *Database) enter(places chan struct{}) *Error {
 	over := time.NewTimer(db.busyTimeout)
 	defer over.Stop()
 	select {
-	case places <- struct{}{}:
+	case slots <- struct{}{}:
 	case <-over.C:
 		return newError(StatusBusy, "%d other calls of this process have waited for too long", callersMax)
 	case <-db.context.Done():
@@ -60,6 +60,6 @@ func (db *Database) enter(places chan struct{}) *Error {
 	default:
 		return nil
 	}
-	<-places
+	<-slots
 	return err
 }
