@@ -56,6 +56,29 @@ defmodule Honker.TestingTest do
     assert {:ok, [%{"last_error" => "** (RuntimeError) no such address" <> _}]} = Queue.dead(db, "emails")
   end
 
+  test "one job, without a database" do
+    defmodule Add do
+      use Honker.Job, queue: "sums"
+      @impl true
+      def decode(%{"a" => a, "b" => b}), do: {:ok, {a, b}}
+      def decode(_), do: {:error, "two numbers"}
+      @impl true
+      def perform(%Job{payload: {a, b}} = job), do: {:ok, a + b, job.metadata["tenant"], job.max_attempts}
+    end
+
+    defmodule Plain do
+      use Honker.Job, queue: "sums", name: nil
+      @impl true
+      def perform(job), do: {:got, job.payload}
+    end
+
+    assert perform_job(Plain, nil) == {:got, nil}
+    assert perform_job(Add, %{a: 1, b: 2}, metadata: %{tenant: "t1"}) == {:ok, 3, "t1", 10}
+    assert {:discard, "its arguments cannot be decoded: two numbers"} = perform_job(Add, %{a: 1})
+    assert_raise RuntimeError, "no such address", fn -> perform_job(SendEmail, %{to: "nobody"}) end
+    assert_raise Error, ~r/cannot be encoded/, fn -> perform_job(SendEmail, %{to: self()}) end
+  end
+
   test "with a function, what is around it, and all that it may say", %{db: db} do
     handler = fn job ->
       case job.payload do

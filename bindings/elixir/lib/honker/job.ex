@@ -79,15 +79,18 @@ defmodule Honker.Job do
       def __honker__, do: @honker_kind
 
       @doc "Adds such a job: see `Honker.Queue.enqueue/4`."
+      @spec enqueue(Honker.Job.on(), term, keyword) :: {:ok, integer} | {:error, term}
       def enqueue(on, args, opts \\ []) do
         {queue, payload, opts} = new(args, opts)
         Honker.Queue.enqueue(on, queue, payload, opts)
       end
 
       @doc "As `enqueue/3`: the id itself; an error is raised."
+      @spec enqueue!(Honker.Job.on(), term, keyword) :: integer
       def enqueue!(on, args, opts \\ []), do: Honker.Bang.value(enqueue(on, args, opts))
 
       @doc "Such a job, for `Honker.Queue.enqueue_all/2`."
+      @spec new(term, keyword) :: {String.t(), term, keyword}
       def new(args, opts \\ []) do
         {queue, name} = @honker_kind
         {queue, Honker.Job.envelope(name, args), Keyword.merge(@honker_defaults, opts)}

@@ -96,6 +96,25 @@ defmodule Honker.Testing do
   end
 
   @doc """
+  What `perform/1` of a module that uses `Honker.Job` returns for these arguments, which go through JSON and `decode/1` first, as on
+  their way through the file; `{:discard, reason}` if they cannot be decoded. Options as for its `enqueue`. Nothing is stored.
+  """
+  @spec perform_job(module, term, keyword) :: term
+  def perform_job(module, args, opts \\ []) do
+    {queue, payload, opts} = module.new(args, opts)
+    raw = encoded(payload)
+    job = %Job{id: 0, queue: queue, worker_id: "test", payload: Honker.JSON.decode(raw), raw: raw, attempts: 1}
+
+    case Job.handler([module]) do
+      {:ok, handler, _} ->
+        handler.(%{job | max_attempts: opts[:max_attempts], metadata: normal(opts[:metadata] || %{})})
+
+      {:error, error} ->
+        raise error
+    end
+  end
+
+  @doc """
   The jobs in the file that are as `filter` says, oldest first, as `Honker.Queue.get_job/2` has them. `job:`, a module that uses
   `Honker.Job`, and `args:`; `queue:`, `payload:`, and every other key of a job. A map has to be part of what the job has; all
   else has to be equal.
@@ -127,12 +146,8 @@ defmodule Honker.Testing do
   end
 
   # As it comes out of the file.
-  defp normal(value) do
-    case Honker.JSON.encode(value) do
-      {:ok, text} -> Honker.JSON.decode(text)
-      {:error, error} -> raise error
-    end
-  end
+  defp normal(value), do: value |> encoded() |> Honker.JSON.decode()
+  defp encoded(value), do: Honker.Bang.value(Honker.JSON.encode(value))
 
   defp includes?(has, wanted) when is_map(has) and is_map(wanted),
     do: Enum.all?(wanted, fn {key, value} -> is_map_key(has, key) and includes?(has[key], value) end)
