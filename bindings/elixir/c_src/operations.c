@@ -95,6 +95,26 @@ OPERATIONS(KIND)
   static term body_##name(struct in *in, const term argv[])
 #define UNUSED (void)argv
 
+/* An operation that says only whether it was done, one that answers a number, and one that answers a text: its arguments, and
+ * how they are passed on. */
+#define DONE(name, arguments, ...)                                                           \
+  OP(name) {                                                                                 \
+    arguments;                                                                               \
+    return done(in, lib.name(in->db, in->tx, __VA_ARGS__, &in->err));                        \
+  }
+#define NUMBER(name, arguments, ...)                                                         \
+  OP(name) {                                                                                 \
+    int64_t out = 0;                                                                         \
+    arguments;                                                                               \
+    return number(in, lib.name(in->db, in->tx, ##__VA_ARGS__, &out, &in->err), &out);        \
+  }
+#define TEXT_OF(name, arguments, ...)                                                        \
+  OP(name) {                                                                                 \
+    honker_text_t *out = NULL;                                                               \
+    arguments;                                                                               \
+    return text_answer(in, lib.name(in->db, in->tx, ##__VA_ARGS__, &out, &in->err), &out);   \
+  }
+
 /* --- queues --- */
 
 /* {queue, payload, run_at, delay, expires, priority, max_attempts, metadata}; `opts` is the job's own. */
@@ -164,11 +184,7 @@ OP(enqueue_many) {
   return answered;
 }
 
-OP(ack) {
-  INT(2, id);
-  TEXT(3, worker_id);
-  return done(in, lib.ack(in->db, in->tx, id, B(worker_id), &in->err));
-}
+DONE(ack, INT(2, id); TEXT(3, worker_id), id, B(worker_id))
 
 OP(ack_batch) {
   unsigned len;
@@ -188,63 +204,15 @@ OP(ack_batch) {
   return answered;
 }
 
-OP(retry) {
-  INT(2, id);
-  TEXT(3, worker_id);
-  INT(4, delay);
-  TEXT(5, error);
-  return done(in, lib.retry(in->db, in->tx, id, B(worker_id), delay, B(error), &in->err));
-}
-
-OP(fail) {
-  INT(2, id);
-  TEXT(3, worker_id);
-  TEXT(4, error);
-  return done(in, lib.fail(in->db, in->tx, id, B(worker_id), B(error), &in->err));
-}
-
-OP(heartbeat) {
-  INT(2, id);
-  TEXT(3, worker_id);
-  INT(4, extend);
-  return done(in, lib.heartbeat(in->db, in->tx, id, B(worker_id), extend, &in->err));
-}
-
-OP(release) {
-  INT(2, id);
-  TEXT(3, worker_id);
-  INT(4, delay);
-  return done(in, lib.release(in->db, in->tx, id, B(worker_id), delay, &in->err));
-}
-
-OP(cancel) {
-  INT(2, id);
-  return done(in, lib.cancel(in->db, in->tx, id, &in->err));
-}
-
-OP(sweep_expired) {
-  int64_t n = 0;
-  TEXT(2, queue);
-  return number(in, lib.sweep_expired(in->db, in->tx, B(queue), &n, &in->err), &n);
-}
-
-OP(queue_next_claim_at) {
-  int64_t at = 0;
-  TEXT(2, queue);
-  return number(in, lib.queue_next_claim_at(in->db, in->tx, B(queue), &at, &in->err), &at);
-}
-
-OP(get_job) {
-  honker_text_t *json = NULL;
-  INT(2, id);
-  return text_answer(in, lib.get_job(in->db, in->tx, id, &json, &in->err), &json);
-}
-
-OP(queue_stats) {
-  honker_text_t *json = NULL;
-  OPTIONAL_TEXT(2, queue);
-  return text_answer(in, lib.queue_stats(in->db, in->tx, B(queue), &json, &in->err), &json);
-}
+DONE(retry, INT(2, id); TEXT(3, worker_id); INT(4, delay); TEXT(5, error), id, B(worker_id), delay, B(error))
+DONE(fail, INT(2, id); TEXT(3, worker_id); TEXT(4, error), id, B(worker_id), B(error))
+DONE(heartbeat, INT(2, id); TEXT(3, worker_id); INT(4, extend), id, B(worker_id), extend)
+DONE(release, INT(2, id); TEXT(3, worker_id); INT(4, delay), id, B(worker_id), delay)
+DONE(cancel, INT(2, id), id)
+NUMBER(sweep_expired, TEXT(2, queue), B(queue))
+NUMBER(queue_next_claim_at, TEXT(2, queue), B(queue))
+TEXT_OF(get_job, INT(2, id), id)
+TEXT_OF(queue_stats, OPTIONAL_TEXT(2, queue), B(queue))
 
 OP(claim) {
   honker_jobs_t *jobs = NULL;
@@ -256,48 +224,15 @@ OP(claim) {
       in, lib.claim(in->db, in->tx, B(queue), B(worker_id), n, visibility_timeout_s, &jobs, &in->err), &jobs);
 }
 
-OP(dead_list) {
-  honker_text_t *json = NULL;
-  OPTIONAL_TEXT(2, queue);
-  INT(3, limit);
-  return text_answer(in, lib.dead_list(in->db, in->tx, B(queue), limit, &json, &in->err), &json);
-}
-
-OP(dead_requeue) {
-  INT(2, id);
-  return done(in, lib.dead_requeue(in->db, in->tx, id, &in->err));
-}
-
-OP(dead_purge) {
-  int64_t n = 0;
-  OPTIONAL_TEXT(2, queue);
-  INT(3, older_than_s);
-  return number(in, lib.dead_purge(in->db, in->tx, B(queue), older_than_s, &n, &in->err), &n);
-}
+TEXT_OF(dead_list, OPTIONAL_TEXT(2, queue); INT(3, limit), B(queue), limit)
+DONE(dead_requeue, INT(2, id), id)
+NUMBER(dead_purge, OPTIONAL_TEXT(2, queue); INT(3, older_than_s), B(queue), older_than_s)
 
 /* --- notifications, streams --- */
 
-OP(notify) {
-  int64_t id = 0;
-  TEXT(2, channel);
-  TEXT(3, payload);
-  return number(in, lib.notify(in->db, in->tx, B(channel), B(payload), &id, &in->err), &id);
-}
-
-OP(notifications_prune) {
-  int64_t n = 0;
-  TIME(2, older_than_s);
-  TIME(3, max_keep);
-  return number(in, lib.notifications_prune(in->db, in->tx, older_than_s, max_keep, &n, &in->err), &n);
-}
-
-OP(stream_publish) {
-  int64_t offset = 0;
-  TEXT(2, topic);
-  OPTIONAL_TEXT(3, key);
-  TEXT(4, payload);
-  return number(in, lib.stream_publish(in->db, in->tx, B(topic), B(key), B(payload), &offset, &in->err), &offset);
-}
+NUMBER(notify, TEXT(2, channel); TEXT(3, payload), B(channel), B(payload))
+NUMBER(notifications_prune, TIME(2, older_than_s); TIME(3, max_keep), older_than_s, max_keep)
+NUMBER(stream_publish, TEXT(2, topic); OPTIONAL_TEXT(3, key); TEXT(4, payload), B(topic), B(key), B(payload))
 
 OP(stream_read_since) {
   honker_events_t *events = NULL;
@@ -308,73 +243,19 @@ OP(stream_read_since) {
                        &events);
 }
 
-OP(stream_save_offset) {
-  TEXT(2, consumer);
-  TEXT(3, topic);
-  INT(4, offset);
-  return done(in, lib.stream_save_offset(in->db, in->tx, B(consumer), B(topic), offset, &in->err));
-}
-
-OP(stream_get_offset) {
-  int64_t offset = 0;
-  TEXT(2, consumer);
-  TEXT(3, topic);
-  return number(in, lib.stream_get_offset(in->db, in->tx, B(consumer), B(topic), &offset, &in->err), &offset);
-}
+DONE(stream_save_offset, TEXT(2, consumer); TEXT(3, topic); INT(4, offset), B(consumer), B(topic), offset)
+NUMBER(stream_get_offset, TEXT(2, consumer); TEXT(3, topic), B(consumer), B(topic))
 
 /* --- results, locks, rate limits --- */
 
-OP(result_save) {
-  INT(2, id);
-  TEXT(3, value);
-  INT(4, ttl);
-  return done(in, lib.result_save(in->db, in->tx, id, B(value), ttl, &in->err));
-}
-
-OP(result_get) {
-  honker_text_t *value = NULL;
-  INT(2, id);
-  return text_answer(in, lib.result_get(in->db, in->tx, id, &value, &in->err), &value);
-}
-
-OP(result_sweep) {
-  int64_t n = 0;
-  UNUSED;
-  return number(in, lib.result_sweep(in->db, in->tx, &n, &in->err), &n);
-}
-
-OP(lock_acquire) {
-  TEXT(2, name);
-  TEXT(3, owner);
-  INT(4, ttl);
-  return done(in, lib.lock_acquire(in->db, in->tx, B(name), B(owner), ttl, &in->err));
-}
-
-OP(lock_renew) {
-  TEXT(2, name);
-  TEXT(3, owner);
-  INT(4, ttl);
-  return done(in, lib.lock_renew(in->db, in->tx, B(name), B(owner), ttl, &in->err));
-}
-
-OP(lock_release) {
-  TEXT(2, name);
-  TEXT(3, owner);
-  return done(in, lib.lock_release(in->db, in->tx, B(name), B(owner), &in->err));
-}
-
-OP(rate_limit_try) {
-  TEXT(2, name);
-  INT(3, limit);
-  INT(4, per);
-  return done(in, lib.rate_limit_try(in->db, in->tx, B(name), limit, per, &in->err));
-}
-
-OP(rate_limit_sweep) {
-  int64_t n = 0;
-  INT(2, older_than_s);
-  return number(in, lib.rate_limit_sweep(in->db, in->tx, older_than_s, &n, &in->err), &n);
-}
+DONE(result_save, INT(2, id); TEXT(3, value); INT(4, ttl), id, B(value), ttl)
+TEXT_OF(result_get, INT(2, id), id)
+NUMBER(result_sweep, UNUSED)
+DONE(lock_acquire, TEXT(2, name); TEXT(3, owner); INT(4, ttl), B(name), B(owner), ttl)
+DONE(lock_renew, TEXT(2, name); TEXT(3, owner); INT(4, ttl), B(name), B(owner), ttl)
+DONE(lock_release, TEXT(2, name); TEXT(3, owner), B(name), B(owner))
+DONE(rate_limit_try, TEXT(2, name); INT(3, limit); INT(4, per), B(name), limit, per)
+NUMBER(rate_limit_sweep, INT(2, older_than_s), older_than_s)
 
 /* --- schedules --- */
 
@@ -391,10 +272,7 @@ OP(scheduler_register) {
   return done(in, lib.scheduler_register(in->db, in->tx, B(name), B(queue), B(schedule), B(payload), &opts, &in->err));
 }
 
-OP(scheduler_unregister) {
-  TEXT(2, name);
-  return done(in, lib.scheduler_unregister(in->db, in->tx, B(name), &in->err));
-}
+DONE(scheduler_unregister, TEXT(2, name), B(name))
 
 OP(scheduler_update) {
   honker_schedule_update_t changes = HONKER_SCHEDULE_UPDATE_INIT;
@@ -411,15 +289,8 @@ OP(scheduler_update) {
   return done(in, lib.scheduler_update(in->db, in->tx, B(name), &changes, &in->err));
 }
 
-OP(scheduler_pause) {
-  TEXT(2, name);
-  return done(in, lib.scheduler_pause(in->db, in->tx, B(name), &in->err));
-}
-
-OP(scheduler_resume) {
-  TEXT(2, name);
-  return done(in, lib.scheduler_resume(in->db, in->tx, B(name), &in->err));
-}
+DONE(scheduler_pause, TEXT(2, name), B(name))
+DONE(scheduler_resume, TEXT(2, name), B(name))
 
 OP(scheduler_tick) {
   honker_fires_t *fires = NULL;
@@ -427,17 +298,8 @@ OP(scheduler_tick) {
   return fires_answer(in, lib.scheduler_tick(in->db, in->tx, now, &fires, &in->err), &fires);
 }
 
-OP(scheduler_soonest) {
-  int64_t at = 0;
-  UNUSED;
-  return number(in, lib.scheduler_soonest(in->db, in->tx, &at, &in->err), &at);
-}
-
-OP(scheduler_list) {
-  honker_text_t *json = NULL;
-  UNUSED;
-  return text_answer(in, lib.scheduler_list(in->db, in->tx, &json, &in->err), &json);
-}
+NUMBER(scheduler_soonest, UNUSED)
+TEXT_OF(scheduler_list, UNUSED)
 
 /* --- SQL --- */
 

@@ -24,6 +24,7 @@ defmodule Honker.Until do
       receive do
         {:DOWN, ^monitor, _, _, {:shutdown, %Error{} = error}} -> {:error, error}
         {:DOWN, ^monitor, _, _, %Error{} = error} -> {:error, error}
+        {:DOWN, ^monitor, _, _, :normal} -> :ok
         {:DOWN, ^monitor, _, _, reason} -> exit(reason)
       after
         @stop_ms -> run(pid, monitor, stop)
