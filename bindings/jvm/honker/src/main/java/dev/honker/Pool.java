@@ -36,6 +36,9 @@ final class Pool implements Runner.Work {
 
   private static final long LAUNCH_MAX_NANOS = TimeUnit.SECONDS.toNanos(10);
 
+  /** The distance between warnings of that: it may be so for each job of many. */
+  private static final long LAUNCH_WARN_NANOS = TimeUnit.MINUTES.toNanos(1);
+
   /** Where the jobs come from. */
   interface Source {
     /** The database to begin with; null if it has to be opened. */
@@ -67,6 +70,8 @@ final class Pool implements Runner.Work {
   private long unlaunchedAt;
 
   private long launchPauseNanos;
+  private long launchWarnedAt;
+  private boolean isLaunchWarned;
 
   private Runner runner;
   private volatile Worker worker;
@@ -162,7 +167,6 @@ final class Pool implements Runner.Work {
       if (!isReplaced(e)) throw e;
       orphan(inHand.values(), CancelReason.REPLACED);
       settlements.clear();
-      Log.warn(database + ": " + e.getMessage() + ". It is opened anew");
       backoff.pause(e, this::isStopped);
       return false;
     }
@@ -262,10 +266,14 @@ final class Pool implements Runner.Work {
       execution.launch(launcher);
       launchPauseNanos = 0;
     } catch (Throwable e) { // no thread could be had, for instance
-      Log.warn(job + " goes back: it could not be begun", e);
-      launchPauseNanos = Math.min(LAUNCH_MAX_NANOS, Math.max(LAUNCH_NANOS, 2 * launchPauseNanos));
-      unlaunchedAt = System.nanoTime();
       execution.settle(Settlement.RELEASE);
+      long now = System.nanoTime();
+      launchPauseNanos = Math.min(LAUNCH_MAX_NANOS, Math.max(LAUNCH_NANOS, 2 * launchPauseNanos));
+      unlaunchedAt = now;
+      if (isLaunchWarned && now - launchWarnedAt < LAUNCH_WARN_NANOS) return;
+      isLaunchWarned = true;
+      launchWarnedAt = now;
+      Log.warn(job + " goes back, as others may: it could not be begun", e);
     }
   }
 
@@ -275,7 +283,8 @@ final class Pool implements Runner.Work {
     Log.warn(execution.job + " is not ours any more: " + lost.reason());
     execution.cancel(lost.reason());
     if (lost.reason() == CancelReason.TIMEOUT) {
-      report(execution.job, new TimeoutException(execution.job + " ran longer than it may"));
+      String text = execution.job + " ran longer than it may";
+      elsewhere(() -> report(execution.job, new TimeoutException(text)));
     }
   }
 
@@ -341,6 +350,16 @@ final class Pool implements Runner.Work {
     Log.warn(job + " has failed; " + next(job, settlement), error);
     report(job, error);
     return settlement;
+  }
+
+  /** What calls a reporter must not keep the thread that extends the claims. */
+  private void elsewhere(Runnable reporting) {
+    if (options.failureReporters().isEmpty()) return;
+    try {
+      new RunnerThread(reporting, name + "-report").start();
+    } catch (Throwable e) {
+      Log.error("a failure was not reported: no thread could be had", e);
+    }
   }
 
   private void report(Job job, Throwable error) {

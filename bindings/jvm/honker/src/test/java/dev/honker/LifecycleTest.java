@@ -141,6 +141,7 @@ class LifecycleTest {
   @Test
   void aReplacedFile() throws Exception {
     for (boolean isOwn : List.of(true, false)) {
+      Logged logged = new Logged();
       Path file = directory.resolve(isOwn + ".db");
       List<String> handled = new CopyOnWriteArrayList<>();
       List<CancelReason> reasons = new CopyOnWriteArrayList<>();
@@ -176,6 +177,8 @@ class LifecycleTest {
           Files.move(other, file, StandardCopyOption.REPLACE_EXISTING);
           Temporary.eventually(() -> handled.contains("new"));
           assertEquals(List.of(CancelReason.REPLACED), reasons);
+          assertEquals(1, logged.count("close the database and open it again"), logged::toString);
+          logged.close();
           worker.throwIfFailed();
           try (Database again = Honker.open(file)) {
             Temporary.eventually(() -> again.query("SELECT * FROM _honker_live").isEmpty());
@@ -237,11 +240,49 @@ class LifecycleTest {
         queue.enqueue("3");
         Temporary.eventually(() -> processing(db) == 1);
       }
-      Temporary.eventually(() -> handler.reasons.size() == 3);
+      Temporary.eventually(() -> handler.reasons.size() == 3 && reported.size() == 1);
       assertEquals(
           List.of(CancelReason.TIMEOUT, CancelReason.GONE, CancelReason.STOPPED), handler.reasons);
       assertEquals(1, reported.size(), reported.toString());
       assertTrue(reported.get(0).endsWith("ran longer than it may"), reported.toString());
+    }
+  }
+
+  /** A job runs longer than it may, and a service that is told of it does not answer. */
+  @Test
+  void aReporterThatDoesNotReturn() throws Exception {
+    try (Database db = Temporary.open(directory)) {
+      Queue queue = db.queue("q");
+      CountDownLatch reporting = new CountDownLatch(1);
+      CountDownLatch answer = new CountDownLatch(1);
+      UntilInterrupted slow = new UntilInterrupted(1);
+      WorkerOptions options =
+          options()
+              .maxRun(Duration.ofSeconds(1))
+              .failureReporter(
+                  (job, e) -> {
+                    reporting.countDown();
+                    try {
+                      answer.await();
+                    } catch (InterruptedException interrupted) {
+                      // then there is none
+                    }
+                  })
+              .build();
+      queue.enqueue("slow", EnqueueOptions.builder().maxAttempts(1).build());
+      try (Runner worker =
+          queue.worker(
+              "w",
+              job -> {
+                if (job.payloadJson().equals("slow")) slow.handle(job);
+              },
+              options)) {
+        reporting.await();
+        queue.enqueue("next");
+        Temporary.eventually(() -> db.query("SELECT * FROM _honker_live").isEmpty());
+        answer.countDown();
+        worker.throwIfFailed();
+      }
     }
   }
 

@@ -448,20 +448,23 @@ class WorkersTest {
     try (Database db = Temporary.open(directory)) {
       Queue queue = db.queue("q", QueueOptions.builder().maxAttempts(1).build());
       AtomicInteger launches = new AtomicInteger();
+      int fails = 12; // more than are claimed at a time
       List<Long> attempts = new CopyOnWriteArrayList<>();
       JobLauncher launcher =
           (job, completion) -> {
-            if (launches.incrementAndGet() <= 2) throw new OutOfMemoryError("no thread");
+            if (launches.incrementAndGet() <= fails) throw new OutOfMemoryError("no thread");
             attempts.add(job.attempts());
             completion.done();
             return () -> {};
           };
-      queue.enqueue("1");
-      try (Runner worker = queue.launchWorker("w", launcher, at(1).build())) {
+      queue.enqueueMany(java.util.Collections.nCopies(8, "1"));
+      try (Logged logged = new Logged();
+          Runner worker = queue.launchWorker("w", launcher, at(8).build())) {
         Temporary.eventually(() -> isEmpty(queue));
         worker.throwIfFailed();
+        assertEquals(1, logged.count("could not be begun"));
       }
-      assertEquals(List.of(1L), attempts);
+      assertEquals(java.util.Collections.nCopies(8, 1L), attempts);
       assertEquals("[]", queue.deadJson(-1));
     }
   }
