@@ -5,11 +5,9 @@ import java.time.Instant;
 import java.util.Map;
 
 /** How a job is enqueued. Immutable. */
-public final class EnqueueOptions {
-  private final Builder is;
-
+public final class EnqueueOptions extends Options<EnqueueOptions.Builder> {
   private EnqueueOptions(Builder is) {
-    this.is = is;
+    super(is);
   }
 
   /**
@@ -103,26 +101,8 @@ public final class EnqueueOptions {
             is.metadata.isEmpty() ? null : Checks.utf8("metadata", Metadata.encode(is.metadata)));
   }
 
-  @Override
-  public String toString() {
-    return "EnqueueOptions["
-        + "delay="
-        + is.delay
-        + ", runAt="
-        + is.runAt
-        + ", expires="
-        + is.expires
-        + ", priority="
-        + is.priority
-        + ", maxAttempts="
-        + is.maxAttempts
-        + ", metadata="
-        + is.metadata
-        + "]";
-  }
-
   /** Makes {@link EnqueueOptions}. */
-  public static final class Builder implements Cloneable {
+  public static final class Builder extends Options.Values<Builder> {
     private Duration delay;
     private Long runAt;
     private Duration expires;
@@ -217,21 +197,13 @@ public final class EnqueueOptions {
       return this;
     }
 
-    private Builder copy() {
-      try {
-        return (Builder) clone();
-      } catch (CloneNotSupportedException e) {
-        throw new AssertionError(e);
-      }
-    }
-
     /**
      * Ends with the values that are set; the builder may be used further.
      *
      * @return the options
      */
     public EnqueueOptions build() {
-      return new EnqueueOptions(copy());
+      return new EnqueueOptions(this);
     }
   }
 }

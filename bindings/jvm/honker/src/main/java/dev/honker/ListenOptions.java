@@ -3,11 +3,9 @@ package dev.honker;
 import java.time.Duration;
 
 /** How a listener waits. Immutable. */
-public final class ListenOptions {
-  private final Builder is;
-
+public final class ListenOptions extends Options<ListenOptions.Builder> {
   private ListenOptions(Builder is) {
-    this.is = is;
+    super(is);
   }
 
   /**
@@ -28,13 +26,8 @@ public final class ListenOptions {
     return is.fallback;
   }
 
-  @Override
-  public String toString() {
-    return "ListenOptions[" + "fallback=" + is.fallback + "]";
-  }
-
   /** Makes {@link ListenOptions}. */
-  public static final class Builder implements Cloneable {
+  public static final class Builder extends Options.Values<Builder> {
     private Duration fallback = Duration.ofSeconds(15);
 
     private Builder() {}
@@ -57,11 +50,7 @@ public final class ListenOptions {
      * @return the options
      */
     public ListenOptions build() {
-      try {
-        return new ListenOptions((Builder) clone());
-      } catch (CloneNotSupportedException e) {
-        throw new AssertionError(e);
-      }
+      return new ListenOptions(this);
     }
   }
 }

@@ -3,11 +3,9 @@ package dev.honker;
 import java.time.Duration;
 
 /** How a lock is taken. Immutable. */
-public final class LockOptions {
-  private final Builder is;
-
+public final class LockOptions extends Options<LockOptions.Builder> {
   private LockOptions(Builder is) {
-    this.is = is;
+    super(is);
   }
 
   /**
@@ -37,13 +35,8 @@ public final class LockOptions {
     return is.owner;
   }
 
-  @Override
-  public String toString() {
-    return "LockOptions[" + "ttl=" + is.ttl + ", owner=" + is.owner + "]";
-  }
-
   /** Makes {@link LockOptions}. */
-  public static final class Builder implements Cloneable {
+  public static final class Builder extends Options.Values<Builder> {
     private Duration ttl = Duration.ofSeconds(60);
     private String owner;
 
@@ -78,11 +71,7 @@ public final class LockOptions {
      * @return the options
      */
     public LockOptions build() {
-      try {
-        return new LockOptions((Builder) clone());
-      } catch (CloneNotSupportedException e) {
-        throw new AssertionError(e);
-      }
+      return new LockOptions(this);
     }
   }
 }

@@ -5,11 +5,9 @@ import java.time.Duration;
 /**
  * Which notifications are deleted: those that are too old, and those that are too many. Immutable.
  */
-public final class NotificationPruneOptions {
-  private final Builder is;
-
+public final class NotificationPruneOptions extends Options<NotificationPruneOptions.Builder> {
   private NotificationPruneOptions(Builder is) {
-    this.is = is;
+    super(is);
   }
 
   /**
@@ -39,18 +37,8 @@ public final class NotificationPruneOptions {
     return is.maxKeep;
   }
 
-  @Override
-  public String toString() {
-    return "NotificationPruneOptions["
-        + "olderThan="
-        + is.olderThan
-        + ", maxKeep="
-        + is.maxKeep
-        + "]";
-  }
-
   /** Makes {@link NotificationPruneOptions}. */
-  public static final class Builder implements Cloneable {
+  public static final class Builder extends Options.Values<Builder> {
     private Duration olderThan;
     private Long maxKeep;
 
@@ -86,11 +74,7 @@ public final class NotificationPruneOptions {
      * @return the options
      */
     public NotificationPruneOptions build() {
-      try {
-        return new NotificationPruneOptions((Builder) clone());
-      } catch (CloneNotSupportedException e) {
-        throw new AssertionError(e);
-      }
+      return new NotificationPruneOptions(this);
     }
   }
 }

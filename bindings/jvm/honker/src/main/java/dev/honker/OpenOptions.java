@@ -6,11 +6,9 @@ import java.util.List;
 import java.util.concurrent.Executor;
 
 /** How a database is opened. Immutable. */
-public final class OpenOptions {
-  private final Builder is;
-
+public final class OpenOptions extends Options<OpenOptions.Builder> {
   private OpenOptions(Builder is) {
-    this.is = is;
+    super(is);
   }
 
   /**
@@ -110,30 +108,6 @@ public final class OpenOptions {
     return is.enqueueInterceptors;
   }
 
-  @Override
-  public String toString() {
-    return "OpenOptions["
-        + "libraryPath="
-        + is.libraryPath
-        + ", maxReaders="
-        + is.maxReaders
-        + ", busyTimeout="
-        + is.busyTimeout
-        + ", journalMode="
-        + is.journalMode
-        + ", durability="
-        + is.durability
-        + ", walAutocheckpoint="
-        + is.walAutocheckpoint
-        + ", fallbackPollInterval="
-        + is.fallbackPollInterval
-        + ", watcherOptions="
-        + is.watcherOptions
-        + ", executor="
-        + is.executor
-        + "]";
-  }
-
   /** What a commit survives. */
   public enum Durability {
     /** A crash of the process; a power cut may take the last commits back. */
@@ -143,7 +117,7 @@ public final class OpenOptions {
   }
 
   /** Makes {@link OpenOptions}. */
-  public static final class Builder implements Cloneable {
+  public static final class Builder extends Options.Values<Builder> {
     private Path libraryPath;
     private int maxReaders = 8;
     private Duration busyTimeout = Duration.ofSeconds(5);
@@ -286,11 +260,7 @@ public final class OpenOptions {
      * @return the options
      */
     public OpenOptions build() {
-      try {
-        return new OpenOptions((Builder) clone());
-      } catch (CloneNotSupportedException e) {
-        throw new AssertionError(e);
-      }
+      return new OpenOptions(this);
     }
   }
 }

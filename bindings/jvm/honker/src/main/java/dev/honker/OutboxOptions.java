@@ -3,11 +3,9 @@ package dev.honker;
 import java.time.Duration;
 
 /** How an outbox delivers. Immutable. */
-public final class OutboxOptions {
-  private final Builder is;
-
+public final class OutboxOptions extends Options<OutboxOptions.Builder> {
   private OutboxOptions(Builder is) {
-    this.is = is;
+    super(is);
   }
 
   /**
@@ -47,20 +45,8 @@ public final class OutboxOptions {
     return is.baseBackoff;
   }
 
-  @Override
-  public String toString() {
-    return "OutboxOptions["
-        + "visibilityTimeout="
-        + is.visibilityTimeout
-        + ", maxAttempts="
-        + is.maxAttempts
-        + ", baseBackoff="
-        + is.baseBackoff
-        + "]";
-  }
-
   /** Makes {@link OutboxOptions}. */
-  public static final class Builder implements Cloneable {
+  public static final class Builder extends Options.Values<Builder> {
     private Duration visibilityTimeout = Duration.ofSeconds(60);
     private long maxAttempts = 5;
     private Duration baseBackoff = Duration.ofSeconds(5);
@@ -111,11 +97,7 @@ public final class OutboxOptions {
      * @return the options
      */
     public OutboxOptions build() {
-      try {
-        return new OutboxOptions((Builder) clone());
-      } catch (CloneNotSupportedException e) {
-        throw new AssertionError(e);
-      }
+      return new OutboxOptions(this);
     }
   }
 }

@@ -268,8 +268,10 @@ final class Pool implements Runner.Work {
     } catch (Throwable e) { // no thread could be had, for instance
       execution.settle(Settlement.RELEASE);
       long now = System.nanoTime();
-      launchPauseNanos = Math.min(LAUNCH_MAX_NANOS, Math.max(LAUNCH_NANOS, 2 * launchPauseNanos));
-      unlaunchedAt = now;
+      if (now - unlaunchedAt >= launchPauseNanos) { // otherwise it is the same claim's
+        launchPauseNanos = Math.min(LAUNCH_MAX_NANOS, Math.max(LAUNCH_NANOS, 2 * launchPauseNanos));
+        unlaunchedAt = now;
+      }
       if (isLaunchWarned && now - launchWarnedAt < LAUNCH_WARN_NANOS) return;
       isLaunchWarned = true;
       launchWarnedAt = now;

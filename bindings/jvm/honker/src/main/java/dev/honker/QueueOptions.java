@@ -3,11 +3,9 @@ package dev.honker;
 import java.time.Duration;
 
 /** What holds of the jobs of one {@link Queue}. Immutable. */
-public final class QueueOptions {
-  private final Builder is;
-
+public final class QueueOptions extends Options<QueueOptions.Builder> {
   private QueueOptions(Builder is) {
-    this.is = is;
+    super(is);
   }
 
   /**
@@ -37,18 +35,8 @@ public final class QueueOptions {
     return is.maxAttempts;
   }
 
-  @Override
-  public String toString() {
-    return "QueueOptions["
-        + "visibilityTimeout="
-        + is.visibilityTimeout
-        + ", maxAttempts="
-        + is.maxAttempts
-        + "]";
-  }
-
   /** Makes {@link QueueOptions}. */
-  public static final class Builder implements Cloneable {
+  public static final class Builder extends Options.Values<Builder> {
     private Duration visibilityTimeout = Duration.ofSeconds(300);
     private long maxAttempts = 3;
 
@@ -84,11 +72,7 @@ public final class QueueOptions {
      * @return the options
      */
     public QueueOptions build() {
-      try {
-        return new QueueOptions((Builder) clone());
-      } catch (CloneNotSupportedException e) {
-        throw new AssertionError(e);
-      }
+      return new QueueOptions(this);
     }
   }
 }

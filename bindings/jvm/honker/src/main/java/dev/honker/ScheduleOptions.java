@@ -3,11 +3,9 @@ package dev.honker;
 import java.time.Duration;
 
 /** How the jobs of a schedule are enqueued. Immutable. */
-public final class ScheduleOptions {
-  private final Builder is;
-
+public final class ScheduleOptions extends Options<ScheduleOptions.Builder> {
   private ScheduleOptions(Builder is) {
-    this.is = is;
+    super(is);
   }
 
   /**
@@ -47,20 +45,8 @@ public final class ScheduleOptions {
     return is.maxAttempts;
   }
 
-  @Override
-  public String toString() {
-    return "ScheduleOptions["
-        + "priority="
-        + is.priority
-        + ", expires="
-        + is.expires
-        + ", maxAttempts="
-        + is.maxAttempts
-        + "]";
-  }
-
   /** Makes {@link ScheduleOptions}. */
-  public static final class Builder implements Cloneable {
+  public static final class Builder extends Options.Values<Builder> {
     private long priority = 0;
     private Duration expires;
     private long maxAttempts = 3;
@@ -108,11 +94,7 @@ public final class ScheduleOptions {
      * @return the options
      */
     public ScheduleOptions build() {
-      try {
-        return new ScheduleOptions((Builder) clone());
-      } catch (CloneNotSupportedException e) {
-        throw new AssertionError(e);
-      }
+      return new ScheduleOptions(this);
     }
   }
 }

@@ -1,11 +1,9 @@
 package dev.honker;
 
 /** Who runs a scheduler. Immutable. */
-public final class SchedulerOptions {
-  private final Builder is;
-
+public final class SchedulerOptions extends Options<SchedulerOptions.Builder> {
   private SchedulerOptions(Builder is) {
-    this.is = is;
+    super(is);
   }
 
   /**
@@ -27,13 +25,8 @@ public final class SchedulerOptions {
     return is.owner;
   }
 
-  @Override
-  public String toString() {
-    return "SchedulerOptions[" + "owner=" + is.owner + "]";
-  }
-
   /** Makes {@link SchedulerOptions}. */
-  public static final class Builder implements Cloneable {
+  public static final class Builder extends Options.Values<Builder> {
     private String owner;
 
     private Builder() {}
@@ -56,11 +49,7 @@ public final class SchedulerOptions {
      * @return the options
      */
     public SchedulerOptions build() {
-      try {
-        return new SchedulerOptions((Builder) clone());
-      } catch (CloneNotSupportedException e) {
-        throw new AssertionError(e);
-      }
+      return new SchedulerOptions(this);
     }
   }
 }

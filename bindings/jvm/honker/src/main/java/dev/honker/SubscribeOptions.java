@@ -3,11 +3,9 @@ package dev.honker;
 import java.time.Duration;
 
 /** Where a subscription begins, and when it saves how far it has come. Immutable. */
-public final class SubscribeOptions {
-  private final Builder is;
-
+public final class SubscribeOptions extends Options<SubscribeOptions.Builder> {
   private SubscribeOptions(Builder is) {
-    this.is = is;
+    super(is);
   }
 
   /**
@@ -58,22 +56,8 @@ public final class SubscribeOptions {
     return is.saveEvery;
   }
 
-  @Override
-  public String toString() {
-    return "SubscribeOptions["
-        + "consumer="
-        + is.consumer
-        + ", fromOffset="
-        + is.fromOffset
-        + ", saveEveryEvents="
-        + is.saveEveryEvents
-        + ", saveEvery="
-        + is.saveEvery
-        + "]";
-  }
-
   /** Makes {@link SubscribeOptions}. */
-  public static final class Builder implements Cloneable {
+  public static final class Builder extends Options.Values<Builder> {
     private String consumer;
     private Long fromOffset;
     private long saveEveryEvents = 1000;
@@ -137,11 +121,7 @@ public final class SubscribeOptions {
      * @return the options
      */
     public SubscribeOptions build() {
-      try {
-        return new SubscribeOptions((Builder) clone());
-      } catch (CloneNotSupportedException e) {
-        throw new AssertionError(e);
-      }
+      return new SubscribeOptions(this);
     }
   }
 }

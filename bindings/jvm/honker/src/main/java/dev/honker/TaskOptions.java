@@ -3,11 +3,9 @@ package dev.honker;
 import java.time.Duration;
 
 /** How a task is run. Immutable. */
-public final class TaskOptions {
-  private final Builder is;
-
+public final class TaskOptions extends Options<TaskOptions.Builder> {
   private TaskOptions(Builder is) {
-    this.is = is;
+    super(is);
   }
 
   /**
@@ -73,26 +71,8 @@ public final class TaskOptions {
     return is.expires;
   }
 
-  @Override
-  public String toString() {
-    return "TaskOptions["
-        + "retries="
-        + is.retries
-        + ", retryDelay="
-        + is.retryDelay
-        + ", storeResult="
-        + is.storeResult
-        + ", resultTtl="
-        + is.resultTtl
-        + ", priority="
-        + is.priority
-        + ", expires="
-        + is.expires
-        + "]";
-  }
-
   /** Makes {@link TaskOptions}. */
-  public static final class Builder implements Cloneable {
+  public static final class Builder extends Options.Values<Builder> {
     private long retries = 3;
     private Duration retryDelay = Duration.ofSeconds(60);
     private boolean storeResult = true;
@@ -177,11 +157,7 @@ public final class TaskOptions {
      * @return the options
      */
     public TaskOptions build() {
-      try {
-        return new TaskOptions((Builder) clone());
-      } catch (CloneNotSupportedException e) {
-        throw new AssertionError(e);
-      }
+      return new TaskOptions(this);
     }
   }
 }

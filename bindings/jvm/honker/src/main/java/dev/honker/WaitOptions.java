@@ -3,11 +3,9 @@ package dev.honker;
 import java.time.Duration;
 
 /** How long to wait for something. Immutable. */
-public final class WaitOptions {
-  private final Builder is;
-
+public final class WaitOptions extends Options<WaitOptions.Builder> {
   private WaitOptions(Builder is) {
-    this.is = is;
+    super(is);
   }
 
   /**
@@ -33,13 +31,8 @@ public final class WaitOptions {
     return is.timeout;
   }
 
-  @Override
-  public String toString() {
-    return "WaitOptions[" + "timeout=" + is.timeout + "]";
-  }
-
   /** Makes {@link WaitOptions}. */
-  public static final class Builder implements Cloneable {
+  public static final class Builder extends Options.Values<Builder> {
     private Duration timeout;
 
     private Builder() {}
@@ -62,11 +55,7 @@ public final class WaitOptions {
      * @return the options
      */
     public WaitOptions build() {
-      try {
-        return new WaitOptions((Builder) clone());
-      } catch (CloneNotSupportedException e) {
-        throw new AssertionError(e);
-      }
+      return new WaitOptions(this);
     }
   }
 }

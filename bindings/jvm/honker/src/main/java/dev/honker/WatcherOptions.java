@@ -3,11 +3,9 @@ package dev.honker;
 import java.time.Duration;
 
 /** How commits are noticed. Immutable. */
-public final class WatcherOptions {
-  private final Builder is;
-
+public final class WatcherOptions extends Options<WatcherOptions.Builder> {
   private WatcherOptions(Builder is) {
-    this.is = is;
+    super(is);
   }
 
   /**
@@ -55,20 +53,6 @@ public final class WatcherOptions {
     return is.subscriberBufferSize;
   }
 
-  @Override
-  public String toString() {
-    return "WatcherOptions["
-        + "backend="
-        + is.backend
-        + ", pollInterval="
-        + is.pollInterval
-        + ", identityCheckInterval="
-        + is.identityCheckInterval
-        + ", subscriberBufferSize="
-        + is.subscriberBufferSize
-        + "]";
-  }
-
   /**
    * A mechanism. One that is asked for by name is never replaced by another: opening fails if it
    * does not work.
@@ -91,7 +75,7 @@ public final class WatcherOptions {
   }
 
   /** Makes {@link WatcherOptions}. */
-  public static final class Builder implements Cloneable {
+  public static final class Builder extends Options.Values<Builder> {
     private String backend = Backend.AUTO.nativeName;
     private Duration pollInterval = Duration.ofMillis(1);
     private Duration identityCheckInterval = Duration.ofMillis(100);
@@ -165,11 +149,7 @@ public final class WatcherOptions {
      * @return the options
      */
     public WatcherOptions build() {
-      try {
-        return new WatcherOptions((Builder) clone());
-      } catch (CloneNotSupportedException e) {
-        throw new AssertionError(e);
-      }
+      return new WatcherOptions(this);
     }
   }
 }

@@ -67,7 +67,10 @@ public final class WorkerBuilder {
    * @return this
    */
   public WorkerBuilder handle(WorkerQueue queue, Handler<Job> handler) {
-    handlers.put(Checks.notNull("queue", queue), Checks.notNull("handler", handler));
+    Checks.notNull("handler", handler);
+    if (handlers.putIfAbsent(Checks.notNull("queue", queue), handler) != null) {
+      throw twice(queue);
+    }
     return this;
   }
 
@@ -145,6 +148,10 @@ public final class WorkerBuilder {
     return intercepted(job -> byName.get(job.queue()).handle(job));
   }
 
+  private static HonkerException twice(WorkerQueue queue) {
+    return Checks.invalid("queues", "has " + queue.name() + " twice");
+  }
+
   private List<WorkerQueue> queues() {
     return List.copyOf(handlers.keySet());
   }
@@ -212,8 +219,7 @@ public final class WorkerBuilder {
       String called, List<WorkerQueue> queues, JobLauncher launcher, String workerId) {
     Set<String> names = new HashSet<>();
     for (WorkerQueue queue : queues) {
-      if (!names.add(queue.name()))
-        throw Checks.invalid("queues", "has " + queue.name() + " twice");
+      if (!names.add(queue.name())) throw twice(queue);
     }
     if (database != null) database.checkOpen();
     Pool.Source source =

@@ -6,11 +6,9 @@ import java.util.List;
 import java.util.function.BiConsumer;
 
 /** How a worker works. Immutable. */
-public final class WorkerOptions {
-  private final Builder is;
-
+public final class WorkerOptions extends Options<WorkerOptions.Builder> {
   private WorkerOptions(Builder is) {
-    this.is = is;
+    super(is);
   }
 
   /**
@@ -126,28 +124,6 @@ public final class WorkerOptions {
     return is.retryJitter;
   }
 
-  @Override
-  public String toString() {
-    return "WorkerOptions["
-        + "concurrency="
-        + is.concurrency
-        + ", idle="
-        + is.idle
-        + ", retryDelay="
-        + is.retryDelay
-        + ", retryBase="
-        + is.retryBase
-        + ", retryMax="
-        + is.retryMax
-        + ", maxRun="
-        + is.maxRun
-        + ", shutdownTimeout="
-        + is.shutdownTimeout
-        + ", visibilityTimeout="
-        + is.visibilityTimeout
-        + "]";
-  }
-
   static <T> List<T> with(List<T> list, T more) {
     List<T> longer = new ArrayList<>(list);
     longer.add(more);
@@ -155,7 +131,7 @@ public final class WorkerOptions {
   }
 
   /** Makes {@link WorkerOptions}. */
-  public static final class Builder implements Cloneable {
+  public static final class Builder extends Options.Values<Builder> {
     private int concurrency = 1;
     private Duration idle = Duration.ofSeconds(5);
     private Duration retryDelay;
@@ -313,21 +289,13 @@ public final class WorkerOptions {
       return this;
     }
 
-    private Builder copy() {
-      try {
-        return (Builder) clone();
-      } catch (CloneNotSupportedException e) {
-        throw new AssertionError(e);
-      }
-    }
-
     /**
      * Ends with the values that are set; the builder may be used further.
      *
      * @return the options
      */
     public WorkerOptions build() {
-      return new WorkerOptions(copy());
+      return new WorkerOptions(this);
     }
   }
 }

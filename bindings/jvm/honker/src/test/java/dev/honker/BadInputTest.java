@@ -68,6 +68,14 @@ class BadInputTest {
     new ScheduleUpdate().maxAttempts(5).maxAttempts(null);
   }
 
+  @Test
+  void optionsSayWhatTheyAreAndStayThat() {
+    QueueOptions.Builder builder = QueueOptions.builder().maxAttempts(5);
+    QueueOptions five = builder.build();
+    assertEquals(6, builder.maxAttempts(6).build().maxAttempts());
+    assertEquals("QueueOptions[visibilityTimeout=PT5M, maxAttempts=5]", five.toString());
+  }
+
   /** A job without an attempt would never be claimed, and nobody would say so. */
   @Test
   void attempts() {

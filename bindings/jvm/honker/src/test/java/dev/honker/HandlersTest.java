@@ -360,12 +360,12 @@ class HandlersTest {
   @Test
   void anErrorThatStaysEndsTheHandlersAsWell() throws Exception {
     try (Database db = Temporary.open(directory)) {
-      UntilInterrupted handler = new UntilInterrupted(1);
+      UntilInterrupted handler = new UntilInterrupted();
       WorkerOptions options =
           WorkerOptions.builder().concurrency(2).grace(Duration.ofMinutes(1)).build();
       try (Runner worker = db.queue("q").worker("w", handler, options)) {
         db.queue("q").enqueue("1");
-        handler.begun.await();
+        handler.awaitCalls(1);
         String url = "jdbc:sqlite:" + directory.resolve("app.db");
         try (var connection = java.sql.DriverManager.getConnection(url);
             var statement = connection.createStatement()) {

@@ -221,10 +221,10 @@ class LifecycleTest {
     try (Database db = Temporary.open(directory)) {
       Queue queue = db.queue("q");
       List<String> reported = new CopyOnWriteArrayList<>();
-      UntilInterrupted handler = new UntilInterrupted(1);
+      UntilInterrupted handler = new UntilInterrupted();
       WorkerOptions quick =
           options()
-              .maxRun(Duration.ofSeconds(1))
+              .maxRun(Duration.ofSeconds(2))
               .failureReporter((job, e) -> reported.add(e.getMessage()))
               .build();
       queue.enqueue("1", EnqueueOptions.builder().maxAttempts(1).build());
@@ -234,11 +234,11 @@ class LifecycleTest {
       try (Runner worker =
           queue.worker("w", handler, options().shutdownTimeout(Duration.ZERO).build())) {
         long id = queue.enqueue("2");
-        Temporary.eventually(() -> processing(db) == 1);
+        handler.awaitCalls(2);
         assertTrue(queue.cancel(id));
         Temporary.eventually(() -> handler.reasons.size() == 2);
         queue.enqueue("3");
-        Temporary.eventually(() -> processing(db) == 1);
+        handler.awaitCalls(3);
       }
       Temporary.eventually(() -> handler.reasons.size() == 3 && reported.size() == 1);
       assertEquals(
@@ -255,7 +255,7 @@ class LifecycleTest {
       Queue queue = db.queue("q");
       CountDownLatch reporting = new CountDownLatch(1);
       CountDownLatch answer = new CountDownLatch(1);
-      UntilInterrupted slow = new UntilInterrupted(1);
+      UntilInterrupted slow = new UntilInterrupted();
       WorkerOptions options =
           options()
               .maxRun(Duration.ofSeconds(1))
@@ -279,8 +279,11 @@ class LifecycleTest {
               options)) {
         reporting.await();
         queue.enqueue("next");
-        Temporary.eventually(() -> db.query("SELECT * FROM _honker_live").isEmpty());
-        answer.countDown();
+        try {
+          Temporary.eventually(() -> db.query("SELECT * FROM _honker_live").isEmpty());
+        } finally {
+          answer.countDown();
+        }
         worker.throwIfFailed();
       }
     }
@@ -477,6 +480,9 @@ class LifecycleTest {
                   .handle("q", j -> {})
                   .handle(WorkerQueue.of("q", 2), j -> {})
                   .start());
+      assertThrows(
+          HonkerInvalidOptionException.class,
+          () -> db.worker(options().build()).handle("q", j -> {}).handle("q", j -> {}).start());
     }
   }
 }

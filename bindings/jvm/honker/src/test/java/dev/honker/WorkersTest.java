@@ -135,15 +135,15 @@ class WorkersTest {
   void aJobThatRunsTooLongIsTriedAgain() throws Exception {
     try (Database db = Temporary.open(directory)) {
       Queue queue = db.queue("q", QueueOptions.builder().maxAttempts(2).build());
-      UntilInterrupted handler = new UntilInterrupted(2);
+      UntilInterrupted handler = new UntilInterrupted();
       queue.enqueue("1");
-      WorkerOptions options = at(1).maxRun(Duration.ofSeconds(1)).retryBase(Duration.ZERO).build();
+      WorkerOptions options = at(1).maxRun(Duration.ofSeconds(2)).retryBase(Duration.ZERO).build();
       try (Runner worker = queue.worker("w", handler, options)) {
         Temporary.eventually(() -> queue.statsJson().contains("\"dead\":1"));
         worker.throwIfFailed();
       }
       assertEquals(List.of(CancelReason.TIMEOUT, CancelReason.TIMEOUT), handler.reasons);
-      assertTrue(queue.deadJson(-1).contains("timeout after 1 s"), queue.deadJson(-1));
+      assertTrue(queue.deadJson(-1).contains("timeout after 2 s"), queue.deadJson(-1));
     }
   }
 
@@ -477,11 +477,11 @@ class WorkersTest {
     try (Database db = Honker.open(file, hurried);
         Database other = Honker.open(file)) {
       Queue queue = db.queue("q", QueueOptions.builder().maxAttempts(1).build());
-      UntilInterrupted handler = new UntilInterrupted(1);
+      UntilInterrupted handler = new UntilInterrupted();
       long id = queue.enqueue("1");
       Runner worker =
           queue.worker("w", handler, at(1).shutdownTimeout(Duration.ofMillis(50)).build());
-      handler.begun.await();
+      handler.awaitCalls(1);
       Thread closing = new Thread(worker::close);
       try (Transaction tx = other.begin()) {
         closing.start();

@@ -19,7 +19,8 @@ import kotlinx.coroutines.coroutineScope
 import kotlinx.coroutines.launch
 
 /**
- * Has coroutines handle jobs, [WorkerOptions.concurrency] at a time. A job whose handler returns is done; one whose handler
+ * Has coroutines handle jobs, [WorkerOptions.concurrency] at a time, on [Dispatchers.Default]: what blocks a thread belongs into
+ * `withContext(Dispatchers.IO)`. A job whose handler returns is done; one whose handler
  * throws is tried again, after the delay of a [RetryableException] or as the options say. A timeout or cancellation of the
  * handler's own making is such a failure as well. A handler whose job was cancelled, was lost, or took longer than it may is
  * cancelled, and [Job.cancelled] says why. Otherwise as [Queue.worker] with a handler.
@@ -55,12 +56,12 @@ public fun <T> WorkerBuilder.launch(
  */
 public fun WorkerBuilder.launchQueues(queues: SuspendingHandlers.() -> Unit): Runner {
     val all = SuspendingHandlers().apply(queues)
-    return launch(all.handlers.keys.toList(), CoroutineLauncher(all.handler()))
+    return launch(all.handlers.map { it.first }, CoroutineLauncher(all.handler()))
 }
 
 /** The queues of a worker, and the coroutines that handle their jobs. One thread uses it, before the worker starts. */
 public class SuspendingHandlers internal constructor() {
-    internal val handlers = LinkedHashMap<WorkerQueue, suspend (Job) -> Unit>()
+    internal val handlers = ArrayList<Pair<WorkerQueue, suspend (Job) -> Unit>>()
     private val interceptors = ArrayList<suspend (Job, suspend () -> Unit) -> Unit>()
 
     /** Takes jobs from a queue; [weight] and [maxInHand] are those of [WorkerQueue]. */
@@ -70,7 +71,7 @@ public class SuspendingHandlers internal constructor() {
         maxInHand: Long = -1,
         handle: suspend (Job) -> Unit,
     ) {
-        handlers[WorkerQueue(queue, weight, maxInHand)] = handle
+        handlers += WorkerQueue(queue, weight, maxInHand) to handle
     }
 
     /** As the other form, with payloads that are values. One that cannot be decoded is among the dead, with the reason. */
@@ -88,7 +89,7 @@ public class SuspendingHandlers internal constructor() {
     }
 
     internal fun handler(): suspend (Job) -> Unit {
-        val byName = handlers.mapKeys { it.key.name }
+        val byName = handlers.associate { it.first.name to it.second }
         return interceptors.foldRight({ job -> byName.getValue(job.queue())(job) }) { interceptor, inner ->
             { job -> interceptor(job) { inner(job) } }
         }

@@ -265,7 +265,7 @@ class SuspendingWorkerTest {
                 assertThrows(HonkerInvalidOptionException::class.java) {
                     twice.launchQueues {
                         handle("q", weight = 1) { }
-                        handle("q", weight = 2) { }
+                        handle("q", weight = 1) { }
                     }
                 }
             }
