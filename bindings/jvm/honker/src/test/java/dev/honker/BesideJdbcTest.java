@@ -93,7 +93,7 @@ class BesideJdbcTest {
     try (Database db = Temporary.open(directory);
         Connection connection = connect();
         Statement statement = connection.createStatement();
-        Worker worker = db.queue("q").worker("w")) {
+        Worker worker = db.queue("q").worker("w", Temporary.WITHOUT_FALLBACK)) {
       Thread writer =
           new Thread(
               () -> {
@@ -105,9 +105,7 @@ class BesideJdbcTest {
                 }
               });
       writer.start();
-      long begin = System.nanoTime();
-      assertTrue(worker.next(Duration.ofSeconds(4)).isPresent());
-      assertTrue(System.nanoTime() - begin < 3_000_000_000L);
+      assertTrue(worker.next(Duration.ofMinutes(1)).isPresent());
       writer.join();
     }
   }

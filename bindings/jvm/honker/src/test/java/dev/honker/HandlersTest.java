@@ -257,7 +257,7 @@ class HandlersTest {
                 handling.countDown();
                 isLocked.await();
               })) {
-        queue.enqueue("1");
+        other.queue("q").enqueue("1");
         handling.await();
         try (Transaction tx = other.begin()) {
           isLocked.countDown();
@@ -272,7 +272,7 @@ class HandlersTest {
           db.interrupt(); // it looks again, and its claim is refused
           Thread.sleep(300);
         }
-        queue.enqueue("3");
+        other.queue("q").enqueue("3");
         Temporary.eventually(() -> isEmpty(queue));
         worker.throwIfFailed();
       }
@@ -290,8 +290,8 @@ class HandlersTest {
     try (Database db = Honker.open(file, hurried);
         Database other = Honker.open(file)) {
       Stream stream = db.stream("s");
-      stream.publish("1");
-      stream.publish("2");
+      other.stream("s").publish("1");
+      other.stream("s").publish("2");
       CountDownLatch isLocked = new CountDownLatch(1);
       CountDownLatch begun = new CountDownLatch(1);
       AtomicInteger calls = new AtomicInteger();

@@ -7,6 +7,10 @@ import java.nio.file.Path;
  * needed.
  */
 final class Temporary {
+  /** Who waits with these is woken, or never looks. */
+  static final WorkerOptions WITHOUT_FALLBACK =
+      WorkerOptions.builder().idle(java.time.Duration.ofHours(1)).build();
+
   private Temporary() {}
 
   static Database open(Path directory) {

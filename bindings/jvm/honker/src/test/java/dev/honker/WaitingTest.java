@@ -203,11 +203,9 @@ class WaitingTest {
   @Test
   void aDelayedJobComesWhenItIsDue() throws Exception {
     try (Database db = Temporary.open(directory);
-        Worker worker = db.queue("q").worker("w")) {
+        Worker worker = db.queue("q").worker("w", Temporary.WITHOUT_FALLBACK)) {
       db.queue("q").enqueue("1", EnqueueOptions.builder().delay(Duration.ofSeconds(2)).build());
-      long begin = System.nanoTime();
-      assertTrue(worker.next(Duration.ofSeconds(4)).isPresent()); // the fallback is later
-      assertTrue(System.nanoTime() - begin < 2_900_000_000L);
+      assertTrue(worker.next(Duration.ofMinutes(1)).isPresent());
     }
   }
 
@@ -231,7 +229,7 @@ class WaitingTest {
     try (Database db = Temporary.open(directory)) {
       Queue queue = db.queue("q");
       CompletableFuture<String> result =
-          queue.waitResultAsync(1, WaitOptions.timeout(Duration.ofSeconds(20)));
+          queue.waitResultAsync(1, WaitOptions.timeout(Duration.ofMinutes(1)));
       CompletableFuture<String> late =
           queue.waitResultAsync(2, WaitOptions.timeout(Duration.ofMillis(50)));
       queue.saveResult(1, "\"yes\"");
@@ -245,7 +243,7 @@ class WaitingTest {
       CompletableFuture<String> orphan = queue.waitResultAsync(3, WaitOptions.builder().build());
       db.close();
       ExecutionException closed =
-          assertThrows(ExecutionException.class, () -> orphan.get(5, TimeUnit.SECONDS));
+          assertThrows(ExecutionException.class, () -> orphan.get(60, TimeUnit.SECONDS));
       assertTrue(
           closed.getCause() instanceof HonkerClosedException, String.valueOf(closed.getCause()));
     }
@@ -257,7 +255,8 @@ class WaitingTest {
     ExecutorService executor = Executors.newSingleThreadExecutor();
     OpenOptions options = OpenOptions.builder().executor(executor).build();
     try (Database db = Honker.open(directory.resolve("app.db"), options);
-        Listener listener = db.listen("c")) {
+        Listener listener =
+            db.listen("c", ListenOptions.builder().fallback(Duration.ofHours(1)).build())) {
       Queue queue = db.queue("q");
       CompletableFuture<String> result =
           queue.waitResultAsync(1, WaitOptions.timeout(Duration.ofHours(1)));
@@ -268,11 +267,11 @@ class WaitingTest {
       assertEquals("1", result.get(60, TimeUnit.SECONDS));
       assertThrows(ExecutionException.class, () -> late.get(60, TimeUnit.SECONDS));
       db.notify("c", "1");
-      assertTrue(listener.next(Duration.ofSeconds(20)).isPresent());
+      assertTrue(listener.next(Duration.ofMinutes(1)).isPresent());
       CompletableFuture<Void> ready = listener.ready();
       assertTrue(listener.next(Duration.ZERO).isEmpty());
       db.notify("c", "2");
-      ready.get(10, TimeUnit.SECONDS); // its fallback is 15 seconds
+      ready.get(60, TimeUnit.SECONDS);
     }
   }
 

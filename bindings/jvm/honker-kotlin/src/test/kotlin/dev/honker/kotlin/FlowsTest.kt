@@ -136,6 +136,8 @@ class FlowsTest {
             }
         }
 
+    private fun waiting() = Thread.getAllStackTraces().keys.count { it.name == "honker" }
+
     @Test
     fun aHundredFlowsWaitWithoutThreads() =
         runBlocking(Dispatchers.Default) {
@@ -146,10 +148,10 @@ class FlowsTest {
                         val listener = db.listen("c")
                         launch { listener.asFlow().take(1).collect { heard.incrementAndGet() } }
                     }
-                delay(500)
-                assertEquals(1, Thread.getAllStackTraces().keys.count { it.name == "honker" })
+                eventually { waiting() == 1 }
                 db.notify("c", "1")
                 flows.joinAll()
+                assertEquals(1, waiting())
                 assertEquals(100, heard.get())
             }
         }

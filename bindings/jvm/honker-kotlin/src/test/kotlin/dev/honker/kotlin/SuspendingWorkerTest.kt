@@ -122,7 +122,7 @@ class SuspendingWorkerTest {
                             isLocked.await()
                         }
                     worker.use {
-                        q.enqueueJson("1")
+                        other.queue("q").enqueueJson("1")
                         begun.await()
                         withContext(Dispatchers.IO) {
                             other.transactionVoid<RuntimeException> { tx ->
@@ -139,7 +139,7 @@ class SuspendingWorkerTest {
                                 Thread.sleep(300)
                             }
                         }
-                        q.enqueueJson("3")
+                        other.queue("q").enqueueJson("3")
                         eventually { isEmpty(q) }
                         assertNull(it.failure().orElse(null))
                     }
