@@ -14,14 +14,15 @@ func isTransient(err error) bool {
 
 // pauses says how long to wait between tries while such an error lasts, and logs its beginning and its end.
 type pauses struct {
-	log  *slog.Logger
-	who  string        // cannot go on
-	last time.Duration // 0: there is no such error now
+	log    *slog.Logger
+	who    string               // cannot go on
+	passes func(err error) bool // whether it may pass by itself
+	last   time.Duration        // 0: there is no such error now
 }
 
 // after tells when to try again, at most longest from now. nil: the error does not pass.
 func (p *pauses) after(err error, longest time.Duration) <-chan time.Time {
-	if !isTransient(err) {
+	if err == nil || !p.passes(err) {
 		return nil
 	}
 	if p.last == 0 {

@@ -205,14 +205,13 @@ func (s *Scheduler) NextAfter(expression string, from int64) (int64, error) {
 // distances. When the file is replaced it ends with ErrWatcher: open the database again, or leave schedules to a Worker, which
 // does that (WorkerOptions.Schedules). It ends with other errors as well.
 func (s *Scheduler) Run(ctx context.Context, owner string) error {
-	return s.run(ctx, owner, slog.Default())
+	return s.run(ctx, owner, pauses{log: slog.Default(), who: "the scheduler", passes: isTransient})
 }
 
-func (s *Scheduler) run(ctx context.Context, owner string, log *slog.Logger) error {
+func (s *Scheduler) run(ctx context.Context, owner string, failing pauses) error {
 	if owner == "" {
 		owner = workerName()
 	}
-	failing := pauses{log: log, who: "the scheduler"}
 	for {
 		err := s.lead(ctx, owner, failing.over)
 		again := failing.after(err, 10*time.Second)

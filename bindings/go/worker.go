@@ -185,7 +185,7 @@ func (w *Worker) begin(ctx context.Context, handler []Handler) (*workerRun, erro
 		return nil, newError(StatusMisuse, "the worker %q runs already", w.options.Name)
 	}
 	log := orDefault(w.options.Logger, slog.Default()).With("worker", w.options.Name)
-	return &workerRun{Worker: w, ctx: ctx, handlers: handlers, current: w.db, log: log, failing: pauses{log: log, who: "the worker"},
+	return &workerRun{Worker: w, ctx: ctx, handlers: handlers, current: w.db, log: log, failing: pauses{log: log, who: "the worker", passes: isTransient},
 		hand: map[int64]*inHand{}, failed: map[int64]*inHand{}, finished: make(chan *inHand, w.options.Concurrency)}, nil
 }
 

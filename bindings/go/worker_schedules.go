@@ -3,7 +3,6 @@ package honker
 import (
 	"context"
 	"errors"
-	"time"
 )
 
 // firing is the goroutine that fires schedules beside a worker.
@@ -32,19 +31,12 @@ func (r *workerRun) startSchedules() error {
 	}
 	ctx, cancel := context.WithCancel(r.ctx)
 	schedules, scheduler, log := &firing{cancel, make(chan struct{})}, r.current.Scheduler(), r.log
+	passes := func(err error) bool { // the worker finds out the others as well
+		return !errors.Is(err, ErrClosed) && !errors.Is(err, ErrWatcher) && !errors.Is(err, ErrInterrupted)
+	}
 	err := r.current.start(ctx, func(ctx context.Context) {
 		defer close(schedules.ended)
-		for ctx.Err() == nil {
-			err := scheduler.run(ctx, "", log)
-			if err == nil || errors.Is(err, ErrClosed) || errors.Is(err, ErrWatcher) || errors.Is(err, ErrInterrupted) { // the worker finds those out as well
-				return
-			}
-			log.Error("honker: schedules are not fired now; the worker tries again", "error", err)
-			select {
-			case <-ctx.Done():
-			case <-time.After(schedulePause):
-			}
-		}
+		_ = scheduler.run(ctx, "", pauses{log: log, who: "the scheduler", passes: passes})
 	})
 	if err != nil {
 		cancel()
@@ -53,9 +45,6 @@ func (r *workerRun) startSchedules() error {
 	r.schedules = schedules
 	return nil
 }
-
-// schedulePause is the time after which schedules that failed are tried again.
-const schedulePause = 5 * time.Second
 
 // endSchedules returns when nothing fires schedules any more.
 func (r *workerRun) endSchedules() {

@@ -508,7 +508,7 @@ func (s *slow) Handle(_ context.Context, record slog.Record) error {
 
 func TestCloseWaitsForWhatFiresAWorkersSchedules(t *testing.T) {
 	db := open(t)
-	log := &slow{message: "schedules are not fired now", entered: make(chan struct{}, 1), release: make(chan struct{})}
+	log := &slow{message: "the scheduler cannot go on now", entered: make(chan struct{}, 1), release: make(chan struct{})}
 	pulse := ScheduledTask{Name: "pulse", Queue: "q", Schedule: "@every 1s"}
 	runs(t, db.NewWorker(WorkerOptions{Queues: []WorkerQueue{{Name: "q"}}, Schedules: []ScheduledTask{pulse}, Logger: slog.New(log)}),
 		func(context.Context, *Job) error { return nil })
@@ -522,6 +522,24 @@ func TestCloseWaitsForWhatFiresAWorkersSchedules(t *testing.T) {
 	time.AfterFunc(100*time.Millisecond, func() { close(log.release) })
 	want(t, db.Close(), nil)
 	want(t, log.left.Load(), true)
+}
+
+func TestWorkerSaysOnceThatItsSchedulesAreNotFired(t *testing.T) {
+	db := open(t)
+	log := &logged{}
+	pulse := ScheduledTask{Name: "pulse", Queue: "q", Schedule: "@every 1s"}
+	var beats atomic.Int64
+	stop := runs(t, db.NewWorker(WorkerOptions{Queues: []WorkerQueue{{Name: "q"}}, Schedules: []ScheduledTask{pulse}, Logger: log.logger()}),
+		func(context.Context, *Job) error { beats.Add(1); return nil })
+	eventually(t, "it is fired", func() bool { return beats.Load() > 0 })
+	execute(t, db, "ALTER TABLE _honker_locks RENAME TO not_there")
+	eventually(t, "it says so", func() bool { return log.count("the scheduler cannot go on now") == 1 })
+	time.Sleep(6 * time.Second)
+	want(t, log.count("no such table: main._honker_locks"), 1)
+	execute(t, db, "ALTER TABLE not_there RENAME TO _honker_locks")
+	before := beats.Load()
+	eventually(t, "it goes on", func() bool { return beats.Load() > before && log.count("the scheduler goes on") == 1 })
+	want(t, stop(), nil)
 }
 
 func TestWorkerFiresSchedulesInAFileThatReplacesItsOwn(t *testing.T) {
@@ -541,7 +559,7 @@ func TestWorkerFiresSchedulesInAFileThatReplacesItsOwn(t *testing.T) {
 	before := beats.Load()
 	eventually(t, "it is fired in the new file", func() bool { return beats.Load() > before+1 })
 	want(t, stop(), nil)
-	want(t, log.count("schedules are not fired now"), 0)
+	want(t, log.count("the scheduler cannot go on now"), 0)
 }
 
 // TestSchedulerWaitsOutWhatPasses has a directory where SQLite wants to put its journal.
@@ -554,7 +572,9 @@ func TestSchedulerWaitsOutWhatPasses(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	ended := make(chan error, 1)
-	go func() { ended <- db.Scheduler().run(ctx, "", log.logger()) }()
+	go func() {
+		ended <- db.Scheduler().run(ctx, "", pauses{log: log.logger(), who: "the scheduler", passes: isTransient})
+	}()
 	eventually(t, "it says so", func() bool { return log.count("the scheduler cannot go on now") == 1 })
 	time.Sleep(time.Second)
 	want(t, log.count("the scheduler cannot go on now"), 1)
