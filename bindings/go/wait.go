@@ -147,6 +147,20 @@ func (d *dispatcher) stop() {
 	<-d.done
 }
 
+// turn is a mutex. To wait for it ends with a context.
+type turn chan struct{}
+
+func (t turn) take(ctx context.Context) error {
+	select {
+	case t <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (t turn) leave() { <-t }
+
 // waiting is a consumer of the library's, and what waits for it.
 type waiting struct {
 	db           *Database
@@ -156,7 +170,7 @@ type waiting struct {
 	woken        chan struct{} // the consumer may have work
 	ended        chan struct{} // closed by end
 
-	turn sync.Mutex // one goroutine waits at a time
+	turn turn // one goroutine waits at a time
 
 	mu       sync.Mutex
 	consumer uintptr
@@ -170,7 +184,7 @@ func (db *Database) newWaiting(free func(calls, uintptr), new func(waiter uintpt
 	if err != nil {
 		return nil, err
 	}
-	w := &waiting{db: db, dispatcher: d, freeConsumer: free, woken: make(chan struct{}, 1), ended: make(chan struct{})}
+	w := &waiting{db: db, dispatcher: d, freeConsumer: free, woken: make(chan struct{}, 1), ended: make(chan struct{}), turn: make(turn, 1)}
 	w.token = d.enter(w.woken)
 	if new != nil {
 		if err = w.replace(new); err != nil {
@@ -261,10 +275,13 @@ func (w *waiting) wake() {
 // await calls look, which asks the consumer without waiting, until that finds something, and in between waits until the
 // consumer may have work. When ctx ends it is the error of that.
 func (w *waiting) await(ctx context.Context, look func() (bool, error)) error {
-	w.turn.Lock()
-	defer w.turn.Unlock()
+	interrupts := w.db.interrupts.Load()
+	if err := w.turn.take(ctx); err != nil {
+		return err
+	}
+	defer w.turn.leave()
 	defer runtime.KeepAlive(w)
-	for interrupts := w.db.interrupts.Load(); ; {
+	for {
 		switch {
 		case w.closed.Load():
 			return w.isClosed()

@@ -80,6 +80,30 @@ func TestNextEnds(t *testing.T) {
 	})
 }
 
+func TestNextEndsWithItsContextWhileAnotherGoroutineWaits(t *testing.T) {
+	db := open(t)
+	waker, err := db.Queue("q", QueueOptions{}).ClaimWaker()
+	must(t, waker, err)
+	listener, err := db.Listener("c")
+	must(t, listener, err)
+	for _, next := range []func(ctx context.Context) error{
+		func(ctx context.Context) error { return second(waker.Next(ctx, "w")) },
+		func(ctx context.Context) error { return second(listener.Next(ctx)) },
+	} {
+		first, cancel := context.WithCancel(context.Background())
+		ended := make(chan error, 1)
+		go func() { ended <- next(first) }()
+		time.Sleep(50 * time.Millisecond)
+		soon, cancelSoon := context.WithTimeout(context.Background(), 50*time.Millisecond)
+		time.AfterFunc(30*time.Second, cancel) // should the second one wait for the first one
+		want(t, next(soon), context.DeadlineExceeded)
+		want(t, first.Err(), nil)
+		cancelSoon()
+		cancel()
+		want(t, <-ended, context.Canceled)
+	}
+}
+
 func TestNothingIsClaimedForAContextThatHasEnded(t *testing.T) {
 	db := open(t)
 	q := db.Queue("q", QueueOptions{})

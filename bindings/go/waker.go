@@ -5,7 +5,6 @@ import (
 	"errors"
 	"iter"
 	"runtime"
-	"sync"
 )
 
 // ClaimWaker waits for the jobs of a queue; made by Queue.ClaimWaker. It sleeps until something is committed, by anyone in any process, a
@@ -14,7 +13,7 @@ import (
 type ClaimWaker struct {
 	*waiting
 	queue  *Queue
-	using  sync.Mutex // one goroutine at a time: others would claim as the wrong worker
+	using  turn // one goroutine at a time: others would claim as the wrong worker
 	worker string
 }
 
@@ -24,7 +23,7 @@ func (q *Queue) ClaimWaker() (*ClaimWaker, error) {
 	if err != nil {
 		return nil, err
 	}
-	waker := &ClaimWaker{waiting: w, queue: q}
+	waker := &ClaimWaker{waiting: w, queue: q, using: make(turn, 1)}
 	runtime.SetFinalizer(waker, func(waker *ClaimWaker) { waker.end() }) // only for those who forget
 	return waker, nil
 }
@@ -62,8 +61,10 @@ func (c *ClaimWaker) Poll(worker string, n int64) ([]*Job, error) {
 
 func (c *ClaimWaker) claim(ctx context.Context, worker string, n int64, await awaiting) ([]*Job, error) {
 	defer runtime.KeepAlive(c)
-	c.using.Lock()
-	defer c.using.Unlock()
+	if err := c.using.take(ctx); err != nil {
+		return nil, err
+	}
+	defer c.using.leave()
 	if c.consumer == 0 || c.worker != worker {
 		opts := newWorkerOpts()
 		opts.visibilityTimeoutS, opts.fallbackMS, opts.heartbeat = c.queue.options.VisibilityTimeoutS, workerFallbackMS, 0
