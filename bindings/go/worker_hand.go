@@ -210,6 +210,7 @@ func (r *workerRun) lose(lost lostJobView) {
 	}
 	one.job.shared.lost.Store(true)
 	one.cancel(cause)
+	r.stuck = time.After(cancelTimeout)
 	if lost.reason != lostTimeout {
 		r.log.Warn(cause.Error(), one.attrs()...)
 		return
@@ -222,6 +223,19 @@ func (r *workerRun) lose(lost lostJobView) {
 		defer r.reports.Done()
 		r.report(r.ctx, &job, cause)
 	}()
+}
+
+// sayIfStuck says that nothing more is run because handlers of jobs that were lost hold all the places.
+func (r *workerRun) sayIfStuck() {
+	running := r.orphans
+	for _, one := range r.hand {
+		if one.lost {
+			running++
+		}
+	}
+	if running == r.options.Concurrency {
+		r.log.Error("honker: the worker runs no job until a handler returns; all ignore that their contexts have ended", "running", running)
+	}
 }
 
 // awaitReports waits for those OnError that run beside their handlers, but not for ever.

@@ -45,6 +45,7 @@ type workerRun struct {
 	deadline <-chan time.Time // when StopTimeout, or then cancelTimeout, is over
 	canceled bool             // the contexts have ended because of that
 	hurried  bool             // a second signal has come
+	stuck    <-chan time.Time // when handlers of jobs that were lost should have returned
 
 	again   <-chan time.Time // when to try again after an error; nil if there was none
 	failing pauses
@@ -146,6 +147,8 @@ func (r *workerRun) loop() error {
 			}
 			signalled = true
 			r.stop(one.String())
+		case <-r.stuck:
+			r.sayIfStuck()
 		case <-r.deadline:
 			if r.canceled {
 				return r.release()
@@ -225,6 +228,7 @@ func (r *workerRun) replaced(err error) {
 		one.cancel(err)
 	}
 	r.orphans += len(r.hand)
+	r.stuck = time.After(cancelTimeout)
 	clear(r.hand)
 	r.settled = nil
 	r.logUnsettled()

@@ -625,3 +625,20 @@ func TestWorkerLogsWithTheDefaultOfTheTimeWhenItRuns(t *testing.T) {
 	want(t, strings.HasPrefix(w.options.Name, fmt.Sprintf("%s-%d-", host, os.Getpid())), true)
 	want(t, w.options.Name != db.NewWorker(WorkerOptions{}).options.Name, true)
 }
+
+func TestWorkerSaysThatItsHandlersAreStuck(t *testing.T) {
+	db := open(t)
+	must(t, 0, second(db.Queue("q", QueueOptions{}).EnqueueMany([]any{1, 2, 3, 4}, EnqueueOptions{MaxAttempts: Int64(1)})))
+	log := &logged{}
+	release := make(chan struct{})
+	var started atomic.Int64
+	stop := runs(t, db.NewWorker(WorkerOptions{Queues: []WorkerQueue{{Name: "q"}}, Concurrency: 2, MaxRun: time.Second, Logger: log.logger()}),
+		func(context.Context, *Job) error { started.Add(1); <-release; return nil })
+	eventually(t, "it says so", func() bool {
+		return log.count("the worker runs no job until a handler returns; all ignore that their contexts have ended\" worker=") >= 1
+	})
+	want(t, started.Load(), 2)
+	close(release)
+	eventually(t, "it goes on", func() bool { return started.Load() == 4 })
+	want(t, stop(), nil)
+}
