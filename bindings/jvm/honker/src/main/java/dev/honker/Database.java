@@ -702,7 +702,7 @@ public final class Database implements AutoCloseable {
     for (AutoCloseable child : open) {
       if (child instanceof Runner) runners.add((Runner) child);
     }
-    runners.forEach(Runner::stop);
+    runners.forEach(Runner::databaseCloses);
     runners.forEach(Runner::join);
     open.removeAll(runners);
     RuntimeException failure = null;

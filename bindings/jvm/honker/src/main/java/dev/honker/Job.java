@@ -87,7 +87,8 @@ public final class Job {
   /**
    * The database that it came from.
    *
-   * @return the one of its worker, which may have opened it itself
+   * @return the one of its worker; if the worker has opened it itself, a handler that closes it
+   *     ends the worker, with an error
    */
   public Database database() {
     return home.database;

@@ -107,7 +107,11 @@ final class Pool implements Runner.Work {
       while (database != null || (database = open()) != null) {
         boolean isOwn = database != source.database();
         try {
-          if (work(database)) return;
+          if (work(database)) {
+            if (!isOwn || runner.isAsked()) return;
+            throw new IllegalStateException(
+                "a handler has closed the database of its worker, which is not its own to close");
+          }
         } finally {
           if (isOwn) database.closeOwn(runner);
         }

@@ -15,6 +15,7 @@ public final class Runner implements AutoCloseable {
   private final Work work;
   private final Thread thread;
   private volatile Throwable failure;
+  private volatile boolean isAsked;
 
   /** What its thread does. */
   interface Work {
@@ -199,7 +200,18 @@ public final class Runner implements AutoCloseable {
 
   /** Takes nothing any more, and ends after what is in hand, for which this does not wait. */
   public void stop() {
+    isAsked = true;
     work.stop();
+  }
+
+  /** Its database is being closed: ends as with {@link #stop}. */
+  void databaseCloses() {
+    work.stop();
+  }
+
+  /** Whether it ends because it was to: not by its database alone. */
+  boolean isAsked() {
+    return isAsked;
   }
 
   /**

@@ -216,6 +216,23 @@ class LifecycleTest {
     }
   }
 
+  /** It is the worker's: what ends it is an error, and the job is done all the same. */
+  @Test
+  void aHandlerClosesTheDatabaseOfItsWorker() throws Exception {
+    Path file = directory.resolve("app.db");
+    try (Database db = Honker.open(file)) {
+      db.queue("q").enqueue("1");
+      Runner worker =
+          Honker.worker(file.toString(), options().build())
+              .handle("q", job -> job.database().close())
+              .start();
+      IllegalStateException e = assertThrows(IllegalStateException.class, worker::await);
+      assertTrue(e.getMessage().contains("a handler has closed the database"), e.getMessage());
+      assertTrue(worker.failed());
+      assertEquals(List.of(), db.query("SELECT * FROM _honker_live"));
+    }
+  }
+
   @Test
   void theReasonOfACancellation() throws Exception {
     try (Database db = Temporary.open(directory)) {
