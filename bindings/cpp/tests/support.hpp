@@ -7,7 +7,6 @@
 
 #include <chrono>
 #include <cstdint>
-#include <ctime>
 #include <exception>
 #include <filesystem>
 #include <limits>
@@ -20,7 +19,10 @@
 inline constexpr std::int64_t largest = std::numeric_limits<std::int64_t>::max();
 inline constexpr std::int64_t smallest = std::numeric_limits<std::int64_t>::min();
 
-inline std::int64_t now() { return static_cast<std::int64_t>(std::time(nullptr)); }
+// Not std::time(), whose clock may be a few milliseconds late: in the second before that of the library's.
+inline std::int64_t now() {
+  return static_cast<std::int64_t>(std::chrono::system_clock::to_time_t(std::chrono::system_clock::now()));
+}
 
 // A new directory, removed at the end.
 class Directory {

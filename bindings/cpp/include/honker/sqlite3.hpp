@@ -8,8 +8,8 @@
 
 #include <sqlite3.h>
 
+#include <chrono>
 #include <cstdint>
-#include <ctime>
 #include <memory>
 #include <new>
 #include <optional>
@@ -65,7 +65,8 @@ inline Result<std::int64_t> enqueue_sql(std::nothrow_t, sqlite3* connection, std
   if (queue.find('\0') != queue.npos || payload.find('\0') != payload.npos) {
     return Error(HONKER_INVALID, "a queue's name or a payload has a NUL in it");
   }
-  const auto now = static_cast<std::int64_t>(std::time(nullptr));
+  // As precise as the library's clock: std::time() may still be in the second before.
+  const auto now = static_cast<std::int64_t>(std::chrono::system_clock::to_time_t(std::chrono::system_clock::now()));
   constexpr std::int64_t most = 1LL << 53;  // seconds: no sum overflows
   for (const auto& seconds : {options.run_at, options.delay_s, options.expires_s}) {
     if (seconds && (*seconds > most || *seconds < -most)) return Error(HONKER_INVALID, "a time is out of range");
