@@ -13,6 +13,7 @@ import java.util.List;
 import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
+import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
@@ -21,6 +22,13 @@ import org.junit.jupiter.api.io.TempDir;
 @Timeout(180)
 class LifecycleTest {
   @TempDir Path directory;
+
+  private Process process;
+
+  @AfterEach
+  void leaveNoProcess() {
+    if (process != null) process.destroyForcibly();
+  }
 
   private static WorkerOptions.Builder options() {
     return WorkerOptions.builder().retryDelay(Duration.ZERO);
@@ -40,7 +48,7 @@ class LifecycleTest {
     Queue queue = db.queue("q", QueueOptions.builder().maxAttempts(1).build());
     queue.enqueue("1");
     queue.enqueue("2");
-    Process process = WorkerProcess.start(directory.resolve("app.db"), stopMs, what);
+    process = WorkerProcess.start(directory.resolve("app.db"), stopMs, what);
     int runs = what.equals("two") ? 2 : 1;
     Temporary.eventually(
         () -> logged("a handler has begun") == 2 && logged("runs until SIGTERM") == runs);
