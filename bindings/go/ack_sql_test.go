@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"database/sql/driver"
 	"errors"
-	"os"
 	"testing"
 	"time"
 )
@@ -133,10 +132,7 @@ func TestAckSQLInAFileThatHasReplacedTheJobsOwn(t *testing.T) {
 		return err
 	})
 	<-started
-	for _, old := range []string{"-wal", "-shm"} {
-		must(t, 0, os.Remove(db.Path()+old))
-	}
-	must(t, 0, os.Rename(db.Path()+".new", db.Path()))
+	replace(t, db)
 	want(t, <-held, false)
 	want(t, stop(), nil)
 }

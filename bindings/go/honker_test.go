@@ -18,6 +18,17 @@ import (
 )
 
 // open opens a database, and makes sure that closing it leaves nothing.
+// replace puts the file with the name of the database and ".new" in its place. The old file goes first: who opened it without its log
+// would find it as it was some time ago.
+func replace(t *testing.T, db *Database) {
+	t.Helper()
+	must(t, 0, os.Rename(db.Path(), db.Path()+".old"))
+	for _, old := range []string{"-wal", "-shm"} { // SQLite would take them for the new file's
+		must(t, 0, os.Remove(db.Path()+old))
+	}
+	must(t, 0, os.Rename(db.Path()+".new", db.Path()))
+}
+
 func open(t *testing.T, options ...OpenOptions) *Database {
 	t.Helper()
 	if os.Getenv("HONKER_LIBRARY") == "" {

@@ -250,10 +250,7 @@ func TestWorkerGoesOnWithAFileThatReplacesItsOwn(t *testing.T) {
 				stats, err := db.Queue("q", QueueOptions{}).Stats()
 				return err == nil && stats == QueueStats{Queue: "q", Claimed: 1}
 			})
-			for _, old := range []string{"-wal", "-shm"} { // SQLite would take them for the new file's
-				must(t, 0, os.Remove(db.Path()+old))
-			}
-			must(t, 0, os.Rename(db.Path()+".new", db.Path()))
+			replace(t, db)
 			wantError(t, <-causes, ErrWatcher)
 			job := <-done
 			want(t, job.MaxAttempts, 7)

@@ -551,10 +551,7 @@ func TestWorkerFiresSchedulesInAFileThatReplacesItsOwn(t *testing.T) {
 	stop := runs(t, db.NewWorker(WorkerOptions{Queues: []WorkerQueue{{Name: "q"}}, Schedules: []ScheduledTask{pulse}, Logger: log.logger()}),
 		func(context.Context, *Job) error { beats.Add(1); return nil })
 	eventually(t, "it is fired", func() bool { return beats.Load() > 0 })
-	for _, old := range []string{"-wal", "-shm"} {
-		must(t, 0, os.Remove(db.Path()+old))
-	}
-	must(t, 0, os.Rename(db.Path()+".new", db.Path()))
+	replace(t, db)
 	eventually(t, "it says so", func() bool { return log.count("the file was replaced; ") == 1 })
 	before := beats.Load()
 	eventually(t, "it is fired in the new file", func() bool { return beats.Load() > before+1 })
@@ -598,10 +595,7 @@ func TestSchedulerEndsWithItsFile(t *testing.T) {
 		stats, err := db.Queue("q", QueueOptions{}).Stats()
 		return err == nil && stats.Pending > 0
 	})
-	for _, old := range []string{"-wal", "-shm"} {
-		must(t, 0, os.Remove(db.Path()+old))
-	}
-	must(t, 0, os.Rename(db.Path()+".new", db.Path()))
+	replace(t, db)
 	select {
 	case err := <-ended:
 		wantError(t, err, ErrWatcher, "is another file now")

@@ -201,6 +201,7 @@ class TestJob < HonkerTest
     Honker.database = @path
     Greet.enqueue("lost")
     Honker::Database.open("#{@dir}/new.db") { |other| other.queue("q").enqueue(1) }
+    File.rename(@path, "#{@path}.old")
     %w[-wal -shm].each { |suffix| FileUtils.rm_f("#{@path}#{suffix}") }
     File.rename("#{@dir}/new.db", @path)
     seen = nil

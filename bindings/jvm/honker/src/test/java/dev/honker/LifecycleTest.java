@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertInstanceOf;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
@@ -181,8 +182,7 @@ class LifecycleTest {
           try (Database made = Honker.open(other)) {
             made.queue("q").enqueue("new");
           }
-          for (String end : List.of("-wal", "-shm")) Files.deleteIfExists(Path.of(file + end));
-          Files.move(other, file, StandardCopyOption.REPLACE_EXISTING);
+          replace(file, other);
           Temporary.eventually(() -> handled.contains("new"));
           assertEquals(List.of(CancelReason.REPLACED), reasons);
           assertEquals(1, logged.count("close the database and open it again"), logged::toString);
@@ -213,8 +213,7 @@ class LifecycleTest {
                 .enqueue("{\"__honker_task__\":{\"task\":\"twice\",\"args\":[21],\"kwargs\":{}}}");
       }
       try (Runner tasks = db.runTasks(registry)) {
-        for (String end : List.of("-wal", "-shm")) Files.deleteIfExists(Path.of(file + end));
-        Files.move(other, file, StandardCopyOption.REPLACE_EXISTING);
+        replace(file, other);
         try (Database again = Honker.open(file)) {
           Temporary.eventually(() -> again.query("SELECT * FROM _honker_live").isEmpty());
           assertEquals("42", again.queue("tasks").getResult(id).orElse(null));
@@ -509,5 +508,12 @@ class LifecycleTest {
           HonkerInvalidOptionException.class,
           () -> db.worker(options().build()).handle("q", j -> {}).handle("q", j -> {}).start());
     }
+  }
+
+  /** The old file goes first: who opened it without its log would find it as it was before. */
+  private static void replace(Path file, Path by) throws IOException {
+    Files.move(file, Path.of(file + ".old"), StandardCopyOption.REPLACE_EXISTING);
+    for (String end : List.of("-wal", "-shm")) Files.deleteIfExists(Path.of(file + end));
+    Files.move(by, file);
   }
 }
