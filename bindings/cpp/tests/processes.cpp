@@ -300,7 +300,7 @@ TEST_CASE("a worker in another process sees what the application's own connectio
   wait_until([&] { return db.query("SELECT count(DISTINCT payload) FROM done")[0][0].integer() == 50; });
   CHECK(db.query("SELECT count(*) FROM done")[0][0].integer() == 50);
   CHECK(db.query("SELECT count(*) FROM _honker_live")[0][0].integer() == 0);
-  sqlite3_close(connection);
+  CHECK(sqlite3_close(connection) == SQLITE_OK);
   kill(child, SIGTERM);
   int status = 0;
   REQUIRE(waitpid(child, &status, 0) == child);

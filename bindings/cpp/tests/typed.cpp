@@ -200,8 +200,10 @@ TEST_CASE("jobs are enqueued through a connection of the application's own") {
 
   // A worker that sleeps is woken by the commit.
   auto jobs = q.jobs("w");
-  const Joined enqueueing(soon([&] { honker::enqueue_sql(connection, "q", "now"); }));
-  CHECK(jobs.next(long_time)->payload() == "now");
+  {
+    const Joined enqueueing(soon([&] { honker::enqueue_sql(connection, "q", "now"); }));
+    CHECK(jobs.next(long_time)->payload() == "now");
+  }  // it may not have left the connection yet
 
   later.metadata = "{}";
   CHECK_FAILS(HONKER_UNSUPPORTED, honker::enqueue_sql(connection, "q", "1", later));
@@ -213,7 +215,7 @@ TEST_CASE("jobs are enqueued through a connection of the application's own") {
     auto tx = file.db.begin();
     CHECK_REFUSED(HONKER_BUSY, honker::enqueue_sql(std::nothrow, connection, "q", "1"));
   }
-  sqlite3_close(connection);
+  CHECK(sqlite3_close(connection) == SQLITE_OK);
 }
 
 #endif
