@@ -6,10 +6,7 @@ defmodule Honker.Instance do
   use GenServer
 
   require Logger
-  alias Honker.{Database, Error, Native, Outbox, Scheduler, Status, Worker}
-
-  @rest_min_ms 100
-  @rest_max_ms 10_000
+  alias Honker.{Database, Error, Native, Outbox, Rest, Scheduler, Status, Worker}
 
   def process(name), do: Module.concat(name, Database)
 
@@ -78,7 +75,7 @@ defmodule Honker.Instance do
   @impl true
   def init(o) do
     Process.flag(:trap_exit, true)
-    state = open(%{name: o.name, path: o.path, open: o.open, db: nil, trouble: nil, rest_ms: @rest_min_ms})
+    state = open(%{name: o.name, path: o.path, open: o.open, db: nil, trouble: nil, rest_ms: Rest.first_ms()})
     if state.db || Status.transient?(state.trouble.name), do: {:ok, state}, else: {:stop, state.trouble}
   end
 
@@ -114,12 +111,12 @@ defmodule Honker.Instance do
     case answer do
       {:ok, db} ->
         if state.trouble, do: Logger.info("honker #{inspect(state.name)}: #{state.path} is open")
-        %{state | db: db, trouble: nil, rest_ms: @rest_min_ms}
+        %{state | db: db, trouble: nil, rest_ms: Rest.first_ms()}
 
       {:error, error} ->
         if is_nil(state.trouble), do: Logger.warning("honker #{inspect(state.name)} waits: #{error.message}")
         Process.send_after(self(), :honker_open, state.rest_ms)
-        %{state | trouble: error, rest_ms: min(state.rest_ms * 2, @rest_max_ms)}
+        %{state | trouble: error, rest_ms: Rest.next_ms(state.rest_ms)}
     end
   end
 end

@@ -70,7 +70,7 @@ defmodule Honker.Worker do
   use GenServer
 
   require Logger
-  alias Honker.{Consumer, Database, Error, Event, Native, Status}
+  alias Honker.{Consumer, Database, Error, Event, Native, Rest, Status}
   alias Honker.Worker.{Hand, Options}
 
   # How long a process that traps exits may take to end once it has to.
@@ -81,8 +81,6 @@ defmodule Honker.Worker do
   @closing_ms 7000
   # How long to pause before each further try while the file is locked, and then between turns, while nothing works.
   @pauses_ms [1, 2, 5, 10, 20, 40]
-  @rest_min_ms 100
-  @rest_max_ms 10_000
 
   @doc false
   def child_spec(opts) do
@@ -127,7 +125,7 @@ defmodule Honker.Worker do
           since_ms: nil,
           trouble: nil,
           rest: nil,
-          rest_ms: @rest_min_ms,
+          rest_ms: Rest.first_ms(),
           # A message that asks for the next turn is under way.
           turning: false,
           # By when what runs has to end; it claims nothing more if it has to.
@@ -315,7 +313,7 @@ defmodule Honker.Worker do
 
   defp rest(%{rest: nil} = state) do
     timer = Process.send_after(self(), :honker_rested, state.rest_ms)
-    next_ms = if state.trouble, do: min(state.rest_ms * 2, @rest_max_ms), else: @rest_min_ms
+    next_ms = if state.trouble, do: Rest.next_ms(state.rest_ms), else: Rest.first_ms()
     %{state | rest: timer, rest_ms: next_ms}
   end
 
@@ -340,7 +338,7 @@ defmodule Honker.Worker do
 
   defp recovered(state) do
     if state.trouble, do: Logger.info("honker worker #{state.options.worker_id} works again")
-    %{state | since_ms: nil, trouble: nil, rest_ms: @rest_min_ms}
+    %{state | since_ms: nil, trouble: nil, rest_ms: Rest.first_ms()}
   end
 
   # --- Its end. ---
@@ -426,7 +424,7 @@ defmodule Honker.Worker do
     case turn_once(state, 0) do
       {:timeout, %{finished: [_ | _]} = state} ->
         if Native.now_ms() < until do
-          Process.sleep(@rest_min_ms)
+          Process.sleep(Rest.first_ms())
           settle_last(state, until)
         else
           ids = Enum.map_join(state.finished, ", ", & &1.job.id)

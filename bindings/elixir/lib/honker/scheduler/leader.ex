@@ -7,10 +7,7 @@ defmodule Honker.Scheduler.Leader do
   use GenServer, shutdown: 10_000
 
   require Logger
-  alias Honker.{Consumer, Database, Error, Native, Scheduler, Status}
-
-  @rest_min_ms 100
-  @rest_max_ms 10_000
+  alias Honker.{Consumer, Database, Error, Native, Rest, Scheduler, Status}
 
   # `on`: a database, or the name of one; `schedules`: what is added to its file first, and to one that takes its place.
   def start_link({on, owner, schedules}), do: GenServer.start_link(__MODULE__, {on, owner, schedules, nil})
@@ -23,7 +20,7 @@ defmodule Honker.Scheduler.Leader do
     Process.flag(:trap_exit, true)
     Honker.AtExit.tell()
     state = %{on: on, owner: owner, schedules: schedules, caller: caller && Process.monitor(caller)}
-    idle = %{db: nil, leader: nil, tag: nil, over: false, trouble: nil, rest_ms: @rest_min_ms}
+    idle = %{db: nil, leader: nil, tag: nil, over: false, trouble: nil, rest_ms: Rest.first_ms()}
     {:ok, Map.merge(state, idle), {:continue, :turn}}
   end
 
@@ -89,7 +86,7 @@ defmodule Honker.Scheduler.Leader do
     if gone? or Status.transient?(name) do
       if is_nil(state.trouble), do: Logger.warning("honker scheduler #{state.owner} waits: #{error.message}")
       state = if gone?, do: renewed(state), else: state
-      again(%{state | trouble: error, rest_ms: min(state.rest_ms * 2, @rest_max_ms)}, state.rest_ms)
+      again(%{state | trouble: error, rest_ms: Rest.next_ms(state.rest_ms)}, state.rest_ms)
     else
       Logger.error("honker scheduler #{state.owner} stops: #{error.message}")
       {:stop, {:shutdown, error}, state}
@@ -106,6 +103,6 @@ defmodule Honker.Scheduler.Leader do
 
   defp recovered(state) do
     Logger.info("honker scheduler #{state.owner} works again")
-    %{state | trouble: nil, rest_ms: @rest_min_ms}
+    %{state | trouble: nil, rest_ms: Rest.first_ms()}
   end
 end
