@@ -47,6 +47,13 @@ class HonkerTest < Minitest::Test
     out
   end
 
+  # Puts another file in the place of one, which goes first: who opened it without its log would find it as it was before.
+  def put_in_place(other, path)
+    File.rename(path, "#{path}.old") if File.exist?(path)
+    %w[-wal -shm].each { |suffix| FileUtils.rm_f("#{path}#{suffix}") }
+    File.rename(other, path)
+  end
+
   # The time is only for what never happens: a loaded machine may need most of it.
   def eventually(seconds = 60)
     deadline = now + seconds

@@ -201,9 +201,7 @@ class TestJob < HonkerTest
     Honker.database = @path
     Greet.enqueue("lost")
     Honker::Database.open("#{@dir}/new.db") { |other| other.queue("q").enqueue(1) }
-    File.rename(@path, "#{@path}.old")
-    %w[-wal -shm].each { |suffix| FileUtils.rm_f("#{@path}#{suffix}") }
-    File.rename("#{@dir}/new.db", @path)
+    put_in_place("#{@dir}/new.db", @path)
     seen = nil
     eventually { seen ||= error_of(Thread.new { Greet.enqueue("lost") }) }
     assert_instance_of Honker::WatcherError, seen

@@ -268,9 +268,7 @@ class TestRails < HonkerTest
     Honker::Database.open("#{@dir}/new.db") do |db|
       db.scheduler.add(name: "s", queue: "greetings", schedule: "@every 1s", payload: { class: "Plain", args: [], kwargs: { to: text } })
     end
-    File.rename("#{@dir}/#{name}", "#{@dir}/#{name}.old") if File.exist?("#{@dir}/#{name}")
-    %w[-wal -shm].each { |suffix| FileUtils.rm_f("#{@dir}/#{name}#{suffix}") }
-    File.rename("#{@dir}/new.db", "#{@dir}/#{name}")
+    put_in_place("#{@dir}/new.db", "#{@dir}/#{name}")
   end
 
   def test_the_logger_is_that_of_rails_unless_the_application_says_otherwise

@@ -362,13 +362,10 @@ class TestRun < HonkerTest
 
   private
 
-  # Puts a file with a job in the place of the old one, which goes first: who opened it without its log would find it as it was
-  # before.
+  # Puts a file with a job in the place of the old one.
   def replace
     other = File.join(@dir, "other.db")
     Honker::Database.open(other) { |db| db.queue("q").enqueue("two") }
-    File.rename(@path, "#{@path}.old")
-    %w[-wal -shm].each { |suffix| FileUtils.rm_f(@path + suffix) }
-    File.rename(other, @path)
+    put_in_place(other, @path)
   end
 end
