@@ -22,6 +22,7 @@ pub mod database;
 mod error;
 #[cfg(feature = "faults")]
 pub mod faults;
+mod features;
 pub mod fork;
 mod guard;
 mod identity;

@@ -45,7 +45,7 @@ const VERSION_TABLE: Object = Object {
     sql: "CREATE TABLE IF NOT EXISTS main._honker_schema (version INTEGER, min_version INTEGER)",
 };
 
-const TABLES: [Object; 9] = [
+const TABLES: [Object; 21] = [
     Object {
         name: "_honker_live",
         sql: "CREATE TABLE IF NOT EXISTS main._honker_live (
@@ -150,9 +150,132 @@ const TABLES: [Object; 9] = [
   max_run_s INTEGER
 )",
     },
+    // The features that most files do not use (features.rs).
+    Object {
+        name: "_honker_unique",
+        sql: "CREATE TABLE IF NOT EXISTS main._honker_unique (
+  queue TEXT NOT NULL,
+  key TEXT NOT NULL,
+  job_id INTEGER NOT NULL,
+  mode TEXT NOT NULL,
+  until INTEGER,
+  PRIMARY KEY (queue, key)
+) WITHOUT ROWID",
+    },
+    Object {
+        name: "_honker_queues",
+        sql: "CREATE TABLE IF NOT EXISTS main._honker_queues (
+  name TEXT PRIMARY KEY,
+  settings TEXT NOT NULL,
+  window_start INTEGER,
+  window_count INTEGER
+)",
+    },
+    Object {
+        name: "_honker_blocked",
+        sql: "CREATE TABLE IF NOT EXISTS main._honker_blocked (
+  job_id INTEGER PRIMARY KEY,
+  queue TEXT NOT NULL,
+  key TEXT NOT NULL,
+  priority INTEGER NOT NULL,
+  run_at INTEGER NOT NULL
+)",
+    },
+    Object {
+        name: "_honker_slots",
+        sql: "CREATE TABLE IF NOT EXISTS main._honker_slots (
+  job_id INTEGER PRIMARY KEY,
+  queue TEXT NOT NULL,
+  key TEXT
+)",
+    },
+    Object {
+        name: "_honker_batches",
+        sql: "CREATE TABLE IF NOT EXISTS main._honker_batches (
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
+  on_finished TEXT,
+  on_success TEXT,
+  total INTEGER NOT NULL DEFAULT 0,
+  pending INTEGER NOT NULL DEFAULT 0,
+  done INTEGER NOT NULL DEFAULT 0,
+  dead INTEGER NOT NULL DEFAULT 0,
+  cancelled INTEGER NOT NULL DEFAULT 0,
+  sealed_at INTEGER,
+  finished_at INTEGER,
+  keep_s INTEGER
+)",
+    },
+    Object {
+        name: "_honker_steps",
+        sql: "CREATE TABLE IF NOT EXISTS main._honker_steps (
+  job_id INTEGER NOT NULL,
+  name TEXT NOT NULL,
+  value TEXT NOT NULL,
+  PRIMARY KEY (job_id, name)
+) WITHOUT ROWID",
+    },
+    Object {
+        name: "_honker_done",
+        sql: "CREATE TABLE IF NOT EXISTS main._honker_done (
+  id INTEGER PRIMARY KEY,
+  queue TEXT NOT NULL,
+  payload TEXT NOT NULL,
+  priority INTEGER NOT NULL DEFAULT 0,
+  run_at INTEGER NOT NULL DEFAULT 0,
+  attempts INTEGER NOT NULL DEFAULT 0,
+  max_attempts INTEGER NOT NULL DEFAULT 0,
+  created_at INTEGER NOT NULL DEFAULT (unixepoch()),
+  finished_at INTEGER NOT NULL DEFAULT (unixepoch())
+)",
+    },
+    Object {
+        name: "_honker_schedule_options",
+        sql: "CREATE TABLE IF NOT EXISTS main._honker_schedule_options (
+  name TEXT PRIMARY KEY,
+  options TEXT NOT NULL,
+  last_job_id INTEGER
+)",
+    },
+    Object {
+        name: "_honker_counters",
+        sql: "CREATE TABLE IF NOT EXISTS main._honker_counters (
+  minute INTEGER NOT NULL,
+  queue TEXT NOT NULL,
+  name TEXT NOT NULL,
+  value INTEGER NOT NULL,
+  PRIMARY KEY (minute, queue, name)
+) WITHOUT ROWID",
+    },
+    Object {
+        name: "_honker_instances",
+        sql: "CREATE TABLE IF NOT EXISTS main._honker_instances (
+  id TEXT PRIMARY KEY,
+  file_id BLOB,
+  byte INTEGER,
+  pid INTEGER,
+  host TEXT,
+  started_at INTEGER,
+  info TEXT
+)",
+    },
+    Object {
+        name: "_honker_streams",
+        sql: "CREATE TABLE IF NOT EXISTS main._honker_streams (
+  topic TEXT PRIMARY KEY,
+  keep_s INTEGER,
+  keep_n INTEGER
+)",
+    },
+    Object {
+        name: "_honker_settings",
+        sql: "CREATE TABLE IF NOT EXISTS main._honker_settings (
+  name TEXT PRIMARY KEY,
+  value
+)",
+    },
 ];
 
-const INDEXES: [Object; 8] = [
+const INDEXES: [Object; 14] = [
     // Those of the job table (queue/conditions.rs). The rowid completes the claim order (priority DESC, run_at, id).
     Object {
         name: "_honker_live_claim",
@@ -206,6 +329,36 @@ const INDEXES: [Object; 8] = [
         name: "_honker_stream_topic",
         sql: "CREATE INDEX IF NOT EXISTS main._honker_stream_topic
   ON _honker_stream (topic, offset)",
+    },
+    Object {
+        name: "_honker_job_options_batch",
+        sql: "CREATE INDEX IF NOT EXISTS main._honker_job_options_batch
+  ON _honker_job_options (batch_id) WHERE batch_id IS NOT NULL",
+    },
+    Object {
+        name: "_honker_unique_job",
+        sql: "CREATE INDEX IF NOT EXISTS main._honker_unique_job
+  ON _honker_unique (job_id)",
+    },
+    Object {
+        name: "_honker_blocked_best",
+        sql: "CREATE INDEX IF NOT EXISTS main._honker_blocked_best
+  ON _honker_blocked (queue, key, priority DESC, run_at, job_id)",
+    },
+    Object {
+        name: "_honker_slots_key",
+        sql: "CREATE INDEX IF NOT EXISTS main._honker_slots_key
+  ON _honker_slots (queue, key)",
+    },
+    Object {
+        name: "_honker_batches_finished",
+        sql: "CREATE INDEX IF NOT EXISTS main._honker_batches_finished
+  ON _honker_batches (finished_at) WHERE finished_at IS NOT NULL",
+    },
+    Object {
+        name: "_honker_done_finished",
+        sql: "CREATE INDEX IF NOT EXISTS main._honker_done_finished
+  ON _honker_done (queue, finished_at)",
     },
 ];
 

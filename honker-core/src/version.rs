@@ -3,19 +3,19 @@
 //! `_honker_schema` holds one row: `version`, that of the newest program that changed the schema, and `min_version`, the
 //! oldest that may write. A file without the table is of version 1. Programs from before version 2 do not look; this one
 //! looks in each transaction that writes, under the lock, if somebody has committed since it last did.
-//! docs/decisions/0021-schema-version.md says how it knows, and what that costs. It looks for triggers on our tables on the
-//! same occasion.
+//! docs/decisions/0021-schema-version.md says how it knows, and what that costs. On the same occasion it looks for triggers on
+//! our tables, and for what the file uses of the features that most files do not ([`Features`]).
 
 use std::cell::Cell;
 
 use rusqlite::ffi;
 
-use crate::queue::options;
+use crate::features::Features;
 use crate::statement::Sql;
 use crate::{Error, Result, Store};
 
 /// The version of this program.
-pub(crate) const VERSION: i64 = 2;
+pub(crate) const VERSION: i64 = 3;
 
 /// The version of a file that does not say.
 pub(crate) const UNVERSIONED: i64 = 1;
@@ -82,7 +82,8 @@ pub(crate) struct LastLook {
     /// How often [`SQL_CANARY`] had been planned.
     plans: Cell<Option<i32>>,
     has_triggers: Cell<bool>,
-    has_options: Cell<bool>,
+    min_version: Cell<i64>,
+    features: Cell<Features>,
 }
 
 impl LastLook {
@@ -123,10 +124,12 @@ pub(crate) fn check_locked(store: &Store) -> Result<()> {
     let integer = |sql| store.query_one(sql, &[], |row| row.integer(0));
     let data_version = integer(&SQL_DATA_VERSION)?;
     if data_version.is_none() || data_version != last.data_version.get() {
-        FileVersion::read(store)?.check()?;
+        let file = FileVersion::read(store)?;
+        file.check()?;
+        last.min_version.set(file.min_version);
     }
     look_for_triggers(store)?;
-    last.has_options.set(options::any(store)?);
+    last.features.set(Features::read(store, last.min_version.get())?);
     last.data_version.set(data_version);
     last.pager_version.set(pager_version);
     Ok(())
@@ -150,14 +153,14 @@ pub(crate) fn committed(store: &Store) {
 }
 
 impl Store {
-    /// Whether there may be jobs that have options. Up to date under the write lock.
-    pub(crate) fn may_have_options(&self) -> bool {
-        self.last_look().has_options.get()
+    /// What the file may use of the features that most files do not. Up to date under the write lock.
+    pub(crate) fn features(&self) -> Features {
+        self.last_look().features.get()
     }
 
-    /// A job got options through this connection.
-    pub(crate) fn has_options(&self) {
-        self.last_look().has_options.set(true);
+    /// This connection uses a feature, of which it will know from now on.
+    pub(crate) fn set_features(&self, features: Features) {
+        self.last_look().features.set(features);
     }
 
     /// Whether this connection holds the write lock.

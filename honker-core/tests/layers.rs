@@ -13,6 +13,7 @@ const LAYERS: &[(&str, &[&str], &[&str])] = &[
         "operations",
         &[
             "bound",
+            "features",
             "guard",
             "lock",
             "notify",

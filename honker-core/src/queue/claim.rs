@@ -257,7 +257,7 @@ fn claim_once<T>(
             care.check()?;
             add_metadata(store, &mut jobs).map(|()| jobs)
         };
-        let jobs = store.write_once(&SQL_LOCK, take_head, Store::may_have_options)?;
+        let jobs = store.write_once(&SQL_LOCK, take_head, |store| store.features().any())?;
         if !jobs.is_empty() {
             care.finish();
             return answer(Claimed { jobs, more: false, refused: None });
@@ -357,7 +357,7 @@ fn take_one_by_one(
 }
 
 fn add_metadata(store: &Store, jobs: &mut [ClaimedJob]) -> Result<()> {
-    if store.may_have_options() {
+    if store.features().options {
         for job in jobs {
             job.metadata = options::metadata(store, job.id)?;
         }

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::leave::forget;
 use super::options;
 use crate::bound::Allowance;
 use crate::statement::{Sql, Value};
@@ -122,7 +123,7 @@ pub fn dead_purge(store: &Store, now: i64, queue: Option<&str>, older_than_s: i6
         let mut purged = 0;
         for id in ids {
             if store.execute(&SQL_DELETE, &[id.into()])? > 0 {
-                options::forget(store, id)?;
+                forget(store, id)?;
                 purged += 1;
             }
         }

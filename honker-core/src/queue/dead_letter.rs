@@ -1,5 +1,6 @@
 //! The move from `_honker_live` to `_honker_dead`: the one way by which a job ends without an ack.
 
+use super::leave::{Exit, after};
 use crate::statement::{Sql, Value};
 use crate::{Error, Result, Store};
 
@@ -89,5 +90,6 @@ pub(super) fn move_row(store: &Store, by: &'static Move, id: i64, parameters: &[
     if store.execute(&SQL_DELETE, &[id.into()])? == 0 {
         return Err(ignored("_honker_live"));
     }
+    after(store, id, Exit::Dead)?;
     Ok(true)
 }

@@ -1,8 +1,9 @@
 //! The job queue: rows of `_honker_live` that are enqueued, claimed, and then acked, retried or failed; rows of
 //! `_honker_dead` that ended otherwise.
 //!
-//! One file per thing that happens to a job. The rule they all keep: a row is in exactly one of the two tables, and a
-//! claim belongs to its worker through the second `claim_expires_at`, to anybody from the next second on.
+//! One file per thing that happens to a job. The rules they all keep: a row is in exactly one of the two tables; a claim
+//! belongs to its worker through the second `claim_expires_at`, to anybody from the next second on; and every job leaves the
+//! live table through `leave.rs`.
 
 mod claim;
 mod clear;
@@ -11,6 +12,7 @@ mod dead;
 mod dead_letter;
 mod enqueue;
 mod inspect;
+mod leave;
 pub(crate) mod options;
 mod refusal;
 mod settle;

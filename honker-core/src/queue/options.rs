@@ -1,11 +1,12 @@
 //! What a job has beside its row: rows of `_honker_job_options`, which live as long as the job is live or dead.
 //!
-//! Most files have none. Each connection knows whether there may be any ([`Store::may_have_options`]), so that a job
-//! without options costs nothing more.
+//! Most files have none, and each connection knows whether there may be any (`features.rs`): a job without options costs
+//! nothing more.
 
 use serde::{Serialize, Serializer};
 
-use crate::statement::{Sql, Value};
+use crate::features::Features;
+use crate::statement::Sql;
 use crate::{Error, Result, Store};
 
 /// The most bytes that the metadata of a job may have.
@@ -49,7 +50,7 @@ pub(super) fn check_metadata(metadata: &str) -> Result<()> {
 /// Gives a job that was enqueued just now its metadata. Belongs into [`Store::atomic`].
 pub(super) fn add(store: &Store, id: i64, metadata: &str) -> Result<()> {
     store.insert(&SQL_ADD, &[id.into(), metadata.into()])?;
-    store.has_options();
+    store.set_features(Features { options: true, ..store.features() });
     Ok(())
 }
 
@@ -58,33 +59,9 @@ pub(super) fn metadata(store: &Store, id: i64) -> Result<Option<String>> {
     Ok(store.query_one(&SQL_METADATA, &[id.into()], |row| row.optional_text(0))?.flatten())
 }
 
-/// Removes the live job that `delete` deletes, and what belongs to it; whether there was one. This is the way by which a
-/// job leaves for good; a dead one keeps its options.
-pub(super) fn leave(store: &Store, id: i64, delete: &'static Sql, parameters: &[Value<'_>]) -> Result<bool> {
-    if store.may_have_options() {
-        return store.atomic(|| {
-            let left = store.execute(delete, parameters)? > 0;
-            if left {
-                forget(store, id)?;
-            }
-            Ok(left)
-        });
-    }
-    let left = store.execute(delete, parameters)? > 0;
-    // Somebody else's options were seen only as the row was deleted, which is done. Ids are not used again: if this cannot
-    // be done as well, a row is left that nobody asks for.
-    if left {
-        let _ = forget(store, id);
-    }
-    Ok(left)
-}
-
-/// Removes what belongs to a job that is gone.
+/// Forgets the options of a job that is gone.
 pub(super) fn forget(store: &Store, id: i64) -> Result<()> {
-    if store.may_have_options() {
-        store.execute(&SQL_FORGET, &[id.into()])?;
-    }
-    Ok(())
+    store.execute(&SQL_FORGET, &[id.into()]).map(drop)
 }
 
 /// Metadata as part of a JSON answer: the object itself.

@@ -4,7 +4,7 @@
 //! no longer the caller's to settle: it lapsed, went to another worker, or the job is gone.
 
 use super::dead_letter::{Move, move_row, move_to_dead};
-use super::options::leave;
+use super::leave::{Exit, leave};
 use crate::statement::{Sql, Value};
 use crate::{Error, Result, Store, time};
 
@@ -61,7 +61,9 @@ static MOVE_EXHAUSTED: Move = move_to_dead!(
 
 /// The job is done: removes it.
 pub fn ack(store: &Store, now: i64, id: i64, worker_id: &str) -> Result<bool> {
-    store.settling(id, worker_id, || leave(store, id, &SQL_ACK, &[id.into(), worker_id.into(), now.into()]))
+    store.settling(id, worker_id, || {
+        leave(store, id, Exit::Done, &SQL_ACK, &[id.into(), worker_id.into(), now.into()])
+    })
 }
 
 /// Acks every job of `ids` that `worker_id` still holds, as one unit; how many those were.
@@ -70,7 +72,7 @@ pub fn ack_batch(store: &Store, now: i64, ids: &[i64], worker_id: &str) -> Resul
         return Ok(0);
     }
     store.atomic(|| {
-        if store.may_have_options() || store.listener().is_some() {
+        if store.features().any() || store.listener().is_some() {
             // What has to be known of each job.
             let acked = ids.iter().map(|&id| ack(store, now, id, worker_id).map(i64::from));
             return acked.sum();
@@ -134,5 +136,5 @@ pub fn heartbeat(store: &Store, now: i64, id: i64, worker_id: &str, extend_s: i6
 
 /// Removes a live job whatever its state. Whoever holds it finds its claim gone.
 pub fn cancel(store: &Store, id: i64) -> Result<bool> {
-    leave(store, id, &SQL_CANCEL, &[id.into()])
+    leave(store, id, Exit::Cancelled, &SQL_CANCEL, &[id.into()])
 }

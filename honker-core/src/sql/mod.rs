@@ -255,7 +255,7 @@ fn fits(store: &Store, json: serde_json::Result<Vec<u8>>) -> Result<Answer> {
 /// The number of characters up to which a job's payload is certain to fit into an answer.
 fn payload_length_max(store: &Store, claim: &queue::Claim<'_>) -> i64 {
     // A character takes at most six bytes in JSON (`\u0000`), in the payload and in the names.
-    let metadata = if store.may_have_options() { queue::options::METADATA_BYTES_MAX as i64 } else { 0 };
+    let metadata = if store.features().options { queue::options::METADATA_BYTES_MAX as i64 } else { 0 };
     let names = claim.queue.len() + claim.worker_id.len();
     (store.length_max() - queue::ANSWER_BYTES as i64 - metadata) / 6 - names as i64
 }

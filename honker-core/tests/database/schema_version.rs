@@ -16,7 +16,7 @@ fn is_not_written_to() {
     };
     let too_old = |outcome: honker_core::Result<()>| match outcome {
         Err(Error::TooOld(message)) => {
-            assert!(message.contains("version 7") && message.contains("version 2"), "{message}");
+            assert!(message.contains("version 7") && message.contains("version 3"), "{message}");
         }
         other => panic!("{other:?}"),
     };
@@ -32,7 +32,7 @@ fn is_not_written_to() {
     let rows = database.query("SELECT count(*) FROM _honker_live", &[]).unwrap();
     assert_eq!(rows.rows, [[Value::Integer(1)]]);
 
-    set_min_version(2);
+    set_min_version(3);
     enqueue(&database, "after").unwrap();
     assert_eq!(file.count("SELECT count(*) FROM _honker_live"), 2);
 }

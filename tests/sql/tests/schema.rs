@@ -3,7 +3,7 @@
 use honker_sql_tests::*;
 
 /// Of every table: its name, and its columns as name, type, NOT NULL, default, place in the primary key.
-const TABLES: [(&str, &str); 11] = [
+const TABLES: [(&str, &str); 23] = [
     (
         "_honker_notifications",
         "id|INTEGER|0|NULL|1
@@ -99,6 +99,101 @@ concurrency_key|TEXT|0|NULL|0
 batch_id|INTEGER|0|NULL|0
 max_run_s|INTEGER|0|NULL|0",
     ),
+    (
+        "_honker_unique",
+        "queue|TEXT|1|NULL|1
+key|TEXT|1|NULL|2
+job_id|INTEGER|1|NULL|0
+mode|TEXT|1|NULL|0
+until|INTEGER|0|NULL|0",
+    ),
+    (
+        "_honker_queues",
+        "name|TEXT|0|NULL|1
+settings|TEXT|1|NULL|0
+window_start|INTEGER|0|NULL|0
+window_count|INTEGER|0|NULL|0",
+    ),
+    (
+        "_honker_blocked",
+        "job_id|INTEGER|0|NULL|1
+queue|TEXT|1|NULL|0
+key|TEXT|1|NULL|0
+priority|INTEGER|1|NULL|0
+run_at|INTEGER|1|NULL|0",
+    ),
+    (
+        "_honker_slots",
+        "job_id|INTEGER|0|NULL|1
+queue|TEXT|1|NULL|0
+key|TEXT|0|NULL|0",
+    ),
+    (
+        "_honker_batches",
+        "id|INTEGER|0|NULL|1
+on_finished|TEXT|0|NULL|0
+on_success|TEXT|0|NULL|0
+total|INTEGER|1|0|0
+pending|INTEGER|1|0|0
+done|INTEGER|1|0|0
+dead|INTEGER|1|0|0
+cancelled|INTEGER|1|0|0
+sealed_at|INTEGER|0|NULL|0
+finished_at|INTEGER|0|NULL|0
+keep_s|INTEGER|0|NULL|0",
+    ),
+    (
+        "_honker_steps",
+        "job_id|INTEGER|1|NULL|1
+name|TEXT|1|NULL|2
+value|TEXT|1|NULL|0",
+    ),
+    (
+        "_honker_done",
+        "id|INTEGER|0|NULL|1
+queue|TEXT|1|NULL|0
+payload|TEXT|1|NULL|0
+priority|INTEGER|1|0|0
+run_at|INTEGER|1|0|0
+attempts|INTEGER|1|0|0
+max_attempts|INTEGER|1|0|0
+created_at|INTEGER|1|unixepoch()|0
+finished_at|INTEGER|1|unixepoch()|0",
+    ),
+    (
+        "_honker_schedule_options",
+        "name|TEXT|0|NULL|1
+options|TEXT|1|NULL|0
+last_job_id|INTEGER|0|NULL|0",
+    ),
+    (
+        "_honker_counters",
+        "minute|INTEGER|1|NULL|1
+queue|TEXT|1|NULL|2
+name|TEXT|1|NULL|3
+value|INTEGER|1|NULL|0",
+    ),
+    (
+        "_honker_instances",
+        "id|TEXT|0|NULL|1
+file_id|BLOB|0|NULL|0
+byte|INTEGER|0|NULL|0
+pid|INTEGER|0|NULL|0
+host|TEXT|0|NULL|0
+started_at|INTEGER|0|NULL|0
+info|TEXT|0|NULL|0",
+    ),
+    (
+        "_honker_streams",
+        "topic|TEXT|0|NULL|1
+keep_s|INTEGER|0|NULL|0
+keep_n|INTEGER|0|NULL|0",
+    ),
+    (
+        "_honker_settings",
+        "name|TEXT|0|NULL|1
+value||0|NULL|0",
+    ),
 ];
 
 /// The indexes that are promised, in one spelling.
@@ -142,7 +237,7 @@ fn assert_schema(db: &Db) {
     }
     let retired = "SELECT count(*) FROM main.sqlite_schema WHERE name GLOB '_honker_live_p*_deadline'";
     assert_eq!(db.int(retired), 0);
-    assert_eq!(db.rows("SELECT * FROM main._honker_schema"), "2|1");
+    assert_eq!(db.rows("SELECT * FROM main._honker_schema"), "3|1");
     assert_eq!(db.text("PRAGMA integrity_check"), "ok");
 }
 
@@ -156,7 +251,10 @@ fn a_new_file_has_all_tables_and_their_indexes() {
         assert_eq!(db.int("SELECT count(*) FROM sqlite_schema WHERE type IN ('view', 'trigger')"), 0);
         // Ids of these are never used again.
         let autoincrement = "SELECT name FROM sqlite_schema WHERE sql LIKE '%AUTOINCREMENT%' ORDER BY name";
-        assert_eq!(db.rows(autoincrement), "_honker_live\n_honker_notifications\n_honker_stream");
+        assert_eq!(
+            db.rows(autoincrement),
+            "_honker_batches\n_honker_live\n_honker_notifications\n_honker_stream"
+        );
     }
 }
 

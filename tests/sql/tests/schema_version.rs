@@ -11,7 +11,7 @@ fn set_version(db: &Db, version: i64, min_version: i64) {
 
 #[track_caller]
 fn assert_too_old(failure: &Failure) {
-    failure.says(&["schema version 7", "this one is of version 2"]);
+    failure.says(&["schema version 7", "this one is of version 3"]);
 }
 
 #[test]
@@ -44,9 +44,9 @@ fn a_file_that_only_newer_programs_may_write_is_only_read() {
         assert_too_old(&later.error("SELECT honker_enqueue('q', 'x')"));
         assert_eq!(later.int("SELECT honker_get_job(1) ->> 'id'"), 1);
 
-        set_version(&newer, 9, 2);
+        set_version(&newer, 9, 3);
         every_write();
-        assert_eq!(db.rows("SELECT * FROM _honker_schema"), "9|2");
+        assert_eq!(db.rows("SELECT * FROM _honker_schema"), "9|3");
     }
 }
 
@@ -60,7 +60,7 @@ fn it_is_looked_at_under_the_lock() {
     set_version(&newer, 7, 7);
     assert_too_old(&db.error("SELECT honker_enqueue('q', 'x')"));
     db.run("ROLLBACK");
-    set_version(&newer, 7, 2);
+    set_version(&newer, 7, 3);
     // Once the lock is ours nobody can change it.
     db.run("BEGIN");
     db.enqueue("q");
@@ -94,7 +94,7 @@ fn to_look_costs_no_transaction_its_lock() {
 #[test]
 fn a_newer_file_that_may_be_written_keeps_its_schema() {
     let db = Db::new();
-    set_version(&db, 7, 2);
+    set_version(&db, 7, 3);
     db.run(
         "DROP INDEX _honker_live_claim; CREATE INDEX _honker_live_claim ON _honker_live (queue, run_at);
          CREATE INDEX _honker_live_pending_deadline ON _honker_live (queue); DROP TABLE _honker_rate_limits;
@@ -145,7 +145,7 @@ fn a_file_without_a_version_is_the_first() {
         db.run(damage);
         let current = Db::new();
         assert_eq!(db.int("SELECT honker_bootstrap()"), 1);
-        assert_eq!(db.rows("SELECT * FROM _honker_schema"), "2|1", "{damage}");
+        assert_eq!(db.rows("SELECT * FROM _honker_schema"), "3|1", "{damage}");
         let claim_index = "SELECT sql FROM sqlite_schema WHERE name = '_honker_live_claim'";
         assert_eq!(db.text(claim_index), current.text(claim_index), "{damage}");
     }

@@ -1,0 +1,82 @@
+//! What a file uses of the features that most files do not: options of jobs, unique keys, settings of queues, batches, steps.
+//!
+//! A file that uses none of them costs what it would cost if they did not exist. Each connection knows what the file may use
+//! ([`Store::features`]), from the look that it takes under the write lock when somebody else has committed, and the code of
+//! a feature runs only behind that. What is known may be too much (a transaction that used a feature was rolled back), never
+//! too little.
+//!
+//! Programs of before [`MIN_VERSION`] know none of them but metadata, and would leave their rows behind. The first use of
+//! one raises the file's `min_version`, so that those do not write to it any more; and a file whose `min_version` is lower
+//! uses none, which is how the look stays cheap.
+
+use crate::queue::options;
+use crate::statement::Sql;
+use crate::{Error, Result, Store};
+
+/// The oldest version of a program that may write to a file that uses one of these.
+pub(crate) const MIN_VERSION: i64 = 3;
+
+static SQL_ANY: Sql = Sql::new(
+    "SELECT EXISTS (SELECT 1 FROM main._honker_unique), EXISTS (SELECT 1 FROM main._honker_queues),
+            EXISTS (SELECT 1 FROM main._honker_batches), EXISTS (SELECT 1 FROM main._honker_steps)",
+);
+
+static SQL_RAISE: Sql = Sql::new(
+    "UPDATE main._honker_schema SET min_version = ?1 WHERE min_version < +?1 OR min_version IS NULL",
+);
+
+/// See the module documentation.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Features {
+    /// A job has a row of options.
+    pub(crate) options: bool,
+    /// A unique key is taken.
+    pub(crate) unique: bool,
+    /// A queue has settings.
+    pub(crate) queues: bool,
+    /// There is a batch.
+    pub(crate) batches: bool,
+    /// A step of a job is saved.
+    pub(crate) steps: bool,
+}
+
+impl Features {
+    /// Whether anything has to be known, or done, of a job beside its row.
+    pub(crate) fn any(self) -> bool {
+        self != Features::default()
+    }
+
+    /// Those of a file whose `min_version` is this.
+    pub(crate) fn read(store: &Store, min_version: i64) -> Result<Self> {
+        let options = options::any(store)?;
+        if min_version < MIN_VERSION {
+            return Ok(Features { options, ..Features::default() });
+        }
+        let features = store.query_one(&SQL_ANY, &[], |row| Features {
+            options,
+            unique: row.integer(0) != 0,
+            queues: row.integer(1) != 0,
+            batches: row.integer(2) != 0,
+            steps: row.integer(3) != 0,
+        })?;
+        Ok(features.expect("a SELECT without FROM has one row"))
+    }
+}
+
+/// The open transaction uses a feature, which `set` sets: from now on this connection knows, and older programs do not write
+/// to the file any more. Belongs into [`Store::atomic`].
+pub(crate) fn begin_use(store: &Store, set: impl FnOnce(&mut Features)) -> Result<()> {
+    // Looked up each time: what was raised before may have been rolled back.
+    match store.execute(&SQL_RAISE, &[MIN_VERSION.into()]) {
+        Err(error) if error.to_string().starts_with("no such table: main._honker_schema") => {
+            return Err(Error::invalid(
+                "this file was made by an older version: call honker_bootstrap() on it to use this feature",
+            ));
+        }
+        raised => raised?,
+    };
+    let mut features = store.features();
+    set(&mut features);
+    store.set_features(features);
+    Ok(())
+}

@@ -1,0 +1,72 @@
+//! The one way out of `_honker_live`: every job that is done, dead or cancelled leaves through here, by whatever call, and what
+//! belongs to it is seen to in the same transaction.
+//!
+//! In a file that uses none of the features (`features.rs`), nothing belongs to a job, and leaving is the one statement that
+//! deletes or moves its row.
+
+use std::cell::Cell;
+
+use super::options;
+use crate::statement::{Sql, Value};
+use crate::{Error, Result, Store, version};
+
+/// How a job leaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Exit {
+    /// Its worker has acked it.
+    Done,
+    /// It is in `_honker_dead` now, from where it may come back: what belongs to it stays.
+    Dead,
+    /// It was cancelled or deleted.
+    Cancelled,
+}
+
+/// Removes the live job that `delete` deletes; whether there was one.
+pub(super) fn leave(
+    store: &Store,
+    id: i64,
+    exit: Exit,
+    delete: &'static Sql,
+    parameters: &[Value<'_>],
+) -> Result<bool> {
+    if store.in_transaction() {
+        version::check_write(store)?;
+    }
+    if !store.features().any() {
+        // Somebody else's first use of a feature is seen only when the row is deleted, which is undone then.
+        let is_new = Cell::new(false);
+        let left = store.write_and_read(
+            || store.execute(delete, parameters),
+            |deleted| {
+                is_new.set(deleted > 0 && store.features().any());
+                if is_new.get() { Err(Error::invalid("a feature is in use")) } else { Ok(deleted > 0) }
+            },
+        );
+        if !is_new.get() {
+            return left;
+        }
+    }
+    store.atomic(|| {
+        let left = store.execute(delete, parameters)? > 0;
+        if left {
+            after(store, id, exit)?;
+        }
+        Ok(left)
+    })
+}
+
+/// Sees to what belongs to a job whose row has left the live table just now. Belongs into [`Store::atomic`].
+pub(super) fn after(store: &Store, id: i64, exit: Exit) -> Result<()> {
+    if store.features().any() && exit != Exit::Dead {
+        forget(store, id)?;
+    }
+    Ok(())
+}
+
+/// Removes what belonged to a job that is nowhere any more. Belongs into [`Store::atomic`].
+pub(super) fn forget(store: &Store, id: i64) -> Result<()> {
+    if store.features().options {
+        options::forget(store, id)?;
+    }
+    Ok(())
+}
