@@ -61,7 +61,8 @@
   { sizeof(honker_open_opts_t), 0, 5000, 8, HONKER_DURABILITY_NORMAL, HONKER_JOURNAL_WAL, 10000, \
     HONKER_NESTING_FAIL, 0, {0, 0}, 1 }
 #define HONKER_ENQUEUE_OPTS_INIT                                           \
-  { sizeof(honker_enqueue_opts_t), 0, HONKER_NO_TIME, HONKER_NO_TIME, HONKER_NO_TIME, 0, 3, {0, 0} }
+  { sizeof(honker_enqueue_opts_t), 0, HONKER_NO_TIME, HONKER_NO_TIME, HONKER_NO_TIME, 0, 3, {0, 0}, {0, 0}, 0, 0, \
+    {0, 0} }
 #define HONKER_JOB_SPEC_INIT                                               \
   { sizeof(honker_job_spec_t), 0, {0, 0}, {0, 0}, 0 }
 #define HONKER_SCHEDULE_OPTS_INIT                                          \
@@ -482,6 +483,23 @@ typedef struct {
    * Comes back with the job: a JSON object of texts, at most 8192 bytes. Default none, which is empty.
    */
   honker_bytes_t metadata;
+  /**
+   * Jobs of a queue with the same key can be kept from running at the same time. Default none, which is empty.
+   */
+  honker_bytes_t concurrency_key;
+  /**
+   * The batch that the job belongs to. Default 0: none.
+   */
+  int64_t batch_id;
+  /**
+   * A job of that batch that is running, on whose behalf this one joins it although it is sealed. Looked at only if
+   * `member_worker_id` is set.
+   */
+  int64_t member_job_id;
+  /**
+   * Who has claimed that job. Default none, which is empty.
+   */
+  honker_bytes_t member_worker_id;
 } honker_enqueue_opts_t;
 
 /**

@@ -184,14 +184,18 @@ type (
 	}
 
 	enqueueOpts struct {
-		structSize  uint32
-		reserved    uint32
-		runAt       int64
-		delayS      int64
-		expiresS    int64
-		priority    int64
-		maxAttempts int64
-		metadata    bytesView
+		structSize     uint32
+		reserved       uint32
+		runAt          int64
+		delayS         int64
+		expiresS       int64
+		priority       int64
+		maxAttempts    int64
+		metadata       bytesView
+		concurrencyKey bytesView
+		batchID        int64
+		memberJobID    int64
+		memberWorkerID bytesView
 	}
 
 	enqueueResult struct {

@@ -12,7 +12,7 @@ var _ [8]byte = [unsafe.Sizeof(bytesView{}.data)]byte{}
 var _ [8]byte = [unsafe.Offsetof(bytesView{}.len)]byte{}
 var _ [8]byte = [unsafe.Sizeof(bytesView{}.len)]byte{}
 
-var _ [64]byte = [unsafe.Sizeof(enqueueOpts{})]byte{}
+var _ [112]byte = [unsafe.Sizeof(enqueueOpts{})]byte{}
 var _ [0]byte = [unsafe.Offsetof(enqueueOpts{}.structSize)]byte{}
 var _ [4]byte = [unsafe.Sizeof(enqueueOpts{}.structSize)]byte{}
 var _ [4]byte = [unsafe.Offsetof(enqueueOpts{}.reserved)]byte{}
@@ -29,6 +29,14 @@ var _ [40]byte = [unsafe.Offsetof(enqueueOpts{}.maxAttempts)]byte{}
 var _ [8]byte = [unsafe.Sizeof(enqueueOpts{}.maxAttempts)]byte{}
 var _ [48]byte = [unsafe.Offsetof(enqueueOpts{}.metadata)]byte{}
 var _ [16]byte = [unsafe.Sizeof(enqueueOpts{}.metadata)]byte{}
+var _ [64]byte = [unsafe.Offsetof(enqueueOpts{}.concurrencyKey)]byte{}
+var _ [16]byte = [unsafe.Sizeof(enqueueOpts{}.concurrencyKey)]byte{}
+var _ [80]byte = [unsafe.Offsetof(enqueueOpts{}.batchID)]byte{}
+var _ [8]byte = [unsafe.Sizeof(enqueueOpts{}.batchID)]byte{}
+var _ [88]byte = [unsafe.Offsetof(enqueueOpts{}.memberJobID)]byte{}
+var _ [8]byte = [unsafe.Sizeof(enqueueOpts{}.memberJobID)]byte{}
+var _ [96]byte = [unsafe.Offsetof(enqueueOpts{}.memberWorkerID)]byte{}
+var _ [16]byte = [unsafe.Sizeof(enqueueOpts{}.memberWorkerID)]byte{}
 
 var _ [16]byte = [unsafe.Sizeof(enqueueResult{})]byte{}
 var _ [0]byte = [unsafe.Offsetof(enqueueResult{}.id)]byte{}

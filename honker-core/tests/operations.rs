@@ -4,7 +4,7 @@
 use std::ffi::{c_int, c_void};
 use std::path::Path;
 
-use honker_core::queue::{self, Enqueue};
+use honker_core::queue::{self, Enqueue, EnqueueStatus};
 use honker_core::schedule::{self, Registration};
 use honker_core::{Error, Store, lock, notify, rate_limit, result, schema, stream};
 use rusqlite::{Connection, OpenFlags, ffi};
@@ -47,7 +47,7 @@ impl Database {
     }
 
     fn enqueue(&self, payload: &str) -> i64 {
-        queue::enqueue(&self.store, NOW, &Enqueue::new("q", payload)).unwrap()
+        queue::enqueue(&self.store, NOW, &Enqueue::new("q", payload)).unwrap().id
     }
 }
 
@@ -77,7 +77,7 @@ const WRITES: &[(&str, Call)] = &[
     ("retry", |s| queue::retry(s, NOW, 1, "w", 0, "e").map(drop)),
     ("fail", |s| queue::fail(s, NOW, 1, "w", "e").map(drop)),
     ("heartbeat", |s| queue::heartbeat(s, NOW, 1, "w", 90).map(drop)),
-    ("cancel", |s| queue::cancel(s, 1).map(drop)),
+    ("cancel", |s| queue::cancel(s, NOW, 1).map(drop)),
     ("sweep_expired", |s| queue::sweep_expired(s, NOW, "old").map(drop)),
     ("dead_requeue", |s| queue::dead_requeue(s, NOW, 100).map(drop)),
     ("dead_purge", |s| queue::dead_purge(s, NOW, None, 0).map(drop)),
@@ -144,7 +144,7 @@ fn a_store_over_a_plain_connection_works() {
         // SAFETY: the connection is open and outlives the store.
         let store = unsafe { Store::from_handle(connection.handle()) };
         schema::bootstrap(&store).unwrap();
-        assert_eq!(queue::enqueue(&store, NOW, &Enqueue::new("q", "p")), Ok(1));
+        assert_eq!(queue::enqueue(&store, NOW, &Enqueue::new("q", "p")).unwrap().id, 1);
     }
     connection.close().expect("no statement is left");
 }
@@ -164,13 +164,18 @@ fn many_jobs_get_ids_in_the_order_given() {
     let payloads: Vec<String> = (0..1000).map(|n| n.to_string()).collect();
     let jobs: Vec<_> =
         payloads.iter().map(|payload| Enqueue { priority: 5, ..Enqueue::new("q", payload) }).collect();
-    let ids = queue::enqueue_many(&database.store, NOW, &jobs).unwrap();
+    let ids = many(&database, &jobs);
     assert_eq!(ids, (1..=1000).collect::<Vec<_>>());
     for (id, payload) in ids.iter().zip(&payloads) {
         assert_eq!(queue::get_job(&database.store, *id).unwrap().unwrap().payload, *payload);
     }
-    let more = queue::enqueue_many(&database.store, NOW, &jobs[..2]).unwrap();
-    assert_eq!(more, [1001, 1002]);
+    assert_eq!(many(&database, &jobs[..2]), [1001, 1002]);
+}
+
+fn many(database: &Database, jobs: &[Enqueue<'_>]) -> Vec<i64> {
+    let enqueued = queue::enqueue_many(&database.store, NOW, jobs).unwrap();
+    assert!(enqueued.iter().all(|enqueued| enqueued.status == EnqueueStatus::Enqueued));
+    enqueued.into_iter().map(|enqueued| enqueued.id).collect()
 }
 
 #[test]
@@ -183,7 +188,7 @@ fn many_jobs_are_all_enqueued_or_none() {
         assert_eq!(database.count("_honker_live"), 0);
         assert!(database.connection.is_autocommit());
     }
-    assert_eq!(queue::enqueue_many(&database.store, NOW, &[good]), Ok(vec![1]), "no id was used up");
+    assert_eq!(many(&database, &[good]), [1], "no id was used up");
 }
 
 #[test]
@@ -593,7 +598,7 @@ fn a_cleared_store_starts_anew() {
     let Database { store, connection } = Database::memory();
     let job = Enqueue::new("q", "p");
     for round in 1..=3 {
-        assert_eq!(queue::enqueue(&store, NOW, &job), Ok(round));
+        assert_eq!(queue::enqueue(&store, NOW, &job).unwrap().id, round);
         assert!(!store.prepared_statements().is_empty());
         store.clear();
         assert_eq!(store.prepared_statements(), []);
@@ -615,7 +620,7 @@ fn texts_are_kept_as_they_are() {
     let database = Database::memory();
     let long = "long ".repeat(100_000);
     for text in ["", "a\0b", "\0", "'; DROP TABLE _honker_live; --", "\u{10ffff}é\r\n", "NULL", &long] {
-        let id = queue::enqueue(&database.store, NOW, &Enqueue::new(text, text)).unwrap();
+        let id = queue::enqueue(&database.store, NOW, &Enqueue::new(text, text)).unwrap().id;
         let job = queue::get_job(&database.store, id).unwrap().unwrap();
         assert!(job.queue == text && job.payload == text, "{text:.50?}");
         let claimed = queue::claim(&database.store, NOW, text, text, 1, 60).unwrap();

@@ -85,7 +85,7 @@ fn lapsed(store: &Store, job: Enqueue<'_>) {
 
 /// Three jobs that `w` holds.
 fn held(store: &Store) {
-    queue::enqueue_many(store, NOW, &[Enqueue { max_attempts: 1, ..job("p") }; 3]).unwrap();
+    queue::enqueue_many(store, NOW, &[Enqueue { max_attempts: Some(1), ..job("p") }; 3]).unwrap();
     assert_eq!(queue::claim(store, NOW, "q", "w", 3, 60).unwrap().len(), 3);
 }
 
@@ -122,15 +122,15 @@ const CASES: &[Case] = &[
     Case {
         name: "claim, dead-lettering exhausted jobs",
         set_up: |store| {
-            enqueue(store, &Enqueue { max_attempts: 0, ..job("a") });
-            enqueue(store, &Enqueue { max_attempts: 0, ..job("b") });
+            enqueue(store, &Enqueue { max_attempts: Some(0), ..job("a") });
+            enqueue(store, &Enqueue { max_attempts: Some(0), ..job("b") });
         },
         run: |store| claim(store).map(|jobs| jobs + 1),
         stop: "BEFORE DELETE ON _honker_live",
     },
     Case {
         name: "claim, dead-lettering lapsed and exhausted jobs",
-        set_up: |store| lapsed(store, Enqueue { max_attempts: 1, ..job("p") }),
+        set_up: |store| lapsed(store, Enqueue { max_attempts: Some(1), ..job("p") }),
         run: |store| claim(store).map(|jobs| jobs + 1),
         stop: "BEFORE DELETE ON _honker_live",
     },
@@ -289,7 +289,7 @@ fn a_bootstrap_stopped_midway_has_done_nothing() {
     database.run("DROP TABLE _honker_stream_topic");
     schema::bootstrap(&database.store).unwrap();
     database.run("COMMIT");
-    assert_eq!(queue::enqueue(&database.store, NOW, &job("p")), Ok(1));
+    assert_eq!(queue::enqueue(&database.store, NOW, &job("p")).unwrap().id, 1);
 }
 
 /// A second connection looks at the file at the place where the cases above stop.
@@ -446,7 +446,8 @@ fn a_job_is_claimed_by_one() {
         let set_up = Database::open(&path, 0);
         schema::bootstrap(&set_up.store).unwrap();
         let jobs = vec![job("p"); 300];
-        let mut ids = queue::enqueue_many(&set_up.store, NOW, &jobs).unwrap();
+        let enqueued = queue::enqueue_many(&set_up.store, NOW, &jobs).unwrap();
+        let mut ids: Vec<i64> = enqueued.iter().map(|enqueued| enqueued.id).collect();
 
         let claimed = race(3, &path, |number, database| {
             let (mut mine, worker) = (Vec::new(), format!("w{number}"));

@@ -78,7 +78,10 @@ fn layouts() -> BTreeMap<&'static str, Value> {
         }
         honker_bytes_t { data len }
         honker_value_t { value_type reserved integer real bytes }
-        honker_enqueue_opts_t { struct_size reserved run_at delay_s expires_s priority max_attempts metadata }
+        honker_enqueue_opts_t {
+            struct_size reserved run_at delay_s expires_s priority max_attempts metadata concurrency_key batch_id
+            member_job_id member_worker_id
+        }
         honker_job_spec_t { struct_size reserved queue payload opts }
         honker_enqueue_result_t { id status reserved }
         honker_job_view_t {

@@ -1,12 +1,12 @@
 //! Jobs are put into queues: one, or many in a call.
 
-use honker_core::queue::Enqueue;
+use honker_core::queue::{Enqueue, EnqueueStatus, Enqueued, Member};
 
 use crate::db::honker_db_t;
 use crate::entry::{Array, Result, entry};
 use crate::error::honker_error_t;
 use crate::queue::{HONKER_NO_TIME, time};
-use crate::status::{HONKER_OK, honker_status_t};
+use crate::status::{HONKER_EXISTS, HONKER_OK, HONKER_REPLACED, honker_status_t};
 use crate::target::Target;
 use crate::text::{honker_bytes_t, text};
 use crate::tx::honker_tx_t;
@@ -33,6 +33,15 @@ pub struct honker_enqueue_opts_t {
     pub max_attempts: i64,
     /// Comes back with the job: a JSON object of texts, at most 8192 bytes. Default none, which is empty.
     pub metadata: honker_bytes_t,
+    /// Jobs of a queue with the same key can be kept from running at the same time. Default none, which is empty.
+    pub concurrency_key: honker_bytes_t,
+    /// The batch that the job belongs to. Default 0: none.
+    pub batch_id: i64,
+    /// A job of that batch that is running, on whose behalf this one joins it although it is sealed. Looked at only if
+    /// `member_worker_id` is set.
+    pub member_job_id: i64,
+    /// Who has claimed that job. Default none, which is empty.
+    pub member_worker_id: honker_bytes_t,
 }
 
 // SAFETY: integers and pointers without padding, the size first.
@@ -47,6 +56,10 @@ const DEFAULTS: honker_enqueue_opts_t = honker_enqueue_opts_t {
     priority: 0,
     max_attempts: 3,
     metadata: honker_bytes_t::NONE,
+    concurrency_key: honker_bytes_t::NONE,
+    batch_id: 0,
+    member_job_id: 0,
+    member_worker_id: honker_bytes_t::NONE,
 };
 
 /// One of the jobs that are enqueued together. Begin with HONKER_JOB_SPEC_INIT.
@@ -112,8 +125,9 @@ pub unsafe extern "C" fn honker_enqueue(
             let target = Target::new(db, tx)?;
             let (queue, payload) = (text("queue", queue, queue_len)?, text("payload", payload, payload_len)?);
             let job = job(queue, payload, &view::read("opts", opts, DEFAULTS)?)?;
-            id.set(target.enqueue(&job)?);
-            Ok(HONKER_OK)
+            let enqueued = target.enqueue(&job)?;
+            id.set(enqueued.id);
+            Ok(status(enqueued))
         })
     }
 }
@@ -150,30 +164,43 @@ pub unsafe extern "C" fn honker_enqueue_many(
                     job(queue, text("specs: payload", spec.payload.data, spec.payload.len)?, options)
                 })
                 .collect::<Result<_>>()?;
-            let ids = target.enqueue_many(&jobs)?;
-            let enqueued: Vec<_> = ids
-                .into_iter()
-                .map(|id| honker_enqueue_result_t { id, status: HONKER_OK, reserved: 0 })
-                .collect();
-            results.set(&enqueued);
+            let enqueued = target.enqueue_many(&jobs)?.into_iter();
+            let result =
+                |one: Enqueued| honker_enqueue_result_t { id: one.id, status: status(one), reserved: 0 };
+            results.set(&enqueued.map(result).collect::<Vec<_>>());
             Ok(HONKER_OK)
         })
     }
 }
 
+fn status(enqueued: Enqueued) -> honker_status_t {
+    match enqueued.status {
+        EnqueueStatus::Enqueued => HONKER_OK,
+        EnqueueStatus::Exists => HONKER_EXISTS,
+        EnqueueStatus::Replaced => HONKER_REPLACED,
+    }
+}
+
 /// # Safety
-/// The metadata is valid for as long as the result is used.
+/// The texts of the options are valid for as long as the result is used.
 unsafe fn job<'a>(queue: &'a str, payload: &'a str, opts: &honker_enqueue_opts_t) -> Result<Enqueue<'a>> {
-    // SAFETY: the caller vouches for it.
-    let metadata = unsafe { text("opts: metadata", opts.metadata.data, opts.metadata.len) }?;
+    let optional = |name, bytes: honker_bytes_t| -> Result<Option<&'a str>> {
+        // SAFETY: the caller vouches for it.
+        let text = unsafe { text(name, bytes.data, bytes.len) }?;
+        Ok((!text.is_empty()).then_some(text))
+    };
+    let member = optional("opts: member_worker_id", opts.member_worker_id)?;
     Ok(Enqueue {
         queue,
         payload,
         run_at: time(opts.run_at),
         delay_s: time(opts.delay_s),
         priority: opts.priority,
-        max_attempts: opts.max_attempts,
+        max_attempts: Some(opts.max_attempts),
         expires_s: time(opts.expires_s),
-        metadata: (!metadata.is_empty()).then_some(metadata),
+        metadata: optional("opts: metadata", opts.metadata)?,
+        concurrency_key: optional("opts: concurrency_key", opts.concurrency_key)?,
+        batch_id: (opts.batch_id != 0).then_some(opts.batch_id),
+        member: member.map(|worker_id| Member { job_id: opts.member_job_id, worker_id }),
     })
 }

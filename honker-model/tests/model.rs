@@ -273,10 +273,11 @@ impl Subject {
             RawExpression { name, expression } => self
                 .raw("UPDATE _honker_scheduler_tasks SET cron_expr = ?2 WHERE name = ?1", (name, expression)),
 
-            Enqueue(job) => queue::enqueue(store, now, &to_enqueue(job))?.into(),
+            Enqueue(job) => queue::enqueue(store, now, &to_enqueue(job))?.id.into(),
             EnqueueMany { jobs, times } => {
                 let jobs: Vec<_> = jobs.repeat(*times).iter().map(to_enqueue).collect();
-                queue::enqueue_many(store, now, &jobs)?.into()
+                let enqueued = queue::enqueue_many(store, now, &jobs)?;
+                enqueued.iter().map(|enqueued| enqueued.id).collect::<Vec<_>>().into()
             }
             Claim { queue, worker_id, n, timeout_s } => {
                 rows(queue::claim(store, now, queue, worker_id, *n, *timeout_s)?, claimed_row)
@@ -296,7 +297,7 @@ impl Subject {
             Heartbeat { id, worker_id, extend_s } => {
                 queue::heartbeat(store, now, *id, worker_id, *extend_s)?.into()
             }
-            Cancel { id } => queue::cancel(store, *id)?.into(),
+            Cancel { id } => queue::cancel(store, now, *id)?.into(),
             GetJob { id } => rows(queue::get_job(store, *id)?, job_row),
             SweepExpired { queue } => queue::sweep_expired(store, now, queue)?.into(),
             NextClaimAt { queue } => queue::next_claim_at(store, now, queue)?.into(),
@@ -358,7 +359,15 @@ fn rows<T>(values: impl IntoIterator<Item = T>, to_row: impl Fn(T) -> Row) -> An
 fn to_enqueue(job: &honker_model::queue::Enqueue) -> queue::Enqueue<'static> {
     let honker_model::queue::Enqueue { queue, payload, run_at, delay_s, priority, max_attempts, expires_s } =
         *job;
-    queue::Enqueue { queue, payload, run_at, delay_s, priority, max_attempts, expires_s, metadata: None }
+    let max_attempts = Some(max_attempts);
+    queue::Enqueue {
+        run_at,
+        delay_s,
+        priority,
+        max_attempts,
+        expires_s,
+        ..queue::Enqueue::new(queue, payload)
+    }
 }
 
 fn to_registration(schedule: &honker_model::schedule::Registration) -> schedule::Registration<'static> {

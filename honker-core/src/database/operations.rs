@@ -25,11 +25,11 @@ macro_rules! for_each_operation {
 
             // The queue.
 
-            /// Adds a pending job; its id.
-            write enqueue(job: &$crate::queue::Enqueue<'_>) -> i64
+            /// Adds a pending job.
+            write enqueue(job: &$crate::queue::Enqueue<'_>) -> $crate::queue::Enqueued
                 = $crate::queue::enqueue(store, now, job);
-            /// Adds all jobs or none; their ids, in the order given.
-            write enqueue_many(jobs: &[$crate::queue::Enqueue<'_>]) -> Vec<i64>
+            /// Does all of them or none, in the order given.
+            write enqueue_many(jobs: &[$crate::queue::Enqueue<'_>]) -> Vec<$crate::queue::Enqueued>
                 = $crate::queue::enqueue_many(store, now, jobs);
             /// Claims jobs, highest priority first, then oldest. See [`queue::claim`](crate::queue::claim). Outside of a
             /// transaction it goes on until it has a job or nothing is left in the way of one.
@@ -58,7 +58,7 @@ macro_rules! for_each_operation {
                 = $crate::queue::heartbeat(store, now, id, worker_id, extend_s);
             /// Removes a live job whatever its state. `false` if there is none of this id.
             write cancel(id: i64) -> bool
-                = $crate::queue::cancel(store, id);
+                = $crate::queue::cancel(store, now, id);
             /// Dead-letters the jobs of `queue` that have expired, in a transaction at most 1,000; how many those were.
             /// Those that the file refuses to move do not keep the others from it: the refusal is the error once only such
             /// are left.

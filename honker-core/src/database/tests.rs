@@ -21,7 +21,7 @@ fn open(options: &Options) -> File {
 }
 
 fn enqueue(database: &Database, payload: &str) -> Result<i64> {
-    database.enqueue(&Enqueue::new("q", payload))
+    database.enqueue(&Enqueue::new("q", payload)).map(|enqueued| enqueued.id)
 }
 
 fn count(database: &Database) -> Value {

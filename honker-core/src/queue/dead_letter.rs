@@ -66,19 +66,25 @@ static SQL_DELETE: Sql = Sql::new("DELETE FROM main._honker_live WHERE id = +?1"
 
 /// Moves a row. Belongs into [`Store::atomic`].
 pub(super) fn dead_letter(store: &Store, now: i64, id: i64, reason: Reason) -> Result<()> {
-    move_row(store, &MOVE, id, &[id.into(), now.into(), reason.text().into()]).map(drop)
+    move_row(store, now, &MOVE, id, &[id.into(), now.into(), reason.text().into()]).map(drop)
 }
 
 /// Moves a row that a claim could take and cannot answer with, unless somebody has claimed it meanwhile. Belongs into
 /// [`Store::atomic`].
 pub(super) fn dead_letter_claimable(store: &Store, now: i64, id: i64) -> Result<()> {
     let parameters = [id.into(), now.into(), Reason::Malformed.text().into()];
-    move_row(store, &MOVE_CLAIMABLE, id, &parameters).map(drop)
+    move_row(store, now, &MOVE_CLAIMABLE, id, &parameters).map(drop)
 }
 
 /// Moves the row of this id if it fulfils the condition; whether it does. An error if a trigger keeps it from being moved.
 /// Belongs into [`Store::atomic`].
-pub(super) fn move_row(store: &Store, by: &'static Move, id: i64, parameters: &[Value<'_>]) -> Result<bool> {
+pub(super) fn move_row(
+    store: &Store,
+    now: i64,
+    by: &'static Move,
+    id: i64,
+    parameters: &[Value<'_>],
+) -> Result<bool> {
     let ignored = |table| Error::ignored("moved to the dead", table);
     if store.execute(&by.copy, parameters)? == 0 {
         return match store.query_one(&by.find, parameters, |_| ())? {
@@ -90,6 +96,6 @@ pub(super) fn move_row(store: &Store, by: &'static Move, id: i64, parameters: &[
     if store.execute(&SQL_DELETE, &[id.into()])? == 0 {
         return Err(ignored("_honker_live"));
     }
-    after(store, id, Exit::Dead)?;
+    after(store, now, id, Exit::Dead)?;
     Ok(true)
 }

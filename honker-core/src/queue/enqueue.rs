@@ -1,5 +1,7 @@
 //! Putting jobs into a queue.
 
+use serde::Serialize;
+
 use super::options::{self, METADATA_BYTES_MAX};
 use crate::statement::{Sql, Value};
 use crate::{Error, Result, Store, time};
@@ -9,7 +11,10 @@ static SQL_ENQUEUE: Sql = Sql::new(
      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
 );
 
-/// What to enqueue. [`Enqueue::new`] has the defaults: due now, priority 0, 3 attempts, no expiry.
+/// The budget of a job when nothing else is said.
+const MAX_ATTEMPTS_DEFAULT: i64 = 3;
+
+/// What to enqueue. [`Enqueue::new`] has the defaults: due now, priority 0, 3 attempts, no expiry, and no options beside these.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Enqueue<'a> {
     /// The queue's name.
@@ -23,11 +28,48 @@ pub struct Enqueue<'a> {
     /// Larger is sooner.
     pub priority: i64,
     /// How often the job may be claimed. With 0 or less it never is, and the next claim on its queue moves it to the dead.
-    pub max_attempts: i64,
+    /// `None`: 3.
+    pub max_attempts: Option<i64>,
     /// Seconds from now after which the job may not be claimed any more; 0 or less means it is born expired.
     pub expires_s: Option<i64>,
     /// A JSON object of texts, at most 8 kB, which comes back with the job.
     pub metadata: Option<&'a str>,
+    /// What it shares with the jobs of its queue that are not to run at the same time as it.
+    pub concurrency_key: Option<&'a str>,
+    /// The batch that it belongs to.
+    pub batch_id: Option<i64>,
+    /// On whose behalf it joins a batch that is sealed.
+    pub member: Option<Member<'a>>,
+}
+
+/// A running job of a batch, and who holds it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Member<'a> {
+    /// The job.
+    pub job_id: i64,
+    /// Who has claimed it.
+    pub worker_id: &'a str,
+}
+
+/// What an enqueue has done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Enqueued {
+    /// The job's id; that of the job that has the unique key, unless this one was enqueued.
+    pub id: i64,
+    /// Which of the two it is.
+    pub status: EnqueueStatus,
+}
+
+/// See [`Enqueued`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EnqueueStatus {
+    /// The job is in its queue.
+    Enqueued,
+    /// Another job has its unique key, and stays as it is. Nothing was enqueued.
+    Exists,
+    /// The job that has its unique key has become this one.
+    Replaced,
 }
 
 impl<'a> Enqueue<'a> {
@@ -39,9 +81,12 @@ impl<'a> Enqueue<'a> {
             run_at: None,
             delay_s: None,
             priority: 0,
-            max_attempts: 3,
+            max_attempts: None,
             expires_s: None,
             metadata: None,
+            concurrency_key: None,
+            batch_id: None,
+            member: None,
         }
     }
 }
@@ -91,30 +136,38 @@ fn escaped_length(text: &str) -> usize {
     text.bytes().map(length).sum()
 }
 
-/// Adds a pending job; its id. An error if it is so long that no claim could answer with it.
-pub fn enqueue(store: &Store, now: i64, job: &Enqueue<'_>) -> Result<i64> {
+/// Adds a pending job. An error if it is so long that no claim could answer with it.
+pub fn enqueue(store: &Store, now: i64, job: &Enqueue<'_>) -> Result<Enqueued> {
     let run_at = match job.delay_s {
         Some(delay_s) => time::after(now, "delay", delay_s)?,
         None => job.run_at.unwrap_or(now),
     };
     let expires_at = job.expires_s.map(|expires_s| time::after(now, "expires", expires_s)).transpose()?;
-    let Some(metadata) = job.metadata else { return insert(store, now, job, run_at, expires_at) };
-    options::check_metadata(metadata)?;
-    store.atomic(|| {
-        let id = insert(store, now, job, run_at, expires_at)?;
-        options::add(store, id, metadata)?;
-        Ok(id)
-    })
+    enqueue_at(store, now, job, run_at, expires_at)
 }
 
-/// Adds a pending job with its times worked out already; its id.
-pub(crate) fn insert(
+/// As [`enqueue`], with the job's times worked out already.
+pub(crate) fn enqueue_at(
     store: &Store,
     now: i64,
     job: &Enqueue<'_>,
     run_at: i64,
     expires_at: Option<i64>,
-) -> Result<i64> {
+) -> Result<Enqueued> {
+    let enqueued = |id| Enqueued { id, status: EnqueueStatus::Enqueued };
+    if !options::has_any(job) {
+        return insert(store, now, job, run_at, expires_at).map(enqueued);
+    }
+    options::check(job)?;
+    store.atomic(|| {
+        let id = insert(store, now, job, run_at, expires_at)?;
+        options::add(store, id, job)?;
+        Ok(enqueued(id))
+    })
+}
+
+/// Adds the row of a pending job; its id.
+fn insert(store: &Store, now: i64, job: &Enqueue<'_>, run_at: i64, expires_at: Option<i64>) -> Result<i64> {
     check_answerable(store, job)?;
     store.insert(
         &SQL_ENQUEUE,
@@ -123,15 +176,15 @@ pub(crate) fn insert(
             job.payload.into(),
             job.priority.into(),
             run_at.into(),
-            job.max_attempts.into(),
+            job.max_attempts.unwrap_or(MAX_ATTEMPTS_DEFAULT).into(),
             now.into(),
             Value::from(expires_at),
         ],
     )
 }
 
-/// Adds all jobs or none, to whichever queues; their ids, in the order given.
-pub fn enqueue_many(store: &Store, now: i64, jobs: &[Enqueue<'_>]) -> Result<Vec<i64>> {
+/// Does all of them or none, to whichever queues; in the order given.
+pub fn enqueue_many(store: &Store, now: i64, jobs: &[Enqueue<'_>]) -> Result<Vec<Enqueued>> {
     if jobs.is_empty() {
         return Ok(Vec::new());
     }

@@ -24,39 +24,51 @@ pub(super) enum Exit {
 /// Removes the live job that `delete` deletes; whether there was one.
 pub(super) fn leave(
     store: &Store,
+    now: i64,
     id: i64,
     exit: Exit,
     delete: &'static Sql,
     parameters: &[Value<'_>],
 ) -> Result<bool> {
+    change(store, delete, parameters, || after(store, now, id, exit))
+}
+
+/// Changes the row of a job by one statement, and in a file that uses any of the features does what belongs to that; whether
+/// the row was changed.
+fn change(
+    store: &Store,
+    sql: &'static Sql,
+    parameters: &[Value<'_>],
+    then: impl FnOnce() -> Result<()>,
+) -> Result<bool> {
     if store.in_transaction() {
         version::check_write(store)?;
     }
     if !store.features().any() {
-        // Somebody else's first use of a feature is seen only when the row is deleted, which is undone then.
+        // Somebody else's first use of a feature is seen only when the row is changed, which is undone then.
         let is_new = Cell::new(false);
-        let left = store.write_and_read(
-            || store.execute(delete, parameters),
-            |deleted| {
-                is_new.set(deleted > 0 && store.features().any());
-                if is_new.get() { Err(Error::invalid("a feature is in use")) } else { Ok(deleted > 0) }
+        let changed = store.write_and_read(
+            || store.execute(sql, parameters),
+            |changed| {
+                is_new.set(changed > 0 && store.features().any());
+                if is_new.get() { Err(Error::invalid("a feature is in use")) } else { Ok(changed > 0) }
             },
         );
         if !is_new.get() {
-            return left;
+            return changed;
         }
     }
     store.atomic(|| {
-        let left = store.execute(delete, parameters)? > 0;
-        if left {
-            after(store, id, exit)?;
+        let changed = store.execute(sql, parameters)? > 0;
+        if changed {
+            then()?;
         }
-        Ok(left)
+        Ok(changed)
     })
 }
 
 /// Sees to what belongs to a job whose row has left the live table just now. Belongs into [`Store::atomic`].
-pub(super) fn after(store: &Store, id: i64, exit: Exit) -> Result<()> {
+pub(super) fn after(store: &Store, now: i64, id: i64, exit: Exit) -> Result<()> {
     if store.features().any() && exit != Exit::Dead {
         forget(store, id)?;
     }

@@ -5,8 +5,9 @@
 
 use serde::{Serialize, Serializer};
 
+use super::Enqueue;
 use crate::features::Features;
-use crate::statement::Sql;
+use crate::statement::{Sql, Value};
 use crate::{Error, Result, Store};
 
 /// The most bytes that the metadata of a job may have.
@@ -14,7 +15,9 @@ pub(crate) const METADATA_BYTES_MAX: usize = 8 * 1024;
 
 static SQL_ANY: Sql = Sql::new("SELECT EXISTS (SELECT 1 FROM main._honker_job_options)");
 
-static SQL_ADD: Sql = Sql::new("INSERT INTO main._honker_job_options (job_id, metadata) VALUES (?1, ?2)");
+static SQL_ADD: Sql = Sql::new(
+    "INSERT INTO main._honker_job_options (job_id, metadata, concurrency_key, batch_id) VALUES (?1, ?2, ?3, ?4)",
+);
 
 static SQL_METADATA: Sql = Sql::new("SELECT metadata FROM main._honker_job_options WHERE job_id = +?1");
 
@@ -30,7 +33,7 @@ pub(crate) fn any(store: &Store) -> Result<bool> {
 }
 
 /// Checks what a caller gives as metadata: a JSON object of texts, not too long.
-pub(super) fn check_metadata(metadata: &str) -> Result<()> {
+fn check_metadata(metadata: &str) -> Result<()> {
     if metadata.len() > METADATA_BYTES_MAX {
         return Err(Error::invalid(format!(
             "metadata has {} bytes, more than {METADATA_BYTES_MAX}",
@@ -47,9 +50,27 @@ pub(super) fn check_metadata(metadata: &str) -> Result<()> {
     }
 }
 
-/// Gives a job that was enqueued just now its metadata. Belongs into [`Store::atomic`].
-pub(super) fn add(store: &Store, id: i64, metadata: &str) -> Result<()> {
-    store.insert(&SQL_ADD, &[id.into(), metadata.into()])?;
+/// Whether a job that is to be enqueued has more than its row.
+pub(super) fn has_any(job: &Enqueue<'_>) -> bool {
+    job.metadata.is_some() || job.concurrency_key.is_some() || job.batch_id.is_some() || job.member.is_some()
+}
+
+/// An error if the options of a job that is to be enqueued cannot be.
+pub(super) fn check(job: &Enqueue<'_>) -> Result<()> {
+    job.metadata.map_or(Ok(()), check_metadata)?;
+    if job.concurrency_key == Some("") {
+        return Err(Error::invalid("concurrency_key must not be empty"));
+    }
+    if job.member.is_some() && job.batch_id.is_none() {
+        return Err(Error::invalid("member is given without batch_id"));
+    }
+    Ok(())
+}
+
+/// Keeps the options of a job that was enqueued just now. Belongs into [`Store::atomic`].
+pub(super) fn add(store: &Store, id: i64, job: &Enqueue<'_>) -> Result<()> {
+    let (metadata, concurrency_key) = (Value::from(job.metadata), Value::from(job.concurrency_key));
+    store.insert(&SQL_ADD, &[id.into(), metadata, concurrency_key, Value::from(job.batch_id)])?;
     store.set_features(Features { options: true, ..store.features() });
     Ok(())
 }

@@ -62,7 +62,7 @@ static MOVE_EXHAUSTED: Move = move_to_dead!(
 /// The job is done: removes it.
 pub fn ack(store: &Store, now: i64, id: i64, worker_id: &str) -> Result<bool> {
     store.settling(id, worker_id, || {
-        leave(store, id, Exit::Done, &SQL_ACK, &[id.into(), worker_id.into(), now.into()])
+        leave(store, now, id, Exit::Done, &SQL_ACK, &[id.into(), worker_id.into(), now.into()])
     })
 }
 
@@ -116,7 +116,7 @@ pub fn fail(store: &Store, now: i64, id: i64, worker_id: &str, error: &str) -> R
 }
 
 fn end(store: &Store, now: i64, id: i64, worker_id: &str, error: &str, by: &'static Move) -> Result<bool> {
-    store.atomic(|| move_row(store, by, id, &[id.into(), now.into(), error.into(), worker_id.into()]))
+    store.atomic(|| move_row(store, now, by, id, &[id.into(), now.into(), error.into(), worker_id.into()]))
 }
 
 /// The job goes back: it is due again in `delay_s` seconds, and this attempt does not count.
@@ -135,6 +135,6 @@ pub fn heartbeat(store: &Store, now: i64, id: i64, worker_id: &str, extend_s: i6
 }
 
 /// Removes a live job whatever its state. Whoever holds it finds its claim gone.
-pub fn cancel(store: &Store, id: i64) -> Result<bool> {
-    leave(store, id, Exit::Cancelled, &SQL_CANCEL, &[id.into()])
+pub fn cancel(store: &Store, now: i64, id: i64) -> Result<bool> {
+    leave(store, now, id, Exit::Cancelled, &SQL_CANCEL, &[id.into()])
 }

@@ -218,10 +218,10 @@ fn fire(
         let expires_at = schedule.expires_s.map(|expires_s| boundary.saturating_add(expires_s));
         let job = Enqueue {
             priority: schedule.priority,
-            max_attempts: schedule.max_attempts,
+            max_attempts: Some(schedule.max_attempts),
             ..Enqueue::new(&schedule.queue, &schedule.payload)
         };
-        let job_id = queue::insert(store, now, &job, now, expires_at)?;
+        let job_id = queue::enqueue_at(store, now, &job, now, expires_at)?.id;
         fires.push(Fire {
             name: schedule.name.clone(),
             queue: schedule.queue.clone(),

@@ -110,7 +110,9 @@ static FUNCTIONS: &[Function] = functions! {
         let (id, worker_id) = claimed(arguments)?;
         queue::heartbeat(store, store.now()?, id, worker_id, arguments.integer(2, "extend_s")?).map(Answer::from)
     };
-    c"honker_cancel" 1 => |store, arguments| queue::cancel(store, arguments.integer(0, "job_id")?).map(Answer::from);
+    c"honker_cancel" 1 => |store, arguments| {
+        queue::cancel(store, store.now()?, arguments.integer(0, "job_id")?).map(Answer::from)
+    };
     c"honker_get_job" 1 => |store, arguments| {
         // The empty text, not NULL: what clients of this function have been promised.
         match queue::get_job(store, arguments.integer(0, "job_id")?)? {
@@ -286,12 +288,12 @@ fn enqueue(store: &Store, arguments: &Arguments<'_>) -> Result<Answer> {
         job.priority = arguments.integer(4, "priority")?;
     }
     if given > 5 {
-        job.max_attempts = arguments.integer(5, "max_attempts")?;
+        job.max_attempts = Some(arguments.integer(5, "max_attempts")?);
     }
     if given > 6 {
         job.expires_s = arguments.optional_integer(6, "expires")?;
     }
-    queue::enqueue(store, store.now()?, &job).map(Answer::Integer)
+    queue::enqueue(store, store.now()?, &job).map(|enqueued| Answer::Integer(enqueued.id))
 }
 
 fn scheduler_register(store: &Store, arguments: &Arguments<'_>) -> Result<Answer> {

@@ -8,8 +8,8 @@ use crate::clock;
 use crate::support::*;
 
 fn put(database: &Database, max_attempts: i64) -> i64 {
-    let job = Enqueue { max_attempts, ..Enqueue::new("_outbox:mail", "{\"to\":1}") };
-    database.enqueue(&job).unwrap()
+    let job = Enqueue { max_attempts: Some(max_attempts), ..Enqueue::new("_outbox:mail", "{\"to\":1}") };
+    database.enqueue(&job).unwrap().id
 }
 
 fn outbox(database: &Database, options: OutboxOptions) -> Outbox {

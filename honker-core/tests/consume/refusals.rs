@@ -59,10 +59,10 @@ fn a_job_that_cannot_be_dead_lettered_does_not_stop_the_others() {
     for event in ["DELETE ON _honker_live WHEN old", "INSERT ON _honker_dead WHEN new"] {
         for refusal in REFUSALS {
             for bad in [
-                Enqueue { max_attempts: 0, ..Enqueue::new("q", "bad") },
+                Enqueue { max_attempts: Some(0), ..Enqueue::new("q", "bad") },
                 Enqueue { expires_s: Some(0), ..Enqueue::new("q", "bad") },
                 // Claimed for the last time, and lapsed.
-                Enqueue { max_attempts: 1, ..Enqueue::new("q", "bad") },
+                Enqueue { max_attempts: Some(1), ..Enqueue::new("q", "bad") },
                 // No claim can read it.
                 Enqueue { priority: 77, ..Enqueue::new("q", "bad") },
             ] {
@@ -76,7 +76,7 @@ fn a_job_that_cannot_be_dead_lettered_does_not_stop_the_others() {
                 } else {
                     0
                 };
-                if bad.max_attempts == 1 {
+                if bad.max_attempts == Some(1) {
                     let claim = Claim { queue: "q", worker_id: "gone", n: 1, timeout_s: -5 };
                     assert_eq!(database.claim(&claim).unwrap().len(), 1);
                 }

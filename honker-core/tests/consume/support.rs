@@ -32,12 +32,12 @@ pub fn open() -> (File, Database) {
 }
 
 pub fn enqueue(database: &Database, queue: &str, payload: &str) -> i64 {
-    database.enqueue(&Enqueue::new(queue, payload)).unwrap()
+    database.enqueue(&Enqueue::new(queue, payload)).unwrap().id
 }
 
 pub fn enqueue_at(database: &Database, queue: &str, run_at: i64) -> i64 {
     let job = Enqueue { run_at: Some(run_at), ..Enqueue::new(queue, "p") };
-    database.enqueue(&job).unwrap()
+    database.enqueue(&job).unwrap().id
 }
 
 pub fn send(database: &Database, channel: &str, payload: &str) -> i64 {

@@ -218,7 +218,7 @@ fn exhausted_jobs_are_dead_lettered() {
     let (file, database) = open();
     let mut worker = worker(&database, "q", no_fallback());
     assert_timeout(worker.next(1, NOW));
-    let exhausted = Enqueue { max_attempts: 0, ..Enqueue::new("q", "p") };
+    let exhausted = Enqueue { max_attempts: Some(0), ..Enqueue::new("q", "p") };
     let waiting = Thread::start(move || worker.next(1, LONG)).until_asleep();
     database.enqueue(&exhausted).unwrap();
     until("it is dead", || {
@@ -232,7 +232,7 @@ fn exhausted_jobs_are_dead_lettered() {
 #[test]
 fn the_fallback_finds_what_nothing_announces() {
     let (file, database) = open();
-    let once = Enqueue { max_attempts: 1, ..Enqueue::new("q", "p") };
+    let once = Enqueue { max_attempts: Some(1), ..Enqueue::new("q", "p") };
     database.enqueue(&once).unwrap();
     database.claim(&Claim { queue: "q", worker_id: "other", n: 1, timeout_s: 0 }).unwrap();
     let fallback = Some(Duration::from_millis(50));
@@ -268,7 +268,7 @@ fn a_trigger_that_ignores_claims_does_not_keep_it_looking() {
     ] {
         let (file, database) = open();
         file.plain().execute_batch(trigger).unwrap();
-        let exhausted = Enqueue { max_attempts: 0, ..Enqueue::new("q", "exhausted") };
+        let exhausted = Enqueue { max_attempts: Some(0), ..Enqueue::new("q", "exhausted") };
         database.enqueue(&exhausted).unwrap();
         if trigger.contains("UPDATE") {
             enqueue(&database, "q", "p");

@@ -159,7 +159,7 @@ fn a_call_that_fails_in_a_batch_fails_alone() {
         let late = || -> Call<Result<i64>> {
             Box::new(|database| {
                 let late = Enqueue { delay_s: Some(i64::MAX), ..Enqueue::new("q", "late") };
-                database.enqueue(&late)
+                database.enqueue(&late).map(|enqueued| enqueued.id)
             })
         };
         let calls = enqueues(5).chain([late()]).chain(enqueues(5)).chain([late()]);
@@ -234,7 +234,8 @@ fn a_batch_that_is_run_again_does_not_hide_what_a_call_did_by_itself() {
         let database = file.database(&Options::default());
         plant_bomb(&file);
         let invalid: Call<Result<i64>> = Box::new(|database| {
-            database.enqueue(&Enqueue { delay_s: Some(i64::MAX), ..Enqueue::new("q", "late") })
+            let late = Enqueue { delay_s: Some(i64::MAX), ..Enqueue::new("q", "late") };
+            database.enqueue(&late).map(|enqueued| enqueued.id)
         });
         let bomb: Call<Result<i64>> = Box::new(|database| enqueue(database, "bomb"));
         let calls = enqueues(1).chain([invalid, bomb]);

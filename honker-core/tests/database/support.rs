@@ -73,7 +73,7 @@ pub fn journal(journal_mode: JournalMode) -> Options {
 }
 
 pub fn enqueue(database: &Database, payload: &str) -> Result<i64> {
-    database.enqueue(&Enqueue::new("q", payload))
+    database.enqueue(&Enqueue::new("q", payload)).map(|enqueued| enqueued.id)
 }
 
 /// The only value of a query.

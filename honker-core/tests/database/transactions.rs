@@ -56,7 +56,7 @@ fn operations_and_functions_belong_to_the_transaction() {
     let both = |commit: bool| {
         let mut transaction = database.begin().unwrap();
         transaction.execute("INSERT INTO t VALUES (1)", &[]).unwrap();
-        let one = transaction.enqueue(&Enqueue::new("q", "p")).unwrap();
+        let one = transaction.enqueue(&Enqueue::new("q", "p")).unwrap().id;
         let sql = "SELECT honker_enqueue(?, ?, NULL, NULL, 0, 3, NULL)";
         let two = single(transaction.query(sql, &["q".into(), "p".into()]).unwrap());
         assert_eq!(two, Value::Integer(one + 1));

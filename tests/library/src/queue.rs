@@ -16,6 +16,10 @@ pub fn enqueue_options() -> EnqueueOptions {
         priority: 0,
         max_attempts: 3,
         metadata: raw::Bytes { data: ptr::null(), len: 0 },
+        concurrency_key: raw::Bytes { data: ptr::null(), len: 0 },
+        batch_id: 0,
+        member_job_id: 0,
+        member_worker_id: raw::Bytes { data: ptr::null(), len: 0 },
     }
 }
 

@@ -74,6 +74,10 @@ pub struct EnqueueOptions {
     pub priority: i64,
     pub max_attempts: i64,
     pub metadata: Bytes,
+    pub concurrency_key: Bytes,
+    pub batch_id: i64,
+    pub member_job_id: i64,
+    pub member_worker_id: Bytes,
 }
 
 #[repr(C)]

@@ -22,7 +22,7 @@ fn each_settles_what_the_other_enqueued() {
 
     // Due in the past of either clock: the test's stands still in 2025.
     let job = Enqueue { run_at: Some(0), ..Enqueue::new("to the extension", "{}") };
-    let ours = library.enqueue(&job).unwrap();
+    let ours = library.enqueue(&job).unwrap().id;
     assert_eq!(extension.claim("to the extension", 10, 60), [ours]);
     assert_eq!(extension.int(&format!("SELECT honker_ack({ours}, 'w')")), 1);
 

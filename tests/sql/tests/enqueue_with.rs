@@ -43,6 +43,16 @@ fn what_it_does_not_know_is_an_error_that_names_it() {
         (r#"{"run_at":9223372036854775808}"#, "run_at in options_json"),
         (r#"{"delay_s":true}"#, "delay_s in options_json must be an integer or null"),
         (r#"{"metadata":"k"}"#, "metadata in options_json must be an object of texts"),
+        (r#"{"concurrency_key":7}"#, "concurrency_key in options_json must be a text or null, not 7"),
+        (r#"{"concurrency_key":""}"#, "concurrency_key must not be empty"),
+        (r#"{"batch_id":"1"}"#, "batch_id in options_json must be an integer or null"),
+        (
+            r#"{"batch_id":1,"member":7}"#,
+            "member in options_json must be {\"job_id\": integer, \"worker_id\": text}",
+        ),
+        (r#"{"batch_id":1,"member":{"job_id":1}}"#, "member in options_json"),
+        (r#"{"batch_id":1,"member":{"job_id":"1","worker_id":"w"}}"#, "member in options_json"),
+        (r#"{"member":{"job_id":1,"worker_id":"w"}}"#, "member is given without batch_id"),
         (r#"{"metadata":{"a":"b","k":1}}"#, "'k'"),
         (r#"{"metadata":{"k":null}}"#, "'k'"),
         ("[]", "options_json must be a JSON object"),
@@ -134,4 +144,22 @@ fn it_needs_bootstrap_and_says_so() {
         .says(&["_honker_job_options", "honker_bootstrap()"]);
     db.assert_still(&before);
     assert_eq!(db.int("SELECT honker_ack(1, 'w')"), 1);
+}
+
+#[test]
+fn the_concurrency_key_is_kept_while_the_job_is_live_or_dead() {
+    let db = Db::new();
+    let keys = "SELECT group_concat(concurrency_key) FROM _honker_job_options";
+    for key in ["a", "b"] {
+        let options = json!({"concurrency_key": key, "max_attempts": 1}).to_string();
+        db.get::<String>("SELECT honker_enqueue_with('q', 'x', ?1)", [options]);
+    }
+    assert_eq!(db.text(keys), "a,b");
+    assert_eq!(db.claim("q", 2, 60), [1, 2]);
+    db.run("SELECT honker_ack(1, 'w'), honker_fail(2, 'w', 'e')");
+    assert_eq!(db.text(keys), "b");
+    db.run("SELECT honker_dead_requeue(2)");
+    assert_eq!(db.text(keys), "b");
+    db.run("SELECT honker_cancel(2)");
+    assert_eq!(db.int(OPTIONS), 0);
 }

@@ -75,7 +75,8 @@ module Honker
 
     BYTES = Layout.new(:honker_bytes_t, data: "J", len: "J")
     ENQUEUE_OPTS = Layout.new(:honker_enqueue_opts_t, struct_size: "L", reserved: "L", run_at: "q", delay_s: "q", expires_s: "q",
-                              priority: "q", max_attempts: "q", metadata: "JJ")
+                              priority: "q", max_attempts: "q", metadata: "JJ", concurrency_key: "JJ", batch_id: "q",
+                              member_job_id: "q", member_worker_id: "JJ")
     ENQUEUE_RESULT = Layout.new(:honker_enqueue_result_t, id: "q", status: "l", reserved: "L")
     EVENT_VIEW = Layout.new(:honker_event_view_t, struct_size: "L", reserved: "L", offset: "q", topic: "JJ", key: "JJ",
                             payload: "JJ", created_at: "q")

@@ -70,7 +70,7 @@ final class Abi {
   static final int SYSTEM = -31;
   static final int TOO_OLD = -32;
   static final int BYTES_SIZE = 16;
-  static final int ENQUEUE_OPTS_SIZE = 64;
+  static final int ENQUEUE_OPTS_SIZE = 112;
   static final int ENQUEUE_RESULT_SIZE = 16;
   static final int EVENT_VIEW_SIZE = 72;
   static final int FIRE_VIEW_SIZE = 56;

@@ -1,0 +1,118 @@
+//! The options of an enqueue as a JSON object, as SQL functions take them, and as they are stored for jobs that are enqueued
+//! later.
+
+use serde_json::{Map, Value};
+
+use super::{Enqueue, Member};
+use crate::{Error, Result};
+
+/// Options of a job that were read from JSON.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct JobOptions {
+    run_at: Option<i64>,
+    delay_s: Option<i64>,
+    priority: Option<i64>,
+    max_attempts: Option<i64>,
+    expires_s: Option<i64>,
+    metadata: Option<String>,
+    concurrency_key: Option<String>,
+    batch_id: Option<i64>,
+    member: Option<(i64, String)>,
+}
+
+impl JobOptions {
+    /// Reads the argument of this name. Unknown keys and wrong types are errors that name them.
+    pub(crate) fn parse(argument: &str, text: &str) -> Result<Self> {
+        let object: Map<String, Value> = serde_json::from_str(text)
+            .map_err(|error| Error::invalid(format!("{argument} must be a JSON object: {error}")))?;
+        Self::read(argument, &object)
+    }
+
+    /// As [`JobOptions::parse`].
+    pub(crate) fn read(argument: &str, object: &Map<String, Value>) -> Result<Self> {
+        let mut options = JobOptions::default();
+        for (key, value) in object {
+            let option = Given { argument, key, value };
+            match key.as_str() {
+                "run_at" => options.run_at = option.optional_integer()?,
+                "delay_s" => options.delay_s = option.optional_integer()?,
+                "priority" => options.priority = Some(option.integer()?),
+                "max_attempts" => options.max_attempts = Some(option.integer()?),
+                "expires_s" => options.expires_s = option.optional_integer()?,
+                "metadata" if value.is_null() => {}
+                "metadata" if value.is_object() => options.metadata = Some(value.to_string()),
+                "metadata" => return Err(option.wrong_type("an object of texts or null")),
+                "concurrency_key" => options.concurrency_key = option.optional_text()?,
+                "batch_id" => options.batch_id = option.optional_integer()?,
+                "member" => options.member = option.member()?,
+                _ => return Err(Error::invalid(format!("{argument} has an unknown key '{key}'"))),
+            }
+        }
+        Ok(options)
+    }
+
+    /// The job that has these options.
+    pub(crate) fn job<'a>(&'a self, queue: &'a str, payload: &'a str) -> Enqueue<'a> {
+        Enqueue {
+            queue,
+            payload,
+            run_at: self.run_at,
+            delay_s: self.delay_s,
+            priority: self.priority.unwrap_or(0),
+            max_attempts: self.max_attempts,
+            expires_s: self.expires_s,
+            metadata: self.metadata.as_deref(),
+            concurrency_key: self.concurrency_key.as_deref(),
+            batch_id: self.batch_id,
+            member: self.member.as_ref().map(|(job_id, worker_id)| Member { job_id: *job_id, worker_id }),
+        }
+    }
+}
+
+/// A key of such an object, and its value.
+struct Given<'a> {
+    argument: &'a str,
+    key: &'a str,
+    value: &'a Value,
+}
+
+impl Given<'_> {
+    fn integer(&self) -> Result<i64> {
+        self.value.as_i64().ok_or_else(|| self.wrong_type("an integer"))
+    }
+
+    fn optional_integer(&self) -> Result<Option<i64>> {
+        if self.value.is_null() {
+            return Ok(None);
+        }
+        self.value.as_i64().map(Some).ok_or_else(|| self.wrong_type("an integer or null"))
+    }
+
+    fn optional_text(&self) -> Result<Option<String>> {
+        match self.value {
+            Value::Null => Ok(None),
+            Value::String(text) => Ok(Some(text.clone())),
+            _ => Err(self.wrong_type("a text or null")),
+        }
+    }
+
+    fn member(&self) -> Result<Option<(i64, String)>> {
+        let wrong = || self.wrong_type("{\"job_id\": integer, \"worker_id\": text} or null");
+        match self.value {
+            Value::Null => Ok(None),
+            Value::Object(member) if member.len() == 2 => {
+                let job_id = member.get("job_id").and_then(Value::as_i64).ok_or_else(wrong)?;
+                let worker_id = member.get("worker_id").and_then(Value::as_str).ok_or_else(wrong)?;
+                Ok(Some((job_id, worker_id.to_owned())))
+            }
+            _ => Err(wrong()),
+        }
+    }
+
+    fn wrong_type(&self, expected: &str) -> Error {
+        // Not all of it: it may be long.
+        let shown: String = self.value.to_string().chars().take(40).collect();
+        let Given { argument, key, .. } = self;
+        Error::invalid(format!("{key} in {argument} must be {expected}, not {shown}"))
+    }
+}
