@@ -11,6 +11,7 @@
 
 use crate::queue::options;
 use crate::statement::Sql;
+use crate::version::FileVersion;
 use crate::{Error, Result, Store};
 
 /// The oldest version of a program that may write to a file that uses one of these.
@@ -21,9 +22,7 @@ static SQL_ANY: Sql = Sql::new(
             EXISTS (SELECT 1 FROM main._honker_batches), EXISTS (SELECT 1 FROM main._honker_steps)",
 );
 
-static SQL_RAISE: Sql = Sql::new(
-    "UPDATE main._honker_schema SET min_version = ?1 WHERE min_version < +?1 OR min_version IS NULL",
-);
+static SQL_RAISE: Sql = Sql::new("UPDATE main._honker_schema SET min_version = ?1");
 
 /// See the module documentation.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -67,14 +66,18 @@ impl Features {
 /// to the file any more. Belongs into [`Store::atomic`].
 pub(crate) fn begin_use(store: &Store, set: impl FnOnce(&mut Features)) -> Result<()> {
     // Looked up each time: what was raised before may have been rolled back.
-    match store.execute(&SQL_RAISE, &[MIN_VERSION.into()]) {
-        Err(error) if error.to_string().starts_with("no such table: main._honker_schema") => {
-            return Err(Error::invalid(
-                "this file was made by an older version: call honker_bootstrap() on it to use this feature",
-            ));
-        }
-        raised => raised?,
-    };
+    let file = FileVersion::read(store)?;
+    if file.version < MIN_VERSION {
+        return Err(Error::invalid(
+            "this file was made by an older version: call honker_bootstrap() on it to use this feature",
+        ));
+    }
+    if file.min_version < MIN_VERSION {
+        store.execute(&SQL_RAISE, &[MIN_VERSION.into()])?;
+    }
+    // Others' commits are all that would make this connection read it again. Should this be rolled back, it looks for
+    // features in vain.
+    store.last_look().set_min_version(MIN_VERSION);
     let mut features = store.features();
     set(&mut features);
     store.set_features(features);

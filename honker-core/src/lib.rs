@@ -36,6 +36,7 @@ pub mod schedule;
 pub mod schema;
 pub mod sql;
 mod statement;
+pub mod step;
 mod store;
 pub mod stream;
 mod time;

@@ -98,6 +98,11 @@ impl LastLook {
         self.pager_version.set(None);
     }
 
+    /// This connection has changed what the file says of itself.
+    pub(crate) fn set_min_version(&self, min_version: i64) {
+        self.min_version.set(min_version);
+    }
+
     /// The statements are gone, and with them how often each was planned.
     pub(crate) fn forget(&self) {
         self.pager_version.set(None);

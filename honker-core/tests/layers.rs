@@ -24,6 +24,7 @@ const LAYERS: &[(&str, &[&str], &[&str])] = &[
             "schedule",
             "schema",
             "statement",
+            "step",
             "store",
             "stream",
             "unit",

@@ -136,6 +136,16 @@ macro_rules! for_each_operation {
             read stream_get_offset(consumer: &str, topic: &str) -> i64
                 = $crate::stream::get_offset(store, consumer, topic);
 
+            // Steps.
+
+            /// What was saved for a step of a job.
+            read step_get(job_id: i64, name: &str) -> Option<String>
+                = $crate::step::get(store, job_id, name);
+            /// Saves what a step of a job has come to, once; the text that is stored. `None` if `worker_id` has no valid claim
+            /// on the job.
+            write step_save(job_id: i64, worker_id: &str, name: &str, value: &str) -> Option<String>
+                = $crate::step::save(store, now, job_id, worker_id, name, value);
+
             // Results.
 
             /// Saves the result of a job, for `ttl_s` seconds; 0 or less: for good.

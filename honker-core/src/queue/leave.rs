@@ -8,7 +8,7 @@ use std::cell::Cell;
 
 use super::options;
 use crate::statement::{Sql, Value};
-use crate::{Error, Result, Store, version};
+use crate::{Error, Result, Store, step, version};
 
 /// How a job leaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,6 +79,9 @@ pub(super) fn after(store: &Store, now: i64, id: i64, exit: Exit) -> Result<()> 
 pub(super) fn forget(store: &Store, id: i64) -> Result<()> {
     if store.features().options {
         options::forget(store, id)?;
+    }
+    if store.features().steps {
+        step::forget(store, id)?;
     }
     Ok(())
 }

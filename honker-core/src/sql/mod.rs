@@ -16,7 +16,9 @@ use serde::Serialize;
 
 use self::function::{Answer, Arguments, Function};
 use crate::schedule::{Expression, Registration, Update};
-use crate::{Error, Result, Store, guard, lock, notify, queue, rate_limit, result, schedule, schema, stream};
+use crate::{
+    Error, Result, Store, guard, lock, notify, queue, rate_limit, result, schedule, schema, step, stream,
+};
 
 /// Registers all SQL functions on `connection`, for as long as it lives, and creates the notifications table if the
 /// file does not have it (docs/sql.md). On a connection that has the functions already this does nothing.
@@ -140,6 +142,17 @@ static FUNCTIONS: &[Function] = functions! {
     c"honker_dead_purge" 2 => |store, arguments| {
         let (queue, older_than_s) = (arguments.optional_text(0, "queue")?, arguments.integer(1, "older_than_s")?);
         queue::dead_purge(store, store.now()?, queue, older_than_s).map(Answer::Integer)
+    };
+
+    c"honker_step_get" 2 => |store, arguments| {
+        let value = step::get(store, arguments.integer(0, "job_id")?, arguments.text(1, "name")?)?;
+        Ok(value.map_or(Answer::Null, Answer::Text))
+    };
+    c"honker_step_save" 4 => |store, arguments| {
+        let (job_id, worker_id) = claimed(arguments)?;
+        let (name, value) = (arguments.text(2, "name")?, arguments.text(3, "value_json")?);
+        let saved = step::save(store, store.now()?, job_id, worker_id, name, value)?;
+        Ok(saved.map_or(Answer::Null, Answer::Text))
     };
 
     c"honker_result_save" 3 => |store, arguments| {

@@ -11,6 +11,7 @@ pub fn every_function(n: i64, now: i64) -> Vec<(String, String)> {
     };
     let many =
         "(WITH RECURSIVE c(x) AS (VALUES (1) UNION ALL SELECT x + 1 FROM c WHERE x < 40) SELECT x FROM c)";
+    let option_job = format!("(SELECT id FROM _honker_live WHERE queue = 'o{n}')");
     let every = format!("CRON_TZ=UTC {} * * * *", n.rem_euclid(60));
     let calls = [
         ("honker_version()".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
@@ -71,7 +72,12 @@ pub fn every_function(n: i64, now: i64) -> Vec<(String, String)> {
             "enqueued".into(),
         ),
         (format!("honker_claim_batch('o{n}', 'w', 1, 60) ->> '$[0].metadata.k'"), format!("v{n}")),
-        (format!("honker_ack((SELECT id FROM _honker_live WHERE queue = 'o{n}'), 'w')"), "1".into()),
+        // Its steps.
+        (format!("honker_step_save({option_job}, 'w', 'a', '{n}')"), format!("{n}")),
+        (format!("honker_step_save({option_job}, 'w', 'a', 'other')"), format!("{n}")),
+        (format!("honker_step_get({option_job}, 'a')"), format!("{n}")),
+        (format!("honker_step_get({option_job}, 'b')"), "NULL".into()),
+        (format!("honker_ack({option_job}, 'w')"), "1".into()),
         // The dead.
         (format!("json_array_length(honker_dead_list('q{n}', -1))"), "4".into()),
         ("json_array_length(honker_dead_list(NULL, 2))".into(), "2".into()),
@@ -137,6 +143,7 @@ pub const WRITES: &[&str] = &[
     "honker_claim_batch('exhausted', 'w', 0, 60)",
     "honker_sweep_expired('expired')",
     "honker_heartbeat(1, 'w', 60)",
+    "honker_step_save(1, 'w', 's', '1')",
     "honker_retry(1, 'w', 0, 'e')",
     "honker_retry(2, 'w', 0, 'e')",
     "honker_release(1, 'w', 0)",
@@ -173,6 +180,7 @@ pub const READS: &[&str] = &[
     "honker_stats('held')",
     "honker_stats(NULL)",
     "honker_dead_list(NULL, -1)",
+    "honker_step_get(1, 's')",
     "honker_result_get(1)",
     "honker_stream_read_since('t', 0, -1)",
     "honker_stream_get_offset('c', 't')",
@@ -198,6 +206,7 @@ pub const IDLE: &[&str] = &[
     "honker_sweep_expired('due')",
     "honker_sweep_expired('held')",
     "honker_heartbeat(1, 'v', 60)",
+    "honker_step_save(1, 'v', 's', '1')",
     "honker_retry(1, 'v', 0, 'e')",
     "honker_retry(2, 'v', 0, 'e')",
     "honker_release(1, 'v', 0)",

@@ -36,6 +36,18 @@ const PERMITTED: &[(&str, &str, &str)] = &[
     ("_honker_scheduler_tasks", "USE TEMP B-TREE FOR ORDER BY", "a table of a few schedules"),
     ("EXISTS (SELECT 1 FROM main._honker_job_options)", "SCAN _honker_job_options", "whether there is a row"),
     (
+        "EXISTS (SELECT 1 FROM main._honker_unique)",
+        "SCAN _honker_unique USING COVERING INDEX _honker_unique_job",
+        "whether there is a row",
+    ),
+    (
+        "EXISTS (SELECT 1 FROM main._honker_queues)",
+        "SCAN _honker_queues USING COVERING INDEX sqlite_autoindex__honker_queues_1",
+        "whether there is a row",
+    ),
+    ("EXISTS (SELECT 1 FROM main._honker_batches)", "SCAN _honker_batches", "whether there is a row"),
+    ("EXISTS (SELECT 1 FROM main._honker_steps)", "SCAN _honker_steps", "whether there is a row"),
+    (
         "worker_id = worker_id WHERE 0",
         "SCAN _honker_live",
         "takes the write lock for a claim, and looks at no row",
