@@ -18,7 +18,8 @@ use crate::{Error, Result, Store};
 pub(crate) const MIN_VERSION: i64 = 3;
 
 static SQL_ANY: Sql = Sql::new(
-    "SELECT EXISTS (SELECT 1 FROM main._honker_unique), EXISTS (SELECT 1 FROM main._honker_queues),
+    "SELECT EXISTS (SELECT 1 FROM main._honker_unique), EXISTS (SELECT 1 FROM main._honker_queues)
+            OR EXISTS (SELECT 1 FROM main._honker_slots) OR EXISTS (SELECT 1 FROM main._honker_blocked),
             EXISTS (SELECT 1 FROM main._honker_batches), EXISTS (SELECT 1 FROM main._honker_steps)",
 );
 
@@ -31,7 +32,7 @@ pub(crate) struct Features {
     pub(crate) options: bool,
     /// A unique key is taken.
     pub(crate) unique: bool,
-    /// A queue has settings.
+    /// A queue has settings, or a job a slot of its concurrency key, or waits for one.
     pub(crate) queues: bool,
     /// There is a batch.
     pub(crate) batches: bool,

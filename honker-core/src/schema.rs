@@ -178,7 +178,8 @@ const TABLES: [Object; 21] = [
   queue TEXT NOT NULL,
   key TEXT NOT NULL,
   priority INTEGER NOT NULL,
-  run_at INTEGER NOT NULL
+  run_at INTEGER NOT NULL,
+  expires_at INTEGER
 )",
     },
     Object {
@@ -275,7 +276,7 @@ const TABLES: [Object; 21] = [
     },
 ];
 
-const INDEXES: [Object; 14] = [
+const INDEXES: [Object; 15] = [
     // Those of the job table (queue/conditions.rs). The rowid completes the claim order (priority DESC, run_at, id).
     Object {
         name: "_honker_live_claim",
@@ -344,6 +345,11 @@ const INDEXES: [Object; 14] = [
         name: "_honker_blocked_best",
         sql: "CREATE INDEX IF NOT EXISTS main._honker_blocked_best
   ON _honker_blocked (queue, key, priority DESC, run_at, job_id)",
+    },
+    Object {
+        name: "_honker_blocked_expiry",
+        sql: "CREATE INDEX IF NOT EXISTS main._honker_blocked_expiry
+  ON _honker_blocked (queue, expires_at) WHERE expires_at IS NOT NULL",
     },
     Object {
         name: "_honker_slots_key",

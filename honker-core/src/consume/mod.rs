@@ -17,7 +17,6 @@
 //! offset or to give up its lock, is written when it is dropped or when the database is closed, whatever comes first
 //! (`database/last_write.rs`).
 
-mod backoff;
 mod clock;
 mod leader;
 mod listener;
@@ -34,7 +33,6 @@ mod waiter;
 mod worker;
 mod worker_options;
 
-pub use self::backoff::Backoff;
 pub use self::leader::Leader;
 pub use self::listener::Listener;
 pub use self::outbox::{Outbox, OutboxOptions, queue_of};
@@ -46,3 +44,4 @@ pub use self::updates::Updates;
 pub use self::waiter::{Ready, Waiter};
 pub use self::worker::Worker;
 pub use self::worker_options::{WorkerOptions, WorkerQueue};
+pub use crate::queue::Backoff;

@@ -4,7 +4,6 @@
 
 use std::time::{Duration, Instant};
 
-use super::backoff::{Backoff, DELAY_MAX_S};
 use super::registration::Next;
 use super::settlement::{Claimed, Verdict};
 use super::waiter::Waiter;
@@ -12,6 +11,7 @@ use super::worker::Worker;
 use super::worker_options::{WorkerOptions, WorkerQueue};
 use crate::Result;
 use crate::database::{Database, deadline};
+use crate::queue::{Backoff, DELAY_MAX_S};
 
 /// How an outbox delivers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -24,7 +24,8 @@ pub enum Verdict {
     Ack,
     /// It could not be done now.
     Retry {
-        /// In how many seconds it becomes due again; `None`: as [`WorkerOptions::backoff`](super::WorkerOptions::backoff) says.
+        /// In how many seconds it becomes due again; `None`: as is set for its queue, or else as
+        /// [`WorkerOptions::backoff`](super::WorkerOptions::backoff) says.
         delay_s: Option<i64>,
         /// Why, should this have been its last attempt.
         error: String,

@@ -15,7 +15,7 @@ use super::settlement::{Batch, Claimed, LostJob, Reason, Settlement, Verdict};
 use super::worker_options::{WorkerOptions, WorkerQueue};
 use crate::database::{Database, Hand, InHand};
 use crate::outlook::Interest;
-use crate::queue::{self, Held, Outcome, Turn, Turned};
+use crate::queue::{self, Delay, Held, Outcome, Turn, Turned};
 use crate::{Error, Result};
 
 /// After so many claims in a row that should have done something and did nothing, a look is over. Others may be faster, but
@@ -306,7 +306,10 @@ impl Turns {
         match verdict {
             Verdict::Ack => Outcome::Ack,
             Verdict::Retry { delay_s, error } => Outcome::Retry {
-                delay_s: delay_s.unwrap_or_else(|| self.options.backoff.delay_s(attempts)),
+                delay: match *delay_s {
+                    Some(delay_s) => Delay::Given(delay_s),
+                    None => Delay::UnlessSet(self.options.backoff.delay_s(attempts)),
+                },
                 error: error.clone(),
             },
             Verdict::Fail { error } => Outcome::Fail { error: error.clone() },

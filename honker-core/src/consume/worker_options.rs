@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::backoff::Backoff;
+use crate::queue::Backoff;
 use crate::{Error, Result};
 
 /// How a worker claims.

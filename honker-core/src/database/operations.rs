@@ -76,6 +76,15 @@ macro_rules! for_each_operation {
             /// The counts of every queue that has a live or dead job, by name. It reads all rows.
             read queue_stats_all() -> Vec<$crate::queue::QueueStats>
                 = $crate::queue::stats_all(store, now);
+            /// Sets what a JSON object gives for a queue, for every process; a key that is null goes back to its default.
+            write queue_configure(queue: &str, settings_json: &str) -> ()
+                = $crate::queue::configure(store, queue, settings_json);
+            /// What holds for a queue, whether or not there is one of that name.
+            read queue_settings(queue: &str) -> $crate::queue::Settings
+                = $crate::queue::settings(store, queue);
+            /// Every queue that has settings or jobs, by name.
+            read queues() -> Vec<$crate::queue::QueueSettings>
+                = $crate::queue::queues(store);
             /// Up to `limit` dead jobs, of one queue or of all. A negative `limit` means all of them.
             read dead_list(queue: Option<&str>, limit: i64) -> Vec<$crate::queue::DeadJob>
                 = $crate::queue::dead_list(store, queue, limit);

@@ -8,14 +8,18 @@
 //! All in one unit, under the write lock from the start, and bounded: a claim that meets too many rows that it cannot
 //! take ends with what it has, and says that there is more to do.
 
+use std::cell::Cell;
 use std::sync::Arc;
 
+use super::blocked::{self, Keys};
 use super::clear;
 use super::conditions::{delayed, exception, exception_at, exceptional, immediate, in_flight, last_attempt};
 use super::dead_letter::dead_letter_claimable;
+use super::limits;
 use super::options;
 use super::refusal::{Care, past_refusals};
 use super::walk::{Candidate, Queue};
+use crate::bound::Allowance;
 use crate::statement::Sql;
 use crate::{Error, Result, Store, time};
 
@@ -139,6 +143,9 @@ static SQL_TAKE_FIRST: Sql = Sql::new(concat!(
      RETURNING id, payload, attempts, max_attempts, run_at"
 ));
 
+/// So many jobs are looked at together once one has been set aside.
+const AT_ONCE: usize = 100;
+
 /// Claims up to `n` jobs of `queue` for `worker_id` until the second `now + timeout_s`, in claim order.
 ///
 /// A negative `n` means no limit. Jobs that are due but have used up their attempts are moved to the dead first, also
@@ -241,7 +248,16 @@ fn claim_once<T>(
     };
 
     if n == 1 && !care.is_careful() {
+        // Taken, or none to be had (paused, at a limit); or else the longer way has to be gone.
+        let is_closed = Cell::new(false);
         let take_head = || {
+            let limits = limits::known(store, queue)?;
+            if let Some(limits) = &limits {
+                is_closed.set(limits.room(store, now, queue)? <= 0);
+                if is_closed.get() || limits.per_key().is_some() || limits.any_blocked() {
+                    return Ok(Vec::new());
+                }
+            }
             let parameters = [queue.into(), now.into(), payload_length_max.into()];
             let head = store.query_one(&SQL_HEAD, &parameters, |row| {
                 job(row.integer(0), row.text(1), row.integer(2) + 1, row.integer(3))
@@ -254,20 +270,39 @@ fn claim_once<T>(
                     jobs.push(head);
                 }
             }
+            if let Some(limits) = &limits {
+                limits.took(store, now, queue, jobs.len())?;
+            }
             care.check()?;
+            take_slots(store, queue, &jobs)?;
             add_metadata(store, &mut jobs).map(|()| jobs)
         };
         let jobs = store.write_once(&SQL_LOCK, take_head, |store| store.features().any())?;
-        if !jobs.is_empty() {
+        if !jobs.is_empty() || is_closed.get() {
             care.finish();
             return answer(Claimed { jobs, more: false, refused: None });
         }
     }
 
-    let limit = usize::try_from(n).unwrap_or(usize::MAX);
     store.atomic(|| {
-        let cleared = clear::clear(store, now, queue, care)?;
+        let limits = limits::known(store, queue)?;
+        let mut limit = usize::try_from(n).unwrap_or(usize::MAX);
+        if let Some(limits) = &limits {
+            let room = limits.room(store, now, queue)?;
+            if room <= 0 {
+                care.finish();
+                return answer(Claimed::default());
+            }
+            limit = limit.min(usize::try_from(room).unwrap_or(usize::MAX));
+        }
+        let per_key = limits.as_ref().and_then(limits::Limits::per_key);
+        let mut cleared = clear::clear(store, now, queue, care)?;
+        if per_key.is_none() && limits.as_ref().is_some_and(limits::Limits::any_blocked) {
+            blocked::bring_back_all(store, queue, &mut cleared.allowance)?;
+            cleared.more |= cleared.allowance.refused();
+        }
         let mut jobs = Vec::new();
+        let mut is_passed_over = false;
         let mut walk = Queue { store, now, name: queue, stepped_over: cleared.stepped_over };
         let take = |candidate: &Candidate| {
             let id = candidate.id;
@@ -276,6 +311,12 @@ fn claim_once<T>(
                 .query_one(&SQL_TAKE, &parameters, |row| job(id, row.text(0), row.integer(1), row.integer(2)))
         };
         if !cleared.readable {
+        } else if let Some(per_key) = per_key {
+            let keys = Keys::new(store, now, queue, per_key);
+            let mut by_key = TakeByKey { walk, keys, limit, care, allowance: &mut cleared.allowance };
+            is_passed_over = by_key.take(cleared.lapsed, take, &mut jobs)?;
+            walk = by_key.walk;
+            cleared.more |= cleared.allowance.refused();
         } else if care.is_careful() {
             take_one_by_one(&mut walk, limit, cleared.lapsed, care, take, &mut jobs)?;
         } else if !cleared.more && cleared.lapsed.is_empty() && walk.only_immediate()? {
@@ -306,8 +347,11 @@ fn claim_once<T>(
         }
         if !care.is_careful() {
             care.check()?;
-            let is_ignored =
-                jobs.is_empty() && limit > 0 && !cleared.more && cleared.readable && walk.any_due()?;
+            let is_ignored = jobs.is_empty()
+                && limit > 0
+                && !cleared.more
+                && cleared.readable
+                && (is_passed_over || walk.any_due()?);
             if is_ignored && care.may_become_careful()? {
                 return Err(Error::ignored("claimed", "_honker_live"));
             }
@@ -318,10 +362,97 @@ fn claim_once<T>(
             Some(error) if jobs.is_empty() && !care.has_changed_any() => return Err(error.clone()),
             _ => {}
         }
+        if per_key.is_none() {
+            take_slots(store, queue, &jobs)?;
+        }
         add_metadata(store, &mut jobs)?;
+        if let Some(limits) = &limits {
+            limits.took(store, now, queue, jobs.len())?;
+        }
         care.finish();
         answer(Claimed { jobs, more, refused })
     })
+}
+
+/// Takes jobs of a queue with a limit for each key: those whose key is at its limit are set aside, and come back when it is
+/// not.
+struct TakeByKey<'a, 'b, 'c> {
+    walk: Queue<'a>,
+    keys: Keys<'a>,
+    limit: usize,
+    care: &'b mut Care<'c>,
+    allowance: &'b mut Allowance<'a>,
+}
+
+impl TakeByKey<'_, '_, '_> {
+    /// Whether a job was passed over that could not be taken.
+    fn take(
+        &mut self,
+        mut lapsed: Vec<Candidate>,
+        take: impl Fn(&Candidate) -> Result<Option<ClaimedJob>>,
+        jobs: &mut Vec<ClaimedJob>,
+    ) -> Result<bool> {
+        if self.care.is_careful() {
+            self.care.next_stage();
+        }
+        let mut is_passed_over = false;
+        let mut at_once = self.limit;
+        let Queue { store, name: queue, .. } = self.walk;
+        while jobs.len() < self.limit && self.care.goes_on() {
+            self.walk.stepped_over.extend(self.care.refused());
+            lapsed.retain(|candidate| !self.walk.stepped_over.contains(&candidate.id));
+            let candidates = self.walk.first(at_once.min(self.limit), lapsed.clone())?;
+            if candidates.is_empty() {
+                // Nothing else is to be had: slots may be free of which nobody has said so.
+                if jobs.is_empty() && self.keys.bring_back_waiting(self.allowance)? {
+                    continue;
+                }
+                break;
+            }
+            for candidate in candidates {
+                if jobs.len() == self.limit {
+                    break;
+                }
+                let id = candidate.id;
+                let key = blocked::key_of(store, id)?;
+                let saturated = match &key {
+                    Some(key) => self.keys.is_saturated(key)?,
+                    None => false,
+                };
+                if let (Some(key), true) = (&key, saturated) {
+                    if !self.allowance.admit(0) {
+                        return Ok(is_passed_over);
+                    }
+                    if self.care.row(id, || self.keys.set_aside(id, key))?.is_none() {
+                        self.walk.stepped_over.insert(id);
+                    }
+                } else {
+                    match self.care.row(id, || take(&candidate))? {
+                        Some(Some(job)) => {
+                            jobs.push(job);
+                            if let Some(key) = &key {
+                                blocked::take_slot(store, id, queue, key)?;
+                                self.keys.took(key, self.allowance)?;
+                            }
+                        }
+                        // It has expired, or a trigger has ignored it.
+                        Some(None) => {
+                            is_passed_over = true;
+                            if self.care.is_careful() {
+                                self.care.pass_over(id);
+                            }
+                            self.walk.stepped_over.insert(id);
+                        }
+                        None => {}
+                    }
+                }
+                lapsed.retain(|other| other.id != id);
+            }
+            // Many may be of the same key.
+            at_once = at_once.max(AT_ONCE);
+        }
+        Ok(is_passed_over)
+    }
 }
 
 /// Takes the first jobs, and for each that cannot be taken one that comes later.
@@ -354,6 +485,18 @@ fn take_one_by_one(
         }
         lapsed.retain(|candidate| taken.iter().all(|job| job.id != candidate.id));
     }
+}
+
+/// Those that have a key have a slot, whether or not there is a limit now.
+fn take_slots(store: &Store, queue: &str, jobs: &[ClaimedJob]) -> Result<()> {
+    if store.features().options {
+        for job in jobs {
+            if let Some(key) = blocked::key_of(store, job.id)? {
+                blocked::take_slot(store, job.id, queue, &key)?;
+            }
+        }
+    }
+    Ok(())
 }
 
 fn add_metadata(store: &Store, jobs: &mut [ClaimedJob]) -> Result<()> {

@@ -7,10 +7,12 @@
 
 use std::collections::HashSet;
 
+use super::blocked;
 use super::conditions::{
     exception, exception_at, exhausted, expiring, ill_typed, in_flight, last_attempt, malformed, unreadable,
 };
 use super::dead_letter::{Reason, dead_letter};
+use super::leave::after_return;
 use super::refusal::Care;
 use super::walk::Candidate;
 use crate::bound::Allowance;
@@ -200,7 +202,7 @@ impl Lapsed {
 }
 
 /// What a claim goes on with.
-pub(super) struct Cleared {
+pub(super) struct Cleared<'a> {
     /// Lapsed claims that stay as they are unless they are taken.
     pub(super) lapsed: Vec<Candidate>,
     /// Jobs that stay where they are and cannot be taken: expired ones, and those that could not be moved.
@@ -209,6 +211,8 @@ pub(super) struct Cleared {
     pub(super) more: bool,
     /// No malformed row is left in the way.
     pub(super) readable: bool,
+    /// What the transaction may still do.
+    pub(super) allowance: Allowance<'a>,
 }
 
 /// Looks at what is in the way.
@@ -248,6 +252,15 @@ impl Obstacles {
         Ok(lapsed.iter().any(|lapsed| lapsed.expired || lapsed.ill_typed))
     }
 
+    /// The claims that have lapsed, and stay as they are unless they are taken.
+    pub(super) fn lapsed_in_place(&self, store: &Store, now: i64, queue: &str) -> Result<Vec<Candidate>> {
+        if self.lapsed == 0 {
+            return Ok(Vec::new());
+        }
+        let lapsed = lapsed(now, queue, &SQL_LAPSED, &mut Allowance::new(store))?;
+        Ok(lapsed.into_iter().map(|lapsed| lapsed.candidate).collect())
+    }
+
     /// The expired jobs that a claim steps over.
     pub(super) fn expired_in_place(&self, store: &Store, now: i64, queue: &str) -> Result<HashSet<i64>> {
         if self.expired == 0 || self.expired > EXPIRED_IN_PLACE_MAX {
@@ -268,7 +281,7 @@ fn expired_ids(store: &Store, now: i64, queue: &str) -> Result<HashSet<i64>> {
 
 /// Clears away what a claim cannot take, as far as one transaction may. What cannot be moved stays in place. Belongs into
 /// [`Store::atomic`].
-pub(super) fn clear(store: &Store, now: i64, queue: &str, care: &mut Care<'_>) -> Result<Cleared> {
+pub(super) fn clear<'a>(store: &'a Store, now: i64, queue: &str, care: &mut Care<'_>) -> Result<Cleared<'a>> {
     let mut obstacles = look(store, now, queue)?;
     let mut allowance = Allowance::new(store);
 
@@ -311,11 +324,11 @@ pub(super) fn clear(store: &Store, now: i64, queue: &str, care: &mut Care<'_>) -
                 care.row(id, || dead_letter(store, now, id, Reason::Expired))?;
             } else if lapsed.ill_typed {
                 care.row(id, || {
-                    store.execute(&SQL_RELEASE, &[id.into()])?;
+                    release(store, now, id)?;
                     mend(store, now, id, lapsed.unreadable)
                 })?;
             } else if obstacles.lapsed > LAPSED_IN_PLACE_MAX {
-                care.row(id, || store.execute(&SQL_RELEASE, &[id.into()]))?;
+                care.row(id, || release(store, now, id))?;
             } else {
                 in_place.push(lapsed.candidate);
             }
@@ -329,7 +342,13 @@ pub(super) fn clear(store: &Store, now: i64, queue: &str, care: &mut Care<'_>) -
     } else {
         obstacles.expired_in_place(store, now, queue)?
     };
-    Ok(Cleared { lapsed: in_place, stepped_over, more: allowance.refused(), readable })
+    Ok(Cleared { lapsed: in_place, stepped_over, more: allowance.refused(), readable, allowance })
+}
+
+/// A claim that has lapsed is over.
+fn release(store: &Store, now: i64, id: i64) -> Result<()> {
+    store.execute(&SQL_RELEASE, &[id.into()])?;
+    after_return(store, now, id)
 }
 
 /// Makes a malformed row one that a claim can take, or moves it to the dead if there is no telling what it means.
@@ -369,6 +388,24 @@ pub(super) fn all_expired(
     let mut moved = 0;
     for sql in [&SQL_EXPIRED, &SQL_EXPIRED_EXHAUSTED, &SQL_EXPIRED_MALFORMED] {
         moved += expired(store, now, queue, sql, allowance, care)?;
+    }
+    Ok(moved)
+}
+
+/// Moves to the dead what has expired among the jobs that wait for a slot of their key; how many those were.
+pub(super) fn blocked_expired(
+    store: &Store,
+    now: i64,
+    queue: &str,
+    allowance: &mut Allowance<'_>,
+    care: &mut Care<'_>,
+) -> Result<i64> {
+    if !store.features().queues {
+        return Ok(0);
+    }
+    let mut moved = 0;
+    for id in blocked::expired(store, now, queue, allowance)? {
+        moved += i64::from(care.row(id, || dead_letter(store, now, id, Reason::Expired))?.is_some());
     }
     Ok(moved)
 }

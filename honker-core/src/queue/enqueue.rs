@@ -1,18 +1,18 @@
 //! Putting jobs into a queue.
 
+use std::cell::Cell;
+
 use serde::Serialize;
 
 use super::options::{self, METADATA_BYTES_MAX};
+use super::settings::{MAX_ATTEMPTS, Settings};
 use crate::statement::{Sql, Value};
-use crate::{Error, Result, Store, time};
+use crate::{Error, Result, Store, time, version};
 
 static SQL_ENQUEUE: Sql = Sql::new(
     "INSERT INTO main._honker_live (queue, payload, priority, run_at, max_attempts, created_at, expires_at)
      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
 );
-
-/// The budget of a job when nothing else is said.
-const MAX_ATTEMPTS_DEFAULT: i64 = 3;
 
 /// What to enqueue. [`Enqueue::new`] has the defaults: due now, priority 0, 3 attempts, no expiry, and no options beside these.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,7 +28,7 @@ pub struct Enqueue<'a> {
     /// Larger is sooner.
     pub priority: i64,
     /// How often the job may be claimed. With 0 or less it never is, and the next claim on its queue moves it to the dead.
-    /// `None`: 3.
+    /// `None`: what is set for its queue, or else 3.
     pub max_attempts: Option<i64>,
     /// Seconds from now after which the job may not be claimed any more; 0 or less means it is born expired.
     pub expires_s: Option<i64>,
@@ -169,18 +169,42 @@ pub(crate) fn enqueue_at(
 /// Adds the row of a pending job; its id.
 fn insert(store: &Store, now: i64, job: &Enqueue<'_>, run_at: i64, expires_at: Option<i64>) -> Result<i64> {
     check_answerable(store, job)?;
-    store.insert(
-        &SQL_ENQUEUE,
-        &[
+    let add = |max_attempts: i64| {
+        let parameters = [
             job.queue.into(),
             job.payload.into(),
             job.priority.into(),
             run_at.into(),
-            job.max_attempts.unwrap_or(MAX_ATTEMPTS_DEFAULT).into(),
+            max_attempts.into(),
             now.into(),
             Value::from(expires_at),
-        ],
-    )
+        ];
+        store.insert(&SQL_ENQUEUE, &parameters)
+    };
+    match job.max_attempts {
+        Some(max_attempts) => add(max_attempts),
+        None => insert_with_default(store, job.queue, add),
+    }
+}
+
+/// Runs an insert with what is set for its queue.
+fn insert_with_default(store: &Store, queue: &str, add: impl Fn(i64) -> Result<i64>) -> Result<i64> {
+    if store.in_transaction() {
+        version::check_write(store)?;
+    }
+    if !store.features().queues {
+        // That somebody has set something is seen only when the row is inserted, which is undone then.
+        let is_new = Cell::new(false);
+        let look = |id| {
+            is_new.set(store.features().queues);
+            if is_new.get() { Err(Error::invalid("a queue has settings")) } else { Ok(id) }
+        };
+        let id = store.write_and_read(|| add(MAX_ATTEMPTS), look);
+        if !is_new.get() {
+            return id;
+        }
+    }
+    store.atomic(|| add(Settings::of(store, queue)?.max_attempts))
 }
 
 /// Does all of them or none, to whichever queues; in the order given.

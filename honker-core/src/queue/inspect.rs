@@ -2,8 +2,10 @@
 
 use serde::Serialize;
 
-use super::clear;
+use super::blocked::{self, Keys};
+use super::clear::{self, Obstacles};
 use super::conditions::{delayed_by_priority, exception, exceptional, immediate, in_flight, last_attempt};
+use super::limits::{self, Gate, Limits};
 use super::options;
 use super::walk::Queue;
 use crate::bound::ROWS_MAX;
@@ -19,7 +21,7 @@ pub struct Job {
     pub queue: String,
     /// As it was enqueued.
     pub payload: String,
-    /// `pending` or `processing`.
+    /// `pending` or `processing`. One that waits for a slot of its concurrency key is pending.
     pub state: String,
     /// Larger is sooner.
     pub priority: i64,
@@ -63,6 +65,15 @@ static SQL_GET: Sql = Sql::new(
     "SELECT id, queue, payload, state, priority, run_at, worker_id, claim_expires_at, attempts, max_attempts,
             created_at, expires_at
      FROM main._honker_live WHERE id = ?1",
+);
+
+static SQL_NEXT_LAPSE_OF_ANY: Sql = Sql::new(
+    "SELECT claim_expires_at FROM main._honker_live WHERE state = 'processing' AND queue = +?1
+       AND (attempts >= max_attempts) = 0 AND claim_expires_at >= +?2 AND claim_expires_at < ''
+     UNION ALL
+     SELECT claim_expires_at FROM main._honker_live WHERE state = 'processing' AND queue = +?1
+       AND (attempts >= max_attempts) = 1 AND claim_expires_at >= +?2 AND claim_expires_at < ''
+     ORDER BY claim_expires_at LIMIT 1",
 );
 
 static SQL_NEXT_LAPSE: Sql = Sql::new(concat!(
@@ -121,6 +132,23 @@ macro_rules! stats {
 static SQL_STATS: Sql = Sql::new(stats!(" AND queue = +?2"));
 static SQL_STATS_ALL: Sql = Sql::new(stats!(""));
 
+// Those that wait for a slot of their key, which are in no index of the others.
+macro_rules! blocked_stats {
+    ($of_queue:literal) => {
+        concat!(
+            "SELECT blocked.queue, sum(live.run_at <= ?1 AND (live.expires_at IS NULL OR live.expires_at > ?1)),
+                    sum(live.run_at > ?1 AND (live.expires_at IS NULL OR live.expires_at > ?1)), 0,
+                    sum(live.expires_at IS NOT NULL AND live.expires_at <= ?1), 0
+             FROM main._honker_blocked blocked CROSS JOIN main._honker_live live ON live.id = blocked.job_id
+             WHERE live.state = 'blocked' AND live.queue = blocked.queue",
+            $of_queue,
+            " GROUP BY blocked.queue"
+        )
+    };
+}
+static SQL_BLOCKED_STATS: Sql = Sql::new(blocked_stats!(" AND blocked.queue = +?2"));
+static SQL_BLOCKED_STATS_ALL: Sql = Sql::new(blocked_stats!(""));
+
 /// A live job; `None` if it was acked, cancelled, is dead, or never was.
 pub fn get_job(store: &Store, id: i64) -> Result<Option<Job>> {
     let mut job = store.query_one(&SQL_GET, &[id.into()], |row| Job {
@@ -143,22 +171,106 @@ pub fn get_job(store: &Store, id: i64) -> Result<Option<Job>> {
     {
         job.metadata = options::metadata(store, id)?;
     }
+    if let Some(job) = &mut job
+        && job.state == "blocked"
+    {
+        "pending".clone_into(&mut job.state);
+    }
     Ok(job)
 }
 
 /// The earliest future second at which a claim on `queue` could start to succeed without a further commit: the next
-/// pending job becoming due, or the next claim lapsing. It is `now` if a claim in this second would move rows out of the
-/// way of others. Jobs that can be claimed already do not count.
+/// pending job becoming due, or the next claim lapsing, and the end of what limits claims. It is `now` if a claim in this
+/// second would move rows out of the way of others. Jobs that can be claimed already do not count, unless a limit keeps
+/// them from it. `None` also if the queue is paused.
 ///
-/// Among claimed jobs, more than 1,000 that have expired meanwhile are not stepped over: the answer may then be early.
+/// Among claimed jobs, more than 1,000 that have expired meanwhile are not stepped over: the answer may then be early. So it
+/// may be if what a limit keeps from being claimed expires before that.
 pub fn next_claim_at(store: &Store, now: i64, queue: &str) -> Result<Option<i64>> {
-    let obstacles = clear::look(store, now, queue)?;
-    if obstacles.would_be_cleared(store, now, queue)? {
-        return Ok(Some(now));
+    let look = Look::new(store, now, queue)?;
+    match look.gate {
+        Gate::Paused => Ok(None),
+        Gate::Until(at) if look.any_now()? => Ok(Some(at)),
+        Gate::Until(at) => Ok(look.next()?.map(|next| next.max(at))),
+        Gate::Open if look.would_move_any()? => Ok(Some(now)),
+        Gate::Open => look.next(),
     }
-    let expired = obstacles.expired_in_place(store, now, queue)?;
-    let due = Queue { store, now, name: queue, stepped_over: expired }.next_due()?;
-    Ok([next_lapse(store, now, queue)?, due].into_iter().flatten().min())
+}
+
+/// A look at what a claim would find.
+struct Look<'a> {
+    store: &'a Store,
+    now: i64,
+    queue: &'a str,
+    limits: Option<Limits>,
+    gate: Gate,
+    obstacles: Obstacles,
+    pending: Queue<'a>,
+}
+
+impl<'a> Look<'a> {
+    fn new(store: &'a Store, now: i64, queue: &'a str) -> Result<Self> {
+        let limits = limits::read(store, queue)?;
+        let gate = limits.as_ref().map_or(Ok(Gate::Open), |limits| limits.gate(store, now, queue))?;
+        let obstacles = clear::look(store, now, queue)?;
+        let stepped_over = obstacles.expired_in_place(store, now, queue)?;
+        let pending = Queue { store, now, name: queue, stepped_over };
+        Ok(Look { store, now, queue, limits, gate, obstacles, pending })
+    }
+
+    /// Whether a claim would take a job or move any row, if no limit kept it from that.
+    fn any_now(&self) -> Result<bool> {
+        Ok(self.obstacles.any_lapsed()
+            || self.obstacles.would_be_cleared(self.store, self.now, self.queue)?
+            || self.pending.any_due()?
+            || self.any_comes_back()?)
+    }
+
+    /// Whether a claim of one job would move any row beside those that it takes.
+    fn would_move_any(&self) -> Result<bool> {
+        let Look { store, now, queue, .. } = *self;
+        if self.obstacles.would_be_cleared(store, now, queue)? {
+            return Ok(true);
+        }
+        let Some(per_key) = self.limits.as_ref().and_then(Limits::per_key) else {
+            return self.any_comes_back();
+        };
+        let lapsed = self.obstacles.lapsed_in_place(store, now, queue)?;
+        match self.pending.first(1, lapsed)?.first() {
+            Some(first) => match blocked::key_of(store, first.id)? {
+                Some(key) => Keys::new(store, now, queue, per_key).is_saturated(&key),
+                None => Ok(false),
+            },
+            None => self.any_comes_back(),
+        }
+    }
+
+    /// Whether a claim that finds no job would make blocked ones pending.
+    fn any_comes_back(&self) -> Result<bool> {
+        match &self.limits {
+            Some(limits) if limits.any_blocked() => match limits.per_key() {
+                Some(per_key) => blocked::any_waiting_in_vain(self.store, self.now, self.queue, per_key),
+                None => Ok(true),
+            },
+            _ => Ok(false),
+        }
+    }
+
+    /// When time alone makes a job due.
+    fn next(&self) -> Result<Option<i64>> {
+        let Look { store, now, queue, .. } = *self;
+        let lapse = match &self.limits {
+            // Each claim that lapses may free the slot for which a job waits, whatever becomes of its own.
+            Some(limits) if limits.any_blocked() => {
+                let parameters = [queue.into(), now.into()];
+                let last_valid =
+                    store.query_one(&SQL_NEXT_LAPSE_OF_ANY, &parameters, |row| row.integer(0))?;
+                last_valid.and_then(|last_valid| last_valid.checked_add(1))
+            }
+            _ => next_lapse(store, now, queue)?,
+        };
+        Ok([lapse, self.pending.next_due()?].into_iter().flatten().min())
+    }
 }
 
 /// The second in which the next claim will have lapsed.
@@ -177,23 +289,44 @@ fn next_lapse(store: &Store, now: i64, queue: &str) -> Result<Option<i64>> {
 /// Whether a claim on `queue` would do something now: take a job, or move rows out of the way. It takes no lock, which
 /// is what a worker that was woken for another queue's sake should not do.
 pub fn may_claim(store: &Store, now: i64, queue: &str) -> Result<bool> {
-    let obstacles = clear::look(store, now, queue)?;
-    if obstacles.any_lapsed() || obstacles.would_be_cleared(store, now, queue)? {
-        return Ok(true);
-    }
-    let expired = obstacles.expired_in_place(store, now, queue)?;
-    Queue { store, now, name: queue, stepped_over: expired }.any_due()
+    let look = Look::new(store, now, queue)?;
+    Ok(look.gate == Gate::Open && look.any_now()?)
 }
 
 /// The counts of one queue; all zero if there is nothing in it. Reads the queue's rows: for people, not for hot paths.
 pub fn stats(store: &Store, now: i64, queue: &str) -> Result<QueueStats> {
-    let row = store.query_one(&SQL_STATS, &[now.into(), queue.into()], read_stats)?;
-    Ok(row.unwrap_or_else(|| QueueStats { queue: queue.to_owned(), ..QueueStats::default() }))
+    let parameters = [now.into(), queue.into()];
+    let row = store.query_one(&SQL_STATS, &parameters, read_stats)?;
+    let mut stats = row.unwrap_or_else(|| QueueStats { queue: queue.to_owned(), ..QueueStats::default() });
+    if blocked::any(store)? {
+        let blocked = store.query_one(&SQL_BLOCKED_STATS, &parameters, read_stats)?;
+        blocked.iter().for_each(|blocked| stats.add(blocked));
+    }
+    Ok(stats)
 }
 
 /// The counts of every queue that has a live or dead job, by name.
 pub fn stats_all(store: &Store, now: i64) -> Result<Vec<QueueStats>> {
-    store.query(&SQL_STATS_ALL, &[now.into()], read_stats)
+    let mut all = store.query(&SQL_STATS_ALL, &[now.into()], read_stats)?;
+    if blocked::any(store)? {
+        for blocked in store.query(&SQL_BLOCKED_STATS_ALL, &[now.into()], read_stats)? {
+            match all.binary_search_by(|stats| stats.queue.cmp(&blocked.queue)) {
+                Ok(at) => all[at].add(&blocked),
+                Err(at) => all.insert(at, blocked),
+            }
+        }
+    }
+    Ok(all)
+}
+
+impl QueueStats {
+    fn add(&mut self, other: &QueueStats) {
+        self.pending += other.pending;
+        self.delayed += other.delayed;
+        self.claimed += other.claimed;
+        self.expired += other.expired;
+        self.dead += other.dead;
+    }
 }
 
 fn read_stats(row: &Row<'_>) -> QueueStats {

@@ -6,7 +6,7 @@
 
 use std::cell::Cell;
 
-use super::options;
+use super::{blocked, done, options};
 use crate::statement::{Sql, Value};
 use crate::{Error, Result, Store, step, version};
 
@@ -30,16 +30,35 @@ pub(super) fn leave(
     delete: &'static Sql,
     parameters: &[Value<'_>],
 ) -> Result<bool> {
-    change(store, delete, parameters, || after(store, now, id, exit))
+    let keep = || match exit {
+        Exit::Done if store.features().queues => done::keep(store, now, id, parameters),
+        _ => Ok(false),
+    };
+    change(store, delete, parameters, keep, |kept| {
+        settled(store, now, id, exit)?;
+        if kept { Ok(()) } else { forget(store, id) }
+    })
+}
+
+/// Makes a claimed job pending again by one statement; whether it did.
+pub(super) fn give_back(
+    store: &Store,
+    now: i64,
+    id: i64,
+    sql: &'static Sql,
+    parameters: &[Value<'_>],
+) -> Result<bool> {
+    change(store, sql, parameters, || Ok(false), |_| after_return(store, now, id))
 }
 
 /// Changes the row of a job by one statement, and in a file that uses any of the features does what belongs to that; whether
-/// the row was changed.
+/// the row was changed. What `before` says, which is asked before, is for `then`; an error if it says yes and nothing was changed.
 fn change(
     store: &Store,
     sql: &'static Sql,
     parameters: &[Value<'_>],
-    then: impl FnOnce() -> Result<()>,
+    before: impl FnOnce() -> Result<bool>,
+    then: impl FnOnce(bool) -> Result<()>,
 ) -> Result<bool> {
     if store.in_transaction() {
         version::check_write(store)?;
@@ -59,9 +78,12 @@ fn change(
         }
     }
     store.atomic(|| {
+        let prepared = before()?;
         let changed = store.execute(sql, parameters)? > 0;
         if changed {
-            then()?;
+            then(prepared)?;
+        } else if prepared {
+            return Err(Error::ignored("removed", "_honker_live"));
         }
         Ok(changed)
     })
@@ -69,8 +91,30 @@ fn change(
 
 /// Sees to what belongs to a job whose row has left the live table just now. Belongs into [`Store::atomic`].
 pub(super) fn after(store: &Store, now: i64, id: i64, exit: Exit) -> Result<()> {
-    if store.features().any() && exit != Exit::Dead {
-        forget(store, id)?;
+    if store.features().any() {
+        settled(store, now, id, exit)?;
+        if exit != Exit::Dead {
+            forget(store, id)?;
+        }
+    }
+    Ok(())
+}
+
+/// As [`after`], but what belongs to the job stays.
+fn settled(store: &Store, now: i64, id: i64, exit: Exit) -> Result<()> {
+    if store.features().queues {
+        blocked::free_slot(store, now, id)?;
+        if exit != Exit::Done {
+            blocked::forget(store, id)?;
+        }
+    }
+    Ok(())
+}
+
+/// Sees to what belongs to a job that was claimed and is pending again. Belongs into [`Store::atomic`].
+pub(super) fn after_return(store: &Store, now: i64, id: i64) -> Result<()> {
+    if store.features().queues {
+        blocked::free_slot(store, now, id)?;
     }
     Ok(())
 }

@@ -5,22 +5,30 @@
 //! belongs to its worker through the second `claim_expires_at`, to anybody from the next second on; and every job leaves the
 //! live table through `leave.rs`.
 
+mod backoff;
+mod blocked;
 mod claim;
 mod clear;
 pub(crate) mod conditions;
 mod dead;
 mod dead_letter;
+mod done;
 mod enqueue;
 mod inspect;
 mod job_options;
 mod leave;
+mod limits;
 pub(crate) mod options;
 mod refusal;
+mod settings;
 mod settle;
 mod sweep;
 mod walk;
 mod work;
 
+pub use backoff::Backoff;
+#[cfg(feature = "bundled")]
+pub(crate) use backoff::DELAY_MAX_S;
 pub(crate) use claim::claim_into;
 pub use claim::{Claim, Claimed, ClaimedJob, claim, claim_some};
 pub use dead::{DeadJob, dead_list, dead_purge, dead_requeue};
@@ -29,8 +37,11 @@ pub use enqueue::{Enqueue, EnqueueStatus, Enqueued, Member, enqueue, enqueue_man
 pub use inspect::{Job, QueueStats, get_job, may_claim, next_claim_at, stats, stats_all};
 pub(crate) use job_options::JobOptions;
 pub(crate) use refusal::{check_keys, is_refusal_of_row};
+pub use settings::{QueueSettings, Rate, Settings, configure, queues, settings};
 pub use settle::{ack, ack_batch, cancel, fail, heartbeat, parse_ids, release, retry};
 pub use sweep::sweep_expired;
 #[cfg(feature = "bundled")]
 pub(crate) use work::is_held;
-pub use work::{Held, Lost, Outcome, Settlement, Turn, Turned, WorkOutlook, settle, turn, work_outlook};
+pub use work::{
+    Delay, Held, Lost, Outcome, Settlement, Turn, Turned, WorkOutlook, settle, turn, work_outlook,
+};

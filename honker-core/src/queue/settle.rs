@@ -4,7 +4,7 @@
 //! no longer the caller's to settle: it lapsed, went to another worker, or the job is gone.
 
 use super::dead_letter::{Move, move_row, move_to_dead};
-use super::leave::{Exit, leave};
+use super::leave::{Exit, give_back, leave};
 use crate::statement::{Sql, Value};
 use crate::{Error, Result, Store, time};
 
@@ -104,7 +104,8 @@ pub fn retry(store: &Store, now: i64, id: i64, worker_id: &str, delay_s: i64, er
 }
 
 fn retry_at(store: &Store, now: i64, id: i64, worker_id: &str, run_at: i64, error: &str) -> Result<bool> {
-    if store.execute(&SQL_RETRY, &[id.into(), worker_id.into(), now.into(), run_at.into()])? > 0 {
+    let parameters = [id.into(), worker_id.into(), now.into(), run_at.into()];
+    if give_back(store, now, id, &SQL_RETRY, &parameters)? {
         return Ok(true);
     }
     end(store, now, id, worker_id, error, &MOVE_EXHAUSTED)
@@ -123,7 +124,7 @@ fn end(store: &Store, now: i64, id: i64, worker_id: &str, error: &str, by: &'sta
 pub fn release(store: &Store, now: i64, id: i64, worker_id: &str, delay_s: i64) -> Result<bool> {
     let run_at = time::after(now, "delay_s", delay_s)?;
     store.settling(id, worker_id, || {
-        Ok(store.execute(&SQL_RELEASE, &[id.into(), worker_id.into(), now.into(), run_at.into()])? > 0)
+        give_back(store, now, id, &SQL_RELEASE, &[id.into(), worker_id.into(), now.into(), run_at.into()])
     })
 }
 

@@ -1,8 +1,8 @@
 //! Moving expired jobs away.
 
-use super::clear;
 use super::conditions::{exception, exception_at, exhausted, expiring, in_flight, last_attempt, malformed};
 use super::refusal::past_refusals;
+use super::{blocked, clear};
 use crate::bound::Allowance;
 use crate::statement::Sql;
 use crate::{Result, Store};
@@ -45,7 +45,7 @@ pub fn sweep_expired(store: &Store, now: i64, queue: &str) -> Result<i64> {
     if !store.in_transaction() {
         let parameters = [queue.into(), now.into()];
         let anything = store.query_one(&SQL_ANYTHING_EXPIRED, &parameters, |row| row.integer(0) != 0)?;
-        if anything != Some(true) {
+        if anything != Some(true) && !(blocked::any(store)? && blocked::any_expired(store, now, queue)?) {
             return Ok(0);
         }
     }
@@ -53,7 +53,8 @@ pub fn sweep_expired(store: &Store, now: i64, queue: &str) -> Result<i64> {
         store.atomic(|| {
             let mut allowance = Allowance::new(store);
             let pending = clear::all_expired(store, now, queue, &mut allowance, care)?;
-            let moved = pending + clear::lapsed_expired(store, now, queue, &mut allowance, care)?;
+            let blocked = clear::blocked_expired(store, now, queue, &mut allowance, care)?;
+            let moved = pending + blocked + clear::lapsed_expired(store, now, queue, &mut allowance, care)?;
             care.check()?;
             match care.error() {
                 Some(error) if moved == 0 => Err(error.clone()),

@@ -6,6 +6,7 @@
 //! the transaction back, each part is done in a transaction of its own, so that none is done again for the sake of another.
 
 use super::refusal::{check_keys, is_refusal};
+use super::settings;
 use super::{
     Claimed, ClaimedJob, ack, claim_some, fail, heartbeat, may_claim, next_claim_at, release, retry,
 };
@@ -50,8 +51,8 @@ pub enum Outcome {
     Ack,
     /// It could not be done now.
     Retry {
-        /// In how many seconds it becomes due again.
-        delay_s: i64,
+        /// When it becomes due again.
+        delay: Delay,
         /// Why, should this have been its last attempt.
         error: String,
     },
@@ -65,6 +66,15 @@ pub enum Outcome {
         /// In how many seconds it becomes due again.
         delay_s: i64,
     },
+}
+
+/// When a job that is retried becomes due again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Delay {
+    /// In so many seconds.
+    Given(i64),
+    /// As is set for its queue, or else in so many seconds.
+    UnlessSet(i64),
 }
 
 /// A job, and what becomes of it.
@@ -163,7 +173,13 @@ pub fn settle(store: &Store, now: i64, worker_id: &str, settlement: &Settlement)
     let id = settlement.id;
     match &settlement.outcome {
         Outcome::Ack => ack(store, now, id, worker_id),
-        Outcome::Retry { delay_s, error } => retry(store, now, id, worker_id, *delay_s, error),
+        Outcome::Retry { delay: Delay::Given(delay_s), error } => {
+            retry(store, now, id, worker_id, *delay_s, error)
+        }
+        Outcome::Retry { delay: Delay::UnlessSet(delay_s), error } => store.atomic(|| {
+            let delay_s = settings::retry_delay(store, id)?.unwrap_or(*delay_s);
+            retry(store, now, id, worker_id, delay_s, error)
+        }),
         Outcome::Fail { error } => fail(store, now, id, worker_id, error),
         Outcome::Release { delay_s } => release(store, now, id, worker_id, *delay_s),
     }

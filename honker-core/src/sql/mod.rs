@@ -129,6 +129,12 @@ static FUNCTIONS: &[Function] = functions! {
         let next = queue::next_claim_at(store, store.now()?, arguments.text(0, "queue")?)?;
         Ok(Answer::Integer(next.unwrap_or(0)))
     };
+    c"honker_queue_configure" 2 => |store, arguments| {
+        queue::configure(store, arguments.text(0, "queue")?, arguments.text(1, "settings_json")?)?;
+        Ok(Answer::Integer(1))
+    };
+    c"honker_queue_settings" 1 => |store, arguments| json(&queue::settings(store, arguments.text(0, "queue")?)?);
+    c"honker_queues" 0 => |store, _| json(&queue::queues(store)?);
     c"honker_stats" 1 => |store, arguments| match arguments.optional_text(0, "queue")? {
         Some(queue) => json(&queue::stats(store, store.now()?, queue)?),
         None => json(&queue::stats_all(store, store.now()?)?),

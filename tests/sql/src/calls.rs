@@ -12,6 +12,13 @@ pub fn every_function(n: i64, now: i64) -> Vec<(String, String)> {
     let many =
         "(WITH RECURSIVE c(x) AS (VALUES (1) UNION ALL SELECT x + 1 FROM c WHERE x < 40) SELECT x FROM c)";
     let option_job = format!("(SELECT id FROM _honker_live WHERE queue = 'o{n}')");
+    let limits = r#"{"concurrency_per_key":1,"concurrency":9,"rate":{"limit":1000,"per_s":3600},"keep_done_s":60,"max_attempts":5}"#;
+    let keyed = |queue: &str, options: &str| {
+        format!("honker_enqueue_with('{queue}{n}', 'x', json_set('{options}', '$.concurrency_key', 'k{n}'))")
+    };
+    let state = |state: &str| {
+        format!("(SELECT id FROM _honker_live WHERE queue = 'g{n}' AND state = '{state}' LIMIT 1)")
+    };
     let every = format!("CRON_TZ=UTC {} * * * *", n.rem_euclid(60));
     let calls = [
         ("honker_version()".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
@@ -78,6 +85,52 @@ pub fn every_function(n: i64, now: i64) -> Vec<(String, String)> {
         (format!("honker_step_get({option_job}, 'a')"), format!("{n}")),
         (format!("honker_step_get({option_job}, 'b')"), "NULL".into()),
         (format!("honker_ack({option_job}, 'w')"), "1".into()),
+        // A queue with limits: jobs of a key that waits, comes back, expires, and waits although it need not.
+        (format!("honker_queue_configure('g{n}', '{limits}')"), "1".into()),
+        (format!("honker_queue_settings('g{n}') ->> 'keep_done_s'"), "60".into()),
+        ("json_type(honker_queues())".into(), "array".into()),
+        (format!("count({}) FROM {many}", keyed("g", "{}")), "40".into()),
+        (format!("honker_claim_batch('g{n}', 'w', 1, 60) ->> '$[0].payload'"), "x".into()),
+        (format!("{} ->> 'status'", keyed("g", r#"{"expires_s":-1}"#)), "enqueued".into()),
+        (format!("honker_queue_next_claim_at('g{n}')"), format!("{now}")),
+        (format!("honker_claim_batch('g{n}', 'w', -1, 60)"), "[]".into()),
+        (
+            format!("honker_stats('g{n}')"),
+            format!(r#"{{"queue":"g{n}","pending":39,"delayed":0,"claimed":1,"expired":1,"dead":0}}"#),
+        ),
+        (format!("honker_queue_next_claim_at('g{n}')"), format!("{}", now + 61)),
+        (format!("honker_ack({}, 'w')", state("processing")), "1".into()),
+        (format!("json_array_length(honker_claim_batch('g{n}', 'w', 1, 60))"), "1".into()),
+        (
+            format!(
+                "honker_queue_configure('g{n}', '{{\"concurrency_per_key\":2}}') + honker_queue_next_claim_at('g{n}')"
+            ),
+            format!("{}", now + 1),
+        ),
+        (format!("json_array_length(honker_claim_batch('g{n}', 'w', -1, 60))"), "1".into()),
+        (format!("honker_retry({}, 'w', 0, 'e')", state("processing")), "1".into()),
+        (format!("honker_sweep_expired('g{n}')"), "1".into()),
+        (
+            format!("honker_queue_configure('g{n}', '{{\"concurrency_per_key\":null,\"paused\":true}}')"),
+            "1".into(),
+        ),
+        (format!("honker_queue_next_claim_at('g{n}')"), "0".into()),
+        (format!("honker_claim_batch('g{n}', 'w', 2, 60)"), "[]".into()),
+        (format!("honker_queue_configure('g{n}', '{{\"paused\":null,\"concurrency\":1}}')"), "1".into()),
+        (format!("honker_queue_next_claim_at('g{n}')"), format!("{}", now + 61)),
+        (format!("honker_queue_configure('g{n}', '{{\"concurrency\":9}}')"), "1".into()),
+        (format!("json_array_length(honker_claim_batch('g{n}', 'w', -1, 60))"), "8".into()),
+        (format!("honker_enqueue('g{n}', 'y') > 0"), "1".into()),
+        (
+            format!("count(honker_cancel(id)) FROM (SELECT id FROM _honker_live WHERE queue = 'g{n}')"),
+            "40".into(),
+        ),
+        (
+            format!(
+                "honker_queue_configure('g{n}', '{{\"concurrency\":null,\"rate\":null,\"keep_done_s\":null,\"max_attempts\":null}}')"
+            ),
+            "1".into(),
+        ),
         // The dead.
         (format!("json_array_length(honker_dead_list('q{n}', -1))"), "4".into()),
         ("json_array_length(honker_dead_list(NULL, 2))".into(), "2".into()),
@@ -137,6 +190,7 @@ pub const WRITES: &[&str] = &[
     "honker_enqueue('q', 'x')",
     "honker_enqueue_with('q', 'x', '{}')",
     "honker_enqueue_with('q', 'x', '{\"metadata\":{\"k\":\"v\"}}')",
+    "honker_queue_configure('due', '{\"paused\":true}')",
     "honker_claim_batch('due', 'w', 1, 60)",
     "honker_claim_batch('due', 'w', 2, 60)",
     "honker_claim_batch('lapsed', 'w', 1, 60)",
@@ -177,6 +231,8 @@ pub const READS: &[&str] = &[
     "honker_version()",
     "honker_get_job(1)",
     "honker_queue_next_claim_at('held')",
+    "honker_queue_settings('held')",
+    "honker_queues()",
     "honker_stats('held')",
     "honker_stats(NULL)",
     "honker_dead_list(NULL, -1)",
@@ -194,6 +250,7 @@ pub const IDLE: &[&str] = &[
     "honker_bootstrap()",
     "honker_prune_notifications(NULL, NULL)",
     "honker_prune_notifications(1000, 1000)",
+    "honker_queue_configure('due', '{\"paused\":null}')",
     "honker_claim_batch('none', 'w', 1, 60)",
     "honker_claim_batch('none', 'w', -1, 60)",
     "honker_claim_batch('held', 'v', 1, 60)",

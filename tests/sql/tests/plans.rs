@@ -25,6 +25,10 @@ const PERMITTED: &[(&str, &str, &str)] = &[
     ("sum(pending)", "SCAN _honker_live USING INDEX _honker_live_exceptions", "honker_stats(NULL)"),
     ("sum(pending)", "SCAN _honker_live USING INDEX _honker_live_inflight", "honker_stats(NULL)"),
     ("sum(pending)", "SCAN _honker_dead USING COVERING INDEX _honker_dead_age", "honker_stats(NULL)"),
+    ("EXISTS (SELECT 1 FROM main._honker_blocked)", "SCAN _honker_blocked", "whether there is a row"),
+    ("EXISTS (SELECT 1 FROM main._honker_slots)", "SCAN _honker_slots", "whether there is a row"),
+    ("keys (key)", "SCAN keys", "the keys for which jobs wait, each found by a step in the index"),
+    ("names (name)", "SCAN names", "the names of queues, each found by a step in an index"),
     ("queues (queue)", "SCAN queues", "the queues that have dead jobs, each found by a step in the index"),
     ("sum(pending)", "USE TEMP B-TREE FOR GROUP BY", "honker_stats"),
     (

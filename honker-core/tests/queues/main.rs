@@ -1,0 +1,6 @@
+//! What is set for a queue, to the second: pauses, limits, defaults, what is kept and for how long.
+
+mod keys;
+mod limits;
+mod settings;
+mod support;
