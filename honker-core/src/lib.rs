@@ -12,6 +12,7 @@
 //! With the feature `bundled` there is also the *runtime* above them: `database::Database`, a file with the connections
 //! to use it from many threads, and `vfs`, which makes that safe beside another SQLite in the same process.
 
+pub mod batch;
 mod bound;
 #[cfg(feature = "bundled")]
 pub mod consume;

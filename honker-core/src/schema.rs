@@ -147,7 +147,8 @@ const TABLES: [Object; 21] = [
   unique_until TEXT,
   concurrency_key TEXT,
   batch_id INTEGER,
-  max_run_s INTEGER
+  max_run_s INTEGER,
+  batch_exit TEXT
 )",
     },
     // The features that most files do not use (features.rs).
@@ -359,7 +360,7 @@ const INDEXES: [Object; 15] = [
     Object {
         name: "_honker_batches_finished",
         sql: "CREATE INDEX IF NOT EXISTS main._honker_batches_finished
-  ON _honker_batches (finished_at) WHERE finished_at IS NOT NULL",
+  ON _honker_batches (finished_at + ifnull(keep_s, 86400)) WHERE finished_at IS NOT NULL",
     },
     Object {
         name: "_honker_done_finished",

@@ -6,14 +6,9 @@
 
 use crate::features::begin_use;
 use crate::statement::Sql;
-use crate::{Result, Store};
+use crate::{Result, Store, queue};
 
 static SQL_GET: Sql = Sql::new("SELECT value FROM main._honker_steps WHERE job_id = +?1 AND name = +?2");
-
-static SQL_HOLDS: Sql = Sql::new(
-    "SELECT 1 FROM main._honker_live
-     WHERE id = ?1 AND state = 'processing' AND worker_id = ?2 AND claim_expires_at >= ?3",
-);
 
 static SQL_SAVE: Sql = Sql::new("INSERT INTO main._honker_steps (job_id, name, value) VALUES (?1, ?2, ?3)");
 
@@ -35,8 +30,7 @@ pub fn save(
     value: &str,
 ) -> Result<Option<String>> {
     store.atomic(|| {
-        let holds = store.query_one(&SQL_HOLDS, &[job_id.into(), worker_id.into(), now.into()], |_| ())?;
-        if holds.is_none() {
+        if !queue::holds(store, now, job_id, worker_id)? {
             return Ok(None);
         }
         if let Some(first) = get(store, job_id, name)? {

@@ -12,6 +12,7 @@ const LAYERS: &[(&str, &[&str], &[&str])] = &[
     (
         "operations",
         &[
+            "batch",
             "bound",
             "features",
             "guard",

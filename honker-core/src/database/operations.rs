@@ -145,6 +145,19 @@ macro_rules! for_each_operation {
             read stream_get_offset(consumer: &str, topic: &str) -> i64
                 = $crate::stream::get_offset(store, consumer, topic);
 
+            // Batches.
+
+            /// Creates a batch that is empty and open; its id. See [`batch::create`](crate::batch::create).
+            write batch_create(options_json: &str) -> i64
+                = $crate::batch::create(store, now, options_json);
+            /// Closes a batch to all but its running members; `false` if it was sealed before. An error if there is none of
+            /// this id.
+            write batch_seal(id: i64) -> bool
+                = $crate::batch::seal(store, now, id);
+            /// What is known of a batch.
+            read batch_get(id: i64) -> Option<$crate::batch::Batch>
+                = $crate::batch::get(store, id);
+
             // Steps.
 
             /// What was saved for a step of a job.

@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::leave::forget;
 use super::options;
+use crate::batch::{self, Standing};
 use crate::bound::Allowance;
 use crate::statement::{Sql, Value};
 use crate::{Error, Result, Store};
@@ -102,6 +103,9 @@ pub fn dead_requeue(store: &Store, now: i64, id: i64) -> Result<bool> {
         store.insert(&SQL_REQUEUE, &[id.into(), now.into()])?;
         if store.execute(&SQL_DELETE, &[id.into()])? == 0 {
             return Err(Error::ignored("requeued", "_honker_dead"));
+        }
+        if store.features().batches {
+            batch::member_is(store, now, id, Standing::Pending, true)?;
         }
         Ok(true)
     })

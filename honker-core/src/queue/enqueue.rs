@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::options::{self, METADATA_BYTES_MAX};
 use super::settings::{MAX_ATTEMPTS, Settings};
 use crate::statement::{Sql, Value};
-use crate::{Error, Result, Store, time, version};
+use crate::{Error, Result, Store, batch, time, version};
 
 static SQL_ENQUEUE: Sql = Sql::new(
     "INSERT INTO main._honker_live (queue, payload, priority, run_at, max_attempts, created_at, expires_at)
@@ -136,13 +136,26 @@ fn escaped_length(text: &str) -> usize {
     text.bytes().map(length).sum()
 }
 
-/// Adds a pending job. An error if it is so long that no claim could answer with it.
-pub fn enqueue(store: &Store, now: i64, job: &Enqueue<'_>) -> Result<Enqueued> {
+/// An error if [`enqueue`] could not enqueue this job, whatever is in the file.
+pub(crate) fn check(store: &Store, now: i64, job: &Enqueue<'_>) -> Result<()> {
+    times(now, job)?;
+    options::check(job)?;
+    check_answerable(store, job)
+}
+
+/// When the job becomes due, and when it expires.
+fn times(now: i64, job: &Enqueue<'_>) -> Result<(i64, Option<i64>)> {
     let run_at = match job.delay_s {
         Some(delay_s) => time::after(now, "delay", delay_s)?,
         None => job.run_at.unwrap_or(now),
     };
     let expires_at = job.expires_s.map(|expires_s| time::after(now, "expires", expires_s)).transpose()?;
+    Ok((run_at, expires_at))
+}
+
+/// Adds a pending job. An error if it is so long that no claim could answer with it.
+pub fn enqueue(store: &Store, now: i64, job: &Enqueue<'_>) -> Result<Enqueued> {
+    let (run_at, expires_at) = times(now, job)?;
     enqueue_at(store, now, job, run_at, expires_at)
 }
 
@@ -160,6 +173,9 @@ pub(crate) fn enqueue_at(
     }
     options::check(job)?;
     store.atomic(|| {
+        if let Some(batch_id) = job.batch_id {
+            batch::join(store, now, batch_id, job.member)?;
+        }
         let id = insert(store, now, job, run_at, expires_at)?;
         options::add(store, id, job)?;
         Ok(enqueued(id))

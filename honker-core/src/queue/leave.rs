@@ -7,8 +7,9 @@
 use std::cell::Cell;
 
 use super::{blocked, done, options};
+use crate::batch::Standing;
 use crate::statement::{Sql, Value};
-use crate::{Error, Result, Store, step, version};
+use crate::{Error, Result, Store, batch, step, version};
 
 /// How a job leaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,7 +36,7 @@ pub(super) fn leave(
         _ => Ok(false),
     };
     change(store, delete, parameters, keep, |kept| {
-        settled(store, now, id, exit)?;
+        settled(store, now, id, exit, kept)?;
         if kept { Ok(()) } else { forget(store, id) }
     })
 }
@@ -92,7 +93,7 @@ fn change(
 /// Sees to what belongs to a job whose row has left the live table just now. Belongs into [`Store::atomic`].
 pub(super) fn after(store: &Store, now: i64, id: i64, exit: Exit) -> Result<()> {
     if store.features().any() {
-        settled(store, now, id, exit)?;
+        settled(store, now, id, exit, exit == Exit::Dead)?;
         if exit != Exit::Dead {
             forget(store, id)?;
         }
@@ -100,13 +101,21 @@ pub(super) fn after(store: &Store, now: i64, id: i64, exit: Exit) -> Result<()> 
     Ok(())
 }
 
-/// As [`after`], but what belongs to the job stays.
-fn settled(store: &Store, now: i64, id: i64, exit: Exit) -> Result<()> {
+/// As [`after`], but what belongs to the job stays: for good, if it is `kept`.
+fn settled(store: &Store, now: i64, id: i64, exit: Exit, kept: bool) -> Result<()> {
     if store.features().queues {
         blocked::free_slot(store, now, id)?;
         if exit != Exit::Done {
             blocked::forget(store, id)?;
         }
+    }
+    if store.features().batches {
+        let standing = match exit {
+            Exit::Done => Standing::Done,
+            Exit::Dead => Standing::Dead,
+            Exit::Cancelled => Standing::Cancelled,
+        };
+        batch::member_is(store, now, id, standing, kept)?;
     }
     Ok(())
 }

@@ -32,12 +32,13 @@ pub(crate) use backoff::DELAY_MAX_S;
 pub(crate) use claim::claim_into;
 pub use claim::{Claim, Claimed, ClaimedJob, claim, claim_some};
 pub use dead::{DeadJob, dead_list, dead_purge, dead_requeue};
-pub(crate) use enqueue::{ANSWER_BYTES, enqueue_at};
+pub(crate) use enqueue::{ANSWER_BYTES, check, enqueue_at};
 pub use enqueue::{Enqueue, EnqueueStatus, Enqueued, Member, enqueue, enqueue_many};
 pub use inspect::{Job, QueueStats, get_job, may_claim, next_claim_at, stats, stats_all};
 pub(crate) use job_options::JobOptions;
 pub(crate) use refusal::{check_keys, is_refusal_of_row};
 pub use settings::{QueueSettings, Rate, Settings, configure, queues, settings};
+pub(crate) use settle::holds;
 pub use settle::{ack, ack_batch, cancel, fail, heartbeat, parse_ids, release, retry};
 pub use sweep::sweep_expired;
 #[cfg(feature = "bundled")]

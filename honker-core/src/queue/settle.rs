@@ -50,6 +50,11 @@ static SQL_HEARTBEAT: Sql = Sql::new(
      WHERE id = ?1 AND state = 'processing' AND worker_id = ?2 AND claim_expires_at >= ?3",
 );
 
+static SQL_HOLDS: Sql = Sql::new(
+    "SELECT 1 FROM main._honker_live
+     WHERE id = ?1 AND state = 'processing' AND worker_id = ?2 AND claim_expires_at >= ?3",
+);
+
 static SQL_CANCEL: Sql = Sql::new("DELETE FROM main._honker_live WHERE id = ?1");
 
 // Parameters: ?1 id, ?2 now, ?3 error, ?4 worker.
@@ -138,4 +143,10 @@ pub fn heartbeat(store: &Store, now: i64, id: i64, worker_id: &str, extend_s: i6
 /// Removes a live job whatever its state. Whoever holds it finds its claim gone.
 pub fn cancel(store: &Store, now: i64, id: i64) -> Result<bool> {
     leave(store, now, id, Exit::Cancelled, &SQL_CANCEL, &[id.into()])
+}
+
+/// Whether `worker_id` has a valid claim on a job.
+pub(crate) fn holds(store: &Store, now: i64, id: i64, worker_id: &str) -> Result<bool> {
+    let held = store.query_one(&SQL_HOLDS, &[id.into(), worker_id.into(), now.into()], |_| ())?;
+    Ok(held.is_some())
 }

@@ -17,7 +17,8 @@ use serde::Serialize;
 use self::function::{Answer, Arguments, Function};
 use crate::schedule::{Expression, Registration, Update};
 use crate::{
-    Error, Result, Store, guard, lock, notify, queue, rate_limit, result, schedule, schema, step, stream,
+    Error, Result, Store, batch, guard, lock, notify, queue, rate_limit, result, schedule, schema, step,
+    stream,
 };
 
 /// Registers all SQL functions on `connection`, for as long as it lives, and creates the notifications table if the
@@ -148,6 +149,17 @@ static FUNCTIONS: &[Function] = functions! {
     c"honker_dead_purge" 2 => |store, arguments| {
         let (queue, older_than_s) = (arguments.optional_text(0, "queue")?, arguments.integer(1, "older_than_s")?);
         queue::dead_purge(store, store.now()?, queue, older_than_s).map(Answer::Integer)
+    };
+
+    c"honker_batch_create" 1 => |store, arguments| {
+        batch::create(store, store.now()?, arguments.text(0, "options_json")?).map(Answer::Integer)
+    };
+    c"honker_batch_seal" 1 => |store, arguments| {
+        batch::seal(store, store.now()?, arguments.integer(0, "batch_id")?).map(Answer::from)
+    };
+    c"honker_batch_get" 1 => |store, arguments| match batch::get(store, arguments.integer(0, "batch_id")?)? {
+        Some(batch) => json(&batch),
+        None => Ok(Answer::Text(String::new())),
     };
 
     c"honker_step_get" 2 => |store, arguments| {

@@ -19,6 +19,7 @@ pub fn every_function(n: i64, now: i64) -> Vec<(String, String)> {
     let state = |state: &str| {
         format!("(SELECT id FROM _honker_live WHERE queue = 'g{n}' AND state = '{state}' LIMIT 1)")
     };
+    let batch = "(SELECT max(id) FROM _honker_batches)";
     let every = format!("CRON_TZ=UTC {} * * * *", n.rem_euclid(60));
     let calls = [
         ("honker_version()".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
@@ -131,6 +132,35 @@ pub fn every_function(n: i64, now: i64) -> Vec<(String, String)> {
             ),
             "1".into(),
         ),
+        // Batches.
+        (
+            format!("honker_batch_create('{{\"on_finished\":{{\"queue\":\"done{n}\",\"payload\":\"\"}}}}') > 0"),
+            "1".into(),
+        ),
+        (
+            format!("honker_enqueue_with('b{n}', 'x', '{{\"batch_id\":' || {batch} || '}}') ->> 'status'"),
+            "enqueued".into(),
+        ),
+        (format!("honker_batch_seal({batch})"), "1".into()),
+        (format!("honker_batch_seal({batch})"), "0".into()),
+        (format!("json_array_length(honker_claim_batch('b{n}', 'w', 1, 60))"), "1".into()),
+        (
+            format!(
+                "honker_enqueue_with('b{n}', 'y', '{{\"batch_id\":' || {batch} || ',\"member\":{{\"job_id\":' || id
+                 || ',\"worker_id\":\"w\"}}}}') ->> 'status' FROM _honker_live WHERE queue = 'b{n}' AND payload = 'x'"
+            ),
+            "enqueued".into(),
+        ),
+        (
+            format!("honker_fail(id, 'w', 'e') FROM _honker_live WHERE queue = 'b{n}' AND payload = 'x'"),
+            "1".into(),
+        ),
+        (format!("honker_cancel(id) FROM _honker_live WHERE queue = 'b{n}'"), "1".into()),
+        (format!("honker_batch_get({batch}) ->> 'cancelled'"), "1".into()),
+        (format!("honker_claim_batch('done{n}', 'w', 1, 60) ->> '$[0].metadata.batch_id' > 0"), "1".into()),
+        (format!("honker_ack(id, 'w') FROM _honker_live WHERE queue = 'done{n}'"), "1".into()),
+        (format!("honker_dead_requeue(id) FROM _honker_dead WHERE queue = 'b{n}'"), "1".into()),
+        (format!("honker_cancel(id) FROM _honker_live WHERE queue = 'b{n}'"), "1".into()),
         // The dead.
         (format!("json_array_length(honker_dead_list('q{n}', -1))"), "4".into()),
         ("json_array_length(honker_dead_list(NULL, 2))".into(), "2".into()),
@@ -197,6 +227,8 @@ pub const WRITES: &[&str] = &[
     "honker_claim_batch('exhausted', 'w', 0, 60)",
     "honker_sweep_expired('expired')",
     "honker_heartbeat(1, 'w', 60)",
+    "honker_batch_create('{}')",
+    "honker_batch_seal((SELECT honker_batch_create('{}')))",
     "honker_step_save(1, 'w', 's', '1')",
     "honker_retry(1, 'w', 0, 'e')",
     "honker_retry(2, 'w', 0, 'e')",
@@ -236,6 +268,7 @@ pub const READS: &[&str] = &[
     "honker_stats('held')",
     "honker_stats(NULL)",
     "honker_dead_list(NULL, -1)",
+    "honker_batch_get(1)",
     "honker_step_get(1, 's')",
     "honker_result_get(1)",
     "honker_stream_read_since('t', 0, -1)",

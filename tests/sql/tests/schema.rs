@@ -97,7 +97,8 @@ unique_key|TEXT|0|NULL|0
 unique_until|TEXT|0|NULL|0
 concurrency_key|TEXT|0|NULL|0
 batch_id|INTEGER|0|NULL|0
-max_run_s|INTEGER|0|NULL|0",
+max_run_s|INTEGER|0|NULL|0
+batch_exit|TEXT|0|NULL|0",
     ),
     (
         "_honker_unique",
