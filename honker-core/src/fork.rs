@@ -6,10 +6,16 @@
 
 #[cfg(unix)]
 use std::cell::UnsafeCell;
-use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
 #[cfg(unix)]
-use std::sync::{MutexGuard, Once};
+use std::io;
+#[cfg(unix)]
+use std::mem::ManuallyDrop;
+#[cfg(unix)]
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+#[cfg(unix)]
+use std::sync::Once;
+use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::{Error, Result};
 
@@ -75,11 +81,60 @@ impl<T: Default> PerProcess<T> {
 /// It must not fork, and not come back here.
 pub(crate) fn undisturbed<T>(body: impl FnOnce() -> T) -> T {
     watch_forks();
-    let _held = UNDISTURBED.lock().unwrap_or_else(PoisonError::into_inner);
+    let _held = lock();
     body()
 }
 
-static UNDISTURBED: Mutex<()> = Mutex::new(());
+/// Held by whoever must not be disturbed; the descriptors of [`Private`]s that are open.
+static UNDISTURBED: Mutex<Vec<i32>> = Mutex::new(Vec::new());
+
+/// A descriptor that a child does not inherit: the kernel would keep for the child what it frees when its owner ends. It is
+/// closed before `fork` returns there.
+#[cfg(unix)]
+#[derive(Debug)]
+pub(crate) struct Private {
+    descriptor: ManuallyDrop<OwnedFd>,
+    process: Process,
+}
+
+#[cfg(unix)]
+impl Private {
+    /// What `open` opens. A fork waits for that.
+    pub(crate) fn open(open: impl FnOnce() -> io::Result<OwnedFd>) -> io::Result<Self> {
+        let process = Process::current();
+        let mut private = lock();
+        let descriptor = ManuallyDrop::new(open()?);
+        private.push(descriptor.as_raw_fd());
+        Ok(Private { descriptor, process })
+    }
+}
+
+#[cfg(unix)]
+impl AsFd for Private {
+    /// Not to be used in a child.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.descriptor.as_fd()
+    }
+}
+
+#[cfg(unix)]
+impl Drop for Private {
+    fn drop(&mut self) {
+        // In a child it is closed, and its number may be another's.
+        if !self.process.is_current() {
+            return;
+        }
+        let number = self.descriptor.as_raw_fd();
+        let mut private = lock();
+        private.retain(|other| *other != number);
+        // SAFETY: this is the end of it.
+        unsafe { ManuallyDrop::drop(&mut self.descriptor) };
+    }
+}
+
+fn lock() -> MutexGuard<'static, Vec<i32>> {
+    UNDISTURBED.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 #[cfg(unix)]
 fn watch_forks() {
@@ -94,7 +149,7 @@ fn watch_forks() {
 
 /// The guard of [`UNDISTURBED`] while a fork is under way.
 #[cfg(unix)]
-struct Held(UnsafeCell<Option<MutexGuard<'static, ()>>>);
+struct Held(UnsafeCell<Option<MutexGuard<'static, Vec<i32>>>>);
 
 // SAFETY: whoever touches the cell holds the lock: `before` has just taken it, and the others run in the thread that did,
 // or in its copy in the child, before it is let go.
@@ -106,7 +161,7 @@ static HELD: Held = Held(UnsafeCell::new(None));
 
 #[cfg(unix)]
 unsafe extern "C" fn before() {
-    let guard = UNDISTURBED.lock().unwrap_or_else(PoisonError::into_inner);
+    let guard = lock();
     // SAFETY: see `Held`.
     unsafe { *HELD.0.get() = Some(guard) };
 }
@@ -120,6 +175,13 @@ unsafe extern "C" fn after() {
 #[cfg(unix)]
 unsafe extern "C" fn after_in_child() {
     COUNT.fetch_add(1, Ordering::Relaxed);
+    // SAFETY: see `Held`.
+    if let Some(private) = unsafe { &mut *HELD.0.get() } {
+        // SAFETY: the parent has them open, and so has this process; nobody here uses them.
+        private.drain(..).for_each(|descriptor| unsafe {
+            libc::close(descriptor);
+        });
+    }
     // SAFETY: as `before`.
     unsafe { after() };
 }

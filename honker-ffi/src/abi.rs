@@ -94,7 +94,7 @@ fn layouts() -> BTreeMap<&'static str, Value> {
         }
         honker_worker_opts_t {
             struct_size reserved visibility_timeout_s fallback_ms max_run_s retry_base_s retry_max_s retry_factor
-            retry_jitter heartbeat reserved_2
+            retry_jitter heartbeat rescue
         }
         honker_worker_queue_t { struct_size reserved name weight in_hand_max }
         honker_lost_job_view_t { struct_size reserved id serial reason reserved_2 }

@@ -73,8 +73,11 @@ pub struct honker_worker_opts_t {
     pub retry_jitter: f64,
     /// 1 (the default): claims in hand are prolonged by the worker, at a third of the visibility timeout. 0: they are not.
     pub heartbeat: u32,
-    /// 0.
-    pub reserved_2: u32,
+    /// 1 (the default): the jobs in hand are given back as soon as this process is dead, their attempt counted, and not only when
+    /// the claims lapse. The worker claims as `<worker_id>@<instance>` then, which is what its jobs show. 0: it claims as
+    /// `worker_id`, and the visibility timeout holds; so it does where no file `<database>-honker` can be made, and on other
+    /// systems than Linux.
+    pub rescue: u32,
 }
 
 // SAFETY: integers and floating-point numbers without padding, the size first.
@@ -91,7 +94,7 @@ const DEFAULTS: honker_worker_opts_t = honker_worker_opts_t {
     retry_factor: 2.0,
     retry_jitter: 0.1,
     heartbeat: 1,
-    reserved_2: 0,
+    rescue: 1,
 };
 
 /// `kind`: the job is done.
@@ -178,17 +181,16 @@ unsafe fn queue(given: &honker_worker_queue_t) -> Result<WorkerQueue> {
 }
 
 fn options(opts: &honker_worker_opts_t) -> Result<WorkerOptions> {
-    if opts.heartbeat > 1 {
-        return Err(Failure::new(
-            HONKER_INVALID,
-            format!("opts: heartbeat is {}, not 0 or 1", opts.heartbeat),
-        ));
-    }
+    let flag = |name: &str, value: u32| match value {
+        0 | 1 => Ok(value == 1),
+        _ => Err(Failure::new(HONKER_INVALID, format!("opts: {name} is {value}, not 0 or 1"))),
+    };
     Ok(WorkerOptions {
         visibility_timeout_s: opts.visibility_timeout_s,
         fallback: fallback(opts.fallback_ms)?,
-        heartbeat: opts.heartbeat == 1,
+        heartbeat: flag("heartbeat", opts.heartbeat)?,
         max_run_s: time(opts.max_run_s),
+        rescue: flag("rescue", opts.rescue)?,
         backoff: Backoff {
             base_s: opts.retry_base_s,
             factor: opts.retry_factor,

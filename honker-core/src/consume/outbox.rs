@@ -65,6 +65,8 @@ impl Outbox {
             fallback: options.fallback,
             heartbeat: false,
             max_run_s: None,
+            // Whoever looks at a delivery sees the id as it was given.
+            rescue: false,
             backoff: Backoff { base_s: options.base_backoff_s, factor: 2.0, max_s: DELAY_MAX_S, jitter: 0.0 },
         };
         let queue = WorkerQueue::new(queue_of(name));

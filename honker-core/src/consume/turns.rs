@@ -186,6 +186,9 @@ impl Turns {
         let frees: Vec<Option<usize>> = known.iter().flatten().map(place).collect();
         let queues: Vec<(&str, i64)> = queues.iter().map(|(queue, n)| (self.name(*queue), *n)).collect();
 
+        if self.options.rescue && n > 0 {
+            self.database.register_instance()?;
+        }
         let turned = self.database.turn(&Turn {
             worker_id: &self.worker_id,
             timeout_s: self.options.visibility_timeout_s,

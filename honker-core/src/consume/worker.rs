@@ -52,7 +52,10 @@ impl Worker {
     ) -> Result<Self> {
         check(&queues, &options)?;
         let registration = Registration::new(waiter, token);
-        let turns = Turns::new(registration.database().clone(), queues, worker_id.into(), options);
+        let database = registration.database().clone();
+        let worker_id = worker_id.into();
+        let worker_id = if options.rescue { database.claimant(&worker_id) } else { worker_id };
+        let turns = Turns::new(database, queues, worker_id, options);
         Ok(Worker { registration, turns })
     }
 

@@ -16,6 +16,9 @@ pub struct WorkerOptions {
     pub heartbeat: bool,
     /// How long a job may run, in seconds, before it is retried and reported as lost. Default: without end.
     pub max_run_s: Option<i64>,
+    /// Whether its jobs are given back as soon as this process is dead, and not only when the claims lapse. It claims as
+    /// `<id>@<instance>` then. Default yes.
+    pub rescue: bool,
     /// When a job that has failed is tried again, unless its settlement says when.
     pub backoff: Backoff,
 }
@@ -27,6 +30,7 @@ impl Default for WorkerOptions {
             fallback: Some(Duration::from_secs(5)),
             heartbeat: true,
             max_run_s: None,
+            rescue: true,
             backoff: Backoff::default(),
         }
     }

@@ -102,6 +102,11 @@ impl Hands {
         hand
     }
 
+    /// Whether any worker has a job in hand.
+    pub(super) fn any_in_hand(&self) -> bool {
+        lock(&self.hands).iter().filter_map(Weak::upgrade).any(|hand| !hand.is_empty())
+    }
+
     /// Whether a settlement of this job by this worker's id is on its way.
     pub(crate) fn is_settling(&self, id: i64, worker_id: &str) -> bool {
         lock(&self.settling).iter().any(|(other, by)| *other == id && by == worker_id)

@@ -21,8 +21,12 @@ mod call;
 mod caller_sql;
 mod connection;
 mod hand;
+#[cfg(target_os = "linux")]
+mod instance;
 mod last_write;
 mod line;
+#[cfg(target_os = "linux")]
+mod lock_file;
 mod operations;
 mod options;
 mod presence;
@@ -93,6 +97,8 @@ struct Inner {
     readers: Readers,
     watching: Arc<Watching>,
     hands: Arc<Hands>,
+    #[cfg(target_os = "linux")]
+    instance: instance::OwnInstance,
     /// What consumers had to say that is no error of theirs.
     warnings: Warnings,
     /// Held while the database is being closed, so that nobody is told it is before it is.
@@ -128,6 +134,8 @@ impl Database {
             readers: Readers::new(file, options.clone(), Arc::clone(&signals)),
             signals,
             hands,
+            #[cfg(target_os = "linux")]
+            instance: instance::OwnInstance::default(),
             warnings: Warnings::default(),
             closing: Mutex::default(),
         };
@@ -251,6 +259,18 @@ impl Database {
         &self.inner.hands
     }
 
+    /// Elsewhere nobody can tell whether a process is dead: claims are given back when they lapse.
+    #[cfg(not(target_os = "linux"))]
+    pub(crate) fn claimant(&self, worker_id: &str) -> String {
+        worker_id.to_owned()
+    }
+
+    /// See [`Database::claimant`].
+    #[cfg(not(target_os = "linux"))]
+    pub(crate) fn register_instance(&self) -> Result<()> {
+        Ok(())
+    }
+
     /// What tells a call that begins now, and is made of several, whether it has been interrupted.
     pub(crate) fn interrupts(&self) -> Interrupts {
         Interrupts { signals: Arc::clone(&self.inner.signals), before: self.inner.signals.interrupts() }
@@ -316,6 +336,8 @@ impl Inner {
 
     fn close(&self) -> Result<()> {
         self.signals.close();
+        #[cfg(target_os = "linux")]
+        self.instance.close(self.hands.any_in_hand());
         self.watching.close();
         let _closing = self.closing.lock().unwrap_or_else(PoisonError::into_inner);
         let readers = self.readers.close();
@@ -330,6 +352,8 @@ impl Drop for Inner {
             // Whoever wants to know whether closing worked calls `close`.
             let _ = self.close();
         } else {
+            #[cfg(target_os = "linux")]
+            self.instance.forget();
             self.writer.forget();
             self.readers.forget();
         }

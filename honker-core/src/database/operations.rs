@@ -115,6 +115,23 @@ macro_rules! for_each_operation {
             write turn(turn: &$crate::queue::Turn<'_>) -> $crate::queue::Turned
                 = $crate::queue::turn(store, now, turn);
 
+            // Instances.
+
+            /// All instances that have said that they are there.
+            read instances() -> Vec<$crate::queue::Instance>
+                = $crate::queue::instances(store);
+            /// Says that an instance is there, or that its lock is elsewhere now.
+            write instance_register(
+                instance: &$crate::queue::Instance, registrant: $crate::queue::Registrant<'_>
+            ) -> ()
+                = $crate::queue::instance_register(store, now, instance, registrant);
+            /// Jobs that an instance has claimed, at most 1,000.
+            read instance_claims(instance: &str) -> Vec<i64>
+                = $crate::queue::instance_claims(store, instance);
+            /// Gives back jobs of an instance that is dead; how many it still had. With `is_all` it is forgotten.
+            write rescue(instance: &str, ids: &[i64], is_all: bool) -> i64
+                = $crate::queue::rescue(store, now, instance, ids, is_all);
+
             // Notifications.
 
             /// Sends a notification; its id.

@@ -324,11 +324,11 @@ pub(super) fn clear<'a>(store: &'a Store, now: i64, queue: &str, care: &mut Care
                 care.row(id, || dead_letter(store, now, id, Reason::Expired))?;
             } else if lapsed.ill_typed {
                 care.row(id, || {
-                    release(store, now, id)?;
+                    give_back(store, now, id)?;
                     mend(store, now, id, lapsed.unreadable)
                 })?;
             } else if obstacles.lapsed > LAPSED_IN_PLACE_MAX {
-                care.row(id, || release(store, now, id))?;
+                care.row(id, || give_back(store, now, id))?;
             } else {
                 in_place.push(lapsed.candidate);
             }
@@ -345,8 +345,8 @@ pub(super) fn clear<'a>(store: &'a Store, now: i64, queue: &str, care: &mut Care
     Ok(Cleared { lapsed: in_place, stepped_over, more: allowance.refused(), readable, allowance })
 }
 
-/// A claim that has lapsed is over.
-fn release(store: &Store, now: i64, id: i64) -> Result<()> {
+/// Ends a claim for its holder: the job is pending again, as it was but for the attempt. Belongs into [`Store::atomic`].
+pub(super) fn give_back(store: &Store, now: i64, id: i64) -> Result<()> {
     store.execute(&SQL_RELEASE, &[id.into()])?;
     after_return(store, now, id)
 }

@@ -20,6 +20,8 @@ mod leave;
 mod limits;
 pub(crate) mod options;
 mod refusal;
+#[cfg(feature = "bundled")]
+mod rescue;
 mod settings;
 mod settle;
 mod sweep;
@@ -37,6 +39,8 @@ pub use enqueue::{Enqueue, EnqueueStatus, Enqueued, Member, enqueue, enqueue_man
 pub use inspect::{Job, QueueStats, get_job, may_claim, next_claim_at, stats, stats_all};
 pub(crate) use job_options::JobOptions;
 pub(crate) use refusal::{check_keys, is_refusal_of_row};
+#[cfg(feature = "bundled")]
+pub use rescue::{Instance, Registrant, instance_claims, instance_register, instances, rescue};
 pub use settings::{QueueSettings, Rate, Settings, configure, queues, settings};
 pub(crate) use settle::holds;
 pub use settle::{ack, ack_batch, cancel, fail, heartbeat, parse_ids, release, retry};

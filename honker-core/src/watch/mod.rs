@@ -45,6 +45,10 @@ pub use self::health::{Method, State, Status, Warning};
 pub use self::subscription::{Subscription, Wake, Waker};
 pub use self::target::Target;
 #[cfg(feature = "bundled")]
+pub(crate) use self::thread::block_signals;
+#[cfg(feature = "bundled")]
+pub(crate) use self::timers::QuickTimers;
+#[cfg(feature = "bundled")]
 pub(crate) use self::watcher::Announcer;
 pub use self::watcher::{Statistics, Watcher};
 use crate::fork::PerProcess;

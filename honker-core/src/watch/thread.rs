@@ -85,7 +85,7 @@ impl Shared {
 }
 
 /// Signals are for the threads of the host.
-fn block_signals() {
+pub(crate) fn block_signals() {
     #[cfg(unix)]
     // SAFETY: it fills a set of our own, and makes it the mask of this thread, which is ours as well.
     unsafe {

@@ -1,13 +1,13 @@
 //! How exactly the kernel keeps the time of a thread that leads.
 
 /// While this lives a nap of 20 µs on this thread is one, not one of 70.
-pub(super) struct QuickTimers {
+pub(crate) struct QuickTimers {
     #[cfg(target_os = "linux")]
     before: Option<std::num::NonZeroU64>,
 }
 
 impl QuickTimers {
-    pub(super) fn set() -> Self {
+    pub(crate) fn set() -> Self {
         #[cfg(target_os = "linux")]
         {
             let before = rustix::thread::current_timer_slack().ok().and_then(std::num::NonZeroU64::new);

@@ -28,6 +28,7 @@ mod processes;
 mod races;
 mod ready;
 mod refusals;
+mod rescue;
 mod result;
 mod settling;
 mod statements;
@@ -41,7 +42,8 @@ mod worker;
 #[test]
 fn role() {
     let Some(role) = process::role() else { return };
-    match processes::ROLES.iter().find(|(name, _)| *name == role) {
+    let roles = processes::ROLES.iter().chain(rescue::ROLES);
+    match roles.clone().find(|(name, _)| *name == role) {
         Some((_, body)) => body(),
         None => panic!("there is no role {role}"),
     }

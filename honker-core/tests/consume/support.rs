@@ -20,9 +20,10 @@ pub const NOW: Option<Duration> = Some(Duration::ZERO);
 /// that is busy has been seen to stop a process for seconds.)
 pub const PROMPT: Duration = Duration::from_secs(10);
 
-/// A worker's options of which only a wake or a deadline can be the reason that it looks.
+/// A worker's options of which only a wake or a deadline can be the reason that it looks. It claims under the id that it is
+/// given.
 pub fn no_fallback() -> WorkerOptions {
-    WorkerOptions { fallback: None, ..WorkerOptions::default() }
+    WorkerOptions { fallback: None, rescue: false, ..WorkerOptions::default() }
 }
 
 pub fn open() -> (File, Database) {

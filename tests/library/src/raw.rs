@@ -147,7 +147,7 @@ pub struct WorkerOptions {
     pub retry_factor: f64,
     pub retry_jitter: f64,
     pub heartbeat: u32,
-    pub reserved_2: u32,
+    pub rescue: u32,
 }
 
 #[repr(C)]

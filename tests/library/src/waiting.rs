@@ -127,7 +127,7 @@ impl Waiter {
             retry_factor: 2.0,
             retry_jitter: 0.1,
             heartbeat: 1,
-            reserved_2: 0,
+            rescue: 0,
         };
         let mut handle = ptr::null_mut();
         // SAFETY: see above.
