@@ -15,6 +15,7 @@ mod indexes;
 mod library;
 mod packages;
 mod report;
+mod rescue;
 mod throughput;
 mod wake;
 
@@ -23,7 +24,9 @@ use std::error::Error;
 use crate::report::Report;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let divisor = match std::env::args().nth(1).as_deref() {
+    let argument = |index| std::env::args().nth(index);
+    let divisor = match argument(1).as_deref() {
+        Some(rescue::HOLD) => return rescue::hold(&argument(2).unwrap_or_default()),
         None => 1,
         Some("quick") => 100,
         Some(other) => return Err(format!("unknown argument '{other}'; the only one is 'quick'").into()),
@@ -36,6 +39,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     library::run(&mut report, directory.path(), divisor)?;
     group::run(&mut report, directory.path(), divisor)?;
     wake::run(&mut report, directory.path(), divisor)?;
+    rescue::run(&mut report, directory.path(), divisor)?;
     packages::run(&mut report, directory.path(), divisor)?;
     indexes::run(&mut report, directory.path(), divisor)?;
     // Figures of a trial run are not worth keeping.
