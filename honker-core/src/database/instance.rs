@@ -33,8 +33,17 @@ use crate::queue::{self, Instance, Registrant, is_refusal_of_row};
 use crate::watch::{QuickTimers, block_signals};
 use crate::{Error, Result};
 
-/// How long after an event the locks are looked at: it comes before the lock is free, and several may have been one.
-const LOOKS_AFTER_MS: [f64; 9] = [0.0, 0.05, 0.15, 0.4, 1.0, 3.0, 10.0, 30.0, 100.0];
+/// How long after an event the locks are looked at again: it comes before the lock is free, and several may have been one.
+const LOOKS_AFTER: [Duration; 8] = [
+    Duration::from_micros(50),
+    Duration::from_micros(150),
+    Duration::from_micros(400),
+    Duration::from_micros(1_000),
+    Duration::from_micros(3_000),
+    Duration::from_micros(10_000),
+    Duration::from_micros(30_000),
+    Duration::from_micros(100_000),
+];
 
 /// How often they are looked at without an event.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
@@ -197,7 +206,10 @@ struct Rescuer {
 /// Why the thread goes on.
 #[derive(PartialEq, Eq)]
 enum Reason {
+    /// Somebody closed the lock file.
     Event,
+    /// The lock file may not be the one any more that has its name.
+    Name,
     Time,
     End,
 }
@@ -207,41 +219,40 @@ impl Rescuer {
         block_signals();
         let _quick = QuickTimers::set();
         let mut watched = None;
-        // At first those are found that died while nobody was there.
-        let mut reason = Reason::Time;
-        while reason != Reason::End && self.look_around(&reason, &mut watched) {
-            reason = self.sleep(watched.as_ref(), LOOK_EVERY);
+        let mut seen_at = Instant::now();
+        // At first those are found that died while nobody was there. The looks of an event come after that.
+        let mut looks: &[Duration] = &[];
+        while self.look_around(looks.is_empty(), &mut watched) {
+            let at = match looks.split_first() {
+                Some((after, rest)) => {
+                    looks = rest;
+                    seen_at + *after
+                }
+                None => Instant::now() + LOOK_EVERY,
+            };
+            match self.sleep(watched.as_ref(), at.saturating_duration_since(Instant::now())) {
+                Reason::End => return,
+                // Also while there are looks of an earlier one to come: it may have been another one's.
+                Reason::Event => (seen_at, looks) = (Instant::now(), &LOOKS_AFTER),
+                Reason::Name => looks = &[],
+                Reason::Time => {}
+            }
         }
     }
 
-    /// Looks for the dead, for a while after an event; `false` if the database is no more.
-    fn look_around(&self, reason: &Reason, watched: &mut Option<OwnedFd>) -> bool {
-        let begin = Instant::now();
-        let looks = if *reason == Reason::Event { &LOOKS_AFTER_MS[..] } else { &LOOKS_AFTER_MS[..1] };
-        for after_ms in looks {
-            let at = begin + Duration::from_secs_f64(after_ms / 1000.0);
-            if self.sleep(None, at.saturating_duration_since(Instant::now())) == Reason::End {
-                return false;
-            }
-            let Some(inner) = self.database.upgrade() else { return false };
-            let database = Database { inner };
-            let seen = match reason {
-                Reason::Time => self.see_to_file(&database, watched),
-                Reason::Event | Reason::End => Ok(()),
-            };
-            match seen.and_then(|()| self.look(&database)) {
-                Ok(()) => {}
-                Err(Error::Closed | Error::Forked) => return false,
-                // The next look comes anyway.
-                Err(error) => {
-                    if !matches!(error, Error::Busy(_) | Error::Interrupted(_)) {
-                        database.warnings().warn(format!(
-                            "jobs of processes that were killed cannot be given back: {error}"
-                        ));
-                    }
-                    break;
-                }
-            }
+    /// Looks for the dead, and at the lock file if that is wanted; `false` if the database is no more.
+    fn look_around(&self, at_file: bool, watched: &mut Option<OwnedFd>) -> bool {
+        let Some(inner) = self.database.upgrade() else { return false };
+        let database = Database { inner };
+        let file = if at_file { self.see_to_file(&database, watched) } else { Ok(()) };
+        match file.and_then(|()| self.look(&database)) {
+            Ok(()) => {}
+            Err(Error::Closed | Error::Forked) => return false,
+            // The next look comes anyway.
+            Err(Error::Busy(_) | Error::Interrupted(_)) => {}
+            Err(error) => database
+                .warnings()
+                .warn(format!("jobs of processes that were killed cannot be given back: {error}")),
         }
         true
     }
@@ -310,14 +321,14 @@ impl Rescuer {
     }
 }
 
-/// Reads all events; [`Reason::Time`] if one of them is about the name of the file, for which one looks at everything.
+/// Reads all events.
 fn drain(events: &OwnedFd) -> Reason {
     let mut buffer = [std::mem::MaybeUninit::uninit(); 4096];
     let mut reader = inotify::Reader::new(events, &mut buffer);
     let mut reason = Reason::Event;
     while let Ok(event) = reader.next() {
         if !event.events().contains(inotify::ReadFlags::CLOSE_WRITE) {
-            reason = Reason::Time;
+            reason = Reason::Name;
         }
     }
     reason
