@@ -70,7 +70,7 @@
 #define HONKER_SCHEDULE_UPDATE_INIT                                        \
   { sizeof(honker_schedule_update_t), 0, 0, {0, 0}, {0, 0}, 0, HONKER_NO_TIME, HONKER_NO_TIME }
 #define HONKER_WORKER_OPTS_INIT                                            \
-  { sizeof(honker_worker_opts_t), 0, 300, 5000, HONKER_NO_TIME, 15, 3600, 2.0, 0.1, 1, 0 }
+  { sizeof(honker_worker_opts_t), 0, 300, 5000, HONKER_NO_TIME, 15, 3600, 2.0, 0.1, 1, 1 }
 #define HONKER_WORKER_QUEUE_INIT                                           \
   { sizeof(honker_worker_queue_t), 0, {0, 0}, 1, -1 }
 #define HONKER_SUBSCRIPTION_OPTS_INIT                                      \
@@ -701,9 +701,12 @@ typedef struct {
    */
   uint32_t heartbeat;
   /**
-   * 0.
+   * 1 (the default): the jobs in hand are given back as soon as this process is dead, their attempt counted, and not only when
+   * the claims lapse. The worker claims as `<worker_id>@<instance>` then, which is what its jobs show. 0: it claims as
+   * `worker_id`, and the visibility timeout holds; so it does where no file `<database>-honker` can be made, and on other
+   * systems than Linux.
    */
-  uint32_t reserved_2;
+  uint32_t rescue;
 } honker_worker_opts_t;
 
 /**

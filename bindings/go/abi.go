@@ -341,7 +341,7 @@ type (
 		retryFactor        float64
 		retryJitter        float64
 		heartbeat          uint32
-		reserved2          uint32
+		rescue             uint32
 	}
 
 	workerQueue struct {
@@ -454,6 +454,7 @@ func newWorkerOpts() *workerOpts {
 		retryFactor:        2,
 		retryJitter:        0.1,
 		heartbeat:          1,
+		rescue:             1,
 	}
 }
 

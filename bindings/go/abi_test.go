@@ -267,8 +267,8 @@ var _ [56]byte = [unsafe.Offsetof(workerOpts{}.retryJitter)]byte{}
 var _ [8]byte = [unsafe.Sizeof(workerOpts{}.retryJitter)]byte{}
 var _ [64]byte = [unsafe.Offsetof(workerOpts{}.heartbeat)]byte{}
 var _ [4]byte = [unsafe.Sizeof(workerOpts{}.heartbeat)]byte{}
-var _ [68]byte = [unsafe.Offsetof(workerOpts{}.reserved2)]byte{}
-var _ [4]byte = [unsafe.Sizeof(workerOpts{}.reserved2)]byte{}
+var _ [68]byte = [unsafe.Offsetof(workerOpts{}.rescue)]byte{}
+var _ [4]byte = [unsafe.Sizeof(workerOpts{}.rescue)]byte{}
 
 var _ [40]byte = [unsafe.Sizeof(workerQueue{})]byte{}
 var _ [0]byte = [unsafe.Offsetof(workerQueue{}.structSize)]byte{}

@@ -67,7 +67,8 @@ func (c *ClaimWaker) claim(ctx context.Context, worker string, n int64, await aw
 	defer c.using.leave()
 	if c.consumer == 0 || c.worker != worker {
 		opts := newWorkerOpts()
-		opts.visibilityTimeoutS, opts.fallbackMS, opts.heartbeat = c.queue.options.VisibilityTimeoutS, workerFallbackMS, 0
+		opts.visibilityTimeoutS, opts.fallbackMS = c.queue.options.VisibilityTimeoutS, workerFallbackMS
+		opts.heartbeat, opts.rescue = 0, 0
 		if err := c.replace(c.db.newWorker([]WorkerQueue{{Name: c.queue.name}}, worker, opts)); err != nil {
 			return nil, err
 		}

@@ -36,7 +36,7 @@ honker_status_t worker_make(struct in *in, honker_waiter_t *waiter, uint64_t tok
       !real_option(in, options[2], "retry_jitter", &opts.retry_jitter)) {
     return HONKER_INVALID;
   }
-  opts.heartbeat = heartbeat != 0;
+  opts.heartbeat = opts.rescue = heartbeat != 0;
   while (enif_get_list_cell(in->env, tail, &head, &tail)) {
     if (len == QUEUES_MAX) {
       in->refusal = failure(in->env, HONKER_INVALID, "a worker has 256 queues at most");

@@ -219,6 +219,7 @@ static void queues_and_options_are_checked(void) {
   REFUSED_OPTION(fallback_ms, 0);
   REFUSED_OPTION(max_run_s, 0);
   REFUSED_OPTION(heartbeat, 2);
+  REFUSED_OPTION(rescue, 2);
   REFUSED_OPTION(retry_factor, 0.5);
   REFUSED_OPTION(retry_jitter, 1.5);
 
@@ -393,7 +394,7 @@ static void claims_in_hand_are_prolonged_unless_that_is_switched_off(void) {
       while (integer_of(b.db, "SELECT claim_expires_at FROM _honker_live") <=
              job.claim_expires_at + 1)
         EXPECT(HONKER_TIMEOUT, honker_worker_next(b.worker, 0, 200, &jobs, ERR));
-      CHECK(integer_of(b.db, "SELECT attempts FROM _honker_live WHERE worker_id = 'w'") == 1);
+      CHECK(integer_of(b.db, "SELECT attempts FROM _honker_live WHERE worker_id LIKE 'w@%'") == 1);
       CHECK(settles(&b, &job, HONKER_SETTLE_ACK, 0) == HONKER_OK);
     } else {
       CHECK(next_lost(&b).reason == HONKER_LOST_LAPSED);
@@ -475,12 +476,27 @@ static void a_refused_settlement_is_told_by_its_status(void) {
   bench_free(&b);
 }
 
+static void a_worker_claims_as_an_instance_if_it_is_to_be_rescued(void) {
+  for (uint32_t rescue = 0; rescue < 2; rescue++) {
+    honker_worker_opts_t opts = options();
+    opts.rescue = rescue;
+    bench_t b = bench_on("q", &opts);
+    add(&b, "q");
+    honker_job_view_t job = next_job(&b);
+    CHECK(job.worker_id.len == (rescue ? 1 + 1 + 32 : 1) && job.worker_id.data[0] == 'w');
+    CHECK(integer_of(b.db, "SELECT count(*) FROM _honker_instances") == rescue);
+    CHECK(settles(&b, &job, HONKER_SETTLE_ACK, 0) == HONKER_OK);
+    bench_free(&b);
+    CHECK(remove(path_of("a.db")) == 0);
+  }
+}
+
 static void what_a_freed_worker_has_stays_claimed(void) {
   bench_t b = bench_on("q", NULL);
   add(&b, "q");
   next_job(&b);
   honker_worker_free(b.worker);
-  CHECK(integer_of(b.db, "SELECT count(*) FROM _honker_live WHERE worker_id = 'w'") == 1);
+  CHECK(integer_of(b.db, "SELECT count(*) FROM _honker_live WHERE worker_id LIKE 'w@%'") == 1);
   bench_free(&b);
 }
 
@@ -498,6 +514,8 @@ const test_t worker_tests[] = {
      claims_in_hand_are_prolonged_unless_that_is_switched_off},
     {"a_refused_call_says_so_of_every_settlement", a_refused_call_says_so_of_every_settlement},
     {"a_refused_settlement_is_told_by_its_status", a_refused_settlement_is_told_by_its_status},
+    {"a_worker_claims_as_an_instance_if_it_is_to_be_rescued",
+     a_worker_claims_as_an_instance_if_it_is_to_be_rescued},
     {"what_a_freed_worker_has_stays_claimed", what_a_freed_worker_has_stays_claimed},
     {NULL, NULL},
 };

@@ -108,6 +108,7 @@ class Queue {
     honker_worker_opts_t opts = HONKER_WORKER_OPTS_INIT;
     opts.visibility_timeout_s = visibility_timeout_s_;
     opts.heartbeat = 0;
+    opts.rescue = 0;
     honker_worker_queue_t queue = HONKER_WORKER_QUEUE_INIT;
     queue.name = detail::view(name_);
     auto waiting = detail::make_waiting<honker_worker_t>(core_, honker_worker_new, &queue, 1, worker_id, &opts);

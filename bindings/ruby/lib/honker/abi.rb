@@ -104,7 +104,7 @@ module Honker
     VALUE = Layout.new(:honker_value_t, value_type: "L", reserved: "L", integer: "q", real: "d", bytes: "JJ")
     WORKER_OPTS = Layout.new(:honker_worker_opts_t, struct_size: "L", reserved: "L", visibility_timeout_s: "q", fallback_ms: "q",
                              max_run_s: "q", retry_base_s: "q", retry_max_s: "q", retry_factor: "d", retry_jitter: "d",
-                             heartbeat: "L", reserved_2: "L")
+                             heartbeat: "L", rescue: "L")
     WORKER_QUEUE = Layout.new(:honker_worker_queue_t, struct_size: "L", reserved: "L", name: "JJ", weight: "q", in_hand_max: "q")
 
     # What has to fit before anything else is called.

@@ -231,7 +231,7 @@ module Honker
       Native::WORKER_OPTS.pack(seconds[:visibility_timeout_s], WORKER_FALLBACK_MS,
                                Value.optional_integer(@options[:max_run_s], "max_run_s"), seconds[:retry_base_s],
                                seconds[:retry_max_s], Float(@options[:retry_factor]), Float(@options[:retry_jitter]),
-                               heartbeat ? 1 : 0, 0)
+                               *[heartbeat ? 1 : 0] * 2)
     end
 
     def claim(count)

@@ -82,7 +82,7 @@ public final class Worker extends Consumer {
         .f64(2)
         .f64(options.retryJitter())
         .u32(options.heartbeat() ? 1 : 0)
-        .u32(0)
+        .u32(options.heartbeat() ? 1 : 0) // rescue: as long as it is ours, and no longer
         .array();
   }
 
