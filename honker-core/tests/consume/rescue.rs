@@ -112,7 +112,7 @@ fn a_job_comes_back_as_it_was() {
     let (file, database) = open();
     let run_at = crate::clock::second() - 100;
     let job = Enqueue { run_at: Some(run_at), priority: 7, ..Enqueue::new("q", "p") };
-    let id = database.enqueue(&job).unwrap();
+    let id = database.enqueue(&job).unwrap().id;
     let (mut process, _) = holder(&file);
     let _watches = worker(&database, "other", to_be_rescued());
     process.kill();
@@ -127,7 +127,7 @@ fn a_job_comes_back_as_it_was() {
 #[test]
 fn a_job_whose_attempts_are_exhausted_is_dead() {
     let (file, database) = open();
-    database.enqueue(&Enqueue { max_attempts: 1, ..Enqueue::new("q", "p") }).unwrap();
+    database.enqueue(&Enqueue { max_attempts: Some(1), ..Enqueue::new("q", "p") }).unwrap();
     let (mut process, _) = holder(&file);
     let _watches = worker(&database, "other", to_be_rescued());
     process.kill();
