@@ -2,7 +2,7 @@
 
 use crate::bound::Allowance;
 use crate::statement::Sql;
-use crate::{Error, Result, Store, bound};
+use crate::{Error, Result, Store, bound, given};
 
 static SQL_NOTIFY: Sql =
     Sql::new("INSERT INTO main._honker_notifications (channel, payload, created_at) VALUES (?1, ?2, ?3)");
@@ -31,6 +31,14 @@ static SQL_NEWEST: Sql = Sql::new(
     "SELECT count(*), min(id)
      FROM (SELECT id FROM main._honker_notifications ORDER BY id DESC LIMIT +?1)",
 );
+
+const KEEP_S: &str = "notifications.keep_s";
+
+static SQL_KEPT: Sql = Sql::new("SELECT value FROM main._honker_settings WHERE name = +?1");
+
+static SQL_KEEP: Sql = Sql::new("INSERT OR REPLACE INTO main._honker_settings (name, value) VALUES (?1, ?2)");
+
+static SQL_KEEP_ALL: Sql = Sql::new("DELETE FROM main._honker_settings WHERE name = +?1");
 
 /// One notification.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -123,5 +131,43 @@ impl Rank {
         })?;
         let (count, lowest) = counted.unwrap_or_default();
         Ok(Rank { last: lowest.filter(|_| count > max_keep) })
+    }
+}
+
+/// Sets for how many seconds notifications are kept: a JSON object with the key keep_s; null: until somebody prunes them.
+/// Maintenance removes the others.
+pub fn configure(store: &Store, options_json: &str) -> Result<()> {
+    const ARGUMENT: &str = "options_json";
+    let mut given = None;
+    for (key, value) in given::object(ARGUMENT, options_json)? {
+        match key.as_str() {
+            "keep_s" if value.is_null() => given = Some(None),
+            "keep_s" => given = Some(Some(given::at_least(1, ARGUMENT, &key, &value)?)),
+            _ => return Err(given::unknown(ARGUMENT, &key)),
+        }
+    }
+    store.atomic(|| {
+        let before = kept(store)?;
+        match given {
+            Some(keep_s) if keep_s != before => match keep_s {
+                Some(keep_s) => store.insert(&SQL_KEEP, &[KEEP_S.into(), keep_s.into()]).map(drop),
+                None => store.execute(&SQL_KEEP_ALL, &[KEEP_S.into()]).map(drop),
+            },
+            _ => Ok(()),
+        }
+    })
+}
+
+/// For how many seconds notifications are kept; `None`: until somebody prunes them.
+pub fn kept(store: &Store) -> Result<Option<i64>> {
+    Ok(store.query_one(&SQL_KEPT, &[KEEP_S.into()], |row| row.optional_integer(0))?.flatten())
+}
+
+/// Removes the notifications whose time is over, at most 1,000; how many those were.
+pub(crate) fn expire(store: &Store, now: i64) -> Result<i64> {
+    match kept(store)? {
+        // What is kept for n seconds is there through the n-th, the one in which it was sent counted.
+        Some(keep_s) if keep_s >= 1 => prune_step(store, now, Some(keep_s - 1), None),
+        _ => Ok(0),
     }
 }

@@ -10,6 +10,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::maintenance::Maintenance;
 use super::registration::{AFTER_ERROR, Look, Next, Registration};
 use super::rest::Rest;
 use super::waiter::Waiter;
@@ -44,6 +45,7 @@ struct Candidate {
     proved: Instant,
     /// The rows of the schedules that the last tick could not fire, and until when they are left alone.
     refused: Option<(Vec<i64>, Instant)>,
+    maintenance: Maintenance,
 }
 
 impl Leader {
@@ -63,6 +65,7 @@ impl Leader {
             leads: false,
             proved: Instant::now(),
             refused: None,
+            maintenance: Maintenance::new(),
         };
         Leader { registration, candidate }
     }
@@ -110,6 +113,9 @@ impl Candidate {
             }
             found = self.leadership()?;
         }
+        if self.leads {
+            self.maintenance.step(&self.database);
+        }
         let interest = Interest::Leadership { owner: self.owner.to_string(), leads: self.leads };
         let rest = if self.leads {
             let rest = match &self.refused {
@@ -117,7 +123,7 @@ impl Candidate {
                 Some((_, until)) => Rest::until_after(Some(*until)),
                 None => Rest::new(interest, None),
             };
-            rest.after(self.proved.checked_add(HEARTBEAT))
+            rest.after(self.proved.checked_add(HEARTBEAT)).after(self.maintenance.next_at())
         } else {
             // A leader that died says nothing.
             Rest::new(interest, Some(STAND_BY))

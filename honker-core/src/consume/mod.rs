@@ -20,6 +20,7 @@
 mod clock;
 mod leader;
 mod listener;
+mod maintenance;
 mod outbox;
 mod readiness;
 mod registration;

@@ -9,6 +9,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::maintenance::Maintenance;
 use super::registration::{AFTER_ERROR, Look};
 use super::rest::Rest;
 use super::settlement::{Batch, Claimed, LostJob, Reason, Settlement, Verdict};
@@ -40,6 +41,7 @@ pub(super) struct Turns {
     refused: bool,
     /// What has to be reported, and could not be yet.
     lost: Vec<LostJob>,
+    maintenance: Maintenance,
 }
 
 /// The jobs in hand at one moment, by id.
@@ -64,6 +66,7 @@ impl Turns {
             more: false,
             refused: false,
             lost: Vec::new(),
+            maintenance: Maintenance::new(),
         }
     }
 
@@ -92,6 +95,7 @@ impl Turns {
     /// Claims and reports what there is, or says what it waits for. It looks before it writes: most wakes are not for us.
     pub(super) fn look(&mut self, n: i64) -> Result<Look<Batch>> {
         let interrupts = self.database.interrupts();
+        self.maintenance.step(&self.database);
         let mut in_vain = 0;
         loop {
             interrupts.check()?;
@@ -119,7 +123,8 @@ impl Turns {
                     let rest = Rest::new(interest, self.options.fallback).at(next_at);
                     // Should the settlement that a loss was taken for be undone, nothing announces it.
                     let again = (is_kept_from_it || !all_told).then(|| now + AFTER_ERROR);
-                    return Ok(Look::Nothing(rest.after(again).after(heartbeat_at).after(run_until)));
+                    let rest = rest.after(again).after(heartbeat_at).after(run_until);
+                    return Ok(Look::Nothing(rest.after(self.maintenance.next_at())));
                 }
             }
             let (_, batch) = self.turn_with(&[], n, in_hand)?;

@@ -132,6 +132,23 @@ macro_rules! for_each_operation {
             write rescue(instance: &str, ids: &[i64], is_all: bool) -> i64
                 = $crate::queue::rescue(store, now, instance, ids, is_all);
 
+            // Maintenance.
+
+            /// Whether a run of maintenance should begin now.
+            read maintenance_is_due() -> bool
+                = $crate::maintenance::is_due(store, now);
+            /// Begins a run of maintenance, unless somebody has in this minute.
+            write maintenance_begin() -> Option<$crate::maintenance::Run>
+                = $crate::maintenance::begin(store, now);
+            /// Looks what there is to do at this place of a run.
+            read maintenance_look(run: $crate::maintenance::Run) -> $crate::maintenance::Found
+                = $crate::maintenance::look(store, now, run);
+            /// Does it, in one transaction; where the run goes on.
+            write maintenance_step(
+                run: $crate::maintenance::Run, found: &$crate::maintenance::Found
+            ) -> $crate::maintenance::Run
+                = $crate::maintenance::step(store, now, run, found);
+
             // Notifications.
 
             /// Sends a notification; its id.
@@ -146,6 +163,10 @@ macro_rules! for_each_operation {
                 channel: &str, id: i64, limit: i64
             ) -> Vec<$crate::notify::Notification>
                 = $crate::notify::read_since(store, channel, id, limit);
+
+            /// Sets for how many seconds notifications are kept: a JSON object with the key keep_s.
+            write notifications_configure(options_json: &str) -> ()
+                = $crate::notify::configure(store, options_json);
 
             // Streams.
 
@@ -184,6 +205,13 @@ macro_rules! for_each_operation {
             /// on the job.
             write step_save(job_id: i64, worker_id: &str, name: &str, value: &str) -> Option<String>
                 = $crate::step::save(store, now, job_id, worker_id, name, value);
+
+            /// Sets what is kept of a topic: a JSON object with the keys keep_s and keep_n, of which null removes one.
+            write stream_configure(topic: &str, options_json: &str) -> ()
+                = $crate::stream::configure(store, topic, options_json);
+            /// Removes the events of a topic that are not kept any more, in a transaction at most 1,000; how many those were.
+            repeat stream_trim(topic: &str, trim: &$crate::stream::Trim) -> i64
+                = $crate::stream::trim(store, now, topic, trim);
 
             // Results.
 

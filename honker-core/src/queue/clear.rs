@@ -286,12 +286,7 @@ pub(super) fn clear<'a>(store: &'a Store, now: i64, queue: &str, care: &mut Care
     let mut allowance = Allowance::new(store);
 
     if obstacles.malformed {
-        let parameters = [queue.into(), limit(&allowance)];
-        let rows =
-            allowance.rows_of(&SQL_MALFORMED, &parameters, |row| (row.integer(1), row.integer(2) != 0))?;
-        for (id, unreadable) in rows {
-            care.row(id, || mend(store, now, id, unreadable))?;
-        }
+        malformed(store, now, queue, &mut allowance, care)?;
         // What was made readable may be in the way in another manner.
         obstacles = look(store, now, queue)?;
     }
@@ -325,7 +320,7 @@ pub(super) fn clear<'a>(store: &'a Store, now: i64, queue: &str, care: &mut Care
             } else if lapsed.ill_typed {
                 care.row(id, || {
                     give_back(store, now, id)?;
-                    mend(store, now, id, lapsed.unreadable)
+                    mend(store, now, id, lapsed.unreadable).map(drop)
                 })?;
             } else if obstacles.lapsed > LAPSED_IN_PLACE_MAX {
                 care.row(id, || give_back(store, now, id))?;
@@ -345,18 +340,36 @@ pub(super) fn clear<'a>(store: &'a Store, now: i64, queue: &str, care: &mut Care
     Ok(Cleared { lapsed: in_place, stepped_over, more: allowance.refused(), readable, allowance })
 }
 
+/// Mends malformed rows; how many those were.
+pub(super) fn malformed(
+    store: &Store,
+    now: i64,
+    queue: &str,
+    allowance: &mut Allowance<'_>,
+    care: &mut Care<'_>,
+) -> Result<i64> {
+    let parameters = [queue.into(), limit(allowance)];
+    let rows = allowance.rows_of(&SQL_MALFORMED, &parameters, |row| (row.integer(1), row.integer(2) != 0))?;
+    let mut mended = 0;
+    for (id, unreadable) in rows {
+        mended += i64::from(care.row(id, || mend(store, now, id, unreadable))? == Some(true));
+    }
+    Ok(mended)
+}
+
 /// Ends a claim for its holder: the job is pending again, as it was but for the attempt. Belongs into [`Store::atomic`].
 pub(super) fn give_back(store: &Store, now: i64, id: i64) -> Result<()> {
     store.execute(&SQL_RELEASE, &[id.into()])?;
     after_return(store, now, id)
 }
 
-/// Makes a malformed row one that a claim can take, or moves it to the dead if there is no telling what it means.
-fn mend(store: &Store, now: i64, id: i64, unreadable: bool) -> Result<()> {
+/// Makes a malformed row one that a claim can take, or moves it to the dead if there is no telling what it means;
+/// whether it did.
+fn mend(store: &Store, now: i64, id: i64, unreadable: bool) -> Result<bool> {
     if unreadable {
-        dead_letter(store, now, id, Reason::Malformed)
+        dead_letter(store, now, id, Reason::Malformed).map(|()| true)
     } else {
-        store.execute(&SQL_ROUND, &[id.into()]).map(drop)
+        Ok(store.execute(&SQL_ROUND, &[id.into()])? > 0)
     }
 }
 

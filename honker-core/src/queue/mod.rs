@@ -25,6 +25,7 @@ mod rescue;
 mod settings;
 mod settle;
 mod sweep;
+pub(crate) mod upkeep;
 mod walk;
 mod work;
 

@@ -11,7 +11,9 @@ use serde_json::{Map, Value};
 use super::backoff::Backoff;
 use crate::features::begin_use;
 use crate::statement::{Row, Sql};
-use crate::{Error, Result, Store};
+use crate::{Error, Result, Store, given};
+
+const ARGUMENT: &str = "settings_json";
 
 /// How often a job may be claimed when neither its enqueue nor its queue says.
 pub(crate) const MAX_ATTEMPTS: i64 = 3;
@@ -187,8 +189,7 @@ impl Settings {
 ///
 /// It holds for every process from the commit on, which wakes the workers. Setting what is set already writes nothing.
 pub fn configure(store: &Store, queue: &str, settings_json: &str) -> Result<()> {
-    let given: Map<String, Value> = serde_json::from_str(settings_json)
-        .map_err(|error| Error::invalid(format!("settings_json must be a JSON object: {error}")))?;
+    let given = given::object(ARGUMENT, settings_json)?;
     let mut checked = Settings::default();
     for (key, value) in &given {
         // A default has to be one of something.
@@ -270,8 +271,7 @@ fn members<'a>(key: &str, value: &'a Value, expected: &str) -> Result<&'a Map<St
 }
 
 fn at_least(least: i64, key: &str, value: &Value) -> Result<i64> {
-    let number = value.as_i64().filter(|number| *number >= least);
-    number.ok_or_else(|| wrong(key, value, &format!("an integer of at least {least}")))
+    given::at_least(least, ARGUMENT, key, value)
 }
 
 fn number(key: &str, value: &Value, least: f64, most: f64, range: &str) -> Result<f64> {
@@ -280,11 +280,9 @@ fn number(key: &str, value: &Value, least: f64, most: f64, range: &str) -> Resul
 }
 
 fn unknown(key: &str) -> Error {
-    Error::invalid(format!("settings_json has an unknown key '{key}'"))
+    given::unknown(ARGUMENT, key)
 }
 
 fn wrong(key: &str, value: &Value, expected: &str) -> Error {
-    // Not all of it: it may be long.
-    let shown: String = value.to_string().chars().take(40).collect();
-    Error::invalid(format!("{key} in settings_json must be {expected} or null, not {shown}"))
+    given::wrong(ARGUMENT, key, value, &format!("{expected} or null"))
 }

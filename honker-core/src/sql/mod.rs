@@ -214,6 +214,11 @@ static FUNCTIONS: &[Function] = functions! {
         notify::prune(store, store.now()?, older_than_s, max_keep).map(Answer::Integer)
     };
 
+    c"honker_notifications_configure" 1 => |store, arguments| {
+        notify::configure(store, arguments.text(0, "options_json")?)?;
+        Ok(Answer::Integer(1))
+    };
+
     c"honker_stream_publish" 3 => |store, arguments| {
         let (topic, key) = (arguments.text(0, "topic")?, arguments.optional_text(1, "key")?);
         stream::publish(store, store.now()?, topic, key, arguments.text(2, "payload")?).map(Answer::Integer)
@@ -221,6 +226,14 @@ static FUNCTIONS: &[Function] = functions! {
     c"honker_stream_read_since" 3 => |store, arguments| {
         let (offset, limit) = (arguments.integer(1, "offset")?, arguments.integer(2, "limit")?);
         json(&stream::read_since(store, arguments.text(0, "topic")?, offset, limit)?)
+    };
+    c"honker_stream_configure" 2 => |store, arguments| {
+        stream::configure(store, arguments.text(0, "topic")?, arguments.text(1, "options_json")?)?;
+        Ok(Answer::Integer(1))
+    };
+    c"honker_stream_trim" 2 => |store, arguments| {
+        let trim = stream::Trim::parse("options_json", arguments.text(1, "options_json")?)?;
+        stream::trim(store, store.now()?, arguments.text(0, "topic")?, &trim).map(Answer::Integer)
     };
     c"honker_stream_save_offset" 3 => |store, arguments| {
         let (consumer, topic) = consumer(arguments)?;

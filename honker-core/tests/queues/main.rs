@@ -2,5 +2,7 @@
 
 mod keys;
 mod limits;
+mod maintenance;
+mod retention;
 mod settings;
 mod support;

@@ -3,7 +3,7 @@
 use std::cell::Cell;
 
 use honker_core::queue::{self, Enqueue};
-use honker_core::{Result, Store, schema};
+use honker_core::{Result, Store, maintenance, schema};
 use rusqlite::Connection;
 
 pub const NOW: i64 = 1_700_000_000;
@@ -86,6 +86,39 @@ impl File {
     /// Seconds from now; `None` if there is nothing to wait for.
     pub fn next_claim_in(&self) -> Option<i64> {
         queue::next_claim_at(&self.store, self.now(), "q").unwrap().map(|at| at - self.now())
+    }
+
+    /// Makes a run of maintenance, if one is due; whether it was.
+    pub fn maintain(&self) -> bool {
+        let due = maintenance::is_due(&self.store, self.now()).unwrap();
+        let Some(mut run) = maintenance::begin(&self.store, self.now()).unwrap() else {
+            assert!(!due);
+            return false;
+        };
+        assert!(due);
+        for steps in 0.. {
+            if run.is_over() {
+                break;
+            }
+            assert!(steps < 1_000, "it does not end: {run:?}");
+            run = self.maintenance_step(run);
+        }
+        true
+    }
+
+    pub fn maintenance_step(&self, run: maintenance::Run) -> maintenance::Run {
+        let found = maintenance::look(&self.store, self.now(), run).unwrap();
+        if let Some(next) = run.after(&found) {
+            return next;
+        }
+        // As whoever makes runs goes on after what the file refuses.
+        maintenance::step(&self.store, self.now(), run, &found).unwrap_or_else(|_| run.skip())
+    }
+
+    /// Makes a run of maintenance now, whenever the last one was.
+    pub fn run_all_of_it(&self) {
+        self.run("DELETE FROM _honker_settings WHERE name = 'maintenance'");
+        assert!(self.maintain());
     }
 
     /// Everything in the tables whose names begin with `_honker_`, to see whether something has changed.

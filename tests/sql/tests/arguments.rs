@@ -92,6 +92,9 @@ const FUNCTIONS: &[Function] = &[
     ("honker_prune_notifications", &[2], &[("older_than_s", IntegerOrNull), ("max_keep", IntegerOrNull)]),
     ("honker_stream_publish", &[3], &[("topic", A_TEXT), ("key", TextOrNull), ("payload", A_TEXT)]),
     ("honker_stream_read_since", &[3], &[("topic", A_TEXT), ("offset", Integer), ("limit", Integer)]),
+    ("honker_stream_configure", &[2], &[("topic", A_TEXT), ("options_json", Text("'{}'"))]),
+    ("honker_stream_trim", &[2], &[("topic", A_TEXT), ("options_json", Text("'{}'"))]),
+    ("honker_notifications_configure", &[1], &[("options_json", Text("'{}'"))]),
     ("honker_stream_save_offset", &[3], &[("consumer", A_TEXT), ("topic", A_TEXT), ("offset", Integer)]),
     ("honker_stream_get_offset", &[2], &[("consumer", A_TEXT), ("topic", A_TEXT)]),
     ("honker_scheduler_register", &[6, 7], &[
