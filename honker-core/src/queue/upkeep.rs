@@ -154,6 +154,8 @@ macro_rules! nowhere {
 
 static SQL_IS_NOWHERE: Sql = Sql::new(concat!("SELECT ", nowhere!("+?1")));
 
+static SQL_COUNTED_AS: Sql = Sql::new("SELECT batch_exit FROM main._honker_job_options WHERE job_id = +?1");
+
 static SQL_FREE_KEYS: Sql = Sql::new(
     "DELETE FROM main._honker_unique WHERE job_id = +?1 AND (until IS NULL OR until < ?2)
        AND NOT EXISTS (SELECT 1 FROM main._honker_live WHERE id = +?1)",
@@ -244,7 +246,15 @@ fn let_go(store: &Store, now: i64, id: i64) -> Result<bool> {
     if is_nowhere != Some(true) {
         return Ok(false);
     }
-    after(store, now, id, Exit::Done).map(|()| true)
+    // What its batch has counted it as stays so.
+    let counted = store.query_one(&SQL_COUNTED_AS, &[id.into()], |row| row.optional_text(0))?.flatten();
+    let exit = match counted.as_deref() {
+        Some("dead") => Exit::Dead,
+        Some("cancelled") => Exit::Cancelled,
+        _ => Exit::Done,
+    };
+    after(store, now, id, exit)?;
+    forget(store, id).map(|()| true)
 }
 
 /// What a look has found.

@@ -255,3 +255,24 @@ fn no_statement_of_a_run_walks_a_table_beside_the_scans() {
         }
     }
 }
+
+/// Members that somebody else has removed count as done, unless they were counted already.
+#[test]
+fn members_of_a_batch_that_are_nowhere_are_counted_once() {
+    let file = File::new();
+    let batch_id = honker_core::batch::create(&file.store, NOW, "{}").unwrap();
+    let job = Enqueue { batch_id: Some(batch_id), ..Enqueue::new("q", "p") };
+    let [gone, dead, live] = [(); 3].map(|()| file.enqueue_with(&job));
+    assert_eq!(file.claim(2), [gone, dead]);
+    assert!(queue::fail(&file.store, NOW, dead, "w", "e").unwrap());
+    file.run(&format!(
+        "DELETE FROM _honker_live WHERE id = {gone}; DELETE FROM _honker_dead WHERE id = {dead}"
+    ));
+    file.run_all_of_it();
+    file.run_all_of_it();
+    assert_eq!(
+        file.text("SELECT total || ' ' || pending || ' ' || done || ' ' || dead || ' ' || cancelled FROM _honker_batches"),
+        "3 1 1 1 0"
+    );
+    assert_eq!(file.int("SELECT group_concat(job_id) + 0 FROM _honker_job_options"), live);
+}
