@@ -24,8 +24,7 @@ static SQL_ANYTHING: Sql = Sql::new(
          OR EXISTS (SELECT 1 FROM main._honker_queues) OR EXISTS (SELECT 1 FROM main._honker_slots)
          OR EXISTS (SELECT 1 FROM main._honker_blocked) OR EXISTS (SELECT 1 FROM main._honker_steps)
          OR EXISTS (SELECT 1 FROM main._honker_batches) OR EXISTS (SELECT 1 FROM main._honker_done)
-         OR EXISTS (SELECT 1 FROM main._honker_streams) OR EXISTS (SELECT 1 FROM main._honker_instances)
-         OR EXISTS (SELECT 1 FROM main._honker_counters)
+         OR EXISTS (SELECT 1 FROM main._honker_streams)
          OR EXISTS (SELECT 1 FROM main._honker_settings WHERE name <> 'maintenance')",
 );
 
