@@ -62,7 +62,7 @@
     HONKER_NESTING_FAIL, 0, {0, 0}, 1 }
 #define HONKER_ENQUEUE_OPTS_INIT                                           \
   { sizeof(honker_enqueue_opts_t), 0, HONKER_NO_TIME, HONKER_NO_TIME, HONKER_NO_TIME, 0, 3, {0, 0}, {0, 0}, 0, 0, \
-    {0, 0} }
+    {0, 0}, {0, 0}, HONKER_UNIQUE_SETTLED, HONKER_CONFLICT_KEEP, 0, 0 }
 #define HONKER_JOB_SPEC_INIT                                               \
   { sizeof(honker_job_spec_t), 0, {0, 0}, {0, 0}, 0 }
 #define HONKER_SCHEDULE_OPTS_INIT                                          \
@@ -162,6 +162,27 @@
  * `value_type`: bytes, in `bytes`.
  */
 #define HONKER_TYPE_BLOB 4
+
+/**
+ * The job has its unique key until it is done, dead or cancelled.
+ */
+#define HONKER_UNIQUE_SETTLED 0
+
+/**
+ * The job has its unique key until it is claimed, and again while it waits for another attempt, unless another has it then.
+ */
+#define HONKER_UNIQUE_CLAIMED 1
+
+/**
+ * The job that has the unique key stays as it is.
+ */
+#define HONKER_CONFLICT_KEEP 0
+
+/**
+ * The job that has the unique key becomes the new one if it is still waiting, and keeps its id. One that is claimed stays as
+ * it is.
+ */
+#define HONKER_CONFLICT_REPLACE 1
 
 /**
  * A time or a duration that is not set.
@@ -500,6 +521,26 @@ typedef struct {
    * Who has claimed that job. Default none, which is empty.
    */
   honker_bytes_t member_worker_id;
+  /**
+   * There is only one job of the queue with the same key (HONKER_EXISTS, HONKER_REPLACED). Default none, which is empty.
+   */
+  honker_bytes_t unique_key;
+  /**
+   * Until when the job has the key. Default HONKER_UNIQUE_SETTLED.
+   */
+  uint32_t unique_until;
+  /**
+   * What becomes of the job if another one has the key. Default HONKER_CONFLICT_KEEP.
+   */
+  uint32_t on_conflict;
+  /**
+   * For how many seconds the job has the key at least, this one included, whatever becomes of it. Default 0: none.
+   */
+  int64_t unique_for_s;
+  /**
+   * For how many seconds a worker lets the job run before it is retried. Default 0: as long as the worker says.
+   */
+  int64_t max_run_s;
 } honker_enqueue_opts_t;
 
 /**
@@ -533,11 +574,11 @@ typedef struct {
  */
 typedef struct {
   /**
-   * The job's id.
+   * The job's id, or that of the job that has its unique key.
    */
   int64_t id;
   /**
-   * HONKER_OK: it was enqueued.
+   * HONKER_OK, HONKER_EXISTS or HONKER_REPLACED, as `honker_enqueue` answers.
    */
   honker_status_t status;
   /**
@@ -1001,12 +1042,12 @@ typedef struct {
 #define HONKER_CLOSED 7
 
 /**
- * There is one already, and it was left as it is. Reserved for unique jobs.
+ * There is one already, and it was left as it is: another job has the unique key.
  */
 #define HONKER_EXISTS 8
 
 /**
- * There was one already, and this one has taken its place. Reserved for unique jobs.
+ * There was one already, and it has become the new one: another job had the unique key.
  */
 #define HONKER_REPLACED 9
 
@@ -1414,6 +1455,9 @@ void honker_rows_free(honker_rows_t *rows);
 /**
  * Adds a job to a queue; its id. `payload` is text, JSON by convention, and stored as it is. `opts` may be NULL for the
  * defaults.
+ *
+ * If the job has a unique key that another one has, nothing is added, and the id is that of the other job: HONKER_EXISTS if
+ * it stays as it is, HONKER_REPLACED if it has become this one (see `on_conflict`).
  */
 HONKER_API
 honker_status_t honker_enqueue(honker_db_t *db,
@@ -1428,7 +1472,8 @@ honker_status_t honker_enqueue(honker_db_t *db,
 
 /**
  * Adds jobs to any queues, all or none, in one commit. The first of the `specs` says how long each of them is.
- * `results_out` has room for `specs_len` results, and is given them in the order of the specs; the ids increase.
+ * `results_out` has room for `specs_len` results, and is given them in the order of the specs; the ids of those that are added
+ * increase.
  */
 HONKER_API
 honker_status_t honker_enqueue_many(honker_db_t *db,
@@ -1835,8 +1880,8 @@ honker_status_t honker_dead_list(honker_db_t *db,
                                  honker_error_t **err);
 
 /**
- * Makes a dead job live again: pending, due now, with its id, priority and budget, no attempts used and no expiry.
- * HONKER_EMPTY if there is no such dead job.
+ * Makes a dead job live again: pending, due now, with its id, priority, budget, options and steps, no attempts used and no
+ * expiry. HONKER_EMPTY if there is no such dead job; HONKER_EXISTS if it stays dead because another job has its unique key.
  */
 HONKER_API
 honker_status_t honker_dead_requeue(honker_db_t *db,

@@ -26,6 +26,12 @@ const (
 	typeText    = 3
 	typeBlob    = 4
 
+	uniqueSettled = 0
+	uniqueClaimed = 1
+
+	conflictKeep    = 0
+	conflictReplace = 1
+
 	noTime = 9223372036854775807
 
 	lostGone    = 1
@@ -65,9 +71,9 @@ const (
 	statusLimited Status = 6
 	// What was waited for has been closed.
 	statusClosed Status = 7
-	// There is one already, and it was left as it is. Reserved for unique jobs.
+	// There is one already, and it was left as it is: another job has the unique key.
 	statusExists Status = 8
-	// There was one already, and this one has taken its place. Reserved for unique jobs.
+	// There was one already, and it has become the new one: another job had the unique key.
 	statusReplaced Status = 9
 	// Something that should not happen: a bug of honker, or memory that could not be had.
 	StatusInternal Status = -1
@@ -196,6 +202,11 @@ type (
 		batchID        int64
 		memberJobID    int64
 		memberWorkerID bytesView
+		uniqueKey      bytesView
+		uniqueUntil    uint32
+		onConflict     uint32
+		uniqueForS     int64
+		maxRunS        int64
 	}
 
 	enqueueResult struct {

@@ -12,7 +12,7 @@ var _ [8]byte = [unsafe.Sizeof(bytesView{}.data)]byte{}
 var _ [8]byte = [unsafe.Offsetof(bytesView{}.len)]byte{}
 var _ [8]byte = [unsafe.Sizeof(bytesView{}.len)]byte{}
 
-var _ [112]byte = [unsafe.Sizeof(enqueueOpts{})]byte{}
+var _ [152]byte = [unsafe.Sizeof(enqueueOpts{})]byte{}
 var _ [0]byte = [unsafe.Offsetof(enqueueOpts{}.structSize)]byte{}
 var _ [4]byte = [unsafe.Sizeof(enqueueOpts{}.structSize)]byte{}
 var _ [4]byte = [unsafe.Offsetof(enqueueOpts{}.reserved)]byte{}
@@ -37,6 +37,16 @@ var _ [88]byte = [unsafe.Offsetof(enqueueOpts{}.memberJobID)]byte{}
 var _ [8]byte = [unsafe.Sizeof(enqueueOpts{}.memberJobID)]byte{}
 var _ [96]byte = [unsafe.Offsetof(enqueueOpts{}.memberWorkerID)]byte{}
 var _ [16]byte = [unsafe.Sizeof(enqueueOpts{}.memberWorkerID)]byte{}
+var _ [112]byte = [unsafe.Offsetof(enqueueOpts{}.uniqueKey)]byte{}
+var _ [16]byte = [unsafe.Sizeof(enqueueOpts{}.uniqueKey)]byte{}
+var _ [128]byte = [unsafe.Offsetof(enqueueOpts{}.uniqueUntil)]byte{}
+var _ [4]byte = [unsafe.Sizeof(enqueueOpts{}.uniqueUntil)]byte{}
+var _ [132]byte = [unsafe.Offsetof(enqueueOpts{}.onConflict)]byte{}
+var _ [4]byte = [unsafe.Sizeof(enqueueOpts{}.onConflict)]byte{}
+var _ [136]byte = [unsafe.Offsetof(enqueueOpts{}.uniqueForS)]byte{}
+var _ [8]byte = [unsafe.Sizeof(enqueueOpts{}.uniqueForS)]byte{}
+var _ [144]byte = [unsafe.Offsetof(enqueueOpts{}.maxRunS)]byte{}
+var _ [8]byte = [unsafe.Sizeof(enqueueOpts{}.maxRunS)]byte{}
 
 var _ [16]byte = [unsafe.Sizeof(enqueueResult{})]byte{}
 var _ [0]byte = [unsafe.Offsetof(enqueueResult{}.id)]byte{}

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier, Mutex};
 use std::time::Duration;
 
-use honker_core::queue::{self, Enqueue};
+use honker_core::queue::{self, Enqueue, Requeued};
 use honker_core::schedule::{self, Registration};
 use honker_core::{Error, Store, lock, rate_limit, schema};
 use rusqlite::functions::FunctionFlags;
@@ -190,7 +190,7 @@ const CASES: &[Case] = &[
             held(store);
             queue::fail(store, NOW, 1, "w", "e").unwrap();
         },
-        run: |store| queue::dead_requeue(store, NOW, 1).map(usize::from),
+        run: |store| queue::dead_requeue(store, NOW, 1).map(|done| usize::from(done == Requeued::Requeued)),
         stop: "BEFORE DELETE ON _honker_dead",
     },
     Case {

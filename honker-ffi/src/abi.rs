@@ -63,6 +63,8 @@ fn constants() -> BTreeMap<&'static str, (&'static str, Value)> {
         lost { HONKER_LOST_GONE HONKER_LOST_LAPSED HONKER_LOST_TAKEN HONKER_LOST_TIMEOUT }
         type { HONKER_TYPE_NULL HONKER_TYPE_INTEGER HONKER_TYPE_REAL HONKER_TYPE_TEXT HONKER_TYPE_BLOB }
         time { HONKER_NO_TIME }
+        unique_until { HONKER_UNIQUE_SETTLED HONKER_UNIQUE_CLAIMED }
+        on_conflict { HONKER_CONFLICT_KEEP HONKER_CONFLICT_REPLACE }
         update {
             HONKER_UPDATE_EXPRESSION HONKER_UPDATE_PAYLOAD HONKER_UPDATE_PRIORITY HONKER_UPDATE_EXPIRES
             HONKER_UPDATE_MAX_ATTEMPTS
@@ -80,7 +82,7 @@ fn layouts() -> BTreeMap<&'static str, Value> {
         honker_value_t { value_type reserved integer real bytes }
         honker_enqueue_opts_t {
             struct_size reserved run_at delay_s expires_s priority max_attempts metadata concurrency_key batch_id
-            member_job_id member_worker_id
+            member_job_id member_worker_id unique_key unique_until on_conflict unique_for_s max_run_s
         }
         honker_job_spec_t { struct_size reserved queue payload opts }
         honker_enqueue_result_t { id status reserved }

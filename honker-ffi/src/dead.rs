@@ -1,10 +1,11 @@
 //! The dead: jobs that ended without an ack.
 
+use honker_core::queue::Requeued;
+
 use crate::db::honker_db_t;
 use crate::entry::entry;
 use crate::error::honker_error_t;
-use crate::queue::found;
-use crate::status::{HONKER_OK, honker_status_t};
+use crate::status::{HONKER_EMPTY, HONKER_EXISTS, HONKER_OK, honker_status_t};
 use crate::target::Target;
 use crate::text::{self, honker_text_t, optional_text};
 use crate::tx::honker_tx_t;
@@ -36,8 +37,8 @@ pub unsafe extern "C" fn honker_dead_list(
     }
 }
 
-/// Makes a dead job live again: pending, due now, with its id, priority and budget, no attempts used and no expiry.
-/// HONKER_EMPTY if there is no such dead job.
+/// Makes a dead job live again: pending, due now, with its id, priority, budget, options and steps, no attempts used and no
+/// expiry. HONKER_EMPTY if there is no such dead job; HONKER_EXISTS if it stays dead because another job has its unique key.
 ///
 /// # Safety
 /// `err` is NULL or valid for writing.
@@ -52,7 +53,11 @@ pub unsafe extern "C" fn honker_dead_requeue(
     unsafe {
         entry("honker_dead_requeue", err, (), |()| {
             let target = Target::new(db, tx)?;
-            Ok(found(target.dead_requeue(id)?))
+            Ok(match target.dead_requeue(id)? {
+                Requeued::Requeued => HONKER_OK,
+                Requeued::NotFound => HONKER_EMPTY,
+                Requeued::KeyTaken => HONKER_EXISTS,
+            })
         })
     }
 }

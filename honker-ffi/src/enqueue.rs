@@ -1,12 +1,12 @@
 //! Jobs are put into queues: one, or many in a call.
 
-use honker_core::queue::{Enqueue, EnqueueStatus, Enqueued, Member};
+use honker_core::queue::{Enqueue, EnqueueStatus, Enqueued, Member, OnConflict, Unique, UniqueUntil};
 
 use crate::db::honker_db_t;
-use crate::entry::{Array, Result, entry};
+use crate::entry::{Array, Failure, Result, entry};
 use crate::error::honker_error_t;
 use crate::queue::{HONKER_NO_TIME, time};
-use crate::status::{HONKER_EXISTS, HONKER_OK, HONKER_REPLACED, honker_status_t};
+use crate::status::{HONKER_EXISTS, HONKER_INVALID, HONKER_OK, HONKER_REPLACED, honker_status_t};
 use crate::target::Target;
 use crate::text::{honker_bytes_t, text};
 use crate::tx::honker_tx_t;
@@ -42,7 +42,28 @@ pub struct honker_enqueue_opts_t {
     pub member_job_id: i64,
     /// Who has claimed that job. Default none, which is empty.
     pub member_worker_id: honker_bytes_t,
+    /// There is only one job of the queue with the same key (HONKER_EXISTS, HONKER_REPLACED). Default none, which is empty.
+    pub unique_key: honker_bytes_t,
+    /// Until when the job has the key. Default HONKER_UNIQUE_SETTLED.
+    pub unique_until: u32,
+    /// What becomes of the job if another one has the key. Default HONKER_CONFLICT_KEEP.
+    pub on_conflict: u32,
+    /// For how many seconds the job has the key at least, this one included, whatever becomes of it. Default 0: none.
+    pub unique_for_s: i64,
+    /// For how many seconds a worker lets the job run before it is retried. Default 0: as long as the worker says.
+    pub max_run_s: i64,
 }
+
+/// The job has its unique key until it is done, dead or cancelled.
+pub const HONKER_UNIQUE_SETTLED: u32 = 0;
+/// The job has its unique key until it is claimed, and again while it waits for another attempt, unless another has it then.
+pub const HONKER_UNIQUE_CLAIMED: u32 = 1;
+
+/// The job that has the unique key stays as it is.
+pub const HONKER_CONFLICT_KEEP: u32 = 0;
+/// The job that has the unique key becomes the new one if it is still waiting, and keeps its id. One that is claimed stays as
+/// it is.
+pub const HONKER_CONFLICT_REPLACE: u32 = 1;
 
 // SAFETY: integers and pointers without padding, the size first.
 unsafe impl Sized32 for honker_enqueue_opts_t {}
@@ -60,6 +81,11 @@ const DEFAULTS: honker_enqueue_opts_t = honker_enqueue_opts_t {
     batch_id: 0,
     member_job_id: 0,
     member_worker_id: honker_bytes_t::NONE,
+    unique_key: honker_bytes_t::NONE,
+    unique_until: HONKER_UNIQUE_SETTLED,
+    on_conflict: HONKER_CONFLICT_KEEP,
+    unique_for_s: 0,
+    max_run_s: 0,
 };
 
 /// One of the jobs that are enqueued together. Begin with HONKER_JOB_SPEC_INIT.
@@ -93,9 +119,9 @@ const SPEC_DEFAULTS: honker_job_spec_t = honker_job_spec_t {
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct honker_enqueue_result_t {
-    /// The job's id.
+    /// The job's id, or that of the job that has its unique key.
     pub id: i64,
-    /// HONKER_OK: it was enqueued.
+    /// HONKER_OK, HONKER_EXISTS or HONKER_REPLACED, as `honker_enqueue` answers.
     pub status: honker_status_t,
     /// 0.
     pub reserved: u32,
@@ -103,6 +129,9 @@ pub struct honker_enqueue_result_t {
 
 /// Adds a job to a queue; its id. `payload` is text, JSON by convention, and stored as it is. `opts` may be NULL for the
 /// defaults.
+///
+/// If the job has a unique key that another one has, nothing is added, and the id is that of the other job: HONKER_EXISTS if
+/// it stays as it is, HONKER_REPLACED if it has become this one (see `on_conflict`).
 ///
 /// # Safety
 /// The texts are valid for their lengths, `opts` is NULL or valid for as many bytes as it says, the outputs are NULL or
@@ -133,7 +162,8 @@ pub unsafe extern "C" fn honker_enqueue(
 }
 
 /// Adds jobs to any queues, all or none, in one commit. The first of the `specs` says how long each of them is.
-/// `results_out` has room for `specs_len` results, and is given them in the order of the specs; the ids increase.
+/// `results_out` has room for `specs_len` results, and is given them in the order of the specs; the ids of those that are added
+/// increase.
 ///
 /// # Safety
 /// `specs` is valid for `specs_len` of them and what they point to, `results_out` for writing as many results, `err` is NULL
@@ -190,6 +220,24 @@ unsafe fn job<'a>(queue: &'a str, payload: &'a str, opts: &honker_enqueue_opts_t
         Ok((!text.is_empty()).then_some(text))
     };
     let member = optional("opts: member_worker_id", opts.member_worker_id)?;
+    let until = match opts.unique_until {
+        HONKER_UNIQUE_SETTLED => UniqueUntil::Settled,
+        HONKER_UNIQUE_CLAIMED => UniqueUntil::Claimed,
+        other => return Err(Failure::new(HONKER_INVALID, format!("opts: unique_until {other} is unknown"))),
+    };
+    let on_conflict = match opts.on_conflict {
+        HONKER_CONFLICT_KEEP => OnConflict::Keep,
+        HONKER_CONFLICT_REPLACE => OnConflict::Replace,
+        other => return Err(Failure::new(HONKER_INVALID, format!("opts: on_conflict {other} is unknown"))),
+    };
+    let for_s = (opts.unique_for_s != 0).then_some(opts.unique_for_s);
+    let unique = optional("opts: unique_key", opts.unique_key)?;
+    if unique.is_none() && (for_s.is_some() || opts.unique_until != 0 || opts.on_conflict != 0) {
+        return Err(Failure::new(
+            HONKER_INVALID,
+            "opts: unique_until, on_conflict and unique_for_s need a unique_key",
+        ));
+    }
     Ok(Enqueue {
         queue,
         payload,
@@ -202,5 +250,7 @@ unsafe fn job<'a>(queue: &'a str, payload: &'a str, opts: &honker_enqueue_opts_t
         concurrency_key: optional("opts: concurrency_key", opts.concurrency_key)?,
         batch_id: (opts.batch_id != 0).then_some(opts.batch_id),
         member: member.map(|worker_id| Member { job_id: opts.member_job_id, worker_id }),
+        unique: unique.map(|key| Unique { key, until, for_s, on_conflict }),
+        max_run_s: (opts.max_run_s != 0).then_some(opts.max_run_s),
     })
 }

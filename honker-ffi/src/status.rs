@@ -27,9 +27,9 @@ pub const HONKER_HELD: honker_status_t = 5;
 pub const HONKER_LIMITED: honker_status_t = 6;
 /// What was waited for has been closed.
 pub const HONKER_CLOSED: honker_status_t = 7;
-/// There is one already, and it was left as it is. Reserved for unique jobs.
+/// There is one already, and it was left as it is: another job has the unique key.
 pub const HONKER_EXISTS: honker_status_t = 8;
-/// There was one already, and this one has taken its place. Reserved for unique jobs.
+/// There was one already, and it has become the new one: another job had the unique key.
 pub const HONKER_REPLACED: honker_status_t = 9;
 
 /// Something that should not happen: a bug of honker, or memory that could not be had.

@@ -304,7 +304,7 @@ impl Subject {
             Stats { queue } => rows([queue::stats(store, now, queue)?], stats_row),
             StatsAll => rows(queue::stats_all(store, now)?, stats_row),
             DeadList { queue, limit } => rows(queue::dead_list(store, *queue, *limit)?, dead_row),
-            DeadRequeue { id } => queue::dead_requeue(store, now, *id)?.into(),
+            DeadRequeue { id } => (queue::dead_requeue(store, now, *id)? == queue::Requeued::Requeued).into(),
             DeadPurge { queue, older_than_s } => queue::dead_purge(store, now, *queue, *older_than_s)?.into(),
 
             Publish { topic, key, payload } => stream::publish(store, now, topic, *key, payload)?.into(),

@@ -183,7 +183,7 @@ impl Turns {
         // What is settled makes room for the claim of the same turn; so does what ran for too long, whatever becomes of it.
         let queues = self.queues_in_turn(&running, n);
         for (id, job) in &overdue {
-            let error = format!("timeout after {} s", self.options.max_run_s.unwrap_or_default());
+            let error = format!("timeout after {} s", job.max_run_s.unwrap_or_default());
             let outcome = self.outcome(&Verdict::Retry { delay_s: None, error }, job.attempts);
             outcomes.push(queue::Settlement { id: *id, outcome });
         }
@@ -226,11 +226,10 @@ impl Turns {
         if (prolong && failed.is_none()) || self.hand.is_empty() {
             self.prolonged_at = started;
         }
-        let max_run = self.options.max_run_s.and_then(|s| u64::try_from(s).ok()).map(Duration::from_secs);
         let mut jobs = Vec::new();
         for job in claimed {
             let queue = self.queues.iter().position(|queue| *queue.name == *job.queue).unwrap_or(0);
-            let (serial, before) = self.hand.take(&job, queue, max_run);
+            let (serial, before) = self.hand.take(&job, queue, self.options.max_run_s);
             if let Some(before) = before {
                 // Its claim lapsed, and this claim was faster than the look that would have told.
                 self.lost.push(LostJob { id: job.id, serial: before, reason: Reason::Taken });

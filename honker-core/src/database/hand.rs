@@ -34,21 +34,21 @@ pub(crate) struct InHand {
     pub(crate) attempts: i64,
     /// Which of the worker's queues it came from.
     pub(crate) queue: usize,
-    /// When it has run for as long as it may.
+    /// For how many seconds it may run.
+    pub(crate) max_run_s: Option<i64>,
+    /// When it has run for so long.
     pub(crate) run_until: Option<Instant>,
 }
 
 impl Hand {
-    /// Takes a job that was just claimed; its serial, and that of an earlier claim of the same job that was in hand.
-    pub(crate) fn take(
-        &self,
-        job: &ClaimedJob,
-        queue: usize,
-        max_run: Option<Duration>,
-    ) -> (i64, Option<i64>) {
+    /// Takes a job that was just claimed, and may run for `max_run_s` seconds unless it says otherwise; its serial, and that of
+    /// an earlier claim of the same job that was in hand.
+    pub(crate) fn take(&self, job: &ClaimedJob, queue: usize, max_run_s: Option<i64>) -> (i64, Option<i64>) {
         let serial = NEXT_SERIAL.fetch_add(1, Ordering::Relaxed);
+        let max_run_s = job.max_run_s.or(max_run_s);
+        let max_run = max_run_s.and_then(|s| u64::try_from(s).ok()).map(Duration::from_secs);
         let run_until = max_run.and_then(|max_run| Instant::now().checked_add(max_run));
-        let in_hand = InHand { serial, attempts: job.attempts, queue, run_until };
+        let in_hand = InHand { serial, attempts: job.attempts, queue, max_run_s, run_until };
         (serial, lock(&self.jobs).insert(job.id, in_hand).map(|before| before.serial))
     }
 

@@ -88,8 +88,8 @@ macro_rules! for_each_operation {
             /// Up to `limit` dead jobs, of one queue or of all. A negative `limit` means all of them.
             read dead_list(queue: Option<&str>, limit: i64) -> Vec<$crate::queue::DeadJob>
                 = $crate::queue::dead_list(store, queue, limit);
-            /// Makes a dead job pending again, due now. `false` if there is none of this id.
-            write dead_requeue(id: i64) -> bool
+            /// Makes a dead job pending again, due now.
+            write dead_requeue(id: i64) -> $crate::queue::Requeued
                 = $crate::queue::dead_requeue(store, now, id);
             /// Removes jobs, of one queue or of all, that died more than `older_than_s` seconds ago, in a transaction at most
             /// 1,000; how many those were.

@@ -42,6 +42,8 @@ pub struct ClaimedJob {
     pub max_attempts: i64,
     /// A JSON object of texts, if it was enqueued with one.
     pub metadata: Option<String>,
+    /// For how many seconds it may run, if that is its own affair and not the worker's.
+    pub max_run_s: Option<i64>,
 }
 
 /// What one claim did.
@@ -245,6 +247,7 @@ fn claim_once<T>(
         claim_expires_at,
         max_attempts,
         metadata: None,
+        max_run_s: None,
     };
 
     if n == 1 && !care.is_careful() {
@@ -275,7 +278,7 @@ fn claim_once<T>(
             }
             care.check()?;
             take_slots(store, queue, &jobs)?;
-            add_metadata(store, &mut jobs).map(|()| jobs)
+            add_options(store, &mut jobs).map(|()| jobs)
         };
         let jobs = store.write_once(&SQL_LOCK, take_head, |store| store.features().any())?;
         if !jobs.is_empty() || is_closed.get() {
@@ -365,7 +368,7 @@ fn claim_once<T>(
         if per_key.is_none() {
             take_slots(store, queue, &jobs)?;
         }
-        add_metadata(store, &mut jobs)?;
+        add_options(store, &mut jobs)?;
         if let Some(limits) = &limits {
             limits.took(store, now, queue, jobs.len())?;
         }
@@ -499,10 +502,10 @@ fn take_slots(store: &Store, queue: &str, jobs: &[ClaimedJob]) -> Result<()> {
     Ok(())
 }
 
-fn add_metadata(store: &Store, jobs: &mut [ClaimedJob]) -> Result<()> {
+fn add_options(store: &Store, jobs: &mut [ClaimedJob]) -> Result<()> {
     if store.features().options {
         for job in jobs {
-            job.metadata = options::metadata(store, job.id)?;
+            options::complete(store, job)?;
         }
     }
     Ok(())

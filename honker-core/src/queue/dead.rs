@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::leave::forget;
-use super::options;
+use super::{options, unique};
 use crate::batch::{self, Standing};
 use crate::bound::Allowance;
 use crate::statement::{Sql, Value};
@@ -92,13 +92,28 @@ pub fn dead_list(store: &Store, queue: Option<&str>, limit: i64) -> Result<Vec<D
     Ok(jobs)
 }
 
-/// Makes a dead job live again: pending, due now, with its id, priority and budget, no attempts used (a budget below 1
-/// becomes 1) and no expiry. `false` if there is no such dead job.
-pub fn dead_requeue(store: &Store, now: i64, id: i64) -> Result<bool> {
+/// What has become of a dead job that was to be live again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Requeued {
+    /// It is.
+    Requeued,
+    /// There is no such dead job.
+    NotFound,
+    /// It is dead as before: another job has its unique key.
+    KeyTaken,
+}
+
+/// Makes a dead job live again: pending, due now, with its id, priority, budget, options and steps, no attempts used (a
+/// budget below 1 becomes 1) and no expiry. It takes its unique key again. If another job has that, it stays dead, unless it
+/// needs the key only until it is claimed.
+pub fn dead_requeue(store: &Store, now: i64, id: i64) -> Result<Requeued> {
     store.atomic(|| {
         // Asked first: an INSERT … SELECT of no rows still writes the counter of an AUTOINCREMENT table.
         if store.query_one(&SQL_EXISTS, &[id.into()], |_| ())?.is_none() {
-            return Ok(false);
+            return Ok(Requeued::NotFound);
+        }
+        if store.features().options && !unique::may_revive(store, now, id)? {
+            return Ok(Requeued::KeyTaken);
         }
         store.insert(&SQL_REQUEUE, &[id.into(), now.into()])?;
         if store.execute(&SQL_DELETE, &[id.into()])? == 0 {
@@ -107,7 +122,7 @@ pub fn dead_requeue(store: &Store, now: i64, id: i64) -> Result<bool> {
         if store.features().batches {
             batch::member_is(store, now, id, Standing::Pending, true)?;
         }
-        Ok(true)
+        Ok(Requeued::Requeued)
     })
 }
 

@@ -5,7 +5,9 @@ use std::cell::Cell;
 use serde::Serialize;
 
 use super::options::{self, METADATA_BYTES_MAX};
+use super::replace::replace;
 use super::settings::{MAX_ATTEMPTS, Settings};
+use super::unique::{self, OnConflict, Unique};
 use crate::statement::{Sql, Value};
 use crate::{Error, Result, Store, batch, time, version};
 
@@ -40,6 +42,10 @@ pub struct Enqueue<'a> {
     pub batch_id: Option<i64>,
     /// On whose behalf it joins a batch that is sealed.
     pub member: Option<Member<'a>>,
+    /// Of what there is to be only one such job in its queue.
+    pub unique: Option<Unique<'a>>,
+    /// For how many seconds it may run, at least 1. `None`: as long as the worker says.
+    pub max_run_s: Option<i64>,
 }
 
 /// A running job of a batch, and who holds it.
@@ -87,6 +93,8 @@ impl<'a> Enqueue<'a> {
             concurrency_key: None,
             batch_id: None,
             member: None,
+            unique: None,
+            max_run_s: None,
         }
     }
 }
@@ -173,11 +181,25 @@ pub(crate) fn enqueue_at(
     }
     options::check(job)?;
     store.atomic(|| {
+        if let Some(unique) = &job.unique
+            && let Some(holder) = unique::holder(store, now, job.queue, unique.key)?
+        {
+            if !holder.is_waiting || unique.on_conflict == OnConflict::Keep {
+                return Ok(Enqueued { id: holder.id, status: EnqueueStatus::Exists });
+            }
+            check_answerable(store, job)?;
+            replace(store, holder.id, job, run_at, expires_at)?;
+            unique::extend(store, now, job.queue, unique)?;
+            return Ok(Enqueued { id: holder.id, status: EnqueueStatus::Replaced });
+        }
         if let Some(batch_id) = job.batch_id {
             batch::join(store, now, batch_id, job.member)?;
         }
         let id = insert(store, now, job, run_at, expires_at)?;
         options::add(store, id, job)?;
+        if let Some(unique) = &job.unique {
+            unique::take(store, now, id, job.queue, unique)?;
+        }
         Ok(enqueued(id))
     })
 }
@@ -221,6 +243,15 @@ fn insert_with_default(store: &Store, queue: &str, add: impl Fn(i64) -> Result<i
         }
     }
     store.atomic(|| add(Settings::of(store, queue)?.max_attempts))
+}
+
+/// The budget of a job. Belongs into [`Store::atomic`].
+pub(super) fn budget(store: &Store, job: &Enqueue<'_>) -> Result<i64> {
+    match job.max_attempts {
+        Some(max_attempts) => Ok(max_attempts),
+        None if store.features().queues => Ok(Settings::of(store, job.queue)?.max_attempts),
+        None => Ok(MAX_ATTEMPTS),
+    }
 }
 
 /// Does all of them or none, to whichever queues; in the order given.

@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value};
 
-use super::{Enqueue, Member};
+use super::{Enqueue, Member, OnConflict, Unique, UniqueUntil};
 use crate::{Error, Result};
 
 /// Options of a job that were read from JSON.
@@ -18,6 +18,11 @@ pub(crate) struct JobOptions {
     concurrency_key: Option<String>,
     batch_id: Option<i64>,
     member: Option<(i64, String)>,
+    max_run_s: Option<i64>,
+    unique_key: Option<String>,
+    unique_until: UniqueUntil,
+    unique_for_s: Option<i64>,
+    on_conflict: OnConflict,
 }
 
 impl JobOptions {
@@ -45,10 +50,27 @@ impl JobOptions {
                 "concurrency_key" => options.concurrency_key = option.optional_text()?,
                 "batch_id" => options.batch_id = option.optional_integer()?,
                 "member" => options.member = option.member()?,
+                "max_run_s" => options.max_run_s = option.optional_integer()?,
+                "unique_key" => options.unique_key = option.optional_text()?,
+                "unique_until" => {
+                    options.unique_until = option
+                        .one_of([("settled", UniqueUntil::Settled), ("claimed", UniqueUntil::Claimed)])?
+                }
+                "unique_for_s" => options.unique_for_s = option.optional_integer()?,
+                "on_conflict" => {
+                    options.on_conflict =
+                        option.one_of([("keep", OnConflict::Keep), ("replace", OnConflict::Replace)])?
+                }
                 _ => return Err(Error::invalid(format!("{argument} has an unknown key '{key}'"))),
             }
         }
-        Ok(options)
+        let needs_key = ["unique_until", "unique_for_s", "on_conflict"];
+        match needs_key.into_iter().find(|key| object.get(*key).is_some_and(|value| !value.is_null())) {
+            Some(key) if options.unique_key.is_none() => {
+                Err(Error::invalid(format!("{key} in {argument} is given without unique_key")))
+            }
+            _ => Ok(options),
+        }
     }
 
     /// The job that has these options.
@@ -65,6 +87,13 @@ impl JobOptions {
             concurrency_key: self.concurrency_key.as_deref(),
             batch_id: self.batch_id,
             member: self.member.as_ref().map(|(job_id, worker_id)| Member { job_id: *job_id, worker_id }),
+            unique: self.unique_key.as_deref().map(|key| Unique {
+                key,
+                until: self.unique_until,
+                for_s: self.unique_for_s,
+                on_conflict: self.on_conflict,
+            }),
+            max_run_s: self.max_run_s,
         }
     }
 }
@@ -94,6 +123,15 @@ impl Given<'_> {
             Value::String(text) => Ok(Some(text.clone())),
             _ => Err(self.wrong_type("a text or null")),
         }
+    }
+
+    fn one_of<T: Default, const N: usize>(&self, choices: [(&str, T); N]) -> Result<T> {
+        if self.value.is_null() {
+            return Ok(T::default());
+        }
+        let texts = choices.each_ref().map(|(text, _)| format!("\"{text}\""));
+        let chosen = choices.into_iter().find(|(text, _)| self.value == text).map(|(_, choice)| choice);
+        chosen.ok_or_else(|| self.wrong_type(&format!("{} or null", texts.join(", "))))
     }
 
     fn member(&self) -> Result<Option<(i64, String)>> {

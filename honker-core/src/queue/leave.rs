@@ -6,7 +6,7 @@
 
 use std::cell::Cell;
 
-use super::{blocked, done, options};
+use super::{blocked, done, options, unique};
 use crate::batch::Standing;
 use crate::statement::{Sql, Value};
 use crate::{Error, Result, Store, batch, step, version};
@@ -103,6 +103,9 @@ pub(super) fn after(store: &Store, now: i64, id: i64, exit: Exit) -> Result<()> 
 
 /// As [`after`], but what belongs to the job stays: for good, if it is `kept`.
 fn settled(store: &Store, now: i64, id: i64, exit: Exit, kept: bool) -> Result<()> {
+    if store.features().unique {
+        unique::free(store, now, id)?;
+    }
     if store.features().queues {
         blocked::free_slot(store, now, id)?;
         if exit != Exit::Done {
@@ -122,6 +125,9 @@ fn settled(store: &Store, now: i64, id: i64, exit: Exit, kept: bool) -> Result<(
 
 /// Sees to what belongs to a job that was claimed and is pending again. Belongs into [`Store::atomic`].
 pub(super) fn after_return(store: &Store, now: i64, id: i64) -> Result<()> {
+    if store.features().options {
+        unique::take_back(store, now, id)?;
+    }
     if store.features().queues {
         blocked::free_slot(store, now, id)?;
     }

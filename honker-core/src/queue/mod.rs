@@ -19,12 +19,15 @@ mod job_options;
 mod leave;
 mod limits;
 pub(crate) mod options;
+mod prospect;
 mod refusal;
+mod replace;
 #[cfg(feature = "bundled")]
 mod rescue;
 mod settings;
 mod settle;
 mod sweep;
+mod unique;
 pub(crate) mod upkeep;
 mod walk;
 mod work;
@@ -34,7 +37,7 @@ pub use backoff::Backoff;
 pub(crate) use backoff::DELAY_MAX_S;
 pub(crate) use claim::claim_into;
 pub use claim::{Claim, Claimed, ClaimedJob, claim, claim_some};
-pub use dead::{DeadJob, dead_list, dead_purge, dead_requeue};
+pub use dead::{DeadJob, Requeued, dead_list, dead_purge, dead_requeue};
 pub(crate) use enqueue::{ANSWER_BYTES, check, enqueue_at};
 pub use enqueue::{Enqueue, EnqueueStatus, Enqueued, Member, enqueue, enqueue_many};
 pub use inspect::{Job, QueueStats, get_job, may_claim, next_claim_at, stats, stats_all};
@@ -46,6 +49,7 @@ pub use settings::{QueueSettings, Rate, Settings, configure, queues, settings};
 pub(crate) use settle::holds;
 pub use settle::{ack, ack_batch, cancel, fail, heartbeat, parse_ids, release, retry};
 pub use sweep::sweep_expired;
+pub use unique::{OnConflict, Unique, UniqueUntil};
 #[cfg(feature = "bundled")]
 pub(crate) use work::is_held;
 pub use work::{

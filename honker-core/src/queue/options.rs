@@ -5,7 +5,7 @@
 
 use serde::{Serialize, Serializer};
 
-use super::Enqueue;
+use super::{ClaimedJob, Enqueue, unique};
 use crate::features::Features;
 use crate::statement::{Sql, Value};
 use crate::{Error, Result, Store};
@@ -16,10 +16,24 @@ pub(crate) const METADATA_BYTES_MAX: usize = 8 * 1024;
 static SQL_ANY: Sql = Sql::new("SELECT EXISTS (SELECT 1 FROM main._honker_job_options)");
 
 static SQL_ADD: Sql = Sql::new(
-    "INSERT INTO main._honker_job_options (job_id, metadata, concurrency_key, batch_id) VALUES (?1, ?2, ?3, ?4)",
+    "INSERT INTO main._honker_job_options
+       (job_id, metadata, concurrency_key, max_run_s, unique_key, unique_until, batch_id)
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+);
+
+// There is a row, unless SQL of somebody's own has deleted it.
+static SQL_REPLACE: Sql = Sql::new(
+    "INSERT INTO main._honker_job_options
+       (job_id, metadata, concurrency_key, max_run_s, unique_key, unique_until)
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+     ON CONFLICT (job_id) DO UPDATE SET
+       metadata = excluded.metadata, concurrency_key = excluded.concurrency_key, max_run_s = excluded.max_run_s",
 );
 
 static SQL_METADATA: Sql = Sql::new("SELECT metadata FROM main._honker_job_options WHERE job_id = +?1");
+
+static SQL_OF_CLAIMED: Sql =
+    Sql::new("SELECT metadata, max_run_s FROM main._honker_job_options WHERE job_id = +?1");
 
 static SQL_FORGET: Sql = Sql::new("DELETE FROM main._honker_job_options WHERE job_id = +?1");
 
@@ -52,7 +66,13 @@ fn check_metadata(metadata: &str) -> Result<()> {
 
 /// Whether a job that is to be enqueued has more than its row.
 pub(super) fn has_any(job: &Enqueue<'_>) -> bool {
-    job.metadata.is_some() || job.concurrency_key.is_some() || job.batch_id.is_some() || job.member.is_some()
+    let Enqueue { metadata, unique, concurrency_key, batch_id, member, max_run_s, .. } = job;
+    metadata.is_some()
+        || unique.is_some()
+        || concurrency_key.is_some()
+        || batch_id.is_some()
+        || member.is_some()
+        || max_run_s.is_some()
 }
 
 /// An error if the options of a job that is to be enqueued cannot be.
@@ -64,20 +84,57 @@ pub(super) fn check(job: &Enqueue<'_>) -> Result<()> {
     if job.member.is_some() && job.batch_id.is_none() {
         return Err(Error::invalid("member is given without batch_id"));
     }
-    Ok(())
+    if let Some(max_run_s) = job.max_run_s
+        && max_run_s < 1
+    {
+        return Err(Error::invalid(format!("max_run_s must be at least 1, not {max_run_s}")));
+    }
+    job.unique.as_ref().map_or(Ok(()), unique::check)
 }
 
 /// Keeps the options of a job that was enqueued just now. Belongs into [`Store::atomic`].
 pub(super) fn add(store: &Store, id: i64, job: &Enqueue<'_>) -> Result<()> {
-    let (metadata, concurrency_key) = (Value::from(job.metadata), Value::from(job.concurrency_key));
-    store.insert(&SQL_ADD, &[id.into(), metadata, concurrency_key, Value::from(job.batch_id)])?;
+    let [id, metadata, concurrency_key, max_run_s, unique_key, unique_until] = all_but_batch(id, job);
+    let batch_id = Value::from(job.batch_id);
+    let parameters = [id, metadata, concurrency_key, max_run_s, unique_key, unique_until, batch_id];
+    store.insert(&SQL_ADD, &parameters)?;
     store.set_features(Features { options: true, ..store.features() });
     Ok(())
+}
+
+/// Gives a job that has a unique key the options of the job that replaces it. Belongs into [`Store::atomic`].
+pub(super) fn replace(store: &Store, id: i64, job: &Enqueue<'_>) -> Result<()> {
+    store.insert(&SQL_REPLACE, &all_but_batch(id, job))?;
+    store.set_features(Features { options: true, ..store.features() });
+    Ok(())
+}
+
+fn all_but_batch<'a>(id: i64, job: &Enqueue<'a>) -> [Value<'a>; 6] {
+    let unique_key = job.unique.map(|unique| unique.key);
+    let unique_until = job.unique.map(|unique| unique.until.text());
+    let Enqueue { metadata, concurrency_key, max_run_s, .. } = *job;
+    [
+        id.into(),
+        metadata.into(),
+        concurrency_key.into(),
+        max_run_s.into(),
+        unique_key.into(),
+        unique_until.into(),
+    ]
 }
 
 /// The metadata of a job, if there may be any.
 pub(super) fn metadata(store: &Store, id: i64) -> Result<Option<String>> {
     Ok(store.query_one(&SQL_METADATA, &[id.into()], |row| row.optional_text(0))?.flatten())
+}
+
+/// Adds to a job that was claimed just now what its holder has to know of its options.
+pub(super) fn complete(store: &Store, job: &mut ClaimedJob) -> Result<()> {
+    let options = store.query_one(&SQL_OF_CLAIMED, &[job.id.into()], |row| {
+        (row.optional_text(0), row.optional_integer(1))
+    })?;
+    (job.metadata, job.max_run_s) = options.unwrap_or_default();
+    Ok(())
 }
 
 /// Forgets the options of a job that is gone.

@@ -144,7 +144,8 @@ static FUNCTIONS: &[Function] = functions! {
         json(&queue::dead_list(store, arguments.optional_text(0, "queue")?, arguments.integer(1, "limit")?)?)
     };
     c"honker_dead_requeue" 1 => |store, arguments| {
-        queue::dead_requeue(store, store.now()?, arguments.integer(0, "job_id")?).map(Answer::from)
+        let requeued = queue::dead_requeue(store, store.now()?, arguments.integer(0, "job_id")?)?;
+        Ok(Answer::from(requeued == queue::Requeued::Requeued))
     };
     c"honker_dead_purge" 2 => |store, arguments| {
         let (queue, older_than_s) = (arguments.optional_text(0, "queue")?, arguments.integer(1, "older_than_s")?);

@@ -9,6 +9,7 @@ use honker_core::consume::{
     Backoff, LostJob, Next, Reason, Settlement, Verdict, Waiter, Worker, WorkerOptions, WorkerQueue,
 };
 use honker_core::database::{Database, JournalMode, Value};
+use honker_core::queue::Enqueue;
 
 use crate::clock;
 use crate::common::journal;
@@ -266,6 +267,29 @@ fn a_job_that_runs_too_long_is_retried_and_told() {
     job(worker.next(1, LONG));
     assert_eq!(lost(worker.next(0, LONG))[0].reason, Reason::Timeout);
     assert_eq!(file.count("SELECT count(*) FROM _honker_dead WHERE last_error = 'timeout after 1 s'"), 1);
+}
+
+#[test]
+fn a_job_says_how_long_it_may_run_itself() {
+    for (own, workers) in [(1, None), (1, Some(1_000))] {
+        let (file, database) = open();
+        let limited = Enqueue { max_run_s: Some(own), max_attempts: Some(1), ..Enqueue::new("q", "p") };
+        database.enqueue(&limited).unwrap();
+        let mut worker = worker(&database, "q", WorkerOptions { max_run_s: workers, ..no_fallback() });
+        let claimed = job(worker.next(1, NOW));
+        let told = lost(worker.next(0, LONG));
+        assert_eq!(told, [LostJob { id: claimed.id, serial: claimed.serial, reason: Reason::Timeout }]);
+        assert_eq!(file.count("SELECT count(*) FROM _honker_dead WHERE last_error = 'timeout after 1 s'"), 1);
+    }
+    // More than the worker would allow it.
+    let (_file, database) = open();
+    let longer = Enqueue { max_run_s: Some(1_000), ..Enqueue::new("q", "p") };
+    database.enqueue(&longer).unwrap();
+    let mut worker = worker(&database, "q", WorkerOptions { max_run_s: Some(1), ..no_fallback() });
+    let claimed = job(worker.next(1, NOW));
+    std::thread::sleep(Duration::from_millis(1_100));
+    assert_timeout(worker.next(0, NOW));
+    assert_eq!(worker.settle(&[ack(&claimed)]).unwrap(), [Ok(true)]);
 }
 
 #[test]

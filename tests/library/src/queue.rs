@@ -20,6 +20,11 @@ pub fn enqueue_options() -> EnqueueOptions {
         batch_id: 0,
         member_job_id: 0,
         member_worker_id: raw::Bytes { data: ptr::null(), len: 0 },
+        unique_key: raw::Bytes { data: ptr::null(), len: 0 },
+        unique_until: 0,
+        on_conflict: 0,
+        unique_for_s: 0,
+        max_run_s: 0,
     }
 }
 

@@ -78,6 +78,11 @@ pub struct EnqueueOptions {
     pub batch_id: i64,
     pub member_job_id: i64,
     pub member_worker_id: Bytes,
+    pub unique_key: Bytes,
+    pub unique_until: u32,
+    pub on_conflict: u32,
+    pub unique_for_s: i64,
+    pub max_run_s: i64,
 }
 
 #[repr(C)]

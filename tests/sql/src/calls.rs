@@ -11,6 +11,7 @@ pub fn every_function(n: i64, now: i64) -> Vec<(String, String)> {
     };
     let many =
         "(WITH RECURSIVE c(x) AS (VALUES (1) UNION ALL SELECT x + 1 FROM c WHERE x < 40) SELECT x FROM c)";
+    let unique_job = format!("(SELECT id FROM _honker_live WHERE queue = 'u{n}')");
     let option_job = format!("(SELECT id FROM _honker_live WHERE queue = 'o{n}')");
     let limits = r#"{"concurrency_per_key":1,"concurrency":9,"rate":{"limit":1000,"per_s":3600},"keep_done_s":60,"max_attempts":5}"#;
     let keyed = |queue: &str, options: &str| {
@@ -82,6 +83,29 @@ pub fn every_function(n: i64, now: i64) -> Vec<(String, String)> {
             "enqueued".into(),
         ),
         (format!("honker_claim_batch('o{n}', 'w', 1, 60) ->> '$[0].metadata.k'"), format!("v{n}")),
+        // Unique jobs: a key that is taken, one that is not, and one whose job is replaced.
+        (
+            format!(
+                "honker_enqueue_with('u{n}', 'x', '{{\"unique_key\":\"k\",\"unique_for_s\":1}}') ->> 'status'"
+            ),
+            "enqueued".into(),
+        ),
+        (
+            format!("honker_enqueue_with('u{n}', 'x', '{{\"unique_key\":\"k\"}}') ->> 'status'"),
+            "exists".into(),
+        ),
+        (
+            format!(
+                "honker_enqueue_with('u{n}', 'x', '{{\"unique_key\":\"k\",\"unique_for_s\":2,\"on_conflict\":\"replace\"}}') ->> 'status'"
+            ),
+            "replaced".into(),
+        ),
+        (format!("json_array_length(honker_claim_batch('u{n}', 'w', 1, 60))"), "1".into()),
+        (format!("honker_release({unique_job}, 'w', 0)"), "1".into()),
+        (format!("json_array_length(honker_claim_batch('u{n}', 'w', 1, 60))"), "1".into()),
+        (format!("honker_fail({unique_job}, 'w', 'e')"), "1".into()),
+        (format!("honker_dead_requeue((SELECT id FROM _honker_dead WHERE queue = 'u{n}'))"), "1".into()),
+        (format!("honker_cancel({unique_job})"), "1".into()),
         // Its steps.
         (format!("honker_step_save({option_job}, 'w', 'a', '{n}')"), format!("{n}")),
         (format!("honker_step_save({option_job}, 'w', 'a', 'other')"), format!("{n}")),
@@ -226,6 +250,8 @@ pub const WRITES: &[&str] = &[
     "honker_enqueue('q', 'x')",
     "honker_enqueue_with('q', 'x', '{}')",
     "honker_enqueue_with('q', 'x', '{\"metadata\":{\"k\":\"v\"}}')",
+    "honker_enqueue_with('unique', 'x', '{\"unique_key\":\"new\"}')",
+    "honker_enqueue_with('unique', 'x', '{\"unique_key\":\"taken\",\"on_conflict\":\"replace\"}')",
     "honker_queue_configure('due', '{\"paused\":true}')",
     "honker_claim_batch('due', 'w', 1, 60)",
     "honker_claim_batch('due', 'w', 2, 60)",
@@ -356,6 +382,7 @@ impl Db {
              SELECT honker_enqueue('lapsed', 'x'), honker_claim_batch('lapsed', 'w', 1, 1);
              SELECT honker_enqueue('exhausted', 'x', NULL, NULL, 0, 0);
              SELECT honker_enqueue('expired', 'x', NULL, NULL, 0, 3, 1) FROM (VALUES (1), (2));
+             SELECT honker_enqueue_with('unique', 'x', '{\"unique_key\":\"taken\"}');
              SELECT notify('c', 'x'), honker_result_save(1, 'x', 1), honker_stream_publish('t', 'k', 'x');
              SELECT honker_lock_acquire('held', 'a', 3600), honker_lock_acquire('stale', 'a', 1);
              SELECT honker_rate_limit_try('r', 9, 1), honker_rate_limit_try('full', 1, 3600);

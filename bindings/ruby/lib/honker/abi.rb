@@ -20,6 +20,10 @@ module Honker
     TYPE_REAL = 2
     TYPE_TEXT = 3
     TYPE_BLOB = 4
+    UNIQUE_SETTLED = 0
+    UNIQUE_CLAIMED = 1
+    CONFLICT_KEEP = 0
+    CONFLICT_REPLACE = 1
     NO_TIME = 9_223_372_036_854_775_807
     LOST_GONE = 1
     LOST_LAPSED = 2
@@ -76,7 +80,8 @@ module Honker
     BYTES = Layout.new(:honker_bytes_t, data: "J", len: "J")
     ENQUEUE_OPTS = Layout.new(:honker_enqueue_opts_t, struct_size: "L", reserved: "L", run_at: "q", delay_s: "q", expires_s: "q",
                               priority: "q", max_attempts: "q", metadata: "JJ", concurrency_key: "JJ", batch_id: "q",
-                              member_job_id: "q", member_worker_id: "JJ")
+                              member_job_id: "q", member_worker_id: "JJ", unique_key: "JJ", unique_until: "L", on_conflict: "L",
+                              unique_for_s: "q", max_run_s: "q")
     ENQUEUE_RESULT = Layout.new(:honker_enqueue_result_t, id: "q", status: "l", reserved: "L")
     EVENT_VIEW = Layout.new(:honker_event_view_t, struct_size: "L", reserved: "L", offset: "q", topic: "JJ", key: "JJ",
                             payload: "JJ", created_at: "q")

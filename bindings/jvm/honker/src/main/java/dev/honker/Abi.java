@@ -19,6 +19,10 @@ final class Abi {
   static final int TYPE_REAL = 2;
   static final int TYPE_TEXT = 3;
   static final int TYPE_BLOB = 4;
+  static final int UNIQUE_SETTLED = 0;
+  static final int UNIQUE_CLAIMED = 1;
+  static final int CONFLICT_KEEP = 0;
+  static final int CONFLICT_REPLACE = 1;
   static final long NO_TIME = 9223372036854775807L;
   static final int LOST_GONE = 1;
   static final int LOST_LAPSED = 2;
@@ -70,7 +74,7 @@ final class Abi {
   static final int SYSTEM = -31;
   static final int TOO_OLD = -32;
   static final int BYTES_SIZE = 16;
-  static final int ENQUEUE_OPTS_SIZE = 112;
+  static final int ENQUEUE_OPTS_SIZE = 152;
   static final int ENQUEUE_RESULT_SIZE = 16;
   static final int EVENT_VIEW_SIZE = 72;
   static final int FIRE_VIEW_SIZE = 56;
