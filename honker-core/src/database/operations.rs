@@ -13,6 +13,7 @@
 //! returned, is committed; a process that dies before that leaves all of it or nothing.
 
 use super::{Database, Transaction};
+use crate::queue::{self, Applied};
 use crate::{Result, notify};
 
 /// Calls `$callback!` with the table. A row: `read|write|repeat name(argument: Type, …) -> Answer = expression;`, where the
@@ -95,6 +96,13 @@ macro_rules! for_each_operation {
             /// 1,000; how many those were.
             repeat dead_purge(queue: Option<&str>, older_than_s: i64) -> i64
                 = $crate::queue::dead_purge(store, now, queue, older_than_s);
+
+            /// The dead of one queue, or of all, by what they died of. It reads all of them.
+            read dead_groups(queue: Option<&str>) -> Vec<$crate::queue::DeadGroup>
+                = $crate::queue::dead_groups(store, queue);
+            /// Live, dead and done jobs that a filter finds, a page of them.
+            read jobs_list(filter_json: &str) -> $crate::queue::JobList
+                = $crate::queue::jobs_list(store, now, filter_json);
 
             // A worker.
 
@@ -316,6 +324,16 @@ macro_rules! methods {
 for_each_operation!(methods);
 
 impl Database {
+    /// Does an action to the jobs that a filter finds, a page of them. They are chosen beside the writer, and looked at again
+    /// under the lock. docs/sql.md says what a filter and an action are.
+    pub fn jobs_apply(&self, filter_json: &str, action: &str) -> Result<Applied> {
+        let chosen = self.read(|store, now| queue::choose(store, now, filter_json, action))?;
+        if chosen.is_empty() {
+            return Ok(chosen.nothing());
+        }
+        self.write(|store, now| queue::apply_to(store, now, &chosen))
+    }
+
     /// Removes the notifications that are older than `older_than_s` seconds, and those that are not among the `max_keep`
     /// newest, each where given; how many those were. The newest are counted beside the writer, once; at most 1,000 are
     /// removed in a commit. See [`notify::prune`].
@@ -330,6 +348,11 @@ impl Database {
 }
 
 impl Transaction {
+    /// Does an action to the jobs that a filter finds, a page of them.
+    pub fn jobs_apply(&mut self, filter_json: &str, action: &str) -> Result<Applied> {
+        self.write(|store, now| queue::jobs_apply(store, now, filter_json, action))
+    }
+
     /// Removes the notifications that are older than `older_than_s` seconds, and those that are not among the `max_keep`
     /// newest, each where given, at most 1,000; how many those were.
     pub fn notifications_prune(&mut self, older_than_s: Option<i64>, max_keep: Option<i64>) -> Result<i64> {

@@ -6,7 +6,7 @@ use super::leave::forget;
 use super::{options, unique};
 use crate::batch::{self, Standing};
 use crate::bound::Allowance;
-use crate::statement::{Sql, Value};
+use crate::statement::{Row, Sql, Value};
 use crate::{Error, Result, Store};
 
 /// A row of `_honker_dead`.
@@ -43,6 +43,11 @@ static SQL_LIST: Sql = Sql::new(
      FROM main._honker_dead WHERE ?1 IS NULL OR queue = ?1 ORDER BY id DESC LIMIT +?2",
 );
 
+static SQL_GET: Sql = Sql::new(
+    "SELECT id, queue, payload, priority, run_at, attempts, max_attempts, last_error, created_at, died_at
+     FROM main._honker_dead WHERE id = +?1",
+);
+
 static SQL_REQUEUE: Sql = Sql::new(
     "INSERT INTO main._honker_live (id, queue, payload, priority, run_at, max_attempts, created_at)
      SELECT id, queue, payload, priority, ?2, max(max_attempts, 1), created_at
@@ -71,7 +76,28 @@ static SQL_PURGEABLE_ANY: Sql = Sql::new(
 
 /// The dead of one queue, or of all, newest job first. A negative `limit` means all of them.
 pub fn dead_list(store: &Store, queue: Option<&str>, limit: i64) -> Result<Vec<DeadJob>> {
-    let mut jobs = store.query(&SQL_LIST, &[Value::from(queue), limit.into()], |row| DeadJob {
+    let mut jobs = store.query(&SQL_LIST, &[Value::from(queue), limit.into()], read)?;
+    if options::any(store)? {
+        for job in &mut jobs {
+            job.metadata = options::metadata(store, job.id)?;
+        }
+    }
+    Ok(jobs)
+}
+
+/// One dead job.
+pub(super) fn dead_job(store: &Store, id: i64) -> Result<Option<DeadJob>> {
+    let mut job = store.query_one(&SQL_GET, &[id.into()], read)?;
+    if let Some(job) = &mut job
+        && options::any(store)?
+    {
+        job.metadata = options::metadata(store, id)?;
+    }
+    Ok(job)
+}
+
+fn read(row: &Row<'_>) -> DeadJob {
+    DeadJob {
         id: row.integer(0),
         queue: row.text(1),
         payload: row.text(2),
@@ -83,13 +109,7 @@ pub fn dead_list(store: &Store, queue: Option<&str>, limit: i64) -> Result<Vec<D
         created_at: row.integer(8),
         died_at: row.integer(9),
         metadata: None,
-    })?;
-    if options::any(store)? {
-        for job in &mut jobs {
-            job.metadata = options::metadata(store, job.id)?;
-        }
     }
-    Ok(jobs)
 }
 
 /// What has become of a dead job that was to be live again.

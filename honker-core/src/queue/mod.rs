@@ -7,10 +7,12 @@
 
 mod backoff;
 mod blocked;
+mod bulk;
 mod claim;
 mod clear;
 pub(crate) mod conditions;
 mod dead;
+mod dead_groups;
 mod dead_letter;
 mod done;
 mod enqueue;
@@ -35,9 +37,13 @@ mod work;
 pub use backoff::Backoff;
 #[cfg(feature = "bundled")]
 pub(crate) use backoff::DELAY_MAX_S;
+pub use bulk::{Applied, JobList, ListedJob, jobs_apply, jobs_list};
+#[cfg(feature = "bundled")]
+pub(crate) use bulk::{apply_to, choose};
 pub(crate) use claim::claim_into;
 pub use claim::{Claim, Claimed, ClaimedJob, claim, claim_some};
 pub use dead::{DeadJob, Requeued, dead_list, dead_purge, dead_requeue};
+pub use dead_groups::{DeadGroup, dead_groups};
 pub(crate) use enqueue::{ANSWER_BYTES, check, enqueue_at};
 pub use enqueue::{Enqueue, EnqueueStatus, Enqueued, Member, enqueue, enqueue_many};
 pub use inspect::{Job, QueueStats, get_job, may_claim, next_claim_at, stats, stats_all};

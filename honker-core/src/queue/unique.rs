@@ -180,6 +180,28 @@ pub(super) fn may_revive(store: &Store, now: i64, id: i64) -> Result<bool> {
     take_again(store, now, id, &SQL_OF_DEAD)
 }
 
+/// Whether a job that waits may be moved to `queue`. It has its key there then, and not where it was; with `claimed` it may do
+/// without, beside the one that has it. Belongs into [`Store::atomic`].
+pub(super) fn may_move(store: &Store, now: i64, id: i64, queue: &str) -> Result<bool> {
+    let key =
+        store.query_one(&SQL_OF_LIVE, &[id.into()], |row| (row.text(0), row.text(1), row.integer(2) != 0))?;
+    let Some((_, key, until_claimed)) = key.filter(|(from, ..)| from != queue) else { return Ok(true) };
+    let there = find(store, now, queue, &key)?;
+    // It has been there before, and has the key by time.
+    let is_own = there.as_ref().is_some_and(|row| row.job_id == id);
+    let holder = there.filter(|_| !is_own).map_or(Ok(None), |row| row.holder(store, now))?;
+    if holder.is_some() && !until_claimed {
+        return Ok(false);
+    }
+    // There, one that is taken by time stays so.
+    free(store, now, id)?;
+    if holder.is_none() && !is_own {
+        let mode = if until_claimed { UniqueUntil::Claimed } else { UniqueUntil::Settled };
+        put(store, id, queue, &key, mode, None)?;
+    }
+    Ok(true)
+}
+
 /// Whether a job has its key, or may do without. It takes it if it is free.
 fn take_again(store: &Store, now: i64, id: i64, sql: &'static Sql) -> Result<bool> {
     let key = store.query_one(sql, &[id.into()], |row| (row.text(0), row.text(1), row.integer(2) != 0))?;

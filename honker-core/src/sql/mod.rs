@@ -152,6 +152,17 @@ static FUNCTIONS: &[Function] = functions! {
         queue::dead_purge(store, store.now()?, queue, older_than_s).map(Answer::Integer)
     };
 
+    c"honker_dead_groups" 1 => |store, arguments| {
+        json(&queue::dead_groups(store, arguments.optional_text(0, "queue")?)?)
+    };
+    c"honker_jobs_list" 1 => |store, arguments| {
+        json(&queue::jobs_list(store, store.now()?, arguments.text(0, "filter_json")?)?)
+    };
+    c"honker_jobs_apply" 2 => |store, arguments| {
+        let (filter, action) = (arguments.text(0, "filter_json")?, arguments.text(1, "action")?);
+        json(&queue::jobs_apply(store, store.now()?, filter, action)?)
+    };
+
     c"honker_batch_create" 1 => |store, arguments| {
         batch::create(store, store.now()?, arguments.text(0, "options_json")?).map(Answer::Integer)
     };

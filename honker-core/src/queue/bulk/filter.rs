@@ -1,0 +1,233 @@
+//! Which jobs are meant: a JSON object of conditions that all have to be fulfilled.
+
+use serde_json::{Map, Value};
+
+use super::scan::{JobOptionsRow, Looked};
+use crate::{Error, Result};
+
+/// The states a filter may name, in the order of [`States`].
+const STATES: [&str; 6] = ["due", "delayed", "processing", "blocked", "dead", "done"];
+
+const LIMIT_DEFAULT: usize = 100;
+const LIMIT_MAX: usize = 1_000;
+
+/// A set of states.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct States([bool; STATES.len()]);
+
+impl States {
+    pub(super) const ALL: States = States([true; STATES.len()]);
+
+    pub(super) fn of(names: &[&str]) -> Self {
+        States(STATES.map(|state| names.contains(&state)))
+    }
+
+    pub(super) fn and(self, other: Self) -> Self {
+        States(std::array::from_fn(|at| self.0[at] && other.0[at]))
+    }
+
+    pub(super) fn contains(self, state: &str) -> bool {
+        // One of which this version knows nothing is meant by a filter that names none.
+        STATES.iter().position(|name| *name == state).map_or(self == States::ALL, |at| self.0[at])
+    }
+
+    pub(super) fn any_of(self, names: &[&str]) -> bool {
+        self == States::ALL || names.iter().any(|name| self.contains(name))
+    }
+}
+
+/// See the module documentation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Filter {
+    queue: Option<String>,
+    pub(super) states: States,
+    pub(super) min_id: i64,
+    pub(super) max_id: i64,
+    worker_id: Option<String>,
+    unique_key: Option<String>,
+    pub(super) batch_id: Option<i64>,
+    metadata: Map<String, Value>,
+    error: Option<String>,
+    created_from: Option<i64>,
+    created_to: Option<i64>,
+    ended_from: Option<i64>,
+    ended_to: Option<i64>,
+    pub(super) newest_first: bool,
+    pub(super) limit: usize,
+}
+
+impl Filter {
+    /// Reads it. Unknown keys and wrong types are errors that name them.
+    pub(super) fn parse(filter_json: &str) -> Result<Self> {
+        let object: Map<String, Value> = serde_json::from_str(filter_json)
+            .map_err(|error| Error::invalid(format!("filter_json must be a JSON object: {error}")))?;
+        let mut filter = Filter {
+            queue: None,
+            states: States::ALL,
+            min_id: i64::MIN,
+            max_id: i64::MAX,
+            worker_id: None,
+            unique_key: None,
+            batch_id: None,
+            metadata: Map::new(),
+            error: None,
+            created_from: None,
+            created_to: None,
+            ended_from: None,
+            ended_to: None,
+            newest_first: true,
+            limit: LIMIT_DEFAULT,
+        };
+        let mut cursor = None;
+        for (key, value) in &object {
+            let given = Given { key, value };
+            if value.is_null() && KEYS.contains(&key.as_str()) {
+                continue;
+            }
+            match key.as_str() {
+                "queue" => filter.queue = Some(given.text()?),
+                "state" => filter.states = given.states()?,
+                "min_id" => filter.min_id = given.integer()?,
+                "max_id" => filter.max_id = given.integer()?,
+                "worker_id" => filter.worker_id = Some(given.text()?),
+                "unique_key" => filter.unique_key = Some(given.text()?),
+                "batch_id" => filter.batch_id = Some(given.integer()?),
+                "metadata" => filter.metadata = given.metadata()?,
+                "error" => filter.error = Some(given.text()?),
+                "created_from" => filter.created_from = Some(given.integer()?),
+                "created_to" => filter.created_to = Some(given.integer()?),
+                "ended_from" => filter.ended_from = Some(given.integer()?),
+                "ended_to" => filter.ended_to = Some(given.integer()?),
+                "order" => filter.newest_first = given.order()?,
+                "limit" => filter.limit = given.limit()?,
+                "cursor" => cursor = Some(given.integer()?),
+                _ => return Err(Error::invalid(format!("filter_json has an unknown key '{key}'"))),
+            }
+        }
+        if let Some(cursor) = cursor {
+            filter.go_on_after(cursor);
+        }
+        Ok(filter)
+    }
+
+    /// Leaves out what comes up to the job of this id.
+    fn go_on_after(&mut self, id: i64) {
+        let next = if self.newest_first { id.checked_sub(1) } else { id.checked_add(1) };
+        match next {
+            Some(next) if self.newest_first => self.max_id = self.max_id.min(next),
+            Some(next) => self.min_id = self.min_id.max(next),
+            None => self.states = States::of(&[]),
+        }
+    }
+
+    /// Whether a job fulfils the conditions on its row.
+    pub(super) fn admits_row(&self, job: &Looked) -> bool {
+        let is = |wanted: &Option<String>, found: Option<&str>| {
+            wanted.as_deref().is_none_or(|wanted| found == Some(wanted))
+        };
+        let within = |from: Option<i64>, to: Option<i64>, at: Option<i64>| match at {
+            Some(at) => from.is_none_or(|from| at >= from) && to.is_none_or(|to| at <= to),
+            None => from.is_none() && to.is_none(),
+        };
+        self.states.contains(&job.state)
+            && is(&self.queue, Some(&job.queue))
+            && is(&self.worker_id, job.worker_id.as_deref())
+            && within(self.created_from, self.created_to, Some(job.created_at))
+            && within(self.ended_from, self.ended_to, job.ended_at)
+            && self.error.as_deref().is_none_or(|text| {
+                job.last_error.as_deref().is_some_and(|last_error| last_error.contains(text))
+            })
+    }
+
+    /// Whether there are conditions on the options of a job.
+    pub(super) fn asks_for_options(&self) -> bool {
+        self.unique_key.is_some() || self.batch_id.is_some() || !self.metadata.is_empty()
+    }
+
+    /// Whether the options of a job fulfil them.
+    pub(super) fn admits_options(&self, options: &JobOptionsRow) -> bool {
+        (self.unique_key.is_none() || self.unique_key == options.unique_key)
+            && (self.batch_id.is_none() || self.batch_id == options.batch_id)
+            && (self.metadata.is_empty() || self.admits_metadata(options.metadata.as_deref()))
+    }
+
+    fn admits_metadata(&self, metadata: Option<&str>) -> bool {
+        let found: Option<Map<String, Value>> = metadata.and_then(|text| serde_json::from_str(text).ok());
+        found.is_some_and(|found| self.metadata.iter().all(|(key, value)| found.get(key) == Some(value)))
+    }
+}
+
+/// Those that may be null, as if they were not there.
+const KEYS: [&str; 16] = [
+    "queue",
+    "state",
+    "min_id",
+    "max_id",
+    "worker_id",
+    "unique_key",
+    "batch_id",
+    "metadata",
+    "error",
+    "created_from",
+    "created_to",
+    "ended_from",
+    "ended_to",
+    "order",
+    "limit",
+    "cursor",
+];
+
+struct Given<'a> {
+    key: &'a str,
+    value: &'a Value,
+}
+
+impl Given<'_> {
+    fn text(&self) -> Result<String> {
+        self.value.as_str().map(str::to_owned).ok_or_else(|| self.wrong("a text"))
+    }
+
+    fn integer(&self) -> Result<i64> {
+        self.value.as_i64().ok_or_else(|| self.wrong("an integer"))
+    }
+
+    fn states(&self) -> Result<States> {
+        let names: Option<Vec<&str>> = match self.value {
+            Value::String(name) => Some(vec![name.as_str()]),
+            Value::Array(names) => names.iter().map(Value::as_str).collect(),
+            _ => None,
+        };
+        match names {
+            Some(names) if names.iter().all(|name| STATES.contains(name)) => Ok(States::of(&names)),
+            _ => Err(self.wrong(&format!("one or an array of {}", STATES.join(", ")))),
+        }
+    }
+
+    fn metadata(&self) -> Result<Map<String, Value>> {
+        match self.value {
+            Value::Object(object) if object.values().all(Value::is_string) => Ok(object.clone()),
+            _ => Err(self.wrong("an object of texts")),
+        }
+    }
+
+    fn order(&self) -> Result<bool> {
+        match self.value.as_str() {
+            Some("newest") => Ok(true),
+            Some("oldest") => Ok(false),
+            _ => Err(self.wrong("'newest' or 'oldest'")),
+        }
+    }
+
+    fn limit(&self) -> Result<usize> {
+        let limit = self.value.as_u64().and_then(|limit| usize::try_from(limit).ok());
+        limit
+            .filter(|limit| (1..=LIMIT_MAX).contains(limit))
+            .ok_or_else(|| self.wrong(&format!("an integer from 1 to {LIMIT_MAX}")))
+    }
+
+    fn wrong(&self, expected: &str) -> Error {
+        // Not all of it: it may be long.
+        let shown: String = self.value.to_string().chars().take(40).collect();
+        Error::invalid(format!("{} in filter_json must be {expected}, not {shown}", self.key))
+    }
+}
