@@ -66,7 +66,7 @@
 #define HONKER_JOB_SPEC_INIT                                               \
   { sizeof(honker_job_spec_t), 0, {0, 0}, {0, 0}, 0 }
 #define HONKER_SCHEDULE_OPTS_INIT                                          \
-  { sizeof(honker_schedule_opts_t), 0, 0, HONKER_NO_TIME, 3 }
+  { sizeof(honker_schedule_opts_t), 0, 0, HONKER_NO_TIME, 3, 0, HONKER_OVERLAP_ALLOW, 0 }
 #define HONKER_SCHEDULE_UPDATE_INIT                                        \
   { sizeof(honker_schedule_update_t), 0, 0, {0, 0}, {0, 0}, 0, HONKER_NO_TIME, HONKER_NO_TIME }
 #define HONKER_WORKER_OPTS_INIT                                            \
@@ -86,7 +86,7 @@
 #define HONKER_EVENT_VIEW_INIT                                             \
   { sizeof(honker_event_view_t), 0, 0, {0, 0}, {0, 0}, {0, 0}, 0 }
 #define HONKER_FIRE_VIEW_INIT                                              \
-  { sizeof(honker_fire_view_t), 0, {0, 0}, {0, 0}, 0, 0 }
+  { sizeof(honker_fire_view_t), 0, {0, 0}, {0, 0}, 0, 0, 0, 0 }
 
 /**
  * The version of the interface that this header describes, major << 16 | minor. A library serves a program that was
@@ -234,6 +234,17 @@
  * `kind`: the job is due again at once, and this attempt does not count.
  */
 #define HONKER_SETTLE_RELEASE 4
+
+/**
+ * At every boundary a job is enqueued.
+ */
+#define HONKER_OVERLAP_ALLOW 0
+
+/**
+ * A boundary enqueues nothing while the last job that the schedule has enqueued is live, unless no claim may take that any
+ * more.
+ */
+#define HONKER_OVERLAP_SKIP 1
 
 /**
  * `fields`: change the expression.
@@ -902,6 +913,19 @@ typedef struct {
    * How often a job may be claimed; less than 1 means 1. Default 3.
    */
   int64_t max_attempts;
+  /**
+   * What else there is to be said of the jobs: metadata, keys, a batch, a delay from when they are enqueued. What of it the
+   * fields above say as well, and `run_at` and the member, must be the defaults. Default NULL: nothing.
+   */
+  const honker_enqueue_opts_t *job;
+  /**
+   * What becomes of a boundary while the last job of the schedule is live. Default HONKER_OVERLAP_ALLOW.
+   */
+  uint32_t overlap;
+  /**
+   * 0.
+   */
+  uint32_t reserved_2;
 } honker_schedule_opts_t;
 
 /**
@@ -968,9 +992,18 @@ typedef struct {
    */
   int64_t fire_at;
   /**
-   * The job.
+   * The job; 0 if none was enqueued.
    */
   int64_t job_id;
+  /**
+   * HONKER_OK: it was enqueued. HONKER_EXISTS or HONKER_REPLACED: another job, this one, has its unique key (see
+   * `honker_enqueue`). HONKER_EMPTY: none was enqueued (HONKER_OVERLAP_SKIP).
+   */
+  honker_status_t status;
+  /**
+   * 0.
+   */
+  uint32_t reserved_2;
 } honker_fire_view_t;
 
 /**
@@ -2226,7 +2259,7 @@ honker_status_t honker_rate_limit_sweep(honker_db_t *db,
  * macro such as @daily or an interval such as "@every 5m"; "CRON_TZ=Europe/Berlin " before it sets the time zone, which
  * otherwise is this process's. What cannot be parsed, or never comes, is HONKER_INVALID and changes nothing. The next
  * boundary of a schedule that is registered again stays if the expression is the same, and a paused schedule stays
- * paused.
+ * paused. What is not said of its jobs again is forgotten.
  */
 HONKER_API
 honker_status_t honker_scheduler_register(honker_db_t *db,

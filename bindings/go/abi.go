@@ -45,6 +45,9 @@ const (
 	settleSnooze  = 3
 	settleRelease = 4
 
+	overlapAllow = 0
+	overlapSkip  = 1
+
 	updateExpression  = 1
 	updatePayload     = 2
 	updatePriority    = 4
@@ -232,6 +235,8 @@ type (
 		queue      bytesView
 		fireAt     int64
 		jobID      int64
+		status     Status
+		reserved2  uint32
 	}
 
 	jobSpec struct {
@@ -302,6 +307,9 @@ type (
 		priority    int64
 		expiresS    int64
 		maxAttempts int64
+		job         *enqueueOpts
+		overlap     uint32
+		reserved2   uint32
 	}
 
 	scheduleUpdate struct {

@@ -72,7 +72,7 @@ var _ [16]byte = [unsafe.Sizeof(eventView{}.payload)]byte{}
 var _ [64]byte = [unsafe.Offsetof(eventView{}.createdAt)]byte{}
 var _ [8]byte = [unsafe.Sizeof(eventView{}.createdAt)]byte{}
 
-var _ [56]byte = [unsafe.Sizeof(fireView{})]byte{}
+var _ [64]byte = [unsafe.Sizeof(fireView{})]byte{}
 var _ [0]byte = [unsafe.Offsetof(fireView{}.structSize)]byte{}
 var _ [4]byte = [unsafe.Sizeof(fireView{}.structSize)]byte{}
 var _ [4]byte = [unsafe.Offsetof(fireView{}.reserved)]byte{}
@@ -85,6 +85,10 @@ var _ [40]byte = [unsafe.Offsetof(fireView{}.fireAt)]byte{}
 var _ [8]byte = [unsafe.Sizeof(fireView{}.fireAt)]byte{}
 var _ [48]byte = [unsafe.Offsetof(fireView{}.jobID)]byte{}
 var _ [8]byte = [unsafe.Sizeof(fireView{}.jobID)]byte{}
+var _ [56]byte = [unsafe.Offsetof(fireView{}.status)]byte{}
+var _ [4]byte = [unsafe.Sizeof(fireView{}.status)]byte{}
+var _ [60]byte = [unsafe.Offsetof(fireView{}.reserved2)]byte{}
+var _ [4]byte = [unsafe.Sizeof(fireView{}.reserved2)]byte{}
 
 var _ [48]byte = [unsafe.Sizeof(jobSpec{})]byte{}
 var _ [0]byte = [unsafe.Offsetof(jobSpec{}.structSize)]byte{}
@@ -186,7 +190,7 @@ var _ [8]byte = [unsafe.Sizeof(outboxOpts{}.baseBackoffS)]byte{}
 var _ [24]byte = [unsafe.Offsetof(outboxOpts{}.fallbackMS)]byte{}
 var _ [8]byte = [unsafe.Sizeof(outboxOpts{}.fallbackMS)]byte{}
 
-var _ [32]byte = [unsafe.Sizeof(scheduleOpts{})]byte{}
+var _ [48]byte = [unsafe.Sizeof(scheduleOpts{})]byte{}
 var _ [0]byte = [unsafe.Offsetof(scheduleOpts{}.structSize)]byte{}
 var _ [4]byte = [unsafe.Sizeof(scheduleOpts{}.structSize)]byte{}
 var _ [4]byte = [unsafe.Offsetof(scheduleOpts{}.reserved)]byte{}
@@ -197,6 +201,12 @@ var _ [16]byte = [unsafe.Offsetof(scheduleOpts{}.expiresS)]byte{}
 var _ [8]byte = [unsafe.Sizeof(scheduleOpts{}.expiresS)]byte{}
 var _ [24]byte = [unsafe.Offsetof(scheduleOpts{}.maxAttempts)]byte{}
 var _ [8]byte = [unsafe.Sizeof(scheduleOpts{}.maxAttempts)]byte{}
+var _ [32]byte = [unsafe.Offsetof(scheduleOpts{}.job)]byte{}
+var _ [8]byte = [unsafe.Sizeof(scheduleOpts{}.job)]byte{}
+var _ [40]byte = [unsafe.Offsetof(scheduleOpts{}.overlap)]byte{}
+var _ [4]byte = [unsafe.Sizeof(scheduleOpts{}.overlap)]byte{}
+var _ [44]byte = [unsafe.Offsetof(scheduleOpts{}.reserved2)]byte{}
+var _ [4]byte = [unsafe.Sizeof(scheduleOpts{}.reserved2)]byte{}
 
 var _ [72]byte = [unsafe.Sizeof(scheduleUpdate{})]byte{}
 var _ [0]byte = [unsafe.Offsetof(scheduleUpdate{}.structSize)]byte{}

@@ -20,7 +20,8 @@ pub(crate) const MIN_VERSION: i64 = 3;
 static SQL_ANY: Sql = Sql::new(
     "SELECT EXISTS (SELECT 1 FROM main._honker_unique), EXISTS (SELECT 1 FROM main._honker_queues)
             OR EXISTS (SELECT 1 FROM main._honker_slots) OR EXISTS (SELECT 1 FROM main._honker_blocked),
-            EXISTS (SELECT 1 FROM main._honker_batches), EXISTS (SELECT 1 FROM main._honker_steps)",
+            EXISTS (SELECT 1 FROM main._honker_batches), EXISTS (SELECT 1 FROM main._honker_steps),
+            EXISTS (SELECT 1 FROM main._honker_schedule_options)",
 );
 
 static SQL_RAISE: Sql = Sql::new("UPDATE main._honker_schema SET min_version = ?1");
@@ -38,12 +39,14 @@ pub(crate) struct Features {
     pub(crate) batches: bool,
     /// A step of a job is saved.
     pub(crate) steps: bool,
+    /// A schedule has options.
+    pub(crate) schedules: bool,
 }
 
 impl Features {
     /// Whether anything has to be known, or done, of a job beside its row.
     pub(crate) fn any(self) -> bool {
-        self != Features::default()
+        Features { schedules: false, ..self } != Features::default()
     }
 
     /// Those of a file whose `min_version` is this.
@@ -58,6 +61,7 @@ impl Features {
             queues: row.integer(1) != 0,
             batches: row.integer(2) != 0,
             steps: row.integer(3) != 0,
+            schedules: row.integer(4) != 0,
         })?;
         Ok(features.expect("a SELECT without FROM has one row"))
     }

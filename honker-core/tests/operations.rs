@@ -5,7 +5,7 @@ use std::ffi::{c_int, c_void};
 use std::path::Path;
 
 use honker_core::queue::{self, Enqueue, EnqueueStatus};
-use honker_core::schedule::{self, Registration};
+use honker_core::schedule::{self, Overlap, Registration};
 use honker_core::{Error, Store, lock, notify, rate_limit, result, schema, stream};
 use rusqlite::{Connection, OpenFlags, ffi};
 
@@ -55,15 +55,7 @@ impl Database {
 type Call = fn(&Store) -> honker_core::Result<()>;
 
 fn registration() -> Registration<'static> {
-    Registration {
-        name: "s",
-        queue: "q",
-        expression: "@every 1s",
-        payload: "p",
-        priority: 0,
-        expires_s: None,
-        max_attempts: None,
-    }
+    Registration { name: "s", expression: "@every 1s", job: Enqueue::new("q", "p"), overlap: Overlap::Allow }
 }
 
 /// Every operation that writes, with arguments that would make it write in [`busy_file`].

@@ -10,7 +10,7 @@ use std::sync::{Arc, Barrier, Mutex};
 use std::time::Duration;
 
 use honker_core::queue::{self, Enqueue, Requeued};
-use honker_core::schedule::{self, Registration};
+use honker_core::schedule::{self, Overlap, Registration};
 use honker_core::{Error, Store, lock, rate_limit, schema};
 use rusqlite::functions::FunctionFlags;
 use rusqlite::types::Value;
@@ -90,15 +90,8 @@ fn held(store: &Store) {
 }
 
 fn register(store: &Store, name: &str) {
-    let schedule = Registration {
-        name,
-        queue: "q",
-        expression: "@every 1s",
-        payload: name,
-        priority: 0,
-        expires_s: None,
-        max_attempts: None,
-    };
+    let schedule =
+        Registration { name, expression: "@every 1s", job: Enqueue::new("q", name), overlap: Overlap::Allow };
     schedule::register(store, NOW, &schedule).unwrap();
 }
 

@@ -65,6 +65,7 @@ fn constants() -> BTreeMap<&'static str, (&'static str, Value)> {
         time { HONKER_NO_TIME }
         unique_until { HONKER_UNIQUE_SETTLED HONKER_UNIQUE_CLAIMED }
         on_conflict { HONKER_CONFLICT_KEEP HONKER_CONFLICT_REPLACE }
+        overlap { HONKER_OVERLAP_ALLOW HONKER_OVERLAP_SKIP }
         update {
             HONKER_UPDATE_EXPRESSION HONKER_UPDATE_PAYLOAD HONKER_UPDATE_PRIORITY HONKER_UPDATE_EXPIRES
             HONKER_UPDATE_MAX_ATTEMPTS
@@ -90,7 +91,7 @@ fn layouts() -> BTreeMap<&'static str, Value> {
             struct_size reserved id queue payload worker_id attempts claim_expires_at serial max_attempts metadata
         }
         honker_event_view_t { struct_size reserved offset topic key payload created_at }
-        honker_schedule_opts_t { struct_size reserved priority expires_s max_attempts }
+        honker_schedule_opts_t { struct_size reserved priority expires_s max_attempts job overlap reserved_2 }
         honker_schedule_update_t {
             struct_size reserved fields expression payload priority expires_s max_attempts
         }
@@ -106,7 +107,7 @@ fn layouts() -> BTreeMap<&'static str, Value> {
             struct_size reserved consumer from_offset save_every_n save_every_ms
         }
         honker_outbox_opts_t { struct_size reserved visibility_timeout_s base_backoff_s fallback_ms }
-        honker_fire_view_t { struct_size reserved name queue fire_at job_id }
+        honker_fire_view_t { struct_size reserved name queue fire_at job_id status reserved_2 }
     }
 }
 

@@ -203,6 +203,26 @@ pub unsafe extern "C" fn honker_enqueue_many(
     }
 }
 
+/// The job that a schedule enqueues, with options that may be NULL.
+///
+/// # Safety
+/// The options and their texts are valid for as long as the result is used.
+pub(crate) unsafe fn job_of_schedule<'a>(
+    queue: &'a str,
+    payload: &'a str,
+    opts: *const honker_enqueue_opts_t,
+) -> Result<Enqueue<'a>> {
+    // SAFETY: the caller vouches for it.
+    let opts = unsafe { view::read("opts: job", opts, DEFAULTS) }?;
+    let honker_enqueue_opts_t { expires_s, priority, max_attempts, .. } = DEFAULTS;
+    if (opts.expires_s, opts.priority, opts.max_attempts) != (expires_s, priority, max_attempts) {
+        let message = "opts: priority, expires_s and max_attempts are the schedule's, not its job's";
+        return Err(Failure::new(HONKER_INVALID, message));
+    }
+    // SAFETY: as above.
+    unsafe { job(queue, payload, &opts) }
+}
+
 fn status(enqueued: Enqueued) -> honker_status_t {
     match enqueued.status {
         EnqueueStatus::Enqueued => HONKER_OK,

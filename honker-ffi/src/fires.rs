@@ -1,12 +1,12 @@
 //! Fires: the boundaries that a tick or a leader has fired.
 
-use honker_core::schedule::Fire;
+use honker_core::schedule::{Fire, FireStatus};
 
 use crate::entry::{entry, entry_without_status};
 use crate::error::honker_error_t;
 use crate::handle;
 use crate::query::beyond;
-use crate::status::{HONKER_OK, honker_status_t};
+use crate::status::{HONKER_EMPTY, HONKER_EXISTS, HONKER_OK, HONKER_REPLACED, honker_status_t};
 use crate::text::honker_bytes_t;
 use crate::view::{self, Sized32};
 
@@ -34,8 +34,13 @@ pub struct honker_fire_view_t {
     pub queue: honker_bytes_t,
     /// The boundary, in Unix seconds.
     pub fire_at: i64,
-    /// The job.
+    /// The job; 0 if none was enqueued.
     pub job_id: i64,
+    /// HONKER_OK: it was enqueued. HONKER_EXISTS or HONKER_REPLACED: another job, this one, has its unique key (see
+    /// `honker_enqueue`). HONKER_EMPTY: none was enqueued (HONKER_OVERLAP_SKIP).
+    pub status: honker_status_t,
+    /// 0.
+    pub reserved_2: u32,
 }
 
 // SAFETY: integers and pointers without padding, the size first.
@@ -82,7 +87,14 @@ pub unsafe extern "C" fn honker_fires_get(
                 name: honker_bytes_t::of(&fire.name),
                 queue: honker_bytes_t::of(&fire.queue),
                 fire_at: fire.fire_at,
-                job_id: fire.job_id,
+                job_id: fire.job_id.unwrap_or(0),
+                status: match fire.status {
+                    FireStatus::Enqueued => HONKER_OK,
+                    FireStatus::Exists => HONKER_EXISTS,
+                    FireStatus::Replaced => HONKER_REPLACED,
+                    FireStatus::Skipped => HONKER_EMPTY,
+                },
+                reserved_2: 0,
             });
             Ok(HONKER_OK)
         })

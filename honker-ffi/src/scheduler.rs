@@ -1,8 +1,10 @@
 //! The scheduler.
 
-use honker_core::schedule::{Expression, Registration, Update};
+use honker_core::queue::Enqueue;
+use honker_core::schedule::{Expression, Overlap, Registration, Update};
 
 use crate::db::honker_db_t;
+use crate::enqueue::{self, honker_enqueue_opts_t};
 use crate::entry::{Failure, entry};
 use crate::error::honker_error_t;
 use crate::fires::honker_fires_t;
@@ -28,9 +30,22 @@ pub struct honker_schedule_opts_t {
     pub expires_s: i64,
     /// How often a job may be claimed; less than 1 means 1. Default 3.
     pub max_attempts: i64,
+    /// What else there is to be said of the jobs: metadata, keys, a batch, a delay from when they are enqueued. What of it the
+    /// fields above say as well, and `run_at` and the member, must be the defaults. Default NULL: nothing.
+    pub job: *const honker_enqueue_opts_t,
+    /// What becomes of a boundary while the last job of the schedule is live. Default HONKER_OVERLAP_ALLOW.
+    pub overlap: u32,
+    /// 0.
+    pub reserved_2: u32,
 }
 
-// SAFETY: integers without padding, the size first.
+/// At every boundary a job is enqueued.
+pub const HONKER_OVERLAP_ALLOW: u32 = 0;
+/// A boundary enqueues nothing while the last job that the schedule has enqueued is live, unless no claim may take that any
+/// more.
+pub const HONKER_OVERLAP_SKIP: u32 = 1;
+
+// SAFETY: integers and pointers without padding, the size first.
 unsafe impl Sized32 for honker_schedule_opts_t {}
 
 const DEFAULTS: honker_schedule_opts_t = honker_schedule_opts_t {
@@ -39,6 +54,9 @@ const DEFAULTS: honker_schedule_opts_t = honker_schedule_opts_t {
     priority: 0,
     expires_s: HONKER_NO_TIME,
     max_attempts: 3,
+    job: std::ptr::null(),
+    overlap: HONKER_OVERLAP_ALLOW,
+    reserved_2: 0,
 };
 
 /// `fields`: change the expression.
@@ -90,7 +108,7 @@ const FIELDS: u64 = HONKER_UPDATE_EXPRESSION
 /// macro such as @daily or an interval such as "@every 5m"; "CRON_TZ=Europe/Berlin " before it sets the time zone, which
 /// otherwise is this process's. What cannot be parsed, or never comes, is HONKER_INVALID and changes nothing. The next
 /// boundary of a schedule that is registered again stays if the expression is the same, and a paused schedule stays
-/// paused.
+/// paused. What is not said of its jobs again is forgotten.
 ///
 /// # Safety
 /// The texts are valid for their lengths, `opts` is NULL or valid for as many bytes as it says, `err` is NULL or valid
@@ -115,16 +133,23 @@ pub unsafe extern "C" fn honker_scheduler_register(
         entry("honker_scheduler_register", err, (), |()| {
             let target = Target::new(db, tx)?;
             let opts = view::read("opts", opts, DEFAULTS)?;
-            let schedule = Registration {
-                name: text("name", name, name_len)?,
-                queue: text("queue", queue, queue_len)?,
-                expression: text("expression", expression, expression_len)?,
-                payload: text("payload", payload, payload_len)?,
+            let overlap = match opts.overlap {
+                HONKER_OVERLAP_ALLOW => Overlap::Allow,
+                HONKER_OVERLAP_SKIP => Overlap::Skip,
+                other => {
+                    return Err(Failure::new(HONKER_INVALID, format!("opts: overlap {other} is unknown")));
+                }
+            };
+            let (name, queue) = (text("name", name, name_len)?, text("queue", queue, queue_len)?);
+            let (expression, payload) =
+                (text("expression", expression, expression_len)?, text("payload", payload, payload_len)?);
+            let job = Enqueue {
                 priority: opts.priority,
                 expires_s: time(opts.expires_s),
                 max_attempts: Some(opts.max_attempts),
+                ..enqueue::job_of_schedule(queue, payload, opts.job)?
             };
-            target.scheduler_register(&schedule)?;
+            target.scheduler_register(&Registration { name, expression, job, overlap })?;
             Ok(HONKER_OK)
         })
     }

@@ -373,7 +373,8 @@ fn to_enqueue(job: &honker_model::queue::Enqueue) -> queue::Enqueue<'static> {
 fn to_registration(schedule: &honker_model::schedule::Registration) -> schedule::Registration<'static> {
     let honker_model::schedule::Registration { name, queue, expression, payload, .. } = *schedule;
     let honker_model::schedule::Registration { priority, expires_s, max_attempts, .. } = *schedule;
-    schedule::Registration { name, queue, expression, payload, priority, expires_s, max_attempts }
+    let job = queue::Enqueue { priority, expires_s, max_attempts, ..queue::Enqueue::new(queue, payload) };
+    schedule::Registration { name, expression, job, overlap: schedule::Overlap::Allow }
 }
 
 fn to_update(changes: &honker_model::schedule::Changes) -> schedule::Update<'static> {

@@ -98,6 +98,25 @@ impl JobOptions {
     }
 }
 
+/// What a job has that no column of a schedule holds, as an object that [`JobOptions::read`] reads.
+pub(crate) fn to_json(job: &Enqueue<'_>) -> Map<String, Value> {
+    let mut object = Map::new();
+    let mut set = |key: &str, value: Option<Value>| object.extend(value.map(|value| (key.to_owned(), value)));
+    set("delay_s", job.delay_s.map(Value::from));
+    // It has been checked.
+    set("metadata", job.metadata.and_then(|metadata| serde_json::from_str(metadata).ok()));
+    set("concurrency_key", job.concurrency_key.map(Value::from));
+    set("batch_id", job.batch_id.map(Value::from));
+    set("max_run_s", job.max_run_s.map(Value::from));
+    if let Some(unique) = job.unique {
+        set("unique_key", Some(unique.key.into()));
+        set("unique_until", Some(unique.until.text().into()));
+        set("unique_for_s", unique.for_s.map(Value::from));
+        set("on_conflict", Some(unique.on_conflict.text().into()));
+    }
+    object
+}
+
 /// A key of such an object, and its value.
 struct Given<'a> {
     argument: &'a str,

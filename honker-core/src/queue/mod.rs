@@ -47,7 +47,8 @@ pub use dead_groups::{DeadGroup, dead_groups};
 pub(crate) use enqueue::{ANSWER_BYTES, check, enqueue_at};
 pub use enqueue::{Enqueue, EnqueueStatus, Enqueued, Member, enqueue, enqueue_many};
 pub use inspect::{Job, QueueStats, get_job, may_claim, next_claim_at, stats, stats_all};
-pub(crate) use job_options::JobOptions;
+pub(crate) use job_options::{JobOptions, to_json};
+pub(crate) use prospect::may_still_run;
 pub(crate) use refusal::{check_keys, is_refusal_of_row};
 #[cfg(feature = "bundled")]
 pub use rescue::{Instance, Registrant, instance_claims, instance_register, instances, rescue};

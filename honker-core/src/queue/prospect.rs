@@ -43,6 +43,11 @@ fn look(store: &Store, now: i64, id: i64) -> Result<std::result::Result<Prospect
     Ok(prospect.unwrap_or(Ok(Prospect::Gone)))
 }
 
+/// Whether a job is live, and not there only because no claim has moved it to the dead.
+pub(crate) fn may_still_run(store: &Store, now: i64, id: i64) -> Result<bool> {
+    Ok(matches!(look(store, now, id)?, Ok(Prospect::Waiting | Prospect::Claimed)))
+}
+
 /// The prospect of a job. One that no claim may take any more is dead-lettered. Belongs into [`Store::atomic`].
 pub(super) fn prospect(store: &Store, now: i64, id: i64) -> Result<Prospect> {
     match look(store, now, id)? {

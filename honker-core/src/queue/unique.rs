@@ -46,6 +46,15 @@ pub enum OnConflict {
     Replace,
 }
 
+impl OnConflict {
+    pub(super) fn text(self) -> &'static str {
+        match self {
+            OnConflict::Keep => "keep",
+            OnConflict::Replace => "replace",
+        }
+    }
+}
+
 impl UniqueUntil {
     pub(super) fn text(self) -> &'static str {
         match self {

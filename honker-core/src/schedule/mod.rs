@@ -4,13 +4,16 @@
 mod calendar;
 mod expression;
 mod lead;
+mod options;
 mod registry;
 mod tick;
 
 pub use expression::Expression;
 pub use lead::{LEADER_LOCK, Leadership, lead, leadership};
+pub use options::Overlap;
+pub(crate) use options::ScheduleOptions;
 pub use registry::{
     Registration, Schedule, Update, list, pause, register, resume, soonest, unregister, update,
 };
 pub(crate) use tick::tick_into;
-pub use tick::{Fire, Refused, Ticked, tick};
+pub use tick::{Fire, FireStatus, Refused, Ticked, tick};

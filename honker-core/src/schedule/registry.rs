@@ -2,8 +2,10 @@
 
 use serde::Serialize;
 
+use super::options::{self, Overlap};
 use super::{Expression, calendar};
 use crate::error::Cause;
+use crate::queue::Enqueue;
 use crate::statement::{Sql, Value};
 use crate::{Error, Result, Store};
 
@@ -33,18 +35,13 @@ pub(super) use {boundary, malformed};
 pub struct Registration<'a> {
     /// The schedule's name; registering it again replaces it.
     pub name: &'a str,
-    /// Where its jobs go.
-    pub queue: &'a str,
     /// When: a schedule expression.
     pub expression: &'a str,
-    /// The payload of its jobs, stored as it is.
-    pub payload: &'a str,
-    /// The priority of its jobs.
-    pub priority: i64,
-    /// Seconds after the boundary at which a job expires.
-    pub expires_s: Option<i64>,
-    /// The budget of its jobs. `None` means 3; less than 1 means 1.
-    pub max_attempts: Option<i64>,
+    /// The jobs that it enqueues. They expire so many seconds after their boundary; their delay counts from when they are
+    /// enqueued; a budget below 1 means 1. There is no `run_at`, and no `member`.
+    pub job: Enqueue<'a>,
+    /// What becomes of a boundary while the last of these jobs is live.
+    pub overlap: Overlap,
 }
 
 /// What to change. Whatever is `None` stays.
@@ -142,26 +139,31 @@ static SQL_NEXT: Sql = Sql::new(concat!(
 /// Adds a schedule or replaces the one of that name.
 pub fn register(store: &Store, now: i64, schedule: &Registration<'_>) -> Result<()> {
     let next_fire_at = Expression::parse(schedule.expression)?.next_after(now)?;
-    let max_attempts = schedule.max_attempts.unwrap_or(MAX_ATTEMPTS_DEFAULT).max(1);
-    store.insert(
-        &SQL_REGISTER,
-        &[
-            schedule.name.into(),
-            schedule.queue.into(),
-            schedule.expression.into(),
-            schedule.payload.into(),
-            schedule.priority.into(),
-            Value::from(schedule.expires_s),
-            next_fire_at.into(),
-            max_attempts.into(),
-        ],
-    )?;
-    Ok(())
+    options::check(store, now, schedule)?;
+    let Registration { name, expression, job, .. } = *schedule;
+    let max_attempts = job.max_attempts.unwrap_or(MAX_ATTEMPTS_DEFAULT).max(1);
+    let parameters = [
+        name.into(),
+        job.queue.into(),
+        expression.into(),
+        job.payload.into(),
+        job.priority.into(),
+        Value::from(job.expires_s),
+        next_fire_at.into(),
+        max_attempts.into(),
+    ];
+    store.atomic(|| {
+        store.insert(&SQL_REGISTER, &parameters)?;
+        options::write(store, schedule)
+    })
 }
 
 /// Removes a schedule; how many rows that were. Jobs it has enqueued stay.
 pub fn unregister(store: &Store, name: &str) -> Result<i64> {
-    store.execute(&SQL_UNREGISTER, &[name.into()])
+    store.atomic(|| {
+        options::forget(store, name)?;
+        store.execute(&SQL_UNREGISTER, &[name.into()])
+    })
 }
 
 /// Changes parts of a schedule. `false`, and nothing written, if there is no such schedule or nothing to change.

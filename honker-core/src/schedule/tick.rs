@@ -3,8 +3,9 @@
 use serde::Serialize;
 
 use super::Expression;
+use super::options;
 use super::registry::{boundary, in_schedule, malformed, usable};
-use crate::queue::{self, Enqueue, check_keys, is_refusal_of_row};
+use crate::queue::{self, Enqueue, EnqueueStatus, JobOptions, check_keys, is_refusal_of_row};
 use crate::statement::Sql;
 use crate::unit::Unit;
 use crate::{Error, Result, Store};
@@ -21,8 +22,41 @@ pub struct Fire {
     pub queue: String,
     /// The boundary.
     pub fire_at: i64,
-    /// The job.
-    pub job_id: i64,
+    /// The job; `None` if none was enqueued. If its key was taken, the one that has it.
+    pub job_id: Option<i64>,
+    /// What has become of it. Not among the keys of the JSON if it was enqueued.
+    #[serde(skip_serializing_if = "FireStatus::is_enqueued")]
+    pub status: FireStatus,
+}
+
+/// What has become of the job of a boundary.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FireStatus {
+    /// It is in its queue.
+    Enqueued,
+    /// Another job has its unique key, and stays as it is.
+    Exists,
+    /// The job that has its unique key has become this one.
+    Replaced,
+    /// The last job of the schedule is still live, and no other is to be beside it.
+    Skipped,
+}
+
+impl FireStatus {
+    fn is_enqueued(&self) -> bool {
+        *self == FireStatus::Enqueued
+    }
+}
+
+impl From<EnqueueStatus> for FireStatus {
+    fn from(status: EnqueueStatus) -> Self {
+        match status {
+            EnqueueStatus::Enqueued => FireStatus::Enqueued,
+            EnqueueStatus::Exists => FireStatus::Exists,
+            EnqueueStatus::Replaced => FireStatus::Replaced,
+        }
+    }
 }
 
 static SQL_DUE: Sql = Sql::new(concat!(
@@ -207,6 +241,16 @@ fn fire(
     expression: &Expression,
     fires: &mut Vec<Fire>,
 ) -> Result<()> {
+    let mut stored = options::read(store, &schedule.name)?;
+    let none = JobOptions::default();
+    let job_options = stored.as_ref().map_or(&none, |stored| &stored.options.job).clone();
+    let job = Enqueue {
+        priority: schedule.priority,
+        max_attempts: Some(schedule.max_attempts),
+        ..job_options.job(&schedule.queue, &schedule.payload)
+    };
+    // Beyond the end of time is the end of time: one such row must not keep the other schedules from firing.
+    let run_at = now.saturating_add(job.delay_s.unwrap_or(0));
     let mut boundary = schedule.next_fire_at;
     let mut fired = 0;
     while boundary <= until {
@@ -214,23 +258,33 @@ fn fire(
             boundary = expression.first_after(boundary, until)?;
             break;
         }
-        // Beyond the end of time is the end of time: one such row must not keep the other schedules from firing.
-        let expires_at = schedule.expires_s.map(|expires_s| boundary.saturating_add(expires_s));
-        let job = Enqueue {
-            priority: schedule.priority,
-            max_attempts: Some(schedule.max_attempts),
-            ..Enqueue::new(&schedule.queue, &schedule.payload)
+        let overlaps = stored.as_ref().map_or(Ok(false), |stored| stored.overlaps(store, now))?;
+        let (job_id, status) = if overlaps {
+            (None, FireStatus::Skipped)
+        } else {
+            let expires_at = schedule.expires_s.map(|expires_s| boundary.saturating_add(expires_s));
+            let enqueued = queue::enqueue_at(store, now, &job, run_at, expires_at).map_err(of_schedule)?;
+            if let Some(stored) = &mut stored
+                && enqueued.status != EnqueueStatus::Exists
+            {
+                stored.last_job_id = Some(enqueued.id);
+                options::remember(store, &schedule.name, enqueued.id)?;
+            }
+            (Some(enqueued.id), enqueued.status.into())
         };
-        let job_id = queue::enqueue_at(store, now, &job, now, expires_at)?.id;
-        fires.push(Fire {
-            name: schedule.name.clone(),
-            queue: schedule.queue.clone(),
-            fire_at: boundary,
-            job_id,
-        });
+        let (name, queue) = (schedule.name.clone(), schedule.queue.clone());
+        fires.push(Fire { name, queue, fire_at: boundary, job_id, status });
         fired += 1;
         boundary = expression.next_after(boundary)?;
     }
     store.execute(&SQL_ADVANCE, &[schedule.rowid.into(), boundary.into()])?;
     Ok(())
+}
+
+/// What is wrong with the jobs of a schedule, such as a batch that is sealed, is no error of whoever fires it: the others go on.
+fn of_schedule(error: Error) -> Error {
+    match error {
+        Error::Invalid(message) => Error::Sql(message.into()),
+        other => other,
+    }
 }

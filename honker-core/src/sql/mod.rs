@@ -15,7 +15,7 @@ use rusqlite::Connection;
 use serde::Serialize;
 
 use self::function::{Answer, Arguments, Function};
-use crate::schedule::{Expression, Registration, Update};
+use crate::schedule::{Expression, Overlap, Registration, ScheduleOptions, Update};
 use crate::{
     Error, Result, Store, batch, guard, lock, notify, queue, rate_limit, result, schedule, schema, step,
     stream,
@@ -258,6 +258,7 @@ static FUNCTIONS: &[Function] = functions! {
 
     c"honker_scheduler_register" 6 => scheduler_register;
     c"honker_scheduler_register" 7 => scheduler_register;
+    c"honker_scheduler_register_with" 5 => scheduler_register_with;
     c"honker_scheduler_unregister" 1 => |store, arguments| {
         schedule::unregister(store, arguments.text(0, "name")?).map(Answer::Integer)
     };
@@ -353,19 +354,31 @@ fn enqueue(store: &Store, arguments: &Arguments<'_>) -> Result<Answer> {
 }
 
 fn scheduler_register(store: &Store, arguments: &Arguments<'_>) -> Result<Answer> {
-    let schedule = Registration {
-        name: arguments.text(0, "name")?,
-        queue: arguments.text(1, "queue")?,
-        expression: arguments.text(2, "cron_expr")?,
-        payload: arguments.text(3, "payload")?,
+    let job = queue::Enqueue {
         priority: arguments.integer(4, "priority")?,
         expires_s: arguments.optional_integer(5, "expires_s")?,
         max_attempts: match arguments.len() {
             6 => None,
             _ => Some(arguments.integer(6, "max_attempts")?),
         },
+        ..queue::Enqueue::new(arguments.text(1, "queue")?, arguments.text(3, "payload")?)
     };
+    let (name, expression) = (arguments.text(0, "name")?, arguments.text(2, "cron_expr")?);
+    let schedule = Registration { name, expression, job, overlap: Overlap::Allow };
     schedule::register(store, store.now()?, &schedule)?;
+    Ok(Answer::Integer(1))
+}
+
+fn scheduler_register_with(store: &Store, arguments: &Arguments<'_>) -> Result<Answer> {
+    let (name, queue) = (arguments.text(0, "name")?, arguments.text(1, "queue")?);
+    let (expression, payload) = (arguments.text(2, "expression")?, arguments.text(3, "payload")?);
+    let options = ScheduleOptions::parse("options_json", arguments.text(4, "options_json")?)?;
+    let job = options.job.job(queue, payload);
+    schedule::register(
+        store,
+        store.now()?,
+        &Registration { name, expression, job, overlap: options.overlap },
+    )?;
     Ok(Answer::Integer(1))
 }
 

@@ -6,22 +6,15 @@ use std::time::{Duration, Instant};
 use honker_core::consume::{Leader, Next};
 use honker_core::database::Database;
 use honker_core::queue::Enqueue;
-use honker_core::schedule::{Fire, Registration, Update};
+use honker_core::schedule::{Fire, Overlap, Registration, Update};
 use honker_core::{Cause, Error};
 
 use crate::clock;
 use crate::support::*;
 
 pub fn register(database: &Database, name: &str, expression: &str) {
-    let registration = Registration {
-        name,
-        queue: "q",
-        expression,
-        payload: "p",
-        priority: 0,
-        expires_s: None,
-        max_attempts: None,
-    };
+    let registration =
+        Registration { name, expression, job: Enqueue::new("q", "p"), overlap: Overlap::Allow };
     database.scheduler_register(&registration).unwrap();
 }
 
@@ -199,12 +192,9 @@ fn with_refused(refusal: &str) -> (File, Database) {
         let queue = if name == "bad" { "bad" } else { "q" };
         let registration = Registration {
             name,
-            queue,
             expression: "@every 1s",
-            payload: "p",
-            priority: 0,
-            expires_s: None,
-            max_attempts: None,
+            job: Enqueue::new(queue, "p"),
+            overlap: Overlap::Allow,
         };
         database.scheduler_register(&registration).unwrap();
     }

@@ -204,6 +204,9 @@ pub struct ScheduleOptions {
     pub priority: i64,
     pub expires_s: i64,
     pub max_attempts: i64,
+    pub job: *const EnqueueOptions,
+    pub overlap: u32,
+    pub reserved_2: u32,
 }
 
 pub const UPDATE_PAYLOAD: u64 = 2;
@@ -229,6 +232,8 @@ pub struct FireView {
     pub queue: Bytes,
     pub fire_at: i64,
     pub job_id: i64,
+    pub status: Status,
+    pub reserved_2: u32,
 }
 
 macro_rules! functions {

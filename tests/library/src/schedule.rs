@@ -74,6 +74,9 @@ impl Place {
             priority: 0,
             expires_s: raw::NO_TIME,
             max_attempts,
+            job: ptr::null(),
+            overlap: 0,
+            reserved_2: 0,
         };
         // SAFETY: see above.
         call(|error| unsafe {
@@ -140,6 +143,8 @@ pub(crate) fn fires_of(fires: *mut raw::Fires) -> Answer<Vec<Fire>> {
                 queue: none,
                 fire_at: 0,
                 job_id: 0,
+                status: 0,
+                reserved_2: 0,
             };
             // SAFETY: see above; the struct says its size.
             call(|error| unsafe { (functions().honker_fires_get)(fires.handle, index, &mut view, error) })?;

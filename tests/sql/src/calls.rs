@@ -251,6 +251,16 @@ pub fn every_function(n: i64, now: i64) -> Vec<(String, String)> {
         (format!("json_array_length(honker_claim_batch('f{n}', 'w', 1, 60))"), "1".into()),
         (format!("honker_ack((SELECT id FROM _honker_live WHERE queue = 'f{n}'), 'w')"), "1".into()),
         (format!("honker_scheduler_unregister('s{n}')"), "1".into()),
+        (
+            format!("honker_scheduler_register_with('o{n}', 'w{n}', '@every 3h', 'p', '{{\"overlap\":\"skip\"}}')"),
+            "1".into(),
+        ),
+        (
+            format!("json_group_array(fire ->> 'status') FROM (SELECT value AS fire FROM json_each(honker_scheduler_tick({now} + 21600)) WHERE value ->> 'name' = 'o{n}')"),
+            r#"[null,"skipped"]"#.into(),
+        ),
+        (format!("honker_scheduler_unregister('o{n}')"), "1".into()),
+        (format!("honker_cancel((SELECT id FROM _honker_live WHERE queue = 'w{n}'))"), "1".into()),
         (format!("honker_cron_next_after('@every 7s', {n})"), format!("{}", n + 7)),
     ];
     calls.into_iter().map(|(call, answer)| (format!("SELECT {call}"), answer)).collect()
@@ -303,6 +313,7 @@ pub const WRITES: &[&str] = &[
     "honker_notifications_configure('{\"keep_s\":5}')",
     "honker_scheduler_register('new', 'f', '@every 1h', 'p', 0, NULL)",
     "honker_scheduler_register('s', 'f', '@every 2h', 'p', 0, NULL)",
+    "honker_scheduler_register_with('with', 'f', '@every 1h', 'p', '{\"overlap\":\"skip\"}')",
     "honker_scheduler_update('s', NULL, 'y', NULL, NULL, 0)",
     "honker_scheduler_pause('s')",
     "honker_scheduler_resume('paused')",

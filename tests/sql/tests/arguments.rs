@@ -104,6 +104,10 @@ const FUNCTIONS: &[Function] = &[
         ("name", A_TEXT), ("queue", A_TEXT), ("cron_expr", Text("'@every 1h'")), ("payload", A_TEXT),
         ("priority", Integer), ("expires_s", IntegerOrNull), ("max_attempts", Integer),
     ]),
+    ("honker_scheduler_register_with", &[5], &[
+        ("name", A_TEXT), ("queue", A_TEXT), ("expression", Text("'@every 1h'")), ("payload", A_TEXT),
+        ("options_json", Text("'{}'")),
+    ]),
     ("honker_scheduler_unregister", &[1], &[("name", A_TEXT)]),
     ("honker_scheduler_update", &[6, 8], &[
         ("name", A_TEXT), ("cron_expr", TextOrNull), ("payload", TextOrNull), ("priority", IntegerOrNull),

@@ -53,6 +53,11 @@ const PERMITTED: &[(&str, &str, &str)] = &[
     ("EXISTS (SELECT 1 FROM main._honker_batches)", "SCAN _honker_batches", "whether there is a row"),
     ("EXISTS (SELECT 1 FROM main._honker_steps)", "SCAN _honker_steps", "whether there is a row"),
     (
+        "EXISTS (SELECT 1 FROM main._honker_schedule_options)",
+        "SCAN _honker_schedule_options USING COVERING INDEX sqlite_autoindex__honker_schedule_options_1",
+        "whether there is a row",
+    ),
+    (
         "worker_id = worker_id WHERE 0",
         "SCAN _honker_live",
         "takes the write lock for a claim, and looks at no row",

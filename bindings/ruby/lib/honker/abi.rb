@@ -34,6 +34,8 @@ module Honker
     SETTLE_FAIL = 2
     SETTLE_SNOOZE = 3
     SETTLE_RELEASE = 4
+    OVERLAP_ALLOW = 0
+    OVERLAP_SKIP = 1
     UPDATE_EXPRESSION = 1
     UPDATE_PAYLOAD = 2
     UPDATE_PRIORITY = 4
@@ -86,7 +88,7 @@ module Honker
     EVENT_VIEW = Layout.new(:honker_event_view_t, struct_size: "L", reserved: "L", offset: "q", topic: "JJ", key: "JJ",
                             payload: "JJ", created_at: "q")
     FIRE_VIEW = Layout.new(:honker_fire_view_t, struct_size: "L", reserved: "L", name: "JJ", queue: "JJ", fire_at: "q",
-                           job_id: "q")
+                           job_id: "q", status: "l", reserved_2: "L")
     JOB_SPEC = Layout.new(:honker_job_spec_t, struct_size: "L", reserved: "L", queue: "JJ", payload: "JJ", opts: "J")
     JOB_VIEW = Layout.new(:honker_job_view_t, struct_size: "L", reserved: "L", id: "q", queue: "JJ", payload: "JJ",
                           worker_id: "JJ", attempts: "q", claim_expires_at: "q", serial: "q", max_attempts: "q", metadata: "JJ")
@@ -100,7 +102,7 @@ module Honker
     OUTBOX_OPTS = Layout.new(:honker_outbox_opts_t, struct_size: "L", reserved: "L", visibility_timeout_s: "q",
                              base_backoff_s: "q", fallback_ms: "q")
     SCHEDULE_OPTS = Layout.new(:honker_schedule_opts_t, struct_size: "L", reserved: "L", priority: "q", expires_s: "q",
-                               max_attempts: "q")
+                               max_attempts: "q", job: "J", overlap: "L", reserved_2: "L")
     SCHEDULE_UPDATE = Layout.new(:honker_schedule_update_t, struct_size: "L", reserved: "L", fields: "Q", expression: "JJ",
                                  payload: "JJ", priority: "q", expires_s: "q", max_attempts: "q")
     SETTLEMENT = Layout.new(:honker_settlement_t, kind: "L", status: "l", id: "q", serial: "q", delay_s: "q", error: "JJ")

@@ -33,6 +33,8 @@ final class Abi {
   static final int SETTLE_FAIL = 2;
   static final int SETTLE_SNOOZE = 3;
   static final int SETTLE_RELEASE = 4;
+  static final int OVERLAP_ALLOW = 0;
+  static final int OVERLAP_SKIP = 1;
   static final int UPDATE_EXPRESSION = 1;
   static final int UPDATE_PAYLOAD = 2;
   static final int UPDATE_PRIORITY = 4;
@@ -77,14 +79,14 @@ final class Abi {
   static final int ENQUEUE_OPTS_SIZE = 152;
   static final int ENQUEUE_RESULT_SIZE = 16;
   static final int EVENT_VIEW_SIZE = 72;
-  static final int FIRE_VIEW_SIZE = 56;
+  static final int FIRE_VIEW_SIZE = 64;
   static final int JOB_SPEC_SIZE = 48;
   static final int JOB_VIEW_SIZE = 112;
   static final int LOST_JOB_VIEW_SIZE = 32;
   static final int NOTIFICATION_VIEW_SIZE = 56;
   static final int OPEN_OPTS_SIZE = 64;
   static final int OUTBOX_OPTS_SIZE = 32;
-  static final int SCHEDULE_OPTS_SIZE = 32;
+  static final int SCHEDULE_OPTS_SIZE = 48;
   static final int SCHEDULE_UPDATE_SIZE = 72;
   static final int SETTLEMENT_SIZE = 48;
   static final int SUBSCRIPTION_OPTS_SIZE = 48;
