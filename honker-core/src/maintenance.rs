@@ -9,7 +9,7 @@
 
 use crate::queue::upkeep::{self, Scan, Stray};
 use crate::statement::Sql;
-use crate::{Result, Store, notify, stream};
+use crate::{Result, Store, batch, notify, stream};
 
 /// So many seconds after one run began the next may.
 const EVERY_S: i64 = 60;
@@ -47,6 +47,7 @@ static TASKS: &[Task] = &[
     Task::Scan(&upkeep::BLOCKED),
     Task::Scan(&upkeep::LIVE),
     Task::Scan(&upkeep::KEYS),
+    Task::Rows(batch::expire),
     Task::Rows(stream::expire),
     Task::Rows(notify::expire),
 ];

@@ -6,7 +6,8 @@
 //! finishes it: its callbacks are enqueued in that transaction too. So each is enqueued exactly once, whoever dies when.
 //!
 //! What has been counted of a member whose options stay is in their column `batch_exit`. That is how a dead member that is
-//! retried is moved back.
+//! retried is moved back, and how maintenance knows the members that somebody's SQL has taken out of the live table
+//! (`queue/upkeep.rs`).
 
 mod callback;
 
@@ -14,6 +15,7 @@ use serde::Serialize;
 use serde_json::{Map, Value as Json};
 
 use self::callback::Callback;
+use crate::bound::{self, Allowance};
 use crate::features::begin_use;
 use crate::queue::{self, Member};
 use crate::statement::{Sql, Value};
@@ -37,6 +39,14 @@ static SQL_SEAL: Sql =
 
 static SQL_FINISH: Sql =
     Sql::new("UPDATE main._honker_batches SET finished_at = ?2 WHERE id = ?1 AND finished_at IS NULL");
+
+static SQL_EXPIRED: Sql = Sql::new(
+    "SELECT 0, id FROM main._honker_batches
+     WHERE finished_at IS NOT NULL AND finished_at + ifnull(keep_s, 86400) <= +?1
+     ORDER BY finished_at + ifnull(keep_s, 86400) LIMIT +?2",
+);
+
+static SQL_DELETE: Sql = Sql::new("DELETE FROM main._honker_batches WHERE id = +?1");
 
 static SQL_CALLBACKS: Sql = Sql::new(
     "SELECT on_finished, CASE WHEN dead = 0 AND cancelled = 0 THEN on_success END
@@ -214,6 +224,11 @@ pub(crate) fn member_is(store: &Store, now: i64, job_id: i64, standing: Standing
     let is_over = store.query_one(&SQL_COUNT, &parameters, |row| row.integer(0) != 0)?;
     // No row: the batch was finished long ago, and is gone.
     if is_over == Some(true) { finish(store, now, id) } else { Ok(()) }
+}
+
+/// Removes batches that finished so long ago that they are kept no longer, at most 1,000; how many those were.
+pub(crate) fn expire(store: &Store, now: i64) -> Result<i64> {
+    store.atomic(|| bound::delete(&mut Allowance::new(store), &SQL_EXPIRED, now.into(), &SQL_DELETE))
 }
 
 /// The batch that a job is a member of, and what has been counted of it.

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::leave::forget;
+use super::leave::{Exit, gone};
 use super::{options, unique};
 use crate::batch::{self, Standing};
 use crate::bound::Allowance;
@@ -162,7 +162,7 @@ pub fn dead_purge(store: &Store, now: i64, queue: Option<&str>, older_than_s: i6
         let mut purged = 0;
         for id in ids {
             if store.execute(&SQL_DELETE, &[id.into()])? > 0 {
-                forget(store, id)?;
+                gone(store, now, id, Exit::Dead)?;
                 purged += 1;
             }
         }

@@ -112,15 +112,28 @@ fn settled(store: &Store, now: i64, id: i64, exit: Exit, kept: bool) -> Result<(
             blocked::forget(store, id)?;
         }
     }
-    if store.features().batches {
-        let standing = match exit {
-            Exit::Done => Standing::Done,
-            Exit::Dead => Standing::Dead,
-            Exit::Cancelled => Standing::Cancelled,
-        };
-        batch::member_is(store, now, id, standing, kept)?;
+    count(store, now, id, exit, kept)
+}
+
+/// Counts in what way a member of a batch has left, unless that was done before.
+pub(super) fn count(store: &Store, now: i64, id: i64, exit: Exit, kept: bool) -> Result<()> {
+    if !store.features().batches {
+        return Ok(());
     }
-    Ok(())
+    let standing = match exit {
+        Exit::Done => Standing::Done,
+        Exit::Dead => Standing::Dead,
+        Exit::Cancelled => Standing::Cancelled,
+    };
+    batch::member_is(store, now, id, standing, kept)
+}
+
+/// A job that has left by this exit, for a table from which it has just been removed, is nowhere any more. Belongs into
+/// [`Store::atomic`].
+pub(super) fn gone(store: &Store, now: i64, id: i64, exit: Exit) -> Result<()> {
+    // It may have come there by somebody's SQL.
+    count(store, now, id, exit, false)?;
+    forget(store, id)
 }
 
 /// Sees to what belongs to a job that was claimed and is pending again. Belongs into [`Store::atomic`].

@@ -1,7 +1,7 @@
 //! What maintenance does for queues: it removes what is kept no longer, mends rows that no claim has met, and finds what
 //! belongs to jobs that are nowhere, because somebody's SQL has removed them.
 
-use super::leave::{Exit, after, forget};
+use super::leave::{Exit, after, count, forget, gone};
 use super::refusal::past_refusals;
 use super::settings::Settings;
 use super::{blocked, clear};
@@ -19,21 +19,32 @@ static SQL_DONE_QUEUES: Sql = Sql::new(
      SELECT name FROM names WHERE name IS NOT NULL",
 );
 
-static SQL_DONE: Sql = Sql::new(
-    "SELECT length(CAST(payload AS BLOB)), id FROM main._honker_done
-     WHERE queue = +?1 AND finished_at <= +?2 ORDER BY finished_at LIMIT +?3",
-);
+/// A table of jobs that have ended, those of a queue that did so at a time or earlier, and how one is removed.
+struct Ended {
+    exit: Exit,
+    select: Sql,
+    delete: Sql,
+}
 
-static SQL_DELETE_DONE: Sql = Sql::new("DELETE FROM main._honker_done WHERE id = +?1");
+static DONE: Ended = Ended {
+    exit: Exit::Done,
+    select: Sql::new(
+        "SELECT length(CAST(payload AS BLOB)), id FROM main._honker_done
+         WHERE queue = +?1 AND finished_at <= +?2 ORDER BY finished_at LIMIT +?3",
+    ),
+    delete: Sql::new("DELETE FROM main._honker_done WHERE id = +?1"),
+};
 
 static SQL_QUEUES: Sql = Sql::new("SELECT name, settings FROM main._honker_queues");
 
-static SQL_DEAD: Sql = Sql::new(
-    "SELECT length(CAST(payload AS BLOB)), id FROM main._honker_dead
-     WHERE queue = +?1 AND died_at <= +?2 ORDER BY died_at LIMIT +?3",
-);
-
-static SQL_DELETE_DEAD: Sql = Sql::new("DELETE FROM main._honker_dead WHERE id = +?1");
+static DEAD: Ended = Ended {
+    exit: Exit::Dead,
+    select: Sql::new(
+        "SELECT length(CAST(payload AS BLOB)), id FROM main._honker_dead
+         WHERE queue = +?1 AND died_at <= +?2 ORDER BY died_at LIMIT +?3",
+    ),
+    delete: Sql::new("DELETE FROM main._honker_dead WHERE id = +?1"),
+};
 
 static SQL_MALFORMED_QUEUES: Sql = Sql::new(concat!(
     "WITH RECURSIVE names (name) AS (
@@ -62,7 +73,7 @@ pub(crate) fn expire_done(store: &Store, now: i64) -> Result<i64> {
         let mut removed = 0;
         for queue in store.query(&SQL_DONE_QUEUES, &[], |row| row.text(0))? {
             let before = now.saturating_sub(Settings::of(store, &queue)?.keep_done_s);
-            removed += remove(store, &mut allowance, &queue, before, &SQL_DONE, &SQL_DELETE_DONE)?;
+            removed += remove(store, now, &mut allowance, &queue, before, &DONE)?;
         }
         Ok(removed)
     })
@@ -78,7 +89,7 @@ pub(crate) fn expire_dead(store: &Store, now: i64) -> Result<i64> {
         for (queue, keep_s) in store.query(&SQL_QUEUES, &[], read)? {
             let Some(keep_s) = keep_s else { continue };
             let before = now.saturating_sub(keep_s);
-            removed += remove(store, &mut allowance, &queue, before, &SQL_DEAD, &SQL_DELETE_DEAD)?;
+            removed += remove(store, now, &mut allowance, &queue, before, &DEAD)?;
         }
         Ok(removed)
     })
@@ -87,20 +98,20 @@ pub(crate) fn expire_dead(store: &Store, now: i64) -> Result<i64> {
 /// Removes jobs that ended at `before` or earlier, with what belonged to them. Belongs into [`Store::atomic`].
 fn remove(
     store: &Store,
+    now: i64,
     allowance: &mut Allowance<'_>,
     queue: &str,
     before: i64,
-    select: &'static Sql,
-    delete: &'static Sql,
+    table: &'static Ended,
 ) -> Result<i64> {
     if allowance.refused() {
         return Ok(0);
     }
     let parameters = [queue.into(), before.into(), (allowance.rows() + 1).into()];
     let mut removed = 0;
-    for id in allowance.rows_of(select, &parameters, |row| row.integer(1))? {
-        if store.execute(delete, &[id.into()])? > 0 {
-            forget(store, id)?;
+    for id in allowance.rows_of(&table.select, &parameters, |row| row.integer(1))? {
+        if store.execute(&table.delete, &[id.into()])? > 0 {
+            gone(store, now, id, table.exit)?;
             removed += 1;
         }
     }
@@ -165,14 +176,21 @@ static SQL_STATE: Sql = Sql::new("SELECT state FROM main._honker_live WHERE id =
 
 static SQL_IS_SET_ASIDE: Sql = Sql::new("SELECT 1 FROM main._honker_blocked WHERE job_id = +?1");
 
-/// Options of jobs that are nowhere.
+static SQL_ENDED: Sql = Sql::new(
+    "SELECT EXISTS (SELECT 1 FROM main._honker_live WHERE id = +?1),
+            EXISTS (SELECT 1 FROM main._honker_dead WHERE id = +?1)",
+);
+
+/// Options of jobs that are nowhere, and of members of batches that are counted as pending and not live.
 pub(crate) static OPTIONS: Scan = Scan {
     look: Sql::new(concat!(
         "SELECT job_id, ",
         nowhere!("job_id"),
-        " FROM main._honker_job_options WHERE job_id > +?1 ORDER BY job_id LIMIT +?2"
+        " OR batch_id IS NOT NULL AND batch_exit IS NULL
+               AND NOT EXISTS (SELECT 1 FROM main._honker_live WHERE id = job_id)
+         FROM main._honker_job_options WHERE job_id > +?1 ORDER BY job_id LIMIT +?2"
     )),
-    mend: let_go,
+    mend: |store, now, id| Ok(let_go(store, now, id)? || count_ended(store, now, id)?),
 };
 
 /// Steps of jobs that are nowhere.
@@ -255,6 +273,18 @@ fn let_go(store: &Store, now: i64, id: i64) -> Result<bool> {
     };
     after(store, now, id, exit)?;
     forget(store, id).map(|()| true)
+}
+
+/// A member of a batch that somebody has taken out of the live table is counted by where it is; whether it is not live.
+fn count_ended(store: &Store, now: i64, id: i64) -> Result<bool> {
+    let found =
+        store.query_one(&SQL_ENDED, &[id.into()], |row| (row.integer(0) != 0, row.integer(1) != 0))?;
+    match found {
+        Some((false, is_dead)) => {
+            count(store, now, id, if is_dead { Exit::Dead } else { Exit::Done }, true).map(|()| true)
+        }
+        _ => Ok(false),
+    }
 }
 
 /// What a look has found.

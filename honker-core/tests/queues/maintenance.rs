@@ -276,3 +276,97 @@ fn members_of_a_batch_that_are_nowhere_are_counted_once() {
     );
     assert_eq!(file.int("SELECT group_concat(job_id) + 0 FROM _honker_job_options"), live);
 }
+
+/// Wherever somebody's SQL has put them: into the dead, among the done, or to where they were purged meanwhile.
+#[test]
+fn members_of_a_batch_that_somebody_has_moved_finish_it() {
+    let file = File::new();
+    let callback = r#"{"on_finished":{"queue":"f","payload":"p"},"on_success":{"queue":"s","payload":"p"}}"#;
+    let batch_id = honker_core::batch::create(&file.store, NOW, callback).unwrap();
+    let job = Enqueue { batch_id: Some(batch_id), ..Enqueue::new("q", "p") };
+    let [dead, done, purged, pending] = [(); 4].map(|()| file.enqueue_with(&job));
+    for (id, table, columns) in
+        [(dead, "dead", "died_at"), (done, "done", "finished_at"), (purged, "dead", "died_at")]
+    {
+        file.run(&format!(
+            "INSERT INTO _honker_{table} (id, queue, payload, {columns}) SELECT id, queue || {id}, payload, 5
+             FROM _honker_live WHERE id = {id}; DELETE FROM _honker_live WHERE id = {id}"
+        ));
+    }
+    honker_core::batch::seal(&file.store, NOW, batch_id).unwrap();
+    let counts = "SELECT total || ' ' || pending || ' ' || done || ' ' || dead || ' ' || ifnull(finished_at - 1700000000, '-') FROM _honker_batches";
+    assert_eq!(file.text(counts), "4 4 0 0 -");
+    assert_eq!(queue::dead_purge(&file.store, NOW, Some(&format!("q{purged}")), 0), Ok(1));
+    assert_eq!(file.text(counts), "4 3 0 1 -");
+    file.run_all_of_it();
+    // The done job, which no queue keeps, is gone by now.
+    assert_eq!(file.text(counts), "4 1 1 2 -");
+    assert_eq!(queue::cancel(&file.store, NOW, pending), Ok(true));
+    assert_eq!(file.text(counts), "4 0 1 2 0");
+    file.at(NOW + 9).run_all_of_it();
+    assert_eq!(file.text(counts), "4 0 1 2 0");
+
+    // The last one.
+    let batch_id = honker_core::batch::create(&file.store, NOW, callback).unwrap();
+    let job = Enqueue { batch_id: Some(batch_id), ..Enqueue::new("q", "p") };
+    let [last] = [(); 1].map(|()| file.enqueue_with(&job));
+    honker_core::batch::seal(&file.store, NOW, batch_id).unwrap();
+    file.run(&format!("DELETE FROM _honker_live WHERE id = {last}"));
+    file.run_all_of_it();
+    file.run_all_of_it();
+    let of_batch = format!("SELECT finished_at - 1700000000 FROM _honker_batches WHERE id = {batch_id}");
+    assert_eq!(file.int(&of_batch), 9);
+    let callbacks = "SELECT group_concat(queue || ' ' || (metadata ->> 'batch_id')) FROM (
+         SELECT * FROM _honker_live JOIN _honker_job_options ON job_id = id ORDER BY id)";
+    assert_eq!(file.text(callbacks), "f 1,f 2,s 2");
+    // And a dead one that somebody's SQL has put back is counted where it goes.
+    file.run(&format!(
+        "INSERT INTO _honker_live (id, queue, payload) SELECT id, 'q', payload FROM _honker_dead WHERE id = {dead};
+         DELETE FROM _honker_dead WHERE id = {dead}"
+    ));
+    assert_eq!(queue::cancel(&file.store, NOW, dead), Ok(true));
+    assert_eq!(
+        file.text("SELECT done || ' ' || dead || ' ' || cancelled FROM _honker_batches WHERE id = 1"),
+        "1 1 2"
+    );
+}
+
+#[test]
+fn a_done_member_that_is_kept_counts_once() {
+    let file = File::new();
+    file.configure(r#"{"keep_done_s":10}"#);
+    let batch_id = honker_core::batch::create(&file.store, NOW, "{}").unwrap();
+    let id = file.enqueue_with(&Enqueue { batch_id: Some(batch_id), ..Enqueue::new("q", "p") });
+    assert_eq!(file.claim(1), [id]);
+    assert!(file.ack(id));
+    for after in [0, 9, 10] {
+        file.at(NOW + after).run_all_of_it();
+        assert_eq!(file.text("SELECT pending || ' ' || done || ' ' || dead FROM _honker_batches"), "0 1 0");
+    }
+    assert_eq!(file.int("SELECT count(*) FROM _honker_job_options"), 0);
+}
+
+#[test]
+fn batches_go_when_their_time_is_over() {
+    for (options, keep_s) in [("{}", 86_400), (r#"{"keep_s":5}"#, 5), (r#"{"keep_s":0}"#, 0)] {
+        let file = File::new();
+        let [first, open] = [(); 2].map(|()| honker_core::batch::create(&file.store, NOW, options).unwrap());
+        honker_core::batch::seal(&file.at(NOW + 7).store, NOW + 7, first).unwrap();
+        let left = || file.text("SELECT group_concat(id) FROM (SELECT id FROM _honker_batches ORDER BY id)");
+        if keep_s > 0 {
+            file.at(NOW + 7 + keep_s - 1).run_all_of_it();
+            assert_eq!(left(), format!("{first},{open}"), "{options}");
+        }
+        file.at(NOW + 7 + keep_s).run_all_of_it();
+        assert_eq!(left(), open.to_string(), "{options}");
+    }
+    // More than one transaction takes.
+    let file = File::new();
+    honker_core::batch::create(&file.store, NOW, "{}").unwrap();
+    file.run(
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2500)
+         INSERT INTO _honker_batches (sealed_at, finished_at) SELECT 1, i FROM n",
+    );
+    file.run_all_of_it();
+    assert_eq!(file.int("SELECT count(*) FROM _honker_batches"), 1);
+}

@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 use super::filter::States;
 use super::scan::{Looked, Place};
-use crate::queue::leave::forget;
+use crate::queue::leave::{Exit, gone};
 use crate::queue::{Requeued, blocked, cancel, dead_requeue, unique};
 use crate::statement::Sql;
 use crate::{Error, Result, Store};
@@ -93,8 +93,12 @@ impl Action {
             }),
             (Action::RunNow, _) => Ok(changed(store.execute(&SQL_RUN_NOW, &[id.into(), now.into()])? > 0)),
             (Action::Cancel, _) | (Action::Delete, Place::Live) => cancel(store, now, id).map(changed),
-            (Action::Delete, Place::Dead) => delete(store, id, &SQL_DELETE_DEAD).map(changed),
-            (Action::Delete, Place::Done) => delete(store, id, &SQL_DELETE_DONE).map(changed),
+            (Action::Delete, Place::Dead) => {
+                delete(store, now, id, Exit::Dead, &SQL_DELETE_DEAD).map(changed)
+            }
+            (Action::Delete, Place::Done) => {
+                delete(store, now, id, Exit::Done, &SQL_DELETE_DONE).map(changed)
+            }
             (Action::Move(queue), Place::Dead) => {
                 Ok(changed(store.execute(&SQL_MOVE_DEAD, &[id.into(), queue.as_str().into()])? > 0))
             }
@@ -122,10 +126,10 @@ fn wait_anew(store: &Store, job: &Looked, changed: bool) -> Result<bool> {
     Ok(changed)
 }
 
-fn delete(store: &Store, id: i64, sql: &'static Sql) -> Result<bool> {
+fn delete(store: &Store, now: i64, id: i64, exit: Exit, sql: &'static Sql) -> Result<bool> {
     let deleted = store.execute(sql, &[id.into()])? > 0;
     if deleted {
-        forget(store, id)?;
+        gone(store, now, id, exit)?;
     }
     Ok(deleted)
 }
