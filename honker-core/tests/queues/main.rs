@@ -3,6 +3,7 @@
 mod keys;
 mod limits;
 mod maintenance;
+mod random;
 mod retention;
 mod settings;
 mod support;
