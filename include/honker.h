@@ -61,7 +61,7 @@
   { sizeof(honker_open_opts_t), 0, 5000, 8, HONKER_DURABILITY_NORMAL, HONKER_JOURNAL_WAL, 10000, \
     HONKER_NESTING_FAIL, 0, {0, 0}, 1 }
 #define HONKER_ENQUEUE_OPTS_INIT                                           \
-  { sizeof(honker_enqueue_opts_t), 0, HONKER_NO_TIME, HONKER_NO_TIME, HONKER_NO_TIME, 0, 3, {0, 0}, {0, 0}, 0, 0, \
+  { sizeof(honker_enqueue_opts_t), 0, HONKER_NO_TIME, HONKER_NO_TIME, HONKER_NO_TIME, 0, HONKER_NO_TIME, {0, 0}, {0, 0}, 0, 0, \
     {0, 0}, {0, 0}, HONKER_UNIQUE_SETTLED, HONKER_CONFLICT_KEEP, 0, 0 }
 #define HONKER_JOB_SPEC_INIT                                               \
   { sizeof(honker_job_spec_t), 0, {0, 0}, {0, 0}, 0 }
@@ -93,7 +93,7 @@
  * compiled against another header if the major versions are the same and the library's minor version is not the lower
  * one.
  */
-#define HONKER_ABI_VERSION (2 << 16)
+#define HONKER_ABI_VERSION ((2 << 16) | 1)
 
 /**
  * `durability`: a commit survives a crash of the process; a power cut may take the last ones back
@@ -508,7 +508,8 @@ typedef struct {
    */
   int64_t priority;
   /**
-   * How often the job may be claimed. With 0 or less it never is, and ends among the dead. Default 3.
+   * How often the job may be claimed. With 0 or less it never is, and ends among the dead. Default HONKER_NO_TIME: what is set
+   * for its queue (`honker_queue_configure`), or else 3.
    */
   int64_t max_attempts;
   /**
@@ -1631,8 +1632,8 @@ honker_status_t honker_queue_next_claim_at(honker_db_t *db,
                                            honker_error_t **err);
 
 /**
- * One job, pending or claimed, as a JSON object with the keys id, queue, payload (a string), state ("pending" or
- * "processing"), priority, run_at, worker_id, claim_expires_at, attempts, max_attempts, created_at and expires_at; null
+ * One job, pending or claimed, as a JSON object with the keys id, queue, payload (a string), state ("pending", also while it
+ * waits for a slot of its concurrency key, or "processing"), priority, run_at, worker_id, claim_expires_at, attempts, max_attempts, created_at and expires_at; null
  * for what is not set. The text is to be freed with `honker_text_free`. HONKER_EMPTY if there is no such job (any more).
  */
 HONKER_API
@@ -1654,6 +1655,48 @@ honker_status_t honker_queue_stats(honker_db_t *db,
                                    size_t queue_len,
                                    honker_text_t **json_out,
                                    honker_error_t **err);
+
+/**
+ * Sets what `settings_json` gives for a queue, a JSON object; null sets a key back to its default, and what is not given
+ * stays as it is. It holds for every process from the commit on. The keys are paused (a boolean), concurrency (how many
+ * claims may be valid at once), concurrency_per_key (how many of jobs with the same concurrency key), rate (an object of limit
+ * and per_s: how many claims there may be in each window of so many seconds), max_attempts (of jobs whose enqueue does not
+ * say), retry (an object of base_s, factor, max_s and jitter: when a job is tried again whose settlement does not say),
+ * keep_done_s and keep_dead_s (for how many seconds done and dead jobs are kept).
+ *
+ * HONKER_INVALID, and nothing set, if a key is unknown or a value is none that it may have. Older versions of the library do not
+ * write to the file any more.
+ */
+HONKER_API
+honker_status_t honker_queue_configure(honker_db_t *db,
+                                       honker_tx_t *tx,
+                                       const uint8_t *queue,
+                                       size_t queue_len,
+                                       const uint8_t *settings_json,
+                                       size_t settings_json_len,
+                                       honker_error_t **err);
+
+/**
+ * What holds for a queue, whether or not there is one of that name: a JSON object with all keys of `honker_queue_configure`,
+ * null for what has no default. The text is to be freed with `honker_text_free`.
+ */
+HONKER_API
+honker_status_t honker_queue_settings(honker_db_t *db,
+                                      honker_tx_t *tx,
+                                      const uint8_t *queue,
+                                      size_t queue_len,
+                                      honker_text_t **json_out,
+                                      honker_error_t **err);
+
+/**
+ * Every queue that has settings, or a job that is live, dead, or kept after it was done, by name: a JSON array of objects with
+ * the key queue and those of `honker_queue_settings`. The text is to be freed with `honker_text_free`.
+ */
+HONKER_API
+honker_status_t honker_queues(honker_db_t *db,
+                              honker_tx_t *tx,
+                              honker_text_t **json_out,
+                              honker_error_t **err);
 
 /**
  * Claims up to `n` jobs of a queue for `worker_id`, highest priority first, then oldest. Each is the worker's for
@@ -1962,6 +2005,17 @@ honker_status_t honker_notifications_prune(honker_db_t *db,
                                            honker_error_t **err);
 
 /**
+ * Sets for how many seconds notifications are kept: `options_json` is a JSON object with the key keep_s; null, the default: until
+ * somebody prunes them. Whatever works a queue or leads schedules removes the others within a minute.
+ */
+HONKER_API
+honker_status_t honker_notifications_configure(honker_db_t *db,
+                                               honker_tx_t *tx,
+                                               const uint8_t *options_json,
+                                               size_t options_json_len,
+                                               honker_error_t **err);
+
+/**
  * Makes a listener for what is sent to a channel after this returned; it waits with `waiter`, which names it by `token`, and looks every
  * `fallback_ms` without having been woken (-1: never; 15000 is a good choice). To be freed with `honker_listener_free`.
  */
@@ -2019,6 +2073,35 @@ honker_status_t honker_stream_read_since(honker_db_t *db,
                                          int64_t limit,
                                          honker_events_t **events_out,
                                          honker_error_t **err);
+
+/**
+ * Sets what is kept of a topic: `options_json` is a JSON object with the keys keep_s (for how many seconds an event is kept) and
+ * keep_n (how many are, the newest ones). null removes one, and what is not given stays as it is. Whatever works a queue or
+ * leads schedules removes the others within a minute, but none that a consumer which has saved an offset has not finished.
+ */
+HONKER_API
+honker_status_t honker_stream_configure(honker_db_t *db,
+                                        honker_tx_t *tx,
+                                        const uint8_t *topic,
+                                        size_t topic_len,
+                                        const uint8_t *options_json,
+                                        size_t options_json_len,
+                                        honker_error_t **err);
+
+/**
+ * Removes the events of a topic that are not kept any more, oldest first; how many those were. `options_json` is a JSON object
+ * with the keys keep_s and keep_n, for which the topic's own hold where they are not given, and past_consumers: true removes
+ * what a consumer has not finished as well. In a transaction at most 1,000 are removed: call it until it answers 0.
+ */
+HONKER_API
+honker_status_t honker_stream_trim(honker_db_t *db,
+                                   honker_tx_t *tx,
+                                   const uint8_t *topic,
+                                   size_t topic_len,
+                                   const uint8_t *options_json,
+                                   size_t options_json_len,
+                                   int64_t *trimmed_out,
+                                   honker_error_t **err);
 
 /**
  * Records that `consumer` has finished everything of a topic up to `offset`. HONKER_EMPTY, and nothing changed, if it

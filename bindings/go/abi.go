@@ -5,7 +5,7 @@ package honker
 import "unsafe"
 
 // abiVersion is the version of the interface that this was made from, major << 16 | minor.
-const abiVersion = 131072
+const abiVersion = 131073
 
 // What the numbers in structs mean.
 const (
@@ -378,7 +378,7 @@ func newEnqueueOpts() *enqueueOpts {
 		runAt:       noTime,
 		delayS:      noTime,
 		expiresS:    noTime,
-		maxAttempts: 3,
+		maxAttempts: noTime,
 	}
 }
 
@@ -534,6 +534,7 @@ const (
 	fnLockAcquire
 	fnLockRelease
 	fnLockRenew
+	fnNotificationsConfigure
 	fnNotificationsPrune
 	fnNotify
 	fnOpen
@@ -543,8 +544,11 @@ const (
 	fnOutboxNew
 	fnOutboxNext
 	fnQuery
+	fnQueueConfigure
 	fnQueueNextClaimAt
+	fnQueueSettings
 	fnQueueStats
+	fnQueues
 	fnRateLimitSweep
 	fnRateLimitTry
 	fnRelease
@@ -570,10 +574,12 @@ const (
 	fnStatus
 	fnStatusIsTransient
 	fnStatusName
+	fnStreamConfigure
 	fnStreamGetOffset
 	fnStreamPublish
 	fnStreamReadSince
 	fnStreamSaveOffset
+	fnStreamTrim
 	fnSubscriptionAck
 	fnSubscriptionFree
 	fnSubscriptionNew
@@ -657,6 +663,7 @@ var functionNames = [functionCount]string{
 	fnLockAcquire:             "honker_lock_acquire",
 	fnLockRelease:             "honker_lock_release",
 	fnLockRenew:               "honker_lock_renew",
+	fnNotificationsConfigure:  "honker_notifications_configure",
 	fnNotificationsPrune:      "honker_notifications_prune",
 	fnNotify:                  "honker_notify",
 	fnOpen:                    "honker_open",
@@ -666,8 +673,11 @@ var functionNames = [functionCount]string{
 	fnOutboxNew:               "honker_outbox_new",
 	fnOutboxNext:              "honker_outbox_next",
 	fnQuery:                   "honker_query",
+	fnQueueConfigure:          "honker_queue_configure",
 	fnQueueNextClaimAt:        "honker_queue_next_claim_at",
+	fnQueueSettings:           "honker_queue_settings",
 	fnQueueStats:              "honker_queue_stats",
+	fnQueues:                  "honker_queues",
 	fnRateLimitSweep:          "honker_rate_limit_sweep",
 	fnRateLimitTry:            "honker_rate_limit_try",
 	fnRelease:                 "honker_release",
@@ -693,10 +703,12 @@ var functionNames = [functionCount]string{
 	fnStatus:                  "honker_status",
 	fnStatusIsTransient:       "honker_status_is_transient",
 	fnStatusName:              "honker_status_name",
+	fnStreamConfigure:         "honker_stream_configure",
 	fnStreamGetOffset:         "honker_stream_get_offset",
 	fnStreamPublish:           "honker_stream_publish",
 	fnStreamReadSince:         "honker_stream_read_since",
 	fnStreamSaveOffset:        "honker_stream_save_offset",
+	fnStreamTrim:              "honker_stream_trim",
 	fnSubscriptionAck:         "honker_subscription_ack",
 	fnSubscriptionFree:        "honker_subscription_free",
 	fnSubscriptionNew:         "honker_subscription_new",
@@ -944,6 +956,10 @@ func (c calls) lockRenew(db, tx uintptr, name, owner bytesView, ttlS int64) (sta
 	return c.try(fnLockRenew, db, tx, uintptr(unsafe.Pointer(name.data)), name.len, uintptr(unsafe.Pointer(owner.data)), owner.len, uintptr(ttlS))
 }
 
+func (c calls) notificationsConfigure(db, tx uintptr, optionsJson bytesView) (status Status, err error) {
+	return c.try(fnNotificationsConfigure, db, tx, uintptr(unsafe.Pointer(optionsJson.data)), optionsJson.len)
+}
+
 func (c calls) notificationsPrune(db, tx uintptr, olderThanS, maxKeep int64) (pruned int64, status Status, err error) {
 	out := new(struct{ pruned int64 })
 	status, err = c.try(fnNotificationsPrune, db, tx, uintptr(olderThanS), uintptr(maxKeep), uintptr(unsafe.Pointer(&out.pruned)))
@@ -992,15 +1008,31 @@ func (c calls) query(db uintptr, sql bytesView, params []value) (rows uintptr, s
 	return out.rows, status, err
 }
 
+func (c calls) queueConfigure(db, tx uintptr, queue, settingsJson bytesView) (status Status, err error) {
+	return c.try(fnQueueConfigure, db, tx, uintptr(unsafe.Pointer(queue.data)), queue.len, uintptr(unsafe.Pointer(settingsJson.data)), settingsJson.len)
+}
+
 func (c calls) queueNextClaimAt(db, tx uintptr, queue bytesView) (at int64, status Status, err error) {
 	out := new(struct{ at int64 })
 	status, err = c.try(fnQueueNextClaimAt, db, tx, uintptr(unsafe.Pointer(queue.data)), queue.len, uintptr(unsafe.Pointer(&out.at)))
 	return out.at, status, err
 }
 
+func (c calls) queueSettings(db, tx uintptr, queue bytesView) (json uintptr, status Status, err error) {
+	out := new(struct{ json uintptr })
+	status, err = c.try(fnQueueSettings, db, tx, uintptr(unsafe.Pointer(queue.data)), queue.len, uintptr(unsafe.Pointer(&out.json)))
+	return out.json, status, err
+}
+
 func (c calls) queueStats(db, tx uintptr, queue bytesView) (json uintptr, status Status, err error) {
 	out := new(struct{ json uintptr })
 	status, err = c.try(fnQueueStats, db, tx, uintptr(unsafe.Pointer(queue.data)), queue.len, uintptr(unsafe.Pointer(&out.json)))
+	return out.json, status, err
+}
+
+func (c calls) queues(db, tx uintptr) (json uintptr, status Status, err error) {
+	out := new(struct{ json uintptr })
+	status, err = c.try(fnQueues, db, tx, uintptr(unsafe.Pointer(&out.json)))
 	return out.json, status, err
 }
 
@@ -1129,6 +1161,10 @@ func (c calls) statusName(status Status) string {
 	return staticText(c.lib.call(fnStatusName, uintptr(status)))
 }
 
+func (c calls) streamConfigure(db, tx uintptr, topic, optionsJson bytesView) (status Status, err error) {
+	return c.try(fnStreamConfigure, db, tx, uintptr(unsafe.Pointer(topic.data)), topic.len, uintptr(unsafe.Pointer(optionsJson.data)), optionsJson.len)
+}
+
 func (c calls) streamGetOffset(db, tx uintptr, consumer, topic bytesView) (offset int64, status Status, err error) {
 	out := new(struct{ offset int64 })
 	status, err = c.try(fnStreamGetOffset, db, tx, uintptr(unsafe.Pointer(consumer.data)), consumer.len, uintptr(unsafe.Pointer(topic.data)), topic.len, uintptr(unsafe.Pointer(&out.offset)))
@@ -1149,6 +1185,12 @@ func (c calls) streamReadSince(db, tx uintptr, topic bytesView, offset, limit in
 
 func (c calls) streamSaveOffset(db, tx uintptr, consumer, topic bytesView, offset int64) (status Status, err error) {
 	return c.try(fnStreamSaveOffset, db, tx, uintptr(unsafe.Pointer(consumer.data)), consumer.len, uintptr(unsafe.Pointer(topic.data)), topic.len, uintptr(offset))
+}
+
+func (c calls) streamTrim(db, tx uintptr, topic, optionsJson bytesView) (trimmed int64, status Status, err error) {
+	out := new(struct{ trimmed int64 })
+	status, err = c.try(fnStreamTrim, db, tx, uintptr(unsafe.Pointer(topic.data)), topic.len, uintptr(unsafe.Pointer(optionsJson.data)), optionsJson.len, uintptr(unsafe.Pointer(&out.trimmed)))
+	return out.trimmed, status, err
 }
 
 func (c calls) subscriptionAck(subscription uintptr) (status Status, err error) {

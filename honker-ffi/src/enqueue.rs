@@ -29,7 +29,8 @@ pub struct honker_enqueue_opts_t {
     pub expires_s: i64,
     /// Larger is sooner. Default 0.
     pub priority: i64,
-    /// How often the job may be claimed. With 0 or less it never is, and ends among the dead. Default 3.
+    /// How often the job may be claimed. With 0 or less it never is, and ends among the dead. Default HONKER_NO_TIME: what is set
+    /// for its queue (`honker_queue_configure`), or else 3.
     pub max_attempts: i64,
     /// Comes back with the job: a JSON object of texts, at most 8192 bytes. Default none, which is empty.
     pub metadata: honker_bytes_t,
@@ -75,7 +76,7 @@ const DEFAULTS: honker_enqueue_opts_t = honker_enqueue_opts_t {
     delay_s: HONKER_NO_TIME,
     expires_s: HONKER_NO_TIME,
     priority: 0,
-    max_attempts: 3,
+    max_attempts: HONKER_NO_TIME,
     metadata: honker_bytes_t::NONE,
     concurrency_key: honker_bytes_t::NONE,
     batch_id: 0,
@@ -264,7 +265,7 @@ unsafe fn job<'a>(queue: &'a str, payload: &'a str, opts: &honker_enqueue_opts_t
         run_at: time(opts.run_at),
         delay_s: time(opts.delay_s),
         priority: opts.priority,
-        max_attempts: Some(opts.max_attempts),
+        max_attempts: time(opts.max_attempts),
         expires_s: time(opts.expires_s),
         metadata: optional("opts: metadata", opts.metadata)?,
         concurrency_key: optional("opts: concurrency_key", opts.concurrency_key)?,

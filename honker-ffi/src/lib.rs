@@ -44,6 +44,8 @@ pub mod enqueue;
 
 pub mod queue;
 
+pub mod settings;
+
 pub mod jobs;
 
 pub mod waiter;

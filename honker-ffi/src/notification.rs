@@ -61,3 +61,26 @@ pub unsafe extern "C" fn honker_notifications_prune(
         })
     }
 }
+
+/// Sets for how many seconds notifications are kept: `options_json` is a JSON object with the key keep_s; null, the default: until
+/// somebody prunes them. Whatever works a queue or leads schedules removes the others within a minute.
+///
+/// # Safety
+/// `options_json` is valid for its length, `err` is NULL or valid for writing.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn honker_notifications_configure(
+    db: *mut honker_db_t,
+    tx: *mut honker_tx_t,
+    options_json: *const u8,
+    options_json_len: usize,
+    err: *mut *mut honker_error_t,
+) -> honker_status_t {
+    // SAFETY: the caller vouches for the pointers.
+    unsafe {
+        entry("honker_notifications_configure", err, (), |()| {
+            let target = Target::new(db, tx)?;
+            target.notifications_configure(text("options_json", options_json, options_json_len)?)?;
+            Ok(HONKER_OK)
+        })
+    }
+}

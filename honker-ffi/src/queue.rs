@@ -241,8 +241,8 @@ pub unsafe extern "C" fn honker_queue_next_claim_at(
     }
 }
 
-/// One job, pending or claimed, as a JSON object with the keys id, queue, payload (a string), state ("pending" or
-/// "processing"), priority, run_at, worker_id, claim_expires_at, attempts, max_attempts, created_at and expires_at; null
+/// One job, pending or claimed, as a JSON object with the keys id, queue, payload (a string), state ("pending", also while it
+/// waits for a slot of its concurrency key, or "processing"), priority, run_at, worker_id, claim_expires_at, attempts, max_attempts, created_at and expires_at; null
 /// for what is not set. The text is to be freed with `honker_text_free`. HONKER_EMPTY if there is no such job (any more).
 ///
 /// # Safety

@@ -1,6 +1,6 @@
 //! Event streams.
 
-use honker_core::stream::Event;
+use honker_core::stream::{Event, Trim};
 
 use crate::db::honker_db_t;
 use crate::entry::{entry, entry_without_status};
@@ -96,6 +96,62 @@ pub unsafe extern "C" fn honker_stream_read_since(
                 return Ok(HONKER_EMPTY);
             }
             events.set(handle::put(honker_events_t(read)));
+            Ok(HONKER_OK)
+        })
+    }
+}
+
+/// Sets what is kept of a topic: `options_json` is a JSON object with the keys keep_s (for how many seconds an event is kept) and
+/// keep_n (how many are, the newest ones). null removes one, and what is not given stays as it is. Whatever works a queue or
+/// leads schedules removes the others within a minute, but none that a consumer which has saved an offset has not finished.
+///
+/// # Safety
+/// The texts are valid for their lengths, `err` is NULL or valid for writing.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn honker_stream_configure(
+    db: *mut honker_db_t,
+    tx: *mut honker_tx_t,
+    topic: *const u8,
+    topic_len: usize,
+    options_json: *const u8,
+    options_json_len: usize,
+    err: *mut *mut honker_error_t,
+) -> honker_status_t {
+    // SAFETY: the caller vouches for the pointers.
+    unsafe {
+        entry("honker_stream_configure", err, (), |()| {
+            let target = Target::new(db, tx)?;
+            let topic = text("topic", topic, topic_len)?;
+            target.stream_configure(topic, text("options_json", options_json, options_json_len)?)?;
+            Ok(HONKER_OK)
+        })
+    }
+}
+
+/// Removes the events of a topic that are not kept any more, oldest first; how many those were. `options_json` is a JSON object
+/// with the keys keep_s and keep_n, for which the topic's own hold where they are not given, and past_consumers: true removes
+/// what a consumer has not finished as well. In a transaction at most 1,000 are removed: call it until it answers 0.
+///
+/// # Safety
+/// The texts are valid for their lengths, the outputs are NULL or valid for writing.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn honker_stream_trim(
+    db: *mut honker_db_t,
+    tx: *mut honker_tx_t,
+    topic: *const u8,
+    topic_len: usize,
+    options_json: *const u8,
+    options_json_len: usize,
+    trimmed_out: *mut i64,
+    err: *mut *mut honker_error_t,
+) -> honker_status_t {
+    // SAFETY: the caller vouches for the pointers.
+    unsafe {
+        entry("honker_stream_trim", err, trimmed_out, |trimmed| {
+            let target = Target::new(db, tx)?;
+            let topic = text("topic", topic, topic_len)?;
+            let options = text("options_json", options_json, options_json_len)?;
+            trimmed.set(target.stream_trim(topic, &Trim::parse("options_json", options)?)?);
             Ok(HONKER_OK)
         })
     }

@@ -8,7 +8,7 @@ use honker_core::database;
 /// The version of the interface that this header describes, major << 16 | minor. A library serves a program that was
 /// compiled against another header if the major versions are the same and the library's minor version is not the lower
 /// one.
-pub const HONKER_ABI_VERSION: u32 = 2 << 16;
+pub const HONKER_ABI_VERSION: u32 = 2 << 16 | 1;
 
 /// The version of the interface that the library at hand has: HONKER_ABI_VERSION when it was built.
 #[unsafe(no_mangle)]

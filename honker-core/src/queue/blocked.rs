@@ -11,6 +11,7 @@
 
 use std::collections::HashMap;
 
+use super::unique;
 use crate::bound::{Allowance, ROWS_MAX};
 use crate::features::begin_use;
 use crate::statement::Sql;
@@ -272,8 +273,10 @@ impl<'a> Keys<'a> {
     /// A job with this key is set aside. Belongs into [`Store::atomic`].
     pub(super) fn set_aside(&self, id: i64, key: &str) -> Result<()> {
         let store = self.store;
-        // If its claim has lapsed, it had one, and somebody else has taken it.
-        store.execute(&SQL_FREE_SLOT, &[id.into()])?;
+        // It has a slot if its claim has lapsed: somebody else has taken that.
+        if store.execute(&SQL_FREE_SLOT, &[id.into()])? > 0 {
+            unique::take_back(store, self.now, id)?;
+        }
         store.insert(&SQL_SET_ASIDE, &[id.into(), key.into()])?;
         if store.execute(&SQL_BLOCK, &[id.into()])? == 0 {
             return Err(Error::ignored("set aside", "_honker_live"));

@@ -18,6 +18,7 @@ mod idle;
 mod last_write;
 mod leader;
 mod leadership;
+mod limits;
 mod listener;
 mod may_claim;
 mod outbox;
@@ -42,7 +43,7 @@ mod worker;
 #[test]
 fn role() {
     let Some(role) = process::role() else { return };
-    let roles = processes::ROLES.iter().chain(rescue::ROLES);
+    let roles = processes::ROLES.iter().chain(rescue::ROLES).chain(limits::ROLES);
     match roles.clone().find(|(name, _)| *name == role) {
         Some((_, body)) => body(),
         None => panic!("there is no role {role}"),

@@ -209,6 +209,9 @@ fn blocked_jobs_come_back_in_claim_order_past_those_that_have_expired() {
     assert_eq!(blocked(&file), 4);
     file.at(NOW + 5);
     assert!(file.ack(running));
+    // At once, and not when somebody claims in vain.
+    let state = |id| file.text(&format!("SELECT state FROM _honker_live WHERE id = {id}"));
+    assert_eq!([early, expiring, late, low].map(state), ["pending", "pending", "blocked", "blocked"]);
     assert_eq!(file.claim(-1), [early]);
     assert!(file.ack(early));
     assert_eq!(file.claim(-1), [late]);
@@ -371,4 +374,20 @@ fn what_a_trigger_refuses_is_passed_over() {
         assert_eq!(file.claim(-1), [b], "{refusal}");
         assert_eq!(blocked(&file), 1);
     }
+}
+
+/// With a limit that was raised each claim of a key brings back the next, although there is always another job to be had.
+#[test]
+fn a_raised_limit_is_used_though_no_claim_is_in_vain() {
+    let file = File::new();
+    file.configure(r#"{"concurrency_per_key":1}"#);
+    let keyed: Vec<i64> = (0..6).map(|_| file.enqueue_key("k")).collect();
+    assert_eq!(file.claim(-1), keyed[..1]);
+    file.configure(r#"{"concurrency_per_key":3}"#);
+    for _ in 0..20 {
+        file.enqueue();
+    }
+    assert!(file.ack(keyed[0]));
+    let claimed: Vec<i64> = (0..6).flat_map(|_| file.claim(1)).collect();
+    assert_eq!(claimed[..3], keyed[1..4], "{claimed:?}");
 }

@@ -62,6 +62,7 @@ extern const test_t thread_tests[];
 extern const test_t waiting_tests[];
 extern const test_t ready_tests[];
 extern const test_t worker_tests[];
+extern const test_t settings_tests[];
 extern const test_t fork_tests[];
 extern const test_t panic_tests[];
 

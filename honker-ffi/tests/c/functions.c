@@ -220,6 +220,14 @@ FUNCTION(honker_get_job) { return honker_get_job(DB_TX, 1, OUTPUT(0, honker_text
 FUNCTION(honker_queue_stats) {
   return honker_queue_stats(DB_TX, TEXT_ARG(0, "q"), OUTPUT(0, honker_text_t *), c->err);
 }
+FUNCTION(honker_queue_configure) {
+  return honker_queue_configure(DB_TX, TEXT_ARG(0, "set"), TEXT_ARG(1, "{\"concurrency\":9}"),
+                                c->err);
+}
+FUNCTION(honker_queue_settings) {
+  return honker_queue_settings(DB_TX, TEXT_ARG(0, "set"), OUTPUT(0, honker_text_t *), c->err);
+}
+FUNCTION(honker_queues) { return honker_queues(DB_TX, OUTPUT(0, honker_text_t *), c->err); }
 FUNCTION(honker_claim) {
   return honker_claim(DB_TX, TEXT_ARG(0, "pending"), TEXT_ARG(1, "w"), 1, 60,
                       OUTPUT(0, honker_jobs_t *), c->err);
@@ -254,6 +262,9 @@ FUNCTION(honker_notify) {
 FUNCTION(honker_notifications_prune) {
   return honker_notifications_prune(DB_TX, HONKER_NO_TIME, 0, OUTPUT(0, int64_t), c->err);
 }
+FUNCTION(honker_notifications_configure) {
+  return honker_notifications_configure(DB_TX, TEXT_ARG(0, "{\"keep_s\":9}"), c->err);
+}
 FUNCTION(honker_stream_publish) {
   return honker_stream_publish(DB_TX, TEXT_ARG(0, "t"), TEXT_ARG(1, "key"), TEXT_ARG(2, "{}"),
                                OUTPUT(0, int64_t), c->err);
@@ -261,6 +272,13 @@ FUNCTION(honker_stream_publish) {
 FUNCTION(honker_stream_read_since) {
   return honker_stream_read_since(DB_TX, TEXT_ARG(0, "t"), 0, 10, OUTPUT(0, honker_events_t *),
                                   c->err);
+}
+FUNCTION(honker_stream_configure) {
+  return honker_stream_configure(DB_TX, TEXT_ARG(0, "t"), TEXT_ARG(1, "{\"keep_n\":9}"), c->err);
+}
+FUNCTION(honker_stream_trim) {
+  return honker_stream_trim(DB_TX, TEXT_ARG(0, "t"), TEXT_ARG(1, "{\"keep_s\":9}"),
+                            OUTPUT(0, int64_t), c->err);
 }
 FUNCTION(honker_stream_save_offset) {
   return honker_stream_save_offset(DB_TX, TEXT_ARG(0, "consumer"), TEXT_ARG(1, "t"), 1, c->err);
@@ -525,6 +543,9 @@ const function_t functions[] = {
     ROW(honker_queue_next_claim_at, OPERATION, FALLIBLE),
     ROW(honker_get_job, OPERATION, FALLIBLE),
     ROW(honker_queue_stats, OPERATION, FALLIBLE),
+    ROW(honker_queue_configure, OPERATION, FALLIBLE),
+    ROW(honker_queue_settings, OPERATION, FALLIBLE),
+    ROW(honker_queues, OPERATION, FALLIBLE),
     ROW(honker_claim, OPERATION, FALLIBLE),
     ROW(honker_jobs_len, TAKES(JOBS), FALLIBLE),
     ROW(honker_jobs_get, TAKES(JOBS), FALLIBLE),
@@ -536,8 +557,11 @@ const function_t functions[] = {
     ROW(honker_dead_purge, OPERATION, FALLIBLE),
     ROW(honker_notify, OPERATION, FALLIBLE),
     ROW(honker_notifications_prune, OPERATION, FALLIBLE),
+    ROW(honker_notifications_configure, OPERATION, FALLIBLE),
     ROW(honker_stream_publish, OPERATION, FALLIBLE),
     ROW(honker_stream_read_since, OPERATION, FALLIBLE),
+    ROW(honker_stream_configure, OPERATION, FALLIBLE),
+    ROW(honker_stream_trim, OPERATION, FALLIBLE),
     ROW(honker_stream_save_offset, OPERATION, FALLIBLE),
     ROW(honker_stream_get_offset, OPERATION, FALLIBLE),
     ROW(honker_events_len, TAKES(EVENTS), FALLIBLE),

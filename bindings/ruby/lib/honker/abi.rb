@@ -5,7 +5,7 @@
 module Honker
   # @private
   module Native
-    ABI_VERSION = 131_072
+    ABI_VERSION = 131_073
 
     DURABILITY_NORMAL = 0
     DURABILITY_FULL = 1
@@ -178,6 +178,7 @@ module Honker
       attach_function :honker_lock_renew,
                       %i[uint64 uint64 buffer_in size_t buffer_in size_t int64 pointer],
                       :int32, blocking: true
+      attach_function :honker_notifications_configure, %i[uint64 uint64 buffer_in size_t pointer], :int32, blocking: true
       attach_function :honker_notifications_prune, %i[uint64 uint64 int64 int64 pointer pointer], :int32, blocking: true
       attach_function :honker_notify, %i[uint64 uint64 buffer_in size_t buffer_in size_t pointer pointer], :int32, blocking: true
       attach_function :honker_open, %i[buffer_in size_t buffer_in pointer pointer], :int32, blocking: true
@@ -189,8 +190,11 @@ module Honker
                       :int32, blocking: true
       attach_function :honker_outbox_next, %i[uint64 int64 pointer pointer], :int32, blocking: true
       attach_function :honker_query, %i[uint64 buffer_in size_t buffer_in size_t pointer pointer], :int32, blocking: true
+      attach_function :honker_queue_configure, %i[uint64 uint64 buffer_in size_t buffer_in size_t pointer], :int32, blocking: true
       attach_function :honker_queue_next_claim_at, %i[uint64 uint64 buffer_in size_t pointer pointer], :int32, blocking: true
+      attach_function :honker_queue_settings, %i[uint64 uint64 buffer_in size_t pointer pointer], :int32, blocking: true
       attach_function :honker_queue_stats, %i[uint64 uint64 buffer_in size_t pointer pointer], :int32, blocking: true
+      attach_function :honker_queues, %i[uint64 uint64 pointer pointer], :int32, blocking: true
       attach_function :honker_rate_limit_sweep, %i[uint64 uint64 int64 pointer pointer], :int32, blocking: true
       attach_function :honker_rate_limit_try, %i[uint64 uint64 buffer_in size_t int64 int64 pointer], :int32, blocking: true
       attach_function :honker_release, %i[uint64 uint64 int64 buffer_in size_t int64 pointer], :int32, blocking: true
@@ -220,6 +224,9 @@ module Honker
       attach_function :honker_status, %i[uint64 pointer pointer], :int32, blocking: true
       attach_function :honker_status_is_transient, [:int32], :int32
       attach_function :honker_status_name, [:int32], :string
+      attach_function :honker_stream_configure,
+                      %i[uint64 uint64 buffer_in size_t buffer_in size_t pointer],
+                      :int32, blocking: true
       attach_function :honker_stream_get_offset,
                       %i[uint64 uint64 buffer_in size_t buffer_in size_t pointer pointer],
                       :int32, blocking: true
@@ -231,6 +238,9 @@ module Honker
                       :int32, blocking: true
       attach_function :honker_stream_save_offset,
                       %i[uint64 uint64 buffer_in size_t buffer_in size_t int64 pointer],
+                      :int32, blocking: true
+      attach_function :honker_stream_trim,
+                      %i[uint64 uint64 buffer_in size_t buffer_in size_t pointer pointer],
                       :int32, blocking: true
       attach_function :honker_subscription_ack, %i[uint64 pointer], :int32, blocking: true
       attach_function :honker_subscription_free, [:uint64], :void, blocking: true

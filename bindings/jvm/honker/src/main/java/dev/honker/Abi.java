@@ -5,7 +5,7 @@ package dev.honker;
 final class Abi {
   private Abi() {}
 
-  static final int VERSION = 131072;
+  static final int VERSION = 131073;
   static final int DURABILITY_NORMAL = 0;
   static final int DURABILITY_FULL = 1;
   static final int JOURNAL_WAL = 0;

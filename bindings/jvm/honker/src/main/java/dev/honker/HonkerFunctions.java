@@ -161,6 +161,9 @@ interface HonkerFunctions {
       long ttlS,
       long[] err);
 
+  int honker_notifications_configure(
+      long db, long tx, byte[] optionsJson, long optionsJsonLen, long[] err);
+
   int honker_notifications_prune(
       long db, long tx, long olderThanS, long maxKeep, long[] prunedOut, long[] err);
 
@@ -200,10 +203,24 @@ interface HonkerFunctions {
   int honker_query(
       long db, byte[] sql, long sqlLen, byte[] params, long paramsLen, long[] rowsOut, long[] err);
 
+  int honker_queue_configure(
+      long db,
+      long tx,
+      byte[] queue,
+      long queueLen,
+      byte[] settingsJson,
+      long settingsJsonLen,
+      long[] err);
+
   int honker_queue_next_claim_at(
       long db, long tx, byte[] queue, long queueLen, long[] atOut, long[] err);
 
+  int honker_queue_settings(
+      long db, long tx, byte[] queue, long queueLen, long[] jsonOut, long[] err);
+
   int honker_queue_stats(long db, long tx, byte[] queue, long queueLen, long[] jsonOut, long[] err);
+
+  int honker_queues(long db, long tx, long[] jsonOut, long[] err);
 
   int honker_rate_limit_sweep(long db, long tx, long olderThanS, long[] sweptOut, long[] err);
 
@@ -281,6 +298,15 @@ interface HonkerFunctions {
 
   long honker_status_name(int status);
 
+  int honker_stream_configure(
+      long db,
+      long tx,
+      byte[] topic,
+      long topicLen,
+      byte[] optionsJson,
+      long optionsJsonLen,
+      long[] err);
+
   int honker_stream_get_offset(
       long db,
       long tx,
@@ -321,6 +347,16 @@ interface HonkerFunctions {
       byte[] topic,
       long topicLen,
       long offset,
+      long[] err);
+
+  int honker_stream_trim(
+      long db,
+      long tx,
+      byte[] topic,
+      long topicLen,
+      byte[] optionsJson,
+      long optionsJsonLen,
+      long[] trimmedOut,
       long[] err);
 
   int honker_subscription_ack(long subscription, long[] err);

@@ -209,6 +209,10 @@ abstract class JnaFunctions implements HonkerFunctions {
       long[] err);
 
   @Override
+  public native int honker_notifications_configure(
+      long db, long tx, byte[] optionsJson, long optionsJsonLen, long[] err);
+
+  @Override
   public native int honker_notifications_prune(
       long db, long tx, long olderThanS, long maxKeep, long[] prunedOut, long[] err);
 
@@ -257,12 +261,29 @@ abstract class JnaFunctions implements HonkerFunctions {
       long db, byte[] sql, long sqlLen, byte[] params, long paramsLen, long[] rowsOut, long[] err);
 
   @Override
+  public native int honker_queue_configure(
+      long db,
+      long tx,
+      byte[] queue,
+      long queueLen,
+      byte[] settingsJson,
+      long settingsJsonLen,
+      long[] err);
+
+  @Override
   public native int honker_queue_next_claim_at(
       long db, long tx, byte[] queue, long queueLen, long[] atOut, long[] err);
 
   @Override
+  public native int honker_queue_settings(
+      long db, long tx, byte[] queue, long queueLen, long[] jsonOut, long[] err);
+
+  @Override
   public native int honker_queue_stats(
       long db, long tx, byte[] queue, long queueLen, long[] jsonOut, long[] err);
+
+  @Override
+  public native int honker_queues(long db, long tx, long[] jsonOut, long[] err);
 
   @Override
   public native int honker_rate_limit_sweep(
@@ -371,6 +392,16 @@ abstract class JnaFunctions implements HonkerFunctions {
   public native long honker_status_name(int status);
 
   @Override
+  public native int honker_stream_configure(
+      long db,
+      long tx,
+      byte[] topic,
+      long topicLen,
+      byte[] optionsJson,
+      long optionsJsonLen,
+      long[] err);
+
+  @Override
   public native int honker_stream_get_offset(
       long db,
       long tx,
@@ -414,6 +445,17 @@ abstract class JnaFunctions implements HonkerFunctions {
       byte[] topic,
       long topicLen,
       long offset,
+      long[] err);
+
+  @Override
+  public native int honker_stream_trim(
+      long db,
+      long tx,
+      byte[] topic,
+      long topicLen,
+      byte[] optionsJson,
+      long optionsJsonLen,
+      long[] trimmedOut,
       long[] err);
 
   @Override
