@@ -18,6 +18,7 @@ mod bound;
 pub mod consume;
 #[cfg(feature = "faults")]
 pub mod control;
+pub mod counters;
 #[cfg(feature = "bundled")]
 pub mod database;
 mod error;

@@ -9,7 +9,7 @@
 
 use crate::queue::upkeep::{self, Scan, Stray};
 use crate::statement::Sql;
-use crate::{Result, Store, batch, notify, stream};
+use crate::{Result, Store, batch, counters, notify, stream};
 
 /// So many seconds after one run began the next may.
 const EVERY_S: i64 = 60;
@@ -50,6 +50,7 @@ static TASKS: &[Task] = &[
     Task::Rows(batch::expire),
     Task::Rows(stream::expire),
     Task::Rows(notify::expire),
+    Task::Rows(counters::add_up),
 ];
 
 /// Where a run is.
@@ -112,7 +113,7 @@ pub fn is_due(store: &Store, now: i64) -> Result<bool> {
         return Ok(false);
     }
     let anything = store.query_one(&SQL_ANYTHING, &[], |row| row.integer(0) != 0)?;
-    Ok(anything == Some(true) || upkeep::any_malformed(store)?)
+    Ok(anything == Some(true) || counters::any_old(store, now)? || upkeep::any_malformed(store)?)
 }
 
 /// Begins a run, unless somebody has meanwhile; whether it did.

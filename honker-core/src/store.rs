@@ -16,6 +16,7 @@ use std::sync::Arc;
 use rusqlite::ffi;
 
 use crate::bound::Budget;
+use crate::counters::Tally;
 use crate::statement::{Row, Sql, Statement, Value, last_error};
 use crate::unit::Unit;
 use crate::version::{self, LastLook};
@@ -51,6 +52,7 @@ pub struct Store {
     /// How many units ([`Store::atomic`]) are running that have looked at it under the lock: nobody can change it.
     looked: Cell<u32>,
     listener: OnceCell<Arc<dyn SettlementListener>>,
+    tally: OnceCell<Arc<Tally>>,
     /// What is left of the bounded work of a transaction that calls share.
     budget: Cell<Option<Budget>>,
     /// Whether SQL that is not ours may have run in the open transaction, and have made triggers.
@@ -95,6 +97,7 @@ impl Store {
             last_look: LastLook::default(),
             looked: Cell::new(0),
             listener: OnceCell::new(),
+            tally: OnceCell::new(),
             budget: Cell::new(None),
             foreign_sql: Cell::new(true),
             undone: Cell::new(0),
@@ -105,6 +108,17 @@ impl Store {
     #[cfg(feature = "bundled")]
     pub(crate) fn listen(&self, listener: Arc<dyn SettlementListener>) {
         let _ = self.listener.set(listener);
+    }
+
+    /// Counts with `tally` from now on.
+    #[cfg(feature = "bundled")]
+    pub(crate) fn count_with(&self, tally: Arc<Tally>) {
+        let _ = self.tally.set(tally);
+    }
+
+    /// Who counts, if anybody.
+    pub(crate) fn tally(&self) -> Option<&Tally> {
+        self.tally.get().map(|tally| &**tally)
     }
 
     /// Who has to be told of settlements, if anybody.

@@ -7,6 +7,7 @@
 
 use rusqlite::ffi;
 
+use crate::counters::Tally;
 use crate::statement::Sql;
 use crate::store::SettlementListener;
 use crate::{Result, Store};
@@ -26,6 +27,8 @@ pub(crate) struct Unit<'a> {
     outermost: bool,
     /// How many settlements had been told when it began.
     told: usize,
+    /// How much had been counted when it began.
+    said: usize,
     /// How many rows had been changed when it began.
     changes: u32,
 }
@@ -34,7 +37,9 @@ impl<'a> Unit<'a> {
     /// `None` where SQLite allows no savepoint.
     pub(crate) fn begin(store: &'a Store) -> Result<Option<Self>> {
         let told = store.listener().map_or(0, SettlementListener::told);
-        let unit = Unit { store, outermost: !store.in_transaction(), told, changes: store.total_changes() };
+        let said = store.tally().map_or(0, Tally::said);
+        let unit =
+            Unit { store, outermost: !store.in_transaction(), told, said, changes: store.total_changes() };
         match store.execute(&SQL_SAVEPOINT, &[]) {
             Ok(_) => Ok(Some(unit)),
             // SAVEPOINT takes no lock, so BUSY from it can only mean "SQL statements in progress".
@@ -56,7 +61,16 @@ impl<'a> Unit<'a> {
 
     /// Keeps what was done: commits it, if the savepoint is the transaction.
     pub(crate) fn commit(self) -> Result<()> {
+        let tally = self.store.tally().filter(|_| self.outermost);
+        if let Some(tally) = tally
+            && self.store.total_changes() != self.changes
+        {
+            tally.add(self.store, false);
+        }
         self.store.execute(&SQL_RELEASE, &[])?;
+        if let Some(tally) = tally {
+            tally.committed();
+        }
         std::mem::forget(self);
         Ok(())
     }
@@ -81,6 +95,9 @@ impl Drop for Unit<'_> {
     fn drop(&mut self) {
         if let Some(listener) = self.store.listener() {
             listener.forget(self.told);
+        }
+        if let Some(tally) = self.store.tally() {
+            if self.outermost { tally.undone() } else { tally.forget(self.said) }
         }
         // The error that brought us here is on its way to the caller; one from the roll-back would only hide it.
         for _ in 0..UNDO_TRIES_MAX {

@@ -14,6 +14,7 @@ const LAYERS: &[(&str, &[&str], &[&str])] = &[
         &[
             "batch",
             "bound",
+            "counters",
             "features",
             "given",
             "guard",

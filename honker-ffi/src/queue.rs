@@ -296,6 +296,34 @@ pub unsafe extern "C" fn honker_queue_stats(
     }
 }
 
+/// What is known of each queue, as JSON: `{"queues": [{"queue", "counts", "wait", "run", "depth"}]}`, by name. `counts` are
+/// those of enqueued, claimed, done, retried, released, dead and cancelled jobs; `wait` (from due to claimed) and `run` (from
+/// claimed to settled) are histograms, an object of `sum_s` and `buckets` of `{"up_to_s", "count"}`, the last of which has
+/// null; `depth` has due, delayed, processing, blocked, expired, dead and oldest_due_age_s. Everything is in seconds.
+///
+/// Processes count what their own calls have committed, and add it to the file with a commit of theirs every ten seconds, and
+/// when they close it: counts only grow, are late by that, and miss what a killed process had not added. What SQL of anybody
+/// else's inserts or deletes is not counted. It reads the indexes of all jobs: for people, and for programs that ask every few
+/// seconds. The text is to be freed with `honker_text_free`.
+///
+/// # Safety
+/// The outputs are NULL or valid for writing.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn honker_metrics(
+    db: *mut honker_db_t,
+    tx: *mut honker_tx_t,
+    json_out: *mut *mut honker_text_t,
+    err: *mut *mut honker_error_t,
+) -> honker_status_t {
+    // SAFETY: the caller vouches for the pointers.
+    unsafe {
+        entry("honker_metrics", err, json_out, |json| {
+            json.set(text::put_json(&Target::new(db, tx)?.metrics()?)?);
+            Ok(HONKER_OK)
+        })
+    }
+}
+
 /// A time that may be HONKER_NO_TIME.
 pub(crate) fn time(time: i64) -> Option<i64> {
     (time != HONKER_NO_TIME).then_some(time)

@@ -95,6 +95,8 @@ fn run_shared(handle: &mut Handle, batch: &mut [&mut dyn Run], signals: &Signals
         }
         if !handle.in_transaction() {
             handle.hands().forget(0);
+            // What was counted is undone as well.
+            let _ = handle.roll_back();
             return Some(index);
         }
         let is_over = |left: Budget| !left.is_enough() || (left.is_begun() && since.elapsed() >= SHARED_MAX);

@@ -18,6 +18,7 @@ use super::last_write::Write;
 use super::options::deadline;
 use super::signals::Signals;
 use super::{Durability, Options};
+use crate::counters::Tally;
 use crate::identity::{Identity, identity};
 use crate::statement::Sql;
 use crate::store::SettlementListener;
@@ -102,6 +103,7 @@ impl Handle {
         }
         handle.hands = Arc::clone(hands);
         handle.store.listen(Arc::clone(hands) as Arc<dyn SettlementListener>);
+        handle.store.count_with(Arc::new(Tally::default()));
         Ok(handle)
     }
 
@@ -288,8 +290,24 @@ impl Handle {
 
     /// Commits; whether rows were changed since the transaction began.
     pub(super) fn commit(&mut self) -> Result<bool> {
+        let changes_any = self.changes() != self.began_at;
+        if changes_any {
+            self.count(|tally, store| tally.add(store, false));
+        }
         self.call(self.busy_wait.signals.interrupts(), |handle| handle.run(&SQL_COMMIT))?;
-        Ok(self.changes() != self.began_at)
+        self.count(|tally, _| tally.committed());
+        Ok(changes_any)
+    }
+
+    fn count(&self, body: impl FnOnce(&Tally, &Store)) {
+        if let Some(tally) = self.store.tally() {
+            body(tally, &self.store);
+        }
+    }
+
+    /// Whether there are counts that the file does not have.
+    pub(super) fn has_counts(&self) -> bool {
+        self.store.tally().is_some_and(Tally::has_counts)
     }
 
     /// Writes for consumers that end, in a transaction of its own, which undoes one that is open; whether rows were
@@ -301,7 +319,10 @@ impl Handle {
         let committed = self.run(&SQL_BEGIN).and_then(|()| {
             // Each is atomic by itself: one that fails leaves the others alone.
             let written = writes.iter().map(|write| write.run(&self.store)).fold(Ok(()), Result::and);
-            self.run(&SQL_COMMIT).and(written)
+            self.count(|tally, store| tally.add(store, true));
+            self.run(&SQL_COMMIT)?;
+            self.count(|tally, _| tally.committed());
+            written
         });
         self.busy_wait.last.set(None);
         self.roll_back()?;
@@ -320,6 +341,7 @@ impl Handle {
         while self.in_transaction() {
             self.undo(&SQL_ROLLBACK)?;
         }
+        self.count(|tally, _| tally.undone());
         Ok(())
     }
 

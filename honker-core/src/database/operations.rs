@@ -86,6 +86,9 @@ macro_rules! for_each_operation {
             /// Every queue that has settings or jobs, by name.
             read queues() -> Vec<$crate::queue::QueueSettings>
                 = $crate::queue::queues(store);
+            /// What was counted of each queue, and how many jobs it has now.
+            read metrics() -> $crate::counters::Metrics
+                = $crate::counters::metrics(store, now);
             /// Up to `limit` dead jobs, of one queue or of all. A negative `limit` means all of them.
             read dead_list(queue: Option<&str>, limit: i64) -> Vec<$crate::queue::DeadJob>
                 = $crate::queue::dead_list(store, queue, limit);

@@ -228,7 +228,7 @@ impl Writer {
         let Some(mut handle) = handle else { return Ok(()) };
         let mut last_writes = last_writes();
         last_writes.append(&mut lock(&self.line).last_writes);
-        if !last_writes.is_empty() {
+        if !last_writes.is_empty() || handle.has_counts() {
             // Without them the consumers end as in a crash.
             let _ = handle.write_last(&last_writes, CLOSE_MAX.min(self.busy_timeout));
         }

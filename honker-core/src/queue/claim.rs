@@ -40,6 +40,8 @@ pub struct ClaimedJob {
     pub claim_expires_at: i64,
     /// How often it may be claimed.
     pub max_attempts: i64,
+    /// When it became due.
+    pub run_at: i64,
     /// A JSON object of texts, if it was enqueued with one.
     pub metadata: Option<String>,
     /// For how many seconds it may run, if that is its own affair and not the worker's.
@@ -83,7 +85,7 @@ impl crate::bound::Step for Claimed {
 // Not one UPDATE with RETURNING, for which SQLite makes a temporary table, and, within the transaction in which the version
 // of the schema is looked at, copies of all pages that it changes.
 static SQL_HEAD: Sql = Sql::new(concat!(
-    "SELECT id, payload, attempts, max_attempts FROM main._honker_live
+    "SELECT id, payload, attempts, max_attempts, run_at FROM main._honker_live
      WHERE id = (
          SELECT id FROM main._honker_live
          WHERE ",
@@ -131,7 +133,7 @@ static SQL_TAKE: Sql = Sql::new(
     "UPDATE main._honker_live
      SET state = 'processing', worker_id = ?2, claim_expires_at = ?3, attempts = attempts + 1
      WHERE id = ?1 AND (expires_at IS NULL OR expires_at > ?4)
-     RETURNING payload, attempts, max_attempts",
+     RETURNING payload, attempts, max_attempts, run_at",
 );
 
 // The first so many of one priority. RETURNING has no order.
@@ -238,7 +240,7 @@ fn claim_once<T>(
     let claim_expires_at = time::after(now, "timeout_s", timeout_s)?;
     // The same text in all jobs of a batch.
     let (queue_name, worker_name): (Arc<str>, Arc<str>) = (queue.into(), worker_id.into());
-    let job = |id, payload, attempts, max_attempts| ClaimedJob {
+    let job = |id, payload, attempts, max_attempts, run_at| ClaimedJob {
         id,
         queue: queue_name.clone(),
         payload,
@@ -246,6 +248,7 @@ fn claim_once<T>(
         attempts,
         claim_expires_at,
         max_attempts,
+        run_at,
         metadata: None,
         max_run_s: None,
     };
@@ -263,7 +266,7 @@ fn claim_once<T>(
             }
             let parameters = [queue.into(), now.into(), payload_length_max.into()];
             let head = store.query_one(&SQL_HEAD, &parameters, |row| {
-                job(row.integer(0), row.text(1), row.integer(2) + 1, row.integer(3))
+                job(row.integer(0), row.text(1), row.integer(2) + 1, row.integer(3), row.integer(4))
             })?;
             let mut jobs = Vec::new();
             if let Some(head) = head {
@@ -278,6 +281,7 @@ fn claim_once<T>(
             }
             care.check()?;
             take_slots(store, queue, &jobs)?;
+            count(store, now, &jobs);
             add_options(store, &mut jobs).map(|()| jobs)
         };
         let jobs = store.write_once(&SQL_LOCK, take_head, |store| store.features().any())?;
@@ -310,8 +314,9 @@ fn claim_once<T>(
         let take = |candidate: &Candidate| {
             let id = candidate.id;
             let parameters = [id.into(), worker_id.into(), claim_expires_at.into(), now.into()];
-            store
-                .query_one(&SQL_TAKE, &parameters, |row| job(id, row.text(0), row.integer(1), row.integer(2)))
+            store.query_one(&SQL_TAKE, &parameters, |row| {
+                job(id, row.text(0), row.integer(1), row.integer(2), row.integer(3))
+            })
         };
         if !cleared.readable {
         } else if let Some(per_key) = per_key {
@@ -335,11 +340,11 @@ fn claim_once<T>(
                     wanted.into(),
                 ];
                 let mut taken = store.query(&SQL_TAKE_FIRST, &parameters, |row| {
-                    (row.integer(4), job(row.integer(0), row.text(1), row.integer(2), row.integer(3)))
+                    job(row.integer(0), row.text(1), row.integer(2), row.integer(3), row.integer(4))
                 })?;
-                taken.sort_unstable_by_key(|(run_at, job)| (*run_at, job.id));
+                taken.sort_unstable_by_key(|job| (job.run_at, job.id));
                 let count = taken.len();
-                jobs.extend(taken.into_iter().map(|(_, job)| job));
+                jobs.append(&mut taken);
                 Ok(count)
             })?;
         } else {
@@ -369,6 +374,7 @@ fn claim_once<T>(
             take_slots(store, queue, &jobs)?;
         }
         add_options(store, &mut jobs)?;
+        count(store, now, &jobs);
         if let Some(limits) = &limits {
             limits.took(store, now, queue, jobs.len())?;
         }
@@ -500,6 +506,12 @@ fn take_slots(store: &Store, queue: &str, jobs: &[ClaimedJob]) -> Result<()> {
         }
     }
     Ok(())
+}
+
+fn count(store: &Store, now: i64, jobs: &[ClaimedJob]) {
+    if let Some(tally) = store.tally() {
+        jobs.iter().for_each(|job| tally.claimed(job.id, &job.queue, now.saturating_sub(job.run_at)));
+    }
 }
 
 fn add_options(store: &Store, jobs: &mut [ClaimedJob]) -> Result<()> {

@@ -220,7 +220,9 @@ fn insert(store: &Store, now: i64, job: &Enqueue<'_>, run_at: i64, expires_at: O
         store.insert(&SQL_ENQUEUE, &parameters)
     };
     match job.max_attempts {
-        Some(max_attempts) => add(max_attempts),
+        Some(max_attempts) => {
+            store.write_and_read(|| add(max_attempts), |id| Ok(counted(store, job.queue, id)))
+        }
         None => insert_with_default(store, job.queue, add),
     }
 }
@@ -235,14 +237,24 @@ fn insert_with_default(store: &Store, queue: &str, add: impl Fn(i64) -> Result<i
         let is_new = Cell::new(false);
         let look = |id| {
             is_new.set(store.features().queues);
-            if is_new.get() { Err(Error::invalid("a queue has settings")) } else { Ok(id) }
+            if is_new.get() {
+                return Err(Error::invalid("a queue has settings"));
+            }
+            Ok(counted(store, queue, id))
         };
         let id = store.write_and_read(|| add(MAX_ATTEMPTS), look);
         if !is_new.get() {
             return id;
         }
     }
-    store.atomic(|| add(Settings::of(store, queue)?.max_attempts))
+    store.atomic(|| Ok(counted(store, queue, add(Settings::of(store, queue)?.max_attempts)?)))
+}
+
+fn counted(store: &Store, queue: &str, id: i64) -> i64 {
+    if let Some(tally) = store.tally() {
+        tally.enqueued(queue);
+    }
+    id
 }
 
 /// The budget of a job. Belongs into [`Store::atomic`].

@@ -4,7 +4,9 @@ use serde::Serialize;
 
 use super::blocked::{self, Keys};
 use super::clear::{self, Obstacles};
-use super::conditions::{delayed_by_priority, exception, exceptional, immediate, in_flight, last_attempt};
+use super::conditions::{
+    delayed, delayed_by_priority, exception, exceptional, immediate, in_flight, last_attempt,
+};
 use super::limits::{self, Gate, Limits};
 use super::options;
 use super::walk::Queue;
@@ -317,6 +319,67 @@ pub fn stats_all(store: &Store, now: i64) -> Result<Vec<QueueStats>> {
         }
     }
     Ok(all)
+}
+
+/// How many jobs a queue has, by what they wait for.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Depth {
+    /// Pending, due.
+    pub due: i64,
+    /// Pending, not due yet.
+    pub delayed: i64,
+    /// Claimed, whether or not the claim has lapsed.
+    pub processing: i64,
+    /// Set aside until a slot of their key is free.
+    pub blocked: i64,
+    /// Pending, past the expiry.
+    pub expired: i64,
+    /// Dead.
+    pub dead: i64,
+    /// For how many seconds the oldest due job has been due; `null` if none is.
+    pub oldest_due_age_s: Option<i64>,
+}
+
+static SQL_OLDEST_IMMEDIATE: Sql =
+    Sql::new(concat!("SELECT min(run_at) FROM main._honker_live WHERE ", immediate!(), " AND queue = +?1"));
+
+static SQL_OLDEST_DELAYED: Sql = Sql::new(concat!(
+    "SELECT run_at FROM main._honker_live WHERE ",
+    delayed!(),
+    " AND queue = +?1 ORDER BY run_at LIMIT 1"
+));
+
+/// The depth of every queue that has a live or dead job, by name.
+pub(crate) fn depths(store: &Store, now: i64) -> Result<Vec<(String, Depth)>> {
+    let all = stats_all(store, now)?;
+    let blocked = match blocked::any(store)? {
+        true => store.query(&SQL_BLOCKED_STATS_ALL, &[now.into()], read_stats)?,
+        false => Vec::new(),
+    };
+    let depth = |stats: QueueStats| {
+        let mut depth = Depth {
+            due: stats.pending,
+            delayed: stats.delayed,
+            processing: stats.claimed,
+            expired: stats.expired,
+            dead: stats.dead,
+            ..Depth::default()
+        };
+        if let Some(blocked) = blocked.iter().find(|blocked| blocked.queue == stats.queue) {
+            depth.blocked = blocked.pending + blocked.delayed;
+            depth.due -= blocked.pending;
+            depth.delayed -= blocked.delayed;
+        }
+        if depth.due > 0 {
+            let oldest =
+                |sql| store.query_one(sql, &[stats.queue.as_str().into()], |row| row.optional_integer(0));
+            let oldest = [oldest(&SQL_OLDEST_IMMEDIATE)?.flatten(), oldest(&SQL_OLDEST_DELAYED)?.flatten()];
+            let oldest = oldest.into_iter().flatten().min();
+            depth.oldest_due_age_s = oldest.map(|at| now.saturating_sub(at).max(0));
+        }
+        Ok((stats.queue, depth))
+    };
+    all.into_iter().map(depth).collect()
 }
 
 impl QueueStats {

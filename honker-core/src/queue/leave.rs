@@ -8,6 +8,7 @@ use std::cell::Cell;
 
 use super::{blocked, done, options, unique};
 use crate::batch::Standing;
+use crate::counters::Left;
 use crate::statement::{Sql, Value};
 use crate::{Error, Result, Store, batch, step, version};
 
@@ -22,6 +23,20 @@ pub(super) enum Exit {
     Cancelled,
 }
 
+impl Exit {
+    fn counted(self) -> Left {
+        match self {
+            Exit::Done => Left::Done,
+            Exit::Dead => Left::Dead,
+            Exit::Cancelled => Left::Cancelled,
+        }
+    }
+}
+
+static SQL_QUEUE: Sql = Sql::new("SELECT queue FROM main._honker_live WHERE id = +?1");
+
+static SQL_DEAD_QUEUE: Sql = Sql::new("SELECT queue FROM main._honker_dead WHERE id = +?1");
+
 /// Removes the live job that `delete` deletes; whether there was one.
 pub(super) fn leave(
     store: &Store,
@@ -35,7 +50,7 @@ pub(super) fn leave(
         Exit::Done if store.features().queues => done::keep(store, now, id, parameters),
         _ => Ok(false),
     };
-    change(store, delete, parameters, keep, |kept| {
+    change(store, id, exit.counted(), delete, parameters, keep, |kept| {
         settled(store, now, id, exit, kept)?;
         if kept { Ok(()) } else { forget(store, id) }
     })
@@ -46,16 +61,19 @@ pub(super) fn give_back(
     store: &Store,
     now: i64,
     id: i64,
+    how: Left,
     sql: &'static Sql,
     parameters: &[Value<'_>],
 ) -> Result<bool> {
-    change(store, sql, parameters, || Ok(false), |_| after_return(store, now, id))
+    change(store, id, how, sql, parameters, || Ok(false), |_| after_return(store, now, id))
 }
 
 /// Changes the row of a job by one statement, and in a file that uses any of the features does what belongs to that; whether
 /// the row was changed. What `before` says, which is asked before, is for `then`; an error if it says yes and nothing was changed.
 fn change(
     store: &Store,
+    id: i64,
+    how: Left,
     sql: &'static Sql,
     parameters: &[Value<'_>],
     before: impl FnOnce() -> Result<bool>,
@@ -64,6 +82,7 @@ fn change(
     if store.in_transaction() {
         version::check_write(store)?;
     }
+    let queue = uncounted_queue(store, id)?;
     if !store.features().any() {
         // Somebody else's first use of a feature is seen only when the row is changed, which is undone then.
         let is_new = Cell::new(false);
@@ -71,7 +90,13 @@ fn change(
             || store.execute(sql, parameters),
             |changed| {
                 is_new.set(changed > 0 && store.features().any());
-                if is_new.get() { Err(Error::invalid("a feature is in use")) } else { Ok(changed > 0) }
+                if is_new.get() {
+                    return Err(Error::invalid("a feature is in use"));
+                }
+                if changed > 0 {
+                    count(store, id, queue.as_deref(), how);
+                }
+                Ok(changed > 0)
             },
         );
         if !is_new.get() {
@@ -83,6 +108,7 @@ fn change(
         let changed = store.execute(sql, parameters)? > 0;
         if changed {
             then(prepared)?;
+            count(store, id, queue.as_deref(), how);
         } else if prepared {
             return Err(Error::ignored("removed", "_honker_live"));
         }
@@ -90,8 +116,31 @@ fn change(
     })
 }
 
+/// The queue of a job that is about to be counted, if this process does not know it from the claim.
+fn uncounted_queue(store: &Store, id: i64) -> Result<Option<String>> {
+    match store.tally() {
+        Some(tally) if !tally.knows(id) => store.query_one(&SQL_QUEUE, &[id.into()], |row| row.text(0)),
+        _ => Ok(None),
+    }
+}
+
+fn count(store: &Store, id: i64, queue: Option<&str>, how: Left) {
+    if let Some(tally) = store.tally() {
+        tally.left(id, queue, how);
+    }
+}
+
 /// Sees to what belongs to a job whose row has left the live table just now. Belongs into [`Store::atomic`].
 pub(super) fn after(store: &Store, now: i64, id: i64, exit: Exit) -> Result<()> {
+    if let Some(tally) = store.tally() {
+        let queue = match exit {
+            Exit::Dead if !tally.knows(id) => {
+                store.query_one(&SQL_DEAD_QUEUE, &[id.into()], |row| row.text(0))?
+            }
+            _ => None,
+        };
+        tally.left(id, queue.as_deref(), exit.counted());
+    }
     if store.features().any() {
         settled(store, now, id, exit, exit == Exit::Dead)?;
         if exit != Exit::Dead {

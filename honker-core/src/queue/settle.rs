@@ -5,6 +5,7 @@
 
 use super::dead_letter::{Move, move_row, move_to_dead};
 use super::leave::{Exit, give_back, leave};
+use crate::counters::Left;
 use crate::statement::{Sql, Value};
 use crate::{Error, Result, Store, time};
 
@@ -77,7 +78,7 @@ pub fn ack_batch(store: &Store, now: i64, ids: &[i64], worker_id: &str) -> Resul
         return Ok(0);
     }
     store.atomic(|| {
-        if store.features().any() || store.listener().is_some() {
+        if store.features().any() || store.listener().is_some() || store.tally().is_some() {
             // What has to be known of each job.
             let acked = ids.iter().map(|&id| ack(store, now, id, worker_id).map(i64::from));
             return acked.sum();
@@ -110,7 +111,7 @@ pub fn retry(store: &Store, now: i64, id: i64, worker_id: &str, delay_s: i64, er
 
 fn retry_at(store: &Store, now: i64, id: i64, worker_id: &str, run_at: i64, error: &str) -> Result<bool> {
     let parameters = [id.into(), worker_id.into(), now.into(), run_at.into()];
-    if give_back(store, now, id, &SQL_RETRY, &parameters)? {
+    if give_back(store, now, id, Left::Retried, &SQL_RETRY, &parameters)? {
         return Ok(true);
     }
     end(store, now, id, worker_id, error, &MOVE_EXHAUSTED)
@@ -129,7 +130,8 @@ fn end(store: &Store, now: i64, id: i64, worker_id: &str, error: &str, by: &'sta
 pub fn release(store: &Store, now: i64, id: i64, worker_id: &str, delay_s: i64) -> Result<bool> {
     let run_at = time::after(now, "delay_s", delay_s)?;
     store.settling(id, worker_id, || {
-        give_back(store, now, id, &SQL_RELEASE, &[id.into(), worker_id.into(), now.into(), run_at.into()])
+        let parameters = [id.into(), worker_id.into(), now.into(), run_at.into()];
+        give_back(store, now, id, Left::Released, &SQL_RELEASE, &parameters)
     })
 }
 

@@ -17,8 +17,8 @@ use serde::Serialize;
 use self::function::{Answer, Arguments, Function};
 use crate::schedule::{Expression, Overlap, Registration, ScheduleOptions, Update};
 use crate::{
-    Error, Result, Store, batch, guard, lock, notify, queue, rate_limit, result, schedule, schema, step,
-    stream,
+    Error, Result, Store, batch, counters, guard, lock, notify, queue, rate_limit, result, schedule, schema,
+    step, stream,
 };
 
 /// Registers all SQL functions on `connection`, for as long as it lives, and creates the notifications table if the
@@ -135,6 +135,7 @@ static FUNCTIONS: &[Function] = functions! {
         Ok(Answer::Integer(1))
     };
     c"honker_queue_settings" 1 => |store, arguments| json(&queue::settings(store, arguments.text(0, "queue")?)?);
+    c"honker_metrics" 0 => |store, _| json(&counters::metrics(store, store.now()?)?);
     c"honker_queues" 0 => |store, _| json(&queue::queues(store)?);
     c"honker_stats" 1 => |store, arguments| match arguments.optional_text(0, "queue")? {
         Some(queue) => json(&queue::stats(store, store.now()?, queue)?),

@@ -21,6 +21,7 @@ mod leadership;
 mod limits;
 mod listener;
 mod may_claim;
+mod metrics;
 mod outbox;
 #[path = "../vfs/process.rs"]
 #[allow(dead_code, reason = "the tests of the files use the rest")]

@@ -217,6 +217,7 @@ FUNCTION(honker_queue_next_claim_at) {
   return honker_queue_next_claim_at(DB_TX, TEXT_ARG(0, "q"), OUTPUT(0, int64_t), c->err);
 }
 FUNCTION(honker_get_job) { return honker_get_job(DB_TX, 1, OUTPUT(0, honker_text_t *), c->err); }
+FUNCTION(honker_metrics) { return honker_metrics(DB_TX, OUTPUT(0, honker_text_t *), c->err); }
 FUNCTION(honker_queue_stats) {
   return honker_queue_stats(DB_TX, TEXT_ARG(0, "q"), OUTPUT(0, honker_text_t *), c->err);
 }
@@ -542,6 +543,7 @@ const function_t functions[] = {
     ROW(honker_sweep_expired, OPERATION, FALLIBLE),
     ROW(honker_queue_next_claim_at, OPERATION, FALLIBLE),
     ROW(honker_get_job, OPERATION, FALLIBLE),
+    ROW(honker_metrics, OPERATION, FALLIBLE),
     ROW(honker_queue_stats, OPERATION, FALLIBLE),
     ROW(honker_queue_configure, OPERATION, FALLIBLE),
     ROW(honker_queue_settings, OPERATION, FALLIBLE),

@@ -1,0 +1,161 @@
+//! What is counted, when it is in the file, and what is not counted.
+
+use honker_core::counters::QueueMetrics;
+use honker_core::database::{Database, Options};
+use honker_core::queue::{Claim, Enqueue};
+
+use crate::clock;
+use crate::support::*;
+
+/// What others find in the file.
+fn in_file(file: &File, queue: &str) -> Option<QueueMetrics> {
+    let database = file.database(&Options::default());
+    database.metrics().unwrap().queues.into_iter().find(|metrics| metrics.queue == queue)
+}
+
+fn claim(database: &Database, queue: &str) -> Vec<i64> {
+    let claim = Claim { queue, worker_id: "w", n: -1, timeout_s: 300 };
+    database.claim(&claim).unwrap().into_iter().map(|job| job.id).collect()
+}
+
+#[test]
+fn a_database_counts_what_it_has_committed() {
+    let (file, database) = open();
+    let ids: Vec<i64> = (0..6).map(|_| enqueue(&database, "q", "p")).collect();
+    enqueue(&database, "other", "p");
+    // Undone, refused, or about nothing.
+    let mut transaction = database.begin().unwrap();
+    transaction.enqueue(&Enqueue::new("q", "p")).unwrap();
+    drop(transaction);
+    assert!(!database.ack(ids[0], "w").unwrap());
+    assert!(!database.cancel(999).unwrap());
+    assert!(database.enqueue(&Enqueue { delay_s: Some(i64::MAX), ..Enqueue::new("q", "p") }).is_err());
+    file.plain().execute("INSERT INTO _honker_live (queue, payload) VALUES ('q', 'raw')", []).unwrap();
+    database.cancel(ids[5]).unwrap();
+    let mut transaction = database.begin().unwrap();
+    transaction.enqueue_many(&[Enqueue::new("q", "p"), Enqueue::new("q", "p")]).unwrap();
+    transaction.commit().unwrap();
+
+    let claimed = claim(&database, "q");
+    assert_eq!(claimed.len(), 8);
+    assert!(database.ack(ids[0], "w").unwrap());
+    assert_eq!(database.ack_batch(&[ids[1], 999], "w").unwrap(), 1);
+    assert!(database.retry(ids[2], "w", 60, "e").unwrap());
+    assert!(database.release(ids[3], "w", 60).unwrap());
+    assert!(database.fail(ids[4], "w", "e").unwrap());
+    // Of a job that another process has claimed.
+    let other = file.database(&Options::default());
+    assert!(other.ack(claimed[7], "w").unwrap());
+    other.close().unwrap();
+    database.close().unwrap();
+
+    let found = in_file(&file, "q").unwrap();
+    let counts = &found.counts;
+    assert_eq!((counts.enqueued, counts.claimed, counts.done), (8, 8, 3));
+    assert_eq!((counts.retried, counts.released, counts.dead, counts.cancelled), (1, 1, 1, 1));
+    assert_eq!(found.wait.buckets.iter().map(|bucket| bucket.count).sum::<i64>(), 8);
+    // The other process does not know how long the job took.
+    assert_eq!(found.run.buckets.iter().map(|bucket| bucket.count).sum::<i64>(), 5);
+    let depth = &found.depth;
+    assert_eq!((depth.due, depth.delayed, depth.processing, depth.dead), (0, 2, 2, 1));
+    assert_eq!(depth.oldest_due_age_s, None);
+    assert_eq!(in_file(&file, "other").unwrap().counts.enqueued, 1);
+}
+
+#[test]
+fn a_histogram_says_how_long_jobs_waited_and_ran() {
+    alone("metrics::a_histogram_says_how_long_jobs_waited_and_ran", || {
+        let (file, database) = open();
+        let now = clock::second();
+        for waited_s in [0, 1, 14, 15, 100_000] {
+            enqueue_at(&database, "q", now - waited_s);
+        }
+        let ids = claim(&database, "q");
+        clock::set_monotonic(5_500);
+        assert_eq!(database.ack_batch(&ids, "w").unwrap(), 5);
+        database.close().unwrap();
+        let found = in_file(&file, "q").unwrap();
+        let counted = |buckets: &[honker_core::counters::Bucket]| -> Vec<(Option<f64>, i64)> {
+            let counted = buckets.iter().filter(|bucket| bucket.count > 0);
+            counted.map(|bucket| (bucket.up_to_s, bucket.count)).collect()
+        };
+        let waits = [(Some(1.0), 1), (Some(2.0), 1), (Some(15.0), 1), (Some(60.0), 1), (None, 1)];
+        // A second may have begun meanwhile.
+        assert_eq!(counted(&found.wait.buckets).len(), waits.len());
+        assert_eq!(counted(&found.wait.buckets).last(), waits.last());
+        assert_eq!(counted(&found.run.buckets), [(Some(15.0), 5)]);
+        assert!(found.run.sum_s >= 5.0 * 5.5);
+    });
+}
+
+/// By a commit that is made anyway, every ten seconds.
+#[test]
+fn counts_are_in_the_file_after_ten_seconds() {
+    alone("metrics::counts_are_in_the_file_after_ten_seconds", || {
+        let (file, database) = open();
+        enqueue(&database, "q", "p");
+        clock::set_monotonic(9_000);
+        enqueue(&database, "q", "p");
+        assert_eq!(in_file(&file, "q").unwrap().counts.enqueued, 0);
+        clock::set_monotonic(10_001);
+        // Nothing to commit.
+        assert!(!database.cancel(999).unwrap());
+        assert_eq!(in_file(&file, "q").unwrap().counts.enqueued, 0);
+        // It is counted with the next ones.
+        enqueue(&database, "q", "p");
+        assert_eq!(in_file(&file, "q").unwrap().counts.enqueued, 2);
+        clock::set_monotonic(25_000);
+        let mut transaction = database.begin().unwrap();
+        transaction.enqueue(&Enqueue::new("q", "p")).unwrap();
+        drop(transaction);
+        assert_eq!(in_file(&file, "q").unwrap().counts.enqueued, 2);
+        let mut transaction = database.begin().unwrap();
+        transaction.enqueue(&Enqueue::new("q", "p")).unwrap();
+        transaction.commit().unwrap();
+        assert_eq!(in_file(&file, "q").unwrap().counts.enqueued, 3);
+        database.close().unwrap();
+        assert_eq!(in_file(&file, "q").unwrap().counts.enqueued, 4);
+    });
+}
+
+/// A table that cannot be written to keeps no job from being enqueued, and loses no count.
+#[test]
+fn counts_that_are_refused_are_kept() {
+    alone("metrics::counts_that_are_refused_are_kept", || {
+        let (file, database) = open();
+        let plain = file.plain();
+        let refuse =
+            "CREATE TRIGGER refuse BEFORE INSERT ON _honker_counters BEGIN SELECT RAISE(ABORT, 'no'); END";
+        plain.execute_batch(refuse).unwrap();
+        for second in [0, 11, 22] {
+            clock::set_monotonic(second * 1_000);
+            enqueue(&database, "q", "p");
+        }
+        assert_eq!(in_file(&file, "q").unwrap().counts.enqueued, 0);
+        plain.execute_batch("DROP TRIGGER refuse").unwrap();
+        clock::set_monotonic(33_000);
+        enqueue(&database, "q", "p");
+        assert_eq!(in_file(&file, "q").unwrap().counts.enqueued, 3);
+    });
+}
+
+/// Old minutes are one, so that totals only grow.
+#[test]
+fn maintenance_adds_up_what_is_older_than_a_day() {
+    let (file, database) = open();
+    let minute = clock::second() / 60;
+    let plain = file.plain();
+    for (minute, value) in [(minute - 1_441, 1), (minute - 1_500, 2), (minute - 1_000, 4)] {
+        let sql = "INSERT INTO _honker_counters VALUES (?1, 'q', 'done', ?2)";
+        plain.execute(sql, [minute, value]).unwrap();
+    }
+    // Whoever works a queue does it.
+    let mut worker = worker(&database, "q", no_fallback());
+    until("they are one", || {
+        assert_timeout(worker.next(1, NOW));
+        file.count("SELECT count(*) FROM _honker_counters WHERE minute = 0 AND name = 'done' AND value = 3")
+            == 1
+    });
+    assert_eq!(file.count("SELECT count(*) FROM _honker_counters WHERE name = 'done'"), 2);
+    assert_eq!(in_file(&file, "q").unwrap().counts.done, 7);
+}
