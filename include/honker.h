@@ -1657,6 +1657,23 @@ honker_status_t honker_queue_stats(honker_db_t *db,
                                    honker_error_t **err);
 
 /**
+ * What is known of each queue, as JSON: `{"queues": [{"queue", "counts", "wait", "run", "depth"}]}`, by name. `counts` are
+ * those of enqueued, claimed, done, retried, released, dead and cancelled jobs; `wait` (from due to claimed) and `run` (from
+ * claimed to settled) are histograms, an object of `sum_s` and `buckets` of `{"up_to_s", "count"}`, the last of which has
+ * null; `depth` has due, delayed, processing, blocked, expired, dead and oldest_due_age_s. Everything is in seconds.
+ *
+ * Processes count what their own calls have committed, and add it to the file with a commit of theirs every ten seconds, and
+ * when they close it: counts only grow, are late by that, and miss what a killed process had not added. What SQL of anybody
+ * else's inserts or deletes is not counted. It reads the indexes of all jobs: for people, and for programs that ask every few
+ * seconds. The text is to be freed with `honker_text_free`.
+ */
+HONKER_API
+honker_status_t honker_metrics(honker_db_t *db,
+                               honker_tx_t *tx,
+                               honker_text_t **json_out,
+                               honker_error_t **err);
+
+/**
  * Sets what `settings_json` gives for a queue, a JSON object; null sets a key back to its default, and what is not given
  * stays as it is. It holds for every process from the commit on. The keys are paused (a boolean), concurrency (how many
  * claims may be valid at once), concurrency_per_key (how many of jobs with the same concurrency key), rate (an object of limit

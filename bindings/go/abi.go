@@ -534,6 +534,7 @@ const (
 	fnLockAcquire
 	fnLockRelease
 	fnLockRenew
+	fnMetrics
 	fnNotificationsConfigure
 	fnNotificationsPrune
 	fnNotify
@@ -663,6 +664,7 @@ var functionNames = [functionCount]string{
 	fnLockAcquire:             "honker_lock_acquire",
 	fnLockRelease:             "honker_lock_release",
 	fnLockRenew:               "honker_lock_renew",
+	fnMetrics:                 "honker_metrics",
 	fnNotificationsConfigure:  "honker_notifications_configure",
 	fnNotificationsPrune:      "honker_notifications_prune",
 	fnNotify:                  "honker_notify",
@@ -954,6 +956,12 @@ func (c calls) lockRelease(db, tx uintptr, name, owner bytesView) (status Status
 
 func (c calls) lockRenew(db, tx uintptr, name, owner bytesView, ttlS int64) (status Status, err error) {
 	return c.try(fnLockRenew, db, tx, uintptr(unsafe.Pointer(name.data)), name.len, uintptr(unsafe.Pointer(owner.data)), owner.len, uintptr(ttlS))
+}
+
+func (c calls) metrics(db, tx uintptr) (json uintptr, status Status, err error) {
+	out := new(struct{ json uintptr })
+	status, err = c.try(fnMetrics, db, tx, uintptr(unsafe.Pointer(&out.json)))
+	return out.json, status, err
 }
 
 func (c calls) notificationsConfigure(db, tx uintptr, optionsJson bytesView) (status Status, err error) {

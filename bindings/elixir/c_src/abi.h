@@ -10,12 +10,12 @@
   F(fail) F(fires_free) F(fires_get) F(fires_len) F(get_job) F(heartbeat) F(interrupt) F(jobs_free) F(jobs_get) \
   F(jobs_len) F(jobs_lost) F(jobs_views) F(leader_free) F(leader_leads) F(leader_new) F(leader_next) \
   F(leader_resign) F(listener_free) F(listener_new) F(listener_next) F(lock_acquire) F(lock_release) F(lock_renew) \
-  F(notifications_configure) F(notifications_prune) F(notify) F(open) F(outbox_delivered) F(outbox_failed) \
-  F(outbox_free) F(outbox_new) F(outbox_next) F(query) F(queue_configure) F(queue_next_claim_at) F(queue_settings) \
-  F(queue_stats) F(queues) F(rate_limit_sweep) F(rate_limit_try) F(release) F(result_get) F(result_save) \
-  F(result_sweep) F(result_wait_free) F(result_wait_new) F(result_wait_next) F(retry) F(rows_column) F(rows_free) \
-  F(rows_get) F(rows_size) F(scheduler_list) F(scheduler_pause) F(scheduler_register) F(scheduler_resume) \
-  F(scheduler_soonest) F(scheduler_tick) F(scheduler_unregister) F(scheduler_update) F(status) \
+  F(metrics) F(notifications_configure) F(notifications_prune) F(notify) F(open) F(outbox_delivered) \
+  F(outbox_failed) F(outbox_free) F(outbox_new) F(outbox_next) F(query) F(queue_configure) F(queue_next_claim_at) \
+  F(queue_settings) F(queue_stats) F(queues) F(rate_limit_sweep) F(rate_limit_try) F(release) F(result_get) \
+  F(result_save) F(result_sweep) F(result_wait_free) F(result_wait_new) F(result_wait_next) F(retry) \
+  F(rows_column) F(rows_free) F(rows_get) F(rows_size) F(scheduler_list) F(scheduler_pause) F(scheduler_register) \
+  F(scheduler_resume) F(scheduler_soonest) F(scheduler_tick) F(scheduler_unregister) F(scheduler_update) F(status) \
   F(status_is_transient) F(status_name) F(stream_configure) F(stream_get_offset) F(stream_publish) \
   F(stream_read_since) F(stream_save_offset) F(stream_trim) F(subscription_ack) F(subscription_free) \
   F(subscription_new) F(subscription_next) F(subscription_offset) F(subscription_save) F(sweep_expired) \

@@ -94,7 +94,7 @@ fn change(
                     return Err(Error::invalid("a feature is in use"));
                 }
                 if changed > 0 {
-                    count(store, id, queue.as_deref(), how);
+                    tally(store, id, queue.as_deref(), how);
                 }
                 Ok(changed > 0)
             },
@@ -108,7 +108,7 @@ fn change(
         let changed = store.execute(sql, parameters)? > 0;
         if changed {
             then(prepared)?;
-            count(store, id, queue.as_deref(), how);
+            tally(store, id, queue.as_deref(), how);
         } else if prepared {
             return Err(Error::ignored("removed", "_honker_live"));
         }
@@ -124,7 +124,7 @@ fn uncounted_queue(store: &Store, id: i64) -> Result<Option<String>> {
     }
 }
 
-fn count(store: &Store, id: i64, queue: Option<&str>, how: Left) {
+fn tally(store: &Store, id: i64, queue: Option<&str>, how: Left) {
     if let Some(tally) = store.tally() {
         tally.left(id, queue, how);
     }

@@ -178,6 +178,7 @@ module Honker
       attach_function :honker_lock_renew,
                       %i[uint64 uint64 buffer_in size_t buffer_in size_t int64 pointer],
                       :int32, blocking: true
+      attach_function :honker_metrics, %i[uint64 uint64 pointer pointer], :int32, blocking: true
       attach_function :honker_notifications_configure, %i[uint64 uint64 buffer_in size_t pointer], :int32, blocking: true
       attach_function :honker_notifications_prune, %i[uint64 uint64 int64 int64 pointer pointer], :int32, blocking: true
       attach_function :honker_notify, %i[uint64 uint64 buffer_in size_t buffer_in size_t pointer pointer], :int32, blocking: true

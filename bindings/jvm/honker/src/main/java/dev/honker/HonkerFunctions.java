@@ -161,6 +161,8 @@ interface HonkerFunctions {
       long ttlS,
       long[] err);
 
+  int honker_metrics(long db, long tx, long[] jsonOut, long[] err);
+
   int honker_notifications_configure(
       long db, long tx, byte[] optionsJson, long optionsJsonLen, long[] err);
 

@@ -209,6 +209,9 @@ abstract class JnaFunctions implements HonkerFunctions {
       long[] err);
 
   @Override
+  public native int honker_metrics(long db, long tx, long[] jsonOut, long[] err);
+
+  @Override
   public native int honker_notifications_configure(
       long db, long tx, byte[] optionsJson, long optionsJsonLen, long[] err);
 
