@@ -56,6 +56,7 @@ typedef struct {
 /* The lists of the files, ended by a name that is NULL. */
 extern const test_t argument_tests[];
 extern const test_t operation_tests[];
+extern const test_t unique_tests[];
 extern const test_t sql_tests[];
 extern const test_t file_tests[];
 extern const test_t thread_tests[];
