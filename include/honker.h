@@ -1996,6 +1996,128 @@ honker_status_t honker_dead_purge(honker_db_t *db,
                                   honker_error_t **err);
 
 /**
+ * The dead of a queue, or of all queues if `queue` is NULL, by what they died of, the largest group first, at most 1,000: a
+ * JSON array of objects with the keys error (a text in which # stands for a number or an id, or null), count, and newest, the
+ * one that died last, as `honker_dead_list` has it. It reads all of the dead. The text is to be freed with `honker_text_free`.
+ */
+HONKER_API
+honker_status_t honker_dead_groups(honker_db_t *db,
+                                   honker_tx_t *tx,
+                                   const uint8_t *queue,
+                                   size_t queue_len,
+                                   honker_text_t **json_out,
+                                   honker_error_t **err);
+
+/**
+ * Live, dead and done jobs that a filter finds, a page of them, by id: a JSON object with the keys jobs, an array, and cursor,
+ * the key `cursor` of the filter of the next page, or null. The text is to be freed with `honker_text_free`.
+ *
+ * `filter` is a JSON object of conditions that all have to be fulfilled: queue, state (one or an array of due, delayed,
+ * processing, blocked, dead and done), min_id, max_id, worker_id, unique_key, batch_id, metadata (an object of texts, all of
+ * which the job has), error (a part of its text), created_from, created_to, ended_from, ended_to (inclusive); and of order
+ * (newest, the default, or oldest), limit (1 to 1,000; default 100) and cursor. Each job has the keys id, queue, payload (a
+ * string), state, priority, run_at, worker_id, claim_expires_at, attempts, max_attempts, created_at, expires_at, last_error,
+ * died_at, finished_at, result, metadata, unique_key, concurrency_key and batch_id; what it does not have is null.
+ *
+ * At most 10,000 jobs are looked at: a page may be short, or empty, and have a cursor all the same. One without is the last.
+ */
+HONKER_API
+honker_status_t honker_job_list(honker_db_t *db,
+                                honker_tx_t *tx,
+                                const uint8_t *filter,
+                                size_t filter_len,
+                                honker_text_t **json_out,
+                                honker_error_t **err);
+
+/**
+ * Does an action to the jobs that a filter finds (`honker_job_list`), a page of them, in one transaction: a JSON object with the
+ * keys changed, conflicts (how many were passed over because another job has their unique key, or because the file refuses the
+ * change), left (how many are left; null where that would have to be counted) and cursor (as there). The text is to be freed
+ * with `honker_text_free`.
+ *
+ * `action` is retry (dead jobs: pending again, with all attempts), run_now (delayed ones), cancel (live ones), delete (any), or
+ * a JSON object: {"move": queue} (jobs that wait, and dead ones) or {"priority": number} (live ones). Jobs of other kinds are
+ * left alone. The jobs are chosen without the write lock, and looked at again under it.
+ */
+HONKER_API
+honker_status_t honker_job_apply(honker_db_t *db,
+                                 honker_tx_t *tx,
+                                 const uint8_t *filter,
+                                 size_t filter_len,
+                                 const uint8_t *action,
+                                 size_t action_len,
+                                 honker_text_t **json_out,
+                                 honker_error_t **err);
+
+/**
+ * Creates a batch, to which jobs are added by the option `batch_id` of an enqueue; its id. `options` is a JSON object, whose
+ * keys are all optional: `on_finished` and `on_success` say what is enqueued when the last job has ended, and when all are
+ * done, each an object with `queue`, `payload` (texts) and `options`, an object with the options of an enqueue, whose
+ * metadata are given a key `batch_id`; `keep_s` says for how many seconds the batch can be looked at after that (a day, if it
+ * is not there). What cannot be is HONKER_INVALID.
+ */
+HONKER_API
+honker_status_t honker_batch_create(honker_db_t *db,
+                                    honker_tx_t *tx,
+                                    const uint8_t *options,
+                                    size_t options_len,
+                                    int64_t *id_out,
+                                    honker_error_t **err);
+
+/**
+ * Seals a batch: from now on only its running members may add jobs to it, and with the last of its jobs it is finished; at
+ * once if none is pending. HONKER_EMPTY if it was sealed before. HONKER_INVALID if there is none of this id.
+ */
+HONKER_API
+honker_status_t honker_batch_seal(honker_db_t *db,
+                                  honker_tx_t *tx,
+                                  int64_t id,
+                                  honker_error_t **err);
+
+/**
+ * What is known of a batch, to be freed with `honker_text_free`: a JSON object with the keys total, pending, done, dead and
+ * cancelled (how many jobs), sealed (true or false) and finished_at (null until then). HONKER_EMPTY if there is none of this
+ * id, or no longer.
+ */
+HONKER_API
+honker_status_t honker_batch_get(honker_db_t *db,
+                                 honker_tx_t *tx,
+                                 int64_t id,
+                                 honker_text_t **json_out,
+                                 honker_error_t **err);
+
+/**
+ * What was saved for a step of a job, to be freed with `honker_text_free`. HONKER_EMPTY if nothing was, or the job is gone.
+ */
+HONKER_API
+honker_status_t honker_step_get(honker_db_t *db,
+                                honker_tx_t *tx,
+                                int64_t job_id,
+                                const uint8_t *name,
+                                size_t name_len,
+                                honker_text_t **value_out,
+                                honker_error_t **err);
+
+/**
+ * Saves what a step of a job has come to, a text, JSON by convention; in a transaction, together with what the step has
+ * written there. A step is saved once: what is stored comes back, which is the first one if it was saved before, to be freed
+ * with `honker_text_free`. HONKER_LOST, and nothing is saved, if `worker_id` has no valid claim on the job. Steps are kept for
+ * as long as the job is live, dead, or kept as done.
+ */
+HONKER_API
+honker_status_t honker_step_save(honker_db_t *db,
+                                 honker_tx_t *tx,
+                                 int64_t job_id,
+                                 const uint8_t *worker_id,
+                                 size_t worker_id_len,
+                                 const uint8_t *name,
+                                 size_t name_len,
+                                 const uint8_t *value,
+                                 size_t value_len,
+                                 honker_text_t **value_out,
+                                 honker_error_t **err);
+
+/**
  * Adds a notification for the listeners of a channel; its id. They see it when it is committed.
  */
 HONKER_API

@@ -492,11 +492,15 @@ const (
 	fnABIVersion function = iota
 	fnAck
 	fnAckBatch
+	fnBatchCreate
+	fnBatchGet
+	fnBatchSeal
 	fnBuildInfo
 	fnCancel
 	fnClaim
 	fnClose
 	fnCronNextAfter
+	fnDeadGroups
 	fnDeadList
 	fnDeadPurge
 	fnDeadRequeue
@@ -518,6 +522,8 @@ const (
 	fnGetJob
 	fnHeartbeat
 	fnInterrupt
+	fnJobApply
+	fnJobList
 	fnJobsFree
 	fnJobsGet
 	fnJobsLen
@@ -575,6 +581,8 @@ const (
 	fnStatus
 	fnStatusIsTransient
 	fnStatusName
+	fnStepGet
+	fnStepSave
 	fnStreamConfigure
 	fnStreamGetOffset
 	fnStreamPublish
@@ -622,11 +630,15 @@ var functionNames = [functionCount]string{
 	fnABIVersion:              "honker_abi_version",
 	fnAck:                     "honker_ack",
 	fnAckBatch:                "honker_ack_batch",
+	fnBatchCreate:             "honker_batch_create",
+	fnBatchGet:                "honker_batch_get",
+	fnBatchSeal:               "honker_batch_seal",
 	fnBuildInfo:               "honker_build_info",
 	fnCancel:                  "honker_cancel",
 	fnClaim:                   "honker_claim",
 	fnClose:                   "honker_close",
 	fnCronNextAfter:           "honker_cron_next_after",
+	fnDeadGroups:              "honker_dead_groups",
 	fnDeadList:                "honker_dead_list",
 	fnDeadPurge:               "honker_dead_purge",
 	fnDeadRequeue:             "honker_dead_requeue",
@@ -648,6 +660,8 @@ var functionNames = [functionCount]string{
 	fnGetJob:                  "honker_get_job",
 	fnHeartbeat:               "honker_heartbeat",
 	fnInterrupt:               "honker_interrupt",
+	fnJobApply:                "honker_job_apply",
+	fnJobList:                 "honker_job_list",
 	fnJobsFree:                "honker_jobs_free",
 	fnJobsGet:                 "honker_jobs_get",
 	fnJobsLen:                 "honker_jobs_len",
@@ -705,6 +719,8 @@ var functionNames = [functionCount]string{
 	fnStatus:                  "honker_status",
 	fnStatusIsTransient:       "honker_status_is_transient",
 	fnStatusName:              "honker_status_name",
+	fnStepGet:                 "honker_step_get",
+	fnStepSave:                "honker_step_save",
 	fnStreamConfigure:         "honker_stream_configure",
 	fnStreamGetOffset:         "honker_stream_get_offset",
 	fnStreamPublish:           "honker_stream_publish",
@@ -757,6 +773,22 @@ func (c calls) ackBatch(db, tx uintptr, ids []int64, workerID bytesView) (acked 
 	return out.acked, status, err
 }
 
+func (c calls) batchCreate(db, tx uintptr, options bytesView) (id int64, status Status, err error) {
+	out := new(struct{ id int64 })
+	status, err = c.try(fnBatchCreate, db, tx, uintptr(unsafe.Pointer(options.data)), options.len, uintptr(unsafe.Pointer(&out.id)))
+	return out.id, status, err
+}
+
+func (c calls) batchGet(db, tx uintptr, id int64) (json uintptr, status Status, err error) {
+	out := new(struct{ json uintptr })
+	status, err = c.try(fnBatchGet, db, tx, uintptr(id), uintptr(unsafe.Pointer(&out.json)))
+	return out.json, status, err
+}
+
+func (c calls) batchSeal(db, tx uintptr, id int64) (status Status, err error) {
+	return c.try(fnBatchSeal, db, tx, uintptr(id))
+}
+
 func (c calls) buildInfo() string {
 	return staticText(c.lib.call(fnBuildInfo))
 }
@@ -779,6 +811,12 @@ func (c calls) cronNextAfter(expression bytesView, from int64) (at int64, status
 	out := new(struct{ at int64 })
 	status, err = c.try(fnCronNextAfter, uintptr(unsafe.Pointer(expression.data)), expression.len, uintptr(from), uintptr(unsafe.Pointer(&out.at)))
 	return out.at, status, err
+}
+
+func (c calls) deadGroups(db, tx uintptr, queue bytesView) (json uintptr, status Status, err error) {
+	out := new(struct{ json uintptr })
+	status, err = c.try(fnDeadGroups, db, tx, uintptr(unsafe.Pointer(queue.data)), queue.len, uintptr(unsafe.Pointer(&out.json)))
+	return out.json, status, err
 }
 
 func (c calls) deadList(db, tx uintptr, queue bytesView, limit int64) (json uintptr, status Status, err error) {
@@ -878,6 +916,18 @@ func (c calls) heartbeat(db, tx uintptr, id int64, workerID bytesView, extendS i
 
 func (c calls) interrupt(db uintptr) (status Status, err error) {
 	return c.try(fnInterrupt, db)
+}
+
+func (c calls) jobApply(db, tx uintptr, filter, action bytesView) (json uintptr, status Status, err error) {
+	out := new(struct{ json uintptr })
+	status, err = c.try(fnJobApply, db, tx, uintptr(unsafe.Pointer(filter.data)), filter.len, uintptr(unsafe.Pointer(action.data)), action.len, uintptr(unsafe.Pointer(&out.json)))
+	return out.json, status, err
+}
+
+func (c calls) jobList(db, tx uintptr, filter bytesView) (json uintptr, status Status, err error) {
+	out := new(struct{ json uintptr })
+	status, err = c.try(fnJobList, db, tx, uintptr(unsafe.Pointer(filter.data)), filter.len, uintptr(unsafe.Pointer(&out.json)))
+	return out.json, status, err
 }
 
 func (c calls) jobsFree(jobs uintptr) {
@@ -1167,6 +1217,18 @@ func (c calls) statusIsTransient(status Status) int32 {
 
 func (c calls) statusName(status Status) string {
 	return staticText(c.lib.call(fnStatusName, uintptr(status)))
+}
+
+func (c calls) stepGet(db, tx uintptr, jobID int64, name bytesView) (value uintptr, status Status, err error) {
+	out := new(struct{ value uintptr })
+	status, err = c.try(fnStepGet, db, tx, uintptr(jobID), uintptr(unsafe.Pointer(name.data)), name.len, uintptr(unsafe.Pointer(&out.value)))
+	return out.value, status, err
+}
+
+func (c calls) stepSave(db, tx uintptr, jobID int64, workerID, name, value bytesView) (valueOut uintptr, status Status, err error) {
+	out := new(struct{ value uintptr })
+	status, err = c.try(fnStepSave, db, tx, uintptr(jobID), uintptr(unsafe.Pointer(workerID.data)), workerID.len, uintptr(unsafe.Pointer(name.data)), name.len, uintptr(unsafe.Pointer(value.data)), value.len, uintptr(unsafe.Pointer(&out.value)))
+	return out.value, status, err
 }
 
 func (c calls) streamConfigure(db, tx uintptr, topic, optionsJson bytesView) (status Status, err error) {

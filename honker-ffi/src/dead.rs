@@ -87,3 +87,29 @@ pub unsafe extern "C" fn honker_dead_purge(
         })
     }
 }
+
+/// The dead of a queue, or of all queues if `queue` is NULL, by what they died of, the largest group first, at most 1,000: a
+/// JSON array of objects with the keys error (a text in which # stands for a number or an id, or null), count, and newest, the
+/// one that died last, as `honker_dead_list` has it. It reads all of the dead. The text is to be freed with `honker_text_free`.
+///
+/// # Safety
+/// `queue` is NULL or valid for its length, the outputs are NULL or valid for writing.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn honker_dead_groups(
+    db: *mut honker_db_t,
+    tx: *mut honker_tx_t,
+    queue: *const u8,
+    queue_len: usize,
+    json_out: *mut *mut honker_text_t,
+    err: *mut *mut honker_error_t,
+) -> honker_status_t {
+    // SAFETY: the caller vouches for the pointers.
+    unsafe {
+        entry("honker_dead_groups", err, json_out, |json| {
+            let target = Target::new(db, tx)?;
+            let queue = optional_text("queue", queue, queue_len)?;
+            json.set(text::put_json(&target.dead_groups(queue)?)?);
+            Ok(HONKER_OK)
+        })
+    }
+}

@@ -56,6 +56,12 @@ pub mod worker;
 
 pub mod dead;
 
+pub mod bulk;
+
+pub mod batch;
+
+pub mod step;
+
 pub mod notification;
 
 pub mod listener;

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use honker_core::queue::Applied;
+
 use crate::db::honker_db_t;
 use crate::entry::{Failure, Result};
 use crate::handle;
@@ -24,7 +26,15 @@ impl Target {
         Ok(Target { db, tx })
     }
 
-    /// The one operation that is no row of the table, because it reads before it writes.
+    // The operations that are no rows of the table, because they read before they write.
+
+    pub(crate) fn jobs_apply(&self, filter: &str, action: &str) -> Result<Applied> {
+        match &self.tx {
+            Some(tx) => tx.with(|transaction| Ok(transaction.jobs_apply(filter, action)?)),
+            None => Ok(self.db.database.jobs_apply(filter, action)?),
+        }
+    }
+
     pub(crate) fn notifications_prune(
         &self,
         older_than_s: Option<i64>,

@@ -4,24 +4,25 @@
 
 /* Every function, by its name without the "honker_". */
 #define LIBRARY_FUNCTIONS(F) \
-  F(abi_version) F(ack) F(ack_batch) F(build_info) F(cancel) F(claim) F(close) F(cron_next_after) F(dead_list) \
-  F(dead_purge) F(dead_requeue) F(enqueue) F(enqueue_many) F(error_free) F(error_message) F(error_name) \
-  F(error_sqlite_code) F(error_sqlite_extended_code) F(error_status) F(events_free) F(events_get) F(events_len) \
-  F(fail) F(fires_free) F(fires_get) F(fires_len) F(get_job) F(heartbeat) F(interrupt) F(jobs_free) F(jobs_get) \
-  F(jobs_len) F(jobs_lost) F(jobs_views) F(leader_free) F(leader_leads) F(leader_new) F(leader_next) \
-  F(leader_resign) F(listener_free) F(listener_new) F(listener_next) F(lock_acquire) F(lock_release) F(lock_renew) \
-  F(metrics) F(notifications_configure) F(notifications_prune) F(notify) F(open) F(outbox_delivered) \
-  F(outbox_failed) F(outbox_free) F(outbox_new) F(outbox_next) F(query) F(queue_configure) F(queue_next_claim_at) \
-  F(queue_settings) F(queue_stats) F(queues) F(rate_limit_sweep) F(rate_limit_try) F(release) F(result_get) \
-  F(result_save) F(result_sweep) F(result_wait_free) F(result_wait_new) F(result_wait_next) F(retry) \
-  F(rows_column) F(rows_free) F(rows_get) F(rows_size) F(scheduler_list) F(scheduler_pause) F(scheduler_register) \
-  F(scheduler_resume) F(scheduler_soonest) F(scheduler_tick) F(scheduler_unregister) F(scheduler_update) F(status) \
-  F(status_is_transient) F(status_name) F(stream_configure) F(stream_get_offset) F(stream_publish) \
-  F(stream_read_since) F(stream_save_offset) F(stream_trim) F(subscription_ack) F(subscription_free) \
-  F(subscription_new) F(subscription_next) F(subscription_offset) F(subscription_save) F(sweep_expired) \
-  F(text_free) F(text_get) F(tx_begin) F(tx_commit) F(tx_execute) F(tx_free) F(tx_query) F(tx_rollback) \
-  F(updates_free) F(updates_new) F(updates_next) F(version) F(wait) F(waiter_fd) F(waiter_free) F(waiter_new) \
-  F(waiter_ready) F(waiter_wake) F(worker_free) F(worker_new) F(worker_next) F(worker_settle_next) \
+  F(abi_version) F(ack) F(ack_batch) F(batch_create) F(batch_get) F(batch_seal) F(build_info) F(cancel) F(claim) \
+  F(close) F(cron_next_after) F(dead_groups) F(dead_list) F(dead_purge) F(dead_requeue) F(enqueue) F(enqueue_many) \
+  F(error_free) F(error_message) F(error_name) F(error_sqlite_code) F(error_sqlite_extended_code) F(error_status) \
+  F(events_free) F(events_get) F(events_len) F(fail) F(fires_free) F(fires_get) F(fires_len) F(get_job) \
+  F(heartbeat) F(interrupt) F(job_apply) F(job_list) F(jobs_free) F(jobs_get) F(jobs_len) F(jobs_lost) \
+  F(jobs_views) F(leader_free) F(leader_leads) F(leader_new) F(leader_next) F(leader_resign) F(listener_free) \
+  F(listener_new) F(listener_next) F(lock_acquire) F(lock_release) F(lock_renew) F(metrics) \
+  F(notifications_configure) F(notifications_prune) F(notify) F(open) F(outbox_delivered) F(outbox_failed) \
+  F(outbox_free) F(outbox_new) F(outbox_next) F(query) F(queue_configure) F(queue_next_claim_at) F(queue_settings) \
+  F(queue_stats) F(queues) F(rate_limit_sweep) F(rate_limit_try) F(release) F(result_get) F(result_save) \
+  F(result_sweep) F(result_wait_free) F(result_wait_new) F(result_wait_next) F(retry) F(rows_column) F(rows_free) \
+  F(rows_get) F(rows_size) F(scheduler_list) F(scheduler_pause) F(scheduler_register) F(scheduler_resume) \
+  F(scheduler_soonest) F(scheduler_tick) F(scheduler_unregister) F(scheduler_update) F(status) \
+  F(status_is_transient) F(status_name) F(step_get) F(step_save) F(stream_configure) F(stream_get_offset) \
+  F(stream_publish) F(stream_read_since) F(stream_save_offset) F(stream_trim) F(subscription_ack) \
+  F(subscription_free) F(subscription_new) F(subscription_next) F(subscription_offset) F(subscription_save) \
+  F(sweep_expired) F(text_free) F(text_get) F(tx_begin) F(tx_commit) F(tx_execute) F(tx_free) F(tx_query) \
+  F(tx_rollback) F(updates_free) F(updates_new) F(updates_next) F(version) F(wait) F(waiter_fd) F(waiter_free) \
+  F(waiter_new) F(waiter_ready) F(waiter_wake) F(worker_free) F(worker_new) F(worker_next) F(worker_settle_next) \
   F(worker_settled)
 
 /* The names of the outcomes that are to be expected, by their statuses. */

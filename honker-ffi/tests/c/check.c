@@ -128,9 +128,10 @@ static bool is_wanted(const char *name, int words, char **word) {
 }
 
 int main(int argc, char **argv) {
-  const test_t *lists[] = {argument_tests, operation_tests, unique_tests,  sql_tests,
-                           file_tests,     thread_tests,    waiting_tests, ready_tests,
-                           worker_tests,   settings_tests,  fork_tests,    panic_tests};
+  const test_t *lists[] = {argument_tests, operation_tests, unique_tests,   batch_tests,
+                           sql_tests,      file_tests,      thread_tests,   waiting_tests,
+                           ready_tests,    worker_tests,    settings_tests, fork_tests,
+                           panic_tests};
   const char *parent = getenv("TMPDIR");
   int count = 0;
   int64_t begin = now_ms();

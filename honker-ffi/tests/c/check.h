@@ -57,6 +57,7 @@ typedef struct {
 extern const test_t argument_tests[];
 extern const test_t operation_tests[];
 extern const test_t unique_tests[];
+extern const test_t batch_tests[];
 extern const test_t sql_tests[];
 extern const test_t file_tests[];
 extern const test_t thread_tests[];

@@ -256,6 +256,30 @@ FUNCTION(honker_dead_requeue) { return honker_dead_requeue(DB_TX, 3, c->err); }
 FUNCTION(honker_dead_purge) {
   return honker_dead_purge(DB_TX, TEXT_ARG(0, "dead"), 0, OUTPUT(0, int64_t), c->err);
 }
+FUNCTION(honker_dead_groups) {
+  return honker_dead_groups(DB_TX, TEXT_ARG(0, "dead"), OUTPUT(0, honker_text_t *), c->err);
+}
+FUNCTION(honker_job_list) {
+  return honker_job_list(DB_TX, TEXT_ARG(0, "{}"), OUTPUT(0, honker_text_t *), c->err);
+}
+FUNCTION(honker_job_apply) {
+  return honker_job_apply(DB_TX, TEXT_ARG(0, "{\"queue\":\"dead\"}"),
+                          TEXT_ARG(1, "{\"move\":\"grave\"}"), OUTPUT(0, honker_text_t *), c->err);
+}
+FUNCTION(honker_batch_create) {
+  return honker_batch_create(DB_TX, TEXT_ARG(0, "{}"), OUTPUT(0, int64_t), c->err);
+}
+FUNCTION(honker_batch_seal) { return honker_batch_seal(DB_TX, 1, c->err); }
+FUNCTION(honker_batch_get) {
+  return honker_batch_get(DB_TX, 1, OUTPUT(0, honker_text_t *), c->err);
+}
+FUNCTION(honker_step_get) {
+  return honker_step_get(DB_TX, 1, TEXT_ARG(0, "step"), OUTPUT(0, honker_text_t *), c->err);
+}
+FUNCTION(honker_step_save) {
+  return honker_step_save(DB_TX, 1, TEXT_ARG(0, "w"), TEXT_ARG(1, "step"), TEXT_ARG(2, "{}"),
+                          OUTPUT(0, honker_text_t *), c->err);
+}
 FUNCTION(honker_notify) {
   return honker_notify(DB_TX, TEXT_ARG(0, "channel"), TEXT_ARG(1, "{}"), OUTPUT(0, int64_t),
                        c->err);
@@ -557,6 +581,14 @@ const function_t functions[] = {
     ROW(honker_dead_list, OPERATION, FALLIBLE),
     ROW(honker_dead_requeue, OPERATION, FALLIBLE),
     ROW(honker_dead_purge, OPERATION, FALLIBLE),
+    ROW(honker_dead_groups, OPERATION, FALLIBLE),
+    ROW(honker_job_list, OPERATION, FALLIBLE),
+    ROW(honker_job_apply, OPERATION, FALLIBLE),
+    ROW(honker_batch_create, OPERATION, FALLIBLE),
+    ROW(honker_batch_seal, OPERATION, FALLIBLE),
+    ROW(honker_batch_get, OPERATION, FALLIBLE),
+    ROW(honker_step_get, OPERATION, FALLIBLE),
+    ROW(honker_step_save, OPERATION, FALLIBLE),
     ROW(honker_notify, OPERATION, FALLIBLE),
     ROW(honker_notifications_prune, OPERATION, FALLIBLE),
     ROW(honker_notifications_configure, OPERATION, FALLIBLE),
@@ -701,6 +733,9 @@ fixture_t fixture_new(bool with_tx) {
   OK(honker_notify(f.db, f.tx, T("channel"), T("hello"), &id, ERR));
   OK(honker_result_save(f.db, f.tx, 1, T("result"), 0, ERR));
   OK(honker_lock_acquire(f.db, f.tx, T("held"), T("owner"), 60, ERR));
+  OK(honker_batch_create(f.db, f.tx, T("{}"), &id, ERR));
+  OK(honker_step_save(f.db, f.tx, 1, T("w"), T("step"), T("saved"), &f.text, ERR));
+  honker_text_free(f.text);
   OK(honker_scheduler_register(f.db, f.tx, T("every-second"), T("q"), T("@every 1s"), T("tick"),
                                NULL, ERR));
   OK(honker_scheduler_tick(f.db, f.tx, 4102444800, &f.fires, ERR));

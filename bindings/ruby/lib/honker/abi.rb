@@ -126,6 +126,9 @@ module Honker
       attach_function :honker_ack_batch,
                       %i[uint64 uint64 buffer_in size_t buffer_in size_t pointer pointer],
                       :int32, blocking: true
+      attach_function :honker_batch_create, %i[uint64 uint64 buffer_in size_t pointer pointer], :int32, blocking: true
+      attach_function :honker_batch_get, %i[uint64 uint64 int64 pointer pointer], :int32, blocking: true
+      attach_function :honker_batch_seal, %i[uint64 uint64 int64 pointer], :int32, blocking: true
       attach_function :honker_build_info, [], :string
       attach_function :honker_cancel, %i[uint64 uint64 int64 pointer], :int32, blocking: true
       attach_function :honker_claim,
@@ -133,6 +136,7 @@ module Honker
                       :int32, blocking: true
       attach_function :honker_close, %i[uint64 pointer], :int32, blocking: true
       attach_function :honker_cron_next_after, %i[buffer_in size_t int64 pointer pointer], :int32
+      attach_function :honker_dead_groups, %i[uint64 uint64 buffer_in size_t pointer pointer], :int32, blocking: true
       attach_function :honker_dead_list, %i[uint64 uint64 buffer_in size_t int64 pointer pointer], :int32, blocking: true
       attach_function :honker_dead_purge, %i[uint64 uint64 buffer_in size_t int64 pointer pointer], :int32, blocking: true
       attach_function :honker_dead_requeue, %i[uint64 uint64 int64 pointer], :int32, blocking: true
@@ -156,6 +160,10 @@ module Honker
       attach_function :honker_get_job, %i[uint64 uint64 int64 pointer pointer], :int32, blocking: true
       attach_function :honker_heartbeat, %i[uint64 uint64 int64 buffer_in size_t int64 pointer], :int32, blocking: true
       attach_function :honker_interrupt, %i[uint64 pointer], :int32, blocking: true
+      attach_function :honker_job_apply,
+                      %i[uint64 uint64 buffer_in size_t buffer_in size_t pointer pointer],
+                      :int32, blocking: true
+      attach_function :honker_job_list, %i[uint64 uint64 buffer_in size_t pointer pointer], :int32, blocking: true
       attach_function :honker_jobs_free, [:uint64], :void
       attach_function :honker_jobs_get, %i[uint64 size_t pointer pointer], :int32
       attach_function :honker_jobs_len, %i[uint64 pointer pointer], :int32
@@ -225,6 +233,10 @@ module Honker
       attach_function :honker_status, %i[uint64 pointer pointer], :int32, blocking: true
       attach_function :honker_status_is_transient, [:int32], :int32
       attach_function :honker_status_name, [:int32], :string
+      attach_function :honker_step_get, %i[uint64 uint64 int64 buffer_in size_t pointer pointer], :int32, blocking: true
+      attach_function :honker_step_save,
+                      %i[uint64 uint64 int64 buffer_in size_t buffer_in size_t buffer_in size_t pointer pointer],
+                      :int32, blocking: true
       attach_function :honker_stream_configure,
                       %i[uint64 uint64 buffer_in size_t buffer_in size_t pointer],
                       :int32, blocking: true

@@ -17,6 +17,13 @@ interface HonkerFunctions {
       long[] ackedOut,
       long[] err);
 
+  int honker_batch_create(
+      long db, long tx, byte[] options, long optionsLen, long[] idOut, long[] err);
+
+  int honker_batch_get(long db, long tx, long id, long[] jsonOut, long[] err);
+
+  int honker_batch_seal(long db, long tx, long id, long[] err);
+
   long honker_build_info();
 
   int honker_cancel(long db, long tx, long id, long[] err);
@@ -37,6 +44,8 @@ interface HonkerFunctions {
 
   int honker_cron_next_after(
       byte[] expression, long expressionLen, long from, long[] atOut, long[] err);
+
+  int honker_dead_groups(long db, long tx, byte[] queue, long queueLen, long[] jsonOut, long[] err);
 
   int honker_dead_list(
       long db, long tx, byte[] queue, long queueLen, long limit, long[] jsonOut, long[] err);
@@ -100,6 +109,18 @@ interface HonkerFunctions {
       long db, long tx, long id, byte[] workerId, long workerIdLen, long extendS, long[] err);
 
   int honker_interrupt(long db, long[] err);
+
+  int honker_job_apply(
+      long db,
+      long tx,
+      byte[] filter,
+      long filterLen,
+      byte[] action,
+      long actionLen,
+      long[] jsonOut,
+      long[] err);
+
+  int honker_job_list(long db, long tx, byte[] filter, long filterLen, long[] jsonOut, long[] err);
 
   void honker_jobs_free(long jobs);
 
@@ -299,6 +320,22 @@ interface HonkerFunctions {
   int honker_status_is_transient(int status);
 
   long honker_status_name(int status);
+
+  int honker_step_get(
+      long db, long tx, long jobId, byte[] name, long nameLen, long[] valueOut, long[] err);
+
+  int honker_step_save(
+      long db,
+      long tx,
+      long jobId,
+      byte[] workerId,
+      long workerIdLen,
+      byte[] name,
+      long nameLen,
+      byte[] value,
+      long valueLen,
+      long[] valueOut,
+      long[] err);
 
   int honker_stream_configure(
       long db,

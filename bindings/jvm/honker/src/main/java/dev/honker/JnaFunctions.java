@@ -22,6 +22,16 @@ abstract class JnaFunctions implements HonkerFunctions {
       long[] err);
 
   @Override
+  public native int honker_batch_create(
+      long db, long tx, byte[] options, long optionsLen, long[] idOut, long[] err);
+
+  @Override
+  public native int honker_batch_get(long db, long tx, long id, long[] jsonOut, long[] err);
+
+  @Override
+  public native int honker_batch_seal(long db, long tx, long id, long[] err);
+
+  @Override
   public native long honker_build_info();
 
   @Override
@@ -46,6 +56,10 @@ abstract class JnaFunctions implements HonkerFunctions {
   @Override
   public native int honker_cron_next_after(
       byte[] expression, long expressionLen, long from, long[] atOut, long[] err);
+
+  @Override
+  public native int honker_dead_groups(
+      long db, long tx, byte[] queue, long queueLen, long[] jsonOut, long[] err);
 
   @Override
   public native int honker_dead_list(
@@ -130,6 +144,21 @@ abstract class JnaFunctions implements HonkerFunctions {
 
   @Override
   public native int honker_interrupt(long db, long[] err);
+
+  @Override
+  public native int honker_job_apply(
+      long db,
+      long tx,
+      byte[] filter,
+      long filterLen,
+      byte[] action,
+      long actionLen,
+      long[] jsonOut,
+      long[] err);
+
+  @Override
+  public native int honker_job_list(
+      long db, long tx, byte[] filter, long filterLen, long[] jsonOut, long[] err);
 
   @Override
   public native void honker_jobs_free(long jobs);
@@ -393,6 +422,24 @@ abstract class JnaFunctions implements HonkerFunctions {
 
   @Override
   public native long honker_status_name(int status);
+
+  @Override
+  public native int honker_step_get(
+      long db, long tx, long jobId, byte[] name, long nameLen, long[] valueOut, long[] err);
+
+  @Override
+  public native int honker_step_save(
+      long db,
+      long tx,
+      long jobId,
+      byte[] workerId,
+      long workerIdLen,
+      byte[] name,
+      long nameLen,
+      byte[] value,
+      long valueLen,
+      long[] valueOut,
+      long[] err);
 
   @Override
   public native int honker_stream_configure(
