@@ -39,7 +39,7 @@ from request import Named, Request, from_text, to_text, with_payload
 
 FEATURES = (
     "queue tx stream notify sched cron result result_tx settle_tx by_id lock rate rate_sweep dead stats next_at "
-    "enqueue_many text bytes journal foreign prune_keep tick_at updates release metadata"
+    "enqueue_many text bytes journal foreign prune_keep tick_at updates release metadata settings"
 ).split()
 LACKS = {
     "wait": "worker.open listen.open stream.subscribe subscription.ack subscription.save subscription.offset sched.run "
@@ -56,17 +56,23 @@ class Unsupported(Exception):
 
 def enqueue_arguments(r: Request, payload: Any) -> list:
     keys = {**r.on.more, **r.keys}
+    # A queue without a budget of its own leaves it to its settings, unless an argument behind it has to be given.
     optional = ("run_at", None), ("delay_s", None), ("priority", 0), ("max_attempts", 3), ("expires_s", None)
     return [r.on.name, to_text(payload), *Request(r.testee, keys).shortest(*optional)]
 
 
 def enqueue(r: Request) -> dict:
-    if "metadata" not in r.keys:
+    if not {"metadata", "concurrency_key"} & set(r.keys):
         return {"id": r.call("honker_enqueue", *enqueue_arguments(r, r["payload"]))}
     keys = {**r.on.more, **r.keys}
-    options = ("run_at", "delay_s", "priority", "max_attempts", "expires_s", "metadata")
+    options = ("run_at", "delay_s", "priority", "max_attempts", "expires_s", "metadata", "concurrency_key")
     given = json.dumps({key: keys[key] for key in options if key in keys})
     return {"id": json.loads(r.call("honker_enqueue_with", r.on.name, to_text(r["payload"]), given))["id"]}
+
+
+def configure(r: Request, function: str) -> dict:
+    r.call(function, r.on.name, json.dumps(r["settings"]))
+    return {}
 
 
 def enqueue_many(r: Request) -> dict:
@@ -213,12 +219,16 @@ OPERATIONS: dict[str, Callable[[Request], dict]] = {
     "queue.next_at": lambda r: {"at": r.call("honker_queue_next_claim_at", r.on.name)},
     "queue.sweep": lambda r: {"n": r.call("honker_sweep_expired", r.on.name)},
     "queue.stats": lambda r: {"stats": json.loads(r.call("honker_stats", r.on.name))},
+    "queue.configure": lambda r: configure(r, "honker_queue_configure"),
+    "queue.settings": lambda r: {"settings": json.loads(r.call("honker_queue_settings", r.on.name))},
     "dead.list": lambda r: {"jobs": r.rows("honker_dead_list", r.on.name, r.get("limit", -1))},
     "dead.requeue": lambda r: {"requeued": r.call("honker_dead_requeue", r["id"]) == 1},
     "dead.purge": lambda r: {"n": r.call("honker_dead_purge", r.on.name, r["older_than_s"])},
     "updates.open": lambda r: r.make(Updates),
     "next": lambda r: r.on.next(r["timeout_ms"]),
     "stream.open": lambda r: r.make(lambda db: Named(db, r["topic"])),
+    "stream.configure": lambda r: configure(r, "honker_stream_configure"),
+    "stream.trim": lambda r: {"n": r.call("honker_stream_trim", r.on.name, json.dumps(r["settings"]))},
     "stream.publish": lambda r: {
         "offset": r.call("honker_stream_publish", r.on.name, r.get("key"), to_text(r["payload"]))
     },

@@ -44,6 +44,18 @@ pub(crate) struct Features {
 }
 
 impl Features {
+    /// All of both.
+    pub(crate) fn or(self, other: Self) -> Self {
+        Features {
+            options: self.options || other.options,
+            unique: self.unique || other.unique,
+            queues: self.queues || other.queues,
+            batches: self.batches || other.batches,
+            steps: self.steps || other.steps,
+            schedules: self.schedules || other.schedules,
+        }
+    }
+
     /// Whether anything has to be known, or done, of a job beside its row.
     pub(crate) fn any(self) -> bool {
         Features { schedules: false, ..self } != Features::default()

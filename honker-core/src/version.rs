@@ -128,13 +128,16 @@ pub(crate) fn check_locked(store: &Store) -> Result<()> {
     }
     let integer = |sql| store.query_one(sql, &[], |row| row.integer(0));
     let data_version = integer(&SQL_DATA_VERSION)?;
-    if data_version.is_none() || data_version != last.data_version.get() {
+    let is_by_others = data_version.is_none() || data_version != last.data_version.get();
+    if is_by_others {
         let file = FileVersion::read(store)?;
         file.check()?;
         last.min_version.set(file.min_version);
     }
     look_for_triggers(store)?;
-    last.features.set(Features::read(store, last.min_version.get())?);
+    let found = Features::read(store, last.min_version.get())?;
+    // What the open transaction has removed may come back.
+    last.features.set(if is_by_others { found } else { found.or(last.features.get()) });
     last.data_version.set(data_version);
     last.pager_version.set(pager_version);
     Ok(())

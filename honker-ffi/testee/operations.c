@@ -15,7 +15,7 @@
 static const char features[] =
     "queue tx wait wake updates stream notify sched cron result result_tx settle_tx by_id lock "
     "rate rate_sweep outbox dead stats next_at enqueue_many text bytes journal watcher interrupt "
-    "fork foreign fault.abi prune_keep tick_at nesting release settle metadata";
+    "fork foreign fault.abi prune_keep tick_at nesting release settle metadata settings";
 
 static void crash(call_t *c, const char *what, const char *name) {
   json_t *message = json_sprintf("%s: %s", what, name);
@@ -247,6 +247,8 @@ static bool dispatch(call_t *c, const char *op) {
   DOES("queue.next_at", QUEUE, integer, "at", honker_queue_next_claim_at(IN, NAME, OUT));
   DOES("queue.sweep", QUEUE, integer, "n", honker_sweep_expired(IN, NAME, OUT));
   DOES("queue.stats", QUEUE, value, "stats", honker_queue_stats(IN, NAME, TEXT_OUT));
+  DO("queue.configure", QUEUE, honker_queue_configure(IN, NAME, ARG("settings"), E));
+  DOES("queue.settings", QUEUE, value, "settings", honker_queue_settings(IN, NAME, TEXT_OUT));
   DOES("dead.list", QUEUE, table, "jobs", honker_dead_list(IN, NAME, LIMIT, TEXT_OUT));
   DOES("dead.requeue", QUEUE, flag, "requeued", honker_dead_requeue(IN, INT("id"), E));
   DOES("dead.purge", QUEUE, integer, "n", honker_dead_purge(IN, NAME, INT("older_than_s"), OUT));
@@ -267,6 +269,8 @@ static bool dispatch(call_t *c, const char *op) {
   DO("wake", CONSUMER, honker_waiter_wake(c->on->waiter, E));
 
   MAKE("stream.open", DB, STREAM, HONKER_OK);
+  DO("stream.configure", STREAM, honker_stream_configure(IN, TOPIC, ARG("settings"), E));
+  DOES("stream.trim", STREAM, integer, "n", honker_stream_trim(IN, TOPIC, ARG("settings"), OUT));
   DOES("stream.publish", STREAM, integer, "offset",
        honker_stream_publish(IN, TOPIC, ARG("key"), ARG("payload"), OUT));
   DOES("stream.read", STREAM, events, "events",

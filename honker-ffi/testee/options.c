@@ -12,6 +12,7 @@ const honker_enqueue_opts_t *enqueue_opts(call_t *c) {
               "expires_s", &o->expires_s, "priority", &o->priority);
   json_unpack(c->on->about, "{s?I}", "max_attempts", &o->max_attempts);
   o->metadata = text(c->request, "metadata");
+  o->concurrency_key = text(c->request, "concurrency_key");
   return o;
 }
 

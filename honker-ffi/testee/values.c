@@ -75,7 +75,8 @@ void make_plain(json_t *request) {
   void *next;
   json_object_foreach_safe(request, next, key, value) {
     bool json_is_due =
-        strcmp(key, "payload") == 0 || strcmp(key, "value") == 0 || strcmp(key, "metadata") == 0;
+        strcmp(key, "payload") == 0 || strcmp(key, "value") == 0 || strcmp(key, "metadata") == 0 ||
+        strcmp(key, "settings") == 0;
     bool are_due = strcmp(key, "payloads") == 0;
     if (!json_is_due && strcmp(key, "steps") != 0)
       json_array_foreach(value, i, item) json_array_set_new(value, i, plain(item, are_due));

@@ -11,7 +11,7 @@ use fastrand::Rng;
 use crate::Model;
 use crate::ROWS_MAX;
 use crate::operation::Operation::{self, *};
-use crate::queue::{EXPIRED_IN_PLACE_MAX, Enqueue as Job, LAPSED_IN_PLACE_MAX};
+use crate::queue::{EXPIRED_IN_PLACE_MAX, Enqueue as Job, LAPSED_IN_PLACE_MAX, Setting};
 use crate::schedule::{CRON_LINES, Changes, FIRES_MAX, NEVER, Registration, Rule};
 
 const QUEUES: [&str; 3] = ["mail", "Mail", ""];
@@ -71,6 +71,7 @@ const MENU: &[Choice] = &[
     (1, |g| RawExpression { name: g.name(), expression: g.expression() }),
     (26, |g| Enqueue(g.job())),
     (3, |g| EnqueueMany { jobs: (0..g.rng.usize(..5)).map(|_| g.job()).collect(), times: 1 }),
+    (5, |g| Configure { queue: g.queue(), setting: g.setting() }),
     (2, Generator::lapsing_storm),
     (1, Generator::expiring_storm),
     (34, |g| Claim { queue: g.queue(), worker_id: g.worker(), n: g.n(), timeout_s: g.duration() }),
@@ -222,6 +223,17 @@ impl Generator {
 
     fn budget(&mut self) -> i64 {
         if self.chance(10) { self.rng.i64(-1..1) } else { self.rng.i64(1..4) }
+    }
+
+    /// Mostly one that takes a limit away, or most of a program would be about queues from which nobody claims.
+    fn setting(&mut self) -> Setting {
+        let sets = self.chance(40);
+        match self.rng.u32(..3) {
+            // Never false, which is a setting of its own to the file and none to the model.
+            0 => Setting::Paused((sets && self.chance(40)).then_some(true)),
+            1 => Setting::Concurrency(sets.then(|| self.rng.i64(1..4))),
+            _ => Setting::Rate(sets.then(|| (self.rng.i64(1..4), [1, 7, 60, 3600][self.rng.usize(..4)]))),
+        }
     }
 
     fn job(&mut self) -> Job {

@@ -1,6 +1,6 @@
 //! Everything that can be done to a file, as data, and what the model answers.
 
-use crate::queue::Enqueue;
+use crate::queue::{Enqueue, Setting};
 use crate::schedule::{Changes, Registration, Rule};
 use crate::tables::{Cell, Row};
 use crate::{Model, Outcome, Refusal};
@@ -30,6 +30,7 @@ pub enum Operation {
     Enqueue(Enqueue),
     /// All of `jobs`, `times` times over.
     EnqueueMany { jobs: Vec<Enqueue>, times: usize },
+    Configure { queue: Name, setting: Setting },
     Claim { queue: Name, worker_id: Name, n: i64, timeout_s: i64 },
     Ack { id: i64, worker_id: Name },
     AckBatch { ids: Vec<i64>, worker_id: Name },
@@ -167,6 +168,7 @@ impl Model {
 
             Enqueue(job) => return queues.enqueue(now, job).into(),
             EnqueueMany { jobs, times } => return queues.enqueue_many(now, jobs, *times).into(),
+            Configure { queue, setting } => queues.configure(queue, *setting),
             Claim { queue, worker_id, n, timeout_s } => {
                 return queues.claim(now, queue, worker_id, *n, *timeout_s).into();
             }

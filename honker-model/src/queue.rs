@@ -25,6 +25,63 @@ pub struct Queue {
     pub dead: BTreeMap<i64, DeadJob>,
     /// The last id given; ids are never given twice.
     pub last_id: i64,
+    /// What is set for queues, by name.
+    pub settings: BTreeMap<String, Settings>,
+}
+
+/// What is set for a queue, and how much of its rate is used.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Settings {
+    paused: bool,
+    concurrency: Option<i64>,
+    /// At most so many claims in so many seconds.
+    rate: Option<(i64, i64)>,
+    /// The second in which the window began in which claims were counted last, and how many those were.
+    window: (i64, i64),
+}
+
+/// One setting of a queue; `None`: the default.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[allow(missing_docs, reason = "the names are the keys of honker_queue_configure")]
+pub enum Setting {
+    Paused(Option<bool>),
+    Concurrency(Option<i64>),
+    Rate(Option<(i64, i64)>),
+}
+
+impl Settings {
+    fn set(&mut self, setting: Setting) {
+        match setting {
+            Setting::Paused(paused) => self.paused = paused.unwrap_or(false),
+            Setting::Concurrency(concurrency) => self.concurrency = concurrency,
+            Setting::Rate(rate) => {
+                if rate.map(|(_, per_s)| per_s) != self.rate.map(|(_, per_s)| per_s) {
+                    self.window = (0, 0);
+                }
+                self.rate = rate;
+            }
+        }
+    }
+
+    /// How many claims are left in the window, and when the next one begins.
+    fn left_in_window(&self, now: i64) -> Option<(i64, i64)> {
+        let (limit, per_s) = self.rate?;
+        let start = window_start(now, per_s);
+        let used = if self.window.0 == start { self.window.1 } else { 0 };
+        Some((limit - used, start.saturating_add(per_s)))
+    }
+
+    fn count(&mut self, now: i64, claims: i64) {
+        if let (Some((left, _)), Some((limit, per_s)), true) =
+            (self.left_in_window(now), self.rate, claims > 0)
+        {
+            self.window = (window_start(now, per_s), limit - left + claims);
+        }
+    }
+}
+
+fn window_start(now: i64, per_s: i64) -> i64 {
+    now.div_euclid(per_s).saturating_mul(per_s)
 }
 
 /// A live job. It is processing if it has a claim and pending if it has none.
@@ -291,7 +348,40 @@ impl Queue {
         in_place
     }
 
-    /// Clears away what cannot be claimed any more, then takes up to `n` jobs in claim order.
+    /// Sets something for a queue.
+    pub fn configure(&mut self, queue: &str, setting: Setting) {
+        let settings = self.settings.entry(queue.to_owned()).or_default();
+        settings.set(setting);
+        // Without any there is no row.
+        let Settings { paused, concurrency, rate, .. } = *settings;
+        if !paused && concurrency.is_none() && rate.is_none() {
+            self.settings.remove(queue);
+        }
+    }
+
+    /// The last seconds of the valid claims of a queue.
+    fn valid(&self, now: i64, queue: &str) -> Vec<i64> {
+        let claims = self.live.values().filter(|job| job.queue == queue).filter_map(|job| job.claim.as_ref());
+        let mut valid: Vec<i64> =
+            claims.map(|claim| claim.expires_at).filter(|expires_at| *expires_at >= now).collect();
+        valid.sort_unstable();
+        valid
+    }
+
+    /// How many jobs of a queue may be claimed.
+    fn room(&self, now: i64, queue: &str) -> i64 {
+        let Some(settings) = self.settings.get(queue) else { return i64::MAX };
+        if settings.paused {
+            return 0;
+        }
+        let rate = settings.left_in_window(now).map_or(i64::MAX, |(left, _)| left);
+        let concurrency =
+            settings.concurrency.map_or(i64::MAX, |limit| limit - self.valid(now, queue).len() as i64);
+        rate.min(concurrency).max(0)
+    }
+
+    /// Clears away what cannot be claimed any more, then takes up to `n` jobs in claim order. A queue that is paused or at a
+    /// limit is left alone.
     pub fn claim(
         &mut self,
         now: i64,
@@ -301,6 +391,11 @@ impl Queue {
         timeout_s: i64,
     ) -> Outcome<Vec<Row>> {
         let expires_at = after(now, "timeout_s", timeout_s)?;
+        let room = self.room(now, queue);
+        if room == 0 {
+            return Ok(Vec::new());
+        }
+        let n = if n < 0 { room } else { n.min(room) };
         let expired = self.ids(queue, |job| job.pending_expired(now)).len();
         let mut claimable = self.clear(now, queue);
         // If there were too many expired ones to move them all, some take places in the order.
@@ -313,6 +408,9 @@ impl Queue {
         });
         let mut taken = limited(claimable.into_iter(), n);
         taken.retain(|id| !self.live[id].expired(now));
+        if let Some(settings) = self.settings.get_mut(queue) {
+            settings.count(now, taken.len() as i64);
+        }
         let take = |id: i64| {
             let job = self.live.get_mut(&id).expect("it was just found");
             job.attempts += 1;
@@ -389,8 +487,36 @@ impl Queue {
         swept
     }
 
-    /// When the next job will become claimable by itself; now, if a claim would clear something away.
+    /// When the next job will become claimable by itself; now, if a claim would clear something away. If a limit keeps jobs
+    /// from being claimed, when that is over, but not before there is one.
     pub fn next_claim_at(&self, now: i64, queue: &str) -> Option<i64> {
+        let Some(settings) = self.settings.get(queue) else { return self.next_unlimited(now, queue) };
+        if settings.paused {
+            return None;
+        }
+        if self.room(now, queue) > 0 {
+            return self.next_unlimited(now, queue);
+        }
+        let window = settings.left_in_window(now).filter(|(left, _)| *left <= 0).map(|(_, end)| end);
+        let valid = self.valid(now, queue);
+        let lapse = settings.concurrency.and_then(|limit| {
+            let over = valid.len().checked_sub(usize::try_from(limit).ok()?)?;
+            valid[over].checked_add(1)
+        });
+        let free = window.max(lapse)?;
+        let any_now = self.live.values().any(|job| {
+            job.queue == queue && !job.exhausted() && !job.expired(now) && job.lapsed(now)
+                || job.queue == queue
+                    && job.claim.is_none()
+                    && job.run_at <= now
+                    && !job.exhausted()
+                    && !job.expired(now)
+        });
+        let next = self.next_unlimited(now, queue);
+        if any_now || next == Some(now) { Some(free) } else { next.map(|next| next.max(free)) }
+    }
+
+    fn next_unlimited(&self, now: i64, queue: &str) -> Option<i64> {
         let mut cleared = self.clone();
         cleared.clear(now, queue);
         if cleared != *self {

@@ -7,6 +7,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use honker_core::{Error, Store, lock, notify, queue, rate_limit, result, schedule, schema, stream};
+use honker_model::queue::Setting;
 use honker_model::tables::{self, Row, row};
 use honker_model::{Answer, Cell, Model, Operation, Program, Refusal};
 use rusqlite::Connection;
@@ -279,6 +280,10 @@ impl Subject {
                 let enqueued = queue::enqueue_many(store, now, &jobs)?;
                 enqueued.iter().map(|enqueued| enqueued.id).collect::<Vec<_>>().into()
             }
+            Configure { queue, setting } => {
+                queue::configure(store, queue, &settings_json(*setting))?;
+                Answer::Done
+            }
             Claim { queue, worker_id, n, timeout_s } => {
                 rows(queue::claim(store, now, queue, worker_id, *n, *timeout_s)?, claimed_row)
             }
@@ -354,6 +359,22 @@ fn first_difference<'a>(expected: &'a [Row], got: &'a [Row]) -> Option<(Option<&
 
 fn rows<T>(values: impl IntoIterator<Item = T>, to_row: impl Fn(T) -> Row) -> Answer {
     values.into_iter().map(to_row).collect::<Vec<_>>().into()
+}
+
+fn settings_json(setting: Setting) -> String {
+    let text = |value: Option<String>| value.unwrap_or_else(|| "null".to_owned());
+    match setting {
+        Setting::Paused(paused) => {
+            format!(r#"{{"paused":{}}}"#, text(paused.map(|paused| paused.to_string())))
+        }
+        Setting::Concurrency(limit) => {
+            format!(r#"{{"concurrency":{}}}"#, text(limit.map(|limit| limit.to_string())))
+        }
+        Setting::Rate(rate) => {
+            let rate = rate.map(|(limit, per_s)| format!(r#"{{"limit":{limit},"per_s":{per_s}}}"#));
+            format!(r#"{{"rate":{}}}"#, text(rate))
+        }
+    }
 }
 
 fn to_enqueue(job: &honker_model::queue::Enqueue) -> queue::Enqueue<'static> {

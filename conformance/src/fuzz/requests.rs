@@ -1,6 +1,6 @@
 //! The arguments of operations that have many.
 
-use honker_model::queue::Enqueue;
+use honker_model::queue::{Enqueue, Setting};
 use honker_model::schedule::{Changes, Registration};
 use serde_json::{Value, json};
 
@@ -48,4 +48,15 @@ pub fn update(name: &str, changes: &Changes) -> Value {
         }
     }
     arguments
+}
+
+/// One setting of a queue, as an object.
+pub fn settings(setting: Setting) -> Value {
+    match setting {
+        Setting::Paused(paused) => json!({ "paused": paused }),
+        Setting::Concurrency(limit) => json!({ "concurrency": limit }),
+        Setting::Rate(rate) => {
+            json!({ "rate": rate.map(|(limit, per_s)| json!({ "limit": limit, "per_s": per_s })) })
+        }
+    }
 }

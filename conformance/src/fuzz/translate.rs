@@ -15,7 +15,7 @@ use honker_model::{Answer, Cell, Model, Operation, Program, Refusal};
 use serde_json::{Map, Value, json};
 
 use super::answers::{COLUMNS, JSON_COLUMNS, done_or, gives, stored, value};
-use super::requests::{enqueue, literal, registration, update};
+use super::requests::{enqueue, literal, registration, settings, update};
 
 /// What the queues of the model are opened with: name, visibility timeout and budget.
 const QUEUES: [(&str, i64, i64); 3] = [("mail", 2, 2), ("Mail", 4, 1), ("", 60, 3)];
@@ -322,6 +322,10 @@ impl Translator<'_> {
             Claim { queue, worker_id, n, .. } => {
                 (any(self, None), ("queue.claim", json!({ "on": on(queue), "worker": worker_id, "n": n })))
             }
+            Configure { queue, setting } => (
+                any(self, Some("settings")),
+                ("queue.configure", json!({ "on": on(queue), "settings": settings(*setting) })),
+            ),
             AckBatch { ids, worker_id } => {
                 (any(self, None), ("queue.ack_many", json!({ "on": "q0", "ids": ids, "worker": worker_id })))
             }

@@ -300,3 +300,22 @@ fn a_done_job_that_cannot_be_removed_is_not_kept_either() {
     file.run("DROP TRIGGER no");
     assert!(file.ack(id));
 }
+
+/// What a transaction had removed, and has not, is still known.
+#[test]
+fn settings_that_were_removed_and_are_back_hold() {
+    let file = File::new();
+    file.configure(r#"{"paused":true}"#);
+    file.enqueue();
+    file.run("BEGIN; SAVEPOINT s");
+    file.configure(r#"{"paused":null}"#);
+    // As when the host asks for all statements: what is known is looked up again.
+    file.store.clear();
+    file.enqueue();
+    file.run("ROLLBACK TO s");
+    for n in [1, 2] {
+        assert_eq!(file.claim(n), NONE);
+    }
+    file.run("ROLLBACK");
+    assert_eq!(file.claim(1), NONE);
+}
