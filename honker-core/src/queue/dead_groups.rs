@@ -3,6 +3,7 @@
 //! What differs from job to job in an error, numbers and ids, is made equal, so that one failure is one group. It reads all
 //! dead jobs of the queue: for people, not for hot paths.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 
 use serde::Serialize;
@@ -51,7 +52,7 @@ pub fn dead_groups(store: &Store, queue: Option<&str>) -> Result<Vec<DeadGroup>>
         None => store.query(&SQL_ERRORS_ANY, &[], each)?,
     };
     let mut groups: Vec<_> = groups.into_iter().collect();
-    groups.sort_unstable_by(|(_, a), (_, b)| (b.count, b.newest).cmp(&(a.count, a.newest)));
+    groups.sort_unstable_by_key(|(_, group)| Reverse((group.count, group.newest)));
     groups.truncate(GROUPS_MAX);
     let mut answer = Vec::with_capacity(groups.len());
     for (error, Counted { count, newest }) in groups {
