@@ -260,7 +260,7 @@ fn claim_once<T>(
             let limits = limits::known(store, queue)?;
             if let Some(limits) = &limits {
                 is_closed.set(limits.room(store, now, queue)? <= 0);
-                if is_closed.get() || limits.per_key().is_some() || limits.any_blocked() {
+                if is_closed.get() || limits.any_blocked() && limits.per_key().is_none() {
                     return Ok(Vec::new());
                 }
             }
@@ -268,6 +268,17 @@ fn claim_once<T>(
             let head = store.query_one(&SQL_HEAD, &parameters, |row| {
                 job(row.integer(0), row.text(1), row.integer(2) + 1, row.integer(3), row.integer(4))
             })?;
+            let key = match &head {
+                Some(head) if store.features().options => blocked::key_of(store, head.id)?,
+                _ => None,
+            };
+            let per_key = limits.as_ref().and_then(limits::Limits::per_key);
+            let mut keys = per_key.map(|per_key| Keys::new(store, now, queue, per_key));
+            if let (Some(keys), Some(key)) = (&mut keys, &key)
+                && keys.is_saturated(key)?
+            {
+                return Ok(Vec::new());
+            }
             let mut jobs = Vec::new();
             if let Some(head) = head {
                 let parameters = [head.id.into(), worker_id.into(), claim_expires_at.into()];
@@ -280,7 +291,12 @@ fn claim_once<T>(
                 limits.took(store, now, queue, jobs.len())?;
             }
             care.check()?;
-            take_slots(store, queue, &jobs)?;
+            if let (Some(key), [job]) = (&key, &jobs[..]) {
+                blocked::take_slot(store, job.id, queue, key)?;
+                if let Some(keys) = &mut keys {
+                    keys.took(key, &mut Allowance::new(store))?;
+                }
+            }
             count(store, now, &jobs);
             add_options(store, &mut jobs).map(|()| jobs)
         };
