@@ -39,7 +39,8 @@ from request import Named, Request, from_text, to_text, with_payload
 
 FEATURES = (
     "queue tx stream notify sched cron result result_tx settle_tx by_id lock rate rate_sweep dead stats next_at "
-    "enqueue_many text bytes journal foreign prune_keep tick_at updates release metadata settings"
+    "enqueue_many text bytes journal foreign prune_keep tick_at updates release metadata settings "
+    "batch step bulk"
 ).split()
 LACKS = {
     "wait": "worker.open listen.open stream.subscribe subscription.ack subscription.save subscription.offset sched.run "
@@ -62,10 +63,10 @@ def enqueue_arguments(r: Request, payload: Any) -> list:
 
 
 def enqueue(r: Request) -> dict:
-    if not {"metadata", "concurrency_key"} & set(r.keys):
+    if not {"metadata", "concurrency_key", "batch_id"} & set(r.keys):
         return {"id": r.call("honker_enqueue", *enqueue_arguments(r, r["payload"]))}
     keys = {**r.on.more, **r.keys}
-    options = ("run_at", "delay_s", "priority", "max_attempts", "expires_s", "metadata", "concurrency_key")
+    options = ("run_at", "delay_s", "priority", "max_attempts", "expires_s", "metadata", "concurrency_key", "batch_id", "member")
     given = json.dumps({key: keys[key] for key in options if key in keys})
     return {"id": json.loads(r.call("honker_enqueue_with", r.on.name, to_text(r["payload"]), given))["id"]}
 
@@ -73,6 +74,24 @@ def enqueue(r: Request) -> dict:
 def configure(r: Request, function: str) -> dict:
     r.call(function, r.on.name, json.dumps(r["settings"]))
     return {}
+
+
+def get_batch(r: Request) -> dict:
+    batch = r.call("honker_batch_get", r["id"])
+    if batch == "":
+        raise Outcome("EMPTY")
+    return {"batch": json.loads(batch)}
+
+
+def step(r: Request, outcome: str, function: str, *arguments: Any) -> dict:
+    value = r.call(function, r["id"], *arguments)
+    if value is None:
+        raise Outcome(outcome)
+    return {"value": from_text(value)}
+
+
+def apply(r: Request) -> dict:
+    return {"applied": json.loads(r.call("honker_jobs_apply", json.dumps(r["filter"]), r["action"]))}
 
 
 def enqueue_many(r: Request) -> dict:
@@ -224,6 +243,14 @@ OPERATIONS: dict[str, Callable[[Request], dict]] = {
     "dead.list": lambda r: {"jobs": r.rows("honker_dead_list", r.on.name, r.get("limit", -1))},
     "dead.requeue": lambda r: {"requeued": r.call("honker_dead_requeue", r["id"]) == 1},
     "dead.purge": lambda r: {"n": r.call("honker_dead_purge", r.on.name, r["older_than_s"])},
+    "dead.groups": lambda r: {"groups": json.loads(r.call("honker_dead_groups", r.on.name))},
+    "jobs.list": lambda r: {"page": json.loads(r.call("honker_jobs_list", json.dumps(r["filter"])))},
+    "jobs.apply": apply,
+    "batch.create": lambda r: {"id": r.call("honker_batch_create", json.dumps(r["options"]))},
+    "batch.seal": lambda r: {"sealed": r.call("honker_batch_seal", r["id"]) == 1},
+    "batch.get": get_batch,
+    "step.get": lambda r: step(r, "EMPTY", "honker_step_get", r["name"]),
+    "step.save": lambda r: step(r, "LOST", "honker_step_save", r["worker"], r["name"], to_text(r["value"])),
     "updates.open": lambda r: r.make(Updates),
     "next": lambda r: r.on.next(r["timeout_ms"]),
     "stream.open": lambda r: r.make(lambda db: Named(db, r["topic"])),
