@@ -38,7 +38,8 @@ fn limited() {
 #[test]
 fn limits_of_keys_hold_in_four_processes_with_kills() {
     const KEYS: usize = 20;
-    const JOBS_OF_A_KEY: usize = 20;
+    const ROUNDS: usize = 10;
+    const JOBS_OF_A_KEY: usize = 3;
     guarded(|| {
         let (file, database) = open();
         for (queue, limit) in [("one", 1), ("three", 3)] {
@@ -48,6 +49,11 @@ fn limits_of_keys_hold_in_four_processes_with_kills() {
         file.plain()
             .execute_batch(
                 "CREATE TABLE over (queue, key, n);
+                 CREATE TABLE met (n);
+                 INSERT INTO met VALUES (0);
+                 CREATE TRIGGER blocked AFTER UPDATE OF state ON _honker_live WHEN new.state = 'blocked' BEGIN
+                   UPDATE met SET n = n + 1;
+                 END;
                  CREATE TRIGGER claimed AFTER UPDATE OF state ON _honker_live WHEN new.state = 'processing' BEGIN
                    INSERT INTO over
                    SELECT new.queue, mine.concurrency_key, count(*)
@@ -66,9 +72,10 @@ fn limits_of_keys_hold_in_four_processes_with_kills() {
             process
         };
         let mut processes: Vec<Process> = (0..4).map(|number| start(format!("w{number}"))).collect();
-        let mut most_blocked = 0;
-        for round in 0..JOBS_OF_A_KEY {
-            let keys: Vec<String> = (0..KEYS).map(|key| format!("key {key}")).collect();
+        for round in 0..ROUNDS {
+            // Those of a key behind each other, so that a claim of several jobs meets a limit.
+            let keys: Vec<String> =
+                (0..KEYS * JOBS_OF_A_KEY).map(|job| format!("key {}", job / JOBS_OF_A_KEY)).collect();
             for queue in ["one", "three"] {
                 let jobs: Vec<Enqueue<'_>> = keys
                     .iter()
@@ -80,15 +87,14 @@ fn limits_of_keys_hold_in_four_processes_with_kills() {
                     .collect();
                 database.enqueue_many(&jobs).unwrap();
             }
-            most_blocked = most_blocked.max(file.count("SELECT count(*) FROM _honker_blocked"));
-            if round % 4 == 3 {
+            if round % 3 == 2 {
                 processes.remove(0).kill();
                 processes.push(start(format!("w{}", round + 4)));
             }
         }
-        let jobs = (2 * KEYS * JOBS_OF_A_KEY) as i64;
+        let jobs = (2 * KEYS * JOBS_OF_A_KEY * ROUNDS) as i64;
         until("all jobs are done", || file.count("SELECT count(*) FROM _honker_done") == jobs);
-        assert!(most_blocked > 0, "no limit was met");
+        assert!(file.count("SELECT n FROM met") > 0, "no limit was met");
         for (what, sql) in [
             ("claims over the limit", "SELECT count(*) FROM over"),
             ("jobs that are left", "SELECT count(*) FROM _honker_live"),
