@@ -20,6 +20,7 @@ mod leader;
 mod leadership;
 mod limits;
 mod listener;
+mod maintenance;
 mod may_claim;
 mod metrics;
 mod outbox;
