@@ -8,6 +8,9 @@ class TestExamples < HonkerTest
   OUTPUT = {
     "atomic_enqueue" => "neither: HONKER_CONSTRAINT\nalice owes 9900, 1 job\norder 1: 9901\n",
     "by_hand" => "sent to alice\nsent to bob\n",
+    "features" => "enqueued\nexists\n2 pages to go\ndownload page 1\ndownload page 2\n2 pages are in\ndigest for 7\n" \
+                  "{\"total\":2,\"done\":2,\"dead\":0}\n2 dead of \"# from host #\"\n2 retried\n" \
+                  "[\"2 1\", \"3 2\", \"4 1\"]\n2 due\n",
     "first_queue" => "hello, world!\n",
     "fork" => "child\n",
     "hooks" => "emails: took some time\nto Sentry: emails: no such address, says acme\n",

@@ -127,6 +127,11 @@ class TestRails < HonkerTest
         many.call([Greet.new("nobody")])
         raise ActiveRecord::Rollback
       end
+      Order.transaction do
+        once = Array.new(2) { Plain.set(unique_key: "k", max_run_s: 5).try_enqueue(to: "nobody").status }
+        raise once.inspect if once != %i[enqueued exists]
+        raise ActiveRecord::Rollback
+      end
       Flaky.perform_later
       Broken.set(priority: 5).perform_later
       Plain.enqueue(to: "plainly")

@@ -8,7 +8,7 @@ class TestSignatures < HonkerTest
   PRIVATE = %i[handle interrupts pid states lock_wait_s open_transaction call call? number owned owned_text
                owned_list read_list read_text fail_with error_of
                synchronize closed_error check_pid again on concurrency hold keep_claims expect_signals settle put_down rest_until nudge backoff_s json rows over! database read_jobs final! final? serial cancel stop given_to stale? check_open dispatcher register next_unless turn inspect read
-               required finalizer].freeze
+               required finalizer member].freeze
 
   def signatures
     text = File.read(File.join(PACKAGE, "sig/honker.rbs"))

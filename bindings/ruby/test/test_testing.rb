@@ -62,6 +62,20 @@ class TestTesting < HonkerTest
     assert_equal([["alice", "hi", 1], ["alice again", "hello", 1]], SENT)
   end
 
+  def test_the_clock_moves_for_keys_and_rates_too
+    remind = -> { Remind.set(unique_key: "k", unique_for_s: 60).try_enqueue(to: "once later").status }
+    assert_equal %i[enqueued exists], [remind.call, remind.call]
+    assert_equal 1, run_due
+    assert_equal :exists, remind.call
+    advance(60)
+    assert_equal :enqueued, remind.call
+    honker_db.queue("reminders").configure(rate: { limit: 1, per_s: 1_000_000_000 })
+    2.times { |n| Remind.enqueue(to: "#{n} later") }
+    assert_equal 1, run_due
+    advance(1_000_000_000)
+    assert_equal 1, run_due
+  end
+
   def test_errors_are_raised_after_their_jobs_were_settled
     Remind.enqueue(to: "nobody")
     assert_raises(IOError) { run_due }

@@ -5,7 +5,7 @@
 FEATURES = %w[
   queue tx wait stream notify sched result lock rate outbox journal watcher interrupt fork foreign enqueue_many settle_tx
   next_at release stats dead updates cron result_tx rate_sweep prune_keep tick_at text bytes nesting fault.abi
-  metadata
+  metadata settings batch bulk
 ].freeze
 
 def unless_nil(value, outcome)
@@ -93,6 +93,23 @@ def run_scheduler(request)
   Runner.new { |stop| scheduler.run(owner: owner, stop: stop) }
 end
 
+def create_batch(request)
+  options = request["options"].to_h do |name, value|
+    next [name.to_sym, value] unless value.is_a?(Hash) && name.start_with?("on_")
+
+    job = value.transform_keys(&:to_sym)
+    job[:payload] = Honker::RawText.new(job[:payload]) if job[:payload].is_a?(String)
+    [name.to_sym, { **job.except(:options), **(job[:options] || {}).transform_keys(&:to_sym) }]
+  end
+  { id: request.on.batch(**options, **request.within).id }
+end
+
+def jobs_page(request)
+  filter = request["filter"].transform_keys(&:to_sym)
+  pages = filter.slice(:limit, :cursor)
+  yield request.on.jobs(**filter.except(:limit, :cursor), **request.within), pages
+end
+
 OPEN = { busy_timeout_ms: :busy_timeout_ms, watcher_backend: :watcher, watcher_poll_interval_ms: :poll_ms }.freeze
 
 OPERATIONS = {
@@ -133,15 +150,30 @@ OPERATIONS = {
   "queue.next_at" => ->(r) { { at: r.on.next_claim_at || 0 } },
   "queue.sweep" => ->(r) { { n: r.on.sweep_expired } },
   "queue.stats" => ->(r) { { stats: r.on.stats } },
+  "queue.configure" => ->(r) { r.on.configure(**r["settings"].transform_keys(&:to_sym)) || {} },
+  "queue.settings" => ->(r) { { settings: r.on.settings } },
   "dead.list" => ->(r) { { jobs: r.on.dead(**r.options(limit: :limit)).map { |row| Request.row(row) } } },
   "dead.requeue" => ->(r) { { requeued: r.on.requeue(r["id"]) } },
   "dead.purge" => ->(r) { { n: r.on.purge_dead(older_than_s: r["older_than_s"]) } },
+  "dead.groups" => ->(r) { { groups: r.on.dead_groups } },
+  "jobs.list" => lambda do |r|
+    page = jobs_page(r) { |jobs, pages| jobs.page(**pages) }
+    { page: page.merge(jobs: page[:jobs].map { |job| Request.row(job) }) }
+  end,
+  "jobs.apply" => lambda do |r|
+    { applied: jobs_page(r) { |jobs, pages| jobs.apply(r["action"], **pages) } }
+  end,
+  "batch.create" => method(:create_batch),
+  "batch.seal" => ->(r) { { sealed: r.on.batch(r["id"]).seal(**r.within) } },
+  "batch.get" => ->(r) { { batch: unless_nil(r.on.batch(r["id"]).get, "EMPTY") } },
   "worker.open" => ->(r) { r.keep { r.on.worker(r["worker"]) } },
   "next" => method(:next_of),
   "wake" => ->(r) { raise Otherwise.new(unsupported: "wake") if r },
   "updates.open" => ->(r) { r.keep { r.on.updates } },
   "stream.open" => ->(r) { r.keep { r.on.stream(r["topic"]) } },
   "stream.publish" => ->(r) { { offset: r.on.publish(r.payload, **r.options(key: :key), **r.within) } },
+  "stream.configure" => ->(r) { r.on.configure(**r["settings"].transform_keys(&:to_sym)) || {} },
+  "stream.trim" => ->(r) { { n: r.on.trim(**r["settings"].transform_keys(&:to_sym)) } },
   "stream.read" => lambda do |r|
     { events: r.on.read_since(r["offset"], *r.options(limit: :limit).values).map { |event| Request.event(event) } }
   end,
@@ -174,7 +206,7 @@ OPERATIONS = {
   "sched.resume" => ->(r) { { changed: r.on.scheduler.resume(r["name"]) } },
   "sched.update" => method(:update_schedule),
   "sched.list" => ->(r) { { schedules: r.on.scheduler.list.map { |row| Request.row(row) } } },
-  "sched.tick" => ->(r) { { fires: r.on.scheduler.tick(*r.options(now: :now).values).map(&:to_h) } },
+  "sched.tick" => ->(r) { { fires: r.on.scheduler.tick(*r.options(now: :now).values).map { |fire| Request.fire(fire) } } },
   "sched.soonest" => ->(r) { { at: r.on.scheduler.soonest || 0 } },
   "sched.run" => ->(r) { r.keep { run_scheduler(r) } },
   "cron.next_after" => ->(r) { { at: r.on.scheduler.next_after(r["schedule"], r["from"]) } },

@@ -140,8 +140,15 @@ class Request
   end
 
   def enqueue_options
-    options(delay: :delay_s, run_at: :run_at, priority: :priority, expires: :expires_s, metadata: :metadata)
-      .merge(within, { max_attempts: NO_ATTEMPTS[on] }.compact)
+    options(delay: :delay_s, run_at: :run_at, priority: :priority, expires: :expires_s, metadata: :metadata,
+            concurrency_key: :concurrency_key, batch: :batch_id)
+      .merge(within, { max_attempts: NO_ATTEMPTS[on], member: member }.compact)
+  end
+
+  def member
+    return unless key?("member")
+
+    testee.jobs.fetch(self["member"].values_at("job_id", "worker_id")) { raise Otherwise.new(unsupported: "by_id") }
   end
 
   def timeout
@@ -183,6 +190,11 @@ class Request
     JSON.parse(text, max_nesting: false)
   rescue JSON::ParserError
     { "$text" => text }
+  end
+
+  # The status is only told of a fire that has enqueued no job.
+  def self.fire(fire)
+    fire.to_h.reject { |key, value| key == :status && value == :enqueued }
   end
 
   def self.event(event)

@@ -40,7 +40,8 @@ module Honker
       @metadata_text = metadata_text if metadata_text
     end
 
-    # @return [String] who holds it
+    # @return [String] who holds it, as it stands in the file: the name of the worker that claimed it and, in {Worker#run},
+    #   `@` and the 32 hexadecimal digits of its process
     def worker_id
       @claim.worker_id
     end
@@ -116,6 +117,44 @@ module Honker
     # @return [Boolean] as for {#ack}
     def release(tx: nil)
       snooze(0, tx: tx)
+    end
+
+    # Does what the block does once, whatever is retried: what that returns is saved under the name, and an attempt that comes
+    # later has it without the block. With a `tx` the block's own writes there and the mark are committed together, or neither
+    # is; without one a crash in between does the step again.
+    #
+    #     charge = job.step("charge") { gateway.charge(job.payload[:card], idempotency_key: job.id) }
+    #     db.transaction { |tx| job.step("book", tx: tx) { tx.execute("UPDATE ...") } }
+    #
+    # Names belong to the job: a step in a loop needs one for each time. They are kept as long as the job is, also dead.
+    #
+    # @param name [String, Symbol]
+    # @return [Object] what was saved, as JSON has it: Symbols are Strings, and Hashes a {Payload}
+    # @raise [Cancelled] if it is {#cancelled?} before the step, or if the worker does not hold it any more after it; then
+    #   nothing is saved
+    # @raise [ArgumentError] if the block returns what JSON does not have, a model for instance; nothing is saved
+    def step(name, tx: nil)
+      key = Value.text(name, "name")
+      handle = Transaction.handle(tx)
+      saved = database.owned_text(:honker_step_get, database.handle, handle, @id, *key)
+      return Codec.decode(saved) if saved
+
+      check!
+      value = yield
+      foreign = Codec.foreign(value)
+      raise ArgumentError, "step #{name}: JSON has no #{foreign.class}; end it with an id, a text or nil" if foreign
+
+      saved = database.owned_text(:honker_step_save, database.handle, handle, @id, *Value.text(worker_id, "worker"), *key,
+                                  *Value.text(Codec.encode(value), "value"))
+      saved ? Codec.decode(saved) : raise(Cancelled, "job #{@id} is lost, and step #{name} not saved")
+    end
+
+    # The batch that it is a member of. While it runs it may add others (`batch: job.batch`), also if that is sealed.
+    #
+    # @return [Batch, nil] nil if there is none
+    def batch
+      id, = database.query_row("SELECT batch_id FROM _honker_job_options WHERE job_id = ?", [@id])
+      id && Batch.new(database, id, self)
     end
 
     # Whether its worker ({Worker#run}) has lost it, or stops: its handler should end. Any thread.

@@ -23,7 +23,26 @@ module Honker
       end
     }.freeze
 
+    # What a plain INSERT cannot do. The connection needs honker's functions for these.
+    FUNCTIONS = %i[unique_key unique_until unique_for_s on_conflict concurrency_key batch member max_run_s].freeze
+    # Calls that function. Not as a query, whose answer might come from a cache.
+    CALLERS = {
+      "Sequel::Database" => ->(db, sql, values) { db.fetch(sql, *values).all.first.values.first },
+      "SQLite3::Database" => ->(db, sql, values) { db.get_first_value(sql, values) },
+      "ActiveRecord::ConnectionAdapters::AbstractAdapter" => lambda do |db, sql, values|
+        db.exec_query(sql.gsub("?") { db.quote(values.shift) }, "Honker Enqueue").rows.first.first
+      end
+    }.freeze
+
     module_function
+
+    # What came of it; nil if a hook has held it back.
+    def enqueue(connection, queue:, payload:, **options)
+      job = Enqueue.new(queue, payload, options.compact)
+      done = nil
+      Hooks.around(Hooks.around_enqueue, job) { (done = insert(connection, job)).id }
+      done
+    end
 
     def insert(connection, job)
       # A class of ActiveRecord stands for its connection of this thread.
@@ -31,15 +50,25 @@ module Honker
       name, insert = INSERTERS.find { |kind, _| Object.const_defined?(kind) && connection.is_a?(Object.const_get(kind)) }
       raise TypeError, "#{connection.class} is no connection of ActiveRecord, Sequel or the sqlite3 gem" if insert.nil?
 
+      return enqueue_with(CALLERS.fetch(name), connection, job) if job.options.any? { |option, _| FUNCTIONS.include?(option) }
+
       metadata = job.options.delete(:metadata)
       row = row(job, **job.options)
-      return insert.call(connection, :_honker_live, row) if metadata.nil?
+      return Enqueued.new(insert.call(connection, :_honker_live, row), :enqueued) if metadata.nil?
 
-      within(connection, name) do
-        insert.call(connection, :_honker_live, row).tap do |id|
-          insert.call(connection, :_honker_job_options, { job_id: id, metadata: Codec.encode(metadata) })
+      id = within(connection, name) do
+        insert.call(connection, :_honker_live, row).tap do |live|
+          insert.call(connection, :_honker_job_options, { job_id: live, metadata: Codec.encode(metadata) })
         end
       end
+      Enqueued.new(id, :enqueued)
+    end
+
+    def enqueue_with(caller, connection, job)
+      values = [Value.utf8(job.queue, "queue"), Value.utf8(Codec.encode(job.payload), "payload"),
+                Codec.encode(EnqueueCall.json(**job.options))]
+      answer = Codec.decode(caller.call(connection, "SELECT honker_enqueue_with(?, ?, ?)", values))
+      Enqueued.new(answer[:id], answer[:status].to_sym)
     end
 
     # ActiveRecord's connection of this thread, if it is one to the file of {Honker.database}.
@@ -102,10 +131,10 @@ module Honker
   # @param connection [ActiveRecord::Base, Object] a connection, or a class, of ActiveRecord; a Sequel::Database; a
   #   SQLite3::Database
   # @param queue [String]
-  # @param options those of {Queue#enqueue}
+  # @param options those of {Queue#enqueue}. Without `max_attempts` it is 3. Those of unique jobs, `concurrency_key`, `batch` and
+  #   `max_run_s` are not for a plain INSERT: they call honker's SQL function, which {Honker.setup} gives a connection
   # @return [Integer, nil] its id; nil if a hook has held it back
   def self.enqueue_on(connection, queue, payload, **options)
-    job = Enqueue.new(queue, payload, options.compact)
-    Hooks.around(Hooks.around_enqueue, job) { Connection.insert(connection, job) }
+    Connection.enqueue(connection, queue: queue, payload: payload, **options)&.id
   end
 end

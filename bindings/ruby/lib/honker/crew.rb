@@ -33,7 +33,7 @@ module Honker
       case kind
       when Native::SETTLE_ACK then job.ack
       when Native::SETTLE_FAIL then job.fail(error: error)
-      when Native::SETTLE_RETRY then job.retry(delay_s: by_backoff? ? Worker.backoff_s(job.attempts) : delay_s, error: error)
+      when Native::SETTLE_RETRY then job.retry(delay_s: by_backoff? ? Worker.backoff_s(job) : delay_s, error: error)
       else job.snooze(delay_s)
       end
     end

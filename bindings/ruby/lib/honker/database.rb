@@ -48,7 +48,8 @@ module Honker
                    watcher_poll_interval_ms: watcher_poll_interval_ms, busy_timeout_ms: busy_timeout_ms,
                    max_readers: max_readers, durability: durability, journal_mode: journal_mode }
       kept, opts = open_opts(watcher_backend, watcher_poll_interval_ms, busy_timeout_ms, max_readers,
-                             choice(DURABILITIES, durability, "durability"), choice(JOURNALS, journal_mode, "journal_mode"))
+                             Value.choice(DURABILITIES, durability, "durability"),
+                             Value.choice(JOURNALS, journal_mode, "journal_mode"))
       Library.load(extension_resolver ? extension_resolver.resolve(library_path) : library_path)
       @pid = Process.pid
       @lock = Mutex.new
@@ -196,9 +197,10 @@ module Honker
     end
 
     # @param visibility_timeout_s [Integer] for how many seconds a claimed job is its worker's
-    # @param max_attempts [Integer] how often a job of this queue's `enqueue` may be claimed, at least once
+    # @param max_attempts [Integer, nil] how often a job of this queue's `enqueue` may be claimed, at least once; nil for what
+    #   {Queue#configure} has set in the file, or else 3
     # @return [Queue]
-    def queue(name, visibility_timeout_s: 300, max_attempts: 3)
+    def queue(name, visibility_timeout_s: 300, max_attempts: nil)
       Queue.new(self, name, visibility_timeout_s, max_attempts)
     end
 
@@ -207,8 +209,8 @@ module Honker
     #     db.enqueue_many([{ queue: "emails", payload: { to: "alice" } }, { queue: "reports", payload: 7, delay: 60 }])
     #
     # @param jobs [Array<Hash>] each with `queue:`, a {Queue} or the name of one, `payload:`, and the options of {Queue#enqueue}
-    # @return [Array<Enqueued>] in that order, each with its `id` and its `status`. Hooks are called before all of them; nil for
-    #   a job that a hook has held back
+    # @return [Array<Enqueued, nil>] in that order, each with its `id` and what came of it; nil for a job that a hook has held
+    #   back. Hooks are called before all of them
     def enqueue_many(jobs, tx: nil)
       jobs = jobs.map { |job| Enqueue.of(self, **job) }
       return EnqueueCall.many(self, jobs, Transaction.handle(tx)) if Hooks.around_enqueue.empty?
@@ -216,6 +218,71 @@ module Honker
       let = jobs.map { |job| Hooks.around(Hooks.around_enqueue, job) { true } }
       done = EnqueueCall.many(self, jobs.select.with_index { |_, i| let[i] }, Transaction.handle(tx))
       let.map { |is_let| done.shift if is_let }
+    end
+
+    # Every queue that has settings or a job, by name, each with the keys queue and those of {Queue#settings}.
+    #
+    # @return [Array<Payload>]
+    def queues(tx: nil)
+      json(:honker_queues, @handle, Transaction.handle(tx))
+    end
+
+    # Jobs that are waited for together. With a block it is yielded, and sealed when the block returns; if the block is left
+    # otherwise it stays open, and never finishes, unless it was made in a `tx` that is rolled back. Without one it is open,
+    # until {Batch#seal}. With an id it is the one that was made before; a callback's job has that in its metadata (`batch_id`).
+    #
+    #     db.batch(on_success: { queue: "reports", payload: { month: 7 } }) do |batch|
+    #       pages.each { |page| queue.enqueue({ page: page }, batch: batch) }
+    #     end
+    #
+    # @param id [Integer, String, nil]
+    # @param on_finished [Hash, nil] what is enqueued when the last of its jobs has ended, in the same commit: as one of
+    #   {#enqueue_many}. Hooks are not called
+    # @param on_success [Hash, nil] the same if all of them are done, and none is dead or cancelled
+    # @param keep_s [Integer, nil] for how many seconds it can be looked at after that; nil for a day
+    # @return [Batch]
+    def batch(id = nil, tx: nil, **options)
+      unless id.nil?
+        raise ArgumentError, "options are for a new batch: #{options.keys.join(", ")}" unless options.empty?
+
+        return Batch.new(self, Value.positive(Integer(id), "id"))
+      end
+
+      batch = Batch.create(self, tx, **options)
+      if block_given?
+        yield batch
+        batch.seal(tx: tx)
+      end
+      batch
+    end
+
+    # Jobs of all kinds, to look at and to act on: those that fulfil all conditions.
+    #
+    # @param conditions `queue`; `state`, one or an Array of `:due`, `:delayed`, `:processing`, `:blocked` (by its concurrency
+    #   key), `:dead` and `:done`; `min_id` and `max_id`; `worker_id`; `unique_key`; `batch`; `metadata`, a Hash of texts, all of
+    #   which the job has; `error`, a part of its text; `created_from`, `created_to`, `ended_from` and `ended_to`, inclusive; and
+    #   `order`, `:newest` (the default) or `:oldest` first
+    # @return [Jobs]
+    def jobs(tx: nil, **conditions)
+      Jobs.new(self, conditions, tx)
+    end
+
+    # The dead of a queue, or of all, by what they died of, the largest group first, each with the keys error (# stands for a
+    # number or an id), count, and newest, the one that died last, as {Queue#dead} has it. It reads them all.
+    #
+    # @return [Array<Payload>]
+    def dead_groups(queue = nil, tx: nil)
+      queue = queue.name if queue.is_a?(Queue)
+      groups = json(:honker_dead_groups, @handle, Transaction.handle(tx), *Value.optional_text(queue, "queue"))
+      groups.each { |group| Codec.row(group[:newest]) }
+    end
+
+    # What is known of each queue: its counts, histograms and depth, all in seconds. Processes add what they have counted to the
+    # file every ten seconds, and when they close it. It reads the indexes of all jobs.
+    #
+    # @return [Payload] with the key queues, an Array, each with the keys queue, counts, wait, run and depth
+    def metrics(tx: nil)
+      json(:honker_metrics, @handle, Transaction.handle(tx))
     end
 
     # @return [Stream]
@@ -241,8 +308,8 @@ module Honker
     # @param worker [String] its name, which another worker may not have at the same time
     # @param options `concurrency: 1`, how many jobs {Worker#run} has in hand; `visibility_timeout_s: 300`, for how long a claim
     #   outlives its worker; `max_run_s: nil`, after how many seconds a job is retried and its handler cancelled; `retry_base_s:
-    #   15`, `retry_factor: 2.0`, `retry_max_s: 3600`, `retry_jitter: 0.1`, when a job that has failed is due again; `logger:`,
-    #   a Logger that is told of failures
+    #   15`, `retry_factor: 2.0`, `retry_max_s: 3600`, `retry_jitter: 0.1`, when a job that has failed is due again, unless its
+    #   queue says otherwise ({Queue#configure}); `logger:`, a Logger that is told of failures
     # @return [Worker]
     def worker(queues, worker = Worker.some_name, **options)
       Worker.new(self, queues, worker, **options)
@@ -282,6 +349,16 @@ module Honker
     def prune_notifications(older_than_s: nil, max_keep: nil)
       number(:honker_notifications_prune, @handle, 0, Value.optional_integer(older_than_s, "older_than_s"),
              Value.optional_integer(max_keep, "max_keep"))
+    end
+
+    # For how many seconds notifications are kept, in every process from now on. Workers and schedulers remove the others within a
+    # minute.
+    #
+    # @param keep_s [Integer, nil] nil: until somebody prunes them
+    def configure_notifications(keep_s:, tx: nil)
+      call(:honker_notifications_configure, @handle, Transaction.handle(tx),
+           *Value.text(Codec.options({ keep_s: keep_s }), "options"))
+      nil
     end
 
     # Takes a lock for `ttl_s` seconds. With a block, yields it and releases it afterwards, if it was free.
@@ -493,10 +570,6 @@ module Honker
                                     10_000, Native::NESTING_FAIL, 0, *place,
                                     Value.integer(interval || 1, "watcher_poll_interval_ms"))
       [kept, opts]
-    end
-
-    def choice(choices, value, what)
-      choices.fetch(value) { raise ArgumentError, "#{what} has to be one of #{choices.keys.inspect}: #{value.inspect}" }
     end
   end
 

@@ -147,21 +147,19 @@ module Honker
     end
 
     # @private
-    # Anything else the json library would write as a text, "#<User:0x…>" for instance.
-    def self.check_arguments(value, name)
-      case value
-      when nil, true, false, Integer, Float, String, Symbol then nil
-      when Array then value.each { |one| check_arguments(one, name) }
-      when Hash then value.each_value { |one| check_arguments(one, name) }
-      else raise ArgumentError, "#{name}#perform: a #{value.class} is no argument of a job: give what JSON has, an id or a text"
-      end
-    rescue SystemStackError
-      raise PayloadError, "#{name}#perform: the arguments are nested too deep"
+    def self.check_arguments(arguments, name)
+      other = Codec.foreign(arguments)
+      return if other.nil?
+
+      raise ArgumentError, "#{name}#perform: a #{other.class} is no argument of a job: give what JSON has, an id or a text"
     end
 
     # What a class that includes {Job} can do.
     module ClassMethods
-      # The queue of these jobs, and the options of {Queue#enqueue} that they have unless {#set} says otherwise.
+      # The queue of these jobs, and the options of {Queue#enqueue} that they have unless {#set} says otherwise. `unique_key` and
+      # `concurrency_key` may be a Proc, which is called with the arguments of the job:
+      #
+      #     queue "emails", unique_key: ->(to:, **) { "mail to #{to}" }
       #
       # @param task [String, nil] `name:`, by which its jobs are known in the file, also to other languages; by default the
       #   class's own. One that is not, is only found once its class is loaded. nil for plain payloads: whatever is in the queue
@@ -200,6 +198,21 @@ module Honker
         set.enqueue(*args, **kwargs)
       end
 
+      # As {#enqueue}, for those who want to know what came of it.
+      #
+      # @return [Enqueued, nil] as {Queue#try_enqueue}
+      def try_enqueue(*args, **kwargs)
+        set.try_enqueue(*args, **kwargs)
+      end
+
+      # A job with these arguments, for what takes one as a Hash: {Database#enqueue_many}, {Scheduler#add}, the callbacks of
+      # {Database#batch}.
+      #
+      # @return [Hash] with the keys queue, payload and those of the options
+      def spec(*args, **kwargs)
+        set.spec(*args, **kwargs)
+      end
+
       # @private
       # What its job has as payload.
       def honker_payload(args, kwargs, queue)
@@ -232,19 +245,33 @@ module Honker
 
       # As {ClassMethods#enqueue}.
       def enqueue(*args, **kwargs)
+        try_enqueue(*args, **kwargs)&.id
+      end
+
+      # As {ClassMethods#try_enqueue}.
+      def try_enqueue(*args, **kwargs)
+        job = spec(*args, **kwargs)
+        db, tx, connection = @where.values_at(:db, :tx, :connection)
+        return Connection.enqueue(connection, **job) if connection
+
+        if db.nil? && tx.nil? && (models = Connection.models)
+          return Connection.with_models(models) { Connection.enqueue(models, **job) }
+        end
+
+        queue, payload = job.delete(:queue), job.delete(:payload)
+        (db || tx&.database || Honker.database).queue(queue).try_enqueue(payload, tx: tx, **job)
+      end
+
+      # As {ClassMethods#spec}.
+      def spec(*args, **kwargs)
         wrong = Job.mismatch(@type.instance_method(:perform), args, kwargs)
         raise ArgumentError, "#{@type.name}#perform: #{wrong}" if wrong
 
         Job.check_arguments([args, kwargs], @type.name)
-        payload = @type.honker_payload(args, kwargs, @queue)
-        db, tx, connection = @where.values_at(:db, :tx, :connection)
-        return Honker.enqueue_on(connection, @queue, payload, **@options) if connection
-
-        if db.nil? && tx.nil? && (models = Connection.models)
-          return Connection.with_models(models) { Honker.enqueue_on(models, @queue, payload, **@options) }
+        keys = @options.slice(:unique_key, :concurrency_key).transform_values do |key|
+          key.respond_to?(:call) ? key.call(*args, **kwargs) : key
         end
-
-        (db || tx&.database || Honker.database).queue(@queue).enqueue(payload, tx: tx, **@options)
+        { queue: @queue, payload: @type.honker_payload(args, kwargs, @queue), **@options, **keys }
       end
     end
   end

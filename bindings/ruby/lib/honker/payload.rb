@@ -134,6 +134,40 @@ module Honker
       RawText.new(text)
     end
 
+    # Options, settings and filters, as the library reads them.
+    def options(value)
+      encode(plain(value))
+    end
+
+    # A moment has its seconds, what counts as a number (an ActiveSupport::Duration) is one, a queue has its name, a batch its id.
+    def plain(value)
+      case value
+      when nil, true, false, Numeric, String, Symbol then value
+      when Hash then value.transform_values { |one| plain(one) }
+      when Array then value.map { |one| plain(one) }
+      when Time then value.to_i
+      when Queue then value.name
+      when Batch then value.id
+      else
+        raise TypeError, "a #{value.class} is no option" unless value.respond_to?(:to_int)
+
+        value.to_int
+      end
+    end
+
+    # The first thing in a value that JSON does not have, and that the json library would write as a text ("#<User:0x…>", for
+    # instance); nil if there is none.
+    def foreign(value)
+      case value
+      when nil, true, false, Integer, Float, String, Symbol then nil
+      when Hash then foreign(value.values)
+      when Array then value.each { |one| (found = foreign(one)) && (return found) } && nil
+      else value
+      end
+    rescue SystemStackError
+      raise PayloadError, "the payload is nested too deep"
+    end
+
     # A JSON object of the library's in which the payload is a text.
     def row(row)
       row["payload"] = decode(row["payload"]) if row["payload"]

@@ -8,7 +8,7 @@ module Honker
     attr_reader :name
     # @return [Integer] for how many seconds a claimed job is its worker's
     attr_reader :visibility_timeout_s
-    # @return [Integer] how often a job may be claimed
+    # @return [Integer, nil] how often a job may be claimed; nil for what {#configure} has set, or else 3
     attr_reader :max_attempts
     # @private
     attr_reader :database
@@ -18,13 +18,14 @@ module Honker
       @database = database
       @name = Value.utf8(name, "name")
       @visibility_timeout_s = Value.integer(visibility_timeout_s, "visibility_timeout_s")
-      @max_attempts = Value.positive(max_attempts, "max_attempts")
+      @max_attempts = max_attempts && Value.positive(max_attempts, "max_attempts")
       @target = Value.text(@name, "name").freeze
       @opts = EnqueueCall.options([], max_attempts: @max_attempts).freeze
     end
 
     MISSING = Object.new.freeze
-    OPTIONS = %i[delay run_at priority expires max_attempts metadata].freeze
+    OPTIONS = %i[delay run_at priority expires max_attempts metadata unique_key unique_until unique_for_s on_conflict
+                 concurrency_key batch member max_run_s].freeze
     private_constant :MISSING, :OPTIONS
 
     # @private
@@ -47,13 +48,27 @@ module Honker
     # @param max_attempts [Integer, nil] how often it may be claimed; nil for the queue's. With less than 1 it is never claimed,
     #   and dead as soon as somebody tries
     # @param metadata [Hash, nil] texts that come back with the job, at most 8 kB as JSON
+    # @param unique_key [String, nil] of which there is one job in the queue. If another has it nothing is added, and the answer
+    #   is that one's id ({#try_enqueue} tells)
+    # @param unique_until [Symbol] `:settled`: the job has its key until it is done, dead or cancelled; `:claimed`: until it is
+    #   claimed, and again while it waits for another attempt, unless another has it then
+    # @param unique_for_s [Integer, nil] for how many seconds the key is taken at least, whatever becomes of the job
+    # @param on_conflict [Symbol] `:keep`: the job that has the key stays as it is; `:replace`: it becomes this one if it still
+    #   waits, and keeps its id
+    # @param concurrency_key [String, nil] of which only so many jobs run at once as {#configure} says (`concurrency_per_key`)
+    # @param batch [Batch, Integer, nil] which it joins
+    # @param member [ClaimedJob, nil] a running member of the batch, for one that is sealed; {ClaimedJob#batch} has it with it
+    # @param max_run_s [Integer, nil] after how many seconds {Worker#run} retries it and cancels its handler; nil for the worker's
     # @return [Integer, nil] its id; nil if a hook has held it back
     def enqueue(payload = MISSING, tx: nil, **options)
-      Queue.missing(options) if MISSING.equal?(payload)
-      return put(payload, tx, options) if Hooks.around_enqueue.empty?
+      add(payload, tx, options)&.id
+    end
 
-      job = Enqueue.new(@name, payload, options)
-      Hooks.around(Hooks.around_enqueue, job) { put(job.payload, tx, job.options, job.queue) }
+    # As {#enqueue}, for those who want to know what came of it.
+    #
+    # @return [Enqueued, nil] the id, and whether it was `enqueued?`, or another job has its unique key
+    def try_enqueue(payload = MISSING, tx: nil, **options)
+      add(payload, tx, options)
     end
 
     # The same as `enqueue(payload, tx: tx)`.
@@ -65,7 +80,8 @@ module Honker
     # for each job.
     #
     # @param payloads [Array]
-    # @return [Array<Integer, nil>] their ids, which increase; nil for a job that a hook has held back
+    # @return [Array<Integer, nil>] their ids, as {#enqueue} answers them, increasing for those that are added; nil for a job that
+    #   a hook has held back
     def enqueue_many(payloads, tx: nil, **options)
       jobs = payloads.map { |payload| { queue: self, payload: payload, **options } }
       @database.enqueue_many(jobs, tx: tx).map { |enqueued| enqueued&.id }
@@ -125,6 +141,45 @@ module Honker
       Queue.new(database, @name, @visibility_timeout_s, @max_attempts)
     end
 
+    # Sets what holds for the queue, in every process from the commit on. nil sets something back to its default; what is not
+    # given stays as it is.
+    #
+    #     emails.configure(concurrency: 20, concurrency_per_key: 1, rate: { limit: 100, per_s: 60 })
+    #
+    # @param settings `paused: false`, as {#pause}; `concurrency: nil`, how many claims may be valid at once;
+    #   `concurrency_per_key: nil`, how many of those with the same concurrency key; `rate: nil`, a Hash of `limit` and `per_s`:
+    #   how many claims there may be in each window of so many seconds; `max_attempts: 3`, of jobs whose enqueue does not say;
+    #   `retry: nil`, a Hash of `base_s: 15`, `factor: 2`, `max_s: 3600` and `jitter: 0.1`, which goes before the worker's own;
+    #   `keep_done_s: 0` and `keep_dead_s: nil`, for how many seconds done and dead jobs are kept
+    # @raise [InvalidError] if there is no such setting, or no such value of it; then nothing is set
+    def configure(tx: nil, **settings)
+      @database.call(:honker_queue_configure, @database.handle, Transaction.handle(tx), *@target,
+                     *Value.text(Codec.options(settings), "settings"))
+      nil
+    end
+
+    # What holds for the queue, with all keys of {#configure}.
+    #
+    # @return [Payload]
+    def settings(tx: nil)
+      @database.json(:honker_queue_settings, @database.handle, Transaction.handle(tx), *@target)
+    end
+
+    # Nobody claims jobs any more, in whichever process. What runs goes on, and what is enqueued waits.
+    def pause(tx: nil)
+      configure(tx: tx, paused: true)
+    end
+
+    # Ends that.
+    def resume(tx: nil)
+      configure(tx: tx, paused: nil)
+    end
+
+    # @return [Boolean]
+    def paused?
+      settings[:paused]
+    end
+
     # Removes jobs that `worker` still holds, in one commit.
     #
     # @return [Integer] how many that were
@@ -181,9 +236,16 @@ module Honker
       @database.json(:honker_dead_list, @database.handle, 0, *@target, Value.integer(limit || -1, "limit"))
     end
 
-    # Makes a dead job live again: pending, due now, with no attempts used.
+    # The dead by what they died of, as {Database#dead_groups}.
     #
-    # @return [Boolean] false if there is no such dead job
+    # @return [Array<Payload>]
+    def dead_groups(tx: nil)
+      @database.dead_groups(self, tx: tx)
+    end
+
+    # Makes a dead job live again: pending, due now, with its options and steps, and no attempts used.
+    #
+    # @return [Boolean] false if there is no such dead job, or if another job has its unique key
     def requeue(id, tx: nil)
       @database.call?(:honker_dead_requeue, @database.handle, Transaction.handle(tx), Value.integer(id, "id"))
     end
@@ -200,13 +262,15 @@ module Honker
     WINDOW = 100
     # Where in a view is what is not known already.
     WORDS = Native::JOB_VIEW.words
-    ID, QUEUE, PAYLOAD, ATTEMPTS, EXPIRES_AT, SERIAL, MAX_ATTEMPTS, METADATA =
-      %i[id queue payload attempts claim_expires_at serial max_attempts metadata].map { |name| Native::JOB_VIEW.word(name) }
-    private_constant :WINDOW, :WORDS, :ID, :QUEUE, :PAYLOAD, :ATTEMPTS, :EXPIRES_AT, :SERIAL, :MAX_ATTEMPTS, :METADATA
+    ID, QUEUE, PAYLOAD, WORKER, ATTEMPTS, EXPIRES_AT, SERIAL, MAX_ATTEMPTS, METADATA =
+      %i[id queue payload worker_id attempts claim_expires_at serial max_attempts metadata].map do |name|
+        Native::JOB_VIEW.word(name)
+      end
+    private_constant :WINDOW, :WORDS, :ID, :QUEUE, :PAYLOAD, :WORKER, :ATTEMPTS, :EXPIRES_AT, :SERIAL, :MAX_ATTEMPTS, :METADATA
 
     # The one place where a microsecond for each job is too much: one call for many, no general reader, no object for a field,
-    # and one Claim for all jobs that can share it. `count` is how many were asked for; `queues`, by
-    # name, are those that they may come from, if there are others.
+    # and one Claim for all jobs that can share it. `worker` is who holds them, nil if only the library knows; `count` is how many
+    # were asked for; `queues`, by name, are those that they may come from, if there are others.
     # @private
     def read_jobs(jobs, worker, count, queues = nil)
       queues = nil if queues&.size == 1
@@ -231,6 +295,7 @@ module Honker
       at = 0
       while at < words.size
         queue = queues.fetch(Native.text(words[at + QUEUE], words[at + QUEUE + 1])) if queues
+        worker ||= Native.text(words[at + WORKER], words[at + WORKER + 1])
         unless claim&.shared_by?(queue, words[at + ATTEMPTS], words[at + EXPIRES_AT], words[at + MAX_ATTEMPTS])
           claim = Claim.new(queue, worker, words[at + ATTEMPTS], words[at + EXPIRES_AT], words[at + MAX_ATTEMPTS])
         end
@@ -241,11 +306,23 @@ module Honker
       end
     end
 
+    def add(payload, transaction, options)
+      Queue.missing(options) if MISSING.equal?(payload)
+      return put(payload, transaction, options) if Hooks.around_enqueue.empty?
+
+      job = Enqueue.new(@name, payload, options)
+      done = nil
+      Hooks.around(Hooks.around_enqueue, job) { (done = put(job.payload, transaction, job.options, job.queue)).id }
+      done
+    end
+
     def put(payload, transaction, options, name = @name)
       packed = options.empty? ? @opts : EnqueueCall.options(kept = [], max_attempts: @max_attempts, **options.compact)
-      @database.number(:honker_enqueue, @database.handle, Transaction.handle(transaction),
-                       *(name.equal?(@name) ? @target : Value.text(name, "queue")), *Value.text(Codec.encode(payload), "payload"),
-                       packed)
+      id = FFI::MemoryPointer.new(:int64)
+      status = @database.call(:honker_enqueue, @database.handle, Transaction.handle(transaction),
+                              *(name.equal?(@name) ? @target : Value.text(name, "queue")),
+                              *Value.text(Codec.encode(payload), "payload"), packed, id)
+      Enqueued.new(id.read_int64, EnqueueCall::STATUSES.fetch(status))
     ensure
       kept&.clear # until here the library read it
     end

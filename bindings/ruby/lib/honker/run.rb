@@ -269,10 +269,16 @@ module Honker
 
     # In the handler's thread.
     def failed(job, error, settlement)
-      again = settlement.by_backoff? ? "about #{@worker&.backoff_s(job.attempts)}" : settlement.delay_s
+      again = settlement.by_backoff? ? backoff(job) : settlement.delay_s
       @log.error("job #{job.id} of #{job.queue_name} failed, attempt #{job.attempts} of #{job.max_attempts}, " \
                  "#{settlement.dead? ? "it is dead now" : "next try in #{again} s"}: #{Handler.report(error, for_log: true)}")
       Hooks.failed(error, job)
+    end
+
+    def backoff(job)
+      "about #{@worker&.backoff_s(job)}"
+    rescue Error # nobody knows while the file cannot be read
+      "some"
     end
 
     def say_how_it_ended

@@ -3,11 +3,14 @@
 require "securerandom"
 
 module Honker
-  # One boundary that was fired: the schedule, where its job went, the boundary in Unix seconds, the job.
-  ScheduledFire = Struct.new(:name, :queue, :fire_at, :job_id) do
+  # One boundary that was fired: the schedule, where its job went, the boundary in Unix seconds, the job (nil if there is none),
+  # and `:enqueued`, `:skipped` (the last one is live, and the schedule has `overlap: :skip`), or `:exists` or `:replaced` (the
+  # job has the unique key).
+  ScheduledFire = Struct.new(:name, :queue, :fire_at, :job_id, :status) do
     # @private
-    def self.read(name, name_length, queue, queue_length, fire_at, job_id)
-      new(Native.text(name, name_length), Native.text(queue, queue_length), fire_at, job_id)
+    def self.read(name, name_length, queue, queue_length, fire_at, job_id, status, _)
+      new(Native.text(name, name_length), Native.text(queue, queue_length), fire_at, job_id.zero? ? nil : job_id,
+          status == Native::EMPTY ? :skipped : EnqueueCall::STATUSES.fetch(status))
     end
   end
 
@@ -15,7 +18,8 @@ module Honker
   # use it at the same time.
   class Scheduler
     UNSET = Object.new.freeze
-    private_constant :UNSET
+    OVERLAPS = { allow: Native::OVERLAP_ALLOW, skip: Native::OVERLAP_SKIP }.freeze
+    private_constant :UNSET, :OVERLAPS
 
     # @private
     def initialize(database)
@@ -26,17 +30,29 @@ module Honker
     #
     # @param schedule [String] five fields, six with seconds in front, `@daily` and the like, or `@every 5m`; `CRON_TZ=Europe/
     #   Berlin ` before it sets the time zone. `cron` is another word for it
-    # @param expires_s [Integer, nil] after how many seconds from its boundary a job may not be claimed any more
-    def add(name:, queue:, payload: nil, schedule: nil, cron: nil, priority: 0, expires_s: nil, max_attempts: 3)
+    # @param queue [Queue, String]
+    # @param expires_s [Integer, nil] after how many seconds from its boundary a job may not be claimed any more. `expires` is
+    #   another word for it
+    # @param overlap [Symbol] `:skip` enqueues nothing at a boundary while the schedule's last job is live; `:allow` always does
+    # @param options others of {Queue#enqueue}, but for `run_at` and `member`, for its jobs. `delay` counts from when they are
+    #   enqueued. With {Job::ClassMethods#spec} they are those of a class: `add(name: "digest", cron: "@daily", **Digest.spec)`
+    def add(name:, queue:, payload: nil, schedule: nil, cron: nil, priority: 0, expires_s: nil, expires: nil, max_attempts: nil,
+            overlap: :allow, **options)
       raise ArgumentError, "give schedule: or cron:, one of them" unless schedule.nil? ^ cron.nil?
 
+      queue, max_attempts = queue.name, max_attempts || queue.max_attempts if queue.is_a?(Queue)
+      options = options.compact
+      job = EnqueueCall.memory(kept = [], **options) unless options.empty?
       opts = Native::SCHEDULE_OPTS.pack(Value.integer(priority, "priority"),
-                                        Value.optional_integer(expires_s, "expires_s"),
-                                        Value.integer(max_attempts, "max_attempts"))
+                                        Value.optional_integer(expires_s || expires, "expires_s"),
+                                        Value.integer(max_attempts || 3, "max_attempts"),
+                                        job ? job.address : 0, Value.choice(OVERLAPS, overlap, "overlap"), 0)
       @database.call(:honker_scheduler_register, @database.handle, 0, *Value.text(name, "name"),
                      *Value.text(queue, "queue"), *Value.text(schedule || cron, "schedule"),
                      *Value.text(Codec.encode(payload), "payload"), opts)
       nil
+    ensure
+      kept&.clear # until here the library read it
     end
 
     # Changes what is given, for the jobs to come. `expires_s: nil` takes the expiry away, `max_attempts: nil` resets it to 3.

@@ -72,6 +72,26 @@ module Honker
       @database.number(:honker_stream_get_offset, @database.handle, 0, *Value.text(consumer, "consumer"), *@target)
     end
 
+    # Sets what is kept of the topic, in every process from now on; nil keeps all, what is not given stays as it is. Workers and
+    # schedulers remove the others within a minute, but none that a consumer which has saved an offset has not finished.
+    #
+    # @param options `keep_s`, for how many seconds an event is kept; `keep_n`, how many are, the newest ones
+    def configure(tx: nil, **options)
+      @database.call(:honker_stream_configure, @database.handle, Transaction.handle(tx), *@target,
+                     *Value.text(Codec.options(options), "options"))
+      nil
+    end
+
+    # Removes the events that are not kept any more. With a `tx` at most 1,000: call it until it answers 0.
+    #
+    # @param options `keep_s` and `keep_n`, by default the topic's own; `past_consumers: true` removes what a consumer has not
+    #   finished as well
+    # @return [Integer] how many that were
+    def trim(tx: nil, **options)
+      @database.number(:honker_stream_trim, @database.handle, Transaction.handle(tx), *@target,
+                       *Value.text(Codec.options(options), "options"))
+    end
+
     # Delivers the events in order, what there is and what comes. With a block for each of them, until that is left;
     # otherwise to be closed.
     #

@@ -105,7 +105,7 @@ module Honker
       honker_db.transaction do |tx|
         columns = tx.query(<<~SQL)
           SELECT t.name, c.name FROM sqlite_schema t JOIN pragma_table_info(t.name) c
-          WHERE t.type = 'table' AND t.name GLOB '_honker_*' AND (c.name GLOB '*_at' OR c.name = 'window_start')
+          WHERE t.type = 'table' AND t.name GLOB '_honker_*' AND (c.name GLOB '*_at' OR c.name IN ('window_start', 'until'))
         SQL
         columns.group_by(&:first).each do |table, names|
           tx.execute("UPDATE #{table} SET #{names.map { |_, name| "#{name} = #{name} - ?1" }.join(", ")}", [seconds])

@@ -54,6 +54,13 @@ module Honker
       value
     end
 
+    # One of a few Symbols (or their Strings).
+    def choice(choices, value, what)
+      choices.fetch(value.is_a?(String) ? value.to_sym : value) do
+        raise ArgumentError, "#{what} has to be one of #{choices.keys.inspect}: #{value.inspect}"
+      end
+    end
+
     def positive(value, what)
       value = integer(value, what)
       raise ArgumentError, "#{what} has to be positive: #{value}" unless value.positive?

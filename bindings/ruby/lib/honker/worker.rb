@@ -16,7 +16,8 @@ module Honker
     STATUS_AT = 4
     private_constant :OPTIONS, :LOST_ROOM, :LOST, :STATUS_AT
 
-    # @return [String]
+    # @return [String] its name. In {#run} it claims as `<name>@<instance>`, 32 hexadecimal digits by which others know its
+    #   process: they have its jobs as soon as that is dead ({ClaimedJob#worker_id})
     attr_reader :worker_id
     # @private
     attr_reader :concurrency, :database
@@ -147,7 +148,7 @@ module Honker
       return [nil, refusal] unless found?(status) && !out.read_uint64.zero?
 
       lost(out.read_uint64, &block)
-      [@queues.each_value.first.read_jobs(out.read_uint64, @worker_id, count, @queues), refusal]
+      [@queues.each_value.first.read_jobs(out.read_uint64, nil, count, @queues), refusal]
     ensure
       Native.honker_jobs_free(out.read_uint64) unless out.nil? || out.read_uint64.zero?
       read_statuses(memory, settlements)
@@ -188,13 +189,16 @@ module Honker
 
     # @private
     # After how many seconds a job is tried again, without the jitter.
-    def backoff_s(attempts)
-      Worker.backoff_s(attempts, **@options)
+    def backoff_s(job)
+      Worker.backoff_s(job, **@options)
     end
 
     # @private
-    def self.backoff_s(attempts, retry_base_s: 15, retry_factor: 2.0, retry_max_s: 3600, **)
-      [retry_base_s * (retry_factor**(attempts - 1)), retry_max_s].min.round
+    # As its queue is set, or else by the options of a worker.
+    def self.backoff_s(job, retry_base_s: 15, retry_factor: 2.0, retry_max_s: 3600, **)
+      set = job.database.queue(job.queue_name).settings[:retry]
+      retry_base_s, retry_factor, retry_max_s = set.values_at(:base_s, :factor, :max_s) if set
+      [retry_base_s * (retry_factor**(job.attempts - 1)), retry_max_s].min.round
     end
 
     # @private
