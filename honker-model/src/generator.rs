@@ -13,6 +13,7 @@ use crate::ROWS_MAX;
 use crate::operation::Operation::{self, *};
 use crate::queue::{EXPIRED_IN_PLACE_MAX, Enqueue as Job, LAPSED_IN_PLACE_MAX, Setting};
 use crate::schedule::{CRON_LINES, Changes, FIRES_MAX, NEVER, Registration, Rule};
+use crate::unique::Unique;
 
 const QUEUES: [&str; 3] = ["mail", "Mail", ""];
 const WORKERS: [&str; 2] = ["w1", "w2"];
@@ -70,6 +71,7 @@ const MENU: &[Choice] = &[
     (1, |g| RawRevive { id: g.dead_id() }),
     (1, |g| RawExpression { name: g.name(), expression: g.expression() }),
     (26, |g| Enqueue(g.job())),
+    (16, |g| EnqueueUnique { job: g.job(), unique: g.unique() }),
     (3, |g| EnqueueMany { jobs: (0..g.rng.usize(..5)).map(|_| g.job()).collect(), times: 1 }),
     (5, |g| Configure { queue: g.queue(), setting: g.setting() }),
     (2, Generator::lapsing_storm),
@@ -245,6 +247,16 @@ impl Generator {
             priority: self.priority(),
             max_attempts: self.budget(),
             expires_s: if self.chance(25) { Some(self.duration()) } else { None },
+        }
+    }
+
+    /// One of few keys.
+    fn unique(&mut self) -> Unique {
+        Unique {
+            key: pick(&mut self.rng, &WORKERS),
+            until_claimed: self.chance(50),
+            for_s: if self.chance(30) { Some(self.rng.i64(1..5)) } else { None },
+            replace: self.chance(40),
         }
     }
 

@@ -19,6 +19,7 @@ pub mod result;
 pub mod schedule;
 pub mod stream;
 pub mod tables;
+pub mod unique;
 
 pub use operation::{Answer, Operation};
 pub use program::Program;

@@ -3,6 +3,7 @@
 use crate::queue::{Enqueue, Setting};
 use crate::schedule::{Changes, Registration, Rule};
 use crate::tables::{Cell, Row};
+use crate::unique::Unique;
 use crate::{Model, Outcome, Refusal};
 
 type Name = &'static str;
@@ -28,6 +29,7 @@ pub enum Operation {
     RawExpression { name: Name, expression: Name },
 
     Enqueue(Enqueue),
+    EnqueueUnique { job: Enqueue, unique: Unique },
     /// All of `jobs`, `times` times over.
     EnqueueMany { jobs: Vec<Enqueue>, times: usize },
     Configure { queue: Name, setting: Setting },
@@ -167,6 +169,9 @@ impl Model {
             RawExpression { name, expression } => return schedules.raw_expression(name, expression).into(),
 
             Enqueue(job) => return queues.enqueue(now, job).into(),
+            EnqueueUnique { job, unique } => {
+                return queues.enqueue_unique(now, job, unique).map(|done| vec![done]).into();
+            }
             EnqueueMany { jobs, times } => return queues.enqueue_many(now, jobs, *times).into(),
             Configure { queue, setting } => queues.configure(queue, *setting),
             Claim { queue, worker_id, n, timeout_s } => {
@@ -182,7 +187,7 @@ impl Model {
             Heartbeat { id, worker_id, extend_s } => {
                 return queues.heartbeat(now, *id, worker_id, *extend_s).into();
             }
-            Cancel { id } => return queues.cancel(*id).into(),
+            Cancel { id } => return queues.cancel(now, *id).into(),
             GetJob { id } => {
                 return queues.live.get(id).map(|job| job.row(*id)).into_iter().collect::<Vec<_>>().into();
             }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::schedule::Schedule;
 use crate::tables::{Row, row};
+use crate::unique::Holder;
 use crate::{Outcome, ROWS_MAX, Refusal, after, limited, older};
 
 /// Beyond this many lapsed claims in a queue, a claim puts those it could take back to pending before it chooses.
@@ -13,8 +14,8 @@ pub const LAPSED_IN_PLACE_MAX: usize = 32;
 /// Beyond this many expired pending jobs in a queue, a claim moves them to the dead.
 pub const EXPIRED_IN_PLACE_MAX: usize = 100;
 
-const MAX_ATTEMPTS_EXCEEDED: &str = "max attempts exceeded";
-const EXPIRED: &str = "expired";
+pub(crate) const MAX_ATTEMPTS_EXCEEDED: &str = "max attempts exceeded";
+pub(crate) const EXPIRED: &str = "expired";
 
 /// All jobs, by id.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -25,6 +26,10 @@ pub struct Queue {
     pub dead: BTreeMap<i64, DeadJob>,
     /// The last id given; ids are never given twice.
     pub last_id: i64,
+    /// Who has which key of which queue.
+    pub keys: BTreeMap<(String, String), Holder>,
+    /// The keys of the jobs that are live or dead, and whether each is only for waiting.
+    pub options: BTreeMap<i64, (String, bool)>,
     /// What is set for queues, by name.
     pub settings: BTreeMap<String, Settings>,
 }
@@ -161,11 +166,11 @@ impl Job {
         }
     }
 
-    fn expired(&self, now: i64) -> bool {
+    pub(crate) fn expired(&self, now: i64) -> bool {
         self.expires_at.is_some_and(|expires_at| expires_at <= now)
     }
 
-    fn exhausted(&self) -> bool {
+    pub(crate) fn exhausted(&self) -> bool {
         self.attempts >= self.max_attempts
     }
 
@@ -280,8 +285,9 @@ impl Queue {
         }
     }
 
-    fn dead_letter(&mut self, now: i64, id: i64, error: &str) {
+    pub(crate) fn dead_letter(&mut self, now: i64, id: i64, error: &str) {
         if let Some(job) = self.live.remove(&id) {
+            self.left(now, id);
             self.dead.insert(id, DeadJob { job, last_error: error.to_owned(), died_at: now });
         }
     }
@@ -337,10 +343,13 @@ impl Queue {
         }
         let mut in_place = Vec::new();
         for id in self.some_lapsed(now, queue, false, &mut left) {
-            if self.live[&id].expired(now) {
+            // One that is set back before may have found that this one can be claimed no more.
+            let Some(job) = self.live.get_mut(&id) else { continue };
+            if job.expired(now) {
                 self.dead_letter(now, id, EXPIRED);
             } else if lapsed > LAPSED_IN_PLACE_MAX {
-                self.live.get_mut(&id).expect("it is there").claim = None;
+                job.claim = None;
+                self.take_again(now, id, queue);
             } else {
                 in_place.push(id);
             }
@@ -426,7 +435,16 @@ impl Queue {
 
     /// Done: the job is gone without a trace.
     pub fn ack(&mut self, now: i64, id: i64, worker_id: &str) -> bool {
-        self.held(now, id, worker_id) && self.live.remove(&id).is_some()
+        self.held(now, id, worker_id) && self.remove(now, id)
+    }
+
+    fn remove(&mut self, now: i64, id: i64) -> bool {
+        let removed = self.live.remove(&id).is_some();
+        if removed {
+            self.left(now, id);
+            self.forget(id);
+        }
+        removed
     }
 
     /// Acks each id once; how many that were.
@@ -447,6 +465,8 @@ impl Queue {
         } else {
             job.claim = None;
             job.run_at = run_at;
+            let queue = job.queue.clone();
+            self.take_again(now, id, &queue);
         }
         Ok(true)
     }
@@ -468,8 +488,8 @@ impl Queue {
     }
 
     /// Gone, whatever its state.
-    pub fn cancel(&mut self, id: i64) -> bool {
-        self.live.remove(&id).is_some()
+    pub fn cancel(&mut self, now: i64, id: i64) -> bool {
+        self.remove(now, id)
     }
 
     /// Moves expired jobs that nobody holds to the dead, as many as one call may.
@@ -561,13 +581,18 @@ impl Queue {
 
     /// A dead job starts anew: due now, nothing used up, at least one attempt, no expiry.
     pub fn dead_requeue(&mut self, now: i64, id: i64) -> Outcome<bool> {
-        let Some(DeadJob { job, .. }) = self.dead.get(&id) else { return Ok(false) };
-        if self.live.contains_key(&id) {
+        let Some(DeadJob { job, .. }) = self.dead.get(&id).cloned() else { return Ok(false) };
+        let mut all = self.clone();
+        if !all.take_again(now, id, &job.queue) {
+            *self = all;
+            return Ok(false);
+        }
+        if all.live.contains_key(&id) {
             return Err(Refusal::Constraint);
         }
+        *self = all;
         let max_attempts = job.max_attempts.max(1);
-        let job =
-            Job { run_at: now, claim: None, attempts: 0, max_attempts, expires_at: None, ..job.clone() };
+        let job = Job { run_at: now, claim: None, attempts: 0, max_attempts, expires_at: None, ..job };
         self.live.insert(id, job);
         self.dead.remove(&id);
         Ok(true)
@@ -587,7 +612,10 @@ impl Queue {
             .collect();
         found.sort_unstable();
         let ids: Vec<i64> = found.into_iter().map(|(_, _, id)| id).take(ROWS_MAX).collect();
-        ids.iter().for_each(|id| drop(self.dead.remove(id)));
+        for id in &ids {
+            self.dead.remove(id);
+            self.forget(*id);
+        }
         ids.len() as i64
     }
 }

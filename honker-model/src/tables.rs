@@ -21,7 +21,7 @@ pub enum Cell {
 pub type Row = Vec<Cell>;
 
 /// The tables and their keys, in the order of [`dump`].
-pub const TABLES: [(&str, &str); 9] = [
+pub const TABLES: [(&str, &str); 10] = [
     ("_honker_live", "id"),
     ("_honker_dead", "id"),
     ("_honker_stream", "offset"),
@@ -31,10 +31,11 @@ pub const TABLES: [(&str, &str); 9] = [
     ("_honker_locks", "name"),
     ("_honker_rate_limits", "name, window_start"),
     ("_honker_scheduler_tasks", "name"),
+    ("_honker_unique", "queue, key"),
 ];
 
 /// The rows of all [`TABLES`].
-pub fn dump(state: &State) -> [Vec<Row>; 9] {
+pub fn dump(state: &State) -> [Vec<Row>; 10] {
     let State { queue, stream, notify, result, lock, rate_limit, schedule } = state;
     [
         queue.live.iter().map(|(id, job)| job.row(*id)).collect(),
@@ -50,6 +51,14 @@ pub fn dump(state: &State) -> [Vec<Row>; 9] {
         lock.0.iter().map(|(name, lock)| row![name, &lock.owner, lock.expires_at]).collect(),
         rate_limit.0.iter().map(|((name, window), count)| row![name, *window, *count]).collect(),
         schedule.list(),
+        queue
+            .keys
+            .iter()
+            .map(|((queue, key), holder)| {
+                let mode = if holder.until_claimed { "claimed" } else { "settled" };
+                row![queue, key, holder.id, mode, holder.until]
+            })
+            .collect(),
     ]
 }
 

@@ -274,6 +274,15 @@ impl Subject {
             RawExpression { name, expression } => self
                 .raw("UPDATE _honker_scheduler_tasks SET cron_expr = ?2 WHERE name = ?1", (name, expression)),
 
+            EnqueueUnique { job, unique } => {
+                let done = queue::enqueue(store, now, &to_unique(job, unique))?;
+                let status = match done.status {
+                    queue::EnqueueStatus::Enqueued => "enqueued",
+                    queue::EnqueueStatus::Exists => "exists",
+                    queue::EnqueueStatus::Replaced => "replaced",
+                };
+                vec![row![done.id, status]].into()
+            }
             Enqueue(job) => queue::enqueue(store, now, &to_enqueue(job))?.id.into(),
             EnqueueMany { jobs, times } => {
                 let jobs: Vec<_> = jobs.repeat(*times).iter().map(to_enqueue).collect();
@@ -389,6 +398,17 @@ fn to_enqueue(job: &honker_model::queue::Enqueue) -> queue::Enqueue<'static> {
         expires_s,
         ..queue::Enqueue::new(queue, payload)
     }
+}
+
+fn to_unique(
+    job: &honker_model::queue::Enqueue,
+    unique: &honker_model::unique::Unique,
+) -> queue::Enqueue<'static> {
+    let honker_model::unique::Unique { key, until_claimed, for_s, replace } = *unique;
+    let until = if until_claimed { queue::UniqueUntil::Claimed } else { queue::UniqueUntil::Settled };
+    let on_conflict = if replace { queue::OnConflict::Replace } else { queue::OnConflict::Keep };
+    let unique = queue::Unique { key, until, for_s, on_conflict };
+    queue::Enqueue { unique: Some(unique), ..to_enqueue(job) }
 }
 
 fn to_registration(schedule: &honker_model::schedule::Registration) -> schedule::Registration<'static> {
