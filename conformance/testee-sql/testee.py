@@ -40,7 +40,7 @@ from request import Named, Request, from_text, to_text, with_payload
 FEATURES = (
     "queue tx stream notify sched cron result result_tx settle_tx by_id lock rate rate_sweep dead stats next_at "
     "enqueue_many text bytes journal foreign prune_keep tick_at updates release metadata settings "
-    "batch step bulk"
+    "batch step bulk unique schedule_options"
 ).split()
 LACKS = {
     "wait": "worker.open listen.open stream.subscribe subscription.ack subscription.save subscription.offset sched.run "
@@ -62,13 +62,20 @@ def enqueue_arguments(r: Request, payload: Any) -> list:
     return [r.on.name, to_text(payload), *Request(r.testee, keys).shortest(*optional)]
 
 
+UNIQUE = ("unique_key", "unique_until", "unique_for_s", "on_conflict")
+BESIDE_COLUMNS = ("metadata", "concurrency_key", "batch_id", "member", *UNIQUE)
+
+
+def with_options(keys: dict, *options: str) -> str:
+    return json.dumps({key: keys[key] for key in options if key in keys})
+
+
 def enqueue(r: Request) -> dict:
-    if not {"metadata", "concurrency_key", "batch_id"} & set(r.keys):
-        return {"id": r.call("honker_enqueue", *enqueue_arguments(r, r["payload"]))}
+    if not any(key in r.keys for key in BESIDE_COLUMNS):
+        return {"id": r.call("honker_enqueue", *enqueue_arguments(r, r["payload"])), "status": "enqueued"}
     keys = {**r.on.more, **r.keys}
-    options = ("run_at", "delay_s", "priority", "max_attempts", "expires_s", "metadata", "concurrency_key", "batch_id", "member")
-    given = json.dumps({key: keys[key] for key in options if key in keys})
-    return {"id": json.loads(r.call("honker_enqueue_with", r.on.name, to_text(r["payload"]), given))["id"]}
+    options = with_options(keys, "run_at", "delay_s", "priority", "max_attempts", "expires_s", *BESIDE_COLUMNS)
+    return json.loads(r.call("honker_enqueue_with", r.on.name, to_text(r["payload"]), options))
 
 
 def configure(r: Request, function: str) -> dict:
@@ -176,8 +183,13 @@ def read_consumer(r: Request) -> dict:
 
 
 def add_schedule(r: Request) -> dict:
-    budget = r.shortest(("max_attempts", 3))
     payload, priority, expires_s = to_text(r["payload"]), r.get("priority", 0), r.get("expires_s")
+    beside = ("overlap", "delay_s", *BESIDE_COLUMNS)
+    if any(key in r.keys for key in beside):
+        options = with_options(r.keys, "priority", "expires_s", "max_attempts", *beside)
+        r.call("honker_scheduler_register_with", r["name"], r["queue"], r["schedule"], payload, options)
+        return {}
+    budget = r.shortest(("max_attempts", 3))
     r.call("honker_scheduler_register", r["name"], r["queue"], r["schedule"], payload, priority, expires_s, *budget)
     return {}
 

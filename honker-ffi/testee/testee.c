@@ -1,10 +1,10 @@
 /*
- * The testee of the C ABI: does what conformance/PROTOCOL.md says with
- * libhonker, and answers what that answered.
+ * The testee of the C ABI: does what conformance/PROTOCOL.md says with libhonker, and answers what
+ * that answered.
  *
- * This thread reads requests and gives them to lanes; `reset` and `bye` it does
- * itself. A lane is a thread that reads its requests, as pointers, from a pipe.
- * One lock guards the list of handles and standard output.
+ * This thread reads requests and gives them to lanes; `reset` and `bye` it does itself. A lane is a
+ * thread that reads its requests, as pointers, from a pipe. One lock guards the list of handles and
+ * standard output.
  */
 #include "testee.h"
 
@@ -35,8 +35,7 @@ static void say(json_t *answer) {
 
 static void *run(void *lane) {
   json_t *request;
-  while (read(((lane_t *)lane)->out, &request, sizeof request) ==
-         sizeof request) {
+  while (read(((lane_t *)lane)->out, &request, sizeof request) == sizeof request) {
     say(perform(request));
     json_decref(request);
   }
@@ -48,32 +47,25 @@ static void hand_over(json_t *request) {
   int ends[2];
   json_unpack(request, "{s?s}", "lane", &name);
   lane_t *lane = lanes;
-  while (lane != NULL && strcmp(lane->name, name) != 0)
-    lane = lane->next;
+  while (lane != NULL && strcmp(lane->name, name) != 0) lane = lane->next;
   if (lane == NULL) {
     lane = calloc(1, sizeof *lane);
-    if (pipe(ends) != 0)
-      abort();
-    *lane = (lane_t){
-        .next = lanes, .name = strdup(name), .out = ends[0], .in = ends[1]};
+    if (pipe(ends) != 0) abort();
+    *lane = (lane_t){.next = lanes, .name = strdup(name), .out = ends[0], .in = ends[1]};
     lanes = lane;
-    if (pthread_create(&lane->thread, NULL, run, lane) != 0)
-      abort();
+    if (pthread_create(&lane->thread, NULL, run, lane) != 0) abort();
   }
-  if (write(lane->in, &request, sizeof request) != sizeof request)
-    abort();
+  if (write(lane->in, &request, sizeof request) != sizeof request) abort();
 }
 
 static void close_all(void) {
   lock();
   handle_t *handle = handles;
   unlock();
-  for (; handle != NULL; handle = handle->next)
-    close_handle(handle, NULL);
+  for (; handle != NULL; handle = handle->next) close_handle(handle, NULL);
 }
 
-/* Closing ends what the lanes wait for; then they do what they were given, and
- * end. */
+/* Closing ends what the lanes wait for; then they do what they were given, and end. */
 static void reset(void) {
   close_all();
   for (lane_t *lane = lanes, *next; lane != NULL; lane = next) {
@@ -112,12 +104,10 @@ int main(void) {
       continue;
     }
     reset();
-    say(json_pack("{s:O,s:{}}", REQUEST_ID,
-                  json_object_get(request, REQUEST_ID), "ok"));
+    say(json_pack("{s:O,s:{}}", REQUEST_ID, json_object_get(request, REQUEST_ID), "ok"));
     json_decref(request);
   }
-  if (!bye)
-    reset();
+  if (!bye) reset();
   free(line);
   return 0;
 }

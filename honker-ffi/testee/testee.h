@@ -66,6 +66,7 @@ typedef struct {
     honker_schedule_update_t update;
     honker_outbox_opts_t outbox;
   } opts;
+  honker_enqueue_opts_t job; /* of a schedule */
 } call_t;
 
 /* What the calls of `c` are written with. OF: what `on` was made with. */
