@@ -87,6 +87,8 @@ const MENU: &[Choice] = &[
     }),
     (5, |g| g.with_held(|g, id, worker_id| Fail { id, worker_id, error: g.error() })),
     (8, |g| g.with_held(|g, id, worker_id| Heartbeat { id, worker_id, extend_s: g.duration() })),
+    (4, |g| g.with_held(|g, id, worker_id| StepSave { id, worker_id, name: g.name(), value: g.payload() })),
+    (4, |g| StepGet { id: g.id(), name: g.name() }),
     (4, |g| Cancel { id: g.id() }),
     (4, |g| GetJob { id: g.id() }),
     (6, |g| SweepExpired { queue: g.queue() }),

@@ -59,6 +59,9 @@ pub enum Operation {
     Notify { channel: Name, payload: Name },
     Prune { older_than_s: Option<i64>, max_keep: Option<i64> },
 
+    StepSave { id: i64, worker_id: Name, name: Name, value: Name },
+    StepGet { id: i64, name: Name },
+
     ResultSave { job_id: i64, value: Name, ttl_s: i64 },
     ResultGet { job_id: i64 },
     ResultSweep,
@@ -210,6 +213,11 @@ impl Model {
             Prune { older_than_s, max_keep } => {
                 return notifications.prune(now, *older_than_s, *max_keep).into();
             }
+
+            StepSave { id, worker_id, name, value } => {
+                return queues.step_save(now, *id, worker_id, name, value).into();
+            }
+            StepGet { id, name } => return queues.step_get(*id, name).into(),
 
             ResultSave { job_id, value, ttl_s } => return results.save(now, *job_id, value, *ttl_s).into(),
             ResultGet { job_id } => return results.get(now, *job_id).into(),

@@ -32,6 +32,8 @@ pub struct Queue {
     pub options: BTreeMap<i64, (String, bool)>,
     /// What is set for queues, by name.
     pub settings: BTreeMap<String, Settings>,
+    /// What was saved for steps of jobs, by job and name. Of jobs that are nowhere it counts for nothing.
+    pub steps: BTreeMap<(i64, String), String>,
 }
 
 /// What is set for a queue, and how much of its rate is used.
@@ -490,6 +492,31 @@ impl Queue {
     /// Gone, whatever its state.
     pub fn cancel(&mut self, now: i64, id: i64) -> bool {
         self.remove(now, id)
+    }
+
+    /// Saves a step of a job that this worker holds, once; what is stored.
+    pub fn step_save(
+        &mut self,
+        now: i64,
+        id: i64,
+        worker_id: &str,
+        name: &str,
+        value: &str,
+    ) -> Option<String> {
+        if !self.held(now, id, worker_id) {
+            return None;
+        }
+        // Of a job that was nowhere meanwhile nothing is left.
+        let (live, dead) = (&self.live, &self.dead);
+        self.steps.retain(|(id, _), _| live.contains_key(id) || dead.contains_key(id));
+        let saved = self.steps.entry((id, name.to_owned())).or_insert_with(|| value.to_owned());
+        Some(saved.clone())
+    }
+
+    /// What was saved for a step of a job that is live or dead.
+    pub fn step_get(&self, id: i64, name: &str) -> Option<&str> {
+        let is_anywhere = self.live.contains_key(&id) || self.dead.contains_key(&id);
+        self.steps.get(&(id, name.to_owned())).filter(|_| is_anywhere).map(String::as_str)
     }
 
     /// Moves expired jobs that nobody holds to the dead, as many as one call may.

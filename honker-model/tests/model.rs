@@ -6,7 +6,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use honker_core::{Error, Store, lock, notify, queue, rate_limit, result, schedule, schema, stream};
+use honker_core::{Error, Store, lock, notify, queue, rate_limit, result, schedule, schema, step, stream};
 use honker_model::queue::Setting;
 use honker_model::tables::{self, Row, row};
 use honker_model::{Answer, Cell, Model, Operation, Program, Refusal};
@@ -332,6 +332,11 @@ impl Subject {
 
             Notify { channel, payload } => notify::notify(store, now, channel, payload)?.into(),
             Prune { older_than_s, max_keep } => notify::prune(store, now, *older_than_s, *max_keep)?.into(),
+
+            StepSave { id, worker_id, name, value } => {
+                step::save(store, now, *id, worker_id, name, value)?.into()
+            }
+            StepGet { id, name } => step::get(store, *id, name)?.into(),
 
             ResultSave { job_id, value, ttl_s } => result::save(store, now, *job_id, value, *ttl_s)?.into(),
             ResultGet { job_id } => result::get(store, now, *job_id)?.into(),

@@ -52,6 +52,11 @@ pub fn gives(operation: &Operation, answer: &Answer) -> Value {
             Answer::Value(Cell::Text(text)) => json!({ "value": value(text) }),
             _ => "EMPTY".into(),
         },
+        StepSave { .. } | StepGet { .. } => match answer {
+            Answer::Value(Cell::Text(text)) => json!({ "value": value(text) }),
+            _ if matches!(operation, StepSave { .. }) => "LOST".into(),
+            _ => "EMPTY".into(),
+        },
         RateLimitTry { .. } => done_or("LIMITED")(answer),
         Unregister { .. } => json!({ "changed": number(answer) == 1 }),
         Pause { .. } | Resume { .. } | Update { .. } => json!({ "changed": flag(answer) }),

@@ -374,6 +374,14 @@ impl Translator<'_> {
                 }
                 (any(self, max_keep.map(|_| "prune_keep")), ("notify.prune", arguments))
             }
+            StepSave { id, worker_id, name, value: text } => {
+                let arguments =
+                    json!({ "on": "q0", "id": id, "worker": worker_id, "name": name, "value": value(text) });
+                (any(self, Some("step")), ("step.save", arguments))
+            }
+            StepGet { id, name } => {
+                (any(self, Some("step")), ("step.get", json!({ "on": "q0", "id": id, "name": name })))
+            }
             ResultSave { job_id, value: text, ttl_s } => {
                 let feature = self.transaction.map(|_| "result_tx");
                 let arguments = json!({ "on": "db", "id": job_id, "value": value(text), "ttl_s": ttl_s });
