@@ -70,6 +70,7 @@ const FUNCTIONS: &[Function] = &[
     ("honker_queue_configure", &[2], &[("queue", A_TEXT), ("settings_json", Text("'{}'"))]),
     ("honker_queue_settings", &[1], &[("queue", A_TEXT)]),
     ("honker_queues", &[0], &[]),
+    ("honker_metrics", &[0], &[]),
     ("honker_stats", &[1], &[("queue", TextOrNull)]),
     ("honker_dead_list", &[2], &[("queue", TextOrNull), ("limit", Integer)]),
     ("honker_dead_requeue", &[1], &[("job_id", Integer)]),
