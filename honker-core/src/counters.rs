@@ -225,6 +225,7 @@ impl Tally {
     }
 
     /// Whether there is anything that the file does not have.
+    #[cfg(feature = "bundled")]
     pub(crate) fn has_counts(&self) -> bool {
         !self.lock().counts.is_empty()
     }
