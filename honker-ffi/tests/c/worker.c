@@ -484,7 +484,9 @@ static void a_worker_claims_as_an_instance_if_it_is_to_be_rescued(void) {
     bench_t b = bench_on("q", &opts);
     add(&b, "q");
     honker_job_view_t job = next_job(&b);
-    CHECK(job.worker_id.len == (rescue ? 1 + 1 + 32 : 1) && job.worker_id.data[0] == 'w');
+    CHECK(integer_of(b.db, rescue ? "SELECT worker_id GLOB 'w@*' AND length(worker_id) = 34 FROM "
+                                    "_honker_live"
+                                  : "SELECT worker_id = 'w' FROM _honker_live") == 1);
     CHECK(integer_of(b.db, "SELECT count(*) FROM _honker_instances") == rescue);
     CHECK(settles(&b, &job, HONKER_SETTLE_ACK, 0) == HONKER_OK);
     bench_free(&b);
