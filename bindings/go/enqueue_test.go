@@ -36,7 +36,7 @@ func TestEnqueueManyOverSeveralQueues(t *testing.T) {
 	// All or none, and not when the context has ended already.
 	long := map[string]string{"k": strings.Repeat("x", 8192)}
 	for _, bad := range []JobSpec{{Queue: "a", Payload: math.NaN()}, {Queue: "a\x00b"}, {Queue: "a", Options: EnqueueOptions{Metadata: long}},
-		{Queue: "a", Options: EnqueueOptions{RunAt: Int64(math.MaxInt64)}}} {
+		{Queue: "a", Options: EnqueueOptions{RunAt: Int64(math.MaxInt64)}}, {Queue: "a", Options: EnqueueOptions{MaxAttempts: Int64(math.MaxInt64)}}} {
 		_, err = db.EnqueueMany(context.Background(), []JobSpec{{Queue: "a"}, bad})
 		wantError(t, err, ErrInvalid)
 	}

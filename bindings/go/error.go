@@ -10,8 +10,13 @@ import (
 // other.
 type Status int32
 
-// StatusOK is success.
-const StatusOK = statusOK
+// The outcomes that some answers have.
+const (
+	StatusOK       = statusOK       // success
+	StatusEmpty    = statusEmpty    // there was nothing to do: a boundary of a schedule was skipped
+	StatusExists   = statusExists   // another job has the unique key, and was left as it is
+	StatusReplaced = statusReplaced // another job had the unique key, and has become the new one
+)
 
 // String is the name of the status as it stands in honker.h, "HONKER_BUSY".
 func (s Status) String() string {
@@ -53,6 +58,7 @@ var (
 	ErrWatcher     error = &Error{Status: StatusWatcher}      // the file was replaced: close and open again
 	ErrSystem      error = &Error{Status: StatusSystem}       // no descriptors or threads are left
 	ErrTooOld      error = &Error{Status: StatusTooOld}       // a newer honker changed the file: update this one
+	ErrLost        error = &Error{Status: statusLost}         // the claim of a job is over: a step of it cannot be saved
 )
 
 // Error is the message, after the status where that says more.

@@ -12,9 +12,11 @@ import (
 // The methods that settle it answer true if and only if they changed the file, and false if the claim was lost: it
 // lapsed, went to another worker, or was settled already.
 type Job struct {
-	ID       int64
-	Queue    string
-	Payload  []byte // as it was enqueued
+	ID      int64
+	Queue   string
+	Payload []byte // as it was enqueued
+	// WorkerID is who holds it, as it stands in the file: what the claim was made with or, of a Worker's, its name, an @, and 32
+	// digits, which tell the others whether its process is still there.
 	WorkerID string
 	// Attempts is how often the job has been claimed, this time included.
 	Attempts int64
@@ -37,7 +39,7 @@ type jobShared struct {
 }
 
 // takeJobs copies jobs of the library's, which it frees.
-func (db *Database) takeJobs(handle uintptr, worker string) ([]*Job, error) {
+func (db *Database) takeJobs(handle uintptr) ([]*Job, error) {
 	native := db.native()
 	defer native.jobsFree(handle)
 	length, _, err := native.jobsLen(handle)
@@ -49,7 +51,7 @@ func (db *Database) takeJobs(handle uintptr, worker string) ([]*Job, error) {
 	if _, _, err = native.jobsViews(handle, 0, views); err != nil {
 		return nil, err
 	}
-	jobs := make([]*Job, length)
+	jobs, worker := make([]*Job, length), views[0].workerID.text() // the same of all
 	for i := range jobs {
 		view := &views[i]
 		jobs[i] = &Job{ID: view.id, Queue: view.queue.text(), Payload: view.payload.bytes(), WorkerID: worker,

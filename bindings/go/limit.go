@@ -19,11 +19,14 @@ const (
 // limitOf has the functions that any number of goroutines may call at a time. Their second argument is the transaction, but for
 // those that have none. Offsets are saved while the database is closed, when nobody else gets a slot.
 var limitOf = [functionCount]limit{
-	fnAck: writing, fnAckBatch: writing, fnCancel: writing, fnClaim: writing, fnEnqueue: writing, fnEnqueueMany: writing,
-	fnFail: writing, fnHeartbeat: writing, fnLockAcquire: writing, fnLockRelease: writing, fnLockRenew: writing, fnNotify: writing,
-	fnRateLimitTry: writing, fnRelease: writing, fnResultSave: writing, fnRetry: writing, fnStreamPublish: writing,
-	fnTxBegin: writing,
-	fnGetJob:  reading, fnQuery: reading, fnQueueStats: reading, fnResultGet: reading, fnStreamGetOffset: reading, fnStreamReadSince: reading,
+	fnAck: writing, fnAckBatch: writing, fnBatchCreate: writing, fnBatchSeal: writing, fnCancel: writing, fnClaim: writing,
+	fnEnqueue: writing, fnEnqueueMany: writing, fnFail: writing, fnHeartbeat: writing, fnJobApply: writing,
+	fnLockAcquire: writing, fnLockRelease: writing, fnLockRenew: writing, fnNotify: writing, fnQueueConfigure: writing,
+	fnRateLimitTry: writing, fnRelease: writing, fnResultSave: writing, fnRetry: writing, fnStepSave: writing, fnStreamPublish: writing,
+	fnTxBegin:  writing,
+	fnBatchGet: reading, fnDeadGroups: reading, fnGetJob: reading, fnJobList: reading, fnMetrics: reading, fnQuery: reading,
+	fnQueueSettings: reading, fnQueueStats: reading, fnQueues: reading, fnResultGet: reading, fnStepGet: reading,
+	fnStreamGetOffset: reading, fnStreamReadSince: reading,
 }
 
 // slots is the semaphore that the call needs a slot of; nil if it needs none.

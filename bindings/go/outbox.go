@@ -55,11 +55,11 @@ func (o *Outbox) EnqueueTx(tx *Transaction, payload any, options EnqueueOptions)
 	return o.queue.EnqueueTx(tx, payload, options)
 }
 
-// worker is what delivers. It leaves claims alone: VisibilityTimeoutS is how long a delivery may take.
+// worker is what delivers, under the name that it was given. It leaves claims alone: VisibilityTimeoutS is how long a delivery may take.
 func (o *Outbox) worker(name string) *Worker {
 	w := o.queue.db.NewWorker(WorkerOptions{Queues: []WorkerQueue{{Name: o.queue.name, Handler: o.handle}}, Concurrency: 1, NoSignals: true})
 	w.options.Name, w.sync = name, true
-	w.native.visibilityTimeoutS, w.native.heartbeat = o.options.VisibilityTimeoutS, 0
+	w.native.visibilityTimeoutS, w.native.heartbeat, w.native.rescue = o.options.VisibilityTimeoutS, 0, 0
 	w.native.retryBaseS, w.native.retryMaxS, w.native.retryJitter = o.options.BaseBackoffS, longestBackoffS, 0
 	return w
 }

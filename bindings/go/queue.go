@@ -10,7 +10,7 @@ import (
 type QueueOptions struct {
 	// VisibilityTimeoutS is for how many seconds a claimed job is its worker's. Default 300.
 	VisibilityTimeoutS int64
-	// MaxAttempts is how often a job that is enqueued may be claimed. Default 3.
+	// MaxAttempts is how often a job that is enqueued may be claimed. Default: what Configure has set for all processes, or else 3.
 	MaxAttempts int64
 }
 
@@ -28,10 +28,46 @@ type EnqueueOptions struct {
 	// MaxAttempts is how often the job may be claimed. Default: the queue's. With 0 or less it never is, and ends among
 	// the dead.
 	MaxAttempts *int64
+	// MaxRunS is for how many seconds a worker lets the job run before it is retried, instead of WorkerOptions.MaxRun.
+	// Default: as long as the worker says.
+	MaxRunS int64
 	// Metadata comes back with the job: texts by name, at most 8192 bytes as JSON. "traceparent" and "tracestate" are
 	// OpenTelemetry's.
 	Metadata map[string]string
+
+	// UniqueKey is what only one job of the queue has at a time. Default: none. If the key is taken nothing is added, and the id
+	// is that of the job that has it; Queue.EnqueueWith and Database.EnqueueMany say so.
+	UniqueKey string
+	// UniqueUntil says how long the job has the key: UniqueUntilSettled by default.
+	UniqueUntil UniqueUntil
+	// UniqueForS is for how many seconds the key is taken at least, this one included, whatever becomes of the job: one job in so
+	// many seconds. Default: none.
+	UniqueForS int64
+	// OnConflict says what becomes of the job if the key is taken: ConflictKeep by default.
+	OnConflict OnConflict
+
+	// ConcurrencyKey: of the jobs with the same key, no more run at once than QueueUpdate.ConcurrencyPerKey says. Default: none.
+	ConcurrencyKey string
+
+	// BatchID is the batch that the job belongs to, see Database.Batch. Default: none.
+	BatchID int64
+	// Member is a job of that batch, claimed and not settled yet, that adds this one: it may although the batch is sealed.
+	Member *Job
 }
+
+// UniqueUntil says how long a job has its unique key.
+type UniqueUntil uint32
+
+// OnConflict says what becomes of a job whose unique key is taken.
+type OnConflict uint32
+
+const (
+	UniqueUntilSettled UniqueUntil = uniqueSettled // until it is done, dead or cancelled; retries keep the key
+	UniqueUntilClaimed UniqueUntil = uniqueClaimed // until it is claimed: what comes while it runs is queued once more, and only once
+
+	ConflictKeep    OnConflict = conflictKeep    // the job that has the key stays as it is
+	ConflictReplace OnConflict = conflictReplace // it becomes this one, and keeps its id, if it still waits; else it stays as it is
+)
 
 // Queue is a queue of a database. It is only a name and options: make as many as you like, and use them from any
 // goroutine.
@@ -47,7 +83,6 @@ func (db *Database) Queue(name string, options QueueOptions) *Queue {
 		panic("honker: the *Database is nil: Open returned an error, which was not checked")
 	}
 	options.VisibilityTimeoutS = orDefault(options.VisibilityTimeoutS, 300)
-	options.MaxAttempts = orDefault(options.MaxAttempts, 3)
 	return &Queue{db: db, name: name, options: options}
 }
 
@@ -68,15 +103,16 @@ type JobSpec struct {
 	Queue string
 	// Payload is what encoding/json makes of it, where a []byte is base64; JSON that is there already is a json.RawMessage.
 	Payload any
-	// Options are the job's. There is no queue that says how often it is tried: MaxAttempts is 3 by default.
+	// Options are the job's. MaxAttempts is what Queue.Configure has set for all processes by default, or else 3.
 	Options EnqueueOptions
 }
 
 // EnqueueResult is what has become of a JobSpec.
 type EnqueueResult struct {
-	// ID is the job's.
+	// ID is the job's, or that of the job that has its unique key.
 	ID int64
-	// Status is StatusOK.
+	// Status is StatusOK if the job was added, StatusExists if another one has its unique key and stays as it is, and
+	// StatusReplaced if that one has become this one.
 	Status Status
 }
 
@@ -164,7 +200,7 @@ func (db *Database) enqueueNow(tx uintptr, specs []jobSpec) ([]EnqueueResult, er
 	native := make([]enqueueResult, len(specs))
 	var err error
 	if len(specs) == 1 {
-		native[0].id, _, err = db.native().enqueue(db.handle, tx, specs[0].queue, specs[0].payload, specs[0].opts)
+		native[0].id, native[0].status, err = db.native().enqueue(db.handle, tx, specs[0].queue, specs[0].payload, specs[0].opts)
 	} else {
 		_, err = db.native().enqueueMany(db.handle, tx, specs, native)
 	}
@@ -181,11 +217,15 @@ func (db *Database) enqueueNow(tx uintptr, specs []jobSpec) ([]EnqueueResult, er
 func (o *EnqueueOptions) native() (*enqueueOpts, error) {
 	opts := newEnqueueOpts()
 	opts.priority = o.Priority
-	if o.MaxAttempts != nil {
-		opts.maxAttempts = *o.MaxAttempts
-	}
 	var is optionals
+	opts.maxAttempts = is.number("MaxAttempts", o.MaxAttempts)
 	opts.delayS, opts.runAt, opts.expiresS = is.number("Delay", o.Delay), is.number("RunAt", o.RunAt), is.number("Expires", o.Expires)
+	opts.maxRunS, opts.concurrencyKey = o.MaxRunS, view(o.ConcurrencyKey)
+	opts.uniqueKey, opts.uniqueUntil, opts.uniqueForS, opts.onConflict = view(o.UniqueKey), uint32(o.UniqueUntil), o.UniqueForS, uint32(o.OnConflict)
+	opts.batchID = o.BatchID
+	if o.Member != nil {
+		opts.memberJobID, opts.memberWorkerID = o.Member.ID, view(o.Member.WorkerID)
+	}
 	if is.err != nil || len(o.Metadata) == 0 {
 		return opts, is.err
 	}
@@ -196,7 +236,7 @@ func (o *EnqueueOptions) native() (*enqueueOpts, error) {
 
 // spec is a job for this queue.
 func (q *Queue) spec(payload any, options EnqueueOptions) JobSpec {
-	if options.MaxAttempts == nil {
+	if options.MaxAttempts == nil && q.options.MaxAttempts != 0 {
 		options.MaxAttempts = &q.options.MaxAttempts
 	}
 	return JobSpec{q.name, payload, options}
@@ -218,15 +258,30 @@ func (q *Queue) EnqueueTx(tx *Transaction, payload any, options EnqueueOptions) 
 	return only(q.db.EnqueueManyTx(tx, []JobSpec{q.spec(payload, options)}))
 }
 
-func only(results []EnqueueResult, err error) (int64, error) {
-	if err != nil {
-		return 0, err
-	}
-	return results[0].ID, nil
+// EnqueueWith is EnqueueContext that also says what has come of it: whether another job has the unique key.
+func (q *Queue) EnqueueWith(ctx context.Context, payload any, options EnqueueOptions) (EnqueueResult, error) {
+	return first(q.db.EnqueueMany(ctx, []JobSpec{q.spec(payload, options)}))
 }
 
-// EnqueueMany adds a job for each payload, all or none, in one commit; their ids, which increase. Database.EnqueueMany is for
-// several queues, and options of their own.
+// EnqueueWithTx is EnqueueWith as a part of a transaction, with the context of that.
+func (q *Queue) EnqueueWithTx(tx *Transaction, payload any, options EnqueueOptions) (EnqueueResult, error) {
+	return first(q.db.EnqueueManyTx(tx, []JobSpec{q.spec(payload, options)}))
+}
+
+func first(results []EnqueueResult, err error) (EnqueueResult, error) {
+	if err != nil {
+		return EnqueueResult{}, err
+	}
+	return results[0], nil
+}
+
+func only(results []EnqueueResult, err error) (int64, error) {
+	result, err := first(results, err)
+	return result.ID, err
+}
+
+// EnqueueMany adds a job for each payload, all or none, in one commit; their ids, which increase unless other jobs have their unique
+// key. Database.EnqueueMany is for several queues, and options of their own, and says what has come of each.
 func (q *Queue) EnqueueMany(payloads []any, options EnqueueOptions) ([]int64, error) {
 	return ids(q.db.EnqueueMany(context.Background(), q.specs(payloads, options)))
 }
@@ -272,7 +327,7 @@ func (q *Queue) ClaimBatch(worker string, n int64) ([]*Job, error) {
 	if err != nil || status != statusOK {
 		return nil, err
 	}
-	return q.db.takeJobs(jobs, worker)
+	return q.db.takeJobs(jobs)
 }
 
 // AckBatch acks the jobs that worker still holds, in one commit; how many that were.
@@ -290,7 +345,7 @@ type JobRow struct {
 	ID             int64   `json:"id"`
 	Queue          string  `json:"queue"`
 	Payload        string  `json:"payload"` // the text as it is stored
-	State          string  `json:"state"`   // "pending" or "processing"
+	State          string  `json:"state"`   // "pending", also while it waits for others of its concurrency key, or "processing"
 	Priority       int64   `json:"priority"`
 	RunAt          int64   `json:"run_at"`
 	WorkerID       *string `json:"worker_id"`
@@ -361,8 +416,8 @@ func (q *Queue) DeadJobs(limit int64) ([]DeadJob, error) {
 	return decodeList[[]DeadJob](dead, err)
 }
 
-// RequeueDead makes a dead job live again: pending, due now, with no attempts used and no expiry. False if there is no
-// such dead job.
+// RequeueDead makes a dead job live again: pending, due now, with its id, options and steps, no attempts used and no expiry. False
+// if there is no such dead job, or it stays dead because another job has its unique key.
 func (q *Queue) RequeueDead(id int64) (bool, error) {
 	return did(q.db.native().deadRequeue(q.db.handle, 0, id))
 }

@@ -21,14 +21,30 @@ type ScheduledTask struct {
 	ExpiresS *int64
 	// MaxAttempts is how often a job may be claimed. Default 3.
 	MaxAttempts int64
+	// Options are what else there is to be said of the jobs: metadata, keys, a batch, a delay. Those that the fields above say as
+	// well, RunAt and Member are ErrInvalid. What is not said again when the schedule is added again is forgotten.
+	Options EnqueueOptions
+	// Overlap says what becomes of a boundary while the last job of the schedule is live: OverlapAllow by default.
+	Overlap Overlap
 }
+
+// Overlap says what becomes of a boundary while the last job of its schedule is live.
+type Overlap uint32
+
+const (
+	OverlapAllow Overlap = overlapAllow // another job is enqueued
+	OverlapSkip  Overlap = overlapSkip  // none is, unless no claim may take that one any more
+)
 
 // ScheduledFire is a boundary that was fired.
 type ScheduledFire struct {
 	Name   string
 	Queue  string
 	FireAt int64 // the boundary, in Unix seconds
-	JobID  int64
+	JobID  int64 // 0 if there is none
+	// Status is StatusOK; StatusExists or StatusReplaced if the job is one that has the unique key; StatusEmpty if the boundary was
+	// skipped (OverlapSkip).
+	Status Status
 }
 
 // ScheduleRow is a schedule as it stands in the file.
@@ -80,9 +96,13 @@ func (s *Scheduler) Add(task ScheduledTask) error {
 	}
 	opts := newScheduleOpts()
 	opts.priority, opts.maxAttempts = task.Priority, orDefault(task.MaxAttempts, opts.maxAttempts)
+	opts.overlap = uint32(task.Overlap)
 	var is optionals
 	if opts.expiresS = is.number("ExpiresS", task.ExpiresS); is.err != nil {
 		return is.err
+	}
+	if opts.job, err = task.Options.native(); err != nil {
+		return err
 	}
 	_, err = s.db.native().schedulerRegister(s.db.handle, 0, view(task.Name), view(task.Queue), view(expression), viewOf(payload),
 		opts)
@@ -174,7 +194,7 @@ func (s *Scheduler) tick(until int64) ([]ScheduledFire, error) {
 		if _, err := native.firesGet(handle, i, view); err != nil {
 			return nil, err
 		}
-		fires[i] = ScheduledFire{Name: view.name.text(), Queue: view.queue.text(), FireAt: view.fireAt, JobID: view.jobID}
+		fires[i] = ScheduledFire{Name: view.name.text(), Queue: view.queue.text(), FireAt: view.fireAt, JobID: view.jobID, Status: view.status}
 	}
 	return fires, nil
 }

@@ -1,7 +1,7 @@
 -- The tables and indexes of honker, as honker.Open makes them; written by go test -run TestSchemaSQL -update .
 CREATE TABLE IF NOT EXISTS _honker_schema (version INTEGER, min_version INTEGER);
 -- A file that has tables without a version is an older one, which Open brings up to date.
-INSERT INTO _honker_schema SELECT 2, 1
+INSERT INTO _honker_schema SELECT 3, 1
   WHERE NOT EXISTS (SELECT 1 FROM _honker_schema) AND NOT EXISTS (SELECT 1 FROM sqlite_master WHERE name = '_honker_live');
 CREATE TABLE IF NOT EXISTS _honker_notifications (
   id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -83,7 +83,95 @@ CREATE TABLE IF NOT EXISTS _honker_job_options (
   unique_until TEXT,
   concurrency_key TEXT,
   batch_id INTEGER,
-  max_run_s INTEGER
+  max_run_s INTEGER,
+  batch_exit TEXT
+);
+CREATE TABLE IF NOT EXISTS _honker_unique (
+  queue TEXT NOT NULL,
+  key TEXT NOT NULL,
+  job_id INTEGER NOT NULL,
+  mode TEXT NOT NULL,
+  until INTEGER,
+  PRIMARY KEY (queue, key)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS _honker_queues (
+  name TEXT PRIMARY KEY,
+  settings TEXT NOT NULL,
+  window_start INTEGER,
+  window_count INTEGER
+);
+CREATE TABLE IF NOT EXISTS _honker_blocked (
+  job_id INTEGER PRIMARY KEY,
+  queue TEXT NOT NULL,
+  key TEXT NOT NULL,
+  priority INTEGER NOT NULL,
+  run_at INTEGER NOT NULL,
+  expires_at INTEGER
+);
+CREATE TABLE IF NOT EXISTS _honker_slots (
+  job_id INTEGER PRIMARY KEY,
+  queue TEXT NOT NULL,
+  key TEXT
+);
+CREATE TABLE IF NOT EXISTS _honker_batches (
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
+  on_finished TEXT,
+  on_success TEXT,
+  total INTEGER NOT NULL DEFAULT 0,
+  pending INTEGER NOT NULL DEFAULT 0,
+  done INTEGER NOT NULL DEFAULT 0,
+  dead INTEGER NOT NULL DEFAULT 0,
+  cancelled INTEGER NOT NULL DEFAULT 0,
+  sealed_at INTEGER,
+  finished_at INTEGER,
+  keep_s INTEGER
+);
+CREATE TABLE IF NOT EXISTS _honker_steps (
+  job_id INTEGER NOT NULL,
+  name TEXT NOT NULL,
+  value TEXT NOT NULL,
+  PRIMARY KEY (job_id, name)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS _honker_done (
+  id INTEGER PRIMARY KEY,
+  queue TEXT NOT NULL,
+  payload TEXT NOT NULL,
+  priority INTEGER NOT NULL DEFAULT 0,
+  run_at INTEGER NOT NULL DEFAULT 0,
+  attempts INTEGER NOT NULL DEFAULT 0,
+  max_attempts INTEGER NOT NULL DEFAULT 0,
+  created_at INTEGER NOT NULL DEFAULT (unixepoch()),
+  finished_at INTEGER NOT NULL DEFAULT (unixepoch())
+);
+CREATE TABLE IF NOT EXISTS _honker_schedule_options (
+  name TEXT PRIMARY KEY,
+  options TEXT NOT NULL,
+  last_job_id INTEGER
+);
+CREATE TABLE IF NOT EXISTS _honker_counters (
+  minute INTEGER NOT NULL,
+  queue TEXT NOT NULL,
+  name TEXT NOT NULL,
+  value INTEGER NOT NULL,
+  PRIMARY KEY (minute, queue, name)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS _honker_instances (
+  id TEXT PRIMARY KEY,
+  file_id BLOB,
+  byte INTEGER,
+  pid INTEGER,
+  host TEXT,
+  started_at INTEGER,
+  info TEXT
+);
+CREATE TABLE IF NOT EXISTS _honker_streams (
+  topic TEXT PRIMARY KEY,
+  keep_s INTEGER,
+  keep_n INTEGER
+);
+CREATE TABLE IF NOT EXISTS _honker_settings (
+  name TEXT PRIMARY KEY,
+  value
 );
 CREATE INDEX IF NOT EXISTS _honker_notifications_recent
   ON _honker_notifications (channel, id);
@@ -109,3 +197,17 @@ CREATE INDEX IF NOT EXISTS _honker_results_expiry
   ON _honker_results (expires_at) WHERE expires_at IS NOT NULL;
 CREATE INDEX IF NOT EXISTS _honker_stream_topic
   ON _honker_stream (topic, offset);
+CREATE INDEX IF NOT EXISTS _honker_job_options_batch
+  ON _honker_job_options (batch_id) WHERE batch_id IS NOT NULL;
+CREATE INDEX IF NOT EXISTS _honker_unique_job
+  ON _honker_unique (job_id);
+CREATE INDEX IF NOT EXISTS _honker_blocked_best
+  ON _honker_blocked (queue, key, priority DESC, run_at, job_id);
+CREATE INDEX IF NOT EXISTS _honker_blocked_expiry
+  ON _honker_blocked (queue, expires_at) WHERE expires_at IS NOT NULL;
+CREATE INDEX IF NOT EXISTS _honker_slots_key
+  ON _honker_slots (queue, key);
+CREATE INDEX IF NOT EXISTS _honker_batches_finished
+  ON _honker_batches (finished_at + ifnull(keep_s, 86400)) WHERE finished_at IS NOT NULL;
+CREATE INDEX IF NOT EXISTS _honker_done_finished
+  ON _honker_done (queue, finished_at);

@@ -21,16 +21,20 @@ const enqueueSQL = `INSERT INTO _honker_live (queue, payload, priority, run_at, 
 
 // EnqueueSQL adds a job with a connection of the application's own, as a part of its transaction if it has one open; its id.
 // Workers are woken by the commit. It needs neither libhonker nor a Database, but honker's tables, which
-// Open makes. Options.Metadata is ErrUnsupported, and OpenOptions.EnqueueMiddleware does not see the job. The clock is that
-// of this process.
+// Open makes. Metadata, MaxRunS, keys and batches are ErrUnsupported, and OpenOptions.EnqueueMiddleware does not see the job; nor does
+// it look at what Configure has set for the queue. The clock is that of this process.
 func EnqueueSQL(ctx context.Context, conn SQLExecer, queue string, payload any, options EnqueueOptions) (int64, error) {
 	switch {
 	case !utf8.ValidString(queue):
 		return 0, newError(StatusUTF8, "the name of the queue is not valid UTF-8")
 	case strings.ContainsRune(queue, 0):
 		return 0, invalid(nil, "the name of the queue has a NUL in it: %q", queue)
-	case len(options.Metadata) > 0:
-		return 0, newError(StatusUnsupported, "metadata has no column: enqueue with a Database")
+	}
+	for what, given := range map[string]bool{"Metadata": len(options.Metadata) > 0, "MaxRunS": options.MaxRunS != 0,
+		"UniqueKey": options.UniqueKey != "", "ConcurrencyKey": options.ConcurrencyKey != "", "BatchID": options.BatchID != 0} {
+		if given {
+			return 0, newError(StatusUnsupported, "%s has no column: enqueue with a Database", what)
+		}
 	}
 	encoded, err := encode("payload", payload)
 	if err != nil {
@@ -71,6 +75,9 @@ func (q *Queue) EnqueueSQL(ctx context.Context, conn SQLExecer, payload any, opt
 // AckSQL is Ack with a connection of the application's own, as a part of its transaction: what the job did there is done exactly
 // once. It needs no extension; the clock is that of this process. False if the claim was lost: then roll back.
 //
+// What else the job had, workers let go of within a minute: its place in a batch, its steps, and its slot of the concurrency key.
+// Its unique key is free at once. It is not kept as done, and no metric counts it.
+//
 // A worker leaves the rest to the transaction. If the handler returns nil afterwards, the job is gone if that was committed, and
 // run again when its claim is over if it was not; a handler that fails, to commit for instance, is settled as ever.
 func (j *Job) AckSQL(ctx context.Context, conn SQLExecer) (bool, error) {
@@ -89,7 +96,8 @@ func (j *Job) AckSQL(ctx context.Context, conn SQLExecer) (bool, error) {
 	if j.shared != nil {
 		j.shared.ackedSQL.Store(true)
 	}
-	if _, err := conn.ExecContext(ctx, "DELETE FROM _honker_job_options WHERE job_id = ?", j.ID); err != nil {
+	// Of a member of a batch they say so, to whoever counts it.
+	if _, err := conn.ExecContext(ctx, "DELETE FROM _honker_job_options WHERE job_id = ? AND batch_id IS NULL", j.ID); err != nil {
 		return false, fmt.Errorf("honker: the job was not acked: %w", err)
 	}
 	return true, nil

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -473,6 +474,68 @@ func TestStacksThatGrow(t *testing.T) {
 			one := <-run.finished
 			status, err := run.consumer.native().workerSettled(run.consumer.consumer, one.job.ID, one.job.serial)
 			return is(status == statusOK, err, status)
+		},
+		"Configure, Settings": func() error {
+			if err := db.Queue("set", QueueOptions{}).Configure(QueueUpdate{Concurrency: Int64(3)}); err != nil {
+				return err
+			}
+			set, err := db.Queue("set", QueueOptions{}).Settings()
+			return is(set.Concurrency != nil && *set.Concurrency == 3, err, set)
+		},
+		"Queues": func() error {
+			queues, err := db.Queues()
+			return is(slices.ContainsFunc(queues, func(one QueueSettings) bool { return one.Queue == "dead" && one.MaxAttempts == 3 }), err, queues)
+		},
+		"Batch": func() error {
+			batch, err := db.Batch(BatchOptions{OnFinished: &JobSpec{Queue: "finished", Payload: "x", Options: long}}, func(b *Batch) error {
+				result, err := q.EnqueueWith(ctx, "x", EnqueueOptions{BatchID: b.ID, Delay: long.Delay, UniqueKey: fmt.Sprint(b.ID), ConcurrencyKey: "c", MaxRunS: 5})
+				return is(result.Status == StatusOK && result.ID > 0, err, result)
+			})
+			if err != nil {
+				return err
+			}
+			status, err := batch.Status()
+			return is(status != nil && status.Pending == 1 && status.Sealed, err, status)
+		},
+		"Step": func() error {
+			job, err := claimed()
+			if err != nil {
+				return err
+			}
+			defer job.Ack()
+			for range 2 {
+				one, err := Step(ctx, job, "s", func(context.Context) (string, error) { return "saved", nil })
+				if err != nil || one != "saved" {
+					return is(false, err, one)
+				}
+			}
+			return job.StepTx(ctx, "in a transaction", func(context.Context, *Transaction) error { return nil })
+		},
+		"Jobs": func() error {
+			jobs, _, err := db.Jobs(JobFilter{MaxID: row}).Page(0)
+			return is(len(jobs) == 1 && jobs[0].Payload == `"stays"`, err, jobs)
+		},
+		"Jobs.SetPriority": func() error {
+			applied, err := db.Jobs(JobFilter{MaxID: row}).SetPriority(ctx, time.Now().UnixNano())
+			return is(applied == Applied{Changed: 1}, err, applied)
+		},
+		"DeadGroups": func() error {
+			groups, err := db.Queue("dead", QueueOptions{}).DeadGroups()
+			return is(len(groups) == 1 && *groups[0].Error == "why" && groups[0].Newest.ID == dead, err, groups)
+		},
+		"Metrics": func() error {
+			metrics, err := db.Metrics()
+			return is(slices.ContainsFunc(metrics, func(one QueueMetrics) bool { return one.Queue == "dead" && one.Depth.Dead == 1 }), err, metrics)
+		},
+		"what is kept": func() error {
+			if err := db.Stream("kept").Configure(StreamUpdate{KeepN: Int64(7)}); err != nil {
+				return err
+			}
+			if err := db.KeepNotifications(1000); err != nil {
+				return err
+			}
+			n, err := db.Stream("kept").Trim(TrimOptions{})
+			return is(n == 0, err, n)
 		},
 		"Updates": func() error {
 			updates, err := db.Updates()

@@ -18,6 +18,16 @@ func (q *TypedQueue[Args]) Enqueue(ctx context.Context, args Args, options Enque
 	return q.Queue.EnqueueContext(ctx, args, options)
 }
 
+// EnqueueWith is Enqueue that also says what has come of it, as Queue.EnqueueWith does.
+func (q *TypedQueue[Args]) EnqueueWith(ctx context.Context, args Args, options EnqueueOptions) (EnqueueResult, error) {
+	return q.Queue.EnqueueWith(ctx, args, options)
+}
+
+// EnqueueWithTx is EnqueueWith as a part of a transaction.
+func (q *TypedQueue[Args]) EnqueueWithTx(tx *Transaction, args Args, options EnqueueOptions) (EnqueueResult, error) {
+	return q.Queue.EnqueueWithTx(tx, args, options)
+}
+
 // EnqueueTx is Enqueue as a part of a transaction.
 func (q *TypedQueue[Args]) EnqueueTx(tx *Transaction, args Args, options EnqueueOptions) (int64, error) {
 	return q.Queue.EnqueueTx(tx, args, options)

@@ -85,7 +85,7 @@ func (c *ClaimWaker) claim(ctx context.Context, worker string, n int64, await aw
 				return false, err
 			}
 			// It may be that claims were lost, and nothing else: who holds those finds out on settling them.
-			jobs, err = c.db.takeJobs(handle, c.worker)
+			jobs, err = c.db.takeJobs(handle)
 			if err != nil || len(jobs) > 0 {
 				return true, err
 			}

@@ -30,16 +30,18 @@ type WorkerOptions struct {
 	Queues []WorkerQueue
 	// Concurrency is how many jobs run side by side, at most 1,000,000. Default 10.
 	Concurrency int
-	// Name is the worker id. Must be unique. Default: host, process and a random number.
+	// Name is the worker id. Must be unique. Default: host, process and a random number. Jobs show it with an @ and 32 digits behind
+	// it: with them, the jobs of a process that dies are given to others at once, and not only after VisibilityTimeout.
 	Name string
-	// VisibilityTimeout is for how long a claim outlives a worker that died. Default 5 minutes. The worker extends the claims
-	// of jobs that run. This, MaxRun and the delays of retries are whole seconds, rounded up.
+	// VisibilityTimeout is for how long a claim outlives a worker that died, where nobody sees that its process has. Default 5 minutes.
+	// The worker extends the claims of jobs that run. This, MaxRun and the delays of retries are whole seconds, rounded up.
 	VisibilityTimeout time.Duration
 	// MaxRun is how long a job may run, which is the deadline of its context; then that ends, and the job is retried,
-	// or dead after its last attempt. Default: without limit. RunDue does not look at it.
+	// or dead after its last attempt. Default: without limit. EnqueueOptions.MaxRunS goes before it. RunDue does not look at it.
 	MaxRun time.Duration
 	// A job that failed for the nth time is retried after RetryBase·RetryFactor^(n-1), at most RetryMax, give or take a share
-	// of RetryJitter. Defaults 15 s, 2, an hour, 0.1; a negative RetryBase is no wait, a negative jitter none.
+	// of RetryJitter. Defaults 15 s, 2, an hour, 0.1; a negative RetryBase is no wait, a negative jitter none. What
+	// QueueUpdate.Retry has set for the queue goes before it.
 	RetryBase   time.Duration
 	RetryMax    time.Duration
 	RetryFactor float64
@@ -237,14 +239,18 @@ func (q *Queue) Work(ctx context.Context, worker string, retryDelay time.Duratio
 	return w.Run(ctx, handler)
 }
 
-// backoffS is in how many seconds the library retries a job, but for the jitter.
+// backoffS is in how many seconds the library retries a job of a queue for which nothing else is set, but for the jitter.
 func (w *Worker) backoffS(attempts int64) int64 {
-	if w.native.retryBaseS <= 0 {
+	return QueueRetry{BaseS: &w.native.retryBaseS, Factor: &w.native.retryFactor, MaxS: &w.native.retryMaxS}.backoffS(attempts)
+}
+
+func (r QueueRetry) backoffS(attempts int64) int64 {
+	if *r.BaseS <= 0 {
 		return 0
 	}
-	backoffS := float64(w.native.retryBaseS) * math.Pow(w.native.retryFactor, float64(max(attempts, 1)-1))
-	if backoffS < float64(w.native.retryMaxS) {
+	backoffS := float64(*r.BaseS) * math.Pow(*r.Factor, float64(max(attempts, 1)-1))
+	if backoffS < float64(*r.MaxS) {
 		return int64(backoffS)
 	}
-	return max(w.native.retryMaxS, 0)
+	return max(*r.MaxS, 0)
 }

@@ -2,6 +2,7 @@ package honker
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"math"
 	"runtime/debug"
@@ -50,8 +51,33 @@ func (l limited) Err() error {
 	return l.Context.Err()
 }
 
-// start runs the handler for a job.
-func (r *workerRun) start(job *Job) {
+// limitsS are for how many seconds those jobs may run of which that was said when they were enqueued.
+func (r *workerRun) limitsS(jobs []*Job) map[int64]int64 {
+	if r.native.maxRunS == noTime || r.inline || len(jobs) == 0 { // no deadline
+		return nil
+	}
+	ids := make([]int64, len(jobs))
+	for i, job := range jobs {
+		ids[i] = job.ID
+	}
+	encoded, err := json.Marshal(ids)
+	if err != nil {
+		return nil
+	}
+	rows, err := r.current.Query(`SELECT job_id, max_run_s FROM _honker_job_options
+		WHERE typeof(max_run_s) = 'integer' AND job_id IN (SELECT value FROM json_each(?1))`, string(encoded))
+	if err != nil { // the library ends them when it is time, whatever their deadlines say
+		return nil
+	}
+	limits := map[int64]int64{}
+	for _, row := range rows {
+		limits[row.Values[0].(int64)] = row.Values[1].(int64)
+	}
+	return limits
+}
+
+// start runs the handler for a job. A limit of 0 is the worker's.
+func (r *workerRun) start(job *Job, limitS int64) {
 	ctx := r.ctx
 	if !r.sync && !r.inline {
 		ctx = context.WithoutCancel(ctx)
@@ -60,7 +86,7 @@ func (r *workerRun) start(job *Job) {
 	own := *job
 	one := &inHand{job: &own, failure: errExited, text: errExited.Error()}
 	ctx, one.cancel = context.WithCancelCause(ctx)
-	if limit := r.native.maxRunS; !r.inline && limit <= math.MaxInt64/int64(time.Second) {
+	if limit := orDefault(limitS, r.native.maxRunS); !r.inline && limit <= math.MaxInt64/int64(time.Second) {
 		ctx = limited{ctx, time.Now().Add(time.Duration(limit) * time.Second)}
 	}
 	r.hand[job.serial] = one
@@ -185,6 +211,9 @@ func (r *workerRun) logFailure(one *inHand, settlement settlement) {
 		delayS := settlement.delayS
 		if delayS == noTime {
 			delayS = r.backoffS(job.Attempts)
+			if set, err := r.current.Queue(job.Queue, QueueOptions{}).Settings(); err == nil && set.Retry != nil {
+				delayS = set.Retry.backoffS(job.Attempts)
+			}
 		}
 		r.log.Warn("honker: a job failed, and is retried", append(attrs, "next_try_in_s", delayS)...)
 	}

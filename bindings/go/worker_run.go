@@ -263,15 +263,16 @@ func (r *workerRun) turn() (bool, error) {
 		return false, nil
 	}
 	lost, err := r.current.lostJobs(handle)
-	jobs, err2 := r.current.takeJobs(handle, r.options.Name)
+	jobs, err2 := r.current.takeJobs(handle)
 	if err = errors.Join(err, err2); err != nil {
 		return false, err
 	}
 	for _, one := range lost {
 		r.lose(one)
 	}
+	limitsS := r.limitsS(jobs)
 	for _, job := range jobs {
-		r.start(job)
+		r.start(job, limitsS[job.ID])
 	}
 	return true, nil
 }

@@ -119,7 +119,10 @@ func (t *Telemetry) Enqueue(next honker.EnqueueFunc) honker.EnqueueFunc {
 		if len(results) == 1 {
 			span.SetAttributes(attribute.String("messaging.message.id", strconv.FormatInt(results[0].ID, 10)))
 		}
-		for _, job := range jobs {
+		for i, job := range jobs {
+			if i < len(results) && results[i].Status != honker.StatusOK { // another job has its unique key
+				continue
+			}
 			t.sent.Add(ctx, 1, metric.WithAttributes(attributes(job.Queue, "send")...))
 		}
 		return results, nil

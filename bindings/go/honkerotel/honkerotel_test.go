@@ -47,6 +47,11 @@ func TestTraceGoesOnInTheJob(t *testing.T) {
 	if _, err := q.EnqueueContext(ctx, make(chan int), honker.EnqueueOptions{}); err == nil {
 		t.Fatal("that cannot be encoded")
 	}
+	for range 2 { // the second one finds the key taken, and counts as none
+		if _, err := db.Queue("unique", honker.QueueOptions{}).EnqueueContext(ctx, 1, honker.EnqueueOptions{UniqueKey: "k"}); err != nil {
+			t.Fatal(err)
+		}
+	}
 	request.End()
 
 	failure := errors.New("no route")
@@ -127,7 +132,7 @@ func TestTraceGoesOnInTheJob(t *testing.T) {
 			}
 		}
 	}
-	for name, n := range map[string]uint64{"messaging.client.sent.messages": 4, "messaging.process.duration": 4, "honker.job.wait": 4, "failed": 2} {
+	for name, n := range map[string]uint64{"messaging.client.sent.messages": 5, "messaging.process.duration": 4, "honker.job.wait": 4, "failed": 2} {
 		if counts[name] != n {
 			t.Errorf("%s: %d of %d", name, counts[name], n)
 		}

@@ -131,7 +131,8 @@ func has(got, want any) bool {
 }
 
 // Advance moves the clock: everything in the file becomes older by that, in whole seconds, as if time had passed. What was to
-// be due by then is due, claims, locks and results expire, schedules have fired too rarely, and windows of rate limits are over.
+// be due by then is due, claims, locks, results and unique keys expire, schedules have fired too rarely, and windows of rate limits are
+// over.
 // Jobs enqueued afterwards have the real time.
 func Advance(t testing.TB, db *honker.Database, by time.Duration) {
 	t.Helper()
@@ -141,7 +142,7 @@ func Advance(t testing.TB, db *honker.Database, by time.Duration) {
 	}
 	defer func() { _ = tx.Rollback() }()
 	columns, err := tx.Query(`SELECT t.name, c.name FROM sqlite_schema t JOIN pragma_table_info(t.name) c
-		WHERE t.type = 'table' AND t.name GLOB '_honker_*' AND (c.name GLOB '*_at' OR c.name = 'window_start')`)
+		WHERE t.type = 'table' AND t.name GLOB '_honker_*' AND (c.name GLOB '*_at' OR c.name IN ('window_start', 'until'))`)
 	if err != nil {
 		t.Fatal(err)
 	}

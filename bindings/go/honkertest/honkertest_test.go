@@ -117,7 +117,18 @@ func TestAdvanceMovesWhatIsInTheFile(t *testing.T) {
 	if err := db.Scheduler().Add(honker.ScheduledTask{Name: "hourly", Queue: "q", Schedule: "@every 1h"}); err != nil {
 		t.Fatal(err)
 	}
+	q := db.Queue("throttled", honker.QueueOptions{})
+	throttled := honker.EnqueueOptions{UniqueKey: "k", UniqueForS: 3600}
+	for _, expected := range []honker.Status{honker.StatusOK, honker.StatusExists} {
+		if result, err := q.EnqueueWith(context.Background(), 1, throttled); err != nil || result.Status != expected {
+			t.Fatal(result, err)
+		}
+		RunDue(t, db, func(context.Context, *honker.Job) error { return nil }, "throttled")
+	}
 	Advance(t, db, 2*time.Hour)
+	if result, err := q.EnqueueWith(context.Background(), 1, throttled); err != nil || result.Status != honker.StatusOK {
+		t.Error("the key has not expired", result, err)
+	}
 	other, err := db.TryLock("lock", "somebody", 100)
 	if err != nil || other == nil {
 		t.Error("the lock has not expired", err)
