@@ -2,10 +2,10 @@ package honker
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"math"
 	"runtime/debug"
+	"sync"
 	"time"
 )
 
@@ -36,13 +36,28 @@ func (one *inHand) failureAttrs() []any {
 	return append(one.attrs(), "error", one.text)
 }
 
-// limited is the context of a job that may run until deadline. It ends when the library says so, which then takes the job away.
+// limited is the context of a job that may run until a time. It ends when the library says so, which then takes the job away.
 type limited struct {
 	context.Context
-	deadline time.Time
+	deadline func() (time.Time, bool)
 }
 
-func (l limited) Deadline() (time.Time, bool) { return l.deadline, true }
+func (l limited) Deadline() (time.Time, bool) { return l.deadline() }
+
+// limitFrom gives until when the job may run, also if that was said when it was enqueued. Few ask for it: it is read then.
+func (j *Job) limitFrom(start time.Time, limitS int64) func() (time.Time, bool) {
+	db, id := j.db, j.ID
+	return func() (time.Time, bool) {
+		rows, err := db.Query("SELECT max_run_s FROM _honker_job_options WHERE job_id = ?1 AND typeof(max_run_s) = 'integer'", id)
+		if err == nil && len(rows) > 0 {
+			limitS = rows[0].Values[0].(int64)
+		}
+		if limitS > math.MaxInt64/int64(time.Second) {
+			return time.Time{}, false
+		}
+		return start.Add(time.Duration(limitS) * time.Second), true
+	}
+}
 
 func (l limited) Err() error {
 	if errors.Is(context.Cause(l.Context), context.DeadlineExceeded) {
@@ -51,33 +66,8 @@ func (l limited) Err() error {
 	return l.Context.Err()
 }
 
-// limitsS are for how many seconds those jobs may run of which that was said when they were enqueued.
-func (r *workerRun) limitsS(jobs []*Job) map[int64]int64 {
-	if r.native.maxRunS == noTime || r.inline || len(jobs) == 0 { // no deadline
-		return nil
-	}
-	ids := make([]int64, len(jobs))
-	for i, job := range jobs {
-		ids[i] = job.ID
-	}
-	encoded, err := json.Marshal(ids)
-	if err != nil {
-		return nil
-	}
-	rows, err := r.current.Query(`SELECT job_id, max_run_s FROM _honker_job_options
-		WHERE typeof(max_run_s) = 'integer' AND job_id IN (SELECT value FROM json_each(?1))`, string(encoded))
-	if err != nil { // the library ends them when it is time, whatever their deadlines say
-		return nil
-	}
-	limits := map[int64]int64{}
-	for _, row := range rows {
-		limits[row.Values[0].(int64)] = row.Values[1].(int64)
-	}
-	return limits
-}
-
-// start runs the handler for a job. A limit of 0 is the worker's.
-func (r *workerRun) start(job *Job, limitS int64) {
+// start runs the handler for a job.
+func (r *workerRun) start(job *Job) {
 	ctx := r.ctx
 	if !r.sync && !r.inline {
 		ctx = context.WithoutCancel(ctx)
@@ -86,8 +76,8 @@ func (r *workerRun) start(job *Job, limitS int64) {
 	own := *job
 	one := &inHand{job: &own, failure: errExited, text: errExited.Error()}
 	ctx, one.cancel = context.WithCancelCause(ctx)
-	if limit := orDefault(limitS, r.native.maxRunS); !r.inline && limit <= math.MaxInt64/int64(time.Second) {
-		ctx = limited{ctx, time.Now().Add(time.Duration(limit) * time.Second)}
+	if r.native.maxRunS != noTime && !r.inline {
+		ctx = limited{ctx, sync.OnceValues(own.limitFrom(time.Now(), r.native.maxRunS))}
 	}
 	r.hand[job.serial] = one
 	r.started++

@@ -270,9 +270,8 @@ func (r *workerRun) turn() (bool, error) {
 	for _, one := range lost {
 		r.lose(one)
 	}
-	limitsS := r.limitsS(jobs)
 	for _, job := range jobs {
-		r.start(job, limitsS[job.ID])
+		r.start(job)
 	}
 	return true, nil
 }
