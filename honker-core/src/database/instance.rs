@@ -26,7 +26,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 
-use super::lock_file::{LockFile, hexadecimal, random};
+use super::lock_file::{Lock, LockFile, hexadecimal, random};
 use super::{Database, Inner};
 use crate::bound::ROWS_MAX;
 use crate::queue::{self, Instance, Registrant, is_refusal_of_row};
@@ -68,28 +68,21 @@ enum State {
 struct Shared {
     id: String,
     /// Where its lock is; another one if the file has been replaced.
-    lock: Mutex<Lock>,
+    /// `None` once the database is closed.
+    lock: Mutex<Option<Lock>>,
     /// The row says so.
     is_registered: AtomicBool,
     /// Readable once the thread is to end.
     end: OwnedFd,
 }
 
-struct Lock {
-    file: Arc<LockFile>,
-    byte: i64,
+/// Takes a lock in the lock file of a database.
+fn take(database: &str) -> io::Result<Lock> {
+    LockFile::open(database)?.lock_any()
 }
 
-impl Lock {
-    fn take(database: &str) -> io::Result<Self> {
-        let file = LockFile::open(database)?;
-        let byte = file.lock_any()?;
-        Ok(Lock { file: Arc::new(file), byte })
-    }
-
-    fn row(&self, id: &str) -> Instance {
-        Instance { id: id.to_owned(), file_id: self.file.id().to_owned(), byte: self.byte }
-    }
+fn row(lock: &Lock, id: &str) -> Instance {
+    Instance { id: id.to_owned(), file_id: lock.file().id().to_owned(), byte: lock.byte() }
 }
 
 impl OwnInstance {
@@ -103,8 +96,10 @@ impl OwnInstance {
         if thread.thread().id() != std::thread::current().id() {
             let _ = thread.join();
         }
-        if in_hand {
-            std::mem::forget(shared);
+        if let Some(held) = lock(&shared.lock).take()
+            && in_hand
+        {
+            held.keep();
         }
     }
 
@@ -156,7 +151,7 @@ impl Database {
         }
         let shared = Arc::new(Shared {
             id: hexadecimal(&random::<16>()?),
-            lock: Mutex::new(Lock::take(self.path())?),
+            lock: Mutex::new(Some(take(self.path())?)),
             is_registered: AtomicBool::new(false),
             end: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?,
         });
@@ -171,15 +166,25 @@ impl Database {
 impl Shared {
     fn register(&self, database: &Database) -> Result<()> {
         // Held meanwhile, so that the row never says what a lock that was taken since does not.
-        let lock = lock(&self.lock);
-        self.commit(database, &lock)
+        match &*lock(&self.lock) {
+            Some(lock) => self.commit(database, lock),
+            None => Err(Error::Closed),
+        }
+    }
+
+    /// What the row has to say, and the file that it is about.
+    fn place(&self) -> Result<(Instance, Arc<LockFile>)> {
+        match &*lock(&self.lock) {
+            Some(lock) => Ok((row(lock, &self.id), Arc::clone(lock.file()))),
+            None => Err(Error::Closed),
+        }
     }
 
     fn commit(&self, database: &Database, lock: &Lock) -> Result<()> {
         let host = rustix::system::uname();
         let registrant =
             Registrant { pid: i64::from(std::process::id()), host: &host.nodename().to_string_lossy() };
-        database.instance_register(&lock.row(&self.id), registrant)?;
+        database.instance_register(&row(lock, &self.id), registrant)?;
         self.is_registered.store(true, Ordering::Release);
         Ok(())
     }
@@ -188,11 +193,14 @@ impl Shared {
     /// others may have the old file open.
     fn renew(&self, database: &Database) -> Result<()> {
         let mut lock = lock(&self.lock);
-        let new = Lock::take(database.path()).map_err(|error| Error::system("a lock file", &error))?;
+        if lock.is_none() {
+            return Err(Error::Closed);
+        }
+        let new = take(database.path()).map_err(|error| Error::system("a lock file", &error))?;
         if self.is_registered.load(Ordering::Acquire) {
             self.commit(database, &new)?;
         }
-        *lock = new;
+        *lock = Some(new);
         Ok(())
     }
 }
@@ -259,14 +267,15 @@ impl Rescuer {
 
     /// Sees to it that the lock is in the file that has its name now, and that its events come.
     fn see_to_file(&self, database: &Database, watched: &mut Option<OwnedFd>) -> Result<()> {
-        let is_current = lock(&self.shared.lock).file.is_current();
+        let (_, file) = self.shared.place()?;
+        let is_current = file.is_current();
         if is_current && watched.is_some() {
             return Ok(());
         }
         if !is_current {
             self.shared.renew(database)?;
         }
-        let file = Arc::clone(&lock(&self.shared.lock).file);
+        let (_, file) = self.shared.place()?;
         // Without events it looks from time to time.
         *watched = watch(file.path()).ok();
         Ok(())
@@ -274,10 +283,7 @@ impl Rescuer {
 
     /// Rescues the jobs of all that are dead, and sees to the own row.
     fn look(&self, database: &Database) -> Result<()> {
-        let (own, file) = {
-            let lock = lock(&self.shared.lock);
-            (lock.row(&self.shared.id), Arc::clone(&lock.file))
-        };
+        let (own, file) = self.shared.place()?;
         let was_registered = self.shared.is_registered.load(Ordering::Acquire);
         let mut is_registered = false;
         for instance in database.instances()? {

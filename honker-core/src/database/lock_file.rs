@@ -2,18 +2,23 @@
 //!
 //! It begins with 16 random bytes, its id: a lock says nothing about another file that had the name. The rest of it is
 //! empty, and each lock is one byte far behind. They are open-file-description locks: the kernel frees them when the last
-//! descriptor is closed, whatever ends the process, and shows those of other descriptions, also to this process.
+//! descriptor is closed, whatever ends the process.
+//!
+//! A process opens such a file once, however many of its databases have locks there. The kernel does not show a description
+//! its own locks, so those are known here as well.
 //!
 //! Threads: any.
 
+use std::collections::BTreeSet;
 use std::ffi::c_int;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use crate::fork::Private;
+use crate::fork::{PerProcess, Private};
 use crate::identity::{Identity, identity};
 
 const ID_BYTES: usize = 16;
@@ -30,17 +35,44 @@ pub(super) struct LockFile {
     descriptor: Private,
     identity: Identity,
     id: String,
+    /// The places of this process's locks.
+    own: Mutex<BTreeSet<i64>>,
 }
+
+/// A lock of this process's, until it is dropped.
+pub(super) struct Lock {
+    file: Arc<LockFile>,
+    byte: i64,
+}
+
+/// The files that this process has open, and the locks that it keeps until it ends.
+#[derive(Default)]
+struct Files {
+    open: Mutex<Vec<Weak<LockFile>>>,
+    kept: Mutex<Vec<Lock>>,
+}
+
+static FILES: PerProcess<Files> = PerProcess::new();
 
 impl LockFile {
     /// That of a database, made with the owner and the mode of the database if it does not exist.
-    pub(super) fn open(database: &str) -> io::Result<Self> {
+    pub(super) fn open(database: &str) -> io::Result<Arc<Self>> {
         let path = format!("{database}-honker");
+        let mut files = lock(&FILES.get().open);
+        files.retain(|file| file.strong_count() > 0);
+        if let Some(open) =
+            files.iter().filter_map(Weak::upgrade).find(|file| file.path == path && file.is_current())
+        {
+            return Ok(open);
+        }
         let like = std::fs::metadata(database)?;
         let descriptor = Private::open(|| open(&path, &like))?;
         let stat = file(&descriptor)?.metadata()?;
         let id = read_id(&descriptor)?;
-        Ok(LockFile { path, descriptor, identity: (stat.dev(), stat.ino()), id })
+        let identity = (stat.dev(), stat.ino());
+        let file = Arc::new(LockFile { path, descriptor, identity, id, own: Mutex::default() });
+        files.push(Arc::downgrade(&file));
+        Ok(file)
     }
 
     pub(super) fn path(&self) -> &str {
@@ -57,22 +89,60 @@ impl LockFile {
         identity(&self.path) == Some(self.identity)
     }
 
-    /// Takes the lock of a place that nobody has; which one.
-    pub(super) fn lock_any(&self) -> io::Result<i64> {
+    /// Takes the lock of a place that nobody has.
+    pub(super) fn lock_any(self: &Arc<Self>) -> io::Result<Lock> {
         loop {
             let byte = LOCKS_FROM + i64::from(u32::from_ne_bytes(random()?));
-            if set(&self.descriptor, libc::F_WRLCK, byte, 1)? {
-                return Ok(byte);
+            // One of its own would be granted again.
+            if lock(&self.own).insert(byte) {
+                match set(&self.descriptor, libc::F_WRLCK, byte, 1) {
+                    Ok(true) => return Ok(Lock { file: Arc::clone(self), byte }),
+                    other => {
+                        lock(&self.own).remove(&byte);
+                        other?;
+                    }
+                }
             }
         }
     }
 
-    /// Whether nobody has the lock of a place. One that was taken through this very file counts as free.
+    /// Whether nobody has the lock of a place.
     pub(super) fn is_free(&self, byte: i64) -> io::Result<bool> {
+        if lock(&self.own).contains(&byte) {
+            return Ok(false);
+        }
         let mut range = range(libc::F_WRLCK, byte, 1);
         control(&self.descriptor, libc::F_OFD_GETLK, &mut range)?;
         Ok(c_int::from(range.l_type) == libc::F_UNLCK)
     }
+}
+
+impl Lock {
+    pub(super) fn file(&self) -> &Arc<LockFile> {
+        &self.file
+    }
+
+    pub(super) fn byte(&self) -> i64 {
+        self.byte
+    }
+
+    /// Keeps it until the process ends.
+    pub(super) fn keep(self) {
+        lock(&FILES.get().kept).push(self);
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        let mut own = lock(&self.file.own);
+        // It cannot fail for a file that is open. In a forked child it is not, and the lock is the parent's.
+        let _ = set(&self.file.descriptor, libc::F_UNLCK, self.byte, 1);
+        own.remove(&self.byte);
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Random bytes of the kernel's: a forked child must not have the same ones.
