@@ -1,15 +1,21 @@
 package examples
 
 import dev.honker.Database
+import dev.honker.JobAction
+import dev.honker.JobState
+import dev.honker.kotlin.apply
 import dev.honker.kotlin.asFlow
 import dev.honker.kotlin.await
+import dev.honker.kotlin.configure
 import dev.honker.kotlin.enqueueJson
 import dev.honker.kotlin.honker
 import dev.honker.kotlin.honkerWorker
 import dev.honker.kotlin.jsonCodec
 import dev.honker.kotlin.launch
 import dev.honker.kotlin.launchQueues
+import dev.honker.kotlin.list
 import dev.honker.kotlin.registerJson
+import dev.honker.kotlin.suspendingStep
 import dev.honker.kotlin.taskRegistry
 import kotlinx.coroutines.CancellationException
 import kotlinx.coroutines.Job
@@ -76,6 +82,27 @@ private fun work() {
     honkerWorker("app.db") { concurrency(8) }.launch("emails", jsonCodec<Email>()) { email, job -> sendEmail(email) }.run()
 }
 
+private suspend fun render(json: String) = json.also { delay(1) }
+
+/** What is done once, whatever is retried. */
+private fun workInSteps() {
+    honkerWorker("app.db")
+        .launch("emails") { job ->
+            val text = job.suspendingStep("render") { render(job.payloadJson()) }
+            sendEmail(text)
+        }.run()
+}
+
+/** What an operator does. */
+private fun operate(db: Database) {
+    db.queue("emails").configure {
+        concurrency(4)
+        rate(100, Duration.ofMinutes(1))
+    }
+    db.jobs().apply(JobAction.RETRY) { queue("emails").error("timeout") }
+    for (dead in db.jobs().list { state(JobState.DEAD) }) println("${dead.id}: ${dead.lastError}")
+}
+
 /** The same with several queues. */
 private fun workOnTwo() {
     honkerWorker("app.db") { concurrency(8) }
@@ -89,9 +116,11 @@ fun main(args: Array<String>) {
     when (args.firstOrNull()) {
         "work" -> return work()
         "two" -> return workOnTwo()
+        "steps" -> return workInSteps()
     }
     first()
     honker("app.db").use { db ->
+        operate(db)
         runBlocking {
             val flows: List<Job> =
                 listOf(launch { jobs(db) }, launch { notifications(db) }, launch { events(db) })

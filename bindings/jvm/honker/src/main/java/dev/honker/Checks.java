@@ -133,6 +133,12 @@ final class Checks {
     return text;
   }
 
+  /** A key, which may be absent: the library takes an empty one for none. */
+  static String keyOrNull(String name, String text) {
+    if (text != null && utf8(name, text).length == 0) throw invalid(name, "must not be empty");
+    return text;
+  }
+
   /** As {@link #utf8}, of any text: who reports an error must not fail for its sake. */
   static byte[] utf8Lossy(String text) {
     String safe = text == null ? "" : text.replace('\0', '\uFFFD');

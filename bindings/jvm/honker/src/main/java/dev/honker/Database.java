@@ -5,6 +5,7 @@ import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.HashMap;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -28,8 +29,6 @@ import java.util.function.Function;
  * HonkerInvalidOptionException} when an argument cannot be used.
  */
 public final class Database implements AutoCloseable {
-  static final long DEFAULT_MAX_ATTEMPTS = 3;
-
   private static final int SQLITE_READONLY = 8;
 
   final HonkerLibrary library;
@@ -129,7 +128,7 @@ public final class Database implements AutoCloseable {
    * A queue. Nothing happens in the file: a queue exists as long as it has jobs.
    *
    * @param name any text
-   * @return the queue, with a visibility timeout of 300 s and 3 attempts
+   * @return the queue, with a visibility timeout of 300 s
    */
   public Queue queue(String name) {
     return queue(name, QueueOptions.builder().build());
@@ -150,7 +149,7 @@ public final class Database implements AutoCloseable {
    * Adds jobs to any queues, all or none.
    *
    * @param jobs the jobs
-   * @return what has become of each, in their order; the ids increase
+   * @return what has become of each, in their order; the ids of those that were added increase
    */
   public List<EnqueueResult> enqueueMany(List<JobSpec> jobs) {
     return enqueueMany(null, jobs);
@@ -161,7 +160,7 @@ public final class Database implements AutoCloseable {
    *
    * @param tx the transaction; null for none
    * @param jobs the jobs
-   * @return what has become of each, in their order; the ids increase
+   * @return what has become of each, in their order; the ids of those that were added increase
    */
   public List<EnqueueResult> enqueueMany(Transaction tx, List<JobSpec> jobs) {
     if (jobs.isEmpty()) return List.of();
@@ -193,7 +192,7 @@ public final class Database implements AutoCloseable {
             kept.computeIfAbsent(
                 job.options(),
                 it -> {
-                  options.add(job.options().struct(library, DEFAULT_MAX_ATTEMPTS));
+                  options.add(job.options().struct(library));
                   return specs.keep(options.get(options.size() - 1).array());
                 });
         specs.u32(Abi.JOB_SPEC_SIZE).u32(0).i64(name).i64(queue.length);
@@ -223,7 +222,7 @@ public final class Database implements AutoCloseable {
     byte[] queue = Checks.utf8("queue", job.queue());
     byte[] payload = Checks.utf8("json", job.json());
     long[] id = new long[1];
-    try (Struct opts = job.options().struct(library, DEFAULT_MAX_ATTEMPTS)) {
+    try (Struct opts = job.options().struct(library)) {
       int status =
           write(
               tx,
@@ -240,6 +239,102 @@ public final class Database implements AutoCloseable {
                       err));
       return EnqueueResult.of(id[0], status);
     }
+  }
+
+  /**
+   * What is set for each queue that has settings or jobs.
+   *
+   * @return the settings by the queues' names, in their order
+   */
+  public Map<String, QueueSettings> queues() {
+    String json = text((db, out, err) -> library.honker_queues(db, 0, out, err)).orElseThrow();
+    Map<String, QueueSettings> all = new LinkedHashMap<>();
+    for (Object it : (List<?>) Json.parse(json)) {
+      Json.Fields fields = new Json.Fields((Map<?, ?>) it);
+      all.put(fields.text("queue"), QueueSettings.of(fields));
+    }
+    return all;
+  }
+
+  /**
+   * Puts jobs into a batch, which is sealed when the function returns: see {@link
+   * #batch(BatchOptions, Batch.Work)}. With no options it is there to be looked at.
+   *
+   * @param work what enqueues the jobs, with the batch that it is given
+   * @param <E> what it throws
+   * @return the batch
+   * @throws E what it threw: the batch is not sealed
+   */
+  public <E extends Exception> Batch batch(Batch.Work<E> work) throws E {
+    return batch(BatchOptions.builder().build(), work);
+  }
+
+  /**
+   * Puts jobs into a batch, which is sealed when the function returns: with the last of them it has
+   * finished. If the function throws, the batch is not sealed and never finishes, while the jobs
+   * that it was given are there all the same; in a transaction neither is.
+   *
+   * @param options what is enqueued when the last one has ended
+   * @param work what enqueues the jobs, with the batch that it is given
+   * @param <E> what it throws
+   * @return the batch
+   * @throws E what it threw: the batch is not sealed
+   */
+  public <E extends Exception> Batch batch(BatchOptions options, Batch.Work<E> work) throws E {
+    return batch(null, options, work);
+  }
+
+  /**
+   * As {@link #batch(BatchOptions, Batch.Work)}, as a part of a transaction.
+   *
+   * @param tx the transaction; null for none
+   * @param options what is enqueued when the last one has ended
+   * @param work what enqueues the jobs, with the batch that it is given
+   * @param <E> what it throws
+   * @return the batch
+   * @throws E what it threw: the batch is not sealed
+   */
+  public <E extends Exception> Batch batch(Transaction tx, BatchOptions options, Batch.Work<E> work)
+      throws E {
+    return Batch.make(this, tx, options, work);
+  }
+
+  /**
+   * A batch that is there already, to be looked at.
+   *
+   * @param id its id
+   * @return the batch, which need not exist
+   */
+  public Batch batch(long id) {
+    return new Batch(this, id, null, null);
+  }
+
+  /**
+   * The jobs of this file, to look at and to act on.
+   *
+   * @return the jobs
+   */
+  public Jobs jobs() {
+    return new Jobs(this);
+  }
+
+  /**
+   * The dead of all queues by what they died of. It reads them all: for people, not for loops.
+   *
+   * @return the groups, the largest first, at most 1,000
+   */
+  public List<DeadGroup> deadGroups() {
+    return DeadGroup.of(this, null);
+  }
+
+  /**
+   * How each queue does, for monitoring. It counts all jobs: to be asked every few seconds.
+   *
+   * @return what is known of each, by name
+   */
+  public List<QueueMetrics> metrics() {
+    String json = text((db, out, err) -> library.honker_metrics(db, 0, out, err)).orElseThrow();
+    return Json.Fields.of(json).list("queues", QueueMetrics::of);
   }
 
   /**
@@ -387,7 +482,22 @@ public final class Database implements AutoCloseable {
   }
 
   /**
-   * Deletes notifications. They stay in the file until then.
+   * Changes for what time notifications are kept, for every process. Workers and schedulers remove
+   * the others within a minute.
+   *
+   * @param keep whole seconds; null for the default: until {@link #pruneNotifications}
+   */
+  public void keepNotifications(Duration keep) {
+    Long seconds = keep == null ? null : (Long) Checks.seconds("keep", keep).getSeconds();
+    byte[] json = Checks.utf8("keep", Json.write(Collections.singletonMap("keep_s", seconds)));
+    write(
+        null,
+        (db, txn, err) -> library.honker_notifications_configure(db, txn, json, json.length, err));
+  }
+
+  /**
+   * Deletes notifications. They stay in the file until then, unless {@link #keepNotifications} says
+   * otherwise.
    *
    * @param options which; none if they name no criterion
    * @return how many were deleted
@@ -818,19 +928,32 @@ public final class Database implements AutoCloseable {
 
   /** The text that the call has put out, if there is one. */
   Optional<String> text(CallOut call) {
-    return numberIfAny(call)
-        .map(
-            text -> {
-              long[] address = new long[1];
-              long[] length = new long[1];
-              long[] err = new long[1];
-              try {
-                check(library.honker_text_get(text, address, length, err), err);
-                return new String(library.read(address[0], length[0]), StandardCharsets.UTF_8);
-              } finally {
-                library.honker_text_free(text);
-              }
-            });
+    return numberIfAny(call).map(this::take);
+  }
+
+  /** The text that a call has put out that reads, as a part of a transaction if there is one. */
+  Optional<String> text(Transaction tx, WriteOut call) {
+    long txn = tx == null ? 0 : tx.use(this);
+    return text((db, out, err) -> call.call(db, txn, out, err));
+  }
+
+  /** The text that a call has put out that may write, if there is one. */
+  Optional<String> writeText(Transaction tx, WriteOut call) {
+    long[] out = new long[1];
+    int status = write(tx, (db, txn, err) -> call.call(db, txn, out, err));
+    return status == 0 ? Optional.of(take(out[0])) : Optional.empty();
+  }
+
+  private String take(long text) {
+    long[] address = new long[1];
+    long[] length = new long[1];
+    long[] err = new long[1];
+    try {
+      check(library.honker_text_get(text, address, length, err), err);
+      return new String(library.read(address[0], length[0]), StandardCharsets.UTF_8);
+    } finally {
+      library.honker_text_free(text);
+    }
   }
 
   /** The status, if it is no error. A warning, an error beside a success, is logged and freed. */

@@ -1,9 +1,9 @@
 package dev.honker;
 
 /**
- * What has become of a {@link JobSpec}.
+ * What has become of a job that was to be enqueued.
  *
- * @param id the job's id
+ * @param id the job's id, or that of the job that has its unique key
  * @param outcome whether it was enqueued
  */
 public record EnqueueResult(long id, Outcome outcome) {
@@ -11,9 +11,9 @@ public record EnqueueResult(long id, Outcome outcome) {
   public enum Outcome {
     /** The job was enqueued. */
     ENQUEUED,
-    /** There is such a job already, whose id this is. */
+    /** Another job has its unique key, and stays as it is: nothing was enqueued. */
     EXISTS,
-    /** It has replaced such a job, whose id it has. */
+    /** Another job has its unique key, and has become this one. */
     REPLACED
   }
 

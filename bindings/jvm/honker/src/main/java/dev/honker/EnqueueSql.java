@@ -14,7 +14,8 @@ import java.util.List;
  * needs no {@link Database}, but honker's tables, which {@link Honker#open} makes.
  *
  * <p>What takes SQL and values, such as jOOQ, Hibernate or Exposed, is given {@link #STATEMENT} and
- * {@link #parameters}. The time is that of this process.
+ * {@link #parameters}. The time is that of this process; a job whose options do not say has 3
+ * attempts, whatever is set for its queue.
  */
 public final class EnqueueSql {
   /** Adds one job, and answers one row: its id. */
@@ -23,16 +24,19 @@ public final class EnqueueSql {
           + " (queue, payload, priority, run_at, max_attempts, created_at, expires_at)"
           + " VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING id";
 
+  private static final long DEFAULT_MAX_ATTEMPTS = 3;
+
   private EnqueueSql() {}
 
   /**
    * Adds a job, as a part of the connection's transaction.
    *
    * @param connection the connection
-   * @param job the job; it has no metadata, for which there is no column
+   * @param job the job; it has no metadata, no keys, no batch and no time to run, for which there
+   *     are no columns
    * @return the job's id
    * @throws SQLException what the driver throws; nothing was enqueued then
-   * @throws HonkerException of the name HONKER_UNSUPPORTED if there is metadata
+   * @throws HonkerException of the name HONKER_UNSUPPORTED if it has one of these
    */
   public static long enqueue(Connection connection, JobSpec job) throws SQLException {
     Object[] parameters = parameters(job);
@@ -48,15 +52,17 @@ public final class EnqueueSql {
   /**
    * The values of {@link #STATEMENT}, in its order.
    *
-   * @param job the job; it has no metadata, for which there is no column
+   * @param job the job; it has no metadata, no keys, no batch and no time to run, for which there
+   *     are no columns
    * @return texts, Longs, and null for no expiry
-   * @throws HonkerException of the name HONKER_UNSUPPORTED if there is metadata
+   * @throws HonkerException of the name HONKER_UNSUPPORTED if it has one of these
    */
   public static Object[] parameters(JobSpec job) {
     EnqueueOptions options = job.options();
-    if (!options.metadata().isEmpty()) {
+    if (options.beyondColumns() != null) {
       throw new HonkerException(
-          "metadata has no column: enqueue with a Database", HonkerException.Status.UNSUPPORTED);
+          options.beyondColumns() + " has no column: enqueue with a Database",
+          HonkerException.Status.UNSUPPORTED);
     }
     Checks.name("queue", job.queue());
     Checks.utf8("json", job.json());
@@ -66,8 +72,7 @@ public final class EnqueueSql {
     values.add(job.json());
     values.add(options.priority());
     values.add(options.runAtOr(now));
-    values.add(
-        options.maxAttempts() == null ? Database.DEFAULT_MAX_ATTEMPTS : options.maxAttempts());
+    values.add(options.maxAttempts() == null ? DEFAULT_MAX_ATTEMPTS : options.maxAttempts());
     values.add(now);
     values.add(options.expires() == null ? null : after(now, options.expires().getSeconds()));
     return values.toArray();

@@ -7,6 +7,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.concurrent.Callable;
 import java.util.function.Function;
 
 /**
@@ -29,14 +30,14 @@ public final class Job {
   private volatile CancelReason cancelled;
   private volatile Outcome ownOutcome;
 
-  private Job(Queue home, String workerId, Struct view) {
+  private Job(Queue home, Struct view) {
     this.home = home;
-    this.workerId = workerId;
     this.id = view.i64();
     view.skipBytes();
     String payload = view.text();
     this.payloadJson = payload == null ? "" : payload;
-    view.skipBytes();
+    String worker = view.text();
+    this.workerId = worker == null ? "" : worker;
     this.attempts = view.i64();
     this.claimExpiresAt = view.i64();
     this.serial = view.i64();
@@ -45,18 +46,17 @@ public final class Job {
   }
 
   /** The jobs of a handle, which is freed; none for 0. */
-  static List<Job> take(Queue home, String workerId, long jobs) {
+  static List<Job> take(Queue home, long jobs) {
     if (jobs == 0) return List.of();
     try {
-      return read(home.database, name -> home, workerId, jobs);
+      return read(home.database, name -> home, jobs);
     } finally {
       home.database.library.honker_jobs_free(jobs);
     }
   }
 
   /** The jobs of a handle; `homes` knows their queues by name. */
-  static List<Job> read(
-      Database database, Function<String, Queue> homes, String workerId, long jobs) {
+  static List<Job> read(Database database, Function<String, Queue> homes, long jobs) {
     HonkerLibrary library = database.library;
     long[] length = new long[1];
     long[] err = new long[1];
@@ -70,7 +70,7 @@ public final class Job {
     for (int i = 0; i < size; i++) {
       int view = i * VIEW_SIZE + 8;
       String queue = views.at(view + 8).text();
-      list.add(new Job(homes.apply(queue == null ? "" : queue), workerId, views.at(view)));
+      list.add(new Job(homes.apply(queue == null ? "" : queue), views.at(view)));
     }
     return list;
   }
@@ -156,9 +156,11 @@ public final class Job {
   }
 
   /**
-   * Who has claimed it.
+   * Who has claimed it, as the file has it.
    *
-   * @return the worker's id
+   * @return the id that was given to {@link Queue#claimOne} or {@link Queue#worker(String)}; for a
+   *     worker with handlers, the id, an @, and 32 digits that name its process, by which its jobs
+   *     go to others as soon as the process is dead
    */
   public String workerId() {
     return workerId;
@@ -323,6 +325,137 @@ public final class Job {
    */
   public boolean heartbeat(Duration extend) {
     return home.heartbeat(id, workerId, extend);
+  }
+
+  /**
+   * Does a part of the job once, however often the job is tried: what it has come to is saved, and
+   * answered from then on. Should the process die between the two it is done again; {@link
+   * #step(Transaction, String, Callable)} is for what must not be.
+   *
+   * @param name names it among the steps of this job
+   * @param work does it, and answers text, JSON by convention; null is JSON's null
+   * @return what was saved, now or by an earlier attempt
+   * @throws ClaimLostException if the claim was lost meanwhile: nothing was saved
+   * @throws Exception what the work throws: nothing was saved
+   */
+  public String step(String name, Callable<String> work) throws Exception {
+    return step(null, name, work);
+  }
+
+  /**
+   * Does a part of the job exactly once, if it writes with the same transaction: what it has
+   * written, and that it is done, are committed together.
+   *
+   * @param tx the transaction; null for none
+   * @param name names it among the steps of this job
+   * @param work does it, and answers text, JSON by convention; null is JSON's null
+   * @return what was saved, now or by an earlier attempt
+   * @throws ClaimLostException if the claim was lost meanwhile: the transaction is to be rolled
+   *     back, as it is by {@link Database#transaction}
+   * @throws Exception what the work throws: nothing was saved
+   */
+  public String step(Transaction tx, String name, Callable<String> work) throws Exception {
+    Checks.notNull("work", work);
+    Optional<String> saved = getStep(tx, name);
+    if (saved.isPresent()) return saved.get();
+    String json = work.call();
+    return saveStep(tx, name, json == null ? "null" : json);
+  }
+
+  /**
+   * As {@link #step(String, Callable)}, with a value.
+   *
+   * @param name names it among the steps of this job
+   * @param codec makes the text that is saved, and the value of it, also the first time
+   * @param work does it, and answers a value
+   * @param <T> the type of the value
+   * @return what was saved, now or by an earlier attempt
+   * @throws ClaimLostException if the claim was lost meanwhile: nothing was saved
+   * @throws Exception what the work or the codec throws
+   */
+  public <T> T step(String name, JsonCodec<T> codec, Callable<T> work) throws Exception {
+    return step(null, name, codec, work);
+  }
+
+  /**
+   * As {@link #step(Transaction, String, Callable)}, with a value.
+   *
+   * @param tx the transaction; null for none
+   * @param name names it among the steps of this job
+   * @param codec makes the text that is saved, and the value of it, also the first time
+   * @param work does it, and answers a value
+   * @param <T> the type of the value
+   * @return what was saved, now or by an earlier attempt
+   * @throws ClaimLostException if the claim was lost meanwhile: the transaction is to be rolled
+   *     back, as it is by {@link Database#transaction}
+   * @throws Exception what the work or the codec throws
+   */
+  public <T> T step(Transaction tx, String name, JsonCodec<T> codec, Callable<T> work)
+      throws Exception {
+    Checks.notNull("codec", codec);
+    Checks.notNull("work", work);
+    return codec.decode(step(tx, name, () -> Codecs.encode(codec, work.call())));
+  }
+
+  /**
+   * What a step has come to.
+   *
+   * @param name the step
+   * @return the text that was saved; empty if none was
+   */
+  public Optional<String> getStep(String name) {
+    return getStep(null, name);
+  }
+
+  /**
+   * What a step has come to, as a transaction sees it.
+   *
+   * @param tx the transaction; null for none
+   * @param name the step
+   * @return the text that was saved; empty if none was
+   */
+  public Optional<String> getStep(Transaction tx, String name) {
+    byte[] n = Checks.utf8("name", name);
+    return home.database.text(
+        tx,
+        (db, txn, out, err) ->
+            home.database.library.honker_step_get(db, txn, id, n, n.length, out, err));
+  }
+
+  /**
+   * Saves what a step has come to, for those who do not use {@link #step(String, Callable)}.
+   *
+   * @param tx the transaction; null for none
+   * @param name the step
+   * @param json text, JSON by convention
+   * @return what is saved: this, or what was saved before, which stays
+   * @throws ClaimLostException if the claim was lost: nothing was saved
+   */
+  public String saveStep(Transaction tx, String name, String json) {
+    byte[] n = Checks.utf8("name", name);
+    byte[] w = Checks.utf8("workerId", workerId);
+    byte[] v = Checks.utf8("json", json);
+    return home.database
+        .writeText(
+            tx,
+            (db, txn, out, err) ->
+                home.database.library.honker_step_save(
+                    db, txn, id, w, w.length, n, n.length, v, v.length, out, err))
+        .orElseThrow(() -> new ClaimLostException(this + " is not ours any more: " + name));
+  }
+
+  /**
+   * The batch that it belongs to. What is enqueued through it is enqueued on behalf of this job, as
+   * long as that is its worker's: also if the batch is sealed. It reads the file.
+   *
+   * @return the batch; empty if it belongs to none
+   */
+  public Optional<Batch> batch() {
+    return home.database
+        .jobs()
+        .find(id)
+        .map(JobInfo::batchId)
+        .map(batch -> new Batch(home.database, batch, null, this));
   }
 
   /** Names this claim of the job, for the worker that made it; 0 if none did. */

@@ -172,7 +172,7 @@ public final class Outbox {
       int status =
           database.write(
               null, (db, txn, err) -> database.library.honker_outbox_next(handle(), 0, out, err));
-      return status == OK ? Job.take(queue, workerId, out[0]).get(0) : none(status);
+      return status == OK ? Job.take(queue, out[0]).get(0) : none(status);
     }
 
     /** On the calling thread, whose interrupt status does not disturb the settlement. */

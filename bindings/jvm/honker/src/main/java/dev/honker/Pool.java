@@ -387,7 +387,8 @@ final class Pool implements Runner.Work {
       return "next try in " + settlement.delaySeconds() + " s";
     }
     double grown = options.retryBase().getSeconds() * Math.pow(2, job.attempts() - 1);
-    return "next try in about " + (long) Math.min(grown, options.retryMax().getSeconds()) + " s";
+    long about = (long) Math.min(grown, options.retryMax().getSeconds());
+    return "next try in about " + about + " s, unless its queue says otherwise";
   }
 
   /** How a job whose handler has failed is tried again, unless somebody says otherwise. */

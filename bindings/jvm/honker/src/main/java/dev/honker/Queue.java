@@ -85,14 +85,42 @@ public final class Queue {
    * @return the job's id
    */
   public long enqueue(Transaction tx, String json, EnqueueOptions options) {
-    return database.enqueue(tx, new JobSpec(name, json, budgeted(options))).id();
+    return enqueueWith(tx, json, options).id();
+  }
+
+  /**
+   * Adds a job, and tells whether it was added: another one may have its unique key.
+   *
+   * @param json the payload: text, JSON by convention, stored as it is
+   * @param options its keys, and the like; null for the defaults
+   * @return what has become of it
+   */
+  public EnqueueResult enqueueWith(String json, EnqueueOptions options) {
+    return enqueueWith(null, json, options);
+  }
+
+  /**
+   * As {@link #enqueueWith(String, EnqueueOptions)}, as a part of a transaction.
+   *
+   * @param tx the transaction; null for none
+   * @param json the payload: text, JSON by convention, stored as it is
+   * @param options its keys, and the like; null for the defaults
+   * @return what has become of it
+   */
+  public EnqueueResult enqueueWith(Transaction tx, String json, EnqueueOptions options) {
+    return database.enqueue(tx, spec(json, options));
+  }
+
+  /** A job of this queue, with the queue's budget if it names none. */
+  JobSpec spec(String json, EnqueueOptions options) {
+    return new JobSpec(name, json, budgeted(options));
   }
 
   /**
    * Adds jobs, all or none.
    *
    * @param jsons their payloads
-   * @return their ids, which increase
+   * @return their ids, in their order
    */
   public List<Long> enqueueMany(List<String> jsons) {
     return enqueueMany(null, jsons, null);
@@ -104,7 +132,8 @@ public final class Queue {
    * @param tx the transaction that this is to be a part of; null for none
    * @param jsons their payloads
    * @param options when they are due, and the like; null for the defaults
-   * @return their ids, which increase
+   * @return their ids, in their order; {@link Database#enqueueMany(Transaction, List)} tells what
+   *     has become of each
    */
   public List<Long> enqueueMany(Transaction tx, List<String> jsons, EnqueueOptions options) {
     EnqueueOptions all = budgeted(options);
@@ -114,8 +143,9 @@ public final class Queue {
 
   /** With the queue's budget, if they name none. */
   private EnqueueOptions budgeted(EnqueueOptions given) {
+    boolean isGiven = given != null && given.maxAttempts() != null;
+    if (isGiven || options.maxAttempts() == null) return given;
     EnqueueOptions.Builder builder = given == null ? EnqueueOptions.builder() : given.toBuilder();
-    if (given != null && given.maxAttempts() != null) return given;
     return builder.maxAttempts(options.maxAttempts()).build();
   }
 
@@ -153,7 +183,7 @@ public final class Queue {
                     options.visibilityTimeout().getSeconds(),
                     out,
                     err));
-    return Job.take(this, workerId, jobs);
+    return Job.take(this, jobs);
   }
 
   /**
@@ -477,11 +507,73 @@ public final class Queue {
    * Makes a dead job live again: due now, with no attempts used and no expiry.
    *
    * @param id the job, of any queue
-   * @return whether there was such a dead job
+   * @return false if there is no such dead job, or it stays dead because another job has its unique
+   *     key
    */
   public boolean requeueDead(long id) {
     return database.write(null, (db, txn, err) -> library.honker_dead_requeue(db, txn, id, err))
         == 0;
+  }
+
+  /**
+   * The dead of this queue by what they died of. It reads them all: for people, not for loops.
+   *
+   * @return the groups, the largest first, at most 1,000
+   */
+  public List<DeadGroup> deadGroups() {
+    return DeadGroup.of(database, utf8);
+  }
+
+  /**
+   * Changes what is set for this queue, for every process, from the commit on. It wakes the
+   * workers.
+   *
+   * @param update what to change
+   * @throws HonkerInvalidOptionException if a value cannot be: nothing is changed then
+   */
+  public void configure(QueueUpdate update) {
+    configure(null, update);
+  }
+
+  /**
+   * As {@link #configure(QueueUpdate)}, as a part of a transaction.
+   *
+   * @param tx the transaction; null for none
+   * @param update what to change
+   * @throws HonkerInvalidOptionException if a value cannot be: nothing is changed then
+   */
+  public void configure(Transaction tx, QueueUpdate update) {
+    byte[] settings = Checks.utf8("update", Checks.notNull("update", update).json());
+    database.write(
+        tx,
+        (db, txn, err) ->
+            library.honker_queue_configure(
+                db, txn, utf8, utf8.length, settings, settings.length, err));
+  }
+
+  /**
+   * What is set for this queue, by whichever process.
+   *
+   * @return the settings; the defaults if there are none
+   */
+  public QueueSettings settings() {
+    return QueueSettings.of(
+        Json.Fields.of(
+            database
+                .text(
+                    (db, out, err) ->
+                        library.honker_queue_settings(db, 0, utf8, utf8.length, out, err))
+                .orElseThrow()));
+  }
+
+  /** Has no job claimed any more, by any process, until {@link #resume}. What runs goes on. */
+  public void pause() {
+    configure(new QueueUpdate().paused(true));
+  }
+
+  /** Ends {@link #pause}, and wakes the workers. Does no harm if it is not paused. */
+  public void resume() {
+    configure(new QueueUpdate().paused(false));
   }
 
   /**

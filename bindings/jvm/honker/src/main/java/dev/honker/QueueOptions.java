@@ -27,18 +27,20 @@ public final class QueueOptions extends Options<QueueOptions.Builder> {
   }
 
   /**
-   * How often a job may be claimed, unless {@link EnqueueOptions} say otherwise; default 3.
+   * How often a job may be claimed that is enqueued through this, unless {@link EnqueueOptions} say
+   * otherwise; default: as {@link QueueSettings} have it for everybody, which is 3 if nobody has
+   * set it.
    *
-   * @return the value
+   * @return the value, null if not given
    */
-  public long maxAttempts() {
+  public Long maxAttempts() {
     return is.maxAttempts;
   }
 
   /** Makes {@link QueueOptions}. */
   public static final class Builder extends Options.Values<Builder> {
     private Duration visibilityTimeout = Duration.ofSeconds(300);
-    private long maxAttempts = 3;
+    private Long maxAttempts;
 
     private Builder() {}
 
@@ -55,7 +57,9 @@ public final class QueueOptions extends Options<QueueOptions.Builder> {
     }
 
     /**
-     * Sets how often a job may be claimed, unless {@link EnqueueOptions} say otherwise; default 3.
+     * Sets how often a job may be claimed that is enqueued through this, unless {@link
+     * EnqueueOptions} say otherwise; default: as {@link QueueSettings} have it for everybody, which
+     * is 3 if nobody has set it.
      *
      * @param maxAttempts the value
      * @return this

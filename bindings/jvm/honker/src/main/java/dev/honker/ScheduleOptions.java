@@ -45,11 +45,40 @@ public final class ScheduleOptions extends Options<ScheduleOptions.Builder> {
     return is.maxAttempts;
   }
 
+  /**
+   * What else there is to be said of the jobs; default: nothing.
+   *
+   * @return the value, null if not given
+   */
+  public EnqueueOptions job() {
+    return is.job;
+  }
+
+  /**
+   * What becomes of a boundary while the last job of the schedule is live; default {@link
+   * Overlap#ALLOW}.
+   *
+   * @return the value
+   */
+  public Overlap overlap() {
+    return is.overlap;
+  }
+
+  /** What becomes of a boundary while the last job of its schedule is live. */
+  public enum Overlap {
+    /** A job is enqueued nevertheless. */
+    ALLOW,
+    /** None is, unless no claim may take the last one any more. */
+    SKIP
+  }
+
   /** Makes {@link ScheduleOptions}. */
   public static final class Builder extends Options.Values<Builder> {
     private long priority = 0;
     private Duration expires;
     private long maxAttempts = 3;
+    private EnqueueOptions job;
+    private Overlap overlap = Overlap.ALLOW;
 
     private Builder() {}
 
@@ -85,6 +114,41 @@ public final class ScheduleOptions extends Options<ScheduleOptions.Builder> {
      */
     public Builder maxAttempts(long maxAttempts) {
       this.maxAttempts = maxAttempts;
+      return this;
+    }
+
+    /**
+     * Sets what else there is to be said of the jobs: metadata, keys, a batch, a time to run, a
+     * delay from when each is enqueued; default: nothing.
+     *
+     * @param job the value, null for not given
+     * @return this
+     * @throws HonkerInvalidOptionException if it has what the schedule says itself, or what is said
+     *     of one job alone
+     */
+    public Builder job(EnqueueOptions job) {
+      if (job != null) {
+        boolean isScheduled =
+            job.priority() != 0 || job.expires() != null || job.maxAttempts() != null;
+        if (isScheduled) {
+          throw Checks.invalid(
+              "job", "has priority, expires or maxAttempts, which are options here");
+        }
+        if (job.ofOneJob() != null) throw Checks.invalid("job", "must not have " + job.ofOneJob());
+      }
+      this.job = job;
+      return this;
+    }
+
+    /**
+     * Sets what becomes of a boundary while the last job of the schedule is live; default {@link
+     * Overlap#ALLOW}.
+     *
+     * @param overlap the value
+     * @return this
+     */
+    public Builder overlap(Overlap overlap) {
+      this.overlap = Checks.notNull("overlap", overlap);
       return this;
     }
 

@@ -50,28 +50,27 @@ public final class Scheduler {
     byte[] when = Checks.utf8("schedule", Checks.notNull("schedule", schedule).expression());
     byte[] payload = Checks.utf8("json", json);
     long expires = options.expires() == null ? Checks.NO_TIME : options.expires().getSeconds();
-    byte[] opts =
-        Struct.sized(library, Abi.SCHEDULE_OPTS_SIZE)
-            .i64(options.priority())
-            .i64(expires)
-            .i64(options.maxAttempts())
-            .array();
-    database.write(
-        null,
-        (db, txn, err) ->
-            library.honker_scheduler_register(
-                db,
-                txn,
-                n,
-                n.length,
-                q,
-                q.length,
-                when,
-                when.length,
-                payload,
-                payload.length,
-                opts,
-                err));
+    try (Struct job = options.job() == null ? null : options.job().struct(library);
+        Struct opts = Struct.sized(library, Abi.SCHEDULE_OPTS_SIZE)) {
+      opts.i64(options.priority()).i64(expires).i64(options.maxAttempts());
+      opts.i64(job == null ? 0 : opts.keep(job.array())).u32(options.overlap().ordinal()).u32(0);
+      database.write(
+          null,
+          (db, txn, err) ->
+              library.honker_scheduler_register(
+                  db,
+                  txn,
+                  n,
+                  n.length,
+                  q,
+                  q.length,
+                  when,
+                  when.length,
+                  payload,
+                  payload.length,
+                  opts.array(),
+                  err));
+    }
   }
 
   /**

@@ -226,6 +226,45 @@ public final class Stream {
         });
   }
 
+  /**
+   * Changes what is kept of the topic, for every process. Workers and schedulers remove the rest
+   * within a minute, but no event that a consumer which has saved an offset has not finished.
+   *
+   * @param update what to change
+   * @throws HonkerInvalidOptionException if a value cannot be: nothing is changed then
+   */
+  public void configure(StreamUpdate update) {
+    byte[] json = Checks.utf8("update", Checks.notNull("update", update).json());
+    database.write(
+        null,
+        (db, txn, err) ->
+            library.honker_stream_configure(db, txn, utf8, utf8.length, json, json.length, err));
+  }
+
+  /**
+   * Removes the events that are not kept any more, now.
+   *
+   * @return how many were removed
+   */
+  public long trim() {
+    return trim(new StreamUpdate(), false);
+  }
+
+  /**
+   * Removes events, now.
+   *
+   * @param kept what is kept; what it does not say is as the topic has it
+   * @param pastConsumers whether also those are removed that a consumer has not finished
+   * @return how many were removed
+   */
+  public long trim(StreamUpdate kept, boolean pastConsumers) {
+    byte[] json = Checks.utf8("kept", Checks.notNull("kept", kept).json(pastConsumers));
+    return database.writeNumber(
+        null,
+        (db, txn, out, err) ->
+            library.honker_stream_trim(db, txn, utf8, utf8.length, json, json.length, out, err));
+  }
+
   @Override
   public String toString() {
     return "Stream[" + topic + "]";

@@ -45,6 +45,11 @@ final class Struct implements AutoCloseable {
     return text == null ? i64(0).i64(0) : i64(keep(text)).i64(text.length);
   }
 
+  /** A honker_bytes_t; null is none, and so is what has no characters. */
+  Struct text(String name, String text) {
+    return bytes(text == null ? null : Checks.utf8(name, text));
+  }
+
   /** The address of a copy, which lives as long as this. */
   long keep(byte[] bytes) {
     if (texts.isEmpty()) texts = new ArrayList<>();

@@ -44,6 +44,21 @@ public final class TaskHandle {
    * @throws HonkerInvalidOptionException if they are not: nothing is enqueued then
    */
   public TaskResult enqueue(String argsJson, String kwargsJson) {
+    return enqueue(argsJson, kwargsJson, EnqueueOptions.builder().build());
+  }
+
+  /**
+   * Enqueues a call with options of its own.
+   *
+   * @param argsJson a JSON array
+   * @param kwargsJson a JSON object
+   * @param options its keys, and the like; how often it may be tried is the task's, and so are the
+   *     priority and the expiry if these have none
+   * @return where its result will be: that of another call, if that has the unique key, see {@link
+   *     TaskResult#outcome}
+   * @throws HonkerInvalidOptionException if the arguments are not that: nothing is enqueued then
+   */
+  public TaskResult enqueue(String argsJson, String kwargsJson, EnqueueOptions options) {
     Checks.notNull("argsJson", argsJson);
     Checks.notNull("kwargsJson", kwargsJson);
     // SQLite's JSON functions are the only ones that are certain to be here.
@@ -63,12 +78,10 @@ public final class TaskHandle {
     if (!"object".equals(row.get("kwargs"))) {
       throw Checks.invalid("kwargsJson", "is no JSON object");
     }
-    EnqueueOptions enqueueOptions =
-        EnqueueOptions.builder()
-            .maxAttempts(options.retries())
-            .priority(options.priority())
-            .expires(options.expires())
-            .build();
-    return new TaskResult(queue, queue.enqueue(row.getString("envelope"), enqueueOptions));
+    EnqueueOptions.Builder all = options.toBuilder().maxAttempts(this.options.retries());
+    if (options.priority() == 0) all.priority(this.options.priority());
+    if (options.expires() == null) all.expires(this.options.expires());
+    EnqueueResult result = queue.enqueueWith(row.getString("envelope"), all.build());
+    return new TaskResult(queue, result);
   }
 }

@@ -7,11 +7,11 @@ import java.util.concurrent.CompletableFuture;
 /** The result of a task that was called, when there is one. Any thread may use it. */
 public final class TaskResult {
   private final Queue queue;
-  private final long id;
+  private final EnqueueResult call;
 
-  TaskResult(Queue queue, long id) {
+  TaskResult(Queue queue, EnqueueResult call) {
     this.queue = queue;
-    this.id = id;
+    this.call = call;
   }
 
   /**
@@ -20,7 +20,16 @@ public final class TaskResult {
    * @return its id
    */
   public long id() {
-    return id;
+    return call.id();
+  }
+
+  /**
+   * Whether the call was enqueued.
+   *
+   * @return what has become of it; if another call has its unique key, this is that one's result
+   */
+  public EnqueueResult.Outcome outcome() {
+    return call.outcome();
   }
 
   /**
@@ -29,7 +38,7 @@ public final class TaskResult {
    * @return JSON text; empty if there is none (yet, or any more)
    */
   public Optional<String> get() {
-    return queue.getResult(id);
+    return queue.getResult(id());
   }
 
   /**
@@ -41,7 +50,7 @@ public final class TaskResult {
    * @throws InterruptedException if the thread is interrupted
    */
   public String waitFor(Duration timeout) throws InterruptedException {
-    return queue.waitResult(id, WaitOptions.timeout(timeout));
+    return queue.waitResult(id(), WaitOptions.timeout(timeout));
   }
 
   /**
@@ -51,6 +60,6 @@ public final class TaskResult {
    * @return a future, as {@link Queue#waitResultAsync} has it
    */
   public CompletableFuture<String> waitForAsync(Duration timeout) {
-    return queue.waitResultAsync(id, WaitOptions.timeout(timeout));
+    return queue.waitResultAsync(id(), WaitOptions.timeout(timeout));
   }
 }

@@ -71,6 +71,40 @@ public final class TypedQueue<T> {
   }
 
   /**
+   * Adds a job, and tells whether it was added: another one may have its unique key.
+   *
+   * @param value the payload
+   * @param options its keys, and the like; null for the defaults
+   * @return what has become of it
+   */
+  public EnqueueResult enqueueWith(T value, EnqueueOptions options) {
+    return enqueueWith(null, value, options);
+  }
+
+  /**
+   * As {@link #enqueueWith(Object, EnqueueOptions)}, as a part of a transaction.
+   *
+   * @param tx the transaction; null for none
+   * @param value the payload
+   * @param options its keys, and the like; null for the defaults
+   * @return what has become of it
+   */
+  public EnqueueResult enqueueWith(Transaction tx, T value, EnqueueOptions options) {
+    return queue.enqueueWith(tx, Codecs.encode(codec, value), options);
+  }
+
+  /**
+   * A job of this queue, for {@link Database#enqueueMany(List)} and {@link Batch#enqueueMany}.
+   *
+   * @param value the payload
+   * @param options when it is due, and the like; null for the defaults
+   * @return the job, not enqueued yet
+   */
+  public JobSpec spec(T value, EnqueueOptions options) {
+    return queue.spec(Codecs.encode(codec, value), options);
+  }
+
+  /**
    * Claims the next job, if there is one.
    *
    * @param workerId who claims

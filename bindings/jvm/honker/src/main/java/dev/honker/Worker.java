@@ -207,7 +207,7 @@ public final class Worker extends Consumer {
 
   private Batch batch(long jobs, List<Refused> refused) {
     try {
-      return new Batch(Job.read(database, homes, workerId, jobs), lost(jobs), refused);
+      return new Batch(Job.read(database, homes, jobs), lost(jobs), refused);
     } finally {
       database.library.honker_jobs_free(jobs);
     }

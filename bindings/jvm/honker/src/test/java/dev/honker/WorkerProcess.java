@@ -40,7 +40,7 @@ public final class WorkerProcess {
       case "results" -> job.database().queue("q").saveResult(job.id(), job.payloadJson());
       case "soak" -> soak(job);
       case "finishes" -> Thread.sleep(1000);
-      case "obeys", "two" -> Thread.sleep(600_000);
+      case "obeys", "two", "killed" -> Thread.sleep(600_000);
       case "ignores" -> {
         while (true) {
           try {
@@ -92,7 +92,7 @@ public final class WorkerProcess {
             .shutdownTimeout(Duration.ofMillis(Long.parseLong(args[1])))
             .grace(args[2].equals("ignores") ? Duration.ofMillis(100) : Duration.ofMinutes(1))
             .concurrency(8)
-            .visibilityTimeout(Duration.ofSeconds(5))
+            .visibilityTimeout(Duration.ofSeconds(args[2].equals("killed") ? 3600 : 5))
             .retryBase(Duration.ZERO)
             .build();
     Runner worker = start(args[0], options, args[2]);

@@ -1,14 +1,23 @@
 package dev.honker.kotlin
 
+import dev.honker.AppliedJobs
+import dev.honker.Batch
+import dev.honker.BatchOptions
 import dev.honker.Database
 import dev.honker.EnqueueOptions
 import dev.honker.Handler
 import dev.honker.Honker
 import dev.honker.Job
+import dev.honker.JobAction
+import dev.honker.JobFilter
+import dev.honker.JobInfo
+import dev.honker.Jobs
 import dev.honker.JsonCodec
 import dev.honker.OpenOptions
 import dev.honker.Queue
+import dev.honker.QueueUpdate
 import dev.honker.Runner
+import dev.honker.Transaction
 import dev.honker.WorkerBuilder
 import dev.honker.WorkerOptions
 
@@ -52,3 +61,28 @@ public fun Queue.worker(
     options: WorkerOptions,
     handle: (Job) -> Unit,
 ): Runner = worker(workerId, Handler { handle(it) }, options)
+
+/** Changes what is set for this queue, as [Queue.configure] does: `queue.configure { concurrency(4) }`. */
+public fun Queue.configure(change: QueueUpdate.() -> Unit): Unit = configure(QueueUpdate().apply(change))
+
+/** The jobs that a filter finds, as [Jobs.list] has them, read as they are asked for: `db.jobs().list { queue("emails") }`. */
+public fun Jobs.list(filter: JobFilter.Builder.() -> Unit): Sequence<JobInfo> = Sequence { list(jobFilter(filter)).iterator() }
+
+/** Does something to all jobs that a filter finds, as [Jobs.apply] does: `db.jobs().apply(JobAction.RETRY) { error("timeout") }`. */
+public fun Jobs.apply(
+    action: JobAction,
+    filter: JobFilter.Builder.() -> Unit,
+): AppliedJobs = apply(jobFilter(filter), action)
+
+/** Runs a function in a transaction, as [Database.transaction] does: `db.inTransaction { tx -> … }`. */
+public fun <T> Database.inTransaction(work: (Transaction) -> T): T = transaction<T, RuntimeException> { work(it) }
+
+/**
+ * Puts jobs into a batch, which is sealed when the block returns, as [Database.batch] does:
+ * `db.newBatch(batchOptions { onFinished(report) }) { enqueue("emails", json) }`.
+ */
+public fun Database.newBatch(
+    options: BatchOptions = batchOptions {},
+    tx: Transaction? = null,
+    work: Batch.() -> Unit,
+): Batch = batch<RuntimeException>(tx, options) { it.work() }

@@ -1,6 +1,8 @@
 package dev.honker.kotlin
 
+import dev.honker.BatchOptions
 import dev.honker.EnqueueOptions
+import dev.honker.JobFilter
 import dev.honker.ListenOptions
 import dev.honker.LockOptions
 import dev.honker.NotificationPruneOptions
@@ -57,3 +59,9 @@ public fun taskOptions(set: TaskOptions.Builder.() -> Unit): TaskOptions = TaskO
 /** [NotificationPruneOptions], beginning with the defaults: `notificationPruneOptions { … }`. */
 public fun notificationPruneOptions(set: NotificationPruneOptions.Builder.() -> Unit): NotificationPruneOptions =
     NotificationPruneOptions.builder().apply(set).build()
+
+/** [BatchOptions], beginning with the defaults: `batchOptions { … }`. */
+public fun batchOptions(set: BatchOptions.Builder.() -> Unit): BatchOptions = BatchOptions.builder().apply(set).build()
+
+/** [JobFilter], beginning with all jobs: `jobFilter { … }`. */
+public fun jobFilter(set: JobFilter.Builder.() -> Unit): JobFilter = JobFilter.builder().apply(set).build()

@@ -2,6 +2,7 @@ package dev.honker.spring;
 
 import dev.honker.Database;
 import dev.honker.EnqueueOptions;
+import dev.honker.EnqueueResult;
 import dev.honker.EnqueueSql;
 import dev.honker.JobSpec;
 import java.sql.Connection;
@@ -47,14 +48,28 @@ public class HonkerTemplate {
    * @param payload its payload; a String is taken for JSON
    * @param options when it is due, and the like; null for the defaults. Without attempts of their
    *     own, it has those of {@code honker.max-attempts}. Within a transaction of the DataSource
-   *     they have no metadata
+   *     they have no metadata, no keys, no batch and no time to run
    * @return the job's id
    */
   public long enqueue(String queue, Object payload, EnqueueOptions options) {
+    return enqueueWith(queue, payload, options).id();
+  }
+
+  /**
+   * Enqueues a job, and tells whether it was enqueued: another one may have its unique key.
+   *
+   * @param queue the name of the queue
+   * @param payload its payload; a String is taken for JSON
+   * @param options as {@link #enqueue(String, Object, EnqueueOptions)} takes them
+   * @return what has become of it
+   */
+  public EnqueueResult enqueueWith(String queue, Object payload, EnqueueOptions options) {
     JobSpec job = new JobSpec(queue, json(payload), withAttempts(options));
-    if (dataSource != null && Jdbc.isInTransaction(dataSource))
-      return Jdbc.enqueue(dataSource, job);
-    return database.enqueueMany(java.util.List.of(job)).get(0).id();
+    if (dataSource != null && Jdbc.isInTransaction(dataSource)) {
+      long id = Jdbc.enqueue(dataSource, job);
+      return new EnqueueResult(id, EnqueueResult.Outcome.ENQUEUED);
+    }
+    return database.enqueueMany(java.util.List.of(job)).get(0);
   }
 
   private EnqueueOptions withAttempts(EnqueueOptions options) {

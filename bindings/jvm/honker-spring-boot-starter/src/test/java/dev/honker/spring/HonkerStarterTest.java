@@ -8,8 +8,11 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.honker.Database;
 import dev.honker.EnqueueOptions;
+import dev.honker.EnqueueResult;
 import dev.honker.Honker;
+import dev.honker.HonkerException;
 import dev.honker.Job;
+import dev.honker.JobFilter;
 import io.micrometer.core.instrument.MeterRegistry;
 import io.micrometer.core.instrument.Timer;
 import io.micrometer.core.instrument.simple.SimpleMeterRegistry;
@@ -253,6 +256,48 @@ class HonkerStarterTest {
     Exception error =
         assertThrows(Exception.class, () -> start(null, url(), "honker.max-attempts=0"));
     assertTrue(cause(error).getMessage().contains("maxAttempts must be at least 1"));
+  }
+
+  /** A transaction of the DataSource is SQL's, which cannot look for keys: it says so. */
+  @Test
+  void uniqueJobs() {
+    EnqueueOptions once = EnqueueOptions.builder().uniqueKey("k").build();
+    try (var context = start(WithTransactions.class, url(), "honker.worker.enabled=false")) {
+      HonkerTemplate honker = context.getBean(HonkerTemplate.class);
+      long id = honker.enqueue("q", "1", once);
+      EnqueueResult again = honker.enqueueWith("q", "2", once);
+      assertEquals(new EnqueueResult(id, EnqueueResult.Outcome.EXISTS), again);
+      Transactions transactions = context.getBean(Transactions.class);
+      HonkerException error =
+          assertThrows(
+              HonkerException.class,
+              () -> transactions.run(() -> honker.enqueueWith("q", "3", once)));
+      assertEquals("HONKER_UNSUPPORTED", error.name());
+      EnqueueResult[] plain = new EnqueueResult[1];
+      transactions.run(() -> plain[0] = honker.enqueueWith("q", "4", null));
+      assertEquals(EnqueueResult.Outcome.ENQUEUED, plain[0].outcome());
+      assertEquals(2, context.getBean(Database.class).jobs().list(all()).count());
+    }
+  }
+
+  private static JobFilter all() {
+    return JobFilter.builder().queue("q").build();
+  }
+
+  @Component
+  static class Transactions {
+    @Transactional
+    public void run(Runnable work) {
+      work.run();
+    }
+  }
+
+  @Configuration
+  static class WithTransactions {
+    @Bean
+    Transactions transactions() {
+      return new Transactions();
+    }
   }
 
   @Configuration

@@ -167,7 +167,7 @@ public final class TestDatabase implements AutoCloseable {
         database.query(
             "SELECT t.name AS tab, c.name AS col FROM sqlite_schema t, pragma_table_info(t.name) c"
                 + " WHERE t.name GLOB '_honker_*' AND t.type = 'table'"
-                + " AND (c.name GLOB '*_at' OR c.name = 'window_start')");
+                + " AND (c.name GLOB '*_at' OR c.name IN ('window_start', 'until'))");
     database.transactionVoid(
         tx -> {
           for (Row it : columns) {

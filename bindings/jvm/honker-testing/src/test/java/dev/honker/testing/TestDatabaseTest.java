@@ -103,6 +103,21 @@ class TestDatabaseTest {
     }
   }
 
+  @Test
+  void aUniqueKeyIsFreeWhenItsTimeIsOver() {
+    try (TestDatabase test = new TestDatabase()) {
+      EnqueueOptions hourly =
+          EnqueueOptions.builder().uniqueKey("k").uniqueFor(Duration.ofHours(1)).build();
+      long id = test.database().queue("q").enqueue("1", hourly);
+      assertTrue(test.database().queue("q").claimOne("w").orElseThrow().ack());
+      test.advance(Duration.ofMinutes(30));
+      assertEquals(id, test.database().queue("q").enqueue("2", hourly));
+      test.advance(Duration.ofHours(1));
+      test.database().queue("q").enqueue("3", hourly);
+      test.assertEnqueued("q", "3");
+    }
+  }
+
   /** Whichever columns this version has: each table's times are moved. */
   @Test
   void everyTimeOfTheFileIsMoved() {
