@@ -4,8 +4,8 @@ import java.util.List;
 
 /**
  * Called around everything that a {@link Database} enqueues, on the thread that enqueues: for
- * tracing, metrics, metadata for all jobs. Jobs of schedules, and those of {@link EnqueueSql}, pass
- * it by. See {@link OpenOptions.Builder#enqueueInterceptor}.
+ * tracing, metrics, metadata for all jobs. Jobs of schedules, what follows a {@link Batch}, and
+ * jobs of {@link EnqueueSql} pass it by. See {@link OpenOptions.Builder#enqueueInterceptor}.
  */
 @FunctionalInterface
 public interface EnqueueInterceptor {

@@ -45,7 +45,7 @@ public final class WorkerOptions extends Options<WorkerOptions.Builder> {
 
   /**
    * In what time a job whose handler failed is tried again, always; whole seconds; if it is not
-   * given, the distance grows from {@link #retryBase} on.
+   * given, the distance is what is set for the queue, or grows from {@link #retryBase} on.
    *
    * @return the value, null if not given
    */
@@ -174,7 +174,8 @@ public final class WorkerOptions extends Options<WorkerOptions.Builder> {
 
     /**
      * Sets in what time a job whose handler failed is tried again, always; whole seconds; if it is
-     * not given, the distance grows from {@link #retryBase(Duration)} on.
+     * not given, the distance is what is set for the queue, or grows from {@link
+     * #retryBase(Duration)} on.
      *
      * @param retryDelay the value, null for not given
      * @return this

@@ -5,6 +5,7 @@ import dev.honker.Batch
 import dev.honker.BatchOptions
 import dev.honker.Database
 import dev.honker.EnqueueOptions
+import dev.honker.EnqueueResult
 import dev.honker.Handler
 import dev.honker.Honker
 import dev.honker.Job
@@ -51,6 +52,13 @@ public fun <T> Queue.enqueue(
     codec: JsonCodec<T>,
     options: EnqueueOptions? = null,
 ): Long = typed(codec).enqueue(value, options)
+
+/** As [enqueue], and tells whether the job was added: another one may have its unique key. */
+public fun <T> Queue.enqueueWith(
+    value: T,
+    codec: JsonCodec<T>,
+    options: EnqueueOptions? = null,
+): EnqueueResult = typed(codec).enqueueWith(value, options)
 
 /** The payload as a value, as [Job.payload]. */
 public fun <T> Job.decode(codec: JsonCodec<T>): T = payload(codec)

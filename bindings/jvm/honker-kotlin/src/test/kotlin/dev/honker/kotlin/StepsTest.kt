@@ -1,6 +1,7 @@
 package dev.honker.kotlin
 
 import dev.honker.ClaimLostException
+import dev.honker.EnqueueResult
 import dev.honker.JobAction
 import dev.honker.JobState
 import dev.honker.JsonCodec
@@ -98,11 +99,14 @@ class StepsTest {
             assertNull(q.settings().concurrency())
             repeat(3) { q.enqueueJson("$it", enqueueOptions { uniqueKey("k$it") }) }
             q.claimBatch("w", 2).forEach { it.fail("timeout") }
+            val text = JsonCodec.of<String>({ "\"$it\"" }, { it })
+            assertEquals(EnqueueResult.Outcome.EXISTS, q.enqueueWith("2", text, enqueueOptions { uniqueKey("k2") }).outcome())
             assertEquals(
-                listOf(1L, 2L),
+                listOf(1L),
                 db
                     .jobs()
                     .list { state(JobState.DEAD).oldestFirst().limit(1) }
+                    .take(1)
                     .map { it.id }
                     .toList(),
             )
