@@ -16,6 +16,7 @@ import java.math.BigDecimal;
 import java.util.HexFormat;
 import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.function.Function;
 
@@ -65,6 +66,11 @@ final class Json {
     JsonArray list = new JsonArray();
     items.forEach(item -> list.add(make.apply(item)));
     return list;
+  }
+
+  /** The word of the protocol for one of several. */
+  static String word(Enum<?> one) {
+    return one.name().toLowerCase(Locale.ROOT);
   }
 
   /** A text that was stored: the JSON that it is, or what is none. */

@@ -7,6 +7,7 @@ import dev.honker.Transaction;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Locale;
 import java.util.function.Function;
 import java.util.function.Supplier;
 
@@ -36,6 +37,10 @@ record Request(JsonObject json, Handles handles) {
 
   long num(String key, long otherwise) {
     return has(key) ? num(key) : otherwise;
+  }
+
+  <E extends Enum<E>> E word(String key, Class<E> of) {
+    return Enum.valueOf(of, str(key).toUpperCase(Locale.ROOT));
   }
 
   Duration seconds(String key) {

@@ -6,6 +6,9 @@ import com.google.gson.JsonObject;
 import dev.honker.CronSchedule;
 import dev.honker.Database;
 import dev.honker.EnqueueOptions;
+import dev.honker.EnqueueOptions.OnConflict;
+import dev.honker.EnqueueOptions.UniqueUntil;
+import dev.honker.EnqueueResult;
 import dev.honker.Fire;
 import dev.honker.Honker;
 import dev.honker.HonkerClosedException;
@@ -24,6 +27,7 @@ import dev.honker.QueueOptions;
 import dev.honker.ResultOptions;
 import dev.honker.Row;
 import dev.honker.ScheduleOptions;
+import dev.honker.ScheduleOptions.Overlap;
 import dev.honker.ScheduleUpdate;
 import dev.honker.SchedulerOptions;
 import dev.honker.Stream;
@@ -77,7 +81,8 @@ public final class Testee {
           "settle_tx",
           "release",
           "metadata",
-          "metadata",
+          "unique",
+          "schedule_options",
           "next_at",
           "stats",
           "dead",
@@ -130,10 +135,11 @@ public final class Testee {
     ops.put("queue.open", r -> r.keep(() -> queue(r)));
     ops.put(
         "queue.enqueue",
-        r ->
-            Json.object(
-                "id",
-                r.use(Queue.class).enqueue(r.tx(), r.data(), enqueue(r, r.use(Queue.class)))));
+        r -> {
+          EnqueueOptions options = enqueue(r, r.use(Queue.class));
+          EnqueueResult result = r.use(Queue.class).enqueueWith(r.tx(), r.data(), options);
+          return Json.object("id", result.id(), "status", Json.word(result.outcome()));
+        });
     ops.put(
         "queue.enqueue_many",
         r -> {
@@ -360,16 +366,20 @@ public final class Testee {
   private static EnqueueOptions enqueue(Request r, Object home) {
     EnqueueOptions.Builder options = EnqueueOptions.builder();
     if (NO_ATTEMPTS.containsKey(home)) options.maxAttempts(NO_ATTEMPTS.get(home));
-    if (r.has("delay_s")) options.delay(r.seconds("delay_s"));
     if (r.has("run_at")) options.runAtEpochSecond(r.num("run_at"));
     if (r.has("expires_s")) options.expires(r.seconds("expires_s"));
-    if (r.has("metadata")) options.metadata(Json.texts(r.get("metadata")));
-    if (r.has("metadata")) {
-      Map<String, String> metadata = new HashMap<>();
-      r.get("metadata").getAsJsonObject().asMap().forEach((k, v) -> metadata.put(k, Json.text(v)));
-      options.metadata(metadata);
-    }
+    more(r, options);
     return options.priority(r.num("priority", 0)).build();
+  }
+
+  /** What jobs of schedules have as well. */
+  private static void more(Request r, EnqueueOptions.Builder options) {
+    if (r.has("delay_s")) options.delay(r.seconds("delay_s"));
+    if (r.has("metadata")) options.metadata(Json.texts(r.get("metadata")));
+    options.uniqueKey(r.str("unique_key", null));
+    if (r.has("unique_until")) options.uniqueUntil(r.word("unique_until", UniqueUntil.class));
+    if (r.has("unique_for_s")) options.uniqueFor(r.seconds("unique_for_s"));
+    if (r.has("on_conflict")) options.onConflict(r.word("on_conflict", OnConflict.class));
   }
 
   private static JsonElement jobs(List<Job> jobs) {
@@ -442,6 +452,10 @@ public final class Testee {
     ScheduleOptions.Builder options = ScheduleOptions.builder().priority(r.num("priority", 0));
     if (r.has("expires_s")) options.expires(r.seconds("expires_s"));
     if (r.has("max_attempts")) options.maxAttempts(r.num("max_attempts"));
+    if (r.has("overlap")) options.overlap(r.word("overlap", Overlap.class));
+    EnqueueOptions.Builder job = EnqueueOptions.builder();
+    more(r, job);
+    options.job(job.build());
     CronSchedule when = CronSchedule.crontab(r.str("schedule"));
     r.db().scheduler().add(r.str("name"), r.str("queue"), when, r.data(), options.build());
   }
@@ -468,7 +482,10 @@ public final class Testee {
   private static JsonElement fire(Fire fire) {
     JsonObject json = Json.object("name", fire.name(), "queue", fire.queue());
     json.addProperty("fire_at", fire.fireAtEpochSecond());
-    json.addProperty("job_id", fire.jobId());
+    if (fire.outcome() == Fire.Outcome.SKIPPED) json.add("job_id", Json.of(null));
+    else json.addProperty("job_id", fire.jobId());
+    boolean isPlain = fire.outcome() == Fire.Outcome.ENQUEUED;
+    if (!isPlain) json.addProperty("status", Json.word(fire.outcome()));
     return json;
   }
 
@@ -546,8 +563,13 @@ public final class Testee {
 
   private static JsonElement error(String name, Exception e) {
     JsonObject json = Json.object("name", name, "type", e.getClass().getName());
-    json.addProperty("message", String.valueOf(e.getMessage()));
+    json.addProperty("message", asAsked(String.valueOf(e.getMessage())));
     return json;
+  }
+
+  /** With the names of options that the requests have. */
+  private static String asAsked(String message) {
+    return message.replace("uniqueKey", "unique_key").replace("uniqueFor", "unique_for_s");
   }
 
   /**
