@@ -209,9 +209,10 @@ class LibraryTest {
 
   @Test
   void versionsOfTheInterface() {
-    assertTrue(LibraryLoader.isCompatible(2 << 16));
-    assertTrue(LibraryLoader.isCompatible(2 << 16 | 7));
-    assertFalse(LibraryLoader.isCompatible(3 << 16));
+    assertTrue(LibraryLoader.isCompatible(Abi.VERSION));
+    assertTrue(LibraryLoader.isCompatible(Abi.VERSION + 7));
+    assertFalse(LibraryLoader.isCompatible(Abi.VERSION - 1), "older than what is called");
+    assertFalse(LibraryLoader.isCompatible((Abi.VERSION >>> 16) + 1 << 16));
     assertFalse(LibraryLoader.isCompatible(0x0001ffff));
   }
 }
