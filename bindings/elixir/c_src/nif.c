@@ -87,9 +87,16 @@ term event_term(ErlNifEnv *env, const honker_event_view_t *event) {
                           enif_make_int64(env, event->created_at));
 }
 
+term enqueued(ErlNifEnv *env, honker_status_t status, int64_t id) {
+  const char *outcome = status == HONKER_EXISTS ? "exists" : status == HONKER_REPLACED ? "replaced" : "enqueued";
+  return enif_make_tuple2(env, atom(env, outcome), enif_make_int64(env, id));
+}
+
 static term fire_term(ErlNifEnv *env, const honker_fire_view_t *fire) {
+  const term what = fire->status == HONKER_EMPTY ? enif_make_tuple2(env, atom(env, "skipped"), atom_nil)
+                                                 : enqueued(env, fire->status, fire->job_id);
   return enif_make_tuple4(env, binary(env, fire->name), binary(env, fire->queue), enif_make_int64(env, fire->fire_at),
-                          enif_make_int64(env, fire->job_id));
+                          what);
 }
 
 /* The list of what a batch holds, which is freed. */
@@ -255,6 +262,12 @@ int option(struct in *in, term map, const char *name, int64_t *out) {
          get_int(in, value, name, out);
 }
 
+int text_option(struct in *in, term map, const char *name, honker_bytes_t *out) {
+  term value;
+  return !enif_get_map_value(in->env, map, atom(in->env, name), &value) || enif_is_identical(value, atom_nil) ||
+         get_text(in, value, name, out);
+}
+
 int real_option(struct in *in, term map, const char *name, double *out) {
   term value;
   ErlNifSInt64 whole;
@@ -265,7 +278,7 @@ int real_option(struct in *in, term map, const char *name, double *out) {
   return 1;
 }
 
-static int small(struct in *in, term map, const char *name, uint32_t *out) {
+int small_option(struct in *in, term map, const char *name, uint32_t *out) {
   int64_t wide = *out;
   if (!option(in, map, name, &wide)) return 0;
   if (wide < 0 || wide > UINT32_MAX) return refuse(in, name, "is out of range");
@@ -284,10 +297,10 @@ static FUNCTION(db_open) {
   TEXT(0, path);
   opts.nesting = HONKER_NESTING_WAIT;
   if (!option(in, argv[1], "busy_timeout_ms", &opts.busy_timeout_ms) ||
-      !small(in, argv[1], "readers_max", &opts.readers_max) ||
-      !small(in, argv[1], "durability", &opts.durability) ||
-      !small(in, argv[1], "journal_mode", &opts.journal_mode) ||
-      !small(in, argv[1], "wal_autocheckpoint_pages", &opts.wal_autocheckpoint_pages) ||
+      !small_option(in, argv[1], "readers_max", &opts.readers_max) ||
+      !small_option(in, argv[1], "durability", &opts.durability) ||
+      !small_option(in, argv[1], "journal_mode", &opts.journal_mode) ||
+      !small_option(in, argv[1], "wal_autocheckpoint_pages", &opts.wal_autocheckpoint_pages) ||
       !option(in, argv[1], "watcher_poll_interval_ms", &opts.watcher_poll_interval_ms)) {
     return in->refusal;
   }

@@ -87,6 +87,8 @@ term failure(ErlNifEnv *env, honker_status_t status, const char *message);
 /* {:ok, value}, the outcome's atom, or {:error, ...}; frees the error. Those that take a pointer do so because it is
  * looked at after the call that stands in the argument before it. */
 term answer(struct in *in, honker_status_t status, term value);
+/* {outcome, id}: what has become of a job that was to be enqueued. */
+term enqueued(ErlNifEnv *env, honker_status_t status, int64_t id);
 term done(struct in *in, honker_status_t status);
 term number(struct in *in, honker_status_t status, const int64_t *value);
 term text_answer(struct in *in, honker_status_t status, honker_text_t **text);
@@ -104,6 +106,8 @@ int get_int(struct in *in, term t, const char *name, int64_t *out);
 int get_time(struct in *in, term t, const char *name, int64_t *out);
 /* Of a map; what is not there, or nil, stays as it is. */
 int option(struct in *in, term map, const char *name, int64_t *out);
+int small_option(struct in *in, term map, const char *name, uint32_t *out);
+int text_option(struct in *in, term map, const char *name, honker_bytes_t *out);
 int real_option(struct in *in, term map, const char *name, double *out);
 
 #define TEXT(i, n) \
@@ -140,10 +144,14 @@ enum { READS, WRITES, QUERIES };
   X(stream_read_since, 5, READS) X(stream_save_offset, 5, WRITES) X(stream_get_offset, 4, READS)                    \
   X(result_save, 5, WRITES) X(result_get, 3, READS) X(result_sweep, 2, WRITES) X(lock_acquire, 5, WRITES)           \
   X(lock_renew, 5, WRITES) X(lock_release, 4, WRITES) X(rate_limit_try, 5, WRITES)                                  \
-  X(rate_limit_sweep, 3, WRITES) X(scheduler_register, 9, WRITES) X(scheduler_unregister, 3, WRITES)                \
+  X(rate_limit_sweep, 3, WRITES) X(scheduler_register, 10, WRITES) X(scheduler_unregister, 3, WRITES)                \
   X(scheduler_update, 9, WRITES) X(scheduler_pause, 3, WRITES) X(scheduler_resume, 3, WRITES)                       \
   X(scheduler_tick, 3, WRITES) X(scheduler_soonest, 2, READS) X(scheduler_list, 2, READS) X(query, 4, QUERIES)      \
-  X(tx_begin, 2, WRITES) X(tx_commit, 2, WRITES) X(tx_rollback, 2, WRITES) X(tx_execute, 4, WRITES)
+  X(tx_begin, 2, WRITES) X(tx_commit, 2, WRITES) X(tx_rollback, 2, WRITES) X(tx_execute, 4, WRITES)                 \
+  X(queue_configure, 4, WRITES) X(queue_settings, 3, READS) X(queues, 2, READS) X(metrics, 2, READS)                \
+  X(dead_groups, 3, READS) X(job_list, 3, READS) X(job_apply, 4, WRITES) X(batch_create, 3, WRITES)                 \
+  X(batch_seal, 3, WRITES) X(batch_get, 3, READS) X(step_get, 4, READS) X(step_save, 6, WRITES)                     \
+  X(notifications_configure, 3, WRITES) X(stream_configure, 4, WRITES) X(stream_trim, 4, WRITES)
 
 #define DECLARE_OPERATION(name, arity, writes) FUNCTION(op_##name);
 OPERATIONS(DECLARE_OPERATION)

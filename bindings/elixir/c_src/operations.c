@@ -117,30 +117,45 @@ OPERATIONS(KIND)
 
 /* --- queues --- */
 
-/* {queue, payload, run_at, delay, expires, priority, max_attempts, metadata}; `opts` is the job's own. */
+/* What most jobs have nothing of: a map, or nil. */
+static int get_more(struct in *in, term more, honker_enqueue_opts_t *opts) {
+  return enif_is_identical(more, atom_nil) ||
+         (text_option(in, more, "concurrency_key", &opts->concurrency_key) &&
+          option(in, more, "batch_id", &opts->batch_id) && option(in, more, "member_job_id", &opts->member_job_id) &&
+          text_option(in, more, "member_worker_id", &opts->member_worker_id) &&
+          text_option(in, more, "unique_key", &opts->unique_key) &&
+          small_option(in, more, "unique_until", &opts->unique_until) &&
+          small_option(in, more, "on_conflict", &opts->on_conflict) &&
+          option(in, more, "unique_for_s", &opts->unique_for_s) && option(in, more, "max_run_s", &opts->max_run_s));
+}
+
+/* {queue, payload, run_at, delay, expires, priority, max_attempts, metadata, more}; `opts` is the job's own. */
 static int get_spec(struct in *in, term t, honker_job_spec_t *spec, honker_enqueue_opts_t *opts) {
   const term *parts;
   int arity;
   *spec = (honker_job_spec_t)HONKER_JOB_SPEC_INIT;
   *opts = (honker_enqueue_opts_t)HONKER_ENQUEUE_OPTS_INIT;
   spec->opts = opts;
-  if (!enif_get_tuple(in->env, t, &arity, &parts) || arity != 8) {
+  if (!enif_get_tuple(in->env, t, &arity, &parts) || arity != 9) {
     in->refusal = failure(in->env, HONKER_INVALID, "a job has a queue, a payload and options");
     return 0;
   }
   return get_text(in, parts[0], "queue", &spec->queue) && get_text(in, parts[1], "payload", &spec->payload) &&
          get_time(in, parts[2], "run_at", &opts->run_at) && get_time(in, parts[3], "delay", &opts->delay_s) &&
          get_time(in, parts[4], "expires", &opts->expires_s) && get_int(in, parts[5], "priority", &opts->priority) &&
-         get_int(in, parts[6], "max_attempts", &opts->max_attempts) &&
-         get_optional_text(in, parts[7], "metadata", &opts->metadata);
+         get_time(in, parts[6], "max_attempts", &opts->max_attempts) &&
+         get_optional_text(in, parts[7], "metadata", &opts->metadata) && get_more(in, parts[8], opts);
 }
 
+/* {:ok, {outcome, id}} */
 OP(enqueue) {
   honker_job_spec_t spec;
   honker_enqueue_opts_t opts;
   int64_t id = 0;
   if (!get_spec(in, argv[2], &spec, &opts)) return in->refusal;
-  return number(in, lib.enqueue(in->db, in->tx, B(spec.queue), B(spec.payload), &opts, &id, &in->err), &id);
+  const honker_status_t status =
+      lib.enqueue(in->db, in->tx, B(spec.queue), B(spec.payload), &opts, &id, &in->err);
+  return status < 0 ? done(in, status) : answer(in, HONKER_OK, enqueued(in->env, status, id));
 }
 
 /* As many of a size as the list is long, to be freed; or NULL with a refusal. */
@@ -154,7 +169,7 @@ static void *array(struct in *in, term list, unsigned *len, size_t size) {
   return items;
 }
 
-/* {:ok, [{:enqueued, id}]} */
+/* {:ok, [{outcome, id}]} */
 OP(enqueue_many) {
   unsigned len;
   honker_job_spec_t *specs = array(in, argv[2], &len,
@@ -171,10 +186,7 @@ OP(enqueue_many) {
     const honker_status_t status = lib.enqueue_many(in->db, in->tx, specs, len, results, &in->err);
     term list = enif_make_list(in->env, 0);
     for (unsigned i = len; status == HONKER_OK && i > 0; --i) {
-      const honker_status_t one = results[i - 1].status;
-      const char *name = one == HONKER_EXISTS ? "exists" : one == HONKER_REPLACED ? "replaced" : "enqueued";
-      const term pair = enif_make_tuple2(in->env, atom(in->env, name), enif_make_int64(in->env, results[i - 1].id));
-      list = enif_make_list_cell(in->env, pair, list);
+      list = enif_make_list_cell(in->env, enqueued(in->env, results[i - 1].status, results[i - 1].id), list);
     }
     answered = answer(in, status, list);
   } else {
@@ -227,6 +239,22 @@ OP(claim) {
 TEXT_OF(dead_list, OPTIONAL_TEXT(2, queue); INT(3, limit), B(queue), limit)
 DONE(dead_requeue, INT(2, id), id)
 NUMBER(dead_purge, OPTIONAL_TEXT(2, queue); INT(3, older_than_s), B(queue), older_than_s)
+TEXT_OF(dead_groups, OPTIONAL_TEXT(2, queue), B(queue))
+TEXT_OF(job_list, TEXT(2, filter), B(filter))
+TEXT_OF(job_apply, TEXT(2, filter); TEXT(3, action), B(filter), B(action))
+DONE(queue_configure, TEXT(2, queue); TEXT(3, settings), B(queue), B(settings))
+TEXT_OF(queue_settings, TEXT(2, queue), B(queue))
+TEXT_OF(queues, UNUSED)
+TEXT_OF(metrics, UNUSED)
+
+/* --- batches, steps --- */
+
+NUMBER(batch_create, TEXT(2, options), B(options))
+DONE(batch_seal, INT(2, id), id)
+TEXT_OF(batch_get, INT(2, id), id)
+TEXT_OF(step_get, INT(2, job_id); TEXT(3, name), job_id, B(name))
+TEXT_OF(step_save, INT(2, job_id); TEXT(3, worker_id); TEXT(4, name); TEXT(5, value), job_id, B(worker_id), B(name),
+        B(value))
 
 /* --- notifications, streams --- */
 
@@ -243,6 +271,9 @@ OP(stream_read_since) {
                        &events);
 }
 
+DONE(notifications_configure, TEXT(2, options), B(options))
+DONE(stream_configure, TEXT(2, topic); TEXT(3, options), B(topic), B(options))
+NUMBER(stream_trim, TEXT(2, topic); TEXT(3, options), B(topic), B(options))
 DONE(stream_save_offset, TEXT(2, consumer); TEXT(3, topic); INT(4, offset), B(consumer), B(topic), offset)
 NUMBER(stream_get_offset, TEXT(2, consumer); TEXT(3, topic), B(consumer), B(topic))
 
@@ -259,8 +290,10 @@ NUMBER(rate_limit_sweep, INT(2, older_than_s), older_than_s)
 
 /* --- schedules --- */
 
+/* The last is a map of what else there is to be said, or nil. */
 OP(scheduler_register) {
   honker_schedule_opts_t opts = HONKER_SCHEDULE_OPTS_INIT;
+  honker_enqueue_opts_t job = HONKER_ENQUEUE_OPTS_INIT;
   TEXT(2, name);
   TEXT(3, queue);
   TEXT(4, schedule);
@@ -268,6 +301,14 @@ OP(scheduler_register) {
   if (!get_int(in, argv[6], "priority", &opts.priority) || !get_time(in, argv[7], "expires_s", &opts.expires_s) ||
       !get_int(in, argv[8], "max_attempts", &opts.max_attempts)) {
     return in->refusal;
+  }
+  if (!enif_is_identical(argv[9], atom_nil)) {
+    if (!get_more(in, argv[9], &job) || !option(in, argv[9], "delay", &job.delay_s) ||
+        !text_option(in, argv[9], "metadata", &job.metadata) ||
+        !small_option(in, argv[9], "overlap", &opts.overlap)) {
+      return in->refusal;
+    }
+    opts.job = &job;
   }
   return done(in, lib.scheduler_register(in->db, in->tx, B(name), B(queue), B(schedule), B(payload), &opts, &in->err));
 }

@@ -25,9 +25,10 @@ honker_status_t worker_make(struct in *in, honker_waiter_t *waiter, uint64_t tok
   honker_worker_queue_t queues[QUEUES_MAX];
   honker_bytes_t worker_id;
   size_t len = 0;
-  int64_t heartbeat = 1;
+  int64_t heartbeat = 1, rescue = 1;
   term head, tail = options[1];
   if (!get_text(in, options[0], "worker_id", &worker_id) || !option(in, options[2], "heartbeat", &heartbeat) ||
+      !option(in, options[2], "rescue", &rescue) ||
       !option(in, options[2], "visibility_timeout_s", &opts.visibility_timeout_s) ||
       !option(in, options[2], "max_run_s", &opts.max_run_s) ||
       !option(in, options[2], "retry_base_s", &opts.retry_base_s) ||
@@ -36,7 +37,8 @@ honker_status_t worker_make(struct in *in, honker_waiter_t *waiter, uint64_t tok
       !real_option(in, options[2], "retry_jitter", &opts.retry_jitter)) {
     return HONKER_INVALID;
   }
-  opts.heartbeat = opts.rescue = heartbeat != 0;
+  opts.heartbeat = heartbeat != 0;
+  opts.rescue = rescue != 0;
   while (enif_get_list_cell(in->env, tail, &head, &tail)) {
     if (len == QUEUES_MAX) {
       in->refusal = failure(in->env, HONKER_INVALID, "a worker has 256 queues at most");

@@ -27,11 +27,11 @@ defmodule Honker do
   Times are Unix seconds, durations that reach the file seconds, waits milliseconds. Names are any text (UTF-8, no NUL).
   """
 
-  alias Honker.{Consumer, Database, Error, Feed, Library, Native, Outbox, Queue, Transaction}
+  alias Honker.{Batch, Consumer, Database, Error, Feed, Library, Native, Outbox, Queue, Transaction}
 
   use Honker.Bang,
-      ~w(open close interrupt status transaction execute query notify notify_tx listen listener updates prune_notifications
-         save_result get_result wait_result sweep_results try_rate_limit sweep_rate_limits outbox version)a
+      ~w(open close interrupt status metrics queues batch transaction execute query notify notify_tx listen listener updates
+         prune_notifications configure_notifications save_result get_result wait_result sweep_results try_rate_limit sweep_rate_limits outbox version)a
 
   @type on :: Database.named() | Transaction.t()
 
@@ -167,8 +167,38 @@ defmodule Honker do
   def status(on), do: Native.or_nil(Native.within(on, &Native.read(Native.status(&1.ref))), &Honker.JSON.decode/1)
 
   @doc """
-  The database, with settings for one queue: `visibility_timeout_s:`, for how long a claim is its worker's (default 300),
-  and `max_attempts:`, how often a job may be claimed (default 3).
+  What is known of each queue: a list of maps with the keys `"queue"`; `"counts"` of `"enqueued"`, `"claimed"`, `"done"`,
+  `"retried"`, `"released"`, `"dead"` and `"cancelled"` jobs; `"wait"` (from due to claimed) and `"run"` (from claimed to settled),
+  each with `"sum_s"` and `"buckets"` of `"up_to_s"` (nil: more) and `"count"`; and `"depth"`, with `"due"`, `"delayed"`,
+  `"processing"`, `"blocked"`, `"expired"`, `"dead"` and `"oldest_due_age_s"`.
+
+  Each process counts what its calls have committed, and adds it to the file every ten seconds and when it closes that: counts
+  are late by that much, miss what a killed process had not added, and do not know of what SQL has inserted. The depth is that
+  of now.
+  """
+  @spec metrics(on) :: {:ok, [map]} | {:error, Error.t()}
+  def metrics(on), do: Native.or_nil(Native.call(on, :metrics, []), &Honker.JSON.decode(&1)["queues"])
+
+  @doc """
+  Every queue that has settings, or a job, by name: maps with the key `"queue"` and those of `Honker.Queue.settings/2`.
+  """
+  @spec queues(on) :: {:ok, [map]} | {:error, Error.t()}
+  def queues(on), do: Native.or_nil(Native.call(on, :queues, []), &Honker.JSON.decode/1)
+
+  @doc """
+  A batch of jobs: calls the function with its id, for the option `batch:` of enqueueing, and seals it. See `Honker.Batch.run/3`.
+
+      Honker.batch(db, [on_success: {"reports", %{of: "the import"}}], fn batch ->
+        Honker.Queue.enqueue_many(db, "imports", files, batch: batch)
+      end)
+  """
+  @spec batch(on, keyword, (integer -> term)) :: {:ok, integer} | {:error, term}
+  def batch(on, opts \\ [], fun), do: Batch.run(on, opts, fun)
+
+  @doc """
+  The database, with defaults for what this process does with one queue: `visibility_timeout_s:`, for how long a claim is its
+  worker's (default 300), and `max_attempts:`, how often a job may be claimed that is enqueued through it. What is to hold for
+  every process is set by `Honker.Queue.configure/3`.
   """
   @spec configure_queue(Database.t(), String.t(), keyword) :: Database.t()
   def configure_queue(%Database{} = db, name, opts) do
@@ -247,6 +277,14 @@ defmodule Honker do
     with {:ok, o} <- Native.options(opts, [:max_keep]) do
       Native.call(on, :notifications_prune, [older_than_s, o[:max_keep]])
     end
+  end
+
+  @doc "Sets for how many seconds notifications are kept, `keep_s:`; nil, the default: until somebody prunes them."
+  @spec configure_notifications(on, keyword) :: :ok | {:error, Error.t()}
+  def configure_notifications(on, opts) do
+    with {:ok, o} <- Native.options(opts, [:keep_s]),
+         {:ok, json} <- Honker.JSON.encode(o),
+         do: Native.done(Native.call(on, :notifications_configure, [json]))
   end
 
   # --- Results ---

@@ -30,7 +30,7 @@ defmodule Honker.ExamplesTest do
     readme = File.read!(@readme)
 
     assert Regex.scan(~r/^## (.*)$/m, readme, capture: :all_but_first) |> List.flatten() ==
-             ["Install", "First queue", "Concepts", "Threads and shutdown", "Versions"]
+             ["Install", "First queue", "Concepts", "Queue features", "Threads and shutdown", "Versions"]
 
     examples = for path <- @examples, do: squeeze(File.read!(path))
     samples = for [sample] <- Regex.scan(~r/^```elixir\n(.*?)^```$/ms, readme, capture: :all_but_first), do: sample

@@ -52,7 +52,7 @@ defmodule Honker.QueueTest do
       assert {:ok, true} = Queue.requeue_dead(queue, dead)
       assert {:ok, 0} = Queue.purge_dead(queue, 500)
       assert {:ok, %{"max_attempts" => max}} = Queue.get_job(queue, one)
-      assert max == queue.db.queues["q"].max_attempts
+      assert max == (queue.db.queues["q"].max_attempts || 3)
       assert {:ok, [_, _] = jobs} = Queue.claim_batch(queue, "w", 2)
       assert {:ok, 2} = Queue.ack_batch(queue, jobs, "w")
       {:ok, worker} = Queue.worker(queue, "w")

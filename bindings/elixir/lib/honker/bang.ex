@@ -25,8 +25,10 @@ defmodule Honker.Bang do
 
   def value({:ok, value}), do: value
   def value({:error, error}) when is_exception(error), do: raise(error)
-  # What a transaction was rolled back with.
-  def value({:error, reason}), do: raise(Honker.Error.new(:rolled_back, "it was rolled back: #{inspect(reason)}"))
+  # What the caller's own function has returned, in a transaction, a batch or a step.
+  def value({:error, reason}),
+    do: raise(Honker.Error.new(:rolled_back, "its function returned the error #{inspect(reason)}"))
+
   # :ok, and what is neither a value nor an error: :timeout, :woken, :closed
   def value(other), do: other
 end

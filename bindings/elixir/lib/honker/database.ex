@@ -28,7 +28,7 @@ defmodule Honker.Database do
 
   @doc false
   def queue_options(%__MODULE__{queues: queues}, name) do
-    Map.get(queues, name, %{visibility_timeout_s: 300, max_attempts: 3})
+    Map.get(queues, name, %{visibility_timeout_s: 300, max_attempts: nil})
   end
 
   def queue_options(on, name) do

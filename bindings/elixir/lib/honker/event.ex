@@ -8,7 +8,7 @@ defmodule Honker.Event do
 
   | event | measurements | metadata |
   | --- | --- | --- |
-  | `[:honker, :enqueue]` | `count` | `jobs`, a list of `{queue, payload, options}`, and `results`: `{:enqueued, id}` for each. Within a transaction that is before its commit |
+  | `[:honker, :enqueue]` | `count` of those that were added | `jobs`, a list of `{queue, payload, options}`, and `results`: `{:enqueued, id}`, `{:exists, id}` or `{:replaced, id}` for each. Within a transaction that is before its commit |
   | `[:honker, :job, :start]` | `attempts`; `queue_wait_ms`, if `Honker.Trace` was around the enqueueing | `job`, `worker` |
   | `[:honker, :job, :stop]` | `duration` (native units) | `job`, `worker`, `result`: `:ack`, `{:retry, delay, error}` (delay nil: the worker's own), `{:snooze, delay}`, `{:discard, error}` or `:release`; `failure`: a `Honker.Failure`, with the exception and its stacktrace, or nil |
   | `[:honker, :job, :lost]` | `duration` | as `:stop`; the claim was lost, or the handler has settled the job itself. With `reason` (`:gone`, `:lapsed`, `:taken`, `:timeout`) while it ran, or `:refused` and an `error` if the file refuses the settlement |

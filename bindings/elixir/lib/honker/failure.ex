@@ -26,9 +26,9 @@ defmodule Honker.Failure do
         }
 
   @doc false
-  # `o` are the options of its worker.
-  def report(result, {kind, reason, stacktrace}, job, o) do
-    next = next(result, job, o)
+  # `on` is the database that the job is from, `o` are the options of its worker.
+  def report(on, result, {kind, reason, stacktrace}, job, o) do
+    next = next(on, result, job, o)
     message = result |> Tuple.to_list() |> List.last()
     failure = %__MODULE__{kind: kind, reason: reason, stacktrace: stacktrace, message: message, next: next}
     log(failure, job)
@@ -37,10 +37,10 @@ defmodule Honker.Failure do
     failure
   end
 
-  defp next({:discard, _}, _job, _o), do: :dead
-  defp next(_result, %{attempts: n, max_attempts: max}, _o) when n >= max, do: :dead
-  defp next({:retry, nil, _}, job, o), do: Options.delay_s(o, job.attempts)
-  defp next({:retry, delay_s, _}, _job, _o), do: max(delay_s, 0)
+  defp next(_on, {:discard, _}, _job, _o), do: :dead
+  defp next(_on, _result, %{attempts: n, max_attempts: max}, _o) when n >= max, do: :dead
+  defp next(on, {:retry, nil, _}, job, o), do: Options.delay_s(on, o, job)
+  defp next(_on, {:retry, delay_s, _}, _job, _o), do: max(delay_s, 0)
 
   defp log(failure, job) do
     then = if failure.next == :dead, do: "it is dead", else: "next try in about #{failure.next} s"

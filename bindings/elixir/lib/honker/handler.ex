@@ -90,12 +90,12 @@ defmodule Honker.Handler do
 
   defp run_one(on, o, job) do
     {result, cause} = call(o.handler, job)
-    if cause, do: Failure.report(result, cause, job, o)
+    if cause, do: Failure.report(on, result, cause, job, o)
 
     settled =
       case result do
         :ack -> Job.ack(on, job)
-        {:retry, delay_s, text} -> Job.retry(on, job, delay_s || Options.delay_s(o, job.attempts), text)
+        {:retry, delay_s, text} -> Job.retry(on, job, delay_s || Options.delay_s(on, o, job), text)
         {:discard, text} -> Job.fail(on, job, text)
         {:snooze, delay_s} -> Job.release(on, job, delay_s)
       end

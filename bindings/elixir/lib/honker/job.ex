@@ -15,7 +15,13 @@ defmodule Honker.Job do
 
   Options of `use`: `queue:`; `name:`, by which its jobs are known, the module's name by default (a name of its own outlives
   the renaming of the module); and what stands for each job unless it says otherwise: `max_attempts:` (10), `priority:`,
-  `delay:`, `expires:`.
+  `delay:`, `expires:`, `max_run_s:`, `unique_until:`, `unique_for_s:`, `on_conflict:`.
+
+  Functions `unique_key/1` and `concurrency_key/1` may make these options of the arguments; nil for none:
+
+      use Honker.Job, queue: "invoices", unique_until: :claimed
+
+      def unique_key(%{customer: id}), do: "customer:\#{id}"
 
   What `perform/1` returns decides as for `Honker.Worker`, one of whose options is `jobs: [MyApp.SendEmail]`. The payload that
   it is given is what was enqueued, decoded: objects have binaries as keys. A function `decode/1` may make of that what the
@@ -32,7 +38,8 @@ defmodule Honker.Job do
 
   ## A claimed job
 
-  It has an `id`, `queue`, `payload` (decoded, objects with binaries as keys), `worker_id`, `attempts` (this one included),
+  It has an `id`, `queue`, `payload` (decoded, objects with binaries as keys), `worker_id` (who holds it; of `Honker.Worker` that is
+  its `worker_id:`, `@` and 32 digits, which name this process of the operating system), `attempts` (this one included),
   `max_attempts`, `metadata` (the map it was enqueued with, empty without), `claim_expires_at` (the last second in which the
   claim is valid when it was made), `serial` (names this claim for `Honker.Worker`; 0 if no worker made it) and `raw`, the
   payload as it is stored.
@@ -43,7 +50,7 @@ defmodule Honker.Job do
 
   alias Honker.{Error, Native}
 
-  use Honker.Bang, [:ack, :retry, :fail, :release, :heartbeat, :settled]
+  use Honker.Bang, [:ack, :retry, :fail, :release, :heartbeat, :settled, :step]
 
   @enforce_keys [:id, :queue, :worker_id]
   defstruct ~w(id queue payload worker_id attempts max_attempts claim_expires_at raw)a ++ [serial: 0, metadata: %{}]
@@ -66,7 +73,11 @@ defmodule Honker.Job do
   @callback perform(t) :: term
   @doc "Makes of decoded arguments what `perform/1` is given as payload."
   @callback decode(args :: term) :: {:ok, term} | {:error, term}
-  @optional_callbacks decode: 1
+  @doc "Makes the option `unique_key:` of the arguments that are enqueued; nil for none."
+  @callback unique_key(args :: term) :: String.t() | nil
+  @doc "Makes the option `concurrency_key:` of the arguments that are enqueued; nil for none."
+  @callback concurrency_key(args :: term) :: String.t() | nil
+  @optional_callbacks decode: 1, unique_key: 1, concurrency_key: 1
 
   defmacro __using__(opts) do
     quote bind_quoted: [opts: opts] do
@@ -93,20 +104,38 @@ defmodule Honker.Job do
       @spec new(term, keyword) :: {String.t(), term, keyword}
       def new(args, opts \\ []) do
         {queue, name} = @honker_kind
-        {queue, Honker.Job.envelope(name, args), Keyword.merge(@honker_defaults, opts)}
+        {queue, Honker.Job.envelope(name, args), Honker.Job.options(__MODULE__, @honker_defaults, args, opts)}
       end
     end
   end
+
+  @of_unique ~w(unique_until unique_for_s on_conflict)a
+  @defaults ~w(queue priority delay expires max_run_s)a ++ @of_unique
 
   @doc false
   def kind(module, opts) do
     {kind, defaults} =
       opts
-      |> Keyword.validate!([:queue, :priority, :delay, :expires, name: inspect(module), max_attempts: 10])
+      |> Keyword.validate!(@defaults ++ [name: inspect(module), max_attempts: 10])
       |> Keyword.split([:queue, :name])
 
     if not is_binary(kind[:queue]), do: raise(ArgumentError, "use Honker.Job needs queue:, a binary")
     {{kind[:queue], kind[:name]}, defaults}
+  end
+
+  # Those of one job: its own, and what its module says. What that says of a unique key is nothing to a job that has none.
+  @doc false
+  def options(module, defaults, args, opts) do
+    keys =
+      for key <- [:unique_key, :concurrency_key],
+          function_exported?(module, key, 1),
+          do: {key, apply(module, key, [args])}
+
+    all = defaults |> Keyword.merge(keys) |> Keyword.merge(opts)
+
+    if all[:unique_key],
+      do: all,
+      else: all |> Keyword.drop(@of_unique) |> Keyword.merge(Keyword.take(opts, @of_unique))
   end
 
   @envelope "__honker_task__"
@@ -200,6 +229,27 @@ defmodule Honker.Job do
   def release(on, %__MODULE__{} = job, delay \\ 0) do
     Native.changed?(Native.call(on, :release, [job.id, job.worker_id, delay]))
   end
+
+  @doc """
+  Does a part of a job once, however often the job is tried: `{:ok, value}`, what the function returned, which is kept with the
+  job. If it has been done before, the function is not called, and the value is that of then.
+
+      with {:ok, charge} <- Honker.Job.step(MyApp.Honker, job, "charge", fn -> MyApp.Bank.charge(job.payload) end),
+           {:ok, _} <- Honker.Job.step(MyApp.Honker, job, "book", fn tx -> MyApp.Books.add(tx, charge) end),
+           do: MyApp.Mailer.send(charge["receipt"])
+
+  A function without an argument is called outside of any transaction: should the process be killed before its value is saved,
+  it is called again. One with an argument is given a transaction, that which stands in place of the database, or one of its
+  own: what it writes there and the value are committed together, and so done exactly once.
+
+  The function returns a value that can be encoded as JSON, `{:ok, value}`, or `:ok`. `{:error, reason}` (`:error` is
+  `{:error, :error}`) is returned as it is, nothing is kept, and its own transaction is rolled back; so it is when it raises. The
+  value comes back as it does from JSON, also the first time: maps with binaries as keys. The error is `:lost` if the claim on
+  the job was lost. Names are texts, each of which is one step of a job; what they keep goes with the job.
+  """
+  @spec step(on, t, String.t(), (() -> term) | (Honker.Transaction.t() -> term)) :: {:ok, term} | {:error, term}
+  def step(on, %__MODULE__{} = job, name, fun) when is_function(fun, 0) or is_function(fun, 1),
+    do: Honker.Step.run(on, job, name, fun)
 
   @doc "The job takes longer: its claim is valid for `seconds` from now."
   @spec heartbeat(on, t, integer) :: {:ok, boolean} | {:error, Error.t()}

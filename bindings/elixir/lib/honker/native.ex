@@ -109,7 +109,7 @@ defmodule Honker.Native do
 
   # The answers of operations that may find nothing to do.
   def changed?({:ok, _}), do: {:ok, true}
-  def changed?(outcome) when outcome in [:lost, :empty, :held, :limited], do: {:ok, false}
+  def changed?(outcome) when outcome in [:lost, :empty, :held, :limited, :exists], do: {:ok, false}
   def changed?(error), do: error
 
   def or_nil({:ok, value}, fun), do: {:ok, fun.(value)}

@@ -78,6 +78,7 @@ defmodule Honker.Outbox do
       worker_id: worker_id,
       concurrency: 1,
       heartbeat: false,
+      rescue: false,
       visibility_timeout_s: outbox.visibility_timeout_s,
       retry_base_s: max(outbox.base_backoff_s, 0),
       retry_max_s: @backoff_max_s,

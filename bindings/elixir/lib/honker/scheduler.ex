@@ -8,7 +8,7 @@ defmodule Honker.Scheduler do
   macros such as `@daily` or intervals such as `@every 5m`.
   """
 
-  alias Honker.{Database, Error, Native, Transaction}
+  alias Honker.{Database, Error, JobOptions, Native, Transaction}
   alias Honker.Scheduler.Leader
 
   use Honker.Bang, ~w(add update remove pause resume list tick soonest next_after run)a
@@ -20,15 +20,21 @@ defmodule Honker.Scheduler do
 
   `name:`, `queue:`, `schedule:` (or `cron:`) and `payload:` (default nil), or in place of queue and payload `job:`, a module
   that uses `Honker.Job`, and `args:`; `priority:` (0); `expires_s:`, after how many
-  seconds from its boundary a job may not be claimed any more; `max_attempts:` (3).
+  seconds from its boundary a job may not be claimed any more; `max_attempts:` (3); `delay:`, in how many seconds a job becomes due;
+  `metadata:`, `unique_key:` and all else that `Honker.Queue.enqueue/4` has, but for `member:`.
+
+  `overlap:` - `:allow` (default), or `:skip`: a boundary enqueues nothing while the last job that the schedule has enqueued waits or
+  runs.
   """
   @spec add(on, keyword) :: :ok | {:error, Error.t()}
   def add(on, opts) do
     defaults = [:name, :queue, :schedule, :cron, :expires_s, payload: nil, priority: 0, max_attempts: 3]
+    defaults = defaults ++ [:delay, :overlap, :metadata | JobOptions.further() -- [:member]]
 
     with {:ok, o} <- opts |> of_job() |> Native.options(defaults),
-         {:ok, text} <- Honker.JSON.encode(o.payload) do
-      arguments = [o[:name], o[:queue], o[:schedule] || o[:cron], text, o.priority, o[:expires_s], o.max_attempts]
+         {:ok, text} <- Honker.JSON.encode(o.payload),
+         {:ok, more} <- JobOptions.of_schedule(on, o) do
+      arguments = [o[:name], o[:queue], o[:schedule] || o[:cron], text, o.priority, o[:expires_s], o.max_attempts, more]
       Native.done(Native.call(on, :scheduler_register, arguments))
     end
   end
@@ -37,7 +43,9 @@ defmodule Honker.Scheduler do
     with [_ | _] <- opts, {module, opts} when module != nil <- Keyword.pop(opts, :job) do
       {args, opts} = Keyword.pop(opts, :args)
       {queue, payload, job} = module.new(args)
-      Keyword.take(job, [:priority, :max_attempts]) ++ [queue: queue, payload: payload] ++ opts
+
+      Keyword.take(job, [:priority, :max_attempts, :metadata | JobOptions.further()]) ++
+        [queue: queue, payload: payload] ++ opts
     else
       _ -> opts
     end
@@ -82,7 +90,8 @@ defmodule Honker.Scheduler do
 
   @doc """
   Fires every boundary up to `now` (Unix seconds, nil for now) that nobody has fired yet: maps with the keys `:name`,
-  `:queue`, `:fire_at` and `:job_id`. Any number of processes may tick; each boundary is fired once.
+  `:queue`, `:fire_at`, `:status` and `:job_id`. The status is `:enqueued`; `:exists` or `:replaced`, the job has the unique key; or
+  `:skipped`, without a job (`overlap: :skip`). Any number of processes may tick; each boundary is fired once.
   """
   @spec tick(on, integer | nil) :: {:ok, [map]} | {:error, Error.t()}
   def tick(on, now \\ nil), do: Native.list(Native.call(on, :scheduler_tick, [now]), &fire/1)
@@ -113,5 +122,6 @@ defmodule Honker.Scheduler do
   end
 
   @doc false
-  def fire({name, queue, fire_at, job_id}), do: %{name: name, queue: queue, fire_at: fire_at, job_id: job_id}
+  def fire({name, queue, fire_at, {status, job_id}}),
+    do: %{name: name, queue: queue, fire_at: fire_at, status: status, job_id: job_id}
 end

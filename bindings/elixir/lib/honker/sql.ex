@@ -21,7 +21,7 @@ defmodule Honker.SQL do
   tables whose names begin with `_honker_`.
   """
 
-  alias Honker.{Error, Native}
+  alias Honker.{Error, JobOptions, Native}
   use Honker.Bang, [:enqueue]
 
   @insert "INSERT INTO _honker_live (queue, payload, priority, run_at, max_attempts, created_at, expires_at) " <>
@@ -29,7 +29,7 @@ defmodule Honker.SQL do
 
   @doc """
   The statement that enqueues a job, and its parameters: `{:ok, {sql, params}}`. Options as for `Honker.Queue.enqueue/4`, but
-  for `metadata:`, which has a table of its own. A job of a module is given as that module's `new` makes it:
+  for `metadata:`, unique jobs, batches and what else has tables of its own. A job of a module is given as that module's `new` makes it:
   `Honker.SQL.enqueue(MyApp.SendEmail.new(%{to: "alice"}))`.
   """
   @spec enqueue({String.t(), term, keyword}) :: {:ok, {String.t(), list}} | {:error, Error.t()}
@@ -37,7 +37,9 @@ defmodule Honker.SQL do
 
   @spec enqueue(String.t(), term, keyword) :: {:ok, {String.t(), list}} | {:error, Error.t()}
   def enqueue(queue, payload, opts \\ []) do
-    with {:ok, o} <- Native.options(opts, [:run_at, :delay, :expires, :metadata, priority: 0, max_attempts: 3]),
+    known = [:run_at, :delay, :expires, :metadata, priority: 0, max_attempts: 3]
+
+    with {:ok, o} <- Native.options(opts, known ++ JobOptions.further()),
          :ok <- check(queue, o),
          {:ok, text} <- Honker.JSON.encode(payload) do
       # The connection's own clock may be another than that of the workers, and a default of the table is the connection's.
@@ -50,14 +52,15 @@ defmodule Honker.SQL do
 
   defp check(queue, o) do
     numbers = Map.take(o, [:run_at, :delay, :expires, :priority, :max_attempts])
+    elsewhere = Enum.find([:metadata | JobOptions.further()], &(o[&1] not in [nil, %{}]))
 
     cond do
       not (is_binary(queue) and String.valid?(queue) and not String.contains?(queue, <<0>>)) ->
         Error.invalid("queue has to be text without NUL, not #{inspect(queue)}")
 
-      o[:metadata] not in [nil, %{}] ->
+      elsewhere != nil ->
         Error.invalid(
-          "metadata has a table of its own: enqueue through the package, or with the extension's honker_enqueue_with"
+          "#{elsewhere} has a table of its own: enqueue through the package, or with the extension's honker_enqueue_with"
         )
 
       wrong = Enum.find(numbers, fn {_, n} -> not (is_nil(n) or n in -0x7FFFFFFFFFFFFFFF..0x7FFFFFFFFFFFFFFF) end) ->

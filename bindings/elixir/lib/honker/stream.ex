@@ -40,7 +40,7 @@ defmodule Honker.Stream do
   alias Honker.{Consumer, Database, Error, Feed, Native, StreamEvent, Transaction}
 
   use Honker.Bang,
-      ~w(publish publish_tx read_since read_from_consumer save_offset save_offset_tx get_offset subscription subscribe ack save
+      ~w(publish publish_tx configure trim read_since read_from_consumer save_offset save_offset_tx get_offset subscription subscribe ack save
          offset)a
 
   @type on :: Database.named() | Transaction.t()
@@ -52,6 +52,30 @@ defmodule Honker.Stream do
          {:ok, text} <- Honker.JSON.encode(payload) do
       Native.call(on, :stream_publish, [topic, options[:key], text])
     end
+  end
+
+  @doc """
+  Sets what is kept of a topic: `keep_s:`, for how many seconds an event is, and `keep_n:`, how many are, the newest ones. What is
+  not given stays as it is; nil: all of them. The others are removed within a minute by whatever works or leads schedules, but
+  none that a consumer which has saved an offset has not finished.
+  """
+  @spec configure(on, String.t(), keyword) :: :ok | {:error, Error.t()}
+  def configure(on, topic, opts) do
+    with {:ok, o} <- Native.options(opts, [:keep_s, :keep_n]),
+         {:ok, json} <- Honker.JSON.encode(o),
+         do: Native.done(Native.call(on, :stream_configure, [topic, json]))
+  end
+
+  @doc """
+  Removes the events of a topic that are not kept any more; how many that were. `keep_s:` and `keep_n:` instead of the topic's
+  own (`configure/3`); `past_consumers: true` removes what a consumer has not finished as well. In a transaction at most 1,000
+  are removed: call it until it answers 0.
+  """
+  @spec trim(on, String.t(), keyword) :: {:ok, non_neg_integer} | {:error, Error.t()}
+  def trim(on, topic, opts \\ []) do
+    with {:ok, o} <- Native.options(opts, [:keep_s, :keep_n, :past_consumers]),
+         {:ok, json} <- Honker.JSON.encode(o),
+         do: Native.call(on, :stream_trim, [topic, json])
   end
 
   @doc "As `publish/4`, in a transaction: seen with its commit."

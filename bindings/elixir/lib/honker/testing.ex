@@ -29,7 +29,11 @@ defmodule Honker.Testing do
     _honker_results: ~w(created_at expires_at),
     _honker_scheduler_tasks: ~w(next_fire_at),
     _honker_notifications: ~w(created_at),
-    _honker_stream: ~w(created_at)
+    _honker_stream: ~w(created_at),
+    _honker_unique: ~w(until),
+    _honker_blocked: ~w(run_at expires_at),
+    _honker_done: ~w(run_at created_at finished_at),
+    _honker_batches: ~w(sealed_at finished_at)
   ]
 
   @doc """
@@ -97,7 +101,8 @@ defmodule Honker.Testing do
 
   @doc """
   What `perform/1` of a module that uses `Honker.Job` returns for these arguments, which go through JSON and `decode/1` first, as on
-  their way through the file; `{:discard, reason}` if they cannot be decoded. Options as for its `enqueue`. Nothing is stored.
+  their way through the file; `{:discard, reason}` if they cannot be decoded. Options as for its `enqueue`. Nothing is stored, so that
+  steps (`Honker.Job.step/4`) want `run_due/2`.
   """
   @spec perform_job(module, term, keyword) :: term
   def perform_job(module, args, opts \\ []) do
@@ -136,7 +141,7 @@ defmodule Honker.Testing do
 
         payload =
           case Keyword.fetch(filter, :args) do
-            {:ok, args} -> [payload: elem(module.new(args), 1)]
+            {:ok, args} -> [payload: Job.envelope(name, args)]
             :error when name == nil -> []
             :error -> [payload: %{"__honker_task__" => %{"task" => name}}]
           end

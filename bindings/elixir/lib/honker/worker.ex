@@ -17,13 +17,16 @@ defmodule Honker.Worker do
     * `handler:` - is given a `Honker.Job`; or `jobs:`, modules that `use Honker.Job`, whose queues are the default. Code that is
       loaded anew while it runs is used if the handler is `&Module.function/1`, or with `jobs:`
     * `concurrency:` - how many jobs run at the same time. Default: the number of schedulers
-    * `worker_id:` - the name under which jobs are claimed. Default: one that nobody else has
+    * `worker_id:` - the name under which jobs are claimed. Default: one that nobody else has. `job.worker_id` and the file show it
+      with an `@` and 32 digits behind it, which name this process of the operating system
+    * `rescue:` - false: jobs are claimed as `worker_id:` itself, and those of an emulator that was killed come again only when their
+      visibility timeout is over
     * `visibility_timeout_s:` - for how long a claim lasts; the worker extends it (unless `heartbeat: false`) while the job
       runs. Default: that of the first queue (`Honker.configure_queue/3`), 300
-    * `max_run_s:` - how long a job may run. Default: without end
+    * `max_run_s:` - how long a job may run, unless it was enqueued with a `max_run_s:` of its own. Default: without end
     * `retry_base_s:` (15), `retry_factor:` (2), `retry_max_s:` (3600), `retry_jitter:` (0.1) - a job that has failed for the nth
-      time comes again after `base * factor^(n-1)` seconds, at most the maximum, give or take the jitter; `retry_delay_s:` - or
-      always after that
+      time comes again after `base * factor^(n-1)` seconds, at most the maximum, give or take the jitter. What is set for its queue
+      (`retry:` of `Honker.Queue.configure/3`) wins. `retry_delay_s:` - or always after that
     * `around_job:` - a function, or a list of them, the first outermost, that is given the job and the next, and calls that:
       `fn job, next -> MyApp.Tenant.put(job.metadata["tenant"]); next.(job) end`. It runs in the process of the job
     * `on_error:` - a function of a `Honker.Failure` and the job, to report failures that are logged anyway. It runs in a process
@@ -59,8 +62,9 @@ defmodule Honker.Worker do
   When it is stopped, by its supervisor or `stop/2`, it claims nothing more and waits for the jobs that are running, which
   are settled as always. Those that run when the time is over are ended (an exit signal with `{:shutdown, {:honker, :stop}}`,
   1.5 seconds later a kill) and given back, with their attempt; a second SIGTERM does that at once. The same happens at the end
-  of a script or a mix task, before Elixir halts the emulator, though not with `System.halt/1`. Jobs of a worker that was killed
-  come again when their visibility timeout is over.
+  of a script or a mix task, before Elixir halts the emulator, though not with `System.halt/1`. Should the emulator be killed,
+  others who work on the file, or whoever does next, have its jobs within milliseconds, their attempt counted (on Linux; else,
+  and with `rescue: false`, when their visibility timeout is over, as those of a worker that was killed in an emulator that lives).
 
   One line of the log counts what became of the jobs of its whole run:
   `done=120 snoozed=0 retried=3 dead=1 released=2 running=0`. `released` are those that were given back at the end, `running` those
@@ -160,7 +164,8 @@ defmodule Honker.Worker do
   defp consumer(state, db) do
     o = state.options
     options = Map.take(o, ~w(visibility_timeout_s max_run_s retry_base_s retry_factor retry_max_s retry_jitter)a)
-    options = Map.put(options, :heartbeat, if(o.heartbeat, do: 1, else: 0))
+    switches = for key <- [:heartbeat, :rescue], into: %{}, do: {key, if(o[key], do: 1, else: 0)}
+    options = Map.merge(options, switches)
     made = Consumer.new(db, :worker, "", [o.worker_id, o.queues, options])
     if not match?({:ok, _}, made), do: close_own(state, db)
     made

@@ -78,7 +78,7 @@ defmodule Honker.Worker.Hand do
     if run.lost || run.result do
       state
     else
-      failure = cause && Failure.report(result, cause, run.job, state.options)
+      failure = cause && Failure.report(state.db, result, cause, run.job, state.options)
       result = with {:retry, nil, text} <- result, do: {:retry, state.options[:retry_delay_s], text}
       run = %{run | result: result, failure: failure}
       %{state | finished: [run | state.finished], running: %{state.running | pid => run}}

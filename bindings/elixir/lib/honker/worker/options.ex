@@ -3,7 +3,7 @@ defmodule Honker.Worker.Options do
   # The options of a worker, checked: a map, with `source`, `queues` as the library takes them, and `handler` with all that
   # is around it.
 
-  alias Honker.{Database, Error, Handler, Job, Native}
+  alias Honker.{Database, Error, Handler, Job, Native, Queue}
 
   @max 4_000_000_000
 
@@ -18,6 +18,7 @@ defmodule Honker.Worker.Options do
       around_job: [],
       open: [],
       heartbeat: true,
+      rescue: true,
       shutdown: 8000,
       signals: true,
       concurrency: System.schedulers_online(),
@@ -95,13 +96,21 @@ defmodule Honker.Worker.Options do
     end
   end
 
-  # How long a job that failed waits, give or take the jitter, which the library draws.
-  def delay_s(%{retry_delay_s: delay_s}, _attempts) when is_integer(delay_s), do: delay_s
+  # How long a job that failed waits, give or take the jitter, which the library draws: as the worker has it by name, as what is
+  # set for its queue, or as the worker's own.
+  def delay_s(_on, %{retry_delay_s: delay_s}, _job) when is_integer(delay_s), do: delay_s
 
-  def delay_s(o, attempts) do
+  def delay_s(on, o, job) do
+    case Queue.settings(on, job.queue) do
+      {:ok, %{"retry" => %{} = set}} -> grown(set["base_s"], set["factor"], set["max_s"], job.attempts)
+      _nothing_set -> grown(o.retry_base_s, o.retry_factor, o.retry_max_s, job.attempts)
+    end
+  end
+
+  defp grown(base_s, factor, max_s, attempts) do
     # Beyond that a power of two is more than any maximum.
-    min(trunc(o.retry_base_s * :math.pow(o.retry_factor, min(attempts - 1, 60))), o.retry_max_s)
+    min(trunc(base_s * :math.pow(factor, min(attempts - 1, 60))), max_s)
   rescue
-    ArithmeticError -> o.retry_max_s
+    ArithmeticError -> max_s
   end
 end
