@@ -162,7 +162,11 @@ defmodule Honker.TestingTest do
     assert Job.ack!(db, job) == false
     assert Honker.wait_result!(db, id, 0) == :timeout
     assert Honker.transaction!(db, fn tx -> Queue.enqueue!(tx, "q", 2) end) == id + 2
-    assert_raise Error, ~r/its function returned the error :no/, fn -> Honker.transaction!(db, fn _ -> {:error, :no} end) end
+
+    assert_raise Error, ~r/its function returned the error :no/, fn ->
+      Honker.transaction!(db, fn _ -> {:error, :no} end)
+    end
+
     assert_raise Error, ~r/queue has to be a binary/, fn -> Queue.enqueue!(db, :q, 1) end
     assert Honker.Stream.publish!(db, "t", 1) == 1
     assert Scheduler.list!(db) == []

@@ -12,11 +12,11 @@ defmodule Honker.Testee do
   # are in a table, by name, numbered in the order in which they were made.
 
   alias Honker.Testee.JSON
-  alias Honker.{Consumer, Database, Error, Job, Lock, Outbox, Queue, Scheduler, Transaction}
+  alias Honker.{Batch, Consumer, Database, Error, Job, Jobs, Lock, Outbox, Queue, Scheduler, Transaction}
 
   @features ~w(queue tx wait stream notify sched result lock rate outbox journal watcher interrupt enqueue_many settle_tx
                by_id next_at stats dead wake updates release cron result_tx rate_sweep prune_keep tick_at text bytes nesting
-               fault.abi metadata foreign)
+               fault.abi metadata foreign unique schedule_options settings batch bulk)
 
   def main do
     # Standard output is the protocol's.
@@ -153,10 +153,23 @@ defmodule Honker.Testee do
     "watcher" => :watcher_backend,
     "poll_ms" => :watcher_poll_interval_ms,
     "delay_s" => :delay,
-    "expires_s" => :expires
+    "expires_s" => :expires,
+    "batch_id" => :batch
   }
+  @unique ~w(unique_key unique_until unique_for_s on_conflict)
   defp options(r, names),
-    do: for(name <- names, Map.has_key?(r, name), do: {@renamed[name] || String.to_atom(name), r[name]})
+    do: for(name <- names, Map.has_key?(r, name), do: {@renamed[name] || String.to_atom(name), option(name, r[name])})
+
+  # Choices are atoms in the package.
+  defp option(name, text) when name in ~w(unique_until on_conflict overlap) and is_binary(text),
+    do: String.to_atom(text)
+
+  defp option("member", %{"job_id" => id, "worker_id" => worker}), do: %Job{id: id, queue: "", worker_id: worker}
+  defp option(_name, value), do: value
+
+  # All of an object.
+  defp all_options(object), do: options(object, Map.keys(object))
+  defp plain_options(object), do: for({key, value} <- object, do: {String.to_atom(key), value})
 
   defp timeout(r), do: if(r["timeout_ms"] < 0, do: :infinity, else: r["timeout_ms"])
 
@@ -223,8 +236,18 @@ defmodule Honker.Testee do
   defp op("queue.open", r, o),
     do: make(r, Honker.queue(o, r["name"], options(r, ~w(visibility_timeout_s max_attempts))))
 
-  defp op("queue.enqueue", r, o), do: give(enqueue(r, o, :enqueue_tx, payload(r["payload"])), :id)
-  defp op("queue.enqueue_many", r, o), do: give(enqueue(r, o, :enqueue_many, Enum.map(r["payloads"], &payload/1)), :ids)
+  defp op("queue.enqueue", r, o) do
+    options = options(r, ~w(delay_s run_at priority expires_s metadata concurrency_key batch_id member) ++ @unique)
+    job = {o.name, payload(r["payload"]), budget(o) ++ options}
+    with {:ok, {status, id}} <- Queue.enqueue_one(within(r, o), job), do: {:ok, %{id: id, status: status}}
+  end
+
+  defp op("queue.enqueue_many", r, o) do
+    options = options(r, ~w(delay_s run_at priority expires_s))
+    payloads = Enum.map(r["payloads"], &payload/1)
+    give(Queue.enqueue_many(within(r, o), o.name, payloads, options, budget(o)), :ids)
+  end
+
   defp op("queue.claim", r, o), do: jobs(Queue.claim_batch(o, r["worker"], r["n"]))
   defp op("queue.ack", r, o), do: unless_false(Job.ack(within(r, o), job(r, o)), "LOST")
   defp op("queue.retry", r, o), do: unless_false(Job.retry(within(r, o), job(r, o), r["delay_s"], r["error"]), "LOST")
@@ -237,6 +260,30 @@ defmodule Honker.Testee do
   defp op("queue.next_at", _r, o), do: or_zero(Queue.next_claim_at(o.db, o.name))
   defp op("queue.sweep", _r, o), do: give(Queue.sweep_expired(o), :n)
   defp op("queue.stats", _r, o), do: give(Queue.stats(o.db, o.name), :stats)
+  defp op("queue.configure", r, o), do: Queue.configure(o, plain_options(r["settings"]))
+  defp op("queue.settings", _r, o), do: give(Queue.settings(o), :settings)
+
+  defp op("dead.groups", _r, o) do
+    with {:ok, groups} <- Queue.dead_groups(o),
+         do: {:ok, %{groups: Enum.map(groups, &Map.update!(&1, "newest", fn newest -> row(newest) end))}}
+  end
+
+  defp op("jobs.list", r, o) do
+    with {:ok, {jobs, cursor}} <- Jobs.list(o, all_options(r["filter"])),
+         do: {:ok, %{page: %{jobs: Enum.map(jobs, &row/1), cursor: cursor}}}
+  end
+
+  defp op("jobs.apply", r, o),
+    do: give(Jobs.apply(within(r, o), all_options(r["filter"]), action(r["action"])), :applied)
+
+  defp op("batch.create", r, o) do
+    {callbacks, others} = r["options"] |> plain_options() |> Keyword.split([:on_finished, :on_success])
+    callbacks = for {name, given} <- callbacks, do: {name, callback(given)}
+    give(Batch.create(within(r, o), callbacks ++ others), :id)
+  end
+
+  defp op("batch.seal", r, o), do: give(Batch.seal(within(r, o), r["id"]), :sealed)
+  defp op("batch.get", r, o), do: unless_nil(Batch.get(o, r["id"]), "EMPTY", &{:ok, %{batch: &1}})
   defp op("dead.list", r, o), do: rows(Queue.dead(o.db, o.name, r["limit"] || -1), :jobs)
   defp op("dead.requeue", r, o), do: give(Queue.requeue_dead(o.db, r["id"]), :requeued)
   defp op("dead.purge", r, o), do: give(Queue.purge_dead(o.db, o.name, r["older_than_s"]), :n)
@@ -261,6 +308,8 @@ defmodule Honker.Testee do
     give(Honker.Stream.publish(within(r, o), o.topic, payload(r["payload"]), options(r, ["key"])), :offset)
   end
 
+  defp op("stream.configure", r, o), do: Honker.Stream.configure(o.db, o.topic, plain_options(r["settings"]))
+  defp op("stream.trim", r, o), do: give(Honker.Stream.trim(o.db, o.topic, plain_options(r["settings"])), :n)
   defp op("stream.read", r, o), do: events(Honker.Stream.read_since(o.db, o.topic, r["offset"], r["limit"] || -1))
 
   defp op("stream.read_consumer", r, o) do
@@ -288,7 +337,10 @@ defmodule Honker.Testee do
 
   defp op("listen.open", r, o), do: make(r, Honker.listener(o, r["channel"]))
 
-  defp op("sched.add", r, o), do: Scheduler.add(o, schedule(r, ["name", "queue"]))
+  defp op("sched.add", r, o) do
+    Scheduler.add(o, schedule(r, ["name", "queue"]) ++ options(r, ~w(overlap delay_s metadata) ++ @unique))
+  end
+
   defp op("sched.remove", r, o), do: give(Scheduler.remove(o, r["name"]), :changed)
   defp op("sched.pause", r, o), do: give(Scheduler.pause(o, r["name"]), :changed)
   defp op("sched.resume", r, o), do: give(Scheduler.resume(o, r["name"]), :changed)
@@ -296,7 +348,7 @@ defmodule Honker.Testee do
   defp op("sched.list", _r, o), do: rows(Scheduler.list(o), :schedules)
 
   defp op("sched.tick", r, o) do
-    with {:ok, fires} <- Scheduler.tick(o, r["now"]), do: {:ok, %{fires: Enum.map(fires, &Map.delete(&1, :status))}}
+    with {:ok, fires} <- Scheduler.tick(o, r["now"]), do: {:ok, %{fires: Enum.map(fires, &fire/1)}}
   end
 
   defp op("sched.soonest", _r, o), do: or_zero(Scheduler.soonest(o))
@@ -376,11 +428,20 @@ defmodule Honker.Testee do
   defp value({:blob, bytes}), do: %{"$hex": Base.encode16(bytes, case: :lower)}
   defp value(value), do: value
 
-  defp enqueue(r, o, fun, what) do
-    settings = [max_attempts: o.db.queues[o.name].max_attempts]
+  defp budget(o), do: [max_attempts: o.db.queues[o.name].max_attempts]
 
-    apply(Queue, fun, [within(r, o), o.name, what, options(r, ~w(delay_s run_at priority expires_s metadata)), settings])
-  end
+  # What a batch enqueues at its end; one without a payload is no job for the package.
+  defp callback(%{"payload" => text} = given),
+    do: {given["queue"], Honker.raw(text), all_options(given["options"] || %{})}
+
+  defp callback(%{} = given), do: Map.keys(given)
+  defp callback(other), do: other
+
+  defp fire(%{status: :enqueued} = fire), do: Map.delete(fire, :status)
+  defp fire(fire), do: fire
+
+  defp action("{" <> _ = json), do: json |> JSON.decode!() |> plain_options() |> hd()
+  defp action(name), do: String.to_atom(name)
 
   defp job(r, o), do: %Job{id: r["id"], queue: o.name, worker_id: r["worker"]}
   defp jobs({:ok, jobs}), do: {:ok, %{jobs: Enum.map(jobs, &job_given/1)}}
