@@ -5,7 +5,7 @@
 FEATURES = %w[
   queue tx wait stream notify sched result lock rate outbox journal watcher interrupt fork foreign enqueue_many settle_tx
   next_at release stats dead updates cron result_tx rate_sweep prune_keep tick_at text bytes nesting fault.abi
-  metadata settings batch bulk
+  metadata settings batch bulk unique schedule_options
 ].freeze
 
 def unless_nil(value, outcome)
@@ -134,7 +134,7 @@ OPERATIONS = {
     options = r.options(visibility_timeout_s: :visibility_timeout_s, max_attempts: :max_attempts)
     r.keep { without_attempts(options) { r.on.queue(r["name"], **options) } }
   end,
-  "queue.enqueue" => ->(r) { { id: r.on.enqueue(r.payload, **r.enqueue_options) } },
+  "queue.enqueue" => ->(r) { r.on.try_enqueue(r.payload, **r.enqueue_options).to_h },
   "queue.enqueue_many" => lambda do |r|
     { ids: r.on.enqueue_many(r["payloads"].map { |payload| r.payload(payload) }, **r.enqueue_options) }
   end,
@@ -198,7 +198,7 @@ OPERATIONS = {
   "listen.open" => ->(r) { r.keep { r.on.listen(r["channel"]) } },
   "sched.add" => lambda do |r|
     options = r.options(name: :name, queue: :queue, schedule: :schedule, priority: :priority, expires_s: :expires_s,
-                        max_attempts: :max_attempts)
+                        max_attempts: :max_attempts, overlap: :overlap, delay: :delay_s, metadata: :metadata, **Request::UNIQUE)
     r.on.scheduler.add(**options, payload: r.payload) || {}
   end,
   "sched.remove" => ->(r) { { changed: r.on.scheduler.remove(r["name"]) == 1 } },

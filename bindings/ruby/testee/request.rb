@@ -79,6 +79,8 @@ NO_ATTEMPTS = ObjectSpace::WeakMap.new
 
 # One request, with what most operations do with it.
 class Request
+  UNIQUE = %i[unique_key unique_until unique_for_s on_conflict].to_h { |name| [name, name] }.freeze
+
   attr_reader :keys, :testee
 
   def initialize(testee, keys)
@@ -141,7 +143,7 @@ class Request
 
   def enqueue_options
     options(delay: :delay_s, run_at: :run_at, priority: :priority, expires: :expires_s, metadata: :metadata,
-            concurrency_key: :concurrency_key, batch: :batch_id)
+            concurrency_key: :concurrency_key, batch: :batch_id, **UNIQUE)
       .merge(within, { max_attempts: NO_ATTEMPTS[on], member: member }.compact)
   end
 
