@@ -206,6 +206,32 @@ class TestRails < HonkerTest
     end
   end
 
+  UNIQUE = <<~'RUBY'
+    class Once < Flaky
+      def honker_options = { unique_key: "once #{arguments.first}", max_run_s: 600 }
+      def perform(*) = super()
+    end
+  RUBY
+
+  # Also its retries, which are enqueued while it runs.
+  def test_options_of_honker_for_a_job_of_activejob
+    File.write("#{@dir}/config/environment.rb", ENVIRONMENT + UNIQUE)
+    [nil, "jobs.db"].each_with_index do |file, n|
+      File.write("#{@dir}/config/environment.rb", ENVIRONMENT.sub("config.active_job", "config.honker.database = '#{file}'\n  config.active_job") + UNIQUE) if file
+      out = rails(<<~RUBY)
+        first, second, third = Array.new(3) { |i| Once.new(#{n}, i).tap(&:enqueue) }
+        p [first, second, third].map { |job| job.provider_job_id.class }
+        p second.respond_to?(:enqueue_error) && second.enqueue_error&.message
+        p ActiveJob::Base.queue_adapter.enqueue_all([Once.new(#{n}), Once.new("other")])
+        p Honker.database.query("SELECT unique_key, unique_until, max_run_s FROM _honker_job_options ORDER BY job_id")
+      RUBY
+      told = Gem::Specification.find_by_name("activejob").version >= Gem::Version.new("7") ? "another job has its unique key" : false
+      assert_equal ["[Integer, NilClass, NilClass]", told.inspect, "1", [["once #{n}", "claimed", 600], ["once other", "claimed", 600]].inspect], out.lines(chomp: true)
+    end
+    worker("-q", "default") { said.size >= 8 }
+    assert_equal (["gave up: flaky", "try 1", "try 2", "try 3"] * 2).sort, said.sort
+  end
+
   RELOADED = "config.cache_classes = false\n  config.file_watcher = ActiveSupport::FileUpdateChecker\n  config.active_job"
 
   # As in development: nothing is loaded before it is needed, and anew when it has changed.
