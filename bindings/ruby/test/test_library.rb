@@ -69,7 +69,7 @@ class TestLibrary < HonkerTest
   end
 
   def test_another_interface_version_is_refused
-    { "0x00030000" => "3.0", "0x00000005" => "0.5" }.each do |number, version|
+    { "0x00030000" => "3.0", "0x00020000" => "2.0", "0x00000005" => "0.5" }.each do |number, version|
       source = File.join(@dir, "other.c")
       File.write(source, <<~C)
         unsigned honker_abi_version(void) { return #{number}; }
@@ -78,7 +78,7 @@ class TestLibrary < HonkerTest
       assert system("cc", "-shared", "-fPIC", "-o", File.join(@dir, "other.so"), source)
       out = attempt(path: "other.so")
       assert_includes out, "its interface is version #{version} (libhonker 9.9.9)"
-      assert_includes out, "needs 2.0"
+      assert_match(/needs 2\.[1-9]/, out)
     end
   end
 

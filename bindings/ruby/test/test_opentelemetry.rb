@@ -97,7 +97,8 @@ class TestOpenTelemetry < HonkerTest
     first = processed.find { |span| span.attributes["messaging.message.id"] == id.to_s }
     assert_equal ["process q", "honker", "q", 14, "w", 1, 2],
                  [first.name, *first.attributes.values_at(*%w[messaging.system messaging.destination.name messaging.message.body.size
-                                                              messaging.client.id honker.job.attempt honker.job.max_attempts])]
+                                                              messaging.client.id honker.job.attempt honker.job.max_attempts])
+                                                            .map { |value| value.is_a?(String) ? value[/[^@]*/] : value }] # it claims as w@<instance>
     waits = processed.map { |span| span.attributes["honker.job.wait_s"] }
     assert waits.all?(Float)
     assert_operator waits.max, :>=, 10
