@@ -129,11 +129,46 @@ func rowsOf(rows []honker.Row, err error) object {
 }
 
 func (r *request) enqueueOptions(attempts *int64) honker.EnqueueOptions {
-	options := honker.EnqueueOptions{MaxAttempts: attempts, Delay: r.opt("delay_s"), RunAt: r.opt("run_at"), Priority: r.numOr("priority", 0), Expires: r.opt("expires_s")}
+	options := honker.EnqueueOptions{MaxAttempts: attempts, RunAt: r.opt("run_at"), Priority: r.numOr("priority", 0), Expires: r.opt("expires_s")}
+	r.more(&options)
+	return options
+}
+
+// more has the options that jobs of schedules have as well.
+func (r *request) more(options *honker.EnqueueOptions) {
+	options.Delay = r.opt("delay_s")
 	if r.has("metadata") {
 		options.Metadata = decode[map[string]string](r.args["metadata"])
 	}
-	return options
+	if r.has("unique_key") {
+		options.UniqueKey = r.str("unique_key")
+	}
+	options.UniqueForS = r.numOr("unique_for_s", 0)
+	if r.has("unique_until") {
+		options.UniqueUntil = map[string]honker.UniqueUntil{"settled": honker.UniqueUntilSettled, "claimed": honker.UniqueUntilClaimed}[r.str("unique_until")]
+	}
+	if r.has("on_conflict") {
+		options.OnConflict = map[string]honker.OnConflict{"keep": honker.ConflictKeep, "replace": honker.ConflictReplace}[r.str("on_conflict")]
+	}
+}
+
+// outcomes are the words of the protocol.
+var outcomes = map[honker.Status]string{honker.StatusOK: "enqueued", honker.StatusExists: "exists", honker.StatusReplaced: "replaced", honker.StatusEmpty: "skipped"}
+
+func enqueued(result honker.EnqueueResult, err error) object {
+	one := must(result, err)
+	return object{"id": one.ID, "status": outcomes[one.Status]}
+}
+
+func fired(fire honker.ScheduledFire) object {
+	answer := object{"name": fire.Name, "queue": fire.Queue, "fire_at": fire.FireAt, "job_id": fire.JobID}
+	if fire.Status != honker.StatusOK {
+		answer["status"] = outcomes[fire.Status]
+	}
+	if fire.Status == honker.StatusEmpty {
+		answer["job_id"] = nil
+	}
+	return answer
 }
 
 func tx(r *request) *honker.Transaction   { return use[*honker.Transaction](r, "tx") }

@@ -10,7 +10,7 @@ import (
 )
 
 var features = []string{"queue", "tx", "wait", "stream", "notify", "sched", "result", "lock", "rate", "outbox", "journal", "watcher",
-	"interrupt", "foreign", "enqueue_many", "settle_tx", "next_at", "stats", "dead", "updates", "cron", "result_tx", "rate_sweep", "bytes", "prune_keep", "tick_at", "release", "metadata"}
+	"interrupt", "foreign", "enqueue_many", "settle_tx", "next_at", "stats", "dead", "updates", "cron", "result_tx", "rate_sweep", "bytes", "prune_keep", "tick_at", "release", "metadata", "unique", "schedule_options"}
 
 var operations map[string]func(r *request) object
 
@@ -56,9 +56,9 @@ func init() {
 		},
 		"queue.enqueue": func(r *request) object {
 			if r.has("tx") {
-				return named("id")(queue(r).EnqueueTx(tx(r), payload(r.args["payload"]), r.enqueueOptions(queue(r).attempts)))
+				return enqueued(queue(r).EnqueueWithTx(tx(r), payload(r.args["payload"]), r.enqueueOptions(queue(r).attempts)))
 			}
-			return named("id")(queue(r).Enqueue(payload(r.args["payload"]), r.enqueueOptions(queue(r).attempts)))
+			return enqueued(queue(r).EnqueueWith(context.Background(), payload(r.args["payload"]), r.enqueueOptions(queue(r).attempts)))
 		},
 		"queue.enqueue_many": func(r *request) object {
 			var payloads []any
@@ -174,8 +174,13 @@ func init() {
 		},
 
 		"sched.add": func(r *request) object {
-			check(sched(r).Add(honker.ScheduledTask{Name: r.str("name"), Queue: r.str("queue"), Schedule: r.str("schedule"), Payload: payload(r.args["payload"]),
-				Priority: r.numOr("priority", 0), ExpiresS: r.opt("expires_s"), MaxAttempts: r.nonZero("max_attempts")}))
+			task := honker.ScheduledTask{Name: r.str("name"), Queue: r.str("queue"), Schedule: r.str("schedule"), Payload: payload(r.args["payload"]),
+				Priority: r.numOr("priority", 0), ExpiresS: r.opt("expires_s"), MaxAttempts: r.nonZero("max_attempts")}
+			r.more(&task.Options)
+			if r.has("overlap") {
+				task.Overlap = map[string]honker.Overlap{"allow": honker.OverlapAllow, "skip": honker.OverlapSkip}[r.str("overlap")]
+			}
+			check(sched(r).Add(task))
 			return object{}
 		},
 		"sched.remove": func(r *request) object {
@@ -209,7 +214,7 @@ func init() {
 			}
 			fires := []object{}
 			for _, fire := range must(tick()) {
-				fires = append(fires, object{"name": fire.Name, "queue": fire.Queue, "fire_at": fire.FireAt, "job_id": fire.JobID})
+				fires = append(fires, fired(fire))
 			}
 			return object{"fires": fires}
 		},
