@@ -153,7 +153,7 @@ public final class Scheduler {
    * Enqueues what is due by some instant.
    *
    * @param until the instant; whole seconds
-   * @return how many boundaries were fired
+   * @return how many boundaries have come, those that have enqueued nothing too
    */
   public int tick(Instant until) {
     return ticked(until).size();
