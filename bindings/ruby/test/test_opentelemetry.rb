@@ -95,10 +95,10 @@ class TestOpenTelemetry < HonkerTest
     assert_equal id.to_s, sent.first.attributes["messaging.message.id"]
     assert_equal sent.map(&:id).sort, processed.map(&:parent).sort
     first = processed.find { |span| span.attributes["messaging.message.id"] == id.to_s }
-    assert_equal ["process q", "honker", "q", 14, "w", 1, 2],
-                 [first.name, *first.attributes.values_at(*%w[messaging.system messaging.destination.name messaging.message.body.size
-                                                              messaging.client.id honker.job.attempt honker.job.max_attempts])
-                                                            .map { |value| value.is_a?(String) ? value[/[^@]*/] : value }] # it claims as w@<instance>
+    told = first.attributes.values_at(*%w[messaging.system messaging.destination.name messaging.message.body.size honker.job.attempt
+                                          honker.job.max_attempts])
+    assert_equal ["process q", "honker", "q", 14, 1, 2], [first.name, *told]
+    assert_equal "w", first.attributes["messaging.client.id"][/[^@]*/] # it claims as w@<instance>
     waits = processed.map { |span| span.attributes["honker.job.wait_s"] }
     assert waits.all?(Float)
     assert_operator waits.max, :>=, 10
