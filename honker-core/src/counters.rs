@@ -26,6 +26,9 @@ const EVERY: Duration = Duration::from_secs(10);
 /// So many claims are remembered, to know the queue and the run time of what is settled. The oldest are forgotten first.
 const CLAIMS_MAX: usize = 20_000;
 
+/// So many queues are remembered when nothing is to be added to the file.
+const QUEUES_MAX: usize = 1_000;
+
 /// The upper bounds of the histogram of the queue wait, in whole seconds: the file knows no others. The first is less than one.
 pub(crate) const WAIT_S: [i64; 9] = [1, 2, 5, 15, 60, 300, 1_800, 7_200, 43_200];
 
@@ -55,42 +58,79 @@ static SQL_TOTALS: Sql = Sql::new(
     "SELECT queue, name, sum(value) FROM main._honker_counters GROUP BY queue, name ORDER BY queue, name",
 );
 
+/// What is counted of a queue: the first ones are those of [`Totals`], then come the histograms with their sums.
+const NAMES: [&str; 29] = [
+    "enqueued",
+    "claimed",
+    "done",
+    "retried",
+    "released",
+    "dead",
+    "cancelled",
+    "wait_lt_1_s",
+    "wait_lt_2_s",
+    "wait_lt_5_s",
+    "wait_lt_15_s",
+    "wait_lt_60_s",
+    "wait_lt_300_s",
+    "wait_lt_1800_s",
+    "wait_lt_7200_s",
+    "wait_lt_43200_s",
+    "wait_longer",
+    "run_le_5_ms",
+    "run_le_20_ms",
+    "run_le_50_ms",
+    "run_le_100_ms",
+    "run_le_500_ms",
+    "run_le_1000_ms",
+    "run_le_5000_ms",
+    "run_le_15000_ms",
+    "run_le_60000_ms",
+    "run_le_300000_ms",
+    "run_le_1800000_ms",
+    "run_longer",
+];
+const SUMS: [&str; 2] = ["wait_sum_s", "run_sum_ms"];
+
+const ENQUEUED: usize = 0;
+const CLAIMED: usize = 1;
+const WAIT: usize = 7;
+const RUN: usize = WAIT + WAIT_S.len() + 1;
+const WAIT_SUM: usize = NAMES.len();
+const RUN_SUM: usize = WAIT_SUM + 1;
+
+/// The counts of a queue that the file does not have.
+type Counts = [i64; NAMES.len() + SUMS.len()];
+
+fn name(counter: usize) -> &'static str {
+    NAMES.get(counter).copied().unwrap_or_else(|| SUMS[counter - NAMES.len()])
+}
+
 /// What becomes of a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Left {
-    Done,
-    Retried,
-    Released,
-    Dead,
-    Cancelled,
+    Done = 2,
+    Retried = 3,
+    Released = 4,
+    Dead = 5,
+    Cancelled = 6,
 }
 
-impl Left {
-    fn name(self) -> &'static str {
-        match self {
-            Left::Done => "done",
-            Left::Retried => "retried",
-            Left::Released => "released",
-            Left::Dead => "dead",
-            Left::Cancelled => "cancelled",
-        }
-    }
-}
+/// A queue, by its place in the list of those that were met.
+type Place = usize;
 
 /// What was done in a transaction that is not committed yet.
 enum Event {
-    Enqueued(Arc<str>),
-    Claimed { id: i64, queue: Arc<str>, wait_s: i64 },
-    Left { id: i64, queue: Option<Arc<str>>, how: Left },
+    Enqueued(Place),
+    Claimed { id: i64, queue: Place, wait_s: i64 },
+    Left { id: i64, queue: Option<Place>, how: Left },
 }
 
 /// A claim of this process.
 struct Claim {
-    queue: Arc<str>,
+    queue: Place,
     since: Instant,
 }
-
-type Counts = BTreeMap<(Arc<str>, &'static str), i64>;
 
 /// See the module documentation.
 pub(crate) struct Tally {
@@ -100,13 +140,20 @@ pub(crate) struct Tally {
 struct State {
     /// Of the open transaction, in order.
     events: Vec<Event>,
+    places: BTreeMap<Arc<str>, Place>,
+    queues: Vec<Queue>,
+    /// The open transaction adds counts to the file.
+    is_adding: bool,
+    has_counts: bool,
+    added_at: Instant,
+    claims: BTreeMap<i64, Claim>,
+}
+
+struct Queue {
+    name: Arc<str>,
     counts: Counts,
     /// Those that the open transaction adds to the file.
     adding: Counts,
-    added_at: Instant,
-    claims: BTreeMap<i64, Claim>,
-    /// The queues there are, each text once.
-    queues: std::collections::BTreeSet<Arc<str>>,
 }
 
 impl Default for Tally {
@@ -114,11 +161,12 @@ impl Default for Tally {
         Tally {
             state: Mutex::new(State {
                 events: Vec::new(),
-                counts: Counts::new(),
-                adding: Counts::new(),
+                places: BTreeMap::new(),
+                queues: Vec::new(),
+                is_adding: false,
+                has_counts: false,
                 added_at: Instant::now(),
                 claims: BTreeMap::new(),
-                queues: std::collections::BTreeSet::new(),
             }),
         }
     }
@@ -128,19 +176,21 @@ impl Tally {
     /// A job was enqueued.
     pub(crate) fn enqueued(&self, queue: &str) {
         let mut state = self.lock();
-        let queue = state.queue(queue);
+        let queue = state.place(queue);
         state.events.push(Event::Enqueued(queue));
     }
 
     /// A job was claimed that had waited for so long.
-    pub(crate) fn claimed(&self, id: i64, queue: &Arc<str>, wait_s: i64) {
-        self.lock().events.push(Event::Claimed { id, queue: Arc::clone(queue), wait_s });
+    pub(crate) fn claimed(&self, id: i64, queue: &str, wait_s: i64) {
+        let mut state = self.lock();
+        let queue = state.place(queue);
+        state.events.push(Event::Claimed { id, queue, wait_s });
     }
 
     /// A job was settled, dead-lettered or cancelled. Its queue may be left out if this process has claimed it.
     pub(crate) fn left(&self, id: i64, queue: Option<&str>, how: Left) {
         let mut state = self.lock();
-        let queue = queue.map(|queue| state.queue(queue));
+        let queue = queue.map(|queue| state.place(queue));
         state.events.push(Event::Left { id, queue, how });
     }
 
@@ -168,17 +218,15 @@ impl Tally {
     /// The open transaction is committed.
     pub(crate) fn committed(&self) {
         let mut state = self.lock();
-        state.adding.clear();
-        if state.events.is_empty() {
-            return;
+        if std::mem::take(&mut state.is_adding) {
+            state.queues.iter_mut().for_each(|queue| queue.adding = Counts::default());
+            // Names may come from users: they are not kept without end, and with them not what is known of claims.
+            if state.queues.len() > QUEUES_MAX && state.events.is_empty() && !state.has_counts {
+                (state.places, state.queues, state.claims) = Default::default();
+            }
         }
-        let events = std::mem::take(&mut state.events);
-        let now = Instant::now();
-        for event in events {
-            state.count(event, now);
-        }
-        while state.claims.len() > CLAIMS_MAX {
-            state.claims.pop_first();
+        if !state.events.is_empty() {
+            state.count_events();
         }
     }
 
@@ -186,48 +234,51 @@ impl Tally {
     pub(crate) fn undone(&self) {
         let mut state = self.lock();
         state.events.clear();
-        let adding = std::mem::take(&mut state.adding);
-        for (key, value) in adding {
-            *state.counts.entry(key).or_default() += value;
+        if std::mem::take(&mut state.is_adding) {
+            state.take_back();
         }
     }
 
     /// Adds the counts to the file if it is time to, or in any case if it is the `last` time, in the transaction that is open
     /// and about to be committed. An error is none of that transaction's.
     pub(crate) fn add(&self, store: &Store, last: bool) {
-        let counts = {
+        let mut given: Vec<(Arc<str>, &'static str, i64)> = Vec::new();
+        {
             let mut state = self.lock();
-            if state.counts.is_empty() || !(last || state.added_at.elapsed() >= EVERY) {
+            if !state.has_counts || !(last || state.added_at.elapsed() >= EVERY) {
                 return;
             }
             state.added_at = Instant::now();
-            std::mem::take(&mut state.counts)
-        };
+            state.has_counts = false;
+            state.is_adding = true;
+            for queue in &mut state.queues {
+                queue.adding = std::mem::take(&mut queue.counts);
+                let counted = queue.adding.iter().enumerate().filter(|(_, value)| **value != 0);
+                given
+                    .extend(counted.map(|(counter, value)| (Arc::clone(&queue.name), name(counter), *value)));
+            }
+        }
         let minute = store.now().map(|now| now.div_euclid(60));
         let added = minute.and_then(|minute| {
             store.atomic(|| {
-                counts.iter().try_for_each(|((queue, name), value)| {
+                given.iter().try_for_each(|(queue, name, value)| {
                     let parameters = [minute.into(), (&**queue).into(), (*name).into(), (*value).into()];
                     store.execute(&SQL_ADD, &parameters).map(drop)
                 })
             })
         });
-        let mut state = self.lock();
-        match added {
-            Ok(()) => state.adding = counts,
+        if added.is_err() {
             // The next commit tries again, in a while.
-            Err(_) => {
-                for (key, value) in counts {
-                    *state.counts.entry(key).or_default() += value;
-                }
-            }
+            let mut state = self.lock();
+            state.is_adding = false;
+            state.take_back();
         }
     }
 
     /// Whether there is anything that the file does not have.
     #[cfg(feature = "bundled")]
     pub(crate) fn has_counts(&self) -> bool {
-        !self.lock().counts.is_empty()
+        self.lock().has_counts
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -236,84 +287,61 @@ impl Tally {
 }
 
 impl State {
-    fn queue(&mut self, name: &str) -> Arc<str> {
-        if let Some(queue) = self.queues.get(name) {
-            return Arc::clone(queue);
+    fn place(&mut self, name: &str) -> Place {
+        if let Some(place) = self.places.get(name) {
+            return *place;
         }
-        let queue: Arc<str> = name.into();
-        // Names may come from users: they are not kept without end.
-        if self.queues.len() >= CLAIMS_MAX {
-            self.queues.clear();
-        }
-        self.queues.insert(Arc::clone(&queue));
-        queue
+        let name: Arc<str> = name.into();
+        self.places.insert(Arc::clone(&name), self.queues.len());
+        self.queues.push(Queue { name, counts: Counts::default(), adding: Counts::default() });
+        self.queues.len() - 1
     }
 
-    fn add(&mut self, queue: &Arc<str>, name: &'static str, value: i64) {
-        *self.counts.entry((Arc::clone(queue), name)).or_default() += value;
+    /// Counts that could not be added to the file are to be added again.
+    fn take_back(&mut self) {
+        for queue in &mut self.queues {
+            let adding = std::mem::take(&mut queue.adding);
+            queue.counts.iter_mut().zip(adding).for_each(|(count, adding)| *count += adding);
+        }
+        self.has_counts = true;
     }
 
-    fn count(&mut self, event: Event, now: Instant) {
-        match event {
-            Event::Enqueued(queue) => self.add(&queue, "enqueued", 1),
+    fn count_events(&mut self) {
+        let now = Instant::now();
+        self.has_counts = true;
+        for event in std::mem::take(&mut self.events) {
+            self.count(&event, now);
+        }
+        while self.claims.len() > CLAIMS_MAX {
+            self.claims.pop_first();
+        }
+    }
+
+    fn count(&mut self, event: &Event, now: Instant) {
+        match *event {
+            Event::Enqueued(queue) => self.queues[queue].counts[ENQUEUED] += 1,
             Event::Claimed { id, queue, wait_s } => {
-                self.add(&queue, "claimed", 1);
-                self.add(&queue, wait_name(wait_s), 1);
-                self.add(&queue, "wait_sum_s", wait_s.max(0));
+                let counts = &mut self.queues[queue].counts;
+                counts[CLAIMED] += 1;
+                // Less than: what has waited for a second may have waited for nearly two.
+                counts[WAIT + WAIT_S.iter().position(|bound| wait_s < *bound).unwrap_or(WAIT_S.len())] += 1;
+                counts[WAIT_SUM] += wait_s.max(0);
                 self.claims.insert(id, Claim { queue, since: now });
             }
             Event::Left { id, queue, how } => {
                 let claim = self.claims.remove(&id);
-                let Some(queue) = queue.or_else(|| claim.as_ref().map(|claim| Arc::clone(&claim.queue)))
-                else {
-                    return;
-                };
-                self.add(&queue, how.name(), 1);
+                let Some(queue) = queue.or(claim.as_ref().map(|claim| claim.queue)) else { return };
+                let counts = &mut self.queues[queue].counts;
+                counts[how as usize] += 1;
                 if let Some(claim) = claim.filter(|_| how != Left::Cancelled) {
                     let run_ms = now.saturating_duration_since(claim.since).as_millis() as i64;
-                    self.add(&queue, run_name(run_ms), 1);
-                    self.add(&queue, "run_sum_ms", run_ms);
+                    counts[RUN + RUN_MS.iter().position(|bound| run_ms <= *bound).unwrap_or(RUN_MS.len())] +=
+                        1;
+                    counts[RUN_SUM] += run_ms;
                 }
             }
         }
     }
-}
-
-const WAIT_NAMES: [&str; WAIT_S.len() + 1] = [
-    "wait_lt_1_s",
-    "wait_lt_2_s",
-    "wait_lt_5_s",
-    "wait_lt_15_s",
-    "wait_lt_60_s",
-    "wait_lt_300_s",
-    "wait_lt_1800_s",
-    "wait_lt_7200_s",
-    "wait_lt_43200_s",
-    "wait_longer",
-];
-
-const RUN_NAMES: [&str; RUN_MS.len() + 1] = [
-    "run_le_5_ms",
-    "run_le_20_ms",
-    "run_le_50_ms",
-    "run_le_100_ms",
-    "run_le_500_ms",
-    "run_le_1000_ms",
-    "run_le_5000_ms",
-    "run_le_15000_ms",
-    "run_le_60000_ms",
-    "run_le_300000_ms",
-    "run_le_1800000_ms",
-    "run_longer",
-];
-
-fn wait_name(wait_s: i64) -> &'static str {
-    // Less than: what has waited for a second may have waited for nearly two.
-    WAIT_NAMES[WAIT_S.iter().position(|bound| wait_s < *bound).unwrap_or(WAIT_S.len())]
-}
-
-fn run_name(run_ms: i64) -> &'static str {
-    RUN_NAMES[RUN_MS.iter().position(|bound| run_ms <= *bound).unwrap_or(RUN_MS.len())]
 }
 
 /// What is known of the queues of a file.
@@ -411,8 +439,12 @@ pub fn metrics(store: &Store, now: i64) -> Result<Metrics> {
                 dead: of("dead"),
                 cancelled: of("cancelled"),
             },
-            wait: histogram(&WAIT_NAMES, WAIT_S.iter().map(|s| *s as f64).collect(), of("wait_sum_s") as f64),
-            run: histogram(&RUN_NAMES, run_bounds, of("run_sum_ms") as f64 / 1000.0),
+            wait: histogram(
+                &NAMES[WAIT..RUN],
+                WAIT_S.iter().map(|s| *s as f64).collect(),
+                of("wait_sum_s") as f64,
+            ),
+            run: histogram(&NAMES[RUN..], run_bounds, of("run_sum_ms") as f64 / 1000.0),
             depth,
             queue,
         }
