@@ -81,7 +81,8 @@ pub(super) fn check(store: &Store, now: i64, schedule: &Registration<'_>) -> Res
         let key = if schedule.job.run_at.is_some() { "run_at" } else { "member" };
         return Err(Error::invalid(format!("{key} is for a single job, not for those of a schedule")));
     }
-    if queue::to_json(&schedule.job).is_empty() {
+    // Metadata that is no JSON is not in there.
+    if schedule.job.metadata.is_none() && queue::to_json(&schedule.job).is_empty() {
         return Ok(());
     }
     // An expiry beyond the end of time is the end of time.

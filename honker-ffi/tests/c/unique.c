@@ -178,6 +178,11 @@ static void a_schedule_skips_and_says_so(void) {
   EXPECT(HONKER_INVALID,
          honker_scheduler_register(db, NULL, T("s"), T("q"), T("@daily"), T("p"), &opts, ERR));
   CHECK(contains(check_message(), "run_at"));
+  job = (honker_enqueue_opts_t)HONKER_ENQUEUE_OPTS_INIT;
+  job.metadata = (honker_bytes_t){T("no JSON")};
+  EXPECT(HONKER_INVALID,
+         honker_scheduler_register(db, NULL, T("s"), T("q"), T("@daily"), T("p"), &opts, ERR));
+  CHECK(contains(check_message(), "metadata"));
   OK(honker_close(db, ERR));
 }
 
