@@ -30,7 +30,7 @@ static void report_to_sentry(const honker::Failure& failure) {
 
 int main() {
   honker::Database db{"app.db"};
-  const auto emails = db.queue("emails", 300, 10);  // 300 seconds to notice that a worker died, ten attempts
+  const auto emails = db.queue("emails", 300, 10);  // claims last 300 seconds; ten attempts
   emails.enqueue(honker::encode(SendEmail{"alice@example.com"}));
 
   emails.enqueue(honker::encode(SendEmail{"nowhere"}));

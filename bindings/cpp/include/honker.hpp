@@ -48,10 +48,11 @@
 // honker::ClosedError. An object that was moved from answers HONKER_MISUSE to everything and may be destroyed or
 // assigned to. After a fork the child may only destroy what it has inherited (HONKER_FORKED).
 //
-// Database, Queue, Stream, Scheduler, Outbox and Lock may be used by any number of threads at the same time, as long as
-// none of them moves, assigns or destroys the object. A Job, a Transaction, a Waiter and what waits are used by one
-// thread at a time and may move between threads; wake() and close() of what waits are for any. Values, rows, events and
-// errors are plain data. Nothing of the user's runs in a thread of the library's, except handlers in those of a Worker.
+// Database, Queue, Batch, JobList, Stream, Scheduler, Outbox and Lock may be used by any number of threads at the same
+// time, as long as none of them moves, assigns or destroys the object. A Job, a Transaction, a Waiter and what waits
+// are used by one thread at a time and may move between threads; wake() and close() of what waits are for any. Values,
+// rows, events and errors are plain data. Nothing of the user's runs in a thread of the library's, except handlers in
+// those of a Worker.
 
 #ifndef HONKER_HPP
 #define HONKER_HPP

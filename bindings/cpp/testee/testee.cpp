@@ -208,8 +208,10 @@ const std::map<std::string, Json (*)(const Request&)> operations{
                      [&](auto... rest) { return r.db()->queue(r.str("name"), rest...); });
      }))},
     {"queue.enqueue", DO({{"id", enqueue(*r.queue(), r)}})},
-    {"queue.enqueue_many", DO({{"ids", r.tx ? r.queue()->enqueue_many_tx(*r.tx, r.all("payloads", payload), options(r))
-                                            : r.queue()->enqueue_many(r.all("payloads", payload), options(r))}})},
+    {"queue.enqueue_many",
+     DO({{"ids", list(r.tx ? r.queue()->enqueue_many_tx(*r.tx, r.all("payloads", payload), options(r))
+                           : r.queue()->enqueue_many(r.all("payloads", payload), options(r)),
+                      [](const Enqueued& made) { return made.id; })}})},
     {"queue.claim", DO(give(r, r.queue()->claim_batch(r.str("worker"), r.num("n"))))},
     {"queue.ack", DO(unless(r.tx ? r.job()->ack_tx(*r.tx) : r.job()->ack(), "LOST"), done)},
     {"queue.retry", DO(unless(r.tx ? r.job()->retry_tx(*r.tx, r.num("delay_s"), r.str("error"))

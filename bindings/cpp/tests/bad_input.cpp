@@ -42,8 +42,22 @@ TEST_CASE("text that is not UTF-8, or has a NUL in it") {
     CHECK_BAD(db.notify("c", bad));
     CHECK_BAD(db.query(bad));
     CHECK_BAD(db.query("SELECT ?", {bad}));
+    honker::EnqueueOptions options;
+    options.unique_key = bad;
+    CHECK_BAD(q.enqueue("1", options));
+    options = {};
+    options.concurrency_key = bad;
+    CHECK_BAD(q.enqueue("1", options));
+    CHECK_BAD(db.queue(bad).pause());
+    CHECK_BAD(db.queue(bad).settings());
+    CHECK_BAD(job->step(bad, [] { return "1"; }));
+    CHECK_BAD(job->step("s", [&] { return bad; }));
+    CHECK_BAD(db.get_step(job->id(), bad));
+    CHECK_BAD(db.create_batch({honker::JobSpec{std::string(bad), "1"}}));
+    CHECK_BAD(db.create_batch({honker::JobSpec{"q", std::string(bad)}}));
     auto tx = db.begin();
     CHECK_BAD(tx.execute(bad));
+    CHECK_BAD(job->step_tx(tx, "s", [&] { return bad; }));
     CHECK_BAD(q.enqueue_tx(tx, bad));
     q.enqueue_tx(tx, "2");
     tx.rollback();
@@ -58,6 +72,9 @@ TEST_CASE("text that is not UTF-8, or has a NUL in it") {
   CHECK(file.count("_honker_stream") == 0);
   CHECK(file.count("_honker_notifications") == 0);
   CHECK(file.count("_honker_scheduler_tasks") == 0);
+  CHECK(file.count("_honker_queues") == 0);
+  CHECK(file.count("_honker_steps") == 0);
+  CHECK(file.count("_honker_batches") == 0);
   CHECK(job->ack());
   CHECK(lock->release());
 }

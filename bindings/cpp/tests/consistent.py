@@ -36,6 +36,10 @@ for sample in samples:
         problems.append(f"README.md: what this thread throws ends the process:\n{sample}")
     if not any(stands_in(sample.splitlines(), lines) for lines in examples.values()):
         problems.append(f"README.md: no example has this sample:\n{sample}")
+in_tables = [code for row in re.findall(r"^\|.*$", readme, re.MULTILINE) for code in re.findall(r"`([^`]+)`", row)]
+for code in in_tables:
+    if not code.isidentifier() and not any(code in line for lines in examples.values() for line in lines):
+        problems.append(f"README.md: no example has this line of a table: {code}")
 
 parity = (package / "tests" / "parity.cpp").read_text()
 for header in sorted((package / "include" / "honker").glob("*.hpp")):
@@ -51,5 +55,5 @@ for header in sorted((package / "include" / "honker").glob("*.hpp")):
 
 for problem in problems:
     print(problem, file=sys.stderr)
-print(f"{len(samples)} samples, {len(problems)} problems")
+print(f"{len(samples)} samples, {len(in_tables)} lines of tables, {len(problems)} problems")
 sys.exit(bool(problems))

@@ -99,6 +99,42 @@ TEST_CASE("what a killed process leaves behind") {
   CHECK(file.db.try_lock("l").has_value());
 }
 
+#ifdef __linux__
+
+TEST_CASE("the jobs of a worker that is killed go to others at once") {
+  const File file;
+  const auto q = file.db.queue("q");
+  q.enqueue("1");
+  honker::WorkerOptions options;
+  options.log = [](honker::LogLevel, const std::string&) {};
+  const int code = in_child([&] {
+    honker::Database own(file.path);
+    own.queue("q").worker("host-7", options).run([](honker::Job&) { kill(getpid(), SIGKILL); });
+    return 0;
+  });
+  CHECK(code == -SIGKILL);
+
+  // Who has it is the given id and the process.
+  const auto instance_of = [](const std::string& worker_id) {
+    CHECK(worker_id.compare(0, 7, "host-7@") == 0);
+    CHECK(worker_id.size() == 39);
+    return worker_id.substr(7);
+  };
+  auto worker = q.worker("host-7", options);
+  std::string instance;
+  worker.run([&](honker::Job& job) {  // long before the 300 seconds of its claim are over
+    instance = instance_of(job.worker_id());
+    CHECK(job.attempts() == 2);
+    CHECK(job.heartbeat(300));
+    worker.stop();
+  });
+  CHECK(instance.find_first_not_of("0123456789abcdef") == std::string::npos);
+  q.enqueue("2");
+  CHECK(q.claim_one("host-7")->worker_id() == "host-7");
+}
+
+#endif
+
 TEST_CASE("a forked child cannot wait with what it has inherited") {
   File file;
   auto updates = file.db.updates();

@@ -209,6 +209,21 @@ TEST_CASE("jobs are enqueued through a connection of the application's own") {
   CHECK_FAILS(HONKER_UNSUPPORTED, honker::enqueue_sql(connection, "q", "1", later));
   CHECK_FAILS(HONKER_INVALID, honker::enqueue_sql(connection, std::string_view("q\0", 2), "1"));
   later.metadata = "";
+  const auto check_unsupported = [&](auto change) {
+    auto options = later;
+    change(options);
+    CHECK_REFUSED(HONKER_UNSUPPORTED, honker::enqueue_sql(std::nothrow, connection, "q", "1", options));
+  };
+  check_unsupported([](auto& options) { options.unique_key = "k"; });
+  check_unsupported([](auto& options) { options.concurrency_key = "k"; });
+  check_unsupported([](auto& options) { options.batch_id = 1; });
+  check_unsupported([](auto& options) { options.member = honker::BatchMember{1, "w"}; });
+  check_unsupported([](auto& options) { options.max_run_s = 1; });
+  honker::QueueChanges changes;
+  changes.max_attempts = 5;
+  file.db.queue("set").configure(changes);
+  honker::enqueue_sql(connection, "set", "1");
+  CHECK(file.db.queue("set").claim_one("w")->max_attempts() == 5);
   later.run_at = largest;
   CHECK_FAILS(HONKER_INVALID, honker::enqueue_sql(connection, "q", "1", later));
   {

@@ -12,17 +12,22 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
+#include "batch.hpp"
 #include "detail.hpp"
 #include "enqueue.hpp"
+#include "job_list.hpp"
 #include "lock.hpp"
 #include "notification.hpp"
 #include "options.hpp"
 #include "outbox.hpp"
+#include "outcome.hpp"
 #include "queue.hpp"
 #include "scheduler.hpp"
+#include "settings.hpp"
 #include "stream.hpp"
 #include "transaction.hpp"
 #include "waiter.hpp"
@@ -107,13 +112,13 @@ class Database {
     return query(std::nothrow, sql, parameters).value();
   }
   Result<Rows> query(std::nothrow_t, std::string_view sql, const std::vector<Value>& parameters = {}) const noexcept {
-    const auto lent = detail::lend(parameters);
-    return detail::rows(core_, honker_query, db(), sql, lent.data(), lent.size());
+    return detail::query(core_, sql, parameters);
   }
 
   /// A queue. Jobs claimed through it are their worker's for `visibility_timeout_s` seconds; those enqueued through it
-  /// may be claimed `max_attempts` times.
-  Queue queue(std::string_view name, std::int64_t visibility_timeout_s = 300, std::int64_t max_attempts = 3) const {
+  /// may be claimed `max_attempts` times, by default as often as is set for the queue (Queue::configure()), or else 3.
+  Queue queue(std::string_view name, std::int64_t visibility_timeout_s = 300,
+              std::optional<std::int64_t> max_attempts = std::nullopt) const {
     return Queue(core_, name, visibility_timeout_s, max_attempts);
   }
 
@@ -172,19 +177,81 @@ class Database {
     return detail::number(core_, honker_rate_limit_sweep, db(), nullptr, older_than_s);
   }
 
-  /// Adds jobs to any queues, each with options of its own, all or none, in one commit; their ids, which increase.
-  std::vector<std::int64_t> enqueue_many(const std::vector<JobSpec>& jobs) const {
+  /// Adds jobs to any queues, each with options of its own, all or none, in one commit; what has come of each. The ids
+  /// of those that are added increase.
+  std::vector<Enqueued> enqueue_many(const std::vector<JobSpec>& jobs) const {
     return enqueue_many(std::nothrow, jobs).value();
   }
-  Result<std::vector<std::int64_t>> enqueue_many(std::nothrow_t, const std::vector<JobSpec>& jobs) const noexcept {
+  Result<std::vector<Enqueued>> enqueue_many(std::nothrow_t, const std::vector<JobSpec>& jobs) const noexcept {
     return detail::enqueue(core_, nullptr, jobs);
   }
-  std::vector<std::int64_t> enqueue_many_tx(Transaction& tx, const std::vector<JobSpec>& jobs) const {
+  std::vector<Enqueued> enqueue_many_tx(Transaction& tx, const std::vector<JobSpec>& jobs) const {
     return enqueue_many_tx(std::nothrow, tx, jobs).value();
   }
-  Result<std::vector<std::int64_t>> enqueue_many_tx(std::nothrow_t, Transaction& tx,
-                                                    const std::vector<JobSpec>& jobs) const noexcept {
+  Result<std::vector<Enqueued>> enqueue_many_tx(std::nothrow_t, Transaction& tx,
+                                                const std::vector<JobSpec>& jobs) const noexcept {
     return detail::enqueue(core_, tx.handle(), jobs);
+  }
+
+  /// Creates a batch, has `function(batch)` add its jobs, and seals it; the batch. What the function throws comes
+  /// through, and the batch is not sealed: it is never finished unless somebody seals it. With std::nothrow, where it
+  /// may return a Result as well, that is HONKER_INVALID.
+  ///
+  ///     honker::BatchOptions options;
+  ///     options.on_success = honker::JobSpec{"albums", "42"};
+  ///     db.batch(options, [&](honker::Batch& batch) {
+  ///       for (const auto& name : names) images.enqueue(name, batch.join());
+  ///     });
+  template <class Function, class = std::enable_if_t<std::is_invocable_v<Function&, Batch&>>>
+  Batch batch(const BatchOptions& options, Function&& function) const {
+    return batch_with<false>(options, function).value();
+  }
+  template <class Function, class = std::enable_if_t<std::is_invocable_v<Function&, Batch&>>>
+  Result<Batch> batch(std::nothrow_t, const BatchOptions& options, Function&& function) const noexcept {
+    return batch_with<true>(options, function);
+  }
+  template <class Function, class = std::enable_if_t<std::is_invocable_v<Function&, Batch&>>>
+  Batch batch(Function&& function) const {
+    return batch_with<false>({}, function).value();
+  }
+  template <class Function, class = std::enable_if_t<std::is_invocable_v<Function&, Batch&>>>
+  Result<Batch> batch(std::nothrow_t, Function&& function) const noexcept {
+    return batch_with<true>({}, function);
+  }
+
+  /// A batch that there is, by its id.
+  Batch batch(std::int64_t id) const noexcept { return Batch(core_, id); }
+
+  /// Creates a batch, to be sealed by whoever has added its jobs.
+  Batch create_batch(const BatchOptions& options = {}) const { return create_batch(std::nothrow, options).value(); }
+  Result<Batch> create_batch(std::nothrow_t, const BatchOptions& options = {}) const noexcept {
+    return create_batch_in(nullptr, options);
+  }
+  Batch create_batch_tx(Transaction& tx, const BatchOptions& options = {}) const {
+    return create_batch_tx(std::nothrow, tx, options).value();
+  }
+  Result<Batch> create_batch_tx(std::nothrow_t, Transaction& tx, const BatchOptions& options = {}) const noexcept {
+    return create_batch_in(tx.handle(), options);
+  }
+
+  /// The jobs of all queues and states that a filter finds, to be looked at or acted on.
+  JobList jobs(JobFilter filter = {}) const { return JobList(core_, std::move(filter)); }
+
+  /// What a step of a job has come to (Job::step()), as a text; empty if it has not been done, or the job is gone.
+  std::optional<std::string> get_step(std::int64_t job_id, std::string_view name) const {
+    return get_step(std::nothrow, job_id, name).value();
+  }
+  Result<std::optional<std::string>> get_step(std::nothrow_t, std::int64_t job_id,
+                                              std::string_view name) const noexcept {
+    return detail::optional_text(core_, honker_step_get, db(), nullptr, job_id, name);
+  }
+
+  /// What holds for every queue that has settings or a job, by name.
+  std::vector<QueueSettings> queues() const { return queues(std::nothrow).value(); }
+  Result<std::vector<QueueSettings>> queues(std::nothrow_t) const noexcept {
+    const auto json = detail::text(core_, honker_queues, db(), nullptr);
+    if (!json.ok()) return json.error();
+    return detail::read_settings(core_, *json);
   }
 
   /// Saves the result of a job, replacing an earlier one; it expires after `ttl_s` seconds, or never if that is 0 or
@@ -284,6 +351,15 @@ class Database {
                           max_keep.value_or(HONKER_NO_TIME));
   }
 
+  /// Sets for how many seconds notifications are kept (`use_default`: until somebody prunes them). The workers, and
+  /// those who run schedules, remove the others within a minute.
+  void keep_notifications(Change<std::int64_t> keep_s) const { keep_notifications(std::nothrow, keep_s).value(); }
+  Result<void> keep_notifications(std::nothrow_t, Change<std::int64_t> keep_s) const noexcept {
+    detail::JsonObject object;
+    detail::add_change(object, "keep_s", keep_s);
+    return detail::done(core_, honker_notifications_configure, db(), nullptr, object.text());
+  }
+
   /// How many jobs there are: a JSON array of objects as of Queue::stats_json(), one for each queue that has a job.
   std::string stats_json() const { return stats_json(std::nothrow).value(); }
   Result<std::string> stats_json(std::nothrow_t) const noexcept {
@@ -294,6 +370,20 @@ class Database {
   /// versions, warnings and watcher, which honker_status of honker.h explains. It waits for nobody.
   std::string status_json() const { return status_json(std::nothrow).value(); }
   Result<std::string> status_json(std::nothrow_t) const noexcept { return detail::text(core_, honker_status, db()); }
+
+  /// What is known of each queue, for monitoring: a JSON object whose key queues is an array of objects with the keys
+  /// queue, counts, wait, run and depth, which honker_metrics of honker.h explains. Counts are those of calls of
+  /// libhonker's, in all processes, and up to ten seconds late.
+  std::string metrics_json() const { return metrics_json(std::nothrow).value(); }
+  Result<std::string> metrics_json(std::nothrow_t) const noexcept {
+    return detail::text(core_, honker_metrics, db(), nullptr);
+  }
+
+  /// The dead of all queues by what they died of, as of Queue::dead_groups_json().
+  std::string dead_groups_json() const { return dead_groups_json(std::nothrow).value(); }
+  Result<std::string> dead_groups_json(std::nothrow_t) const noexcept {
+    return detail::text(core_, honker_dead_groups, db(), nullptr, nullptr, 0);
+  }
 
   /// The dead of all queues, as of Queue::dead_json().
   std::string dead_json(std::int64_t limit = 100) const { return dead_json(std::nothrow, limit).value(); }
@@ -311,6 +401,27 @@ class Database {
   explicit Database(detail::CorePtr core) noexcept : core_(std::move(core)) {}
 
   honker_db_t* db() const noexcept { return detail::handle(core_); }
+
+  Result<Batch> create_batch_in(honker_tx_t* tx, const BatchOptions& options) const {
+    const auto json = detail::batch_json(core_, options);
+    if (!json.ok()) return json.error();
+    const auto id = detail::number(core_, honker_batch_create, db(), tx, *json);
+    if (!id.ok()) return id.error();
+    return Batch(core_, *id);
+  }
+
+  template <bool Catches, class Function>
+  Result<Batch> batch_with(const BatchOptions& options, Function& function) const {
+    auto batch = create_batch(std::nothrow, options);
+    if (!batch.ok()) return batch;
+    const auto filled = detail::guarded<Catches>("the function of the batch", [&]() -> Result<void> {
+      if (auto returned = detail::returned_by(function, *batch); !returned.ok()) return returned.error();
+      return {};
+    });
+    if (!filled.ok()) return filled.error();
+    if (auto sealed = batch->seal(std::nothrow); !sealed.ok()) return sealed.error();
+    return batch;
+  }
 
   Result<void> save_result_in(honker_tx_t* tx, std::int64_t id, std::string_view value, std::int64_t ttl_s) const {
     return detail::done(core_, honker_result_save, db(), tx, id, value, ttl_s);

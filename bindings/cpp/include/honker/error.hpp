@@ -54,6 +54,9 @@ class Error : public std::runtime_error {
   /// Database::interrupt() ended the call.
   bool is_interrupted() const noexcept { return status_ == HONKER_INTERRUPTED; }
 
+  /// The claim of a job was lost, and with it what was to be done on its behalf.
+  bool is_lost() const noexcept { return status_ == HONKER_LOST; }
+
   /// The error is one of the moment, such as a locked file or a full disk: the same call may succeed later
   /// (honker_status_is_transient).
   bool is_transient() const noexcept { return honker_status_is_transient(status_) == 1; }
@@ -90,6 +93,12 @@ class InterruptedError : public Error {
   explicit InterruptedError(const Error& error) : Error(error) {}
 };
 
+/// Error::is_lost().
+class LostError : public Error {
+ public:
+  explicit LostError(const Error& error) : Error(error) {}
+};
+
 namespace detail {
 
 [[noreturn]] inline void raise(const Error& error) {
@@ -98,6 +107,7 @@ namespace detail {
   if (error.is_closed()) throw ClosedError(error);
   if (error.is_constraint()) throw ConstraintError(error);
   if (error.is_interrupted()) throw InterruptedError(error);
+  if (error.is_lost()) throw LostError(error);
   throw error;
 #else
   std::fprintf(stderr, "%s: %s\n", error.name(), error.what());

@@ -12,11 +12,14 @@
 #include <string>
 #include <string_view>
 #include <thread>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
 #include "cancellation.hpp"
+#include "codec.hpp"
 #include "detail.hpp"
+#include "outcome.hpp"
 #include "transaction.hpp"
 
 namespace honker {
@@ -28,6 +31,42 @@ namespace detail {
 class Pool;
 
 Result<std::vector<Job>> list_jobs(const CorePtr& core, const honker_jobs_t* jobs);
+
+/// What a step is called with: nothing, or a transaction of its own.
+template <class Function, bool = std::is_invocable_v<Function&>>
+struct StepOf {
+  static constexpr bool has_transaction = false;
+  using type = ReturnedBy<Function>;
+};
+template <class Function>
+struct StepOf<Function, false> {
+  static constexpr bool has_transaction = true;
+  using type = ReturnedBy<Function, Transaction&>;
+};
+
+/// How a value of a step is stored: a text as it is, another type as its Codec says, and nothing as null.
+template <class T>
+struct StepValue {
+  using type = T;
+  static std::string encode(const Result<T>& value) { return Codec<T>::encode(*value); }
+  static Result<T> decode(const std::string& text) { return Codec<T>::decode(text); }
+};
+template <>
+struct StepValue<void> {
+  using type = void;
+  static std::string encode(const Result<void>&) { return "null"; }
+  static Result<void> decode(const std::string&) { return {}; }
+};
+template <class T>
+struct TextStep {
+  using type = std::string;
+  static std::string encode(const Result<T>& value) { return std::string(*value); }
+  static Result<std::string> decode(const std::string& text) { return text; }
+};
+template <class T>
+using StepCodec = std::conditional_t<std::is_convertible_v<T, std::string_view>, TextStep<T>, StepValue<T>>;
+template <class Function>
+using StepResult = Result<typename StepCodec<typename StepOf<Function>::type>::type>;
 
 }  // namespace detail
 
@@ -48,6 +87,8 @@ class Job {
   const std::string& queue() const noexcept { return queue_; }
   /// As it was enqueued.
   const std::string& payload() const noexcept { return payload_; }
+  /// Who holds it: what the claim was asked for with, or, of a Worker that is rescued (see there), `<its id>@` and 32
+  /// hexadecimal digits for the process.
   const std::string& worker_id() const noexcept { return worker_id_; }
   /// How often the job has been claimed, this time included.
   std::int64_t attempts() const noexcept { return attempts_; }
@@ -105,6 +146,36 @@ class Job {
     return settle(honker_heartbeat, nullptr, extend_s);
   }
 
+  /// A step of the job, which is run once, however often the job is: what `function` returned, now or then. It is a
+  /// text, or of a type that has a Codec, or nothing; steps of a job are told apart by their names, and are kept for as
+  /// long as the job is.
+  ///
+  ///     const auto receipt = job.step("charge", [&] { return charge(card); });
+  ///     job.step("book", [&](honker::Transaction& tx) { tx.execute("INSERT INTO sales VALUES (?)", {receipt}); });
+  ///
+  /// What it returned is saved when it has returned: if the process dies in between it is run again. A function that
+  /// takes a Transaction is given a new one, which is committed with the step: what it writes there happens exactly
+  /// once. If the claim was lost meanwhile nothing is saved, or committed (LostError). What the function throws comes
+  /// through, and nothing is saved; with std::nothrow, where it may return a Result as well, it is HONKER_INVALID.
+  template <class Function>
+  auto step(std::string_view name, Function&& function) const {
+    return run_step<false>(nullptr, name, function).value();
+  }
+  template <class Function>
+  auto step(std::nothrow_t, std::string_view name, Function&& function) const noexcept -> detail::StepResult<Function> {
+    return run_step<true>(nullptr, name, function);
+  }
+  /// The same as part of a transaction that is open: with its commit the step is saved.
+  template <class Function>
+  auto step_tx(Transaction& tx, std::string_view name, Function&& function) const {
+    return run_step<false>(&tx, name, function).value();
+  }
+  template <class Function>
+  auto step_tx(std::nothrow_t, Transaction& tx, std::string_view name, Function&& function) const noexcept
+      -> detail::StepResult<Function> {
+    return run_step<true>(&tx, name, function);
+  }
+
   /// Whether a Worker wants its handler to stop; cancel_reason() says why. What the handler still does may be done by
   /// somebody else as well. Never true for a job that was claimed otherwise. For any thread.
   bool cancelled() const { return cancel_reason() != CancelReason::none; }
@@ -148,6 +219,46 @@ class Job {
   template <class Function, class... Arguments>
   Result<bool> settle(Function&& function, honker_tx_t* tx, const Arguments&... arguments) const {
     return detail::call(core_, function, detail::handle(core_), tx, id_, worker_id_, arguments...);
+  }
+
+  template <bool Catches, class Function>
+  detail::StepResult<Function> run_step(Transaction* tx, std::string_view name, Function& function) const {
+    using Step = detail::StepOf<Function>;
+    using Codec = detail::StepCodec<typename Step::type>;
+    const auto decode = [&](const std::string& text) {
+      return detail::guarded<Catches>("the codec of step " + std::string(name), [&] { return Codec::decode(text); });
+    };
+    honker_tx_t* const raw = tx == nullptr ? nullptr : tx->handle();
+    auto saved = detail::optional_text(core_, honker_step_get, detail::handle(core_), raw, id_, name);
+    if (!saved.ok()) return saved.error();
+    if (*saved) return decode(**saved);
+    if constexpr (Step::has_transaction) {
+      if (tx == nullptr) {
+        auto own = begin(std::nothrow);
+        if (!own.ok()) return own.error();
+        auto value = run_step<Catches>(&*own, name, function);
+        if (!value.ok()) return value;
+        if (auto committed = own->commit(std::nothrow); !committed.ok()) return committed.error();
+        return value;
+      }
+    }
+    const auto text = detail::guarded<Catches>("step " + std::string(name), [&]() -> Result<std::string> {
+      const auto value = [&] {
+        if constexpr (Step::has_transaction) {
+          return detail::returned_by(function, *tx);
+        } else {
+          return detail::returned_by(function);
+        }
+      }();
+      if (!value.ok()) return value.error();
+      return Codec::encode(value);
+    });
+    if (!text.ok()) return text.error();
+    saved = detail::optional_text(core_, honker_step_save, detail::handle(core_), raw, id_, worker_id_, name, *text);
+    if (!saved.ok()) return saved.error();
+    if (*saved) return decode(**saved);
+    return Error(HONKER_LOST, "the claim of job " + std::to_string(id_) + " was lost, and step " + std::string(name) +
+                                  " is not saved");
   }
 
   detail::CorePtr core_;

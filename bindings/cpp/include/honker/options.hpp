@@ -15,6 +15,24 @@
 
 namespace honker {
 
+/// Until when a job has its unique key.
+enum class UniqueUntil : std::uint32_t {
+  settled = HONKER_UNIQUE_SETTLED,  ///< Until it is done, dead or cancelled.
+  claimed = HONKER_UNIQUE_CLAIMED,  ///< Until it is claimed, and again while it waits for another attempt.
+};
+
+/// What becomes of a job whose unique key another one has.
+enum class OnConflict : std::uint32_t {
+  keep = HONKER_CONFLICT_KEEP,        ///< Nothing is added, and the other job stays as it is.
+  replace = HONKER_CONFLICT_REPLACE,  ///< Nothing is added; the other job becomes this one if it is still waiting.
+};
+
+/// A job that is running, and who has claimed it.
+struct BatchMember {
+  std::int64_t job_id = 0;
+  std::string worker_id;
+};
+
 /// How a job is enqueued.
 struct EnqueueOptions {
   /// When the job becomes due, in Unix seconds. Default now. Not looked at if `delay_s` is set.
@@ -26,10 +44,45 @@ struct EnqueueOptions {
   std::optional<std::int64_t> expires_s = std::nullopt;
   /// Larger is sooner.
   std::int64_t priority = 0;
-  /// How often the job may be claimed. Default: what the Queue was made with, or 3.
+  /// How often the job may be claimed. Default: what the Queue was made with, or what is set for it
+  /// (Queue::configure()), or 3.
   std::optional<std::int64_t> max_attempts = std::nullopt;
   /// Comes back with the job: a JSON object of texts, at most 8192 bytes. Empty: none.
   std::string metadata = {};
+  /// There is only one job of the queue with this key: enqueueing another one answers EnqueueStatus::exists or
+  /// replaced, and the id of the one that has the key.
+  std::optional<std::string> unique_key = std::nullopt;
+  UniqueUntil unique_until = UniqueUntil::settled;
+  /// For how many seconds the job has the key at least, this one included, whatever becomes of it; 1 or more.
+  std::optional<std::int64_t> unique_for_s = std::nullopt;
+  OnConflict on_conflict = OnConflict::keep;
+  /// Of the jobs of a queue with this key no more run at the same time than QueueSettings::concurrency_per_key.
+  std::optional<std::string> concurrency_key = std::nullopt;
+  /// The batch that the job belongs to; Batch::join() sets it, and the next one.
+  std::optional<std::int64_t> batch_id = std::nullopt;
+  /// The member of that batch, running now, by which this job joins it although it is sealed.
+  std::optional<BatchMember> member = std::nullopt;
+  /// For how many seconds a worker lets the job run before it is retried; 1 or more. Default:
+  /// WorkerOptions::max_run_s.
+  std::optional<std::int64_t> max_run_s = std::nullopt;
+};
+
+/// What has become of a job that was enqueued.
+enum class EnqueueStatus : honker_status_t {
+  enqueued = HONKER_OK,        ///< It was added.
+  exists = HONKER_EXISTS,      ///< Another job has its unique key, and was left as it is.
+  replaced = HONKER_REPLACED,  ///< Another job had its unique key, and has become this one.
+  skipped = HONKER_EMPTY,      ///< Of a schedule: none was added (Overlap::skip).
+};
+
+/// A job that was enqueued. It is its id wherever a number is wanted.
+struct Enqueued {
+  /// The job's id, or that of the job that has its unique key.
+  std::int64_t id = 0;
+  EnqueueStatus status = EnqueueStatus::enqueued;
+
+  constexpr operator std::int64_t() const noexcept { return id; }
+  explicit operator bool() const = delete;  // look at `status`
 };
 
 /// One of the jobs that are enqueued together.

@@ -45,10 +45,10 @@ class Outbox {
                                std::int64_t priority = 0) const noexcept {
     return queue_.enqueue(std::nothrow, json, delay_s, priority);
   }
-  std::int64_t enqueue(std::string_view json, const EnqueueOptions& options) const {
+  Enqueued enqueue(std::string_view json, const EnqueueOptions& options) const {
     return enqueue(std::nothrow, json, options).value();
   }
-  Result<std::int64_t> enqueue(std::nothrow_t, std::string_view json, const EnqueueOptions& options) const noexcept {
+  Result<Enqueued> enqueue(std::nothrow_t, std::string_view json, const EnqueueOptions& options) const noexcept {
     return queue_.enqueue(std::nothrow, json, options);
   }
 
@@ -61,11 +61,11 @@ class Outbox {
                                   std::int64_t priority = 0) const noexcept {
     return queue_.enqueue_tx(std::nothrow, tx, json, delay_s, priority);
   }
-  std::int64_t enqueue_tx(Transaction& tx, std::string_view json, const EnqueueOptions& options) const {
+  Enqueued enqueue_tx(Transaction& tx, std::string_view json, const EnqueueOptions& options) const {
     return enqueue_tx(std::nothrow, tx, json, options).value();
   }
-  Result<std::int64_t> enqueue_tx(std::nothrow_t, Transaction& tx, std::string_view json,
-                                  const EnqueueOptions& options) const noexcept {
+  Result<Enqueued> enqueue_tx(std::nothrow_t, Transaction& tx, std::string_view json,
+                              const EnqueueOptions& options) const noexcept {
     return queue_.enqueue_tx(std::nothrow, tx, json, options);
   }
 

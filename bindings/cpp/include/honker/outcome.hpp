@@ -112,6 +112,42 @@ std::optional<std::string> thrown_by(Call&& call) {
   return std::nullopt;
 }
 
+/// What a function of the user's has come to: what it returns, which may be a Result of that.
+template <class T>
+struct Plain {
+  using type = std::decay_t<T>;
+};
+template <class T>
+struct Plain<Result<T>> {
+  using type = T;
+};
+template <class Function, class... Arguments>
+using ReturnedBy = typename Plain<std::invoke_result_t<Function&, Arguments...>>::type;
+
+template <class Function, class... Arguments>
+auto returned_by(Function& function, Arguments&... arguments) -> Result<ReturnedBy<Function, Arguments&...>> {
+  using Returned = std::invoke_result_t<Function&, Arguments&...>;
+  if constexpr (std::is_void_v<Returned>) {
+    function(arguments...);
+    return {};
+  } else {
+    return function(arguments...);
+  }
+}
+
+/// Makes a call, `make()`, that returns a Result. What is thrown comes through, or is the Error if `Catches`.
+template <bool Catches, class Make>
+auto guarded(const std::string& what, Make&& make) -> decltype(make()) {
+  if constexpr (!Catches) {
+    return make();
+  } else {
+    std::optional<decltype(make())> made;
+    const auto thrown = thrown_by([&] { made.emplace(make()); });
+    if (!made) return Error(HONKER_INVALID, what + " has thrown: " + *thrown);
+    return std::move(*made);
+  }
+}
+
 /// What a function of the user's, which returns an Outcome or nothing, says becomes of its job.
 template <class Function, class... Arguments>
 Outcome outcome_of(Function& function, Arguments&&... arguments) {

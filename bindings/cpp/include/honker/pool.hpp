@@ -33,7 +33,9 @@
 
 #include "detail.hpp"
 #include "job.hpp"
+#include "object.hpp"
 #include "outcome.hpp"
+#include "settings.hpp"
 #include "stop.hpp"
 #include "worker_options.hpp"
 
@@ -147,6 +149,7 @@ class Pool : public std::enable_shared_from_this<Pool> {
   struct Task {
     Task(Job&& claimed, std::int64_t the_serial, std::shared_ptr<Cancellation> the_cancellation)
         : job(std::move(claimed)),
+          core(job.core_),
           id(job.id()),
           serial(the_serial),
           queue(job.queue()),
@@ -155,6 +158,7 @@ class Pool : public std::enable_shared_from_this<Pool> {
           cancellation(std::move(the_cancellation)) {}
 
     Job job;  // the handler's: it may move it away
+    const CorePtr core;
     const std::int64_t id;
     const std::int64_t serial;
     const std::string queue;
@@ -325,7 +329,7 @@ class Pool : public std::enable_shared_from_this<Pool> {
           "lost job " + std::to_string(task->id) + " of " + task->queue + ", which its handler is told");
       return;
     }
-    failed(*task, Outcome::retry("timeout after " + std::to_string(options_.max_run_s.value_or(0)) + " s"), nullptr);
+    failed(*task, Outcome::retry("timeout after " + std::to_string(max_run_s(*task)) + " s"), nullptr);
   }
 
   Result<void> take_claimed(const honker_jobs_t* jobs) {
@@ -468,13 +472,30 @@ class Pool : public std::enable_shared_from_this<Pool> {
 
   // What is told.
 
+  /// For how long a job may run, which it may say itself.
+  std::int64_t max_run_s(const Task& task) const {
+    const auto said = query(task.core, "SELECT max_run_s FROM _honker_job_options WHERE job_id = ?1", {task.id});
+    const auto of_job = said.ok() && !said->empty() ? integer_in(said->front()[0]) : std::nullopt;
+    return of_job.value_or(options_.max_run_s.value_or(0));
+  }
+
+  /// What is set for the queue, or else for the worker.
+  Backoff backoff_of(const std::string& queue, const CorePtr& core) const {
+    const auto json = detail::text(core, honker_queue_settings, detail::handle(core), nullptr, queue);
+    if (json.ok()) {
+      const auto settings = read_settings(core, "[" + *json + "]");
+      if (settings.ok() && !settings->empty() && settings->front().retry) return *settings->front().retry;
+    }
+    return {options_.retry_base_s, options_.retry_factor, options_.retry_max_s, options_.retry_jitter};
+  }
+
   /// The delay after the nth failure, as the library has it, without the jitter.
-  std::int64_t backoff_s(std::int64_t attempts) const {
-    if (options_.retry_base_s <= 0) return 0;
+  static std::int64_t delay_s(const Backoff& backoff, std::int64_t attempts) {
+    if (backoff.base_s <= 0) return 0;
     constexpr double thousand_years = 1000.0 * 366 * 86400;
-    const double delay = static_cast<double>(options_.retry_base_s) *
-                         std::pow(options_.retry_factor, static_cast<double>(std::max<std::int64_t>(attempts - 1, 0)));
-    const double limit = std::clamp(static_cast<double>(options_.retry_max_s), 0.0, thousand_years);
+    const double delay = static_cast<double>(backoff.base_s) *
+                         std::pow(backoff.factor, static_cast<double>(std::max<std::int64_t>(attempts - 1, 0)));
+    const double limit = std::clamp(static_cast<double>(backoff.max_s), 0.0, thousand_years);
     return static_cast<std::int64_t>(std::round(std::min(delay, limit)));
   }
 
@@ -482,7 +503,9 @@ class Pool : public std::enable_shared_from_this<Pool> {
     Failure failure{task.id, task.queue, task.attempts, task.max_attempts, outcome, std::nullopt, exception};
     std::string next = "dead";
     if (outcome.kind() == HONKER_SETTLE_RETRY && task.attempts < task.max_attempts) {
-      failure.next_try_s = outcome.delay_s() != HONKER_NO_TIME ? outcome.delay_s() : backoff_s(task.attempts);
+      failure.next_try_s = outcome.delay_s() != HONKER_NO_TIME
+                               ? outcome.delay_s()
+                               : delay_s(backoff_of(task.queue, task.core), task.attempts);
       next = "next try in " + std::to_string(*failure.next_try_s) + " s";
     }
     say(LogLevel::error, "failed at job " + std::to_string(task.id) + " of " + task.queue + ", attempt " +

@@ -18,6 +18,7 @@
 #include "enqueue.hpp"
 #include "job.hpp"
 #include "jobs.hpp"
+#include "settings.hpp"
 #include "transaction.hpp"
 #include "worker.hpp"
 
@@ -38,12 +39,13 @@ class Queue {
   }
   Result<std::int64_t> enqueue(std::nothrow_t, std::string_view json, std::int64_t delay_s = 0,
                                std::int64_t priority = 0) const noexcept {
-    return enqueue_in(nullptr, json, options(delay_s, priority));
+    return id_of(enqueue_in(nullptr, json, options(delay_s, priority)));
   }
-  std::int64_t enqueue(std::string_view json, const EnqueueOptions& options) const {
+  /// The same with options, and what has come of it.
+  Enqueued enqueue(std::string_view json, const EnqueueOptions& options) const {
     return enqueue(std::nothrow, json, options).value();
   }
-  Result<std::int64_t> enqueue(std::nothrow_t, std::string_view json, const EnqueueOptions& options) const noexcept {
+  Result<Enqueued> enqueue(std::nothrow_t, std::string_view json, const EnqueueOptions& options) const noexcept {
     return enqueue_in(nullptr, json, options);
   }
 
@@ -54,32 +56,33 @@ class Queue {
   }
   Result<std::int64_t> enqueue_tx(std::nothrow_t, Transaction& tx, std::string_view json, std::int64_t delay_s = 0,
                                   std::int64_t priority = 0) const noexcept {
-    return enqueue_in(tx.handle(), json, options(delay_s, priority));
+    return id_of(enqueue_in(tx.handle(), json, options(delay_s, priority)));
   }
-  std::int64_t enqueue_tx(Transaction& tx, std::string_view json, const EnqueueOptions& options) const {
+  Enqueued enqueue_tx(Transaction& tx, std::string_view json, const EnqueueOptions& options) const {
     return enqueue_tx(std::nothrow, tx, json, options).value();
   }
-  Result<std::int64_t> enqueue_tx(std::nothrow_t, Transaction& tx, std::string_view json,
-                                  const EnqueueOptions& options) const noexcept {
+  Result<Enqueued> enqueue_tx(std::nothrow_t, Transaction& tx, std::string_view json,
+                              const EnqueueOptions& options) const noexcept {
     return enqueue_in(tx.handle(), json, options);
   }
 
-  /// Adds a job for each payload, all or none; their ids, which increase.
-  std::vector<std::int64_t> enqueue_many(const std::vector<std::string>& payloads,
-                                         const EnqueueOptions& options = {}) const {
+  /// Adds a job for each payload, all or none, in one commit; what has come of each. The ids of those that are added
+  /// increase.
+  std::vector<Enqueued> enqueue_many(const std::vector<std::string>& payloads,
+                                     const EnqueueOptions& options = {}) const {
     return enqueue_many(std::nothrow, payloads, options).value();
   }
-  Result<std::vector<std::int64_t>> enqueue_many(std::nothrow_t, const std::vector<std::string>& payloads,
-                                                 const EnqueueOptions& options = {}) const noexcept {
+  Result<std::vector<Enqueued>> enqueue_many(std::nothrow_t, const std::vector<std::string>& payloads,
+                                             const EnqueueOptions& options = {}) const noexcept {
     return enqueue_many_in(nullptr, payloads, options);
   }
-  std::vector<std::int64_t> enqueue_many_tx(Transaction& tx, const std::vector<std::string>& payloads,
-                                            const EnqueueOptions& options = {}) const {
+  std::vector<Enqueued> enqueue_many_tx(Transaction& tx, const std::vector<std::string>& payloads,
+                                        const EnqueueOptions& options = {}) const {
     return enqueue_many_tx(std::nothrow, tx, payloads, options).value();
   }
-  Result<std::vector<std::int64_t>> enqueue_many_tx(std::nothrow_t, Transaction& tx,
-                                                    const std::vector<std::string>& payloads,
-                                                    const EnqueueOptions& options = {}) const noexcept {
+  Result<std::vector<Enqueued>> enqueue_many_tx(std::nothrow_t, Transaction& tx,
+                                                const std::vector<std::string>& payloads,
+                                                const EnqueueOptions& options = {}) const noexcept {
     return enqueue_many_in(tx.handle(), payloads, options);
   }
 
@@ -131,6 +134,32 @@ class Queue {
                                  std::string_view worker_id) const noexcept {
     return detail::number(core_, honker_ack_batch, db(), nullptr, ids.data(), ids.size(), worker_id);
   }
+
+  /// Changes what is set for the queue, in the file: it holds for every process from the commit on, and wakes the
+  /// workers. Programs with a libhonker before 0.2 refuse to write to the file from then on. A value that a setting
+  /// cannot have is HONKER_INVALID, and nothing is changed.
+  void configure(const QueueChanges& changes) const { configure(std::nothrow, changes).value(); }
+  Result<void> configure(std::nothrow_t, const QueueChanges& changes) const noexcept {
+    return configure_with(detail::settings_json(changes));
+  }
+
+  /// What holds for the queue, whether or not anything is set.
+  QueueSettings settings() const { return settings(std::nothrow).value(); }
+  Result<QueueSettings> settings(std::nothrow_t) const noexcept {
+    const auto json = detail::text(core_, honker_queue_settings, db(), nullptr, name_);
+    if (!json.ok()) return json.error();
+    auto read = detail::read_settings(core_, "[" + *json + "]");
+    if (!read.ok()) return read.error();
+    if (read->empty()) return detail::unexpected();
+    read->front().queue = name_;
+    return std::move(read->front());
+  }
+
+  /// Nothing more is claimed from the queue, by anyone, until resume(). What runs goes on.
+  void pause() const { pause(std::nothrow).value(); }
+  Result<void> pause(std::nothrow_t) const noexcept { return configure_with(R"({"paused":true})"); }
+  void resume() const { resume(std::nothrow).value(); }
+  Result<void> resume(std::nothrow_t) const noexcept { return configure_with(R"({"paused":null})"); }
 
   /// Moves expired jobs that nobody holds to the dead; how many that were. Claims pass them by without it.
   std::int64_t sweep_expired() const { return sweep_expired(std::nothrow).value(); }
@@ -194,11 +223,18 @@ class Queue {
     return detail::text(core_, honker_dead_list, db(), nullptr, name_, limit);
   }
 
-  /// Makes a dead job of any queue live again: pending, due now, with its id, priority and budget, no attempts used and
-  /// no expiry. False if there is no such dead job.
+  /// Makes a dead job of any queue live again: pending, due now, with its id, priority, budget, options and steps, no
+  /// attempts used and no expiry. False if there is no such dead job, or another one has its unique key.
   bool dead_requeue(std::int64_t id) const { return dead_requeue(std::nothrow, id).value(); }
   Result<bool> dead_requeue(std::nothrow_t, std::int64_t id) const noexcept {
     return detail::call(core_, honker_dead_requeue, db(), nullptr, id);
+  }
+
+  /// The dead of the queue by what they died of, the largest group first: a JSON array of objects with the keys error
+  /// (in which # stands for a number or an id), count, and newest, the one that died last, as dead_json() has it.
+  std::string dead_groups_json() const { return dead_groups_json(std::nothrow).value(); }
+  Result<std::string> dead_groups_json(std::nothrow_t) const noexcept {
+    return detail::text(core_, honker_dead_groups, db(), nullptr, name_);
   }
 
   /// Deletes the dead of the queue that died more than `older_than_s` seconds ago; how many that were.
@@ -210,10 +246,20 @@ class Queue {
  private:
   friend class Database;
 
-  Queue(detail::CorePtr core, std::string_view name, std::int64_t visibility_timeout_s, std::int64_t max_attempts)
+  Queue(detail::CorePtr core, std::string_view name, std::int64_t visibility_timeout_s,
+        std::optional<std::int64_t> max_attempts)
       : core_(std::move(core)), name_(name), visibility_timeout_s_(visibility_timeout_s), max_attempts_(max_attempts) {}
 
   honker_db_t* db() const noexcept { return detail::handle(core_); }
+
+  static Result<std::int64_t> id_of(const Result<Enqueued>& enqueued) {
+    if (!enqueued.ok()) return enqueued.error();
+    return enqueued->id;
+  }
+
+  Result<void> configure_with(const std::string& json) const {
+    return detail::done(core_, honker_queue_configure, db(), nullptr, name_, json);
+  }
 
   static EnqueueOptions options(std::int64_t delay_s, std::int64_t priority) {
     EnqueueOptions options;
@@ -227,14 +273,14 @@ class Queue {
     return {name_, std::string(json), std::move(options)};
   }
 
-  Result<std::int64_t> enqueue_in(honker_tx_t* tx, std::string_view json, const EnqueueOptions& options) const {
-    const auto ids = detail::enqueue(core_, tx, {spec(json, options)});
-    if (!ids.ok()) return ids.error();
-    return ids->front();
+  Result<Enqueued> enqueue_in(honker_tx_t* tx, std::string_view json, const EnqueueOptions& options) const {
+    const auto enqueued = detail::enqueue(core_, tx, {spec(json, options)});
+    if (!enqueued.ok()) return enqueued.error();
+    return enqueued->front();
   }
 
-  Result<std::vector<std::int64_t>> enqueue_many_in(honker_tx_t* tx, const std::vector<std::string>& payloads,
-                                                    const EnqueueOptions& options) const {
+  Result<std::vector<Enqueued>> enqueue_many_in(honker_tx_t* tx, const std::vector<std::string>& payloads,
+                                                const EnqueueOptions& options) const {
     std::vector<JobSpec> jobs;
     jobs.reserve(payloads.size());
     for (const std::string& payload : payloads) jobs.push_back(spec(payload, options));
@@ -252,7 +298,7 @@ class Queue {
   detail::CorePtr core_;
   std::string name_;
   std::int64_t visibility_timeout_s_;
-  std::int64_t max_attempts_;
+  std::optional<std::int64_t> max_attempts_;
 };
 
 }  // namespace honker

@@ -16,6 +16,8 @@
 
 #include "consumer.hpp"
 #include "detail.hpp"
+#include "enqueue.hpp"
+#include "options.hpp"
 
 namespace honker {
 
@@ -27,7 +29,22 @@ struct ScheduledFire {
   std::string queue;
   /// The boundary, in Unix seconds.
   std::int64_t fire_at = 0;
+  /// The job, or that which has its unique key; 0 if it was skipped.
   std::int64_t job_id = 0;
+  EnqueueStatus status = EnqueueStatus::enqueued;
+};
+
+/// What becomes of a boundary while the last job that the schedule has enqueued is live.
+enum class Overlap : std::uint32_t {
+  allow = HONKER_OVERLAP_ALLOW,  ///< Another one is enqueued.
+  skip = HONKER_OVERLAP_SKIP,    ///< None is, unless no claim may take the last one any more.
+};
+
+/// How the jobs of a schedule are enqueued.
+struct ScheduleOptions {
+  /// Without `run_at` and `member`; `expires_s` counts from the boundary, and `max_attempts` is 3 by default.
+  EnqueueOptions job = {};
+  Overlap overlap = Overlap::allow;
 };
 
 /// For Scheduler::update(): the jobs of the schedule do not expire any more.
@@ -38,7 +55,8 @@ namespace detail {
 inline Result<std::vector<ScheduledFire>> list_fires(const CorePtr& core, const honker_fires_t* fires) {
   return list<ScheduledFire>(core, fires, honker_fire_view_t HONKER_FIRE_VIEW_INIT, honker_fires_len, honker_fires_get,
                              [](const honker_fire_view_t& view) {
-                               return ScheduledFire{string(view.name), string(view.queue), view.fire_at, view.job_id};
+                               return ScheduledFire{string(view.name), string(view.queue), view.fire_at, view.job_id,
+                                                    static_cast<EnqueueStatus>(view.status)};
                              });
 }
 
@@ -105,6 +123,25 @@ class Scheduler {
     opts.priority = priority;
     opts.expires_s = expires_s.value_or(HONKER_NO_TIME);
     opts.max_attempts = max_attempts;
+    return detail::done(core_, honker_scheduler_register, db(), nullptr, name, queue, expression, json, &opts);
+  }
+
+  /// The same with all options of a job, and of overlaps. What is not said of its jobs again is forgotten.
+  void add(std::string_view name, std::string_view queue, std::string_view expression, std::string_view json,
+           const ScheduleOptions& options) const {
+    add(std::nothrow, name, queue, expression, json, options).value();
+  }
+  Result<void> add(std::nothrow_t, std::string_view name, std::string_view queue, std::string_view expression,
+                   std::string_view json, const ScheduleOptions& options) const noexcept {
+    auto job = detail::enqueue_opts(options.job);
+    if (!job.ok()) return job.error();
+    honker_schedule_opts_t opts = HONKER_SCHEDULE_OPTS_INIT;
+    opts.priority = std::exchange(job->priority, 0);
+    opts.expires_s = std::exchange(job->expires_s, HONKER_NO_TIME);
+    opts.max_attempts = options.job.max_attempts.value_or(opts.max_attempts);
+    job->max_attempts = HONKER_NO_TIME;
+    opts.job = &*job;
+    opts.overlap = static_cast<std::uint32_t>(options.overlap);
     return detail::done(core_, honker_scheduler_register, db(), nullptr, name, queue, expression, json, &opts);
   }
 

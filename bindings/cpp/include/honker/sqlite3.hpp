@@ -57,11 +57,14 @@ inline Error sqlite_error(sqlite3* connection) {
 
 /// Adds a job to `queue` through a connection of the caller's, as part of the transaction that is open there, if one
 /// is; its id. Workers of all processes are woken by the commit. The file has to have honker's tables: open it with a
-/// Database once. Times are taken from the system's clock. `options.metadata` needs the package or the extension:
-/// HONKER_UNSUPPORTED.
+/// Database once. Times are taken from the system's clock. Metadata, keys, a batch and max_run_s need the package or
+/// the extension: HONKER_UNSUPPORTED.
 inline Result<std::int64_t> enqueue_sql(std::nothrow_t, sqlite3* connection, std::string_view queue,
                                         std::string_view payload, const EnqueueOptions& options = {}) noexcept {
-  if (!options.metadata.empty()) return Error(HONKER_UNSUPPORTED, "enqueue_sql cannot add metadata to a job");
+  if (!options.metadata.empty() || options.unique_key || options.concurrency_key || options.batch_id ||
+      options.member || options.max_run_s) {
+    return Error(HONKER_UNSUPPORTED, "enqueue_sql cannot give a job metadata, a key, a batch or max_run_s");
+  }
   if (queue.find('\0') != queue.npos || payload.find('\0') != payload.npos) {
     return Error(HONKER_INVALID, "a queue's name or a payload has a NUL in it");
   }
@@ -73,10 +76,12 @@ inline Result<std::int64_t> enqueue_sql(std::nothrow_t, sqlite3* connection, std
   }
   const std::int64_t run_at = options.delay_s ? now + *options.delay_s : options.run_at.value_or(now);
   sqlite3_stmt* raw = nullptr;
-  const int prepared = sqlite3_prepare_v2(connection,
-                                          "INSERT INTO _honker_live (queue, payload, priority, run_at, max_attempts, "
-                                          "created_at, expires_at) VALUES (?, ?, ?, ?, ?, ?, ?)",
-                                          -1, &raw, nullptr);
+  const int prepared =
+      sqlite3_prepare_v2(connection,
+                         "INSERT INTO _honker_live (queue, payload, priority, run_at, max_attempts, "
+                         "created_at, expires_at) VALUES (?1, ?2, ?3, ?4, coalesce(?5, (SELECT json_extract(settings, "
+                         "'$.max_attempts') FROM _honker_queues WHERE name = ?1), 3), ?6, ?7)",
+                         -1, &raw, nullptr);
   const std::unique_ptr<sqlite3_stmt, int (*)(sqlite3_stmt*)> insert(raw, sqlite3_finalize);
   if (prepared != SQLITE_OK) return detail::sqlite_error(connection);
   const auto text = [&](int index, std::string_view value) {
@@ -87,7 +92,7 @@ inline Result<std::int64_t> enqueue_sql(std::nothrow_t, sqlite3* connection, std
   bound |= text(2, payload);
   bound |= sqlite3_bind_int64(raw, 3, options.priority);
   bound |= sqlite3_bind_int64(raw, 4, run_at);
-  bound |= sqlite3_bind_int64(raw, 5, options.max_attempts.value_or(3));
+  if (options.max_attempts) bound |= sqlite3_bind_int64(raw, 5, *options.max_attempts);
   bound |= sqlite3_bind_int64(raw, 6, now);
   if (options.expires_s) bound |= sqlite3_bind_int64(raw, 7, now + *options.expires_s);
   if (bound != SQLITE_OK || sqlite3_step(raw) != SQLITE_DONE) return detail::sqlite_error(connection);

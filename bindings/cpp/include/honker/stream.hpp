@@ -16,6 +16,7 @@
 
 #include "consumer.hpp"
 #include "detail.hpp"
+#include "settings.hpp"
 #include "transaction.hpp"
 
 namespace honker {
@@ -105,6 +106,22 @@ class StreamSubscription : public Consumer<honker_subscription_t> {
   using Consumer::Consumer;
 };
 
+/// For Stream::configure(): what to change of how long events are kept. By default they are kept for ever.
+struct StreamChanges {
+  /// For how many seconds.
+  Change<std::int64_t> keep_s = {};
+  /// How many, the newest ones.
+  Change<std::int64_t> keep_n = {};
+};
+
+/// For Stream::trim(): what to keep. What is not given is as it is set for the topic.
+struct TrimOptions {
+  std::optional<std::int64_t> keep_s = std::nullopt;
+  std::optional<std::int64_t> keep_n = std::nullopt;
+  /// Also removes what a consumer has not finished.
+  bool past_consumers = false;
+};
+
 /// The events of a topic, made by Database::stream(). It is only a name: copies are as good.
 ///
 /// A consumer that saves its offset in the transaction of what it makes of the events has each exactly once.
@@ -129,6 +146,25 @@ class Stream {
   Result<std::int64_t> publish_tx(std::nothrow_t, Transaction& tx, std::string_view json,
                                   std::optional<std::string_view> key = std::nullopt) const noexcept {
     return publish_in(tx.handle(), json, key);
+  }
+
+  /// Changes what is kept of the topic, in the file. The workers, and those who run schedules, remove the other events
+  /// within a minute, but none that a consumer which has saved an offset has not finished.
+  void configure(const StreamChanges& changes) const { configure(std::nothrow, changes).value(); }
+  Result<void> configure(std::nothrow_t, const StreamChanges& changes) const noexcept {
+    detail::JsonObject object;
+    detail::add_change(object, "keep_s", changes.keep_s);
+    detail::add_change(object, "keep_n", changes.keep_n);
+    return detail::done(core_, honker_stream_configure, detail::handle(core_), nullptr, topic_, object.text());
+  }
+
+  /// Removes the events that are not kept any more; how many that were.
+  std::int64_t trim(const TrimOptions& options = {}) const { return trim(std::nothrow, options).value(); }
+  Result<std::int64_t> trim(std::nothrow_t, const TrimOptions& options = {}) const noexcept {
+    detail::JsonObject object;
+    object.add("keep_s", options.keep_s).add("keep_n", options.keep_n);
+    if (options.past_consumers) object.add("past_consumers", true);
+    return detail::number(core_, honker_stream_trim, detail::handle(core_), nullptr, topic_, object.text());
   }
 
   /// The events after `offset`, oldest first, at most `limit` unless that is negative.

@@ -113,12 +113,15 @@ inline void assert_enqueued(const Database& db, std::string_view queue, std::str
 }
 
 /// Moves the clock of the file forward: what lies in the future, jobs that are delayed or retried, claims, locks,
-/// schedules, expiries, is `seconds` nearer.
+/// schedules, expiries, the end of a unique key's time, is `seconds` nearer.
 inline void advance(const Database& db, std::int64_t seconds) {
   auto tx = db.begin();
   for (const char* sql : {
            "UPDATE _honker_live SET run_at = run_at - ?1, created_at = created_at - ?1, expires_at = expires_at - ?1, "
            "claim_expires_at = claim_expires_at - ?1",
+           "UPDATE _honker_blocked SET run_at = run_at - ?1",
+           "UPDATE _honker_unique SET until = until - ?1",
+           "UPDATE _honker_queues SET window_start = window_start - ?1 WHERE settings ->> '$.rate.per_s' <= ?1",
            "UPDATE _honker_scheduler_tasks SET next_fire_at = next_fire_at - ?1",
            "UPDATE _honker_locks SET expires_at = expires_at - ?1",
            "UPDATE _honker_results SET expires_at = expires_at - ?1",

@@ -12,28 +12,12 @@
 #include <type_traits>
 #include <utility>
 
+#include "codec.hpp"
 #include "job.hpp"
 #include "outcome.hpp"
 #include "worker_options.hpp"
 
 namespace honker {
-
-/// How a payload of type T is written and read: to be specialised by the application. honker/json.hpp does so for every
-/// type that nlohmann::json converts.
-///
-///     template <>
-///     struct honker::Codec<Resize> {
-///       static std::string encode(const Resize& resize);
-///       static Resize decode(std::string_view payload);  // throws if it is something else
-///     };
-template <class T, class = void>
-struct Codec;
-
-/// A payload, for everything that enqueues: `emails.enqueue(honker::encode(SendEmail{"alice@example.com"}))`.
-template <class T>
-std::string encode(const T& payload) {
-  return Codec<T>::encode(payload);
-}
 
 /// A handler for Worker::run() that is called with a payload of type T, and with the job if it takes that as well. A
 /// payload that cannot be decoded is discarded: it is among the dead with the reason, and not tried again.

@@ -42,7 +42,14 @@ namespace honker {
 /// A job whose handler returns is done; one whose handler throws is retried, each time later, and ends among the dead
 /// when its attempts are used up. Handlers return, or throw, an Outcome for anything else. Claims are prolonged for as
 /// long as their handlers run; what a handler settles itself is left as it is. A handler whose job is lost sees
-/// Job::cancelled(). Should the process die, its jobs go to other workers when their visibility timeout is over.
+/// Job::cancelled().
+///
+/// Should the process die, its jobs are rescued: other workers have them within milliseconds, their attempts counted.
+/// For that, a worker claims as `<worker_id>@<instance>`, 32 hexadecimal digits that name the process, and a small
+/// file,
+/// `<database>-honker`, tells who lives. Where that cannot be (other systems than Linux, a folder that cannot be
+/// written to), and for what is claimed otherwise (Queue::claim_one(), Jobs, Outbox), jobs go to others when their
+/// visibility timeout is over.
 class Worker {
  public:
   /// A worker that opens the file at `path` itself when it runs, once it is there; it does not make it.
@@ -115,7 +122,7 @@ class Worker {
   template <class Function>
   Handler handler_of(Function&& function) const {
     Handler handler;
-    if constexpr (std::is_constructible_v<bool, Function>) {
+    if constexpr (std::is_constructible_v<bool, Function> && !std::is_function_v<std::remove_reference_t<Function>>) {
       if (!static_cast<bool>(function)) return handler;
     }
     handler = [function = std::forward<Function>(function)](Job& job) mutable {

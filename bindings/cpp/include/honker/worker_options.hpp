@@ -59,12 +59,15 @@ struct WorkerOptions {
   /// How many handlers may run at the same time, each in a thread of its own; at least 1. If the system gives it fewer
   /// threads the worker says so once, goes on with those it has, and tries again now and then.
   std::int64_t concurrency = 1;
-  /// For how long jobs belong to a worker that died. Default: as the queue has it; 300 for several queues.
+  /// For how long jobs belong to a worker that died, where that is not noticed at once (Worker). Default: as the queue
+  /// has it; 300 for several queues.
   std::optional<std::int64_t> visibility_timeout_s = std::nullopt;
-  /// For how long a handler may run. Then its job is retried, and Job::cancelled() is true. Default: without end.
+  /// For how long a handler may run, unless its job says (EnqueueOptions::max_run_s). Then the job is retried, and
+  /// Job::cancelled() is true. Default: without end.
   std::optional<std::int64_t> max_run_s = std::nullopt;
   /// A job that has failed for the nth time is due again after `retry_base_s` times `retry_factor` to the power of
-  /// n - 1, at most `retry_max_s`, times a random number in 1 ± `retry_jitter`.
+  /// n - 1, at most `retry_max_s`, times a random number in 1 ± `retry_jitter`; unless its queue has a `retry` of its
+  /// own (QueueSettings).
   std::int64_t retry_base_s = 15;
   std::int64_t retry_max_s = 3600;
   double retry_factor = 2;
