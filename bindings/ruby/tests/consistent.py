@@ -9,7 +9,7 @@ problems = []
 
 readme = (package / "README.md").read_text()
 headings = re.findall(r"^## (.*)$", readme, re.MULTILINE)
-if headings != ["Install", "First queue", "Concepts", "Threads and shutdown", "Versions"]:
+if headings != ["Install", "First queue", "Concepts", "Queue features", "Threads and shutdown", "Versions"]:
     problems.append(f"README.md: the headings are {headings}")
 
 examples = [path.read_text() for path in (package / "examples").glob("*.rb")]
