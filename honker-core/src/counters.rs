@@ -1,6 +1,6 @@
 //! What a process counts of its own calls, by queue, and how it gets into the file: `_honker_counters`, by minute.
 //!
-//! An operation says what it has done ([`Tally`]); that becomes a count when it is committed, and is forgotten when it is undone.
+//! An operation says what it has done (`Tally`); that becomes a count when it is committed, and is forgotten when it is undone.
 //! Counts are kept in memory and added to the file by a commit that is made anyway, every ten seconds at most, and when the
 //! database is closed. A process that is killed loses what it had not added yet, never a job.
 //!

@@ -2,7 +2,7 @@
 //!
 //! A batch is a row of `_honker_batches`; its members are the jobs whose options name it. The row counts them, each in one
 //! place: pending while the job is live, then done, dead or cancelled. Every change of a member goes through `queue/leave.rs`
-//! and is counted in the same transaction ([`member_is`]), and the change that leaves a sealed batch without a pending member
+//! and is counted in the same transaction (`member_is`), and the change that leaves a sealed batch without a pending member
 //! finishes it: its callbacks are enqueued in that transaction too. So each is enqueued exactly once, whoever dies when.
 //!
 //! What has been counted of a member whose options stay is in their column `batch_exit`. That is how a dead member that is
