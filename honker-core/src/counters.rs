@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 use crate::bound::Allowance;
-use crate::queue::{Depth, depths};
+use crate::queue::{Depth, depths, queues};
 use crate::statement::{Sql, Value};
 use crate::{Result, Store};
 
@@ -414,6 +414,8 @@ pub fn metrics(store: &Store, now: i64) -> Result<Metrics> {
     }
     let mut depths: BTreeMap<String, Depth> = depths(store, now)?.into_iter().collect();
     let mut names: Vec<String> = counted.keys().chain(depths.keys()).cloned().collect();
+    // What a process has counted of a queue may not be in the file yet.
+    names.extend(queues(store)?.into_iter().map(|queue| queue.queue));
     names.sort_unstable();
     names.dedup();
     let queues = names.into_iter().map(|queue| {

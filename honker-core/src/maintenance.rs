@@ -47,6 +47,7 @@ static TASKS: &[Task] = &[
     Task::Scan(&upkeep::BLOCKED),
     Task::Scan(&upkeep::LIVE),
     Task::Scan(&upkeep::KEYS),
+    Task::Scan(&upkeep::BATCHES),
     Task::Rows(batch::expire),
     Task::Rows(stream::expire),
     Task::Rows(notify::expire),

@@ -59,6 +59,8 @@ pub struct Store {
     foreign_sql: Cell<bool>,
     /// How many of the connection's changes were undone by units.
     undone: Cell<u32>,
+    /// Where the next look for jobs that wait in vain begins (`queue/blocked.rs`): a queue and a key.
+    next_look: RefCell<(String, String)>,
 }
 
 // SAFETY: a connection, and with it its statements, may move between threads as long as one uses it at a time. That is
@@ -101,6 +103,7 @@ impl Store {
             budget: Cell::new(None),
             foreign_sql: Cell::new(true),
             undone: Cell::new(0),
+            next_look: RefCell::default(),
         }
     }
 
@@ -169,6 +172,10 @@ impl Store {
 
     pub(crate) fn handle(&self) -> *mut ffi::sqlite3 {
         self.db
+    }
+
+    pub(crate) fn next_look(&self) -> &RefCell<(String, String)> {
+        &self.next_look
     }
 
     pub(crate) fn last_look(&self) -> &LastLook {
@@ -344,11 +351,12 @@ impl Store {
     /// `body` simply runs, and that statement keeps the writes together: all of it is undone if `body` fails, save in a
     /// transaction of the caller's, who then has to roll back (docs/decisions/0001).
     pub(crate) fn atomic<T>(&self, body: impl FnOnce() -> Result<T>) -> Result<T> {
+        let had_written = self.in_transaction() && self.is_writing();
         let unit = Unit::begin(self)?;
         // Locks before the first read: a transaction that reads first and finds another's commit in between cannot be
         // upgraded, and SQLite does not wait for that to change.
         self.lock()?;
-        version::check_locked(self)?;
+        version::check_locked(self, had_written)?;
         let value = {
             let _looked = Count::up(&self.looked);
             body()?
@@ -473,7 +481,7 @@ impl Store {
         let value = body()?;
         if is_lone {
             // Under the lock that the statement has taken.
-            version::check_locked(self)?;
+            version::check_locked(self, false)?;
         }
         let value = then(value)?;
         if let Some(unit) = unit {

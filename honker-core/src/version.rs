@@ -84,6 +84,9 @@ pub(crate) struct LastLook {
     has_triggers: Cell<bool>,
     min_version: Cell<i64>,
     features: Cell<Features>,
+    /// It was taken in a transaction that had written before: what that had removed is back if it was rolled back, and
+    /// nothing tells us.
+    is_doubtful: Cell<bool>,
 }
 
 impl LastLook {
@@ -112,23 +115,25 @@ impl LastLook {
 
 /// In a transaction: an error if this program must not write to the file. Takes the write lock if it is not ours yet.
 pub(crate) fn check_write(store: &Store) -> Result<()> {
-    if !store.is_writing() {
+    let had_written = store.is_writing();
+    if !had_written {
         // The lock first: a transaction that reads before it writes may lose its chance to (`Store::atomic`).
         store.lock()?;
     }
-    check_locked(store)
+    check_locked(store, had_written)
 }
 
-/// As [`check_write`], where the write lock is ours.
-pub(crate) fn check_locked(store: &Store) -> Result<()> {
+/// As [`check_write`], where the write lock is ours. `had_written` says that the transaction may have written before this call.
+pub(crate) fn check_locked(store: &Store, had_written: bool) -> Result<()> {
     let last = store.last_look();
+    let is_doubtful = last.is_doubtful.get();
     let pager_version = store.pager_version();
-    if pager_version.is_some() && pager_version == last.pager_version.get() {
+    if pager_version.is_some() && pager_version == last.pager_version.get() && !is_doubtful {
         return Ok(());
     }
     let integer = |sql| store.query_one(sql, &[], |row| row.integer(0));
     let data_version = integer(&SQL_DATA_VERSION)?;
-    let is_by_others = data_version.is_none() || data_version != last.data_version.get();
+    let is_by_others = is_doubtful || data_version.is_none() || data_version != last.data_version.get();
     if is_by_others {
         let file = FileVersion::read(store)?;
         file.check()?;
@@ -138,6 +143,7 @@ pub(crate) fn check_locked(store: &Store) -> Result<()> {
     let found = Features::read(store, last.min_version.get())?;
     // What the open transaction has removed may come back.
     last.features.set(if is_by_others { found } else { found.or(last.features.get()) });
+    last.is_doubtful.set(is_by_others && had_written);
     last.data_version.set(data_version);
     last.pager_version.set(pager_version);
     Ok(())

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value as Json, json};
 
-use crate::queue::{self, Enqueue, JobOptions};
+use crate::queue::{self, Enqueue, JobOptions, Unique};
 use crate::{Error, Result, Store};
 
 /// The key of a callback's metadata that names the batch.
@@ -62,7 +62,7 @@ impl Callback {
     }
 
     /// Reads what [`Callback::stored`] has written.
-    pub(super) fn parse(batch: i64, stored: &str) -> Result<Self> {
+    fn parse(batch: i64, stored: &str) -> Result<Self> {
         let name = format!("the callback of batch {batch}");
         let value = serde_json::from_str(stored)
             .map_err(|error| Error::invalid(format!("{name} is no JSON any more: {error}")))?;
@@ -81,15 +81,23 @@ impl Callback {
         queue::check(store, now, &self.job(&metadata))
     }
 
-    /// Enqueues it for this batch.
-    pub(super) fn enqueue(&self, store: &Store, now: i64, batch: i64) -> Result<()> {
-        let metadata = self.metadata(batch);
-        let mut job = self.job(&metadata);
+    /// Enqueues what was stored for this batch. What cannot be a job, because somebody's SQL has changed it, is dead-lettered as
+    /// it is: the members of the batch are not to be kept from ending for it.
+    pub(super) fn enqueue(store: &Store, now: i64, batch: i64, stored: &str) -> Result<()> {
+        let Ok(callback) = Self::parse(batch, stored) else {
+            return queue::enqueue_malformed(store, now, &queue_of(stored), stored);
+        };
+        let metadata = callback.metadata(batch);
+        let mut job = callback.job(&metadata);
         // What fitted when the batch was created is not to overflow later.
         let fits = |seconds: i64| seconds.min(i64::MAX.saturating_sub(now));
         job.delay_s = job.delay_s.map(fits);
         job.expires_s = job.expires_s.map(fits);
-        queue::enqueue(store, now, &job).map(drop)
+        job.unique = job.unique.map(|unique| Unique { for_s: unique.for_s.map(fits), ..unique });
+        match queue::check(store, now, &job) {
+            Ok(()) => queue::enqueue(store, now, &job).map(drop),
+            Err(_) => queue::enqueue_malformed(store, now, &callback.queue, stored),
+        }
     }
 
     fn metadata(&self, batch: i64) -> String {
@@ -101,4 +109,10 @@ impl Callback {
     fn job<'a>(&'a self, metadata: &'a str) -> Enqueue<'a> {
         Enqueue { metadata: Some(metadata), ..self.options.job(&self.queue, &self.payload) }
     }
+}
+
+/// The queue that a stored callback names, if that can be told.
+fn queue_of(stored: &str) -> String {
+    let value = serde_json::from_str(stored).unwrap_or(Json::Null);
+    value.get("queue").and_then(Json::as_str).unwrap_or_default().to_owned()
 }

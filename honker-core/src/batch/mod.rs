@@ -40,6 +40,19 @@ static SQL_SEAL: Sql =
 static SQL_FINISH: Sql =
     Sql::new("UPDATE main._honker_batches SET finished_at = ?2 WHERE id = ?1 AND finished_at IS NULL");
 
+macro_rules! uncounted {
+    () => {
+        "finished_at IS NULL AND (sealed_at IS NOT NULL AND pending <= 0 OR pending > 0 AND NOT EXISTS (
+             SELECT 1 FROM main._honker_job_options WHERE batch_id = batches.id AND batch_exit IS NULL))"
+    };
+}
+
+static SQL_RECOUNT: Sql = Sql::new(concat!(
+    "UPDATE main._honker_batches AS batches SET done = done + max(pending, 0), pending = 0 WHERE id = +?1 AND ",
+    uncounted!(),
+    " RETURNING sealed_at IS NOT NULL"
+));
+
 static SQL_EXPIRED: Sql = Sql::new(
     "SELECT 0, id FROM main._honker_batches
      WHERE finished_at IS NOT NULL AND finished_at + ifnull(keep_s, 86400) <= +?1
@@ -226,6 +239,24 @@ pub(crate) fn member_is(store: &Store, now: i64, job_id: i64, standing: Standing
     if is_over == Some(true) { finish(store, now, id) } else { Ok(()) }
 }
 
+/// The batches whose members ended without anybody counting it, from the rows after an id on: sealed ones of which no member is
+/// pending, and those with pending members of which none is left.
+pub(crate) const LOOK_UNCOUNTED: &str = concat!(
+    "SELECT id, ",
+    uncounted!(),
+    " FROM main._honker_batches batches WHERE id > +?1 ORDER BY id LIMIT +?2"
+);
+
+/// Counts the members of such a batch as done, whose options somebody's SQL has removed, and finishes it if it is sealed; whether it
+/// was one. Belongs into [`Store::atomic`].
+pub(crate) fn recount(store: &Store, now: i64, id: i64) -> Result<bool> {
+    match store.query_one(&SQL_RECOUNT, &[id.into()], |row| row.integer(0) != 0)? {
+        None => Ok(false),
+        Some(true) => finish(store, now, id).map(|()| true),
+        Some(false) => Ok(true),
+    }
+}
+
 /// Removes batches that finished so long ago that they are kept no longer, at most 1,000; how many those were.
 pub(crate) fn expire(store: &Store, now: i64) -> Result<i64> {
     store.atomic(|| bound::delete(&mut Allowance::new(store), &SQL_EXPIRED, now.into(), &SQL_DELETE))
@@ -246,7 +277,7 @@ fn finish(store: &Store, now: i64, id: i64) -> Result<()> {
     let callbacks =
         store.query_one(&SQL_CALLBACKS, &[id.into()], |row| [row.optional_text(0), row.optional_text(1)])?;
     for stored in callbacks.into_iter().flatten().flatten() {
-        Callback::parse(id, &stored)?.enqueue(store, now, id)?;
+        Callback::enqueue(store, now, id, &stored)?;
     }
     Ok(())
 }

@@ -1,7 +1,8 @@
 //! What a worker, or the leader of the schedules, does for the file beside its work ([`crate::maintenance`]).
 //!
-//! It asks once a minute whether a run is due, and makes one step of it at a time, so that neither its own work nor anybody
-//! else's waits for more than that. An error is no error of its user's: the next run tries again, and what the file refuses is
+//! It asks once a minute whether a run is due, and makes steps of it for some milliseconds at a time, each a transaction, so that
+//! neither its own work nor anybody else's waits for more than that. Most runs are over then: a program that only ever makes single
+//! calls, each with a worker of its own, makes whole runs as well. An error is no error of its user's: the next run tries again, and what the file refuses is
 //! a warning of the database's status.
 
 use std::time::{Duration, Instant};
@@ -14,6 +15,9 @@ use crate::queue::is_refusal_of_row;
 /// How often it asks.
 const EVERY: Duration = Duration::from_secs(60);
 
+/// For how long it makes steps at a time, if the first takes no longer.
+const AT_A_TIME: Duration = Duration::from_millis(5);
+
 pub(super) struct Maintenance {
     /// When it asks next; `None`: at once.
     asks_at: Option<Instant>,
@@ -25,9 +29,16 @@ impl Maintenance {
         Maintenance { asks_at: None, run: None }
     }
 
-    /// Makes the next step, if there is one now.
+    /// Makes the next steps, if there are any now.
     pub(super) fn step(&mut self, database: &Database) {
         let now = Instant::now();
+        self.one_step(database, now);
+        while self.run.is_some() && now.elapsed() < AT_A_TIME {
+            self.one_step(database, now);
+        }
+    }
+
+    fn one_step(&mut self, database: &Database, now: Instant) {
         if self.run.is_none() {
             if self.asks_at.is_some_and(|at| now < at) {
                 return;

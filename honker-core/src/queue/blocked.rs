@@ -14,7 +14,7 @@ use std::collections::HashMap;
 use super::unique;
 use crate::bound::{Allowance, ROWS_MAX};
 use crate::features::begin_use;
-use crate::statement::Sql;
+use crate::statement::{Row, Sql};
 use crate::{Error, Result, Store};
 
 static SQL_KEY: Sql = Sql::new("SELECT concurrency_key FROM main._honker_job_options WHERE job_id = +?1");
@@ -44,24 +44,18 @@ macro_rules! held {
 
 static SQL_HELD: Sql = Sql::new(concat!("SELECT ", held!("+?3", "+?4")));
 
-/// The keys of a queue for which jobs wait although slots are free, and how many those are. From key to key, each of which is
+/// The keys of a queue for which jobs wait, from one on, and how many slots of each are free. From key to key, each of which is
 /// found by a step in the index.
-macro_rules! waiting_in_vain {
-    () => {
-        concat!(
-            "WITH RECURSIVE keys (key) AS (
-                 SELECT min(key) FROM main._honker_blocked WHERE queue = +?1
-                 UNION ALL
-                 SELECT (SELECT min(key) FROM main._honker_blocked WHERE queue = +?1 AND key > keys.key)
-                 FROM keys WHERE keys.key IS NOT NULL LIMIT +?4)
-             SELECT keys.key, +?3 - ",
-            held!("keys.key", "+?3"),
-            " AS free FROM keys WHERE keys.key IS NOT NULL AND free > 0"
-        )
-    };
-}
-static SQL_WAITING_IN_VAIN: Sql = Sql::new(waiting_in_vain!());
-static SQL_ANY_WAITING_IN_VAIN: Sql = Sql::new(concat!(waiting_in_vain!(), " LIMIT 1"));
+static SQL_WAITING: Sql = Sql::new(concat!(
+    "WITH RECURSIVE keys (key) AS (
+         SELECT min(key) FROM main._honker_blocked WHERE queue = +?1 AND key >= +?5
+         UNION ALL
+         SELECT (SELECT min(key) FROM main._honker_blocked WHERE queue = +?1 AND key > keys.key)
+         FROM keys WHERE keys.key IS NOT NULL LIMIT +?4)
+     SELECT keys.key, +?3 - ",
+    held!("keys.key", "+?3"),
+    " FROM keys WHERE keys.key IS NOT NULL"
+));
 
 static SQL_BLOCK: Sql = Sql::new(
     "UPDATE main._honker_live SET state = 'blocked', worker_id = NULL, claim_expires_at = NULL WHERE id = ?1",
@@ -183,8 +177,7 @@ pub(super) fn bring_back_waiting(
     per_key: i64,
     allowance: &mut Allowance<'_>,
 ) -> Result<bool> {
-    let parameters = [queue.into(), now.into(), per_key.into(), ROWS_MAX.into()];
-    let waiting = store.query(&SQL_WAITING_IN_VAIN, &parameters, |row| (row.text(0), row.integer(1)))?;
+    let waiting = waiting_in_vain(store, now, queue, per_key)?;
     let mut any = false;
     for (key, free) in waiting {
         for _ in 0..free {
@@ -202,8 +195,44 @@ pub(super) fn bring_back_waiting(
 
 /// Whether [`bring_back_waiting`] would find one.
 pub(super) fn any_waiting_in_vain(store: &Store, now: i64, queue: &str, per_key: i64) -> Result<bool> {
-    let parameters = [queue.into(), now.into(), per_key.into(), ROWS_MAX.into()];
-    Ok(store.query_one(&SQL_ANY_WAITING_IN_VAIN, &parameters, |_| ())?.is_some())
+    Ok(!waiting_in_vain(store, now, queue, per_key)?.is_empty())
+}
+
+/// The keys for which jobs wait although slots are free, and how many those are, of up to 1,000 that are looked at. If there is
+/// none, the next look begins where this one has ended: each key is looked at some time, whatever is in front of it.
+fn waiting_in_vain(store: &Store, now: i64, queue: &str, per_key: i64) -> Result<Vec<(String, i64)>> {
+    let from = {
+        let next = store.next_look().borrow();
+        if next.0 == queue { next.1.clone() } else { String::new() }
+    };
+    let (mut free, mut last) = (Vec::new(), String::new());
+    // How many keys that were.
+    let mut look = |from: &str, until: Option<&str>, at_most: i64| {
+        let mut count = 0;
+        let parameters = [queue.into(), now.into(), per_key.into(), at_most.into(), from.into()];
+        let each = |row: &Row<'_>| {
+            let key = row.text(0);
+            if until.is_some_and(|until| *key >= *until) {
+                return false;
+            }
+            count += 1;
+            if row.integer(1) > 0 {
+                free.push((key.clone(), row.integer(1)));
+            }
+            last = key;
+            true
+        };
+        store.query_while(&SQL_WAITING, &parameters, each).map(|()| count)
+    };
+    let mut count = look(&from, None, ROWS_MAX)?;
+    if count < ROWS_MAX && !from.is_empty() {
+        count += look("", Some(&from), ROWS_MAX - count)?;
+    }
+    if free.is_empty() {
+        let next = if count < ROWS_MAX { String::new() } else { last };
+        *store.next_look().borrow_mut() = (queue.to_owned(), next);
+    }
+    Ok(free)
 }
 
 /// Whether a blocked job of a queue has expired.

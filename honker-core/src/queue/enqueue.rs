@@ -4,6 +4,7 @@ use std::cell::Cell;
 
 use serde::Serialize;
 
+use super::dead_letter::{Reason, dead_letter};
 use super::options::{self, METADATA_BYTES_MAX};
 use super::replace::replace;
 use super::settings::{MAX_ATTEMPTS, Settings};
@@ -148,6 +149,7 @@ fn escaped_length(text: &str) -> usize {
 pub(crate) fn check(store: &Store, now: i64, job: &Enqueue<'_>) -> Result<()> {
     times(now, job)?;
     options::check(job)?;
+    job.unique.as_ref().map_or(Ok(None), |unique| unique::last_second(now, unique))?;
     check_answerable(store, job)
 }
 
@@ -264,6 +266,12 @@ pub(super) fn budget(store: &Store, job: &Enqueue<'_>) -> Result<i64> {
         None if store.features().queues => Ok(Settings::of(store, job.queue)?.max_attempts),
         None => Ok(MAX_ATTEMPTS),
     }
+}
+
+/// Adds a job straight to the dead: one that nobody can make sense of, so that somebody sees it. Belongs into [`Store::atomic`].
+pub(crate) fn enqueue_malformed(store: &Store, now: i64, queue: &str, payload: &str) -> Result<()> {
+    let id = insert(store, now, &Enqueue::new(queue, payload), now, None)?;
+    dead_letter(store, now, id, Reason::Malformed)
 }
 
 /// Does all of them or none, to whichever queues; in the order given.

@@ -44,7 +44,7 @@ pub(crate) use claim::claim_into;
 pub use claim::{Claim, Claimed, ClaimedJob, claim, claim_some};
 pub use dead::{DeadJob, Requeued, dead_list, dead_purge, dead_requeue};
 pub use dead_groups::{DeadGroup, dead_groups};
-pub(crate) use enqueue::{ANSWER_BYTES, check, enqueue_at};
+pub(crate) use enqueue::{ANSWER_BYTES, check, enqueue_at, enqueue_malformed};
 pub use enqueue::{Enqueue, EnqueueStatus, Enqueued, Member, enqueue, enqueue_many};
 pub(crate) use inspect::depths;
 pub use inspect::{Depth, Job, QueueStats, get_job, may_claim, next_claim_at, stats, stats_all};

@@ -64,8 +64,9 @@ impl UniqueUntil {
     }
 }
 
+// A second that is no number, which only other SQL can have written, is as if there were none.
 static SQL_FIND: Sql = Sql::new(
-    "SELECT job_id, mode = 'claimed', until >= ?3 FROM main._honker_unique WHERE queue = +?1 AND key = +?2",
+    "SELECT job_id, mode = 'claimed', until >= ?3 AND until < '' FROM main._honker_unique WHERE queue = +?1 AND key = +?2",
 );
 
 static SQL_PUT: Sql = Sql::new(
@@ -74,11 +75,12 @@ static SQL_PUT: Sql = Sql::new(
 
 static SQL_EXTEND: Sql = Sql::new(
     "UPDATE main._honker_unique SET until = ?3
-     WHERE queue = +?1 AND key = +?2 AND (until IS NULL OR until < +?3)",
+     WHERE queue = +?1 AND key = +?2 AND (until IS NULL OR until < +?3 OR until >= '')",
 );
 
-static SQL_FREE: Sql =
-    Sql::new("DELETE FROM main._honker_unique WHERE job_id = +?1 AND (until IS NULL OR until < +?2)");
+static SQL_FREE: Sql = Sql::new(
+    "DELETE FROM main._honker_unique WHERE job_id = +?1 AND (until IS NULL OR until < +?2 OR until >= '')",
+);
 
 static SQL_OF_LIVE: Sql = Sql::new(
     "SELECT live.queue, options.unique_key, options.unique_until = 'claimed'
@@ -161,8 +163,8 @@ pub(super) fn extend(store: &Store, now: i64, queue: &str, unique: &Unique<'_>) 
     }
 }
 
-/// The last second in which the key is taken whatever becomes of the job.
-fn last_second(now: i64, unique: &Unique<'_>) -> Result<Option<i64>> {
+/// The last second in which the key is taken whatever becomes of the job; an error if there is no such time.
+pub(super) fn last_second(now: i64, unique: &Unique<'_>) -> Result<Option<i64>> {
     unique.for_s.map(|for_s| time::after(now, "unique_for_s", for_s - 1)).transpose()
 }
 

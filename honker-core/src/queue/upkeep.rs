@@ -8,7 +8,7 @@ use super::{blocked, clear};
 use crate::bound::Allowance;
 use crate::queue::conditions::{exceptional, malformed};
 use crate::statement::Sql;
-use crate::{Result, Store};
+use crate::{Result, Store, batch};
 
 static SQL_DONE_QUEUES: Sql = Sql::new(
     "WITH RECURSIVE names (name) AS (
@@ -168,7 +168,7 @@ static SQL_IS_NOWHERE: Sql = Sql::new(concat!("SELECT ", nowhere!("+?1")));
 static SQL_COUNTED_AS: Sql = Sql::new("SELECT batch_exit FROM main._honker_job_options WHERE job_id = +?1");
 
 static SQL_FREE_KEYS: Sql = Sql::new(
-    "DELETE FROM main._honker_unique WHERE job_id = +?1 AND (until IS NULL OR until < ?2)
+    "DELETE FROM main._honker_unique WHERE job_id = +?1 AND (until IS NULL OR until < ?2 OR until >= '')
        AND NOT EXISTS (SELECT 1 FROM main._honker_live WHERE id = +?1)",
 );
 
@@ -203,10 +203,15 @@ pub(crate) static STEPS: Scan = Scan {
     mend: let_go,
 };
 
+/// Batches, by their own ids: those whose members nobody has counted.
+pub(crate) static BATCHES: Scan =
+    Scan { look: Sql::new(batch::LOOK_UNCOUNTED), mend: |store, now, id| batch::recount(store, now, id) };
+
 /// Unique keys that nothing holds any more.
 pub(crate) static KEYS: Scan = Scan {
     look: Sql::new(
-        "SELECT job_id, (until IS NULL OR until < ?3) AND NOT EXISTS (SELECT 1 FROM main._honker_live WHERE id = job_id)
+        "SELECT job_id, (until IS NULL OR until < ?3 OR until >= '')
+           AND NOT EXISTS (SELECT 1 FROM main._honker_live WHERE id = job_id)
          FROM main._honker_unique WHERE job_id > +?1 ORDER BY job_id LIMIT +?2",
     ),
     mend: |store, now, id| Ok(store.execute(&SQL_FREE_KEYS, &[id.into(), now.into()])? > 0),
@@ -240,11 +245,13 @@ pub(crate) static BLOCKED: Scan = Scan {
     },
 };
 
-/// Blocked jobs that nobody would bring back. The one scan of all live jobs: it is made where jobs may be blocked.
+/// Blocked jobs that nobody would bring back. The one scan of all live jobs: it is made where jobs may be blocked, also if
+/// nothing but their rows says so any more.
 pub(crate) static LIVE: Scan = Scan {
     look: Sql::new(
         "SELECT id, state = 'blocked' AND NOT EXISTS (SELECT 1 FROM main._honker_blocked WHERE job_id = id)
-         FROM main._honker_live WHERE id > +?1 AND EXISTS (SELECT 1 FROM main._honker_queues) ORDER BY id LIMIT +?2",
+         FROM main._honker_live WHERE id > +?1 
+           AND EXISTS (SELECT 1 FROM main._honker_schema WHERE min_version >= 3) ORDER BY id LIMIT +?2",
     ),
     mend: |store, _, id| {
         if store.query_one(&SQL_IS_SET_ASIDE, &[id.into()], |_| ())?.is_some() {

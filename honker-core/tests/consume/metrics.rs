@@ -159,3 +159,15 @@ fn maintenance_adds_up_what_is_older_than_a_day() {
     assert_eq!(file.count("SELECT count(*) FROM _honker_counters WHERE name = 'done'"), 2);
     assert_eq!(in_file(&file, "q").unwrap().counts.done, 7);
 }
+
+/// Of which there is nothing but done jobs that are kept: what was counted of it is not in the file yet.
+#[test]
+fn a_queue_is_there_before_its_counts() {
+    let (file, database) = open();
+    database.queue_configure("q", r#"{"keep_done_s":60}"#).unwrap();
+    let id = enqueue(&database, "q", "p");
+    assert_eq!(claim(&database, "q"), [id]);
+    assert!(database.ack(id, "w").unwrap());
+    file.plain().execute("DELETE FROM _honker_queues", []).unwrap();
+    assert_eq!(in_file(&file, "q").unwrap().depth.due, 0);
+}

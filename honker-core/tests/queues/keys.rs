@@ -391,3 +391,40 @@ fn a_raised_limit_is_used_though_no_claim_is_in_vain() {
     let claimed: Vec<i64> = (0..6).flat_map(|_| file.claim(1)).collect();
     assert_eq!(claimed[..3], keyed[1..4], "{claimed:?}");
 }
+
+/// A look takes a thousand keys at most, and the next one goes on behind them: what is free behind a thousand keys that are
+/// saturated is found as well.
+#[test]
+fn more_keys_than_one_look_takes_are_looked_at_in_turns() {
+    const KEYS: usize = 2_100;
+    const LOOKS: usize = 4;
+    let file = File::new();
+    file.configure(r#"{"concurrency_per_key":1}"#);
+    file.run("BEGIN");
+    for job in 0..2 * KEYS {
+        file.enqueue_key(&format!("key {:04}", job % KEYS));
+    }
+    file.run("COMMIT");
+    let claim_all = || {
+        let (mut claimed, mut in_vain) = (0, 0);
+        while in_vain < LOOKS {
+            let some = file.try_claim(-1).unwrap();
+            claimed += some.jobs.len();
+            in_vain = if some.jobs.is_empty() && !some.more { in_vain + 1 } else { 0 };
+        }
+        claimed
+    };
+    assert_eq!(claim_all(), KEYS);
+    assert_eq!(blocked(&file), KEYS as i64);
+    // One job of the last key is gone by somebody's SQL, and one of the first.
+    for key in ["key 2099", "key 0000"] {
+        file.run(&format!(
+            "DELETE FROM _honker_live WHERE id = (SELECT job_id FROM _honker_slots WHERE key = '{key}')"
+        ));
+        assert!((0..LOOKS).any(|_| file.may_claim()), "{key}");
+        assert_eq!(claim_all(), 1, "{key}");
+    }
+    file.configure(r#"{"concurrency_per_key":2}"#);
+    assert_eq!(claim_all(), KEYS - 2);
+    assert_eq!(blocked(&file), 0);
+}

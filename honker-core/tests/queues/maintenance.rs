@@ -164,7 +164,8 @@ fn unique_keys_that_nothing_holds_are_free() {
     file.run(&format!(
         "INSERT INTO _honker_unique VALUES
            ('q', 'live', {live}, 'settled', NULL), ('q', 'gone', 98, 'settled', NULL),
-           ('q', 'until', 99, 'settled', {NOW} + 5), ('q', 'over', 97, 'settled', {NOW} - 1)"
+           ('q', 'until', 99, 'settled', {NOW} + 5), ('q', 'over', 97, 'settled', {NOW} - 1),
+           ('q', 'text', 96, 'settled', 'later'), ('q', 'blob', 95, 'settled', x'00')"
     ));
     let keys = || file.text("SELECT group_concat(key) FROM (SELECT key FROM _honker_unique ORDER BY 1)");
     file.run_all_of_it();
@@ -369,4 +370,53 @@ fn batches_go_when_their_time_is_over() {
     );
     file.run_all_of_it();
     assert_eq!(file.int("SELECT count(*) FROM _honker_batches"), 1);
+}
+
+/// Nothing but their state says that they are blocked: their rows are gone by somebody's SQL, and the limit by whoever set it.
+#[test]
+fn blocked_jobs_come_back_although_nothing_says_that_any_is() {
+    let file = File::new();
+    file.configure(r#"{"concurrency_per_key":1}"#);
+    let [first, second] = [file.enqueue_key("k"), file.enqueue_key("k")];
+    assert_eq!(file.claim(-1), [first]);
+    file.run("DELETE FROM _honker_blocked");
+    file.configure(r#"{"concurrency_per_key":null}"#);
+    assert!(file.ack(first));
+    assert_eq!(file.claim(-1), NONE);
+    file.run_all_of_it();
+    assert_eq!(file.claim(-1), [second]);
+}
+
+/// Whose options are gone: nobody else knows that they were members.
+#[test]
+fn members_of_a_batch_that_nobody_knows_of_finish_it() {
+    let counts = "SELECT total || ' ' || pending || ' ' || done || ' ' || dead || ' ' || ifnull(finished_at - 1700000000, '-') FROM _honker_batches";
+    for sealed_before in [true, false] {
+        let file = File::new();
+        let callback = r#"{"on_finished":{"queue":"f","payload":"p"}}"#;
+        let batch_id = honker_core::batch::create(&file.store, NOW, callback).unwrap();
+        let job = Enqueue { batch_id: Some(batch_id), ..Enqueue::new("q", "p") };
+        let [dead, lost, live] = [(); 3].map(|()| file.enqueue_with(&job));
+        assert_eq!(file.claim(2), [dead, lost]);
+        assert!(queue::fail(&file.store, NOW, dead, "w", "e").unwrap());
+        if sealed_before {
+            honker_core::batch::seal(&file.store, NOW, batch_id).unwrap();
+        }
+        file.run(&format!("DELETE FROM _honker_job_options WHERE job_id = {lost}"));
+        assert!(file.ack(lost));
+        file.run_all_of_it();
+        // There is still one that will be counted.
+        assert_eq!(file.text(counts), "3 2 0 1 -");
+        assert_eq!(queue::cancel(&file.store, NOW, live), Ok(true));
+        file.at(NOW + 5).run_all_of_it();
+        if !sealed_before {
+            assert_eq!(file.text(counts), "3 0 1 1 -");
+            // By somebody's SQL, which finishes nothing.
+            file.run("UPDATE _honker_batches SET sealed_at = 1");
+            file.run_all_of_it();
+        }
+        assert_eq!(file.text(counts), "3 0 1 1 5");
+        file.run_all_of_it();
+        assert_eq!(file.int("SELECT count(*) FROM _honker_live WHERE queue = 'f'"), 1);
+    }
 }

@@ -17,8 +17,8 @@ use std::fmt::Write;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, UNIX_EPOCH};
 
 use rusqlite::fallible_iterator::FallibleIterator;
 use rusqlite::types::{FromSql, Value};
@@ -388,6 +388,43 @@ impl Default for Db {
     }
 }
 
+/// Whether tests take their time, as under `make test-long` (`HONKER_TEST_LONG`).
+pub fn is_long() -> bool {
+    std::env::var_os("HONKER_TEST_LONG").is_some_and(|long| !long.is_empty())
+}
+
+const SEED: &str = "HONKER_TEST_SEED";
+
+/// What random tests begin with: `HONKER_TEST_SEED`, or else another number each time. It is printed.
+pub fn seed() -> u64 {
+    static CHOSEN: OnceLock<u64> = OnceLock::new();
+    *CHOSEN.get_or_init(|| {
+        let given = std::env::var(SEED).ok().map(|seed| seed.parse().expect("a number"));
+        let seed = given.unwrap_or_else(|| UNIX_EPOCH.elapsed().unwrap().as_nanos() as u64 % 1_000_000);
+        println!("{SEED}={seed}");
+        seed
+    })
+}
+
+/// Numbers that are random enough.
+pub struct Random(u64);
+
+impl Random {
+    /// Those of a seed.
+    pub fn new(seed: u64) -> Self {
+        // As far apart as they get, also for seeds that follow each other.
+        Random(seed.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
+    }
+
+    /// From 0 on, less than `end`.
+    pub fn below(&mut self, end: i64) -> i64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        ((self.0 >> 1) % end.unsigned_abs()).cast_signed()
+    }
+}
+
 /// Runs the calling test in a process of its own: `body` there, `parent` here.
 ///
 /// For what a process does not survive. `name` is that of the test; `argument` reaches `body`.
@@ -404,6 +441,7 @@ pub fn in_child_process(
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", name])
         .env(ARGUMENT, argument)
+        .env(SEED, seed().to_string())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()

@@ -264,6 +264,43 @@ fn a_callback_that_is_refused_refuses_what_ended_the_last_member() {
     assert_eq!(callbacks(&db), "finished|1");
 }
 
+/// Somebody's SQL has made something of it that is no job: it is seen among the dead, and the members end all the same.
+#[test]
+fn a_callback_that_nobody_can_make_sense_of_is_dead() {
+    for (stored, queue) in [
+        ("'no JSON'", ""),
+        ("''", ""),
+        ("x'ff'", ""),
+        ("17", ""),
+        (r#"'{"queue":1}'"#, ""),
+        (r#"'{"queue":"finished"}'"#, "finished"),
+        (r#"'{"queue":"finished","payload":"p","options":{"prio":1}}'"#, "finished"),
+        (r#"'{"queue":"finished","payload":"p","options":{"metadata":{"k":1}}}'"#, "finished"),
+        (r#"'{"queue":"finished","payload":"p","options":{"max_run_s":0}}'"#, "finished"),
+    ] {
+        let ends: [&dyn Fn(&Db); 4] = [
+            &|db| assert_eq!(db.int("SELECT honker_ack(3, 'w')"), 1),
+            &|db| assert_eq!(db.int("SELECT honker_fail(3, 'w', 'e')"), 1),
+            &|db| assert_eq!(db.int("SELECT honker_cancel(3)"), 1),
+            &|db| {
+                db.run("UPDATE _honker_live SET max_attempts = 1");
+                db.clock().advance(61);
+                assert_eq!(db.claim("q", 1, 60), NONE);
+            },
+        ];
+        for end in ends {
+            let db = running();
+            db.run("SELECT honker_batch_seal(1), honker_ack(1, 'w'), honker_ack(2, 'w')");
+            db.run(&format!("UPDATE _honker_batches SET on_finished = {stored}, on_success = NULL"));
+            end(&db);
+            assert_eq!(db.int("SELECT finished_at IS NOT NULL FROM _honker_batches"), 1, "{stored}");
+            let dead = "SELECT queue, last_error FROM _honker_dead WHERE id > 3";
+            assert_eq!(db.rows(dead), format!("{queue}|malformed row"), "{stored}");
+            assert_eq!(db.int("SELECT count(*) FROM _honker_live"), 0, "{stored}");
+        }
+    }
+}
+
 #[test]
 fn what_cannot_be_a_batch_is_refused_with_its_name() {
     let db = Db::new();
@@ -308,6 +345,12 @@ fn what_cannot_be_a_batch_is_refused_with_its_name() {
             "must not have 'member'",
         ),
         (&callback(r#"{"queue":"q","payload":"p","options":{"delay_s":9223372036854775807}}"#), "delay"),
+        (
+            &callback(
+                r#"{"queue":"q","payload":"p","options":{"unique_key":"k","unique_for_s":9223372036854775807}}"#,
+            ),
+            "unique_for_s",
+        ),
         (&metadata(fits + 1), "metadata has 8193 bytes"),
     ] {
         let failure = db.try_get::<i64>("SELECT honker_batch_create(?1)", [options]).unwrap_err();
@@ -327,7 +370,8 @@ fn a_callback_whose_time_is_at_the_end_of_time_is_enqueued_then() {
     create(
         &db,
         &format!(
-            r#"{{"on_finished":{{"queue":"finished","payload":"p","options":{{"delay_s":{last},"expires_s":{last}}}}}}}"#
+            r#"{{"on_finished":{{"queue":"finished","payload":"p","options":{{"delay_s":{last},"expires_s":{last},
+               "unique_key":"k","unique_for_s":{last}}}}}}}"#
         ),
     );
     db.clock().advance(100);
@@ -362,7 +406,7 @@ fn older_programs_are_kept_out_from_the_first_batch_on() {
     assert_eq!(db.int(min_version), 3);
 }
 
-/// Makes and works off batches of one to five members, one worker among others, until the process is killed.
+/// Makes and works off batches of random sizes, one worker among others, until the process is killed.
 fn batch_until_killed(path: &OsStr) {
     let connection = Connection::open(path).unwrap();
     connection.busy_timeout(Duration::from_secs(60)).unwrap();
@@ -375,15 +419,18 @@ fn batch_until_killed(path: &OsStr) {
     };
     let options = BOTH.replace('\'', "''");
     let worker = std::process::id();
+    let mut random = Random::new(seed() + u64::from(worker));
     loop {
         let batch: i64 = connection
             .query_one(&format!("SELECT honker_batch_create('{options}')"), [], |row| row.get(0))
             .unwrap();
-        for _ in 0..=batch % 5 {
+        // Some have no member at all, some many.
+        let largest = [1, 6, 6, 30][random.below(4) as usize];
+        for _ in 0..random.below(largest) {
             run(&format!("SELECT honker_enqueue_with('q', 'x', '{{\"batch_id\":{batch}}}')"));
         }
         run(&format!("SELECT honker_batch_seal({batch})"));
-        settle(&connection, &format!("{worker}"), 4);
+        settle(&connection, &format!("{worker}"), largest);
     }
 }
 
@@ -437,10 +484,9 @@ fn four_processes_and_kills_enqueue_each_callback_exactly_once() {
         );
         db.run("COMMIT");
     };
-    // As many as somebody wants, with forty times four kills.
-    let wanted: i64 =
-        std::env::var("HONKER_TEST_BATCHES").map_or(20, |wanted| wanted.parse().expect("a number"));
-    let each_round = (wanted / 40).max(5);
+    // With fifty times four kills.
+    let wanted: i64 = if is_long() { 10_000 } else { 20 };
+    let each_round = (wanted / 50).max(5);
     let mut round = 0;
     while round < 4 || db.int(finished) < wanted {
         round += 1;
@@ -476,4 +522,10 @@ fn four_processes_and_kills_enqueue_each_callback_exactly_once() {
         0
     );
     assert!(db.int(finished) >= wanted);
+    println!(
+        "{} batches with {} members, {} kills",
+        db.int(finished),
+        db.int("SELECT sum(total) FROM _honker_batches"),
+        4 * round
+    );
 }

@@ -447,3 +447,33 @@ fn an_operation_that_fails_midway_in_a_writing_statement_of_a_transaction_is_gon
         }
     }
 }
+
+/// What a transaction had removed before this connection looked for the first time, and then has not.
+#[test]
+fn what_a_rolled_back_transaction_had_removed_still_holds() {
+    for removed in ["_honker_queues", "_honker_unique"] {
+        let db = Db::new();
+        let other = db.another();
+        for db in [&db, &other] {
+            db.enqueue("q");
+        }
+        other.run(
+            "SELECT honker_queue_configure('q', '{\"paused\":true}'), honker_enqueue_with('u', 'x', '{\"unique_key\":\"k\"}')",
+        );
+        for (begin, end) in [("BEGIN IMMEDIATE", "ROLLBACK"), ("BEGIN; SAVEPOINT s", "ROLLBACK TO s; COMMIT")]
+        {
+            // By the other, so that this one has to look.
+            other.enqueue("other");
+            db.run(begin);
+            db.run(&format!("DELETE FROM {removed}"));
+            db.enqueue("other");
+            db.run(end);
+            for n in [1, 2] {
+                assert_eq!(db.claim("q", n, 60), NONE, "{removed}, {begin}");
+            }
+        }
+        assert_eq!(db.claim("u", 1, 60), [3]);
+        assert_eq!(db.int("SELECT honker_ack(3, 'w')"), 1);
+        assert_eq!(db.int("SELECT count(*) FROM _honker_unique"), 0, "{removed}");
+    }
+}

@@ -593,11 +593,10 @@ fn race(path: &OsStr) {
     let mut claim = connection.prepare("SELECT honker_claim_batch('q', ?1, 5, 0)").unwrap();
     let mut ack = connection.prepare("SELECT honker_ack(?1, ?2)").unwrap();
     let mut retry = connection.prepare("SELECT honker_retry(?1, ?2, 0, 'e')").unwrap();
-    let mut random = u64::from(std::process::id());
+    let mut random = Random::new(seed() + u64::from(std::process::id()));
     loop {
         for _ in 0..10 {
-            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-            let key = (random >> 33) as i64 % RACE_KEYS;
+            let key = random.below(RACE_KEYS);
             let until = if key % 2 == 0 { "settled" } else { "claimed" };
             enqueue.query_row((key, until), |_| Ok(())).unwrap();
         }
@@ -648,20 +647,25 @@ fn beside_racers(name: &str, db: &Db, processes: usize, then: &mut dyn FnMut()) 
 
 #[test]
 fn keys_are_exact_beside_processes_that_are_killed() {
+    let (rounds, enqueued_each) = if is_long() { (100, 5_000) } else { (3, 500) };
     let db = Db::new();
-    for _ in 0..3 {
+    let mut looks = 0;
+    for _ in 0..rounds {
         beside_racers("keys_are_exact_beside_processes_that_are_killed", &db, 4, &mut || {
             // Until they have done something.
             let enqueued =
                 || db.int("SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = '_honker_live'");
             let (before, started) = (enqueued(), Instant::now());
-            while enqueued() < before + 500 && started.elapsed() < Duration::from_secs(120) {
+            while enqueued() < before + enqueued_each && started.elapsed() < Duration::from_secs(120) {
                 thread::sleep(Duration::from_millis(10));
                 assert_exact(&db);
+                looks += 1;
             }
-            assert!(enqueued() >= before + 500);
+            assert!(enqueued() >= before + enqueued_each);
         });
     }
+    let jobs = db.int("SELECT seq FROM sqlite_sequence WHERE name = '_honker_live'");
+    println!("{jobs} jobs of {RACE_KEYS} keys, {} kills, {looks} looks beside them", 4 * rounds);
     // No key stays taken.
     db.clock().set(4_000_000_000);
     for id in db.claim("q", -1, 60) {
@@ -669,8 +673,27 @@ fn keys_are_exact_beside_processes_that_are_killed() {
     }
     assert_eq!(db.int("SELECT count(*) FROM _honker_live"), 0);
     assert_eq!(db.int("SELECT count(*) FROM _honker_unique"), 0);
+    for key in 0..RACE_KEYS {
+        let (_, status) = put(&db, json!({"unique_key": format!("k{key}")}));
+        assert_eq!(status, "enqueued", "key {key} stays taken");
+    }
+    db.run("SELECT honker_cancel(id) FROM _honker_live");
     assert_eq!(
         db.int("SELECT count(*) FROM _honker_job_options"),
         db.int("SELECT count(*) FROM _honker_dead")
     );
+}
+
+/// A second that is no number is as if there were none: the key is that of the job while it is live.
+#[test]
+fn a_key_is_not_taken_until_a_text() {
+    for until in ["'later'", "x'ff'"] {
+        let db = Db::new();
+        let key = json!({"unique_key": "k"});
+        assert_put(&db, key.clone(), 1, "enqueued");
+        db.run(&format!("UPDATE _honker_unique SET until = {until}"));
+        assert_put(&db, key.clone(), 1, "exists");
+        assert_eq!(db.int("SELECT honker_cancel(1)"), 1);
+        assert_put(&db, key, 2, "enqueued");
+    }
 }
