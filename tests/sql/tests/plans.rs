@@ -38,6 +38,7 @@ const PERMITTED: &[(&str, &str, &str)] = &[
     ),
     ("SELECT id, died_at, last_error FROM", "SCAN _honker_dead", "honker_dead_groups(NULL), for people"),
     ("sum(value) FROM", "SCAN _honker_counters", "honker_metrics adds up a day of minutes, for people"),
+    ("sum(value) FROM", "USE TEMP B-TREE FOR GROUP BY", "honker_metrics"),
     ("_honker_schema", "SCAN _honker_schema", "one row"),
     ("_honker_scheduler_tasks", "USE TEMP B-TREE FOR ORDER BY", "a table of a few schedules"),
     ("EXISTS (SELECT 1 FROM main._honker_job_options)", "SCAN _honker_job_options", "whether there is a row"),
