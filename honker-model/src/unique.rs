@@ -59,6 +59,7 @@ impl Queue {
         let old = self.live.get_mut(&holder).expect("it waits");
         let created_at = old.created_at;
         *old = crate::queue::Job { created_at, ..new };
+        self.steps.retain(|(id, _), _| *id != holder);
         let key = self.keys.get_mut(&at).expect("it is held");
         key.until = key.until.max(until);
         Ok(row![holder, "replaced"])

@@ -142,7 +142,7 @@ class OneFile(support.TestCase):
         self.assertEqual(fire["fire_at"], soonest)
 
         tables = "SELECT name FROM sqlite_master WHERE type = 'table' AND name GLOB '_honker_*' ORDER BY name"
-        self.assertEqual(len(writer.rows(tables)), 11)
+        self.assertIn(["_honker_live"], writer.rows(tables))
         for [table] in writer.rows(tables):
             everything = f"SELECT * FROM {table} ORDER BY 1"
             self.assertEqual(writer.rows(everything), reader.rows(everything), table)
