@@ -79,6 +79,15 @@ impl Features {
     }
 }
 
+/// Whether there is anything in the tables of these features, whatever the file says of itself.
+pub(crate) fn are_used(store: &Store) -> Result<bool> {
+    match store.query_one(&SQL_ANY, &[], |row| (0..5).any(|column| row.integer(column) != 0)) {
+        Ok(any) => Ok(any == Some(true)),
+        Err(error) if error.to_string().starts_with("no such table: main._honker_") => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
 /// The open transaction uses a feature, which `set` sets: from now on this connection knows, and older programs do not write
 /// to the file any more. Belongs into [`Store::atomic`].
 pub(crate) fn begin_use(store: &Store, set: impl FnOnce(&mut Features)) -> Result<()> {

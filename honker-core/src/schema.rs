@@ -10,7 +10,7 @@
 
 use crate::queue::conditions::{claimable, delayed, exception, exception_at, exceptional};
 use crate::version::{FileVersion, VERSION};
-use crate::{Error, Result, Store};
+use crate::{Error, Result, Store, features};
 
 struct Object {
     name: &'static str,
@@ -418,6 +418,7 @@ pub fn bootstrap(store: &Store) -> Result<()> {
                 done => done?,
             }
         }
+        store.last_look().look_again();
         Ok(())
     })
 }
@@ -464,6 +465,10 @@ fn missing(store: &Store) -> Result<Vec<String>> {
         let min_version = file.min_version;
         statements.push("DELETE FROM main._honker_schema".to_owned());
         statements.push(format!("INSERT INTO main._honker_schema VALUES ({VERSION}, {min_version})"));
+    }
+    if file.min_version < features::MIN_VERSION && features::are_used(store)? {
+        // Somebody's SQL has removed what the file says of itself.
+        statements.push(format!("UPDATE main._honker_schema SET min_version = {}", features::MIN_VERSION));
     }
     Ok(statements)
 }

@@ -106,6 +106,11 @@ impl LastLook {
         self.min_version.set(min_version);
     }
 
+    /// This connection has changed what the file says of itself: the next look takes nothing for known.
+    pub(crate) fn look_again(&self) {
+        self.is_doubtful.set(true);
+    }
+
     /// The statements are gone, and with them how often each was planned.
     pub(crate) fn forget(&self) {
         self.pager_version.set(None);

@@ -1,6 +1,6 @@
 //! Limits of keys, kept by four processes of which some are killed.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use honker_core::consume::{Waiter, Worker, WorkerOptions, WorkerQueue};
 use honker_core::database::{Database, Options};
@@ -33,77 +33,124 @@ fn limited() {
     }
 }
 
+/// How much of it.
+struct Extent {
+    keys: usize,
+    jobs_of_a_key: usize,
+    rounds: usize,
+    /// In each round, so many of the processes are killed, and others started.
+    kills: usize,
+}
+
 /// Whatever is killed when: at no claim are more valid than the limit of its key, every job is done, and nobody sleeps while
 /// there is one that may be.
 #[test]
 fn limits_of_keys_hold_in_four_processes_with_kills() {
-    const KEYS: usize = 20;
-    const ROUNDS: usize = 10;
-    const JOBS_OF_A_KEY: usize = 3;
-    guarded(|| {
-        let (file, database) = open();
-        for (queue, limit) in [("one", 1), ("three", 3)] {
-            let settings = format!(r#"{{"concurrency_per_key":{limit},"keep_done_s":100000}}"#);
-            database.queue_configure(queue, &settings).unwrap();
+    if is_long() {
+        run(&Extent { keys: 1_000, jobs_of_a_key: 4, rounds: 25, kills: 8 });
+    } else {
+        guarded(|| run(&Extent { keys: 20, jobs_of_a_key: 3, rounds: 8, kills: 1 }));
+    }
+}
+
+fn run(extent: &Extent) {
+    let Extent { keys, jobs_of_a_key, rounds, kills } = *extent;
+    let (file, database) = open();
+    for (queue, limit) in [("one", 1), ("three", 3)] {
+        let settings = format!(r#"{{"concurrency_per_key":{limit},"keep_done_s":100000}}"#);
+        database.queue_configure(queue, &settings).unwrap();
+    }
+    file.plain()
+        .execute_batch(
+            "CREATE INDEX keys ON _honker_job_options (concurrency_key, job_id);
+             CREATE TABLE over (queue, key, n);
+             CREATE TABLE met (n);
+             INSERT INTO met VALUES (0);
+             CREATE TRIGGER blocked AFTER UPDATE OF state ON _honker_live WHEN new.state = 'blocked' BEGIN
+               UPDATE met SET n = n + 1;
+             END;
+             CREATE TRIGGER claimed AFTER UPDATE OF state ON _honker_live WHEN new.state = 'processing' BEGIN
+               INSERT INTO over
+               SELECT new.queue, mine.concurrency_key, count(*)
+               FROM _honker_job_options mine
+                    CROSS JOIN _honker_job_options of ON of.concurrency_key = mine.concurrency_key
+                    CROSS JOIN _honker_live live ON live.id = of.job_id
+               WHERE mine.job_id = new.id AND live.state = 'processing' AND live.queue = new.queue
+                 AND live.claim_expires_at >= unixepoch()
+               GROUP BY mine.concurrency_key
+               HAVING count(*) > CASE new.queue WHEN 'one' THEN 1 ELSE 3 END;
+             END",
+        )
+        .unwrap();
+    let mut started = 0;
+    let mut start = || {
+        started += 1;
+        let mut process = Process::start("limited", &[file.path.to_str().unwrap(), &format!("w{started}")]);
+        assert_eq!(process.line(), "ready");
+        process
+    };
+    let mut processes: Vec<Process> = (0..4).map(|_| start()).collect();
+    let done = || file.count("SELECT count(*) FROM _honker_done");
+    let (mut wanted, mut longest) = (0, Duration::ZERO);
+    for round in 0..rounds {
+        // Those of a key behind each other, so that a claim of several jobs meets a limit.
+        let names: Vec<String> =
+            (0..keys * jobs_of_a_key).map(|job| format!("{round}: key {}", job / jobs_of_a_key)).collect();
+        for queue in ["one", "three"] {
+            let jobs: Vec<Enqueue<'_>> = names
+                .iter()
+                .map(|key| Enqueue {
+                    concurrency_key: Some(key),
+                    max_attempts: Some(1000),
+                    ..Enqueue::new(queue, "p")
+                })
+                .collect();
+            wanted += jobs.len() as i64;
+            database.enqueue_many(&jobs).unwrap();
         }
-        file.plain()
-            .execute_batch(
-                "CREATE TABLE over (queue, key, n);
-                 CREATE TABLE met (n);
-                 INSERT INTO met VALUES (0);
-                 CREATE TRIGGER blocked AFTER UPDATE OF state ON _honker_live WHEN new.state = 'blocked' BEGIN
-                   UPDATE met SET n = n + 1;
-                 END;
-                 CREATE TRIGGER claimed AFTER UPDATE OF state ON _honker_live WHEN new.state = 'processing' BEGIN
-                   INSERT INTO over
-                   SELECT new.queue, mine.concurrency_key, count(*)
-                   FROM _honker_job_options mine, _honker_live live
-                        JOIN _honker_job_options of ON of.job_id = live.id AND of.concurrency_key = mine.concurrency_key
-                   WHERE mine.job_id = new.id AND live.state = 'processing' AND live.queue = new.queue
-                     AND live.claim_expires_at >= unixepoch()
-                   GROUP BY mine.concurrency_key
-                   HAVING count(*) > CASE new.queue WHEN 'one' THEN 1 ELSE 3 END;
-                 END",
-            )
-            .unwrap();
-        let start = |name: String| {
-            let mut process = Process::start("limited", &[file.path.to_str().unwrap(), &name]);
-            assert_eq!(process.line(), "ready");
-            process
-        };
-        let mut processes: Vec<Process> = (0..4).map(|number| start(format!("w{number}"))).collect();
-        for round in 0..ROUNDS {
-            // Those of a key behind each other, so that a claim of several jobs meets a limit.
-            let keys: Vec<String> =
-                (0..KEYS * JOBS_OF_A_KEY).map(|job| format!("key {}", job / JOBS_OF_A_KEY)).collect();
-            for queue in ["one", "three"] {
-                let jobs: Vec<Enqueue<'_>> = keys
-                    .iter()
-                    .map(|key| Enqueue {
-                        concurrency_key: Some(key),
-                        max_attempts: Some(1000),
-                        ..Enqueue::new(queue, "p")
-                    })
-                    .collect();
-                database.enqueue_many(&jobs).unwrap();
-            }
-            if round % 3 == 2 {
-                processes.remove(0).kill();
-                processes.push(start(format!("w{}", round + 4)));
-            }
+        let in_the_way = wanted - done();
+        for kill in 1..=kills as i64 {
+            // Spread over the round.
+            until_progress(
+                &done,
+                wanted - in_the_way * (kills as i64 + 1 - kill) / (kills as i64 + 1),
+                &mut longest,
+            );
+            processes.remove(0).kill();
+            processes.push(start());
         }
-        let jobs = (2 * KEYS * JOBS_OF_A_KEY * ROUNDS) as i64;
-        until("all jobs are done", || file.count("SELECT count(*) FROM _honker_done") == jobs);
-        assert!(file.count("SELECT n FROM met") > 0, "no limit was met");
-        for (what, sql) in [
-            ("claims over the limit", "SELECT count(*) FROM over"),
-            ("jobs that are left", "SELECT count(*) FROM _honker_live"),
-            ("jobs that are dead", "SELECT count(*) FROM _honker_dead"),
-            ("jobs that wait", "SELECT count(*) FROM _honker_blocked"),
-            ("slots that are taken", "SELECT count(*) FROM _honker_slots"),
-        ] {
-            assert_eq!(file.count(sql), 0, "{what}");
+        // To its end: the last jobs of a round are those that nobody may overlook.
+        until_progress(&done, wanted, &mut longest);
+    }
+    let met = file.count("SELECT n FROM met");
+    assert!(met > 0, "no limit was met");
+    for (what, sql) in [
+        ("claims over the limit", "SELECT count(*) FROM over"),
+        ("jobs that are left", "SELECT count(*) FROM _honker_live"),
+        ("jobs that are dead", "SELECT count(*) FROM _honker_dead"),
+        ("jobs that wait", "SELECT count(*) FROM _honker_blocked"),
+        ("slots that are taken", "SELECT count(*) FROM _honker_slots"),
+    ] {
+        assert_eq!(file.count(sql), 0, "{what}");
+    }
+    println!(
+        "{wanted} jobs, {met} set aside, {} kills; nothing was done for {longest:?} at most (a dead one's claims last two seconds)",
+        rounds * kills
+    );
+    processes.iter_mut().for_each(Process::kill);
+}
+
+/// Waits until so many are done. There is always progress: nothing but wakes makes the processes look, and a job that they
+/// overlook stays.
+fn until_progress(done: &impl Fn() -> i64, wanted: i64, longest: &mut Duration) {
+    let (mut before, mut since) = (done(), Instant::now());
+    while before < wanted {
+        std::thread::sleep(Duration::from_millis(5));
+        let now = done();
+        if now > before {
+            *longest = (*longest).max(since.elapsed());
+            (before, since) = (now, Instant::now());
         }
-        processes.iter_mut().for_each(Process::kill);
-    });
+        assert!(since.elapsed() < GUARD / 2, "{before} of {wanted} are done, and nobody goes on");
+    }
 }

@@ -1,6 +1,6 @@
 //! Jobs of processes that are killed, in another's hands at once; and never those of a process that lives.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use honker_core::consume::{Worker, WorkerOptions};
 use honker_core::database::{Database, Options};
@@ -9,11 +9,16 @@ use honker_core::queue::{Claim, Enqueue};
 use crate::process::{Process, Role, argument, hear, say};
 use crate::support::*;
 
-pub const ROLES: &[Role] = &[("hold", hold), ("hold and fork", hold_and_fork), ("go on", go_on)];
+pub const ROLES: &[Role] =
+    &[("hold", hold), ("hold elsewhere", hold_elsewhere), ("hold and fork", hold_and_fork), ("go on", go_on)];
 
 /// Claims one job as a worker, says its id, and holds it until it is told what to do.
 fn hold() {
-    let database = Database::open(argument(0), &Options::default()).unwrap();
+    hold_in(&argument(0));
+}
+
+fn hold_in(file: &str) {
+    let database = Database::open(file, &Options::default()).unwrap();
     let mut worker = worker(&database, "q", to_be_rescued());
     let job = job(worker.next(1, LONG));
     say(job.id);
@@ -32,6 +37,29 @@ fn hold() {
             hear();
         }
         other => panic!("{other}"),
+    }
+}
+
+/// As `hold`, in a mount namespace of its own, in which the folder of the file has another name.
+fn hold_elsewhere() {
+    let [folder, elsewhere, file] = [0, 1, 2].map(argument);
+    if let Err(error) = enter_namespace(&folder, &elsewhere) {
+        say(format!("SKIPPED: {error}"));
+        return;
+    }
+    hold_in(&format!("{elsewhere}/{file}"));
+}
+
+fn enter_namespace(folder: &str, elsewhere: &str) -> std::io::Result<()> {
+    let [folder, elsewhere, root] =
+        [folder, elsewhere, "/"].map(|path| std::ffi::CString::new(path).unwrap());
+    let none = std::ptr::null();
+    let outcome = |answer: i32| if answer == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) };
+    // SAFETY: the texts end with a NUL; what is not used is null.
+    unsafe {
+        outcome(libc::unshare(libc::CLONE_NEWNS))?;
+        outcome(libc::mount(none, root.as_ptr(), none, libc::MS_REC | libc::MS_PRIVATE, none.cast()))?;
+        outcome(libc::mount(folder.as_ptr(), elsewhere.as_ptr(), none, libc::MS_BIND, none.cast()))
     }
 }
 
@@ -293,4 +321,129 @@ fn none_of_many_is_missed() {
     }
     until("all are forgotten", || instances(&file) == 1);
     assert!(file.is_intact());
+}
+
+/// As containers on one kernel that share a folder.
+#[test]
+fn two_mount_namespaces_know_of_each_other() {
+    let (file, database) = open();
+    let folder = file.path.parent().unwrap().to_str().unwrap();
+    let elsewhere = tempfile::tempdir().unwrap();
+    let arguments = [folder, elsewhere.path().to_str().unwrap(), "app.db"];
+    let there = || {
+        enqueue(&database, "q", "p");
+        let mut process = Process::start("hold elsewhere", &arguments);
+        let said = process.line();
+        let id: Result<i64, _> = said.parse();
+        (process, id.map_err(|_| said))
+    };
+    // From there to here.
+    let (mut dies, Ok(id)) = there() else {
+        println!("SKIPPED mount namespaces: they are not allowed here");
+        return;
+    };
+    let (mut lives, _) = there();
+    let mut worker = worker(&database, "q", to_be_rescued());
+    assert_not_given(&mut worker);
+    dies.kill();
+    let rescued = job(worker.next(1, LONG));
+    assert_eq!((rescued.id, rescued.attempts), (id, 2));
+    assert_not_given(&mut worker);
+    assert_eq!(worker.settle(&[ack(&rescued)]), Ok(vec![Ok(true)]));
+    drop(worker);
+    // And from here to there: one that waits there takes what is left behind here.
+    enqueue(&database, "q", "p");
+    let (mut dies, id) = holder(&file);
+    let mut waits = Process::start("hold elsewhere", &arguments);
+    assert_eq!(waits.line_within(Duration::from_millis(400)), None);
+    dies.kill();
+    assert_eq!(waits.line(), id.to_string());
+    for process in [&mut waits, &mut lives] {
+        process.tell("ack");
+        assert_eq!(process.line(), "true");
+    }
+}
+
+/// One after the other is killed with a job in hand, while the others live, are stopped, have forked, or are no instance; now and
+/// then the lock file is deleted or replaced under all of them. Each job of a dead one is in another's hands at once, and no
+/// other.
+#[test]
+fn one_death_after_the_other() {
+    let (deaths, replaced_every) = if is_long() { (1_000, 99) } else { (12, 5) };
+    const LIVING: usize = 6;
+    let (file, database) = open();
+    let claim = Claim { queue: "q", worker_id: "alice@7", n: 1, timeout_s: 300 };
+    enqueue(&database, "q", "p");
+    assert_eq!(database.claim(&claim).unwrap().len(), 1);
+    let hold = || {
+        enqueue(&database, "q", "p");
+        holder(&file)
+    };
+    let (mut stopped, _) = hold();
+    enqueue(&database, "q", "p");
+    let mut forked = Process::start("hold and fork", &[file.path.to_str().unwrap()]);
+    let line = forked.line();
+    let (forked_id, child) = line.split_once(' ').unwrap();
+    let (forked_id, child): (i64, i32) = (forked_id.parse().unwrap(), child.parse().unwrap());
+    let mut living: Vec<(Process, i64)> = (0..LIVING).map(|_| hold()).collect();
+    stopped.signal(libc::SIGSTOP);
+    let mut worker = worker(&database, "q", to_be_rescued());
+    let lock_file = format!("{}-honker", file.path.display());
+    let mut took = Vec::with_capacity(deaths);
+    for death in 0..deaths {
+        if death % replaced_every == replaced_every - 1 {
+            replace(&file, &lock_file, death);
+        }
+        let (mut dies, id) = living.remove(death % LIVING);
+        let waiting = Thread::start(move || {
+            let next = worker.next(1, LONG);
+            (worker, next, Instant::now())
+        })
+        .until_asleep();
+        let died = Instant::now();
+        dies.signal(libc::SIGKILL);
+        let (back, next, rescued) = waiting.join();
+        worker = back;
+        took.push(rescued.saturating_duration_since(died));
+        let rescued = job(next);
+        assert_eq!((rescued.id, rescued.attempts), (id, 2), "death {death}");
+        assert_eq!(worker.settle(&[ack(&rescued)]), Ok(vec![Ok(true)]));
+        dies.kill();
+        living.push(hold());
+    }
+    assert_not_given(&mut worker);
+    // All that live still have theirs.
+    stopped.signal(libc::SIGCONT);
+    for process in std::iter::once(&mut stopped).chain(living.iter_mut().map(|(process, _)| process)) {
+        process.tell("ack");
+        assert_eq!(process.line(), "true");
+    }
+    forked.kill();
+    let rescued = worker.next(1, LONG);
+    // SAFETY: it is the grandchild that was started for this.
+    unsafe { libc::kill(child, libc::SIGKILL) };
+    assert_eq!(job(rescued).id, forked_id);
+    assert_eq!(file.count("SELECT count(*) FROM _honker_live WHERE worker_id = 'alice@7'"), 1);
+    took.sort_unstable();
+    let at = |share: usize| took[(took.len() * share / 100).min(took.len() - 1)];
+    println!("{deaths} deaths: p50 {:?}, p90 {:?}, p99 {:?}, longest {:?}", at(50), at(90), at(99), at(100));
+}
+
+/// Deletes the lock file, or puts another one in its place, and waits until all that live have gone over to the new one. The stopped
+/// one does not.
+fn replace(file: &File, lock_file: &str, death: usize) {
+    if death.is_multiple_of(2) {
+        std::fs::remove_file(lock_file).unwrap();
+    } else {
+        let other = format!("{lock_file}.new");
+        let id = format!("{death:016}");
+        std::fs::write(&other, id).unwrap();
+        std::fs::rename(&other, lock_file).unwrap();
+    }
+    until("all that live have gone over", || {
+        let new = std::fs::read(lock_file).unwrap_or_default();
+        let hex: String = new.iter().take(16).map(|byte| format!("{byte:02X}")).collect();
+        let left = format!("SELECT count(*) FROM _honker_instances WHERE hex(file_id) <> '{hex}'");
+        !new.is_empty() && file.count(&left) <= 1
+    });
 }

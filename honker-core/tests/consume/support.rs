@@ -8,7 +8,9 @@ use honker_core::database::{Database, Options};
 use honker_core::queue::Enqueue;
 use honker_core::{Result, consume};
 
-pub use crate::common::{File, GUARD, Worker as Thread, alone, code, guarded, is_interrupted, until};
+pub use crate::common::{
+    File, GUARD, Worker as Thread, alone, code, guarded, is_interrupted, is_long, until,
+};
 
 /// Without end, as far as a test is concerned: it fails, and does not hang.
 pub const LONG: Option<Duration> = Some(GUARD);

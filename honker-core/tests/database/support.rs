@@ -117,6 +117,12 @@ pub fn guarded(body: impl FnOnce() + Send + 'static) {
     }
 }
 
+/// Whether tests take their time, as under `make test-long`.
+#[allow(dead_code, reason = "for the tests of the consumers")]
+pub fn is_long() -> bool {
+    std::env::var_os("HONKER_TEST_LONG").is_some_and(|long| !long.is_empty())
+}
+
 /// Waits for a condition.
 pub fn until(what: &str, mut condition: impl FnMut() -> bool) {
     let deadline = Instant::now() + GUARD;

@@ -439,11 +439,11 @@ pub fn in_child_process(
         return body(&argument);
     }
     let mut child = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", name])
+        // What it has to say of a failure is seen.
+        .args(["--exact", name, "--nocapture"])
         .env(ARGUMENT, argument)
         .env(SEED, seed().to_string())
         .stdout(Stdio::null())
-        .stderr(Stdio::null())
         .spawn()
         .unwrap();
     parent(&mut child);

@@ -436,11 +436,11 @@ fn batch_until_killed(path: &OsStr) {
 
 /// Claims so many members and settles them, each in its own way.
 fn settle(connection: &Connection, worker: &str, n: i64) -> usize {
-    let mut statement = connection
-        .prepare("SELECT value ->> 'id' FROM json_each(honker_claim_batch('q', ?1, ?2, 1))")
+    // By itself: a statement that has begun to read does not wait for the lock.
+    let claimed: String = connection
+        .query_one("SELECT honker_claim_batch('q', ?1, ?2, 1)", (worker, n), |row| row.get(0))
         .unwrap();
-    let ids: Vec<i64> =
-        statement.query_map((worker, n), |row| row.get(0)).unwrap().map(Result::unwrap).collect();
+    let ids = ids(&serde_json::from_str(&claimed).unwrap());
     for id in &ids {
         let sql = match id % 7 {
             0 => "SELECT honker_cancel(?1) + ?2 IS NULL",

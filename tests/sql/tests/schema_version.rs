@@ -160,3 +160,25 @@ fn the_user_version_is_the_applications() {
     db.run_every_function(1);
     assert_eq!(db.int("PRAGMA user_version"), 41);
 }
+
+/// Somebody's SQL has removed what the file says of itself, or changed it.
+#[test]
+fn bootstrap_finds_out_that_a_file_uses_features() {
+    for loss in [
+        "DELETE FROM _honker_schema",
+        "DROP TABLE _honker_schema",
+        "UPDATE _honker_schema SET min_version = 1",
+        "UPDATE _honker_schema SET version = NULL, min_version = NULL",
+        "UPDATE _honker_schema SET min_version = 'x'",
+    ] {
+        let db = Db::new();
+        db.run("SELECT honker_queue_configure('q', '{\"concurrency\":1}')");
+        let ids = [db.enqueue("q"), db.enqueue("q")];
+        db.run(loss);
+        let other = db.another();
+        assert_eq!(other.int("SELECT honker_bootstrap()"), 1);
+        assert_eq!(db.rows("SELECT * FROM _honker_schema"), "3|3", "{loss}");
+        assert_eq!(other.claim("q", 2, 60), ids[..1], "{loss}");
+        assert_eq!(db.claim("q", 2, 60), NONE, "{loss}");
+    }
+}

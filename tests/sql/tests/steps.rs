@@ -187,7 +187,7 @@ fn a_killed_process_leaves_a_step_and_its_writes_together() {
     let db = Db::new();
     db.run("CREATE TABLE effects (job_id, step)");
     let mut last = 0;
-    let rounds = if is_long() { 1_000 } else { 8 };
+    let rounds = if is_long() { 300 } else { 8 };
     for round in 0..rounds {
         in_child_process(NAME, db.file().path().as_os_str(), step_until_killed, |child| {
             while db.int("SELECT count(*) FROM effects") == last {

@@ -647,7 +647,7 @@ fn beside_racers(name: &str, db: &Db, processes: usize, then: &mut dyn FnMut()) 
 
 #[test]
 fn keys_are_exact_beside_processes_that_are_killed() {
-    let (rounds, enqueued_each) = if is_long() { (100, 5_000) } else { (3, 500) };
+    let (rounds, enqueued_each) = if is_long() { (50, 2_000) } else { (3, 500) };
     let db = Db::new();
     let mut looks = 0;
     for _ in 0..rounds {
