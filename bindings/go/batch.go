@@ -57,7 +57,7 @@ func (o *EnqueueOptions) json() map[string]any {
 }
 
 // Batch is some jobs that are waited for together, by a job that is enqueued when the last of them has ended; made by
-// Database.Batch. Any goroutine may use it.
+// Database.Batch and Database.CreateBatch. Any goroutine may use it.
 type Batch struct {
 	// ID is what EnqueueOptions.BatchID of its jobs is.
 	ID int64
@@ -98,7 +98,18 @@ func (db *Database) BatchTx(tx *Transaction, options BatchOptions, fill func(b *
 	return inTx(tx, db, func(handle uintptr) (*Batch, error) { return db.batch(handle, options, fill) })
 }
 
-func (db *Database) batch(tx uintptr, options BatchOptions, fill func(b *Batch) error) (*Batch, error) {
+// CreateBatch makes a batch that is filled by several functions or processes, with EnqueueOptions.BatchID: it waits, however many of
+// its jobs have ended, until one of them calls Seal. Batch is the same with a function that fills it.
+func (db *Database) CreateBatch(options BatchOptions) (*Batch, error) {
+	return db.createBatch(0, options)
+}
+
+// CreateBatchTx is CreateBatch as a part of a transaction.
+func (db *Database) CreateBatchTx(tx *Transaction, options BatchOptions) (*Batch, error) {
+	return inTx(tx, db, func(handle uintptr) (*Batch, error) { return db.createBatch(handle, options) })
+}
+
+func (db *Database) createBatch(tx uintptr, options BatchOptions) (*Batch, error) {
 	encoded, err := options.json()
 	if err != nil {
 		return nil, err
@@ -107,7 +118,14 @@ func (db *Database) batch(tx uintptr, options BatchOptions, fill func(b *Batch) 
 	if err != nil {
 		return nil, err
 	}
-	b := &Batch{ID: id, db: db}
+	return &Batch{ID: id, db: db}, nil
+}
+
+func (db *Database) batch(tx uintptr, options BatchOptions, fill func(b *Batch) error) (*Batch, error) {
+	b, err := db.createBatch(tx, options)
+	if err != nil {
+		return nil, err
+	}
 	if err = fill(b); err == nil {
 		_, err = b.seal(tx)
 	}

@@ -114,6 +114,32 @@ func TestBatchThatIsNotFilled(t *testing.T) {
 	want(t, must2stats(t)(q.Stats()), before)
 }
 
+// TestBatchOfSeveral: one makes it, others fill and seal it.
+func TestBatchOfSeveral(t *testing.T) {
+	db := open(t)
+	other := must2(t)(Open(db.path, ""))
+	defer other.Close()
+	batch, err := db.CreateBatch(BatchOptions{OnFinished: &JobSpec{Queue: "after"}})
+	must(t, batch, err)
+	must(t, 0, second(other.Queue("q", QueueOptions{}).Enqueue(1, EnqueueOptions{BatchID: batch.ID})))
+	want(t, statusOf(t, batch), BatchStatus{Total: 1, Pending: 1})
+	must(t, 0, second(must2job(t)(db.Queue("q", QueueOptions{}).ClaimOne("w")).Ack()))
+	want(t, statusOf(t, batch), BatchStatus{Total: 1, Done: 1})
+	sealed, err := other.BatchByID(batch.ID).Seal()
+	want(t, must(t, sealed, err), true)
+	want(t, must2job(t)(other.Queue("after", QueueOptions{}).ClaimOne("w")).Metadata["batch_id"], fmt.Sprint(batch.ID))
+
+	tx, err := db.Begin()
+	must(t, tx, err)
+	gone, err := db.CreateBatchTx(tx, BatchOptions{})
+	must(t, gone, err)
+	must(t, 0, tx.Rollback())
+	status, err := gone.Status()
+	want(t, must(t, status, err), nil)
+	_, err = db.CreateBatch(BatchOptions{KeepS: Int64(-1)})
+	wantError(t, err, ErrInvalid, "keep_s")
+}
+
 func TestBatchThatCannotBe(t *testing.T) {
 	db := open(t)
 	_, err := db.BatchByID(77).Seal()

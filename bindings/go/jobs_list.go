@@ -146,6 +146,24 @@ func (j *Jobs) Page(cursor int64) ([]*ListedJob, int64, error) {
 	return page.Jobs, page.Cursor, err
 }
 
+// JobAction is what is done to jobs. Those that are in another state than it is for are left alone.
+type JobAction struct{ what any }
+
+var (
+	ActionRetry  = JobAction{"retry"}   // dead jobs: due now, with all their attempts
+	ActionRunNow = JobAction{"run_now"} // delayed jobs: due now
+	ActionCancel = JobAction{"cancel"}  // live jobs: removed, and the contexts of their handlers end
+	ActionDelete = JobAction{"delete"}  // any: removed
+)
+
+// ActionMove puts jobs that wait, and dead ones, into another queue.
+func ActionMove(queue string) JobAction { return JobAction{map[string]string{"move": queue}} }
+
+// ActionPriority gives live jobs another priority.
+func ActionPriority(priority int64) JobAction {
+	return JobAction{map[string]int64{"priority": priority}}
+}
+
 // Applied is what has become of jobs that were dealt with.
 type Applied struct {
 	// Changed is how many were.
@@ -154,53 +172,46 @@ type Applied struct {
 	Conflicts int64 `json:"conflicts"`
 }
 
+// AppliedPage is what has become of a page of jobs.
+type AppliedPage struct {
+	Applied
+	// Left is how many are left; nil where that would have to be counted.
+	Left *int64 `json:"left"`
+	// Cursor is where the next page begins; 0 with the last.
+	Cursor int64 `json:"cursor"`
+}
+
 // Retry makes those that are dead live again: due now, with all their attempts. This and the others take a page at a time, each in a
 // commit of its own, until no job is left or ctx ends; with an error, the answer is what was done before it. Jobs that it is not
 // for are left alone.
-func (j *Jobs) Retry(ctx context.Context) (Applied, error) { return j.apply(ctx, "retry") }
+func (j *Jobs) Retry(ctx context.Context) (Applied, error) { return j.apply(ctx, ActionRetry) }
 
 // RunNow makes those that are delayed due.
-func (j *Jobs) RunNow(ctx context.Context) (Applied, error) { return j.apply(ctx, "run_now") }
+func (j *Jobs) RunNow(ctx context.Context) (Applied, error) { return j.apply(ctx, ActionRunNow) }
 
 // Cancel removes those that are live; who holds one finds its claim lost, and a handler's context ends.
-func (j *Jobs) Cancel(ctx context.Context) (Applied, error) { return j.apply(ctx, "cancel") }
+func (j *Jobs) Cancel(ctx context.Context) (Applied, error) { return j.apply(ctx, ActionCancel) }
 
 // Delete removes them, also those that are dead or done.
-func (j *Jobs) Delete(ctx context.Context) (Applied, error) { return j.apply(ctx, "delete") }
+func (j *Jobs) Delete(ctx context.Context) (Applied, error) { return j.apply(ctx, ActionDelete) }
 
 // Move puts those that wait or are dead into another queue.
 func (j *Jobs) Move(ctx context.Context, queue string) (Applied, error) {
-	return j.apply(ctx, map[string]string{"move": queue})
+	return j.apply(ctx, ActionMove(queue))
 }
 
 // SetPriority gives those that are live another priority.
 func (j *Jobs) SetPriority(ctx context.Context, priority int64) (Applied, error) {
-	return j.apply(ctx, map[string]int64{"priority": priority})
+	return j.apply(ctx, ActionPriority(priority))
 }
 
-func (j *Jobs) apply(ctx context.Context, action any) (Applied, error) {
+func (j *Jobs) apply(ctx context.Context, action JobAction) (Applied, error) {
 	var all Applied
-	name, is := action.(string)
-	encoded := []byte(name)
-	if !is {
-		var err error
-		if encoded, err = encode("action", action); err != nil {
-			return all, err
-		}
-	}
 	for cursor := int64(0); ; {
 		if err := ctx.Err(); err != nil {
 			return all, err
 		}
-		filter, err := j.filter.filter(cursor)
-		if err != nil {
-			return all, err
-		}
-		text, _, err := j.db.lib.textOf(j.db.native().jobApply(j.db.handle, 0, viewOf(filter), viewOf(encoded)))
-		page, err := decodeList[struct {
-			Applied
-			Cursor int64 `json:"cursor"`
-		}](text, err)
+		page, err := j.ApplyPage(action, cursor)
 		if err != nil {
 			return all, err
 		}
@@ -210,6 +221,36 @@ func (j *Jobs) apply(ctx context.Context, action any) (Applied, error) {
 			return all, nil
 		}
 	}
+}
+
+// ApplyPage does something to a page of them, in one commit: the first page for a cursor of 0, and else the one after the page that
+// answered the cursor. Without JobFilter.PageSize a page is 1,000 jobs.
+func (j *Jobs) ApplyPage(action JobAction, cursor int64) (AppliedPage, error) {
+	return j.applyPage(0, action, cursor)
+}
+
+// ApplyPageTx is ApplyPage as a part of a transaction.
+func (j *Jobs) ApplyPageTx(tx *Transaction, action JobAction, cursor int64) (AppliedPage, error) {
+	return inTx(tx, j.db, func(handle uintptr) (AppliedPage, error) { return j.applyPage(handle, action, cursor) })
+}
+
+func (j *Jobs) applyPage(tx uintptr, action JobAction, cursor int64) (AppliedPage, error) {
+	name, is := action.what.(string)
+	encoded := []byte(name)
+	if !is {
+		var err error
+		if encoded, err = encode("action", action.what); err != nil {
+			return AppliedPage{}, err
+		}
+	}
+	filter := j.filter
+	filter.PageSize = orDefault(filter.PageSize, 1000)
+	paged, err := filter.filter(cursor)
+	if err != nil {
+		return AppliedPage{}, err
+	}
+	text, _, err := j.db.lib.textOf(j.db.native().jobApply(j.db.handle, tx, viewOf(paged), viewOf(encoded)))
+	return decodeList[AppliedPage](text, err)
 }
 
 // DeadGroup is dead jobs that died of the same.

@@ -66,6 +66,26 @@ func TestJobsAreListed(t *testing.T) {
 	want(t, len(must(t, none, err)), 0)
 }
 
+// TestPagesOfJobsAreDealtWith: one page, in a transaction or by itself, and how many are left.
+func TestPagesOfJobsAreDealtWith(t *testing.T) {
+	db := open(t)
+	q := db.Queue("q", QueueOptions{})
+	must(t, 0, second(q.EnqueueMany(make([]any, 5), EnqueueOptions{})))
+	jobs := db.Jobs(JobFilter{Queue: "q", PageSize: 2})
+	page, err := jobs.ApplyPage(ActionPriority(3), 0)
+	want(t, must(t, page, err), AppliedPage{Applied: Applied{Changed: 2}, Cursor: 4})
+	tx, err := db.Begin()
+	must(t, tx, err)
+	page, err = jobs.ApplyPageTx(tx, ActionCancel, page.Cursor)
+	want(t, must(t, page, err), AppliedPage{Applied: Applied{Changed: 2}, Cursor: 2})
+	must(t, 0, tx.Rollback())
+	want(t, must2stats(t)(q.Stats()).Pending, 5)
+	page, err = db.Jobs(JobFilter{Queue: "q"}).ApplyPage(ActionMove("r"), 0)
+	want(t, must(t, page, err), AppliedPage{Applied: Applied{Changed: 5}, Left: Int64(0)})
+	_, err = jobs.ApplyPage(JobAction{}, 0)
+	wantError(t, err, ErrInvalid, "action")
+}
+
 func TestJobsAreDealtWith(t *testing.T) {
 	db := open(t)
 	ctx := context.Background()

@@ -58,6 +58,34 @@ func StepTx[T any](ctx context.Context, job *Job, name string, f func(ctx contex
 	return value, tx.Commit()
 }
 
+// StepIn runs f once, as a part of a transaction of the caller's: with its commit the step is saved, together with whatever else is
+// written in it, and with its rollback it is not.
+func StepIn[T any](ctx context.Context, tx *Transaction, job *Job, name string, f func(ctx context.Context) (T, error)) (T, error) {
+	var none T
+	if job.db == nil {
+		return none, noJob()
+	}
+	handle, err := tx.use(job.db)
+	if err != nil {
+		return none, err
+	}
+	if value, saved, err := savedStep[T](job, handle, name); saved || err != nil {
+		return value, tx.why(err)
+	}
+	if err := ctx.Err(); err != nil {
+		return none, err
+	}
+	value, err := f(ctx)
+	if err != nil {
+		return none, err
+	}
+	if handle, err = tx.use(job.db); err != nil {
+		return none, err // f has ended it
+	}
+	value, err = saveStep(job, handle, name, value)
+	return value, tx.why(err)
+}
+
 // Step is the function Step for what returns nothing but an error.
 func (j *Job) Step(ctx context.Context, name string, f func(ctx context.Context) error) error {
 	_, err := Step(ctx, j, name, func(ctx context.Context) (any, error) { return nil, f(ctx) })

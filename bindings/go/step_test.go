@@ -138,3 +138,38 @@ func TestStepsThatCannotBe(t *testing.T) {
 	wantError(t, (&Job{}).Step(ctx, "s", func(context.Context) error { return nil }), ErrMisuse)
 	wantError(t, (&Job{}).StepTx(ctx, "s", func(context.Context, *Transaction) error { return nil }), ErrMisuse)
 }
+
+// TestStepInATransaction: with the caller's transaction it is saved, or not.
+func TestStepInATransaction(t *testing.T) {
+	db := open(t)
+	ctx := context.Background()
+	q := db.Queue("q", QueueOptions{})
+	must(t, 0, second(q.Enqueue(1, EnqueueOptions{})))
+	job := must2job(t)(q.ClaimOne("w"))
+	seven := func(context.Context) (int, error) { return 7, nil }
+	again := func(context.Context) (int, error) { return 0, errors.New("it runs again") }
+	for _, ends := range []func(*Transaction) error{(*Transaction).Rollback, (*Transaction).Commit} {
+		tx, err := db.Begin()
+		must(t, tx, err)
+		value, err := StepIn(ctx, tx, job, "s", seven)
+		want(t, must(t, value, err), 7)
+		value, err = StepIn(ctx, tx, job, "s", again)
+		want(t, must(t, value, err), 7)
+		must(t, 0, ends(tx))
+	}
+	value, err := Step(ctx, job, "s", again)
+	want(t, must(t, value, err), 7)
+
+	tx, err := db.Begin()
+	must(t, tx, err)
+	defer tx.Rollback()
+	_, err = StepIn(ctx, tx, job, "fails", again)
+	want(t, err.Error(), "it runs again")
+	must(t, 0, second(job.AckTx(tx)))
+	_, err = StepIn(ctx, tx, job, "late", seven)
+	wantError(t, err, ErrLost, "late")
+	_, err = StepIn(ctx, nil, job, "s", seven)
+	wantError(t, err, ErrMisuse)
+	_, err = StepIn(ctx, tx, &Job{}, "s", seven)
+	wantError(t, err, ErrMisuse)
+}

@@ -40,11 +40,12 @@ from request import Named, Request, from_text, to_text, with_payload
 FEATURES = (
     "queue tx stream notify sched cron result result_tx settle_tx by_id lock rate rate_sweep dead stats next_at "
     "enqueue_many text bytes journal foreign prune_keep tick_at updates release metadata settings "
-    "batch step bulk unique schedule_options"
+    "batch step bulk unique schedule_options unknown_keys claims_by_id metrics"
 ).split()
 LACKS = {
     "wait": "worker.open listen.open stream.subscribe subscription.ack subscription.save subscription.offset sched.run "
     "result.wait",
+    "handlers": "worker.run handler.next",
     "outbox": "outbox.open outbox.enqueue outbox.run_once outbox.run outbox.calls",
     **{feature: feature for feature in ("wake", "interrupt", "fork")},
 }
@@ -63,7 +64,7 @@ def enqueue_arguments(r: Request, payload: Any) -> list:
 
 
 UNIQUE = ("unique_key", "unique_until", "unique_for_s", "on_conflict")
-BESIDE_COLUMNS = ("metadata", "concurrency_key", "batch_id", "member", *UNIQUE)
+BESIDE_COLUMNS = ("metadata", "max_run_s", "concurrency_key", "batch_id", "member", *UNIQUE)
 
 
 def with_options(keys: dict, *options: str) -> str:
@@ -95,6 +96,15 @@ def step(r: Request, outcome: str, function: str, *arguments: Any) -> dict:
     if value is None:
         raise Outcome(outcome)
     return {"value": from_text(value)}
+
+
+def dead_group(group: dict) -> dict:
+    return {**group, "newest": with_payload(group["newest"])}
+
+
+def list_jobs(r: Request) -> dict:
+    page = json.loads(r.call("honker_jobs_list", json.dumps(r["filter"])))
+    return {"page": {**page, "jobs": [with_payload(job) for job in page["jobs"]]}}
 
 
 def apply(r: Request) -> dict:
@@ -255,8 +265,12 @@ OPERATIONS: dict[str, Callable[[Request], dict]] = {
     "dead.list": lambda r: {"jobs": r.rows("honker_dead_list", r.on.name, r.get("limit", -1))},
     "dead.requeue": lambda r: {"requeued": r.call("honker_dead_requeue", r["id"]) == 1},
     "dead.purge": lambda r: {"n": r.call("honker_dead_purge", r.on.name, r["older_than_s"])},
-    "dead.groups": lambda r: {"groups": json.loads(r.call("honker_dead_groups", r.on.name))},
-    "jobs.list": lambda r: {"page": json.loads(r.call("honker_jobs_list", json.dumps(r["filter"])))},
+    "queues": lambda r: {"queues": json.loads(r.call("honker_queues"))},
+    "metrics": lambda r: {"queues": json.loads(r.call("honker_metrics"))["queues"]},
+    "dead.groups": lambda r: {
+        "groups": [dead_group(group) for group in json.loads(r.call("honker_dead_groups", r.on.name))]
+    },
+    "jobs.list": list_jobs,
     "jobs.apply": apply,
     "batch.create": lambda r: {"id": r.call("honker_batch_create", json.dumps(r["options"]))},
     "batch.seal": lambda r: {"sealed": r.call("honker_batch_seal", r["id"]) == 1},
@@ -276,6 +290,7 @@ OPERATIONS: dict[str, Callable[[Request], dict]] = {
     "stream.save": lambda r: {"saved": r.call("honker_stream_save_offset", r["consumer"], r.on.name, r["offset"]) == 1},
     "stream.offset": lambda r: {"offset": r.call("honker_stream_get_offset", r["consumer"], r.on.name)},
     "notify.send": lambda r: {"id": r.call("notify", r["channel"], to_text(r["payload"]))},
+    "notify.configure": lambda r: r.call("honker_notifications_configure", json.dumps(r["settings"])) and {} or {},
     "notify.prune": lambda r: {"n": r.call("honker_prune_notifications", r.get("older_than_s"), r.get("max_keep"))},
     "sched.add": add_schedule,
     "sched.remove": lambda r: {"changed": r.call("honker_scheduler_unregister", r["name"]) == 1},

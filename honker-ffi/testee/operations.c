@@ -16,7 +16,7 @@ static const char features[] =
     "queue tx wait wake updates stream notify sched cron result result_tx settle_tx by_id lock "
     "rate rate_sweep outbox dead stats next_at enqueue_many text bytes journal watcher interrupt "
     "fork foreign fault.abi prune_keep tick_at nesting release settle metadata settings batch step "
-    "bulk unique schedule_options";
+    "bulk unique schedule_options unknown_keys claims_by_id metrics counters";
 
 static void crash(call_t *c, const char *what, const char *name) {
   json_t *message = json_sprintf("%s: %s", what, name);
@@ -268,8 +268,10 @@ static bool dispatch(call_t *c, const char *op) {
   DOES("queue.stats", QUEUE, value, "stats", honker_queue_stats(IN, NAME, TEXT_OUT));
   DO("queue.configure", QUEUE, honker_queue_configure(IN, NAME, ARG("settings"), E));
   DOES("queue.settings", QUEUE, value, "settings", honker_queue_settings(IN, NAME, TEXT_OUT));
-  DOES("dead.groups", QUEUE, value, "groups", honker_dead_groups(IN, NAME, TEXT_OUT));
-  DOES("jobs.list", DB, value, "page", honker_job_list(IN, ARG("filter"), TEXT_OUT));
+  DOES("queues", DB, value, "queues", honker_queues(IN, TEXT_OUT));
+  DOES("metrics", DB, value, NULL, honker_metrics(IN, TEXT_OUT));
+  DOES("dead.groups", QUEUE, table, "groups", honker_dead_groups(IN, NAME, TEXT_OUT));
+  DOES("jobs.list", DB, table, "page", honker_job_list(IN, ARG("filter"), TEXT_OUT));
   DOES("jobs.apply", DB, value, "applied",
        honker_job_apply(IN, ARG("filter"), ARG("action"), TEXT_OUT));
   DOES("batch.create", DB, integer, "id", honker_batch_create(IN, ARG("options"), OUT));
@@ -317,6 +319,7 @@ static bool dispatch(call_t *c, const char *op) {
        honker_subscription_offset(ON.subscription, OUT));
 
   DOES("notify.send", DB, integer, "id", honker_notify(IN, ARG("channel"), ARG("payload"), OUT));
+  DO("notify.configure", DB, honker_notifications_configure(IN, ARG("settings"), E));
   DOES("notify.prune", DB, integer, "n",
        honker_notifications_prune(IN, INT_OR("older_than_s", HONKER_NO_TIME),
                                   INT_OR("max_keep", HONKER_NO_TIME), OUT));

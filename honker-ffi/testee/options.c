@@ -22,8 +22,8 @@ const honker_enqueue_opts_t *enqueue_opts(call_t *c) {
   honker_enqueue_opts_t *o = &c->opts.enqueue;
   *o = (honker_enqueue_opts_t)HONKER_ENQUEUE_OPTS_INIT;
   if (c->on->kind == OUTBOX) o->max_attempts = 5;
-  json_unpack(c->request, "{s?I,s?I,s?I,s?I}", "run_at", &o->run_at, "delay_s", &o->delay_s,
-              "expires_s", &o->expires_s, "priority", &o->priority);
+  json_unpack(c->request, "{s?I,s?I,s?I,s?I,s?I}", "run_at", &o->run_at, "delay_s", &o->delay_s,
+              "expires_s", &o->expires_s, "priority", &o->priority, "max_run_s", &o->max_run_s);
   json_unpack(c->on->about, "{s?I}", "max_attempts", &o->max_attempts);
   unique_opts(c, o);
   o->concurrency_key = text(c->request, "concurrency_key");

@@ -44,14 +44,24 @@ json_t *as_value(honker_bytes_t bytes) {
   return value != NULL ? value : json_pack("{s:o}", "$text", as_text(bytes));
 }
 
-static json_t *as_table(honker_bytes_t json) {
-  json_t *result = as_value(json), *item;
+/* Jobs, wherever they are in it, have payloads that are texts. */
+static void read_payloads(json_t *json) {
+  json_t *item, *payload = json_object_get(json, "payload");
+  const char *key;
   size_t i;
-  if (json_object_get(result, "payload") != NULL)
-    json_object_set_new(result, "payload", as_value(text(result, "payload")));
-  json_array_foreach(result, i, item) if (json_object_get(item, "payload") != NULL)
-      json_object_set_new(item, "payload", as_value(text(item, "payload")));
-  return result;
+  if (json_is_string(payload)) {
+    const honker_bytes_t text = {(const uint8_t *)json_string_value(payload),
+                                 json_string_length(payload)};
+    json_object_set_new(json, "payload", as_value(text));
+    return;
+  }
+  json_array_foreach(json, i, item) read_payloads(item);
+  json_object_foreach(json, key, item) read_payloads(item);
+}
+static json_t *as_table(honker_bytes_t json) {
+  json_t *table = as_value(json);
+  read_payloads(table);
+  return table;
 }
 
 /* The text that stands for a value of a request. */

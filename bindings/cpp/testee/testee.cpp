@@ -3,24 +3,38 @@
 //
 // Threads: main reads the requests and gives each to the thread of its lane; answers are written under a lock. A reset
 // is done by main itself, when the lanes have ended.
-#include "testee.hpp"
+#include "features.hpp"
 
 #include <sqlite3.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <condition_variable>
-#include <deque>
 #include <iostream>
 
 using namespace honker;
 
 const Json done = Json::object();
-const Json features{"journal",      "watcher",    "interrupt", "fork",       "foreign", "tx",        "queue",
-                    "enqueue_many", "settle_tx",  "next_at",   "stats",      "dead",    "wait",      "updates",
-                    "stream",       "notify",     "sched",     "cron",       "result",  "result_tx", "lock",
-                    "rate",         "rate_sweep", "outbox",    "prune_keep", "tick_at", "text",      "bytes",
-                    "fault.abi",    "nesting",    "release",   "metadata"};
+const Json features{"journal",    "watcher",
+                    "interrupt",  "fork",
+                    "foreign",    "tx",
+                    "queue",      "enqueue_many",
+                    "settle_tx",  "next_at",
+                    "stats",      "dead",
+                    "wait",       "updates",
+                    "stream",     "notify",
+                    "sched",      "cron",
+                    "result",     "result_tx",
+                    "lock",       "rate",
+                    "rate_sweep", "outbox",
+                    "prune_keep", "tick_at",
+                    "text",       "bytes",
+                    "fault.abi",  "nesting",
+                    "release",    "metadata",
+                    "unique",     "schedule_options",
+                    "settings",   "batch",
+                    "step",       "bulk",
+                    "metrics",    "counters",
+                    "handlers"};
 const std::map<std::string, JournalMode> journals{{"WAL", JournalMode::wal},
                                                   {"DELETE", JournalMode::remove},
                                                   {"TRUNCATE", JournalMode::truncate},
@@ -80,18 +94,9 @@ Json query(const Request& r) {
   });
 }
 
-EnqueueOptions options(const Request& r) {
-  EnqueueOptions options;
-  options.run_at = r.opt("run_at");
-  options.delay_s = r.opt("delay_s");
-  options.expires_s = r.opt("expires_s");
-  options.priority = r.opt("priority").value_or(options.priority);
-  if (r.has("metadata")) options.metadata = r.json["metadata"].dump();
-  return options;
-}
 template <class Q>
-Number enqueue(const Q& queue, const Request& r) {
-  return r.tx ? queue.enqueue_tx(*r.tx, r.data(), options(r)) : queue.enqueue(r.data(), options(r));
+auto enqueue(const Q& queue, const Request& r) {
+  return r.tx ? queue.enqueue_tx(*r.tx, r.data(), enqueue_options(r)) : queue.enqueue(r.data(), enqueue_options(r));
 }
 
 // Answers with the jobs, and keeps them to be settled.
@@ -152,6 +157,14 @@ StreamSubscription subscribe(const Request& r) {
 void schedule(const Request& r) {
   const auto name = r.str("name"), queue = r.str("queue"), when = r.str("schedule"), json = r.data();
   const auto add = [&](auto... rest) { r.scheduler().add(name, queue, when, json, rest...); };
+  const auto of_jobs = {"overlap", "delay_s", "metadata", "unique_key", "unique_until", "unique_for_s", "on_conflict"};
+  if (std::any_of(of_jobs.begin(), of_jobs.end(), [&](auto key) { return r.has(key); })) {
+    ScheduleOptions options;
+    options.job = enqueue_options(r);
+    options.job.max_attempts = r.opt("max_attempts");
+    if (r.opt("overlap", text) == "skip") options.overlap = Overlap::skip;
+    return add(options);
+  }
   if (r.has("max_attempts")) return add(r.opt("priority").value_or(0), r.opt("expires_s"), r.num("max_attempts"));
   if (r.has("expires_s")) return add(r.opt("priority").value_or(0), r.opt("expires_s"));
   r.with({{"priority", 0}}, add);
@@ -207,10 +220,10 @@ const std::map<std::string, Json (*)(const Request&)> operations{
        return r.with({{"visibility_timeout_s", 300}, {"max_attempts", 3}},
                      [&](auto... rest) { return r.db()->queue(r.str("name"), rest...); });
      }))},
-    {"queue.enqueue", DO({{"id", enqueue(*r.queue(), r)}})},
+    {"queue.enqueue", DO(enqueued(enqueue(*r.queue(), r)))},
     {"queue.enqueue_many",
-     DO({{"ids", list(r.tx ? r.queue()->enqueue_many_tx(*r.tx, r.all("payloads", payload), options(r))
-                           : r.queue()->enqueue_many(r.all("payloads", payload), options(r)),
+     DO({{"ids", list(r.tx ? r.queue()->enqueue_many_tx(*r.tx, r.all("payloads", payload), enqueue_options(r))
+                           : r.queue()->enqueue_many(r.all("payloads", payload), enqueue_options(r)),
                       [](const Enqueued& made) { return made.id; })}})},
     {"queue.claim", DO(give(r, r.queue()->claim_batch(r.str("worker"), r.num("n"))))},
     {"queue.ack", DO(unless(r.tx ? r.job()->ack_tx(*r.tx) : r.job()->ack(), "LOST"), done)},
@@ -230,6 +243,23 @@ const std::map<std::string, Json (*)(const Request&)> operations{
     {"queue.next_at", DO({{"at", r.queue()->next_claim_at().value_or(0)}})},
     {"queue.sweep", DO({{"n", r.queue()->sweep_expired()}})},
     {"queue.stats", DO({{"stats", parsed(r.queue()->stats_json())}})},
+    {"queue.configure", DO(r.queue()->configure(queue_changes(r.json["settings"])), done)},
+    {"queue.settings", DO({{"settings", settings_json(r.queue()->settings())}})},
+    {"queues", DO({{"queues", list(r.db()->queues(), settings_json)}})},
+    {"metrics", DO({{"queues", Json::parse(r.db()->metrics_json())["queues"]}})},
+    {"dead.groups", DO({{"groups", parsed(r.queue()->dead_groups_json())}})},
+    {"jobs.list", list_jobs},
+    {"jobs.apply", apply},
+    {"batch.create",
+     DO({{"id",
+          (r.tx ? r.db()->create_batch_tx(*r.tx, batch_options(r)) : r.db()->create_batch(batch_options(r))).id()}})},
+    {"batch.seal",
+     DO({{"sealed", r.tx ? r.db()->batch(r.num("id")).seal_tx(*r.tx) : r.db()->batch(r.num("id")).seal()}})},
+    {"batch.get", DO({{"batch", batch_json(*unless(r.db()->batch(r.num("id")).get(), "EMPTY"))}})},
+    {"step.get", get_step},
+    {"step.save", save_step},
+    {"worker.run", DO(r.keep([&] { return run_worker(r); }))},
+    {"handler.next", next_of_handler},
     {"dead.list",
      DO({{"jobs", parsed(r.with({{"limit", 0}}, [&](auto... limit) { return r.queue()->dead_json(limit...); }))}})},
     {"dead.requeue", DO({{"requeued", r.queue()->dead_requeue(r.num("id"))}})},
@@ -239,6 +269,8 @@ const std::map<std::string, Json (*)(const Request&)> operations{
     {"wake", DO(throw Otherwise{"unsupported", "wake"}, done)},
     {"updates.open", DO(r.keep([&] { return r.db()->updates(); }))},
     {"stream.open", DO(r.keep([&] { return r.db()->stream(r.str("topic")); }))},
+    {"stream.configure", DO(r.stream()->configure(stream_changes(r.json["settings"])), done)},
+    {"stream.trim", DO({{"n", r.stream()->trim(trim_options(r.json["settings"]))}})},
     {"stream.publish", DO({{"offset", r.tx ? r.stream()->publish_tx(*r.tx, r.data(), r.opt("key", text))
                                            : r.stream()->publish(r.data(), r.opt("key", text))}})},
     {"stream.read",
@@ -259,6 +291,7 @@ const std::map<std::string, Json (*)(const Request&)> operations{
     {"subscription.offset", DO({{"offset", r.use<StreamSubscription>()->offset()}})},
     {"notify.send", DO({{"id", r.tx ? r.db()->notify_tx(*r.tx, r.str("channel"), r.data())
                                     : r.db()->notify(r.str("channel"), r.data())}})},
+    {"notify.configure", DO(r.db()->keep_notifications(notifications_kept(r.json["settings"])), done)},
     {"notify.prune", DO({{"n", r.db()->prune_notifications(r.opt("older_than_s"), r.opt("max_keep"))}})},
     {"listen.open", DO(r.keep([&] { return r.db()->listen(r.str("channel")); }))},
     {"sched.add", DO(schedule(r), done)},
@@ -267,13 +300,7 @@ const std::map<std::string, Json (*)(const Request&)> operations{
     {"sched.pause", DO({{"changed", r.scheduler().pause(r.str("name"))}})},
     {"sched.resume", DO({{"changed", r.scheduler().resume(r.str("name"))}})},
     {"sched.list", DO({{"schedules", parsed(r.scheduler().list_json())}})},
-    {"sched.tick", DO({{"fires", list(r.scheduler().tick(r.opt("now")),
-                                      [](auto& fire) {
-                                        return Json{{"name", fire.name},
-                                                    {"queue", fire.queue},
-                                                    {"fire_at", fire.fire_at},
-                                                    {"job_id", fire.job_id}};
-                                      })}})},
+    {"sched.tick", DO({{"fires", list(r.scheduler().tick(r.opt("now")), fired)}})},
     {"sched.soonest", DO({{"at", r.scheduler().soonest().value_or(0)}})},
     {"sched.run", DO(r.keep([&] { return run(r); }))},
     {"cron.next_after", DO({{"at", r.scheduler().next_after(r.str("schedule"), r.num("from"))}})},
@@ -294,7 +321,7 @@ const std::map<std::string, Json (*)(const Request&)> operations{
     {"rate.try", DO(unless(r.db()->try_rate_limit(r.str("name"), r.num("limit"), r.num("per_s")), "LIMITED"), done)},
     {"rate.sweep", DO({{"n", r.db()->sweep_rate_limits(r.num("older_than_s"))}})},
     {"outbox.open", DO(r.keep([&] { return outbox(r); }))},
-    {"outbox.enqueue", DO({{"id", enqueue(r.use<ScriptedOutbox>()->outbox, r)}})},
+    {"outbox.enqueue", DO({{"id", Number(enqueue(r.use<ScriptedOutbox>()->outbox, r))}})},
     {"outbox.run_once", DO({{"handled", r.use<ScriptedOutbox>()->outbox.run_once(r.str("worker"))}})},
     {"outbox.run", DO(r.keep([&] {
        return Runner(

@@ -4,6 +4,9 @@
 // that one lane can close what another waits on; what may be done at the same time is for the package to say.
 #pragma once
 
+#include <algorithm>
+#include <condition_variable>
+#include <deque>
 #include <future>
 #include <honker.hpp>
 #include <map>
@@ -98,6 +101,24 @@ struct Runner {
   }
 };
 
+// A worker that runs handlers, and what has happened to those.
+struct HandlerRun {
+  struct Seen {
+    std::mutex mutex;
+    std::condition_variable changed;
+    std::deque<Json> events;
+    void say(const char* what, const honker::Job& job);
+  };
+  std::shared_ptr<honker::Worker> worker;
+  std::shared_ptr<Seen> seen = std::make_shared<Seen>();
+  std::future<void> ended;
+  void close() try {
+    worker->stop();
+    if (ended.valid()) ended.get();
+  } catch (const honker::ClosedError&) {  // it ended with its database
+  }
+};
+
 // An outbox; what its function was given so far, and what it does, call by call.
 struct Deliveries {
   std::mutex mutex;
@@ -113,9 +134,9 @@ struct ScriptedOutbox {
 };
 
 // Innermost first, which is the order in which a reset closes them.
-using Handle =
-    std::variant<honker::Transaction, Runner, honker::Jobs, honker::Subscription, honker::StreamSubscription,
-                 honker::Updates, honker::Lock, ScriptedOutbox, honker::Queue, honker::Stream, honker::Database>;
+using Handle = std::variant<honker::Transaction, Runner, HandlerRun, honker::Jobs, honker::Subscription,
+                            honker::StreamSubscription, honker::Updates, honker::Lock, ScriptedOutbox, honker::Queue,
+                            honker::Stream, honker::Database>;
 
 // What can be closed is closed; of anything else the scope ends.
 template <class T>

@@ -16,7 +16,8 @@ defmodule Honker.Testee do
 
   @features ~w(queue tx wait stream notify sched result lock rate outbox journal watcher interrupt enqueue_many settle_tx
                by_id next_at stats dead wake updates release cron result_tx rate_sweep prune_keep tick_at text bytes nesting
-               fault.abi metadata foreign unique schedule_options settings batch bulk)
+               fault.abi metadata foreign unique schedule_options settings batch bulk step unknown_keys
+               claims_by_id metrics counters handlers)
 
   def main do
     # Standard output is the protocol's.
@@ -200,6 +201,14 @@ defmodule Honker.Testee do
     receive(do: ({:DOWN, ^monitor, _, _, _} -> :ok))
   end
 
+  # It may have ended with its database.
+  defp close(%{worker: worker, seen: seen}) do
+    if Process.alive?(worker), do: Honker.Worker.stop(worker)
+    Agent.stop(seen)
+  catch
+    :exit, _ -> :ok
+  end
+
   defp close(_data), do: :ok
 
   # A process that runs until it is closed.
@@ -237,7 +246,9 @@ defmodule Honker.Testee do
     do: make(r, Honker.queue(o, r["name"], options(r, ~w(visibility_timeout_s max_attempts))))
 
   defp op("queue.enqueue", r, o) do
-    options = options(r, ~w(delay_s run_at priority expires_s metadata concurrency_key batch_id member) ++ @unique)
+    options =
+      options(r, ~w(delay_s run_at priority expires_s metadata max_run_s concurrency_key batch_id member) ++ @unique)
+
     job = {o.name, payload(r["payload"]), budget(o) ++ options}
     with {:ok, {status, id}} <- Queue.enqueue_one(within(r, o), job), do: {:ok, %{id: id, status: status}}
   end
@@ -284,6 +295,32 @@ defmodule Honker.Testee do
 
   defp op("batch.seal", r, o), do: give(Batch.seal(within(r, o), r["id"]), :sealed)
   defp op("batch.get", r, o), do: unless_nil(Batch.get(o, r["id"]), "EMPTY", &{:ok, %{batch: &1}})
+
+  defp op("step.get", r, o) do
+    case Job.step(within(r, o), job(r, o), r["name"], fn -> {:error, :not_saved} end) do
+      {:error, :not_saved} -> {:outcome, "EMPTY"}
+      saved -> give(saved, :value)
+    end
+  end
+
+  defp op("step.save", r, o) do
+    give(Job.step(within(r, o), job(r, o), r["name"], fn -> {:ok, payload(r["value"])} end), :value)
+  end
+
+  defp op("queues", _r, o), do: give(Honker.queues(o), :queues)
+  defp op("metrics", _r, o), do: give(Honker.metrics(o), :queues)
+
+  defp op("worker.run", r, o) do
+    {:ok, seen} = Agent.start(fn -> {r["handle"], []} end)
+    options = [db: o.db, queue: o.name, worker_id: r["worker"], handler: &handle(&1, seen), concurrency: 1, shutdown: 0]
+
+    with {:ok, worker} <- Honker.Worker.start_link([signals: false] ++ options) do
+      Process.unlink(worker)
+      make(r, %{worker: worker, seen: seen})
+    end
+  end
+
+  defp op("handler.next", r, o), do: next_of_handler(o.seen, System.monotonic_time(:millisecond) + r["timeout_ms"])
   defp op("dead.list", r, o), do: rows(Queue.dead(o.db, o.name, r["limit"] || -1), :jobs)
   defp op("dead.requeue", r, o), do: give(Queue.requeue_dead(o.db, r["id"]), :requeued)
   defp op("dead.purge", r, o), do: give(Queue.purge_dead(o.db, o.name, r["older_than_s"]), :n)
@@ -331,6 +368,8 @@ defmodule Honker.Testee do
   defp op("subscription.offset", _r, o), do: give(Honker.Stream.offset(o), :offset)
 
   defp op("notify.send", r, o), do: give(Honker.notify(within(r, o), r["channel"], payload(r["payload"])), :id)
+
+  defp op("notify.configure", r, o), do: Honker.configure_notifications(o, plain_options(r["settings"]))
 
   defp op("notify.prune", r, o),
     do: give(Honker.prune_notifications(o, r["older_than_s"], options(r, ["max_keep"])), :n)
@@ -418,6 +457,54 @@ defmodule Honker.Testee do
   end
 
   # --- Parts of them. ---
+
+  # A handler that does what the script says, and tells what happens to it.
+  defp handle(job, seen) do
+    Process.flag(:trap_exit, true)
+    say(seen, job, %{what: "called"})
+
+    case Agent.get_and_update(seen, &next_of_script/1) do
+      "ok" ->
+        :ok
+
+      "wait" ->
+        receive do
+          {:EXIT, _worker, {:shutdown, {:honker, why}}} -> say(seen, job, %{what: "told", reason: why})
+        end
+
+        {:error, "it was told to end"}
+
+      error ->
+        {:error, error}
+    end
+  end
+
+  defp next_of_script({[last], events}), do: {last, {[last], events}}
+  defp next_of_script({[first | rest], events}), do: {first, {rest, events}}
+
+  defp say(seen, job, what) do
+    about = %{id: job.id, attempts: job.attempts, worker: job.worker_id, at_us: System.os_time(:microsecond)}
+    Agent.update(seen, fn {script, events} -> {script, events ++ [Map.merge(about, what)]} end)
+  end
+
+  defp next_of_handler(seen, deadline_ms) do
+    take = fn
+      {script, []} -> {nil, {script, []}}
+      {script, [first | rest]} -> {first, {script, rest}}
+    end
+
+    case {Agent.get_and_update(seen, take), System.monotonic_time(:millisecond) >= deadline_ms} do
+      {nil, true} ->
+        {:outcome, "TIMEOUT"}
+
+      {nil, false} ->
+        Process.sleep(1)
+        next_of_handler(seen, deadline_ms)
+
+      {event, _} ->
+        {:ok, event}
+    end
+  end
 
   defp foreign({:error, code, why}), do: raise("#{code}: #{why}")
   defp foreign(done), do: done

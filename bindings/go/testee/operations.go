@@ -144,6 +144,14 @@ func (r *request) more(options *honker.EnqueueOptions) {
 		options.UniqueKey = r.str("unique_key")
 	}
 	options.UniqueForS = r.numOr("unique_for_s", 0)
+	options.MaxRunS = r.numOr("max_run_s", 0)
+	if r.has("concurrency_key") {
+		options.ConcurrencyKey = r.str("concurrency_key")
+	}
+	options.BatchID = r.numOr("batch_id", 0)
+	if r.has("member") {
+		options.Member = given(decode[claim](r.args["member"]))
+	}
 	if r.has("unique_until") {
 		options.UniqueUntil = map[string]honker.UniqueUntil{"settled": honker.UniqueUntilSettled, "claimed": honker.UniqueUntilClaimed}[r.str("unique_until")]
 	}
@@ -198,10 +206,18 @@ func jobs(claimed []*honker.Job, err error) object {
 	return object{"jobs": all}
 }
 
-func job(r *request) *honker.Job {
+func job(r *request) *honker.Job { return given(claim{r.num("id"), r.str("worker")}) }
+
+// claim names a job that was given.
+type claim struct {
+	Job    int64  `json:"job_id"`
+	Worker string `json:"worker_id"`
+}
+
+func given(it claim) *honker.Job {
 	handles.Lock()
 	defer handles.Unlock()
-	job := handles.jobs[fmt.Sprint(r.num("id"), r.str("worker"))]
+	job := handles.jobs[fmt.Sprint(it.Job, it.Worker)]
 	if job == nil {
 		panic(unsupported("by_id"))
 	}
@@ -260,6 +276,7 @@ func within(r *request, wait func(ctx context.Context) object) object {
 // myQueue is a queue with its budget: in QueueOptions 0 would be the default.
 type myQueue struct {
 	*honker.Queue
+	db       *honker.Database
 	attempts *int64
 }
 

@@ -4,13 +4,15 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
+	"maps"
 	"os"
 
 	honker "github.com/russellromney/honker-go"
 )
 
 var features = []string{"queue", "tx", "wait", "stream", "notify", "sched", "result", "lock", "rate", "outbox", "journal", "watcher",
-	"interrupt", "foreign", "enqueue_many", "settle_tx", "next_at", "stats", "dead", "updates", "cron", "result_tx", "rate_sweep", "bytes", "prune_keep", "tick_at", "release", "metadata", "unique", "schedule_options"}
+	"interrupt", "foreign", "enqueue_many", "settle_tx", "next_at", "stats", "dead", "updates", "cron", "result_tx", "rate_sweep", "bytes", "prune_keep", "tick_at", "release", "metadata", "unique", "schedule_options",
+	"settings", "batch", "step", "bulk", "metrics", "counters", "handlers"}
 
 var operations map[string]func(r *request) object
 
@@ -51,7 +53,7 @@ func init() {
 				if timeout := r.opt("visibility_timeout_s"); timeout != nil {
 					q = q.WithVisibilityTimeout(*timeout)
 				}
-				return &myQueue{q, r.opt("max_attempts")}
+				return &myQueue{q, db(r), r.opt("max_attempts")}
 			})
 		},
 		"queue.enqueue": func(r *request) object {
@@ -296,6 +298,7 @@ func init() {
 			return object{"payloads": payloads}
 		},
 	}
+	maps.Copy(operations, queueFeatures)
 }
 
 func open(r *request) object {

@@ -5,7 +5,7 @@
 FEATURES = %w[
   queue tx wait stream notify sched result lock rate outbox journal watcher interrupt fork foreign enqueue_many settle_tx
   next_at release stats dead updates cron result_tx rate_sweep prune_keep tick_at text bytes nesting fault.abi
-  metadata settings batch bulk unique schedule_options
+  metadata settings batch step bulk unique schedule_options unknown_keys metrics counters handlers
 ].freeze
 
 def unless_nil(value, outcome)
@@ -110,6 +110,17 @@ def jobs_page(request)
   yield request.on.jobs(**filter.except(:limit, :cursor), **request.within), pages
 end
 
+NOT_SAVED = Class.new(StandardError)
+
+# A step of a job in hand, which the block does if it was not done before.
+def step_of(request, &block)
+  { value: Request.stored(request.job.step(request["name"], **request.within, &block)) }
+rescue NOT_SAVED
+  raise Otherwise.new(outcome: "EMPTY")
+rescue Honker::Cancelled
+  raise Otherwise.new(outcome: "LOST")
+end
+
 OPEN = { busy_timeout_ms: :busy_timeout_ms, watcher_backend: :watcher, watcher_poll_interval_ms: :poll_ms }.freeze
 
 OPERATIONS = {
@@ -152,6 +163,12 @@ OPERATIONS = {
   "queue.stats" => ->(r) { { stats: r.on.stats } },
   "queue.configure" => ->(r) { r.on.configure(**r["settings"].transform_keys(&:to_sym)) || {} },
   "queue.settings" => ->(r) { { settings: r.on.settings } },
+  "queues" => ->(r) { { queues: r.on.queues } },
+  "metrics" => ->(r) { r.on.metrics },
+  "step.get" => ->(r) { step_of(r) { raise NOT_SAVED } },
+  "step.save" => ->(r) { step_of(r) { r.payload(r.keys.fetch("value")) } },
+  "worker.run" => ->(r) { r.keep { HandlerRun.new(r.on.worker(r["worker"]), r["handle"]) } },
+  "handler.next" => ->(r) { unless_nil(r.on.next(r.timeout), "TIMEOUT") },
   "dead.list" => ->(r) { { jobs: r.on.dead(**r.options(limit: :limit)).map { |row| Request.row(row) } } },
   "dead.requeue" => ->(r) { { requeued: r.on.requeue(r["id"]) } },
   "dead.purge" => ->(r) { { n: r.on.purge_dead(older_than_s: r["older_than_s"]) } },
@@ -192,6 +209,7 @@ OPERATIONS = {
   "subscription.save" => ->(r) { r.on.save || {} },
   "subscription.offset" => ->(r) { { offset: r.on.offset } },
   "notify.send" => ->(r) { { id: r.on.notify(r["channel"], r.payload, **r.within) } },
+  "notify.configure" => ->(r) { r.on.configure_notifications(**r["settings"].transform_keys(&:to_sym)) || {} },
   "notify.prune" => lambda do |r|
     { n: r.on.prune_notifications(**r.options(older_than_s: :older_than_s, max_keep: :max_keep)) }
   end,

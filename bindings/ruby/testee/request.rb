@@ -53,6 +53,50 @@ class Runner
   end
 end
 
+# A worker whose handler does what the script says, and what has happened to that.
+class HandlerRun
+  def initialize(worker, script)
+    @seen = Thread::Queue.new
+    @stop = false
+    @calls = 0
+    @script = script
+    @task = Task.new { worker.run(stop: -> { @stop }, signals: false, stop_timeout_s: 0) { |job| handle(job) } }
+  end
+
+  def handle(job)
+    what = @script[[@calls, @script.size - 1].min]
+    @calls += 1
+    say(job, what: "called")
+    return if what == "ok"
+    raise what unless what == "wait"
+
+    sleep 0.0005 until job.cancelled?
+    say(job, what: "told", reason: job.cancel_reason)
+    job.check!
+  end
+
+  def say(job, **what)
+    at_us = Process.clock_gettime(Process::CLOCK_REALTIME, :microsecond)
+    @seen << { id: job.id, attempts: job.attempts, worker: job.worker_id, at_us: at_us, **what }
+  end
+
+  # nil if the time is over: older Rubies have no time for pop.
+  def next(timeout)
+    deadline = now + timeout
+    sleep 0.001 while @seen.empty? && now < deadline
+    @seen.pop unless @seen.empty?
+  end
+
+  def now
+    Process.clock_gettime(Process::CLOCK_MONOTONIC)
+  end
+
+  def close
+    @stop = true
+    @task.join
+  end
+end
+
 # An outbox whose deliveries go as the script says.
 class ScriptedOutbox
   attr_reader :outbox, :calls
@@ -143,7 +187,7 @@ class Request
 
   def enqueue_options
     options(delay: :delay_s, run_at: :run_at, priority: :priority, expires: :expires_s, metadata: :metadata,
-            concurrency_key: :concurrency_key, batch: :batch_id, **UNIQUE)
+            concurrency_key: :concurrency_key, batch: :batch_id, max_run_s: :max_run_s, **UNIQUE)
       .merge(within, { max_attempts: NO_ATTEMPTS[on], member: member }.compact)
   end
 

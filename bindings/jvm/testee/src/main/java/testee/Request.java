@@ -3,6 +3,7 @@ package testee;
 import com.google.gson.JsonElement;
 import com.google.gson.JsonObject;
 import dev.honker.Database;
+import dev.honker.Job;
 import dev.honker.Transaction;
 import java.time.Duration;
 import java.util.ArrayList;
@@ -47,6 +48,21 @@ record Request(JsonObject json, Handles handles) {
     return Duration.ofSeconds(num(key));
   }
 
+  Duration secondsOrNull(String key) {
+    return has(key) ? seconds(key) : null;
+  }
+
+  Integer intOrNull(String key) {
+    boolean isNumber =
+        has(key) && get(key).isJsonPrimitive() && get(key).getAsJsonPrimitive().isNumber();
+    return isNumber ? (Integer) Math.toIntExact(num(key)) : null;
+  }
+
+  /** An object in the request. */
+  Request part(String key) {
+    return new Request(get(key).getAsJsonObject(), handles);
+  }
+
   /** Null is for ever. */
   Duration timeout() {
     return num("timeout_ms") < 0 ? null : Duration.ofMillis(num("timeout_ms"));
@@ -60,6 +76,16 @@ record Request(JsonObject json, Handles handles) {
     List<T> list = new ArrayList<>();
     if (has(key)) get(key).getAsJsonArray().forEach(item -> list.add(make.apply(item)));
     return list;
+  }
+
+  /** The job in hand. */
+  Job job() {
+    return handles.job(num("id"), str("worker"));
+  }
+
+  Job member() {
+    Request member = new Request(get("member").getAsJsonObject(), handles);
+    return handles.job(member.num("job_id"), member.str("worker_id"));
   }
 
   List<Object> params() {

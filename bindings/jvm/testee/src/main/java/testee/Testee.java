@@ -102,10 +102,17 @@ public final class Testee {
           "tick_at",
           "nesting",
           "text",
+          "settings",
+          "batch",
+          "step",
+          "bulk",
+          "metrics",
+          "counters",
+          "handlers",
           "fault.abi");
 
   /** Does an operation; its answer is an object. */
-  private interface Operation {
+  interface Operation {
     JsonElement run(Request r) throws Exception;
   }
 
@@ -113,6 +120,7 @@ public final class Testee {
 
   static {
     Map<String, Operation> ops = OPERATIONS;
+    Features.addTo(ops);
     ops.put(
         "hello",
         r -> {
@@ -148,7 +156,8 @@ public final class Testee {
               r.use(Queue.class).enqueueMany(r.tx(), payloads, enqueue(r, r.use(Queue.class)));
           return Json.object("ids", Json.list(ids, Json::of));
         });
-    ops.put("queue.claim", r -> jobs(r.use(Queue.class).claimBatch(r.str("worker"), r.num("n"))));
+    ops.put(
+        "queue.claim", r -> jobs(r, r.use(Queue.class).claimBatch(r.str("worker"), r.num("n"))));
     ops.put("queue.ack", r -> held(r.use(Queue.class).ack(r.tx(), r.num("id"), r.str("worker"))));
     ops.put(
         "queue.retry",
@@ -372,23 +381,31 @@ public final class Testee {
     return options.priority(r.num("priority", 0)).build();
   }
 
-  /** What jobs of schedules have as well. */
-  private static void more(Request r, EnqueueOptions.Builder options) {
+  /** What jobs of schedules, and those at the end of a batch, have as well. */
+  static void more(Request r, EnqueueOptions.Builder options) {
     if (r.has("delay_s")) options.delay(r.seconds("delay_s"));
     if (r.has("metadata")) options.metadata(Json.texts(r.get("metadata")));
     options.uniqueKey(r.str("unique_key", null));
     if (r.has("unique_until")) options.uniqueUntil(r.word("unique_until", UniqueUntil.class));
     if (r.has("unique_for_s")) options.uniqueFor(r.seconds("unique_for_s"));
     if (r.has("on_conflict")) options.onConflict(r.word("on_conflict", OnConflict.class));
+    options.concurrencyKey(r.str("concurrency_key", null));
+    if (r.has("max_run_s")) options.maxRun(r.seconds("max_run_s"));
+    if (r.has("member")) {
+      options.batch(r.num("batch_id"), r.member());
+    } else if (r.has("batch_id")) {
+      options.batch(r.num("batch_id"));
+    }
   }
 
-  private static JsonElement jobs(List<Job> jobs) {
+  private static JsonElement jobs(Request r, List<Job> jobs) {
     return Json.object(
         "jobs",
         Json.list(
             jobs,
             job -> {
               JsonObject json = Json.object("id", job.id(), "queue", job.queue());
+              r.handles().give(job);
               json.addProperty("worker", job.workerId());
               json.addProperty("attempts", job.attempts());
               json.add("payload", Json.stored(job.payloadJson()));
@@ -403,7 +420,7 @@ public final class Testee {
     try {
       if (handle instanceof Worker worker) {
         List<Job> jobs = worker.nextBatch(r.num("n", 1), r.timeout());
-        return jobs.isEmpty() && r.num("n", 1) > 0 ? unless(false, "TIMEOUT") : jobs(jobs);
+        return jobs.isEmpty() && r.num("n", 1) > 0 ? unless(false, "TIMEOUT") : jobs(r, jobs);
       }
       if (handle instanceof UpdateEvents updates) {
         return unless(updates.awaitUpdate(r.timeout()), "TIMEOUT");
@@ -505,7 +522,7 @@ public final class Testee {
     return options.build();
   }
 
-  private static <T> T or(Optional<T> item, String outcome) {
+  static <T> T or(Optional<T> item, String outcome) {
     return item.orElseThrow(() -> new Otherwise("outcome", outcome));
   }
 
@@ -522,7 +539,7 @@ public final class Testee {
     return Json.object("changed", is);
   }
 
-  private static JsonElement done(Runnable action) {
+  static JsonElement done(Runnable action) {
     action.run();
     return DONE;
   }
@@ -569,7 +586,10 @@ public final class Testee {
 
   /** With the names of options that the requests have. */
   private static String asAsked(String message) {
-    return message.replace("uniqueKey", "unique_key").replace("uniqueFor", "unique_for_s");
+    return message
+        .replace("uniqueKey", "unique_key")
+        .replace("uniqueFor", "unique_for_s")
+        .replace("keep ", "keep_s ");
   }
 
   /**

@@ -38,19 +38,23 @@ public final class Batch {
     void run(Batch batch) throws E;
   }
 
-  static <E extends Exception> Batch make(
-      Database database, Transaction tx, BatchOptions options, Work<E> work) throws E {
+  static Batch create(Database database, Transaction tx, BatchOptions options) {
     byte[] json = Checks.utf8("options", Checks.notNull("options", options).json());
-    Checks.notNull("work", work);
     long id =
         database.writeNumber(
             tx,
             (db, txn, out, err) ->
                 database.library.honker_batch_create(db, txn, json, json.length, out, err));
-    Batch batch = new Batch(database, id, tx, null);
+    return new Batch(database, id, tx, null);
+  }
+
+  static <E extends Exception> Batch make(
+      Database database, Transaction tx, BatchOptions options, Work<E> work) throws E {
+    Checks.notNull("work", work);
+    Batch batch = create(database, tx, options);
     work.run(batch);
     batch.seal();
-    return new Batch(database, id, null, null);
+    return new Batch(database, batch.id, null, null);
   }
 
   /**

@@ -300,13 +300,48 @@ public final class Database implements AutoCloseable {
   }
 
   /**
-   * A batch that is there already, to be looked at.
+   * Makes a batch that several functions or processes fill, with {@link
+   * EnqueueOptions.Builder#batch(long)}. It waits, however many of its jobs have ended, until one
+   * of them calls {@link Batch#seal}.
+   *
+   * @param options what is enqueued when the last one has ended
+   * @return the batch, open
+   */
+  public Batch createBatch(BatchOptions options) {
+    return createBatch(null, options);
+  }
+
+  /**
+   * As {@link #createBatch(BatchOptions)}, as a part of a transaction.
+   *
+   * @param tx the transaction; null for none
+   * @param options what is enqueued when the last one has ended
+   * @return the batch, open, to be used in the transaction; after that there is {@link
+   *     #batch(long)}
+   */
+  public Batch createBatch(Transaction tx, BatchOptions options) {
+    return Batch.create(this, tx, options);
+  }
+
+  /**
+   * A batch that is there already: to be looked at, filled and sealed.
    *
    * @param id its id
    * @return the batch, which need not exist
    */
   public Batch batch(long id) {
-    return new Batch(this, id, null, null);
+    return batch(null, id);
+  }
+
+  /**
+   * As {@link #batch(long)}, as a part of a transaction.
+   *
+   * @param tx the transaction; null for none
+   * @param id its id
+   * @return the batch, which need not exist, to be used in the transaction
+   */
+  public Batch batch(Transaction tx, long id) {
+    return new Batch(this, id, tx, null);
   }
 
   /**

@@ -80,7 +80,9 @@ public final class Jobs {
     while (true) {
       changed += page.changed();
       conflicts += page.conflicts();
-      if (page.cursor() == null) return new AppliedJobs(changed, conflicts, null);
+      if (page.cursor() == null) {
+        return new AppliedJobs(changed, conflicts, page.left(), null);
+      }
       page = apply(null, after(filter, page.cursor()), action);
     }
   }
@@ -109,6 +111,9 @@ public final class Jobs {
                             db, txn, json, json.length, what, what.length, out, err))
                 .orElseThrow());
     return new AppliedJobs(
-        answer.number("changed"), answer.number("conflicts"), answer.number("cursor"));
+        answer.number("changed"),
+        answer.number("conflicts"),
+        answer.number("left"),
+        answer.number("cursor"));
   }
 }

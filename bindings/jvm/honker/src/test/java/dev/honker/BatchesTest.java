@@ -174,4 +174,30 @@ class BatchesTest {
       assertEquals("Batch[" + batch.id() + "]", batch.toString());
     }
   }
+
+  /** One makes it, others fill and seal it. */
+  @Test
+  void aBatchOfSeveral() {
+    try (Database db = Temporary.open(directory);
+        Database other = Temporary.open(directory)) {
+      JobSpec after = new JobSpec("after", "1", null);
+      long id = db.createBatch(BatchOptions.builder().onFinished(after).build()).id();
+      other.queue("q").enqueue("1", EnqueueOptions.builder().batch(id).build());
+      db.batch(id).enqueue("q", "2");
+      assertEquals(2, other.batch(id).get().orElseThrow().pending());
+      for (Job job : db.queue("q").claimBatch("w", 2)) assertTrue(job.ack());
+      assertTrue(db.queue("after").claimOne("w").isEmpty());
+      assertTrue(other.batch(id).seal());
+      String batch = db.queue("after").claimOne("w").orElseThrow().metadata().get("batch_id");
+      assertEquals(Long.toString(id), batch);
+
+      Transaction tx = db.begin();
+      Batch gone = db.createBatch(tx, BatchOptions.builder().build());
+      gone.enqueue("q", "3");
+      assertTrue(db.batch(tx, gone.id()).seal());
+      tx.rollback();
+      assertTrue(db.batch(gone.id()).get().isEmpty());
+      assertTrue(db.queue("q").claimOne("w").isEmpty());
+    }
+  }
 }

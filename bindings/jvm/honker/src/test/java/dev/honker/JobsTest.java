@@ -164,7 +164,7 @@ class JobsTest {
       queue.claimBatch("w", 5).forEach(job -> job.fail("no"));
       AppliedJobs retried =
           db.jobs().apply(filter().state(JobState.DEAD).limit(2).build(), JobAction.RETRY);
-      assertEquals(new AppliedJobs(5, 0, null), retried);
+      assertEquals(new AppliedJobs(5, 0, 0L, null), retried);
       JobFilter ten = filter().maxId(10).build();
       assertEquals(10, db.jobs().apply(ten, JobAction.move("r")).changed());
       assertEquals(15, ids(db, filter().queue("q")).size());
@@ -197,10 +197,10 @@ class JobsTest {
       assertTrue(queue.claimOne("w").orElseThrow().fail("no"));
       long other = queue.enqueue("2", once);
       JobFilter filter = filter().state(JobState.DEAD).build();
-      assertEquals(new AppliedJobs(0, 1, null), db.jobs().apply(filter, JobAction.RETRY));
+      assertEquals(new AppliedJobs(0, 1, 0L, null), db.jobs().apply(filter, JobAction.RETRY));
       assertTrue(!queue.requeueDead(dead));
       assertTrue(queue.cancel(other));
-      assertEquals(new AppliedJobs(1, 0, null), db.jobs().apply(filter, JobAction.RETRY));
+      assertEquals(new AppliedJobs(1, 0, 0L, null), db.jobs().apply(filter, JobAction.RETRY));
     }
   }
 
