@@ -4,10 +4,10 @@ CARGO ?= cargo
 target = $(or $(CARGO_TARGET_DIR),target)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long check bench soak conformance library header extension install uninstall fuzz clean
+.PHONY: help demo test test-long check bench bench-instructions soak conformance library header extension install uninstall fuzz clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## Run the main job end to end: orders, e-mail jobs, a killed worker
 	demo/run
@@ -23,6 +23,10 @@ check: ## Check formatting and lints
 
 bench: extension library ## Measure, each figure beside its reference point
 	$(CARGO) run --release -p honker-bench
+
+bench-instructions: ## Count the instructions of the loops through libhonker, beside those of an earlier revision: BASE=<rev>
+	$(if $(BASE),,$(error BASE is missing: make bench-instructions BASE=<rev>))
+	bench/instructions/run $(BASE)
 
 soak: library ## Do everything at once for ten minutes, beside killed processes, and audit it
 	$(CARGO) run --release -p honker-soak -- --seconds 600
