@@ -17,6 +17,7 @@ use rusqlite::ffi;
 
 use crate::bound::Budget;
 use crate::counters::Tally;
+use crate::features::Features;
 use crate::statement::{Row, Sql, Statement, Value, last_error};
 use crate::unit::Unit;
 use crate::version::{self, LastLook};
@@ -386,6 +387,28 @@ impl Store {
         self.single_then(write, read, |_| false)
     }
 
+    /// As [`Store::write_and_read`], for a file that does not use what `uses` looks for; `None`, and nothing has happened, if it
+    /// does, as far as this connection knows under the write lock.
+    pub(crate) fn write_unless_used<T, U>(
+        &self,
+        uses: fn(Features) -> bool,
+        write: impl FnOnce() -> Result<T>,
+        read: impl FnOnce(T) -> Result<U>,
+    ) -> Result<Option<U>> {
+        if uses(self.features()) {
+            return Ok(None);
+        }
+        // Outside of a transaction somebody else's first use is seen only when the statement has run, which is undone then.
+        let is_used = Cell::new(false);
+        let check = || {
+            is_used.set(uses(self.features()));
+            if is_used.get() { Err(Error::invalid("a feature is in use")) } else { Ok(()) }
+        };
+        let written = self
+            .write_and_read(|| check().and_then(|()| write()), |value| check().and_then(|()| read(value)));
+        if is_used.get() { Ok(None) } else { written.map(Some) }
+    }
+
     /// As [`Store::atomic`], for a body with one statement that writes. In the caller's transaction there is a savepoint only
     /// if there are triggers, or `may_fail` says that something after that statement may. `lock` changes nothing, and takes
     /// the write lock.
@@ -422,6 +445,11 @@ impl Store {
             )));
         }
         Ok(Count::up(&self.depth))
+    }
+
+    /// Whether one of our SQL functions is running, and with it a statement of somebody else's.
+    pub(crate) fn is_in_function(&self) -> bool {
+        self.depth.get() > 0
     }
 
     fn with<T>(&self, sql: &'static Sql, body: impl FnOnce(&mut Statement) -> Result<T>) -> Result<T> {
@@ -478,8 +506,13 @@ impl Store {
             }
         }
         let unit = Unit::begin(self)?;
+        // There is none within a statement of the host's that writes, which has the lock, and may have written before.
+        let is_within = is_lone && unit.is_none();
+        if is_within {
+            version::check_locked(self, true)?;
+        }
         let value = body()?;
-        if is_lone {
+        if is_lone && !is_within {
             // Under the lock that the statement has taken.
             version::check_locked(self, false)?;
         }
@@ -487,7 +520,7 @@ impl Store {
         if let Some(unit) = unit {
             unit.commit()?;
         }
-        if is_lone {
+        if is_lone && !is_within {
             version::committed(self);
         }
         Ok(value)

@@ -1,7 +1,5 @@
 //! Putting jobs into a queue.
 
-use std::cell::Cell;
-
 use serde::Serialize;
 
 use super::dead_letter::{Reason, dead_letter};
@@ -10,7 +8,7 @@ use super::replace::replace;
 use super::settings::{MAX_ATTEMPTS, Settings};
 use super::unique::{self, OnConflict, Unique};
 use crate::statement::{Sql, Value};
-use crate::{Error, Result, Store, batch, time, version};
+use crate::{Error, Result, Store, batch, time};
 
 static SQL_ENQUEUE: Sql = Sql::new(
     "INSERT INTO main._honker_live (queue, payload, priority, run_at, max_attempts, created_at, expires_at)
@@ -221,35 +219,14 @@ fn insert(store: &Store, now: i64, job: &Enqueue<'_>, run_at: i64, expires_at: O
         ];
         store.insert(&SQL_ENQUEUE, &parameters)
     };
-    match job.max_attempts {
-        Some(max_attempts) => {
-            store.write_and_read(|| add(max_attempts), |id| Ok(counted(store, job.queue, id)))
-        }
-        None => insert_with_default(store, job.queue, add),
+    let read = |id| Ok(counted(store, job.queue, id));
+    if let Some(max_attempts) = job.max_attempts {
+        return store.write_and_read(|| add(max_attempts), read);
     }
-}
-
-/// Runs an insert with what is set for its queue.
-fn insert_with_default(store: &Store, queue: &str, add: impl Fn(i64) -> Result<i64>) -> Result<i64> {
-    if store.in_transaction() {
-        version::check_write(store)?;
+    match store.write_unless_used(|features| features.queues, || add(MAX_ATTEMPTS), read)? {
+        Some(id) => Ok(id),
+        None => store.atomic(|| read(add(Settings::of(store, job.queue)?.max_attempts)?)),
     }
-    if !store.features().queues {
-        // That somebody has set something is seen only when the row is inserted, which is undone then.
-        let is_new = Cell::new(false);
-        let look = |id| {
-            is_new.set(store.features().queues);
-            if is_new.get() {
-                return Err(Error::invalid("a queue has settings"));
-            }
-            Ok(counted(store, queue, id))
-        };
-        let id = store.write_and_read(|| add(MAX_ATTEMPTS), look);
-        if !is_new.get() {
-            return id;
-        }
-    }
-    store.atomic(|| Ok(counted(store, queue, add(Settings::of(store, queue)?.max_attempts)?)))
 }
 
 fn counted(store: &Store, queue: &str, id: i64) -> i64 {

@@ -4,13 +4,12 @@
 //! In a file that uses none of the features (`features.rs`), nothing belongs to a job, and leaving is the one statement that
 //! deletes or moves its row.
 
-use std::cell::Cell;
-
 use super::{blocked, done, options, unique};
 use crate::batch::Standing;
 use crate::counters::Left;
+use crate::features::Features;
 use crate::statement::{Sql, Value};
-use crate::{Error, Result, Store, batch, step, version};
+use crate::{Error, Result, Store, batch, step};
 
 /// How a job leaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,29 +78,16 @@ fn change(
     before: impl FnOnce() -> Result<bool>,
     then: impl FnOnce(bool) -> Result<()>,
 ) -> Result<bool> {
-    if store.in_transaction() {
-        version::check_write(store)?;
-    }
     let queue = uncounted_queue(store, id)?;
-    if !store.features().any() {
-        // Somebody else's first use of a feature is seen only when the row is changed, which is undone then.
-        let is_new = Cell::new(false);
-        let changed = store.write_and_read(
-            || store.execute(sql, parameters),
-            |changed| {
-                is_new.set(changed > 0 && store.features().any());
-                if is_new.get() {
-                    return Err(Error::invalid("a feature is in use"));
-                }
-                if changed > 0 {
-                    tally(store, id, queue.as_deref(), how);
-                }
-                Ok(changed > 0)
-            },
-        );
-        if !is_new.get() {
-            return changed;
+    let write = || Ok(store.execute(sql, parameters)? > 0);
+    let read = |changed: bool| {
+        if changed {
+            tally(store, id, queue.as_deref(), how);
         }
+        Ok(changed)
+    };
+    if let Some(changed) = store.write_unless_used(Features::any, write, read)? {
+        return Ok(changed);
     }
     store.atomic(|| {
         let prepared = before()?;

@@ -408,3 +408,42 @@ fn purge_deletes_those_that_died_before() {
         assert_eq!(deleted, 5 - left.lines().count() as i64, "{arguments}");
     }
 }
+
+/// What somebody else has set since this connection last looked holds for its next call, also within a statement of its own,
+/// of which nothing can be undone alone.
+#[test]
+fn what_others_have_set_holds_for_the_next_call_wherever_it_is() {
+    for [before, statement, after] in [
+        ["", "SELECT CALL", ""],
+        ["", "INSERT INTO mine VALUES (CALL)", ""],
+        ["BEGIN", "SELECT CALL", "COMMIT"],
+        ["BEGIN", "INSERT INTO mine VALUES (CALL)", "COMMIT"],
+        ["BEGIN IMMEDIATE", "INSERT INTO mine VALUES (CALL)", "COMMIT"],
+    ] {
+        let call = |db: &Db, call: &str| {
+            db.run(before);
+            db.run(&statement.replace("CALL", call));
+            db.run(after);
+        };
+        let set = |db: &Db, settings: &str| {
+            db.another().run(&format!("SELECT honker_queue_configure('q', '{settings}')"));
+        };
+
+        let db = Db::new();
+        db.run("CREATE TABLE mine (answer)");
+        db.enqueue("q");
+        set(&db, r#"{"max_attempts": 7}"#);
+        call(&db, "honker_enqueue('q', 'p')");
+        let budgets = db.text("SELECT group_concat(max_attempts) FROM _honker_live");
+        assert_eq!(budgets, "3,7", "{before} {statement}");
+
+        let db = Db::new();
+        db.run("CREATE TABLE mine (answer)");
+        db.enqueue("q");
+        db.run("SELECT honker_claim_batch('q', 'w', 1, 60)");
+        set(&db, r#"{"keep_done_s": 100}"#);
+        call(&db, "honker_ack(1, 'w')");
+        let rows = "SELECT (SELECT count(*) FROM _honker_live) || ' ' || (SELECT count(*) FROM _honker_done)";
+        assert_eq!(db.text(rows), "0 1", "{before} {statement}");
+    }
+}
