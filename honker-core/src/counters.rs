@@ -23,8 +23,12 @@ use crate::{Result, Store};
 /// How often counts are added to the file.
 const EVERY: Duration = Duration::from_secs(10);
 
-/// So many claims are remembered, to know the queue and the run time of what is settled. The oldest are forgotten first.
-const CLAIMS_MAX: usize = 20_000;
+/// So many claims are remembered at most, to know the queue and the run time of what is settled.
+const CLAIMS_MAX: usize = 1 << 15;
+const CLAIMS_MIN: usize = 1 << 8;
+
+/// Of the memory for what is said in a transaction, as much is kept for the next.
+const EVENTS_KEPT: usize = 1_000;
 
 /// So many queues are remembered when nothing is to be added to the file.
 const QUEUES_MAX: usize = 1_000;
@@ -132,6 +136,48 @@ struct Claim {
     since: Instant,
 }
 
+/// The claims that are remembered, each at the place that its id has modulo their number. Where there is one already, there is
+/// room for twice as many, or if that is too much, the newer one takes its place.
+#[derive(Default)]
+struct Claims(Vec<Option<(i64, Claim)>>);
+
+impl Claims {
+    fn knows(&self, id: i64) -> bool {
+        matches!(self.0.get(self.slot(id)), Some(Some((known, _))) if *known == id)
+    }
+
+    fn remember(&mut self, id: i64, claim: Claim) {
+        loop {
+            let (slot, count) = (self.slot(id), self.0.len());
+            match self.0.get_mut(slot) {
+                Some(Some((other, _))) if *other != id && count < CLAIMS_MAX => {}
+                Some(free) => {
+                    *free = Some((id, claim));
+                    return;
+                }
+                None => {}
+            }
+            let fewer = std::mem::take(&mut self.0);
+            self.0.resize_with((2 * count).max(CLAIMS_MIN), || None);
+            for (id, claim) in fewer.into_iter().flatten() {
+                let slot = self.slot(id);
+                self.0[slot] = Some((id, claim));
+            }
+        }
+    }
+
+    fn take(&mut self, id: i64) -> Option<Claim> {
+        let slot = self.slot(id);
+        let taken = self.0.get_mut(slot)?.take_if(|(known, _)| *known == id)?;
+        Some(taken.1)
+    }
+
+    /// The number of places is a power of 2, or none.
+    fn slot(&self, id: i64) -> usize {
+        id as usize & self.0.len().wrapping_sub(1)
+    }
+}
+
 /// See the module documentation.
 pub(crate) struct Tally {
     state: Mutex<State>,
@@ -142,11 +188,13 @@ struct State {
     events: Vec<Event>,
     places: BTreeMap<Arc<str>, Place>,
     queues: Vec<Queue>,
+    /// That of the queue that was met last.
+    last: Place,
     /// The open transaction adds counts to the file.
     is_adding: bool,
     has_counts: bool,
     added_at: Instant,
-    claims: BTreeMap<i64, Claim>,
+    claims: Claims,
 }
 
 struct Queue {
@@ -163,10 +211,11 @@ impl Default for Tally {
                 events: Vec::new(),
                 places: BTreeMap::new(),
                 queues: Vec::new(),
+                last: 0,
                 is_adding: false,
                 has_counts: false,
                 added_at: Instant::now(),
-                claims: BTreeMap::new(),
+                claims: Claims::default(),
             }),
         }
     }
@@ -194,14 +243,22 @@ impl Tally {
         state.events.push(Event::Left { id, queue, how });
     }
 
+    /// As [`Tally::left`], of jobs that this process has claimed.
+    pub(crate) fn all_left(&self, ids: &[i64], how: Left) {
+        self.lock().events.extend(ids.iter().map(|&id| Event::Left { id, queue: None, how }));
+    }
+
     /// Whether this process has claimed the job, as far as it remembers.
     pub(crate) fn knows(&self, id: i64) -> bool {
         let state = self.lock();
-        let claims = state.events.iter().rev();
-        state.claims.contains_key(&id)
-            || claims
-                .into_iter()
-                .any(|event| matches!(event, Event::Claimed { id: claimed, .. } if *claimed == id))
+        let is_said = |event: &Event| matches!(event, Event::Claimed { id: claimed, .. } if *claimed == id);
+        state.claims.knows(id) || state.events.iter().rev().any(is_said)
+    }
+
+    /// Whether this process has claimed all of these jobs, in transactions that are committed.
+    pub(crate) fn knows_all(&self, ids: &[i64]) -> bool {
+        let state = self.lock();
+        ids.iter().all(|id| state.claims.knows(*id))
     }
 
     /// How much the open transaction has said.
@@ -288,7 +345,11 @@ impl Tally {
 
 impl State {
     fn place(&mut self, name: &str) -> Place {
+        if self.queues.get(self.last).is_some_and(|queue| *queue.name == *name) {
+            return self.last;
+        }
         if let Some(place) = self.places.get(name) {
+            self.last = *place;
             return *place;
         }
         let name: Arc<str> = name.into();
@@ -309,12 +370,11 @@ impl State {
     fn count_events(&mut self) {
         let now = Instant::now();
         self.has_counts = true;
-        for event in std::mem::take(&mut self.events) {
-            self.count(&event, now);
-        }
-        while self.claims.len() > CLAIMS_MAX {
-            self.claims.pop_first();
-        }
+        let mut events = std::mem::take(&mut self.events);
+        events.iter().for_each(|event| self.count(event, now));
+        events.clear();
+        events.shrink_to(EVENTS_KEPT);
+        self.events = events;
     }
 
     fn count(&mut self, event: &Event, now: Instant) {
@@ -326,10 +386,10 @@ impl State {
                 // Less than: what has waited for a second may have waited for nearly two.
                 counts[WAIT + WAIT_S.iter().position(|bound| wait_s < *bound).unwrap_or(WAIT_S.len())] += 1;
                 counts[WAIT_SUM] += wait_s.max(0);
-                self.claims.insert(id, Claim { queue, since: now });
+                self.claims.remember(id, Claim { queue, since: now });
             }
             Event::Left { id, queue, how } => {
-                let claim = self.claims.remove(&id);
+                let claim = self.claims.take(id);
                 let Some(queue) = queue.or(claim.as_ref().map(|claim| claim.queue)) else { return };
                 let counts = &mut self.queues[queue].counts;
                 counts[how as usize] += 1;

@@ -9,6 +9,7 @@ use super::connection::Handle;
 use super::signals::Signals;
 use crate::Error;
 use crate::bound::Budget;
+use crate::counters::Tally;
 use crate::store::SettlementListener;
 
 /// How long calls go on joining a transaction in which bounded work is done: what is begun in time ends some milliseconds
@@ -116,12 +117,16 @@ fn run_marked(handle: &mut Handle, call: &mut dyn Run, interrupts: u64) {
         return call.fail(&error);
     }
     let settled = handle.hands().told();
+    let said = handle.store().tally().map_or(0, Tally::said);
     call.run(handle);
     if handle.in_transaction()
         && let Err(error) = handle.keep_marked()
     {
         call.fail(&error);
         handle.hands().forget(settled);
+        if let Some(tally) = handle.store().tally() {
+            tally.forget(said);
+        }
         if !matches!(error, Error::Constraint(_)) {
             // It could not be undone alone. Should this fail too, COMMIT does.
             let _ = handle.roll_back();

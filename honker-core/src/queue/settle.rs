@@ -3,9 +3,11 @@
 //! Every function answers `true` if and only if the file changed because of the call. `false` means that the claim was
 //! no longer the caller's to settle: it lapsed, went to another worker, or the job is gone.
 
+use std::cell::Cell;
+
 use super::dead_letter::{Move, move_row, move_to_dead};
 use super::leave::{Exit, give_back, leave};
-use crate::counters::Left;
+use crate::counters::{Left, Tally};
 use crate::statement::{Sql, Value};
 use crate::{Error, Result, Store, time};
 
@@ -77,11 +79,13 @@ pub fn ack_batch(store: &Store, now: i64, ids: &[i64], worker_id: &str) -> Resul
     if ids.is_empty() {
         return Ok(0);
     }
-    store.atomic(|| {
-        if store.features().any() || store.listener().is_some() || store.tally().is_some() {
-            // What has to be known of each job.
-            let acked = ids.iter().map(|&id| ack(store, now, id, worker_id).map(i64::from));
-            return acked.sum();
+    // Together, if nothing has to be known of each, or it turns out that all of them are held. What was done is undone if not,
+    // which cannot be within a statement of somebody else's.
+    let are_held = Cell::new(true);
+    let acked = store.atomic(|| {
+        let is_uncountable = |tally: &Tally| store.is_in_function() || !tally.knows_all(ids);
+        if store.features().any() || store.listener().is_some() || store.tally().is_some_and(is_uncountable) {
+            return ack_each(store, now, ids, worker_id);
         }
         let mut acked = 0;
         for ids in ids.chunks(ACK_MANY) {
@@ -89,8 +93,20 @@ pub fn ack_batch(store: &Store, now: i64, ids: &[i64], worker_id: &str) -> Resul
             parameters.extend(ids.iter().map(|&id| Value::from(id)));
             acked += store.execute(&SQL_ACK_MANY, &parameters)?;
         }
+        if let Some(tally) = store.tally() {
+            are_held.set(usize::try_from(acked) == Ok(ids.len()));
+            if !are_held.get() {
+                return Err(Error::invalid("not all of them are held"));
+            }
+            tally.all_left(ids, Left::Done);
+        }
         Ok(acked)
-    })
+    });
+    if are_held.get() { acked } else { store.atomic(|| ack_each(store, now, ids, worker_id)) }
+}
+
+fn ack_each(store: &Store, now: i64, ids: &[i64], worker_id: &str) -> Result<i64> {
+    ids.iter().map(|&id| ack(store, now, id, worker_id).map(i64::from)).sum()
 }
 
 /// Reads a JSON array of integer ids, without repetitions, in order of first appearance.

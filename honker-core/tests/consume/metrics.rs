@@ -1,5 +1,7 @@
 //! What is counted, when it is in the file, and what is not counted.
 
+use std::time::Duration;
+
 use honker_core::counters::QueueMetrics;
 use honker_core::database::{Database, Options};
 use honker_core::queue::{Claim, Enqueue};
@@ -170,4 +172,97 @@ fn a_queue_is_there_before_its_counts() {
     assert!(database.ack(id, "w").unwrap());
     file.plain().execute("DELETE FROM _honker_queues", []).unwrap();
     assert_eq!(in_file(&file, "q").unwrap().depth.due, 0);
+}
+
+/// Jobs that are acked together are removed by one statement if all of them are held, and otherwise one by one.
+#[test]
+fn of_jobs_that_are_acked_together_those_count_that_were_held() {
+    let (file, database) = open();
+    let ids: Vec<i64> = (0..150).map(|_| enqueue(&database, "q", "p")).collect();
+    assert_eq!(claim(&database, "q").len(), 150);
+    let lose = |id: i64| {
+        assert_eq!(file.plain().execute("DELETE FROM _honker_live WHERE id = ?1", [id]).unwrap(), 1);
+    };
+    assert_eq!(database.ack_batch(&ids[..60], "w").unwrap(), 60);
+    // One is gone, one is given twice, one is somebody else's.
+    lose(ids[60]);
+    assert_eq!(database.ack_batch(&ids[60..70], "w").unwrap(), 9);
+    assert_eq!(database.ack_batch(&[ids[70], ids[71], ids[70]], "w").unwrap(), 2);
+    assert_eq!(database.ack_batch(&ids[72..75], "other").unwrap(), 0);
+    // In a transaction what is undone and done again is no more than that.
+    lose(ids[80]);
+    let mut transaction = database.begin().unwrap();
+    transaction.enqueue(&Enqueue::new("other", "p")).unwrap();
+    assert_eq!(transaction.ack_batch(&ids[80..90], "w").unwrap(), 9);
+    transaction.commit().unwrap();
+    let mut transaction = database.begin().unwrap();
+    assert_eq!(transaction.ack_batch(&ids[90..100], "w").unwrap(), 10);
+    drop(transaction);
+    // Within a statement that writes nothing can be undone alone.
+    lose(ids[100]);
+    let mut transaction = database.begin().unwrap();
+    transaction.execute("CREATE TABLE acked (n)", &[]).unwrap();
+    let some = serde_json::to_string(&ids[100..110]).unwrap();
+    let sql = format!("INSERT INTO acked VALUES (honker_ack_batch('{some}', 'w'))");
+    transaction.execute(&sql, &[]).unwrap();
+    transaction.commit().unwrap();
+    assert_eq!(file.count("SELECT n FROM acked"), 9);
+    database.close().unwrap();
+
+    let found = in_file(&file, "q").unwrap();
+    assert_eq!(
+        (found.counts.enqueued, found.counts.claimed, found.counts.done),
+        (150, 150, 60 + 9 + 2 + 9 + 9)
+    );
+    assert_eq!(found.run.buckets.iter().map(|bucket| bucket.count).sum::<i64>(), 89);
+    assert_eq!(found.depth.processing, 150 - 89 - 3);
+    assert_eq!(in_file(&file, "other").unwrap().counts.enqueued, 1);
+}
+
+/// What is not remembered of a claim is only how long its job ran. Ids as far apart as these share a place.
+#[test]
+fn jobs_whose_claim_is_forgotten_are_counted_all_the_same() {
+    let (file, database) = open();
+    let ids = [-5, 1, 2, 1 + 256, 1 + (1 << 15), 1 + (2 << 15), (1 << 62) + 7];
+    for id in ids {
+        let sql = "INSERT INTO _honker_live (id, queue, payload) VALUES (?1, 'q', 'p')";
+        file.plain().execute(sql, [id]).unwrap();
+    }
+    assert_eq!(claim(&database, "q"), ids);
+    // Of the three that share a place the last one is remembered, and stays so.
+    assert!(database.ack(1, "w").unwrap());
+    assert_eq!(database.ack_batch(&[2, 1 + 256, 1 + (1 << 15)], "w").unwrap(), 3);
+    assert!(database.ack((1 << 62) + 7, "w").unwrap());
+    database.close().unwrap();
+    let found = in_file(&file, "q").unwrap();
+    assert_eq!((found.counts.claimed, found.counts.done), (7, 5));
+    assert_eq!(found.run.buckets.iter().map(|bucket| bucket.count).sum::<i64>(), 3);
+}
+
+/// What a call of a shared commit did that was undone alone does not count.
+#[test]
+fn what_a_deferred_key_refuses_does_not_count() {
+    let (file, database) = open();
+    file.plain()
+        .execute_batch(
+            "CREATE TABLE invoice (job INTEGER REFERENCES _honker_live (id) DEFERRABLE INITIALLY DEFERRED)",
+        )
+        .unwrap();
+    let ids: Vec<i64> = (0..20).map(|_| enqueue(&database, "q", "p")).collect();
+    file.plain().execute("INSERT INTO invoice VALUES (?1)", [ids[0]]).unwrap();
+    assert_eq!(claim(&database, "q").len(), 20);
+    // They wait for this one, and share a commit with the one that is refused.
+    let transaction = database.begin().unwrap();
+    std::thread::scope(|scope| {
+        for id in &ids {
+            let database = &database;
+            let is_billed = *id == ids[0];
+            scope.spawn(move || assert_eq!(database.ack(*id, "w").is_err(), is_billed));
+        }
+        std::thread::sleep(Duration::from_millis(200));
+        drop(transaction);
+    });
+    database.close().unwrap();
+    let found = in_file(&file, "q").unwrap();
+    assert_eq!((found.counts.claimed, found.counts.done, found.depth.processing), (20, 19, 1));
 }
