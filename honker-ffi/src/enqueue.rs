@@ -154,7 +154,11 @@ pub unsafe extern "C" fn honker_enqueue(
         entry("honker_enqueue", err, id_out, |id| {
             let target = Target::new(db, tx)?;
             let (queue, payload) = (text("queue", queue, queue_len)?, text("payload", payload, payload_len)?);
-            let job = job(queue, payload, &view::read("opts", opts, DEFAULTS)?)?;
+            let job = if opts.is_null() {
+                Enqueue::new(queue, payload)
+            } else {
+                job(queue, payload, &view::read("opts", opts, DEFAULTS)?)?
+            };
             let enqueued = target.enqueue(&job)?;
             id.set(enqueued.id);
             Ok(status(enqueued))
@@ -236,9 +240,11 @@ fn status(enqueued: Enqueued) -> honker_status_t {
 /// The texts of the options are valid for as long as the result is used.
 unsafe fn job<'a>(queue: &'a str, payload: &'a str, opts: &honker_enqueue_opts_t) -> Result<Enqueue<'a>> {
     let optional = |name, bytes: honker_bytes_t| -> Result<Option<&'a str>> {
+        if bytes.len == 0 {
+            return Ok(None);
+        }
         // SAFETY: the caller vouches for it.
-        let text = unsafe { text(name, bytes.data, bytes.len) }?;
-        Ok((!text.is_empty()).then_some(text))
+        unsafe { text(name, bytes.data, bytes.len) }.map(Some)
     };
     let member = optional("opts: member_worker_id", opts.member_worker_id)?;
     let until = match opts.unique_until {
