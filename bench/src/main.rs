@@ -10,6 +10,7 @@
 mod bounded;
 mod claim;
 mod database;
+mod features;
 mod group;
 mod indexes;
 mod library;
@@ -37,6 +38,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     bounded::run(&mut report, directory.path(), divisor)?;
     throughput::run(&mut report, directory.path(), divisor)?;
     library::run(&mut report, directory.path(), divisor)?;
+    features::run(&mut report, directory.path(), divisor)?;
     group::run(&mut report, directory.path(), divisor)?;
     wake::run(&mut report, directory.path(), divisor)?;
     rescue::run(&mut report, directory.path(), divisor)?;

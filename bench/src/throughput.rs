@@ -87,7 +87,7 @@ pub fn raw_enqueue(connection: &Connection, count: usize) -> Outcome<Duration> {
     })
 }
 
-fn claim_ack(connection: &Connection, count: usize) -> Outcome<Duration> {
+pub fn claim_ack(connection: &Connection, count: usize) -> Outcome<Duration> {
     in_transaction(connection, || enqueue(connection, count))?;
     let mut claim = connection.prepare("SELECT honker_claim_batch('q', 'worker', 1, 300)")?;
     let mut ack = connection.prepare("SELECT honker_ack(?1, 'worker')")?;
@@ -171,7 +171,7 @@ fn first_id(connection: &Connection) -> rusqlite::Result<i64> {
     connection.query_row("SELECT min(id) FROM _honker_live", [], |row| row.get(0))
 }
 
-fn in_transaction<T>(connection: &Connection, work: impl FnOnce() -> Outcome<T>) -> Outcome<T> {
+pub fn in_transaction<T>(connection: &Connection, work: impl FnOnce() -> Outcome<T>) -> Outcome<T> {
     connection.execute_batch("BEGIN IMMEDIATE")?;
     let value = work()?;
     connection.execute_batch("COMMIT")?;
@@ -201,6 +201,6 @@ fn timed_batches(
     })
 }
 
-fn expect(actual: i64, expected: i64) -> Outcome<()> {
+pub fn expect(actual: i64, expected: i64) -> Outcome<()> {
     if actual == expected { Ok(()) } else { Err(format!("expected {expected}, got {actual}").into()) }
 }
