@@ -186,6 +186,8 @@ pub(crate) struct Tally {
 struct State {
     /// Of the open transaction, in order.
     events: Vec<Event>,
+    /// How many of them are claims.
+    claims_said: usize,
     places: BTreeMap<Arc<str>, Place>,
     queues: Vec<Queue>,
     /// That of the queue that was met last.
@@ -209,6 +211,7 @@ impl Default for Tally {
         Tally {
             state: Mutex::new(State {
                 events: Vec::new(),
+                claims_said: 0,
                 places: BTreeMap::new(),
                 queues: Vec::new(),
                 last: 0,
@@ -234,6 +237,7 @@ impl Tally {
         let mut state = self.lock();
         let queue = state.place(queue);
         state.events.push(Event::Claimed { id, queue, wait_s });
+        state.claims_said += 1;
     }
 
     /// A job was settled, dead-lettered or cancelled. Its queue may be left out if this process has claimed it.
@@ -252,7 +256,8 @@ impl Tally {
     pub(crate) fn knows(&self, id: i64) -> bool {
         let state = self.lock();
         let is_said = |event: &Event| matches!(event, Event::Claimed { id: claimed, .. } if *claimed == id);
-        state.claims.knows(id) || state.events.iter().rev().any(is_said)
+        // Most transactions that settle many jobs have claimed none.
+        state.claims.knows(id) || state.claims_said > 0 && state.events.iter().rev().any(is_said)
     }
 
     /// Whether this process has claimed all of these jobs, in transactions that are committed.
@@ -268,8 +273,9 @@ impl Tally {
 
     /// All but the first so much is undone.
     pub(crate) fn forget(&self, but: usize) {
-        let mut state = self.lock();
-        state.events.truncate(but);
+        let State { events, claims_said, .. } = &mut *self.lock();
+        let undone = events.drain(but.min(events.len())..);
+        *claims_said -= undone.filter(|event| matches!(event, Event::Claimed { .. })).count();
     }
 
     /// The open transaction is committed.
@@ -291,6 +297,7 @@ impl Tally {
     pub(crate) fn undone(&self) {
         let mut state = self.lock();
         state.events.clear();
+        state.claims_said = 0;
         if std::mem::take(&mut state.is_adding) {
             state.take_back();
         }
@@ -370,6 +377,7 @@ impl State {
     fn count_events(&mut self) {
         let now = Instant::now();
         self.has_counts = true;
+        self.claims_said = 0;
         let mut events = std::mem::take(&mut self.events);
         events.iter().for_each(|event| self.count(event, now));
         events.clear();

@@ -266,3 +266,35 @@ fn what_a_deferred_key_refuses_does_not_count() {
     let found = in_file(&file, "q").unwrap();
     assert_eq!((found.counts.claimed, found.counts.done, found.depth.processing), (20, 19, 1));
 }
+
+/// CPU time of this thread, which the rest of the machine does not change.
+fn cpu_time() -> Duration {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: it fills in what it is given.
+    assert_eq!(unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) }, 0);
+    Duration::new(time.tv_sec.cast_unsigned(), time.tv_nsec as u32)
+}
+
+/// To find out whether a job was claimed here costs the same however much a transaction does.
+#[test]
+fn many_jobs_of_others_are_acked_at_the_cost_of_few() {
+    let (file, database) = open();
+    let ack = |count: i64| {
+        let plain = file.plain();
+        plain
+            .execute(
+                "INSERT INTO _honker_live (queue, payload, state, worker_id, claim_expires_at, attempts)
+                 WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?1)
+                 SELECT 'q', 'p', 'processing', 'w', 1 << 40, 1 FROM n",
+                [count],
+            )
+            .unwrap();
+        let mut ids = plain.prepare("SELECT id FROM _honker_live").unwrap();
+        let ids: Vec<i64> = ids.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
+        let before = cpu_time();
+        assert_eq!(database.ack_batch(&ids, "w"), Ok(count));
+        cpu_time() - before
+    };
+    let (few, many) = (ack(4_000), ack(40_000));
+    assert!(many < few * 25, "{few:?} for a tenth of what took {many:?}");
+}
