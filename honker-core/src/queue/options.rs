@@ -142,15 +142,20 @@ pub(super) fn forget(store: &Store, id: i64) -> Result<()> {
     store.execute(&SQL_FORGET, &[id.into()]).map(drop)
 }
 
-/// Metadata as part of a JSON answer: the object itself.
+/// Metadata as part of a JSON answer: an object of texts, or null. What other SQL has stored is made one, value by value, or left
+/// out: whoever reads a list of jobs is not to stumble over one of them.
 pub(crate) fn serialize_metadata<S: Serializer>(
     metadata: &Option<String>,
     serializer: S,
 ) -> std::result::Result<S::Ok, S::Error> {
     let text = metadata.as_deref().unwrap_or("null");
-    match serde_json::from_str::<serde_json::Value>(text) {
-        Ok(value) => value.serialize(serializer),
-        // Other SQL has stored it.
-        Err(_) => text.serialize(serializer),
-    }
+    let object: Option<serde_json::Map<String, serde_json::Value>> = serde_json::from_str(text).ok();
+    let texts = object.map(|object| {
+        let text = |value| match value {
+            text @ serde_json::Value::String(_) => text,
+            other => other.to_string().into(),
+        };
+        object.into_iter().map(|(key, value)| (key, text(value))).collect::<serde_json::Map<_, _>>()
+    });
+    texts.serialize(serializer)
 }

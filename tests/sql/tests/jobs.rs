@@ -500,3 +500,25 @@ fn a_moved_job_leaves_a_key_that_is_taken_by_time() {
     db.run("SELECT honker_cancel(1)");
     assert_eq!(unique(&db, "q", "k", "settled"), 1);
 }
+
+#[test]
+fn metadata_that_other_sql_has_written_are_told_as_texts() {
+    let db = Db::new();
+    for (stored, told) in [
+        (r#"{"a": "x"}"#, r#"{"a":"x"}"#),
+        (r#"{"a": 1, "b": {"c": null}}"#, r#"{"a":"1","b":"{\"c\":null}"}"#),
+        ("[1]", "null"),
+        ("no JSON", "null"),
+    ] {
+        let id: i64 = db.get("SELECT honker_enqueue('q', '{}')", []);
+        db.execute("INSERT INTO _honker_job_options (job_id, metadata) VALUES (?1, ?2)", (id, stored))
+            .unwrap();
+        let told: Json = serde_json::from_str(told).unwrap();
+        let listed: String = db.get("SELECT honker_jobs_list('{}')", []);
+        let listed: Json = serde_json::from_str(&listed).unwrap();
+        assert_eq!(listed["jobs"][0]["metadata"], told, "{stored}");
+        let job: String = db.get("SELECT honker_get_job(?1)", [id]);
+        let job: Json = serde_json::from_str(&job).unwrap();
+        assert_eq!(job["metadata"], told, "{stored}");
+    }
+}
