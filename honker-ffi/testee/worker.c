@@ -3,6 +3,7 @@
 
 const honker_worker_opts_t *worker_opts(call_t *c) {
   c->opts.worker = (honker_worker_opts_t)HONKER_WORKER_OPTS_INIT;
+  c->opts.worker.rescue = 0; /* the cases are told the name that they gave */
   json_unpack(c->on->about, "{s?I}", "visibility_timeout_s", &c->opts.worker.visibility_timeout_s);
   return &c->opts.worker;
 }
