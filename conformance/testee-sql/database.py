@@ -138,7 +138,7 @@ class Database:
             try:
                 return execute(connection, f"PRAGMA journal_mode = {self.journal}")[0][0]
             except sqlite3.OperationalError as error:
-                if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
                     raise
                 time.sleep(0.002)
 

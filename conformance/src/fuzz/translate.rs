@@ -377,10 +377,11 @@ impl Translator<'_> {
             StepSave { id, worker_id, name, value: text } => {
                 let arguments =
                     json!({ "on": "q0", "id": id, "worker": worker_id, "name": name, "value": value(text) });
-                (any(self, Some("step")), ("step.save", arguments))
+                (any(self, Some("claims_by_id")), ("step.save", arguments))
             }
             StepGet { id, name } => {
-                (any(self, Some("step")), ("step.get", json!({ "on": "q0", "id": id, "name": name })))
+                let arguments = json!({ "on": "q0", "id": id, "worker": "w", "name": name });
+                (any(self, Some("claims_by_id")), ("step.get", arguments))
             }
             ResultSave { job_id, value: text, ttl_s } => {
                 let feature = self.transaction.map(|_| "result_tx");

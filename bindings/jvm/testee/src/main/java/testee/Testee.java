@@ -589,7 +589,7 @@ public final class Testee {
     return message
         .replace("uniqueKey", "unique_key")
         .replace("uniqueFor", "unique_for_s")
-        .replace("keep ", "keep_s ");
+        .replaceAll("\\bkeep ", "keep_s ");
   }
 
   /**
