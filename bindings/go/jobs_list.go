@@ -19,11 +19,14 @@ const (
 
 // JobFilter says which jobs are meant: those that fulfil all that is set. The zero value means all.
 type JobFilter struct {
-	Queue    string
-	States   []JobState
-	MinID    int64
-	MaxID    int64 // 0: no limit
-	WorkerID string
+	// Everything has to be set for an action on all jobs of the file, which no condition limits: a condition that is empty by mistake
+	// must not mean that. Lists do without it.
+	Everything bool
+	Queue      string
+	States     []JobState
+	MinID      int64
+	MaxID      int64 // 0: no limit
+	WorkerID   string
 	// UniqueKey, BatchID and Metadata are those of EnqueueOptions; of Metadata the job has at least these.
 	UniqueKey string
 	BatchID   int64
@@ -41,11 +44,11 @@ type JobFilter struct {
 	PageSize int64
 }
 
-// filter is the filter as the library takes it.
-func (f *JobFilter) filter(cursor int64) ([]byte, error) {
+// filter is the filter as the library takes it, for an action or for a list.
+func (f *JobFilter) filter(cursor int64, acts bool) ([]byte, error) {
 	filter := map[string]any{}
 	for key, number := range map[string]int64{"min_id": f.MinID, "max_id": f.MaxID, "batch_id": f.BatchID, "created_from": f.CreatedFrom,
-		"created_to": f.CreatedTo, "ended_from": f.EndedFrom, "ended_to": f.EndedTo, "limit": f.PageSize, "cursor": cursor} {
+		"created_to": f.CreatedTo, "ended_from": f.EndedFrom, "ended_to": f.EndedTo} {
 		if number != 0 {
 			filter[key] = number
 		}
@@ -60,6 +63,14 @@ func (f *JobFilter) filter(cursor int64) ([]byte, error) {
 	}
 	if len(f.Metadata) > 0 {
 		filter["metadata"] = f.Metadata
+	}
+	if acts && len(filter) == 0 && !f.Everything {
+		return nil, newError(StatusInvalid, "filter: it has no condition: set Everything for an action on all jobs of the file")
+	}
+	for key, number := range map[string]int64{"limit": f.PageSize, "cursor": cursor} {
+		if number != 0 {
+			filter[key] = number
+		}
 	}
 	if f.OldestFirst {
 		filter["order"] = "oldest"
@@ -134,7 +145,7 @@ func (j *Jobs) All(ctx context.Context) iter.Seq2[*ListedJob, error] {
 // Page is the first page for a cursor of 0, and else the one after the page that returned the cursor. The cursor of the last page is 0. At
 // most 10,000 jobs are looked at for it: a page may be short, or empty, and not be the last.
 func (j *Jobs) Page(cursor int64) ([]*ListedJob, int64, error) {
-	filter, err := j.filter.filter(cursor)
+	filter, err := j.filter.filter(cursor, false)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -245,7 +256,7 @@ func (j *Jobs) applyPage(tx uintptr, action JobAction, cursor int64) (AppliedPag
 	}
 	filter := j.filter
 	filter.PageSize = orDefault(filter.PageSize, 1000)
-	paged, err := filter.filter(cursor)
+	paged, err := filter.filter(cursor, true)
 	if err != nil {
 		return AppliedPage{}, err
 	}

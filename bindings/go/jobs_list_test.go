@@ -103,7 +103,7 @@ func TestJobsAreDealtWith(t *testing.T) {
 		want(t, must(t, applied, err), expected)
 	}
 	applies(JobFilter{Error: "no route", PageSize: 2}, retry, Applied{Changed: 5}) // three pages
-	applies(JobFilter{}, retry, Applied{})
+	applies(JobFilter{Everything: true}, retry, Applied{})
 	want(t, must2stats(t)(q.Stats()).Pending, 10)
 	applies(JobFilter{Queue: "r", MaxID: 12}, func(jobs *Jobs) (Applied, error) { return jobs.RunNow(ctx) }, Applied{Changed: 2})
 	applies(JobFilter{Queue: "r"}, func(jobs *Jobs) (Applied, error) { return jobs.Move(ctx, `an "other" one`) }, Applied{Changed: 3})
@@ -112,7 +112,9 @@ func TestJobsAreDealtWith(t *testing.T) {
 	page, _, err := db.Jobs(JobFilter{MinID: 12}).Page(0)
 	want(t, must(t, page, err)[0].Priority, -7)
 	applies(JobFilter{MinID: 4}, func(jobs *Jobs) (Applied, error) { return jobs.Cancel(ctx) }, Applied{Changed: 10})
-	applies(JobFilter{}, func(jobs *Jobs) (Applied, error) { return jobs.Delete(ctx) }, Applied{Changed: 3})
+	_, err = db.Jobs(JobFilter{UniqueKey: "", PageSize: 7}).Delete(ctx)
+	wantError(t, err, ErrInvalid)
+	applies(JobFilter{Everything: true}, func(jobs *Jobs) (Applied, error) { return jobs.Delete(ctx) }, Applied{Changed: 3})
 	want(t, idsOf(t, db.Jobs(JobFilter{})), nil)
 
 	// One that is dead cannot have its key back while another has it.
@@ -141,7 +143,7 @@ func TestJobsAreDealtWith(t *testing.T) {
 
 func TestJobsThatCannotBe(t *testing.T) {
 	db := open(t)
-	for word, bad := range map[string]JobFilter{"limit": {PageSize: 1001}, "state": {States: []JobState{"lost"}}} {
+	for word, bad := range map[string]JobFilter{"limit": {Everything: true, PageSize: 1001}, "state": {States: []JobState{"lost"}}} {
 		n := 0
 		for _, err := range db.Jobs(bad).All(context.Background()) {
 			wantError(t, err, ErrInvalid, word)
@@ -155,7 +157,7 @@ func TestJobsThatCannotBe(t *testing.T) {
 	wantError(t, err, ErrUTF8)
 	_, err = db.Jobs(JobFilter{Error: "\xff"}).Cancel(context.Background())
 	wantError(t, err, ErrUTF8)
-	_, err = db.Jobs(JobFilter{}).Move(context.Background(), "\xff")
+	_, err = db.Jobs(JobFilter{Queue: "q"}).Move(context.Background(), "\xff")
 	wantError(t, err, ErrUTF8)
 	must(t, 0, second(db.Queue("q", QueueOptions{}).Enqueue(1, EnqueueOptions{})))
 	ended, cancel := context.WithCancel(context.Background())
@@ -164,7 +166,7 @@ func TestJobsThatCannotBe(t *testing.T) {
 	for _, err := range db.Jobs(JobFilter{}).All(ended) {
 		errs = append(errs, err)
 	}
-	_, err = db.Jobs(JobFilter{}).Delete(ended)
+	_, err = db.Jobs(JobFilter{Queue: "q"}).Delete(ended)
 	want(t, append(errs, err), []error{context.Canceled, context.Canceled})
 	want(t, len(idsOf(t, db.Jobs(JobFilter{}))), 1)
 }

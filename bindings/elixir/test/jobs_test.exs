@@ -34,7 +34,7 @@ defmodule Honker.JobsTest do
     assert ids(db, worker_id: "w") == [running]
     assert ids(db, unique_key: "u") == [due]
     assert ids(db, metadata: %{tenant: "a"}) == [dead]
-    assert ids(db, error: "timeout", queue: nil) == [dead]
+    assert ids(db, error: "timeout") == [dead]
     now = System.os_time(:second)
     assert ids(db, ended_from: now - 500, ended_to: now + 500, order: :oldest) == [dead, done]
     assert ids(db, created_to: now - 500) == []
@@ -50,33 +50,36 @@ defmodule Honker.JobsTest do
 
   test "pages, one after the other, and only those that are asked for", %{db: db} do
     {:ok, ids} = Queue.enqueue_many(db, "q", Enum.to_list(1..7))
-    assert {:ok, {[_, _], cursor}} = Jobs.list(db, limit: 2, order: :oldest)
+    assert {:ok, {[_, _], cursor}} = Jobs.list(db, page_size: 2, order: :oldest)
     assert cursor == Enum.at(ids, 1)
-    assert {:ok, {[%{"payload" => 3}, %{"payload" => 4}], _}} = Jobs.list(db, limit: 2, order: :oldest, cursor: cursor)
-    assert ids(db, limit: 2) == Enum.reverse(ids)
-    assert ids(db, limit: 3, order: :oldest) == ids
-    assert [%{"payload" => 7}, %{"payload" => 6}, %{"payload" => 5}] = db |> Jobs.stream(limit: 2) |> Enum.take(3)
-    assert {:ok, 7} = Honker.transaction(db, fn tx -> tx |> Jobs.stream(limit: 2) |> Enum.count() end)
+
+    assert {:ok, {[%{"payload" => 3}, %{"payload" => 4}], _}} =
+             Jobs.list(db, page_size: 2, order: :oldest, cursor: cursor)
+
+    assert ids(db, page_size: 2) == Enum.reverse(ids)
+    assert ids(db, page_size: 3, order: :oldest) == ids
+    assert [%{"payload" => 7}, %{"payload" => 6}, %{"payload" => 5}] = db |> Jobs.stream(page_size: 2) |> Enum.take(3)
+    assert {:ok, 7} = Honker.transaction(db, fn tx -> tx |> Jobs.stream(page_size: 2) |> Enum.count() end)
   end
 
   test "actions, a page at a time or to all", %{db: db} do
     {:ok, ids} = Queue.enqueue_many(db, "q", Enum.to_list(1..5), delay: 500)
 
     assert {:ok, %{"changed" => 2, "conflicts" => 0, "left" => nil, "cursor" => cursor}} =
-             Jobs.apply(db, [limit: 2], :run_now)
+             Jobs.apply(db, [page_size: 2], :run_now)
 
-    assert {:ok, %{"changed" => 2}} = Jobs.apply(db, [limit: 2, cursor: cursor], :run_now)
+    assert {:ok, %{"changed" => 2}} = Jobs.apply(db, [page_size: 2, cursor: cursor], :run_now)
 
     assert {:ok, %{"changed" => 1, "cursor" => nil, "left" => 0}} =
-             Jobs.apply_all(db, [limit: 2, state: :delayed], :run_now)
+             Jobs.apply_all(db, [page_size: 2, state: :delayed], :run_now)
 
-    assert %{"changed" => 5} = Jobs.apply_all!(db, [limit: 2], {:priority, 7})
+    assert %{"changed" => 5} = Jobs.apply_all!(db, [page_size: 2], {:priority, 7})
     assert {:ok, %{"priority" => 7}} = Queue.get_job(db, hd(ids))
     assert {:ok, %{"changed" => 1}} = Jobs.apply(db, [max_id: hd(ids)], {:move, "other"})
     assert {:ok, %{"queue" => "other"}} = Queue.get_job(db, hd(ids))
     assert {:ok, %{"changed" => 1}} = Jobs.apply(db, [queue: "other"], :cancel)
     dead = for _ <- 1..3, do: die(db, "q", "no")
-    assert {:ok, %{"changed" => 3, "conflicts" => 0}} = Jobs.apply_all(db, [state: :dead, limit: 1], :retry)
+    assert {:ok, %{"changed" => 3, "conflicts" => 0}} = Jobs.apply_all(db, [state: :dead, page_size: 1], :retry)
     assert {:ok, %{"attempts" => 0}} = Queue.get_job(db, hd(dead))
 
     assert {:error, :no} =
@@ -84,7 +87,7 @@ defmodule Honker.JobsTest do
                with({:ok, %{"changed" => 4}} <- Jobs.apply(tx, [], :delete), do: {:error, :no})
              end)
 
-    assert {:ok, %{"changed" => 4}} = Jobs.apply_all(db, [queue: "q", limit: 3], :delete)
+    assert {:ok, %{"changed" => 4}} = Jobs.apply_all(db, [queue: "q", page_size: 3], :delete)
     assert ids(db, []) == []
   end
 
@@ -102,8 +105,10 @@ defmodule Honker.JobsTest do
     for wrong <- [
           [stat: :dead],
           [state: :ready],
-          [limit: 0],
-          [limit: 1001],
+          [page_size: 0],
+          [queue: nil],
+          [unique_key: ""],
+          [page_size: 1001],
           [order: :up],
           [queue: :q],
           [min_id: "x"],

@@ -170,6 +170,10 @@ defmodule Honker.Testee do
 
   # All of an object.
   defp all_options(object), do: options(object, Map.keys(object))
+
+  defp job_filter(filter),
+    do: for({key, value} <- all_options(filter), do: {if(key == :limit, do: :page_size, else: key), value})
+
   defp plain_options(object), do: for({key, value} <- object, do: {String.to_atom(key), value})
 
   defp timeout(r), do: if(r["timeout_ms"] < 0, do: :infinity, else: r["timeout_ms"])
@@ -280,12 +284,12 @@ defmodule Honker.Testee do
   end
 
   defp op("jobs.list", r, o) do
-    with {:ok, {jobs, cursor}} <- Jobs.list(o, all_options(r["filter"])),
+    with {:ok, {jobs, cursor}} <- Jobs.list(o, job_filter(r["filter"])),
          do: {:ok, %{page: %{jobs: Enum.map(jobs, &row/1), cursor: cursor}}}
   end
 
   defp op("jobs.apply", r, o),
-    do: give(Jobs.apply(within(r, o), all_options(r["filter"]), action(r["action"])), :applied)
+    do: give(Jobs.apply(within(r, o), job_filter(r["filter"]), action(r["action"])), :applied)
 
   defp op("batch.create", r, o) do
     {callbacks, others} = r["options"] |> plain_options() |> Keyword.split([:on_finished, :on_success])

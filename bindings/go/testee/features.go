@@ -159,7 +159,7 @@ func (r *request) settings() honker.QueueUpdate {
 
 // filter is the package's, and where its page begins.
 func (r *request) filter() (honker.JobFilter, int64) {
-	var filter honker.JobFilter
+	filter := honker.JobFilter{Everything: true}
 	cursor := int64(0)
 	for key, raw := range decode[map[string]json.RawMessage](r.args["filter"]) {
 		switch key {

@@ -51,10 +51,11 @@ class TestJobs < HonkerTest
     assert_nil jobs.page(limit: 1000)[:cursor]
     assert_raises(ArgumentError) { db.jobs(limit: 5) }
     assert_raises(Honker::InvalidError) { jobs.page(limit: 1001) }
-    { speed: 1, state: :asleep, order: :random, queue: 5 }.each do |name, value|
+    { speed: 1, state: :asleep, order: :random, queue: 5, unique_key: nil, error: "" }.each do |name, value|
       assert_match(name.to_s, assert_raises(Honker::InvalidError) { db.jobs(name => value).first }.message)
     end
     assert_raises(TypeError) { db.jobs(queue: Object.new).first }
+    assert_raises(StopIteration) { jobs.each { raise StopIteration } }
   end
 
   def test_actions

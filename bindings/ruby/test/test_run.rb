@@ -228,6 +228,7 @@ class TestRun < HonkerTest
     db = Honker::Database.new("app.db")
     Honker.logger = Logger.new($stdout, formatter: ->(level, _, _, text) { "#{level} #{text}\n" })
     trap("TERM") { puts "the program's own trap" }
+    trap("INT", "DEFAULT") # which is ignored where the tests run in the background of a shell
     db.queue("q").worker("w", concurrency: 2).run(**OPTIONS) do |job|
       puts "begun"
       case job.payload

@@ -107,7 +107,7 @@ fn every_condition_has_to_be_fulfilled() {
         (r#"{"metadata":{"c":"2"}}"#, &[]),
         (r#"{"error":"order"}"#, &[4]),
         (r#"{"error":"Order"}"#, &[]),
-        (r#"{"queue":"q","state":"due","max_id":null}"#, &[1]),
+        (r#"{"queue":"q","state":"due","cursor":null}"#, &[1]),
         (r#"{"cursor":4}"#, &[3, 2, 1]),
         (r#"{"cursor":4,"order":"oldest"}"#, &[5, 6, 7]),
         (r#"{"cursor":-9223372036854775808}"#, &[]),
@@ -521,4 +521,25 @@ fn metadata_that_other_sql_has_written_are_told_as_texts() {
         let job: Json = serde_json::from_str(&job).unwrap();
         assert_eq!(job["metadata"], told, "{stored}");
     }
+}
+
+#[test]
+fn a_condition_that_is_lost_does_not_mean_all_jobs() {
+    let db = all_kinds();
+    for filter in [
+        r#"{"queue":null}"#,
+        r#"{"unique_key":null}"#,
+        r#"{"unique_key":""}"#,
+        r#"{"error":""}"#,
+        r#"{"max_id":null}"#,
+        r#"{"batch_id":null}"#,
+        r#"{"metadata":null}"#,
+        r#"{"state":null}"#,
+    ] {
+        let key = filter.split('"').nth(1).unwrap();
+        let error =
+            db.try_get::<String>(&format!("SELECT honker_jobs_apply('{filter}', 'delete')"), []).unwrap_err();
+        assert!(error.text.contains(&format!("{key} in filter_json must be")), "{}", error.text);
+    }
+    assert_eq!(found(&db, r#"{"order":null,"limit":null,"cursor":null}"#).len(), 7);
 }

@@ -11,7 +11,7 @@ defmodule Honker.Jobs do
   waits for others of its concurrency key), `:dead` and `:done` (`keep_done_s:` of `Honker.Queue.configure/3`); `min_id:`,
   `max_id:`; `worker_id:`; `unique_key:`; `batch:`; `metadata:`, a map that is part of the job's; `error:`, a part of its text;
   `created_from:`, `created_to:`, and `ended_from:`, `ended_to:` of dead and done ones, Unix seconds. And how they are gone through:
-  `order:`, by id, `:newest` (default) or `:oldest`; `limit:`, how many a page has, 1 to 1,000 (default 100); `cursor:`, where the
+  `order:`, by id, `:newest` (default) or `:oldest`; `page_size:`, how many a page has, 1 to 1,000 (default 100); `cursor:`, where the
   page before has ended. nil is as if it was not there, and `[]` all jobs.
 
   A call looks at 10,000 jobs at most: a page may be short, or empty, and have a cursor all the same. One without is the last.
@@ -26,7 +26,7 @@ defmodule Honker.Jobs do
   @type action :: :retry | :run_now | :cancel | :delete | {:move, String.t()} | {:priority, integer}
 
   @filter ~w(queue state min_id max_id worker_id unique_key batch metadata error created_from created_to ended_from ended_to
-             order limit cursor)a
+             order page_size cursor)a
 
   @doc """
   A page of jobs, and its cursor, nil with the last. Each is a map with the keys `"id"`, `"queue"`, `"payload"`, `"state"`,
@@ -106,7 +106,8 @@ defmodule Honker.Jobs do
 
   defp filter(filter) do
     with {:ok, o} <- Native.options(filter, @filter),
-         {:ok, conditions} <- Native.all(for({key, value} <- o, value != nil, do: {key, value}), &condition/1),
+         {:ok, conditions} <-
+           Native.all(for({key, value} <- o, Keyword.has_key?(filter, key), do: {key, value}), &condition/1),
          do: JSON.encode(Map.new(conditions))
   end
 
@@ -117,7 +118,9 @@ defmodule Honker.Jobs do
   end
 
   defp condition({key, name}) when key in [:state, :order] and is_atom(name), do: {:ok, {key, to_string(name)}}
+  defp condition({:cursor, nil}), do: {:ok, {:cursor, nil}}
   defp condition({key, name}) when is_atom(name), do: Error.invalid("#{key} cannot be #{inspect(name)}")
   defp condition({:batch, id}), do: {:ok, {:batch_id, id}}
+  defp condition({:page_size, n}), do: {:ok, {:limit, n}}
   defp condition(other), do: {:ok, other}
 end

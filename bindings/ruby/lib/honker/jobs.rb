@@ -43,12 +43,12 @@ module Honker
       return enum_for(:each) if block.nil?
 
       cursor = nil
-      loop do
+      begin # no `loop`, which would take a StopIteration of the block for its own
         page = page(cursor: cursor)
         page[:jobs].each(&block)
         cursor = page[:cursor]
-        return self if cursor.nil?
-      end
+      end while cursor
+      self
     end
 
     # One page.
@@ -124,18 +124,18 @@ module Honker
     def apply_to_all(action)
       all = Applied.new(0, 0)
       cursor = nil
-      loop do
+      begin
         page = apply(action, cursor: cursor)
         all.changed += page[:changed]
         all.conflicts += page[:conflicts]
         cursor = page[:cursor]
-        return all if cursor.nil?
-      end
+      end while cursor
+      all
     end
 
     def filter(limit, cursor)
       conditions = @filter.to_h { |name, value| name == :batch ? [:batch_id, value] : [name, value] }
-      Value.text(Codec.options({ **conditions, limit: limit, cursor: cursor }.compact), "filter")
+      Value.text(Codec.options({ **conditions, **{ limit: limit, cursor: cursor }.compact }), "filter")
     end
   end
 end

@@ -81,7 +81,8 @@ impl Filter {
         let mut cursor = None;
         for (key, value) in &object {
             let given = Given { key, value };
-            if value.is_null() && KEYS.contains(&key.as_str()) {
+            // A condition of null is one that somebody has lost on the way: it must not mean all jobs.
+            if value.is_null() && matches!(key.as_str(), "order" | "limit" | "cursor") {
                 continue;
             }
             match key.as_str() {
@@ -90,10 +91,10 @@ impl Filter {
                 "min_id" => filter.min_id = given.integer()?,
                 "max_id" => filter.max_id = given.integer()?,
                 "worker_id" => filter.worker_id = Some(given.text()?),
-                "unique_key" => filter.unique_key = Some(given.text()?),
+                "unique_key" => filter.unique_key = Some(given.some_text()?),
                 "batch_id" => filter.batch_id = Some(given.integer()?),
                 "metadata" => filter.metadata = given.metadata()?,
-                "error" => filter.error = Some(given.text()?),
+                "error" => filter.error = Some(given.some_text()?),
                 "created_from" => filter.created_from = Some(given.integer()?),
                 "created_to" => filter.created_to = Some(given.integer()?),
                 "ended_from" => filter.ended_from = Some(given.integer()?),
@@ -157,26 +158,6 @@ impl Filter {
     }
 }
 
-/// Those that may be null, as if they were not there.
-const KEYS: [&str; 16] = [
-    "queue",
-    "state",
-    "min_id",
-    "max_id",
-    "worker_id",
-    "unique_key",
-    "batch_id",
-    "metadata",
-    "error",
-    "created_from",
-    "created_to",
-    "ended_from",
-    "ended_to",
-    "order",
-    "limit",
-    "cursor",
-];
-
 struct Given<'a> {
     key: &'a str,
     value: &'a Value,
@@ -185,6 +166,10 @@ struct Given<'a> {
 impl Given<'_> {
     fn text(&self) -> Result<String> {
         self.value.as_str().map(str::to_owned).ok_or_else(|| self.wrong("a text"))
+    }
+
+    fn some_text(&self) -> Result<String> {
+        self.text().ok().filter(|text| !text.is_empty()).ok_or_else(|| self.wrong("a text that is not empty"))
     }
 
     fn integer(&self) -> Result<i64> {

@@ -242,7 +242,7 @@ final class Features {
         case "order" -> {
           if (filter.str(key).equals("oldest")) builder.oldestFirst();
         }
-        case "limit" -> builder.limit(filter.intOrNull(key));
+        case "limit" -> builder.pageSize(filter.intOrNull(key));
         case "cursor" -> builder.cursor(filter.num(key));
         default -> throw new Testee.Otherwise("unsupported", "unknown_keys");
       }

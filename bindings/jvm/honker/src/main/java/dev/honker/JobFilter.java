@@ -33,7 +33,7 @@ public final class JobFilter extends Options<JobFilter.Builder> {
     return Json.write(is.conditions);
   }
 
-  boolean hasLimit() {
+  boolean hasPageSize() {
     return is.conditions.containsKey("limit");
   }
 
@@ -204,13 +204,14 @@ public final class JobFilter extends Options<JobFilter.Builder> {
     }
 
     /**
-     * How many jobs are read, or changed, at a time; default 100, or 1,000 for an action.
+     * How many jobs are read, or changed, at a time; default 100, or 1,000 for an action. It does not
+     * limit how many that are in all.
      *
-     * @param limit 1 to 1,000
+     * @param pageSize 1 to 1,000
      * @return this
      */
-    public Builder limit(int limit) {
-      return set("limit", limit);
+    public Builder pageSize(int pageSize) {
+      return set("limit", pageSize);
     }
 
     /**

@@ -37,7 +37,7 @@ public final class Jobs {
   }
 
   /**
-   * Some of the jobs that a filter finds: as many as its limit, and fewer if 10,000 were looked at
+   * Some of the jobs that a filter finds: as many as its page size, and fewer if 10,000 were looked at
    * for them.
    *
    * @param filter which
@@ -89,7 +89,7 @@ public final class Jobs {
 
   /**
    * Does something to some of the jobs that a filter finds, as a part of a transaction: as many as
-   * its limit, and at most 1,000 or 8 MB.
+   * its page size, and at most 1,000 or 8 MB.
    *
    * @param tx the transaction; null for one of its own
    * @param filter which
@@ -98,7 +98,7 @@ public final class Jobs {
    */
   public AppliedJobs apply(Transaction tx, JobFilter filter, JobAction action) {
     Checks.notNull("filter", filter);
-    JobFilter paged = filter.hasLimit() ? filter : filter.toBuilder().limit(1000).build();
+    JobFilter paged = filter.hasPageSize() ? filter : filter.toBuilder().pageSize(1000).build();
     byte[] json = Checks.utf8("filter", paged.json());
     byte[] what = Checks.utf8("action", Checks.notNull("action", action).text());
     Json.Fields answer =

@@ -119,7 +119,7 @@ class JobsTest {
       assertEquals(5, ids(db, filter().createdFrom(now.minusSeconds(3600)).createdTo(now)).size());
       assertEquals(List.of(), ids(db, filter().createdFrom(now.plusSeconds(3600))));
       assertEquals(List.of(dead), ids(db, filter().endedFrom(now.minusSeconds(3600)).endedTo(now)));
-      assertThrows(HonkerInvalidOptionException.class, () -> ids(db, filter().limit(0)));
+      assertThrows(HonkerInvalidOptionException.class, () -> ids(db, filter().pageSize(0)));
       assertThrows(HonkerInvalidOptionException.class, () -> filter().queue("half \ud83d"));
 
       List<DeadGroup> groups = db.deadGroups();
@@ -139,13 +139,13 @@ class JobsTest {
     try (Database db = Temporary.open(directory)) {
       Queue queue = db.queue("q");
       List<Long> all = queue.enqueueMany(java.util.Collections.nCopies(25, "1"));
-      assertEquals(all, ids(db, filter().limit(10).oldestFirst()));
-      JobPage page = db.jobs().page(filter().limit(10).build());
+      assertEquals(all, ids(db, filter().pageSize(10).oldestFirst()));
+      JobPage page = db.jobs().page(filter().pageSize(10).build());
       assertEquals(10, page.jobs().size());
-      JobPage next = db.jobs().page(filter().limit(10).cursor(page.cursor()).build());
+      JobPage next = db.jobs().page(filter().pageSize(10).cursor(page.cursor()).build());
       assertEquals(page.jobs().get(9).id() - 1, next.jobs().get(0).id());
 
-      JobFilter oldest = filter().limit(10).oldestFirst().build();
+      JobFilter oldest = filter().pageSize(10).oldestFirst().build();
       Iterator<JobInfo> jobs = db.jobs().list(oldest).iterator();
       for (int i = 0; i < 10; i++) jobs.next();
       db.jobs().apply(filter().minId(all.get(10)).build(), JobAction.CANCEL);
@@ -163,7 +163,7 @@ class JobsTest {
       queue.enqueueMany(java.util.Collections.nCopies(25, "1"));
       queue.claimBatch("w", 5).forEach(job -> job.fail("no"));
       AppliedJobs retried =
-          db.jobs().apply(filter().state(JobState.DEAD).limit(2).build(), JobAction.RETRY);
+          db.jobs().apply(filter().state(JobState.DEAD).pageSize(2).build(), JobAction.RETRY);
       assertEquals(new AppliedJobs(5, 0, 0L, null), retried);
       JobFilter ten = filter().maxId(10).build();
       assertEquals(10, db.jobs().apply(ten, JobAction.move("r")).changed());
@@ -175,9 +175,9 @@ class JobsTest {
       assertEquals(JobState.DUE, db.jobs().find(later).orElseThrow().state());
 
       Transaction tx = db.begin();
-      AppliedJobs some = db.jobs().apply(tx, filter().limit(20).build(), JobAction.DELETE);
+      AppliedJobs some = db.jobs().apply(tx, filter().pageSize(20).build(), JobAction.DELETE);
       assertEquals(20, some.changed());
-      JobFilter rest = filter().limit(20).cursor(some.cursor()).build();
+      JobFilter rest = filter().pageSize(20).cursor(some.cursor()).build();
       AppliedJobs last = db.jobs().apply(tx, rest, JobAction.DELETE);
       assertEquals(6, last.changed());
       assertNull(last.cursor());

@@ -105,7 +105,7 @@ class StepsTest {
                 listOf(1L),
                 db
                     .jobs()
-                    .list { state(JobState.DEAD).oldestFirst().limit(1) }
+                    .list { state(JobState.DEAD).oldestFirst().pageSize(1) }
                     .take(1)
                     .map { it.id }
                     .toList(),
