@@ -204,8 +204,8 @@ public final class JobFilter extends Options<JobFilter.Builder> {
     }
 
     /**
-     * How many jobs are read, or changed, at a time; default 100, or 1,000 for an action. It does not
-     * limit how many that are in all.
+     * How many jobs are read, or changed, at a time; default 100, or 1,000 for an action. It does
+     * not limit how many that are in all.
      *
      * @param pageSize 1 to 1,000
      * @return this

@@ -37,8 +37,8 @@ public final class Jobs {
   }
 
   /**
-   * Some of the jobs that a filter finds: as many as its page size, and fewer if 10,000 were looked at
-   * for them.
+   * Some of the jobs that a filter finds: as many as its page size, and fewer if 10,000 were looked
+   * at for them.
    *
    * @param filter which
    * @return the jobs, and where the next page begins
