@@ -55,7 +55,7 @@ class TestJobs < HonkerTest
       assert_match(name.to_s, assert_raises(Honker::InvalidError) { db.jobs(name => value).first }.message)
     end
     assert_raises(TypeError) { db.jobs(queue: Object.new).first }
-    assert_raises(StopIteration) { jobs.each { raise StopIteration } }
+    assert_raises(StopIteration) { jobs.each { |job| raise StopIteration if job } }
   end
 
   def test_actions

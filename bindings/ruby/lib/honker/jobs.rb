@@ -43,11 +43,13 @@ module Honker
       return enum_for(:each) if block.nil?
 
       cursor = nil
-      begin # no `loop`, which would take a StopIteration of the block for its own
+      more = true
+      while more # `loop` would take a StopIteration of the block for its own
         page = page(cursor: cursor)
         page[:jobs].each(&block)
         cursor = page[:cursor]
-      end while cursor
+        more = !cursor.nil?
+      end
       self
     end
 
@@ -124,13 +126,13 @@ module Honker
     def apply_to_all(action)
       all = Applied.new(0, 0)
       cursor = nil
-      begin
+      loop do
         page = apply(action, cursor: cursor)
         all.changed += page[:changed]
         all.conflicts += page[:conflicts]
         cursor = page[:cursor]
-      end while cursor
-      all
+        return all if cursor.nil?
+      end
     end
 
     def filter(limit, cursor)
