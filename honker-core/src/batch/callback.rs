@@ -3,7 +3,7 @@
 use serde_json::{Map, Value as Json, json};
 
 use crate::queue::{self, Enqueue, JobOptions, Unique};
-use crate::{Error, Result, Store};
+use crate::{Error, Result, Store, given};
 
 /// The key of a callback's metadata that names the batch.
 const BATCH_ID: &str = "batch_id";
@@ -34,7 +34,7 @@ impl Callback {
                     return Err(Error::invalid(format!("{key} in {name} must be a text")));
                 }
                 ("options", _) => return Err(Error::invalid(format!("options in {name} must be an object"))),
-                _ => return Err(Error::invalid(format!("{name} has an unknown key '{key}'"))),
+                _ => return Err(given::unknown(name, key)),
             }
         }
         let missing = |key| Error::invalid(format!("{name} has no '{key}'"));

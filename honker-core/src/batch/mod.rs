@@ -12,14 +12,13 @@
 mod callback;
 
 use serde::Serialize;
-use serde_json::{Map, Value as Json};
 
 use self::callback::Callback;
 use crate::bound::{self, Allowance};
 use crate::features::begin_use;
 use crate::queue::{self, Member};
 use crate::statement::{Sql, Value};
-use crate::{Error, Result, Store};
+use crate::{Error, Result, Store, given};
 
 /// How long a batch is kept after it has finished, unless it was created with another time.
 const KEEP_S_DEFAULT: i64 = 24 * 60 * 60;
@@ -138,8 +137,7 @@ impl Standing {
 /// Creates a batch that is empty and open; its id. `options_json` is an object with the keys `on_finished` and `on_success`,
 /// each an object with `queue`, `payload` and the `options` of an enqueue, and `keep_s`, all optional.
 pub fn create(store: &Store, now: i64, options_json: &str) -> Result<i64> {
-    let object: Map<String, Json> = serde_json::from_str(options_json)
-        .map_err(|error| Error::invalid(format!("options_json must be a JSON object: {error}")))?;
+    let object = given::object("options_json", options_json)?;
     let (mut on_finished, mut on_success, mut keep_s) = (None, None, KEEP_S_DEFAULT);
     for (key, value) in &object {
         match key.as_str() {
@@ -151,7 +149,7 @@ pub fn create(store: &Store, now: i64, options_json: &str) -> Result<i64> {
                     Error::invalid("keep_s in options_json must be an integer that is not negative, or null")
                 })?;
             }
-            _ => return Err(Error::invalid(format!("options_json has an unknown key '{key}'"))),
+            _ => return Err(given::unknown("options_json", key)),
         }
     }
     for callback in [&on_finished, &on_success].into_iter().flatten() {

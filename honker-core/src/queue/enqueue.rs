@@ -225,7 +225,7 @@ fn insert(store: &Store, now: i64, job: &Enqueue<'_>, run_at: i64, expires_at: O
     }
     match store.write_unless_used(|features| features.queues, || add(MAX_ATTEMPTS), read)? {
         Some(id) => Ok(id),
-        None => store.atomic(|| read(add(Settings::of(store, job.queue)?.max_attempts)?)),
+        None => store.atomic(|| read(add(budget(store, job)?)?)),
     }
 }
 

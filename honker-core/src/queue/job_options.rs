@@ -4,6 +4,7 @@
 use serde_json::{Map, Value};
 
 use super::{Enqueue, Member, OnConflict, Unique, UniqueUntil};
+use crate::given::{self, Given};
 use crate::{Error, Result};
 
 /// Options of a job that were read from JSON.
@@ -28,9 +29,7 @@ pub(crate) struct JobOptions {
 impl JobOptions {
     /// Reads the argument of this name. Unknown keys and wrong types are errors that name them.
     pub(crate) fn parse(argument: &str, text: &str) -> Result<Self> {
-        let object: Map<String, Value> = serde_json::from_str(text)
-            .map_err(|error| Error::invalid(format!("{argument} must be a JSON object: {error}")))?;
-        Self::read(argument, &object)
+        Self::read(argument, &given::object(argument, text)?)
     }
 
     /// As [`JobOptions::parse`].
@@ -46,10 +45,10 @@ impl JobOptions {
                 "expires_s" => options.expires_s = option.optional_integer()?,
                 "metadata" if value.is_null() => {}
                 "metadata" if value.is_object() => options.metadata = Some(value.to_string()),
-                "metadata" => return Err(option.wrong_type("an object of texts or null")),
+                "metadata" => return Err(option.wrong("an object of texts or null")),
                 "concurrency_key" => options.concurrency_key = option.optional_text()?,
                 "batch_id" => options.batch_id = option.optional_integer()?,
-                "member" => options.member = option.member()?,
+                "member" => options.member = member(option)?,
                 "max_run_s" => options.max_run_s = option.optional_integer()?,
                 "unique_key" => options.unique_key = option.optional_text()?,
                 "unique_until" => {
@@ -61,7 +60,7 @@ impl JobOptions {
                     options.on_conflict =
                         option.one_of([("keep", OnConflict::Keep), ("replace", OnConflict::Replace)])?
                 }
-                _ => return Err(Error::invalid(format!("{argument} has an unknown key '{key}'"))),
+                _ => return Err(given::unknown(argument, key)),
             }
         }
         let needs_key = ["unique_until", "unique_for_s", "on_conflict"];
@@ -117,59 +116,15 @@ pub(crate) fn to_json(job: &Enqueue<'_>) -> Map<String, Value> {
     object
 }
 
-/// A key of such an object, and its value.
-struct Given<'a> {
-    argument: &'a str,
-    key: &'a str,
-    value: &'a Value,
-}
-
-impl Given<'_> {
-    fn integer(&self) -> Result<i64> {
-        self.value.as_i64().ok_or_else(|| self.wrong_type("an integer"))
-    }
-
-    fn optional_integer(&self) -> Result<Option<i64>> {
-        if self.value.is_null() {
-            return Ok(None);
+fn member(given: Given<'_>) -> Result<Option<(i64, String)>> {
+    let wrong = || given.wrong("{\"job_id\": integer, \"worker_id\": text} or null");
+    match given.value {
+        Value::Null => Ok(None),
+        Value::Object(member) if member.len() == 2 => {
+            let job_id = member.get("job_id").and_then(Value::as_i64).ok_or_else(wrong)?;
+            let worker_id = member.get("worker_id").and_then(Value::as_str).ok_or_else(wrong)?;
+            Ok(Some((job_id, worker_id.to_owned())))
         }
-        self.value.as_i64().map(Some).ok_or_else(|| self.wrong_type("an integer or null"))
-    }
-
-    fn optional_text(&self) -> Result<Option<String>> {
-        match self.value {
-            Value::Null => Ok(None),
-            Value::String(text) => Ok(Some(text.clone())),
-            _ => Err(self.wrong_type("a text or null")),
-        }
-    }
-
-    fn one_of<T: Default, const N: usize>(&self, choices: [(&str, T); N]) -> Result<T> {
-        if self.value.is_null() {
-            return Ok(T::default());
-        }
-        let texts = choices.each_ref().map(|(text, _)| format!("\"{text}\""));
-        let chosen = choices.into_iter().find(|(text, _)| self.value == text).map(|(_, choice)| choice);
-        chosen.ok_or_else(|| self.wrong_type(&format!("{} or null", texts.join(", "))))
-    }
-
-    fn member(&self) -> Result<Option<(i64, String)>> {
-        let wrong = || self.wrong_type("{\"job_id\": integer, \"worker_id\": text} or null");
-        match self.value {
-            Value::Null => Ok(None),
-            Value::Object(member) if member.len() == 2 => {
-                let job_id = member.get("job_id").and_then(Value::as_i64).ok_or_else(wrong)?;
-                let worker_id = member.get("worker_id").and_then(Value::as_str).ok_or_else(wrong)?;
-                Ok(Some((job_id, worker_id.to_owned())))
-            }
-            _ => Err(wrong()),
-        }
-    }
-
-    fn wrong_type(&self, expected: &str) -> Error {
-        // Not all of it: it may be long.
-        let shown: String = self.value.to_string().chars().take(40).collect();
-        let Given { argument, key, .. } = self;
-        Error::invalid(format!("{key} in {argument} must be {expected}, not {shown}"))
+        _ => Err(wrong()),
     }
 }

@@ -7,9 +7,10 @@ use serde_json::Value as Json;
 
 use super::registry::Registration;
 use crate::features::begin_use;
+use crate::given::{self, Given};
 use crate::queue::{self, Enqueue, JobOptions};
 use crate::statement::Sql;
-use crate::{Error, Result, Store, given};
+use crate::{Error, Result, Store};
 
 /// What becomes of a boundary while the last job that the schedule has enqueued is live.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -51,15 +52,9 @@ impl ScheduleOptions {
     pub(crate) fn parse(argument: &str, text: &str) -> Result<Self> {
         let mut object = given::object(argument, text)?;
         let overlap = match object.remove("overlap") {
-            None | Some(Json::Null) => Overlap::Allow,
-            Some(value) => match value.as_str() {
-                Some("allow") => Overlap::Allow,
-                Some("skip") => Overlap::Skip,
-                _ => {
-                    let expected = "\"allow\", \"skip\" or null";
-                    return Err(given::wrong(argument, "overlap", &value, expected));
-                }
-            },
+            None => Overlap::Allow,
+            Some(value) => Given { argument, key: "overlap", value: &value }
+                .one_of([("allow", Overlap::Allow), ("skip", Overlap::Skip)])?,
         };
         Ok(ScheduleOptions { job: JobOptions::read(argument, &object)?, overlap })
     }

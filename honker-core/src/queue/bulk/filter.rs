@@ -3,7 +3,10 @@
 use serde_json::{Map, Value};
 
 use super::scan::{JobOptionsRow, Looked};
-use crate::{Error, Result};
+use crate::Result;
+use crate::given::{self, Given};
+
+const ARGUMENT: &str = "filter_json";
 
 /// The states a filter may name, in the order of [`States`].
 const STATES: [&str; 6] = ["due", "delayed", "processing", "blocked", "dead", "done"];
@@ -59,8 +62,7 @@ pub(super) struct Filter {
 impl Filter {
     /// Reads it. Unknown keys and wrong types are errors that name them.
     pub(super) fn parse(filter_json: &str) -> Result<Self> {
-        let object: Map<String, Value> = serde_json::from_str(filter_json)
-            .map_err(|error| Error::invalid(format!("filter_json must be a JSON object: {error}")))?;
+        let object = given::object(ARGUMENT, filter_json)?;
         let mut filter = Filter {
             queue: None,
             states: States::ALL,
@@ -80,29 +82,29 @@ impl Filter {
         };
         let mut cursor = None;
         for (key, value) in &object {
-            let given = Given { key, value };
+            let given = Given { argument: ARGUMENT, key, value };
             // A condition of null is one that somebody has lost on the way: it must not mean all jobs.
             if value.is_null() && matches!(key.as_str(), "order" | "limit" | "cursor") {
                 continue;
             }
             match key.as_str() {
                 "queue" => filter.queue = Some(given.text()?),
-                "state" => filter.states = given.states()?,
+                "state" => filter.states = states(given)?,
                 "min_id" => filter.min_id = given.integer()?,
                 "max_id" => filter.max_id = given.integer()?,
                 "worker_id" => filter.worker_id = Some(given.text()?),
-                "unique_key" => filter.unique_key = Some(given.some_text()?),
+                "unique_key" => filter.unique_key = Some(some_text(given)?),
                 "batch_id" => filter.batch_id = Some(given.integer()?),
-                "metadata" => filter.metadata = given.metadata()?,
-                "error" => filter.error = Some(given.some_text()?),
+                "metadata" => filter.metadata = metadata(given)?,
+                "error" => filter.error = Some(some_text(given)?),
                 "created_from" => filter.created_from = Some(given.integer()?),
                 "created_to" => filter.created_to = Some(given.integer()?),
                 "ended_from" => filter.ended_from = Some(given.integer()?),
                 "ended_to" => filter.ended_to = Some(given.integer()?),
-                "order" => filter.newest_first = given.order()?,
-                "limit" => filter.limit = given.limit()?,
+                "order" => filter.newest_first = order(given)?,
+                "limit" => filter.limit = limit(given)?,
                 "cursor" => cursor = Some(given.integer()?),
-                _ => return Err(Error::invalid(format!("filter_json has an unknown key '{key}'"))),
+                _ => return Err(given::unknown(ARGUMENT, key)),
             }
         }
         if let Some(cursor) = cursor {
@@ -158,61 +160,40 @@ impl Filter {
     }
 }
 
-struct Given<'a> {
-    key: &'a str,
-    value: &'a Value,
+fn some_text(given: Given<'_>) -> Result<String> {
+    given.text().ok().filter(|text| !text.is_empty()).ok_or_else(|| given.wrong("a text that is not empty"))
 }
 
-impl Given<'_> {
-    fn text(&self) -> Result<String> {
-        self.value.as_str().map(str::to_owned).ok_or_else(|| self.wrong("a text"))
+fn states(given: Given<'_>) -> Result<States> {
+    let names: Option<Vec<&str>> = match given.value {
+        Value::String(name) => Some(vec![name.as_str()]),
+        Value::Array(names) => names.iter().map(Value::as_str).collect(),
+        _ => None,
+    };
+    match names {
+        Some(names) if names.iter().all(|name| STATES.contains(name)) => Ok(States::of(&names)),
+        _ => Err(given.wrong(&format!("one or an array of {}", STATES.join(", ")))),
     }
+}
 
-    fn some_text(&self) -> Result<String> {
-        self.text().ok().filter(|text| !text.is_empty()).ok_or_else(|| self.wrong("a text that is not empty"))
+fn metadata(given: Given<'_>) -> Result<Map<String, Value>> {
+    match given.value {
+        Value::Object(object) if object.values().all(Value::is_string) => Ok(object.clone()),
+        _ => Err(given.wrong("an object of texts")),
     }
+}
 
-    fn integer(&self) -> Result<i64> {
-        self.value.as_i64().ok_or_else(|| self.wrong("an integer"))
+fn order(given: Given<'_>) -> Result<bool> {
+    match given.value.as_str() {
+        Some("newest") => Ok(true),
+        Some("oldest") => Ok(false),
+        _ => Err(given.wrong("'newest' or 'oldest'")),
     }
+}
 
-    fn states(&self) -> Result<States> {
-        let names: Option<Vec<&str>> = match self.value {
-            Value::String(name) => Some(vec![name.as_str()]),
-            Value::Array(names) => names.iter().map(Value::as_str).collect(),
-            _ => None,
-        };
-        match names {
-            Some(names) if names.iter().all(|name| STATES.contains(name)) => Ok(States::of(&names)),
-            _ => Err(self.wrong(&format!("one or an array of {}", STATES.join(", ")))),
-        }
-    }
-
-    fn metadata(&self) -> Result<Map<String, Value>> {
-        match self.value {
-            Value::Object(object) if object.values().all(Value::is_string) => Ok(object.clone()),
-            _ => Err(self.wrong("an object of texts")),
-        }
-    }
-
-    fn order(&self) -> Result<bool> {
-        match self.value.as_str() {
-            Some("newest") => Ok(true),
-            Some("oldest") => Ok(false),
-            _ => Err(self.wrong("'newest' or 'oldest'")),
-        }
-    }
-
-    fn limit(&self) -> Result<usize> {
-        let limit = self.value.as_u64().and_then(|limit| usize::try_from(limit).ok());
-        limit
-            .filter(|limit| (1..=LIMIT_MAX).contains(limit))
-            .ok_or_else(|| self.wrong(&format!("an integer from 1 to {LIMIT_MAX}")))
-    }
-
-    fn wrong(&self, expected: &str) -> Error {
-        // Not all of it: it may be long.
-        let shown: String = self.value.to_string().chars().take(40).collect();
-        Error::invalid(format!("{} in filter_json must be {expected}, not {shown}", self.key))
-    }
+fn limit(given: Given<'_>) -> Result<usize> {
+    let limit = given.value.as_u64().and_then(|limit| usize::try_from(limit).ok());
+    limit
+        .filter(|limit| (1..=LIMIT_MAX).contains(limit))
+        .ok_or_else(|| given.wrong(&format!("an integer from 1 to {LIMIT_MAX}")))
 }
