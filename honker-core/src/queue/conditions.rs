@@ -52,6 +52,24 @@ macro_rules! last_attempt {
     };
 }
 
+/// Of each claim of queue ?1 that is valid at ?2, this column or value: by way of the index, which wants the queue first and
+/// one value of the last attempt after the other.
+macro_rules! valid_claims {
+    ($value:literal) => {
+        concat!(
+            "SELECT ",
+            $value,
+            " FROM main._honker_live WHERE state = 'processing' AND queue = +?1
+       AND (attempts >= max_attempts) = 0 AND claim_expires_at >= +?2 AND claim_expires_at < ''
+     UNION ALL
+     SELECT ",
+            $value,
+            " FROM main._honker_live WHERE state = 'processing' AND queue = +?1
+       AND (attempts >= max_attempts) = 1 AND claim_expires_at >= +?2 AND claim_expires_at < ''"
+        )
+    };
+}
+
 /// A column of numbers that holds text or a blob, or a payload that is no text. SQLite orders texts and blobs behind all
 /// numbers.
 macro_rules! unreadable {
@@ -141,5 +159,5 @@ macro_rules! expiring {
 
 pub(crate) use {
     claimable, delayed, delayed_by_priority, exception, exception_at, exceptional, exhausted, expiring,
-    ill_typed, immediate, in_flight, last_attempt, malformed, unreadable,
+    ill_typed, immediate, in_flight, last_attempt, malformed, unreadable, valid_claims,
 };

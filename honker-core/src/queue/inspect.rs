@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::blocked::{self, Keys};
 use super::clear::{self, Obstacles};
 use super::conditions::{
-    delayed, delayed_by_priority, exception, exceptional, immediate, in_flight, last_attempt,
+    delayed, delayed_by_priority, exception, exceptional, immediate, in_flight, last_attempt, valid_claims,
 };
 use super::limits::{self, Gate, Limits};
 use super::options;
@@ -69,14 +69,8 @@ static SQL_GET: Sql = Sql::new(
      FROM main._honker_live WHERE id = ?1",
 );
 
-static SQL_NEXT_LAPSE_OF_ANY: Sql = Sql::new(
-    "SELECT claim_expires_at FROM main._honker_live WHERE state = 'processing' AND queue = +?1
-       AND (attempts >= max_attempts) = 0 AND claim_expires_at >= +?2 AND claim_expires_at < ''
-     UNION ALL
-     SELECT claim_expires_at FROM main._honker_live WHERE state = 'processing' AND queue = +?1
-       AND (attempts >= max_attempts) = 1 AND claim_expires_at >= +?2 AND claim_expires_at < ''
-     ORDER BY claim_expires_at LIMIT 1",
-);
+static SQL_NEXT_LAPSE_OF_ANY: Sql =
+    Sql::new(concat!(valid_claims!("claim_expires_at"), " ORDER BY claim_expires_at LIMIT 1"));
 
 static SQL_NEXT_LAPSE: Sql = Sql::new(concat!(
     "SELECT claim_expires_at, expires_at <= ?2 FROM main._honker_live WHERE ",

@@ -6,6 +6,7 @@
 //!
 //! Asked only of a file with settings of queues ([`crate::features`]), but for those who look without a lock.
 
+use super::conditions::valid_claims;
 use super::settings::{Rate, Settings};
 use crate::statement::Sql;
 use crate::{Error, Result, Store};
@@ -18,26 +19,18 @@ static SQL_READ: Sql = Sql::new(
      SELECT NULL, NULL, NULL, 1 WHERE EXISTS (SELECT 1 FROM main._honker_blocked WHERE queue = +?1)",
 );
 
-static SQL_COUNT: Sql = Sql::new(
-    "WITH valid (n) AS (
-         SELECT 1 FROM main._honker_live WHERE state = 'processing' AND queue = +?1 AND (attempts >= max_attempts) = 0
-           AND claim_expires_at >= +?2 AND claim_expires_at < ''
-         UNION ALL
-         SELECT 1 FROM main._honker_live WHERE state = 'processing' AND queue = +?1 AND (attempts >= max_attempts) = 1
-           AND claim_expires_at >= +?2 AND claim_expires_at < '')
-     SELECT count(*) FROM (SELECT n FROM valid LIMIT +?3)",
-);
+static SQL_COUNT: Sql = Sql::new(concat!(
+    "WITH valid (n) AS (",
+    valid_claims!("1"),
+    ") SELECT count(*) FROM (SELECT n FROM valid LIMIT +?3)"
+));
 
 // The claim that is the last to go before one more may be made: with k valid claims of at most n, the (k - n + 1)-th to lapse
 // is the n-th from the end.
-static SQL_LAPSE: Sql = Sql::new(
-    "SELECT claim_expires_at FROM main._honker_live WHERE state = 'processing' AND queue = +?1
-       AND (attempts >= max_attempts) = 0 AND claim_expires_at >= +?2 AND claim_expires_at < ''
-     UNION ALL
-     SELECT claim_expires_at FROM main._honker_live WHERE state = 'processing' AND queue = +?1
-       AND (attempts >= max_attempts) = 1 AND claim_expires_at >= +?2 AND claim_expires_at < ''
-     ORDER BY claim_expires_at DESC LIMIT 1 OFFSET +?3",
-);
+static SQL_LAPSE: Sql = Sql::new(concat!(
+    valid_claims!("claim_expires_at"),
+    " ORDER BY claim_expires_at DESC LIMIT 1 OFFSET +?3"
+));
 
 static SQL_COUNTED: Sql =
     Sql::new("UPDATE main._honker_queues SET window_start = ?2, window_count = ?3 WHERE name = +?1");
