@@ -5,24 +5,12 @@ use rusqlite::Connection;
 
 const AT: i64 = 1_700_000_000;
 
-/// A generator of numbers that are random enough.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, end: i64) -> i64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 % end.unsigned_abs()).cast_signed()
-    }
-
-    /// About now: mostly one second before, now, or one after.
-    fn about_now(&mut self) -> i64 {
-        AT + match self.below(8) {
-            0 => -1000,
-            1 => 1000,
-            _ => self.below(5) - 2,
-        }
+/// About now: mostly one second before, now, or one after.
+fn about_now(random: &mut fastrand::Rng) -> i64 {
+    AT + match random.i64(0..8) {
+        0 => -1000,
+        1 => 1000,
+        _ => random.i64(0..5) - 2,
     }
 }
 
@@ -65,25 +53,25 @@ impl Queue {
 }
 
 /// Fills the queue `q`; another one is never empty.
-fn fill(queue: &Queue, random: &mut Random) {
-    let rows = match random.below(10) {
+fn fill(queue: &Queue, random: &mut fastrand::Rng) {
+    let rows = match random.i64(0..10) {
         0 => 250,
         1 | 2 => 0,
-        _ => 1 + random.below(6),
+        _ => 1 + random.i64(0..6),
     };
     // So that many tables hold only what nobody can claim.
-    let (only_expired, only_spent) = (random.below(3) == 0, random.below(4) == 0);
+    let (only_expired, only_spent) = (random.i64(0..3) == 0, random.i64(0..4) == 0);
     for row in 0..=rows {
         let name = if row == 0 { "other" } else { "q" };
-        let is_claimed = random.below(3) == 0;
-        let claim_expires_at = is_claimed.then(|| random.about_now());
-        let expires_at = match only_expired || random.below(3) == 0 {
-            true if only_expired => Some(AT - random.below(2)),
-            true => Some(random.about_now()),
+        let is_claimed = random.i64(0..3) == 0;
+        let claim_expires_at = is_claimed.then(|| about_now(random));
+        let expires_at = match only_expired || random.i64(0..3) == 0 {
+            true if only_expired => Some(AT - random.i64(0..2)),
+            true => Some(about_now(random)),
             false => None,
         };
-        let attempts = random.below(4);
-        let max_attempts = if only_spent { attempts } else { random.below(4) };
+        let attempts = random.i64(0..4);
+        let max_attempts = if only_spent { attempts } else { random.i64(0..4) };
         queue
             .connection
             .execute(
@@ -93,14 +81,14 @@ fn fill(queue: &Queue, random: &mut Random) {
                 rusqlite::params![
                     name,
                     if is_claimed { "processing" } else { "pending" },
-                    random.below(3) - 1,
-                    random.about_now(),
+                    random.i64(0..3) - 1,
+                    about_now(random),
                     is_claimed.then_some("somebody"),
                     claim_expires_at,
                     attempts,
                     max_attempts,
                     // Delayed jobs and immediate ones; some of these after the clock was set back.
-                    if random.below(2) == 0 { 0 } else { AT + 1000 },
+                    if random.i64(0..2) == 0 { 0 } else { AT + 1000 },
                     expires_at,
                 ],
             )
@@ -111,7 +99,7 @@ fn fill(queue: &Queue, random: &mut Random) {
 #[test]
 fn the_look_says_what_a_claim_would_do() {
     let queue = Queue::new();
-    let mut random = Random(0x9e37_79b9_7f4a_7c15);
+    let mut random = fastrand::Rng::with_seed(0x9e37_79b9_7f4a_7c15);
     let (mut yes, mut no, mut deadlines) = (0, 0, 0);
     for round in 0..700 {
         queue.run("BEGIN");

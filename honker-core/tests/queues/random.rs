@@ -5,22 +5,6 @@ use honker_core::queue::{self, Enqueue};
 
 use crate::support::*;
 
-/// A generator of numbers that are random enough.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, end: i64) -> i64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 % end.unsigned_abs()).cast_signed()
-    }
-
-    fn one_of<'a, T: ?Sized>(&mut self, of: &[&'a T]) -> &'a T {
-        of[usize::try_from(self.below(of.len() as i64)).unwrap()]
-    }
-}
-
 fn valid(file: &File) -> i64 {
     let now = file.now();
     file.int(&format!(
@@ -57,7 +41,7 @@ fn allowed(file: &File, per_key: Option<i64>) -> i64 {
 #[test]
 fn limits_hold_and_nothing_that_is_allowed_is_left_whatever_has_happened() {
     for seed in 1..=SEEDS {
-        let mut random = Random(0x9e37_79b9_7f4a_7c15 ^ (seed * 0x1234_5678_9abc));
+        let mut random = fastrand::Rng::with_seed(seed);
         history(seed, &mut random);
     }
 }
@@ -65,22 +49,22 @@ fn limits_hold_and_nothing_that_is_allowed_is_left_whatever_has_happened() {
 /// How many histories; each takes a second where nothing is optimised.
 const SEEDS: u64 = 6;
 
-fn history(seed: u64, random: &mut Random) {
+fn history(seed: u64, random: &mut fastrand::Rng) {
     let file = File::new();
     let (mut per_key, mut concurrency, mut rate) = (Some(1), None, None::<(i64, i64)>);
     file.configure(r#"{"concurrency_per_key":1}"#);
     let mut claims_in_window = (0, 0);
     for step in 0..150 {
         let context = format!("seed {seed}, step {step}");
-        match random.below(16) {
+        match random.i64(0..16) {
             0..=4 => {
-                let key = random.one_of(&["a", "b", "c", ""]);
+                let key = random.choice(["a", "b", "c", ""]).unwrap();
                 let job = Enqueue {
                     concurrency_key: Some(key).filter(|key| !key.is_empty()),
-                    priority: random.below(3),
-                    delay_s: Some((random.below(12) - 6).max(0)),
-                    expires_s: Some(random.below(40)).filter(|expires_s| *expires_s < 12),
-                    max_attempts: Some(1 + random.below(3)),
+                    priority: random.i64(0..3),
+                    delay_s: Some((random.i64(0..12) - 6).max(0)),
+                    expires_s: Some(random.i64(0..40)).filter(|expires_s| *expires_s < 12),
+                    max_attempts: Some(1 + random.i64(0..3)),
                     ..Enqueue::new("q", "p")
                 };
                 file.enqueue_with(&job);
@@ -88,9 +72,9 @@ fn history(seed: u64, random: &mut Random) {
             5..=9 => {
                 let held = "SELECT ifnull(max(id), 0) FROM (SELECT id FROM _honker_live WHERE state = 'processing' ORDER BY id LIMIT 3)";
                 let id = file.int(held);
-                match random.below(6) {
+                match random.i64(0..6) {
                     0..=1 => queue::ack(&file.store, file.now(), id, "w").unwrap(),
-                    2 => queue::retry(&file.store, file.now(), id, "w", random.below(5), "e").unwrap(),
+                    2 => queue::retry(&file.store, file.now(), id, "w", random.i64(0..5), "e").unwrap(),
                     3 => queue::release(&file.store, file.now(), id, "w", 0).unwrap(),
                     4 => queue::heartbeat(&file.store, file.now(), id, "w", 15).unwrap(),
                     _ => queue::fail(&file.store, file.now(), id, "w", "e").unwrap(),
@@ -107,9 +91,9 @@ fn history(seed: u64, random: &mut Random) {
                  WHERE id = (SELECT min(id) FROM _honker_live WHERE state = 'processing')",
             ),
             13 => {
-                per_key = [None, Some(1), Some(2), Some(3)][random.below(4) as usize];
-                concurrency = [None, None, Some(2), Some(4)][random.below(4) as usize];
-                let limit = [None, None, Some((3, 10)), Some((5, 10))][random.below(4) as usize];
+                per_key = [None, Some(1), Some(2), Some(3)][random.usize(0..4)];
+                concurrency = [None, None, Some(2), Some(4)][random.usize(0..4)];
+                let limit = [None, None, Some((3, 10)), Some((5, 10))][random.usize(0..4)];
                 if limit.map(|(_, per_s)| per_s) != rate.map(|(_, per_s)| per_s) {
                     claims_in_window = (0, 0);
                 }
@@ -124,12 +108,12 @@ fn history(seed: u64, random: &mut Random) {
             }
             14 => {
                 queue::sweep_expired(&file.store, file.now(), "q").unwrap();
-                if random.below(2) == 0 {
+                if random.i64(0..2) == 0 {
                     file.run_all_of_it();
                 }
             }
             _ => {
-                file.at(file.now() + 1 + random.below(6));
+                file.at(file.now() + 1 + random.i64(0..6));
             }
         }
         // What is said of now and later, against what comes of it.
@@ -156,12 +140,12 @@ fn history(seed: u64, random: &mut Random) {
             }
             file.at(now);
         }
-        if random.below(3) == 0 {
+        if random.i64(0..3) == 0 {
             continue;
         }
         let mut claims = 0;
         loop {
-            let claimed = file.try_claim(1 + random.below(4)).unwrap();
+            let claimed = file.try_claim(1 + random.i64(0..4)).unwrap();
             claims += claimed.jobs.len() as i64;
             // Those that were claimed before a limit was lowered are no fault of this claim.
             for job in &claimed.jobs {

@@ -406,23 +406,21 @@ pub fn seed() -> u64 {
     })
 }
 
-/// Numbers that are random enough.
-pub struct Random(u64);
+/// What the body of [`in_child_process`] works with until it is killed: a connection that waits for others, and does not wait for
+/// the disk, which a killed process does not need.
+pub fn connect_in_child(path: impl AsRef<Path>) -> Connection {
+    let connection = Connection::open(path).unwrap();
+    connection.busy_timeout(Duration::from_secs(60)).unwrap();
+    connection.execute_batch("PRAGMA synchronous = OFF").unwrap();
+    load(&connection).unwrap();
+    connection
+}
 
-impl Random {
-    /// Those of a seed.
-    pub fn new(seed: u64) -> Self {
-        // As far apart as they get, also for seeds that follow each other.
-        Random(seed.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
-    }
-
-    /// From 0 on, less than `end`.
-    pub fn below(&mut self, end: i64) -> i64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        ((self.0 >> 1) % end.unsigned_abs()).cast_signed()
-    }
+/// Runs one statement to its end, whatever it answers.
+pub fn run_to_end(connection: &Connection, sql: &str) {
+    let mut statement = connection.prepare(sql).unwrap();
+    let mut rows = statement.query([]).unwrap();
+    while rows.next().unwrap().is_some() {}
 }
 
 /// Runs the calling test in a process of its own: `body` there, `parent` here.

@@ -408,25 +408,18 @@ fn older_programs_are_kept_out_from_the_first_batch_on() {
 
 /// Makes and works off batches of random sizes, one worker among others, until the process is killed.
 fn batch_until_killed(path: &OsStr) {
-    let connection = Connection::open(path).unwrap();
-    connection.busy_timeout(Duration::from_secs(60)).unwrap();
-    connection.execute_batch("PRAGMA synchronous = OFF").unwrap();
-    load(&connection).unwrap();
-    let run = |sql: &str| {
-        let mut statement = connection.prepare(sql).unwrap();
-        let mut rows = statement.query([]).unwrap();
-        while rows.next().unwrap().is_some() {}
-    };
+    let connection = connect_in_child(path);
+    let run = |sql: &str| run_to_end(&connection, sql);
     let options = BOTH.replace('\'', "''");
     let worker = std::process::id();
-    let mut random = Random::new(seed() + u64::from(worker));
+    let mut random = fastrand::Rng::with_seed(seed() + u64::from(worker));
     loop {
         let batch: i64 = connection
             .query_one(&format!("SELECT honker_batch_create('{options}')"), [], |row| row.get(0))
             .unwrap();
         // Some have no member at all, some many.
-        let largest = [1, 6, 6, 30][random.below(4) as usize];
-        for _ in 0..random.below(largest) {
+        let largest = [1, 6, 6, 30][random.usize(0..4)];
+        for _ in 0..random.i64(0..largest) {
             run(&format!("SELECT honker_enqueue_with('q', 'x', '{{\"batch_id\":{batch}}}')"));
         }
         run(&format!("SELECT honker_batch_seal({batch})"));

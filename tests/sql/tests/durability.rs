@@ -5,7 +5,6 @@ use std::ffi::OsStr;
 use std::time::Duration;
 
 use honker_sql_tests::*;
-use rusqlite::Connection;
 
 #[test]
 fn every_function_works_in_every_journal_mode() {
@@ -118,15 +117,8 @@ fn the_wal_stays_small_over_a_hundred_thousand_calls() {
 
 /// Moves jobs about, without ever acking one, until the process is killed.
 fn work_until_killed(path: &OsStr) {
-    let connection = Connection::open(path).unwrap();
-    connection.busy_timeout(Duration::from_secs(60)).unwrap();
-    connection.execute_batch("PRAGMA synchronous = OFF").unwrap();
-    load(&connection).unwrap();
-    let run = |sql: &str| {
-        let mut statement = connection.prepare(sql).unwrap();
-        let mut rows = statement.query([]).unwrap();
-        while rows.next().unwrap().is_some() {}
-    };
+    let connection = connect_in_child(path);
+    let run = |sql: &str| run_to_end(&connection, sql);
     run("SELECT honker_bootstrap()");
     run("SELECT honker_scheduler_register('s', 'q', '@every 1s', 'p', 0, NULL)");
     loop {

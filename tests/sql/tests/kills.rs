@@ -3,10 +3,9 @@
 
 use std::ffi::{OsStr, c_char, c_int, c_void};
 use std::os::unix::process::ExitStatusExt;
-use std::time::Duration;
 
 use honker_sql_tests::*;
-use rusqlite::{Connection, ffi};
+use rusqlite::ffi;
 
 /// What is in the file before: a queue with a limit for each key, a batch that one member will finish, a schedule, and jobs of all
 /// kinds. Job 1 is dead and has had the key k; w holds 2, a member with a step and a key, and 6, the other member.
@@ -75,12 +74,8 @@ fn call_until_killed(argument: &OsStr) {
     let argument = argument.to_str().unwrap();
     let (call, rest) = argument.split_once(':').unwrap();
     let (row, path) = rest.split_once(':').unwrap();
-    let connection = Connection::open(path).unwrap();
-    connection.busy_timeout(Duration::from_secs(60)).unwrap();
-    connection
-        .execute_batch("PRAGMA synchronous = OFF; PRAGMA cache_size = 5; PRAGMA cache_spill = 5")
-        .unwrap();
-    load(&connection).unwrap();
+    let connection = connect_in_child(path);
+    connection.execute_batch("PRAGMA cache_size = 5; PRAGMA cache_spill = 5").unwrap();
     let mut left: i64 = row.parse().unwrap();
     let left: *mut c_void = (&raw mut left).cast();
     // SAFETY: the connection is open, and closed before `left` is gone.

@@ -4,7 +4,6 @@ use std::ffi::OsStr;
 use std::time::Duration;
 
 use honker_sql_tests::*;
-use rusqlite::Connection;
 
 const STEPS: &str = "SELECT job_id, name, value FROM _honker_steps ORDER BY job_id, name";
 
@@ -157,15 +156,8 @@ fn it_needs_bootstrap_and_says_so() {
 
 /// Takes the steps of one job after the other, each with a write of its own, until the process is killed.
 fn step_until_killed(path: &OsStr) {
-    let connection = Connection::open(path).unwrap();
-    connection.busy_timeout(Duration::from_secs(60)).unwrap();
-    connection.execute_batch("PRAGMA synchronous = OFF").unwrap();
-    load(&connection).unwrap();
-    let run = |sql: &str| {
-        let mut statement = connection.prepare(sql).unwrap();
-        let mut rows = statement.query([]).unwrap();
-        while rows.next().unwrap().is_some() {}
-    };
+    let connection = connect_in_child(path);
+    let run = |sql: &str| run_to_end(&connection, sql);
     loop {
         let id: i64 = connection.query_one("SELECT honker_enqueue('q', 'x')", [], |row| row.get(0)).unwrap();
         run("SELECT honker_claim_batch('q', 'w', -1, 3600)");

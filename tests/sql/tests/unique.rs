@@ -580,10 +580,7 @@ const RACE_KEYS: i64 = 1_000;
 
 /// Enqueues jobs of the thousand keys, and works them off, until it is killed.
 fn race(path: &OsStr) {
-    let connection = rusqlite::Connection::open(path).unwrap();
-    connection.busy_timeout(Duration::from_secs(60)).unwrap();
-    connection.execute_batch("PRAGMA synchronous = OFF").unwrap();
-    load(&connection).unwrap();
+    let connection = connect_in_child(path);
     let worker = format!("w{}", std::process::id());
     let mut enqueue = connection
         .prepare(
@@ -593,10 +590,10 @@ fn race(path: &OsStr) {
     let mut claim = connection.prepare("SELECT honker_claim_batch('q', ?1, 5, 0)").unwrap();
     let mut ack = connection.prepare("SELECT honker_ack(?1, ?2)").unwrap();
     let mut retry = connection.prepare("SELECT honker_retry(?1, ?2, 0, 'e')").unwrap();
-    let mut random = Random::new(seed() + u64::from(std::process::id()));
+    let mut random = fastrand::Rng::with_seed(seed() + u64::from(std::process::id()));
     loop {
         for _ in 0..10 {
-            let key = random.below(RACE_KEYS);
+            let key = random.i64(0..RACE_KEYS);
             let until = if key % 2 == 0 { "settled" } else { "claimed" };
             enqueue.query_row((key, until), |_| Ok(())).unwrap();
         }
