@@ -543,3 +543,17 @@ fn a_condition_that_is_lost_does_not_mean_all_jobs() {
     }
     assert_eq!(found(&db, r#"{"order":null,"limit":null,"cursor":null}"#).len(), 7);
 }
+
+#[test]
+fn jobs_are_found_by_the_name_of_their_worker() {
+    let db = Db::new();
+    let instance = "0123456789abcdef0123456789ABCDEF";
+    db.run("SELECT honker_enqueue('q', '{}'), honker_enqueue('q', '{}'), honker_enqueue('q', '{}')");
+    for worker in [format!("alice@{instance}"), "alice".to_owned(), "alice@home".to_owned()] {
+        db.get::<String>("SELECT honker_claim_batch('q', ?1, 1, 60)", [worker]);
+    }
+    assert_eq!(found(&db, r#"{"worker_id":"alice","order":"oldest"}"#), [1, 2]);
+    assert_eq!(found(&db, &format!(r#"{{"worker_id":"alice@{instance}"}}"#)), [1]);
+    assert_eq!(found(&db, r#"{"worker_id":"alice@home"}"#), [3]);
+    assert_eq!(found(&db, r#"{"worker_id":"ali"}"#), [] as [i64; 0]);
+}

@@ -134,7 +134,7 @@ impl Filter {
         };
         self.states.contains(&job.state)
             && is(&self.queue, Some(&job.queue))
-            && is(&self.worker_id, job.worker_id.as_deref())
+            && self.worker_id.as_deref().is_none_or(|wanted| is_worker(wanted, job.worker_id.as_deref()))
             && within(self.created_from, self.created_to, Some(job.created_at))
             && within(self.ended_from, self.ended_to, job.ended_at)
             && self.error.as_deref().is_none_or(|text| {
@@ -158,6 +158,19 @@ impl Filter {
         let found: Option<Map<String, Value>> = metadata.and_then(|text| serde_json::from_str(text).ok());
         found.is_some_and(|found| self.metadata.iter().all(|(key, value)| found.get(key) == Some(value)))
     }
+}
+
+/// Whether a claim is of that worker: by all of its id, or by the name that was given to a worker, which claims as
+/// `<name>@<instance>`.
+fn is_worker(wanted: &str, found: Option<&str>) -> bool {
+    let instance_digits =
+        |text: &str| text.len() == 32 && text.bytes().all(|digit| digit.is_ascii_hexdigit());
+    found.is_some_and(|found| {
+        found == wanted
+            || found
+                .rsplit_once('@')
+                .is_some_and(|(name, instance)| name == wanted && instance_digits(instance))
+    })
 }
 
 fn some_text(given: Given<'_>) -> Result<String> {
