@@ -18,8 +18,8 @@ use crate::{Error, Result, Store};
 pub(crate) const MIN_VERSION: i64 = 3;
 
 static SQL_ANY: Sql = Sql::new(
-    "SELECT EXISTS (SELECT 1 FROM main._honker_unique), EXISTS (SELECT 1 FROM main._honker_queues)
-            OR EXISTS (SELECT 1 FROM main._honker_slots) OR EXISTS (SELECT 1 FROM main._honker_blocked),
+    "SELECT EXISTS (SELECT 1 FROM main._honker_unique), EXISTS (SELECT 1 FROM main._honker_queues),
+            EXISTS (SELECT 1 FROM main._honker_slots), EXISTS (SELECT 1 FROM main._honker_blocked),
             EXISTS (SELECT 1 FROM main._honker_batches), EXISTS (SELECT 1 FROM main._honker_steps),
             EXISTS (SELECT 1 FROM main._honker_schedule_options)",
 );
@@ -33,8 +33,12 @@ pub(crate) struct Features {
     pub(crate) options: bool,
     /// A unique key is taken.
     pub(crate) unique: bool,
-    /// A queue has settings, or a job a slot of its concurrency key, or waits for one.
+    /// A queue has settings.
     pub(crate) queues: bool,
+    /// A job has a slot of its concurrency key.
+    pub(crate) slots: bool,
+    /// A job waits for one.
+    pub(crate) blocked: bool,
     /// There is a batch.
     pub(crate) batches: bool,
     /// A step of a job is saved.
@@ -50,6 +54,8 @@ impl Features {
             options: self.options || other.options,
             unique: self.unique || other.unique,
             queues: self.queues || other.queues,
+            slots: self.slots || other.slots,
+            blocked: self.blocked || other.blocked,
             batches: self.batches || other.batches,
             steps: self.steps || other.steps,
             schedules: self.schedules || other.schedules,
@@ -71,9 +77,11 @@ impl Features {
             options,
             unique: row.integer(0) != 0,
             queues: row.integer(1) != 0,
-            batches: row.integer(2) != 0,
-            steps: row.integer(3) != 0,
-            schedules: row.integer(4) != 0,
+            slots: row.integer(2) != 0,
+            blocked: row.integer(3) != 0,
+            batches: row.integer(4) != 0,
+            steps: row.integer(5) != 0,
+            schedules: row.integer(6) != 0,
         })?;
         Ok(features.expect("a SELECT without FROM has one row"))
     }
@@ -81,7 +89,7 @@ impl Features {
 
 /// Whether there is anything in the tables of these features, whatever the file says of itself.
 pub(crate) fn are_used(store: &Store) -> Result<bool> {
-    match store.query_one(&SQL_ANY, &[], |row| (0..5).any(|column| row.integer(column) != 0)) {
+    match store.query_one(&SQL_ANY, &[], |row| (0..7).any(|column| row.integer(column) != 0)) {
         Ok(any) => Ok(any == Some(true)),
         Err(error) if error.to_string().starts_with("no such table: main._honker_") => Ok(false),
         Err(error) => Err(error),

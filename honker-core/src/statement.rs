@@ -65,6 +65,20 @@ impl<'a, T: Into<Value<'a>>> From<Option<T>> for Value<'a> {
     }
 }
 
+/// The parameters of a list of ids in a statement.
+macro_rules! id_list {
+    () => {
+        concat!(id_list!(10), ", ", id_list!(10), ", ", id_list!(10), ", ", id_list!(10), ", ", id_list!(10))
+    };
+    (10) => {
+        "+?, +?, +?, +?, +?, +?, +?, +?, +?, +?"
+    };
+}
+pub(crate) use id_list;
+
+/// How many ids such a list has. Those that are not given are NULL.
+pub(crate) const ID_LIST_MAX: usize = 50;
+
 /// An owned prepared statement. Dropping it finalises it.
 pub(crate) struct Statement {
     raw: NonNull<ffi::sqlite3_stmt>,

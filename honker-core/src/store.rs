@@ -18,6 +18,7 @@ use rusqlite::ffi;
 use crate::bound::Budget;
 use crate::counters::Tally;
 use crate::features::Features;
+use crate::queue::Settings;
 use crate::statement::{Row, Sql, Statement, Value, last_error};
 use crate::unit::Unit;
 use crate::version::{self, LastLook};
@@ -62,6 +63,8 @@ pub struct Store {
     undone: Cell<u32>,
     /// Where the next look for jobs that wait in vain begins (`queue/blocked.rs`): a queue and a key.
     next_look: RefCell<(String, String)>,
+    /// The last settings of a queue that were read, and the text that they were read from (`queue/settings.rs`).
+    last_settings: RefCell<(String, Settings)>,
 }
 
 // SAFETY: a connection, and with it its statements, may move between threads as long as one uses it at a time. That is
@@ -105,6 +108,7 @@ impl Store {
             foreign_sql: Cell::new(true),
             undone: Cell::new(0),
             next_look: RefCell::default(),
+            last_settings: RefCell::default(),
         }
     }
 
@@ -177,6 +181,10 @@ impl Store {
 
     pub(crate) fn next_look(&self) -> &RefCell<(String, String)> {
         &self.next_look
+    }
+
+    pub(crate) fn last_settings(&self) -> &RefCell<(String, Settings)> {
+        &self.last_settings
     }
 
     pub(crate) fn last_look(&self) -> &LastLook {
@@ -363,7 +371,12 @@ impl Store {
             body()?
         };
         if let Some(unit) = unit {
+            let is_outermost = unit.is_outermost();
             unit.commit()?;
+            // A trigger may have made the file use what this connection does not know of.
+            if is_outermost && !self.last_look.has_triggers() {
+                version::committed(self);
+            }
         }
         Ok(value)
     }

@@ -59,6 +59,11 @@ impl<'a> Unit<'a> {
         }
     }
 
+    /// Whether it is the transaction.
+    pub(crate) fn is_outermost(&self) -> bool {
+        self.outermost
+    }
+
     /// Keeps what was done: commits it, if the savepoint is the transaction.
     pub(crate) fn commit(self) -> Result<()> {
         let tally = self.store.tally().filter(|_| self.outermost);

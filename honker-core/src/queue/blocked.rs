@@ -13,11 +13,9 @@ use std::collections::HashMap;
 
 use super::unique;
 use crate::bound::{Allowance, ROWS_MAX};
-use crate::features::begin_use;
-use crate::statement::{Row, Sql};
+use crate::features::{Features, begin_use};
+use crate::statement::{ID_LIST_MAX, Row, Sql, Value, id_list};
 use crate::{Error, Result, Store};
-
-static SQL_KEY: Sql = Sql::new("SELECT concurrency_key FROM main._honker_job_options WHERE job_id = +?1");
 
 static SQL_TAKE_SLOT: Sql =
     Sql::new("INSERT OR REPLACE INTO main._honker_slots (job_id, queue, key) VALUES (?1, ?2, ?3)");
@@ -66,6 +64,16 @@ static SQL_SET_ASIDE: Sql = Sql::new(
      SELECT id, queue, ?2, priority, run_at, expires_at FROM main._honker_live WHERE id = ?1",
 );
 
+static SQL_BLOCK_MANY: Sql =
+    Sql::new(concat!("UPDATE main._honker_live SET state = 'blocked' WHERE id IN (", id_list!(), ")"));
+
+static SQL_SET_ASIDE_MANY: Sql = Sql::new(concat!(
+    "INSERT OR REPLACE INTO main._honker_blocked (job_id, queue, key, priority, run_at, expires_at)
+     SELECT id, queue, ?1, priority, run_at, expires_at FROM main._honker_live WHERE id IN (",
+    id_list!(),
+    ")"
+));
+
 static SQL_BEST: Sql = Sql::new(
     "SELECT job_id, expires_at <= ?3 FROM main._honker_blocked WHERE queue = +?1 AND key = +?2
      ORDER BY priority DESC, run_at, job_id LIMIT 1",
@@ -81,6 +89,9 @@ static SQL_FORGET: Sql = Sql::new("DELETE FROM main._honker_blocked WHERE job_id
 
 static SQL_ANY: Sql = Sql::new("SELECT EXISTS (SELECT 1 FROM main._honker_blocked)");
 
+static SQL_ANY_OF_QUEUE: Sql =
+    Sql::new("SELECT EXISTS (SELECT 1 FROM main._honker_blocked WHERE queue = +?1)");
+
 static SQL_EXPIRED: Sql = Sql::new(
     "SELECT coalesce(length(CAST(live.payload AS BLOB)), 0), blocked.job_id, live.expires_at <= ?2 AND live.state = 'blocked'
      FROM main._honker_blocked blocked LEFT JOIN main._honker_live live ON live.id = blocked.job_id
@@ -89,22 +100,26 @@ static SQL_EXPIRED: Sql = Sql::new(
 
 /// Whether any job is blocked. In a file that nobody has brought up to date none is.
 pub(super) fn any(store: &Store) -> Result<bool> {
-    match store.query_one(&SQL_ANY, &[], |row| row.integer(0) != 0) {
+    is_there(store, &SQL_ANY, &[])
+}
+
+/// Whether any job of a queue is blocked, or was.
+pub(super) fn any_of(store: &Store, queue: &str) -> Result<bool> {
+    is_there(store, &SQL_ANY_OF_QUEUE, &[queue.into()])
+}
+
+fn is_there(store: &Store, sql: &'static Sql, parameters: &[Value<'_>]) -> Result<bool> {
+    match store.query_one(sql, parameters, |row| row.integer(0) != 0) {
         Ok(any) => Ok(any == Some(true)),
         Err(error) if error.to_string().starts_with("no such table: main._honker_blocked") => Ok(false),
         Err(error) => Err(error),
     }
 }
 
-/// The concurrency key of a job, if it has one.
-pub(super) fn key_of(store: &Store, id: i64) -> Result<Option<String>> {
-    Ok(store.query_one(&SQL_KEY, &[id.into()], |row| row.optional_text(0))?.flatten())
-}
-
 /// A job with a key was claimed: it has a slot. Belongs into [`Store::atomic`].
 pub(super) fn take_slot(store: &Store, id: i64, queue: &str, key: &str) -> Result<()> {
-    if !store.features().queues {
-        begin_use(store, |features| features.queues = true)?;
+    if !store.features().slots {
+        begin_use(store, |features| features.slots = true)?;
     }
     store.insert(&SQL_TAKE_SLOT, &[id.into(), queue.into(), key.into()]).map(drop)
 }
@@ -144,6 +159,9 @@ fn bring_back_one(
     key: &str,
     allowance: &mut Allowance<'_>,
 ) -> Result<bool> {
+    if !store.features().blocked {
+        return Ok(false);
+    }
     let parameters = [queue.into(), key.into(), now.into()];
     while let Some((id, expired)) =
         store.query_one(&SQL_BEST, &parameters, |row| (row.integer(0), row.integer(1) != 0))?
@@ -302,6 +320,7 @@ impl<'a> Keys<'a> {
     /// A job with this key is set aside. Belongs into [`Store::atomic`].
     pub(super) fn set_aside(&self, id: i64, key: &str) -> Result<()> {
         let store = self.store;
+        store.set_features(Features { blocked: true, ..store.features() });
         // It has a slot if its claim has lapsed: somebody else has taken that.
         if store.execute(&SQL_FREE_SLOT, &[id.into()])? > 0 {
             unique::take_back(store, self.now, id)?;
@@ -311,6 +330,30 @@ impl<'a> Keys<'a> {
             return Err(Error::ignored("set aside", "_honker_live"));
         }
         Ok(())
+    }
+
+    /// As [`Keys::set_aside`], of pending jobs with their keys. Belongs into [`Store::atomic`].
+    pub(super) fn set_aside_all(&self, mut jobs: Vec<(String, i64)>) -> Result<()> {
+        let store = self.store;
+        if jobs.is_empty() {
+            return Ok(());
+        }
+        store.set_features(Features { blocked: true, ..store.features() });
+        let all = |sql, table, key: Option<&str>, jobs: &[(String, i64)]| {
+            for jobs in jobs.chunks(ID_LIST_MAX) {
+                let mut parameters: Vec<Value<'_>> = key.map(Value::from).into_iter().collect();
+                parameters.extend(jobs.iter().map(|(_, id)| Value::from(*id)));
+                if usize::try_from(store.execute(sql, &parameters)?) != Ok(jobs.len()) {
+                    return Err(Error::ignored("set aside", table));
+                }
+            }
+            Ok(())
+        };
+        jobs.sort_unstable();
+        for jobs in jobs.chunk_by(|one, other| one.0 == other.0) {
+            all(&SQL_SET_ASIDE_MANY, "_honker_blocked", Some(&jobs[0].0), jobs)?;
+        }
+        all(&SQL_BLOCK_MANY, "_honker_live", None, &jobs)
     }
 
     /// A job with this key was claimed: another one may come if there is room. Belongs into [`Store::atomic`].

@@ -16,11 +16,11 @@ use super::clear;
 use super::conditions::{delayed, exception, exception_at, exceptional, immediate, in_flight, last_attempt};
 use super::dead_letter::dead_letter_claimable;
 use super::limits;
-use super::options;
+use super::options::OfClaimed;
 use super::refusal::{Care, past_refusals};
 use super::walk::{Candidate, Queue};
 use crate::bound::Allowance;
-use crate::statement::Sql;
+use crate::statement::{ID_LIST_MAX, Sql};
 use crate::{Error, Result, Store, time};
 
 /// A job as its new holder gets it.
@@ -147,8 +147,10 @@ static SQL_TAKE_FIRST: Sql = Sql::new(concat!(
      RETURNING id, payload, attempts, max_attempts, run_at"
 ));
 
-/// So many jobs are looked at together once one has been set aside.
+/// So many jobs are looked at together at most, beside the limit, once many have been set aside.
 const AT_ONCE: usize = 100;
+/// And so many times as many as before.
+const AT_ONCE_GROWTH: usize = 4;
 
 /// Claims up to `n` jobs of `queue` for `worker_id` until the second `now + timeout_s`, in claim order.
 ///
@@ -260,27 +262,25 @@ fn claim_once<T>(
             let limits = limits::known(store, queue)?;
             if let Some(limits) = &limits {
                 is_closed.set(limits.room(store, now, queue)? <= 0);
-                if is_closed.get() || limits.any_blocked() && limits.per_key().is_none() {
-                    return Ok(Vec::new());
-                }
+            }
+            let per_key = limits.as_ref().and_then(limits::Limits::per_key);
+            if is_closed.get() || any_to_bring_back(store, queue, per_key)? {
+                return Ok(Vec::new());
             }
             let parameters = [queue.into(), now.into(), payload_length_max.into()];
             let head = store.query_one(&SQL_HEAD, &parameters, |row| {
                 job(row.integer(0), row.text(1), row.integer(2) + 1, row.integer(3), row.integer(4))
             })?;
-            let key = match &head {
-                Some(head) if store.features().options => blocked::key_of(store, head.id)?,
-                _ => None,
-            };
-            let per_key = limits.as_ref().and_then(limits::Limits::per_key);
+            let mut key = None;
             let mut keys = per_key.map(|per_key| Keys::new(store, now, queue, per_key));
-            if let (Some(keys), Some(key)) = (&mut keys, &key)
-                && keys.is_saturated(key)?
-            {
-                return Ok(Vec::new());
-            }
             let mut jobs = Vec::new();
-            if let Some(head) = head {
+            if let Some(mut head) = head {
+                key = OfClaimed::read(store, head.id)?.complete(&mut head);
+                if let (Some(keys), Some(key)) = (&mut keys, &key)
+                    && keys.is_saturated(key)?
+                {
+                    return Ok(Vec::new());
+                }
                 let parameters = [head.id.into(), worker_id.into(), claim_expires_at.into()];
                 // A trigger may have kept it from being taken.
                 if store.execute(&SQL_TAKE_HEAD, &parameters)? > 0 {
@@ -298,7 +298,7 @@ fn claim_once<T>(
                 }
             }
             count(store, now, &jobs);
-            add_options(store, &mut jobs).map(|()| jobs)
+            Ok(jobs)
         };
         let jobs = store.write_once(&SQL_LOCK, take_head, |store| store.features().any())?;
         if !jobs.is_empty() || is_closed.get() {
@@ -320,7 +320,7 @@ fn claim_once<T>(
         }
         let per_key = limits.as_ref().and_then(limits::Limits::per_key);
         let mut cleared = clear::clear(store, now, queue, care)?;
-        if per_key.is_none() && limits.as_ref().is_some_and(limits::Limits::any_blocked) {
+        if any_to_bring_back(store, queue, per_key)? {
             blocked::bring_back_all(store, queue, &mut cleared.allowance)?;
             cleared.more |= cleared.allowance.refused();
         }
@@ -387,9 +387,8 @@ fn claim_once<T>(
             _ => {}
         }
         if per_key.is_none() {
-            take_slots(store, queue, &jobs)?;
+            complete(store, queue, &mut jobs)?;
         }
-        add_options(store, &mut jobs)?;
         count(store, now, &jobs);
         if let Some(limits) = &limits {
             limits.took(store, now, queue, jobs.len())?;
@@ -426,7 +425,7 @@ impl TakeByKey<'_, '_, '_> {
         while jobs.len() < self.limit && self.care.goes_on() {
             self.walk.stepped_over.extend(self.care.refused());
             lapsed.retain(|candidate| !self.walk.stepped_over.contains(&candidate.id));
-            let candidates = self.walk.first(at_once.min(self.limit), lapsed.clone())?;
+            let candidates = self.walk.first(at_once, lapsed.clone())?;
             if candidates.is_empty() {
                 // Nothing else is to be had: slots may be free of which nobody has said so.
                 if jobs.is_empty() && self.keys.bring_back_waiting(self.allowance)? {
@@ -434,47 +433,58 @@ impl TakeByKey<'_, '_, '_> {
                 }
                 break;
             }
-            for candidate in candidates {
-                if jobs.len() == self.limit {
-                    break;
-                }
-                let id = candidate.id;
-                let key = blocked::key_of(store, id)?;
-                let saturated = match &key {
-                    Some(key) => self.keys.is_saturated(key)?,
-                    None => false,
-                };
-                if let (Some(key), true) = (&key, saturated) {
-                    if !self.allowance.admit(0) {
-                        return Ok(is_passed_over);
+            let (mut set_aside, mut is_full) = (Vec::new(), false);
+            'candidates: for candidates in candidates.chunks(ID_LIST_MAX) {
+                let mut options = OfClaimed::read_many(store, candidates.iter().map(|c| c.id))?;
+                for candidate in candidates {
+                    if jobs.len() == self.limit {
+                        break 'candidates;
                     }
-                    if self.care.row(id, || self.keys.set_aside(id, key))?.is_none() {
-                        self.walk.stepped_over.insert(id);
-                    }
-                } else {
-                    match self.care.row(id, || take(&candidate))? {
-                        Some(Some(job)) => {
-                            jobs.push(job);
-                            if let Some(key) = &key {
-                                blocked::take_slot(store, id, queue, key)?;
-                                self.keys.took(key, self.allowance)?;
-                            }
+                    let id = candidate.id;
+                    let options = options.remove(&id).unwrap_or_default();
+                    let saturated = match &options.key {
+                        Some(key) => self.keys.is_saturated(key)?,
+                        None => false,
+                    };
+                    if let (Some(key), true) = (&options.key, saturated) {
+                        is_full = !self.allowance.admit(0);
+                        if is_full {
+                            break 'candidates;
                         }
-                        // It has expired, or a trigger has ignored it.
-                        Some(None) => {
-                            is_passed_over = true;
-                            if self.care.is_careful() {
-                                self.care.pass_over(id);
-                            }
+                        if !self.care.is_careful() && lapsed.iter().all(|lapsed| lapsed.id != id) {
+                            set_aside.push((key.clone(), id));
+                        } else if self.care.row(id, || self.keys.set_aside(id, key))?.is_none() {
                             self.walk.stepped_over.insert(id);
                         }
-                        None => {}
+                    } else {
+                        match self.care.row(id, || take(candidate))? {
+                            Some(Some(mut job)) => {
+                                if let Some(key) = &options.complete(&mut job) {
+                                    blocked::take_slot(store, id, queue, key)?;
+                                    self.keys.took(key, self.allowance)?;
+                                }
+                                jobs.push(job);
+                            }
+                            // It has expired, or a trigger has ignored it.
+                            Some(None) => {
+                                is_passed_over = true;
+                                if self.care.is_careful() {
+                                    self.care.pass_over(id);
+                                }
+                                self.walk.stepped_over.insert(id);
+                            }
+                            None => {}
+                        }
                     }
+                    lapsed.retain(|other| other.id != id);
                 }
-                lapsed.retain(|other| other.id != id);
+            }
+            self.keys.set_aside_all(set_aside)?;
+            if is_full {
+                return Ok(is_passed_over);
             }
             // Many may be of the same key.
-            at_once = at_once.max(AT_ONCE);
+            at_once = at_once.max(AT_ONCE.min(at_once.saturating_mul(AT_ONCE_GROWTH)));
         }
         Ok(is_passed_over)
     }
@@ -512,11 +522,16 @@ fn take_one_by_one(
     }
 }
 
-/// Those that have a key have a slot, whether or not there is a limit now.
-fn take_slots(store: &Store, queue: &str, jobs: &[ClaimedJob]) -> Result<()> {
+/// Whether jobs wait for a slot although there is no limit for a key any more.
+fn any_to_bring_back(store: &Store, queue: &str, per_key: Option<i64>) -> Result<bool> {
+    Ok(per_key.is_none() && store.features().blocked && blocked::any_of(store, queue)?)
+}
+
+/// Adds to jobs what their holder has to know. Those that have a key have a slot, whether or not there is a limit now.
+fn complete(store: &Store, queue: &str, jobs: &mut [ClaimedJob]) -> Result<()> {
     if store.features().options {
         for job in jobs {
-            if let Some(key) = blocked::key_of(store, job.id)? {
+            if let Some(key) = OfClaimed::read(store, job.id)?.complete(job) {
                 blocked::take_slot(store, job.id, queue, &key)?;
             }
         }
@@ -528,13 +543,4 @@ fn count(store: &Store, now: i64, jobs: &[ClaimedJob]) {
     if let Some(tally) = store.tally() {
         jobs.iter().for_each(|job| tally.claimed(job.id, &job.queue, now.saturating_sub(job.run_at)));
     }
-}
-
-fn add_options(store: &Store, jobs: &mut [ClaimedJob]) -> Result<()> {
-    if store.features().options {
-        for job in jobs {
-            options::complete(store, job)?;
-        }
-    }
-    Ok(())
 }

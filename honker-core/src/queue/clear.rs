@@ -413,7 +413,7 @@ pub(super) fn blocked_expired(
     allowance: &mut Allowance<'_>,
     care: &mut Care<'_>,
 ) -> Result<i64> {
-    if !store.features().queues {
+    if !store.features().blocked {
         return Ok(0);
     }
     let mut moved = 0;

@@ -2,13 +2,15 @@
 //!
 //! Maintenance removes them when their time is over, with what belonged to them.
 
-use super::settings::Settings;
+use super::settings;
 use crate::statement::{Sql, Value};
 use crate::{Result, Store};
 
 // As the statement that acks: whoever does not hold the job keeps nothing.
-static SQL_QUEUE: Sql = Sql::new(
-    "SELECT queue FROM main._honker_live WHERE id = ?1 AND worker_id = ?2 AND claim_expires_at >= ?3",
+static SQL_SETTINGS: Sql = Sql::new(
+    "SELECT queues.settings
+     FROM main._honker_live live CROSS JOIN main._honker_queues queues ON queues.name = live.queue
+     WHERE live.id = ?1 AND live.worker_id = ?2 AND live.claim_expires_at >= ?3",
 );
 
 static SQL_KEEP: Sql = Sql::new(
@@ -26,8 +28,9 @@ static SQL_KEEP_RESULT: Sql = Sql::new(
 /// Keeps a job that is about to be acked, if its queue keeps done jobs; whether it does. Its result is kept for as long.
 /// `parameters` are those of the ack. Belongs into [`Store::atomic`].
 pub(super) fn keep(store: &Store, now: i64, id: i64, parameters: &[Value<'_>]) -> Result<bool> {
-    let Some(queue) = store.query_one(&SQL_QUEUE, parameters, |row| row.text(0))? else { return Ok(false) };
-    let keep_s = Settings::of(store, &queue)?.keep_done_s;
+    let settings =
+        store.query_one(&SQL_SETTINGS, parameters, |row| settings::remembered(store, &row.text(0)))?;
+    let keep_s = settings.unwrap_or_default().keep_done_s;
     if keep_s <= 0 {
         return Ok(false);
     }

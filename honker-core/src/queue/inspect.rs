@@ -199,6 +199,8 @@ struct Look<'a> {
     now: i64,
     queue: &'a str,
     limits: Option<Limits>,
+    /// Whether a job waits for a slot of its key, or did.
+    any_blocked: bool,
     gate: Gate,
     obstacles: Obstacles,
     pending: Queue<'a>,
@@ -208,10 +210,11 @@ impl<'a> Look<'a> {
     fn new(store: &'a Store, now: i64, queue: &'a str) -> Result<Self> {
         let limits = limits::read(store, queue)?;
         let gate = limits.as_ref().map_or(Ok(Gate::Open), |limits| limits.gate(store, now, queue))?;
+        let any_blocked = blocked::any_of(store, queue)?;
         let obstacles = clear::look(store, now, queue)?;
         let stepped_over = obstacles.expired_in_place(store, now, queue)?;
         let pending = Queue { store, now, name: queue, stepped_over };
-        Ok(Look { store, now, queue, limits, gate, obstacles, pending })
+        Ok(Look { store, now, queue, limits, any_blocked, gate, obstacles, pending })
     }
 
     /// Whether a claim would take a job or move any row, if no limit kept it from that.
@@ -233,7 +236,7 @@ impl<'a> Look<'a> {
         };
         let lapsed = self.obstacles.lapsed_in_place(store, now, queue)?;
         match self.pending.first(1, lapsed)?.first() {
-            Some(first) => match blocked::key_of(store, first.id)? {
+            Some(first) => match options::key_of(store, first.id)? {
                 Some(key) => Keys::new(store, now, queue, per_key).is_saturated(&key),
                 None => Ok(false),
             },
@@ -243,27 +246,25 @@ impl<'a> Look<'a> {
 
     /// Whether a claim that finds no job would make blocked ones pending.
     fn any_comes_back(&self) -> Result<bool> {
-        match &self.limits {
-            Some(limits) if limits.any_blocked() => match limits.per_key() {
-                Some(per_key) => blocked::any_waiting_in_vain(self.store, self.now, self.queue, per_key),
-                None => Ok(true),
-            },
-            _ => Ok(false),
+        if !self.any_blocked {
+            return Ok(false);
+        }
+        match self.limits.as_ref().and_then(Limits::per_key) {
+            Some(per_key) => blocked::any_waiting_in_vain(self.store, self.now, self.queue, per_key),
+            None => Ok(true),
         }
     }
 
     /// When time alone makes a job due.
     fn next(&self) -> Result<Option<i64>> {
         let Look { store, now, queue, .. } = *self;
-        let lapse = match &self.limits {
+        let lapse = if self.any_blocked {
             // Each claim that lapses may free the slot for which a job waits, whatever becomes of its own.
-            Some(limits) if limits.any_blocked() => {
-                let parameters = [queue.into(), now.into()];
-                let last_valid =
-                    store.query_one(&SQL_NEXT_LAPSE_OF_ANY, &parameters, |row| row.integer(0))?;
-                last_valid.and_then(|last_valid| last_valid.checked_add(1))
-            }
-            _ => next_lapse(store, now, queue)?,
+            let parameters = [queue.into(), now.into()];
+            let last_valid = store.query_one(&SQL_NEXT_LAPSE_OF_ANY, &parameters, |row| row.integer(0))?;
+            last_valid.and_then(|last_valid| last_valid.checked_add(1))
+        } else {
+            next_lapse(store, now, queue)?
         };
         Ok([lapse, self.pending.next_due()?].into_iter().flatten().min())
     }

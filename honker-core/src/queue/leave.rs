@@ -141,11 +141,11 @@ fn settled(store: &Store, now: i64, id: i64, exit: Exit, kept: bool) -> Result<(
     if store.features().unique {
         unique::free(store, now, id)?;
     }
-    if store.features().queues {
+    if store.features().slots {
         blocked::free_slot(store, now, id)?;
-        if exit != Exit::Done {
-            blocked::forget(store, id)?;
-        }
+    }
+    if store.features().blocked && exit != Exit::Done {
+        blocked::forget(store, id)?;
     }
     count(store, now, id, exit, kept)
 }
@@ -176,7 +176,7 @@ pub(super) fn after_return(store: &Store, now: i64, id: i64) -> Result<()> {
     if store.features().options {
         unique::take_back(store, now, id)?;
     }
-    if store.features().queues {
+    if store.features().slots {
         blocked::free_slot(store, now, id)?;
     }
     Ok(())

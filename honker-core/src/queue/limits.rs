@@ -7,17 +7,12 @@
 //! Asked only of a file with settings of queues ([`crate::features`]), but for those who look without a lock.
 
 use super::conditions::valid_claims;
-use super::settings::{Rate, Settings};
+use super::settings::{self, Rate, Settings};
 use crate::statement::Sql;
 use crate::{Error, Result, Store};
 
-// One of a table that is not there is nothing: an older file, that nobody has brought up to date.
-static SQL_READ: Sql = Sql::new(
-    "SELECT settings, window_start, window_count, EXISTS (SELECT 1 FROM main._honker_blocked WHERE queue = +?1)
-     FROM main._honker_queues WHERE name = +?1
-     UNION ALL
-     SELECT NULL, NULL, NULL, 1 WHERE EXISTS (SELECT 1 FROM main._honker_blocked WHERE queue = +?1)",
-);
+static SQL_READ: Sql =
+    Sql::new("SELECT settings, window_start, window_count FROM main._honker_queues WHERE name = +?1");
 
 static SQL_COUNT: Sql = Sql::new(concat!(
     "WITH valid (n) AS (",
@@ -41,7 +36,6 @@ pub(super) struct Limits {
     settings: Settings,
     window_start: Option<i64>,
     window_count: i64,
-    any_blocked: bool,
 }
 
 /// Whether claims may be made at all.
@@ -54,13 +48,12 @@ pub(super) enum Gate {
     Paused,
 }
 
-/// Those of a queue; `None` if there are none, and no job of it is blocked.
+/// Those of a queue, if it has settings. A table that is not there has none: an older file, that nobody has brought up to date.
 pub(super) fn read(store: &Store, queue: &str) -> Result<Option<Limits>> {
     let row = store.query_one(&SQL_READ, &[queue.into()], |row| Limits {
-        settings: row.optional_text(0).map_or_else(Settings::default, |row| Settings::of_row(&row)),
+        settings: settings::remembered(store, &row.text(0)),
         window_start: row.optional_integer(1),
         window_count: row.integer(2),
-        any_blocked: row.integer(3) != 0,
     });
     match row {
         Err(error) if error.to_string().starts_with("no such table: main._honker_") => Ok(None),
@@ -77,11 +70,6 @@ impl Limits {
     /// How many valid claims a key may have.
     pub(super) fn per_key(&self) -> Option<i64> {
         self.settings.concurrency_per_key
-    }
-
-    /// Whether a job waits for a slot of its key, or did.
-    pub(super) fn any_blocked(&self) -> bool {
-        self.any_blocked
     }
 
     /// How many jobs may be claimed now.

@@ -3,11 +3,13 @@
 //! Most files have none, and each connection knows whether there may be any (`features.rs`): a job without options costs
 //! nothing more.
 
+use std::collections::HashMap;
+
 use serde::{Serialize, Serializer};
 
 use super::{ClaimedJob, Enqueue, unique};
 use crate::features::Features;
-use crate::statement::{Sql, Value};
+use crate::statement::{Row, Sql, Value, id_list};
 use crate::{Error, Result, Store};
 
 /// The most bytes that the metadata of a job may have.
@@ -33,7 +35,13 @@ static SQL_REPLACE: Sql = Sql::new(
 static SQL_METADATA: Sql = Sql::new("SELECT metadata FROM main._honker_job_options WHERE job_id = +?1");
 
 static SQL_OF_CLAIMED: Sql =
-    Sql::new("SELECT metadata, max_run_s FROM main._honker_job_options WHERE job_id = +?1");
+    Sql::new("SELECT metadata, max_run_s, concurrency_key FROM main._honker_job_options WHERE job_id = +?1");
+
+static SQL_OF_CANDIDATES: Sql = Sql::new(concat!(
+    "SELECT metadata, max_run_s, concurrency_key, job_id FROM main._honker_job_options WHERE job_id IN (",
+    id_list!(),
+    ")"
+));
 
 static SQL_FORGET: Sql = Sql::new("DELETE FROM main._honker_job_options WHERE job_id = +?1");
 
@@ -128,13 +136,52 @@ pub(super) fn metadata(store: &Store, id: i64) -> Result<Option<String>> {
     Ok(store.query_one(&SQL_METADATA, &[id.into()], |row| row.optional_text(0))?.flatten())
 }
 
-/// Adds to a job that was claimed just now what its holder has to know of its options.
-pub(super) fn complete(store: &Store, job: &mut ClaimedJob) -> Result<()> {
-    let options = store.query_one(&SQL_OF_CLAIMED, &[job.id.into()], |row| {
-        (row.optional_text(0), row.optional_integer(1))
-    })?;
-    (job.metadata, job.max_run_s) = options.unwrap_or_default();
-    Ok(())
+/// What a claim has to know of the options of a job.
+#[derive(Default)]
+pub(super) struct OfClaimed {
+    metadata: Option<String>,
+    max_run_s: Option<i64>,
+    /// Its concurrency key.
+    pub(super) key: Option<String>,
+}
+
+impl OfClaimed {
+    fn of_row(row: &Row<'_>) -> Self {
+        OfClaimed {
+            metadata: row.optional_text(0),
+            max_run_s: row.optional_integer(1),
+            key: row.optional_text(2),
+        }
+    }
+
+    /// Those of up to [`ID_LIST_MAX`] jobs, of those that have any. Belongs into [`Store::atomic`].
+    pub(super) fn read_many(store: &Store, ids: impl Iterator<Item = i64>) -> Result<HashMap<i64, Self>> {
+        if !store.features().options {
+            return Ok(HashMap::new());
+        }
+        let ids: Vec<Value<'_>> = ids.map(Value::from).collect();
+        let rows = store.query(&SQL_OF_CANDIDATES, &ids, |row| (row.integer(3), Self::of_row(row)))?;
+        Ok(rows.into_iter().collect())
+    }
+
+    /// Those of a job. Belongs into [`Store::atomic`].
+    pub(super) fn read(store: &Store, id: i64) -> Result<Self> {
+        if !store.features().options {
+            return Ok(OfClaimed::default());
+        }
+        Ok(store.query_one(&SQL_OF_CLAIMED, &[id.into()], Self::of_row)?.unwrap_or_default())
+    }
+
+    /// Adds to the job, which was claimed just now, what its holder has to know; the concurrency key.
+    pub(super) fn complete(self, job: &mut ClaimedJob) -> Option<String> {
+        (job.metadata, job.max_run_s) = (self.metadata, self.max_run_s);
+        self.key
+    }
+}
+
+/// The concurrency key of a job, if it has one.
+pub(super) fn key_of(store: &Store, id: i64) -> Result<Option<String>> {
+    Ok(store.query_one(&SQL_OF_CLAIMED, &[id.into()], |row| row.optional_text(2))?.flatten())
 }
 
 /// Forgets the options of a job that is gone.

@@ -31,7 +31,7 @@ pub(super) fn replace(
         return Err(Error::ignored("replaced", "_honker_live"));
     }
     options::replace(store, id, job)?;
-    if store.features().queues {
+    if store.features().blocked {
         blocked::forget(store, id)?;
     }
     if store.features().steps {

@@ -138,8 +138,8 @@ impl Settings {
 
     /// Those of a queue. Asked only of a file with settings of queues ([`crate::features`]).
     pub(super) fn of(store: &Store, queue: &str) -> Result<Self> {
-        let row = store.query_one(&SQL_READ, &[queue.into()], |row| row.text(0))?;
-        Ok(row.map_or_else(Settings::default, |row| Settings::of_row(&row)))
+        let row = store.query_one(&SQL_READ, &[queue.into()], |row| remembered(store, &row.text(0)))?;
+        Ok(row.unwrap_or_default())
     }
 
     /// Sets one of them; an error that says what is wrong with it.
@@ -183,6 +183,15 @@ impl Settings {
         }
         Ok(())
     }
+}
+
+/// As [`Settings::of_row`], which is done once for many looks at the same row.
+pub(super) fn remembered(store: &Store, row: &str) -> Settings {
+    let (last, settings) = &mut *store.last_settings().borrow_mut();
+    if last != row {
+        (*last, *settings) = (row.to_owned(), Settings::of_row(row));
+    }
+    settings.clone()
 }
 
 /// Sets what `settings_json` gives, a JSON object; a key that is null goes back to its default. The others stay as they were.

@@ -8,30 +8,15 @@ use std::cell::Cell;
 use super::dead_letter::{Move, move_row, move_to_dead};
 use super::leave::{Exit, give_back, leave};
 use crate::counters::{Left, Tally};
-use crate::statement::{Sql, Value};
+use crate::statement::{ID_LIST_MAX, Sql, Value, id_list};
 use crate::{Error, Result, Store, time};
 
 static SQL_ACK: Sql =
     Sql::new("DELETE FROM main._honker_live WHERE id = ?1 AND worker_id = ?2 AND claim_expires_at >= ?3");
 
-macro_rules! ten {
-    () => {
-        "+?, +?, +?, +?, +?, +?, +?, +?, +?, +?"
-    };
-}
-/// How many ids [`SQL_ACK_MANY`] takes. Those that are not given are NULL.
-const ACK_MANY: usize = 50;
 static SQL_ACK_MANY: Sql = Sql::new(concat!(
     "DELETE FROM main._honker_live WHERE worker_id = ?1 AND claim_expires_at >= ?2 AND id IN (",
-    ten!(),
-    ", ",
-    ten!(),
-    ", ",
-    ten!(),
-    ", ",
-    ten!(),
-    ", ",
-    ten!(),
+    id_list!(),
     ")"
 ));
 
@@ -88,7 +73,7 @@ pub fn ack_batch(store: &Store, now: i64, ids: &[i64], worker_id: &str) -> Resul
             return ack_each(store, now, ids, worker_id);
         }
         let mut acked = 0;
-        for ids in ids.chunks(ACK_MANY) {
+        for ids in ids.chunks(ID_LIST_MAX) {
             let mut parameters = vec![worker_id.into(), now.into()];
             parameters.extend(ids.iter().map(|&id| Value::from(id)));
             acked += store.execute(&SQL_ACK_MANY, &parameters)?;
