@@ -20,7 +20,7 @@ use super::options::OfClaimed;
 use super::refusal::{Care, past_refusals};
 use super::walk::{Candidate, Queue};
 use crate::bound::Allowance;
-use crate::statement::{ID_LIST_MAX, Sql};
+use crate::statement::{ID_LIST_MAX, Sql, Value, id_list};
 use crate::{Error, Result, Store, time};
 
 /// A job as its new holder gets it.
@@ -136,16 +136,23 @@ static SQL_TAKE: Sql = Sql::new(
      RETURNING payload, attempts, max_attempts, run_at",
 );
 
-// The first so many of one priority. RETURNING has no order.
-static SQL_TAKE_FIRST: Sql = Sql::new(concat!(
-    "UPDATE main._honker_live
-     SET state = 'processing', worker_id = ?2, claim_expires_at = ?3, attempts = attempts + 1
-     WHERE id IN (
-         SELECT id FROM main._honker_live WHERE ",
+// The first so many of one priority.
+static SQL_FIRST: Sql = Sql::new(concat!(
+    "SELECT id, payload, attempts, max_attempts, run_at FROM main._honker_live WHERE ",
     immediate!(),
-    " AND queue = +?1 AND priority = +?5 AND run_at <= +?4 ORDER BY run_at, id LIMIT +?6)
-     RETURNING id, payload, attempts, max_attempts, run_at"
+    " AND queue = +?1 AND priority = +?2 AND run_at <= +?3 ORDER BY run_at, id LIMIT +?4"
 ));
+
+static SQL_TAKE_MANY: Sql = Sql::new(concat!(
+    "UPDATE main._honker_live
+     SET state = 'processing', worker_id = ?1, claim_expires_at = ?2, attempts = attempts + 1
+     WHERE id IN (",
+    id_list!(),
+    ")"
+));
+
+static SQL_IS_TAKEN: Sql =
+    Sql::new("SELECT 1 FROM main._honker_live WHERE id = +?1 AND state = 'processing'");
 
 /// So many jobs are looked at together at most, beside the limit, once many have been set aside.
 const AT_ONCE: usize = 100;
@@ -347,18 +354,11 @@ fn claim_once<T>(
             // With something left in the way, some of the first may have expired.
             walk.each_priority(limit, |priority, wanted| {
                 let wanted = i64::try_from(wanted).unwrap_or(i64::MAX);
-                let parameters = [
-                    queue.into(),
-                    worker_id.into(),
-                    claim_expires_at.into(),
-                    now.into(),
-                    priority.into(),
-                    wanted.into(),
-                ];
-                let mut taken = store.query(&SQL_TAKE_FIRST, &parameters, |row| {
-                    job(row.integer(0), row.text(1), row.integer(2), row.integer(3), row.integer(4))
+                let parameters = [queue.into(), priority.into(), now.into(), wanted.into()];
+                let mut taken = store.query(&SQL_FIRST, &parameters, |row| {
+                    job(row.integer(0), row.text(1), row.integer(2) + 1, row.integer(3), row.integer(4))
                 })?;
-                taken.sort_unstable_by_key(|job| (job.run_at, job.id));
+                take_many(store, worker_id, claim_expires_at, &mut taken)?;
                 let count = taken.len();
                 jobs.append(&mut taken);
                 Ok(count)
@@ -396,6 +396,32 @@ fn claim_once<T>(
         care.finish();
         answer(Claimed { jobs, more, refused })
     })
+}
+
+/// Takes pending jobs. Those that a trigger ignores are not among them any more.
+fn take_many(
+    store: &Store,
+    worker_id: &str,
+    claim_expires_at: i64,
+    jobs: &mut Vec<ClaimedJob>,
+) -> Result<()> {
+    let mut taken = 0;
+    for jobs in jobs.chunks(ID_LIST_MAX) {
+        let mut parameters = vec![worker_id.into(), claim_expires_at.into()];
+        parameters.extend(jobs.iter().map(|job| Value::from(job.id)));
+        taken += store.execute(&SQL_TAKE_MANY, &parameters)?;
+    }
+    if usize::try_from(taken) == Ok(jobs.len()) {
+        return Ok(());
+    }
+    let mut all = Vec::new();
+    for job in jobs.drain(..) {
+        if store.query_one(&SQL_IS_TAKEN, &[job.id.into()], |_| ())?.is_some() {
+            all.push(job);
+        }
+    }
+    *jobs = all;
+    Ok(())
 }
 
 /// Takes jobs of a queue with a limit for each key: those whose key is at its limit are set aside, and come back when it is
