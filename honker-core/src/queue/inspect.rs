@@ -4,9 +4,7 @@ use serde::Serialize;
 
 use super::blocked::{self, Keys};
 use super::clear::{self, Obstacles};
-use super::conditions::{
-    delayed, delayed_by_priority, exception, exceptional, immediate, in_flight, last_attempt, valid_claims,
-};
+use super::conditions::{delayed, exceptional, immediate, in_flight, valid_claims};
 use super::limits::{self, Gate, Limits};
 use super::options;
 use super::walk::Queue;
@@ -78,50 +76,48 @@ static SQL_NEXT_LAPSE: Sql = Sql::new(concat!(
     " AND queue = +?1 AND claim_expires_at >= +?2 ORDER BY claim_expires_at LIMIT +?3"
 ));
 
-macro_rules! pending_stats {
+/// Those among the plain pending jobs, each of which is in the index that `$condition` names with all that is asked for.
+macro_rules! plain_stats {
     ($condition:expr, $of_queue:literal) => {
         concat!(
-            "SELECT queue,
-                    run_at <= ?1 AND (expires_at IS NULL OR expires_at > ?1) AS pending,
-                    run_at > ?1 AND (expires_at IS NULL OR expires_at > ?1) AS delayed,
-                    0 AS claimed,
-                    expires_at IS NOT NULL AND expires_at <= ?1 AS expired,
-                    0 AS dead
+            "SELECT queue, sum(run_at <= ?1) AS pending, sum(run_at > ?1) AS delayed, 0 AS claimed, 0 AS expired,
+                    0 AS dead, min(run_at) AS oldest
              FROM main._honker_live WHERE ",
             $condition,
-            $of_queue
+            $of_queue,
+            " GROUP BY queue"
         )
     };
 }
+// Counted part by part, each in the order of its index, so that what is left to sort are some rows for each queue. Jobs that
+// expire are in the index of the exceptions as well, where those that have expired are found.
 macro_rules! stats {
     ($of_queue:literal) => {
         concat!(
-            "SELECT queue, sum(pending), sum(delayed), sum(claimed), sum(expired), sum(dead) FROM ( ",
-            pending_stats!(immediate!(), $of_queue),
+            "SELECT queue, sum(pending), sum(delayed), sum(claimed), sum(expired), sum(dead), min(oldest) FROM ( ",
+            plain_stats!(immediate!(), $of_queue),
             " UNION ALL ",
-            pending_stats!(delayed_by_priority!(), $of_queue),
-            " UNION ALL ",
-            pending_stats!(
-                concat!(
-                    exceptional!(),
-                    " AND ",
-                    exception!(),
-                    " < 2 AND state = 'pending' AND attempts >= max_attempts"
-                ),
-                $of_queue
-            ),
-            "  UNION ALL
-               SELECT queue, 0, 0, 1, 0, 0 FROM main._honker_live WHERE ",
-            in_flight!(),
+            plain_stats!(delayed!(), $of_queue),
+            " UNION ALL
+               SELECT queue, sum(attempts >= max_attempts AND NOT expired AND run_at <= ?1)
+                        - sum(attempts < max_attempts AND expired AND run_at <= ?1),
+                      sum(attempts >= max_attempts AND NOT expired AND run_at > ?1)
+                        - sum(attempts < max_attempts AND expired AND run_at > ?1),
+                      0, sum(expired), 0, NULL
+               FROM (SELECT queue, attempts, max_attempts, run_at, expires_at IS NOT NULL AND expires_at <= ?1 AS expired
+                     FROM main._honker_live WHERE ",
+            exceptional!(),
+            " AND state = 'pending'",
             $of_queue,
-            "  UNION ALL
-               SELECT queue, 0, 0, 1, 0, 0 FROM main._honker_live WHERE ",
-            last_attempt!(),
+            ") WHERE expired OR attempts >= max_attempts GROUP BY queue
+               UNION ALL
+               SELECT queue, 0, 0, count(*), 0, 0, NULL FROM main._honker_live WHERE state = 'processing'",
             $of_queue,
-            "  UNION ALL
-               SELECT queue, 0, 0, 0, 0, 1 FROM main._honker_dead WHERE true",
+            " GROUP BY queue
+               UNION ALL
+               SELECT queue, 0, 0, 0, 0, count(*), NULL FROM main._honker_dead WHERE true",
             $of_queue,
-            ") GROUP BY queue ORDER BY queue"
+            " GROUP BY queue) GROUP BY queue ORDER BY queue"
         )
     };
 }
@@ -138,7 +134,7 @@ macro_rules! blocked_stats {
              FROM main._honker_blocked blocked CROSS JOIN main._honker_live live ON live.id = blocked.job_id
              WHERE live.state = 'blocked' AND live.queue = blocked.queue",
             $of_queue,
-            " GROUP BY blocked.queue"
+            " GROUP BY blocked.queue ORDER BY blocked.queue"
         )
     };
 }
@@ -335,46 +331,34 @@ pub struct Depth {
     pub oldest_due_age_s: Option<i64>,
 }
 
-static SQL_OLDEST_IMMEDIATE: Sql =
-    Sql::new(concat!("SELECT min(run_at) FROM main._honker_live WHERE ", immediate!(), " AND queue = +?1"));
-
-static SQL_OLDEST_DELAYED: Sql = Sql::new(concat!(
-    "SELECT run_at FROM main._honker_live WHERE ",
-    delayed!(),
-    " AND queue = +?1 ORDER BY run_at LIMIT 1"
-));
-
 /// The depth of every queue that has a live or dead job, by name.
 pub(crate) fn depths(store: &Store, now: i64) -> Result<Vec<(String, Depth)>> {
-    let all = stats_all(store, now)?;
+    let mut all =
+        store.query(&SQL_STATS_ALL, &[now.into()], |row| (read_stats(row), row.optional_integer(6)))?;
     let blocked = match blocked::any(store)? {
         true => store.query(&SQL_BLOCKED_STATS_ALL, &[now.into()], read_stats)?,
         false => Vec::new(),
     };
-    let depth = |stats: QueueStats| {
-        let mut depth = Depth {
+    for blocked in &blocked {
+        if let Err(at) = all.binary_search_by(|(stats, _)| stats.queue.cmp(&blocked.queue)) {
+            all.insert(at, (QueueStats { queue: blocked.queue.clone(), ..QueueStats::default() }, None));
+        }
+    }
+    let depth = |(stats, oldest): (QueueStats, Option<i64>)| {
+        let found = blocked.binary_search_by(|blocked| blocked.queue.cmp(&stats.queue));
+        let blocked = found.map_or(QueueStats::default(), |at| blocked[at].clone());
+        let depth = Depth {
             due: stats.pending,
             delayed: stats.delayed,
             processing: stats.claimed,
-            expired: stats.expired,
+            blocked: blocked.pending + blocked.delayed,
+            expired: stats.expired + blocked.expired,
             dead: stats.dead,
-            ..Depth::default()
+            oldest_due_age_s: oldest.filter(|_| stats.pending > 0).map(|at| now.saturating_sub(at).max(0)),
         };
-        if let Some(blocked) = blocked.iter().find(|blocked| blocked.queue == stats.queue) {
-            depth.blocked = blocked.pending + blocked.delayed;
-            depth.due -= blocked.pending;
-            depth.delayed -= blocked.delayed;
-        }
-        if depth.due > 0 {
-            let oldest =
-                |sql| store.query_one(sql, &[stats.queue.as_str().into()], |row| row.optional_integer(0));
-            let oldest = [oldest(&SQL_OLDEST_IMMEDIATE)?.flatten(), oldest(&SQL_OLDEST_DELAYED)?.flatten()];
-            let oldest = oldest.into_iter().flatten().min();
-            depth.oldest_due_age_s = oldest.map(|at| now.saturating_sub(at).max(0));
-        }
-        Ok((stats.queue, depth))
+        (stats.queue, depth)
     };
-    all.into_iter().map(depth).collect()
+    Ok(all.into_iter().map(depth).collect())
 }
 
 impl QueueStats {
