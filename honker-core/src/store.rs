@@ -18,7 +18,7 @@ use rusqlite::ffi;
 use crate::bound::Budget;
 use crate::counters::Tally;
 use crate::features::Features;
-use crate::queue::Settings;
+use crate::queue::{LookInVain, Settings};
 use crate::statement::{Row, Sql, Statement, Value, last_error};
 use crate::unit::Unit;
 use crate::version::{self, LastLook};
@@ -61,8 +61,10 @@ pub struct Store {
     foreign_sql: Cell<bool>,
     /// How many of the connection's changes were undone by units.
     undone: Cell<u32>,
-    /// Where the next look for jobs that wait in vain begins (`queue/blocked.rs`): a queue and a key.
-    next_look: RefCell<(String, String)>,
+    /// How many rows had been changed when the unit began that is the transaction.
+    changes_before: Cell<Option<u32>>,
+    /// The last look for jobs that wait in vain.
+    look_in_vain: RefCell<LookInVain>,
     /// The last settings of a queue that were read, and the text that they were read from (`queue/settings.rs`).
     last_settings: RefCell<(String, Settings)>,
 }
@@ -107,7 +109,8 @@ impl Store {
             budget: Cell::new(None),
             foreign_sql: Cell::new(true),
             undone: Cell::new(0),
-            next_look: RefCell::default(),
+            changes_before: Cell::new(None),
+            look_in_vain: RefCell::default(),
             last_settings: RefCell::default(),
         }
     }
@@ -179,8 +182,8 @@ impl Store {
         self.db
     }
 
-    pub(crate) fn next_look(&self) -> &RefCell<(String, String)> {
-        &self.next_look
+    pub(crate) fn look_in_vain(&self) -> &RefCell<LookInVain> {
+        &self.look_in_vain
     }
 
     pub(crate) fn last_settings(&self) -> &RefCell<(String, Settings)> {
@@ -288,6 +291,17 @@ impl Store {
         self.undone.set(self.connection_changes().wrapping_sub(total));
     }
 
+    /// Names the state of the file as this connection sees it: the same twice is the same file, but for what is undone.
+    pub(crate) fn state(&self) -> Result<(i64, u32)> {
+        // The first tells of others' commits.
+        Ok((version::data_version(self)?.unwrap_or_default(), self.connection_changes()))
+    }
+
+    /// Whether this connection is known to have changed nothing that could still be undone.
+    pub(crate) fn has_nothing_to_undo(&self) -> bool {
+        !self.in_transaction() || self.changes_before.get() == Some(self.connection_changes())
+    }
+
     fn connection_changes(&self) -> u32 {
         // SAFETY: the connection is open. (The count in 64 bits is not in every host's SQLite.)
         unsafe { ffi::sqlite3_total_changes(self.db) }.cast_unsigned()
@@ -366,12 +380,20 @@ impl Store {
         // upgraded, and SQLite does not wait for that to change.
         self.lock()?;
         version::check_locked(self, had_written)?;
-        let value = {
+        let is_outermost = unit.as_ref().is_some_and(Unit::is_outermost);
+        if is_outermost {
+            self.changes_before.set(Some(self.connection_changes()));
+        }
+        let body = || {
             let _looked = Count::up(&self.looked);
-            body()?
+            body()
         };
+        let value = body();
+        if is_outermost {
+            self.changes_before.set(None);
+        }
+        let value = value?;
         if let Some(unit) = unit {
-            let is_outermost = unit.is_outermost();
             unit.commit()?;
             // A trigger may have made the file use what this connection does not know of.
             if is_outermost && !self.last_look.has_triggers() {

@@ -136,8 +136,7 @@ pub(crate) fn check_locked(store: &Store, had_written: bool) -> Result<()> {
     if pager_version.is_some() && pager_version == last.pager_version.get() && !is_doubtful {
         return Ok(());
     }
-    let integer = |sql| store.query_one(sql, &[], |row| row.integer(0));
-    let data_version = integer(&SQL_DATA_VERSION)?;
+    let data_version = data_version(store)?;
     let is_by_others = is_doubtful || data_version.is_none() || data_version != last.data_version.get();
     if is_by_others {
         let file = FileVersion::read(store)?;
@@ -152,6 +151,11 @@ pub(crate) fn check_locked(store: &Store, had_written: bool) -> Result<()> {
     last.data_version.set(data_version);
     last.pager_version.set(pager_version);
     Ok(())
+}
+
+/// A number that only others' commits change.
+pub(crate) fn data_version(store: &Store) -> Result<Option<i64>> {
+    store.query_one(&SQL_DATA_VERSION, &[], |row| row.integer(0))
 }
 
 /// Looks for triggers if the schema has changed since that was last done.

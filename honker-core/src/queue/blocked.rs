@@ -216,12 +216,57 @@ pub(super) fn any_waiting_in_vain(store: &Store, now: i64, queue: &str, per_key:
     Ok(!waiting_in_vain(store, now, queue, per_key)?.is_empty())
 }
 
+/// A look for jobs that wait although slots of their keys are free, which has found none.
+#[derive(Default)]
+pub(crate) struct LookInVain {
+    queue: String,
+    per_key: i64,
+    /// [`Store::state`]; `None` if what was seen may be undone.
+    state: Option<(i64, u32)>,
+    /// The seconds in which the same claims are valid.
+    seconds: Option<std::ops::RangeInclusive<i64>>,
+    /// From which key on the looks of this state have looked.
+    began: String,
+    /// Whether they have looked at all keys.
+    is_complete: bool,
+    /// The key at which the next one begins.
+    next: String,
+}
+
+static SQL_FIRST_LAPSE: Sql = Sql::new(
+    "SELECT claim_expires_at FROM main._honker_live WHERE state = 'processing' AND queue = +?1
+       AND (attempts >= max_attempts) = 0 AND claim_expires_at >= +?2 AND claim_expires_at < ''
+     UNION ALL
+     SELECT claim_expires_at FROM main._honker_live WHERE state = 'processing' AND queue = +?1
+       AND (attempts >= max_attempts) = 1 AND claim_expires_at >= +?2 AND claim_expires_at < ''
+     ORDER BY claim_expires_at LIMIT 1",
+);
+
+/// The last second in which all claims on a queue are valid that are so now.
+pub(super) fn first_lapse(store: &Store, now: i64, queue: &str) -> Result<Option<i64>> {
+    store.query_one(&SQL_FIRST_LAPSE, &[queue.into(), now.into()], |row| row.integer(0))
+}
+
 /// The keys for which jobs wait although slots are free, and how many those are, of up to 1,000 that are looked at. If there is
-/// none, the next look begins where this one has ended: each key is looked at some time, whatever is in front of it.
+/// none, the next look begins where this one has ended: each key is looked at some time, whatever is in front of it. Once all
+/// were looked at in vain, none is until the file has changed or a claim has lapsed.
 fn waiting_in_vain(store: &Store, now: i64, queue: &str, per_key: i64) -> Result<Vec<(String, i64)>> {
-    let from = {
-        let next = store.next_look().borrow();
-        if next.0 == queue { next.1.clone() } else { String::new() }
+    // Before the keys are read: what is committed in between is another state.
+    let first_lapse = first_lapse(store, now, queue)?;
+    let state = store.state()?;
+    let (from, began) = {
+        let last = store.look_in_vain().borrow();
+        let is_same_queue = last.queue == queue;
+        let is_same = is_same_queue
+            && last.per_key == per_key
+            && last.state == Some(state)
+            && last.seconds.as_ref().is_some_and(|seconds| seconds.contains(&now));
+        if is_same && last.is_complete {
+            return Ok(Vec::new());
+        }
+        let from = if is_same_queue { last.next.clone() } else { String::new() };
+        let began = if is_same { last.began.clone() } else { from.clone() };
+        (from, began)
     };
     let (mut free, mut last) = (Vec::new(), String::new());
     // How many keys that were.
@@ -243,12 +288,27 @@ fn waiting_in_vain(store: &Store, now: i64, queue: &str, per_key: i64) -> Result
         store.query_while(&SQL_WAITING, &parameters, each).map(|()| count)
     };
     let mut count = look(&from, None, ROWS_MAX)?;
-    if count < ROWS_MAX && !from.is_empty() {
+    let wraps = count < ROWS_MAX;
+    if wraps && !from.is_empty() {
         count += look("", Some(&from), ROWS_MAX - count)?;
     }
     if free.is_empty() {
+        // Round all keys, and back to where they began.
+        let is_past = match wraps {
+            true => began > from || began <= last,
+            false => began > from && began <= last,
+        };
+        let is_complete = count < ROWS_MAX || began != from && is_past;
         let next = if count < ROWS_MAX { String::new() } else { last };
-        *store.next_look().borrow_mut() = (queue.to_owned(), next);
+        *store.look_in_vain().borrow_mut() = LookInVain {
+            queue: queue.to_owned(),
+            per_key,
+            state: store.has_nothing_to_undo().then_some(state),
+            seconds: Some(now..=first_lapse.unwrap_or(i64::MAX)),
+            began,
+            is_complete,
+            next,
+        };
     }
     Ok(free)
 }

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::blocked::{self, Keys};
 use super::clear::{self, Obstacles};
-use super::conditions::{delayed, exceptional, immediate, in_flight, valid_claims};
+use super::conditions::{delayed, exceptional, immediate, in_flight};
 use super::limits::{self, Gate, Limits};
 use super::options;
 use super::walk::Queue;
@@ -66,9 +66,6 @@ static SQL_GET: Sql = Sql::new(
             created_at, expires_at
      FROM main._honker_live WHERE id = ?1",
 );
-
-static SQL_NEXT_LAPSE_OF_ANY: Sql =
-    Sql::new(concat!(valid_claims!("claim_expires_at"), " ORDER BY claim_expires_at LIMIT 1"));
 
 static SQL_NEXT_LAPSE: Sql = Sql::new(concat!(
     "SELECT claim_expires_at, expires_at <= ?2 FROM main._honker_live WHERE ",
@@ -256,9 +253,7 @@ impl<'a> Look<'a> {
         let Look { store, now, queue, .. } = *self;
         let lapse = if self.any_blocked {
             // Each claim that lapses may free the slot for which a job waits, whatever becomes of its own.
-            let parameters = [queue.into(), now.into()];
-            let last_valid = store.query_one(&SQL_NEXT_LAPSE_OF_ANY, &parameters, |row| row.integer(0))?;
-            last_valid.and_then(|last_valid| last_valid.checked_add(1))
+            blocked::first_lapse(store, now, queue)?.and_then(|last_valid| last_valid.checked_add(1))
         } else {
             next_lapse(store, now, queue)?
         };

@@ -37,6 +37,7 @@ mod work;
 pub use backoff::Backoff;
 #[cfg(feature = "bundled")]
 pub(crate) use backoff::DELAY_MAX_S;
+pub(crate) use blocked::LookInVain;
 pub use bulk::{Applied, JobList, ListedJob, jobs_apply, jobs_list};
 #[cfg(feature = "bundled")]
 pub(crate) use bulk::{apply_to, choose};

@@ -477,3 +477,50 @@ fn what_a_rolled_back_transaction_had_removed_still_holds() {
         assert_eq!(db.int("SELECT count(*) FROM _honker_unique"), 0, "{removed}");
     }
 }
+
+/// A claim in vain need not look at all keys again that jobs wait for, unless something has changed, or is undone.
+#[test]
+fn jobs_that_wait_for_a_slot_are_found_once_one_is_free_by_whatever_change() {
+    const FREE: &str = "DELETE FROM _honker_live WHERE id = 1";
+    const TAKE: &str = "INSERT INTO _honker_live (id, queue, payload, state, worker_id, claim_expires_at)
+        VALUES (1, 'q', 'p', 'processing', 'w', unixepoch() + 60)";
+    type Change = fn(&Db, &Db);
+    let changes: [(&str, Change); 6] = [
+        ("one of this connection", |db, _| db.run(FREE)),
+        ("one of another", |_, other| other.run(FREE)),
+        ("one of a transaction in which there was nothing before", |db, _| {
+            db.run("BEGIN");
+            assert_eq!(db.claim("q", 1, 60), NONE);
+            db.run(FREE);
+            assert_eq!(db.claim("q", 1, 60), [2]);
+            db.run("ROLLBACK");
+            assert_eq!(db.claim("q", 1, 60), NONE);
+            db.run(FREE);
+        }),
+        ("the end of one that had taken it", |db, _| {
+            db.run(FREE);
+            for begin in ["BEGIN", "SAVEPOINT s"] {
+                db.run(&format!("{begin}; {TAKE}"));
+                assert_eq!(db.claim("q", 1, 60), NONE);
+                assert_eq!(db.claim("q", 1, 60), NONE);
+                db.run("ROLLBACK");
+            }
+        }),
+        ("a higher limit", |_, other| {
+            other.run("SELECT honker_queue_configure('q', '{\"concurrency_per_key\":2}')")
+        }),
+        ("no limit", |db, _| db.run("SELECT honker_queue_configure('q', '{\"concurrency_per_key\":null}')")),
+    ];
+    for (what, change) in changes {
+        let db = Db::new();
+        let other = db.another();
+        db.run("SELECT honker_queue_configure('q', '{\"concurrency_per_key\":1}')");
+        db.run("SELECT honker_enqueue_with('q', 'p', '{\"concurrency_key\":\"k\"}') FROM (VALUES (1), (2))");
+        assert_eq!(db.claim("q", 1, 60), [1]);
+        for _ in 0..3 {
+            assert_eq!(db.claim("q", 1, 60), NONE);
+        }
+        change(&db, &other);
+        assert_eq!(db.claim("q", 1, 60), [2], "{what}");
+    }
+}
