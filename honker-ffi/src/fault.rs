@@ -1,11 +1,13 @@
 //! For tests of the border: a panic in the entry point that is named. Not in a released library.
 
 use std::ffi::{CStr, c_char};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use honker_core::faults;
+use honker_core::fork::PerProcess;
 
-static PANIC_IN: Mutex<String> = Mutex::new(String::new());
+// A forked child must not find the lock taken by a thread that it does not have.
+static PANIC_IN: PerProcess<Mutex<String>> = PerProcess::new();
 
 /// Behind a name: not at the beginning of the call but in the operation, where a transaction is open.
 const INSIDE: &str = " inside";
@@ -19,13 +21,13 @@ const INSIDE: &str = " inside";
 pub unsafe extern "C" fn honker_fault_panic_in(name: *const c_char) {
     // SAFETY: the caller vouches for it.
     let name = unsafe { CStr::from_ptr(name) }.to_string_lossy().into_owned();
-    *PANIC_IN.lock().unwrap_or_else(PoisonError::into_inner) = name;
+    *planted() = name;
     faults::plant_panic(false);
 }
 
 pub(crate) fn fire(name: &str) {
     faults::called(name);
-    let mut planted = PANIC_IN.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut planted = planted();
     if *planted == name {
         planted.clear();
         drop(planted);
@@ -35,4 +37,8 @@ pub(crate) fn fire(name: &str) {
         planted.clear();
         faults::plant_panic(true);
     }
+}
+
+fn planted() -> MutexGuard<'static, String> {
+    PANIC_IN.get().lock().unwrap_or_else(PoisonError::into_inner)
 }
