@@ -10,7 +10,9 @@
 //! Invariants:
 //! - The lock is taken before the row is committed, and the row is committed before anything is claimed: an instance whose
 //!   row is there and whose lock is free is dead. Nobody who is only stopped, or slow, is.
-//! - Only the lock file that this instance has open says anything, and only about rows that name it.
+//! - Only the lock file that this instance has open says anything, and only about rows that name it. Whether a row still names
+//!   the free lock is asked again in the transaction that gives the jobs back: a living instance may have gone over to another
+//!   lock file since, and it frees the old lock only after its row has said so.
 //! - A database that is closed while its workers have jobs in hand keeps the lock until the process ends: handlers may be running.
 //! - Where there are no such locks, or no file can be made, there is no instance, and the visibility timeout holds.
 //!
@@ -293,7 +295,7 @@ impl Rescuer {
             }
             let failed = |error| Error::system("a lock cannot be looked at", &error);
             if instance.file_id == own.file_id && file.is_free(instance.byte).map_err(failed)? {
-                rescue(database, &instance.id)?;
+                rescue(database, &instance)?;
             }
         }
         if was_registered && !is_registered {
@@ -348,16 +350,16 @@ fn watch(path: &str) -> rustix::io::Result<OwnedFd> {
 }
 
 /// Gives back all jobs of an instance that is dead.
-fn rescue(database: &Database, id: &str) -> Result<()> {
+fn rescue(database: &Database, dead: &Instance) -> Result<()> {
     loop {
-        let claims = database.instance_claims(id)?;
+        let claims = database.instance_claims(&dead.id)?;
         let is_all = (claims.len() as i64) < ROWS_MAX;
-        match database.rescue(id, &claims, is_all) {
+        match database.rescue(dead, &claims, is_all) {
             // Those that the file refuses to give back stay until their claims lapse.
             Err(error) if queue::is_refusal_of_row(&error) => {
                 let mut refused = None;
                 for claim in claims {
-                    if let Err(error) = database.rescue(id, &[claim], false) {
+                    if let Err(error) = database.rescue(dead, &[claim], false) {
                         if !is_refusal_of_row(&error) {
                             return Err(error);
                         }
@@ -365,7 +367,7 @@ fn rescue(database: &Database, id: &str) -> Result<()> {
                     }
                 }
                 if is_all {
-                    database.rescue(id, &[], true)?;
+                    database.rescue(dead, &[], true)?;
                 }
                 return refused.map_or(Ok(()), Err);
             }

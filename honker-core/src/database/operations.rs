@@ -140,8 +140,8 @@ macro_rules! for_each_operation {
             read instance_claims(instance: &str) -> Vec<i64>
                 = $crate::queue::instance_claims(store, instance);
             /// Gives back jobs of an instance that is dead; how many it still had. With `is_all` it is forgotten.
-            write rescue(instance: &str, ids: &[i64], is_all: bool) -> i64
-                = $crate::queue::rescue(store, now, instance, ids, is_all);
+            write rescue(dead: &$crate::queue::Instance, ids: &[i64], is_all: bool) -> i64
+                = $crate::queue::rescue(store, now, dead, ids, is_all);
 
             // Maintenance.
 

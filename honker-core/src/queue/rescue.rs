@@ -38,7 +38,8 @@ static SQL_REGISTER: Sql = Sql::new(
      ON CONFLICT (id) DO UPDATE SET file_id = excluded.file_id, byte = excluded.byte",
 );
 
-static SQL_IS_REGISTERED: Sql = Sql::new("SELECT 1 FROM main._honker_instances WHERE id = +?1");
+static SQL_IS_REGISTERED: Sql =
+    Sql::new("SELECT 1 FROM main._honker_instances WHERE id = +?1 AND file_id = unhex(+?2) AND byte = +?3");
 
 static SQL_FORGET: Sql = Sql::new("DELETE FROM main._honker_instances WHERE id = +?1");
 
@@ -87,10 +88,14 @@ pub fn instance_claims(store: &Store, instance: &str) -> Result<Vec<i64>> {
 
 /// Gives back these jobs of an instance that is dead, as far as it still has them: they are pending again, as they were before
 /// they were claimed, but for the attempt; one whose attempts are exhausted is dead. With `is_all` the instance is forgotten. How
-/// many jobs those were; nothing happens if somebody else has done it.
-pub fn rescue(store: &Store, now: i64, instance: &str, ids: &[i64], is_all: bool) -> Result<i64> {
+/// many jobs those were; nothing happens if somebody else has done it, or if its row does not say any more what it said when its
+/// lock was found free: it has gone over to another lock file since, and lives.
+pub fn rescue(store: &Store, now: i64, dead: &Instance, ids: &[i64], is_all: bool) -> Result<i64> {
+    let Instance { id: instance, file_id, byte } = dead;
+    let instance = instance.as_str();
     store.atomic(|| {
-        if store.query_one(&SQL_IS_REGISTERED, &[instance.into()], |_| ())?.is_none() {
+        let place = [instance.into(), file_id.as_str().into(), (*byte).into()];
+        if store.query_one(&SQL_IS_REGISTERED, &place, |_| ())?.is_none() {
             return Ok(0);
         }
         let mut rescued = 0;

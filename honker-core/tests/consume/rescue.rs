@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use honker_core::consume::{Worker, WorkerOptions};
 use honker_core::database::{Database, Options};
-use honker_core::queue::{Claim, Enqueue};
+use honker_core::queue::{Claim, Enqueue, Instance};
 
 use crate::process::{Process, Role, argument, hear, say};
 use crate::support::*;
@@ -234,6 +234,27 @@ fn nobody_is_dead_whose_lock_file_lost_its_name() {
         process.kill();
         assert_eq!(job(worker.next(1, LONG)).id, id);
     }
+}
+
+/// Between the look at a lock that is free and the commit that gives the jobs back, its owner may have gone over to another lock
+/// file, and so be alive.
+#[test]
+fn nobody_is_dead_whose_row_says_something_else_meanwhile() {
+    let (file, database) = open();
+    let job = enqueue(&database, "q", "p");
+    let mut worker = worker(&database, "q", to_be_rescued());
+    assert_eq!(self::job(worker.next(1, LONG)).id, job);
+    let [now]: [Instance; 1] = database.instances().unwrap().try_into().unwrap();
+    let elsewhere = [
+        Instance { byte: now.byte + 1, ..now.clone() },
+        Instance { file_id: "00".repeat(16), ..now.clone() },
+        Instance { id: "00".repeat(16), ..now.clone() },
+    ];
+    for was in &elsewhere {
+        assert_eq!(database.rescue(was, &[job], true), Ok(0), "{was:?}");
+    }
+    assert_eq!((instances(&file), database.get_job(job).unwrap().unwrap().attempts), (1, 1));
+    assert_eq!(database.rescue(&now, &[job], false), Ok(1));
 }
 
 #[test]
