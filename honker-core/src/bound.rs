@@ -28,13 +28,13 @@ impl Budget {
     pub(crate) const FULL: Budget = Budget { rows: ROWS_MAX, bytes: BYTES_MAX };
 
     /// Whether something has been worked off.
-    #[cfg(feature = "bundled")]
+    #[cfg(feature = "runtime")]
     pub(crate) fn is_begun(self) -> bool {
         self.rows < ROWS_MAX
     }
 
     /// Whether what is left is enough for one more call: a sweep that could do nothing would look as if it had found nothing.
-    #[cfg(feature = "bundled")]
+    #[cfg(feature = "runtime")]
     pub(crate) fn is_enough(self) -> bool {
         self.rows >= ROWS_MAX / 2 && self.bytes >= BYTES_MAX / 2
     }
@@ -100,7 +100,7 @@ impl<'a> Allowance<'a> {
 }
 
 /// What a bounded operation did, for who repeats it until nothing is left to do.
-#[cfg(feature = "bundled")]
+#[cfg(feature = "runtime")]
 pub(crate) trait Step: Sized {
     /// What the caller is told.
     type Answer;
@@ -114,7 +114,7 @@ pub(crate) trait Step: Sized {
 }
 
 /// How many rows were worked off.
-#[cfg(feature = "bundled")]
+#[cfg(feature = "runtime")]
 impl Step for i64 {
     type Answer = i64;
     const IS_BULK: bool = true;

@@ -340,7 +340,7 @@ impl Tally {
     }
 
     /// Whether there is anything that the file does not have.
-    #[cfg(feature = "bundled")]
+    #[cfg(feature = "runtime")]
     pub(crate) fn has_counts(&self) -> bool {
         self.lock().has_counts
     }

@@ -135,7 +135,10 @@ impl Error {
             #[cfg(feature = "bundled")]
             rusqlite::Error::SqlInputError { error, msg, .. } => Error::from_sqlite(error.extended_code, msg),
             rusqlite::Error::MultipleStatement => Error::invalid("more than one SQL statement in one call"),
-            other => Error::invalid(other.to_string()),
+            other => match other.sqlite_error() {
+                Some(error) => Error::from_sqlite(error.extended_code, other.to_string()),
+                None => Error::invalid(other.to_string()),
+            },
         }
     }
 

@@ -143,7 +143,7 @@ pub(crate) fn watch(connection: &rusqlite::Connection) {
 }
 
 /// Watches what our copy of SQLite writes to files.
-#[cfg(feature = "bundled")]
+#[cfg(feature = "runtime")]
 pub(crate) fn install_writes() {
     static ONCE: Once = Once::new();
     if control().is_none() {
@@ -162,10 +162,10 @@ pub(crate) fn install_writes() {
     });
 }
 
-#[cfg(feature = "bundled")]
+#[cfg(feature = "runtime")]
 type WriteAt = unsafe extern "C" fn(c_int, *const c_void, usize, i64) -> isize;
 
-#[cfg(feature = "bundled")]
+#[cfg(feature = "runtime")]
 unsafe extern "C" fn write_at(descriptor: c_int, data: *const c_void, len: usize, offset: i64) -> isize {
     if let Some(errno) = struck_by_write(descriptor) {
         // SAFETY: this thread's own.
@@ -176,7 +176,7 @@ unsafe extern "C" fn write_at(descriptor: c_int, data: *const c_void, len: usize
     unsafe { libc::pwrite64(descriptor, data, len, offset) }
 }
 
-#[cfg(feature = "bundled")]
+#[cfg(feature = "runtime")]
 fn struck_by_write(descriptor: c_int) -> Option<i32> {
     let control = control().filter(|control| control.is_armed("write."))?;
     let path = std::fs::read_link(format!("/proc/self/fd/{descriptor}")).ok()?;

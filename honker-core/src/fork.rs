@@ -6,11 +6,11 @@
 
 #[cfg(unix)]
 use std::cell::UnsafeCell;
-#[cfg(all(target_os = "linux", feature = "bundled"))]
+#[cfg(all(target_os = "linux", feature = "runtime"))]
 use std::io;
-#[cfg(all(target_os = "linux", feature = "bundled"))]
+#[cfg(all(target_os = "linux", feature = "runtime"))]
 use std::mem::ManuallyDrop;
-#[cfg(all(target_os = "linux", feature = "bundled"))]
+#[cfg(all(target_os = "linux", feature = "runtime"))]
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 #[cfg(unix)]
 use std::sync::Once;
@@ -90,14 +90,14 @@ static UNDISTURBED: Mutex<Vec<i32>> = Mutex::new(Vec::new());
 
 /// A descriptor that a child does not inherit: the kernel would keep for the child what it frees when its owner ends. It is
 /// closed before `fork` returns there.
-#[cfg(all(target_os = "linux", feature = "bundled"))]
+#[cfg(all(target_os = "linux", feature = "runtime"))]
 #[derive(Debug)]
 pub(crate) struct Private {
     descriptor: ManuallyDrop<OwnedFd>,
     process: Process,
 }
 
-#[cfg(all(target_os = "linux", feature = "bundled"))]
+#[cfg(all(target_os = "linux", feature = "runtime"))]
 impl Private {
     /// What `open` opens. A fork waits for that.
     pub(crate) fn open(open: impl FnOnce() -> io::Result<OwnedFd>) -> io::Result<Self> {
@@ -109,7 +109,7 @@ impl Private {
     }
 }
 
-#[cfg(all(target_os = "linux", feature = "bundled"))]
+#[cfg(all(target_os = "linux", feature = "runtime"))]
 impl AsFd for Private {
     /// Not to be used in a child.
     fn as_fd(&self) -> BorrowedFd<'_> {
@@ -117,7 +117,7 @@ impl AsFd for Private {
     }
 }
 
-#[cfg(all(target_os = "linux", feature = "bundled"))]
+#[cfg(all(target_os = "linux", feature = "runtime"))]
 impl Drop for Private {
     fn drop(&mut self) {
         // In a child it is closed, and its number may be another's.

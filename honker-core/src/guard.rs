@@ -11,12 +11,12 @@
 //!
 //! Any table of the user's, in whatever schema, hides a virtual table of this kind. Where one has our name the guard takes
 //! another, `_honker_statements_1` and so on.
+//!
+//! It speaks to SQLite itself: rusqlite's traits for virtual tables are others in each of its versions that we work with.
 
-use std::borrow::Cow;
-use std::ffi::{CStr, c_int};
+use std::ffi::{CString, c_char, c_int, c_void};
 use std::sync::Arc;
 
-use rusqlite::vtab::{Context, Filters, IndexInfo, Module, VTab, VTabConnection, VTabCursor, sqlite3_vtab};
 use rusqlite::{Connection, ffi};
 
 use crate::store::PreparedStatement;
@@ -32,12 +32,9 @@ const NAMES_MAX: u32 = 100;
 /// Now, and not with the first statement that needs it: to name the table begins to read, and a transaction of the
 /// caller's that reads before it writes may lose its chance to ([`Store::atomic`]).
 pub(crate) fn install(connection: &Connection, store: &Arc<Store>) -> Result<()> {
-    const MODULE: &Module<Guard> = &Module::eponymous_only_module();
     store.set_guarded(false);
     for name in names() {
-        connection
-            .create_module(name.as_str(), MODULE, Some(Arc::clone(store)))
-            .map_err(|error| Error::invalid(format!("cannot register honker on this connection: {error}")))?;
+        register(connection, &name, store)?;
         if try_to_arm(store, &name)? {
             return Ok(());
         }
@@ -75,79 +72,175 @@ fn try_to_arm(store: &Store, name: &str) -> Result<bool> {
     }
 }
 
+/// Makes the guard of this name one of the connection's virtual tables.
+fn register(connection: &Connection, name: &str, store: &Arc<Store>) -> Result<()> {
+    let name = CString::new(name).map_err(|_| hidden())?;
+    let store = Arc::into_raw(Arc::clone(store)).cast_mut().cast();
+    // SAFETY: the connection is open, the module is a constant, and `forget` is given back what `into_raw` made, also if
+    // this fails.
+    let code = unsafe {
+        ffi::sqlite3_create_module_v2(connection.handle(), name.as_ptr(), &MODULE, store, Some(forget))
+    };
+    match code {
+        ffi::SQLITE_OK => Ok(()),
+        code => {
+            Err(Error::invalid(format!("cannot register honker on this connection: SQLite's error {code}")))
+        }
+    }
+}
+
+unsafe extern "C" fn forget(store: *mut c_void) {
+    // SAFETY: `register` made it.
+    drop(unsafe { Arc::from_raw(store.cast::<Store>()) });
+}
+
+// Without `xCreate` there is one table of it, of its own name, and no statement makes another.
+static MODULE: ffi::sqlite3_module = ffi::sqlite3_module {
+    iVersion: 1,
+    xConnect: Some(connect),
+    xBestIndex: Some(best_index),
+    xDisconnect: Some(disconnect),
+    xOpen: Some(open),
+    xClose: Some(close),
+    xFilter: Some(filter),
+    xNext: Some(next),
+    xEof: Some(eof),
+    xColumn: Some(column),
+    xRowid: Some(rowid),
+    // SAFETY: the rest are optional functions, of which NULL is none.
+    ..unsafe { std::mem::zeroed() }
+};
+
 #[repr(C)]
 struct Guard {
-    base: sqlite3_vtab,
+    base: ffi::sqlite3_vtab,
     store: Arc<Store>,
-}
-
-impl Drop for Guard {
-    fn drop(&mut self) {
-        self.store.set_guarded(false);
-        self.store.clear();
-    }
-}
-
-// SAFETY: `repr(C)` with the base class first, as the trait demands.
-unsafe impl VTab<'_> for Guard {
-    type Aux = Arc<Store>;
-    type Cursor = Rows;
-
-    fn connect(
-        _db: &mut VTabConnection,
-        aux: Option<&Self::Aux>,
-        _module_name: &[u8],
-        _database_name: &[u8],
-        _table_name: &[u8],
-        _args: &[&[u8]],
-    ) -> rusqlite::Result<(Cow<'static, CStr>, Self)> {
-        let store = aux.ok_or(rusqlite::Error::InvalidQuery)?;
-        store.set_guarded(true);
-        let guard = Guard { base: sqlite3_vtab::default(), store: Arc::clone(store) };
-        Ok((Cow::Borrowed(c"CREATE TABLE x(sql TEXT, reprepares INTEGER)"), guard))
-    }
-
-    fn best_index(&self, _info: &mut IndexInfo) -> rusqlite::Result<bool> {
-        Ok(true)
-    }
-
-    fn open(&mut self) -> rusqlite::Result<Rows> {
-        Ok(Rows { base: Default::default(), rows: self.store.prepared_statements(), next: 0 })
-    }
 }
 
 #[repr(C)]
 struct Rows {
-    base: rusqlite::vtab::sqlite3_vtab_cursor,
+    base: ffi::sqlite3_vtab_cursor,
     rows: Vec<PreparedStatement>,
     next: usize,
 }
 
-// SAFETY: `repr(C)` with the base class first, as the trait demands.
-unsafe impl VTabCursor for Rows {
-    fn filter(&mut self, _: c_int, _: Option<&str>, _: &Filters<'_>) -> rusqlite::Result<()> {
-        self.next = 0;
-        Ok(())
-    }
+// The functions below are called by SQLite with what it got from them: a `Guard` that `connect` made, a `Rows` that `open`
+// made, both alive until `disconnect` and `close`, in the thread that has the connection.
 
-    fn next(&mut self) -> rusqlite::Result<()> {
-        self.next += 1;
-        Ok(())
+unsafe extern "C" fn connect(
+    db: *mut ffi::sqlite3,
+    store: *mut c_void,
+    _: c_int,
+    _: *const *const c_char,
+    table: *mut *mut ffi::sqlite3_vtab,
+    _: *mut *mut c_char,
+) -> c_int {
+    // SAFETY: the connection is open, and the text ends with a NUL.
+    let code =
+        unsafe { ffi::sqlite3_declare_vtab(db, c"CREATE TABLE x(sql TEXT, reprepares INTEGER)".as_ptr()) };
+    if code != ffi::SQLITE_OK {
+        return code;
     }
+    // SAFETY: `register` made it, and SQLite keeps it for as long as the module; the reference here is one more.
+    let store = unsafe {
+        Arc::increment_strong_count(store.cast::<Store>());
+        Arc::from_raw(store.cast::<Store>())
+    };
+    store.set_guarded(true);
+    // SAFETY: SQLite's base is numbers and pointers, and begins as zeros.
+    let base = unsafe { std::mem::zeroed() };
+    // SAFETY: SQLite passes where to write it.
+    unsafe { *table = Box::into_raw(Box::new(Guard { base, store })).cast() };
+    ffi::SQLITE_OK
+}
 
-    fn eof(&self) -> bool {
-        self.next >= self.rows.len()
-    }
+unsafe extern "C" fn disconnect(table: *mut ffi::sqlite3_vtab) -> c_int {
+    // SAFETY: see above.
+    let guard = unsafe { Box::from_raw(table.cast::<Guard>()) };
+    guard.store.set_guarded(false);
+    guard.store.clear();
+    ffi::SQLITE_OK
+}
 
-    fn column(&self, context: &mut Context, column: c_int) -> rusqlite::Result<()> {
-        let row = &self.rows[self.next];
-        match column {
-            0 => context.set_result(&row.sql),
-            _ => context.set_result(&row.reprepares),
+unsafe extern "C" fn best_index(_: *mut ffi::sqlite3_vtab, _: *mut ffi::sqlite3_index_info) -> c_int {
+    ffi::SQLITE_OK
+}
+
+unsafe extern "C" fn open(
+    table: *mut ffi::sqlite3_vtab,
+    cursor: *mut *mut ffi::sqlite3_vtab_cursor,
+) -> c_int {
+    // SAFETY: see above.
+    let rows = unsafe { &*table.cast::<Guard>() }.store.prepared_statements();
+    // SAFETY: SQLite's base is a pointer that SQLite sets.
+    let base = unsafe { std::mem::zeroed() };
+    // SAFETY: SQLite passes where to write it.
+    unsafe { *cursor = Box::into_raw(Box::new(Rows { base, rows, next: 0 })).cast() };
+    ffi::SQLITE_OK
+}
+
+unsafe extern "C" fn close(cursor: *mut ffi::sqlite3_vtab_cursor) -> c_int {
+    // SAFETY: see above.
+    drop(unsafe { Box::from_raw(cursor.cast::<Rows>()) });
+    ffi::SQLITE_OK
+}
+
+/// What SQLite calls a cursor.
+///
+/// # Safety
+/// `open` made it, and nobody else uses it meanwhile.
+unsafe fn rows<'a>(cursor: *mut ffi::sqlite3_vtab_cursor) -> &'a mut Rows {
+    // SAFETY: the caller vouches for it.
+    unsafe { &mut *cursor.cast::<Rows>() }
+}
+
+unsafe extern "C" fn filter(
+    cursor: *mut ffi::sqlite3_vtab_cursor,
+    _: c_int,
+    _: *const c_char,
+    _: c_int,
+    _: *mut *mut ffi::sqlite3_value,
+) -> c_int {
+    // SAFETY: see above.
+    unsafe { rows(cursor) }.next = 0;
+    ffi::SQLITE_OK
+}
+
+unsafe extern "C" fn next(cursor: *mut ffi::sqlite3_vtab_cursor) -> c_int {
+    // SAFETY: see above.
+    unsafe { rows(cursor) }.next += 1;
+    ffi::SQLITE_OK
+}
+
+unsafe extern "C" fn eof(cursor: *mut ffi::sqlite3_vtab_cursor) -> c_int {
+    // SAFETY: see above.
+    let rows = unsafe { rows(cursor) };
+    c_int::from(rows.next >= rows.rows.len())
+}
+
+unsafe extern "C" fn column(
+    cursor: *mut ffi::sqlite3_vtab_cursor,
+    context: *mut ffi::sqlite3_context,
+    column: c_int,
+) -> c_int {
+    // SAFETY: see above.
+    let rows = unsafe { rows(cursor) };
+    let Some(row) = rows.rows.get(rows.next) else { return ffi::SQLITE_ERROR };
+    // SAFETY: the context is SQLite's for this call; the text is copied.
+    unsafe {
+        match (column, c_int::try_from(row.sql.len())) {
+            (0, Ok(length)) => {
+                ffi::sqlite3_result_text(context, row.sql.as_ptr().cast(), length, ffi::SQLITE_TRANSIENT());
+            }
+            (0, Err(_)) => ffi::sqlite3_result_error_toobig(context),
+            _ => ffi::sqlite3_result_int64(context, row.reprepares.into()),
         }
     }
+    ffi::SQLITE_OK
+}
 
-    fn rowid(&self) -> rusqlite::Result<i64> {
-        Ok(self.next as i64)
-    }
+unsafe extern "C" fn rowid(cursor: *mut ffi::sqlite3_vtab_cursor, rowid: *mut i64) -> c_int {
+    // SAFETY: see above; SQLite passes where to write it.
+    unsafe { *rowid = rows(cursor).next as i64 };
+    ffi::SQLITE_OK
 }

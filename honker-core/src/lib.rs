@@ -9,17 +9,21 @@
 //! [`sql::register`] makes the operations SQL functions of a connection. Times are whole seconds since the Unix epoch,
 //! durations whole seconds. Operations start no thread, print nothing, and do not touch the connection's settings.
 //!
-//! With the feature `bundled` there is also the *runtime* above them: `database::Database`, a file with the connections
-//! to use it from many threads, and `vfs`, which makes that safe beside another SQLite in the same process.
+//! With the feature `runtime` there is also the *runtime* above them: `database::Database`, a file with the connections
+//! to use it from many threads, and `vfs`, which makes that safe beside another SQLite in the same process. It links the
+//! system's SQLite, or with the feature `bundled` one that is compiled in.
+//!
+//! **This crate promises nothing to anybody but honker's own**, which name its exact version: any release may change any of
+//! it. Programs use the crate `honker`.
 
 pub mod batch;
 mod bound;
-#[cfg(feature = "bundled")]
+#[cfg(feature = "runtime")]
 pub mod consume;
 #[cfg(feature = "faults")]
 pub mod control;
 pub mod counters;
-#[cfg(feature = "bundled")]
+#[cfg(feature = "runtime")]
 pub mod database;
 mod error;
 #[cfg(feature = "faults")]
@@ -46,7 +50,7 @@ pub mod stream;
 mod time;
 mod unit;
 mod version;
-#[cfg(feature = "bundled")]
+#[cfg(feature = "runtime")]
 pub mod vfs;
 pub mod watch;
 

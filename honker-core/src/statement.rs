@@ -45,6 +45,8 @@ pub(crate) enum Value<'a> {
     Null,
     Integer(i64),
     Text(&'a str),
+    #[cfg(feature = "runtime")]
+    Blob(&'a [u8]),
 }
 
 impl From<i64> for Value<'_> {
@@ -121,6 +123,17 @@ impl Statement {
                 match *value {
                     Value::Null => ffi::sqlite3_bind_null(raw, index),
                     Value::Integer(value) => ffi::sqlite3_bind_int64(raw, index, value),
+                    #[cfg(feature = "runtime")]
+                    Value::Blob(bytes) => match c_int::try_from(bytes.len()) {
+                        Ok(length) => ffi::sqlite3_bind_blob(
+                            raw,
+                            index,
+                            bytes.as_ptr().cast(),
+                            length,
+                            ffi::SQLITE_STATIC(),
+                        ),
+                        Err(_) => ffi::SQLITE_TOOBIG,
+                    },
                     Value::Text(text) => match c_int::try_from(text.len()) {
                         Ok(length) => ffi::sqlite3_bind_text(
                             raw,

@@ -116,13 +116,13 @@ impl Store {
     }
 
     /// Tells `listener` of settlements from now on.
-    #[cfg(feature = "bundled")]
+    #[cfg(feature = "runtime")]
     pub(crate) fn listen(&self, listener: Arc<dyn SettlementListener>) {
         let _ = self.listener.set(listener);
     }
 
     /// Counts with `tally` from now on.
-    #[cfg(feature = "bundled")]
+    #[cfg(feature = "runtime")]
     pub(crate) fn count_with(&self, tally: Arc<Tally>) {
         let _ = self.tally.set(tally);
     }
@@ -155,7 +155,7 @@ impl Store {
     }
 
     /// Says whether SQL that is not ours may have run in the open transaction. Unless somebody says otherwise, it may.
-    #[cfg(feature = "bundled")]
+    #[cfg(feature = "runtime")]
     pub(crate) fn set_foreign_sql(&self, foreign_sql: bool) {
         self.foreign_sql.set(foreign_sql);
     }

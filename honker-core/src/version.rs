@@ -96,7 +96,7 @@ impl LastLook {
     }
 
     /// What was found may have been undone: the next look does not go by the pager's counter.
-    #[cfg(feature = "bundled")]
+    #[cfg(feature = "runtime")]
     pub(crate) fn doubt(&self) {
         self.pager_version.set(None);
     }

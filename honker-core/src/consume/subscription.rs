@@ -137,6 +137,12 @@ impl StreamSubscription {
         self.progress.save()
     }
 
+    /// From now on the offset is saved after so many finished events; 0: never because of a number.
+    pub fn set_save_every_n(&mut self, n: u64) {
+        self.progress.options.save_every_n = n;
+        self.progress.note_last_write();
+    }
+
     /// The offset of the last event that was delivered; where it began if there was none.
     pub fn offset(&self) -> i64 {
         self.progress.in_hand.unwrap_or(self.progress.finished)

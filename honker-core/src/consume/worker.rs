@@ -19,7 +19,7 @@ use super::registration::{Next, Registration};
 use super::settlement::{Batch, Settled, Settlement, Verdict};
 use super::turns::Turns;
 use super::waiter::Waiter;
-use super::worker_options::{WorkerOptions, WorkerQueue, check};
+use super::worker_options::{WorkerOptions, WorkerQueue};
 use crate::Result;
 use crate::database::Database;
 
@@ -50,7 +50,7 @@ impl Worker {
         worker_id: impl Into<String>,
         options: WorkerOptions,
     ) -> Result<Self> {
-        check(&queues, &options)?;
+        options.check(&queues)?;
         let registration = Registration::new(waiter, token);
         let database = registration.database().clone();
         let worker_id = worker_id.into();

@@ -55,25 +55,27 @@ impl WorkerQueue {
     }
 }
 
-/// An error if there is no queue, one of them twice, or an option that makes no sense.
-pub(super) fn check(queues: &[WorkerQueue], options: &WorkerOptions) -> Result<()> {
-    let mut names: Vec<&str> = queues.iter().map(|queue| queue.name.as_str()).collect();
-    names.sort_unstable();
-    if names.is_empty() {
-        return Err(Error::invalid("queues: a worker needs at least one"));
+impl WorkerOptions {
+    /// An error if there is no queue, one of them twice, or an option that makes no sense.
+    pub fn check(&self, queues: &[WorkerQueue]) -> Result<()> {
+        let mut names: Vec<&str> = queues.iter().map(|queue| queue.name.as_str()).collect();
+        names.sort_unstable();
+        if names.is_empty() {
+            return Err(Error::invalid("queues: a worker needs at least one"));
+        }
+        if let Some(twice) = names.windows(2).find(|pair| pair[0] == pair[1]) {
+            return Err(Error::invalid(format!("queues: '{}' is named twice", twice[0])));
+        }
+        if self.max_run_s.is_some_and(|max_run_s| max_run_s < 1) {
+            return Err(Error::invalid("max_run_s must be at least 1"));
+        }
+        let Backoff { factor, jitter, .. } = self.backoff;
+        if !(factor >= 1.0 && factor.is_finite()) {
+            return Err(Error::invalid("retry_factor must be at least 1"));
+        }
+        if !(0.0..=1.0).contains(&jitter) {
+            return Err(Error::invalid("retry_jitter must be from 0 to 1"));
+        }
+        Ok(())
     }
-    if let Some(twice) = names.windows(2).find(|pair| pair[0] == pair[1]) {
-        return Err(Error::invalid(format!("queues: '{}' is named twice", twice[0])));
-    }
-    if options.max_run_s.is_some_and(|max_run_s| max_run_s < 1) {
-        return Err(Error::invalid("max_run_s must be at least 1"));
-    }
-    let Backoff { factor, jitter, .. } = options.backoff;
-    if !(factor >= 1.0 && factor.is_finite()) {
-        return Err(Error::invalid("retry_factor must be at least 1"));
-    }
-    if !(0.0..=1.0).contains(&jitter) {
-        return Err(Error::invalid("retry_jitter must be from 0 to 1"));
-    }
-    Ok(())
 }

@@ -59,7 +59,7 @@ pub struct Claimed {
     pub refused: Option<Error>,
 }
 
-#[cfg(feature = "bundled")]
+#[cfg(feature = "runtime")]
 impl crate::bound::Step for Claimed {
     type Answer = Vec<ClaimedJob>;
     // Most find a job at once.

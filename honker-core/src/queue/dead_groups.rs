@@ -43,7 +43,7 @@ struct Counted {
 pub fn dead_groups(store: &Store, queue: Option<&str>) -> Result<Vec<DeadGroup>> {
     let mut groups: HashMap<Option<String>, Counted> = HashMap::new();
     let each = |row: &crate::statement::Row<'_>| {
-        let group = groups.entry(row.optional_text(2).as_deref().map(pattern)).or_default();
+        let group = groups.entry(row.optional_text(2).as_deref().map(error_pattern)).or_default();
         group.count += 1;
         group.newest = group.newest.max(Some((row.integer(1), row.integer(0))));
     };
@@ -66,8 +66,8 @@ pub fn dead_groups(store: &Store, queue: Option<&str>) -> Result<Vec<DeadGroup>>
     Ok(answer)
 }
 
-/// An error without what differs from job to job.
-fn pattern(error: &str) -> String {
+/// An error without what differs from job to job: what it shares with those of its group ([`DeadGroup::error`]). That of a group is its own.
+pub fn error_pattern(error: &str) -> String {
     let mut pattern = String::with_capacity(error.len());
     let mut rest = error;
     while let Some(first) = rest.chars().next() {
@@ -138,7 +138,7 @@ fn is_id(word: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::pattern;
+    use super::error_pattern;
 
     #[test]
     fn numbers_and_ids_are_made_equal() {
@@ -156,7 +156,7 @@ mod tests {
             ("7f3c1b9e-3a52-4b1f-9d53-0a6f5f0e9c1é", "#-#a#-#b#f-#d#-#é"),
             ("1.", "#."),
         ] {
-            assert_eq!(pattern(error), expected, "{error}");
+            assert_eq!(error_pattern(error), expected, "{error}");
         }
     }
 }

@@ -24,7 +24,7 @@ pub(crate) mod options;
 mod prospect;
 mod refusal;
 mod replace;
-#[cfg(feature = "bundled")]
+#[cfg(feature = "runtime")]
 mod rescue;
 mod settings;
 mod settle;
@@ -35,16 +35,16 @@ mod walk;
 mod work;
 
 pub use backoff::Backoff;
-#[cfg(feature = "bundled")]
+#[cfg(feature = "runtime")]
 pub(crate) use backoff::DELAY_MAX_S;
 pub(crate) use blocked::LookInVain;
 pub use bulk::{Applied, JobList, ListedJob, jobs_apply, jobs_list};
-#[cfg(feature = "bundled")]
+#[cfg(feature = "runtime")]
 pub(crate) use bulk::{apply_to, choose};
 pub(crate) use claim::claim_into;
 pub use claim::{Claim, Claimed, ClaimedJob, claim, claim_some};
 pub use dead::{DeadJob, Requeued, dead_list, dead_purge, dead_requeue};
-pub use dead_groups::{DeadGroup, dead_groups};
+pub use dead_groups::{DeadGroup, dead_groups, error_pattern};
 pub(crate) use enqueue::{ANSWER_BYTES, check, enqueue_at, enqueue_malformed};
 pub use enqueue::{Enqueue, EnqueueStatus, Enqueued, Member, enqueue, enqueue_many};
 pub(crate) use inspect::depths;
@@ -52,14 +52,14 @@ pub use inspect::{Depth, Job, QueueStats, get_job, may_claim, next_claim_at, sta
 pub(crate) use job_options::{JobOptions, to_json};
 pub(crate) use prospect::may_still_run;
 pub(crate) use refusal::{check_keys, is_refusal_of_row};
-#[cfg(feature = "bundled")]
+#[cfg(feature = "runtime")]
 pub use rescue::{Instance, Registrant, instance_claims, instance_register, instances, rescue};
 pub use settings::{QueueSettings, Rate, Settings, configure, queues, settings};
 pub(crate) use settle::holds;
 pub use settle::{ack, ack_batch, cancel, fail, heartbeat, parse_ids, release, retry};
 pub use sweep::sweep_expired;
 pub use unique::{OnConflict, Unique, UniqueUntil};
-#[cfg(feature = "bundled")]
+#[cfg(feature = "runtime")]
 pub(crate) use work::is_held;
 pub use work::{
     Delay, Held, Lost, Outcome, Settlement, Turn, Turned, WorkOutlook, settle, turn, work_outlook,

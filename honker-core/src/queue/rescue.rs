@@ -7,8 +7,8 @@
 use super::clear::give_back;
 use super::dead_letter::{Reason, dead_letter};
 use crate::bound::ROWS_MAX;
-use crate::statement::Sql;
-use crate::{Result, Store};
+use crate::statement::{Sql, Value};
+use crate::{Error, Result, Store};
 
 /// A row of `_honker_instances`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,7 +34,7 @@ static SQL_INSTANCES: Sql = Sql::new("SELECT id, lower(hex(file_id)), byte FROM 
 
 static SQL_REGISTER: Sql = Sql::new(
     "INSERT INTO main._honker_instances (id, file_id, byte, pid, host, started_at)
-     VALUES (?1, unhex(?2), ?3, ?4, ?5, ?6)
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6)
      ON CONFLICT (id) DO UPDATE SET file_id = excluded.file_id, byte = excluded.byte",
 );
 
@@ -70,15 +70,22 @@ pub fn instance_register(
     registrant: Registrant<'_>,
 ) -> Result<()> {
     let Instance { id, file_id, byte } = instance;
+    let file_id = bytes(file_id).ok_or_else(|| Error::invalid("file_id must be hexadecimal digits"))?;
     let parameters = [
         id.as_str().into(),
-        file_id.as_str().into(),
+        Value::Blob(&file_id),
         (*byte).into(),
         registrant.pid.into(),
         registrant.host.into(),
         now.into(),
     ];
     store.insert(&SQL_REGISTER, &parameters).map(drop)
+}
+
+/// Not by SQLite's `unhex`, which is younger than the oldest SQLite that we work with.
+fn bytes(digits: &str) -> Option<Vec<u8>> {
+    let pairs = digits.as_bytes().chunks(2);
+    pairs.map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()).collect()
 }
 
 /// Jobs that an instance has claimed, at most as many as one call of [`rescue`] gives back. It reads all claims of the file.

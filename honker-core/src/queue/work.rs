@@ -186,7 +186,7 @@ pub fn settle(store: &Store, now: i64, worker_id: &str, settlement: &Settlement)
 }
 
 /// Whether `worker_id` still has this claim, also if its time is over.
-#[cfg(feature = "bundled")]
+#[cfg(feature = "runtime")]
 pub(crate) fn is_held(store: &Store, now: i64, worker_id: &str, held: Held) -> Result<bool> {
     Ok(matches!(look_at(store, now, worker_id, held)?, Ok(_) | Err(Lost::Lapsed)))
 }

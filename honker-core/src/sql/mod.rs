@@ -37,7 +37,7 @@ pub fn register_with_watchers(connection: &Connection) -> Result<()> {
 
 /// As [`register`], for a connection of our own: the functions use its store, so that what they settle is known to who
 /// listens there. From now on the store may be kept for longer than the connection is open, and not be used.
-#[cfg(feature = "bundled")]
+#[cfg(feature = "runtime")]
 pub(crate) fn register_on(connection: &Connection, store: &Arc<Store>) -> Result<()> {
     register_all(connection, store, &[FUNCTIONS])
 }

@@ -37,18 +37,18 @@ use std::str::FromStr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-#[cfg(all(unix, feature = "bundled"))]
+#[cfg(all(unix, feature = "runtime"))]
 pub(crate) use self::descriptor::no_descriptor;
-#[cfg(feature = "bundled")]
+#[cfg(feature = "runtime")]
 pub(crate) use self::health::Warnings;
 pub use self::health::{Method, State, Status, Warning};
 pub use self::subscription::{Subscription, Wake, Waker};
 pub use self::target::Target;
-#[cfg(feature = "bundled")]
+#[cfg(feature = "runtime")]
 pub(crate) use self::thread::block_signals;
-#[cfg(feature = "bundled")]
+#[cfg(feature = "runtime")]
 pub(crate) use self::timers::QuickTimers;
-#[cfg(feature = "bundled")]
+#[cfg(feature = "runtime")]
 pub(crate) use self::watcher::Announcer;
 pub use self::watcher::{Statistics, Watcher};
 use crate::fork::PerProcess;

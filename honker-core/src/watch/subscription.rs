@@ -103,7 +103,7 @@ impl Subscription {
 
     /// A number that is another one after every commit. If nobody watches at the moment it looks into the file itself, so
     /// that what was committed before the call counts.
-    #[cfg(feature = "bundled")]
+    #[cfg(feature = "runtime")]
     pub(crate) fn generation(&self) -> u64 {
         self.slot.shared.visit();
         self.slot.shared.generation()

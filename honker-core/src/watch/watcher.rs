@@ -59,7 +59,7 @@ impl Watcher {
     ) -> Result<Arc<Watcher>> {
         settings.check()?;
         // The host may have a SQLite of its own, whose locks our connection must not drop.
-        #[cfg(feature = "bundled")]
+        #[cfg(feature = "runtime")]
         crate::vfs::install();
         let target = &target.resolve()?;
         let shared = Arc::new(Shared::new(Process::current(), settings.threaded)?);

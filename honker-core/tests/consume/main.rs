@@ -5,7 +5,7 @@
 //! ([`clock`]); like those that hook statements or fork, it runs in a process of its own. Consumers are mostly made
 //! without a fallback: what wakes them then is what is tested, or nothing does.
 
-#![cfg(all(feature = "bundled", target_os = "linux", target_pointer_width = "64"))]
+#![cfg(all(feature = "runtime", target_os = "linux", target_pointer_width = "64"))]
 
 mod clock;
 #[path = "../database/support.rs"]

@@ -2,7 +2,7 @@
 //!
 //! What SQLite ends up with is always looked at through a plain connection that knows nothing of honker.
 
-#![cfg(feature = "bundled")]
+#![cfg(feature = "runtime")]
 
 mod batches;
 mod bounded;

@@ -3,7 +3,7 @@
 //! What is tested belongs to a process, so every scenario is a process of its own: this binary once more, with the
 //! scenario's name in the environment ([`process`]). The other copy is the system's `libsqlite3.so.0`, loaded into the
 //! same process with its symbols to itself ([`sqlite`]); in a second process it is a stock SQLite like any other.
-#![cfg(all(feature = "bundled", target_os = "linux", target_pointer_width = "64"))]
+#![cfg(all(feature = "runtime", target_os = "linux", target_pointer_width = "64"))]
 
 mod conformance;
 mod descriptors;

@@ -4,7 +4,7 @@
 //! belongs to a process (threads, descriptors, locks, the working directory, forks) is tested in a process of its own
 //! ([`support::alone`]). Nothing here depends on how fast anything is, only on whether it comes.
 
-#![cfg(all(feature = "bundled", target_os = "linux"))]
+#![cfg(all(feature = "runtime", target_os = "linux"))]
 
 mod commits;
 mod database;

@@ -19,7 +19,7 @@ use crate::statement::Sql;
 use crate::{Result, Store, result};
 
 pub use self::apply::{Applied, jobs_apply};
-#[cfg(feature = "bundled")]
+#[cfg(feature = "runtime")]
 pub(crate) use self::apply::{apply_to, choose};
 
 /// A job, wherever it is. What it does not have is null.

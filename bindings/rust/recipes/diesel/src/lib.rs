@@ -1,0 +1,1 @@
+//! Enqueueing and acking with diesel, in its transaction. The tests are the recipe.

@@ -1,0 +1,210 @@
+//! A job in hand.
+
+use honker_core::queue as engine;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::{Batch, Database, Error, Member, Metadata, Result, Transaction, json};
+
+/// A job that was claimed. Settling it answers `true` if the claim was still its worker's, and `false`, with nothing done,
+/// if it was not: then somebody else does the job as well, or has done it.
+///
+/// ```
+/// # use honker::{EnqueueOpts, QueueOpts};
+/// # let db = honker::testing::TestDatabase::new()?;
+/// # let q = db.queue("emails", QueueOpts::default());
+/// # q.enqueue(&"alice", EnqueueOpts::default())?;
+/// if let Some(job) = q.claim_one("worker-1")? {
+///     let to: String = job.payload_as()?;
+///     match send(&to) {
+///         Ok(()) => job.ack()?,
+///         Err(error) => job.retry(60, &error)?,
+///     };
+/// }
+/// # fn send(_: &str) -> Result<(), String> { Ok(()) }
+/// # Ok::<(), honker::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Job {
+    /// Its id.
+    pub id: i64,
+    /// The queue it came from.
+    pub queue: String,
+    /// As it was stored.
+    pub payload: Vec<u8>,
+    /// Who holds it.
+    pub worker_id: String,
+    /// How often it has been claimed, this time included.
+    pub attempts: i64,
+    /// How often it may be claimed.
+    pub max_attempts: i64,
+    /// When it became due, in seconds since the Unix epoch.
+    pub run_at: i64,
+    /// The last second in which this claim is valid, unless it is extended.
+    pub claim_expires_at: i64,
+    /// What it was enqueued with.
+    pub metadata: Metadata,
+    /// For how many seconds it may run, if that was said when it was enqueued.
+    pub max_run_s: Option<i64>,
+    pub(crate) serial: i64,
+    pub(crate) database: Database,
+}
+
+impl Job {
+    pub(crate) fn new(database: &Database, job: engine::ClaimedJob, serial: i64) -> Self {
+        // Other SQL may have stored what is no object of texts.
+        let metadata =
+            job.metadata.as_deref().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+        Job {
+            id: job.id,
+            queue: job.queue.as_ref().to_owned(),
+            payload: job.payload.into_bytes(),
+            worker_id: job.worker_id.as_ref().to_owned(),
+            attempts: job.attempts,
+            max_attempts: job.max_attempts,
+            run_at: job.run_at,
+            claim_expires_at: job.claim_expires_at,
+            metadata,
+            max_run_s: job.max_run_s,
+            serial,
+            database: database.clone(),
+        }
+    }
+
+    /// The payload as a value of yours. [`Error::Json`] if it is none.
+    pub fn payload_as<T: DeserializeOwned>(&self) -> Result<T> {
+        json::decode("the payload", &self.payload)
+    }
+
+    /// The database that it is from.
+    pub fn database(&self) -> &Database {
+        &self.database
+    }
+
+    /// Names this claim of it, among those of a [`Claimer`](crate::Claimer); 0 for a job that was claimed otherwise.
+    pub fn serial(&self) -> i64 {
+        self.serial
+    }
+
+    /// It is done.
+    pub fn ack(&self) -> Result<bool> {
+        Ok(self.database.engine().ack(self.id, &self.worker_id)?)
+    }
+
+    /// As [`Job::ack`], in a transaction: what the job did there is done exactly once.
+    pub fn ack_tx(&self, tx: &Transaction) -> Result<bool> {
+        call!(&self.database, Some(tx), ack(self.id, &self.worker_id))
+    }
+
+    /// It could not be done now: it is due again in `delay_s` seconds, or dead with this error if its attempts are used up.
+    pub fn retry(&self, delay_s: i64, error: &str) -> Result<bool> {
+        crate::names::check([("error", error)])?;
+        Ok(self.database.engine().retry(self.id, &self.worker_id, delay_s, error)?)
+    }
+
+    /// It can never be done: it is dead with this error.
+    pub fn fail(&self, error: &str) -> Result<bool> {
+        crate::names::check([("error", error)])?;
+        Ok(self.database.engine().fail(self.id, &self.worker_id, error)?)
+    }
+
+    /// It goes back, due in `delay_s` seconds, and this attempt does not count.
+    pub fn release(&self, delay_s: i64) -> Result<bool> {
+        Ok(self.database.engine().release(self.id, &self.worker_id, delay_s)?)
+    }
+
+    /// It takes longer: the claim is valid for `extend_s` seconds from now.
+    pub fn heartbeat(&self, extend_s: i64) -> Result<bool> {
+        Ok(self.database.engine().heartbeat(self.id, &self.worker_id, extend_s)?)
+    }
+
+    /// On its behalf further jobs join its batch, although that is sealed.
+    pub fn member(&self) -> Member {
+        self.into()
+    }
+
+    /// The batch that it belongs to, if it does.
+    pub fn batch(&self) -> Result<Option<Batch>> {
+        let sql = "SELECT batch_id FROM _honker_job_options WHERE job_id = ? AND batch_id IS NOT NULL";
+        let row = self.database.query_row(sql, crate::params![self.id])?;
+        row.map(|row| Ok(self.database.batch_by_id(row.get(0)?))).transpose()
+    }
+
+    /// Runs `f` once, whatever is retried: what it returned is saved, and is what later attempts of the job get. An error of
+    /// `f` saves nothing. Should the process die between the end of `f` and the commit that saves it, `f` is run again;
+    /// [`Job::step_tx`] has no such gap.
+    ///
+    /// [`Error::Lost`] if the job is not its worker's any more: then nothing is saved.
+    ///
+    /// ```
+    /// # use honker::{EnqueueOpts, QueueOpts};
+    /// # let db = honker::testing::TestDatabase::new()?;
+    /// # let q = db.queue("orders", QueueOpts::default());
+    /// # q.enqueue(&1, EnqueueOpts::default())?;
+    /// # let job = q.claim_one("w")?.unwrap();
+    /// let charge = || -> honker::Result<String> { Ok("receipt 7".to_owned()) };
+    /// let receipt = job.step("charge", charge)?;
+    /// let again = job.step("charge", || -> honker::Result<String> { panic!("not run again") })?;
+    /// assert_eq!(receipt, again);
+    /// # Ok::<(), honker::Error>(())
+    /// ```
+    pub fn step<T, E>(&self, name: &str, f: impl FnOnce() -> Result<T, E>) -> Result<T, E>
+    where
+        T: Serialize + DeserializeOwned,
+        E: From<Error>,
+    {
+        if let Some(value) = self.saved_step(None, name)? {
+            return Ok(value);
+        }
+        let value = f()?;
+        Ok(self.save_step(None, name, &value)?)
+    }
+
+    /// Runs `f` once, in a transaction in which what it returned is saved: what it writes there is done exactly once.
+    pub fn step_tx<T, E>(&self, name: &str, f: impl FnOnce(&Transaction) -> Result<T, E>) -> Result<T, E>
+    where
+        T: Serialize + DeserializeOwned,
+        E: From<Error>,
+    {
+        if let Some(value) = self.saved_step(None, name)? {
+            return Ok(value);
+        }
+        let tx = self.database.transaction()?;
+        if let Some(value) = self.saved_step(Some(&tx), name)? {
+            return Ok(value);
+        }
+        let value = f(&tx)?;
+        let value = self.save_step(Some(&tx), name, &value)?;
+        tx.commit()?;
+        Ok(value)
+    }
+
+    fn saved_step<T: DeserializeOwned>(&self, tx: Option<&Transaction>, name: &str) -> Result<Option<T>> {
+        let saved: Result<Option<String>> = call!(&self.database, tx, step_get(self.id, name));
+        saved?.map(|text| decode_step(name, &text)).transpose()
+    }
+
+    /// What is stored, which is what somebody else has saved meanwhile.
+    fn save_step<T: Serialize + DeserializeOwned>(
+        &self,
+        tx: Option<&Transaction>,
+        name: &str,
+        value: &T,
+    ) -> Result<T> {
+        let text = json::encode(&format!("the value of the step '{name}'"), value)?;
+        let stored: Result<Option<String>> =
+            call!(&self.database, tx, step_save(self.id, &self.worker_id, name, &text));
+        let lost = || {
+            Error::Lost(format!(
+                "job {} is not its worker's any more: the step '{name}' is not saved",
+                self.id
+            ))
+        };
+        decode_step(name, &stored?.ok_or_else(lost)?)
+    }
+}
+
+fn decode_step<T: DeserializeOwned>(name: &str, text: &str) -> Result<T> {
+    json::decode(&format!("what is saved of the step '{name}'"), text.as_bytes())
+}
