@@ -1,0 +1,82 @@
+//! `honker schedules`: the schedules, when they fire next, and who leads.
+
+use std::io::Write;
+
+use clap::Args;
+use honker_core::database::Database;
+use honker_core::schedule::Schedule;
+
+use crate::failure::Result;
+use crate::file::{Db, File};
+use crate::moment;
+use crate::show::{Screen, Show};
+use crate::table::{Align, Table};
+
+/// Show the schedules
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  honker schedules app.db
+  honker schedules --json | jq -r '.[] | select(.enabled | not) | .name'
+
+honker schedule add, pause, resume, run-now and rm change them; honker schedule-leader fires them.")]
+pub struct Schedules {
+    #[command(flatten)]
+    file: File,
+    #[command(flatten)]
+    show: Show,
+}
+
+impl Schedules {
+    pub fn run(self, db: &Db) -> Result {
+        let database = db.open_or(&self.file)?;
+        let read = |database: &Database| Ok(database.scheduler_list()?);
+        self.show.each(&database, read, |schedules, screen| {
+            draw(schedules, moment::now(), screen)?;
+            draw_leader(&database, schedules, screen)
+        })
+    }
+}
+
+fn draw(schedules: &[Schedule], now: i64, screen: &mut Screen) -> Result {
+    use Align::Left;
+    let mut table = Table::new(&[
+        ("NAME", Left),
+        ("QUEUE", Left),
+        ("SCHEDULE", Left),
+        ("STATE", Left),
+        ("NEXT", Left),
+        ("PAYLOAD", Left),
+    ]);
+    for schedule in schedules {
+        table.row([
+            schedule.name.clone(),
+            schedule.queue.clone(),
+            schedule.cron_expr.clone(),
+            if schedule.enabled { "on" } else { "paused" }.to_owned(),
+            match schedule.error.as_ref() {
+                Some(error) => error.clone(),
+                None => format!(
+                    "{} ({})",
+                    moment::show(schedule.next_fire_at),
+                    moment::relative(schedule.next_fire_at, now)
+                ),
+            },
+            schedule.payload.clone(),
+        ]);
+    }
+    table.draw(screen, "There is no schedule.")
+}
+
+fn draw_leader(database: &Database, schedules: &[Schedule], screen: &mut Screen) -> Result {
+    if schedules.is_empty() {
+        return Ok(());
+    }
+    let now = moment::now();
+    let holder = database.lock_holder(honker_core::schedule::LEADER_LOCK)?;
+    let said = match holder.filter(|holder| holder.expires_at > now) {
+        Some(holder) => format!("The leader is {}.", crate::text::one_line(&holder.owner)),
+        None => "Nobody leads: nothing is fired. honker schedule-leader does.".to_owned(),
+    };
+    writeln!(screen, "{said}")?;
+    Ok(())
+}

@@ -1,0 +1,21 @@
+//! Progress of what takes long: a bar on a terminal, nothing elsewhere.
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+/// A bar on standard error. Where that is no terminal it is not drawn. `total` is `None` where it is not known.
+pub fn bar(total: Option<u64>, what: &'static str) -> ProgressBar {
+    let bar = match total {
+        Some(total) => ProgressBar::new(total),
+        None => ProgressBar::new_spinner(),
+    };
+    bar.set_draw_target(ProgressDrawTarget::stderr());
+    let template = match total {
+        Some(_) => "{msg} {wide_bar} {pos}/{len} {eta}",
+        None => "{msg} {spinner} {pos}",
+    };
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        bar.set_style(style);
+    }
+    bar.set_message(what);
+    bar
+}

@@ -1,0 +1,44 @@
+//! SIGTERM and SIGINT, counted: the first one asks a command to end in good order, the second one to end at once.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
+
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::failure::{Failure, Result};
+
+/// How many signals have come.
+#[derive(Clone, Default)]
+pub struct Signals(Arc<AtomicU32>);
+
+impl Signals {
+    /// Counts from now on, in a thread that lives as long as the process; `wake` is called after each.
+    pub fn watch(wake: impl Fn() + Send + 'static) -> Result<Signals> {
+        let signals = Signals::default();
+        let counted = signals.clone();
+        let failed = |error: std::io::Error| Failure::Failed(format!("signals cannot be watched: {error}"));
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().map_err(failed)?;
+        let guard = runtime.enter();
+        let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
+        let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+        drop(guard);
+        std::thread::spawn(move || {
+            runtime.block_on(async {
+                loop {
+                    tokio::select! {
+                        _ = terminate.recv() => {}
+                        _ = interrupt.recv() => {}
+                    }
+                    counted.0.fetch_add(1, SeqCst);
+                    wake();
+                }
+            });
+        });
+        Ok(signals)
+    }
+
+    /// How many have come so far.
+    pub fn count(&self) -> u32 {
+        self.0.load(SeqCst)
+    }
+}
