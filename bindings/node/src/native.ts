@@ -1,0 +1,223 @@
+// The native part: the addon, which is the same for Node and Bun, and libhonker, which the addon loads. Both are looked for in
+// several places, and what was tried stands in the error.
+import { existsSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { instant, text } from "./check.js";
+import { HonkerError, LoadError, typeError } from "./errors.js";
+
+/** @internal A handle of the addon's. */
+export type Handle = { readonly __handle: unique symbol };
+/** @internal */
+export type Operation =
+  | "status"
+  | "interrupt"
+  | "close"
+  | "txBegin"
+  | "txCommit"
+  | "txRollback"
+  | "txExecute"
+  | "txQuery"
+  | "query"
+  | "enqueue"
+  | "enqueueMany"
+  | "claim"
+  | "ack"
+  | "ackBatch"
+  | "retry"
+  | "release"
+  | "fail"
+  | "heartbeat"
+  | "cancel"
+  | "sweepExpired"
+  | "nextClaimAt"
+  | "getJob"
+  | "queueStats"
+  | "metrics"
+  | "queueConfigure"
+  | "queueSettings"
+  | "queues"
+  | "deadList"
+  | "deadRequeue"
+  | "deadPurge"
+  | "deadGroups"
+  | "jobList"
+  | "jobApply"
+  | "batchCreate"
+  | "batchSeal"
+  | "batchGet"
+  | "stepGet"
+  | "stepSave"
+  | "notify"
+  | "notificationsPrune"
+  | "notificationsConfigure"
+  | "streamPublish"
+  | "streamReadSince"
+  | "streamConfigure"
+  | "streamTrim"
+  | "streamSaveOffset"
+  | "streamGetOffset"
+  | "resultSave"
+  | "resultGet"
+  | "resultSweep"
+  | "lockAcquire"
+  | "lockRenew"
+  | "lockRelease"
+  | "rateLimitTry"
+  | "rateLimitSweep"
+  | "schedulerRegister"
+  | "schedulerUnregister"
+  | "schedulerUpdate"
+  | "schedulerPause"
+  | "schedulerResume"
+  | "schedulerTick"
+  | "schedulerSoonest"
+  | "schedulerList"
+  | "waiterNew"
+  | "updatesNew"
+  | "updatesNext"
+  | "listenerNew"
+  | "listenerNext"
+  | "resultWaitNew"
+  | "resultWaitNext"
+  | "subscriptionNew"
+  | "subscriptionNext"
+  | "subscriptionAck"
+  | "subscriptionSave"
+  | "subscriptionOffset"
+  | "workerNew"
+  | "workerSettleNext"
+  | "workerSettled"
+  | "leaderNew"
+  | "leaderNext"
+  | "leaderResign"
+  | "outboxNew"
+  | "outboxNext"
+  | "outboxDelivered"
+  | "outboxFailed";
+
+/** @internal */
+export interface Addon {
+  load(path: string): string;
+  setup(
+    failure: (status: number, message: string, sqlite: number, extended: number) => Error,
+    warn: (error: HonkerError) => void,
+    polls: boolean,
+  ): void;
+  buildInfo(): string;
+  cronNextAfter(expression: string, from: number | bigint): number | bigint;
+  open(path: string, ...options: unknown[]): Handle;
+  // biome-ignore lint/suspicious/noExplicitAny: what an operation answers is known where it is called
+  call(database: Handle, operation: number, tx: Handle | undefined, ...args: unknown[]): any;
+  submit(database: Handle, operation: number, tx: Handle | undefined, ...args: unknown[]): Promise<unknown>;
+  close(database: Handle): void;
+  free(handle: Handle): void;
+  startWaiter(database: Handle, waiter: Handle, ready: (tokens: number[], status: number) => void): boolean;
+  refWaiter(database: Handle, on: boolean): void;
+  readonly operations: Record<Operation, number>;
+}
+
+const isBun = "bun" in process.versions;
+
+/** @internal `linux-x64-gnu`, as the packages with the native parts are called. */
+export function platformName(): string {
+  const { platform, arch } = process;
+  if (platform === "win32") return `win32-${arch}-msvc`;
+  if (platform !== "linux") return `${platform}-${arch}`;
+  const report = process.report?.getReport() as { header?: { glibcVersionRuntime?: string } } | undefined;
+  return `linux-${arch}-${report?.header?.glibcVersionRuntime === undefined ? "musl" : "gnu"}`;
+}
+
+const libraryFile =
+  process.platform === "win32" ? "honker.dll" : process.platform === "darwin" ? "libhonker.dylib" : "libhonker.so";
+
+function platformDirectory(tried: string[]): string | undefined {
+  const name = `@russellthehippo/honker-node-${platformName()}`;
+  try {
+    return dirname(require.resolve(`${name}/package.json`));
+  } catch {
+    tried.push(
+      `${name}: not installed. It is an optional dependency: npm leaves it out without an error where it has been told to, or ` +
+        "where its lock file was made on another platform; remove node_modules and the lock file, and install again",
+    );
+    return undefined;
+  }
+}
+
+function loadAddon(): { addon: Addon; directory: string } {
+  const tried: string[] = [];
+  const load = (path: string): { addon: Addon; directory: string } | undefined => {
+    if (!existsSync(path)) {
+      tried.push(`${path}: there is no such file`);
+      return undefined;
+    }
+    try {
+      return { addon: require(path) as Addon, directory: dirname(path) };
+    } catch (error) {
+      tried.push(`${path}: ${(error as Error).message}`);
+      return undefined;
+    }
+  };
+  const named = process.env.NAPI_RS_NATIVE_LIBRARY_PATH;
+  const found = (named ? load(named) : undefined) ?? load(join(__dirname, "honker.node"));
+  if (found) return found;
+  const directory = platformDirectory(tried);
+  const there = directory === undefined ? undefined : load(join(directory, "honker.node"));
+  if (there) return there;
+  throw new LoadError(`the native part of honker could not be loaded. Tried:\n  ${tried.join("\n  ")}`);
+}
+
+let loaded: Addon | undefined;
+let loadedFrom: string | undefined;
+
+/**
+ * @internal The addon, with libhonker loaded: from `libraryPath`, the variable HONKER_LIBRARY, beside the addon, the platform's
+ * package, or wherever the system finds it.
+ */
+export function native(libraryPath?: string): Addon {
+  if (loaded !== undefined) {
+    if (libraryPath !== undefined && libraryPath !== loadedFrom) {
+      throw new LoadError(
+        `libhonker was loaded from ${loadedFrom} already, and cannot be loaded from ${libraryPath} as well`,
+      );
+    }
+    return loaded;
+  }
+  const { addon, directory } = loadAddon();
+  const tried: string[] = [];
+  const places = [libraryPath ?? process.env.HONKER_LIBRARY];
+  if (!places[0]) {
+    places[0] = join(directory, libraryFile);
+    const platform = existsSync(places[0]) ? undefined : platformDirectory(tried);
+    if (platform !== undefined) places.push(join(platform, libraryFile));
+    places.push(libraryFile);
+  }
+  for (const place of places as string[]) {
+    const why = addon.load(place);
+    if (why === "") {
+      addon.setup(
+        (status, message, sqlite, extended) => new HonkerError(status, message, sqlite, extended),
+        (error) => process.emitWarning(error.message, { type: "HonkerWarning", code: error.code }),
+        !isBun && process.platform !== "win32",
+      );
+      loaded = addon;
+      loadedFrom = place;
+      return addon;
+    }
+    tried.push(`${place}: ${why}`);
+  }
+  throw new LoadError(
+    `libhonker could not be loaded. Tried:\n  ${tried.join("\n  ")}\nHONKER_LIBRARY or libraryPath may name it.`,
+  );
+}
+
+/** What the library was built from, for bug reports. */
+export function buildInfo(): Record<string, unknown> {
+  return JSON.parse(native().buildInfo());
+}
+
+/** The first boundary of a schedule's expression after an instant, both in Unix seconds. */
+export function cronNextAfter(expression: string, from: number | Date): number {
+  const after = instant(from, "from");
+  if (after === undefined) throw typeError("from must be Unix seconds, or a Date");
+  return native().cronNextAfter(text(expression, "expression"), after) as number;
+}

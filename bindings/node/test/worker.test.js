@@ -1,0 +1,373 @@
+const assert = require("node:assert/strict");
+const fs = require("node:fs");
+const { test } = require("node:test");
+const { Discard, open, Retry, Snooze, UnfinishedError, work } = require("../dist/index.js");
+const { child, fresh, freshPath, soon, until } = require("./helper.js");
+
+const silent = { logger: null };
+
+/** A logger that keeps what it is told. */
+function keeping() {
+  const lines = [];
+  const add = (level) => (message) => lines.push(`${level}: ${message}`);
+  return { lines, logger: { info: add("info"), warn: add("warn"), error: add("error") } };
+}
+
+/** Runs a worker until `done` answers something, and ends it. */
+async function during(worker, done, options) {
+  const running = worker.run({ signals: false, ...options });
+  try {
+    return await Promise.race([until(done), running.then(() => assert.fail("the worker ended"))]);
+  } finally {
+    await worker.stop();
+    await running;
+  }
+}
+
+test("what a handler does and throws decides", async () => {
+  const db = fresh();
+  const q = db.queue("mail", { maxAttempts: 2 });
+  for (const what of ["ok", "retry", "discard", "snooze", "throw"]) q.enqueue(what);
+  const tried = [];
+  const { lines, logger } = keeping();
+  const errors = [];
+  const worker = db.worker(
+    "mail",
+    async (job) => {
+      tried.push(job.payload);
+      if (job.payload === "retry") throw new Retry("later", { delayS: 600 });
+      if (job.payload === "discard") throw new Discard("never");
+      if (job.payload === "snooze") throw new Snooze(300);
+      if (job.payload === "throw") throw new Error("smtp is down");
+    },
+    { logger, onError: (error, job) => errors.push([error.message, job.payload]) },
+  );
+  const settled = () => q.stats().claimed === 0 && tried.length === 5;
+  await during(worker, settled);
+  const now = Math.floor(Date.now() / 1000);
+  const left = Object.fromEntries(db.jobs.list({ state: "delayed" }).jobs.map((job) => [job.payload, job]));
+  assert.deepEqual(Object.keys(left).sort(), ["retry", "snooze", "throw"]);
+  assert.equal(left.retry.attempts, 1);
+  assert.ok(Math.abs(left.retry.runAt - now - 600) < 120);
+  assert.equal(left.snooze.attempts, 0);
+  assert.equal(left.throw.attempts, 1);
+  assert.match(q.dead()[0].lastError, /never/);
+  assert.deepEqual(errors.sort(), [
+    ["later", "retry"],
+    ["never", "discard"],
+    ["smtp is down", "throw"],
+  ]);
+  assert.ok(
+    lines.some((line) => /^error: honker: job 5 of mail failed, attempt 1 of 2, next try in about 15 s: .*smtp/.test(line)),
+    lines.join("\n"),
+  );
+  assert.ok(lines.some((line) => /attempt 1 of 2, it is dead now: Discard: never/.test(line)));
+  assert.match(lines.at(-1), /ended: 1 done, 1 snoozed, 2 retried, 1 dead, 0 released, 0 running/);
+});
+
+test("handlers run side by side, several queues by weight", async () => {
+  const db = fresh();
+  for (let n = 0; n < 50; n++) {
+    db.queue("a").enqueue(n);
+    db.queue("b").enqueue(n);
+  }
+  let running = 0;
+  let most = 0;
+  let done = 0;
+  const handler = async () => {
+    most = Math.max(most, ++running);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+    running--;
+    done++;
+  };
+  await during(db.worker({ a: 3, b: 1 }, handler, { concurrency: 8, ...silent }), () => done === 100);
+  assert.ok(most > 1 && most <= 8, `${most}`);
+  assert.equal(db.jobs.list().jobs.length, 0);
+});
+
+test("a cancelled job's handler is told, and its end is settled by nobody", async () => {
+  const db = fresh();
+  const id = db.queue("mail").enqueue(1);
+  let reason;
+  const worker = db.worker(
+    "mail",
+    (job) =>
+      new Promise((resolve) => {
+        job.signal.addEventListener("abort", () => {
+          reason = job.signal.reason;
+          resolve();
+        });
+        db.queue("mail").cancel(id);
+      }),
+    silent,
+  );
+  await during(worker, () => reason);
+  assert.equal(reason.code, "HONKER_JOB_LOST");
+  assert.equal(reason.reason, "gone");
+});
+
+test("a handler that runs for too long is told, and its job tried again", async () => {
+  const db = fresh();
+  const q = db.queue("mail");
+  q.enqueue(1, { maxRunS: 1 });
+  let reason;
+  const worker = db.worker(
+    "mail",
+    (job) =>
+      new Promise((resolve) => {
+        job.signal.addEventListener("abort", () => {
+          reason = job.signal.reason.reason;
+          resolve();
+        });
+      }),
+    silent,
+  );
+  await during(worker, () => reason);
+  assert.equal(reason, "timeout");
+  assert.equal(q.stats().delayed, 1);
+});
+
+test("what a handler settles by itself is left alone", async () => {
+  const db = fresh();
+  const q = db.queue("mail");
+  for (const how of ["ack", "retry", "tx", "settled"]) q.enqueue(how);
+  const { lines, logger } = keeping();
+  let done = 0;
+  const worker = db.worker(
+    "mail",
+    async (job) => {
+      if (job.payload === "ack") assert.equal(job.ack(), true);
+      if (job.payload === "retry") assert.equal(await job.retryAsync(600), true);
+      if (job.payload === "tx") db.withTransaction((tx) => assert.equal(job.ack({ tx }), true));
+      if (job.payload === "settled") {
+        const other = open(db.path);
+        other.withTransaction((tx) => tx.execute("DELETE FROM _honker_live WHERE id = ?", [job.id]));
+        other.close();
+        job.settled();
+      }
+      done++;
+    },
+    { logger },
+  );
+  await during(worker, () => done === 4 && q.stats().claimed === 0);
+  assert.equal(q.stats().delayed, 1);
+  assert.equal(q.stats().pending, 0);
+  assert.deepEqual(
+    lines.filter((line) => !line.startsWith("info")),
+    [],
+  );
+});
+
+test("middleware is around each job", async () => {
+  const db = fresh();
+  const q = db.queue("mail");
+  q.enqueue("x", { metadata: { trace: "1" } });
+  const order = [];
+  const worker = db.worker("mail", (job) => order.push(`handler ${job.payload}`), {
+    middleware: [
+      async (job, next) => {
+        order.push(`outer ${job.metadata.trace}`);
+        await next();
+        order.push("outer ends");
+      },
+      async (_, next) => {
+        order.push("inner");
+        return next();
+      },
+    ],
+    ...silent,
+  });
+  await during(worker, () => q.stats().claimed === 0 && order.length === 4);
+  assert.deepEqual(order, ["outer 1", "inner", "handler x", "outer ends"]);
+});
+
+const serving = (handler, options = "{}") =>
+  `const db = honker.open(path); console.log("ready");
+   await db.worker("q", async (job) => { console.log(job.payload); ${handler} }, ${options}).run({ stopTimeoutS: 0.2 }); console.log("ended");`;
+
+test("SIGTERM lets what runs finish", async () => {
+  const db = fresh();
+  const worker = child(serving(`await hear();`), db.path);
+  db.queue("q").enqueue("slow");
+  assert.equal(await worker.line(), "ready");
+  assert.equal(await worker.line(), "slow");
+  const other = child(serving(`await hear();`).replace("stopTimeoutS: 0.2", "stopTimeoutS: 600"), db.path);
+  assert.equal(await other.line(), "ready");
+  db.queue("q").enqueue("finishes");
+  assert.equal(await other.line(), "finishes");
+  other.kill("SIGTERM");
+  other.say("go on");
+  assert.equal(await other.line(), "ended");
+  worker.say("");
+  worker.kill("SIGTERM");
+  assert.equal(await worker.line(), "ended");
+  await until(() => db.jobs.list().jobs.length === 0);
+});
+
+test("what does not finish in time is told, and given back with its attempt", async () => {
+  const db = fresh();
+  const worker = child(
+    serving(
+      `await new Promise((resolve, reject) => job.signal.addEventListener("abort", () => { console.log(job.signal.reason.reason); reject(job.signal.reason); }));`,
+    ),
+    db.path,
+  );
+  db.queue("q").enqueue("waits");
+  assert.equal(await worker.line(), "ready");
+  assert.equal(await worker.line(), "waits");
+  worker.kill("SIGTERM");
+  assert.equal(await worker.line(), "stop");
+  assert.equal(await worker.line(), "ended");
+  assert.equal(await soon(worker.exit), 0);
+  const [job] = db.jobs.list().jobs;
+  assert.equal(job.state, "due");
+  assert.equal(job.attempts, 0);
+});
+
+test("a second signal gives everything back at once, and handlers that stay are an error", async () => {
+  const db = fresh();
+  const worker = child(serving(`await new Promise(() => setInterval(() => {}, 1000));`).replace("0.2", "600"), db.path);
+  db.queue("q").enqueue("stuck");
+  assert.equal(await worker.line(), "ready");
+  assert.equal(await worker.line(), "stuck");
+  worker.kill("SIGTERM");
+  worker.kill("SIGINT");
+  assert.equal(await soon(worker.exit), 70, "UnfinishedError");
+  const [job] = db.jobs.list().jobs;
+  assert.equal(job.state, "due");
+  assert.equal(job.attempts, 0);
+  assert.equal(new UnfinishedError("", 1).running, 1);
+});
+
+test("a killed worker's jobs go to another at once", async () => {
+  const db = fresh();
+  const worker = child(serving(`await hear();`), db.path);
+  db.queue("q").enqueue("mine");
+  assert.equal(await worker.line(), "ready");
+  assert.equal(await worker.line(), "mine");
+  let again;
+  const running = db.worker(
+    "q",
+    (job) => {
+      again = job.attempts;
+    },
+    silent,
+  );
+  await during(running, () => {
+    worker.kill("SIGKILL");
+    return again;
+  });
+  assert.equal(again, 2);
+});
+
+test("a worker waits for its file, goes on with a replaced one, and says so", async () => {
+  const path = freshPath();
+  const { lines, logger } = keeping();
+  const seen = [];
+  const stop = new AbortController();
+  const running = work(`${path}.d/app.db`, "q", (job) => seen.push(job.payload), {
+    logger,
+    signals: false,
+    signal: stop.signal,
+  });
+  await until(() => lines.some((line) => /waits and tries again/.test(line)));
+  fs.mkdirSync(`${path}.d`);
+  const first = await until(() => {
+    try {
+      return open(`${path}.d/app.db`);
+    } catch {
+      return undefined;
+    }
+  });
+  first.queue("q").enqueue("one");
+  await until(() => seen.includes("one"));
+  assert.ok(lines.some((line) => /works again/.test(line)));
+  first.close();
+  const second = open(`${path}.new`);
+  second.queue("q").enqueue("two");
+  second.close();
+  for (const end of ["-wal", "-shm"]) fs.rmSync(`${path}.d/app.db${end}`, { force: true });
+  fs.renameSync(`${path}.new`, `${path}.d/app.db`);
+  await until(() => seen.includes("two"));
+  assert.ok(lines.some((line) => /opens the file anew/.test(line)));
+  stop.abort();
+  await soon(running);
+  assert.match(lines.at(-1), /ended: 2 done/);
+});
+
+test("a locked file is waited out, and nothing is lost or done twice", async () => {
+  const db = fresh({ busyTimeoutMs: 20 });
+  const q = db.queue("q");
+  q.enqueue("held");
+  const { lines, logger } = keeping();
+  const holder = child(
+    `const db = honker.open(path); console.log("ready");
+     for (;;) { await hear(); const tx = db.transaction(); console.log("held"); await hear(); tx.rollback(); console.log("free"); }`,
+    db.path,
+  );
+  assert.equal(await holder.line(), "ready");
+  let finish;
+  let calls = 0;
+  const worker = db.worker(
+    "q",
+    () => {
+      calls++;
+      return new Promise((resolve) => {
+        finish = resolve;
+      });
+    },
+    { logger },
+  );
+  const running = worker.run({ signals: false });
+  await until(() => finish);
+  holder.say("hold");
+  assert.equal(await holder.line(), "held");
+  finish();
+  await until(() => lines.some((line) => /waits and tries again/.test(line)));
+  assert.equal(q.stats().claimed, 1);
+  holder.say("free");
+  await until(() => q.stats().claimed === 0);
+  await until(() => lines.some((line) => /works again/.test(line)));
+  await worker.stop();
+  await running;
+  assert.equal(calls, 1);
+  assert.equal(lines.filter((line) => /waits and tries again/.test(line)).length, 1);
+});
+
+test("a worker fires the schedules that it is given", async () => {
+  const db = fresh();
+  let fired = 0;
+  const worker = db.worker("nightly", () => fired++, silent);
+  await during(worker, () => fired, {
+    schedules: [{ name: "often", queue: "nightly", schedule: "@every 1s", payload: "go" }],
+  });
+  assert.equal(db.scheduler().list()[0].name, "often");
+});
+
+test("a closed database ends its worker with an error, and so does running twice", async () => {
+  const db = fresh();
+  const worker = db.worker("q", () => {}, silent);
+  const running = worker.run({ signals: false });
+  await assert.rejects(worker.run(), { code: "HONKER_MISUSE" });
+  await new Promise(setImmediate);
+  db.close();
+  await assert.rejects(soon(running), { code: "HONKER_CLOSED_HANDLE" });
+});
+
+test("what cannot be is refused", () => {
+  const db = fresh();
+  const refused = (options, queues = "q", handler = () => {}) => assert.throws(() => db.worker(queues, handler, options));
+  refused({ concurrency: 0 });
+  refused({ concurrency: 1.5 });
+  refused({ concurency: 2 });
+  refused({ retryFactor: 0.5 });
+  refused({ retryJitter: 2 });
+  refused({ maxRunS: 0 });
+  refused({ onError: 5 });
+  refused({ middleware: [5] });
+  refused({}, []);
+  refused({}, ["a", "a"]);
+  refused({}, 5);
+  refused({}, { a: -1 });
+  refused({}, "q", "no function");
+});
