@@ -1,0 +1,88 @@
+using System.Data.Common;
+
+namespace Honker;
+
+/// <summary>
+/// What the database, the file or the system refused. A mistake in an argument is an <see cref="ArgumentException"/>, one in
+/// the order of calls an <see cref="InvalidOperationException"/>, and what was closed an <see cref="ObjectDisposedException"/>.
+/// </summary>
+public class HonkerException : DbException
+{
+    internal HonkerException(HonkerStatus status, string message, int sqliteCode = 0, int sqliteExtendedCode = 0)
+        : base(message, sqliteCode)
+    {
+        Status = status;
+        SqliteErrorCode = sqliteCode;
+        SqliteExtendedErrorCode = sqliteExtendedCode;
+    }
+
+    /// <summary>What libhonker answered.</summary>
+    public HonkerStatus Status { get; }
+
+    /// <summary>SQLite's result code, 5 for SQLITE_BUSY; 0 if it was not SQLite that refused.</summary>
+    public int SqliteErrorCode { get; }
+
+    /// <summary>SQLite's extended result code; 0 if it was not SQLite that refused.</summary>
+    public int SqliteExtendedErrorCode { get; }
+
+    /// <summary>Whether the error may pass by itself (a lock, a full disk): the same call may succeed later.</summary>
+    public override bool IsTransient => Native.Abi.IsTransient(Status);
+}
+
+/// <summary>Somebody held the write lock for longer than the busy timeout. Nothing was done; try again.</summary>
+public sealed class HonkerBusyException : HonkerException
+{
+    internal HonkerBusyException(string message, int sqliteCode, int sqliteExtendedCode)
+        : base(HonkerStatus.Busy, message, sqliteCode, sqliteExtendedCode)
+    {
+    }
+}
+
+/// <summary>The file was replaced by another: dispose of the database and open it again.</summary>
+public sealed class HonkerFileReplacedException : HonkerException
+{
+    internal HonkerFileReplacedException(string message) : base(HonkerStatus.Watcher, message)
+    {
+    }
+}
+
+/// <summary>libhonker could not be found or loaded, or does not fit; the message has everything that was tried.</summary>
+public sealed class HonkerLibraryException : InvalidOperationException
+{
+    internal HonkerLibraryException(string message) : base(message)
+    {
+    }
+}
+
+/// <summary>Somebody else has the lock (<see cref="Database.Lock"/>).</summary>
+public sealed class LockHeldException : Exception
+{
+    internal LockHeldException(string name) : base($"the lock {name} is held by somebody else") => Name = name;
+
+    /// <summary>The lock's name.</summary>
+    public string Name { get; }
+}
+
+/// <summary>Handlers had not returned when their worker ended (<see cref="HonkerWorker.RunAsync"/>).</summary>
+public sealed class HonkerUnfinishedException : Exception
+{
+    internal HonkerUnfinishedException(string message, int running) : base(message) => Running = running;
+
+    /// <summary>How many.</summary>
+    public int Running { get; }
+}
+
+internal static class Errors
+{
+    internal static Exception Of(HonkerStatus status, string message, int sqliteCode, int sqliteExtendedCode) => status switch
+    {
+        HonkerStatus.Busy => new HonkerBusyException(message, sqliteCode, sqliteExtendedCode),
+        HonkerStatus.Invalid or HonkerStatus.Utf8 or HonkerStatus.NullArg => new ArgumentException(message),
+        HonkerStatus.Misuse => new InvalidOperationException(message),
+        HonkerStatus.ClosedHandle => new ObjectDisposedException(null, message),
+        HonkerStatus.Watcher => new HonkerFileReplacedException(message),
+        _ => new HonkerException(status, message, sqliteCode, sqliteExtendedCode),
+    };
+
+    internal static HonkerException Interrupted() => new(HonkerStatus.Interrupted, "ended by Database.Interrupt");
+}

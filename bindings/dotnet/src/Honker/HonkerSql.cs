@@ -1,0 +1,229 @@
+using System.Data;
+using System.Data.Common;
+using System.IO;
+using System.Text;
+using System.Text.Json;
+using Honker.Native;
+
+namespace Honker;
+
+/// <summary>
+/// Jobs in the transactions of your own connection: of Microsoft.Data.Sqlite, and so of Dapper and Entity Framework Core. A plain
+/// INSERT that commits and rolls back with them; the commit wakes the workers, in whichever process. Nothing native is loaded for
+/// it. The file needs honker's tables, which <see cref="Database.Open"/> makes, or <see cref="Schema"/>.
+/// </summary>
+public static class HonkerSql
+{
+    private const string Insert =
+        "INSERT INTO _honker_live (queue, payload, run_at, created_at, priority, max_attempts, expires_at) " +
+        "VALUES (@queue, @payload, @run_at, @created_at, @priority, @max_attempts, @expires_at) RETURNING id";
+
+    private const string InsertMetadata = "INSERT INTO _honker_job_options (job_id, metadata) VALUES (@job_id, @metadata)";
+
+    private const string Function = "SELECT honker_enqueue_with(@queue, @payload, @options)";
+
+    private const string Delete =
+        "DELETE FROM _honker_live WHERE id = @id AND worker_id = @worker AND state = 'processing' AND claim_expires_at >= @now";
+
+    /// <summary>honker's tables, as SQL for your own migrations. It may be run again.</summary>
+    public static string Schema { get; } = ReadSchema();
+
+    /// <summary>Adds a job.</summary>
+    /// <typeparam name="T">The type of the payload.</typeparam>
+    /// <param name="connection">Open, to the file.</param>
+    /// <param name="queue">The queue.</param>
+    /// <param name="payload">It becomes JSON.</param>
+    /// <param name="options">
+    /// When, how often, how soon; 3 attempts by default. Metadata want honker's tables of version 3; unique jobs, concurrency keys,
+    /// batches and a maximum run time want the extension on the connection (<see cref="HonkerExtension"/>).
+    /// </param>
+    /// <param name="transaction">The connection's transaction, if one is open.</param>
+    /// <param name="json">How the payload becomes JSON.</param>
+    /// <returns>Its id.</returns>
+    public static long EnqueueJob<T>(this DbConnection connection, string queue, T payload, EnqueueOptions? options = null,
+        DbTransaction? transaction = null, JsonSerializerOptions? json = null)
+    {
+        var (job, text) = Prepare(connection, queue, payload, options, json, out var activity);
+        using (activity)
+        {
+            if (NeedsExtension(job.Options))
+            {
+                using var call = Calling(connection, transaction, job, text);
+                return IdOf(call.ExecuteScalar());
+            }
+            if (job.Options.Metadata is null)
+            {
+                using var insert = Inserting(connection, transaction, job, text);
+                return (long)insert.ExecuteScalar()!;
+            }
+            using var own = transaction is null ? connection.BeginTransaction() : null;
+            using var both = Inserting(connection, own ?? transaction, job, text);
+            var id = (long)both.ExecuteScalar()!;
+            using var metadata = InsertingMetadata(connection, own ?? transaction, job, id);
+            metadata.ExecuteNonQuery();
+            own?.Commit();
+            return id;
+        }
+    }
+
+    /// <summary>Adds a job in a transaction of your own connection.</summary>
+    /// <typeparam name="T">The type of the payload.</typeparam>
+    /// <param name="transaction">The job is there if and only if this is committed.</param>
+    /// <param name="queue">The queue.</param>
+    /// <param name="payload">It becomes JSON.</param>
+    /// <param name="options">As for the other form.</param>
+    /// <param name="json">How the payload becomes JSON.</param>
+    /// <returns>Its id.</returns>
+    public static long EnqueueJob<T>(this DbTransaction transaction, string queue, T payload, EnqueueOptions? options = null,
+        JsonSerializerOptions? json = null)
+    {
+        ArgumentNullException.ThrowIfNull(transaction);
+        return Of(transaction).EnqueueJob(queue, payload, options, transaction, json);
+    }
+
+    /// <summary>Adds a job.</summary>
+    /// <typeparam name="T">The type of the payload.</typeparam>
+    /// <param name="connection">Open, to the file.</param>
+    /// <param name="queue">The queue.</param>
+    /// <param name="payload">It becomes JSON.</param>
+    /// <param name="options">As for <see cref="EnqueueJob{T}(DbConnection, string, T, EnqueueOptions?, DbTransaction?, JsonSerializerOptions?)"/>.</param>
+    /// <param name="transaction">The connection's transaction, if one is open.</param>
+    /// <param name="json">How the payload becomes JSON.</param>
+    /// <param name="cancellationToken">For the driver.</param>
+    /// <returns>Its id.</returns>
+    public static async Task<long> EnqueueJobAsync<T>(this DbConnection connection, string queue, T payload, EnqueueOptions? options = null,
+        DbTransaction? transaction = null, JsonSerializerOptions? json = null, CancellationToken cancellationToken = default)
+    {
+        var (job, text) = Prepare(connection, queue, payload, options, json, out var activity);
+        using (activity)
+        {
+            if (NeedsExtension(job.Options))
+            {
+                await using var call = Calling(connection, transaction, job, text);
+                return IdOf(await call.ExecuteScalarAsync(cancellationToken).ConfigureAwait(false));
+            }
+            if (job.Options.Metadata is null)
+            {
+                await using var insert = Inserting(connection, transaction, job, text);
+                return (long)(await insert.ExecuteScalarAsync(cancellationToken).ConfigureAwait(false))!;
+            }
+            await using var own = transaction is null
+                ? await connection.BeginTransactionAsync(cancellationToken).ConfigureAwait(false)
+                : null;
+            await using var both = Inserting(connection, own ?? transaction, job, text);
+            var id = (long)(await both.ExecuteScalarAsync(cancellationToken).ConfigureAwait(false))!;
+            await using var metadata = InsertingMetadata(connection, own ?? transaction, job, id);
+            await metadata.ExecuteNonQueryAsync(cancellationToken).ConfigureAwait(false);
+            if (own is not null)
+            {
+                await own.CommitAsync(cancellationToken).ConfigureAwait(false);
+            }
+            return id;
+        }
+    }
+
+    /// <summary>Adds a job in a transaction of your own connection.</summary>
+    /// <typeparam name="T">The type of the payload.</typeparam>
+    /// <param name="transaction">The job is there if and only if this is committed.</param>
+    /// <param name="queue">The queue.</param>
+    /// <param name="payload">It becomes JSON.</param>
+    /// <param name="options">As for the other form.</param>
+    /// <param name="json">How the payload becomes JSON.</param>
+    /// <param name="cancellationToken">For the driver.</param>
+    /// <returns>Its id.</returns>
+    public static Task<long> EnqueueJobAsync<T>(this DbTransaction transaction, string queue, T payload, EnqueueOptions? options = null,
+        JsonSerializerOptions? json = null, CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(transaction);
+        return Of(transaction).EnqueueJobAsync(queue, payload, options, transaction, json, cancellationToken);
+    }
+
+    /// <summary>
+    /// The job is done, in your own transaction: what it did is there exactly once. Only for jobs without unique keys, batches and
+    /// results that are kept: those are acked through honker.
+    /// </summary>
+    /// <param name="transaction">It is done if and only if this is committed.</param>
+    /// <param name="job">The job.</param>
+    /// <returns>Whether it was; false if the claim was lost, and then the transaction is to be rolled back.</returns>
+    public static bool AckJob(this DbTransaction transaction, Job job)
+    {
+        ArgumentNullException.ThrowIfNull(transaction);
+        ArgumentNullException.ThrowIfNull(job);
+        using var command = Command(Of(transaction), transaction, Delete, ("@id", job.Id), ("@worker", job.WorkerId), ("@now", Now()));
+        return command.ExecuteNonQuery() > 0;
+    }
+
+    private static (JobSpec Job, string Text) Prepare<T>(DbConnection connection, string queue, T payload, EnqueueOptions? options,
+        JsonSerializerOptions? json, out System.Diagnostics.Activity? activity)
+    {
+        ArgumentNullException.ThrowIfNull(connection);
+        _ = Utf8.Of(queue, nameof(queue));
+        if (queue.Contains('\0'))
+        {
+            throw new ArgumentException("there is a NUL in queue", nameof(queue));
+        }
+        var text = Encoding.UTF8.GetString(Payloads.Of(json).Encode(payload));
+        var job = new JobSpec(queue, null, options);
+        activity = HonkerTelemetry.IsTracing ? HonkerTelemetry.Send(job) : null;
+        HonkerTelemetry.CountSent(queue, 1);
+        return (job, text);
+    }
+
+    private static bool NeedsExtension(EnqueueOptions options) =>
+        options.UniqueKey is not null || options.UniqueForSeconds is not null || options.ConcurrencyKey is not null ||
+        options.BatchId is not null || options.Member is not null || options.MaxRunSeconds is not null;
+
+    private static DbCommand Calling(DbConnection connection, DbTransaction? transaction, JobSpec job, string text) =>
+        Command(connection, transaction, Function, ("@queue", job.Queue), ("@payload", text),
+            ("@options", job.Options.ToJson().ToJsonString()));
+
+    private static DbCommand Inserting(DbConnection connection, DbTransaction? transaction, JobSpec job, string text)
+    {
+        var (options, now) = (job.Options, Now());
+        var due = options.DelaySeconds is { } delay ? checked(now + delay) : options.RunAtUnix ?? now;
+        return Command(connection, transaction, Insert, ("@queue", job.Queue), ("@payload", text), ("@run_at", due), ("@created_at", now),
+            ("@priority", options.Priority), ("@max_attempts", options.MaxAttempts ?? 3),
+            ("@expires_at", options.ExpiresSeconds is { } expires ? checked(now + expires) : DBNull.Value));
+    }
+
+    private static DbCommand InsertingMetadata(DbConnection connection, DbTransaction? transaction, JobSpec job, long id) =>
+        Command(connection, transaction, InsertMetadata, ("@job_id", id),
+            ("@metadata", Encoding.UTF8.GetString(EnqueueOptions.MetadataJson(job.Options.Metadata!))));
+
+    private static long IdOf(object? answer)
+    {
+        using var document = JsonDocument.Parse((string)answer!);
+        return document.RootElement.GetProperty("id").GetInt64();
+    }
+
+    private static long Now() => DateTimeOffset.UtcNow.ToUnixTimeSeconds();
+
+    private static DbConnection Of(DbTransaction transaction) =>
+        transaction.Connection ?? throw new InvalidOperationException("the transaction is over");
+
+    private static DbCommand Command(DbConnection connection, DbTransaction? transaction, string sql, params (string, object)[] values)
+    {
+        if (connection.State != ConnectionState.Open)
+        {
+            throw new InvalidOperationException("the connection is not open");
+        }
+        var command = connection.CreateCommand();
+        command.CommandText = sql;
+        command.Transaction = transaction;
+        foreach (var (name, value) in values)
+        {
+            var parameter = command.CreateParameter();
+            parameter.ParameterName = name;
+            parameter.Value = value;
+            command.Parameters.Add(parameter);
+        }
+        return command;
+    }
+
+    private static string ReadSchema()
+    {
+        using var stream = typeof(HonkerSql).Assembly.GetManifestResourceStream("schema.sql")!;
+        using var reader = new StreamReader(stream);
+        return reader.ReadToEnd();
+    }
+}

@@ -1,0 +1,62 @@
+using Honker.Native;
+
+namespace Honker;
+
+/// <summary>What becomes of a job whose handler has ended.</summary>
+internal sealed record Verdict(Job Job, int Kind, long DelayS, string? Error)
+{
+    /// <summary>What the library has said of it; negative while it is not committed.</summary>
+    internal HonkerStatus Status { get; set; } = HonkerStatus.Busy;
+
+    internal bool IsByBackoff => DelayS == Abi.NoTime;
+
+    internal bool IsDead => Kind == Abi.SettleFail || (Kind == Abi.SettleRetry && Job.IsLastAttempt);
+
+    /// <summary>As the log and the metrics name it.</summary>
+    internal string Outcome => IsDead ? "dead" : Kind switch
+    {
+        Abi.SettleAck => "done",
+        Abi.SettleSnooze => "snoozed",
+        Abi.SettleRelease => "released",
+        _ => "retried",
+    };
+
+    /// <summary>Of what the handler threw; null if it returned.</summary>
+    internal static Verdict Of(Job job, Exception? error) => error switch
+    {
+        null => new Verdict(job, Abi.SettleAck, 0, null),
+        SnoozeException snooze => new Verdict(job, Abi.SettleSnooze, Delay(snooze.Delay), null),
+        RetryException retry => new Verdict(job, Abi.SettleRetry, Delay(retry.Delay), Text(retry)),
+        DiscardException discard => new Verdict(job, Abi.SettleFail, 0, Text(discard)),
+        OperationCanceledException when job.CancellationToken.IsCancellationRequested => Released(job),
+        _ => new Verdict(job, Abi.SettleRetry, Abi.NoTime, Text(error)),
+    };
+
+    internal static Verdict Released(Job job) => new(job, Abi.SettleRelease, 0, null);
+
+    /// <summary>Without a worker.</summary>
+    internal void Apply(QueueRetry retry)
+    {
+        _ = Kind switch
+        {
+            Abi.SettleAck => Job.Ack(),
+            Abi.SettleFail => Job.Fail(Error ?? ""),
+            Abi.SettleRetry => Job.Retry(IsByBackoff ? Backoff(retry) : DelayS, Error ?? ""),
+            _ => Job.Snooze(DelayS),
+        };
+    }
+
+    /// <summary>In how many seconds it is tried again, without the jitter.</summary>
+    internal long Backoff(QueueRetry retry)
+    {
+        retry = Job.Database.Queue(Job.QueueName).Settings().Retry ?? retry;
+        return (long)Math.Min(retry.BaseS * Math.Pow(retry.Factor, Job.Attempts - 1), retry.MaxS);
+    }
+
+    // What the user gives may be anything; with the present time it has to fit.
+    private static long Delay(TimeSpan delay) => Math.Clamp(Numbers.Seconds(delay), -(1L << 40), 1L << 40);
+
+    private static string Text(Exception error) => error is RetryException or DiscardException && error.InnerException is null
+        ? error.Message
+        : $"{(error is RetryException or DiscardException ? error.InnerException! : error).GetType().FullName}: {error.Message}";
+}
