@@ -1,0 +1,1 @@
+"""honker in frameworks."""

@@ -1,0 +1,111 @@
+"""What tests of an application need: a database of their own, its jobs done in the test's thread, a clock that they
+move.
+
+With pytest there are the fixtures `honker_db` and `honker_jobs` (`honker.pytest_plugin`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import json
+from collections.abc import Callable
+from typing import Any
+
+from . import _loop, _values
+from .database import Database
+from .job import Job
+from .queue import Queue
+
+
+class Jobs:
+    """The jobs of a database, for one test."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+
+    def enqueued(self, queue: str | Queue | None = None) -> list[dict[str, Any]]:
+        """The jobs that were enqueued and are not done, in that order, each as `Queue.get_job` gives it."""
+        name = queue.name if isinstance(queue, Queue) else queue
+        rows = self.database.query("SELECT id FROM _honker_live WHERE queue = coalesce(?, queue) ORDER BY id", [name])
+        found = [self.database._known_queue("any").get_job(row["id"]) for row in rows]
+        return [job for job in found if job is not None]
+
+    def assert_enqueued(self, queue: str | Queue, payload: Any) -> dict[str, Any]:
+        """The first such job; fails without one. Of a dict, those keys that are given have to be there."""
+        jobs = self.enqueued(queue)
+        for job in jobs:
+            if _has(job["payload"], payload):
+                return job
+        raise AssertionError(f"no job of {queue} has {payload!r}; there are {[job['payload'] for job in jobs]!r}")
+
+    def run_due(self, handler: Callable[[Job], Any], *queues: str | Queue, raise_errors: bool = True) -> int:
+        """Does what is due, in this thread, until nothing is: each job is given to `handler`, a function or a coroutine
+        function, and acked. How many that were.
+
+        What a handler raises is raised here, and the job retried in 60 seconds (`advance`), unless raise_errors is
+        False: then it is retried only. A handler that has settled its job is left alone.
+        """
+        done = 0
+        names = [queue.name if isinstance(queue, Queue) else queue for queue in queues]
+        while (job := self._next_due(names)) is not None:
+            done += 1
+            try:
+                _run(handler, job)
+            except Exception as error:
+                job.retry(60, f"{type(error).__name__}: {error}".encode(errors="replace").decode())
+                if raise_errors:
+                    raise
+            else:
+                job.ack()
+        return done
+
+    def advance(self, seconds: _values.Seconds) -> None:
+        """Moves the clock: everything in the file becomes older by so many seconds, as if that time had passed. What
+        was to be due by then is due; claims, locks and results expire. Jobs that are enqueued afterwards have the real
+        time.
+        """
+        older = _values.seconds(seconds, "seconds")
+        with self.database.transaction() as tx:
+            columns = tx.query(
+                'SELECT t.name AS "table", c.name FROM sqlite_schema t JOIN pragma_table_info(t.name) c '
+                "WHERE t.type = 'table' AND t.name GLOB '_honker_*' "
+                "AND (c.name GLOB '*_at' OR c.name IN ('window_start', 'until'))"
+            )
+            names: dict[str, list[str]] = {}
+            for row in columns:
+                names.setdefault(row["table"], []).append(row["name"])
+            for table, columns_of in names.items():
+                changes = ", ".join(f"{name} = {name} - ?1" for name in columns_of)
+                tx.execute(f"UPDATE {table} SET {changes}", [older])
+
+    def _next_due(self, names: list[str]) -> Job | None:
+        if not names:
+            rows = self.database.query("SELECT DISTINCT queue FROM _honker_live ORDER BY queue")
+            names = [row["queue"] for row in rows]
+        for name in names:
+            job = self.database._known_queue(name).claim_one("test")
+            if job is not None:
+                return job
+        return None
+
+
+def _run(handler: Callable[[Job], Any], job: Job) -> None:
+    result = handler(job)
+    if inspect.isawaitable(result):
+        if _loop.running() is not None:
+            if inspect.iscoroutine(result):
+                result.close()
+            raise RuntimeError("an event loop runs in this thread: run_due of a coroutine function is for other tests")
+
+        async def wait() -> None:
+            await result
+
+        asyncio.run(wait())
+
+
+def _has(given: Any, wanted: Any) -> bool:
+    wanted = json.loads(json.dumps(wanted))
+    if isinstance(wanted, dict):
+        return isinstance(given, dict) and all(key in given and _has(given[key], one) for key, one in wanted.items())
+    return bool(given == wanted)

@@ -1,0 +1,143 @@
+"""The backend of Django's Tasks: a project's own tests, and workers of a project, with each Django that is supported.
+
+target/django has one folder for each version but the newest, which is installed; scripts/setup python makes them.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import PACKAGE, SOON_S, until
+
+PROJECT = PACKAGE / "tests" / "django_project"
+OTHERS = PACKAGE.parents[1] / "target" / "django"
+VERSIONS = ["installed", *sorted(folder.name for folder in OTHERS.glob("*"))]
+
+pytest.importorskip("django")
+
+
+class Project:
+    def __init__(self, version: str, database: Path) -> None:
+        places = [str(PACKAGE)] if version == "installed" else [str(OTHERS / version), str(PACKAGE)]
+        self.environment = {**os.environ, "PYTHONPATH": os.pathsep.join(places), "PROJECT_DB": str(database)}
+        self._started: list[subprocess.Popen[str]] = []
+
+    def manage(self, *arguments: str, memory: bool = False, ok: bool = True) -> str:
+        environment = {**self.environment, "PROJECT_DB": ":memory:"} if memory else self.environment
+        done = subprocess.run(
+            [sys.executable, "-W", "error::RuntimeWarning", "manage.py", *arguments],
+            cwd=PROJECT,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=10 * SOON_S,
+        )
+        assert (done.returncode == 0) == ok, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+    def shell(self, code: str) -> str:
+        """What it prints, without what the shell says of its imports."""
+        arguments = ["shell", "-c", f"from shop import tasks; from shop.models import Order; {code}"]
+        return self.manage(*arguments).strip().splitlines()[-1]
+
+    def worker(self, *arguments: str) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [sys.executable, "manage.py", "honker_worker", *arguments],
+            cwd=PROJECT,
+            env=self.environment,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self._started.append(process)
+        return process
+
+    def end(self) -> None:
+        for process in self._started:
+            if process.poll() is None:
+                process.kill()
+            process.communicate()
+
+
+@pytest.fixture(params=VERSIONS)
+def project(request: pytest.FixtureRequest, path: Path) -> Any:
+    made = Project(request.param, path)
+    yield made
+    made.end()
+
+
+@pytest.mark.parametrize("parallel", [[], ["--parallel", "2"]], ids=["serial", "parallel"])
+def test_a_project_tests_its_tasks_in_memory(project: Project, parallel: list[str]) -> None:
+    said = project.manage("test", *parallel, memory=True)
+    assert "Ran 19 tests" in said and "OK" in said
+
+
+def test_a_worker_runs_what_a_transaction_has_committed(project: Project) -> None:
+    project.manage("migrate", "--run-syncdb", "--verbosity", "0")
+    worker = project.worker("--concurrency", "4")
+    code = """
+from django.db import transaction
+try:
+    with transaction.atomic():
+        Order.objects.create(number=1); tasks.write.enqueue(-1)
+        raise ZeroDivisionError
+except ZeroDivisionError: pass
+with transaction.atomic():
+    Order.objects.create(number=2); a = tasks.write.enqueue(3)
+b = tasks.send.enqueue("alice"); c = tasks.fails.enqueue(1); d = tasks.odd.enqueue()
+print(a.id, b.id, c.id, d.id)
+"""
+    ids = project.shell(f"exec({code!r})").split()
+
+    def finished() -> str:
+        code = f"print([tasks.write.get_backend().get_result(id).status for id in {ids}])"
+        return project.shell(code)
+
+    until(lambda: finished().count("SUCCESSFUL") == 3 and "FAILED" in finished())
+    assert project.shell("print(sorted(Order.objects.values_list('number', flat=True)))") == "[0, 2, 3]"
+    result = f"result = tasks.write.get_result({ids[0]!r}); print(result.return_value['number'], result.attempts, "
+    assert (
+        project.shell(result + "'@' in result.worker_ids[0], result.started_at <= result.finished_at)")
+        == "3 1 True True"
+    )
+    worker.send_signal(signal.SIGTERM)
+    _, errors = worker.communicate(timeout=SOON_S)
+    assert worker.returncode == 0, errors
+
+
+def test_a_worker_that_dies_costs_an_attempt(project: Project) -> None:
+    project.manage("migrate", "--run-syncdb", "--verbosity", "0")
+    id = project.shell("print(tasks.dies.enqueue().id)")
+    for _ in range(2):
+        worker = project.worker()
+        worker.wait(timeout=SOON_S)
+        assert worker.returncode == 3
+    worker = project.worker()
+
+    def state() -> str:
+        code = f"result = tasks.dies.get_result({id!r}); print(result.status, result.attempts, "
+        return project.shell(code + "[error.traceback for error in result.errors])")
+
+    until(lambda: state() == "FAILED 2 ['max attempts exceeded']")
+
+
+def test_retries_follow_the_workers_backoff(project: Project) -> None:
+    project.manage("migrate", "--run-syncdb", "--verbosity", "0")
+    project.worker()
+    id = project.shell("print(tasks.fails.enqueue(2).id)")
+    code = f"result = tasks.fails.get_result({id!r}); print(result.status, result.attempts, len(result.errors))"
+    until(lambda: project.shell(code) == "READY 1 1")
+    time.sleep(0.5)
+    assert project.shell(code) == "READY 1 1"
+
+
+def test_what_a_worker_cannot_be(project: Project) -> None:
+    said = project.manage("honker_worker", memory=True, ok=False)
+    assert "is in memory, where no other connection finds it" in said and "Traceback" not in said
+    assert "concurrency must be positive" in project.manage("honker_worker", "--concurrency", "0", ok=False)
