@@ -84,8 +84,16 @@ fn programs(bindings: &Path) -> std::io::Result<Vec<(String, PathBuf)>> {
     for binding in fs::read_dir(bindings)? {
         let binding = binding?;
         let program = binding.path().join("bench");
+        let name = binding.file_name().to_string_lossy().into_owned();
+        // What a package does in another way is in a directory below.
+        for way in fs::read_dir(&program).into_iter().flatten() {
+            let way = way?;
+            if way.path().join("command").exists() {
+                programs.push((format!("{name}-{}", way.file_name().to_string_lossy()), way.path()));
+            }
+        }
         if program.join("command").exists() {
-            programs.push((binding.file_name().to_string_lossy().into_owned(), program));
+            programs.push((name, program));
         }
     }
     programs.sort();

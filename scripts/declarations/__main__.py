@@ -12,15 +12,18 @@ import json
 import sys
 from pathlib import Path
 
+import dotnet
 import elixir
 import go
 import jvm
+import node
+import python
 import ruby
 from abi import Abi
 
 HERE = Path(__file__).resolve().parent
 REPOSITORY = HERE.parents[1]
-LANGUAGES = [elixir, go, jvm, ruby]
+LANGUAGES = [dotnet, elixir, go, jvm, node, python, ruby]
 
 
 def main(arguments):
