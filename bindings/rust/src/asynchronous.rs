@@ -11,8 +11,6 @@
 //! - Nothing is lost by dropping a future: a look that has begun goes on, and the next future takes what it found. If what
 //!   waits is dropped itself, a job that the look claims is given back.
 
-#![cfg(unix)]
-
 use std::future::poll_fn;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::pin::Pin;

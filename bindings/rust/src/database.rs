@@ -456,13 +456,20 @@ impl Database {
         f: impl FnOnce(&Database) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let database = self.clone();
-        match tokio::task::spawn_blocking(move || f(&database)).await {
-            Ok(done) => done,
-            Err(failed) => match failed.try_into_panic() {
-                Ok(panic) => std::panic::resume_unwind(panic),
-                Err(_) => Err(Error::Closed),
-            },
-        }
+        blocking(move || f(&database)).await
+    }
+}
+
+/// Calls `f` on a thread of the present runtime that may block. A panic goes on here.
+#[cfg(feature = "tokio")]
+pub(crate) async fn blocking<T: Send + 'static>(f: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    match tokio::task::spawn_blocking(f).await {
+        Ok(done) => done,
+        Err(failed) => match failed.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // The runtime ends.
+            Err(_) => Err(Error::Closed),
+        },
     }
 }
 

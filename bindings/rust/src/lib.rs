@@ -59,7 +59,7 @@ macro_rules! call {
     };
 }
 
-#[cfg(feature = "tokio")]
+#[cfg(all(unix, feature = "tokio"))]
 mod asynchronous;
 mod batch;
 mod claims;
@@ -87,7 +87,7 @@ mod value;
 mod waiting;
 mod worker;
 
-#[cfg(feature = "tokio")]
+#[cfg(all(unix, feature = "tokio"))]
 #[cfg_attr(docsrs, doc(cfg(feature = "tokio")))]
 pub use asynchronous::{Async, Waiting};
 pub use batch::{Batch, BatchOpts, BatchStatus};
@@ -121,6 +121,9 @@ pub use typed::TypedQueue;
 pub use updates::UpdateEvents;
 pub use value::{Column, FromValue, Row, Value};
 pub use waiting::Waker;
+#[cfg(feature = "tokio")]
+#[cfg_attr(docsrs, doc(cfg(feature = "tokio")))]
+pub use worker::AsyncNext;
 pub use worker::{
     Cancelled, Failure, JobContext, Next, Outcome, QueueArgument, Stopper, Worker, WorkerBuilder,
 };

@@ -73,6 +73,33 @@ impl TestDatabase {
         Worker::builder().queue(queue, handler).build(&self.database)?.run_due()
     }
 
+    /// As [`TestDatabase::run_due`], with a handler that is a future.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> honker::Result<()> {
+    /// # use honker::{EnqueueOpts, QueueOpts};
+    /// let db = honker::testing::TestDatabase::new()?;
+    /// db.queue("emails", QueueOpts::default()).enqueue(&"alice", EnqueueOpts::default())?;
+    /// let ran = db.run_due_async("emails", |job| async move {
+    ///     assert_eq!(job.payload_as::<String>()?, "alice");
+    ///     Ok(())
+    /// });
+    /// assert_eq!(ran.await?, 1);
+    /// # Ok(()) }
+    /// ```
+    #[cfg(feature = "tokio")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "tokio")))]
+    pub async fn run_due_async<F>(
+        &self,
+        queue: &str,
+        handler: impl Fn(JobContext) -> F + Send + Sync + 'static,
+    ) -> Result<usize>
+    where
+        F: Future<Output = Outcome> + Send + 'static,
+    {
+        Worker::builder().queue_async(queue, handler).build(&self.database)?.run_due_async().await
+    }
+
     /// The jobs of a queue, pending or claimed, in the order in which they were enqueued.
     pub fn enqueued(&self, queue: &str) -> Result<Vec<ListedJob>> {
         let filter = JobFilter { queue: Some(queue.to_owned()), oldest_first: true, ..Default::default() };

@@ -1,7 +1,7 @@
 //! Waits as futures and streams: nothing is lost, whoever is dropped, and nothing blocks a task.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -206,6 +206,43 @@ async fn a_worker_whose_future_is_dropped_stops() {
         let _ = timeout(Duration::from_millis(200), updates.next()).await;
     }
     assert_eq!(q.get_job(id).unwrap().unwrap().attempts, 0);
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn middleware_stands_around_futures_the_first_outermost() {
+    let db = TestDatabase::new().unwrap();
+    db.queue("q", QueueOpts::default()).enqueue_many(&[1, 2], EnqueueOpts::default()).unwrap();
+    let said = Arc::new(Mutex::new(Vec::new()));
+    let say = |what: &'static str| {
+        let said = Arc::clone(&said);
+        move || said.lock().unwrap().push(what)
+    };
+    let (outer, after, inner, handler) = (say("outer"), say("after"), say("inner"), say("handler"));
+    let worker = Worker::builder()
+        .queue_async("q", move |job| {
+            handler();
+            async move {
+                tokio::task::yield_now().await;
+                if job.payload_as::<i64>()? == 2 { panic!("at the second") } else { Ok(()) }
+            }
+        })
+        .middleware_async(move |job, next| {
+            let after = after.clone();
+            outer();
+            async move {
+                let outcome = next.run(job).await;
+                after();
+                outcome
+            }
+        })
+        .middleware_async(move |job, next| {
+            inner();
+            next.run(job)
+        });
+    assert_eq!(worker.build(&db).unwrap().run_due_async().await.unwrap(), 2);
+    let first = ["outer", "inner", "handler", "after"];
+    assert_eq!(*said.lock().unwrap(), [&first[..], &first[..3]].concat());
+    assert_eq!(db.queue("q", QueueOpts::default()).stats().unwrap().delayed, 1);
 }
 
 #[test]

@@ -3,8 +3,10 @@
 #![cfg(unix)]
 
 use std::io::{BufRead, BufReader};
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
@@ -19,13 +21,21 @@ struct Role {
 
 impl Role {
     fn start(name: &str, path: &Path) -> Role {
-        let mut child = Command::new(std::env::current_exe().unwrap())
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command
             .args(["--exact", "a_role", "--nocapture"])
             .env("HONKER_ROLE", name)
             .env("HONKER_FILE", path)
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
+            .stdout(Stdio::piped());
+        // A shell that starts this test in the background ignores SIGINT, and what is ignored stays so.
+        // SAFETY: `signal` is allowed in a child that was forked.
+        unsafe {
+            command.pre_exec(|| {
+                libc::signal(libc::SIGINT, libc::SIG_DFL);
+                Ok(())
+            })
+        };
+        let mut child = command.spawn().unwrap();
         let out = BufReader::new(child.stdout.take().unwrap());
         let (say, said) = channel();
         std::thread::spawn(move || {
@@ -55,15 +65,54 @@ impl Drop for Role {
     }
 }
 
+static HEARD: AtomicUsize = AtomicUsize::new(0);
+
+/// What a program installs that has other things to stop.
+fn hear(signal: i32) {
+    extern "C" fn heard(_: i32) {
+        HEARD.fetch_add(1, Ordering::SeqCst);
+    }
+    // SAFETY: the handler only counts.
+    unsafe { libc::signal(signal, heard as extern "C" fn(i32) as usize) };
+}
+
 /// Not a test by itself.
 #[test]
 fn a_role() {
     let Ok(role) = std::env::var("HONKER_ROLE") else { return };
     let path = std::env::var("HONKER_FILE").unwrap();
+    if role == "server" {
+        hear(libc::SIGTERM);
+    }
+    let role_of_worker = role.clone();
     let builder =
         Worker::builder().stop_timeout(if role == "stubborn" { LONG } else { Duration::from_millis(50) });
     let worker = builder.queue("q", move |job| {
         println!("role: begun");
+        #[cfg(target_os = "linux")]
+        if role_of_worker == "starved" && job.payload_as::<i64>()? == 1 {
+            // Room for anything but the stack of a thread, which has 2 MiB.
+            let pages: u64 =
+                std::fs::read_to_string("/proc/self/statm")?.split(' ').next().unwrap().parse()?;
+            let most = pages * 4096 + (3 << 19);
+            // SAFETY: it is our own process.
+            unsafe { libc::setrlimit(libc::RLIMIT_AS, &libc::rlimit { rlim_cur: most, rlim_max: most }) };
+        }
+        if role_of_worker == "forks" {
+            // SAFETY: the child only ends.
+            let child = unsafe { libc::fork() };
+            if child == 0 {
+                // SAFETY: as above.
+                unsafe {
+                    libc::raise(libc::SIGTERM);
+                    libc::_exit(0);
+                }
+            }
+            let mut status = 0;
+            // SAFETY: it is our child.
+            unsafe { libc::waitpid(child, &mut status, 0) };
+            println!("role: child ended by {}", libc::WTERMSIG(status));
+        }
         match job.sleep(LONG * 2) {
             Some(why) => Err(Failure::from(why)),
             None => Ok(()),
@@ -71,6 +120,11 @@ fn a_role() {
     });
     let ended = worker.open(path).unwrap().run();
     println!("role: {}", if ended.is_ok() { "ended" } else { "failed" });
+    if role == "server" {
+        // SAFETY: it is our own process.
+        unsafe { libc::raise(libc::SIGTERM) };
+        println!("role: heard {}", HEARD.load(Ordering::SeqCst));
+    }
 }
 
 fn file() -> (tempfile::TempDir, std::path::PathBuf, Database) {
@@ -93,6 +147,63 @@ fn a_signal_stops_a_worker_and_gives_its_job_back() {
         let job = q.get_job(id).unwrap().unwrap();
         assert_eq!((job.state.as_str(), job.attempts), ("pending", 0));
     }
+}
+
+/// A web server with a graceful shutdown of its own, for instance.
+#[test]
+fn the_programs_own_handler_of_a_signal_is_called_as_well() {
+    let (_folder, path, db) = file();
+    db.queue("q", QueueOpts::default()).enqueue(&1, EnqueueOpts::default()).unwrap();
+    let role = Role::start("server", &path);
+    assert_eq!(role.says(), "begun");
+    role.signal(libc::SIGTERM);
+    assert_eq!(role.says(), "ended");
+    // And it stands alone again after that.
+    assert_eq!(role.says(), "heard 2");
+}
+
+#[test]
+fn a_signal_of_a_forked_child_is_its_own() {
+    let (_folder, path, db) = file();
+    let q = db.queue("q", QueueOpts::default());
+    let id = q.enqueue(&1, EnqueueOpts::default()).unwrap();
+    let role = Role::start("forks", &path);
+    assert_eq!(role.says(), "begun");
+    assert_eq!(role.says(), format!("child ended by {}", libc::SIGTERM));
+    // The worker has not heard.
+    assert_eq!(q.get_job(id).unwrap().unwrap().state, "processing");
+    role.signal(libc::SIGTERM);
+    assert_eq!(role.says(), "ended");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn jobs_for_which_there_is_no_thread_wait_for_a_free_one() {
+    let (_folder, path, db) = file();
+    let q = db.queue("q", QueueOpts::default());
+    let first = q.enqueue(&1, EnqueueOpts::default()).unwrap();
+    let role = Role::start("starved", &path);
+    assert_eq!(role.says(), "begun");
+    q.enqueue_many(&[2, 3], EnqueueOpts::default()).unwrap();
+    let mut updates = db.update_events().unwrap();
+    while q.stats().unwrap().claimed < 3 {
+        let _ = updates.recv_timeout(Duration::from_millis(200));
+    }
+    // They are held, and not given back and claimed again and again.
+    assert!(!updates_go_on(&mut updates), "the worker spins");
+    q.cancel(first).unwrap();
+    assert_eq!(role.says(), "begun");
+    role.signal(libc::SIGTERM);
+    // The last one may begin when the thread is free, and is told to stop at once.
+    while role.says() != "ended" {}
+    let stats = q.stats().unwrap();
+    assert_eq!((stats.pending, stats.claimed), (2, 0));
+}
+
+/// Whether there is commit after commit, without an end.
+#[cfg(target_os = "linux")]
+fn updates_go_on(updates: &mut honker::UpdateEvents) -> bool {
+    (0..100).all(|_| updates.recv_timeout(Duration::from_secs(1)).unwrap())
 }
 
 #[test]

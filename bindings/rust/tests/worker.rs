@@ -104,6 +104,36 @@ fn what_a_handler_returns_is_what_becomes_of_its_job() {
     assert!(dead.iter().any(|job| job.last_error.as_deref() == Some("disk on fire")), "{dead:?}");
 }
 
+/// As an error of a type that is not its author's best.
+#[derive(Debug)]
+struct Unspeakable;
+
+impl std::fmt::Display for Unspeakable {
+    fn fmt(&self, _: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        panic!("there are no words")
+    }
+}
+
+impl std::error::Error for Unspeakable {}
+
+#[test]
+fn an_error_that_cannot_be_displayed_is_a_failure() {
+    let db = TestDatabase::new().unwrap();
+    let q = queue(&db);
+    q.enqueue_many(&[1, 2], EnqueueOpts { max_attempts: Some(1), ..Default::default() }).unwrap();
+    let worker = builder().concurrency(1).queue("q", |job| match job.payload_as::<i64>()? {
+        1 => Err(Unspeakable.into()),
+        _ => Ok(()),
+    });
+    let (stopper, ended) = run(worker.build(&db).unwrap());
+    eventually(&db, || q.stats().unwrap().pending + q.stats().unwrap().claimed == 0);
+    stopper.stop();
+    ended.recv_timeout(LONG).unwrap().unwrap();
+    let dead = q.dead(10).unwrap();
+    assert_eq!(dead.len(), 1);
+    assert!(dead[0].last_error.as_deref().unwrap().contains("Display"), "{dead:?}");
+}
+
 #[test]
 fn what_is_set_for_a_queue_goes_before_the_workers_backoff() {
     let db = TestDatabase::new().unwrap();
@@ -383,6 +413,25 @@ fn middleware_stands_around_handlers_the_first_outermost() {
 }
 
 #[test]
+fn the_span_of_a_job_is_the_programs() {
+    let db = TestDatabase::new().unwrap();
+    let metadata = [("traceparent".to_owned(), "00-1-2-01".to_owned())].into();
+    queue(&db).enqueue(&1, EnqueueOpts { metadata, delay: Some(-7), ..Default::default() }).unwrap();
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let see = Arc::clone(&seen);
+    let worker = builder()
+        .queue("q", |job| if tracing::Span::current().is_none() { Ok(()) } else { panic!("{job:?}") })
+        .span(move |job| {
+            see.lock().unwrap().push((job.metadata["traceparent"].clone(), job.waited() >= LONG));
+            assert!(job.waited() >= Duration::from_secs(6), "{:?}", job.waited());
+            tracing::Span::none()
+        });
+    assert_eq!(worker.build(&db).unwrap().run_due().unwrap(), 1);
+    assert_eq!(*seen.lock().unwrap(), [("00-1-2-01".to_owned(), false)]);
+    assert_eq!(queue(&db).stats().unwrap().dead, 0);
+}
+
+#[test]
 fn schedules_are_fired_beside_jobs() {
     let db = TestDatabase::new().unwrap();
     let (did, does) = mpsc::channel();
@@ -412,6 +461,12 @@ fn options_that_make_no_sense_are_refused() {
     invalid(one().concurrency(0), "concurrency is 0");
     invalid(one().concurrency(usize::MAX), "concurrency");
     invalid(one().max_run(Duration::ZERO), "max_run_s");
+    #[cfg(feature = "tokio")]
+    {
+        invalid(one().middleware_async(|job, next| next.run(job)), "middleware_async");
+        let future = builder().queue_async("q", |_| async { Ok(()) });
+        invalid(future.middleware(|job, next| next.run(job)), "no blocking handler");
+    }
     invalid(one().backoff(Backoff { factor: f64::NAN, ..Backoff::default() }), "retry_factor");
     invalid(one().schedule(ScheduledTask::new("x", "q", "61 * * * *", &()).unwrap()), "out of range");
     one().concurrency(10_000).build(&db).unwrap().run_due().unwrap();

@@ -4,7 +4,7 @@ use std::fmt;
 use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::{Job, LostReason};
 
@@ -83,6 +83,7 @@ pub struct JobContext {
     job: Arc<Job>,
     cancellation: Arc<Cancellation>,
     deadline: Option<Instant>,
+    waited: Duration,
 }
 
 #[derive(Default)]
@@ -101,7 +102,9 @@ struct State {
 
 impl JobContext {
     pub(crate) fn new(job: Job, deadline: Option<Instant>) -> Self {
-        JobContext { job: Arc::new(job), cancellation: Arc::default(), deadline }
+        let run_at = UNIX_EPOCH + Duration::from_secs(job.run_at.try_into().unwrap_or(0));
+        let waited = SystemTime::now().duration_since(run_at).unwrap_or_default();
+        JobContext { job: Arc::new(job), cancellation: Arc::default(), deadline, waited }
     }
 
     /// Why the handler should stop, if it should.
@@ -151,6 +154,11 @@ impl JobContext {
     /// Until when it may run, if there is a limit.
     pub fn deadline(&self) -> Option<Instant> {
         self.deadline
+    }
+
+    /// How long the job had been due when it was claimed, counted from [`Job::run_at`], which a retry moves.
+    pub fn waited(&self) -> Duration {
+        self.waited
     }
 
     /// Says that the job was settled otherwise than through its database: with a connection of the handler's own, in a

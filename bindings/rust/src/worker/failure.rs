@@ -2,6 +2,7 @@
 
 use std::error::Error as StdError;
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 /// What a handler returns: the job is done, or a [`Failure`], which `?` makes of any error.
@@ -98,8 +99,14 @@ impl Failure {
         &*self.error
     }
 
-    /// The error and what caused it, as it is stored with the job.
+    /// The error and what caused it, as it is stored with the job. The worker calls it in its own thread, which an error
+    /// that cannot be displayed must not end.
     pub(crate) fn text(&self) -> String {
+        catch_unwind(AssertUnwindSafe(|| self.chain()))
+            .unwrap_or_else(|_| "an error whose text cannot be had: its Display panics".to_owned())
+    }
+
+    fn chain(&self) -> String {
         const MAX: usize = 16 * 1024;
         let mut text = self.error.to_string();
         let mut source = self.error.source();

@@ -2,7 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use tracing::Span;
 
@@ -11,7 +11,7 @@ use super::failure::Kind;
 use super::handler::{self, Handler};
 use super::run::{Event, Notifier, Run};
 use super::{Failure, JobContext, Outcome, Reporter};
-use crate::{Backoff, Job, LostJob, QueueOpts, Result, Settlement, Verdict};
+use crate::{Backoff, Error, Job, LostJob, QueueOpts, Result, Settlement, Verdict};
 
 /// A job that a handler runs for.
 pub(super) struct InHand {
@@ -88,15 +88,15 @@ fn tell_reporter(reporter: Option<&Reporter>, context: &JobContext, failure: &Fa
 }
 
 impl Run {
-    /// Runs the handler of a job.
-    pub(super) fn start(&mut self, job: Job) {
+    /// Runs the handler of a job. If that needs a thread and there is none, the job is given back.
+    pub(super) fn start(&mut self, job: Job) -> Result<()> {
         self.started += 1;
         let token = self.started;
         let limit_s = job.max_run_s.or(self.config.claims.max_run_s).filter(|_| !self.inline);
         let limit = limit_s.and_then(|limit_s| u64::try_from(limit_s).ok()).map(Duration::from_secs);
         let deadline = limit.and_then(|limit| Instant::now().checked_add(limit));
         let context = JobContext::new(job, deadline);
-        let span = span(&context);
+        let span = self.span(&context);
         self.hand.insert(token, InHand { context: context.clone(), lost: false });
         let telling = Telling { notifier: Arc::clone(&self.notifier), token, finished: None };
         let reporter = self.config.on_error.clone();
@@ -110,30 +110,45 @@ impl Run {
                     telling.tell(outcome, &context);
                 });
                 if self.inline {
-                    return task();
+                    task();
+                    return Ok(());
                 }
-                if let Err((task, error)) = self.pool.run(task) {
-                    // Its job is given back.
-                    drop(task);
-                    tracing::error!(target: "honker", worker = self.config.name, %error, "a thread for a job could not be had");
-                }
+                self.pool.run(task).map_err(|error| {
+                    Error::System(format!("a thread for a job could not be had: {error}").into())
+                })?;
             }
             #[cfg(feature = "tokio")]
             Some(Handler::Asynchronous(asynchronous)) => {
                 use tracing::Instrument;
-                let Some(runtime) = &self.runtime else { return };
+                let Some(runtime) = &self.runtime else { return Ok(()) };
+                let middleware = self.config.async_middleware.clone();
                 let task = async move {
-                    let outcome = handler::run_asynchronous(&asynchronous, context.clone()).await;
+                    let outcome = handler::run_asynchronous(asynchronous, middleware, context.clone()).await;
                     report(reporter.as_ref(), &context, &outcome);
                     telling.tell(outcome, &context);
                 };
-                runtime.spawn(task.instrument(span));
+                let task = task.instrument(span);
+                match self.inline {
+                    true => runtime.block_on(task),
+                    false => drop(runtime.spawn(task)),
+                }
             }
             // Only jobs of its queues are claimed; `telling` gives back what is not.
             #[cfg(not(feature = "tokio"))]
             Some(Handler::Asynchronous(_)) => {}
             None => {}
         }
+        Ok(())
+    }
+
+    /// The span in which a handler runs.
+    fn span(&self, job: &JobContext) -> Span {
+        let make = self.config.span.as_deref().unwrap_or(&default_span);
+        catch_unwind(AssertUnwindSafe(|| make(job))).unwrap_or_else(|panic| {
+            let error = Failure::panic(&*panic).text();
+            tracing::error!(target: "honker", job = job.id, error, "what makes the span panicked");
+            default_span(job)
+        })
     }
 
     /// Says what becomes of a job whose handler has returned.
@@ -224,7 +239,7 @@ impl Run {
             _ => {
                 let queue = self.database().map(|database| database.queue(queue, QueueOpts::default()));
                 let set = queue.and_then(|queue| queue.settings().ok()?.retry);
-                delay_s(&set.unwrap_or(self.config.claims.backoff), attempt)
+                Backoff { jitter: 0.0, ..set.unwrap_or(self.config.claims.backoff) }.delay_s(attempt)
             }
         };
         tracing::warn!(target: "honker", queue, job, attempt, max_attempts, error, next_try_in_s, "a job failed, and is retried");
@@ -268,21 +283,10 @@ impl Run {
     }
 }
 
-fn delay_s(backoff: &Backoff, attempts: i64) -> i64 {
-    if backoff.base_s <= 0 {
-        return 0;
-    }
-    let failures = i32::try_from(attempts.saturating_sub(1).max(0)).unwrap_or(i32::MAX);
-    (backoff.base_s as f64 * backoff.factor.powi(failures)).min(backoff.max_s as f64) as i64
-}
-
-/// The span in which a handler runs.
-fn span(job: &JobContext) -> Span {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-    let wait_s = i64::try_from(now).unwrap_or(i64::MAX).saturating_sub(job.run_at).max(0);
+fn default_span(job: &JobContext) -> Span {
     let traceparent = job.metadata.get("traceparent").map(String::as_str);
     tracing::info_span!(
         target: "honker", "job", queue = job.queue, id = job.id, attempt = job.attempts, max_attempts = job.max_attempts,
-        wait_s, traceparent
+        wait_s = job.waited().as_secs(), traceparent
     )
 }

@@ -18,11 +18,16 @@ use serde::de::DeserializeOwned;
 pub use self::context::{Cancelled, JobContext};
 pub(crate) use self::failure::whole_seconds;
 pub use self::failure::{Failure, Outcome};
+#[cfg(feature = "tokio")]
+use self::handler::AsyncMiddleware;
+#[cfg(feature = "tokio")]
+pub use self::handler::AsyncNext;
 pub use self::handler::Next;
 use self::handler::{Handler, Middleware};
 use self::run::{Notifier, Run};
 use crate::{Backoff, ClaimOptions, Database, Error, OpenOptions, Result, ScheduledTask, WorkerQueue};
 
+type MakeSpan = Arc<dyn Fn(&JobContext) -> tracing::Span + Send + Sync>;
 type Reporter = Arc<dyn Fn(&JobContext, &Failure) + Send + Sync>;
 
 /// The most that [`WorkerBuilder::concurrency`] may be.
@@ -39,6 +44,9 @@ struct Config {
     signals: bool,
     schedules: Vec<ScheduledTask>,
     middleware: Vec<Middleware>,
+    #[cfg(feature = "tokio")]
+    async_middleware: Vec<AsyncMiddleware>,
+    span: Option<MakeSpan>,
     on_error: Option<Reporter>,
 }
 
@@ -215,15 +223,9 @@ impl Worker {
         }
         let stop = StopOnDrop(self.stopper());
         let run = Run::new(self, Some(tokio::runtime::Handle::current()))?;
-        let ended = tokio::task::spawn_blocking(move || run.run()).await;
+        let ended = crate::database::blocking(move || run.run()).await;
         std::mem::forget(stop);
-        match ended {
-            Ok(ended) => ended,
-            Err(failed) => match failed.try_into_panic() {
-                Ok(panic) => std::panic::resume_unwind(panic),
-                Err(_) => Err(Error::Closed),
-            },
-        }
+        ended
     }
 
     /// Runs the jobs that are due, one after the other, in this thread, until there is none; how many that were. For tests,
@@ -231,6 +233,15 @@ impl Worker {
     /// are handlers that are futures, which are [`Error::Misuse`].
     pub fn run_due(&self) -> Result<usize> {
         Run::new(self, None)?.run_due()
+    }
+
+    /// As [`Worker::run_due`], for handlers that are futures as well. If the future is dropped, it ends after the job that
+    /// runs.
+    #[cfg(feature = "tokio")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "tokio")))]
+    pub async fn run_due_async(&self) -> Result<usize> {
+        let run = Run::new(self, Some(tokio::runtime::Handle::current()))?;
+        crate::database::blocking(move || run.run_due()).await
     }
 }
 
@@ -281,6 +292,9 @@ impl WorkerBuilder {
             signals: true,
             schedules: Vec::new(),
             middleware: Vec::new(),
+            #[cfg(feature = "tokio")]
+            async_middleware: Vec::new(),
+            span: None,
             on_error: None,
         };
         WorkerBuilder { config }
@@ -399,7 +413,8 @@ impl WorkerBuilder {
         self
     }
 
-    /// Whether SIGTERM and SIGINT stop the worker. Default yes. On Windows they never do: use a [`Stopper`].
+    /// Whether SIGTERM and SIGINT stop the worker. Default yes. A handler that the program has for them is called as well,
+    /// and one that is ignored stays so. On Windows they never stop it: use a [`Stopper`].
     pub fn signals(mut self, signals: bool) -> Self {
         self.config.signals = signals;
         self
@@ -412,13 +427,47 @@ impl WorkerBuilder {
         self
     }
 
-    /// Stands around each blocking handler, the first one outermost. See [`Next`]. Handlers that are futures stand around
-    /// each other by themselves.
+    /// Stands around each blocking handler, the first one outermost. See [`Next`]. A worker that has middleware and no
+    /// blocking handler is [`Error::Invalid`].
     pub fn middleware(
         mut self,
         middleware: impl Fn(&JobContext, Next<'_>) -> Outcome + Send + Sync + 'static,
     ) -> Self {
         self.config.middleware.push(Arc::new(middleware));
+        self
+    }
+
+    /// Stands around each handler that is a future, the first one outermost. See [`AsyncNext`]. A worker that has such
+    /// middleware and no such handler is [`Error::Invalid`].
+    #[cfg(feature = "tokio")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "tokio")))]
+    pub fn middleware_async<F>(
+        mut self,
+        middleware: impl Fn(JobContext, AsyncNext) -> F + Send + Sync + 'static,
+    ) -> Self
+    where
+        F: Future<Output = Outcome> + Send + 'static,
+    {
+        let middleware = move |job, next| Box::pin(middleware(job, next)) as handler::Pending;
+        self.config.async_middleware.push(Arc::new(middleware));
+        self
+    }
+
+    /// Makes the `tracing` span in which a handler, and all that stands around it, runs: the place to give it a parent, from
+    /// the job's metadata, as OpenTelemetry does. It must not block. Default: a span `job` at the level info with `queue`,
+    /// `id`, `attempt`, `max_attempts`, `wait_s`, and `traceparent` if the metadata has it.
+    ///
+    /// ```
+    /// # let db = honker::testing::TestDatabase::new()?;
+    /// let worker = honker::Worker::builder()
+    ///     .queue("emails", |_job| Ok(()))
+    ///     .span(|job| tracing::info_span!("email", id = job.id, waited = ?job.waited()))
+    ///     .build(&db)?;
+    /// # worker.run_due()?;
+    /// # Ok::<(), honker::Error>(())
+    /// ```
+    pub fn span(mut self, make: impl Fn(&JobContext) -> tracing::Span + Send + Sync + 'static) -> Self {
+        self.config.span = Some(Arc::new(make));
         self
     }
 
@@ -458,6 +507,16 @@ impl WorkerBuilder {
         }
         let queues = queues.iter().map(|(queue, _)| queue.clone()).collect::<Vec<_>>();
         claims.check(&queues)?;
+        let is_blocking = |(_, handler): &(_, Handler)| matches!(handler, Handler::Blocking(_));
+        if !self.config.middleware.is_empty() && !self.config.queues.iter().any(is_blocking) {
+            return Err(Error::invalid(
+                "there is middleware, and no blocking handler for it to stand around",
+            ));
+        }
+        #[cfg(feature = "tokio")]
+        if !self.config.async_middleware.is_empty() && self.config.queues.iter().all(is_blocking) {
+            return Err(Error::invalid("there is middleware_async, and no handler that is a future"));
+        }
         for task in &self.config.schedules {
             crate::next_after(&task.schedule, 0)?;
         }

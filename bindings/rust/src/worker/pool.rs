@@ -1,7 +1,8 @@
 //! The threads in which blocking handlers run: as many as there have been jobs at once.
 //!
-//! Invariants: a task that was given is run, by an idle thread or by a new one. Threads end when the pool is dropped and
-//! they have nothing to do; one whose handler never returns stays until the process ends.
+//! Invariants: a task that was given is run, by an idle thread or by a new one; if the system gives no more threads, by the
+//! next one that is free. Threads end when the pool is dropped and they have nothing to do; one whose handler never returns
+//! stays until the process ends.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -23,6 +24,7 @@ struct Shared {
 #[derive(Default)]
 struct State {
     tasks: VecDeque<Task>,
+    threads: usize,
     idle: usize,
     closed: bool,
 }
@@ -51,8 +53,8 @@ impl Shared {
 }
 
 impl Pool {
-    /// Runs the task in a thread. If none is free and none can be had, the task is given back.
-    pub(super) fn run(&self, task: Task) -> Result<(), (Task, std::io::Error)> {
+    /// Runs the task in a thread. If there is none and none can be had, the task is dropped.
+    pub(super) fn run(&self, task: Task) -> std::io::Result<()> {
         let mut state = self.shared.lock();
         state.tasks.push_back(task);
         if state.idle >= state.tasks.len() {
@@ -61,12 +63,16 @@ impl Pool {
         }
         let shared = Arc::clone(&self.shared);
         match thread::Builder::new().name("honker-job".to_owned()).spawn(move || shared.work()) {
-            Ok(_) => Ok(()),
-            Err(error) => match state.tasks.pop_back() {
-                Some(task) => Err((task, error)),
-                None => Ok(()),
-            },
+            Ok(_) => state.threads += 1,
+            Err(_) if state.threads > 0 => {}
+            Err(error) => {
+                let task = state.tasks.pop_back();
+                drop(state);
+                drop(task);
+                return Err(error);
+            }
         }
+        Ok(())
     }
 }
 

@@ -130,7 +130,9 @@ impl Run {
             .map(|(queue, handler)| (queue.name.clone(), handler.clone()))
             .collect();
         if runtime.is_none() && handlers.values().any(|handler| matches!(handler, Handler::Asynchronous(_))) {
-            return Err(Error::Misuse("a handler is a future, which needs run_async".to_owned()));
+            return Err(Error::Misuse(
+                "a handler is a future, which needs run_async or run_due_async".to_owned(),
+            ));
         }
         {
             let mut state = worker.control.state.lock().unwrap_or_else(PoisonError::into_inner);
@@ -334,15 +336,16 @@ impl Run {
                 Err(Error::Woken) => return Ok(()),
                 Err(error) => return Err(error),
             };
-        if self.pause.take().is_some() {
-            tracing::info!(target: "honker", worker = self.config.name, "the worker works again");
-        }
         self.after_settling(claims.held);
         claims.lost.iter().for_each(|lost| self.lose(lost));
+        let mut started = Ok(());
         for job in claims.jobs {
-            self.start(job);
+            started = started.and(self.start(job));
         }
-        Ok(())
+        if started.is_ok() && self.pause.take().is_some() {
+            tracing::info!(target: "honker", worker = self.config.name, "the worker works again");
+        }
+        started
     }
 
     /// Takes the events that are there.
