@@ -43,28 +43,17 @@ export class ClaimIterator<P = unknown> extends Feed<Job<P>> {
 
   /** @internal */
   protected override async look(): Promise<Job<P> | undefined> {
-    const [job, ...more] = await claimNext<P>(this.core, this.handle, this.#n);
-    this.#more = more;
-    return job;
+    return (await claimNext<P>(this.core, this.handle, 1))[0];
   }
-
-  #n = 1;
-  #more: Job<P>[] = [];
 
   /** Up to `n` jobs, claimed in one commit, as soon as there is one; none when the time is over, or it is closed. */
   async nextBatch(n: number, ms?: number): Promise<Job<P>[]> {
-    if (positive(n, "n") === 1) {
-      const one = await this.take(undefined, ms);
-      return one ? [one] : [];
-    }
-    this.#n = n;
-    try {
-      const first = await this.take(undefined, ms);
-      return first ? [first, ...this.#more] : [];
-    } finally {
-      this.#n = 1;
-      this.#more = [];
-    }
+    positive(n, "n");
+    const look = async (): Promise<Job<P>[] | undefined> => {
+      const jobs = await claimNext<P>(this.core, this.handle, n);
+      return jobs.length > 0 ? jobs : undefined;
+    };
+    return (await this.inTurn(look, undefined, ms)) ?? [];
   }
 }
 

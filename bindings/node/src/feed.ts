@@ -58,22 +58,32 @@ export abstract class Feed<T> extends Resident implements AsyncIterableIterator<
 
   /** @internal The next one; undefined when it is closed, or, for this call alone, when `stop` says so or `ms` are over. */
   protected take(stop?: { readonly stopped: boolean }, ms?: number): Promise<T | undefined> {
-    const turn = this.#last.then(
-      () => this.#take(stop, ms),
-      () => this.#take(stop, ms),
-    );
+    return this.inTurn(() => this.look(), stop, ms);
+  }
+
+  /** @internal As `take`, with what this call looks for. */
+  protected inTurn<R>(
+    look: () => R | undefined | Promise<R | undefined>,
+    stop?: { readonly stopped: boolean },
+    ms?: number,
+  ): Promise<R | undefined> {
+    const turn = this.#last.then(() => this.#take(look, stop, ms));
     this.#last = turn.catch(() => undefined);
     return turn;
   }
 
-  async #take(stop: { readonly stopped: boolean } | undefined, ms: number | undefined): Promise<T | undefined> {
+  async #take<R>(
+    look: () => R | undefined | Promise<R | undefined>,
+    stop: { readonly stopped: boolean } | undefined,
+    ms: number | undefined,
+  ): Promise<R | undefined> {
     const until = ms === undefined ? undefined : performance.now() + ms;
     const { interrupts } = this.core.dispatcher;
     while (!this.place.over && !stop?.stopped) {
       this.place.expect();
       this.#running++;
       try {
-        const found = await this.look();
+        const found = await look();
         if (found !== undefined) return found;
       } catch (error) {
         if (this.place.over) break;
@@ -87,11 +97,6 @@ export abstract class Feed<T> extends Resident implements AsyncIterableIterator<
       if (left !== undefined && left <= 0) break;
       await this.place.wait(this.#keepsRunning, left);
     }
-    return this.place.over ? this.ended() : undefined;
-  }
-
-  /** @internal What `take` answers when it is closed. */
-  protected ended(): T | undefined {
     return undefined;
   }
 

@@ -198,3 +198,29 @@ test("what waits keeps the program running, an open database does not", async ()
   assert.equal(await waiting.line(), "go");
   assert.equal(await soon(waiting.exit), 0);
 });
+
+test("calls that wait at the same time get all that was claimed, each what it asked for", async () => {
+  const db = fresh();
+  const q = db.queue("q");
+  const claims = q.claim("w");
+  const one = claims.next();
+  const many = claims.nextBatch(10);
+  const more = claims.nextBatch(10);
+  // The first waits already; the others have asked.
+  await new Promise(setImmediate);
+  const ids = q.enqueueMany(Array.from({ length: 15 }, (_, i) => i));
+  const got = [(await soon(one)).value, ...(await soon(many)), ...(await soon(more))];
+  assert.deepEqual(
+    got.map((job) => job.id).sort((a, b) => a - b),
+    ids,
+  );
+  claims.close();
+});
+
+test("a string that looks like an integer's stays a string", () => {
+  const db = fresh();
+  const q = db.queue("q");
+  const payload = { text: "\u0000honker-integer:5", large: 2n ** 60n };
+  q.enqueue(payload);
+  assert.deepEqual(q.claimOne("w").payload, payload);
+});
