@@ -1,4 +1,5 @@
 // JSON as every package writes and reads it. Integers that a number does not hold exactly are bigints, both ways.
+import { randomUUID } from "node:crypto";
 import { text as checkedText } from "./check.js";
 import { typeError } from "./errors.js";
 
@@ -7,7 +8,9 @@ export class RawText {
   constructor(readonly text: string) {}
 }
 
-const mark = "\u0000honker-integer:";
+/** In front of the digits of a bigint, while it is a string. Nobody who writes a payload knows it. */
+const mark = `honker-integer-${randomUUID()}:`;
+const marked = new RegExp(`"${mark}(-?\\d+)"`, "g");
 
 /** @internal */
 export function encode(value: unknown, name = "payload"): string {
@@ -20,7 +23,7 @@ export function encode(value: unknown, name = "payload"): string {
       throw typeError(`${name} cannot be written as JSON: ${(error as Error).message}`);
     }
     text = JSON.stringify(value, (_, one) => (typeof one === "bigint" ? `${mark}${one}` : one));
-    text = text?.replace(/"\\u0000honker-integer:(-?\d+)"/g, "$1");
+    text = text?.replace(marked, "$1");
   }
   if (text === undefined) throw typeError(`${name} cannot be written as JSON: it is ${typeof value}`);
   return text;
@@ -33,11 +36,11 @@ const tokens = /"(?:[^"\\]|\\.)*"|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?/g;
 export function decode(text: string): unknown {
   if (!digits.test(text)) return JSON.parse(text);
   JSON.parse(text); // so that only JSON is rewritten
-  const marked = text.replace(tokens, (token) =>
-    /^-?\d{16,}$/.test(token) && !Number.isSafeInteger(Number(token)) ? `"\\u0000honker-integer:${token}"` : token,
+  const rewritten = text.replace(tokens, (token) =>
+    /^-?\d{16,}$/.test(token) && !Number.isSafeInteger(Number(token)) ? `"${mark}${token}"` : token,
   );
-  if (marked === text) return JSON.parse(text);
-  return JSON.parse(marked, (_, one) =>
+  if (rewritten === text) return JSON.parse(text);
+  return JSON.parse(rewritten, (_, one) =>
     typeof one === "string" && one.startsWith(mark) ? BigInt(one.slice(mark.length)) : one,
   );
 }
