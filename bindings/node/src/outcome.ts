@@ -1,4 +1,12 @@
 // What a handler throws to say what becomes of its job, and what it is told when the job is lost.
+import { integer } from "./check.js";
+import { rangeError } from "./errors.js";
+
+function delay(delayS: unknown): number {
+  const seconds = integer(delayS, "delayS");
+  if (seconds < 0) throw rangeError("delayS must not be negative");
+  return Number(seconds);
+}
 
 /** Thrown by a handler: the job is tried again in `delayS` seconds, by the worker's backoff if that is left out. */
 export class Retry extends Error {
@@ -6,7 +14,7 @@ export class Retry extends Error {
 
   constructor(message = "", options?: { delayS?: number; cause?: unknown }) {
     super(message, options?.cause === undefined ? undefined : { cause: options.cause });
-    this.delayS = options?.delayS;
+    this.delayS = options?.delayS === undefined ? undefined : delay(options.delayS);
   }
 
   static {
@@ -24,7 +32,7 @@ export class Discard extends Error {
 /** Thrown by a handler: the job goes back, due in `delayS` seconds, and this attempt does not count. */
 export class Snooze extends Error {
   constructor(readonly delayS: number) {
-    super(`snoozed for ${delayS} s`);
+    super(`snoozed for ${delay(delayS)} s`);
   }
 
   static {

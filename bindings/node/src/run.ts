@@ -44,17 +44,32 @@ type Phase = "running" | "stopping" | "cancelled" | "released";
 const isClosed = (error: unknown): boolean => error instanceof HonkerError && error.code === "HONKER_CLOSED_HANDLE";
 const isReplaced = (error: unknown): boolean => error instanceof HonkerError && error.code === "HONKER_WATCHER";
 
+/** Who is told of the signals; one listener tells all, for Node warns of more than ten. */
+const hearing = new Set<() => void>();
+const signalNames = ["SIGTERM", "SIGINT"] as const;
+const tellAll = (): void => {
+  for (const stop of [...hearing]) stop();
+};
+
+function hearSignals(stop: () => void): () => void {
+  if (hearing.size === 0) for (const name of signalNames) process.on(name, tellAll);
+  hearing.add(stop);
+  return () => {
+    if (hearing.delete(stop) && hearing.size === 0) for (const name of signalNames) process.off(name, tellAll);
+  };
+}
+
 /** @internal What becomes of a job whose handler threw this. */
 export function settlementOf(job: WorkerJob, error: unknown): Omit<Settlement, "job"> {
   const last = job.attempts >= job.maxAttempts;
-  if (error instanceof Snooze && Number.isSafeInteger(error.delayS)) {
+  if (error instanceof Snooze) {
     return { kind: Kind.snooze, delayS: error.delayS, error: undefined, becomes: "snoozed" };
   }
   if (error instanceof JobLost && job.signal.aborted && error.reason === "stop") {
     return { kind: Kind.release, delayS: 0, error: undefined, becomes: "released" };
   }
   if (error instanceof Discard) return { kind: Kind.fail, delayS: 0, error: errorText(error), becomes: "dead" };
-  const delayS = error instanceof Retry && Number.isSafeInteger(error.delayS) ? Math.max(0, error.delayS as number) : -1;
+  const delayS = error instanceof Retry ? (error.delayS ?? -1) : -1;
   return { kind: Kind.retry, delayS, error: errorText(error), becomes: last ? "dead" : "retried" };
 }
 
@@ -96,15 +111,14 @@ export class Run {
 
   async call(): Promise<void> {
     const stop = (): void => this.stop();
-    const signals = this.#options.signals ?? isMainThread;
+    const leave = (this.#options.signals ?? isMainThread) ? hearSignals(stop) : () => {};
     const { signal } = this.#options;
-    if (signals) for (const name of ["SIGTERM", "SIGINT"] as const) process.on(name, stop);
     if (signal?.aborted) stop();
     else signal?.addEventListener("abort", stop);
     try {
       await this.#serve();
     } finally {
-      if (signals) for (const name of ["SIGTERM", "SIGINT"] as const) process.off(name, stop);
+      leave();
       signal?.removeEventListener("abort", stop);
       this.#sayHowItEnded();
     }
@@ -355,7 +369,7 @@ export class Run {
     };
     let settlement: Omit<Settlement, "job">;
     try {
-      this.#parse(job);
+      await this.#parse(job);
       await at(0);
       settlement = { kind: Kind.ack, delayS: 0, error: undefined, becomes: "done" };
     } catch (error) {
@@ -366,11 +380,11 @@ export class Run {
     else if (!entry.over) this.#finished.push({ job, ...settlement });
   }
 
-  #parse(job: WorkerJob): void {
+  async #parse(job: WorkerJob): Promise<void> {
     const { parse } = this.#plan;
     if (parse === undefined) return;
     try {
-      job.parse(parse);
+      await job.parse(parse);
     } catch (error) {
       throw new Discard(`the payload is refused: ${error instanceof Error ? error.message : String(error)}`);
     }
@@ -386,6 +400,10 @@ export class Run {
     this.#plan.logger.error(
       `honker: job ${job.id} of ${job.queue} failed, attempt ${job.attempts} of ${job.maxAttempts}, ${next}: ${errorText(error)}`,
     );
+    void this.#report(error, job); // whatever it does, the job is settled
+  }
+
+  async #report(error: unknown, job: WorkerJob): Promise<void> {
     try {
       await this.#plan.onError?.(error, job);
     } catch (thrown) {

@@ -29,8 +29,8 @@ export class WorkerJob<P = unknown> extends Job<P> {
   }
 
   /** @internal */
-  parse(parse: (payload: unknown) => unknown): void {
-    this.#parsed = { value: parse(super.payload) };
+  async parse(parse: (payload: unknown) => unknown): Promise<void> {
+    this.#parsed = { value: await parse(super.payload) };
   }
 
   /** Aborted when the handler should end, because the job is not this worker's any more; its reason is a {@link JobLost}. */
@@ -78,13 +78,13 @@ export interface WorkerOptions {
   retryFactor?: number;
   retryJitter?: number;
   /**
-   * Checks a payload and makes what the handler has as `job.payload` of it, as the `parse` of a zod schema does. A job whose
-   * payload it throws at will not get better: it is dead, with the reason.
+   * Checks a payload and makes what the handler has as `job.payload` of it, as `parse` and `parseAsync` of a zod schema do. A
+   * job whose payload it throws at will not get better: it is dead, with the reason.
    */
   parse?: (payload: unknown) => unknown;
   /** Called around each job, the first one outermost. */
   middleware?: readonly Middleware[];
-  /** Told of each failure, for Sentry and the like; what it throws is logged. */
+  /** Told of each failure, for Sentry and the like; what it throws is logged, and nothing waits for it. */
   onError?: (error: unknown, job: WorkerJob) => unknown;
   /** Where it says what happens; null for nowhere. Default: the standard error. */
   logger?: Logger | null;
@@ -163,6 +163,18 @@ export interface Plan {
 
 const silent: Logger = { info: () => {}, warn: () => {}, error: () => {} };
 
+/** A logger that fails ends no job, and no worker. */
+function contained(logger: Logger): Logger {
+  const say = (level: keyof Logger) => (message: string) => {
+    try {
+      logger[level](message);
+    } catch {
+      // there is nobody to tell
+    }
+  };
+  return { info: say("info"), warn: say("warn"), error: say("error") };
+}
+
 /** @internal */
 export function planOf(queues: WorkerQueues, handler: Handler<never>, given: WorkerOptions | undefined): Plan {
   const options = checked(given, known, "options of a worker");
@@ -196,7 +208,7 @@ export function planOf(queues: WorkerQueues, handler: Handler<never>, given: Wor
     parse: options.parse === undefined ? undefined : functionOf(options.parse, "parse"),
     middleware,
     onError: options.onError === undefined ? undefined : functionOf(options.onError, "onError"),
-    logger: options.logger === null ? silent : (options.logger ?? defaultLogger),
+    logger: options.logger === null ? silent : contained(options.logger ?? defaultLogger),
     backoff: [base, factor, max],
   };
 }

@@ -282,6 +282,8 @@ test("a worker waits for its file, goes on with a replaced one, and says so", as
   first.queue("q").enqueue("one");
   await until(() => seen.includes("one"));
   assert.ok(lines.some((line) => /works again/.test(line)));
+  // What is not acknowledged when the file goes is not done.
+  await until(() => first.queue("q").stats().claimed === 0);
   first.close();
   const second = open(`${path}.new`);
   second.queue("q").enqueue("two");
@@ -370,4 +372,58 @@ test("what cannot be is refused", () => {
   refused({}, 5);
   refused({}, { a: -1 });
   refused({}, "q", "no function");
+});
+
+test("a reporter that never ends, and a logger that throws, keep no job from being settled", async () => {
+  const db = fresh();
+  const q = db.queue("mail", { maxAttempts: 1 });
+  for (let i = 0; i < 3; i++) q.enqueue(i);
+  const thrown = () => {
+    throw new Error("the logger is broken");
+  };
+  const logger = { info: thrown, warn: thrown, error: thrown };
+  const worker = db.worker("mail", () => Promise.reject(new Error("no")), { logger, onError: () => new Promise(() => {}) });
+  await during(worker, () => q.dead().length === 3);
+});
+
+test("a payload may be checked asynchronously", async () => {
+  const db = fresh();
+  const q = db.queue("mail");
+  q.enqueue({ to: "alice" });
+  q.enqueue({ to: 1 });
+  const got = [];
+  const parse = async (payload) => {
+    if (typeof payload.to !== "string") throw new TypeError("to must be a string");
+    return payload.to.toUpperCase();
+  };
+  await during(
+    db.worker("mail", (job) => got.push(job.payload), { ...silent, parse }),
+    () => q.dead().length === 1 && q.stats().claimed + q.stats().pending === 0,
+  );
+  assert.deepEqual(got, ["ALICE"]);
+  assert.match(q.dead()[0].lastError, /the payload is refused: to must be a string/);
+});
+
+test("a delay that cannot be is refused where it is written", () => {
+  assert.throws(() => new Snooze(0.5), { name: "RangeError", code: "HONKER_INVALID" });
+  assert.throws(() => new Snooze(-1), RangeError);
+  assert.throws(() => new Retry("later", { delayS: "60" }), TypeError);
+  assert.equal(new Retry("later", { delayS: 60 }).delayS, 60);
+});
+
+test("many workers of a process hear a signal, and Node has nothing to warn of", async () => {
+  const program = child(
+    `process.on("warning", (warning) => console.log(warning.name));
+     const db = honker.open(path);
+     const workers = Array.from({ length: 20 }, () => db.worker("q", () => {}, { logger: null }));
+     const all = Promise.all(workers.map((worker) => worker.run()));
+     console.log("ready");
+     await all;
+     console.log(process.listenerCount("SIGTERM"));`,
+    freshPath(),
+  );
+  assert.equal(await program.line(), "ready");
+  program.kill("SIGTERM");
+  assert.equal(await program.line(), "0");
+  assert.equal(await program.exit, 0);
 });
