@@ -120,6 +120,8 @@ test.close();`,
   );
   expect(await run(there, "testing.ts", undefined, alone)).toBe("1\n1\n");
   expect(readdirSync(join(there, "node_modules/@russellthehippo/honker-bun")).sort()).toEqual([
+    "LICENSE-APACHE",
+    "LICENSE-MIT",
     "README.md",
     "dist",
     "package.json",

@@ -31,9 +31,12 @@ function make(platform, addon, library, out) {
     cpu: [cpu],
     ...(libc ? { libc: [libc] } : {}),
     main: "honker.node",
-    files: ["honker.node", libraryName],
+    files: ["LICENSE-*", "honker.node", libraryName],
   };
   fs.writeFileSync(path.join(out, "package.json"), `${JSON.stringify(description, null, 2)}\n`);
+  for (const license of ["LICENSE-APACHE", "LICENSE-MIT"]) {
+    fs.copyFileSync(path.join(__dirname, "..", license), path.join(out, license));
+  }
   fs.copyFileSync(addon, path.join(out, "honker.node"));
   fs.copyFileSync(library, path.join(out, libraryName));
 }

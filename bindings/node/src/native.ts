@@ -118,6 +118,9 @@ export interface Addon {
 
 const isBun = "bun" in process.versions;
 
+/** @internal That of package.json, as a test makes sure. */
+export const packageVersion = "0.1.0";
+
 /** @internal `linux-x64-gnu`, as the packages with the native parts are called. */
 export function platformName(): string {
   const { platform, arch } = process;
@@ -133,7 +136,15 @@ const libraryFile =
 function platformDirectory(tried: string[]): string | undefined {
   const name = `@russellthehippo/honker-node-${platformName()}`;
   try {
-    return dirname(require.resolve(`${name}/package.json`));
+    const description = require.resolve(`${name}/package.json`);
+    const { version } = require(description) as { version: string };
+    if (version === packageVersion) return dirname(description);
+    const wanted = `${name}@${packageVersion}`;
+    tried.push(
+      `${dirname(description)}: it is version ${version}, and this package is version ${packageVersion}, which needs the same: ` +
+        `remove the lock file and node_modules and install again, or install ${wanted} beside it`,
+    );
+    return undefined;
   } catch {
     tried.push(
       `${name}: not installed. It is an optional dependency: npm leaves it out without an error where it has been told to, or ` +

@@ -4,7 +4,7 @@ const fs = require("node:fs");
 const path = require("node:path");
 const { test } = require("node:test");
 const { make, platforms } = require("../npm/make.cjs");
-const { platformName } = require("../dist/native.js");
+const { packageVersion, platformName } = require("../dist/native.js");
 const { freshPath } = require("./helper.js");
 
 const root = path.join(__dirname, "..");
@@ -42,7 +42,7 @@ test("the packed package, installed without a network, runs the README's example
     new TestDatabase().close(); console.log(honker.open === open);`;
   assert.equal(run(["--input-type=module", "-e", esm]), "true\n");
   const there = fs.readdirSync(path.join(project, "node_modules/@russellthehippo/honker-node"));
-  assert.deepEqual(there.sort(), ["README.md", "dist", "package.json"]);
+  assert.deepEqual(there.sort(), ["LICENSE-APACHE", "LICENSE-MIT", "README.md", "dist", "package.json"]);
   const files = fs.readdirSync(path.join(project, "node_modules/@russellthehippo/honker-node/dist"));
   assert.ok(
     files.every((name) => /\.(js|mjs|d\.ts|d\.mts)$/.test(name)),
@@ -72,7 +72,19 @@ test("without the native parts, the error says every place that was tried, and w
   assert.ok(HONKER_LIBRARY);
 });
 
+test("a platform's package of another version is not used, and the error says what to do", () => {
+  const project = installed(true);
+  const there = path.join(project, `node_modules/@russellthehippo/honker-node-${platformName()}`);
+  const older = { ...JSON.parse(fs.readFileSync(path.join(there, "package.json"), "utf8")), version: "0.0.9" };
+  fs.writeFileSync(path.join(there, "package.json"), JSON.stringify(older));
+  const program = `try { require("@russellthehippo/honker-node").open("app.db"); } catch (error) { console.log(error.code, error.message); }`;
+  const said = execFileSync(process.execPath, ["-e", program], { cwd: project, encoding: "utf8", env: alone() });
+  assert.match(said, /^HONKER_LOAD .* it is version 0.0.9, and this package is version 0.1.0, which needs the same/s);
+  assert.match(said, /install @russellthehippo\/honker-node-\S+@0.1.0 beside it/);
+});
+
 test("there is a package for each platform, of this version", () => {
+  assert.equal(packageVersion, description.version);
   assert.deepEqual(
     Object.keys(description.optionalDependencies).sort(),
     Object.keys(platforms)
