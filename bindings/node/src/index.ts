@@ -38,6 +38,7 @@ export {
 } from "./scheduler.js";
 export { ackSql, enqueueSql, enqueueWithSql, type SqlJobOptions, type Statement } from "./sql.js";
 export { Stream, type StreamEvent, type StreamRetention, type SubscribeOptions, Subscription } from "./stream.js";
+export { type TaskArguments, type TaskFunction, type TaskPayload, Tasks } from "./tasks.js";
 export { Real, type Row, type SqlValue, Transaction } from "./transaction.js";
 export type { Logger } from "./trouble.js";
 export {

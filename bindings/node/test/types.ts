@@ -1,5 +1,5 @@
 // Compiled, and never run: what the types promise under `strict`. Each @ts-expect-error is a mistake that they find.
-import { type Database, HonkerError, type Job, open, type Queue } from "../dist/index.js";
+import { type Database, HonkerError, type Job, open, type Queue, Tasks } from "../dist/index.js";
 
 interface Email {
   to: string;
@@ -42,5 +42,14 @@ export async function types(db: Database): Promise<void> {
     // @ts-expect-error no such code
     if (error instanceof HonkerError && error.code === "BUSY") console.log(error);
   }
+  const tasks = new Tasks({
+    sendEmail: async (job, to: string, copies?: number) => console.log(job.id, to, copies),
+  });
+  db.queue("emails").enqueue(tasks.payload("sendEmail", "alice", 2));
+  // @ts-expect-error an argument of another type
+  tasks.payload("sendEmail", 1);
+  // @ts-expect-error no such task
+  tasks.payload("sendMail", "alice");
+  await db.worker("emails", tasks.handler).run();
   console.log(id, later, to, step, rows, result);
 }
