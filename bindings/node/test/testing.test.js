@@ -1,7 +1,6 @@
 const assert = require("node:assert/strict");
 const { test } = require("node:test");
 const { Discard, enqueueSql, enqueueWithSql, RawText, Real, Snooze } = require("../dist/index.js");
-const { traceEnqueues, traceJobs } = require("../dist/opentelemetry.js");
 const { TestDatabase } = require("../dist/testing.js");
 const { fresh, until } = require("./helper.js");
 
@@ -78,82 +77,4 @@ test("raw text and reals are stored as they are", () => {
   db.queue("q").enqueue(new RawText('{"n": 1.0}'));
   assert.equal(db.queue("q").claimOne("w").payloadText, '{"n": 1.0}');
   assert.deepEqual(db.query("SELECT typeof(?) AS a, typeof(?) AS b", [new Real(2), 2]), [{ a: "real", b: "integer" }]);
-});
-
-/** Stands in for @opentelemetry/api: what is used of it. */
-function tracing() {
-  const spans = [];
-  let active = { trace: "none" };
-  const api = {
-    spans,
-    trace: {
-      getTracer: () => ({
-        startActiveSpan(name, options, context, run) {
-          const span = {
-            name,
-            options,
-            parent: context.trace,
-            attributes: { ...options.attributes },
-            setAttribute: (key, value) => {
-              span.attributes[key] = value;
-            },
-            setStatus: (status) => {
-              span.status = status;
-            },
-            recordException: (error) => {
-              span.error = error.message;
-            },
-            addEvent: () => {},
-            end: () => {
-              span.ended = true;
-            },
-          };
-          spans.push(span);
-          const before = active;
-          active = { trace: `${spans.length}` };
-          try {
-            return run(span);
-          } finally {
-            active = before;
-          }
-        },
-      }),
-    },
-    context: { active: () => active },
-    propagation: {
-      inject: (context, carrier) => {
-        carrier.traceparent = context.trace;
-      },
-      extract: (_, carrier) => ({ trace: carrier.traceparent }),
-    },
-  };
-  return api;
-}
-
-test("spans of enqueues and jobs are of one trace", async () => {
-  const db = fresh();
-  const api = tracing();
-  traceEnqueues(db, api);
-  const id = await db.queue("mail").enqueueAsync("ok");
-  db.queue("mail").enqueue("bad");
-  const worker = db.worker(
-    "mail",
-    (job) => {
-      if (job.payload === "bad") throw new Error("refused");
-    },
-    { middleware: [traceJobs(api)], logger: null },
-  );
-  const running = worker.run({ signals: false });
-  await until(() => api.spans.filter((span) => span.ended).length === 4);
-  await worker.stop();
-  await running;
-  const [first, second, one, two] = api.spans;
-  assert.equal(first.name, "send mail");
-  assert.equal(first.attributes["messaging.message.id"], String(id));
-  assert.equal(one.name, "process mail");
-  assert.equal(one.parent, "1");
-  assert.ok(one.attributes["honker.job.wait_s"] >= 0);
-  assert.equal(two.parent, "2");
-  assert.equal(two.error, "refused");
-  assert.equal(second.status, undefined);
 });
