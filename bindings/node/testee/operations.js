@@ -1,4 +1,5 @@
 // The operations of conformance/PROTOCOL.md, each through the package's public API.
+const { EventEmitter, once } = require("node:events");
 const { DatabaseSync } = require("node:sqlite");
 const { honker, name, version } = require("./package.js");
 const { Otherwise, noAttempts, row, stored, toCamel, toSnake } = require("./request.js");
@@ -8,7 +9,10 @@ const features = [
   ..."settle_tx by_id next_at release stats dead updates cron result_tx rate_sweep prune_keep tick_at text nesting".split(
     " ",
   ),
-  ..."metadata settings batch step bulk unique schedule_options fault.abi".split(" "),
+  ..."metadata settings batch step bulk unique schedule_options unknown_keys claims_by_id metrics counters handlers".split(
+    " ",
+  ),
+  "fault.abi",
 ];
 
 /** Something that runs until it is closed. */
@@ -23,6 +27,43 @@ class Runner {
   close() {
     this.#stop.abort();
     return this.#done;
+  }
+}
+
+/** A worker whose handler does what a script says, and what has happened to it. */
+class ScriptedWorker extends Runner {
+  #seen = [];
+  #told = new EventEmitter();
+
+  constructor(db, queue, workerId, script) {
+    const worker = db.worker(queue, (job) => this.#handle(job), { workerId });
+    super((signal) => worker.run({ signal, signals: false, stopTimeoutS: 0 }));
+    this.script = [...script];
+  }
+
+  async #handle(job) {
+    this.#say(job, { what: "called" });
+    const what = this.script.length > 1 ? this.script.shift() : this.script[0];
+    if (what === "ok") return;
+    if (what !== "wait") throw new Error(what);
+    if (!job.signal.aborted) await once(job.signal, "abort");
+    const { reason } = job.signal.reason;
+    this.#say(job, { what: "told", reason });
+    throw job.signal.reason;
+  }
+
+  #say({ id, attempts, workerId }, what) {
+    const at_us = Math.round((performance.timeOrigin + performance.now()) * 1000);
+    this.#seen.push({ ...what, id, attempts, worker: workerId, at_us });
+    this.#told.emit("seen");
+  }
+
+  async next(ms) {
+    if (this.#seen.length === 0) {
+      const signal = ms < 0 ? undefined : AbortSignal.timeout(Number(ms));
+      await once(this.#told, "seen", { signal }).catch(() => {});
+    }
+    return this.#seen.shift();
   }
 }
 
@@ -50,6 +91,9 @@ function withoutAttempts(options, make) {
   noAttempts.set(made, maxAttempts);
   return made;
 }
+
+/** Whose queue it is. */
+const databases = new WeakMap();
 
 async function next(r) {
   const { on } = r;
@@ -131,9 +175,11 @@ exports.operations = {
   }),
   "queue.open": (r) =>
     r.keep(() =>
-      withoutAttempts(r.options({ visibility_timeout_s: "visibilityTimeoutS", max_attempts: "maxAttempts" }), (options) =>
-        r.on.queue(r.keys.name, options),
-      ),
+      withoutAttempts(r.options({ visibility_timeout_s: "visibilityTimeoutS", max_attempts: "maxAttempts" }), (options) => {
+        const queue = r.on.queue(r.keys.name, options);
+        databases.set(queue, r.on);
+        return queue;
+      }),
     ),
   "queue.enqueue": (r) => r.call(r.on, "tryEnqueue", r.payload(), r.enqueueOptions),
   "queue.enqueue_many": async (r) => ({
@@ -160,6 +206,8 @@ exports.operations = {
   "queue.stats": async (r) => ({ stats: await r.call(r.on, "stats") }),
   "queue.configure": (r) => r.call(r.on, "configure", toCamel(r.keys.settings)),
   "queue.settings": async (r) => ({ settings: toSnake(await r.call(r.on, "settings")) }),
+  queues: async (r) => ({ queues: (await r.call(r.on, "queues")).map(toSnake) }),
+  metrics: async (r) => ({ queues: toSnake((await r.call(r.on, "metrics")).queues) }),
   "dead.list": async (r) => ({ jobs: (await r.call(r.on, "dead", r.keys.limit)).map(row) }),
   "dead.requeue": async (r) => ({ requeued: await r.call(r.on, "requeueDead", r.keys.id) }),
   "dead.purge": async (r) => ({ n: await r.call(r.on, "purgeDead", r.keys.older_than_s) }),
@@ -192,6 +240,11 @@ exports.operations = {
       "LOST",
     ),
   }),
+  "worker.run": (r) => {
+    const queue = r.on;
+    return r.keep(() => new ScriptedWorker(databases.get(queue), queue.name, r.keys.worker, r.keys.handle));
+  },
+  "handler.next": async (r) => r.found(await r.on.next(r.keys.timeout_ms), "TIMEOUT"),
   "worker.open": (r) => r.keep(() => r.on.claim(r.keys.worker)),
   next,
   wake: () => {
@@ -228,6 +281,7 @@ exports.operations = {
       : r.call(r.on, "notify", r.keys.channel, r.payload())),
   }),
   "notify.prune": async (r) => ({ n: await r.call(r.on, "pruneNotifications", r.keys.older_than_s, r.keys.max_keep) }),
+  "notify.configure": (r) => r.call(r.on, "configureNotifications", toCamel(r.keys.settings)),
   "listen.open": (r) => r.keep(() => r.on.listen(r.keys.channel)),
   "sched.add": (r) => {
     const { expires, runAt, maxAttempts, ...job } = r.enqueueOptions;
