@@ -6,7 +6,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .errors import ReadOnlyError
+from . import _loop
+from .errors import Error
 
 if TYPE_CHECKING:
     from .database import Database
@@ -26,14 +27,19 @@ LEGACY_TABLES = ("_honker_pending", "_honker_processing")
 LEGACY_INDEXES = ("_honker_jobs_claim", "_honker_jobs_claim_v2", "_honker_pending_claim", "_honker_processing_reclaim")
 
 
-def look_after(database: Database) -> None:
+def look_after(database: Database) -> bool:
+    """Whether there is nothing left to do. It waits for nobody: a queue can be had while another has the writer, and
+    the next one does this.
+    """
     names = ("_honker_jobs", *LEGACY_INDEXES, *LEGACY_TABLES)
     marks = ", ".join("?" * len(names))
     found = {
         row["name"] for row in database.query(f"SELECT name FROM main.sqlite_schema WHERE name IN ({marks})", names)
     }
     if found == {"_honker_jobs"}:
-        return
+        return True
+    waiting = _loop.waiting
+    before, waiting.never = waiting.never, True
     try:
         with database.transaction() as tx:
             tx.execute(VIEW)
@@ -41,5 +47,10 @@ def look_after(database: Database) -> None:
                 tx.execute(f"DROP INDEX IF EXISTS {index}")
             for table in LEGACY_TABLES:
                 tx.execute(f"DROP TABLE IF EXISTS {table}")
-    except ReadOnlyError:
-        pass  # a file that is only looked at
+    except Error as error:
+        if not error.transient:  # which a file that is only looked at is as well
+            raise
+        return False
+    finally:
+        waiting.never = before
+    return True

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 log = logging.getLogger("honker.worker")
 
 ERROR_CHARACTERS = 20_000
+# In how many seconds a job is tried again where no backoff says so.
+RETRY_S = 60
 
 
 def message(error: BaseException) -> str:
@@ -51,6 +53,17 @@ class JobSettlement(Settlement):
     def __init__(self, job: Job, kind: str, delay_s: int | None = None, error: str = "") -> None:
         super().__init__(job.id, job.serial, kind, delay_s, error)
         self.job = job
+
+    def apply(self) -> bool:
+        """Settles it by itself, for those who have no worker. False if the claim was lost."""
+        match self.kind:
+            case "ack":
+                return self.job.ack()
+            case "fail":
+                return self.job.fail(self.error)
+            case "retry":
+                return self.job.retry(RETRY_S if self.delay_s is None else self.delay_s, self.error)
+        return self.job.snooze(self.delay_s or 0)
 
 
 def settlement(job: Job, plan: Plan, error: BaseException | None) -> JobSettlement:

@@ -27,7 +27,7 @@ from ._threads import Threads
 from ._trouble import Trouble
 from .claim import CoreWorker, Lost
 from .database import Database
-from .errors import CannotOpenError, Error, InterruptedError, UnfinishedError, WatcherError, error_of
+from .errors import CannotOpenError, Error, InterruptedError, UnfinishedError, WatcherError
 from .scheduler import Scheduler
 from .task import Unplanned, registry
 
@@ -333,7 +333,7 @@ class Run:
                 if one.status == 0:  # otherwise somebody else has settled it, its handler perhaps
                     self._counts[_BECOMES[one.kind]] += 1
                 continue
-            error = error_of(one.status, f"HONKER status {one.status}")
+            error = database._error_of(one.status)
             if error.transient:
                 self._finished.append(one)
                 wrong = error

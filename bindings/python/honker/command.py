@@ -18,7 +18,7 @@ from .errors import Error, UnfinishedError
 from .task import registry
 from .worker import Worker
 
-log = logging.getLogger("honker.worker")
+log: logging.Logger = logging.getLogger("honker.worker")
 
 # How often --reload looks at the files.
 LOOK_S = 0.3

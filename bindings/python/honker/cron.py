@@ -44,8 +44,11 @@ def crontab(expr: str) -> CronSchedule:
 
 
 def every_s(n: float) -> CronSchedule:
-    """Every `n` seconds."""
-    return CronSchedule(f"@every {_values.positive(n, 'n')}s")
+    """Every `n` seconds, a whole number of them; ValueError otherwise."""
+    seconds = _values.positive(n, "n")
+    if seconds != n:
+        raise InvalidError(f"n has to be a whole number of seconds: {n}")
+    return CronSchedule(f"@every {seconds}s")
 
 
 def next_after(expr: str, moment: int) -> int:

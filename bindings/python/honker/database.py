@@ -9,7 +9,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar, Unpack
 
 from . import _abi, _library, _loop, _values, payload
 from . import _inspection as inspection
@@ -29,7 +29,7 @@ from .errors import (
     MisuseError,
     error_of,
 )
-from .jobs import Jobs
+from .jobs import JobConditions, Jobs
 from .lock import Lock
 from .notification import Listener, Updates
 from .outbox import Outbox
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from ._stop import Stop
     from .cron import CronSchedule
     from .task import TaskDecorator, TaskOptions
-    from .worker import Handler, Worker
+    from .worker import Handler, Worker, WorkerOptions
 
 T = TypeVar("T")
 
@@ -279,8 +279,7 @@ class Database:
 
         visibility_timeout_s: for how many seconds a claimed job is its worker's; 300.
         max_attempts: how often a job of this queue's `enqueue` may be claimed; None for what `Queue.configure` has set
-            in the
-        file, or else 3.
+            in the file, or else 3.
 
         Raises ValueError if it was asked for with other options before; without any, that one is given.
         """
@@ -291,8 +290,7 @@ class Database:
             self._check_construction("Queue")
             queue = Queue(self, name, visibility_timeout_s, max_attempts)
             if not self._looked_after:
-                inspection.look_after(self)
-                self._looked_after = True
+                self._looked_after = inspection.look_after(self)
             return self._queues.setdefault(name, queue)
 
     # Jobs of all queues.
@@ -385,13 +383,11 @@ class Database:
         self._write(tx, lib.honker_batch_create, text, len(text), ctypes.byref(out))
         return Batch(self, out.value, tx)
 
-    def jobs(self, *, tx: Transaction | None = None, **conditions: Any) -> Jobs:
-        """Jobs of all kinds, to look at and to act on: those that fulfil all conditions.
+    def jobs(self, *, tx: Transaction | None = None, **conditions: Unpack[JobConditions]) -> Jobs:
+        """Jobs of all kinds, to look at and to act on: those that fulfil all conditions (`JobConditions`). One that is
+        None is a ValueError.
 
-        conditions: `queue`; `state`, one or a list of "due", "delayed", "processing", "blocked" (by its concurrency
-            key), "dead" and "done"; `min_id` and `max_id`; `worker_id`; `unique_key`; `batch`; `metadata`, a dict of
-            texts, all of which the job has; `error`, a part of its text; `created_from`, `created_to`, `ended_from` and
-            `ended_to`, inclusive; and `order`, "newest" (the default) or "oldest" first.
+            db.jobs(queue="emails", state="dead", error="503").retry()
         """
         return Jobs(self, conditions, tx)
 
@@ -572,7 +568,7 @@ class Database:
         self,
         queues: str | Queue | Iterable[str | Queue] | Mapping[str, int] | None = None,
         handler: Handler | Mapping[str, Handler] | None = None,
-        **options: Any,
+        **options: Unpack[WorkerOptions],
     ) -> Worker:
         """A worker of these queues, and what handles their jobs; None: of tasks. See `Worker`.
 
@@ -589,10 +585,19 @@ class Database:
         return self._queue_of(queue).task(name, **options)
 
     def periodic_task(
-        self, schedule: str | CronSchedule, queue: str | Queue = "default", **options: Any
+        self,
+        schedule: str | CronSchedule,
+        queue: str | Queue = "default",
+        *,
+        name: str | None = None,
+        scheduler_name: str | None = None,
+        overlap: Literal["allow", "skip"] = "allow",
+        **options: Unpack[TaskOptions],
     ) -> TaskDecorator:
         """`Queue.periodic_task` of the queue of that name."""
-        return self._queue_of(queue).periodic_task(schedule, **options)
+        return self._queue_of(queue).periodic_task(
+            schedule, name=name, scheduler_name=scheduler_name, overlap=overlap, **options
+        )
 
     async def run_workers(
         self,
@@ -643,11 +648,11 @@ class Database:
 
     def _error(self, status: int, error: ctypes.c_void_p) -> Error:
         """The exception for what a call has answered; frees the error."""
-        if status == _abi.MISUSE and self._closed:
+        if status in (_abi.MISUSE, _abi.CLOSED_HANDLE) and self._closed:
             lib.honker_error_free(error)
             return self._closed_error()
         if not error.value:
-            return error_of(status, lib.honker_status_name(status).decode())
+            return self._error_of(status)
         length = ctypes.c_size_t()
         address = lib.honker_error_message(error, ctypes.byref(length)) or 0
         message = memory[address : address + length.value].decode(errors="replace")
@@ -659,6 +664,12 @@ class Database:
         )
         lib.honker_error_free(error)
         return made
+
+    def _error_of(self, status: int) -> Error:
+        """The same where there is a status only."""
+        if self._closed and status in (_abi.MISUSE, _abi.CLOSED_HANDLE):
+            return self._closed_error()
+        return error_of(status, f"libhonker answered {_abi.STATUS_NAMES.get(status, status)}")
 
     def _call(self, function: Any, *arguments: Any) -> int:
         """Calls the library; the status, if that is no error. A lock that somebody holds is waited for."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypedDict, Unpack
 
 from . import _values
 from ._library import lib
@@ -27,6 +27,37 @@ class Applied(NamedTuple):
     conflicts: int
 
 
+State = Literal["due", "delayed", "processing", "blocked", "dead", "done"]
+
+
+class JobConditions(TypedDict, total=False):
+    """Those of `Database.jobs`, all of which a job has to fulfil. None is no condition, but an error.
+
+    queue: its name, or a Queue.
+    state: one or a list of "due", "delayed", "processing", "blocked" (by its concurrency key), "dead" and "done".
+    min_id, max_id, created_from, created_to, ended_from, ended_to: bounds, inclusive; times are Unix seconds.
+    worker_id, unique_key, batch: what it has.
+    metadata: texts, all of which it has.
+    error: a part of its error's text.
+    order: "newest" (the default) or "oldest" first.
+    """
+
+    queue: str | Queue
+    state: State | Sequence[State]
+    min_id: int
+    max_id: int
+    worker_id: str
+    unique_key: str
+    batch: Batch | int
+    metadata: Mapping[str, str]
+    error: str
+    created_from: int
+    created_to: int
+    ended_from: int
+    ended_to: int
+    order: Literal["newest", "oldest"]
+
+
 class Jobs:
     """The live, dead and done jobs that a filter finds; made by `Database.jobs`. Nothing is read before it is asked
     for, and then a page at a time. Each job is a dict with the keys id, queue, payload, state, priority, run_at,
@@ -42,7 +73,7 @@ class Jobs:
     was ended in the middle has done a part, and may be called again. With a `tx` all of it is that transaction's.
     """
 
-    def __init__(self, database: Database, conditions: dict[str, Any], tx: Transaction | None) -> None:
+    def __init__(self, database: Database, conditions: JobConditions, tx: Transaction | None) -> None:
         paged = {"limit", "cursor"} & set(conditions)
         if paged:
             raise TypeError(f"{' and '.join(sorted(paged))}: that is for page()")
@@ -50,7 +81,7 @@ class Jobs:
         self._conditions = conditions
         self._tx = tx
 
-    def where(self, **conditions: Any) -> Jobs:
+    def where(self, **conditions: Unpack[JobConditions]) -> Jobs:
         """Those that fulfil these conditions as well."""
         return Jobs(self._database, {**self._conditions, **conditions}, self._tx)
 
@@ -119,13 +150,15 @@ class Jobs:
                 return Applied(changed, conflicts)
 
     def _filter(self, limit: int, cursor: int | None) -> bytes:
-        given = {**self._conditions, "limit": limit, "cursor": cursor}
-        batch = given.pop("batch", None)
-        if batch is not None:
+        given: dict[str, Any] = {**self._conditions, "limit": limit}
+        if cursor is not None:
+            given["cursor"] = cursor
+        if "batch" in given:
+            batch = given.pop("batch")
             given["batch_id"] = batch.id if isinstance(batch, Batch) else batch
         if isinstance(given.get("queue"), Queue):
             given["queue"] = given["queue"].name
-        return options_text({name: value for name, value in given.items() if value is not None})
+        return options_text(given)  # what is None by mistake is refused, and does not mean all jobs
 
     def __repr__(self) -> str:
         return f"<Jobs {self._conditions} of {self._database.path}>"

@@ -25,7 +25,7 @@ from .task import Plan, is_coroutine_function
 if TYPE_CHECKING:
     from .database import Database
     from .transaction import Transaction
-    from .worker import Worker
+    from .worker import Worker, WorkerOptions
 
 # A thousand years: the delay doubles without an end of its own.
 LONGEST_BACKOFF_S = 1000 * 366 * 86_400
@@ -113,7 +113,7 @@ class Outbox:
                 if job is not None:
                     await self._deliver(courier, job, stop)
 
-    def worker(self, **options: Any) -> Worker:
+    def worker(self, **options: Unpack[WorkerOptions]) -> Worker:
         """A worker that delivers, several at a time (`concurrency`), with the outbox's backoff. Whoever takes over from
         a process that died has its deliveries at once. The options are those of `Worker`.
 
@@ -121,13 +121,14 @@ class Outbox:
         """
         from .worker import Worker
 
-        defaults = {
+        defaults: WorkerOptions = {
             "visibility_timeout_s": self.queue.visibility_timeout_s,
             "retry_base_s": max(0, self.base_backoff_s),
             "retry_max_s": LONGEST_BACKOFF_S,
             "retry_jitter": 0.0,
         }
-        return Worker(self._database, self.queue, self._handler(), **{**defaults, **options})
+        defaults.update(options)
+        return Worker(self._database, self.queue, self._handler(), **defaults)
 
     def _handler(self) -> Callable[[Job], Any]:
         async def adeliver(job: Job) -> None:

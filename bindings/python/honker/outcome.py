@@ -18,7 +18,7 @@ class Retryable(Outcome):
 
     def __init__(self, message: str = "", delay_s: _values.Seconds | None = 60) -> None:
         super().__init__(message)
-        self.delay_s = None if delay_s is None else max(0, _values.seconds(delay_s, "delay_s"))
+        self.delay_s: int | None = None if delay_s is None else max(0, _values.seconds(delay_s, "delay_s"))
 
 
 class Discard(Outcome):
@@ -30,7 +30,7 @@ class Snooze(Outcome):
 
     def __init__(self, delay_s: _values.Seconds, message: str = "") -> None:
         super().__init__(message)
-        self.delay_s = max(0, _values.seconds(delay_s, "delay_s"))
+        self.delay_s: int = max(0, _values.seconds(delay_s, "delay_s"))
 
 
 class JobCancelled(Outcome):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import struct
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypedDict, TypeVar, Unpack, overload
 
 from . import _abi, _values, payload
 from ._consumer import WORKER_FALLBACK_S
@@ -25,6 +25,46 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 VISIBILITY_TIMEOUT_S = 300
+
+
+class Rate(TypedDict):
+    """So many claims in each window."""
+
+    limit: int
+    per_s: int
+
+
+class Retry(TypedDict, total=False):
+    """The nth failure is retried in `base_s * factor ** (n - 1)` seconds, at most `max_s`, times a random number in
+    1 ± `jitter`.
+    """
+
+    base_s: int
+    factor: float
+    max_s: int
+    jitter: float
+
+
+class QueueSettings(TypedDict, total=False):
+    """Those of `Queue.configure`. None sets one back to its default.
+
+    paused: nobody claims jobs; False.
+    concurrency: how many claims may be valid at once; any number.
+    concurrency_per_key: how many of those with the same concurrency key; any number.
+    rate: how many claims there may be in each window; any number.
+    max_attempts: of jobs whose enqueue does not say; 3.
+    retry: goes before the worker's own backoff; 15 s, 2, 3600 s and 0.1.
+    keep_done_s, keep_dead_s: for how many seconds done and dead jobs are kept; 0, and for ever.
+    """
+
+    paused: bool | None
+    concurrency: int | None
+    concurrency_per_key: int | None
+    rate: Rate | None
+    max_attempts: int | None
+    retry: Retry | None
+    keep_done_s: int | None
+    keep_dead_s: int | None
 
 
 class Queue:
@@ -307,25 +347,20 @@ class Queue:
 
     # Settings.
 
-    def configure(self, tx: Transaction | None = None, **settings: Any) -> None:
+    def configure(self, tx: Transaction | None = None, **settings: Unpack[QueueSettings]) -> None:
         """Sets what holds for the queue, in every process from the commit on. None sets something back to its default;
         what is not given stays as it is.
 
             emails.configure(concurrency=20, concurrency_per_key=1, rate={"limit": 100, "per_s": 60})
 
-        settings: `paused` (False); `concurrency`, how many claims may be valid at once (None: any number);
-            `concurrency_per_key`, how many of those with the same concurrency key; `rate`, a dict of `limit` and
-            `per_s`: how many claims there may be in each window; `max_attempts` (3), of jobs whose enqueue does not
-            say; `retry`, a dict of `base_s` (15), `factor` (2), `max_s` (3600) and `jitter` (0.1), which goes before
-            the worker's own; `keep_done_s` (0) and `keep_dead_s` (None), for how many seconds done and dead jobs are
-            kept.
+        settings: `QueueSettings` says what they are.
 
         Raises ValueError if there is no such setting, or no such value of it; then nothing is set.
         """
         text = options_text(settings)
         self._database._write(tx, lib.honker_queue_configure, *self._name, text, len(text))
 
-    async def aconfigure(self, tx: Transaction | None = None, **settings: Any) -> None:
+    async def aconfigure(self, tx: Transaction | None = None, **settings: Unpack[QueueSettings]) -> None:
         await self._database._arun(lambda: self.configure(tx, **settings), tx=tx)
 
     def settings(self, tx: Transaction | None = None) -> dict[str, Any]:

@@ -46,7 +46,9 @@ class Fire(NamedTuple):
 class Scheduler:
     """Schedules are in the file, for all processes. Any number of threads and tasks may use it.
 
-    lock_name, lock_ttl, heartbeat_interval: by what, and for how long, the one who fires them is chosen.
+    lock_name: of the lock by which the one who fires them is chosen.
+    lock_ttl, heartbeat_interval: after how many seconds somebody takes over from one that died, and how often the lock
+        is renewed. They are the library's, the same in every process: setting them changes nothing.
     """
 
     def __init__(self, database: Database, lock_name: str | None = None) -> None:

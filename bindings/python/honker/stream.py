@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict, Unpack
 
 from . import _abi, _values, payload
 from ._consumer import Iterator
@@ -24,6 +24,19 @@ class Event(NamedTuple):
     key: str | None
     payload: Any
     created_at: int
+
+
+class Retention(TypedDict, total=False):
+    """How much of a stream is kept. None sets one back.
+
+    keep_s: for how many seconds; for ever.
+    keep_n: how many events; all.
+    past_consumers: whether events go that some consumer still has to read; False.
+    """
+
+    keep_s: int | None
+    keep_n: int | None
+    past_consumers: bool
 
 
 class Stream:
@@ -122,14 +135,12 @@ class Stream:
         """
         return Subscription(self._database, self.topic, consumer, from_offset, save_every_n, save_every_s)
 
-    def configure(self, tx: Transaction | None = None, **options: Any) -> None:
-        """What is kept of it, in every process from now on: `keep_s`, for how many seconds, and `keep_n`, how many
-        events; never fewer than some consumer still has to read unless `past_consumers` is True. None sets one back.
-        """
+    def configure(self, tx: Transaction | None = None, **options: Unpack[Retention]) -> None:
+        """What is kept of it, in every process from now on."""
         text = options_text(options)
         self._database._write(tx, lib.honker_stream_configure, *self._name, text, len(text))
 
-    def trim(self, tx: Transaction | None = None, **options: Any) -> int:
+    def trim(self, tx: Transaction | None = None, **options: Unpack[Retention]) -> int:
         """Removes what `configure` would remove, or what the same options say here; how many events that were."""
         text, out = options_text(options), ctypes.c_int64()
         self._database._write(tx, lib.honker_stream_trim, *self._name, text, len(text), ctypes.byref(out))

@@ -303,7 +303,7 @@ class Registry(Mapping[str, Task[..., Any]]):
         return len(self._tasks)
 
 
-registry = Registry()
+registry: Registry = Registry()
 
 
 def envelope(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:

@@ -9,13 +9,20 @@ from __future__ import annotations
 import asyncio
 import inspect
 import json
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 from . import _loop, _values
+from ._call import call_async, call_sync
+from ._hand import Hand
+from ._outcomes import message, settlement
 from .database import Database
+from .errors import InvalidError, MisuseError
 from .job import Job
+from .outcome import Outcome
 from .queue import Queue
+from .task import Plan, Unplanned, is_coroutine_function, plan, registry
 
 
 class Jobs:
@@ -39,25 +46,39 @@ class Jobs:
                 return job
         raise AssertionError(f"no job of {queue} has {payload!r}; there are {[job['payload'] for job in jobs]!r}")
 
-    def run_due(self, handler: Callable[[Job], Any], *queues: str | Queue, raise_errors: bool = True) -> int:
+    def run_due(
+        self, handler: Callable[[Job], Any] | None = None, *queues: str | Queue, raise_errors: bool = True
+    ) -> int:
         """Does what is due, in this thread, until nothing is: each job is given to `handler`, a function or a coroutine
-        function, and acked. How many that were.
+        function, and settled as a worker would. How many that were.
 
-        What a handler raises is raised here, and the job retried in 60 seconds (`advance`), unless raise_errors is
-        False: then it is retried only. A handler that has settled its job is left alone.
+            honker_jobs.run_due(send_email, "emails")
+            honker_jobs.run_due()  # tasks
+
+        handler: None for the tasks of this process, with their results and delays.
+        queues: which; by default all, and those that have tasks without a handler.
+        raise_errors: what is raised is raised here, when the job has been settled; but for `Retryable`, `Discard` and
+            `Snooze`, which say what is to become of it. A job is retried in 60 seconds (`advance`), unless its task
+            says when.
         """
         done = 0
         names = [queue.name if isinstance(queue, Queue) else queue for queue in queues]
+        if handler is None and not names:
+            names = registry.queues()
+            if not names:
+                raise InvalidError("no tasks are registered in this process, and there is no handler")
         while (job := self._next_due(names)) is not None:
             done += 1
             try:
-                _run(handler, job)
-            except Exception as error:
-                job.retry(60, f"{type(error).__name__}: {error}".encode(errors="replace").decode())
+                planned = plan(job) if handler is None else Plan(partial(handler, job), is_coroutine_function(handler))
+            except Unplanned as unplanned:
+                job.fail(message(unplanned))
                 if raise_errors:
                     raise
-            else:
-                job.ack()
+                continue
+            error = _run(Hand(job, planned))
+            if raise_errors and error is not None and not isinstance(error, Outcome):
+                raise error
         return done
 
     def advance(self, seconds: _values.Seconds) -> None:
@@ -90,18 +111,30 @@ class Jobs:
         return None
 
 
-def _run(handler: Callable[[Job], Any], job: Job) -> None:
-    result = handler(job)
-    if inspect.isawaitable(result):
-        if _loop.running() is not None:
-            if inspect.iscoroutine(result):
-                result.close()
-            raise RuntimeError("an event loop runs in this thread: run_due of a coroutine function is for other tests")
+def _run(hand: Hand) -> BaseException | None:
+    """What was raised."""
+    job = hand.job
+    job._hand = hand
+    if hand.plan.is_async and _loop.running() is not None:
+        job.release()
+        raise MisuseError("an event loop runs in this thread: run_due of a coroutine function is for other tests")
+    value, error = asyncio.run(call_async(hand)) if hand.plan.is_async else call_sync(hand, _await)
+    if error is None and hand.plan.save_result:
+        job.queue.save_result(job.id, value, hand.plan.result_ttl_s)
+    settlement(job, hand.plan, error).apply()
+    return error
 
-        async def wait() -> None:
-            await result
 
-        asyncio.run(wait())
+def _await(hand: Hand, value: Awaitable[Any]) -> Any:
+    if _loop.running() is not None:
+        if inspect.iscoroutine(value):
+            value.close()
+        raise MisuseError("an event loop runs in this thread: nothing can be awaited")
+
+    async def wait() -> Any:
+        return await value
+
+    return asyncio.run(wait())
 
 
 def _has(given: Any, wanted: Any) -> bool:

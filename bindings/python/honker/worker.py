@@ -6,7 +6,7 @@ import asyncio
 import os
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypedDict
 
 from . import _loop, _values
 from ._call import JobMiddleware, Reporter, middlewares, reporters
@@ -19,6 +19,23 @@ from .queue import Queue
 from .task import Plan, Unplanned, is_coroutine_function, plan, registry
 
 Handler = Callable[[Job], Any]
+
+
+class WorkerOptions(TypedDict, total=False):
+    """Those of `Worker`."""
+
+    concurrency: int | None
+    name: str | None
+    visibility_timeout_s: _values.Seconds
+    max_run_s: _values.Seconds | None
+    retry_base_s: _values.Seconds
+    retry_factor: float
+    retry_max_s: _values.Seconds
+    retry_jitter: float
+    stop_timeout_s: float | None
+    schedules: Sequence[Mapping[str, Any]] | None
+    database_options: Mapping[str, Any] | None
+    processes: str | None
 
 
 def add_job_middleware(middleware: JobMiddleware) -> JobMiddleware:
@@ -105,21 +122,22 @@ class Worker:
     ) -> None:
         if processes is not None and handler is not None:
             raise InvalidError("processes run tasks, and no handler")
-        self.processes = processes
-        self.database = database if isinstance(database, Database) else None
-        self.path = database.path if isinstance(database, Database) else os.fspath(database)
-        self.database_options = dict(database_options or {})
-        self.handler = _handlers(handler)
+        self.processes: str | None = processes
+        self.database: Database | None = database if isinstance(database, Database) else None
+        self.path: str = database.path if isinstance(database, Database) else os.fspath(database)
+        self.database_options: dict[str, Any] = dict(database_options or {})
+        self.handler: dict[str | None, Handler] | None = _handlers(handler)
         self._queues = _weights(queues)
         if isinstance(handler, Mapping) and self._queues is None:
             self._queues = dict.fromkeys(handler, 1)
         if handler is not None and self._queues is None:
             raise InvalidError("a worker with a handler needs a queue")
-        self.concurrency = _values.positive(os.cpu_count() or 1 if concurrency is None else concurrency, "concurrency")
-        self.name = f"honker-worker-{os.getpid()}" if name is None else name
+        count = os.cpu_count() or 1 if concurrency is None else concurrency
+        self.concurrency: int = _values.positive(count, "concurrency")
+        self.name: str = f"honker-worker-{os.getpid()}" if name is None else name
         _values.text(self.name, "name")
-        self.stop_timeout_s = _values.timeout(stop_timeout_s, "stop_timeout_s")
-        self.schedules = None if schedules is None else [dict(schedule) for schedule in schedules]
+        self.stop_timeout_s: float | None = _values.timeout(stop_timeout_s, "stop_timeout_s")
+        self.schedules: list[dict[str, Any]] | None = None if schedules is None else [dict(one) for one in schedules]
         self.options: dict[str, Any] = {
             "visibility_timeout_s": visibility_timeout_s,
             "max_run_s": max_run_s,

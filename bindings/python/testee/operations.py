@@ -14,6 +14,7 @@ import honker
 from honker.claim import CoreWorker, Settlement
 from request import (
     UNIQUE,
+    HandlerRun,
     Otherwise,
     Request,
     Runner,
@@ -30,12 +31,13 @@ from request import (
 FEATURES = (
     "queue tx wait stream notify sched result lock rate outbox journal watcher interrupt fork foreign enqueue_many "
     "settle_tx by_id next_at stats dead wake updates cron result_tx rate_sweep prune_keep tick_at text bytes nesting "
-    "release settle metadata settings batch step bulk unique schedule_options fault.abi"
+    "release settle metadata settings batch step bulk unique schedule_options unknown_keys claims_by_id metrics "
+    "counters handlers fault.abi"
 ).split()
 
 
 def next_of(r: Request) -> dict[str, Any]:
-    handle, was_closed = r.on, r.on.closed
+    handle = r.on
     try:
         match handle:
             case CoreWorker():
@@ -49,7 +51,7 @@ def next_of(r: Request) -> dict[str, Any]:
             case _:
                 found = handle.next(r.timeout)
     except honker.ClosedError:
-        if was_closed:
+        if r.keys["was_closed"]:
             raise
         raise Otherwise(outcome="CLOSED") from None
     if found is None:
@@ -286,6 +288,8 @@ OPERATIONS: dict[str, Callable[[Request], Any]] = {
     "queue.stats": lambda r: {"stats": r.on.stats()},
     "queue.configure": lambda r: r.on.configure(**r["settings"]),
     "queue.settings": lambda r: {"settings": r.on.settings()},
+    "queues": lambda r: {"queues": r.on.queues()},
+    "metrics": lambda r: r.on.metrics(),
     "dead.list": lambda r: {"jobs": [row(one) for one in r.on.dead(**r.options("limit"))]},
     "dead.requeue": lambda r: {"requeued": r.on.requeue(r["id"])},
     "dead.purge": lambda r: {"n": r.on.purge_dead(r["older_than_s"])},
@@ -295,10 +299,12 @@ OPERATIONS: dict[str, Callable[[Request], Any]] = {
     "batch.create": create_batch,
     "batch.seal": lambda r: {"sealed": r.on.batch(r["id"]).seal(**r.tx)},
     "batch.get": lambda r: {"batch": unless_none(r.on.batch(r["id"]).get(), "EMPTY")},
-    "step.get": lambda r: found(r.on.get_step(r["id"], r["name"])),
+    "step.get": lambda r: found(r.on.get_step(r["id"], r["name"], **r.tx)),
     "step.save": save_step,
     "worker.open": lambda r: r.keep(lambda: r.on.core_worker(r["worker"], rescue=False)),
     "worker.settle": settle,
+    "worker.run": lambda r: r.keep(lambda: HandlerRun(r.on, r["worker"], r["handle"])),
+    "handler.next": lambda r: unless_none(r.on.next(r.timeout), "TIMEOUT"),
     "next": next_of,
     "wake": lambda r: r.on.wake(),
     "updates.open": lambda r: r.keep(r.on.update_events),
@@ -315,6 +321,7 @@ OPERATIONS: dict[str, Callable[[Request], Any]] = {
     "subscription.save": lambda r: r.on.save(),
     "subscription.offset": lambda r: {"offset": r.on.offset},
     "notify.send": lambda r: {"id": r.on.notify(r["channel"], r.payload(), **r.tx)},
+    "notify.configure": lambda r: r.on.configure_notifications(**r["settings"]),
     "notify.prune": lambda r: {"n": r.on.prune_notifications(**r.options("older_than_s", "max_keep"))},
     "listen.open": lambda r: r.keep(lambda: r.on.listen(r["channel"])),
     "sched.add": add_schedule,

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import queue
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -34,6 +37,46 @@ class Runner:
     def close(self) -> None:
         self.stop()
         self._thread.join()
+
+
+class HandlerRun(Runner):
+    """A worker whose handler does what the script says, and what has happened to that."""
+
+    def __init__(self, queue_of: honker.Queue, name: str, script: list[str]) -> None:
+        self._seen: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
+        self._script = script
+        self._calls = 0
+        worker = honker.Worker(
+            queue_of._database,
+            queue_of,
+            self._handle,
+            concurrency=1,
+            name=name,
+            visibility_timeout_s=queue_of.visibility_timeout_s,
+            stop_timeout_s=0,
+        )
+        super().__init__(worker.arun)
+
+    def _handle(self, job: honker.Job) -> None:
+        what = self._script[min(self._calls, len(self._script) - 1)]
+        self._calls += 1
+        self._say(job, what="called")
+        if what == "wait":
+            job.wait_cancelled()
+            self._say(job, what="told", reason=job.cancelled)
+            job.check()
+        elif what != "ok":
+            raise RuntimeError(what)
+
+    def _say(self, job: honker.Job, **happened: Any) -> None:
+        at_us = time.time_ns() // 1000
+        self._seen.put({**happened, "id": job.id, "attempts": job.attempts, "worker": job.worker_id, "at_us": at_us})
+
+    def next(self, timeout: float | None) -> dict[str, Any] | None:
+        try:
+            return self._seen.get(timeout=timeout) if timeout != 0 else self._seen.get_nowait()
+        except queue.Empty:
+            return None
 
 
 class ScriptedOutbox:
@@ -105,7 +148,14 @@ class Request:
 
     def enqueue_options(self) -> dict[str, Any]:
         given = self.options(
-            "run_at", "priority", "metadata", "concurrency_key", *UNIQUE, delay="delay_s", expires="expires_s"
+            "run_at",
+            "priority",
+            "metadata",
+            "concurrency_key",
+            "max_run_s",
+            *UNIQUE,
+            delay="delay_s",
+            expires="expires_s",
         )
         if "batch_id" in self:
             given["batch"] = self["batch_id"]
@@ -160,7 +210,9 @@ def stored(given: Any) -> Any:
 
 
 def row(given: dict[str, Any]) -> dict[str, Any]:
-    return {**given, "payload": stored(given["payload"])}
+    result = given.get("result")
+    texts = {} if result is None else {"result": json.dumps(result, separators=(",", ":"))}
+    return {**given, **texts, "payload": stored(given["payload"])}
 
 
 def event(given: honker.Event) -> dict[str, Any]:

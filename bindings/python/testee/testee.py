@@ -102,6 +102,8 @@ class Testee:
                 if keys["op"] == "bye":
                     return
             else:
+                # As it is now: what follows in another lane may overtake it.
+                keys["was_closed"] = getattr(self.handles.get(keys.get("on")), "closed", False)
                 self.lane(keys.get("lane")).put(keys)
 
 

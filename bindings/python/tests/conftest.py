@@ -16,7 +16,7 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parents[1]
 # How long something may take that takes milliseconds: machines are loaded.
-SOON_S = 60
+SOON_S = 120
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell has started this in the background
     signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -146,7 +146,7 @@ def test_schedules(db):
             honker.crontab(expression)
     with pytest.raises(ValueError, match="every_s"):
         honker.crontab("@every 5s")
-    for n in (0, -1, math.nan):
+    for n in (0, -1, math.nan, 0.5, 1.5):
         with pytest.raises(ValueError):
             honker.every_s(n)
     with pytest.raises(ValueError, match="overlap"):

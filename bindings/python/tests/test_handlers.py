@@ -9,7 +9,6 @@ import gc
 import logging
 import signal
 import threading
-import time
 
 import honker
 import pytest
@@ -246,10 +245,22 @@ def test_the_job_at_hand_is_forgotten(db):
 def test_a_handler_that_closes_the_database(db, queue):
     """It ends the worker with an error, and nothing hangs."""
     queue.enqueue(1)
-    began = time.monotonic()
-    with pytest.raises(honker.ClosedError):
+    with pytest.raises(honker.ClosedError, match=f"the database is closed: {db.path}"):
         db.worker("emails", lambda job: db.close()).run()
-    assert time.monotonic() - began < SOON_S
+
+
+def test_a_database_that_is_closed_before_a_job_is_settled(db, queue, caplog):
+    queue.enqueue_many([1, 2])
+
+    async def handle(job):
+        if job.payload == 2:
+            db.close()
+
+    with pytest.raises(honker.ClosedError, match=f"the database is closed: {db.path}"):
+        db.worker("emails", handle, concurrency=2).run()
+    (said,) = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    assert said.startswith("job 1 of emails could not be settled")
+    assert said.endswith(f": the database is closed: {db.path}")
 
 
 def test_a_payload_cannot_end_a_worker(db):

@@ -1,5 +1,6 @@
 """Jobs, one after the other: enqueue, claim, settle."""
 
+import contextlib
 import signal
 import sqlite3
 import threading
@@ -235,6 +236,17 @@ def test_lists_and_bulk_actions(db, queue):
         list(db.jobs(colour="red"))
 
 
+@pytest.mark.parametrize("name", ["queue", "state", "batch", "unique_key", "metadata", "error", "min_id"])
+def test_a_condition_that_is_none_by_mistake_does_not_mean_all_jobs(db, queue, name):
+    queue.enqueue(1)
+    for jobs in (db.jobs(**{name: None}), db.jobs(queue=queue).where(**{name: None})):
+        with pytest.raises(ValueError, match=name):
+            jobs.delete()
+        with pytest.raises(ValueError, match=name):
+            list(jobs)
+    assert db.jobs(order=None).delete().changed == 1
+
+
 def test_settings(db, queue):
     queue.configure(concurrency=1, rate={"limit": 5, "per_s": 60})
     assert queue.settings()["concurrency"] == 1
@@ -430,3 +442,12 @@ def test_tables_of_versions_long_gone(path):
         queue.enqueue(1)
         assert queue.claim_one("w").ack()
         assert db.query("SELECT name FROM _honker_scheduler_state") == [{"name": "kept"}]
+
+
+def test_a_queue_can_be_had_while_another_writes(path):
+    with honker.open(path, busy_timeout_ms=100) as db, contextlib.closing(sqlite3.connect(path)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        db.queue("emails")
+        other.rollback()
+        db.queue("reports").enqueue(1)
+        assert [row["queue"] for row in db.query("SELECT queue FROM _honker_jobs")] == ["reports"]

@@ -29,7 +29,7 @@ class Execution:
     result: Any
 
     def __init__(self, backend: HonkerBackend, row: store.Row, worker_id: str, save: Save) -> None:
-        self.task, *_ = backend.task_of(row.payload)
+        self.task: Any = backend.task_of(row.payload)[0]
         self._backend = backend
         self._row = row
         self._worker_id = worker_id
