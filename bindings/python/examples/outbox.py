@@ -29,4 +29,8 @@ async def main():
 
 
 asyncio.run(main())
+
+outbox.enqueue({"order_id": 44})
+outbox.worker(concurrency=8).run_due()  # run() is for programs
 # => sent {'order_id': 43}
+# => sent {'order_id': 44}

@@ -2,6 +2,7 @@
 
 import ast
 import asyncio
+import contextlib
 import inspect
 import re
 import subprocess
@@ -30,12 +31,42 @@ def test_example(path, tmp_path, monkeypatch):
 def test_the_readme():
     readme = (PACKAGE / "README.md").read_text()
     headings = re.findall(r"^## (.*)$", readme, re.MULTILINE)
-    assert headings == ["Install", "First queue", "Concepts", "Threads and shutdown", "Versions"]
+    assert headings == ["Install", "First queue", "Concepts", "Queue features", "Threads and shutdown", "Versions"]
     texts = ["\n" + path.read_text() for path in (PACKAGE / "examples").rglob("*.py")]
     samples = SAMPLE.findall(readme)
     assert len(samples) > 5
     for sample in samples:
         assert any("\n" + sample in text for text in texts), f"no example has this sample:\n{sample}"
+
+
+def test_the_table_of_features(path):
+    """What is a call, or an assignment, runs."""
+    readme = (PACKAGE / "README.md").read_text()
+    table = readme.partition("## Queue features")[2].partition("## Threads")[0]
+    spans = [span for line in table.splitlines() if line.startswith("| ") for span in re.findall(r"`([^`]*)`", line)]
+    calls = [span for span in spans if re.match(r"(await )?(q|db|job|batch|scheduler)\.|batch =", span)]
+    assert len(calls) > 40
+
+    async def acharge():
+        return 2
+
+    async def main():
+        with honker.open(path) as db, honker.open(path) as other:
+            q = db.queue("mail")
+            with other.batch() as batch:
+                other.queue("mail").enqueue(0, batch=batch, priority=9, metadata={"tenant": "acme"})
+                job = q.claim_one("w")
+            names = {"db": db, "q": q, "job": job, "batch": batch, "charge": dict, "acharge": acharge, "honker": honker}
+            names |= {"scheduler": db.scheduler(), "store": dict, "print": print}
+            last = [call for call in calls if call in ("job.snooze(60)", "job.release()")]
+            for call in [*(call for call in calls if call not in last), *last]:
+                with db.transaction() if "tx=tx" in call else contextlib.nullcontext() as tx:
+                    code = compile(call, "README.md", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+                    result = eval(code, names | {"tx": tx}, names)
+                    if inspect.iscoroutine(result):
+                        await result
+
+    asyncio.run(main())
 
 
 class Done:
