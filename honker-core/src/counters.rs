@@ -5,7 +5,7 @@
 //! database is closed. A process that is killed loses what it had not added yet, never a job.
 //!
 //! Only a store with a tally counts: the one that a database of the runtime writes through. Plain INSERTs and the SQL functions
-//! of other connections are not counted.
+//! of other connections are not counted. Whoever asks a database for its metrics also gets the counts that it has not added yet.
 //!
 //! Threads: those of the store. Nothing here is locked while SQLite runs.
 
@@ -18,10 +18,14 @@ use serde::Serialize;
 use crate::bound::Allowance;
 use crate::queue::{Depth, depths, queues};
 use crate::statement::{Sql, Value};
-use crate::{Result, Store};
+use crate::{Error, Result, Store};
 
 /// How often counts are added to the file.
 const EVERY: Duration = Duration::from_secs(10);
+
+/// How often [`metrics`] looks whether a commit that adds counts is over, and how long it waits in between.
+const LOOKS_MAX: usize = 5_000;
+const LOOK_AGAIN: Duration = Duration::from_millis(1);
 
 /// So many claims are remembered at most, to know the queue and the run time of what is settled.
 const CLAIMS_MAX: usize = 1 << 15;
@@ -183,6 +187,16 @@ pub(crate) struct Tally {
     state: Mutex<State>,
 }
 
+/// See [`Tally::not_added`].
+struct NotAdded {
+    /// How often counts had been added until then.
+    adds: u64,
+    counts: Vec<Counted>,
+}
+
+/// How much was counted of a queue, by a name of [`NAMES`] or [`SUMS`].
+type Counted = (String, String, i64);
+
 struct State {
     /// Of the open transaction, in order.
     events: Vec<Event>,
@@ -194,6 +208,8 @@ struct State {
     last: Place,
     /// The open transaction adds counts to the file.
     is_adding: bool,
+    /// How often that has begun.
+    adds: u64,
     has_counts: bool,
     added_at: Instant,
     claims: Claims,
@@ -216,6 +232,7 @@ impl Default for Tally {
                 queues: Vec::new(),
                 last: 0,
                 is_adding: false,
+                adds: 0,
                 has_counts: false,
                 added_at: Instant::now(),
                 claims: Claims::default(),
@@ -315,6 +332,7 @@ impl Tally {
             state.added_at = Instant::now();
             state.has_counts = false;
             state.is_adding = true;
+            state.adds += 1;
             for queue in &mut state.queues {
                 queue.adding = std::mem::take(&mut queue.counts);
                 let counted = queue.adding.iter().enumerate().filter(|(_, value)| **value != 0);
@@ -337,6 +355,16 @@ impl Tally {
             state.is_adding = false;
             state.take_back();
         }
+    }
+
+    /// The counts that the file does not have. `None` while a transaction adds them: nobody else can tell when it has them.
+    fn not_added(&self) -> Option<NotAdded> {
+        let state = self.lock();
+        let counts = state.queues.iter().flat_map(|queue| {
+            let counted = queue.counts.iter().enumerate().filter(|(_, value)| **value != 0);
+            counted.map(|(counter, value)| (queue.name.to_string(), name(counter).to_owned(), *value))
+        });
+        (!state.is_adding).then(|| NotAdded { adds: state.adds, counts: counts.collect() })
     }
 
     /// Whether there is anything that the file does not have.
@@ -471,23 +499,45 @@ pub struct Bucket {
     pub count: i64,
 }
 
+/// What was counted: what the file has, and what the database of this store has not added to it yet.
+fn counted(store: &Store) -> Result<Vec<Counted>> {
+    let in_file = || store.query(&SQL_TOTALS, &[], |row| (row.text(0), row.text(1), row.integer(2)));
+    let Some(tally) = store.tally_beside() else {
+        // On the connection that writes nothing is added meanwhile.
+        let mut counted = in_file()?;
+        counted.extend(
+            store.tally().and_then(Tally::not_added).into_iter().flat_map(|not_added| not_added.counts),
+        );
+        return Ok(counted);
+    };
+    for _ in 0..LOOKS_MAX {
+        if let Some(before) = tally.not_added() {
+            let mut counted = in_file()?;
+            if tally.not_added().is_some_and(|after| after.adds == before.adds) {
+                counted.extend(before.counts);
+                return Ok(counted);
+            }
+        }
+        std::thread::sleep(LOOK_AGAIN);
+    }
+    Err(Error::Busy("database is locked: a commit that adds counts takes too long".into()))
+}
+
 /// What is known of the queues of a file: what was counted, and how many jobs there are. It reads all rows of the jobs' indexes:
 /// for people and for programs that ask every few seconds.
 pub fn metrics(store: &Store, now: i64) -> Result<Metrics> {
-    let mut counted: BTreeMap<String, BTreeMap<String, i64>> = BTreeMap::new();
-    for (queue, name, value) in
-        store.query(&SQL_TOTALS, &[], |row| (row.text(0), row.text(1), row.integer(2)))?
-    {
-        counted.entry(queue).or_default().insert(name, value);
+    let mut totals: BTreeMap<String, BTreeMap<String, i64>> = BTreeMap::new();
+    for (queue, name, value) in counted(store)? {
+        *totals.entry(queue).or_default().entry(name).or_default() += value;
     }
     let mut depths: BTreeMap<String, Depth> = depths(store, now)?.into_iter().collect();
-    let mut names: Vec<String> = counted.keys().chain(depths.keys()).cloned().collect();
-    // What a process has counted of a queue may not be in the file yet.
+    let mut names: Vec<String> = totals.keys().chain(depths.keys()).cloned().collect();
+    // What another process has counted of a queue may not be in the file yet.
     names.extend(queues(store)?.into_iter().map(|queue| queue.queue));
     names.sort_unstable();
     names.dedup();
     let queues = names.into_iter().map(|queue| {
-        let counts = counted.remove(&queue).unwrap_or_default();
+        let counts = totals.remove(&queue).unwrap_or_default();
         let depth = depths.remove(&queue).unwrap_or_default();
         let of = |name: &str| counts.get(name).copied().unwrap_or(0);
         let histogram = |names: &[&str], bounds: Vec<f64>, sum_s: f64| Histogram {

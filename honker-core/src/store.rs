@@ -55,6 +55,8 @@ pub struct Store {
     looked: Cell<u32>,
     listener: OnceCell<Arc<dyn SettlementListener>>,
     tally: OnceCell<Arc<Tally>>,
+    /// That of the connection beside which this one reads.
+    tally_beside: OnceCell<Arc<Tally>>,
     /// What is left of the bounded work of a transaction that calls share.
     budget: Cell<Option<Budget>>,
     /// Whether SQL that is not ours may have run in the open transaction, and have made triggers.
@@ -106,6 +108,7 @@ impl Store {
             looked: Cell::new(0),
             listener: OnceCell::new(),
             tally: OnceCell::new(),
+            tally_beside: OnceCell::new(),
             budget: Cell::new(None),
             foreign_sql: Cell::new(true),
             undone: Cell::new(0),
@@ -130,6 +133,17 @@ impl Store {
     /// Who counts, if anybody.
     pub(crate) fn tally(&self) -> Option<&Tally> {
         self.tally.get().map(|tally| &**tally)
+    }
+
+    /// Reads beside a connection that counts with `tally` from now on.
+    #[cfg(feature = "runtime")]
+    pub(crate) fn read_beside(&self, tally: Arc<Tally>) {
+        let _ = self.tally_beside.set(tally);
+    }
+
+    /// Who counts on the connection beside which this one reads.
+    pub(crate) fn tally_beside(&self) -> Option<&Tally> {
+        self.tally_beside.get().map(|tally| &**tally)
     }
 
     /// Who has to be told of settlements, if anybody.

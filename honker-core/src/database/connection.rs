@@ -72,6 +72,7 @@ impl Handle {
         options: &Options,
         signals: &Arc<Signals>,
         hands: &Arc<Hands>,
+        tally: &Arc<Tally>,
     ) -> Result<Handle> {
         let flags =
             OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_URI;
@@ -103,15 +104,16 @@ impl Handle {
         }
         handle.hands = Arc::clone(hands);
         handle.store.listen(Arc::clone(hands) as Arc<dyn SettlementListener>);
-        handle.store.count_with(Arc::new(Tally::default()));
+        handle.store.count_with(Arc::clone(tally));
         Ok(handle)
     }
 
-    /// Opens a connection that only reads.
+    /// Opens a connection that only reads, beside one that counts with `tally`.
     pub(super) fn reader(
         file: &Target,
         options: &Options,
         signals: &Arc<Signals>,
+        tally: &Arc<Tally>,
         interrupts: u64,
     ) -> Result<Handle> {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -119,6 +121,7 @@ impl Handle {
         let handle = Handle::new(connection, Role::Reader, options, signals, interrupts);
         handle.set_up(options)?;
         handle.set("query_only", "ON")?;
+        handle.store.read_beside(Arc::clone(tally));
         Ok(handle)
     }
 

@@ -57,6 +57,7 @@ use self::signals::Signals;
 use self::watching::Watching;
 use self::writer::Writer;
 use crate::bound::Step;
+use crate::counters::Tally;
 #[cfg(feature = "faults")]
 use crate::faults::panic_if_planted;
 use crate::fork::Process;
@@ -119,7 +120,8 @@ impl Database {
         let process = Process::current();
         let signals = Arc::new(Signals::default());
         let hands = Arc::new(Hands::default());
-        let handle = Handle::writer(path, options, &signals, &hands)?;
+        let tally = Arc::new(Tally::default());
+        let handle = Handle::writer(path, options, &signals, &hands, &tally)?;
         let file = handle.file().ok_or(Error::Closed)?;
         let identity = handle.identity();
         let watching = Arc::new(Watching::new(file.clone(), identity, options.watcher, Arc::clone(&signals)));
@@ -131,7 +133,7 @@ impl Database {
             writer_interrupt: handle.interrupt_handle(),
             writer: Writer::new(handle, Arc::clone(&signals), Arc::clone(&watching), options),
             watching,
-            readers: Readers::new(file, options.clone(), Arc::clone(&signals)),
+            readers: Readers::new(file, options.clone(), Arc::clone(&signals), tally),
             signals,
             hands,
             #[cfg(target_os = "linux")]

@@ -12,6 +12,7 @@ use super::Options;
 use super::connection::Handle;
 use super::options::deadline;
 use super::signals::{Signals, busy};
+use crate::counters::Tally;
 use crate::watch::Target;
 use crate::{Error, Result};
 
@@ -22,6 +23,7 @@ pub(super) struct Readers {
     file: Target,
     options: Options,
     signals: Arc<Signals>,
+    tally: Arc<Tally>,
     pool: Mutex<Pool>,
     returned: Condvar,
 }
@@ -51,8 +53,8 @@ struct Lent {
 }
 
 impl Readers {
-    pub(super) fn new(file: Target, options: Options, signals: Arc<Signals>) -> Self {
-        Readers { file, options, signals, pool: Mutex::default(), returned: Condvar::new() }
+    pub(super) fn new(file: Target, options: Options, signals: Arc<Signals>, tally: Arc<Tally>) -> Self {
+        Readers { file, options, signals, tally, pool: Mutex::default(), returned: Condvar::new() }
     }
 
     pub(super) fn path(&self) -> &str {
@@ -97,7 +99,7 @@ impl Readers {
         // In the books before it is opened, which may have to wait for others: `close` waits for it.
         let mut loan = Loan { readers: self, number: pool.lend(to, None), handle: None };
         drop(pool);
-        let handle = Handle::reader(&self.file, &self.options, &self.signals, interrupts)
+        let handle = Handle::reader(&self.file, &self.options, &self.signals, &self.tally, interrupts)
             .map_err(|error| self.signals.explain(interrupts, error))?;
         let mut interrupt = Some(handle.interrupt_handle());
         let mut pool = self.lock();

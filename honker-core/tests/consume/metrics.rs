@@ -120,6 +120,71 @@ fn counts_are_in_the_file_after_ten_seconds() {
     });
 }
 
+fn own(database: &Database, queue: &str) -> QueueMetrics {
+    database.metrics().unwrap().queues.into_iter().find(|metrics| metrics.queue == queue).unwrap()
+}
+
+/// Whoever asks the database that has counted need not wait until the counts are in the file.
+#[test]
+fn a_database_tells_what_it_has_counted_and_not_added_yet() {
+    alone("metrics::a_database_tells_what_it_has_counted_and_not_added_yet", || {
+        let (file, database) = open();
+        let id = enqueue(&database, "q", "p");
+        assert_eq!(claim(&database, "q"), [id]);
+        assert!(database.ack(id, "w").unwrap());
+        assert_eq!(in_file(&file, "q").map_or(0, |metrics| metrics.counts.enqueued), 0);
+        let found = own(&database, "q");
+        assert_eq!((found.counts.enqueued, found.counts.claimed, found.counts.done), (1, 1, 1));
+        assert_eq!(found.wait.buckets[0].count, 1);
+        assert_eq!(found.run.buckets.iter().map(|bucket| bucket.count).sum::<i64>(), 1);
+        // In a transaction, and through SQL there, what is committed counts.
+        let mut transaction = database.begin().unwrap();
+        transaction.enqueue(&Enqueue::new("q", "p")).unwrap();
+        let found = transaction.metrics().unwrap().queues.remove(0);
+        assert_eq!((found.counts.enqueued, found.depth.due), (1, 1));
+        let rows = transaction.query("SELECT honker_metrics() ->> '$.queues[0].counts.done'", &[]).unwrap();
+        assert_eq!(rows.rows[0][0], honker_core::database::Value::Integer(1));
+        drop(transaction);
+        // Once they are in the file they count as often.
+        clock::set_monotonic(10_001);
+        enqueue(&database, "q", "p");
+        assert_eq!(in_file(&file, "q").unwrap().counts.enqueued, 1);
+        assert_eq!(own(&database, "q").counts.enqueued, 2);
+        enqueue(&database, "q", "p");
+        assert_eq!(in_file(&file, "q").unwrap().counts.enqueued, 1);
+        assert_eq!(own(&database, "q").counts.enqueued, 3);
+    });
+}
+
+/// While one thread enqueues and its counts are added again and again, no other sees a job twice or not at all.
+#[test]
+fn what_is_being_added_is_counted_once() {
+    alone("metrics::what_is_being_added_is_counted_once", || {
+        let (_file, database) = open();
+        let enqueued = std::sync::atomic::AtomicI64::new(0);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for round in 1..=400 {
+                    clock::set_monotonic(round * 10_001);
+                    enqueue(&database, "q", "p");
+                    enqueued.store(round, std::sync::atomic::Ordering::SeqCst);
+                }
+            });
+            loop {
+                let before = enqueued.load(std::sync::atomic::Ordering::SeqCst);
+                let found =
+                    database.metrics().unwrap().queues.first().map_or(0, |queue| queue.counts.enqueued);
+                let after = enqueued.load(std::sync::atomic::Ordering::SeqCst);
+                // One may be committed and not said to be.
+                assert!(before <= found && found <= after + 1, "{before} {found} {after}");
+                if before == 400 {
+                    break;
+                }
+            }
+        });
+    });
+}
+
 /// A table that cannot be written to keeps no job from being enqueued, and loses no count.
 #[test]
 fn counts_that_are_refused_are_kept() {
