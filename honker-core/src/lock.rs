@@ -1,4 +1,7 @@
-//! Named locks with an owner and a time to live. A crashed owner blocks others until that is over, and no longer.
+//! Named locks with an owner and a time to live. A crashed owner blocks others until that is over, and no longer; with a lock that
+//! an instance has said is its own, until somebody knows that the instance is dead (`queue/rescue.rs`).
+
+use serde_json::{Value as Json, json};
 
 use crate::statement::Sql;
 use crate::{Error, Result, Store, time};
@@ -93,6 +96,31 @@ fn change_owned(
         }
     };
     store.write_and_read(change, look)
+}
+
+static SQL_SAY_HELD: Sql =
+    Sql::new("UPDATE main._honker_instances SET info = ?2 WHERE id = +?1 AND info IS NOT ?2");
+
+// Its owner may be alive again under the same name: then it is that one's.
+static SQL_FREE_HELD: Sql = Sql::new(
+    "DELETE FROM main._honker_locks WHERE name = +?1 AND owner = +?2
+     AND NOT EXISTS (SELECT 1 FROM main._honker_instances WHERE info = +?3 AND id <> +?4)",
+);
+
+/// Says that an instance has a lock that is to be free when it is dead: the only one, or the one that it took last. Belongs into
+/// the transaction that takes it.
+pub fn say_held(store: &Store, instance: &str, name: &str, owner: &str) -> Result<()> {
+    let info = json!({ "lock": name, "owner": owner }).to_string();
+    store.execute(&SQL_SAY_HELD, &[instance.into(), info.as_str().into()]).map(drop)
+}
+
+/// Frees the lock that a dead instance has said it has (`info`), if it still has it.
+pub fn free_held(store: &Store, instance: &str, info: &str) -> Result<()> {
+    let held: Json = serde_json::from_str(info).unwrap_or_default();
+    if let (Some(name), Some(owner)) = (held["lock"].as_str(), held["owner"].as_str()) {
+        store.execute(&SQL_FREE_HELD, &[name.into(), owner.into(), info.into(), instance.into()])?;
+    }
+    Ok(())
 }
 
 /// Takes the lock from whoever has it until later than `latest`.

@@ -2,7 +2,8 @@
 //! by.
 //!
 //! A lock says who leads ([`crate::schedule::lead`]). The leader renews it before every tick, and a renewal that fails ends its
-//! leadership at once: it neither ticks nor touches the lock of whoever took it.
+//! leadership at once: it neither ticks nor touches the lock of whoever took it. When its process dies, whoever stands by knows at
+//! once, and frees the lock (`database/instance.rs`); where that cannot be known, it is free when its time is over.
 //!
 //! A schedule that the file refuses to fire (a trigger of the user's raises) does not keep the others from firing: it stays
 //! due, is tried again twice a second, and the reason is a warning of the database's status.
@@ -38,6 +39,8 @@ pub struct Leader {
 struct Candidate {
     database: Database,
     owner: Arc<str>,
+    /// By which others find out that it is dead, and it that they are.
+    instance: Option<String>,
     /// Gives the lock up.
     last_write: LastWrite,
     leads: bool,
@@ -60,6 +63,7 @@ impl Leader {
         let database = registration.database().clone();
         let candidate = Candidate {
             last_write: LastWrite::new(&database),
+            instance: database.instance_id(),
             database,
             owner: owner.into().into(),
             leads: false,
@@ -125,7 +129,7 @@ impl Candidate {
             };
             rest.after(self.proved.checked_add(HEARTBEAT)).after(self.maintenance.next_at())
         } else {
-            // A leader that died says nothing.
+            // A leader that died says nothing where nobody can see it.
             Rest::new(interest, Some(STAND_BY))
         };
         Ok(Look::Nothing(rest.at(found.next_at(&self.owner, self.leads))))
@@ -146,7 +150,10 @@ impl Candidate {
     fn lead(&mut self) -> Result<Vec<Fire>> {
         // Before it leads: the database may be closed as soon as it does.
         self.last_write.set(Some(Write::ReleaseLock { name: LEADER_LOCK, owner: Arc::clone(&self.owner) }));
-        let outcome = self.database.lead(&self.owner, self.leads);
+        let outcome = self
+            .database
+            .register_instance()
+            .and_then(|()| self.database.lead(&self.owner, self.instance.as_deref(), self.leads));
         self.leads = outcome.as_ref().map_or(self.leads, Option::is_some);
         if !self.leads {
             self.last_write.set(None);

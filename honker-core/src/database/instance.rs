@@ -1,10 +1,10 @@
 //! An open database as others see it: whether its process is alive, and what it does for the jobs of those that are not.
 //!
-//! A database with workers is an *instance*: it has a random id, holds a lock in the lock file (`lock_file.rs`), and has a row
+//! A database with a worker, or a candidate for the scheduler's lead, is an *instance*: it has a random id, holds a lock in the lock file (`lock_file.rs`), and has a row
 //! in `_honker_instances` that says where (`queue/rescue.rs`). Its workers claim as `<their id>@<instance>`.
 //!
 //! When a process ends, by SIGKILL too, the kernel closes the lock file, tells the others (IN_CLOSE_WRITE), and frees the lock
-//! a moment later. A thread of each instance sleeps until that, looks whose lock is free, and gives their jobs back in one
+//! a moment later. A thread of each instance sleeps until that, looks whose lock is free, and gives their jobs, and the lead, back in one
 //! commit, which wakes the workers as every commit does. docs/decisions/0023-rescue.md says why it is like this.
 //!
 //! Invariants:
@@ -16,7 +16,7 @@
 //! - A database that is closed while its workers have jobs in hand keeps the lock until the process ends: handlers may be running.
 //! - Where there are no such locks, or no file can be made, there is no instance, and the visibility timeout holds.
 //!
-//! Threads: any; the thread is started with the first worker, and ends with the database.
+//! Threads: any; the thread is started with the first worker or candidate, and ends with the database.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -50,7 +50,7 @@ const LOOKS_AFTER: [Duration; 8] = [
 /// How often they are looked at without an event.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
-/// That of a database, once it has a worker.
+/// That of a database, once it has a worker or a candidate for the lead.
 #[derive(Default)]
 pub(super) struct OwnInstance {
     state: Mutex<State>,
@@ -123,20 +123,21 @@ impl OwnInstance {
 }
 
 impl Database {
-    /// Under what name a worker claims: its id and the instance, or, if there can be none, the id as it is.
-    pub(crate) fn claimant(&self, worker_id: &str) -> String {
+    /// The id of the instance, which there is from now on; `None`, and a warning, if there can be none.
+    pub(crate) fn instance_id(&self) -> Option<String> {
         match self.instance() {
-            Ok(shared) => format!("{worker_id}@{}", shared.id),
+            Ok(shared) => Some(shared.id.clone()),
             Err(error) => {
                 self.warnings().warn(format!(
-                    "jobs of this process come back only when their claims lapse, should it be killed: {error}"
+                    "should this process be killed, its jobs come back only when their claims lapse, and the scheduler's lead is \
+                     free only when the time of its lock is over: {error}"
                 ));
-                worker_id.to_owned()
+                None
             }
         }
     }
 
-    /// Sees to it that others know of the instance, if there is one. To be called before a worker claims.
+    /// Sees to it that others know of the instance, if there is one. To be called before a worker claims, or a candidate leads.
     pub(crate) fn register_instance(&self) -> Result<()> {
         match self.inner.instance.shared() {
             Some(shared) if !shared.is_registered.load(Ordering::Acquire) => shared.register(self),

@@ -263,11 +263,19 @@ impl Database {
 
     /// Elsewhere nobody can tell whether a process is dead: claims are given back when they lapse.
     #[cfg(not(target_os = "linux"))]
-    pub(crate) fn claimant(&self, worker_id: &str) -> String {
-        worker_id.to_owned()
+    pub(crate) fn instance_id(&self) -> Option<String> {
+        None
     }
 
-    /// See [`Database::claimant`].
+    /// Under what name a worker claims: its id and the instance, or, if there can be none, the id as it is.
+    pub(crate) fn claimant(&self, worker_id: &str) -> String {
+        match self.instance_id() {
+            Some(instance) => format!("{worker_id}@{instance}"),
+            None => worker_id.to_owned(),
+        }
+    }
+
+    /// See [`Database::instance_id`].
     #[cfg(not(target_os = "linux"))]
     pub(crate) fn register_instance(&self) -> Result<()> {
         Ok(())

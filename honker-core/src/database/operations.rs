@@ -291,8 +291,8 @@ macro_rules! for_each_operation {
                 = $crate::schedule::leadership(store, now, left_out);
             /// Proves that `owner` leads, or tries to make it lead, and fires what is due, as one unit. `None` if somebody else
             /// leads. A schedule that the file refuses to fire is passed over.
-            write lead(owner: &str, leads: bool) -> Option<$crate::schedule::Ticked>
-                = $crate::schedule::lead(store, now, owner, leads);
+            write lead(owner: &str, instance: Option<&str>, leads: bool) -> Option<$crate::schedule::Ticked>
+                = $crate::schedule::lead(store, now, owner, instance, leads);
         }
     };
 }

@@ -3,12 +3,16 @@
 //! A worker that can be rescued claims as `<its id>@<instance>`, an instance being an open database of a process. Who is alive
 //! is not in the file: it is a lock that the kernel frees when the process ends (`database/instance.rs`), and a row of
 //! `_honker_instances` says which one. The functions here are told who is dead.
+//!
+//! The row also names the lock that the instance has taken in the table of locks ([`lock::say_held`]): the scheduler's lead, which
+//! is free as soon as its holder is known to be dead. Locks that users take belong to no instance, since their owners are names
+//! that any process may use.
 
 use super::clear::give_back;
 use super::dead_letter::{Reason, dead_letter};
 use crate::bound::ROWS_MAX;
 use crate::statement::{Sql, Value};
-use crate::{Error, Result, Store};
+use crate::{Error, Result, Store, lock};
 
 /// A row of `_honker_instances`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,8 +42,9 @@ static SQL_REGISTER: Sql = Sql::new(
      ON CONFLICT (id) DO UPDATE SET file_id = excluded.file_id, byte = excluded.byte",
 );
 
-static SQL_IS_REGISTERED: Sql =
-    Sql::new("SELECT 1 FROM main._honker_instances WHERE id = +?1 AND file_id = unhex(+?2) AND byte = +?3");
+static SQL_IS_REGISTERED: Sql = Sql::new(
+    "SELECT info FROM main._honker_instances WHERE id = +?1 AND file_id = unhex(+?2) AND byte = +?3",
+);
 
 static SQL_FORGET: Sql = Sql::new("DELETE FROM main._honker_instances WHERE id = +?1");
 
@@ -94,17 +99,17 @@ pub fn instance_claims(store: &Store, instance: &str) -> Result<Vec<i64>> {
 }
 
 /// Gives back these jobs of an instance that is dead, as far as it still has them: they are pending again, as they were before
-/// they were claimed, but for the attempt; one whose attempts are exhausted is dead. With `is_all` the instance is forgotten. How
-/// many jobs those were; nothing happens if somebody else has done it, or if its row does not say any more what it said when its
+/// they were claimed, but for the attempt; one whose attempts are exhausted is dead. With `is_all` the instance is forgotten, and
+/// the lock that it held is free. How many jobs those were; nothing happens if somebody else has done it, or if its row does not say any more what it said when its
 /// lock was found free: it has gone over to another lock file since, and lives.
 pub fn rescue(store: &Store, now: i64, dead: &Instance, ids: &[i64], is_all: bool) -> Result<i64> {
     let Instance { id: instance, file_id, byte } = dead;
     let instance = instance.as_str();
     store.atomic(|| {
         let place = [instance.into(), file_id.as_str().into(), (*byte).into()];
-        if store.query_one(&SQL_IS_REGISTERED, &place, |_| ())?.is_none() {
+        let Some(info) = store.query_one(&SQL_IS_REGISTERED, &place, |row| row.optional_text(0))? else {
             return Ok(0);
-        }
+        };
         let mut rescued = 0;
         for &id in ids {
             match store.query_one(&SQL_CLAIM, &[id.into(), instance.into()], |row| row.integer(0) != 0)? {
@@ -115,6 +120,7 @@ pub fn rescue(store: &Store, now: i64, dead: &Instance, ids: &[i64], is_all: boo
             rescued += 1;
         }
         if is_all {
+            info.map_or(Ok(()), |info| lock::free_held(store, instance, &info))?;
             store.execute(&SQL_FORGET, &[instance.into()])?;
         }
         Ok(rescued)

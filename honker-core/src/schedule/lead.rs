@@ -7,7 +7,7 @@ use crate::{Result, Store, lock};
 /// The lock that says who leads.
 pub const LEADER_LOCK: &str = "honker-scheduler";
 
-/// How long a leader that died keeps others from leading.
+/// How long a leader that died keeps others from leading, unless they can tell that it is dead (`queue/rescue.rs`).
 const TTL_S: i64 = 60;
 
 /// By how much a clock may be behind that of the program that took the lock.
@@ -64,8 +64,16 @@ pub fn leadership(store: &Store, now: i64, left_out: &[i64]) -> Result<Leadershi
 /// Proves that `owner` leads, or tries to make it lead, and fires what is due, as one unit. `None` if somebody else
 /// leads. A leader (`leads`) that has lost the lock does not take it back.
 ///
+/// `instance` is that of `owner`, if it has one: should it die, the lock is free as soon as somebody sees that.
+///
 /// A schedule that the file refuses to fire is passed over.
-pub fn lead(store: &Store, now: i64, owner: &str, leads: bool) -> Result<Option<Ticked>> {
+pub fn lead(
+    store: &Store,
+    now: i64,
+    owner: &str,
+    instance: Option<&str>,
+    leads: bool,
+) -> Result<Option<Ticked>> {
     passing_over(store, |passed_over| {
         if !leads {
             lock::release_beyond(store, LEADER_LOCK, honest_until(now))?;
@@ -73,6 +81,12 @@ pub fn lead(store: &Store, now: i64, owner: &str, leads: bool) -> Result<Option<
         // Also right after acquiring it: who has the lock already gets no more time by that.
         let proved = (leads || lock::acquire(store, now, LEADER_LOCK, owner, TTL_S)?)
             && lock::renew(store, now, LEADER_LOCK, owner, TTL_S)?;
-        Ok(if proved { Some(fire_due(store, now, now, passed_over)?) } else { None })
+        if !proved {
+            return Ok(None);
+        }
+        if let Some(instance) = instance {
+            lock::say_held(store, instance, LEADER_LOCK, owner)?;
+        }
+        fire_due(store, now, now, passed_over).map(Some)
     })
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use honker_core::consume::{Leader, Worker, WorkerOptions};
+use honker_core::consume::{Leader, Next, Worker, WorkerOptions};
 use honker_core::database::{Database, Options};
 use honker_core::lock::Holder;
 
@@ -45,13 +45,17 @@ fn work() {
 fn lead() {
     let (database, name) = open_as_role();
     let mut leader = Leader::new(&database, name).unwrap();
-    assert_timeout(leader.next(NOW));
-    assert!(leader.leads());
+    let mut fires = Vec::new();
+    while !leader.leads() {
+        // Something may be due already.
+        if let Next::Item(fired) = leader.next(NOW).unwrap() {
+            fires = fired;
+        }
+    }
     say("ready");
     loop {
-        for fire in item(leader.next(None)) {
-            say(fire.fire_at);
-        }
+        fires.iter().for_each(|fire| say(fire.fire_at));
+        fires = item(leader.next(None));
     }
 }
 
@@ -143,7 +147,57 @@ fn worker(database: &Database, queue: &str) -> Worker {
     crate::support::worker(database, queue, no_fallback())
 }
 
-/// Its lock stays until its time is over, and then a stand-by goes on where it was.
+/// Whoever stands by frees its lock, and no lock of the user's.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_killed_leader_is_followed_at_once() {
+    guarded(|| {
+        let (file, database) = open();
+        register(&database, "a", "@every 1s");
+        let mut process = start("lead", &file, "killed");
+        process.line();
+        assert!(database.lock_acquire("mine", "killed", 300).unwrap());
+        let mut stand_by = leader(&database, "stand-by");
+        assert_timeout(stand_by.next(NOW));
+        assert!(!stand_by.leads());
+        let Holder { owner, expires_at } = database.lock_holder("honker-scheduler").unwrap().unwrap();
+        assert_eq!(owner, "killed");
+        process.kill();
+        item(stand_by.next(LONG));
+        assert!(clock::second() < expires_at, "its time was over");
+        assert_eq!(database.lock_holder("honker-scheduler").unwrap().unwrap().owner, "stand-by");
+        assert_eq!(database.lock_holder("mine").unwrap().unwrap().owner, "killed");
+    });
+}
+
+/// Who was killed and started again under the same name has its lock at once, and keeps it when others see that it had died.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_leader_that_is_started_again_keeps_its_lock() {
+    guarded(|| {
+        let (file, database) = open();
+        register(&database, "a", "@every 1s");
+        run(&database, "CREATE TABLE freed (owner)");
+        run(
+            &database,
+            "CREATE TRIGGER freed AFTER DELETE ON _honker_locks BEGIN INSERT INTO freed VALUES (OLD.owner); END",
+        );
+        let mut process = start("lead", &file, "same");
+        process.line();
+        process.kill();
+        let mut again = start("lead", &file, "same");
+        until("the dead one is forgotten", || file.count("SELECT count(*) FROM _honker_instances") == 1);
+        again.line();
+        let mut stand_by = leader(&database, "stand-by");
+        assert_timeout(stand_by.next(NOW));
+        assert_eq!(file.count("SELECT count(*) FROM freed"), 0);
+        again.kill();
+        item(stand_by.next(LONG));
+        assert_eq!(file.count("SELECT count(*) FROM freed WHERE owner = 'same'"), 1);
+    });
+}
+
+/// Where nobody can know that it is dead, its lock stays until its time is over, and then a stand-by goes on where it was.
 #[test]
 fn a_killed_leader_is_followed_when_its_time_is_over() {
     guarded(|| {
@@ -152,6 +206,7 @@ fn a_killed_leader_is_followed_when_its_time_is_over() {
         let mut process = start("lead", &file, "killed");
         let mut boundaries: Vec<i64> = (0..2).map(|_| process.line().parse().unwrap()).collect();
         process.kill();
+        run(&database, "DELETE FROM _honker_instances");
         while let Some(line) = process.line_within(Duration::ZERO) {
             boundaries.push(line.parse().unwrap());
         }
