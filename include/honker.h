@@ -1663,9 +1663,11 @@ honker_status_t honker_queue_stats(honker_db_t *db,
  * null; `depth` has due, delayed, processing, blocked, expired, dead and oldest_due_age_s. Everything is in seconds.
  *
  * Processes count what their own calls have committed, and add it to the file with a commit of theirs every ten seconds, and
- * when they close it: counts only grow, are late by that, and miss what a killed process had not added. What SQL of anybody
- * else's inserts or deletes is not counted. It reads the indexes of all jobs: for people, and for programs that ask every few
- * seconds. The text is to be freed with `honker_text_free`.
+ * when they close it: counts only grow, and miss what a killed process had not added. Those of this database are told at once,
+ * those of others are late by that. What SQL of anybody else's inserts or deletes is not counted. It reads the indexes of all
+ * jobs: for people, and for programs that ask every few seconds. The text is to be freed with `honker_text_free`.
+ *
+ * HONKER_BUSY if a commit that adds counts does not end for five seconds.
  */
 HONKER_API
 honker_status_t honker_metrics(honker_db_t *db,
