@@ -12,7 +12,7 @@
 use crate::queue::options;
 use crate::statement::Sql;
 use crate::version::FileVersion;
-use crate::{Error, Result, Store};
+use crate::{Error, Result, Store, schedule};
 
 /// The oldest version of a program that may write to a file that uses one of these.
 pub(crate) const MIN_VERSION: i64 = 3;
@@ -87,10 +87,14 @@ impl Features {
     }
 }
 
-/// Whether there is anything in the tables of these features, whatever the file says of itself.
+/// Whether there is anything in the tables of these features that an older program would break, whatever the file says of
+/// itself.
 pub(crate) fn are_used(store: &Store) -> Result<bool> {
-    match store.query_one(&SQL_ANY, &[], |row| (0..7).any(|column| row.integer(column) != 0)) {
-        Ok(any) => Ok(any == Some(true)),
+    let used = store
+        .query_one(&SQL_ANY, &[], |row| ((0..6).any(|column| row.integer(column) != 0), row.integer(6) != 0));
+    match used {
+        Ok(Some((false, true))) => schedule::uses_options(store),
+        Ok(used) => Ok(used.is_some_and(|(used, _)| used)),
         Err(error) if error.to_string().starts_with("no such table: main._honker_") => Ok(false),
         Err(error) => Err(error),
     }
@@ -108,6 +112,8 @@ pub(crate) fn begin_use(store: &Store, set: impl FnOnce(&mut Features)) -> Resul
     }
     if file.min_version < MIN_VERSION {
         store.execute(&SQL_RAISE, &[MIN_VERSION.into()])?;
+        // What did not matter until now may be there.
+        store.set_features(store.features().or(Features::read(store, MIN_VERSION)?));
     }
     // Others' commits are all that would make this connection read it again. Should this be rolled back, it looks for
     // features in vain.

@@ -37,7 +37,7 @@ pub unsafe extern "C" fn honker_dead_list(
     }
 }
 
-/// Makes a dead job live again: pending, due now, with its id, priority, budget, options and steps, no attempts used and no
+/// Makes a dead job live again: pending, due now, with its id, priority, max_attempts, options and steps, no attempts used and no
 /// expiry. HONKER_EMPTY if there is no such dead job; HONKER_EXISTS if it stays dead because another job has its unique key.
 ///
 /// # Safety

@@ -28,7 +28,7 @@ pub struct honker_schedule_opts_t {
     pub priority: i64,
     /// After how many seconds from its boundary a job may not be claimed any more. Default HONKER_NO_TIME: never.
     pub expires_s: i64,
-    /// How often a job may be claimed; less than 1 means 1. Default 3.
+    /// How often a job may be claimed; less than 1 means 1, HONKER_NO_TIME what is set for its queue, or else 3. Default 3.
     pub max_attempts: i64,
     /// What else there is to be said of the jobs: metadata, keys, a batch, a delay from when they are enqueued. What of it the
     /// fields above say as well, and `run_at` and the member, must be the defaults. Default NULL: nothing.
@@ -67,7 +67,7 @@ pub const HONKER_UPDATE_PAYLOAD: u64 = 2;
 pub const HONKER_UPDATE_PRIORITY: u64 = 4;
 /// `fields`: change the expiry.
 pub const HONKER_UPDATE_EXPIRES: u64 = 8;
-/// `fields`: change the budget.
+/// `fields`: change how often the jobs may be claimed.
 pub const HONKER_UPDATE_MAX_ATTEMPTS: u64 = 16;
 
 /// What to change of a schedule. Begin with HONKER_SCHEDULE_UPDATE_INIT.
@@ -88,7 +88,7 @@ pub struct honker_schedule_update_t {
     pub priority: i64,
     /// A new expiry in seconds; HONKER_NO_TIME for none.
     pub expires_s: i64,
-    /// A new budget; less than 1 means 1, HONKER_NO_TIME resets it to 3.
+    /// How often its jobs may be claimed; less than 1 means 1, HONKER_NO_TIME: what is set for their queue, or else 3.
     pub max_attempts: i64,
 }
 
@@ -146,7 +146,7 @@ pub unsafe extern "C" fn honker_scheduler_register(
             let job = Enqueue {
                 priority: opts.priority,
                 expires_s: time(opts.expires_s),
-                max_attempts: Some(opts.max_attempts),
+                max_attempts: time(opts.max_attempts),
                 ..enqueue::job_of_schedule(queue, payload, opts.job)?
             };
             target.scheduler_register(&Registration { name, expression, job, overlap })?;
@@ -334,7 +334,9 @@ pub unsafe extern "C" fn honker_scheduler_soonest(
 }
 
 /// All schedules by name: a JSON array of objects with the keys name, queue, cron_expr, payload (a string), priority,
-/// expires_s, next_fire_at, enabled and max_attempts. The text is to be freed with `honker_text_free`.
+/// expires_s, next_fire_at, enabled, max_attempts (of the queue, if the schedule does not say), error (why it does not fire, or
+/// null), overlap (allow or skip) and options (an object: what else its jobs are enqueued with). The text is to be freed with
+/// `honker_text_free`.
 ///
 /// # Safety
 /// The outputs are NULL or valid for writing.

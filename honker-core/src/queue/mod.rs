@@ -54,6 +54,7 @@ pub(crate) use prospect::may_still_run;
 pub(crate) use refusal::{check_keys, is_refusal_of_row};
 #[cfg(feature = "runtime")]
 pub use rescue::{Instance, Registrant, instance_claims, instance_register, instances, rescue};
+pub(crate) use settings::max_attempts_of;
 pub use settings::{QueueSettings, Rate, Settings, configure, queues, settings};
 pub(crate) use settle::holds;
 pub use settle::{ack, ack_batch, cancel, fail, heartbeat, parse_ids, release, retry};

@@ -13,7 +13,7 @@ use crate::features::begin_use;
 use crate::statement::{Row, Sql};
 use crate::{Error, Result, Store, given};
 
-const ARGUMENT: &str = "settings_json";
+const ARGUMENT: &str = "settings";
 
 /// How often a job may be claimed when neither its enqueue nor its queue says.
 pub(crate) const MAX_ATTEMPTS: i64 = 3;
@@ -158,7 +158,7 @@ impl Settings {
                         _ => return Err(unknown(&path)),
                     }
                 }
-                let missing = |name| Error::invalid(format!("{key} in settings_json has no {name}"));
+                let missing = |name| Error::invalid(format!("{ARGUMENT}: {key} has no {name}"));
                 let limit = limit.ok_or_else(|| missing("limit"))?;
                 self.rate = Some(Rate { limit, per_s: per_s.ok_or_else(|| missing("per_s"))? });
             }
@@ -234,6 +234,11 @@ pub fn configure(store: &Store, queue: &str, settings_json: &str) -> Result<()> 
         }
         Ok(())
     })
+}
+
+/// How often a job may be claimed whose enqueue does not say, by the row of its queue.
+pub(crate) fn max_attempts_of(settings: &str) -> i64 {
+    Settings::of_row(settings).max_attempts
 }
 
 /// In how many seconds a job is tried again, if that is set for its queue. Belongs into [`Store::atomic`].

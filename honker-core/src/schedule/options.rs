@@ -1,19 +1,24 @@
 //! What a schedule has beside its row: a row of `_honker_schedule_options`, which says how its jobs are enqueued and
 //! remembers the last one of them.
 //!
-//! Priority, expiry and budget of the jobs are columns of the schedule itself. A schedule that has no more has no row here.
+//! Priority, expiry and attempts of the jobs are columns of the schedule itself. A schedule that has no more has no row here,
+//! with one exception: the default of the attempts, 3, stands for what is set for the queue, and a schedule that has named just
+//! this number says so here. That is nothing that an older program would break, so it does not keep it from writing.
 
-use serde_json::Value as Json;
+use serde::Serialize;
+use serde_json::{Map, Value as Json};
 
-use super::registry::Registration;
-use crate::features::begin_use;
+use super::registry::{MAX_ATTEMPTS_DEFAULT, Registration};
+use crate::features::{self, Features, begin_use};
 use crate::given::{self, Given};
 use crate::queue::{self, Enqueue, JobOptions};
 use crate::statement::Sql;
+use crate::version::FileVersion;
 use crate::{Error, Result, Store};
 
 /// What becomes of a boundary while the last job that the schedule has enqueued is live.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Overlap {
     /// Another one is enqueued.
     #[default]
@@ -45,9 +50,18 @@ static SQL_WRITE: Sql = Sql::new(
 static SQL_REMEMBER: Sql =
     Sql::new("UPDATE main._honker_schedule_options SET last_job_id = ?2 WHERE name = +?1");
 
+// Those of schedules that have only named the default of the attempts are nothing to be kept from older programs.
+static SQL_ANY_USED: Sql =
+    Sql::new("SELECT 1 FROM main._honker_schedule_options WHERE options <> '{\"max_attempts\":3}' LIMIT 1");
+
 static SQL_FORGET: Sql = Sql::new("DELETE FROM main._honker_schedule_options WHERE name = +?1");
 
 impl ScheduleOptions {
+    /// Those of a row. An error if SQL of somebody's own has stored what cannot be read.
+    pub(super) fn of_row(text: &str) -> Result<Self> {
+        Self::parse("the row in _honker_schedule_options", text)
+    }
+
     /// Reads the argument of this name. Unknown keys and wrong types are errors that name them.
     pub(crate) fn parse(argument: &str, text: &str) -> Result<Self> {
         let mut object = given::object(argument, text)?;
@@ -90,12 +104,57 @@ pub(super) fn write(store: &Store, schedule: &Registration<'_>) -> Result<()> {
     if schedule.overlap == Overlap::Skip {
         options.insert("overlap".to_owned(), "skip".into());
     }
-    if options.is_empty() {
-        return forget(store, schedule.name);
+    name_max_attempts(&mut options, schedule.job.max_attempts.map(|named| named.max(1)));
+    put(store, schedule.name, options)
+}
+
+/// The attempts of a schedule's jobs are changed. Belongs into [`Store::atomic`].
+pub(super) fn change_max_attempts(store: &Store, name: &str, max_attempts: Option<i64>) -> Result<()> {
+    if !has_table(store)? {
+        return Ok(());
     }
-    begin_use(store, |features| features.schedules = true)?;
+    let stored = store.query_one(&SQL_READ, &[name.into()], |row| row.text(0))?;
+    // What cannot be read is not made worse.
+    let Ok(stored) = serde_json::from_str::<Map<String, Json>>(stored.as_deref().unwrap_or("{}")) else {
+        return Ok(());
+    };
+    let mut options = stored.clone();
+    name_max_attempts(&mut options, max_attempts);
+    if options == stored { Ok(()) } else { put(store, name, options) }
+}
+
+/// See the module documentation.
+fn name_max_attempts(options: &mut Map<String, Json>, max_attempts: Option<i64>) {
+    if max_attempts == Some(MAX_ATTEMPTS_DEFAULT) {
+        options.insert("max_attempts".to_owned(), MAX_ATTEMPTS_DEFAULT.into());
+    } else {
+        options.remove("max_attempts");
+    }
+}
+
+fn put(store: &Store, name: &str, options: Map<String, Json>) -> Result<()> {
+    if options.is_empty() {
+        return forget(store, name);
+    }
+    if options.len() > 1 || !options.contains_key("max_attempts") {
+        begin_use(store, |features| features.schedules = true)?;
+    } else if has_table(store)? {
+        store.set_features(Features { schedules: true, ..store.features() });
+    } else {
+        return Ok(());
+    }
     let options = Json::Object(options).to_string();
-    store.insert(&SQL_WRITE, &[schedule.name.into(), options.as_str().into()]).map(drop)
+    store.insert(&SQL_WRITE, &[name.into(), options.as_str().into()]).map(drop)
+}
+
+/// Whether the file has the table. One that was made by an older program may not.
+pub(super) fn has_table(store: &Store) -> Result<bool> {
+    Ok(FileVersion::read(store)?.version >= features::MIN_VERSION)
+}
+
+/// Whether a schedule has options that an older program would not keep to.
+pub(crate) fn uses_options(store: &Store) -> Result<bool> {
+    Ok(store.query_one(&SQL_ANY_USED, &[], |_| ())?.is_some())
 }
 
 /// The options of a schedule, if it has any. An error if SQL of somebody's own has stored what cannot be read: of the kind that
@@ -106,7 +165,7 @@ pub(super) fn read(store: &Store, name: &str) -> Result<Option<Stored>> {
     }
     let row = store.query_one(&SQL_READ, &[name.into()], |row| (row.text(0), row.optional_integer(1)))?;
     let Some((options, last_job_id)) = row else { return Ok(None) };
-    match ScheduleOptions::parse("its row of _honker_schedule_options", &options) {
+    match ScheduleOptions::of_row(&options) {
         Ok(options) => Ok(Some(Stored { options, last_job_id })),
         Err(error) => Err(Error::Sql(error.to_string().into())),
     }
@@ -119,7 +178,7 @@ pub(super) fn remember(store: &Store, name: &str, job_id: i64) -> Result<()> {
 
 /// Forgets the options of a schedule. Belongs into [`Store::atomic`].
 pub(super) fn forget(store: &Store, name: &str) -> Result<()> {
-    if store.features().schedules {
+    if has_table(store)? {
         store.execute(&SQL_FORGET, &[name.into()])?;
     }
     Ok(())

@@ -1,16 +1,17 @@
 //! Registering schedules, changing them, looking at them.
 
 use serde::Serialize;
+use serde_json::{Map, Value as Json};
 
-use super::options::{self, Overlap};
+use super::options::{self, Overlap, ScheduleOptions};
 use super::{Expression, calendar};
 use crate::error::Cause;
-use crate::queue::Enqueue;
+use crate::queue::{self, Enqueue};
 use crate::statement::{Sql, Value};
 use crate::{Error, Result, Store};
 
-/// The budget of a scheduled job when nothing else is said.
-const MAX_ATTEMPTS_DEFAULT: i64 = 3;
+/// In the table of schedules: how often a job may be claimed when neither its schedule nor its queue says (`options.rs`).
+pub(super) const MAX_ATTEMPTS_DEFAULT: i64 = 3;
 
 /// The next boundary. Any SQL may have stored a number that is not whole: a boundary between two seconds is the later one.
 macro_rules! boundary {
@@ -38,7 +39,7 @@ pub struct Registration<'a> {
     /// When: a schedule expression.
     pub expression: &'a str,
     /// The jobs that it enqueues. They expire so many seconds after their boundary; their delay counts from when they are
-    /// enqueued; a budget below 1 means 1. There is no `run_at`, and no `member`.
+    /// enqueued; attempts below 1 mean 1, and none what is set for their queue. There is no `run_at`, and no `member`.
     pub job: Enqueue<'a>,
     /// What becomes of a boundary while the last of these jobs is live.
     pub overlap: Overlap,
@@ -55,7 +56,7 @@ pub struct Update<'a> {
     pub priority: Option<i64>,
     /// A new expiry; `Some(None)` removes it.
     pub expires_s: Option<Option<i64>>,
-    /// A new budget; `Some(None)` resets it to 3.
+    /// How often its jobs may be claimed; `Some(None)`: what is set for their queue, or else 3.
     pub max_attempts: Option<Option<i64>>,
 }
 
@@ -78,11 +79,15 @@ pub struct Schedule {
     pub next_fire_at: i64,
     /// Whether it is running, not paused.
     pub enabled: bool,
-    /// The budget of its jobs.
+    /// How often its jobs may be claimed; what is set for their queue, if the schedule does not say.
     pub max_attempts: i64,
     /// Why it does not fire: what is wrong with the stored expression, or which column holds a value of a wrong type.
     /// Registering and updating check them, other SQL and other versions of the grammar do not.
     pub error: Option<String>,
+    /// What becomes of a boundary while the last of its jobs is live.
+    pub overlap: Overlap,
+    /// What else there is to say of its jobs, by the names of the options of an enqueue.
+    pub options: Map<String, Json>,
 }
 
 // Registering at every start of an application must not move the next boundary: those missed while it was down are
@@ -117,13 +122,24 @@ static SQL_ENABLE: Sql =
 static SQL_DISABLE: Sql =
     Sql::new("UPDATE main._honker_scheduler_tasks SET enabled = 0 WHERE name = +?1 AND enabled");
 
-static SQL_LIST: Sql = Sql::new(concat!(
-    "SELECT name, queue, cron_expr, payload, priority, expires_s, ",
-    boundary!(),
-    ", enabled, max_attempts, ",
-    malformed!(),
-    " FROM main._honker_scheduler_tasks ORDER BY name",
+macro_rules! list {
+    ($options:literal) => {
+        concat!(
+            "SELECT name, queue, cron_expr, payload, priority, expires_s, ",
+            boundary!(),
+            ", enabled, max_attempts, ",
+            malformed!(),
+            ", ",
+            $options,
+            " FROM main._honker_scheduler_tasks AS task ORDER BY name",
+        )
+    };
+}
+static SQL_LIST: Sql = Sql::new(list!(
+    "(SELECT options FROM main._honker_schedule_options WHERE name = task.name),
+     (SELECT settings FROM main._honker_queues WHERE name = task.queue)"
 ));
+static SQL_LIST_OF_OLDER_FILE: Sql = Sql::new(list!("NULL, NULL"));
 
 // The one after ?1, ?2 in the order of boundaries.
 static SQL_NEXT: Sql = Sql::new(concat!(
@@ -178,21 +194,27 @@ pub fn update(store: &Store, now: i64, name: &str, changes: &Update<'_>) -> Resu
             Err(_) if store.query_one(&SQL_EXISTS, &[name.into()], |_| ())?.is_none() => return Ok(false),
             Err(error) => return Err(error),
         };
-    let max_attempts = changes.max_attempts.map(|budget| budget.unwrap_or(MAX_ATTEMPTS_DEFAULT).max(1));
-    let changed = store.execute(
-        &SQL_UPDATE,
-        &[
-            name.into(),
-            Value::from(changes.expression),
-            Value::from(next_fire_at),
-            Value::from(changes.payload),
-            Value::from(changes.priority),
-            i64::from(changes.expires_s.is_some()).into(),
-            Value::from(changes.expires_s.flatten()),
-            Value::from(max_attempts),
-        ],
-    )?;
-    Ok(changed > 0)
+    let max_attempts = changes.max_attempts.map(|named| named.unwrap_or(MAX_ATTEMPTS_DEFAULT).max(1));
+    let parameters = [
+        name.into(),
+        Value::from(changes.expression),
+        Value::from(next_fire_at),
+        Value::from(changes.payload),
+        Value::from(changes.priority),
+        i64::from(changes.expires_s.is_some()).into(),
+        Value::from(changes.expires_s.flatten()),
+        Value::from(max_attempts),
+    ];
+    let Some(named) = changes.max_attempts else {
+        return Ok(store.execute(&SQL_UPDATE, &parameters)? > 0);
+    };
+    store.atomic(|| {
+        let changed = store.execute(&SQL_UPDATE, &parameters)? > 0;
+        if changed {
+            options::change_max_attempts(store, name, named)?;
+        }
+        Ok(changed)
+    })
 }
 
 /// Stops a schedule from firing. `false` if it does not exist or is paused already.
@@ -207,9 +229,21 @@ pub fn resume(store: &Store, name: &str) -> Result<bool> {
 
 /// All schedules, by name.
 pub fn list(store: &Store) -> Result<Vec<Schedule>> {
-    store.query(&SQL_LIST, &[], |row| {
+    let sql = if options::has_table(store)? { &SQL_LIST } else { &SQL_LIST_OF_OLDER_FILE };
+    store.query(sql, &[], |row| {
         let (expression, next_fire_at) = (row.text(2), row.integer(6));
-        let error = usable(&expression, next_fire_at, row.optional_text(9)).and_then(|usable| usable).err();
+        let text = row.optional_text(10).unwrap_or_else(|| "{}".to_owned());
+        let read = ScheduleOptions::of_row(&text);
+        let overlap = read.as_ref().map_or(Overlap::Allow, |options| options.overlap);
+        let error =
+            usable(&expression, next_fire_at, row.optional_text(9)).and_then(|usable| usable).and(read).err();
+        let mut options: Map<String, Json> = serde_json::from_str(&text).unwrap_or_default();
+        let is_named = options.remove("max_attempts").is_some();
+        options.remove("overlap");
+        let max_attempts = match (row.integer(8), row.optional_text(11)) {
+            (MAX_ATTEMPTS_DEFAULT, Some(settings)) if !is_named => queue::max_attempts_of(&settings),
+            (stored, _) => stored,
+        };
         Schedule {
             name: row.text(0),
             queue: row.text(1),
@@ -219,8 +253,10 @@ pub fn list(store: &Store) -> Result<Vec<Schedule>> {
             expires_s: row.optional_integer(5),
             next_fire_at,
             enabled: row.integer(7) != 0,
-            max_attempts: row.integer(8),
+            max_attempts,
             error: error.map(|error| error.to_string()),
+            overlap,
+            options,
         }
     })
 }

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::Expression;
 use super::options;
-use super::registry::{boundary, in_schedule, malformed, usable};
+use super::registry::{MAX_ATTEMPTS_DEFAULT, boundary, in_schedule, malformed, usable};
 use crate::queue::{self, Enqueue, EnqueueStatus, JobOptions, check_keys, is_refusal_of_row};
 use crate::statement::Sql;
 use crate::unit::Unit;
@@ -244,11 +244,12 @@ fn fire(
     let mut stored = options::read(store, &schedule.name)?;
     let none = JobOptions::default();
     let job_options = stored.as_ref().map_or(&none, |stored| &stored.options.job).clone();
-    let job = Enqueue {
-        priority: schedule.priority,
-        max_attempts: Some(schedule.max_attempts),
-        ..job_options.job(&schedule.queue, &schedule.payload)
+    let job = job_options.job(&schedule.queue, &schedule.payload);
+    let max_attempts = match schedule.max_attempts {
+        MAX_ATTEMPTS_DEFAULT => job.max_attempts,
+        named => Some(named),
     };
+    let job = Enqueue { priority: schedule.priority, max_attempts, ..job };
     // Beyond the end of time is the end of time: one such row must not keep the other schedules from firing.
     let run_at = now.saturating_add(job.delay_s.unwrap_or(0));
     let mut boundary = schedule.next_fire_at;

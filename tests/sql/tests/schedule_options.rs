@@ -69,17 +69,17 @@ fn options_that_cannot_be_are_refused_by_name() {
     let db = Db::new();
     let before = db.dump();
     for (options, says) in [
-        ("[]", "options_json must be a JSON object"),
+        ("[]", "options must be a JSON object"),
         (r#"{"overlaps":"skip"}"#, "unknown key 'overlaps'"),
-        (r#"{"overlap":"queue"}"#, r#"overlap in options_json must be "allow", "skip" or null, not "queue""#),
-        (r#"{"overlap":1}"#, "overlap in options_json"),
+        (r#"{"overlap":"queue"}"#, r#"options: overlap must be "allow", "skip" or null, not "queue""#),
+        (r#"{"overlap":1}"#, "options: overlap"),
         (r#"{"run_at":5}"#, "run_at is for a single job"),
         (r#"{"batch_id":1,"member":{"job_id":1,"worker_id":"w"}}"#, "member is for a single job"),
-        (r#"{"unique_for_s":1}"#, "unique_for_s in options_json is given without unique_key"),
+        (r#"{"unique_for_s":1}"#, "options: unique_for_s is given without unique_key"),
         (r#"{"metadata":{"a":1}}"#, "metadata must be a JSON object of texts"),
         (r#"{"delay_s":9223372036854775807}"#, "delay is out of range"),
         (r#"{"max_run_s":0}"#, "max_run_s must be at least 1"),
-        (r#"{"priority":"1"}"#, "priority in options_json must be an integer"),
+        (r#"{"priority":"1"}"#, "options: priority must be an integer"),
     ] {
         let sql = "SELECT honker_scheduler_register_with('s', 'q', '@every 1h', 'p', ?1)";
         db.try_get::<i64>(sql, [options]).unwrap_err().says(&[says]);
@@ -226,6 +226,78 @@ fn options_go_with_the_schedule() {
     assert_eq!(db.int(stored), 1);
 }
 
+/// Unless a schedule says itself how often, also if it says 3.
+#[test]
+fn jobs_of_schedules_have_the_attempts_of_their_queue() {
+    let db = Db::new();
+    db.run("SELECT honker_scheduler_register('a', 'q', '@every 10s', 'p', 0, NULL)");
+    db.run("SELECT honker_scheduler_register('b', 'q', '@every 10s', 'p', 0, NULL, 3)");
+    db.run("SELECT honker_scheduler_register('c', 'q', '@every 10s', 'p', 0, NULL, 5)");
+    register_as(&db, "d", json!({}));
+    register_as(&db, "e", json!({"max_attempts": 3}));
+    register_as(&db, "f", json!({"max_attempts": 3}));
+    let attempts = |after_s: i64| {
+        db.clock().advance(after_s);
+        db.run("DELETE FROM _honker_live");
+        tick(&db);
+        db.rows(
+            "SELECT group_concat(max_attempts, ' ') FROM (SELECT max_attempts FROM _honker_live ORDER BY id)",
+        )
+    };
+    let listed = || {
+        db.rows("SELECT group_concat(value ->> 'max_attempts', ' ') FROM json_each(honker_scheduler_list())")
+    };
+    assert_eq!(attempts(10), "3 3 5 3 3 3");
+    // That alone keeps no older program from writing.
+    db.run("SELECT honker_bootstrap()");
+    assert_eq!(db.int("SELECT min_version FROM _honker_schema"), 1);
+    let another = db.another();
+    another.run(r#"SELECT honker_queue_configure('q', '{"max_attempts": 7}')"#);
+    assert_eq!(attempts(10), "7 3 5 7 3 3");
+    assert_eq!(listed(), "7 3 5 7 3 3");
+    // Changed, and registered again.
+    db.run("SELECT honker_scheduler_update('a', NULL, NULL, NULL, NULL, 0, 3, 1)");
+    db.run("SELECT honker_scheduler_update('b', NULL, NULL, NULL, NULL, 0, NULL, 1)");
+    db.run("SELECT honker_scheduler_update('c', NULL, NULL, NULL, NULL, 0, -1, 1)");
+    db.run("SELECT honker_scheduler_update('f', NULL, NULL, 1, NULL, 0)");
+    register_as(&db, "e", json!({}));
+    assert_eq!(attempts(10), "3 7 1 7 7 3");
+    assert_eq!(listed(), "3 7 1 7 7 3");
+    another.run(r#"SELECT honker_queue_configure('q', '{"max_attempts": null}')"#);
+    assert_eq!(attempts(10), "3 3 1 3 3 3");
+}
+
+/// The connection that sets something first knows at once what schedules have said before.
+#[test]
+fn what_a_schedule_has_named_is_known_where_the_queue_is_configured() {
+    let db = Db::new();
+    db.run("SELECT honker_scheduler_register('a', 'q', '@every 10s', 'p', 0, NULL, 3)");
+    db.another().run("SELECT honker_enqueue('other', 'p')");
+    db.run(r#"SELECT honker_queue_configure('q', '{"max_attempts": 7}')"#);
+    db.clock().advance(10);
+    assert_eq!(tick(&db), "a 10 2 -");
+    assert_eq!(db.int("SELECT max_attempts FROM _honker_live WHERE queue = 'q'"), 3);
+}
+
+#[test]
+fn a_list_has_what_its_jobs_are_enqueued_with() {
+    let db = Db::new();
+    let job = json!({"delay_s": 5, "metadata": {"a": "b"}, "concurrency_key": "c", "max_run_s": 9,
+        "unique_key": "k", "unique_until": "claimed", "unique_for_s": 30, "on_conflict": "replace"});
+    let mut options = job.clone();
+    options["overlap"] = "skip".into();
+    options["max_attempts"] = 3.into();
+    register_as(&db, "a", options);
+    register_as(&db, "b", json!({}));
+    let list = db.json("SELECT honker_scheduler_list()");
+    assert_eq!((&list[0]["overlap"], &list[0]["options"]), (&json!("skip"), &job));
+    assert_eq!((&list[1]["overlap"], &list[1]["options"]), (&json!("allow"), &json!({})));
+    assert_eq!((&list[0]["error"], &list[0]["max_attempts"]), (&Json::Null, &json!(3)));
+    db.run(r#"UPDATE _honker_schedule_options SET options = '{"overlap":"sometimes"}' WHERE name = 'a'"#);
+    let list = db.json("SELECT honker_scheduler_list()");
+    assert!(list[0]["error"].as_str().unwrap().contains("overlap must be"), "{list}");
+}
+
 /// The row is anybody's to write: it keeps no other schedule from firing.
 #[test]
 fn options_that_cannot_be_read_are_the_affair_of_their_schedule() {
@@ -280,7 +352,9 @@ fn a_file_of_an_older_version_has_no_options() {
     db.run("DROP TABLE _honker_schedule_options; UPDATE _honker_schema SET version = 2");
     db.error(r#"SELECT honker_scheduler_register_with('s', 'q', '@every 10s', 'p', '{"overlap":"skip"}')"#)
         .says(&["honker_bootstrap()"]);
-    register(&db, json!({"priority": 5}));
+    register(&db, json!({"priority": 5, "max_attempts": 3}));
+    assert_eq!(db.json("SELECT honker_scheduler_list()")[0]["overlap"], "allow");
+    db.run("SELECT honker_scheduler_update('s', NULL, NULL, NULL, NULL, 0, 3, 1)");
     db.clock().advance(10);
     assert_eq!(tick(&db), "s 10 1 -");
     assert_eq!(db.int("SELECT honker_scheduler_unregister('s')"), 1);

@@ -304,7 +304,7 @@ fn list_shows_every_schedule_by_name() {
         json!({
             "name": name, "queue": queue, "cron_expr": format!("@every {hours}h"), "payload": payload, "priority": 0,
             "expires_s": null, "next_fire_at": NOW + hours * HOUR, "enabled": true, "max_attempts": 3,
-            "error": null,
+            "error": null, "overlap": "allow", "options": {},
         })
     };
     let (big_b, mut a) = (schedule("B", "r", 2, ""), schedule("a", "r", 2, "null"));
