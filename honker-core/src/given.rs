@@ -12,14 +12,14 @@ pub(crate) fn object(argument: &str, text: &str) -> Result<Map<String, Value>> {
 
 /// A key that nobody knows.
 pub(crate) fn unknown(argument: &str, key: &str) -> Error {
-    Error::invalid(format!("{argument} has an unknown key '{key}'"))
+    Error::invalid(format!("{argument}: unknown key '{key}'"))
 }
 
 /// A value that is not what it should be.
 pub(crate) fn wrong(argument: &str, key: &str, value: &Value, expected: &str) -> Error {
     // Not all of it: it may be long.
     let shown: String = value.to_string().chars().take(40).collect();
-    Error::invalid(format!("{key} in {argument} must be {expected}, not {shown}"))
+    Error::invalid(format!("{argument}: {key} must be {expected}, not {shown}"))
 }
 
 /// An integer of at least so much.

@@ -137,7 +137,7 @@ impl Rank {
 /// Sets for how many seconds notifications are kept: a JSON object with the key keep_s; null: until somebody prunes them.
 /// Maintenance removes the others.
 pub fn configure(store: &Store, options_json: &str) -> Result<()> {
-    const ARGUMENT: &str = "options_json";
+    const ARGUMENT: &str = "options";
     let mut given = None;
     for (key, value) in given::object(ARGUMENT, options_json)? {
         match key.as_str() {

@@ -117,13 +117,13 @@ fn set(retention: &mut Retention, argument: &str, key: &str, value: &serde_json:
 /// Sets what is kept of a topic: a JSON object with the keys keep_s and keep_n, of which those that are given are changed, and
 /// null removes one. Maintenance removes the rest.
 pub fn configure(store: &Store, topic: &str, options_json: &str) -> Result<()> {
-    let given = given::object("options_json", options_json)?;
+    let given = given::object("options", options_json)?;
     let mut checked = Retention::default();
-    given.iter().try_for_each(|(key, value)| set(&mut checked, "options_json", key, value))?;
+    given.iter().try_for_each(|(key, value)| set(&mut checked, "options", key, value))?;
     store.atomic(|| {
         let before = kept(store, topic)?;
         let mut retention = before;
-        given.iter().try_for_each(|(key, value)| set(&mut retention, "options_json", key, value))?;
+        given.iter().try_for_each(|(key, value)| set(&mut retention, "options", key, value))?;
         if retention == before {
             return Ok(());
         }

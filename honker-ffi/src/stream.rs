@@ -151,7 +151,7 @@ pub unsafe extern "C" fn honker_stream_trim(
             let target = Target::new(db, tx)?;
             let topic = text("topic", topic, topic_len)?;
             let options = text("options_json", options_json, options_json_len)?;
-            trimmed.set(target.stream_trim(topic, &Trim::parse("options_json", options)?)?);
+            trimmed.set(target.stream_trim(topic, &Trim::parse("options", options)?)?);
             Ok(HONKER_OK)
         })
     }

@@ -54,7 +54,7 @@ impl Callback {
                 let only = Map::from_iter([("metadata".to_owned(), other)]);
                 return Err(JobOptions::read(&argument, &only)
                     .err()
-                    .unwrap_or_else(|| Error::invalid(format!("metadata in {argument} must be an object"))));
+                    .unwrap_or_else(|| Error::invalid(format!("{argument}: metadata must be an object"))));
             }
         };
         let options = JobOptions::read(&argument, &options)?;

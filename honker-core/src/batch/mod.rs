@@ -137,7 +137,7 @@ impl Standing {
 /// Creates a batch that is empty and open; its id. `options_json` is an object with the keys `on_finished` and `on_success`,
 /// each an object with `queue`, `payload` and the `options` of an enqueue, and `keep_s`, all optional.
 pub fn create(store: &Store, now: i64, options_json: &str) -> Result<i64> {
-    let object = given::object("options_json", options_json)?;
+    let object = given::object("options", options_json)?;
     let (mut on_finished, mut on_success, mut keep_s) = (None, None, KEEP_S_DEFAULT);
     for (key, value) in &object {
         match key.as_str() {
@@ -146,10 +146,10 @@ pub fn create(store: &Store, now: i64, options_json: &str) -> Result<i64> {
             "on_success" => on_success = Some(Callback::read(key, value)?),
             "keep_s" => {
                 keep_s = value.as_i64().filter(|keep_s| *keep_s >= 0).ok_or_else(|| {
-                    Error::invalid("keep_s in options_json must be an integer that is not negative, or null")
+                    Error::invalid("options: keep_s must be an integer that is not negative, or null")
                 })?;
             }
-            _ => return Err(given::unknown("options_json", key)),
+            _ => return Err(given::unknown("options", key)),
         }
     }
     for callback in [&on_finished, &on_success].into_iter().flatten() {

@@ -66,7 +66,7 @@ impl JobOptions {
         let needs_key = ["unique_until", "unique_for_s", "on_conflict"];
         match needs_key.into_iter().find(|key| object.get(*key).is_some_and(|value| !value.is_null())) {
             Some(key) if options.unique_key.is_none() => {
-                Err(Error::invalid(format!("{key} in {argument} is given without unique_key")))
+                Err(Error::invalid(format!("{argument}: {key} is given without unique_key")))
             }
             _ => Ok(options),
         }

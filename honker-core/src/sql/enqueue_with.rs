@@ -15,7 +15,7 @@ struct Answered {
 
 pub(super) fn enqueue_with(store: &Store, arguments: &Arguments<'_>) -> Result<Answer> {
     let (queue, payload) = (arguments.text(0, "queue")?, arguments.text(1, "payload")?);
-    let options = JobOptions::parse("options_json", arguments.text(2, "options_json")?)?;
+    let options = JobOptions::parse("options", arguments.text(2, "options_json")?)?;
     let Enqueued { id, status } = queue::enqueue(store, store.now()?, &options.job(queue, payload))?;
     json(&Answered { id, status })
 }

@@ -245,7 +245,7 @@ static FUNCTIONS: &[Function] = functions! {
         Ok(Answer::Integer(1))
     };
     c"honker_stream_trim" 2 => |store, arguments| {
-        let trim = stream::Trim::parse("options_json", arguments.text(1, "options_json")?)?;
+        let trim = stream::Trim::parse("options", arguments.text(1, "options_json")?)?;
         stream::trim(store, store.now()?, arguments.text(0, "topic")?, &trim).map(Answer::Integer)
     };
     c"honker_stream_save_offset" 3 => |store, arguments| {
@@ -373,7 +373,7 @@ fn scheduler_register(store: &Store, arguments: &Arguments<'_>) -> Result<Answer
 fn scheduler_register_with(store: &Store, arguments: &Arguments<'_>) -> Result<Answer> {
     let (name, queue) = (arguments.text(0, "name")?, arguments.text(1, "queue")?);
     let (expression, payload) = (arguments.text(2, "expression")?, arguments.text(3, "payload")?);
-    let options = ScheduleOptions::parse("options_json", arguments.text(4, "options_json")?)?;
+    let options = ScheduleOptions::parse("options", arguments.text(4, "options_json")?)?;
     let job = options.job.job(queue, payload);
     schedule::register(
         store,

@@ -15,7 +15,7 @@ fn offsets(file: &File) -> String {
 }
 
 fn trim(file: &File, options: &str) -> i64 {
-    let trim = Trim::parse("options_json", options).unwrap();
+    let trim = Trim::parse("options", options).unwrap();
     stream::trim(&file.store, file.now(), "t", &trim).unwrap()
 }
 
@@ -31,8 +31,8 @@ fn what_is_kept_is_merged_and_what_is_wrong_is_named() {
     configure(r#"{"keep_n":0}"#).unwrap();
     assert_eq!(file.connection.total_changes(), changes);
     for (given, named) in [
-        ("1", "options_json must be a JSON object"),
-        (r#"{"keep_s":0}"#, "keep_s in options_json must be an integer of at least 1 or null, not 0"),
+        ("1", "options must be a JSON object"),
+        (r#"{"keep_s":0}"#, "options: keep_s must be an integer of at least 1 or null, not 0"),
         (r#"{"keep_n":-1}"#, "keep_n"),
         (r#"{"keep_n":1.5}"#, "keep_n"),
         (r#"{"past_consumers":true}"#, "unknown key 'past_consumers'"),
@@ -43,7 +43,7 @@ fn what_is_kept_is_merged_and_what_is_wrong_is_named() {
     for (given, named) in
         [(r#"{"past_consumers":1}"#, "past_consumers"), (r#"{"keep":1}"#, "unknown key 'keep'")]
     {
-        assert!(Trim::parse("options_json", given).unwrap_err().to_string().contains(named));
+        assert!(Trim::parse("options", given).unwrap_err().to_string().contains(named));
     }
     configure(r#"{"keep_s":null,"keep_n":null}"#).unwrap();
     assert_eq!(kept(), Retention::default());

@@ -39,21 +39,18 @@ fn what_is_wrong_is_named_and_nothing_is_set() {
     file.configure(r#"{"concurrency":7}"#);
     let before = file.dump();
     for (given, named) in [
-        ("", "settings_json must be a JSON object"),
-        ("[]", "settings_json must be a JSON object"),
+        ("", "settings must be a JSON object"),
+        ("[]", "settings must be a JSON object"),
         (r#"{"paused":true,"colour":"red"}"#, "unknown key 'colour'"),
         (r#"{"colour":null}"#, "unknown key 'colour'"),
-        (r#"{"paused":1}"#, "paused in settings_json must be a boolean or null, not 1"),
-        (
-            r#"{"concurrency":0}"#,
-            "concurrency in settings_json must be an integer of at least 1 or null, not 0",
-        ),
+        (r#"{"paused":1}"#, "settings: paused must be a boolean or null, not 1"),
+        (r#"{"concurrency":0}"#, "settings: concurrency must be an integer of at least 1 or null, not 0"),
         (r#"{"concurrency":1.5}"#, "concurrency"),
         (r#"{"concurrency":"1"}"#, "concurrency"),
         (r#"{"concurrency_per_key":-1}"#, "concurrency_per_key"),
-        (r#"{"rate":5}"#, "rate in settings_json must be an object of limit and per_s"),
-        (r#"{"rate":{"limit":5}}"#, "rate in settings_json has no per_s"),
-        (r#"{"rate":{"per_s":5}}"#, "rate in settings_json has no limit"),
+        (r#"{"rate":5}"#, "settings: rate must be an object of limit and per_s"),
+        (r#"{"rate":{"limit":5}}"#, "settings: rate has no per_s"),
+        (r#"{"rate":{"per_s":5}}"#, "settings: rate has no limit"),
         (r#"{"rate":{"limit":0,"per_s":5}}"#, "rate.limit"),
         (r#"{"rate":{"limit":1,"per_s":0}}"#, "rate.per_s"),
         (r#"{"rate":{"limit":1,"per_s":5,"burst":2}}"#, "unknown key 'rate.burst'"),

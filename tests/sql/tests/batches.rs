@@ -313,8 +313,8 @@ fn what_cannot_be_a_batch_is_refused_with_its_name() {
     // Beside it: {"batch_id":"9223372036854775807","k":""}
     let fits = 8 * 1024 - 41;
     for (options, says) in [
-        ("", "options_json must be a JSON object"),
-        ("[]", "options_json must be a JSON object"),
+        ("", "options must be a JSON object"),
+        ("[]", "options must be a JSON object"),
         (r#"{"on_finish":{}}"#, "'on_finish'"),
         (r#"{"keep_s":-1}"#, "keep_s"),
         (r#"{"keep_s":1.0}"#, "keep_s"),
@@ -324,20 +324,20 @@ fn what_cannot_be_a_batch_is_refused_with_its_name() {
         (&callback(r#"{"queue":"q"}"#), "on_success has no 'payload'"),
         (&callback(r#"{"queue":1,"payload":"p"}"#), "queue in on_success must be a text"),
         (&callback(r#"{"queue":"q","payload":{}}"#), "payload in on_success must be a text"),
-        (&callback(r#"{"queue":"q","payload":"p","option":{}}"#), "on_success has an unknown key 'option'"),
+        (&callback(r#"{"queue":"q","payload":"p","option":{}}"#), "on_success: unknown key 'option'"),
         (&callback(r#"{"queue":"q","payload":"p","options":[]}"#), "options in on_success must be an object"),
         (
             &callback(r#"{"queue":"q","payload":"p","options":{"prio":1}}"#),
-            "options in on_success has an unknown key 'prio'",
+            "options in on_success: unknown key 'prio'",
         ),
         (
             &callback(r#"{"queue":"q","payload":"p","options":{"priority":"1"}}"#),
-            "priority in options in on_success must be an integer",
+            "options in on_success: priority must be an integer",
         ),
         (&callback(r#"{"queue":"q","payload":"p","options":{"metadata":{"k":1}}}"#), "'k'"),
         (
             &callback(r#"{"queue":"q","payload":"p","options":{"metadata":"k"}}"#),
-            "metadata in options in on_success",
+            "options in on_success: metadata",
         ),
         (&callback(r#"{"queue":"q","payload":"p","options":{"batch_id":1}}"#), "must not have 'batch_id'"),
         (

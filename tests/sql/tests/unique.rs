@@ -53,31 +53,25 @@ fn options_that_cannot_be_are_refused_by_name() {
     let db = Db::new();
     let before = db.dump();
     for (options, says) in [
-        (r#"{"unique_key":7}"#, "unique_key in options_json must be a text or null, not 7"),
+        (r#"{"unique_key":7}"#, "options: unique_key must be a text or null, not 7"),
         (r#"{"unique_key":""}"#, "unique_key must not be empty"),
         (
             r#"{"unique_key":"k","unique_until":"done"}"#,
-            r#"unique_until in options_json must be "settled", "claimed" or null"#,
+            r#"options: unique_until must be "settled", "claimed" or null"#,
         ),
         (
             r#"{"unique_key":"k","on_conflict":1}"#,
-            r#"on_conflict in options_json must be "keep", "replace" or null, not 1"#,
+            r#"options: on_conflict must be "keep", "replace" or null, not 1"#,
         ),
         (r#"{"unique_key":"k","unique_for_s":0}"#, "unique_for_s must be at least 1, not 0"),
         (r#"{"unique_key":"k","unique_for_s":-5}"#, "unique_for_s must be at least 1, not -5"),
-        (
-            r#"{"unique_key":"k","unique_for_s":1.5}"#,
-            "unique_for_s in options_json must be an integer or null",
-        ),
+        (r#"{"unique_key":"k","unique_for_s":1.5}"#, "options: unique_for_s must be an integer or null"),
         (r#"{"unique_key":"k","unique_for_s":9223372036854775807}"#, "unique_for_s is out of range"),
-        (r#"{"unique_until":"claimed"}"#, "unique_until in options_json is given without unique_key"),
-        (
-            r#"{"unique_for_s":5,"unique_key":null}"#,
-            "unique_for_s in options_json is given without unique_key",
-        ),
-        (r#"{"on_conflict":"replace"}"#, "on_conflict in options_json is given without unique_key"),
+        (r#"{"unique_until":"claimed"}"#, "options: unique_until is given without unique_key"),
+        (r#"{"unique_for_s":5,"unique_key":null}"#, "options: unique_for_s is given without unique_key"),
+        (r#"{"on_conflict":"replace"}"#, "options: on_conflict is given without unique_key"),
         (r#"{"max_run_s":0}"#, "max_run_s must be at least 1, not 0"),
-        (r#"{"max_run_s":"1"}"#, "max_run_s in options_json must be an integer or null"),
+        (r#"{"max_run_s":"1"}"#, "options: max_run_s must be an integer or null"),
     ] {
         let failure =
             db.try_get::<String>("SELECT honker_enqueue_with('q', 'x', ?1)", [options]).unwrap_err();
