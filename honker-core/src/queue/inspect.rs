@@ -42,6 +42,12 @@ pub struct Job {
     /// A JSON object of texts, if it was enqueued with one. Not among the keys of the JSON otherwise.
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "super::options::serialize_metadata")]
     pub metadata: Option<String>,
+    /// What it shares with the jobs that are not to run at the same time as it. As for the metadata, so is the next one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub concurrency_key: Option<String>,
+    /// For how many seconds a worker lets it run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_run_s: Option<i64>,
 }
 
 /// How many jobs of a queue are in which condition. Each job counts once.
@@ -154,11 +160,14 @@ pub fn get_job(store: &Store, id: i64) -> Result<Option<Job>> {
         created_at: row.integer(10),
         expires_at: row.optional_integer(11),
         metadata: None,
+        concurrency_key: None,
+        max_run_s: None,
     })?;
     if let Some(job) = &mut job
         && options::any(store)?
     {
-        job.metadata = options::metadata(store, id)?;
+        let options::OfClaimed { metadata, max_run_s, key } = options::of(store, id)?;
+        (job.metadata, job.concurrency_key, job.max_run_s) = (metadata, key, max_run_s);
     }
     if let Some(job) = &mut job
         && job.state == "blocked"

@@ -131,6 +131,11 @@ fn all_but_batch<'a>(id: i64, job: &Enqueue<'a>) -> [Value<'a>; 6] {
     ]
 }
 
+/// What a job has beside its row that people who look at it want to know.
+pub(super) fn of(store: &Store, id: i64) -> Result<OfClaimed> {
+    Ok(store.query_one(&SQL_OF_CLAIMED, &[id.into()], OfClaimed::of_row)?.unwrap_or_default())
+}
+
 /// The metadata of a job, if there may be any.
 pub(super) fn metadata(store: &Store, id: i64) -> Result<Option<String>> {
     Ok(store.query_one(&SQL_METADATA, &[id.into()], |row| row.optional_text(0))?.flatten())
@@ -139,8 +144,8 @@ pub(super) fn metadata(store: &Store, id: i64) -> Result<Option<String>> {
 /// What a claim has to know of the options of a job.
 #[derive(Default)]
 pub(super) struct OfClaimed {
-    metadata: Option<String>,
-    max_run_s: Option<i64>,
+    pub(super) metadata: Option<String>,
+    pub(super) max_run_s: Option<i64>,
     /// Its concurrency key.
     pub(super) key: Option<String>,
 }

@@ -59,7 +59,7 @@ fn a_list_has_all_that_is_known_of_each_job() {
         json!({"id": 1, "queue": "q", "payload": "one", "state": "due", "priority": 0, "run_at": NOW, "worker_id": null,
                "claim_expires_at": null, "attempts": 0, "max_attempts": 3, "created_at": NOW, "expires_at": null,
                "last_error": null, "died_at": null, "finished_at": null, "result": null, "metadata": null,
-               "unique_key": null, "concurrency_key": null, "batch_id": null})
+               "unique_key": null, "concurrency_key": null, "batch_id": null, "max_run_s": null})
     );
     let states: Vec<_> = list["jobs"].as_array().unwrap().iter().map(|job| job["state"].clone()).collect();
     assert_eq!(json!(states), json!(["blocked", "due", "done", "dead", "processing", "delayed", "due"]));
@@ -228,31 +228,52 @@ fn a_page_has_eight_megabytes_at_most() {
 }
 
 #[test]
+fn jobs_are_found_by_their_concurrency_key() {
+    let db = Db::new();
+    for options in [r#"{"concurrency_key":"a","max_run_s":5}"#, r#"{"concurrency_key":"b"}"#, "{}"] {
+        db.get::<String>("SELECT honker_enqueue_with('q', 'p', ?1)", [options]);
+    }
+    db.run("SELECT honker_enqueue_with('r', 'p', '{\"concurrency_key\":\"a\"}')");
+    assert_eq!(found(&db, r#"{"concurrency_key":"a"}"#), [4, 1]);
+    assert_eq!(found(&db, r#"{"concurrency_key":"a","queue":"q"}"#), [1]);
+    assert_eq!(found(&db, r#"{"concurrency_key":"A"}"#), NONE);
+    let job = &list(&db, r#"{"queue":"q","concurrency_key":"a"}"#)["jobs"][0];
+    assert_eq!((&job["concurrency_key"], &job["max_run_s"]), (&json!("a"), &json!(5)));
+    assert_eq!(counts(&apply(&db, r#"{"concurrency_key":"b"}"#, "cancel")), (1, 0, Some(0), None));
+    // Of one job only what it has.
+    let job = db.json("SELECT honker_get_job(1)");
+    assert_eq!((&job["concurrency_key"], &job["max_run_s"]), (&json!("a"), &json!(5)));
+    let job = db.json("SELECT honker_get_job(3)");
+    assert!(job.get("concurrency_key").is_none() && job.get("max_run_s").is_none(), "{job}");
+}
+
+#[test]
 fn what_no_filter_is_is_named() {
     let db = Db::new();
     let before = db.dump();
     for (filter, says) in [
-        ("", "filter_json must be a JSON object"),
-        ("[]", "filter_json must be a JSON object"),
+        ("", "filter must be a JSON object"),
+        ("[]", "filter must be a JSON object"),
         (r#"{"stat":1}"#, "'stat'"),
-        (r#"{"queue":1}"#, "queue in filter_json must be a text, not 1"),
-        (r#"{"state":"pending"}"#, "state in filter_json must be one or an array of due, delayed"),
-        (r#"{"state":["due",1]}"#, "state in filter_json"),
-        (r#"{"min_id":"1"}"#, "min_id in filter_json must be an integer"),
+        (r#"{"queue":1}"#, "filter: queue must be a text, not 1"),
+        (r#"{"state":"pending"}"#, "filter: state must be one or an array of due, delayed"),
+        (r#"{"state":["due",1]}"#, "filter: state"),
+        (r#"{"min_id":"1"}"#, "filter: min_id must be an integer"),
         (r#"{"max_id":1.5}"#, "max_id"),
         (r#"{"worker_id":1}"#, "worker_id"),
         (r#"{"unique_key":1}"#, "unique_key"),
+        (r#"{"concurrency_key":1}"#, "filter: concurrency_key must be a text that is not empty"),
         (r#"{"batch_id":"1"}"#, "batch_id"),
-        (r#"{"metadata":{"a":1}}"#, "metadata in filter_json must be an object of texts"),
+        (r#"{"metadata":{"a":1}}"#, "filter: metadata must be an object of texts"),
         (r#"{"error":1}"#, "error"),
         (r#"{"created_from":"1"}"#, "created_from"),
         (r#"{"created_to":"1"}"#, "created_to"),
         (r#"{"ended_from":"1"}"#, "ended_from"),
         (r#"{"ended_to":"1"}"#, "ended_to"),
-        (r#"{"order":"up"}"#, "order in filter_json must be 'newest' or 'oldest'"),
-        (r#"{"limit":0}"#, "limit in filter_json must be an integer from 1 to 1000, not 0"),
-        (r#"{"limit":1001}"#, "limit in filter_json"),
-        (r#"{"cursor":"1"}"#, "cursor in filter_json"),
+        (r#"{"order":"up"}"#, "filter: order must be 'newest' or 'oldest'"),
+        (r#"{"limit":0}"#, "filter: limit must be an integer from 1 to 1000, not 0"),
+        (r#"{"limit":1001}"#, "filter: limit"),
+        (r#"{"cursor":"1"}"#, "filter: cursor"),
     ] {
         db.try_get::<String>("SELECT honker_jobs_list(?1)", [filter]).unwrap_err().says(&[says]);
         db.try_get::<String>("SELECT honker_jobs_apply(?1, 'cancel')", [filter]).unwrap_err().says(&[says]);
@@ -530,6 +551,8 @@ fn a_condition_that_is_lost_does_not_mean_all_jobs() {
         r#"{"queue":null}"#,
         r#"{"unique_key":null}"#,
         r#"{"unique_key":""}"#,
+        r#"{"concurrency_key":null}"#,
+        r#"{"concurrency_key":""}"#,
         r#"{"error":""}"#,
         r#"{"max_id":null}"#,
         r#"{"batch_id":null}"#,
@@ -539,7 +562,7 @@ fn a_condition_that_is_lost_does_not_mean_all_jobs() {
         let key = filter.split('"').nth(1).unwrap();
         let error =
             db.try_get::<String>(&format!("SELECT honker_jobs_apply('{filter}', 'delete')"), []).unwrap_err();
-        assert!(error.text.contains(&format!("{key} in filter_json must be")), "{}", error.text);
+        assert!(error.text.contains(&format!("filter: {key} must be")), "{}", error.text);
     }
     assert_eq!(found(&db, r#"{"order":null,"limit":null,"cursor":null}"#).len(), 7);
 }

@@ -6,7 +6,7 @@ use super::scan::{JobOptionsRow, Looked};
 use crate::Result;
 use crate::given::{self, Given};
 
-const ARGUMENT: &str = "filter_json";
+const ARGUMENT: &str = "filter";
 
 /// The states a filter may name, in the order of [`States`].
 const STATES: [&str; 6] = ["due", "delayed", "processing", "blocked", "dead", "done"];
@@ -48,6 +48,7 @@ pub(super) struct Filter {
     pub(super) max_id: i64,
     worker_id: Option<String>,
     unique_key: Option<String>,
+    concurrency_key: Option<String>,
     pub(super) batch_id: Option<i64>,
     metadata: Map<String, Value>,
     error: Option<String>,
@@ -70,6 +71,7 @@ impl Filter {
             max_id: i64::MAX,
             worker_id: None,
             unique_key: None,
+            concurrency_key: None,
             batch_id: None,
             metadata: Map::new(),
             error: None,
@@ -94,6 +96,7 @@ impl Filter {
                 "max_id" => filter.max_id = given.integer()?,
                 "worker_id" => filter.worker_id = Some(given.text()?),
                 "unique_key" => filter.unique_key = Some(some_text(given)?),
+                "concurrency_key" => filter.concurrency_key = Some(some_text(given)?),
                 "batch_id" => filter.batch_id = Some(given.integer()?),
                 "metadata" => filter.metadata = metadata(given)?,
                 "error" => filter.error = Some(some_text(given)?),
@@ -144,12 +147,16 @@ impl Filter {
 
     /// Whether there are conditions on the options of a job.
     pub(super) fn asks_for_options(&self) -> bool {
-        self.unique_key.is_some() || self.batch_id.is_some() || !self.metadata.is_empty()
+        self.unique_key.is_some()
+            || self.concurrency_key.is_some()
+            || self.batch_id.is_some()
+            || !self.metadata.is_empty()
     }
 
     /// Whether the options of a job fulfil them.
     pub(super) fn admits_options(&self, options: &JobOptionsRow) -> bool {
         (self.unique_key.is_none() || self.unique_key == options.unique_key)
+            && (self.concurrency_key.is_none() || self.concurrency_key == options.concurrency_key)
             && (self.batch_id.is_none() || self.batch_id == options.batch_id)
             && (self.metadata.is_empty() || self.admits_metadata(options.metadata.as_deref()))
     }

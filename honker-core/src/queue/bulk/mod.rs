@@ -66,6 +66,8 @@ pub struct ListedJob {
     pub concurrency_key: Option<String>,
     /// The batch that it belongs to.
     pub batch_id: Option<i64>,
+    /// For how many seconds a worker lets it run.
+    pub max_run_s: Option<i64>,
 }
 
 /// A page of a list.
@@ -147,5 +149,6 @@ fn read(store: &Store, now: i64, looked: Looked) -> Result<Option<ListedJob>> {
         unique_key: options.unique_key.clone(),
         concurrency_key: options.concurrency_key.clone(),
         batch_id: options.batch_id,
+        max_run_s: options.max_run_s,
     })
 }

@@ -41,6 +41,7 @@ pub(super) struct JobOptionsRow {
     pub(super) unique_key: Option<String>,
     pub(super) concurrency_key: Option<String>,
     pub(super) batch_id: Option<i64>,
+    pub(super) max_run_s: Option<i64>,
 }
 
 /// What becomes of a page with a job.
@@ -87,7 +88,8 @@ static SQL_NEWEST_MEMBERS: Sql = Sql::new(members!("DESC"));
 static SQL_OLDEST_MEMBERS: Sql = Sql::new(members!("ASC"));
 
 static SQL_OPTIONS: Sql = Sql::new(
-    "SELECT metadata, unique_key, concurrency_key, batch_id FROM main._honker_job_options WHERE job_id = +?1",
+    "SELECT metadata, unique_key, concurrency_key, batch_id, max_run_s
+     FROM main._honker_job_options WHERE job_id = +?1",
 );
 
 /// Hands the jobs of a filter to `each`, in its order, until that ends the page, or enough was looked at. Where to go on, if
@@ -226,6 +228,7 @@ pub(super) fn options_of(store: &Store, id: i64) -> Result<JobOptionsRow> {
         unique_key: row.optional_text(1),
         concurrency_key: row.optional_text(2),
         batch_id: row.optional_integer(3),
+        max_run_s: row.optional_integer(4),
     })?;
     Ok(options.unwrap_or_default())
 }
