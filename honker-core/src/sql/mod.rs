@@ -7,6 +7,7 @@
 mod claimed;
 mod enqueue_with;
 mod function;
+mod status;
 mod watching;
 
 use std::sync::Arc;
@@ -136,6 +137,7 @@ static FUNCTIONS: &[Function] = functions! {
     };
     c"honker_queue_settings" 1 => |store, arguments| json(&queue::settings(store, arguments.text(0, "queue")?)?);
     c"honker_metrics" 0 => |store, _| json(&counters::metrics(store, store.now()?)?);
+    c"honker_status" 0 => |store, _| status::status(store);
     c"honker_queues" 0 => |store, _| json(&queue::queues(store)?);
     c"honker_stats" 1 => |store, arguments| match arguments.optional_text(0, "queue")? {
         Some(queue) => json(&queue::stats(store, store.now()?, queue)?),

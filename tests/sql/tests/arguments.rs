@@ -71,6 +71,7 @@ const FUNCTIONS: &[Function] = &[
     ("honker_queue_settings", &[1], &[("queue", A_TEXT)]),
     ("honker_queues", &[0], &[]),
     ("honker_metrics", &[0], &[]),
+    ("honker_status", &[0], &[]),
     ("honker_stats", &[1], &[("queue", TextOrNull)]),
     ("honker_dead_list", &[2], &[("queue", TextOrNull), ("limit", Integer)]),
     ("honker_dead_requeue", &[1], &[("job_id", Integer)]),

@@ -182,3 +182,22 @@ fn bootstrap_finds_out_that_a_file_uses_features() {
         assert_eq!(db.claim("q", 2, 60), NONE, "{loss}");
     }
 }
+
+/// The status of a connection is of use also where nothing works.
+#[test]
+fn the_status_tells_file_and_versions() {
+    let db = Db::new();
+    let status = db.json("SELECT honker_status()");
+    let file = std::path::PathBuf::from(status["file"].as_str().unwrap());
+    assert_eq!(file.canonicalize().unwrap(), db.file().path().canonicalize().unwrap());
+    assert_eq!(status["journal_mode"], db.text("PRAGMA journal_mode"));
+    assert_eq!(status["schema"], json!({"version": 3, "min_version": 1}));
+    assert_eq!(status["versions"]["sqlite"], db.text("SELECT sqlite_version()"));
+    assert_eq!(status["versions"]["honker"], db.text("SELECT honker_version()"));
+    db.run("UPDATE _honker_schema SET version = 99, min_version = 98");
+    assert_eq!(db.json("SELECT honker_status()")["schema"], json!({"version": 99, "min_version": 98}));
+    // Without a bootstrap, and without a file.
+    let status = Db::empty().json("SELECT honker_status()");
+    assert_eq!(status["schema"], json!({"version": 1, "min_version": 1}));
+    assert_eq!(Db::in_memory().json("SELECT honker_status()")["file"], Json::Null);
+}
