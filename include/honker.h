@@ -267,7 +267,7 @@
 #define HONKER_UPDATE_EXPIRES 8
 
 /**
- * `fields`: change the budget.
+ * `fields`: change how often the jobs may be claimed.
  */
 #define HONKER_UPDATE_MAX_ATTEMPTS 16
 
@@ -911,7 +911,7 @@ typedef struct {
    */
   int64_t expires_s;
   /**
-   * How often a job may be claimed; less than 1 means 1. Default 3.
+   * How often a job may be claimed; less than 1 means 1, HONKER_NO_TIME what is set for its queue, or else 3. Default 3.
    */
   int64_t max_attempts;
   /**
@@ -962,7 +962,7 @@ typedef struct {
    */
   int64_t expires_s;
   /**
-   * A new budget; less than 1 means 1, HONKER_NO_TIME resets it to 3.
+   * How often its jobs may be claimed; less than 1 means 1, HONKER_NO_TIME: what is set for their queue, or else 3.
    */
   int64_t max_attempts;
 } honker_schedule_update_t;
@@ -1975,7 +1975,7 @@ honker_status_t honker_dead_list(honker_db_t *db,
                                  honker_error_t **err);
 
 /**
- * Makes a dead job live again: pending, due now, with its id, priority, budget, options and steps, no attempts used and no
+ * Makes a dead job live again: pending, due now, with its id, priority, max_attempts, options and steps, no attempts used and no
  * expiry. HONKER_EMPTY if there is no such dead job; HONKER_EXISTS if it stays dead because another job has its unique key.
  */
 HONKER_API
@@ -2015,11 +2015,11 @@ honker_status_t honker_dead_groups(honker_db_t *db,
  * the key `cursor` of the filter of the next page, or null. The text is to be freed with `honker_text_free`.
  *
  * `filter` is a JSON object of conditions that all have to be fulfilled: queue, state (one or an array of due, delayed,
- * processing, blocked, dead and done), min_id, max_id, worker_id, unique_key, batch_id, metadata (an object of texts, all of
- * which the job has), error (a part of its text), created_from, created_to, ended_from, ended_to (inclusive); and of order
- * (newest, the default, or oldest), limit (1 to 1,000; default 100) and cursor. Each job has the keys id, queue, payload (a
- * string), state, priority, run_at, worker_id, claim_expires_at, attempts, max_attempts, created_at, expires_at, last_error,
- * died_at, finished_at, result, metadata, unique_key, concurrency_key and batch_id; what it does not have is null.
+ * processing, blocked, dead and done), min_id, max_id, worker_id, unique_key, concurrency_key, batch_id, metadata (an object of
+ * texts, all of which the job has), error (a part of its text), created_from, created_to, ended_from, ended_to (inclusive); and
+ * of order (newest, the default, or oldest), limit (1 to 1,000; default 100) and cursor. Each job has the keys id, queue, payload
+ * (a string), state, priority, run_at, worker_id, claim_expires_at, attempts, max_attempts, created_at, expires_at, last_error,
+ * died_at, finished_at, result, metadata, unique_key, concurrency_key, batch_id and max_run_s; what it does not have is null.
  *
  * At most 10,000 jobs are looked at: a page may be short, or empty, and have a cursor all the same. One without is the last.
  */
@@ -2570,7 +2570,9 @@ honker_status_t honker_scheduler_soonest(honker_db_t *db,
 
 /**
  * All schedules by name: a JSON array of objects with the keys name, queue, cron_expr, payload (a string), priority,
- * expires_s, next_fire_at, enabled and max_attempts. The text is to be freed with `honker_text_free`.
+ * expires_s, next_fire_at, enabled, max_attempts (of the queue, if the schedule does not say), error (why it does not fire, or
+ * null), overlap (allow or skip) and options (an object: what else its jobs are enqueued with). The text is to be freed with
+ * `honker_text_free`.
  */
 HONKER_API
 honker_status_t honker_scheduler_list(honker_db_t *db,

@@ -13,9 +13,9 @@ use crate::tx::honker_tx_t;
 ///
 /// `filter` is a JSON object of conditions that all have to be fulfilled: queue, state (one or an array of due, delayed,
 /// processing, blocked, dead and done), min_id, max_id, worker_id, unique_key, concurrency_key, batch_id, metadata (an object of
-/// texts, all of which the job has), error (a part of its text), created_from, created_to, ended_from, ended_to (inclusive); and of order
-/// (newest, the default, or oldest), limit (1 to 1,000; default 100) and cursor. Each job has the keys id, queue, payload (a
-/// string), state, priority, run_at, worker_id, claim_expires_at, attempts, max_attempts, created_at, expires_at, last_error,
+/// texts, all of which the job has), error (a part of its text), created_from, created_to, ended_from, ended_to (inclusive); and
+/// of order (newest, the default, or oldest), limit (1 to 1,000; default 100) and cursor. Each job has the keys id, queue, payload
+/// (a string), state, priority, run_at, worker_id, claim_expires_at, attempts, max_attempts, created_at, expires_at, last_error,
 /// died_at, finished_at, result, metadata, unique_key, concurrency_key, batch_id and max_run_s; what it does not have is null.
 ///
 /// At most 10,000 jobs are looked at: a page may be short, or empty, and have a cursor all the same. One without is the last.
