@@ -18,6 +18,9 @@ func (o BatchOptions) json() ([]byte, error) {
 			continue
 		}
 		payload, err := encode("payload", callback.Payload)
+		if err == nil {
+			err = callback.Options.keys()
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -44,11 +47,11 @@ func (o *EnqueueOptions) json() map[string]any {
 	set("priority", o.Priority != 0, o.Priority)
 	set("max_run_s", o.MaxRunS != 0, o.MaxRunS)
 	set("metadata", len(o.Metadata) > 0, o.Metadata)
-	set("unique_key", o.UniqueKey != "", o.UniqueKey)
+	set("unique_key", o.UniqueKey != nil, o.UniqueKey)
 	set("unique_until", o.UniqueUntil != UniqueUntilSettled, map[UniqueUntil]string{UniqueUntilClaimed: "claimed"}[o.UniqueUntil])
 	set("unique_for_s", o.UniqueForS != 0, o.UniqueForS)
 	set("on_conflict", o.OnConflict != ConflictKeep, map[OnConflict]string{ConflictReplace: "replace"}[o.OnConflict])
-	set("concurrency_key", o.ConcurrencyKey != "", o.ConcurrencyKey)
+	set("concurrency_key", o.ConcurrencyKey != nil, o.ConcurrencyKey)
 	set("batch_id", o.BatchID != 0, o.BatchID)
 	if o.Member != nil {
 		options["member"] = map[string]any{"job_id": o.Member.ID, "worker_id": o.Member.WorkerID}

@@ -19,8 +19,8 @@ func TestBatch(t *testing.T) {
 	ctx := context.Background()
 	q := db.Queue("q", QueueOptions{})
 	options := BatchOptions{KeepS: Int64(60), OnSuccess: &JobSpec{Queue: "success"}, OnFinished: &JobSpec{Queue: "finished", Payload: []string{"é"},
-		Options: EnqueueOptions{Priority: 5, Delay: Int64(-1), MaxAttempts: Int64(9), RunAt: Int64(7), Expires: Int64(1000), MaxRunS: 8, UniqueKey: "u",
-			UniqueUntil: UniqueUntilClaimed, UniqueForS: 3, OnConflict: ConflictReplace, ConcurrencyKey: "c", Metadata: map[string]string{"a": "b"}}}}
+		Options: EnqueueOptions{Priority: 5, Delay: Int64(-1), MaxAttempts: Int64(9), RunAt: Int64(7), Expires: Int64(1000), MaxRunS: 8, UniqueKey: String("u"),
+			UniqueUntil: UniqueUntilClaimed, UniqueForS: 3, OnConflict: ConflictReplace, ConcurrencyKey: String("c"), Metadata: map[string]string{"a": "b"}}}}
 	batch, err := db.Batch(options, func(b *Batch) error {
 		for i := range 2 {
 			if _, err := q.Enqueue(i, EnqueueOptions{BatchID: b.ID}); err != nil {
@@ -147,7 +147,7 @@ func TestBatchThatCannotBe(t *testing.T) {
 	unknown, err := db.BatchByID(77).Status()
 	want(t, must(t, unknown, err), nil)
 	callback := func(options EnqueueOptions) *JobSpec { return &JobSpec{Queue: "q", Options: options} }
-	for word, bad := range map[string]BatchOptions{"keep_s": {KeepS: Int64(-1)}, "unique_until": {OnSuccess: callback(EnqueueOptions{UniqueKey: "k", UniqueUntil: 7})},
+	for word, bad := range map[string]BatchOptions{"keep_s": {KeepS: Int64(-1)}, "unique_until": {OnSuccess: callback(EnqueueOptions{UniqueKey: String("k"), UniqueUntil: 7})},
 		"payload": {OnFinished: &JobSpec{Payload: math.NaN()}}, "member": {OnFinished: callback(EnqueueOptions{Member: &Job{}})},
 		"batch_id": {OnSuccess: callback(EnqueueOptions{BatchID: 1})}, "max_run_s": {OnSuccess: callback(EnqueueOptions{MaxRunS: -1})}} {
 		_, err := db.Batch(bad, func(*Batch) error { t.Error("it was made"); return nil })

@@ -276,6 +276,9 @@ func orDefault[T comparable](value, otherwise T) T {
 // Int64 is a pointer to a number, for options that may be absent.
 func Int64(value int64) *int64 { return &value }
 
+// String is a pointer to a text, for options that may be absent.
+func String(value string) *string { return &value }
+
 // optionals makes numbers for the library, where absent is noTime, and keeps the first error of that.
 type optionals struct{ err error }
 

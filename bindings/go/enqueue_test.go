@@ -19,7 +19,7 @@ func TestEnqueueManyOverSeveralQueues(t *testing.T) {
 		{Queue: "a", Payload: json.RawMessage("[3]"), Options: EnqueueOptions{Delay: Int64(1000)}},
 	})
 	must(t, results, err)
-	want(t, results, []EnqueueResult{{ID: 1, Status: StatusOK}, {ID: 2}, {ID: 3}})
+	want(t, results, []EnqueueResult{{1, StatusEnqueued}, {2, StatusEnqueued}, {3, StatusEnqueued}})
 	one := must2job(t)(db.Queue("b", QueueOptions{}).ClaimOne("w"))
 	want(t, one.Metadata, map[string]string{"traceparent": "00-1", "é": "\"<&"})
 	want(t, one.MaxAttempts, 7)

@@ -10,14 +10,6 @@ import (
 // other.
 type Status int32
 
-// The outcomes that some answers have.
-const (
-	StatusOK       = statusOK       // success
-	StatusEmpty    = statusEmpty    // there was nothing to do: a boundary of a schedule was skipped
-	StatusExists   = statusExists   // another job has the unique key, and was left as it is
-	StatusReplaced = statusReplaced // another job had the unique key, and has become the new one
-)
-
 // String is the name of the status as it stands in honker.h, "HONKER_BUSY".
 func (s Status) String() string {
 	if name, known := statusNames[s]; known {

@@ -28,7 +28,7 @@ type JobFilter struct {
 	MaxID      int64 // 0: no limit
 	WorkerID   string
 	// UniqueKey, BatchID and Metadata are those of EnqueueOptions; of Metadata the job has at least these.
-	UniqueKey string
+	UniqueKey *string
 	BatchID   int64
 	Metadata  map[string]string
 	// Error is a part of the text that a dead job died of.
@@ -53,10 +53,13 @@ func (f *JobFilter) filter(cursor int64, acts bool) ([]byte, error) {
 			filter[key] = number
 		}
 	}
-	for key, text := range map[string]string{"queue": f.Queue, "worker_id": f.WorkerID, "unique_key": f.UniqueKey, "error": f.Error} {
+	for key, text := range map[string]string{"queue": f.Queue, "worker_id": f.WorkerID, "error": f.Error} {
 		if text != "" {
 			filter[key] = text
 		}
+	}
+	if f.UniqueKey != nil {
+		filter["unique_key"] = *f.UniqueKey
 	}
 	if len(f.States) > 0 {
 		filter["state"] = f.States

@@ -112,18 +112,20 @@ func TestJobsAreDealtWith(t *testing.T) {
 	page, _, err := db.Jobs(JobFilter{MinID: 12}).Page(0)
 	want(t, must(t, page, err)[0].Priority, -7)
 	applies(JobFilter{MinID: 4}, func(jobs *Jobs) (Applied, error) { return jobs.Cancel(ctx) }, Applied{Changed: 10})
-	_, err = db.Jobs(JobFilter{UniqueKey: "", PageSize: 7}).Delete(ctx)
+	_, err = db.Jobs(JobFilter{UniqueKey: nil, PageSize: 7}).Delete(ctx)
 	wantError(t, err, ErrInvalid)
+	_, err = db.Jobs(JobFilter{Queue: "q", UniqueKey: String("")}).Delete(ctx)
+	wantError(t, err, ErrInvalid, "unique_key")
 	applies(JobFilter{Everything: true}, func(jobs *Jobs) (Applied, error) { return jobs.Delete(ctx) }, Applied{Changed: 3})
 	want(t, idsOf(t, db.Jobs(JobFilter{})), nil)
 
 	// One that is dead cannot have its key back while another has it.
-	unique := EnqueueOptions{UniqueKey: "k"}
+	unique := EnqueueOptions{UniqueKey: String("k")}
 	id, err := q.Enqueue(1, unique)
 	must(t, id, err)
 	must(t, 0, second(must2job(t)(q.ClaimOne("w")).Fail("why")))
 	must(t, 0, second(q.Enqueue(2, unique)))
-	applies(JobFilter{UniqueKey: "k"}, retry, Applied{Conflicts: 1})
+	applies(JobFilter{UniqueKey: String("k")}, retry, Applied{Conflicts: 1})
 	requeued, err := q.RequeueDead(id)
 	want(t, must(t, requeued, err), false)
 

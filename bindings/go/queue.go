@@ -35,9 +35,9 @@ type EnqueueOptions struct {
 	// OpenTelemetry's.
 	Metadata map[string]string
 
-	// UniqueKey is what only one job of the queue has at a time. Default: none. If the key is taken nothing is added, and the id
-	// is that of the job that has it; Queue.EnqueueWith and Database.EnqueueMany say so.
-	UniqueKey string
+	// UniqueKey is what only one job of the queue has at a time, String("digest-7"). Default: none; an empty one is ErrInvalid. If the
+	// key is taken nothing is added, and the id is that of the job that has it; Queue.EnqueueWith and Database.EnqueueMany say so.
+	UniqueKey *string
 	// UniqueUntil says how long the job has the key: UniqueUntilSettled by default.
 	UniqueUntil UniqueUntil
 	// UniqueForS is for how many seconds the key is taken at least, this one included, whatever becomes of the job: one job in so
@@ -46,8 +46,9 @@ type EnqueueOptions struct {
 	// OnConflict says what becomes of the job if the key is taken: ConflictKeep by default.
 	OnConflict OnConflict
 
-	// ConcurrencyKey: of the jobs with the same key, no more run at once than QueueUpdate.ConcurrencyPerKey says. Default: none.
-	ConcurrencyKey string
+	// ConcurrencyKey: of the jobs with the same key, no more run at once than QueueUpdate.ConcurrencyPerKey says. Default: none; an
+	// empty one is ErrInvalid.
+	ConcurrencyKey *string
 
 	// BatchID is the batch that the job belongs to, see Database.Batch. Default: none.
 	BatchID int64
@@ -111,9 +112,31 @@ type JobSpec struct {
 type EnqueueResult struct {
 	// ID is the job's, or that of the job that has its unique key.
 	ID int64
-	// Status is StatusOK if the job was added, StatusExists if another one has its unique key and stays as it is, and
-	// StatusReplaced if that one has become this one.
-	Status Status
+	// Status is StatusEnqueued, StatusExists or StatusReplaced.
+	Status EnqueueStatus
+}
+
+// EnqueueStatus is what has become of a job that was to be enqueued, as SQL and the other packages say it.
+type EnqueueStatus string
+
+const (
+	StatusEnqueued EnqueueStatus = "enqueued"
+	StatusExists   EnqueueStatus = "exists"   // another job has its unique key, and stays as it is
+	StatusReplaced EnqueueStatus = "replaced" // another job had its unique key, and has become this one
+	StatusSkipped  EnqueueStatus = "skipped"  // the last job of its schedule is live, see OverlapSkip
+)
+
+// enqueueStatus is what the library has answered for a job.
+func enqueueStatus(status Status) EnqueueStatus {
+	switch status {
+	case statusExists:
+		return StatusExists
+	case statusReplaced:
+		return StatusReplaced
+	case statusEmpty:
+		return StatusSkipped
+	}
+	return StatusEnqueued
 }
 
 // EnqueueFunc enqueues jobs, all or none; a result for each, in their order.
@@ -209,7 +232,7 @@ func (db *Database) enqueueNow(tx uintptr, specs []jobSpec) ([]EnqueueResult, er
 	}
 	results := make([]EnqueueResult, len(specs))
 	for i, one := range native {
-		results[i] = EnqueueResult{ID: one.id, Status: Status(one.status)}
+		results[i] = EnqueueResult{ID: one.id, Status: enqueueStatus(Status(one.status))}
 	}
 	return results, nil
 }
@@ -218,10 +241,18 @@ func (o *EnqueueOptions) native() (*enqueueOpts, error) {
 	opts := newEnqueueOpts()
 	opts.priority = o.Priority
 	var is optionals
+	if is.err = o.keys(); is.err != nil {
+		return nil, is.err
+	}
 	opts.maxAttempts = is.number("MaxAttempts", o.MaxAttempts)
 	opts.delayS, opts.runAt, opts.expiresS = is.number("Delay", o.Delay), is.number("RunAt", o.RunAt), is.number("Expires", o.Expires)
-	opts.maxRunS, opts.concurrencyKey = o.MaxRunS, view(o.ConcurrencyKey)
-	opts.uniqueKey, opts.uniqueUntil, opts.uniqueForS, opts.onConflict = view(o.UniqueKey), uint32(o.UniqueUntil), o.UniqueForS, uint32(o.OnConflict)
+	opts.maxRunS, opts.uniqueUntil, opts.uniqueForS, opts.onConflict = o.MaxRunS, uint32(o.UniqueUntil), o.UniqueForS, uint32(o.OnConflict)
+	if o.UniqueKey != nil {
+		opts.uniqueKey = view(*o.UniqueKey)
+	}
+	if o.ConcurrencyKey != nil {
+		opts.concurrencyKey = view(*o.ConcurrencyKey)
+	}
 	opts.batchID = o.BatchID
 	if o.Member != nil {
 		opts.memberJobID, opts.memberWorkerID = o.Member.ID, view(o.Member.WorkerID)
@@ -232,6 +263,16 @@ func (o *EnqueueOptions) native() (*enqueueOpts, error) {
 	metadata, err := encode("metadata", o.Metadata)
 	opts.metadata = viewOf(metadata)
 	return opts, err
+}
+
+// keys refuses empty keys, which are none for the library.
+func (o *EnqueueOptions) keys() error {
+	for name, key := range map[string]*string{"UniqueKey": o.UniqueKey, "ConcurrencyKey": o.ConcurrencyKey} {
+		if key != nil && *key == "" {
+			return invalid(nil, "%s must not be empty", name)
+		}
+	}
+	return nil
 }
 
 // spec is a job for this queue.

@@ -42,9 +42,9 @@ type ScheduledFire struct {
 	Queue  string
 	FireAt int64 // the boundary, in Unix seconds
 	JobID  int64 // 0 if there is none
-	// Status is StatusOK; StatusExists or StatusReplaced if the job is one that has the unique key; StatusEmpty if the boundary was
-	// skipped (OverlapSkip).
-	Status Status
+	// Status is StatusEnqueued; StatusExists or StatusReplaced if the job is one that has the unique key; StatusSkipped if the boundary
+	// was skipped (OverlapSkip).
+	Status EnqueueStatus
 }
 
 // ScheduleRow is a schedule as it stands in the file.
@@ -194,7 +194,7 @@ func (s *Scheduler) tick(until int64) ([]ScheduledFire, error) {
 		if _, err := native.firesGet(handle, i, view); err != nil {
 			return nil, err
 		}
-		fires[i] = ScheduledFire{Name: view.name.text(), Queue: view.queue.text(), FireAt: view.fireAt, JobID: view.jobID, Status: view.status}
+		fires[i] = ScheduledFire{Name: view.name.text(), Queue: view.queue.text(), FireAt: view.fireAt, JobID: view.jobID, Status: enqueueStatus(view.status)}
 	}
 	return fires, nil
 }

@@ -31,7 +31,7 @@ func EnqueueSQL(ctx context.Context, conn SQLExecer, queue string, payload any, 
 		return 0, invalid(nil, "the name of the queue has a NUL in it: %q", queue)
 	}
 	for what, given := range map[string]bool{"Metadata": len(options.Metadata) > 0, "MaxRunS": options.MaxRunS != 0,
-		"UniqueKey": options.UniqueKey != "", "ConcurrencyKey": options.ConcurrencyKey != "", "BatchID": options.BatchID != 0} {
+		"UniqueKey": options.UniqueKey != nil, "ConcurrencyKey": options.ConcurrencyKey != nil, "BatchID": options.BatchID != 0} {
 		if given {
 			return 0, newError(StatusUnsupported, "%s has no column: enqueue with a Database", what)
 		}

@@ -488,8 +488,8 @@ func TestStacksThatGrow(t *testing.T) {
 		},
 		"Batch": func() error {
 			batch, err := db.Batch(BatchOptions{OnFinished: &JobSpec{Queue: "finished", Payload: "x", Options: long}}, func(b *Batch) error {
-				result, err := q.EnqueueWith(ctx, "x", EnqueueOptions{BatchID: b.ID, Delay: long.Delay, UniqueKey: fmt.Sprint(b.ID), ConcurrencyKey: "c", MaxRunS: 5})
-				return is(result.Status == StatusOK && result.ID > 0, err, result)
+				result, err := q.EnqueueWith(ctx, "x", EnqueueOptions{BatchID: b.ID, Delay: long.Delay, UniqueKey: String(fmt.Sprint(b.ID)), ConcurrencyKey: String("c"), MaxRunS: 5})
+				return is(result.Status == StatusEnqueued && result.ID > 0, err, result)
 			})
 			if err != nil {
 				return err

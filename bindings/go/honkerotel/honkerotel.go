@@ -120,7 +120,7 @@ func (t *Telemetry) Enqueue(next honker.EnqueueFunc) honker.EnqueueFunc {
 			span.SetAttributes(attribute.String("messaging.message.id", strconv.FormatInt(results[0].ID, 10)))
 		}
 		for i, job := range jobs {
-			if i < len(results) && results[i].Status != honker.StatusOK { // another job has its unique key
+			if i < len(results) && results[i].Status != honker.StatusEnqueued { // another job has its unique key
 				continue
 			}
 			t.sent.Add(ctx, 1, metric.WithAttributes(attributes(job.Queue, "send")...))

@@ -48,7 +48,7 @@ func TestTraceGoesOnInTheJob(t *testing.T) {
 		t.Fatal("that cannot be encoded")
 	}
 	for range 2 { // the second one finds the key taken, and counts as none
-		if _, err := db.Queue("unique", honker.QueueOptions{}).EnqueueContext(ctx, 1, honker.EnqueueOptions{UniqueKey: "k"}); err != nil {
+		if _, err := db.Queue("unique", honker.QueueOptions{}).EnqueueContext(ctx, 1, honker.EnqueueOptions{UniqueKey: honker.String("k")}); err != nil {
 			t.Fatal(err)
 		}
 	}

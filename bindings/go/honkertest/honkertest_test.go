@@ -118,15 +118,15 @@ func TestAdvanceMovesWhatIsInTheFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	q := db.Queue("throttled", honker.QueueOptions{})
-	throttled := honker.EnqueueOptions{UniqueKey: "k", UniqueForS: 3600}
-	for _, expected := range []honker.Status{honker.StatusOK, honker.StatusExists} {
+	throttled := honker.EnqueueOptions{UniqueKey: honker.String("k"), UniqueForS: 3600}
+	for _, expected := range []honker.EnqueueStatus{honker.StatusEnqueued, honker.StatusExists} {
 		if result, err := q.EnqueueWith(context.Background(), 1, throttled); err != nil || result.Status != expected {
 			t.Fatal(result, err)
 		}
 		RunDue(t, db, func(context.Context, *honker.Job) error { return nil }, "throttled")
 	}
 	Advance(t, db, 2*time.Hour)
-	if result, err := q.EnqueueWith(context.Background(), 1, throttled); err != nil || result.Status != honker.StatusOK {
+	if result, err := q.EnqueueWith(context.Background(), 1, throttled); err != nil || result.Status != honker.StatusEnqueued {
 		t.Error("the key has not expired", result, err)
 	}
 	other, err := db.TryLock("lock", "somebody", 100)

@@ -168,6 +168,8 @@ func (r *request) filter() (honker.JobFilter, int64) {
 				raw = json.RawMessage("[" + string(raw) + "]")
 			}
 			filter.States = decode[[]honker.JobState](raw)
+		case "unique_key":
+			filter.UniqueKey = honker.String(text(raw))
 		case "metadata":
 			filter.Metadata = decode[map[string]string](raw)
 		case "order":
@@ -175,7 +177,7 @@ func (r *request) filter() (honker.JobFilter, int64) {
 		case "cursor":
 			cursor = decode[int64](raw)
 		default:
-			if to := map[string]*string{"queue": &filter.Queue, "worker_id": &filter.WorkerID, "unique_key": &filter.UniqueKey, "error": &filter.Error}[key]; to != nil {
+			if to := map[string]*string{"queue": &filter.Queue, "worker_id": &filter.WorkerID, "error": &filter.Error}[key]; to != nil {
 				*to = text(raw)
 				continue
 			}

@@ -141,12 +141,12 @@ func (r *request) more(options *honker.EnqueueOptions) {
 		options.Metadata = decode[map[string]string](r.args["metadata"])
 	}
 	if r.has("unique_key") {
-		options.UniqueKey = r.str("unique_key")
+		options.UniqueKey = honker.String(r.str("unique_key"))
 	}
 	options.UniqueForS = r.numOr("unique_for_s", 0)
 	options.MaxRunS = r.numOr("max_run_s", 0)
 	if r.has("concurrency_key") {
-		options.ConcurrencyKey = r.str("concurrency_key")
+		options.ConcurrencyKey = honker.String(r.str("concurrency_key"))
 	}
 	options.BatchID = r.numOr("batch_id", 0)
 	if r.has("member") {
@@ -160,20 +160,17 @@ func (r *request) more(options *honker.EnqueueOptions) {
 	}
 }
 
-// outcomes are the words of the protocol.
-var outcomes = map[honker.Status]string{honker.StatusOK: "enqueued", honker.StatusExists: "exists", honker.StatusReplaced: "replaced", honker.StatusEmpty: "skipped"}
-
 func enqueued(result honker.EnqueueResult, err error) object {
 	one := must(result, err)
-	return object{"id": one.ID, "status": outcomes[one.Status]}
+	return object{"id": one.ID, "status": one.Status}
 }
 
 func fired(fire honker.ScheduledFire) object {
 	answer := object{"name": fire.Name, "queue": fire.Queue, "fire_at": fire.FireAt, "job_id": fire.JobID}
-	if fire.Status != honker.StatusOK {
-		answer["status"] = outcomes[fire.Status]
+	if fire.Status != honker.StatusEnqueued {
+		answer["status"] = fire.Status
 	}
-	if fire.Status == honker.StatusEmpty {
+	if fire.Status == honker.StatusSkipped {
 		answer["job_id"] = nil
 	}
 	return answer

@@ -25,7 +25,7 @@ type Report struct {
 
 // remind reminds somebody, unless that is to be done already.
 func remind(ctx context.Context, emails *honker.TypedQueue[Email], to string) error {
-	result, err := emails.EnqueueWith(ctx, Email{To: to}, honker.EnqueueOptions{UniqueKey: "reminder-" + to})
+	result, err := emails.EnqueueWith(ctx, Email{To: to}, honker.EnqueueOptions{UniqueKey: honker.String("reminder-" + to)})
 	if err != nil {
 		return err
 	}
