@@ -3,11 +3,18 @@ package honker
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
+	"runtime/debug"
 )
 
 // Step runs f once for the job, whatever becomes of the job's other parts: what it returned is saved, as encoding/json makes it, and
 // later attempts get that. An error of f's saves nothing. If the process dies between the end of f and the commit that saves it, f is
 // run again; StepTx has no such gap.
+//
+// What f returned may have no JSON: NaN, a channel, a text that is not UTF-8. The error is ErrInvalid or ErrUTF8 then, and a Verdict
+// as Discard makes it: a handler that returns it, wrapped or not, leaves its job among the dead, since another attempt would run f
+// again. Of StepTx what f wrote is rolled back.
 //
 // A job that is not its worker's any more is ErrLost: the step is not saved, and another attempt runs it again. Steps are kept
 // for as long as the job is live, dead, or kept as done.
@@ -112,19 +119,40 @@ func savedStep[T any](job *Job, tx uintptr, name string) (value T, saved bool, e
 
 // saveStep saves it; what is stored, which is what somebody else has saved meanwhile.
 func saveStep[T any](job *Job, tx uintptr, name string, value T) (stored T, err error) {
-	encoded, err := encode("value of the step "+name, value)
+	encoded, err := encodeStep(name, value)
 	if err != nil {
-		return stored, err
+		return stored, notSaved(name, err)
 	}
 	handle, status, err := job.db.native().stepSave(job.db.handle, tx, job.ID, view(job.WorkerID), view(name), viewOf(encoded))
 	if err == nil && status == statusLost {
 		return stored, newError(statusLost, "the job %d is not its worker's any more: the step %q is not saved", job.ID, name)
 	}
 	text, _, err := job.db.lib.textOf(handle, status, err)
+	if errors.Is(err, ErrUTF8) { // of a json.RawMessage
+		err = notSaved(name, err)
+	}
 	if err != nil {
 		return stored, err
 	}
-	return decodeStep[T](name, text)
+	if stored, err = decodeStep[T](name, text); err != nil && tx != 0 {
+		err = notSaved(name, err)
+	}
+	return stored, err
+}
+
+// encodeStep is encode; a MarshalJSON that panics is an error.
+func encodeStep(name string, value any) (encoded []byte, err error) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			err = &PanicError{cause, debug.Stack()}
+		}
+	}()
+	return encode("value of the step "+name, value)
+}
+
+// notSaved discards the job: another attempt would run the step again, and come to the same.
+func notSaved(name string, err error) error {
+	return Discard(fmt.Errorf("the step %q has run, and is not saved: %w", name, err))
 }
 
 func decodeStep[T any](name, text string) (value T, err error) {

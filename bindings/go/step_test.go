@@ -2,7 +2,11 @@ package honker
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
+	"math"
+	"strings"
 	"testing"
 	"time"
 )
@@ -172,4 +176,47 @@ func TestStepInATransaction(t *testing.T) {
 	wantError(t, err, ErrMisuse)
 	_, err = StepIn(ctx, tx, &Job{}, "s", seven)
 	wantError(t, err, ErrMisuse)
+}
+
+type panics struct{}
+
+func (panics) MarshalJSON() ([]byte, error) { panic("no JSON") }
+
+// The step has run: another attempt would run it again, so that there is none.
+func TestStepWhoseValueHasNoJSON(t *testing.T) {
+	db := open(t)
+	execute(t, db, "CREATE TABLE charges (id INTEGER PRIMARY KEY)")
+	ctx := context.Background()
+	for what, value := range map[string]any{"unsupported value: NaN": math.NaN(), "not valid UTF-8": "\xff", "unsupported type: chan int": make(chan int),
+		"not valid JSON": json.RawMessage("{"), "is not valid UTF-8": json.RawMessage("\"\xff\""), "no JSON": panics{}} {
+		for _, inTx := range []bool{false, true} {
+			q := db.Queue(fmt.Sprint(what, inTx), QueueOptions{MaxAttempts: 5})
+			must(t, 0, second(q.Enqueue(1, EnqueueOptions{})))
+			calls := 0
+			w := db.NewWorker(WorkerOptions{Queues: []WorkerQueue{{Name: q.Name()}}, RetryBase: -1, Logger: (&logged{}).logger()})
+			ran, err := w.RunDue(ctx, func(ctx context.Context, job *Job) error {
+				calls++
+				var err error
+				if inTx {
+					_, err = StepTx(ctx, job, "charge", func(_ context.Context, tx *Transaction) (any, error) {
+						return value, second(tx.Exec("INSERT INTO charges VALUES (NULL)"))
+					})
+				} else {
+					_, err = Step(ctx, job, "charge", func(context.Context) (any, error) { return value, nil })
+				}
+				return fmt.Errorf("while charging: %w", err)
+			})
+			want(t, must(t, ran, err), 1)
+			want(t, calls, 1)
+			dead := must2dead(t)(q.DeadJobs(-1))
+			want(t, len(dead), 1)
+			for _, part := range []string{`while charging: the step "charge" has run, and is not saved: `, what} {
+				if !strings.Contains(*dead[0].LastError, part) {
+					t.Errorf("%q is not in %q", part, *dead[0].LastError)
+				}
+			}
+			rows, err := db.Query("SELECT * FROM charges UNION ALL SELECT 1 FROM _honker_steps")
+			want(t, len(must(t, rows, err)), 0)
+		}
+	}
 }
