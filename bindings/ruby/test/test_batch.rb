@@ -132,11 +132,42 @@ class TestBatch < HonkerTest
   def test_what_json_does_not_have_is_no_value_of_a_step
     db.queue("q").enqueue(1)
     job = db.queue("q").claim_one("w")
-    error = assert_raises(ArgumentError) { job.step("mail") { [{ sent: Time.now }] } }
-    assert_equal "step mail: JSON has no Time; end it with an id, a text or nil", error.message
-    assert_raises(Honker::PayloadError) { job.step("mail") { Float::NAN } }
+    error = assert_raises(Honker::Discard) { job.step("mail") { [{ sent: Time.now }] } }
+    assert_equal "step mail has run, and is not saved: JSON has no Time; end the step with an id, a text or nil", error.message
+    assert_match(/cannot be written as JSON: .*NaN/, assert_raises(Honker::Discard) { job.step("mail") { Float::NAN } }.message)
     assert_raises(TypeError) { job.step(5) { 1 } }
     assert_equal("ok", job.step("mail") { "ok" })
+  end
+
+  # The step has run: another attempt would run it again, so that there is none.
+  def test_a_step_whose_value_has_no_json_is_not_run_again
+    db.transaction { |tx| tx.execute("CREATE TABLE paid (n)") }
+    q = db.queue("q", max_attempts: 5)
+    q.configure(retry: { base_s: 0 })
+    values = { "NaN" => Float::NAN, "JSON has no Object" => Object.new, "\u00ff" => "\xff", "raw" => Honker::RawText.new("\xff") }
+    values.each_key { |why| 2.times { |tx| q.enqueue([why, tx]) } }
+    q.enqueue("last")
+    ran = []
+    work(q) do |job|
+      why, in_tx = job.payload
+      pay = lambda do |tx|
+        job.step("pay", tx: tx) do
+          ran << [why, in_tx]
+          tx&.execute("INSERT INTO paid VALUES (1)")
+          values.fetch(why)
+        end
+      end
+      next if why == "last"
+
+      in_tx == 1 ? db.transaction(&pay) : pay.call(nil)
+    end
+    assert_equal ran.uniq, ran
+    assert_equal values.size * 2, ran.size
+    assert_equal [0, 0], db.query_row("SELECT (SELECT count(*) FROM paid), (SELECT count(*) FROM _honker_steps)")
+    dead = db.jobs(queue: "q", state: :dead).to_a
+    assert_equal ran.size, dead.size
+    dead.each { |job| assert_match(/\Astep pay has run, and is not saved: /, job["last_error"]) }
+    assert(dead.any? { |job| job["last_error"].include?("NaN") })
   end
 
   def test_a_worker_claims_as_its_name_and_its_process

@@ -132,7 +132,8 @@ module Honker
     # @return [Object] what was saved, as JSON has it: Symbols are Strings, and Hashes a {Payload}
     # @raise [Cancelled] if it is {#cancelled?} before the step, or if the worker does not hold it any more after it; then
     #   nothing is saved
-    # @raise [ArgumentError] if the block returns what JSON does not have, a model for instance; nothing is saved
+    # @raise [Discard] if the block returns what JSON does not have: a model, NaN, a text that is not UTF-8. Nothing is saved, and
+    #   the job is dead, since another attempt would run the block again
     def step(name, tx: nil)
       key = Value.text(name, "name")
       handle = Transaction.handle(tx)
@@ -140,12 +141,8 @@ module Honker
       return Codec.decode(saved) if saved
 
       check!
-      value = yield
-      foreign = Codec.foreign(value)
-      raise ArgumentError, "step #{name}: JSON has no #{foreign.class}; end it with an id, a text or nil" if foreign
-
-      saved = database.owned_text(:honker_step_save, database.handle, handle, @id, *Value.text(worker_id, "worker"), *key,
-                                  *Value.text(Codec.encode(value), "value"))
+      value = step_value(name, yield)
+      saved = database.owned_text(:honker_step_save, database.handle, handle, @id, *Value.text(worker_id, "worker"), *key, *value)
       saved ? Codec.decode(saved) : raise(Cancelled, "job #{@id} is lost, and step #{name} not saved")
     end
 
@@ -225,6 +222,19 @@ module Honker
     end
 
     private
+
+    # What a step returned, for the library.
+    def step_value(name, value)
+      foreign = Codec.foreign(value)
+      raise PayloadError, "JSON has no #{foreign.class}; end the step with an id, a text or nil" if foreign
+
+      text, length = Value.text(Codec.encode(value), "the value")
+      raise PayloadError, "its text is not valid UTF-8" unless text.valid_encoding?
+
+      [text, length]
+    rescue StandardError => e
+      raise Discard, "step #{name} has run, and is not saved: #{e.message}"
+    end
 
     def settle(function, transaction, *args)
       database.call?(function, database.handle, Transaction.handle(transaction), @id, *Value.text(@claim.worker_id, "worker"),
