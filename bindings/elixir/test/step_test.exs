@@ -48,7 +48,7 @@ defmodule Honker.StepTest do
     assert {:error, :error} = Job.step(db, job, "s", fn -> :error end)
     assert_raise RuntimeError, fn -> Job.step(db, job, "s", fn -> raise "no" end) end
     assert :thrown = catch_throw(Job.step(db, job, "s", fn -> throw(:thrown) end))
-    assert {:error, %Error{name: :invalid}} = Job.step(db, job, "s", fn -> self() end)
+    assert {:error, %Error{name: :invalid}} = Job.step(db, job, "s", fn -> Error.invalid("its own") end)
     assert {:error, %Error{name: :invalid}} = Job.step(db, job, :s, fn -> told(1) end)
     refute_received :called
     assert {:ok, 1} = Job.step(db, job, "s", fn -> 1 end)
@@ -86,6 +86,33 @@ defmodule Honker.StepTest do
     assert {:error, %Error{name: :lost}} = Job.step(db, job, "s", &Honker.execute(&1, "INSERT INTO books VALUES ('x')"))
     assert books(db) == []
     assert {:ok, 2} = Job.step(db, %{job | worker_id: "v"}, "s", fn -> 2 end)
+  end
+
+  # The step has run: another attempt would run it again, so that there is none.
+  test "whose value has no JSON discards the job", %{db: db, job: job} do
+    for bad <- [self(), "\xff", Honker.raw("\xff"), %{{1, 2} => 3}],
+        work <- [fn -> told(bad) end, &with(:ok <- Honker.execute(&1, "INSERT INTO books VALUES ('x')"), do: told(bad))] do
+      step = fn job -> Job.step(db, job, "charge", work) end
+      assert {:error, %Error{name: :unencodable, message: message} = error} = step.(job)
+      assert message =~ ~s(step "charge" has run, and is not saved: )
+      assert_raise Error, fn -> Job.step!(db, job, "charge", work) end
+
+      for handler <- [
+            step,
+            &Job.step!(db, &1, "charge", work),
+            fn job -> {:ok, _} = step.(job) end,
+            fn job -> case(step.(job), do: ({:ok, _} -> :ok)) end
+          ] do
+        {:ok, _} = Queue.enqueue(db, "unencodable", 1)
+        text = Exception.message(error)
+
+        assert [{_job, {:discard, ^text}}] =
+                 Honker.Testing.run_due(db, queue: "unencodable", handler: handler, retry_delay_s: 0)
+      end
+    end
+
+    assert books(db) == []
+    assert Honker.query!(db, "SELECT count(*) FROM _honker_steps") == [[0]]
   end
 
   test "in the handler of a worker, by the name of the database", %{path: path} do

@@ -7,8 +7,9 @@ defmodule Honker.Error do
       `:not_found`, `:closed_handle`, `:forked`, `:unsupported`, `:interrupted`, `:watcher`, `:system`,
       `:too_old`, `:internal`, `:panic`;
       `:unknown` for what a newer libhonker may add. From this package: `:library`, no libhonker could be loaded, and
-      `:lost` and `:held` where a claim or a lock that is somebody else's is no ordinary answer, and `:rolled_back`, raised
-      by `Honker.transaction!/2`, `Honker.batch!/3` and `Honker.Job.step!/4` for an error that their function has returned
+      `:lost` and `:held` where a claim or a lock that is somebody else's is no ordinary answer, `:unencodable`, what a step
+      (`Honker.Job.step/4`) has returned cannot be kept, and `:rolled_back`, raised
+      `Honker.transaction!/2`, `Honker.batch!/3` and `Honker.Job.step!/4` for an error that their function has returned
     * `message` - what happened, for people
     * `status` - the number that libhonker answered, 0 if it was not asked
     * `sqlite_code`, `sqlite_extended_code` - SQLite's result codes, 0 if it was not SQLite that refused

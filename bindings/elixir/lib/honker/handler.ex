@@ -33,6 +33,14 @@ defmodule Honker.Handler do
   end
 
   defp raised(kind, reason, stacktrace) do
+    {result(kind, reason, stacktrace), {kind, reason, stacktrace}}
+  end
+
+  # Of `step!`, and of `{:ok, value} = step(…)`.
+  defp result(:error, %Error{name: :unencodable} = error, _stacktrace), do: result({:error, error})
+  defp result(:error, %{term: {:error, %Error{name: :unencodable}} = returned}, _stacktrace), do: result(returned)
+
+  defp result(kind, reason, stacktrace) do
     text = kind |> Exception.format(reason, stacktrace) |> String.trim_trailing() |> text()
 
     # An exception may say when to try again.
@@ -42,9 +50,11 @@ defmodule Honker.Handler do
         _ -> nil
       end
 
-    {{:retry, delay_s, text}, {kind, reason, stacktrace}}
+    {:retry, delay_s, text}
   end
 
+  # A step of it has run, and would again.
+  defp result({:error, %Error{name: :unencodable} = error}), do: {:discard, text(error)}
   defp result({:error, reason}), do: {:retry, nil, text(reason)}
   defp result({what, reason}) when what in [:discard, :fail], do: {:discard, text(reason)}
   defp result(:discard), do: {:discard, "it returned :discard"}

@@ -23,7 +23,7 @@ defmodule Honker.Step do
   defp once(on, job, name, fun) do
     with {:ok, nil} <- saved(on, job, name),
          {:ok, value} <- returned(fun.()),
-         {:ok, text} <- JSON.encode(value) do
+         {:ok, text} <- encoded(name, JSON.encode(value)) do
       save(on, job, name, text)
     else
       {:ok, {value}} -> {:ok, value}
@@ -45,9 +45,15 @@ defmodule Honker.Step do
         {:error, Error.new(:lost, "the claim on job #{job.id} was lost before its step #{inspect(name)} was saved")}
 
       error ->
-        error
+        encoded(name, error)
     end
   end
+
+  # It has run: another attempt would run it again, and come to the same. `Honker.Handler` discards the job for such an error.
+  defp encoded(name, {:error, %Error{name: why} = error}) when why in [:invalid, :utf8],
+    do: {:error, Error.new(:unencodable, "step #{inspect(name)} has run, and is not saved: #{error.message}")}
+
+  defp encoded(_name, other), do: other
 
   defp returned(:ok), do: {:ok, nil}
   defp returned({:ok, value}), do: {:ok, value}
