@@ -149,3 +149,62 @@ TEST_CASE("steps under a worker") {
   });
   CHECK(charged == 1);
 }
+
+namespace {
+
+// What a step may have come to that has no text.
+struct NoText {};
+
+}  // namespace
+
+template <>
+struct honker::Codec<NoText> {
+  static std::string encode(const NoText&) { throw std::runtime_error("there is no text"); }
+  static NoText decode(std::string_view) { return {}; }
+};
+
+TEST_CASE("a step that has run, and whose value has no text, is not run again") {
+  const File file;
+  file.run("CREATE TABLE rows (x)");
+  const auto q = file.db.queue("q");
+  honker::WorkerOptions options;
+  options.retry_base_s = 0;
+  options.log = [](honker::LogLevel, const std::string&) {};
+  int runs = 0;
+  const auto no_text = [&] {
+    ++runs;
+    return NoText();
+  };
+  const auto writes = [&](Transaction& tx) {
+    tx.execute("INSERT INTO rows VALUES (1)");
+    return no_text();
+  };
+  const auto no_utf8 = [&] {
+    ++runs;
+    return "\xff";
+  };
+  for (const char* payload : {"value", "transaction", "text", "last"}) q.enqueue(payload);
+  auto worker = q.worker("w", options);
+  worker.run([&](Job& job) {
+    if (job.payload() == "value") job.step("charge", no_text);
+    if (job.payload() == "transaction") job.step("charge", writes);
+    if (job.payload() == "text") job.step("charge", no_utf8);
+    worker.stop();
+  });
+  CHECK(runs == 3);
+  CHECK(file.count("rows") == 0);
+  const auto dead = file.db.jobs({}).page().jobs;
+  REQUIRE(dead.size() == 3);
+  for (const auto& job : dead) {
+    CHECK(job.state == honker::JobState::dead);
+    CHECK(job.last_error->rfind("step charge has run, and is not saved: ", 0) == 0);
+  }
+  CHECK(dead.back().last_error->find("there is no text") != std::string::npos);
+
+  q.enqueue("by hand");
+  const auto job = *q.claim_one("w");
+  CHECK_THROWS_AS(job.step("charge", no_text), honker::UnsavedStepError);
+  const auto refused = job.step(std::nothrow, "charge", writes);
+  CHECK(refused.error().is_unsaved_step());
+  CHECK(refused.error().status() == HONKER_INVALID);
+}

@@ -57,14 +57,26 @@ class Error : public std::runtime_error {
   /// The claim of a job was lost, and with it what was to be done on its behalf.
   bool is_lost() const noexcept { return status_ == HONKER_LOST; }
 
+  /// A step of a job (Job::step) has run, but what it returned could not be encoded: nothing is saved, and another
+  /// attempt would run it again. The job is to be discarded, which a Worker does if its handler throws the error.
+  bool is_unsaved_step() const noexcept { return is_unsaved_step_; }
+
   /// The error is one of the moment, such as a locked file or a full disk: the same call may succeed later
   /// (honker_status_is_transient).
   bool is_transient() const noexcept { return honker_status_is_transient(status_) == 1; }
+
+  /// What Job::step answers.
+  static Error unsaved_step(const std::string& name, const Error& why) {
+    Error error(why.status(), "step " + name + " has run, and is not saved: " + why.what());
+    error.is_unsaved_step_ = true;
+    return error;
+  }
 
  private:
   honker_status_t status_;
   std::int32_t sqlite_code_;
   std::int32_t sqlite_extended_code_;
+  bool is_unsaved_step_ = false;
 };
 
 // The errors that callers tell apart have types of their own, for `catch`. All others are thrown as Error.
@@ -99,6 +111,12 @@ class LostError : public Error {
   explicit LostError(const Error& error) : Error(error) {}
 };
 
+/// Error::is_unsaved_step().
+class UnsavedStepError : public Error {
+ public:
+  explicit UnsavedStepError(const Error& error) : Error(error) {}
+};
+
 namespace detail {
 
 [[noreturn]] inline void raise(const Error& error) {
@@ -108,6 +126,7 @@ namespace detail {
   if (error.is_constraint()) throw ConstraintError(error);
   if (error.is_interrupted()) throw InterruptedError(error);
   if (error.is_lost()) throw LostError(error);
+  if (error.is_unsaved_step()) throw UnsavedStepError(error);
   throw error;
 #else
   std::fprintf(stderr, "%s: %s\n", error.name(), error.what());

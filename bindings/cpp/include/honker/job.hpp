@@ -155,8 +155,10 @@ class Job {
   ///
   /// What it returned is saved when it has returned: if the process dies in between it is run again. A function that
   /// takes a Transaction is given a new one, which is committed with the step: what it writes there happens exactly
-  /// once. If the claim was lost meanwhile nothing is saved, or committed (LostError). What the function throws comes
-  /// through, and nothing is saved; with std::nothrow, where it may return a Result as well, it is HONKER_INVALID.
+  /// once. If the claim was lost meanwhile nothing is saved, or committed (LostError); so it is if the value cannot be
+  /// encoded, or is not UTF-8 (UnsavedStepError), with which the job of a worker's handler is discarded: another
+  /// attempt would run the function again. What the function throws comes through, and nothing is saved; with
+  /// std::nothrow, where it may return a Result as well, it is HONKER_INVALID.
   template <class Function>
   auto step(std::string_view name, Function&& function) const {
     return run_step<false>(nullptr, name, function).value();
@@ -242,19 +244,20 @@ class Job {
         return value;
       }
     }
-    const auto text = detail::guarded<Catches>("step " + std::string(name), [&]() -> Result<std::string> {
-      const auto value = [&] {
-        if constexpr (Step::has_transaction) {
-          return detail::returned_by(function, *tx);
-        } else {
-          return detail::returned_by(function);
-        }
-      }();
-      if (!value.ok()) return value.error();
-      return Codec::encode(value);
+    const auto value = detail::guarded<Catches>("step " + std::string(name), [&] {
+      if constexpr (Step::has_transaction) {
+        return detail::returned_by(function, *tx);
+      } else {
+        return detail::returned_by(function);
+      }
     });
-    if (!text.ok()) return text.error();
+    if (!value.ok()) return value.error();
+    const auto text = detail::guarded<true>("its codec", [&]() -> Result<std::string> { return Codec::encode(value); });
+    if (!text.ok()) return Error::unsaved_step(std::string(name), text.error());
     saved = detail::optional_text(core_, honker_step_save, detail::handle(core_), raw, id_, worker_id_, name, *text);
+    if (!saved.ok() && saved.error().status() == HONKER_UTF8) {
+      return Error::unsaved_step(std::string(name), saved.error());
+    }
     if (!saved.ok()) return saved.error();
     if (*saved) return decode(**saved);
     return Error(HONKER_LOST, "the claim of job " + std::to_string(id_) + " was lost, and step " + std::string(name) +

@@ -159,8 +159,8 @@ Outcome outcome_of(Function& function, Arguments&&... arguments) {
   }
 }
 
-/// The outcome that `call` returns, or throws; anything else that it throws is what `failed`, given its text, says.
-/// `thrown` is what was thrown.
+/// The outcome that `call` returns, or throws; a step that has run and cannot be saved is a discard; anything else that
+/// it throws is what `failed`, given its text, says. `thrown` is what was thrown.
 template <class Call, class Failed>
 Outcome caught_outcome(Call&& call, [[maybe_unused]] Failed&& failed, [[maybe_unused]] std::exception_ptr& thrown) {
 #if defined(__cpp_exceptions) || defined(_CPPUNWIND)
@@ -169,6 +169,9 @@ Outcome caught_outcome(Call&& call, [[maybe_unused]] Failed&& failed, [[maybe_un
   } catch (const Outcome& outcome) {
     thrown = std::current_exception();
     return outcome;
+  } catch (const UnsavedStepError& error) {
+    thrown = std::current_exception();
+    return Outcome::discard(error.what());
 #ifdef __GLIBCXX__
   } catch (abi::__forced_unwind&) {
     throw;
