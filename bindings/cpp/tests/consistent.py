@@ -38,6 +38,8 @@ for sample in samples:
         problems.append(f"README.md: no example has this sample:\n{sample}")
 in_tables = [code for row in re.findall(r"^\|.*$", readme, re.MULTILINE) for code in re.findall(r"`([^`]+)`", row)]
 for code in in_tables:
+    if not code.isidentifier() and not code.endswith(";"):
+        problems.append(f"README.md: this is no whole statement: {code}")
     if not code.isidentifier() and not any(code in line for lines in examples.values() for line in lines):
         problems.append(f"README.md: no example has this line of a table: {code}")
 
