@@ -1,5 +1,7 @@
 package dev.honker;
 
+import java.util.concurrent.Callable;
+
 /** Calls codecs. */
 final class Codecs {
   private Codecs() {}
@@ -13,6 +15,19 @@ final class Codecs {
       HonkerException invalid = Checks.invalid("the value", "cannot be encoded: " + e);
       invalid.initCause(e);
       throw invalid;
+    }
+  }
+
+  /**
+   * For a step that has run: without its text another attempt would run it again, and come to the
+   * same.
+   */
+  static <T> T ofStep(String name, Callable<T> text) {
+    try {
+      return text.call();
+    } catch (Exception | StackOverflowError e) { // of values that have themselves in them
+      throw new DiscardException(
+          "the step " + name + " has run, and is not saved: " + Failures.text(e), e);
     }
   }
 

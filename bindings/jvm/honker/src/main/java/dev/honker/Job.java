@@ -371,7 +371,10 @@ public final class Job {
    * @param <T> the type of the value
    * @return what was saved, now or by an earlier attempt
    * @throws ClaimLostException if the claim was lost meanwhile: nothing was saved
-   * @throws Exception what the work or the codec throws
+   * @throws DiscardException if the codec makes no text of the value: nothing was saved, and the
+   *     job of a handler that throws it is among the dead, since another attempt would do the work
+   *     again
+   * @throws Exception what the work throws, or the codec when it decodes
    */
   public <T> T step(String name, JsonCodec<T> codec, Callable<T> work) throws Exception {
     return step(null, name, codec, work);
@@ -388,13 +391,22 @@ public final class Job {
    * @return what was saved, now or by an earlier attempt
    * @throws ClaimLostException if the claim was lost meanwhile: the transaction is to be rolled
    *     back, as it is by {@link Database#transaction}
-   * @throws Exception what the work or the codec throws
+   * @throws DiscardException if the codec makes no text of the value: as for the others, with the
+   *     transaction to be rolled back
+   * @throws Exception what the work throws, or the codec when it decodes
    */
   public <T> T step(Transaction tx, String name, JsonCodec<T> codec, Callable<T> work)
       throws Exception {
     Checks.notNull("codec", codec);
     Checks.notNull("work", work);
-    return codec.decode(step(tx, name, () -> Codecs.encode(codec, work.call())));
+    return codec.decode(
+        step(
+            tx,
+            name,
+            () -> {
+              T value = work.call();
+              return Codecs.ofStep(name, () -> Codecs.encode(codec, value));
+            }));
   }
 
   /**
@@ -430,11 +442,13 @@ public final class Job {
    * @param json text, JSON by convention
    * @return what is saved: this, or what was saved before, which stays
    * @throws ClaimLostException if the claim was lost: nothing was saved
+   * @throws DiscardException if the text is no Unicode text
    */
   public String saveStep(Transaction tx, String name, String json) {
     byte[] n = Checks.utf8("name", name);
     byte[] w = Checks.utf8("workerId", workerId);
-    byte[] v = Checks.utf8("json", json);
+    Checks.notNull("json", json);
+    byte[] v = Codecs.ofStep(name, () -> Checks.utf8("json", json));
     return home.database
         .writeText(
             tx,

@@ -7,7 +7,9 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
+import java.util.concurrent.Callable;
 import java.util.concurrent.atomic.AtomicInteger;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
@@ -76,6 +78,60 @@ class StepsTest {
       assertEquals(Optional.of("3"), job.getStep("s"));
       assertEquals("3", job.saveStep(null, "s", "4"));
     }
+  }
+
+  /** It has run: another attempt would run it again, so that there is none. */
+  @Test
+  void aStepWhoseValueHasNoTextIsNotRunAgain() throws Exception {
+    JsonCodec<Object> refuses = JsonCodec.of(value -> refused("no JSON"), json -> json);
+    JsonCodec<Object> recurses = JsonCodec.of(StepsTest::endless, json -> json);
+    JsonCodec<Object> half = JsonCodec.of(value -> "\"\ud83d\"", json -> json);
+    AtomicInteger steps = new AtomicInteger();
+    try (Database db = Temporary.open(directory)) {
+      db.transactionVoid(tx -> tx.execute("CREATE TABLE paid (n)"));
+      Handler<Job> handler =
+          job -> {
+            var codec = List.of(refuses, recurses, half).get(Integer.parseInt(job.payloadJson()));
+            Callable<Object> count = steps::incrementAndGet;
+            if (job.metadata().isEmpty()) {
+              job.step("pay", codec, count);
+            } else {
+              db.transactionVoid(
+                  tx -> {
+                    tx.execute("INSERT INTO paid VALUES (1)");
+                    job.step(tx, "pay", codec, count);
+                  });
+            }
+          };
+      var inTransaction = EnqueueOptions.builder().metadata(Map.of("tx", "1")).build();
+      for (int i = 0; i < 3; i++) {
+        db.queue("q").enqueue("" + i);
+        db.queue("q").enqueue("" + i, inTransaction);
+      }
+      WorkerOptions options = WorkerOptions.builder().retryDelay(Duration.ZERO).build();
+      List<JobInfo> dead;
+      try (Runner worker = db.queue("q").worker("w", handler, options)) {
+        var filter = JobFilter.builder().state(JobState.DEAD).build();
+        Temporary.eventually(() -> db.jobs().list(filter).count() == 6);
+        worker.throwIfFailed();
+        dead = db.jobs().list(filter).toList();
+      }
+      assertEquals(6, steps.get());
+      for (JobInfo job : dead) {
+        String error = job.lastError();
+        assertTrue(error.startsWith("the step pay has run, and is not saved: "), error);
+      }
+      assertEquals(
+          List.of(), db.query("SELECT n FROM paid UNION SELECT job_id FROM _honker_steps"));
+    }
+  }
+
+  private static String refused(String why) throws java.io.IOException {
+    throw new java.io.IOException(why);
+  }
+
+  private static String endless(Object value) {
+    return endless(List.of(value)) + value;
   }
 
   /** It is not the job's any more to say what it has done. */

@@ -1,6 +1,7 @@
 package dev.honker.kotlin
 
 import dev.honker.ClaimLostException
+import dev.honker.DiscardException
 import dev.honker.Job
 import dev.honker.JsonCodec
 import kotlinx.coroutines.Dispatchers
@@ -26,9 +27,24 @@ public suspend fun Job.suspendingStep(
     return withContext(NonCancellable) { withContext(Dispatchers.IO) { saveStep(null, name, json) } }
 }
 
-/** As the other form, with a value: the codec makes the text that is saved, and the value of it, also the first time. */
+/**
+ * As the other form, with a value: the codec makes the text that is saved, and the value of it, also the first time.
+ *
+ * @throws DiscardException if the codec makes no text of the value: nothing was saved, and the job of a handler that throws it is among
+ * the dead, since another attempt would do the work again
+ */
 public suspend fun <T> Job.suspendingStep(
     name: String,
     codec: JsonCodec<T>,
     work: suspend () -> T,
-): T = codec.decode(suspendingStep(name) { codec.encode(work()) })
+): T =
+    codec.decode(
+        suspendingStep(name) {
+            val value = work()
+            try {
+                codec.encode(value)
+            } catch (e: Exception) {
+                throw DiscardException("the step $name has run, and is not saved: ${e.message ?: e}", e)
+            }
+        },
+    )

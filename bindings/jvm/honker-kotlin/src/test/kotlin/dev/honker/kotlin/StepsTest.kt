@@ -17,6 +17,7 @@ import kotlinx.coroutines.withTimeout
 import org.junit.jupiter.api.Assertions.assertEquals
 import org.junit.jupiter.api.Assertions.assertNull
 import org.junit.jupiter.api.Assertions.assertThrows
+import org.junit.jupiter.api.Assertions.assertTrue
 import org.junit.jupiter.api.Test
 import org.junit.jupiter.api.Timeout
 import org.junit.jupiter.api.io.TempDir
@@ -64,6 +65,30 @@ class StepsTest {
                         it.throwIfFailed()
                     }
                 assertEquals(listOf("text", "number"), done)
+            }
+        }
+
+    /** It has run: another attempt would run it again, so that there is none. */
+    @Test
+    fun aStepWhoseValueHasNoTextIsNotRunAgain() =
+        runBlocking {
+            open().use { db ->
+                val refuses = JsonCodec.of<Int>({ error("no JSON") }, { it.toInt() })
+                val done = CopyOnWriteArrayList<String>()
+                listOf("codec", "half").forEach { db.queue("q").enqueueJson(it) }
+                db
+                    .queue("q")
+                    .suspendingWorker("w", workerOptions { retryDelay(Duration.ZERO) }) { job ->
+                        if (job.payloadJson() == "codec") job.suspendingStep("s", refuses) { done.add("codec").let { 1 } }
+                        job.suspendingStep("s") { "\ud83d".also { done += "half" } }
+                    }.use {
+                        withTimeout(60_000) { while (db.jobs().list { state(JobState.DEAD) }.count() < 2) delay(10) }
+                        it.throwIfFailed()
+                    }
+                assertEquals(listOf("codec", "half"), done.sorted())
+                for (dead in db.jobs().list { state(JobState.DEAD) }) {
+                    assertTrue(dead.lastError()!!.startsWith("the step s has run, and is not saved: "), dead.lastError())
+                }
             }
         }
 
