@@ -43,7 +43,7 @@ int main() {
   honker::WorkerOptions options;
   options.concurrency = 4;
   options.max_run_s = 60;
-  options.on_failure = report_to_sentry;
+  options.on_error = report_to_sentry;
   honker::Worker worker("app.db", {{"emails"}}, "host-7", options);
   const auto report = worker.run(honker::typed<SendEmail>(send_email));  // until SIGTERM or SIGINT
   if (report.running > 0) std::_Exit(1);                                 // handlers that do not return

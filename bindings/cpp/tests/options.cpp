@@ -138,7 +138,7 @@ TEST_CASE("a job may say for how long it may run") {
   of_worker.max_run_s = 3600;
   std::string error;
   auto worker = q.worker("w", of_worker);
-  of_worker.on_failure = [&](const honker::Failure& failure) {
+  of_worker.on_error = [&](const honker::Failure& failure) {
     error = failure.outcome.error();
     worker.stop();
   };

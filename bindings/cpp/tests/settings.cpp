@@ -128,7 +128,7 @@ TEST_CASE("a worker says when a job is tried again as its queue has it") {
   honker::WorkerOptions options;
   options.retry_base_s = 7;
   std::optional<std::int64_t> next_try_s;
-  options.on_failure = [&](const honker::Failure& failure) { next_try_s = failure.next_try_s; };
+  options.on_error = [&](const honker::Failure& failure) { next_try_s = failure.next_try_s; };
   std::string lines;
   options.log = [&](honker::LogLevel, const std::string& line) { lines += line + "\n"; };
   auto worker = q.worker("w", options);

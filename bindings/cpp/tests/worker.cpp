@@ -35,7 +35,7 @@ struct Told {
   WorkerOptions options() {
     WorkerOptions options;
     options.retry_base_s = 0;
-    options.on_failure = [this](const Failure& failure) {
+    options.on_error = [this](const Failure& failure) {
       const std::lock_guard<std::mutex> lock(mutex);
       failures.push_back(failure.outcome.error());
       throw std::runtime_error("of the callback's own");
@@ -185,7 +185,7 @@ TEST_CASE("what a failure says of the next try is a time, whatever the options a
     options.retry_factor = 1e300;
     options.retry_jitter = 0;
     std::optional<std::int64_t> next_try_s;
-    options.on_failure = [&](const Failure& failure) { next_try_s = failure.next_try_s; };
+    options.on_error = [&](const Failure& failure) { next_try_s = failure.next_try_s; };
     auto worker = q.worker("w", options);
     const auto begin = now();
     worker.run([&](Job&) {

@@ -5,7 +5,7 @@
 
 #define QUEUES_MAX 256
 
-/* {name, weight, in_hand_max or nil} */
+/* {name, weight, max_in_hand or nil} */
 static int get_queue(struct in *in, term t, honker_worker_queue_t *queue) {
   const term *parts;
   int arity;
@@ -15,7 +15,7 @@ static int get_queue(struct in *in, term t, honker_worker_queue_t *queue) {
     return 0;
   }
   return get_text(in, parts[0], "queue", &queue->name) && get_int(in, parts[1], "weight", &queue->weight) &&
-         (enif_is_identical(parts[2], atom_nil) || get_int(in, parts[2], "in_hand_max", &queue->in_hand_max));
+         (enif_is_identical(parts[2], atom_nil) || get_int(in, parts[2], "max_in_hand", &queue->in_hand_max));
 }
 
 /* options: worker_id, queues, a map of the others */

@@ -365,7 +365,7 @@ defmodule Honker.WorkerTest do
     {:ok, _} = Queue.enqueue_many(db, "low", [1, 2, 3])
     {:ok, _} = Queue.enqueue_many(db, "high", [1, 2])
     handler = fn job -> send(test, {:running, job.queue, self()}) && receive(do: (:go -> :ok)) end
-    queues = [{"high", 0}, {"low", weight: 0, in_hand_max: 1}]
+    queues = [{"high", 0}, {"low", weight: 0, max_in_hand: 1}]
     start_supervised!({Worker, db: db, queues: queues, handler: handler, concurrency: 4, shutdown: 10})
     first = for _ <- 1..3, do: assert_receive({:running, _, _})
     assert Enum.frequencies(for {_, queue, _} <- first, do: queue) == %{"high" => 2, "low" => 1}

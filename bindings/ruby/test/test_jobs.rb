@@ -42,15 +42,16 @@ class TestJobs < HonkerTest
     q = db.queue("q")
     all = q.enqueue_many((1..250).to_a)
     jobs = db.jobs(queue: "q", order: :oldest)
-    page = jobs.page(limit: 100)
+    page = jobs.page(page_size: 100)
     assert_equal [all.first(100), 100], [page[:jobs].map { |job| job[:id] }, page[:cursor] && 100]
-    assert_equal all[100, 10], jobs.page(limit: 10, cursor: page[:cursor])[:jobs].map { |job| job[:id] }
+    assert_equal all[100, 10], jobs.page(page_size: 10, cursor: page[:cursor])[:jobs].map { |job| job[:id] }
     assert_equal all, jobs.map { |job| job[:id] }
     assert_equal [250, 1], [jobs.count, jobs.lazy.map { |job| job[:payload] }.first]
     assert_equal all.first(3), jobs.each.take(3).map { |job| job[:id] }
-    assert_nil jobs.page(limit: 1000)[:cursor]
+    assert_nil jobs.page(page_size: 1000)[:cursor]
     assert_raises(ArgumentError) { db.jobs(limit: 5) }
-    assert_raises(Honker::InvalidError) { jobs.page(limit: 1001) }
+    assert_raises(ArgumentError) { db.jobs(page_size: 5) }
+    assert_raises(Honker::InvalidError) { jobs.page(page_size: 1001) }
     { speed: 1, state: :asleep, order: :random, queue: 5, unique_key: nil, error: "" }.each do |name, value|
       assert_match(name.to_s, assert_raises(Honker::InvalidError) { db.jobs(name => value).first }.message)
     end
@@ -79,13 +80,13 @@ class TestJobs < HonkerTest
   def test_an_action_is_done_to_all_pages
     q = db.queue("q")
     q.enqueue_many((1..2500).to_a, delay: 1000)
-    page = db.jobs(queue: "q").apply("run_now", limit: 10)
+    page = db.jobs(queue: "q").apply("run_now", page_size: 10)
     assert_equal [10, 0], page.values_at(:changed, :conflicts)
     assert_kind_of Integer, page[:cursor]
     assert_equal 2490, db.jobs(queue: "q").run_now.changed
-    first = db.jobs(queue: "q").apply({ priority: 1 }, limit: 1000)
+    first = db.jobs(queue: "q").apply({ priority: 1 }, page_size: 1000)
     assert_equal 1000, first[:changed]
-    assert_equal 1000, db.jobs(queue: "q").apply("cancel", limit: 1000, cursor: first[:cursor])[:changed]
+    assert_equal 1000, db.jobs(queue: "q").apply("cancel", page_size: 1000, cursor: first[:cursor])[:changed]
     assert_equal 1500, db.jobs(queue: "q").count
     [:explode, { speed: 1 }, { move: 5 }].each { |bad| assert_raises(Honker::InvalidError) { db.jobs.apply(bad) } }
     assert_raises(TypeError) { db.jobs.apply(5) }

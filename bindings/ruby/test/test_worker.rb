@@ -94,6 +94,34 @@ class TestWorker < HonkerTest
     assert_equal [*(1..5).map { |n| ["first", n] }, *(1..5).map { |n| ["second", n] }], order
   end
 
+  def test_a_queue_has_no_more_jobs_in_hand_than_it_may
+    queues = { "high" => 1, "low" => { weight: 1, max_in_hand: 1 } }
+    queues.each_key { |name| db.queue(name).enqueue_many([1, 2, 3]) }
+    running = Thread::Queue.new
+    go = Thread::Queue.new
+    counts = Hash.new(0)
+    most = Hash.new(0)
+    lock = Mutex.new
+    worker = db.worker(queues, "w", concurrency: 4)
+    thread = Thread.new do
+      worker.run(stop: -> { queues.keys.sum { |name| db.queue(name).stats.values_at(:pending, :claimed).sum }.zero? }) do |job|
+        lock.synchronize { most[job.queue_name] = [most[job.queue_name], counts[job.queue_name] += 1].max }
+        running << job.queue_name
+        go.pop
+        lock.synchronize { counts[job.queue_name] -= 1 }
+      end
+    end
+    first = Array.new(4) { running.pop }
+    assert_equal({ "high" => 3, "low" => 1 }, first.tally)
+    6.times { go << true }
+    thread.join
+    assert_equal({ "high" => 3, "low" => 1 }, most)
+    assert_raises(ArgumentError) { db.worker({ "q" => { most: 1 } }) }
+    assert_raises(Honker::InvalidError, RangeError, ArgumentError) { db.worker({ "q" => { max_in_hand: 0 } }) }
+  ensure
+    worker&.close
+  end
+
   def test_a_queue_of_more_weight_has_its_turn_more_often
     [2, 1].each { |n| db.queue("q#{n}").enqueue_many((1..200).to_a) }
     order = []

@@ -106,7 +106,7 @@ end
 
 def jobs_page(request)
   filter = request["filter"].transform_keys(&:to_sym)
-  pages = filter.slice(:limit, :cursor)
+  pages = { page_size: filter[:limit], cursor: filter[:cursor] }.compact
   yield request.on.jobs(**filter.except(:limit, :cursor), **request.within), pages
 end
 

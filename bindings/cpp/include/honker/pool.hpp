@@ -511,7 +511,7 @@ class Pool : public std::enable_shared_from_this<Pool> {
     say(LogLevel::error, "failed at job " + std::to_string(task.id) + " of " + task.queue + ", attempt " +
                              std::to_string(task.attempts) + " of " + std::to_string(task.max_attempts) + ", " + next +
                              ": " + outcome.error());
-    if (options_.on_failure) static_cast<void>(thrown_by([&] { options_.on_failure(failure); }));
+    if (options_.on_error) static_cast<void>(thrown_by([&] { options_.on_error(failure); }));
   }
 
   static constexpr std::int64_t century_ms = 3155760000000;

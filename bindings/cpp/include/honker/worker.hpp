@@ -199,7 +199,7 @@ class Worker {
       honker_worker_queue_t raw = HONKER_WORKER_QUEUE_INIT;
       raw.name = detail::view(queue.name);
       raw.weight = queue.weight;
-      raw.in_hand_max = queue.in_hand_max.value_or(-1);
+      raw.in_hand_max = queue.max_in_hand.value_or(-1);
       queues.push_back(raw);
     }
     honker_worker_opts_t opts = HONKER_WORKER_OPTS_INIT;

@@ -33,10 +33,10 @@ struct WorkerQueue {
   /// are 0 the queues are asked in the order given.
   std::int64_t weight = 1;
   /// How many of its jobs may be in hand at a time. Default: as many as the worker takes.
-  std::optional<std::int64_t> in_hand_max = std::nullopt;
+  std::optional<std::int64_t> max_in_hand = std::nullopt;
 };
 
-/// A job that was not done, for WorkerOptions::on_failure.
+/// A job that was not done, for WorkerOptions::on_error.
 struct Failure {
   std::int64_t job_id;
   std::string queue;
@@ -83,7 +83,7 @@ struct WorkerOptions {
   std::vector<Middleware> middleware = {};
   /// Told of every failure, for error reporters, in the thread of the handler, so by several at the same time; of a
   /// handler that ran for too long, in the thread of run(). What it throws is passed over.
-  std::function<void(const Failure&)> on_failure = nullptr;
+  std::function<void(const Failure&)> on_error = nullptr;
   /// What the worker has to say, a line at a time: failures, what keeps it from its work (once) and that it works
   /// again, and what was left when it ended. By any of its threads. What it throws is passed over. Default: standard
   /// error.

@@ -12,7 +12,7 @@ defmodule Honker.Worker do
 
     * `path:` - the file, and `open:`, options of `Honker.open/2`. Or `db:`, a database, or the name of one
       (`Honker.start_link/1`)
-    * `queue:` - its queue; or `queues:`, a list of names, `{name, weight}` or `{name, weight: 2, in_hand_max: 1}`. A queue of
+    * `queue:` - its queue; or `queues:`, a list of names, `{name, weight}` or `{name, weight: 2, max_in_hand: 1}`. A queue of
       twice the weight is asked first twice as often; what one cannot fill goes to the others. All weights 0: in that order
     * `handler:` - is given a `Honker.Job`; or `jobs:`, modules that `use Honker.Job`, whose queues are the default. Code that is
       loaded anew while it runs is used if the handler is `&Module.function/1`, or with `jobs:`

@@ -304,7 +304,8 @@ module Honker
     # What handles jobs, or waits for them. To be closed.
     #
     # @param queues [Queue, String, Array, Hash] one or several, or each with its weight: how often it is asked first, compared
-    #   with the others. With all weights 0 they are asked in the order given
+    #   with the others; or with a Hash of `weight: 1` and `max_in_hand:`, how many of its jobs {Worker#run} has in hand at most.
+    #   With all weights 0 they are asked in the order given
     # @param worker [String] its name, which another worker may not have at the same time
     # @param options `concurrency: 1`, how many jobs {Worker#run} has in hand; `visibility_timeout_s: 300`, for how long a claim
     #   outlives its worker; `max_run_s: nil`, after how many seconds a job is retried and its handler cancelled; `retry_base_s:

@@ -23,7 +23,7 @@ module Honker
 
     # @private
     def initialize(database, filter, transaction)
-      paged = filter.keys & %i[limit cursor]
+      paged = filter.keys & %i[limit page_size cursor]
       raise ArgumentError, "#{paged.join(" and ")}: that is for page; or take first(n)" unless paged.empty?
 
       @database = database
@@ -55,11 +55,11 @@ module Honker
 
     # One page.
     #
-    # @param limit [Integer] how many jobs, at most 1,000. There may be fewer, also none, although there is a next page
+    # @param page_size [Integer] how many jobs, at most 1,000. There may be fewer, also none, although there is a next page
     # @param cursor [Integer, nil] that of the page before
     # @return [Payload] with the keys jobs, an Array, and cursor, which is nil for the last page
-    def page(limit: 100, cursor: nil)
-      page = @database.json(:honker_job_list, @database.handle, Transaction.handle(@transaction), *filter(limit, cursor))
+    def page(page_size: 100, cursor: nil)
+      page = @database.json(:honker_job_list, @database.handle, Transaction.handle(@transaction), *filter(page_size, cursor))
       page[:jobs].each { |job| Codec.row(job) }
       page
     end
@@ -68,9 +68,9 @@ module Honker
     #
     # @param action [Symbol, String, Hash] `:retry`, `:run_now`, `:cancel`, `:delete`, `{ move: queue }` or `{ priority: number }`
     # @return [Payload] with the keys changed, conflicts, left (nil where that would have to be counted) and cursor
-    def apply(action, limit: PAGE, cursor: nil)
+    def apply(action, page_size: PAGE, cursor: nil)
       action = Codec.options(action) if action.is_a?(Hash)
-      @database.json(:honker_job_apply, @database.handle, Transaction.handle(@transaction), *filter(limit, cursor),
+      @database.json(:honker_job_apply, @database.handle, Transaction.handle(@transaction), *filter(page_size, cursor),
                      *Value.text(action, "action"))
     end
 
@@ -135,9 +135,9 @@ module Honker
       end
     end
 
-    def filter(limit, cursor)
+    def filter(page_size, cursor)
       conditions = @filter.to_h { |name, value| name == :batch ? [:batch_id, value] : [name, value] }
-      Value.text(Codec.options({ **conditions, **{ limit: limit, cursor: cursor }.compact }), "filter")
+      Value.text(Codec.options({ **conditions, **{ limit: page_size, cursor: cursor }.compact }), "filter")
     end
   end
 end

@@ -27,11 +27,11 @@ module Honker
       @options = Worker.options(options)
       @worker_id = Value.utf8(worker_id, "worker")
       @concurrency = @options[:concurrency]
-      @weights = Worker.weights(queues).to_h do |queue, weight|
+      @shares = Worker.weights(queues).to_h do |queue, share|
         queue = database.queue(queue, visibility_timeout_s: @options[:visibility_timeout_s]) unless queue.is_a?(Queue)
-        [queue, Value.integer(weight, "weight")]
+        [queue, Worker.share(**share.is_a?(Hash) ? share : { weight: share })]
       end
-      @queues = @weights.keys.to_h { |queue| [queue.name, queue] }
+      @queues = @shares.keys.to_h { |queue| [queue.name, queue] }
       super(database, :honker_worker_free) { native(false) }
     end
 
@@ -58,6 +58,12 @@ module Honker
       when Array then queues.map { |queue| [queue, 1] }
       else [[queues, 1]]
       end
+    end
+
+    # @private
+    # How often a queue is asked first, and how many of its jobs may be in hand; nil for as many as the worker takes.
+    def self.share(weight: 1, max_in_hand: nil)
+      { weight: Value.integer(weight, "weight"), max_in_hand: max_in_hand && Value.positive(max_in_hand, "max_in_hand") }
     end
 
     # The next job, or nil if the time is over or {#wake} was called.
@@ -115,7 +121,7 @@ module Honker
     # @private
     # The same for another database.
     def on(database)
-      Worker.new(database, @weights.transform_keys { |queue| queue.on(database) }, @worker_id, **@options)
+      Worker.new(database, @shares.transform_keys { |queue| queue.on(database) }, @worker_id, **@options)
     end
 
     # @private
@@ -221,10 +227,10 @@ module Honker
     # The call that makes the native part, and its arguments.
     def native(heartbeat)
       @kept = []
-      queues = @weights.map do |queue, weight|
+      queues = @shares.map do |queue, share|
         memory, place = Value.bytes(queue.name, "name")
         @kept << memory
-        Native::WORKER_QUEUE.pack(*place, weight, -1)
+        Native::WORKER_QUEUE.pack(*place, share[:weight], share[:max_in_hand] || -1)
       end
       [:honker_worker_new, @database.handle, @dispatcher.waiter, @place.token, queues.join, queues.size,
        *Value.text(@worker_id, "worker"), native_options(heartbeat)]

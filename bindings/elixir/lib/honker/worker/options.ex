@@ -69,7 +69,7 @@ defmodule Honker.Worker.Options do
   defp read_queue({name, weight}) when is_binary(name) and is_integer(weight), do: {:ok, {name, weight, nil}}
 
   defp read_queue({name, opts}) when is_binary(name) do
-    with {:ok, o} <- Native.options(opts, [:in_hand_max, weight: 1]), do: {:ok, {name, o.weight, o[:in_hand_max]}}
+    with {:ok, o} <- Native.options(opts, [:max_in_hand, weight: 1]), do: {:ok, {name, o.weight, o[:max_in_hand]}}
   end
 
   defp read_queue(name) when is_binary(name), do: {:ok, {name, 1, nil}}
