@@ -37,6 +37,11 @@ class ExamplesTest {
         "Outboxes|posted {\"order_id\":42} at the second attempt",
         "LocksAndLimits|backing up;somebody is at it;3 of 5",
         "Tasks|{\"greeted\":[\"world\"]}",
+        "Features|paused: true;REPLACED;1 of a batch to go;of nobody;q: timeout after 30 s;"
+            + "true;1: timeout after # s;1 retried;*",
+        "FeaturesKt|ENQUEUED;REPLACED;digest 2 for acme, attempt 1;download page 1;download page 2;"
+            + "2 pages are in;rendering ended: GONE;[ENQUEUED, SKIPPED];done: 1;done: 2;1 due;"
+            + "1 cancelled",
         "KotlinKt|claimed {\"name\":\"world\"};*",
       })
   void says(String name, String expected) throws Exception {
@@ -69,7 +74,9 @@ class ExamplesTest {
       assertEquals(name.equals("Outboxes"), logged.contains("the server is down"), logged);
       assertEquals(name.equals("Workers"), logged.contains("nothing to do"), logged);
       assertEquals(
-          name.matches("Newsletter|Outboxes|Testing|Workers"), logged.contains("WARN"), logged);
+          name.matches("FeaturesKt|Newsletter|Outboxes|Testing|Workers"),
+          logged.contains("WARN"),
+          logged);
       for (int i = 0; i < wanted.length; i++) {
         if (wanted[i].equals("*")) return;
         assertEquals(wanted[i], lines.get(i), lines.toString());
