@@ -128,6 +128,24 @@ def test_a_worker_that_dies_costs_an_attempt(project: Project) -> None:
     until(lambda: state() == "FAILED 2 ['max attempts exceeded']")
 
 
+def test_what_a_worker_that_stops_gives_back_has_not_failed(project: Project, path: Path) -> None:
+    project.manage("migrate", "--run-syncdb", "--verbosity", "0")
+    id = project.shell("print(tasks.waits.enqueue().id)")
+    worker = project.worker("--stop-timeout", "0")
+
+    def count(sql: str) -> int:
+        with contextlib.closing(sqlite3.connect(path, timeout=SOON_S)) as connection:
+            return connection.execute(f"SELECT count(*) FROM {sql}").fetchone()[0]
+
+    until(lambda: count("_honker_steps WHERE name = 'attempt 1'"))
+    worker.send_signal(signal.SIGTERM)
+    _, errors = worker.communicate(timeout=SOON_S)
+    assert worker.returncode == 0, errors
+    assert count("_honker_live WHERE state = 'pending' AND attempts = 0") == 1
+    assert count("_honker_steps WHERE name GLOB 'error*'") == 0
+    assert project.shell(f"print(tasks.waits.get_result({id!r}).status)") == "READY"
+
+
 def test_retries_follow_the_workers_backoff(project: Project, path: Path) -> None:
     """It is due again a quarter of a minute later."""
     project.manage("migrate", "--run-syncdb", "--verbosity", "0")

@@ -10,6 +10,8 @@ from typing import Any
 from asgiref.sync import sync_to_async
 from django.db import close_old_connections
 
+from honker._hand import current
+from honker._outcomes import is_cancellation
 from honker.outcome import Discard, Retryable, Snooze
 
 from . import store
@@ -81,7 +83,9 @@ class Execution:
         return value
 
     def _failed(self, error: BaseException) -> None:
-        if self.result.is_finished or isinstance(error, Snooze):
+        hand = current.get(None)
+        is_given_back = hand is not None and hand.reason == "stop" and is_cancellation(error)
+        if self.result.is_finished or isinstance(error, Snooze) or is_given_back:
             return
         kind = type(error)
         recorded = {

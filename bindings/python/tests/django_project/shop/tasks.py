@@ -39,6 +39,11 @@ def odd() -> object:
 
 
 @task
+async def waits() -> None:
+    await asyncio.sleep(3600)
+
+
+@task
 def dies() -> None:
     os._exit(3)
 
