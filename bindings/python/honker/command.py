@@ -9,6 +9,7 @@ import argparse
 import logging
 import os
 import sys
+import sysconfig
 import threading
 from collections.abc import Callable, Sequence
 
@@ -20,8 +21,9 @@ from .worker import Worker
 
 log: logging.Logger = logging.getLogger("honker.worker")
 
-# How often --reload looks at the files.
+# How often --reload looks at the files; and where none of them are.
 LOOK_S = 0.3
+_INSTALLED = tuple(sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib"))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -154,7 +156,7 @@ def _files() -> dict[str, float]:
         if entry.name.endswith(".py"):
             paths.add(os.path.abspath(entry.path))
     for path in paths:
-        if path and not path.startswith((sys.prefix, sys.base_prefix)) and "site-packages" not in path:
+        if path and not path.startswith(_INSTALLED):
             try:
                 found[os.path.abspath(path)] = os.stat(path).st_mtime
             except OSError:

@@ -70,8 +70,7 @@ async def aenqueue_on(conn: Any, queue: str, payload: Any, **options: Unpack[Pla
 
 def ack_on(conn: Any, job: Job) -> bool:
     """Acks a job with a connection of your own, as a part of its transaction: what the job did there is done exactly
-    once. False
-    if the claim was lost: then roll back. The clock is that of this process.
+    once. False if the claim was lost: then roll back. The clock is that of this process.
 
     What else the job had, workers let go of within a minute: its place in a batch, its steps, its slot of the
     concurrency key. Its unique key is free at once. It is not kept as done, and no metric counts it. A worker leaves

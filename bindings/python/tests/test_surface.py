@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -261,6 +262,7 @@ def test_strict_types(tmp_path):
     assert found == set(range(len(WRONG))), done.stdout
 
 
+@pytest.mark.skipif(not os.environ.get("HONKER_TEST_LONG"), reason="takes a while: HONKER_TEST_LONG")
 def test_all_that_is_public_has_types():
     """But for what Django has, which has none."""
     options = ["--pythonpath", sys.executable, "--outputjson", "--ignoreexternal", "--verifytypes", "honker"]
