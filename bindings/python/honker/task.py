@@ -103,9 +103,17 @@ class Task(Generic[P, R]):
         if expires_s is not None:
             self._options["expires"] = _values.positive(_values.seconds(expires_s, "expires_s"), "expires_s")
         functools.update_wrapper(self, fn, updated=())
+        try:
+            self._signature: inspect.Signature | None = inspect.signature(fn)
+        except (TypeError, ValueError):  # some of those that are written in C have none
+            self._signature = None
+        if periodic is not None:
+            self.envelope((), {})  # whether it can be called without arguments
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> TaskResult[R]:
-        """Enqueues it. TypeError for arguments that JSON does not have, and then nothing is enqueued."""
+        """Enqueues it. TypeError for arguments that the function does not take, or that JSON does not have: then
+        nothing is enqueued.
+        """
         return self.using().enqueue(*args, **kwargs)
 
     def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> TaskResult[R]:
@@ -128,18 +136,26 @@ class Task(Generic[P, R]):
         """
         return Using(self, tx, {**self._options, **options})
 
+    def envelope(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+        """The payload of a job that calls it with these arguments, which it has to take."""
+        if self._signature is not None:
+            try:
+                self._signature.bind(*args, **kwargs)
+            except TypeError as error:
+                raise TypeError(f"{self.name}: {error}") from None
+        return envelope(self.name, args, kwargs)
+
     def schedule(self, database: Database | None = None) -> None:
         """Registers the schedule of a periodic task in the file. Workers do that when they begin."""
         if self.periodic is None:
             raise RuntimeError(f"{self.name} is no periodic task")
-        options: Any = {
-            key: value for key, value in self._options.items() if key in ("priority", "expires", "max_attempts")
-        }
+        options: Any = {} if self.queue.max_attempts is None else {"max_attempts": self.queue.max_attempts}
+        options |= {key: value for key, value in self._options.items() if value is not None}
         Scheduler(database or self.queue._database).add(
             name=self.periodic.name or self.name,
             queue=self.queue.name,
             schedule=self.periodic.schedule,
-            payload=envelope(self.name, (), {}),
+            payload=self.envelope((), {}),
             overlap=self.periodic.overlap,  # type: ignore[arg-type]
             **options,
         )
@@ -208,11 +224,11 @@ class Using(Generic[P, R]):
     options: EnqueueOptions
 
     def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> TaskResult[R]:
-        text = envelope(self.task.name, args, kwargs)
+        text = self.task.envelope(args, kwargs)
         return TaskResult(self.task.queue.enqueue(text, self.tx, **self.options), self.task)
 
     async def aenqueue(self, *args: P.args, **kwargs: P.kwargs) -> TaskResult[R]:
-        text = envelope(self.task.name, args, kwargs)
+        text = self.task.envelope(args, kwargs)
         return TaskResult(await self.task.queue.aenqueue(text, self.tx, **self.options), self.task)
 
 

@@ -236,6 +236,37 @@ def test_names(db: honker.Database) -> None:
         honker.registry["y"]
 
 
+def test_arguments_that_the_function_does_not_take(db: honker.Database) -> None:
+    @db.task(name="send")
+    def send(to: str, *, count: int = 1) -> None: ...
+
+    wrong: Any = send
+    for call in (
+        lambda: wrong(),
+        lambda: wrong("a", "b"),
+        lambda: wrong("a", cuont=2),
+        lambda: wrong.using(delay=1).enqueue(),
+    ):
+        with pytest.raises(TypeError, match="send: "):
+            call()
+    with pytest.raises(TypeError, match="send: missing a required argument: 'to'"):
+        asyncio.run(wrong.aenqueue())
+    assert list(db.jobs()) == []
+    send("alice", count=2)
+    db.task(name="built in")(vars)(1)  # whose arguments nobody knows
+    with pytest.raises(TypeError, match="missing a required argument: 'day'"):
+        db.periodic_task("@daily")(lambda day: None)
+
+
+def test_periodic_tasks_have_the_attempts_of_their_queue(db: honker.Database) -> None:
+    reports = db.queue("reports", max_attempts=10)
+    reports.periodic_task("@daily", name="ten")(lambda: None).schedule()
+    reports.periodic_task("@daily", name="two", retries=2)(lambda: None).schedule()
+    db.periodic_task("@daily", name="three")(lambda: None).schedule()
+    rows = {row["name"]: row["max_attempts"] for row in db.scheduler().list()}
+    assert rows == {"ten": 10, "two": 2, "three": 3}
+
+
 def test_arguments_that_json_does_not_have(db: honker.Database) -> None:
     @db.task()
     def send(value: object) -> None: ...
