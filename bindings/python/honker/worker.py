@@ -194,9 +194,9 @@ class Worker:
             run.stop()
 
     def run_due(self, limit: int | None = None) -> int:
-        """Handles what is due, one job after the other, in this thread, until there is nothing due or `limit` were
-        handled; how many that were. For tests, and for programs that have a scheduler of their own: it waits for
-        nothing, and fires no schedules.
+        """Handles what is due, one job after the other, until there is nothing due or `limit` were handled; how many
+        that were. For programs that have a scheduler of their own, and for tests: it waits for nothing, and fires no
+        schedules. As in `run`, functions that are no coroutine functions have a thread of their own.
         """
         if _loop.running() is not None:
             raise MisuseError("an event loop runs in this thread: await arun_due")
