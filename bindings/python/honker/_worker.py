@@ -10,8 +10,8 @@ from typing import Any
 from . import _outcomes
 from ._call import call_async, call_sync, finish, reporters
 from ._hand import Hand
-from ._outcomes import JobSettlement
 from .job import Job
+from .outcome import Retryable
 from .task import Plan, is_coroutine_function
 
 log = logging.getLogger("honker.worker")
@@ -49,6 +49,7 @@ async def run_task(
     delay_s = _compute_delay(retry_delay, backoff, job.attempts)
     plan = Plan(lambda: handler(job), is_coroutine_function(handler), retry_delay_s=delay_s)
     hand = job._hand = Hand(job, plan)
+    value, error = None, None
     try:
         value, error = await asyncio.wait_for(_called(hand), timeout)
     except asyncio.CancelledError as cancelled:
@@ -57,20 +58,18 @@ async def run_task(
             hand.cancel("stop")
             job.release()
             raise
-        value, error = None, cancelled  # the handler's own
+        error = cancelled  # the handler's own
     except TimeoutError:
         hand.cancel("timeout")
-        one = JobSettlement(job, "retry", delay_s, f"timeout after {timeout:g}s")
-        log.warning("job %d of %s ran for more than %g s", job.id, job.queue_name, timeout)
-    if hand.reason is None:
-        one = _outcomes.settlement(job, plan, error)
-        if error is None and save_result:
-            await _save(job, value, result_ttl)
-        elif error is not None and _outcomes.is_failure(error):
-            _outcomes.log_failure(one, error)
-            _outcomes.tell(list(reporters), error, job)
+        error = Retryable(f"timeout after {timeout:g}s", delay_s)
+    one = _outcomes.settlement(job, plan, error)
     if one.kind == "retry" and job.attempts >= retries:
         one.kind = "fail"
+    if error is None and save_result:
+        await _save(job, value, result_ttl)
+    elif error is not None and _outcomes.is_failure(error):
+        _outcomes.log_failure(one, error)
+        _outcomes.tell(list(reporters), error, job)
     await job._database._arun(one.apply)
 
 
