@@ -43,7 +43,7 @@ static SQL_REGISTER: Sql = Sql::new(
 );
 
 static SQL_IS_REGISTERED: Sql = Sql::new(
-    "SELECT info FROM main._honker_instances WHERE id = +?1 AND file_id = unhex(+?2) AND byte = +?3",
+    "SELECT info FROM main._honker_instances WHERE id = +?1 AND lower(hex(file_id)) = +?2 AND byte = +?3",
 );
 
 static SQL_FORGET: Sql = Sql::new("DELETE FROM main._honker_instances WHERE id = +?1");
