@@ -1,15 +1,19 @@
 //! `honker doctor`: looks at a file and its surroundings, and says what to do about what it finds.
 //!
-//! `place.rs` looks at the file as the operating system has it, before it is opened: opening brings journal mode and schema up to
-//! date. `contents.rs` reads what is in it.
+//! `place.rs` looks at the file as the operating system has it; `contents.rs` reads what is in it. Nothing is changed: the file is opened
+//! to read, in the journal mode that it has, and one whose schema would have to be brought up to date is left alone.
 
 mod contents;
 mod place;
 
+use std::ffi::OsStr;
 use std::io::Write;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 use clap::Args;
-use honker_core::database::{Database, Options};
+use honker_core::Error;
+use honker_core::database::{Database, JournalMode, Options};
 use serde::Serialize;
 
 use crate::failure::{Failure, Result};
@@ -19,7 +23,7 @@ use crate::{progress, text};
 
 /// Look at a file and say what is wrong with it, and what to do about it
 ///
-/// It ends with 1 if anything is worse than a note. Only opening the file writes to it.
+/// It ends with 1 if anything is worse than a note. It changes nothing.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
   honker doctor app.db
@@ -76,6 +80,20 @@ impl Finding {
     }
 }
 
+/// The database, which nothing can be written to.
+fn open_to_read(path: &Path) -> honker_core::Result<Database> {
+    let mut uri = b"file:".to_vec();
+    for byte in std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).as_os_str().as_bytes() {
+        match byte {
+            b'%' | b'?' | b'#' => uri.extend(format!("%{byte:02x}").bytes()),
+            _ => uri.push(*byte),
+        }
+    }
+    uri.extend(b"?mode=ro");
+    let journal_mode = if place::has_wal(path) { JournalMode::Wal } else { JournalMode::Delete };
+    Database::open(OsStr::from_bytes(&uri), &Options { journal_mode, ..Options::default() })
+}
+
 impl Doctor {
     pub fn run(self, db: &Db) -> Result {
         let path = db.path_or(&self.file)?;
@@ -85,11 +103,17 @@ impl Doctor {
         let bar = progress::bar(None, "looking");
         bar.enable_steady_tick(std::time::Duration::from_millis(100));
         let mut findings = place::look(&path);
-        match Database::open(&path, &Options::default()) {
+        match open_to_read(&path) {
             Ok(database) => {
                 findings.extend(contents::look(&database, self.late_s, self.quick));
                 database.close()?;
             }
+            Err(Error::ReadOnly(_)) => findings.push(Finding::new(
+                "schema",
+                Level::Warning,
+                "no version of this file that this program knows: it has no tables of honker, or those of an older one",
+                "The next program of honker's that opens it brings it up to date, also `honker stats`. Is it the right file?",
+            )),
             Err(error) => findings.push(Finding::new(
                 "opening",
                 Level::Bad,

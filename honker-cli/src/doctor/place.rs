@@ -95,24 +95,33 @@ fn file_system(_path: &Path) -> Finding {
     Finding::new("file system", Level::Note, "not looked at on this system", "Keep the file on a local disk.")
 }
 
+/// The beginning of the file.
+fn header(path: &Path) -> Option<[u8; 20]> {
+    let mut header = [0; 20];
+    std::fs::File::open(path).and_then(|mut file| file.read_exact(&mut header)).ok()?;
+    Some(header)
+}
+
+/// Whether it is in WAL mode: the versions of the format for writing and reading are 2 then. A file that is none is not in another mode.
+pub fn has_wal(path: &Path) -> bool {
+    header(path).is_none_or(|header| header[18] == 2 && header[19] == 2)
+}
+
 fn journal(path: &Path) -> Finding {
     const CHECK: &str = "journal";
-    let mut header = [0; 20];
-    let read = std::fs::File::open(path).and_then(|mut file| file.read_exact(&mut header));
-    if read.is_err() {
+    let Some(header) = header(path) else {
         return Finding::new(
             CHECK,
             Level::Note,
             "the file is empty",
             "Nothing was ever written to it; is it the right one?",
         );
-    }
+    };
     if !header.starts_with(b"SQLite format 3\0") {
         let advice = "It is encrypted, damaged at its beginning, or another file.";
         return Finding::new(CHECK, Level::Bad, "the file does not begin as a SQLite database does", advice);
     }
-    // The versions of the format for writing and reading: 2 is WAL.
-    if header[18] == 2 && header[19] == 2 {
+    if has_wal(path) {
         return Finding::ok(CHECK, "write-ahead log");
     }
     let advice = "honker's programs turn on the write-ahead log when they open the file; something has turned it off again. \

@@ -74,14 +74,33 @@ fn damage_is_found() {
 }
 
 #[test]
-fn a_rollback_journal_is_noticed_before_it_is_changed() {
+fn a_rollback_journal_is_noticed_and_nothing_is_changed() {
     let site = Site::new();
     let options = Options { journal_mode: JournalMode::Delete, ..Options::default() };
     let path = site.path("old.db");
     Database::open(&path, &options).expect("a file").close().expect("closed");
+    let before = std::fs::read(&path).expect("read");
     let path = path.to_str().expect("text");
     assert_eq!(found(&site, "journal", &[path]).0, "warning");
-    assert_eq!(found(&site, "journal", &[path]).0, "ok");
+    assert_eq!(found(&site, "work", &[path]).0, "ok");
+    assert_eq!(std::fs::read(path).expect("read"), before);
+}
+
+#[test]
+fn a_file_of_an_older_version_stays_as_it_is() {
+    let site = Site::new();
+    let path = site.path("older.db");
+    let older = Database::open(&path, &Options::default()).expect("a file");
+    let mut transaction = older.begin().expect("begun");
+    transaction.execute("DROP TABLE _honker_schema", &[]).expect("run");
+    transaction.commit().expect("committed");
+    older.close().expect("closed");
+    let before = std::fs::read(&path).expect("read");
+    let path = path.to_str().expect("text");
+    assert_eq!(found(&site, "schema", &[path]).0, "warning");
+    assert_eq!(std::fs::read(path).expect("read"), before);
+    site.run(&["stats", path]).ok();
+    assert_eq!(found(&site, "schema", &[path]).0, "ok");
 }
 
 #[test]
