@@ -1,5 +1,7 @@
 //! What commands and the page do to many jobs at once, and to schedules, that no single operation of the core does.
 
+use std::time::Instant;
+
 use honker_core::database::{Database, Value as Sql};
 use honker_core::queue::{Applied, error_pattern};
 use serde::Serialize;
@@ -11,6 +13,10 @@ use crate::read;
 /// How many jobs a call of the core looks through for us.
 const PAGE: usize = 1_000;
 
+/// So many dead jobs of a group are retried in one transaction, and so many dead ones are looked at for them.
+const GROUP_STEP: usize = 200;
+const GROUP_PAGE: i64 = 10_000;
+
 /// Counting ends here.
 pub const COUNT_MAX: u64 = 100_000;
 
@@ -21,6 +27,18 @@ pub struct Done {
     pub changed: i64,
     /// How many were passed over: another job has their unique key, or the file refuses the change.
     pub conflicts: i64,
+    /// Where to go on, if it was ended before all were looked at.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cursor: Option<i64>,
+}
+
+/// How many jobs there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Found {
+    /// So many were counted.
+    pub found: u64,
+    /// There may be more.
+    pub at_least: bool,
 }
 
 /// The states of jobs that an action does anything to. `action` is as the core takes it.
@@ -46,60 +64,87 @@ pub fn narrowed(mut filter: Map<String, Value>, action: &str) -> Option<Map<Stri
     (!states.is_empty()).then_some(filter)
 }
 
-/// How many jobs a filter finds; no more than [`COUNT_MAX`] are counted.
-pub fn count(database: &Database, mut filter: Map<String, Value>) -> Result<u64> {
+/// How many jobs a filter finds; no more than [`COUNT_MAX`] are counted, and none after `until`.
+pub fn count(database: &Database, mut filter: Map<String, Value>, until: Option<Instant>) -> Result<Found> {
     filter.insert("limit".to_owned(), PAGE.into());
     let mut found = 0;
     loop {
         let page = database.jobs_list(&Value::Object(filter.clone()).to_string())?;
         found += page.jobs.len() as u64;
-        match page.cursor {
-            Some(cursor) if found < COUNT_MAX => filter.insert("cursor".to_owned(), cursor.into()),
-            _ => return Ok(found.min(COUNT_MAX)),
-        };
+        let Some(cursor) = page.cursor else { return Ok(Found { found, at_least: false }) };
+        if found >= COUNT_MAX || until.is_some_and(|until| Instant::now() >= until) {
+            return Ok(Found { found, at_least: true });
+        }
+        filter.insert("cursor".to_owned(), cursor.into());
     }
 }
 
-/// Does an action to all that a filter finds, a page at a time; `after_page` hears how far it is. An error leaves the pages before
-/// it done.
+/// Does an action to all that a filter finds, a page at a time; `goes_on` hears how far it is, and says whether to go on. An error
+/// leaves the pages before it done.
 pub fn apply(
     database: &Database,
     mut filter: Map<String, Value>,
     action: &str,
-    mut after_page: impl FnMut(Done),
+    mut goes_on: impl FnMut(Done) -> bool,
 ) -> Result<Done> {
     filter.insert("limit".to_owned(), PAGE.into());
     let mut done = Done::default();
     loop {
         let Applied { changed, conflicts, cursor, .. } =
             database.jobs_apply(&Value::Object(filter.clone()).to_string(), action)?;
-        done = Done { changed: done.changed + changed, conflicts: done.conflicts + conflicts };
-        after_page(done);
+        done = Done { changed: done.changed + changed, conflicts: done.conflicts + conflicts, cursor };
+        let goes_on = goes_on(done);
         match cursor {
-            Some(cursor) => filter.insert("cursor".to_owned(), cursor.into()),
-            None => return Ok(done),
+            Some(cursor) if goes_on => filter.insert("cursor".to_owned(), cursor.into()),
+            _ => return Ok(done),
         };
     }
 }
 
-/// Retries all dead jobs of a group of [`Database::dead_groups`], of one queue or of all.
-pub fn retry_group(database: &Database, queue: Option<&str>, group: Option<&str>) -> Result<Done> {
-    let rows = database.query(
-        "SELECT id, last_error FROM main._honker_dead WHERE ?1 IS NULL OR queue = ?1 ORDER BY id",
-        &[queue.map_or(Sql::Null, Sql::from)],
-    )?;
-    let is_of_group = |error: &Sql| match error {
-        Sql::Null => group.is_none(),
-        error => group == Some(error_pattern(&read::text(error)).as_str()),
-    };
-    let mut all = Done::default();
-    for row in rows.rows.iter().filter(|row| is_of_group(&row[1])) {
-        let Some(id) = read::integer(&row[0]) else { continue };
-        let filter = json!({ "min_id": id, "max_id": id, "state": "dead" }).to_string();
-        let done = database.jobs_apply(&filter, "retry")?;
-        all = Done { changed: all.changed + done.changed, conflicts: all.conflicts + done.conflicts };
+/// Retries the dead jobs of a group of [`Database::dead_groups`], of one queue or of all, from after the id `cursor` on; `goes_on` as
+/// for [`apply`].
+pub fn retry_group(
+    database: &Database,
+    queue: Option<&str>,
+    group: Option<&str>,
+    cursor: Option<i64>,
+    mut goes_on: impl FnMut(Done) -> bool,
+) -> Result<Done> {
+    let mut done = Done { cursor, ..Done::default() };
+    loop {
+        let rows = database.query(
+            "SELECT id, last_error FROM main._honker_dead
+             WHERE id > ?1 AND (?2 IS NULL OR queue = ?2) ORDER BY id LIMIT ?3",
+            &[done.cursor.unwrap_or(i64::MIN).into(), queue.map_or(Sql::Null, Sql::from), GROUP_PAGE.into()],
+        )?;
+        let Some(last) = rows.rows.last().and_then(|row| read::integer(&row[0])) else {
+            return Ok(Done { cursor: None, ..done });
+        };
+        let is_of_group = |row: &&Vec<Sql>| match &row[1] {
+            Sql::Null => group.is_none(),
+            error => group == Some(error_pattern(&read::text(error)).as_str()),
+        };
+        let ids: Vec<i64> =
+            rows.rows.iter().filter(is_of_group).filter_map(|row| read::integer(&row[0])).collect();
+        for ids in ids.chunks(GROUP_STEP) {
+            let mut transaction = database.begin()?;
+            for id in ids {
+                let filter = json!({ "min_id": id, "max_id": id, "state": "dead" }).to_string();
+                let Applied { changed, conflicts, .. } = transaction.jobs_apply(&filter, "retry")?;
+                done.changed += changed;
+                done.conflicts += conflicts;
+            }
+            transaction.commit()?;
+            done.cursor = ids.last().copied();
+            if !goes_on(done) {
+                return Ok(done);
+            }
+        }
+        done.cursor = Some(last);
+        if !goes_on(done) {
+            return Ok(done);
+        }
     }
-    Ok(all)
 }
 
 /// Enqueues the job of a schedule now, beside those of its boundaries; its id. A unique key holds for it as for those; a delay

@@ -21,6 +21,8 @@ pub enum Failure {
     Declined(String),
     /// It passes by itself, and is worth trying again: 75, EX_TEMPFAIL of sysexits.h.
     Temporary(String),
+    /// Another file has the name of the one that was opened: 1.
+    Replaced(String),
     /// Whoever read the output has gone away: quiet, and no failure.
     ReaderGone,
 }
@@ -37,7 +39,7 @@ impl Failure {
     fn code(&self) -> u8 {
         match self {
             Failure::ReaderGone => 0,
-            Failure::Failed(_) => 1,
+            Failure::Failed(_) | Failure::Replaced(_) => 1,
             Failure::Usage(_) => 2,
             Failure::NotFound(_) => 3,
             Failure::Declined(_) => 4,
@@ -53,7 +55,8 @@ impl fmt::Display for Failure {
             | Failure::Usage(text)
             | Failure::NotFound(text)
             | Failure::Declined(text)
-            | Failure::Temporary(text) => f.write_str(text),
+            | Failure::Temporary(text)
+            | Failure::Replaced(text) => f.write_str(text),
             Failure::ReaderGone => f.write_str("the reader of the output has gone away"),
         }
     }
@@ -65,6 +68,7 @@ impl From<Error> for Failure {
         match error {
             Error::Invalid(_) => Failure::Usage(text),
             Error::Busy(_) | Error::Aborted(_) => Failure::Temporary(text),
+            Error::Watcher(_) => Failure::Replaced(text),
             _ => Failure::Failed(text),
         }
     }

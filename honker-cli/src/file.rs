@@ -77,7 +77,8 @@ pub struct Create {
     pub create: bool,
 }
 
-fn open(path: &Path) -> Result<Database> {
+/// Opens a file that exists.
+pub fn open(path: &Path) -> Result<Database> {
     // A mistyped name must not become a new, empty queue. Names that are URIs are SQLite's affair.
     let is_uri = path.to_string_lossy().starts_with("file:");
     if !is_uri && !path.exists() {

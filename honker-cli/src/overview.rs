@@ -16,6 +16,10 @@ use crate::read::{self, integer, text};
 const RUNNING_MAX: i64 = 200;
 const NOTIFICATIONS_MAX: i64 = 50;
 
+/// So many queues, those with the most jobs, and so many schedules.
+const QUEUES_MAX: usize = 500;
+const SCHEDULES_MAX: usize = 500;
+
 /// See the module documentation.
 #[derive(Debug, Clone, Serialize)]
 pub struct Overview {
@@ -25,8 +29,12 @@ pub struct Overview {
     pub next_at: Option<i64>,
     /// The id that was given to a job last: whatever else is the same, something was enqueued if this differs.
     pub last_job_id: i64,
+    /// Differs if streams, locks or rate limits are others, which are not in here.
+    pub revision: String,
     /// The queues, by name.
     pub queues: Vec<QueueOverview>,
+    /// How many more there are.
+    pub queues_left: usize,
     /// Those that hold jobs, by name, each with its jobs.
     pub workers: Vec<WorkerOverview>,
     /// The schedules, by name.
@@ -103,7 +111,8 @@ pub fn read(database: &Database) -> Result<Overview> {
     let last_hour = last_hour(database, now)?;
     let mut next_at = Vec::new();
     let mut queues = Vec::new();
-    for metrics in database.metrics()?.queues {
+    let (all, queues_left) = largest(database.metrics()?.queues);
+    for metrics in all {
         next_at.push(database.queue_next_claim_at(&metrics.queue)?);
         queues.push(QueueOverview {
             settings: settings.remove(&metrics.queue).unwrap_or_default(),
@@ -115,17 +124,22 @@ pub fn read(database: &Database) -> Result<Overview> {
     next_at.extend(
         workers.iter().flat_map(|worker| &worker.jobs).map(|job| job.claim_expires_at.checked_add(1)),
     );
-    let schedules = database.scheduler_list()?;
+    let mut schedules = database.scheduler_list()?;
     next_at.extend(
         schedules.iter().filter(|schedule| schedule.enabled).map(|schedule| Some(schedule.next_fire_at)),
     );
+    schedules.truncate(SCHEDULES_MAX);
     let leader = database.lock_holder(LEADER_LOCK)?.filter(|holder| holder.expires_at > now);
     next_at.extend(leader.iter().map(|holder| Some(holder.expires_at)));
+    let (revision, unlocked_at) = revision(database, now)?;
+    next_at.push(unlocked_at);
     Ok(Overview {
         now,
         next_at: next_at.into_iter().flatten().filter(|at| *at > now).min(),
         last_job_id: last_job_id(database)?,
+        revision,
         queues,
+        queues_left,
         workers,
         schedules,
         leader: leader.map(|holder| holder.owner),
@@ -133,9 +147,40 @@ pub fn read(database: &Database) -> Result<Overview> {
     })
 }
 
+/// Those that have the most jobs, by name, and how many are left out.
+fn largest(mut queues: Vec<QueueMetrics>) -> (Vec<QueueMetrics>, usize) {
+    let left = queues.len().saturating_sub(QUEUES_MAX);
+    if left > 0 {
+        let jobs = |queue: &QueueMetrics| {
+            let depth = &queue.depth;
+            (depth.due + depth.processing + depth.blocked, depth.dead + depth.delayed, queue.counts.enqueued)
+        };
+        queues.sort_by_key(|queue| std::cmp::Reverse(jobs(queue)));
+        queues.truncate(QUEUES_MAX);
+        queues.sort_by(|one, other| one.queue.cmp(&other.queue));
+    }
+    (queues, left)
+}
+
 fn last_job_id(database: &Database) -> Result<i64> {
     let rows = database.query("SELECT seq FROM main.sqlite_sequence WHERE name = '_honker_live'", &[])?;
     Ok(rows.rows.first().and_then(|row| integer(&row[0])).unwrap_or(0))
+}
+
+/// What differs if streams, locks or rate limits are others; and when the next lock becomes stale.
+fn revision(database: &Database, now: i64) -> Result<(String, Option<i64>)> {
+    let rows = database.query(
+        "SELECT (SELECT min(expires_at) FROM main._honker_locks WHERE expires_at > ?1),
+                (SELECT seq FROM main.sqlite_sequence WHERE name = '_honker_stream'),
+                (SELECT min(offset) FROM main._honker_stream),
+                (SELECT count(*) || '/' || total(offset) FROM main._honker_stream_consumers),
+                (SELECT count(*) || '/' || total(expires_at) FROM main._honker_locks),
+                (SELECT count(*) || '/' || total(window_start) || '/' || total(count) FROM main._honker_rate_limits)",
+        &[now.into()],
+    )?;
+    let Some(row) = rows.rows.first() else { return Ok((String::new(), None)) };
+    let parts: Vec<String> = row[1..].iter().map(text).collect();
+    Ok((parts.join(" "), integer(&row[0])))
 }
 
 fn last_hour(database: &Database, now: i64) -> Result<BTreeMap<String, LastHour>> {

@@ -5,10 +5,13 @@ use honker_core::queue::ListedJob;
 use serde::Serialize;
 use serde_json::json;
 
-use crate::failure::Result;
+use crate::failure::{Failure, Result};
 
 /// Of how many events a lag is counted exactly; beyond, it is at least this.
 const LAG_MAX: i64 = 1_000_000;
+
+/// So many values are offered for completion.
+const VALUES_MAX: usize = 50;
 
 /// A stream.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -153,6 +156,31 @@ pub fn job(database: &Database, id: i64) -> Result<Option<JobDetail>> {
         .query("SELECT name, value FROM main._honker_steps WHERE job_id = ?1 ORDER BY name", &[id.into()])?;
     let steps = rows.rows.into_iter().map(|row| Step { name: text(&row[0]), value: text(&row[1]) }).collect();
     Ok(Some(JobDetail { job, steps }))
+}
+
+/// What jobs have lately in a column that a filter may name: for completion.
+pub fn values(database: &Database, of: &str) -> Result<Vec<String>> {
+    let sql = match of {
+        "error" => {
+            "SELECT DISTINCT substr(last_error, 1, 200) FROM
+                 (SELECT last_error FROM main._honker_dead ORDER BY id DESC LIMIT 500) WHERE last_error <> ''"
+        }
+        "worker_id" => {
+            "SELECT DISTINCT worker_id FROM
+                 (SELECT worker_id FROM main._honker_live WHERE state = 'processing' LIMIT 500)"
+        }
+        "unique_key" => {
+            "SELECT DISTINCT unique_key FROM (SELECT unique_key FROM main._honker_job_options
+                 ORDER BY job_id DESC LIMIT 500) WHERE unique_key IS NOT NULL"
+        }
+        "metadata" => {
+            "SELECT DISTINCT json_object(one.key, one.value) FROM (SELECT metadata FROM main._honker_job_options
+                 WHERE metadata IS NOT NULL ORDER BY job_id DESC LIMIT 500) AS job, json_each(job.metadata) AS one"
+        }
+        _ => return Err(Failure::Usage(format!("there are no values of {of}"))),
+    };
+    let rows = database.query(&format!("{sql} LIMIT {VALUES_MAX}"), &[])?;
+    Ok(rows.rows.iter().map(|row| text(&row[0])).collect())
 }
 
 /// A column that is text.

@@ -170,7 +170,7 @@ impl Which {
 }
 
 fn count_all(database: &Database, filters: &[Map<String, Value>]) -> Result<u64> {
-    filters.iter().try_fold(0, |sum, filter| Ok(sum + act::count(database, filter.clone())?))
+    filters.iter().try_fold(0, |sum, filter| Ok(sum + act::count(database, filter.clone(), None)?.found))
 }
 
 fn apply_all(
@@ -185,9 +185,11 @@ fn apply_all(
         let before = all;
         let done = act::apply(database, filter, action, |done| {
             bar.set_position((before.changed + done.changed + done.conflicts).cast_unsigned());
+            true
         });
         let done = done.inspect_err(|_| bar.abandon())?;
-        all = Done { changed: all.changed + done.changed, conflicts: all.conflicts + done.conflicts };
+        all.changed += done.changed;
+        all.conflicts += done.conflicts;
     }
     bar.finish_and_clear();
     Ok(all)

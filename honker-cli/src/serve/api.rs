@@ -1,7 +1,10 @@
 //! What is read: `GET /api/…`. Ids and offsets are texts: JavaScript's numbers do not hold them.
 
+use std::time::{Duration, Instant};
+
 use axum::Json;
 use axum::extract::{Path, Query, State};
+use honker_core::queue::ListedJob;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
@@ -14,8 +17,16 @@ type Answer = Result<Json<Value>, Refusal>;
 /// So many jobs are listed at once.
 const JOBS_MAX: i64 = 200;
 
-/// In lists a payload is cut after so many characters.
-const PAYLOAD_MAX: usize = 500;
+/// In lists, texts from the file are cut after so many characters; of a single job, after so many.
+const TEXT_MAX: usize = 500;
+const WHOLE_TEXT_MAX: usize = 250_000;
+
+/// So many steps of a job, and so many of whatever else there is a list of.
+const STEPS_MAX: usize = 200;
+const LIST_MAX: usize = 1_000;
+
+/// A filter may find few among very many: so long a request looks for them.
+const LOOK_MAX: Duration = Duration::from_secs(1);
 
 /// What has 64 bits that matter.
 const IDS: [&str; 10] = [
@@ -55,11 +66,16 @@ pub fn ids_as_text(value: &mut Value) {
 pub fn ids_as_numbers(filter: &mut Map<String, Value>) -> Result<(), Failure> {
     for key in IDS {
         if let Some(Value::String(text)) = filter.get(key) {
-            let id: i64 = text.parse().map_err(|_| Failure::Usage(format!("{key} is no id: {text}")))?;
+            let id = id_of(key, text)?;
             filter.insert(key.to_owned(), id.into());
         }
     }
     Ok(())
+}
+
+/// The number of an id that is a text.
+pub fn id_of(key: &str, text: &str) -> Result<i64, Failure> {
+    text.parse().map_err(|_| Failure::Usage(format!("{key} is no id: {text}")))
 }
 
 fn answer(mut value: Value) -> Answer {
@@ -74,7 +90,7 @@ fn to_value<T: serde::Serialize>(value: &T) -> Result<Value, Failure> {
 /// `GET /api/overview`.
 pub async fn overview(State(site): State<Shared>) -> Answer {
     let write = site.write;
-    let file = site.database.path().to_owned();
+    let file = site.current.get().path().to_owned();
     let mut value = site.with(|database| to_value(&overview::read(database)?)).await?;
     value["write"] = write.into();
     value["file"] = file.into();
@@ -101,18 +117,46 @@ pub async fn history(State(site): State<Shared>, Query(of): Query<HistoryOf>) ->
 /// object.
 pub async fn jobs(State(site): State<Shared>, Query(given): Query<Vec<(String, String)>>) -> Answer {
     let mut filter = filter_of(given)?;
-    let limit = filter.get("limit").and_then(Value::as_i64).unwrap_or(50).min(JOBS_MAX);
-    filter.insert("limit".to_owned(), limit.into());
-    let mut page =
-        site.with(move |database| to_value(&database.jobs_list(&Value::Object(filter).to_string())?)).await?;
-    for job in page["jobs"].as_array_mut().into_iter().flatten() {
-        let payload = job["payload"].as_str().unwrap_or_default();
-        if let Some((at, _)) = payload.char_indices().nth(PAYLOAD_MAX) {
-            job["payload"] = payload[..at].into();
-            job["payload_cut"] = true.into();
-        }
-    }
+    let limit = filter.get("limit").and_then(Value::as_i64).unwrap_or(50).clamp(1, JOBS_MAX);
+    let page = site
+        .with(move |database| {
+            let until = Instant::now() + LOOK_MAX;
+            let mut jobs = Vec::new();
+            loop {
+                filter.insert("limit".to_owned(), (limit - jobs.len() as i64).into());
+                let page = database.jobs_list(&Value::Object(filter.clone()).to_string())?;
+                for job in page.jobs {
+                    let mut job = to_value(&job)?;
+                    cut_job(&mut job, TEXT_MAX);
+                    jobs.push(job);
+                }
+                match page.cursor {
+                    Some(cursor) if (jobs.len() as i64) < limit && Instant::now() < until => {
+                        filter.insert("cursor".to_owned(), cursor.into());
+                    }
+                    cursor => return Ok(json!({ "jobs": jobs, "cursor": cursor })),
+                }
+            }
+        })
+        .await?;
     answer(page)
+}
+
+/// Cuts the texts of a job; `payload_cut` says so of the payload.
+fn cut_job(job: &mut Value, max: usize) {
+    if cut(job, "payload", max) {
+        job["payload_cut"] = true.into();
+    }
+    cut(job, "last_error", max);
+    cut(job, "result", max);
+}
+
+/// Cuts a text after so many characters; whether it was longer.
+fn cut(object: &mut Value, key: &str, max: usize) -> bool {
+    let Some(Value::String(text)) = object.get_mut(key) else { return false };
+    let Some((at, _)) = text.char_indices().nth(max) else { return false };
+    text.truncate(at);
+    true
 }
 
 fn filter_of(given: Vec<(String, String)>) -> Result<Map<String, Value>, Failure> {
@@ -136,29 +180,58 @@ fn filter_of(given: Vec<(String, String)>) -> Result<Map<String, Value>, Failure
     Ok(filter)
 }
 
+/// What happened to a job and will, as far as the file knows: of earlier attempts it has the number and not the times.
+fn timeline(job: &ListedJob, now: i64) -> Vec<Value> {
+    let (n, of) = (job.attempts, job.max_attempts);
+    let mut timeline = vec![(job.created_at, "enqueued".to_owned())];
+    let mut add = |at: Option<i64>, what: String| timeline.extend(at.map(|at| (at, what)));
+    let due = if job.run_at > now { "will be due" } else { "due" };
+    match job.state.as_str() {
+        "due" | "delayed" if n > 0 => {
+            add(Some(job.run_at), format!("{due} again, for attempt {} of {of}", n + 1))
+        }
+        "processing" => {
+            let worker = job.worker_id.as_deref().unwrap_or("?");
+            let holds = if job.claim_expires_at >= Some(now) { "holds" } else { "held" };
+            add(job.claim_expires_at, format!("{worker} {holds} it until here, for attempt {n} of {of}"));
+        }
+        _ if job.run_at != job.created_at => add(Some(job.run_at), due.to_owned()),
+        _ => {}
+    }
+    add(job.expires_at, if job.expires_at <= Some(now) { "expired" } else { "expires" }.to_owned());
+    add(job.died_at, format!("died, after {n} of {of} attempts"));
+    add(job.finished_at, format!("done, at attempt {n}"));
+    timeline.sort_by_key(|(at, _)| *at);
+    timeline.into_iter().map(|(at, what)| json!({ "at": at, "what": what })).collect()
+}
+
 /// `GET /api/jobs/{id}`: everything known of it, and what happened to it when.
 pub async fn job(State(site): State<Shared>, Path(id): Path<String>) -> Answer {
     let id: i64 = id.parse().map_err(|_| Refusal(404, "there is no such job".to_owned()))?;
     let found = site.with(move |database| read::job(database, id)).await?;
     let found = found.ok_or_else(|| Refusal(404, "there is no such job (any more)".to_owned()))?;
-    let job = &found.job;
-    let now = moment::now();
-    let mut timeline = vec![json!({ "at": job.created_at, "what": "enqueued" })];
-    if job.run_at != job.created_at {
-        let what = if job.run_at > now { "will be due" } else { "due" };
-        timeline.push(json!({ "at": job.run_at, "what": what }));
-    }
-    if let Some(at) = job.claim_expires_at {
-        let worker = job.worker_id.as_deref().unwrap_or("?");
-        timeline.push(json!({ "at": at, "what": format!("end of the claim of {worker}") }));
-    }
-    for (at, what) in [(job.expires_at, "expires"), (job.died_at, "died"), (job.finished_at, "done")] {
-        timeline.extend(at.map(|at| json!({ "at": at, "what": what })));
-    }
-    timeline.sort_by_key(|event| event["at"].as_i64());
+    let timeline = timeline(&found.job, moment::now());
     let mut value = to_value(&found)?;
+    cut_job(&mut value, WHOLE_TEXT_MAX);
+    if let Value::Array(steps) = &mut value["steps"] {
+        steps.truncate(STEPS_MAX);
+        for step in steps {
+            cut(step, "value", WHOLE_TEXT_MAX / 10);
+        }
+    }
     value["timeline"] = timeline.into();
     answer(value)
+}
+
+#[derive(Deserialize)]
+pub struct ValuesOf {
+    of: String,
+}
+
+/// `GET /api/values`: what a condition of a filter may be compared with, as the newest jobs have it.
+pub async fn values(State(site): State<Shared>, Query(ValuesOf { of }): Query<ValuesOf>) -> Answer {
+    let values = site.with(move |database| read::values(database, &of)).await?;
+    answer(json!({ "values": values }))
 }
 
 #[derive(Deserialize)]
@@ -168,7 +241,8 @@ pub struct OfQueue {
 
 /// `GET /api/dead`: the dead, by what they died of.
 pub async fn dead(State(site): State<Shared>, Query(of): Query<OfQueue>) -> Answer {
-    let groups = site.with(move |database| to_value(&database.dead_groups(of.queue.as_deref())?)).await?;
+    let mut groups = site.with(move |database| to_value(&database.dead_groups(of.queue.as_deref())?)).await?;
+    groups.as_array_mut().into_iter().flatten().for_each(|group| cut_job(&mut group["newest"], TEXT_MAX));
     answer(json!({ "groups": groups }))
 }
 
@@ -185,7 +259,12 @@ pub async fn schedules(State(site): State<Shared>) -> Answer {
                 value["next"] = to_value(&plain::boundaries(&schedule.cron_expr, after, 5))?;
                 Ok(value)
             };
-            database.scheduler_list()?.into_iter().map(with_words).collect::<Result<Vec<Value>, Failure>>()
+            database
+                .scheduler_list()?
+                .into_iter()
+                .take(LIST_MAX)
+                .map(with_words)
+                .collect::<Result<Vec<Value>, Failure>>()
         })
         .await?;
     answer(json!({ "schedules": schedules }))
@@ -193,16 +272,21 @@ pub async fn schedules(State(site): State<Shared>) -> Answer {
 
 /// `GET /api/streams`.
 pub async fn streams(State(site): State<Shared>) -> Answer {
-    let streams = site.with(|database| to_value(&read::streams(database)?)).await?;
-    answer(json!({ "streams": streams }))
+    let mut streams = site.with(read::streams).await?;
+    streams.truncate(LIST_MAX);
+    streams.iter_mut().for_each(|topic| topic.consumers.truncate(LIST_MAX));
+    answer(json!({ "streams": to_value(&streams)? }))
 }
 
 /// `GET /api/locks`: locks and rate limits.
 pub async fn locks(State(site): State<Shared>) -> Answer {
     let value = site
         .with(|database| {
-            let locks = read::locks(database, moment::now())?;
-            Ok(json!({ "locks": to_value(&locks)?, "rate_limits": to_value(&read::rate_limits(database)?)? }))
+            let (mut locks, mut limits) =
+                (read::locks(database, moment::now())?, read::rate_limits(database)?);
+            locks.truncate(LIST_MAX);
+            limits.truncate(LIST_MAX);
+            Ok(json!({ "locks": to_value(&locks)?, "rate_limits": to_value(&limits)? }))
         })
         .await?;
     answer(value)

@@ -4,7 +4,7 @@
 //! file nothing while nobody looks. Every client takes the newest frame whenever its connection takes one: a slow one skips some,
 //! and costs nothing but its connection.
 
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use axum::body::{Body, Bytes};
@@ -17,6 +17,7 @@ use honker_core::database::Database;
 use tokio::sync::watch;
 
 use super::api::ids_as_text;
+use super::current::Current;
 use super::{Refusal, Shared};
 use crate::failure::Result;
 use crate::{moment, overview};
@@ -28,25 +29,33 @@ const SHARE: u32 = 9;
 /// A file that cannot be read is read again after this.
 const AFTER_ERROR: Duration = Duration::from_secs(1);
 
-/// So many clients.
-const CLIENTS_MAX: usize = 1_000;
-
 /// What keeps connections alive through proxies, and finds out those that are gone.
 const KEEP_ALIVE: Duration = Duration::from_secs(25);
+
+/// All clients together get at most so many bytes a second: with thousands of queues a frame is large.
+const BYTES_PER_S: f64 = 50e6;
 
 /// See the module documentation.
 pub struct Events {
     frames: watch::Sender<Option<Bytes>>,
     stopped: watch::Receiver<bool>,
-    waiter: Waiter,
-    looked_at: Arc<LookedAt>,
+    clients_max: usize,
+    shared: Arc<LookedAt>,
 }
 
 /// Whether anybody looks.
 #[derive(Default)]
 struct LookedAt {
-    state: Mutex<(usize, bool)>,
+    state: Mutex<Audience>,
     changed: Condvar,
+}
+
+#[derive(Default)]
+struct Audience {
+    clients: usize,
+    is_stopped: bool,
+    /// What the thread waits on.
+    waiter: Option<Waiter>,
 }
 
 /// A client, while it looks.
@@ -54,64 +63,90 @@ struct Client(Arc<LookedAt>);
 
 impl Events {
     /// Starts the thread.
-    pub fn start(database: &Database, stopped: watch::Receiver<bool>) -> Result<Self> {
-        let waiter = Waiter::new(database)?;
+    pub fn start(current: Arc<Current>, clients_max: usize, stopped: watch::Receiver<bool>) -> Result<Self> {
+        // What cannot be watched now is an error at once.
+        let waiter = Waiter::new(&current.get())?;
         let (frames, _) = watch::channel(None);
-        let looked_at = Arc::new(LookedAt::default());
-        let events = Events {
-            frames: frames.clone(),
-            stopped,
-            waiter: waiter.clone(),
-            looked_at: Arc::clone(&looked_at),
-        };
-        let database = database.clone();
-        std::thread::spawn(move || produce(&database, &waiter, &frames, &looked_at));
+        let shared = Arc::new(LookedAt::default());
+        let events = Events { frames: frames.clone(), stopped, clients_max, shared: Arc::clone(&shared) };
+        std::thread::spawn(move || produce(&current, waiter, &frames, &shared));
         Ok(events)
     }
 
     /// Ends it.
     pub fn stop(&self) {
-        self.looked_at.state.lock().unwrap_or_else(PoisonError::into_inner).1 = true;
-        self.looked_at.changed.notify_all();
-        self.waiter.close();
+        let mut state = self.shared.lock();
+        state.is_stopped = true;
+        if let Some(waiter) = &state.waiter {
+            waiter.close();
+        }
+        self.shared.changed.notify_all();
     }
 
     fn enter(&self) -> Option<Client> {
-        let mut state = self.looked_at.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if state.0 >= CLIENTS_MAX {
+        let mut state = self.shared.lock();
+        if state.clients >= self.clients_max {
             return None;
         }
-        state.0 += 1;
-        self.looked_at.changed.notify_all();
-        Some(Client(Arc::clone(&self.looked_at)))
+        state.clients += 1;
+        self.shared.changed.notify_all();
+        Some(Client(Arc::clone(&self.shared)))
     }
 }
 
 impl Drop for Client {
     fn drop(&mut self) {
-        self.0.state.lock().unwrap_or_else(PoisonError::into_inner).0 -= 1;
+        self.0.lock().clients -= 1;
     }
 }
 
 impl LookedAt {
-    /// Waits until somebody looks; whether to go on at all, and whether it had to wait.
-    fn wait(&self) -> (bool, bool) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut waited = false;
-        while state.0 == 0 && !state.1 {
-            waited = true;
-            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
-        }
-        (!state.1, waited)
+    fn lock(&self) -> MutexGuard<'_, Audience> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn is_empty(&self) -> bool {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).0 == 0
+    /// Waits until somebody looks; whether to go on at all.
+    fn wait(&self) -> bool {
+        let mut state = self.lock();
+        while state.clients == 0 && !state.is_stopped {
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        !state.is_stopped
+    }
+
+    fn clients(&self) -> usize {
+        self.lock().clients
     }
 }
 
+/// Produces until it is stopped, from whatever file has the name.
 fn produce(
-    database: &Database,
+    current: &Current,
+    mut waiter: Waiter,
+    frames: &watch::Sender<Option<Bytes>>,
+    looked_at: &LookedAt,
+) {
+    loop {
+        looked_at.lock().waiter = Some(waiter.clone());
+        produce_of(current, &waiter, frames, looked_at);
+        loop {
+            if looked_at.lock().is_stopped {
+                return;
+            }
+            match current.with(|database| Ok(Waiter::new(database)?)) {
+                Ok(new) => {
+                    waiter = new;
+                    break;
+                }
+                Err(_) => std::thread::sleep(AFTER_ERROR),
+            }
+        }
+    }
+}
+
+/// Produces until it is stopped, or the file is replaced.
+fn produce_of(
+    current: &Current,
     waiter: &Waiter,
     frames: &watch::Sender<Option<Bytes>>,
     looked_at: &LookedAt,
@@ -120,20 +155,22 @@ fn produce(
     let mut updates = Updates::on(waiter, 0);
     let mut last = None;
     loop {
-        if looked_at.is_empty() {
+        if looked_at.clients() == 0 {
             // Whoever comes next is not shown what was.
             frames.send_replace(None);
             last = None;
         }
-        let (goes_on, _) = looked_at.wait();
-        if !goes_on {
+        if !looked_at.wait() {
             return;
         }
         let started = Instant::now();
-        let next_at = match frame(database) {
+        let mut sending = Duration::ZERO;
+        let next_at = match current.with(frame) {
             Ok((frame, next_at)) => {
                 if last.as_ref() != Some(&frame.1) {
                     last = Some(frame.1);
+                    let bytes = (frame.0.len() * looked_at.clients()) as f64;
+                    sending = Duration::from_secs_f64(bytes / BYTES_PER_S);
                     frames.send_replace(Some(frame.0));
                 }
                 next_at.map(|at| Duration::from_secs(at.saturating_sub(moment::now()).max(0).cast_unsigned()))
@@ -146,16 +183,15 @@ fn produce(
             }
         };
         let took = started.elapsed();
-        std::thread::sleep(EVERY_MIN.max(took * SHARE).saturating_sub(took));
+        std::thread::sleep(EVERY_MIN.max(took * SHARE).max(sending).saturating_sub(took));
         // While nobody looks there is nothing to do after a commit.
-        if looked_at.is_empty() {
+        if looked_at.clients() == 0 {
             continue;
         }
-        if let Err(error) = updates.next(next_at.map(|next| next.max(EVERY_MIN))) {
-            if matches!(error, honker_core::Error::Closed) {
-                return;
-            }
-            std::thread::sleep(AFTER_ERROR);
+        match updates.next(next_at.map(|next| next.max(EVERY_MIN))) {
+            Ok(_) => {}
+            Err(honker_core::Error::Closed | honker_core::Error::Watcher(_)) => return,
+            Err(_) => std::thread::sleep(AFTER_ERROR),
         }
     }
 }

@@ -4,15 +4,24 @@
 //!   else's DNS points here.
 //! - With a token, everything but the login, the page's files and `/healthz` needs it, as Bearer or by a session's cookie.
 //! - A write has to come from the page itself, by what browsers say of its origin, or with a Bearer token, which no browser
-//!   sends by itself.
+//!   sends by itself. Its body, which is bounded, is read here, in bounded time.
 
+use std::time::Duration;
+
+use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+
 use super::login::{cookie_of, same_text};
 use super::{Refusal, Shared, Site};
+
+/// The longest body of a request, and how long it may take to come.
+const BODY_MAX: usize = 1024 * 1024;
+const BODY_TIMEOUT: Duration = Duration::from_secs(20);
 
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
                       form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
@@ -22,7 +31,10 @@ pub async fn guard(State(site): State<Shared>, request: Request, next: Next) -> 
     let path = request.uri().path();
     let path = path.strip_prefix(site.prefix.as_str()).unwrap_or(path).to_owned();
     let mut response = match check(&site, request.method(), &path, request.headers()) {
-        Ok(()) => next.run(request).await,
+        Ok(()) => match with_body(request).await {
+            Ok(request) => next.run(request).await,
+            Err(refusal) => refusal.into_response(),
+        },
         Err(refusal) => refusal.into_response(),
     };
     for (name, value) in [
@@ -36,6 +48,21 @@ pub async fn guard(State(site): State<Shared>, request: Request, next: Next) -> 
     }
     response.headers_mut().entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     response
+}
+
+/// The request with its body, which was read: nothing waits for a slow client any more.
+async fn with_body(request: Request) -> Result<Request, Refusal> {
+    if matches!(*request.method(), Method::GET | Method::HEAD) {
+        return Ok(request);
+    }
+    let (head, body) = request.into_parts();
+    let read = tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, BODY_MAX).collect()).await;
+    let read = read.map_err(|_| Refusal(408, "the body did not come in time".to_owned()))?;
+    let bytes = read.map_err(|error| match error.is::<LengthLimitError>() {
+        true => Refusal(413, format!("a body has at most {BODY_MAX} bytes")),
+        false => Refusal(400, format!("the body: {error}")),
+    })?;
+    Ok(Request::from_parts(head, Body::from(bytes.to_bytes())))
 }
 
 fn check(site: &Site, method: &Method, path: &str, headers: &HeaderMap) -> Result<(), Refusal> {

@@ -2,9 +2,11 @@
 //!
 //! `guard.rs` decides who may ask what, `login.rs` keeps the sessions of browsers, `events.rs` sends the state of the file to all who look,
 //! `api.rs` reads and `write.rs` writes, `openapi.rs` describes both, `monitor.rs` is for Prometheus and load balancers, `page.rs` has
-//! the page's files. The database is used in threads for blocking work, a few at a time, whatever the number of requests.
+//! the page's files, `connections.rs` bounds the connections, `current.rs` has the file. The database is used in threads for blocking work, a few at a time, whatever the number of requests.
 
 mod api;
+mod connections;
+mod current;
 mod events;
 mod guard;
 mod login;
@@ -18,7 +20,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::DefaultBodyLimit;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router, middleware};
@@ -27,22 +28,17 @@ use honker_core::database::Database;
 use serde_json::json;
 use tokio::sync::{Semaphore, watch};
 
+use self::current::Current;
 use self::events::Events;
 use self::login::Sessions;
 use crate::failure::{Failure, Result};
 use crate::file::{Db, File};
-
-/// The longest body of a request.
-const BODY_MAX: usize = 1024 * 1024;
 
 /// So many requests use the database at once.
 const READS_MAX: usize = 4;
 
 /// A request that takes longer is given up.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// How long connections may take to end after SIGTERM.
-const END_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Show the file in a browser, live, and to monitoring
 ///
@@ -80,7 +76,7 @@ pub struct Serve {
 
 /// What all requests share.
 pub struct Site {
-    database: Database,
+    current: Arc<Current>,
     write: bool,
     token: Option<String>,
     listen: SocketAddr,
@@ -89,7 +85,7 @@ pub struct Site {
     late_s: i64,
     sessions: Sessions,
     events: Events,
-    reads: Semaphore,
+    reads: Arc<Semaphore>,
 }
 
 type Shared = Arc<Site>;
@@ -109,21 +105,25 @@ impl Serve {
             .max_blocking_threads(READS_MAX + 4)
             .enable_all()
             .build()?;
-        let outcome = runtime.block_on(self.serve(database.clone(), token));
+        let current = Arc::new(Current::new(database));
+        let outcome = runtime.block_on(self.serve(Arc::clone(&current), token));
         runtime.shutdown_timeout(Duration::from_secs(1));
-        database.close()?;
+        current.get().close()?;
         outcome
     }
 
-    async fn serve(self, database: Database, token: Option<String>) -> Result {
+    async fn serve(self, current: Arc<Current>, token: Option<String>) -> Result {
         let listener = tokio::net::TcpListener::bind(self.listen)
             .await
             .map_err(|error| Failure::Failed(format!("{}: {error}", self.listen)))?;
         let listen = listener.local_addr()?;
         let (stop, stopped) = watch::channel(false);
+        let connections_max = connections::max();
+        // Streams leave room for everything else.
+        let clients_max = connections_max - connections_max / 6;
         let site = Arc::new(Site {
-            events: Events::start(&database, stopped.clone())?,
-            database,
+            events: Events::start(Arc::clone(&current), clients_max, stopped.clone())?,
+            current,
             write: self.write,
             token,
             listen,
@@ -131,51 +131,42 @@ impl Serve {
             prefix: self.prefix.unwrap_or_default(),
             late_s: self.late_s,
             sessions: Sessions::default(),
-            reads: Semaphore::new(READS_MAX),
+            reads: Arc::new(Semaphore::new(READS_MAX)),
         });
         if site.write {
-            maintain(site.database.clone(), stopped.clone());
+            maintain(Arc::clone(&site.current), stopped.clone());
         }
-        let end = ended_by_signal(stop)?;
+        end_by_signal(stop)?;
         println!("http://{listen}{}/", site.prefix);
-        let mut stopped = stopped;
-        let server = axum::serve(listener, router(&site)).with_graceful_shutdown(end);
-        // Who does not end in time is left.
-        tokio::select! {
-            outcome = server.into_future() => outcome?,
-            () = async {
-                let _ = stopped.wait_for(|stopped| *stopped).await;
-                tokio::time::sleep(END_TIMEOUT).await;
-            } => {}
-        }
+        connections::serve(listener, router(&site), connections_max, stopped).await;
         site.events.stop();
         Ok(())
     }
 }
 
-use std::future::{Future, IntoFuture};
-
-/// Ends with the first SIGTERM or SIGINT, and tells the streams.
-fn ended_by_signal(stop: watch::Sender<bool>) -> Result<impl Future<Output = ()>> {
+/// Tells everything that goes on of the first SIGTERM or SIGINT.
+fn end_by_signal(stop: watch::Sender<bool>) -> Result {
     use tokio::signal::unix::{SignalKind, signal};
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    Ok(async move {
+    tokio::spawn(async move {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
         stop.send_replace(true);
-    })
+    });
+    Ok(())
 }
 
 /// The file's maintenance, once a minute.
-fn maintain(database: Database, mut stopped: watch::Receiver<bool>) {
+fn maintain(current: Arc<Current>, mut stopped: watch::Receiver<bool>) {
     tokio::spawn(async move {
         loop {
-            let database = database.clone();
+            let current = Arc::clone(&current);
             // The next minute tries again.
-            let _ = tokio::task::spawn_blocking(move || crate::commands::prune::maintain(&database)).await;
+            let maintain = move || current.with(crate::commands::prune::maintain);
+            let _ = tokio::task::spawn_blocking(maintain).await;
             tokio::select! {
                 () = tokio::time::sleep(Duration::from_secs(60)) => {}
                 _ = stopped.wait_for(|stopped| *stopped) => return,
@@ -202,6 +193,7 @@ fn router(site: &Shared) -> Router {
         .route(&at("/api/jobs"), get(api::jobs).post(write::enqueue))
         .route(&at("/api/jobs/{id}"), get(api::job))
         .route(&at("/api/jobs/apply"), post(write::apply))
+        .route(&at("/api/values"), get(api::values))
         .route(&at("/api/dead"), get(api::dead))
         .route(&at("/api/dead/retry"), post(write::retry_group))
         .route(&at("/api/queues/settings"), post(write::settings))
@@ -215,7 +207,6 @@ fn router(site: &Shared) -> Router {
     };
     router
         .fallback(not_found)
-        .layer(DefaultBodyLimit::max(BODY_MAX))
         .layer(middleware::from_fn_with_state(Arc::clone(site), guard::guard))
         .with_state(Arc::clone(site))
 }
@@ -240,7 +231,7 @@ impl From<Failure> for Refusal {
         let status = match failure {
             Failure::Usage(_) => 400,
             Failure::NotFound(_) => 404,
-            Failure::Temporary(_) => 503,
+            Failure::Temporary(_) | Failure::Replaced(_) => 503,
             _ => 500,
         };
         Refusal(status, failure.to_string())
@@ -253,12 +244,19 @@ impl Site {
         self: &Arc<Self>,
         body: impl FnOnce(&Database) -> Result<T> + Send + 'static,
     ) -> std::result::Result<T, Refusal> {
-        let late = || Refusal(503, "the file is busy".to_owned());
-        let site = Arc::clone(self);
+        let late = || {
+            let seconds = REQUEST_TIMEOUT.as_secs();
+            Refusal(503, format!("not done within {seconds} s: the file is busy, or there is too much in it"))
+        };
+        let (reads, current) = (Arc::clone(&self.reads), Arc::clone(&self.current));
         let work = async move {
-            let _permit = site.reads.acquire().await.map_err(|_| late())?;
-            let database = site.database.clone();
-            let done = tokio::task::spawn_blocking(move || body(&database)).await;
+            let permit = reads.acquire_owned().await.map_err(|_| late())?;
+            let done = tokio::task::spawn_blocking(move || {
+                // Also while nobody waits for it any more.
+                let _permit = permit;
+                current.with(body)
+            });
+            let done = done.await;
             done.map_err(|error| Refusal(500, error.to_string()))?.map_err(Refusal::from)
         };
         tokio::time::timeout(REQUEST_TIMEOUT, work).await.map_err(|_| late())?

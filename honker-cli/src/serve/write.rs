@@ -1,17 +1,22 @@
 //! What is changed: `POST /api/…`, all with JSON bodies. `guard.rs` has let them through.
 
+use std::time::{Duration, Instant};
+
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::State;
-use honker_core::database::Value as Sql;
+use honker_core::database::{Database, Value as Sql};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::api::{ids_as_numbers, ids_as_text};
+use super::api::{id_of, ids_as_numbers, ids_as_text};
 use super::{Refusal, Shared};
-use crate::act::{self, Done};
+use crate::act::{self, Done, Found};
 use crate::failure::Failure;
 use crate::read;
+
+/// A bulk action goes on for so long, and then says where it is: no request takes for ever, and whoever asked sees how far it is.
+const SLICE: Duration = Duration::from_secs(2);
 
 type Answer = std::result::Result<Json<Value>, Refusal>;
 
@@ -29,7 +34,8 @@ struct Apply {
     dry_run: bool,
 }
 
-/// `POST /api/jobs/apply`: does an action to all jobs that a filter finds.
+/// `POST /api/jobs/apply`: does an action to all jobs that a filter finds. If there are too many for one request, the answer has a
+/// cursor: the same again with it in the filter goes on.
 pub async fn apply(State(site): State<Shared>, bytes: Bytes) -> Answer {
     let Apply { mut filter, action, dry_run } = body(&bytes)?;
     ids_as_numbers(&mut filter)?;
@@ -38,15 +44,21 @@ pub async fn apply(State(site): State<Shared>, bytes: Bytes) -> Answer {
         object => object.to_string(),
     };
     let Some(filter) = act::narrowed(filter, &action) else {
-        return Ok(Json(json!({ "changed": 0, "conflicts": 0, "found": 0 })));
+        return Ok(Json(
+            json!({ "changed": 0, "conflicts": 0, "found": 0, "at_least": false, "cursor": null }),
+        ));
     };
     if dry_run {
-        let found = site.with(move |database| act::count(database, filter)).await?;
-        return Ok(Json(json!({ "changed": 0, "conflicts": 0, "found": found })));
+        let until = Some(Instant::now() + SLICE);
+        let Found { found, at_least } =
+            site.with(move |database| act::count(database, filter, until)).await?;
+        let answer =
+            json!({ "changed": 0, "conflicts": 0, "found": found, "at_least": at_least, "cursor": null });
+        return Ok(Json(answer));
     }
-    let Done { changed, conflicts } =
-        site.with(move |database| act::apply(database, filter, &action, |_| {})).await?;
-    Ok(Json(json!({ "changed": changed, "conflicts": conflicts, "found": changed + conflicts })))
+    let goes_on = slice();
+    let done = site.with(move |database| act::apply(database, filter, &action, goes_on)).await?;
+    Ok(answer(done))
 }
 
 #[derive(Deserialize)]
@@ -54,14 +66,37 @@ pub async fn apply(State(site): State<Shared>, bytes: Bytes) -> Answer {
 struct RetryGroup {
     queue: Option<String>,
     error: Option<String>,
+    cursor: Option<String>,
 }
 
-/// `POST /api/dead/retry`: retries all dead jobs of a group.
+/// Says that a bulk action goes on, until its time is over.
+fn slice() -> impl FnMut(Done) -> bool {
+    let until = Instant::now() + SLICE;
+    move |_| Instant::now() < until
+}
+
+fn answer(done: Done) -> Json<Value> {
+    let Done { changed, conflicts, cursor } = done;
+    let mut answer = json!({
+        "changed": changed,
+        "conflicts": conflicts,
+        "found": changed + conflicts,
+        "at_least": cursor.is_some(),
+        "cursor": cursor,
+    });
+    ids_as_text(&mut answer);
+    Json(answer)
+}
+
+/// `POST /api/dead/retry`: retries the dead jobs of a group; the cursor is as for [`apply`].
 pub async fn retry_group(State(site): State<Shared>, bytes: Bytes) -> Answer {
-    let RetryGroup { queue, error } = body(&bytes)?;
-    let done =
-        site.with(move |database| act::retry_group(database, queue.as_deref(), error.as_deref())).await?;
-    Ok(Json(json!({ "changed": done.changed, "conflicts": done.conflicts })))
+    let RetryGroup { queue, error, cursor } = body(&bytes)?;
+    let cursor = cursor.map(|text| id_of("cursor", &text)).transpose()?;
+    let goes_on = slice();
+    let retry = move |database: &Database| {
+        act::retry_group(database, queue.as_deref(), error.as_deref(), cursor, goes_on)
+    };
+    Ok(answer(site.with(retry).await?))
 }
 
 #[derive(Deserialize)]

@@ -126,7 +126,7 @@ fn perform(database: &Database, act: &Act) -> Result<String> {
             Ok(format!("job {id} {}", if was_there { "is cancelled" } else { "is gone already" }))
         }
         Act::Retry(error) => {
-            let done = act::retry_group(database, None, error.as_deref())?;
+            let done = act::retry_group(database, None, error.as_deref(), None, |_| true)?;
             Ok(format!("{} retried, {} passed over", done.changed, done.conflicts))
         }
         Act::None | Act::End => Ok(String::new()),

@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::PathBuf;
+use std::process::Command;
 
 use serde_json::Value;
 
@@ -24,7 +25,12 @@ pub struct Answer {
 }
 
 pub fn serve(site: &Site, options: &[&str]) -> Server {
-    let running = site.start(&[&["serve", "--listen", "127.0.0.1:0"], options].concat());
+    serve_by(site.command(&[&["serve", "--listen", "127.0.0.1:0"], options].concat()))
+}
+
+/// A server that this command starts.
+pub fn serve_by(command: Command) -> Server {
+    let running = Running::of(command);
     let url = running.line();
     let address = url.trim_start_matches("http://").split('/').next().expect("an address").to_owned();
     Server { running, address }

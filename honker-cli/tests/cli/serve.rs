@@ -6,7 +6,7 @@ use honker_core::queue::Enqueue;
 use honker_core::schedule::{Overlap, Registration};
 use serde_json::{Value, json};
 
-use crate::http::{Answer, Server, serve, token};
+use crate::http::{Answer, Server, serve, serve_by, token};
 use crate::schema::check;
 use crate::support::{Site, dead, until};
 
@@ -110,12 +110,25 @@ fn every_answer_is_as_the_openapi_document_says() {
     ask("get", "/api/jobs", "?cursor=abc", None, 400);
     let job = ask("get", "/api/jobs/{id}", "", None, 200);
     assert_eq!(job["id"].as_str(), Some(dead_id.as_str()));
-    assert!(job["timeline"].as_array().expect("a list").iter().any(|event| event["what"] == "died"));
+    assert!(
+        job["timeline"]
+            .as_array()
+            .expect("a list")
+            .iter()
+            .any(|event| event["what"] == "died, after 1 of 3 attempts")
+    );
     let groups = ask("get", "/api/dead", "?queue=reports", None, 200);
     assert_eq!(groups["groups"][0]["error"], "timeout after # s");
     let schedules = ask("get", "/api/schedules", "", None, 200);
     assert_eq!(schedules["schedules"][0]["words"], "at 03:00 every day (Europe/Berlin)");
     assert_eq!(schedules["schedules"][0]["next"].as_array().expect("a list").len(), 5);
+    ask("get", "/api/values", "?of=nonsense", None, 400);
+    for (of, value) in [("metadata", r#"{"id":"7"}"#), ("error", "timeout after 30 s"), ("worker_id", "w@1")]
+    {
+        let values = ask("get", "/api/values", &format!("?of={of}"), None, 200);
+        assert_eq!(values["values"], json!([value]));
+    }
+    ask("get", "/api/values", "?of=unique_key", None, 200);
     ask("get", "/api/streams", "", None, 200);
     ask("get", "/api/locks", "", None, 200);
     ask("get", "/healthz", "", None, 200);
@@ -433,4 +446,145 @@ fn a_prefix_is_where_everything_is() {
     server.get("/p/q/").is(200);
     server.get("/p/q/api/overview").is(200);
     server.get("/p/q/healthz").is(200);
+}
+
+/// Rows by SQL, for what would take long one by one.
+fn sql(site: &Site, sql: &str) {
+    let mut transaction = site.database.begin().expect("begun");
+    transaction.execute(sql, &[]).expect("run");
+    transaction.commit().expect("committed");
+}
+
+fn many_dead(site: &Site, n: u32) {
+    sql(
+        site,
+        &format!(
+            "WITH RECURSIVE n(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < {n})
+             INSERT INTO _honker_dead (id, queue, payload, last_error)
+             SELECT 1000 + n, 'dead', '{{}}', 'error ' || n FROM n"
+        ),
+    );
+}
+
+/// What is left to read before the connection ends.
+fn rest(mut stream: std::net::TcpStream) -> String {
+    let mut text = Vec::new();
+    // It may be cut off.
+    let _ = stream.read_to_end(&mut text);
+    String::from_utf8_lossy(&text).into_owned()
+}
+
+#[test]
+fn clients_that_take_their_time_lose_their_connection() {
+    let site = Site::new();
+    let server = serve(&site, &["--write"]);
+    let start = |text: &str| {
+        let mut stream = server.connect();
+        stream.write_all(text.as_bytes()).expect("sent");
+        stream
+    };
+    let host = format!("Host: {}\r\n", server.address);
+    let in_head = start("GET /healthz HTTP/1.1\r\nHo");
+    let silent = start("");
+    let stays = start(&format!("GET /healthz HTTP/1.1\r\n{host}\r\n"));
+    let in_body = start(&format!(
+        "POST /api/jobs HTTP/1.1\r\n{host}Sec-Fetch-Site: same-origin\r\nContent-Length: 1000\r\n\r\n{{"
+    ));
+    assert_eq!((rest(in_head), rest(silent)), (String::new(), String::new()));
+    assert!(rest(stays).starts_with("HTTP/1.1 200"));
+    assert!(rest(in_body).starts_with("HTTP/1.1 408"));
+}
+
+#[test]
+fn connections_are_bounded_and_whoever_waits_has_a_turn() {
+    let site = Site::new();
+    let program = env!("CARGO_BIN_EXE_honker");
+    let mut command = std::process::Command::new("sh");
+    command.args(["-c", "ulimit -n 100 && exec \"$0\" serve --listen 127.0.0.1:0", program]);
+    command.env("HONKER_DB", site.path("app.db"));
+    let server = serve_by(command);
+    let idle: Vec<_> = (0..150).map(|_| server.connect()).collect();
+    server.get("/healthz").is(200);
+    assert!(server.get("/api/overview").is(200).json()["queues"].is_array());
+    drop(idle);
+}
+
+#[test]
+fn a_bulk_action_goes_on_where_a_request_has_ended() {
+    let site = Site::new();
+    many_dead(&site, 5);
+    let server = serve(&site, &["--write"]);
+    let group = json!({ "error": "error #", "cursor": "1002" });
+    let done = server.post("/api/dead/retry", &group).is(200).json();
+    assert_eq!((&done["changed"], &done["cursor"]), (&json!(3), &Value::Null));
+    let rest =
+        json!({ "filter": { "queue": "dead", "order": "oldest", "cursor": "1001" }, "action": "retry" });
+    assert_eq!(server.post("/api/jobs/apply", &rest).is(200).json()["changed"], 1);
+    assert_eq!(site.json(&["dead", "--json"]).as_array().map(Vec::len), Some(1));
+}
+
+#[test]
+fn a_large_group_is_retried_by_as_many_requests_as_it_takes() {
+    let site = Site::new();
+    many_dead(&site, 10_000);
+    let server = serve(&site, &["--write"]);
+    let (mut changed, mut cursor) = (0, Value::Null);
+    loop {
+        let done =
+            server.post("/api/dead/retry", &json!({ "error": "error #", "cursor": cursor })).is(200).json();
+        changed += done["changed"].as_i64().expect("a number");
+        cursor = done["cursor"].clone();
+        if cursor.is_null() {
+            break;
+        }
+    }
+    assert_eq!(changed, 10_000);
+}
+
+#[test]
+fn few_jobs_among_many_are_found() {
+    let site = Site::new();
+    let id = site.enqueue("rare", "{}").to_string();
+    many_dead(&site, 25_000);
+    let server = serve(&site, &[]);
+    let page = server.get("/api/jobs?queue=rare").is(200).json();
+    assert_eq!((&page["jobs"][0]["id"], &page["cursor"]), (&json!(id), &Value::Null));
+}
+
+#[test]
+fn thousands_of_queues_and_a_huge_payload_do_not_make_huge_answers() {
+    let site = Site::new();
+    sql(
+        &site,
+        "WITH RECURSIVE n(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 600)
+         INSERT INTO _honker_live (queue, payload, state, priority, run_at, attempts, max_attempts)
+         SELECT 'q' || n, '{}', 'pending', 0, unixepoch() + 1000, 0, 3 FROM n",
+    );
+    let id = site.enqueue("z", &"ä".repeat(300_000));
+    let server = serve(&site, &[]);
+    let state = server.events().next().expect("a state");
+    assert_eq!(state["queues"].as_array().map(Vec::len), Some(500));
+    assert_eq!((&state["queues_left"], &state["queues"][499]["queue"]), (&json!(101), &json!("z")));
+    let job = server.get(&format!("/api/jobs/{id}")).is(200).json();
+    assert_eq!((job["payload"].as_str().map(str::len), &job["payload_cut"]), (Some(500_000), &json!(true)));
+}
+
+#[test]
+fn a_file_that_is_replaced_is_opened_anew() {
+    let site = Site::new();
+    site.enqueue("old", "{}");
+    let server = serve(&site, &[]);
+    let mut events = server.events();
+    events.until(|state| state["queues"][0]["queue"] == "old");
+    let new = site.path("new.db");
+    site.run(&["enqueue", "new", "{}", "--create", "--db", new.to_str().expect("text")]).ok();
+    for end in ["-wal", "-shm"] {
+        let _ = std::fs::remove_file(site.path(&format!("app.db{end}")));
+    }
+    std::fs::rename(new, site.path("app.db")).expect("renamed");
+    // Between them is what went wrong.
+    events.until(|state| state["queues"][0]["queue"] == "new");
+    server.get("/healthz").is(200);
+    site.run(&["enqueue", "newer", "{}"]).ok();
+    events.until(|state| state["queues"][1]["queue"] == "newer");
 }

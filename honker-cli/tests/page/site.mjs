@@ -1,11 +1,13 @@
 // A file, the program on it, and a browser that looks at it.
 
 import { execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 
 const { chromium } = createRequire(import.meta.url)(process.env.PLAYWRIGHT);
@@ -71,7 +73,7 @@ export function launch() {
 /** A page that keeps what it asked for and complained about. */
 export async function look(browser, url, options = {}) {
   const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, timezoneId: 'UTC', locale: 'en-GB', ...options });
-  context.setDefaultTimeout(Number(process.env.PATIENCE || 30000));
+  context.setDefaultTimeout(Number(process.env.HONKER_TEST_TIMEOUT_MS || 120000));
   const page = await context.newPage();
   page.asked = [];
   page.complaints = [];
@@ -100,6 +102,21 @@ export async function shop(site) {
   await honker('tail', 'orders', '--consumer', 'billing', '--no-follow');
   await honker('publish', 'orders', '{"id": 6}');
   await honker('notify', 'deploys', '{"version": 7}');
+}
+
+/** A worker in Python, whose handlers run until they are cancelled. `says` waits for lines of its output. */
+export function pythonWorker(site, queue) {
+  const child = spawn(process.env.PYTHON, [fileURLToPath(new URL('worker.py', import.meta.url)), join(site.folder, 'app.db'), queue], { stdio: ['ignore', 'pipe', 'inherit'] });
+  site.running.push(child);
+  const said = [];
+  const lines = createInterface({ input: child.stdout });
+  lines.on('line', line => said.push(line));
+  return {
+    said,
+    async says(...expected) {
+      while (!expected.every(line => said.includes(line))) await once(lines, 'line', { signal: AbortSignal.timeout(120_000) });
+    },
+  };
 }
 
 /** Workers that hold jobs until they are told to end. */

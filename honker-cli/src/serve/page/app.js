@@ -103,7 +103,25 @@ async function act(what, body, done) {
   try { say(done(await ask(what, body))); } catch (error) { say(error.message); }
   refresh();
 }
-const jobs = n => (n === 1 ? '1 job' : `${n} jobs`);
+const jobs = n => (n === 1 ? '1 job' : `${n.toLocaleString()} jobs`);
+// A bulk action, piece by piece: an answer with a cursor is not the end. `next` is the body that goes on from there.
+async function all(what, body, next, word) {
+  const sum = { changed: 0, conflicts: 0 };
+  for (;;) {
+    const done = await ask(what, body);
+    sum.changed += done.changed; sum.conflicts += done.conflicts;
+    if (done.cursor === null) return sum;
+    say(`${changed(word)(sum)}, going on …`);
+    body = next(done.cursor);
+  }
+}
+// The names that may be chosen; whether they are others than before.
+function offer(into, names, option) {
+  const text = JSON.stringify(names);
+  if (into.dataset.names === text) return;
+  into.dataset.names = text;
+  into.replaceChildren(...names.map(option || (value => el('option', { value }))));
+}
 const changed = word => answer => `${jobs(answer.changed)} ${word}` + (answer.conflicts ? `, ${answer.conflicts} passed over` : '');
 
 // A question, answered by yes or no; with a field, by its text.
@@ -179,7 +197,7 @@ const screens = {
       async load() {
         if (!state) return;
         const names = ['', ...state.queues.map(one => one.queue)];
-        if (choose.options.length !== names.length) choose.replaceChildren(...names.map(name => el('option', { value: name, selected: name === queue }, name || 'all queues')));
+        offer(choose, names, name => el('option', { value: name, selected: name === queue }, name || 'all queues'));
         draw(live, queuesPanel(), workersPanel());
         // Counts come every ten seconds.
         if (now() - loadedAt < 5) return;
@@ -197,10 +215,19 @@ const screens = {
   jobs(given) {
     const filter = Object.fromEntries(given);
     const chosen = new Set();
-    let all = false, page = null;
+    let every = false, page = null;
     const go = changes => { location.hash = `#/jobs?${query({ ...filter, cursor: undefined, ...changes })}`; };
     const field = (name, label, more) => el('label', null, label, el('input', { id: `filter-${name}`, value: filter[name] || '', autocomplete: 'off',
       onchange: event => go({ [name]: event.target.value.trim() || undefined }), ...more }));
+    // What the newest jobs have is offered.
+    const completed = (name, label, more) => {
+      const list = el('datalist', { id: `values-${name}` });
+      const load = async () => { try { offer(list, (await ask(`values?${query({ of: name })}`)).values); } catch (error) { say(error.message); } };
+      return [field(name, label, { list: list.id, onfocus: load, ...more }), list];
+    };
+    const local = at => at && new Date((at - new Date(at * 1000).getTimezoneOffset() * 60) * 1000).toISOString().slice(0, 16);
+    const time = (name, label) => field(name, label, { type: 'datetime-local', value: local(Number(filter[name])) || '',
+      onchange: event => go({ [name]: event.target.value ? Math.floor(new Date(event.target.value) / 1000) : undefined }) });
     const states = new Set((filter.state || '').split(',').filter(Boolean));
     const boxes = ['due', 'delayed', 'processing', 'blocked', 'dead', 'done'].map(name => el('label', { class: 'check' },
       el('input', { type: 'checkbox', id: `state-${name}`, checked: states.has(name), onchange: event => {
@@ -208,8 +235,10 @@ const screens = {
         go({ state: [...states].join(',') || undefined });
       } }), name));
     const bar = el('form', { class: 'bar panel', role: 'search', onsubmit: event => event.preventDefault() },
-      field('queue', 'Queue', { list: 'queues' }), field('error', 'Error contains'), field('unique_key', 'Unique key'), field('worker_id', 'Worker'),
-      field('metadata', 'Metadata', { placeholder: '{"tenant": "acme"}' }), field('min_id', 'From id', { inputmode: 'numeric', size: 8 }),
+      field('queue', 'Queue', { list: 'queues' }), completed('error', 'Error contains'), completed('unique_key', 'Unique key'), completed('worker_id', 'Worker'),
+      completed('metadata', 'Metadata', { placeholder: '{"tenant": "acme"}' }), field('batch_id', 'Batch', { inputmode: 'numeric', size: 8 }),
+      field('min_id', 'From id', { inputmode: 'numeric', size: 8 }), field('max_id', 'To id', { inputmode: 'numeric', size: 8 }),
+      time('created_from', 'Enqueued from'), time('created_to', 'Enqueued to'),
       el('fieldset', null, el('legend', null, 'State'), boxes));
     const live = el('div');
     main.replaceChildren(el('h1', null, 'Jobs'), bar, live);
@@ -217,40 +246,42 @@ const screens = {
       const { cursor, limit, order, ...conditions } = filter;
       if (conditions.state) conditions.state = conditions.state.split(',');
       if (conditions.metadata) conditions.metadata = JSON.parse(conditions.metadata);
+      for (const name of ['created_from', 'created_to', 'ended_from', 'ended_to']) if (conditions[name]) conditions[name] = Number(conditions[name]);
       return conditions;
     };
     async function bulk(action, verb, word) {
       try {
-        const filters = all ? [meant()] : [...chosen].map(id => ({ min_id: id, max_id: id }));
-        const counts = all ? (await ask('jobs/apply', { filter: filters[0], action: typeof action === 'string' ? action : { move: 'x' }, dry_run: true })).found : chosen.size;
-        const answer = await question(`${verb} ${jobs(counts)}?`, typeof action !== 'string');
+        const filters = every ? [meant()] : [...chosen].map(id => ({ min_id: id, max_id: id }));
+        const count = every ? await ask('jobs/apply', { filter: filters[0], action: typeof action === 'string' ? action : { move: 'x' }, dry_run: true }) : { found: chosen.size };
+        const answer = await question(`${verb} ${count.at_least ? 'at least ' : ''}${jobs(count.found)}?`, typeof action !== 'string');
         if (!answer) return;
         const real = typeof action === 'string' ? action : action(answer);
         const sum = { changed: 0, conflicts: 0 };
         for (const one of filters) {
-          const done = await ask('jobs/apply', { filter: one, action: real });
+          const body = cursor => ({ filter: { ...one, cursor }, action: real });
+          const done = await all('jobs/apply', body(), body, word);
           sum.changed += done.changed; sum.conflicts += done.conflicts;
         }
         say(changed(word)(sum));
-        chosen.clear(); all = false;
+        chosen.clear(); every = false;
       } catch (error) { say(error.message); }
       refresh();
     }
     function paint() {
       const rows = page.jobs.map(job => el('tr', null,
-        info.write && td(el('input', { type: 'checkbox', 'data-key': `box-${job.id}`, 'aria-label': `job ${job.id}`, checked: all || chosen.has(job.id), disabled: all,
+        info.write && td(el('input', { type: 'checkbox', 'data-key': `box-${job.id}`, 'aria-label': `job ${job.id}`, checked: every || chosen.has(job.id), disabled: every,
           onchange: event => { if (event.target.checked) chosen.add(job.id); else chosen.delete(job.id); paint(); } })),
         el('td', { class: 'n' }, jobLink(job.id)), td(job.queue), td(stateOf(job)), el('td', { class: 'n' }, `${job.attempts}/${job.max_attempts}`), td(when(timeOf(job))),
         el('td', { class: 'long', title: job.last_error || job.payload }, job.last_error || job.payload)));
-      const none = !all && !chosen.size;
+      const none = !every && !chosen.size;
       const tools = info.write && el('div', { class: 'bar' },
-        el('label', { class: 'check' }, el('input', { type: 'checkbox', id: 'all', 'data-key': 'all', checked: all, onchange: event => { all = event.target.checked; paint(); } }), 'all that match'),
+        el('label', { class: 'check' }, el('input', { type: 'checkbox', id: 'all', 'data-key': 'all', checked: every, onchange: event => { every = event.target.checked; paint(); } }), 'all that match'),
         [['Retry', 'retry', 'retried'], ['Run now', 'run_now', 'made due'], ['Cancel', 'cancel', 'cancelled'], ['Delete', 'delete', 'deleted', 'danger']].map(([verb, action, word, kind]) =>
           el('button', { type: 'button', 'data-key': action, disabled: none, class: kind, onclick: () => bulk(action, verb, word) }, verb)),
         el('button', { type: 'button', 'data-key': 'move', disabled: none, onclick: () => bulk(queue => ({ move: queue }), 'Move', 'moved') }, 'Move …'));
       const columns = ['#Id', 'Queue', 'State', '#Attempts', 'When', 'Error or payload'];
       if (info.write) columns.unshift(el('span', null, ''));
-      draw(live, tools, table(columns, rows, 'No job is like that.'), el('p', { class: 'bar' },
+      draw(live, tools, table(columns, rows, page.cursor ? 'None of those that were looked at is like that; there are older ones.' : 'No job is like that.'), el('p', { class: 'bar' },
         filter.cursor && el('a', { href: `#/jobs?${query({ ...filter, cursor: undefined })}`, 'data-key': 'first' }, 'Newest'),
         page.cursor && el('a', { href: `#/jobs?${query({ ...filter, cursor: page.cursor })}`, 'data-key': 'next' }, 'Older')));
     }
@@ -277,10 +308,10 @@ const screens = {
               ['due', 'delayed', 'processing', 'blocked'].includes(job.state) && one('cancel', 'Cancel', 'cancelled'), one('delete', 'Delete', 'deleted', 'danger'))),
           panel('What happened', table(['When', 'What'], job.timeline.map(event => el('tr', null, td(when(event.at)), td(event.what))), '')),
           job.last_error && panel('Error', el('pre', null, job.last_error)),
-          panel('Payload', el('pre', null, pretty(job.payload))),
+          panel('Payload', job.payload_cut && el('p', { class: 'warn' }, 'It is longer: this is its beginning.'), el('pre', null, pretty(job.payload))),
           job.steps.length > 0 && panel('Steps', job.steps.map(step => [el('h3', null, step.name), el('pre', null, pretty(step.value))])),
           job.result !== null && panel('Result', el('pre', null, pretty(job.result))));
-        if (!asked && info.write) {
+        if (!asked && info.write && !job.payload_cut) {
           asked = true;
           const queue = el('input', { id: 'again-queue', value: job.queue, list: 'queues' }), payload = el('textarea', { id: 'again-payload', spellcheck: 'false' }, pretty(job.payload));
           again.replaceChildren(panel('Edit and enqueue again', el('label', { for: 'again-queue' }, 'Queue '), queue, el('label', { for: 'again-payload' }, ' Payload'), payload,
@@ -292,14 +323,25 @@ const screens = {
 
   dead() {
     const live = el('div');
-    main.replaceChildren(el('h1', null, 'Dead jobs, by error'), live);
+    let queue = '';
+    const choose = el('select', { id: 'dead-of', onchange: () => { queue = choose.value; live.replaceChildren(); rest(); refresh(); } });
+    main.replaceChildren(el('h1', null, 'Dead jobs, by error'), el('div', { class: 'bar' }, el('label', null, 'Of', choose)), live);
     return {
       async load() {
-        const { groups } = await ask('dead');
+        const names = ['', ...(state ? state.queues.filter(one => one.depth.dead).map(one => one.queue) : [])];
+        offer(choose, names, name => el('option', { value: name, selected: name === queue }, name || 'all queues'));
+        queue = choose.value;
+        // What is shown is of this one, whatever is chosen meanwhile.
+        const of = queue || undefined;
+        const { groups } = await ask(`dead?${query({ queue })}`);
+        if (queue !== (of || '')) return;
         draw(live, panel(null, table(['#Jobs', 'Error', 'Newest', 'Queue', 'Died', info.write ? 'Action' : ''], groups.map((group, at) => el('tr', null, num(group.count),
           el('td', { class: 'wrap' }, group.error === null ? el('em', null, 'none') : group.error), td(jobLink(group.newest.id)), td(group.newest.queue), td(when(group.newest.died_at)),
           td(info.write && button('Retry all', `group-${at}`, async () => {
-            if (await question(`Retry ${jobs(group.count)} that died of “${group.error || 'nothing'}”?`)) act('dead/retry', { error: group.error }, changed('retried'));
+            const body = cursor => ({ queue: of, error: group.error, cursor });
+            if (!await question(`Retry ${jobs(group.count)}${of ? ` of “${of}”` : ''} that died of “${group.error || 'nothing'}”?`)) return;
+            try { say(changed('retried')(await all('dead/retry', body(), body, 'retried'))); } catch (error) { say(error.message); }
+            refresh();
           })))), 'No job is dead.')));
       },
     };
@@ -329,7 +371,7 @@ const screens = {
     return {
       async load() {
         const { streams } = await ask('streams');
-        draw(live, streams.length ? streams.map(topic => panel(topic.topic, el('p', { class: 'quiet' }, `${topic.events.toLocaleString()} events`, topic.last_offset !== null && `, offsets ${topic.first_offset} to ${topic.last_offset}, the newest `, topic.last_at !== null && when(topic.last_at)),
+        draw(live, streams.length ? streams.map(topic => panel(topic.topic, el('p', { class: 'quiet' }, `${topic.events.toLocaleString()} ${topic.events === 1 ? 'event' : 'events'}`, topic.last_offset !== null && `, offsets ${topic.first_offset} to ${topic.last_offset}, the newest `, topic.last_at !== null && when(topic.last_at)),
           table(['Consumer', '#Offset', '#Lag'], topic.consumers.map(consumer => el('tr', null, td(consumer.name), el('td', { class: 'n' }, consumer.offset), num(consumer.lag))), 'Nobody has saved an offset.'))) : el('p', { class: 'quiet' }, 'There is no stream.'));
       },
     };
@@ -367,7 +409,8 @@ function queuesPanel() {
       const paused = !settings.paused;
       if (await question(`${paused ? 'Pause' : 'Resume'} “${queue}”?`)) act('queues/settings', { queue, settings: { paused } }, () => `“${queue}” ${paused ? 'is paused' : 'goes on'}`);
     }))));
-  return panel('Queues', table(['Queue', '#Due', '#Oldest', '#Delayed', '#Running', '#Blocked', '#Dead', '#Done, 1 h', '#Failed, 1 h', info.write ? 'Action' : ''], rows, 'No queue has had a job yet.'));
+  const left = state.queues_left > 0 && el('p', { class: 'quiet' }, `and ${state.queues_left.toLocaleString()} more with fewer jobs`);
+  return panel('Queues', table(['Queue', '#Due', '#Oldest', '#Delayed', '#Running', '#Blocked', '#Dead', '#Done, 1 h', '#Failed, 1 h', info.write ? 'Action' : ''], rows, 'No queue has had a job yet.'), left);
 }
 
 function workersPanel() {
@@ -400,20 +443,24 @@ function route() {
   document.title = `honker: ${known}`;
   const focused = document.activeElement && document.activeElement.id;
   screen = screens[known](new URLSearchParams(given), id && decodeURIComponent(id));
+  rest();
   if (focused && focused.includes('-') && $(focused)) $(focused).focus();
   refresh();
 }
 
-// One request at a time; what happens meanwhile is asked for after it.
+// One request at a time; what happens meanwhile is asked for after it, and a pause: many pages share one server.
 let loading = false, again = false;
 async function refresh() {
   if (loading) { again = true; return; }
   loading = true;
-  const of = screen;
+  const of = screen, started = performance.now();
   try { await of.load(); } catch (error) { if (of === screen) say(error.message); }
+  // Another screen was chosen meanwhile: it does not wait.
+  if (of === screen) await new Promise(resolve => { rest = resolve; setTimeout(resolve, Math.max(100, 9 * (performance.now() - started))); });
   loading = false;
   if (again) { again = false; refresh(); }
 }
+let rest = () => {};
 
 function live(text, off) {
   $('live').textContent = text;
@@ -426,8 +473,7 @@ function connect() {
   source.addEventListener('state', event => {
     state = JSON.parse(event.data);
     live('live');
-    const names = state.queues.map(queue => queue.queue);
-    if ($('queues').children.length !== names.length) $('queues').replaceChildren(...names.map(value => el('option', { value })));
+    offer($('queues'), state.queues.map(queue => queue.queue));
     refresh();
   });
   source.addEventListener('trouble', event => live(JSON.parse(event.data).error, true));
