@@ -134,7 +134,7 @@ typedef struct {
   database_t *database;
   void *pointer;
   void (*free)(library_t *lib, void *pointer);
-  bool transaction;
+  bool transaction; /* it is an open transaction, which ends with it */
 } handle_t;
 
 struct database {

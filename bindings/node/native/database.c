@@ -139,9 +139,13 @@ static bool prepare(napi_env env, call_t *call, instance_t *in, database_t *data
   if (type == napi_external) {
     void *found = NULL;
     TRY(napi_get_value_external(env, arguments[2], &found));
-    call->tx = ((handle_t *)found)->pointer;
+    handle_t *handle = found;
+    call->tx = handle->pointer;
     /* One that is over: the library says so. */
     if (call->tx == NULL) call->tx = (honker_tx_t *)(uintptr_t)1;
+    /* From now on it is this call that ends it, and no longer the end of its handle, which may be
+     * collected while another transaction is open. */
+    if (call->operation->flags & ENDS) handle->transaction = false;
   }
   return call_read(env, call, arguments + 3, count - 3);
 }

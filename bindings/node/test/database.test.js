@@ -80,6 +80,32 @@ test("a transaction that nobody has any more is rolled back", async () => {
   assert.equal(await program.exit, 0);
 });
 
+test("a finished transaction that is collected does not end the one that is open", async () => {
+  const program = child(
+    `require("node:v8").setFlagsFromString("--expose-gc");
+     const gc = globalThis.Bun ? () => Bun.gc(true) : require("node:vm").runInNewContext("gc");
+     const db = honker.open(path, { busyTimeoutMs: 300 });
+     await (async () => {
+       for (let i = 0; i < 50; i++) {
+         await (await db.transactionAsync()).commitAsync();
+         db.transaction().rollback();
+       }
+     })();
+     const tx = await db.transactionAsync();
+     for (let i = 0; i < 20; i++) { gc(); await new Promise((r) => setTimeout(r, 1)); }
+     try { db.transaction(); } catch (error) { console.log(error.code); }
+     // It waits behind the transaction, and keeps nothing of that waiting.
+     const later = db.queue("q").enqueueAsync(1);
+     await tx.executeAsync("CREATE TABLE t (a)");
+     await tx.commitAsync();
+     console.log(await later);`,
+    freshPath(),
+  );
+  assert.equal(await program.line(), "HONKER_MISUSE");
+  assert.equal(await program.line(), "1");
+  assert.equal(await program.exit, 0);
+});
+
 test("calls that wait do not stop the event loop, nor libuv's pool", async () => {
   const db = fresh({ busyTimeoutMs: 30_000 });
   const holder = child(
