@@ -152,6 +152,7 @@ struct database {
   bool stop;
   bool in_transaction; /* open, or about to be */
   bool writing;        /* the thread is in a call that may wait for the writer */
+  bool calling;        /* so is the environment's thread */
   call_t *first;
   call_t **last;
   /* the place to wait */

@@ -42,9 +42,11 @@ static void finish(call_t *call) {
   napi_call_threadsafe_function(call->in->deliver, message, napi_tsfn_blocking);
 }
 
+/* While the environment's thread is in a call that writes no transaction is begun: if it came first
+ * to the writer, that thread would wait for it, and nobody could commit. */
 static bool may_run(const database_t *database, const call_t *call) {
-  return !database->in_transaction || call->tx != NULL || !(call->operation->flags & WRITES) ||
-         database->stop;
+  if (call->tx != NULL || !(call->operation->flags & WRITES) || database->stop) return true;
+  return !database->in_transaction && !(database->calling && (call->operation->flags & BEGINS));
 }
 
 /* The next call that may run, taken out of the line; or one whose time is over, with the status
@@ -179,9 +181,11 @@ napi_value database_call(napi_env env, napi_callback_info info) {
     return NULL;
   }
   const int flags = call.operation->flags;
-  if ((flags & WRITES) && call.tx == NULL) {
+  const bool alone = (flags & WRITES) && call.tx == NULL;
+  if (alone) {
     os_lock(&database->lock);
     const bool nested = database->in_transaction;
+    database->calling = !nested;
     if (!nested && (flags & BEGINS)) {
       database->in_transaction = true;
       /* What the thread is doing ends by itself: begun before it, this transaction would keep it
@@ -195,6 +199,12 @@ napi_value database_call(napi_env env, napi_callback_info info) {
     }
   }
   call.status = call.operation->run(&in->lib, &call);
+  if (alone) {
+    os_lock(&database->lock);
+    database->calling = false;
+    if (database->first != NULL) os_wake_all(&database->changed);
+    os_unlock(&database->lock);
+  }
   end_of_transaction(&call);
   if (call.status < 0 && call.operation->out != OUT_SETTLED) {
     napi_value error;

@@ -106,6 +106,23 @@ test("a finished transaction that is collected does not end the one that is open
   assert.equal(await program.exit, 0);
 });
 
+test("a plain call never waits for a transaction that is begun at the same moment", async () => {
+  const db = fresh({ busyTimeoutMs: 2000 });
+  const q = db.queue("q");
+  let done = 0;
+  for (let n = 0; n < 1000; n++) {
+    const beginning = db.transactionAsync();
+    for (let i = 0; i < (n % 50) * 20; i++);
+    try {
+      done += q.enqueue(1, { uniqueKey: "k" });
+    } catch (error) {
+      assert.equal(error.code, "HONKER_MISUSE");
+    }
+    await (await beginning).rollbackAsync();
+  }
+  assert.ok(done > 0);
+});
+
 test("calls that wait do not stop the event loop, nor libuv's pool", async () => {
   const db = fresh({ busyTimeoutMs: 30_000 });
   const holder = child(
