@@ -50,7 +50,7 @@ for (const name of names) {
 
 test("every sample of the README is in an example, under the headings of all packages", () => {
   const headings = [...readme.matchAll(/^## (.*)$/gm)].map((match) => match[1]);
-  expect(headings).toEqual(["Install", "First queue", "Concepts", "Threads and shutdown", "Versions"]);
+  expect(headings).toEqual(["Install", "First queue", "Concepts", "Queue features", "Threads and shutdown", "Versions"]);
   const flush = (text: string): string => text.replace(/^ +/gm, "").replace(/\n+/g, "\n");
   const texts = names.map((name) => flush(readFileSync(join(root, "examples", name), "utf8")));
   expect(samples.length).toBeGreaterThan(5);

@@ -39,7 +39,7 @@ for (const name of names) {
 test("every sample of the README is in an example, under the headings of all packages", () => {
   assert.deepEqual(
     [...readme.matchAll(/^## (.*)$/gm)].map((match) => match[1]),
-    ["Install", "First queue", "Concepts", "Threads and shutdown", "Versions"],
+    ["Install", "First queue", "Concepts", "Queue features", "Threads and shutdown", "Versions"],
   );
   const texts = names.map((name) => fs.readFileSync(path.join(examples, name), "utf8"));
   const samples = [...readme.matchAll(/^```js\n(.*?)^```$/gms)].map((match) => match[1]);
