@@ -126,8 +126,18 @@ export function platformName(): string {
   const { platform, arch } = process;
   if (platform === "win32") return `win32-${arch}-msvc`;
   if (platform !== "linux") return `${platform}-${arch}`;
-  const report = process.report?.getReport() as { header?: { glibcVersionRuntime?: string } } | undefined;
-  return `linux-${arch}-${report?.header?.glibcVersionRuntime === undefined ? "musl" : "gnu"}`;
+  return `linux-${arch}-${hasGlibc() ? "gnu" : "musl"}`;
+}
+
+function hasGlibc(): boolean {
+  const report = process.report as (NodeJS.ProcessReport & { excludeNetwork?: boolean }) | undefined;
+  if (report === undefined) return false;
+  // Otherwise the names of all hosts that the program is connected to are looked up, which may take long.
+  const before = report.excludeNetwork;
+  report.excludeNetwork = true;
+  const { header } = report.getReport() as { header?: { glibcVersionRuntime?: string } };
+  report.excludeNetwork = before ?? false;
+  return header?.glibcVersionRuntime !== undefined;
 }
 
 const libraryFile =
