@@ -1,8 +1,8 @@
 // Looking at the jobs of a file, and acting on many of them.
-import { options as checked, shown } from "./check.js";
+import { options as checked, shown, text } from "./check.js";
 import { type Core, Resident } from "./core.js";
 import { typeError } from "./errors.js";
-import { decode, payloadOf, snakeKeys } from "./json.js";
+import { decode, snakeKeys } from "./json.js";
 import { recordOf } from "./queue.js";
 import type { Transaction } from "./transaction.js";
 
@@ -51,7 +51,8 @@ export interface JobInfo {
   lastError: string | null;
   diedAt: number | null;
   finishedAt: number | null;
-  result: unknown;
+  /** The text that was saved as its result. */
+  result: string | null;
   metadata: Record<string, string> | null;
   uniqueKey: string | null;
   concurrencyKey: string | null;
@@ -99,8 +100,22 @@ const known = new Set([
 ]);
 const asIs: ReadonlySet<string> = new Set(["metadata"]);
 
+/** These are no conditions. */
+const paging: ReadonlySet<string> = new Set(["order", "limit", "cursor"]);
+
+/** A condition that is undefined is a mistake: without it the filter would find more, all jobs if it is the only one. */
 function filterText(filter: JobFilter | undefined): string {
+  for (const [key, value] of Object.entries(filter ?? {})) {
+    if (value === undefined && !paging.has(key)) throw typeError(`${key} is undefined: a condition has to be left out`);
+  }
+  for (const [key, value] of Object.entries(filter?.metadata ?? {})) text(value, `metadata.${key}`);
   return JSON.stringify(snakeKeys(checked(filter, known, "the filter's conditions"), asIs));
+}
+
+/** Of what is acted on. `{}` is all jobs. */
+function actedOn(filter: JobFilter): string {
+  if (filter === undefined || filter === null) throw typeError("a filter is needed; {} finds all jobs");
+  return filterText(filter);
 }
 
 function actionText(action: JobAction): string {
@@ -143,7 +158,7 @@ export class Jobs extends Resident {
 
   #page(answer: string): JobPage {
     const { jobs, cursor } = decode(answer) as { jobs: Record<string, unknown>[]; cursor: JobPage["cursor"] };
-    return { jobs: jobs.map((job) => infoOf(job)), cursor };
+    return { jobs: jobs.map((job) => recordOf<JobInfo>(job)), cursor };
   }
 
   /**
@@ -151,18 +166,19 @@ export class Jobs extends Resident {
    * `delete` any, `move` waiting and dead ones to a queue, set the `priority` of live ones.
    */
   apply(filter: JobFilter, action: JobAction, options?: { tx?: Transaction }): Applied {
-    return JSON.parse(this.#core.run("jobApply", options?.tx, filterText(filter), actionText(action)));
+    return JSON.parse(this.#core.run("jobApply", options?.tx, actedOn(filter), actionText(action)));
   }
 
   /** As {@link apply}, off the event loop. */
   async applyAsync(filter: JobFilter, action: JobAction, options?: { tx?: Transaction }): Promise<Applied> {
-    return JSON.parse(await this.#core.runAsync("jobApply", options?.tx, filterText(filter), actionText(action)));
+    return JSON.parse(await this.#core.runAsync("jobApply", options?.tx, actedOn(filter), actionText(action)));
   }
 
   /** Does it to all of them, page by page; how many it changed. */
   async applyAll(filter: JobFilter, action: JobAction): Promise<number> {
+    actedOn(filter);
     let changed = 0;
-    let cursor = filter?.cursor ?? null;
+    let cursor = filter.cursor ?? null;
     do {
       const applied: Applied = await this.applyAsync({ ...filter, cursor: cursor ?? undefined }, action);
       changed += applied.changed;
@@ -170,10 +186,4 @@ export class Jobs extends Resident {
     } while (cursor !== null);
     return changed;
   }
-}
-
-function infoOf(job: Record<string, unknown>): JobInfo {
-  const info = recordOf<JobInfo>(job);
-  if (typeof info.result === "string") info.result = payloadOf(info.result);
-  return info;
 }

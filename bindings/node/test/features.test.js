@@ -248,6 +248,23 @@ test("jobs are listed and acted on, in bulk", async () => {
   assert.equal(db.queue("other").claimOne("w").maxAttempts, 3);
   assert.equal(await db.jobs.applyAll({ queue: "other" }, "delete"), 5);
   assert.throws(() => db.jobs.list({ nonsense: 1 }), TypeError);
+  // What is undefined by mistake never means all jobs.
+  for (const filter of [
+    { queue: undefined },
+    { state: undefined },
+    { metadata: { customer: undefined } },
+    { queue: null },
+  ]) {
+    assert.throws(() => db.jobs.apply(filter, "delete"), { code: "HONKER_INVALID" }, JSON.stringify(filter));
+    await assert.rejects(db.jobs.applyAll(filter, "delete"), { code: "HONKER_INVALID" });
+  }
+  assert.throws(() => db.jobs.apply(undefined, "delete"), { code: "HONKER_INVALID" });
+  db.queue("done").configure({ keepDoneS: 60 });
+  const id = db.queue("done").enqueue(1);
+  db.saveResult(id, '{"sent":true}');
+  db.queue("done").claimOne("w").ack();
+  assert.equal(db.jobs.list({ queue: "done" }).jobs[0].result, '{"sent":true}');
+  assert.equal(db.jobs.list({ queue: "done", cursor: undefined }).jobs.length, 1);
   assert.throws(() => db.jobs.apply({}, "explode"), { code: "HONKER_INVALID" });
 });
 

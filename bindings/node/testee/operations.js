@@ -233,13 +233,11 @@ exports.operations = {
   },
   "batch.seal": async (r) => ({ sealed: await r.call(r.on.getBatch(r.keys.id), "seal", r.within) }),
   "batch.get": async (r) => ({ batch: toSnake(r.found(await r.call(r.on.getBatch(r.keys.id), "get"), "EMPTY")) }),
-  "step.get": async (r) => ({ value: r.found(await r.call(r.on, "getStep", r.keys.id, r.keys.name), "EMPTY") }),
-  "step.save": async (r) => ({
-    value: r.found(
-      await r.call(r.on, "saveStep", r.keys.id, r.keys.worker, r.keys.name, r.payload(r.keys.value), r.within),
-      "LOST",
-    ),
-  }),
+  "step.get": async (r) => r.value(await r.call(r.on, "getStep", r.keys.id, r.keys.name), "EMPTY"),
+  "step.save": async (r) => {
+    const { id, worker, name, value } = r.keys;
+    return r.value(await r.call(r.on, "saveStep", id, worker, name, r.payload(value), r.within), "LOST");
+  },
   "worker.run": (r) => {
     const queue = r.on;
     return r.keep(() => new ScriptedWorker(databases.get(queue), queue.name, r.keys.worker, r.keys.handle));

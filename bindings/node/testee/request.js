@@ -123,6 +123,12 @@ class Request {
     return value;
   }
 
+  /** Null is one. */
+  value(value, outcome) {
+    if (value === undefined) throw new Otherwise({ outcome });
+    return { value };
+  }
+
   jobs(jobs) {
     return jobs.map((job) => ({
       id: job.id,
