@@ -204,6 +204,16 @@ test("wakes are told, shared by those who wait at the same time", async () => {
   await assert.rejects(updates.next(), { code: "HONKER_CLOSED_HANDLE" });
 });
 
+test("any number of transactions at once wait for each other", async () => {
+  const db = fresh();
+  const one = () =>
+    db.withTransactionAsync(async (tx) => {
+      for (let i = 0; i < 3; i++) await db.queue("q").enqueueAsync(i, { tx });
+    });
+  for (let round = 0; round < 20; round++) await Promise.all(Array.from({ length: 20 }, one));
+  assert.deepEqual(db.query("SELECT count(*) AS n FROM _honker_live"), [{ n: 1200 }]);
+});
+
 test("a replaced file is an error, promptly", async () => {
   const db = fresh();
   const [next, wake] = [db.queue("q").claim("w").next(), db.updateEvents().next()];
