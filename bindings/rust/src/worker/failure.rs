@@ -20,6 +20,9 @@ pub type Outcome = Result<(), Failure>;
 
 /// Why a job is not done, and what becomes of it: it is tried again as the backoff says, unless it says otherwise.
 ///
+/// `?` makes one of every type that is a [`std::error::Error`]. `anyhow::Error` and `Box<dyn Error + Send + Sync>` are none:
+/// `.map_err(Failure::new)?` takes them.
+///
 /// ```
 /// use std::time::Duration;
 /// use honker::{Failure, JobContext, Outcome};
@@ -50,7 +53,7 @@ pub(crate) enum Kind {
 }
 
 impl Failure {
-    /// Tried again as the backoff says. For texts; other errors are made into one by `?`.
+    /// Tried again as the backoff says. For texts, `anyhow::Error` and boxed errors; others are made into one by `?`.
     pub fn new(error: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         Failure { kind: Kind::Retry, error: error.into() }
     }

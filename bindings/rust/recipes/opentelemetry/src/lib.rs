@@ -1,0 +1,1 @@
+//! Traces that go through jobs, with OpenTelemetry: see the test, which is the recipe.
