@@ -304,8 +304,8 @@ impl Queue {
     }
 
     /// What was saved for a step of a job, as JSON. [`Job::step`] does it all.
-    pub fn saved_step(&self, job_id: i64, name: &str) -> Result<Option<String>> {
-        Ok(self.database.engine().step_get(job_id, name)?)
+    pub fn saved_step(&self, tx: Option<&Transaction>, job_id: i64, name: &str) -> Result<Option<String>> {
+        call!(&self.database, tx, step_get(job_id, name))
     }
 
     /// Saves what a step of a job has come to, as JSON, once; what is stored. `None` if `worker_id` does not hold the job.

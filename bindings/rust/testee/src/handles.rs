@@ -12,6 +12,8 @@ use honker::{
 };
 use serde_json::Value;
 
+use crate::workers::Handlers;
+
 pub struct Handle {
     /// The request that made it.
     pub about: Value,
@@ -36,6 +38,7 @@ pub enum Kind {
     Updates(Box<Mutex<UpdateEvents>>),
     Lock(Lock),
     Outbox(Outbox),
+    Handlers(Box<Handlers>),
     Runner,
 }
 
@@ -76,6 +79,9 @@ impl Handle {
             return self.db.close();
         }
         let kind = self.is.write().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(Kind::Handlers(handlers)) = &kind {
+            handlers.stopper.stop();
+        }
         if let Some(runner) = unpoisoned(&self.runner).take() {
             let _ = runner.join();
         }

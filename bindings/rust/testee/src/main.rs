@@ -5,6 +5,7 @@
 mod handles;
 mod operations;
 mod values;
+mod workers;
 
 use std::collections::HashMap;
 use std::io::{BufRead, Write};

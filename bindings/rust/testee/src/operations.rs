@@ -13,10 +13,12 @@ use serde_json::{Value, json};
 
 use crate::handles::{self, Handle, Kind, unpoisoned};
 use crate::values::{self, Arguments, stored};
+use crate::workers;
 
 const FEATURES: &str = "queue tx wait wake updates stream notify sched cron result result_tx settle_tx by_id lock rate \
     rate_sweep outbox dead stats next_at enqueue_many text journal watcher interrupt fork foreign prune_keep tick_at nesting \
-    release settle metadata settings batch step bulk unique schedule_options";
+    release settle metadata settings batch step bulk unique schedule_options unknown_keys claims_by_id metrics counters \
+    handlers";
 
 /// How a request ends.
 enum Answer {
@@ -228,7 +230,9 @@ fn on_db(op: &str, on: &Handle, tx: Option<&Transaction>, arguments: &Arguments<
                 arguments.optional("visibility_timeout_s").unwrap_or(default.visibility_timeout_s);
             make(request, db, Kind::Queue(db.queue(name, QueueOpts { visibility_timeout_s, ..default })))
         }
-        "jobs.list" => ok(json!({ "page": encoded(db.jobs(&request["filter"]).page(None)?) })),
+        "queues" => ok(json!({ "queues": encoded(db.queues()?) })),
+        "metrics" => ok(encoded(db.metrics()?)),
+        "jobs.list" => ok(json!({ "page": values::table(encoded(db.jobs(&request["filter"]).page(None)?)) })),
         "jobs.apply" => {
             let applied = db.jobs(&request["filter"]).apply_page(tx, None, arguments.text("action"))?;
             ok(json!({ "applied": encoded(applied) }))
@@ -267,6 +271,9 @@ fn on_db(op: &str, on: &Handle, tx: Option<&Transaction>, arguments: &Arguments<
         "notify.send" => {
             let id = db.notify_text(tx, arguments.text("channel"), &arguments.payload("payload"))?;
             ok(json!({ "id": id }))
+        }
+        "notify.configure" => {
+            db.keep_notifications(request["settings"]["keep_s"].as_i64()).and_then(|()| done())
         }
         "notify.prune" => {
             let n = db
@@ -462,14 +469,14 @@ fn on_queue(
         "queue.stats" => ok(json!({ "stats": encoded(queue.stats()?) })),
         "queue.configure" => queue.configure(&request["settings"]).and_then(|()| done()),
         "queue.settings" => ok(json!({ "settings": encoded(queue.settings()?) })),
-        "dead.groups" => ok(json!({ "groups": encoded(queue.dead_groups()?) })),
+        "dead.groups" => ok(json!({ "groups": values::table(encoded(queue.dead_groups()?)) })),
         "dead.list" => {
             let dead = queue.dead(arguments.optional("limit").unwrap_or(-1))?;
             ok(json!({ "jobs": values::table(encoded(dead)) }))
         }
         "dead.requeue" => ok(json!({ "requeued": queue.requeue_dead(id)? == Requeued::Requeued })),
         "dead.purge" => ok(json!({ "n": queue.purge_dead(arguments.integer("older_than_s"))? })),
-        "step.get" => match queue.saved_step(id, name)? {
+        "step.get" => match queue.saved_step(tx, id, name)? {
             Some(value) => ok(json!({ "value": stored(&value) })),
             None => Ok(Answer::Outcome("EMPTY")),
         },
@@ -485,6 +492,20 @@ fn on_queue(
             let options = ClaimOptions { visibility_timeout_s, rescue: false, ..default };
             let claimer = on.db.claimer(vec![WorkerQueue::new(queue.name())], worker, options)?;
             make(request, &on.db, Kind::Worker(Box::new(claimer.into())))
+        }
+        "worker.run" => {
+            let script = serde_json::from_value(request["handle"].clone())
+                .map_err(|error| Error::Invalid(format!("handle: {error}")))?;
+            let visibility_timeout = on.about["visibility_timeout_s"].as_u64().map(Duration::from_secs);
+            let (worker, handlers) = workers::scripted(queue, worker, script, visibility_timeout)?;
+            let handle = keep(request, &on.db, Kind::Handlers(Box::new(handlers)), None);
+            let runner = std::thread::spawn(move || {
+                if let Err(error) = worker.run() {
+                    eprintln!("worker: {error}");
+                }
+            });
+            *unpoisoned(&handle.runner) = Some(runner);
+            done()
         }
         _ => Ok(Answer::Crashed(format!("{op}: there is no such operation of a queue"))),
     }
@@ -577,6 +598,10 @@ fn wait(op: &str, is: Option<&Kind>, arguments: &Arguments<'_>) -> Answered {
             let claims = unpoisoned(worker).settle_and_next(&settlements, arguments.integer("n"), timeout)?;
             let held = claims.held.iter().map(|held| matches!(held, Ok(true))).collect::<Vec<_>>();
             ok(json!({ "held": held, "jobs": values::jobs(&claims.jobs), "lost": lost(&claims) }))
+        }
+        ("handler.next", Some(Kind::Handlers(handlers))) => {
+            let happened = unpoisoned(&handlers.happened).recv_timeout(timeout.unwrap_or(Duration::MAX));
+            waited(Ok(happened.ok()), |happened| happened)
         }
         ("next", Some(Kind::Listener(listener))) => {
             let mut listener = unpoisoned(listener);

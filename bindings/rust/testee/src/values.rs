@@ -85,7 +85,7 @@ impl Arguments<'_> {
             concurrency_key: self.optional_text("concurrency_key").map(str::to_owned),
             batch_id: self.optional("batch_id"),
             member,
-            max_run_s: None,
+            max_run_s: self.optional("max_run_s"),
         }
     }
 }
@@ -113,18 +113,23 @@ pub fn stored(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|_| json!({ "$text": text }))
 }
 
-/// A row, or rows, as the crate returns them, with the payload as a value.
-pub fn table(mut value: Value) -> Value {
-    let rows = match &mut value {
-        Value::Array(rows) => rows.iter_mut().collect(),
-        row => vec![row],
-    };
-    for row in rows {
-        if let Some(payload) = row.get("payload").and_then(Value::as_str).map(stored) {
-            row["payload"] = payload;
+/// Rows as the crate returns them, wherever they are, with their payloads as values.
+pub fn table(value: Value) -> Value {
+    match value {
+        Value::Array(rows) => rows.into_iter().map(table).collect(),
+        Value::Object(row) => {
+            let field = |(key, value): (String, Value)| {
+                let value = match (&*key, value) {
+                    ("payload", Value::String(text)) => stored(&text),
+                    ("metadata", metadata) => metadata,
+                    (_, value) => table(value),
+                };
+                (key, value)
+            };
+            Value::Object(row.into_iter().map(field).collect())
         }
+        value => value,
     }
-    value
 }
 
 pub fn rows(rows: &[Row]) -> Value {
