@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 from . import _values
 from . import payload as payloads
 from .enqueue import EnqueueOptions
-from .errors import InvalidError, UnsupportedError
+from .errors import InvalidError, MisuseError, UnsupportedError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -56,16 +56,19 @@ def enqueue_on(conn: Any, queue: str, payload: Any, **options: Unpack[PlainOptio
 
     conn: a sqlite3.Connection, or one like it; a Connection or Session of SQLAlchemy (SQLModel); a Database of Peewee;
         a connection of Django.
-    options: run_at, delay, priority, expires, max_attempts (3) and metadata, which needs an open transaction.
+    options: run_at, delay, priority, expires, max_attempts (3) and metadata, which is a MisuseError without an open
+        transaction.
     """
     execute = _executor(conn)
-    steps = _enqueue(queue, payload, **options)
-    return _run(steps, execute)
+    _check_metadata(conn, options)
+    return _run(_enqueue(queue, payload, **options), execute)
 
 
 async def aenqueue_on(conn: Any, queue: str, payload: Any, **options: Unpack[PlainOptions]) -> int:
     """As `enqueue_on`, for an aiosqlite.Connection, or an AsyncConnection or AsyncSession of SQLAlchemy."""
-    return await _arun(_enqueue(queue, payload, **options), await _aexecutor(conn))
+    execute = await _aexecutor(conn)
+    _check_metadata(conn, options)
+    return await _arun(_enqueue(queue, payload, **options), execute)
 
 
 def ack_on(conn: Any, job: Job) -> bool:
@@ -132,6 +135,24 @@ def _ack(job: Job) -> _Steps:
     job._acked_elsewhere = True
     yield _FORGET, (job.id,)
     return 1
+
+
+def _check_metadata(conn: Any, options: PlainOptions) -> None:
+    """It has a row of its own: a worker could claim the job before it is there."""
+    if options.get("metadata") is not None and not _is_in_transaction(conn):
+        raise MisuseError("metadata needs an open transaction of the connection: begin one")
+
+
+def _is_in_transaction(conn: Any) -> bool:
+    """Whether it is, or begins one by itself."""
+    if hasattr(conn, "in_atomic_block"):  # Django
+        return conn.in_atomic_block or not conn.get_autocommit()
+    if hasattr(conn, "execute_sql"):  # Peewee
+        return bool(conn.in_transaction())
+    if hasattr(conn, "isolation_level") and not callable(conn.in_transaction):  # sqlite3, aiosqlite
+        begins = conn.isolation_level is not None and getattr(conn, "autocommit", None) is not True
+        return conn.in_transaction or begins
+    return True  # SQLAlchemy begins one
 
 
 def _run(steps: _Steps, execute: _Execute) -> int:

@@ -1,5 +1,6 @@
 """The loadable extension, and enqueueing on connections of others, without it."""
 
+import contextlib
 import os
 import shutil
 import sqlite3
@@ -138,6 +139,19 @@ def connection(request, path):
         conn = sqlite3.connect(path, autocommit=False)
     yield conn
     conn.close()
+
+
+def test_metadata_needs_a_transaction(db, path):
+    """It is a second INSERT: a worker could claim the job before it is there."""
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        with pytest.raises(honker.MisuseError, match="metadata needs an open transaction"):
+            honker.enqueue_on(connection, "emails", 1, metadata={"a": "b"})
+        assert list(db.jobs()) == []
+        honker.enqueue_on(connection, "emails", 2, metadata=None)
+        connection.execute("BEGIN")
+        honker.enqueue_on(connection, "emails", 3, metadata={"a": "b"})
+        connection.execute("COMMIT")
+        assert [job["metadata"] for job in db.jobs(order="oldest")] == [None, {"a": "b"}]
 
 
 def test_sqlite3(worker, db, connection):

@@ -235,6 +235,8 @@ def test_peewee(path, worker, nothing_else, db):
         class Meta:
             database = orders
 
+    with orders.connection_context(), pytest.raises(honker.MisuseError, match="metadata"):
+        honker.enqueue_on(orders, "emails", "without a transaction", metadata={"a": "b"})
     with orders:
         orders.create_tables([PeeweeOrder])
         with contextlib.suppress(Failure), orders.atomic("IMMEDIATE"):

@@ -51,8 +51,8 @@ def test_content(wheel):
             assert 1_000_000 < archive.getinfo(name).file_size < 10_000_000, name
         recorded = {row[0] for row in csv.reader(archive.read(f"{info}/RECORD").decode().splitlines())}
         assert recorded == names
-        # Where it was built is nobody's business. In the libraries Rust leaves the names of the sources of crates, of which
-        # some are generated in the folder of the build.
+        # Where it was built is nobody's business. In the libraries Rust leaves the names of the sources of crates, of
+        # which some are generated in the folder of the build.
         places = [os.fsencode(path) + b"/" for path in (PACKAGE.parents[1], Path.home())]
         for name in names - LIBRARIES:
             assert not any(place in archive.read(name) for place in places), name
