@@ -107,6 +107,7 @@ class Request {
       unique_until: "uniqueUntil",
       unique_for_s: "uniqueForS",
       on_conflict: "onConflict",
+      max_run_s: "maxRunS",
     });
     if (this.has("member")) options.member = { id: this.keys.member.job_id, workerId: this.keys.member.worker_id };
     const budget = noAttempts.get(this.on);
