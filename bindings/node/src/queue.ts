@@ -326,13 +326,13 @@ export class Queue<P = unknown> extends Resident {
   }
 
   /** What a step of a job was saved with, decoded; undefined if it was not. */
-  getStep(id: number, name: string): unknown {
-    return stepOf(this.#core.run("stepGet", undefined, integer(id, "id"), text(name, "name")));
+  getStep(id: number, name: string, options?: { tx?: Transaction }): unknown {
+    return stepOf(this.#core.run("stepGet", options?.tx, integer(id, "id"), text(name, "name")));
   }
 
   /** As {@link getStep}, off the event loop. */
-  async getStepAsync(id: number, name: string): Promise<unknown> {
-    return stepOf(await this.#core.runAsync("stepGet", undefined, integer(id, "id"), text(name, "name")));
+  async getStepAsync(id: number, name: string, options?: { tx?: Transaction }): Promise<unknown> {
+    return stepOf(await this.#core.runAsync("stepGet", options?.tx, integer(id, "id"), text(name, "name")));
   }
 
   /**

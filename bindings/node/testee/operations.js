@@ -233,7 +233,7 @@ exports.operations = {
   },
   "batch.seal": async (r) => ({ sealed: await r.call(r.on.getBatch(r.keys.id), "seal", r.within) }),
   "batch.get": async (r) => ({ batch: toSnake(r.found(await r.call(r.on.getBatch(r.keys.id), "get"), "EMPTY")) }),
-  "step.get": async (r) => r.value(await r.call(r.on, "getStep", r.keys.id, r.keys.name), "EMPTY"),
+  "step.get": async (r) => r.value(await r.call(r.on, "getStep", r.keys.id, r.keys.name, r.within), "EMPTY"),
   "step.save": async (r) => {
     const { id, worker, name, value } = r.keys;
     return r.value(await r.call(r.on, "saveStep", id, worker, name, r.payload(value), r.within), "LOST");
