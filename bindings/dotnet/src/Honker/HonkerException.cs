@@ -84,5 +84,43 @@ internal static class Errors
         _ => new HonkerException(status, message, sqliteCode, sqliteExtendedCode),
     };
 
+    /// <summary>An exception's message. Those that applications write may throw when they are asked for it.</summary>
+    internal static string MessageOf(Exception error) => Safely(error, static error => error.Message);
+
+    /// <summary>The same with its type and its stack.</summary>
+    internal static string Describe(Exception error) => Safely(error, static error => error.ToString());
+
+    /// <summary>Logs a failure; what cannot be logged with its exception, without.</summary>
+    internal static void Log(Exception error, Action<Exception?, string> log)
+    {
+        try
+        {
+            log(error, "");
+        }
+        catch (Exception wrong)
+        {
+            try
+            {
+                log(null, $": {Describe(error)}, and that cannot be logged: {Describe(wrong)}");
+            }
+            catch (Exception)
+            {
+                // There is nobody left to tell.
+            }
+        }
+    }
+
+    private static string Safely(Exception error, Func<Exception, string?> text)
+    {
+        try
+        {
+            return text(error) ?? "";
+        }
+        catch (Exception e)
+        {
+            return $"{error.GetType().FullName}, whose text cannot be had: {e.GetType().FullName}";
+        }
+    }
+
     internal static HonkerException Interrupted() => new(HonkerStatus.Interrupted, "ended by Database.Interrupt");
 }

@@ -114,7 +114,7 @@ public sealed class HonkerWorker
     /// <param name="queue">The queue.</param>
     /// <param name="handler">What handles them.</param>
     /// <param name="weight">How often it is asked first, compared with the worker's other queues. With all 0 in the order given.</param>
-    /// <returns>This.</returns>
+    /// <returns>This worker, for further calls.</returns>
     /// <exception cref="ArgumentException">The queue has a handler already.</exception>
     public HonkerWorker Handle(string queue, JobHandler handler, long weight = 1)
     {
@@ -133,7 +133,7 @@ public sealed class HonkerWorker
     /// <param name="queue">The queue.</param>
     /// <param name="handler">What handles them.</param>
     /// <param name="weight">How often it is asked first, compared with the worker's other queues.</param>
-    /// <returns>This.</returns>
+    /// <returns>This worker, for further calls.</returns>
     public HonkerWorker Handle<T>(string queue, JobHandler<T> handler, long weight = 1)
     {
         ArgumentNullException.ThrowIfNull(handler);
@@ -197,11 +197,14 @@ public sealed class HonkerWorker
         return count;
     }
 
-    /// <summary>Calls a handler, and says what it threw.</summary>
+    /// <summary>
+    /// Calls a handler, and says what it threw. It never throws itself, whatever exceptions, loggers and listeners of the application
+    /// do: the job would have no end.
+    /// </summary>
     internal async Task<(Verdict Verdict, Exception? Error)> HandleAsync(Job job, JobHandler handler, ILogger log)
     {
-        using var activity = HonkerTelemetry.Process(job);
         var begun = System.Diagnostics.Stopwatch.GetTimestamp();
+        var activity = Begin(job);
         Exception? error = null;
         try
         {
@@ -214,25 +217,49 @@ public sealed class HonkerWorker
             error = e;
         }
         var verdict = Verdict.Of(job, error);
-        HonkerTelemetry.Handled(job, activity, error, System.Diagnostics.Stopwatch.GetElapsedTime(begun), verdict.Outcome);
-        if (error is not null and not SnoozeException && verdict.Kind != Native.Abi.SettleRelease && job.CancelReason == CancelReason.None)
+        // What was lost has been logged already, with the reason.
+        if (error is not null and not SnoozeException && verdict.Kind != Native.Abi.SettleRelease &&
+            job.CancelReason is CancelReason.None or CancelReason.Stop)
         {
             Report(job, error, verdict, log);
+        }
+        try
+        {
+            HonkerTelemetry.Handled(job, activity, error, System.Diagnostics.Stopwatch.GetElapsedTime(begun), verdict.Outcome);
+            activity?.Dispose();
+        }
+        catch (Exception e)
+        {
+            Errors.Log(e, (wrong, more) => log.LogError(wrong, "a listener of {Source} has failed{More}", HonkerTelemetry.Name, more));
         }
         return (verdict, error);
     }
 
+    /// <summary>The span of a handler; none if metadata or a listener do not let it begin.</summary>
+    private static System.Diagnostics.Activity? Begin(Job job)
+    {
+        try
+        {
+            return HonkerTelemetry.Process(job);
+        }
+        catch (Exception)
+        {
+            return null;
+        }
+    }
+
     private void Report(Job job, Exception error, Verdict verdict, ILogger log)
     {
-        log.LogError(error, "job {Id} of {Queue} failed, attempt {Attempt} of {MaxAttempts}, {Next}", job.Id, job.QueueName, job.Attempts,
-            job.MaxAttempts, verdict.IsDead ? "it is dead now" : NextTry(verdict));
+        var next = verdict.IsDead ? "it is dead now" : NextTry(verdict);
+        Errors.Log(error, (e, more) => log.LogError(e, "job {Id} of {Queue} failed, attempt {Attempt} of {MaxAttempts}, {Next}{More}",
+            job.Id, job.QueueName, job.Attempts, job.MaxAttempts, next, more));
         try
         {
             Options.OnError?.Invoke(error, job);
         }
         catch (Exception wrong)
         {
-            log.LogError(wrong, "WorkerOptions.OnError has failed");
+            Errors.Log(wrong, (e, more) => log.LogError(e, "WorkerOptions.OnError has failed{More}", more));
         }
     }
 

@@ -115,9 +115,10 @@ public sealed class Outbox
         }
         catch (Exception e) when (e is not OperationCanceledException || !cancel.IsCancellationRequested)
         {
-            database.Logger.LogError(e, "the outbox {Outbox} could not deliver job {Id}, attempt {Attempt} of {MaxAttempts}", Name,
-                job.Id, job.Attempts, job.MaxAttempts);
-            return e.ToString();
+            Errors.Log(e, (error, more) => database.Logger.LogError(error,
+                "the outbox {Outbox} could not deliver job {Id}, attempt {Attempt} of {MaxAttempts}{More}", Name, job.Id, job.Attempts,
+                job.MaxAttempts, more));
+            return Errors.Describe(e);
         }
     }
 }

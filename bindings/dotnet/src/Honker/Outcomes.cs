@@ -2,17 +2,17 @@ namespace Honker;
 
 /// <summary>Thrown by a handler: try again after this time. Dead if it was the last attempt.</summary>
 /// <param name="delay">How long; whole seconds, rounded up.</param>
-/// <param name="message">Why.</param>
+/// <param name="message">The reason, kept with the job if it dies of it.</param>
 /// <param name="innerException">What happened.</param>
 public sealed class RetryException(TimeSpan delay, string? message = null, Exception? innerException = null)
-    : Exception(message ?? innerException?.Message ?? "to be tried again", innerException)
+    : Exception(message ?? (innerException is null ? "to be tried again" : Errors.MessageOf(innerException)), innerException)
 {
-    /// <summary>How long.</summary>
+    /// <summary>The delay before the next attempt.</summary>
     public TimeSpan Delay { get; } = delay;
 }
 
 /// <summary>Thrown by a handler: the job can never be done, and is dead at once.</summary>
-/// <param name="message">Why.</param>
+/// <param name="message">The reason, kept with the dead job.</param>
 /// <param name="innerException">What happened.</param>
 public sealed class DiscardException(string message, Exception? innerException = null) : Exception(message, innerException);
 
@@ -20,6 +20,6 @@ public sealed class DiscardException(string message, Exception? innerException =
 /// <param name="delay">How long; whole seconds, rounded up.</param>
 public sealed class SnoozeException(TimeSpan delay) : Exception("not yet")
 {
-    /// <summary>How long.</summary>
+    /// <summary>The delay before the next attempt.</summary>
     public TimeSpan Delay { get; } = delay;
 }

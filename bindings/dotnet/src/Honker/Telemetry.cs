@@ -25,8 +25,8 @@ public static class HonkerTelemetry
     private static readonly Meter Meter = new(Name);
     private static readonly Counter<long> Sent = Meter.CreateCounter<long>("messaging.client.sent.messages", "{message}");
     private static readonly Counter<long> Consumed = Meter.CreateCounter<long>("messaging.client.consumed.messages", "{message}");
-    private static readonly Histogram<double> Duration = Meter.CreateHistogram<double>("messaging.process.duration", "s");
-    private static readonly Histogram<double> Wait = Meter.CreateHistogram<double>("honker.job.wait", "s");
+    private static readonly Histogram<double> Duration = Seconds("messaging.process.duration");
+    private static readonly Histogram<double> Wait = Seconds("honker.job.wait");
 
     internal static bool IsTracing => Source.HasListeners();
 
@@ -110,16 +110,28 @@ public static class HonkerTelemetry
         activity.SetTag("honker.job.outcome", outcome);
         if (error is not null and not SnoozeException)
         {
-            activity.SetStatus(ActivityStatusCode.Error, error.Message);
+            activity.SetStatus(ActivityStatusCode.Error, Errors.MessageOf(error));
             activity.SetTag("error.type", error.GetType().FullName);
             activity.AddEvent(new ActivityEvent("exception", tags: new ActivityTagsCollection
             {
                 ["exception.type"] = error.GetType().FullName,
-                ["exception.message"] = error.Message,
-                ["exception.stacktrace"] = error.ToString(),
+                ["exception.message"] = Errors.MessageOf(error),
+                ["exception.stacktrace"] = Errors.Describe(error),
             }));
         }
     }
+
+    // The boundaries that are used without advice are for milliseconds.
+    private static Histogram<double> Seconds(string name) =>
+#if NET9_0_OR_GREATER
+        Meter.CreateHistogram(name, "s", null, null, new InstrumentAdvice<double>
+        {
+            HistogramBucketBoundaries =
+                [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10, 30, 60, 300, 900, 3600],
+        });
+#else
+        Meter.CreateHistogram<double>(name, "s");
+#endif
 
     private static KeyValuePair<string, object?>[] Tags(string queue, string operation) =>
     [

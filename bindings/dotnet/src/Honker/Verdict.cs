@@ -58,5 +58,5 @@ internal sealed record Verdict(Job Job, int Kind, long DelayS, string? Error)
 
     private static string Text(Exception error) => error is RetryException or DiscardException && error.InnerException is null
         ? error.Message
-        : $"{(error is RetryException or DiscardException ? error.InnerException! : error).GetType().FullName}: {error.Message}";
+        : $"{(error is RetryException or DiscardException ? error.InnerException! : error).GetType().FullName}: {Errors.MessageOf(error)}";
 }

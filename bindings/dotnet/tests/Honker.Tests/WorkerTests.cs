@@ -333,6 +333,130 @@ public sealed class WorkerTests : WithDatabase
         Assert.StartsWith("System.AggregateException: boom", Assert.Single(q.Dead()).LastError, StringComparison.Ordinal);
     }
 
+    /// <summary>An exception that throws whatever is asked of it.</summary>
+    private sealed class Unreadable : Exception
+    {
+        public override string Message => throw new InvalidOperationException("no message");
+
+        public override string ToString() => throw new InvalidOperationException("no text");
+    }
+
+    [Fact]
+    public async Task An_exception_that_cannot_be_read_is_a_failure_like_any_other()
+    {
+        var q = Db.Queue("q");
+        q.EnqueueMany(["unreadable", "fine"], new EnqueueOptions(MaxAttempts: 1));
+        using var stop = new CancellationTokenSource();
+        var run = Db.Worker(Quiet).Handle<string>("q", (what, _, _) => what == "fine" ? Task.CompletedTask : throw new Unreadable())
+            .RunAsync(stop.Token);
+        await Until(() => Db.Jobs(new JobFilter { States = ["due", "processing"] }).Page().Jobs.Count == 0);
+        await stop.CancelAsync();
+        await Ended(run);
+        Assert.Contains(nameof(Unreadable), Assert.Single(q.Dead()).LastError, StringComparison.Ordinal);
+        Assert.Equal(1, Log.Count("job 1 of q failed, attempt 1 of 1, it is dead now"));
+
+        var outbox = Db.Outbox("hooks", (System.Text.Json.JsonElement _) => throw new Unreadable(), new OutboxOptions(MaxAttempts: 1));
+        outbox.Enqueue(1);
+        Assert.True(await outbox.RunOnceAsync("w"));
+        Assert.Contains(nameof(Unreadable), Assert.Single(Db.Queue(outbox.QueueName).Dead()).LastError, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Metadata_that_are_no_texts_do_not_keep_a_job_from_its_handler()
+    {
+        var id = Db.Queue("q").Enqueue(1, new EnqueueOptions { Metadata = new Dictionary<string, string> { ["a"] = "b" } });
+        Db.Execute("UPDATE _honker_job_options SET metadata = '{\"a\": 1}' WHERE job_id = @p0", id);
+        using var stop = new CancellationTokenSource();
+        var run = Db.Worker(Quiet).Handle("q", (_, _) => Task.CompletedTask).RunAsync(stop.Token);
+        await Until(() => Db.Jobs().Page().Jobs.Count == 0);
+        await stop.CancelAsync();
+        await Ended(run);
+        Assert.Equal(1, Log.Count("1 done"));
+    }
+
+    [Fact]
+    public async Task A_handler_that_fails_while_the_worker_stops_is_logged()
+    {
+        Db.Queue("q").Enqueue(1);
+        using var stop = new CancellationTokenSource();
+        var began = new TaskCompletionSource();
+        var run = Db.Worker(Quiet with { StopTimeout = TimeSpan.Zero }).Handle("q", async (_, cancel) =>
+        {
+            began.SetResult();
+            await Task.Delay(Timeout.Infinite, cancel).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            throw new IOException("half written");
+        }).RunAsync(stop.Token);
+        await began.Task.WaitAsync(Long);
+        await stop.CancelAsync();
+        await Ended(run);
+        Assert.Equal(1, Log.Count("job 1 of q failed, attempt 1 of 3, next try in about 15 s"));
+        Assert.Equal(1, Log.Count("1 retried"));
+    }
+
+    [Fact]
+    public async Task A_full_disk_is_said_once_and_waited_out()
+    {
+        using (var mount = System.Diagnostics.Process.Start("mount", ["-t", "tmpfs", "-o", "size=2m", "tmpfs", Folder]))
+        {
+            await mount.WaitForExitAsync(Limit());
+            if (mount.ExitCode != 0)
+            {
+                Console.WriteLine("SKIPPED a full disk in .NET: nothing can be mounted");
+                Assert.Skip("nothing can be mounted");
+            }
+        }
+        try
+        {
+            using var db = Open();
+            db.Queue("q").EnqueueMany([1, 2, 3]);
+            using var stop = new CancellationTokenSource();
+            using var began = new CountdownEvent(3);
+            var full = new TaskCompletionSource();
+            var calls = 0;
+            var run = db.Worker(Quiet with { Concurrency = 3 }).Handle("q", async (_, _) =>
+            {
+                Interlocked.Increment(ref calls);
+                began.Signal();
+                await full.Task;
+                throw new InvalidOperationException(new string('x', 130_000)); // more than what is left of a page
+            }).RunAsync(stop.Token);
+            await Until(() => began.IsSet);
+            var ballast = Path.Combine(Folder, "ballast");
+            using (var file = File.OpenHandle(ballast, FileMode.CreateNew, FileAccess.Write))
+            {
+                var (at, block) = (0L, new byte[512]);
+                try
+                {
+                    while (true)
+                    {
+                        RandomAccess.Write(file, block, at);
+                        at += block.Length;
+                    }
+                }
+                catch (IOException)
+                {
+                    // no space is left
+                }
+            }
+            full.SetResult();
+            await Until(() => Log.Count("waits and tries again") == 1);
+            Assert.Equal(3, db.Query("SELECT id FROM _honker_live WHERE state = 'processing'").Count);
+            File.Delete(ballast);
+            await Until(() => db.Query("SELECT id FROM _honker_live WHERE state = 'pending'").Count == 3);
+            await Until(() => Log.Count("works again") == 1);
+            await stop.CancelAsync();
+            await Ended(run);
+            Assert.Equal((3, 1), (calls, Log.Count("waits and tries again")));
+            Assert.Equal(1, Log.Count("3 retried"));
+        }
+        finally
+        {
+            using var unmount = System.Diagnostics.Process.Start("umount", ["-l", Folder]); // honker keeps descriptors, for its locks
+            await unmount.WaitForExitAsync(Limit());
+            Assert.Equal(0, unmount.ExitCode);
+        }
+    }
+
     [Fact]
     public async Task A_handler_that_closes_its_database_ends_the_worker_with_an_error()
     {
