@@ -1,4 +1,5 @@
 using System.Diagnostics.CodeAnalysis;
+using System.Runtime.CompilerServices;
 using System.Text.Encodings.Web;
 using System.Text.Json;
 using System.Text.Json.Serialization;
@@ -27,6 +28,9 @@ internal sealed class Payloads
         MaxDepth = 1000,
     });
 
+    /// <summary>By what applications give, which they give again and again: what is known of their types is kept.</summary>
+    private static readonly ConditionalWeakTable<JsonSerializerOptions, Payloads> Made = [];
+
     private readonly JsonSerializerOptions options;
 
     private Payloads(JsonSerializerOptions given)
@@ -41,7 +45,7 @@ internal sealed class Payloads
     }
 
     internal static Payloads Of(JsonSerializerOptions? given) =>
-        given is null ? Defaults : new Payloads(new JsonSerializerOptions(given));
+        given is null ? Defaults : Made.GetValue(given, static given => new Payloads(new JsonSerializerOptions(given)));
 
     // As ASP.NET Core does it: where there is no reflection the switch is off, and the user's resolver has to know the type.
     [UnconditionalSuppressMessage("Trimming", "IL2026", Justification = "IsReflectionEnabledByDefault is false in trimmed programs.")]

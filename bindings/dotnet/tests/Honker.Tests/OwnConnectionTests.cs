@@ -71,6 +71,25 @@ public sealed class OwnConnectionTests : WithDatabase
     }
 
     [Fact]
+    public void What_is_known_of_a_type_is_kept()
+    {
+        var asked = 0;
+        var resolver = new System.Text.Json.Serialization.Metadata.DefaultJsonTypeInfoResolver();
+        resolver.Modifiers.Add(_ => asked++);
+        var json = new System.Text.Json.JsonSerializerOptions { TypeInfoResolver = resolver };
+        using var connection = Connect();
+        connection.EnqueueJob("q", new Email("a"), json: json);
+        var once = asked;
+        connection.EnqueueJob("q", new Email("b"), json: json);
+        using (var other = Open(new OpenOptions { JsonSerializerOptions = json }))
+        {
+            other.Queue("q").Enqueue(new Email("c"));
+        }
+        Assert.True(once > 0);
+        Assert.Equal(once, asked);
+    }
+
+    [Fact]
     public void The_schema_may_be_in_your_own_migrations()
     {
         using var connection = new SqliteConnection("Data Source=:memory:");
