@@ -22,7 +22,7 @@ public static class HonkerServiceCollectionExtensions
     /// <param name="services">The services.</param>
     /// <param name="path">The file.</param>
     /// <param name="configure">How it is opened and worked on.</param>
-    /// <returns>To go on.</returns>
+    /// <returns>The builder, for further calls.</returns>
     public static HonkerBuilder AddHonker(this IServiceCollection services, string path, Action<HonkerOptions>? configure = null)
     {
         ArgumentNullException.ThrowIfNull(path);
@@ -37,7 +37,7 @@ public static class HonkerServiceCollectionExtensions
     /// <param name="services">The services.</param>
     /// <param name="section">The section.</param>
     /// <param name="configure">What it does not say.</param>
-    /// <returns>To go on.</returns>
+    /// <returns>The builder, for further calls.</returns>
     public static HonkerBuilder AddHonker(this IServiceCollection services, IConfiguration section,
         Action<HonkerOptions>? configure = null)
     {
@@ -104,7 +104,7 @@ public sealed class HonkerBuilder
     /// <typeparam name="THandler">What handles them; a scoped service, unless it is one already.</typeparam>
     /// <param name="queue">The queue.</param>
     /// <param name="weight">How often it is asked first, compared with the others.</param>
-    /// <returns>To go on.</returns>
+    /// <returns>The builder, for further calls.</returns>
     public HonkerBuilder AddWorker<TJob, [DynamicallyAccessedMembers(DynamicallyAccessedMemberTypes.PublicConstructors)] THandler>(
         string queue, long weight = 1) where THandler : class, IJobHandler<TJob>
     {
@@ -121,7 +121,7 @@ public sealed class HonkerBuilder
     /// <param name="queue">The queue.</param>
     /// <param name="handler">What handles them; with the services of a scope for each job.</param>
     /// <param name="weight">How often it is asked first, compared with the others.</param>
-    /// <returns>To go on.</returns>
+    /// <returns>The builder, for further calls.</returns>
     public HonkerBuilder AddWorker(string queue, Func<IServiceProvider, JobHandler> handler, long weight = 1)
     {
         ArgumentNullException.ThrowIfNull(handler);
@@ -134,8 +134,8 @@ public sealed class HonkerBuilder
     }
 
     /// <summary>How payloads and results become JSON: see <see cref="OpenOptions.JsonSerializerOptions"/>.</summary>
-    /// <param name="options">How.</param>
-    /// <returns>To go on.</returns>
+    /// <param name="options">The serializer options.</param>
+    /// <returns>The builder, for further calls.</returns>
     public HonkerBuilder UseJson(JsonSerializerOptions options)
     {
         workers.Json = options;
@@ -144,7 +144,7 @@ public sealed class HonkerBuilder
 
     /// <summary>Is called around each enqueue: see <see cref="OpenOptions.OnEnqueue"/>.</summary>
     /// <param name="hook">The hook.</param>
-    /// <returns>To go on.</returns>
+    /// <returns>The builder, for further calls.</returns>
     public HonkerBuilder OnEnqueue(EnqueueHook hook)
     {
         workers.OnEnqueue = hook;
@@ -153,7 +153,7 @@ public sealed class HonkerBuilder
 
     /// <summary>Is called around each job: see <see cref="WorkerOptions.Around"/>.</summary>
     /// <param name="middleware">What is called.</param>
-    /// <returns>To go on.</returns>
+    /// <returns>The builder, for further calls.</returns>
     public HonkerBuilder Around(JobMiddleware middleware)
     {
         workers.Around = middleware;
@@ -162,7 +162,7 @@ public sealed class HonkerBuilder
 
     /// <summary>Is told of each failure: see <see cref="WorkerOptions.OnError"/>.</summary>
     /// <param name="reporter">What is told.</param>
-    /// <returns>To go on.</returns>
+    /// <returns>The builder, for further calls.</returns>
     public HonkerBuilder OnError(Action<Exception, Job> reporter)
     {
         workers.OnError = reporter;
@@ -171,7 +171,7 @@ public sealed class HonkerBuilder
 
     /// <summary>Adds a schedule when the host starts, and fires it.</summary>
     /// <param name="schedule">The schedule.</param>
-    /// <returns>To go on.</returns>
+    /// <returns>The builder, for further calls.</returns>
     public HonkerBuilder AddSchedule(ScheduledTask schedule)
     {
         ArgumentNullException.ThrowIfNull(schedule);
@@ -185,12 +185,11 @@ public sealed class HonkerBuilder
     /// </summary>
     /// <param name="name">Its name.</param>
     /// <param name="tags">Its tags.</param>
-    /// <returns>To go on.</returns>
+    /// <returns>The builder, for further calls.</returns>
     public HonkerBuilder AddHealthCheck(string name = "honker", params string[] tags)
     {
         Services.AddHealthChecks().Add(new HealthCheckRegistration(name,
-            services => new HonkerHealthCheck(services.GetRequiredService<Database>(), services.GetRequiredService<HonkerWorkerService>()),
-            null, tags));
+            services => new HonkerHealthCheck(services), null, tags));
         return this;
     }
 }

@@ -87,6 +87,7 @@ internal sealed class HonkerWorkerService(HonkerWorkers workers, IServiceProvide
         catch (Exception e)
         {
             Failure = e;
+            Environment.ExitCode = 1; // the host itself would end with 0, as if nothing were left
             throw;
         }
     }
@@ -117,13 +118,16 @@ internal sealed class HonkerWorkerService(HonkerWorkers workers, IServiceProvide
 }
 
 /// <summary>See <see cref="HonkerBuilder.AddHealthCheck(string, string[])"/>.</summary>
-internal sealed class HonkerHealthCheck(Database database, HonkerWorkerService worker) : IHealthCheck
+internal sealed class HonkerHealthCheck(IServiceProvider services) : IHealthCheck
 {
     public Task<HealthCheckResult> CheckHealthAsync(HealthCheckContext context, CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(context);
         try
         {
+            // Here, and not in the constructor: it cannot be had while the file cannot be opened.
+            var database = services.GetRequiredService<Database>();
+            var worker = services.GetRequiredService<HonkerWorkerService>();
             database.Query("SELECT 1 FROM _honker_live LIMIT 1");
             var status = database.Status();
             return Task.FromResult(

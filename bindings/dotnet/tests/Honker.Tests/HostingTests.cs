@@ -83,14 +83,18 @@ public sealed class HostingTests : WithDatabase
     {
         var builder = Builder();
         var folder = Path.Combine(Folder, "later");
-        builder.Services.AddHonker(Path.Combine(folder, "app.db")).AddWorker<Email, SendEmail>("emails");
+        builder.Services.AddHonker(Path.Combine(folder, "app.db")).AddWorker<Email, SendEmail>("emails").AddHealthCheck();
         using var host = builder.Build();
         await host.StartAsync();
         await Until(() => Log.Count("cannot be opened yet") == 1);
+        var health = host.Services.GetRequiredService<HealthCheckService>();
+        var none = (await health.CheckHealthAsync()).Entries["honker"];
+        Assert.Equal((HealthStatus.Unhealthy, "the file cannot be read"), (none.Status, none.Description));
         Directory.CreateDirectory(folder);
         await Until(() => File.Exists(Path.Combine(folder, "app.db")));
         host.Services.GetRequiredService<Database>().Queue("emails").Enqueue(new Email("a"));
         await Until(() => !host.Services.GetRequiredService<Seen>().All.IsEmpty);
+        Assert.Equal(HealthStatus.Healthy, (await health.CheckHealthAsync()).Status);
         await host.StopAsync();
     }
 

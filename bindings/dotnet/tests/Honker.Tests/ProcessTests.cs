@@ -4,7 +4,7 @@ using Microsoft.Data.Sqlite;
 
 namespace Honker.Tests;
 
-/// <summary>A worker in a process of its own: the program of examples/Tour.</summary>
+/// <summary>A worker in a process of its own: the program of examples/Tour, or a host, tests/Host.</summary>
 public sealed class ProcessTests : WithDatabase
 {
     private sealed class Worker : IDisposable
@@ -12,16 +12,20 @@ public sealed class ProcessTests : WithDatabase
         private readonly Process process;
         private readonly ConcurrentQueue<string> lines = new();
 
-        internal Worker(string file)
+        /// <param name="arguments">The project of a program, whose assembly has the same name in small letters, and its arguments.</param>
+        internal Worker(params string[] arguments)
         {
-            var program = Path.Combine(AppContext.BaseDirectory, "../../Tour", $"{Path.GetFileName(Path.TrimEndingDirectorySeparator(
-                AppContext.BaseDirectory))}_net10.0", "tour.dll");
-            process = Process.Start(new ProcessStartInfo("dotnet", [program, "worker", file]) { RedirectStandardOutput = true })!;
+            // bin/Honker.Tests/debug/ or bin/Honker.Tests/debug_net10.0/
+            var configuration = Path.GetFileName(Path.TrimEndingDirectorySeparator(AppContext.BaseDirectory)).Split('_')[0];
+            var folder = Path.Combine(AppContext.BaseDirectory, "../..", arguments[0]);
+            var its = Path.Combine(folder, configuration);
+            arguments[0] = Path.Combine(Directory.Exists(its) ? its : $"{its}_net10.0", $"{arguments[0].ToLowerInvariant()}.dll");
+            process = Process.Start(new ProcessStartInfo("dotnet", arguments) { RedirectStandardOutput = true })!;
             process.OutputDataReceived += (_, line) => lines.Enqueue(line.Data ?? "");
             process.BeginOutputReadLine();
         }
 
-        internal bool HasSaid(string line) => lines.Contains(line);
+        internal bool HasSaid(string part) => lines.Any(line => line.Contains(part, StringComparison.Ordinal));
 
         internal async Task<int> StopAsync(string signal)
         {
@@ -43,7 +47,7 @@ public sealed class ProcessTests : WithDatabase
     [Fact]
     public async Task A_worker_handles_what_the_drivers_transaction_commits_and_ends_on_a_signal()
     {
-        using var worker = new Worker(FilePath);
+        using var worker = new Worker("Tour", "worker", FilePath);
         await Until(() => worker.HasSaid("to alice"), "handled by the worker");
         await using var connection = new SqliteConnection($"{Db.ConnectionString};Pooling=False");
         await connection.OpenAsync();
@@ -64,11 +68,24 @@ public sealed class ProcessTests : WithDatabase
         Assert.Empty(Db.Jobs().All());
     }
 
+    [Theory]
+    [InlineData("hang", 0, "1 released, 0 running")]
+    [InlineData("stuck", 1, "1 released, 1 running")] // its handler does not look at its token
+    public async Task A_host_gives_back_what_runs_and_ends_on_a_signal(string payload, int code, string said)
+    {
+        Db.Queue("q").Enqueue(payload);
+        using var worker = new Worker("Host", FilePath);
+        await Until(() => worker.HasSaid($"began {payload}"), "begun by the host");
+        Assert.Equal(code, await worker.StopAsync("TERM"));
+        Assert.True(worker.HasSaid(said));
+        Assert.Equal((payload, 1), Db.Queue("q").ClaimOne("w") is { } job ? (job.GetPayload<string>(), job.Attempts) : default);
+    }
+
     [Fact]
     public async Task The_jobs_of_a_killed_worker_are_anybodys()
     {
         Db.Queue("emails").Enqueue(new Email("hang")); // what the example sends takes no time, unless it is told to hang
-        using var worker = new Worker(FilePath);
+        using var worker = new Worker("Tour", "worker", FilePath);
         await Until(() => worker.HasSaid("to hang"), "taken by the worker");
         Assert.NotEqual(0, await worker.StopAsync("KILL"));
         var done = new TaskCompletionSource<string>();
