@@ -17,7 +17,7 @@ internal static class Operations
         "queue", "tx", "wait", "stream", "notify", "sched", "result", "lock", "rate", "outbox", "journal", "watcher", "interrupt",
         "foreign", "enqueue_many", "settle_tx", "by_id", "next_at", "stats", "dead", "wake", "updates", "cron", "result_tx",
         "prune_keep", "tick_at", "text", "nesting", "release", "metadata", "settings", "batch", "step", "bulk", "unique",
-        "schedule_options", "fault.abi",
+        "schedule_options", "unknown_keys", "claims_by_id", "metrics", "counters", "handlers", "fault.abi",
     ];
 
     private static readonly string[] LiveColumns =
@@ -325,6 +325,8 @@ internal static class Operations
         ["queue.sweep"] = r => Count(r.Queue.SweepExpired()),
         ["queue.stats"] = r => new JsonObject { ["stats"] = Request.Row(r.Queue.Stats()) },
         ["queue.configure"] = r => Do(() => r.Queue.Configure(QueueUpdate.FromJson(r.Get("settings").GetRawText()))),
+        ["queues"] = r => new JsonObject { ["queues"] = Request.Row(r.Db.Queues()) },
+        ["metrics"] = r => Request.Row(r.Db.Metrics())!,
         ["queue.settings"] = r => new JsonObject { ["settings"] = Request.Row(r.Queue.Settings()) },
         ["dead.list"] = r => new JsonObject { ["jobs"] = Request.Row(r.Queue.Dead(r.Optional("limit"))) },
         ["dead.requeue"] = r => new JsonObject { ["requeued"] = r.Queue.Requeue(r.Number("id")) },
@@ -344,6 +346,8 @@ internal static class Operations
         ["step.get"] = r => Step(r.Queue.GetStep(r.Number("id"), r.Text("name")), "EMPTY"),
         ["step.save"] = r => Step(r.Queue.SaveStep(r.Number("id"), r.Text("worker"), r.Text("name"), Json(r), r.Tx), "LOST"),
         ["worker.open"] = r => r.Keep(() => r.Queue.Claimer(r.Text("worker"))),
+        ["worker.run"] = r => r.Keep(() => new HandlerRun(r.Handle.Database!, r.Queue.Name, r.Text("worker"), [.. r.List("handle").Select(one => one.GetString()!)])),
+        ["handler.next"] = r => ((HandlerRun)r.Handle.It).Next(r.Timeout) ?? throw OtherwiseException.Outcome("TIMEOUT"),
         ["next"] = Next,
         ["wake"] = r => Do(r.Handle.Wake.Cancel),
         ["updates.open"] = r => r.Keep(r.Db.Updates),

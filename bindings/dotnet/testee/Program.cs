@@ -181,6 +181,9 @@ internal sealed class Handle(object it)
 
     internal bool IsClosed { get; private set; }
 
+    /// <summary>What it was made of, if that is a database.</summary>
+    internal Database? Database { get; init; }
+
     /// <summary>Attempts of a queue or an outbox that are less than one, which the package only takes for a job.</summary>
     internal long? NoAttempts { get; init; }
 

@@ -70,7 +70,7 @@ internal sealed class Request(Program program, JsonElement keys)
         {
             old.Close();
         }
-        program.Handles[name] = new Handle(make()) { NoAttempts = noAttempts };
+        program.Handles[name] = new Handle(make()) { NoAttempts = noAttempts, Database = Has("on") ? Handle.It as Database : null };
         return Done;
     }
 
@@ -84,6 +84,7 @@ internal sealed class Request(Program program, JsonElement keys)
         BatchId = Optional("batch_id"),
         UniqueKey = OptionalText("unique_key"),
         UniqueForSeconds = Optional("unique_for_s"),
+        MaxRunSeconds = Optional("max_run_s"),
         UniqueUntil = OptionalText("unique_until") == "claimed" ? UniqueUntil.Claimed : UniqueUntil.Settled,
         OnConflict = OptionalText("on_conflict") == "replace" ? OnConflict.Replace : OnConflict.Keep,
         Member = Has("member") ? new BatchMember(Get("member").GetProperty("job_id").GetInt64(), Get("member").GetProperty("worker_id").GetString()!) : null,
