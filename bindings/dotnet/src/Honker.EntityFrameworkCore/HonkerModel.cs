@@ -43,7 +43,7 @@ public static class HonkerModel
     /// alone: honker makes it.
     /// </summary>
     /// <param name="model">The model.</param>
-    /// <returns>The same.</returns>
+    /// <returns>The same builder.</returns>
     public static ModelBuilder AddHonkerJobs(this ModelBuilder model)
     {
         ArgumentNullException.ThrowIfNull(model);

@@ -255,7 +255,7 @@ public sealed partial class Database : IDisposable, IAsyncDisposable
     }
 
     /// <summary>Something to wait for commits with, by anyone in any process. To be disposed of.</summary>
-    /// <returns>It.</returns>
+    /// <returns>The waiter for commits.</returns>
     public Updates Updates() => new(this);
 
     /// <summary>Delivers what is sent to a channel after this has returned. To be enumerated, or disposed of.</summary>
@@ -355,7 +355,7 @@ public sealed partial class Database : IDisposable, IAsyncDisposable
     /// <summary>A stored payload or result as a T, as this database reads JSON.</summary>
     /// <typeparam name="T">What it is to become.</typeparam>
     /// <param name="text">The text.</param>
-    /// <returns>It.</returns>
+    /// <returns>The value; null for an empty text.</returns>
     /// <exception cref="JsonException">It is none.</exception>
     public T? Read<T>(string text)
     {

@@ -104,7 +104,7 @@ public sealed class Job
 
     /// <summary>The payload as a T.</summary>
     /// <typeparam name="T">What it is to become.</typeparam>
-    /// <returns>It.</returns>
+    /// <returns>The payload; null if it is the JSON null.</returns>
     /// <exception cref="JsonException">It is none.</exception>
     public T? GetPayload<T>() => Database.Payloads.Decode<T>(PayloadRaw);
 
@@ -115,14 +115,14 @@ public sealed class Job
 
     /// <summary>The job could not be done now: it becomes due again, or dead if its attempts are used up.</summary>
     /// <param name="delaySeconds">In how many seconds.</param>
-    /// <param name="error">Why.</param>
+    /// <param name="error">The reason, kept with the job if it dies of it.</param>
     /// <param name="transaction">What it is part of.</param>
     /// <returns>Whether it was; false if the claim was lost.</returns>
     public bool Retry(long delaySeconds = 60, string error = "", HonkerTransaction? transaction = null) =>
         Database.Retry(Id, WorkerId, delaySeconds, error, transaction);
 
     /// <summary>The job can never be done: it is dead.</summary>
-    /// <param name="error">Why.</param>
+    /// <param name="error">The reason, kept with the dead job.</param>
     /// <param name="transaction">What it is part of.</param>
     /// <returns>Whether it was; false if the claim was lost.</returns>
     public bool Fail(string error = "", HonkerTransaction? transaction = null) => Database.Fail(Id, WorkerId, error, transaction);
@@ -207,7 +207,7 @@ public sealed class Job
     }
 
     /// <summary>For <see cref="EnqueueOptions.Member"/>, while it runs.</summary>
-    /// <returns>It.</returns>
+    /// <returns>What identifies this job as a member.</returns>
     public BatchMember AsMember() => new(Id, WorkerId);
 
     /// <inheritdoc/>

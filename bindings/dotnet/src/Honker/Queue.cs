@@ -54,14 +54,14 @@ public sealed class Queue
     /// <summary>The same with what the source generator of System.Text.Json made for the type.</summary>
     /// <typeparam name="T">The type of the payload.</typeparam>
     /// <param name="payload">It becomes JSON.</param>
-    /// <param name="type">How.</param>
+    /// <param name="type">The serialization metadata of the type, from a JsonSerializerContext.</param>
     /// <param name="options">When, how often, how soon.</param>
     /// <param name="transaction">The job is there if and only if this is committed.</param>
     /// <returns>Its id.</returns>
     public long Enqueue<T>(T payload, JsonTypeInfo<T> type, EnqueueOptions? options = null, HonkerTransaction? transaction = null) =>
         Enqueue(new RawJson(JsonSerializer.Serialize(payload, type)), options, transaction);
 
-    /// <summary>As <see cref="Enqueue{T}(T, EnqueueOptions?, HonkerTransaction?)"/>, for who wants to know what came of it.</summary>
+    /// <summary>As <see cref="Enqueue{T}(T, EnqueueOptions?, HonkerTransaction?)"/>, and tells whether a new job was added.</summary>
     /// <typeparam name="T">The type of the payload.</typeparam>
     /// <param name="payload">It becomes JSON; a <see cref="RawJson"/> is stored as it is.</param>
     /// <param name="options">When, how often, how soon.</param>
@@ -153,7 +153,7 @@ public sealed class Queue
     /// <summary>What <see cref="ClaimAsync"/> enumerates, for who takes jobs now and then. To be disposed of.</summary>
     /// <param name="worker">For whom.</param>
     /// <param name="idlePoll">As there.</param>
-    /// <returns>It.</returns>
+    /// <returns>The claimer.</returns>
     public Claimer Claimer(string worker, TimeSpan? idlePoll = null) => new(this, worker, idlePoll);
 
     /// <summary>When a claim could next succeed without a further commit: a job that becomes due, a claim that lapses.</summary>
@@ -190,7 +190,7 @@ public sealed class Queue
     /// <param name="id">The job.</param>
     /// <param name="worker">Who has claimed it.</param>
     /// <param name="delaySeconds">In how many seconds.</param>
-    /// <param name="error">Why.</param>
+    /// <param name="error">The reason, kept with the job if it dies of it.</param>
     /// <param name="transaction">What it is part of.</param>
     /// <returns>Whether it was; false if the worker does not hold it any more.</returns>
     public bool Retry(long id, string worker, long delaySeconds = 60, string error = "", HonkerTransaction? transaction = null) =>
@@ -199,7 +199,7 @@ public sealed class Queue
     /// <summary>The job can never be done: it is dead.</summary>
     /// <param name="id">The job.</param>
     /// <param name="worker">Who has claimed it.</param>
-    /// <param name="error">Why.</param>
+    /// <param name="error">The reason, kept with the dead job.</param>
     /// <param name="transaction">What it is part of.</param>
     /// <returns>Whether it was; false if the worker does not hold it any more.</returns>
     public bool Fail(long id, string worker, string error = "", HonkerTransaction? transaction = null) =>
@@ -275,7 +275,7 @@ public sealed class Queue
     /// <typeparam name="T">The type of the result.</typeparam>
     /// <param name="id">The job.</param>
     /// <param name="found">Whether there is one.</param>
-    /// <returns>It.</returns>
+    /// <returns>The result.</returns>
     public T? GetResult<T>(long id, out bool found)
     {
         var text = database.ResultText(id);

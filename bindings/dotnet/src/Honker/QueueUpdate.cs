@@ -24,33 +24,33 @@ public sealed class QueueUpdate
 
     /// <summary>See <see cref="QueueSettings.Paused"/>.</summary>
     /// <param name="paused">Whether no job is claimed.</param>
-    /// <returns>This with it.</returns>
+    /// <returns>A copy with this change.</returns>
     public QueueUpdate WithPaused(bool? paused) => With("paused", paused);
 
     /// <summary>See <see cref="QueueSettings.Concurrency"/>.</summary>
     /// <param name="concurrency">How many claims.</param>
-    /// <returns>This with it.</returns>
+    /// <returns>A copy with this change.</returns>
     public QueueUpdate WithConcurrency(long? concurrency) => With("concurrency", concurrency);
 
     /// <summary>See <see cref="QueueSettings.ConcurrencyPerKey"/>.</summary>
     /// <param name="concurrency">How many claims.</param>
-    /// <returns>This with it.</returns>
+    /// <returns>A copy with this change.</returns>
     public QueueUpdate WithConcurrencyPerKey(long? concurrency) => With("concurrency_per_key", concurrency);
 
     /// <summary>See <see cref="QueueSettings.Rate"/>.</summary>
     /// <param name="rate">How many claims in what time.</param>
-    /// <returns>This with it.</returns>
+    /// <returns>A copy with this change.</returns>
     public QueueUpdate WithRate(QueueRate? rate) =>
         With("rate", rate is null ? null : new JsonObject { ["limit"] = rate.Limit, ["per_s"] = rate.PerS });
 
     /// <summary>See <see cref="QueueSettings.MaxAttempts"/>.</summary>
     /// <param name="maxAttempts">How often.</param>
-    /// <returns>This with it.</returns>
+    /// <returns>A copy with this change.</returns>
     public QueueUpdate WithMaxAttempts(long? maxAttempts) => With("max_attempts", maxAttempts);
 
     /// <summary>See <see cref="QueueSettings.Retry"/>.</summary>
     /// <param name="retry">When a job is tried again.</param>
-    /// <returns>This with it.</returns>
+    /// <returns>A copy with this change.</returns>
     public QueueUpdate WithRetry(QueueRetry? retry) => With("retry", retry is null ? null : new JsonObject
     {
         ["base_s"] = retry.BaseS,
@@ -60,13 +60,13 @@ public sealed class QueueUpdate
     });
 
     /// <summary>See <see cref="QueueSettings.KeepDoneS"/>.</summary>
-    /// <param name="seconds">How long.</param>
-    /// <returns>This with it.</returns>
+    /// <param name="seconds">The retention in seconds.</param>
+    /// <returns>A copy with this change.</returns>
     public QueueUpdate WithKeepDone(long? seconds) => With("keep_done_s", seconds);
 
     /// <summary>See <see cref="QueueSettings.KeepDeadS"/>.</summary>
-    /// <param name="seconds">How long.</param>
-    /// <returns>This with it.</returns>
+    /// <param name="seconds">The retention in seconds; null for ever.</param>
+    /// <returns>A copy with this change.</returns>
     public QueueUpdate WithKeepDead(long? seconds) => With("keep_dead_s", seconds);
 
     internal string ToJson() => settings.ToJsonString();

@@ -23,11 +23,11 @@ public sealed class Row : IReadOnlyList<object?>
     public int Count => values.Length;
 
     /// <summary>A column, counted from 0.</summary>
-    /// <param name="index">Which.</param>
+    /// <param name="index">The index of the column.</param>
     public object? this[int index] => values[index];
 
     /// <summary>A column by its name; the first that has it.</summary>
-    /// <param name="column">Which.</param>
+    /// <param name="column">The name of the column.</param>
     public object? this[string column]
     {
         get
@@ -39,7 +39,7 @@ public sealed class Row : IReadOnlyList<object?>
 
     /// <summary>A column as another type that it can be converted to, an int for example.</summary>
     /// <typeparam name="T">That type; for what may be null one that may be.</typeparam>
-    /// <param name="column">Which.</param>
+    /// <param name="column">The name of the column.</param>
     /// <returns>The value.</returns>
     public T Get<T>(string column) => Convert<T>(this[column]);
 

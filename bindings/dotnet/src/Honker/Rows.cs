@@ -226,7 +226,7 @@ public sealed record WatcherStatus
 }
 
 /// <summary>Something that should not be.</summary>
-/// <param name="Text">What.</param>
+/// <param name="Text">The text of the warning.</param>
 /// <param name="Count">How often.</param>
 /// <param name="LastAt">When last, in Unix seconds.</param>
 public sealed record StatusWarning(string Text, long Count, long? LastAt);

@@ -112,29 +112,29 @@ public sealed record ScheduleUpdate
     internal long? MaxAttempts { get; private init; }
 
     /// <summary>Another expression; the next boundary is computed from now.</summary>
-    /// <param name="expression">It.</param>
-    /// <returns>This with it.</returns>
+    /// <param name="expression">The new expression.</param>
+    /// <returns>A copy with this change.</returns>
     public ScheduleUpdate WithCron(string expression) => this with { Fields = Fields | Abi.UpdateExpression, Expression = expression };
 
     /// <summary>Another payload.</summary>
     /// <param name="payload">It becomes JSON.</param>
-    /// <returns>This with it.</returns>
+    /// <returns>A copy with this change.</returns>
     public ScheduleUpdate WithPayload(object? payload) => this with { Fields = Fields | Abi.UpdatePayload, Payload = payload };
 
     /// <summary>Another priority.</summary>
     /// <param name="priority">Larger is sooner.</param>
-    /// <returns>This with it.</returns>
+    /// <returns>A copy with this change.</returns>
     public ScheduleUpdate WithPriority(long priority) => this with { Fields = Fields | Abi.UpdatePriority, Priority = priority };
 
     /// <summary>Another expiry.</summary>
     /// <param name="seconds">null for none.</param>
-    /// <returns>This with it.</returns>
+    /// <returns>A copy with this change.</returns>
     public ScheduleUpdate WithExpiresSeconds(long? seconds) =>
         this with { Fields = Fields | Abi.UpdateExpires, ExpiresSeconds = seconds };
 
     /// <summary>Another number of attempts.</summary>
     /// <param name="maxAttempts">null for the default, 3.</param>
-    /// <returns>This with it.</returns>
+    /// <returns>A copy with this change.</returns>
     public ScheduleUpdate WithMaxAttempts(long? maxAttempts) =>
         this with { Fields = Fields | Abi.UpdateMaxAttempts, MaxAttempts = maxAttempts };
 }
@@ -175,7 +175,7 @@ public sealed class Scheduler
     }
 
     /// <summary>Removes a schedule; jobs that it has enqueued stay.</summary>
-    /// <param name="name">Which.</param>
+    /// <param name="name">The schedule's name.</param>
     /// <returns>How many there were, 1 or 0.</returns>
     public int Remove(string name)
     {
@@ -185,7 +185,7 @@ public sealed class Scheduler
     }
 
     /// <summary>Pauses a schedule.</summary>
-    /// <param name="name">Which.</param>
+    /// <param name="name">The schedule's name.</param>
     /// <returns>False if there is none, or it is paused already.</returns>
     public bool Pause(string name)
     {
@@ -195,7 +195,7 @@ public sealed class Scheduler
     }
 
     /// <summary>Resumes a schedule; the boundaries that it missed are fired, 64 at most.</summary>
-    /// <param name="name">Which.</param>
+    /// <param name="name">The schedule's name.</param>
     /// <returns>False if there is none, or it is not paused.</returns>
     public bool Resume(string name)
     {
@@ -205,8 +205,8 @@ public sealed class Scheduler
     }
 
     /// <summary>Changes parts of a schedule.</summary>
-    /// <param name="name">Which.</param>
-    /// <param name="update">What.</param>
+    /// <param name="name">The schedule's name.</param>
+    /// <param name="update">What to change.</param>
     /// <returns>False if there is none, or nothing was to be changed.</returns>
     public unsafe bool Update(string name, ScheduleUpdate update)
     {

@@ -40,17 +40,17 @@ public sealed class StreamUpdate
 
     /// <summary>For how many seconds an event is kept.</summary>
     /// <param name="seconds">null for ever.</param>
-    /// <returns>This with it.</returns>
+    /// <returns>A copy with this change.</returns>
     public StreamUpdate WithKeepSeconds(long? seconds) => With("keep_s", seconds);
 
     /// <summary>How many of the newest events are kept.</summary>
     /// <param name="events">null for all.</param>
-    /// <returns>This with it.</returns>
+    /// <returns>A copy with this change.</returns>
     public StreamUpdate WithKeepEvents(long? events) => With("keep_n", events);
 
     /// <summary>For <see cref="Stream.Trim"/>: also what a consumer that has saved an offset has not finished.</summary>
-    /// <param name="past">Whether.</param>
-    /// <returns>This with it.</returns>
+    /// <param name="past">Whether to trim those as well.</param>
+    /// <returns>A copy with this change.</returns>
     public StreamUpdate WithPastConsumers(bool past) => With("past_consumers", past);
 
     internal string ToJson() => settings.ToJsonString();
@@ -121,13 +121,13 @@ public sealed class Stream
     }
 
     /// <summary>Reads events after a consumer's place, without moving it.</summary>
-    /// <param name="consumer">Whose.</param>
+    /// <param name="consumer">The consumer's name.</param>
     /// <param name="limit">At most so many.</param>
     /// <returns>The events, the oldest first.</returns>
     public IReadOnlyList<Event> ReadFromConsumer(string consumer, long limit = 1000) => ReadSince(GetOffset(consumer), limit);
 
     /// <summary>A consumer has finished everything up to an offset; its place never goes back.</summary>
-    /// <param name="consumer">Whose.</param>
+    /// <param name="consumer">The consumer's name.</param>
     /// <param name="offset">Up to this one.</param>
     /// <param name="transaction">With what the consumer writes: exactly once, then.</param>
     /// <returns>Whether it moved.</returns>
@@ -139,7 +139,7 @@ public sealed class Stream
     }
 
     /// <summary>A consumer's place.</summary>
-    /// <param name="consumer">Whose.</param>
+    /// <param name="consumer">The consumer's name.</param>
     /// <returns>The offset that it last saved; 0 if it never did.</returns>
     public long GetOffset(string consumer)
     {
