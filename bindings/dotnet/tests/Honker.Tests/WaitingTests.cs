@@ -32,6 +32,51 @@ public sealed class WaitingTests : WithDatabase
         }
     }
 
+    /// <summary>None is lost, none comes twice, and what nobody holds any more is freed, whatever the collector does meanwhile.</summary>
+    [Fact]
+    public async Task A_thousand_listeners_hear_everything_under_the_collector()
+    {
+        const int Listeners = 1000;
+        var count = Environment.GetEnvironmentVariable("HONKER_TEST_LONG") is null ? 20 : 500;
+        using var end = new CancellationTokenSource();
+        var collector = Task.Run(async () =>
+        {
+            while (!end.IsCancellationRequested)
+            {
+                _ = Db.Listen("news"); // and forget it
+                GC.Collect();
+                await Task.Delay(10);
+            }
+        });
+        var heard = Enumerable.Range(0, Listeners).Select(_ => Db.Listen("news")).ToList().Select(listener => Task.Run(async () =>
+        {
+            var seen = new List<int>();
+            await foreach (var one in listener)
+            {
+                seen.Add(one.Payload.GetInt32());
+                if (seen.Count == count)
+                {
+                    break;
+                }
+            }
+            return seen;
+        })).ToList();
+        using var other = Open();
+        for (var i = 0; i < count; i++)
+        {
+            (i % 2 == 0 ? Db : other).Notify("news", i);
+            await Task.Delay(1);
+        }
+        var all = Enumerable.Range(0, count).ToList();
+        foreach (var one in heard)
+        {
+            Assert.Equal(all, await one.WaitAsync(TimeSpan.FromMinutes(5)));
+        }
+        await end.CancelAsync();
+        await collector;
+        Assert.Equal("watching", Db.Status().Watcher!.State);
+    }
+
     [Fact]
     public async Task Jobs_come_when_they_are_due()
     {
