@@ -117,7 +117,7 @@ internal static class Operations
             case Updates updates:
                 return await updates.NextAsync(timeout, wake) ? Request.Done : null;
             case Subscription subscription:
-                return await subscription.NextAsync(timeout, wake) is { } it ? new JsonObject { ["event"] = EventOf(it) } : null;
+                return await subscription.NextAsync(timeout, wake) is { } it ? new JsonObject { ["event"] = Request.Event(it) } : null;
             default:
                 var given = await ((Listener)handle.It).NextAsync(timeout, wake);
                 return given is null ? null : new JsonObject
@@ -132,17 +132,8 @@ internal static class Operations
         }
     }
 
-    private static JsonObject EventOf(Event it) => new()
-    {
-        ["offset"] = it.Offset,
-        ["topic"] = it.Topic,
-        ["key"] = it.Key,
-        ["payload"] = Request.Stored(it.PayloadRaw),
-        ["created_at"] = it.CreatedAt,
-    };
-
     private static JsonNode Events(IEnumerable<Event> events) =>
-        new JsonObject { ["events"] = new JsonArray([.. events.Select(one => (JsonNode)EventOf(one))]) };
+        new JsonObject { ["events"] = new JsonArray([.. events.Select(one => (JsonNode)Request.Event(one))]) };
 
     /// <summary>Less than one attempt is refused for a queue and an outbox, and not for a job.</summary>
     private static (long? Attempts, long? None) Attempts(Request r) =>
@@ -343,7 +334,7 @@ internal static class Operations
         {
             ["batch"] = Request.Row(r.Db.Batch(r.Number("id")).Status() ?? throw OtherwiseException.Outcome("EMPTY")),
         },
-        ["step.get"] = r => Step(r.Queue.GetStep(r.Number("id"), r.Text("name")), "EMPTY"),
+        ["step.get"] = r => Step(r.Queue.GetStep(r.Number("id"), r.Text("name"), r.Tx), "EMPTY"),
         ["step.save"] = r => Step(r.Queue.SaveStep(r.Number("id"), r.Text("worker"), r.Text("name"), Json(r), r.Tx), "LOST"),
         ["worker.open"] = r => r.Keep(() => r.Queue.Claimer(r.Text("worker"))),
         ["worker.run"] = r => r.Keep(() => new HandlerRun(r.Handle.Database!, r.Queue.Name, r.Text("worker"), [.. r.List("handle").Select(one => one.GetString()!)])),
@@ -364,6 +355,7 @@ internal static class Operations
         ["subscription.save"] = r => Do(((Subscription)r.Handle.It).Save),
         ["subscription.offset"] = r => new JsonObject { ["offset"] = ((Subscription)r.Handle.It).Offset },
         ["notify.send"] = r => new JsonObject { ["id"] = r.Db.Notify(r.Text("channel"), r.Payload(), r.Tx) },
+        ["notify.configure"] = r => Do(() => r.Db.KeepNotifications(r.Get("settings").GetProperty("keep_s").Deserialize<long?>())),
         ["notify.prune"] = r => Count(r.Db.PruneNotifications(r.Optional("older_than_s"), r.Optional("max_keep"))),
         ["listen.open"] = r => r.Keep(() => r.Db.Listen(r.Text("channel"))),
         ["sched.add"] = AddSchedule,

@@ -125,6 +125,15 @@ internal sealed class Request(Program program, JsonElement keys)
         }
     }
 
+    internal static JsonObject Event(Event it) => new()
+    {
+        ["offset"] = it.Offset,
+        ["topic"] = it.Topic,
+        ["key"] = it.Key,
+        ["payload"] = Stored(it.PayloadRaw),
+        ["created_at"] = it.CreatedAt,
+    };
+
     /// <summary>A record of the package as JSON, with its payload.</summary>
     internal static JsonNode? Row<T>(T row)
     {

@@ -375,8 +375,9 @@ public sealed class Queue
     /// <summary>What was saved for a step of a job.</summary>
     /// <param name="jobId">The job.</param>
     /// <param name="step">The step.</param>
+    /// <param name="transaction">Sees what this has saved so far.</param>
     /// <returns>JSON; null if nothing was.</returns>
-    public string? GetStep(long jobId, string step) => database.GetStep(jobId, step, null);
+    public string? GetStep(long jobId, string step, HonkerTransaction? transaction = null) => database.GetStep(jobId, step, transaction);
 
     /// <summary>Saves what a step of a job has come to, once: see <see cref="Job.StepAsync{T}"/>.</summary>
     /// <param name="jobId">The job.</param>

@@ -85,6 +85,8 @@ public sealed class FeatureTests : WithDatabase
         using (var tx = Db.BeginTransaction())
         {
             Assert.Equal(5, job.Step("import", tx, () => 5));
+            Assert.Equal("5", q.GetStep(1, "import", tx));
+            Assert.Null(q.GetStep(1, "import"));
             tx.Rollback();
         }
         Assert.Null(q.GetStep(1, "import"));
