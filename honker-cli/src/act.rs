@@ -153,12 +153,7 @@ pub fn run_schedule_now(database: &Database, name: &str) -> Result<i64> {
     let mut transaction = database.begin()?;
     let schedule = transaction.scheduler_list()?.into_iter().find(|schedule| schedule.name == name);
     let schedule = schedule.ok_or_else(|| no_schedule(name))?;
-    let rows = transaction
-        .query("SELECT options FROM main._honker_schedule_options WHERE name = ?1", &[name.into()])?;
-    let stored = rows.rows.first().map_or_else(|| "{}".to_owned(), |row| read::text(&row[0]));
-    let mut options: Map<String, Value> = serde_json::from_str(&stored)
-        .map_err(|error| Failure::Failed(format!("the options of schedule '{name}': {error}")))?;
-    options.remove("overlap");
+    let mut options = schedule.options;
     options.remove("delay_s");
     options.insert("priority".to_owned(), schedule.priority.into());
     options.insert("max_attempts".to_owned(), schedule.max_attempts.into());
