@@ -77,7 +77,7 @@ final class Features {
   private static void schedule(Database db) {
     var options = ScheduleOptions.builder().overlap(Overlap.SKIP).build();
     db.scheduler().add("sync", "syncs", CronSchedule.every(Duration.ofMinutes(1)), "1", options);
-    db.stream("orders").configure(new StreamUpdate().keepNewest(1000));
+    db.stream("orders").configure(new StreamUpdate().keepN(1000));
     db.keepNotifications(Duration.ofDays(1));
   }
 

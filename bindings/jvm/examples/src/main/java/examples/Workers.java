@@ -52,7 +52,7 @@ final class Workers {
           WorkerOptions.builder()
               .concurrency(8)
               .interceptor((job, next) -> timer.record(job.queue(), next))
-              .failureReporter((job, error) -> tracker.report(error, job.id()))
+              .onError((job, error) -> tracker.report(error, job.id()))
               .build();
       Handler<Job> handler = job -> work(job.payloadJson());
       try (var worker =

@@ -344,7 +344,7 @@ final class Features {
   private static StreamUpdate kept(Request settings) {
     StreamUpdate kept = new StreamUpdate();
     if (settings.json().has("keep_s")) kept.keep(settings.secondsOrNull("keep_s"));
-    if (settings.json().has("keep_n")) kept.keepNewest(settings.intOrNull("keep_n"));
+    if (settings.json().has("keep_n")) kept.keepN(settings.intOrNull("keep_n"));
     return kept;
   }
 }

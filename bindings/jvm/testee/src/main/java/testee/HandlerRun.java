@@ -35,7 +35,7 @@ final class HandlerRun implements AutoCloseable {
   HandlerRun(Queue queue, String worker, List<String> script) {
     this.script = script;
     WorkerOptions options =
-        WorkerOptions.builder().concurrency(1).shutdownTimeout(Duration.ZERO).build();
+        WorkerOptions.builder().concurrency(1).stopTimeout(Duration.ZERO).build();
     this.runner = queue.worker(worker, this::handle, options);
   }
 

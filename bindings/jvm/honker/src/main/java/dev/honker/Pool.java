@@ -360,7 +360,7 @@ final class Pool implements Runner.Work {
 
   /** What calls a reporter must not keep the thread that extends the claims. */
   private void elsewhere(Runnable reporting) {
-    if (options.failureReporters().isEmpty()) return;
+    if (options.errorReporters().isEmpty()) return;
     try {
       new RunnerThread(reporting, name + "-report").start();
     } catch (Throwable e) {
@@ -369,7 +369,7 @@ final class Pool implements Runner.Work {
   }
 
   private void report(Job job, Throwable error) {
-    for (BiConsumer<Job, Throwable> reporter : options.failureReporters()) {
+    for (BiConsumer<Job, Throwable> reporter : options.errorReporters()) {
       try {
         reporter.accept(job, error);
       } catch (Throwable e) {
@@ -414,7 +414,7 @@ final class Pool implements Runner.Work {
    * No job is taken any more: those in hand have their time, are cancelled then, and given back.
    */
   private final class Shutdown {
-    private long end = after(Checks.toNanos(options.shutdownTimeout()));
+    private long end = after(Checks.toNanos(options.stopTimeout()));
     private boolean isCancelled;
     private boolean isReleased;
 

@@ -216,10 +216,10 @@ public final class Runner implements AutoCloseable {
 
   /**
    * Stops: what is in hand is finished first, and then the threads are gone. A worker's handlers
-   * have as long as {@link WorkerOptions.Builder#shutdownTimeout} says; then they are cancelled,
-   * and what has not ended 1.5 s later is given back. From within a handler of its own it does not
-   * wait for that; an interrupt ends the waiting, and leaves the thread's interrupt status set.
-   * Does no harm twice.
+   * have as long as {@link WorkerOptions.Builder#stopTimeout} says; then they are cancelled, and
+   * what has not ended 1.5 s later is given back. From within a handler of its own it does not wait
+   * for that; an interrupt ends the waiting, and leaves the thread's interrupt status set. Does no
+   * harm twice.
    */
   @Override
   public void close() {

@@ -30,11 +30,11 @@ public final class StreamUpdate {
   /**
    * Changes how many events are kept, the newest ones.
    *
-   * @param keepNewest how many; null for all
+   * @param keepN how many; null for all
    * @return this
    */
-  public StreamUpdate keepNewest(Integer keepNewest) {
-    settings.put("keep_n", keepNewest);
+  public StreamUpdate keepN(Integer keepN) {
+    settings.put("keep_n", keepN);
     return this;
   }
 

@@ -88,8 +88,8 @@ public final class WorkerOptions extends Options<WorkerOptions.Builder> {
    *
    * @return the value
    */
-  public Duration shutdownTimeout() {
-    return is.shutdownTimeout;
+  public Duration stopTimeout() {
+    return is.stopTimeout;
   }
 
   /**
@@ -105,8 +105,8 @@ public final class WorkerOptions extends Options<WorkerOptions.Builder> {
     return is.interceptors;
   }
 
-  List<BiConsumer<Job, Throwable>> failureReporters() {
-    return is.failureReporters;
+  List<BiConsumer<Job, Throwable>> errorReporters() {
+    return is.errorReporters;
   }
 
   /** Whether claims in hand are extended. */
@@ -138,10 +138,10 @@ public final class WorkerOptions extends Options<WorkerOptions.Builder> {
     private Duration retryBase = Duration.ofSeconds(15);
     private Duration retryMax = Duration.ofHours(1);
     private Duration maxRun;
-    private Duration shutdownTimeout = Duration.ofSeconds(8);
+    private Duration stopTimeout = Duration.ofSeconds(8);
     private Duration visibilityTimeout;
     private List<JobInterceptor> interceptors = List.of();
-    private List<BiConsumer<Job, Throwable>> failureReporters = List.of();
+    private List<BiConsumer<Job, Throwable>> errorReporters = List.of();
     private Duration grace = Duration.ofMillis(1500);
     private boolean heartbeat = true;
     private double retryJitter = 0.1;
@@ -228,12 +228,12 @@ public final class WorkerOptions extends Options<WorkerOptions.Builder> {
      * Sets how long handlers have to end when the worker is closed; then they are cancelled, and
      * what does not end is given back with its attempt; default 8 s.
      *
-     * @param shutdownTimeout the value
+     * @param stopTimeout the value
      * @return this
      * @throws HonkerInvalidOptionException if the value cannot be used
      */
-    public Builder shutdownTimeout(Duration shutdownTimeout) {
-      this.shutdownTimeout = Checks.millis("shutdownTimeout", shutdownTimeout);
+    public Builder stopTimeout(Duration stopTimeout) {
+      this.stopTimeout = Checks.millis("stopTimeout", stopTimeout);
       return this;
     }
 
@@ -268,8 +268,8 @@ public final class WorkerOptions extends Options<WorkerOptions.Builder> {
      * @param reporter is told the job, and what the handler has thrown; by several threads
      * @return this
      */
-    public Builder failureReporter(BiConsumer<Job, Throwable> reporter) {
-      this.failureReporters = with(failureReporters, Checks.notNull("reporter", reporter));
+    public Builder onError(BiConsumer<Job, Throwable> reporter) {
+      this.errorReporters = with(errorReporters, Checks.notNull("reporter", reporter));
       return this;
     }
 

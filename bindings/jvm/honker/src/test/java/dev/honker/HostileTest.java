@@ -116,7 +116,7 @@ class HostileTest {
                 stuck.countDown();
                 while (end.getCount() > 0) Thread.onSpinWait();
               },
-              atOnce(2).shutdownTimeout(Duration.ZERO).build());
+              atOnce(2).stopTimeout(Duration.ZERO).build());
       stuck.await();
       for (int i = 1; i < 20; i++) queue.enqueue("1");
       others.await();

@@ -249,14 +249,14 @@ class LifecycleTest {
       WorkerOptions quick =
           options()
               .maxRun(Duration.ofSeconds(2))
-              .failureReporter((job, e) -> reported.add(e.getMessage()))
+              .onError((job, e) -> reported.add(e.getMessage()))
               .build();
       queue.enqueue("1", EnqueueOptions.builder().maxAttempts(1).build());
       try (Runner worker = queue.worker("w", handler, quick)) {
         Temporary.eventually(() -> handler.reasons.size() == 1);
       }
       try (Runner worker =
-          queue.worker("w", handler, options().shutdownTimeout(Duration.ZERO).build())) {
+          queue.worker("w", handler, options().stopTimeout(Duration.ZERO).build())) {
         long id = queue.enqueue("2");
         handler.awaitCalls(2);
         assertTrue(queue.cancel(id));
@@ -283,7 +283,7 @@ class LifecycleTest {
       WorkerOptions options =
           options()
               .maxRun(Duration.ofSeconds(1))
-              .failureReporter(
+              .onError(
                   (job, e) -> {
                     reporting.countDown();
                     try {
@@ -335,8 +335,8 @@ class LifecycleTest {
           options()
               .interceptor(outer)
               .interceptor(inner)
-              .failureReporter((job, e) -> failures.add(job.attempts() + e.getMessage()))
-              .failureReporter(
+              .onError((job, e) -> failures.add(job.attempts() + e.getMessage()))
+              .onError(
                   (job, e) -> {
                     throw new IllegalStateException("the reporter's own");
                   })

@@ -89,7 +89,7 @@ public final class WorkerProcess {
   public static void main(String[] args) throws Exception {
     WorkerOptions options =
         WorkerOptions.builder()
-            .shutdownTimeout(Duration.ofMillis(Long.parseLong(args[1])))
+            .stopTimeout(Duration.ofMillis(Long.parseLong(args[1])))
             .grace(args[2].equals("ignores") ? Duration.ofMillis(100) : Duration.ofMinutes(1))
             .concurrency(8)
             .visibilityTimeout(Duration.ofSeconds(args[2].equals("killed") ? 3600 : 5))

@@ -187,7 +187,7 @@ class WorkersTest {
                   if (job.id() == obeys) throw e;
                 }
               },
-              at(2).shutdownTimeout(Duration.ofMillis(50)).grace(Duration.ofMinutes(1)).build());
+              at(2).stopTimeout(Duration.ofMillis(50)).grace(Duration.ofMinutes(1)).build());
       begun.await();
       worker.close();
       assertFalse(worker.failed());
@@ -211,7 +211,7 @@ class WorkersTest {
                 begun.countDown();
                 while (stubborn.getCount() > 0) Thread.onSpinWait();
               },
-              at(1).shutdownTimeout(Duration.ofMillis(50)).grace(Duration.ofMillis(50)).build());
+              at(1).stopTimeout(Duration.ofMillis(50)).grace(Duration.ofMillis(50)).build());
       begun.await();
       worker.close();
       assertFalse(worker.failed());
@@ -437,7 +437,7 @@ class WorkersTest {
               },
               TaskOptions.builder().retries(1).build());
       TaskResult result = task.enqueue("[]", "{}");
-      Runner tasks = db.runTasks(registry, at(1).shutdownTimeout(Duration.ofMillis(50)).build());
+      Runner tasks = db.runTasks(registry, at(1).stopTimeout(Duration.ofMillis(50)).build());
       begun.await();
       tasks.close();
       assertEquals(Set(result.id()), pending(db));
@@ -481,8 +481,7 @@ class WorkersTest {
       Queue queue = db.queue("q", QueueOptions.builder().maxAttempts(1).build());
       UntilInterrupted handler = new UntilInterrupted();
       long id = queue.enqueue("1");
-      Runner worker =
-          queue.worker("w", handler, at(1).shutdownTimeout(Duration.ofMillis(50)).build());
+      Runner worker = queue.worker("w", handler, at(1).stopTimeout(Duration.ofMillis(50)).build());
       handler.awaitCalls(1);
       Thread closing = new Thread(worker::close);
       try (Transaction tx = other.begin()) {

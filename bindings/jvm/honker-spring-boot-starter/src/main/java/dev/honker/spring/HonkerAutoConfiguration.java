@@ -111,7 +111,7 @@ public class HonkerAutoConfiguration {
             .concurrency(worker.getConcurrency())
             .visibilityTimeout(worker.getVisibilityTimeout())
             .maxRun(worker.getMaxRun())
-            .shutdownTimeout(worker.getShutdownTimeout());
+            .stopTimeout(worker.getStopTimeout());
     interceptors.orderedStream().forEach(options::interceptor);
     customizers.orderedStream().forEach(it -> it.customize(options));
     return new HonkerWorker(database, listeners, options.build(), worker.isEnabled());

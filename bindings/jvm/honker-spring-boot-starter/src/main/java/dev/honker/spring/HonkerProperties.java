@@ -63,7 +63,7 @@ public class HonkerProperties {
      * How long running jobs have when the context is closed. Less than
      * spring.lifecycle.timeout-per-shutdown-phase, after which their beans are gone.
      */
-    private Duration shutdownTimeout = Duration.ofSeconds(8);
+    private Duration stopTimeout = Duration.ofSeconds(8);
 
     public boolean isEnabled() {
       return enabled;
@@ -97,12 +97,12 @@ public class HonkerProperties {
       this.maxRun = maxRun;
     }
 
-    public Duration getShutdownTimeout() {
-      return shutdownTimeout;
+    public Duration getStopTimeout() {
+      return stopTimeout;
     }
 
-    public void setShutdownTimeout(Duration shutdownTimeout) {
-      this.shutdownTimeout = shutdownTimeout;
+    public void setStopTimeout(Duration stopTimeout) {
+      this.stopTimeout = stopTimeout;
     }
   }
 }

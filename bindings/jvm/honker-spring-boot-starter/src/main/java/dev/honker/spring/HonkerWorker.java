@@ -9,7 +9,7 @@ import org.springframework.context.SmartLifecycle;
 
 /**
  * The worker that calls the listeners, for as long as the context runs. When the context is closed
- * it takes no further job, and waits for the running ones as {@code honker.worker.shutdown-timeout}
+ * it takes no further job, and waits for the running ones as {@code honker.worker.stop-timeout}
  * says. Signals are the context's.
  */
 public class HonkerWorker implements SmartLifecycle {

@@ -331,7 +331,7 @@ class HonkerStarterTest {
       }
     }
     for (String name :
-        List.of("honker.path", "honker.max-attempts", "honker.worker.shutdown-timeout")) {
+        List.of("honker.path", "honker.max-attempts", "honker.worker.stop-timeout")) {
       assertTrue(all.stream().anyMatch(it -> it.contains("\"" + name + "\"")), name);
     }
   }
