@@ -189,7 +189,7 @@ export class Run {
       );
       if (this.#worker === undefined) return;
       fired = this.#fireSchedules(database, firing.signal);
-      await this.#work(core, place);
+      await this.#work(database, place);
     } finally {
       firing.abort();
       await this.#giveBack(core);
@@ -233,7 +233,7 @@ export class Run {
 
   // --- The loop. ---
 
-  async #work(core: Core, place: Place): Promise<void> {
+  async #work(database: Database, place: Place): Promise<void> {
     for (;;) {
       place.expect(); // before it is looked for what it tells
       if (this.#given?.closed && this.#own === undefined) throw closedError();
@@ -243,7 +243,7 @@ export class Run {
         if (this.#trouble.error) throw this.#trouble.error;
         return;
       }
-      if (await this.#turn(core)) continue;
+      if (await this.#turn(database)) continue;
       await place.wait(true, this.#left());
     }
   }
@@ -277,7 +277,8 @@ export class Run {
   }
 
   /** One commit of what is finished and of new claims: whether there may be more at once. */
-  async #turn(core: Core): Promise<boolean> {
+  async #turn(database: Database): Promise<boolean> {
+    const { core } = database;
     const settlements = this.#finished.splice(0);
     const free = this.#phase === "running" ? Math.max(0, this.#plan.concurrency - this.#busy) : 0;
     const flat = settlements.flatMap((one) => [one.kind, one.job.id, one.job.serial, one.delayS, one.error]);
@@ -286,7 +287,7 @@ export class Run {
       const wrong = this.#settled(settlements, statuses, error);
       for (let at = 0; at < lost.length; at += 3) this.#lose(lost[at + 1], reasons[lost[at + 2]] ?? "gone");
       const claimed = jobs === null ? 0 : jobs[0];
-      for (let i = 0; i < claimed; i++) this.#start(core, jobs, i);
+      for (let i = 0; i < claimed; i++) this.#start(database, jobs, i);
       if (wrong === undefined) {
         this.#trouble.over();
         return settlements.length > 0 || claimed > 0 || lost.length > 0;
@@ -344,12 +345,12 @@ export class Run {
 
   // --- Jobs. ---
 
-  #start(core: Core, claimed: Claimed, i: number): void {
+  #start(database: Database, claimed: Claimed, i: number): void {
     const controller = new AbortController();
     const entry = { controller, over: false } as Entry;
-    entry.job = new WorkerJob(core, claimed, i, controller.signal, () => {
+    entry.job = new WorkerJob(database, claimed, i, controller.signal, () => {
       entry.over = true;
-      if (this.#core === core) this.#putDown(entry.job);
+      if (this.#core === database.core) this.#putDown(entry.job);
     });
     const { serial } = entry.job;
     this.#running.set(serial, entry);

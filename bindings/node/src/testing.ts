@@ -70,7 +70,7 @@ export class TestDatabase {
     for (const name of names) {
       const claimed = await this.db.core.runAsync("claim", undefined, name, "test", 1, 300);
       if (claimed !== null && typeof claimed === "object") {
-        return new WorkerJob<P>(this.db.core, claimed, 0, new AbortController().signal, () => {});
+        return new WorkerJob<P>(this.db, claimed, 0, new AbortController().signal, () => {});
       }
     }
     return undefined;

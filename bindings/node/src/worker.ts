@@ -1,7 +1,6 @@
 // Workers: what they are made of, and their options. One call of `run` is in run.ts.
 import { randomUUID } from "node:crypto";
 import { options as checked, functionOf, integer, optionalInteger, positive, shown, text } from "./check.js";
-import type { Core } from "./core.js";
 import type { Database, OpenOptions } from "./database.js";
 import { misuse, rangeError, typeError } from "./errors.js";
 import { type Claimed, Job } from "./job.js";
@@ -14,10 +13,12 @@ import { defaultLogger, type Logger } from "./trouble.js";
 export class WorkerJob<P = unknown> extends Job<P> {
   readonly #signal: AbortSignal;
   readonly #settledElsewhere: () => void;
+  readonly #database: Database;
 
   /** @internal */
-  constructor(core: Core, claimed: Claimed, i: number, signal: AbortSignal, settledElsewhere: () => void) {
-    super(core, claimed, i);
+  constructor(database: Database, claimed: Claimed, i: number, signal: AbortSignal, settledElsewhere: () => void) {
+    super(database.core, claimed, i);
+    this.#database = database;
     this.#signal = signal;
     this.#settledElsewhere = settledElsewhere;
   }
@@ -31,6 +32,14 @@ export class WorkerJob<P = unknown> extends Job<P> {
   /** @internal */
   async parse(parse: (payload: unknown) => unknown): Promise<void> {
     this.#parsed = { value: await parse(super.payload) };
+  }
+
+  /**
+   * The worker's database, whose transactions {@link Job.ack} and the like may be part of. After the file was replaced it is another
+   * one than the worker was made of.
+   */
+  get database(): Database {
+    return this.#database;
   }
 
   /** Aborted when the handler should end, because the job is not this worker's any more; its reason is a {@link JobLost}. */

@@ -8,7 +8,7 @@ const { inDirectory } = require("./helper.js");
 
 const root = path.join(__dirname, "..");
 const modules = path.join(root, "../../target/node/package/node_modules");
-const rounds = process.env.HONKER_TEST_LONG ? 1000 : 24;
+const rounds = process.env.HONKER_TEST_LONG ? 300 : 24;
 
 function soak(env) {
   const directory = fs.mkdtempSync(inDirectory("soak-"));

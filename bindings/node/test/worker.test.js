@@ -158,6 +158,32 @@ test("what a handler settles by itself is left alone", async () => {
   );
 });
 
+test("a handler ends its job in a transaction of the worker's database", async () => {
+  const path = freshPath();
+  const db = open(path);
+  db.withTransaction((tx) => tx.execute("CREATE TABLE done (id INTEGER)"));
+  const id = db.queue("q").enqueue(1);
+  const stop = new AbortController();
+  const options = { ...silent, signals: false, signal: stop.signal };
+  const running = work(
+    path,
+    "q",
+    async (job) => {
+      await job.database.withTransactionAsync(async (tx) => {
+        await tx.executeAsync("INSERT INTO done VALUES (?)", [job.id]);
+        assert.ok(await job.ackAsync({ tx }));
+      });
+    },
+    options,
+  );
+  await until(() => db.query("SELECT id FROM done").length === 1);
+  stop.abort();
+  await soon(running);
+  assert.deepEqual(db.query("SELECT id FROM done"), [{ id }]);
+  assert.equal(db.jobs.list().jobs.length, 0);
+  db.close();
+});
+
 test("middleware is around each job", async () => {
   const db = fresh();
   const q = db.queue("mail");
