@@ -66,7 +66,7 @@
 #define HONKER_JOB_SPEC_INIT                                               \
   { sizeof(honker_job_spec_t), 0, {0, 0}, {0, 0}, 0 }
 #define HONKER_SCHEDULE_OPTS_INIT                                          \
-  { sizeof(honker_schedule_opts_t), 0, 0, HONKER_NO_TIME, 3, 0, HONKER_OVERLAP_ALLOW, 0 }
+  { sizeof(honker_schedule_opts_t), 0, 0, HONKER_NO_TIME, HONKER_NO_TIME, 0, HONKER_OVERLAP_ALLOW, 0 }
 #define HONKER_SCHEDULE_UPDATE_INIT                                        \
   { sizeof(honker_schedule_update_t), 0, 0, {0, 0}, {0, 0}, 0, HONKER_NO_TIME, HONKER_NO_TIME }
 #define HONKER_WORKER_OPTS_INIT                                            \
@@ -911,7 +911,7 @@ typedef struct {
    */
   int64_t expires_s;
   /**
-   * How often a job may be claimed; less than 1 means 1, HONKER_NO_TIME what is set for its queue, or else 3. Default 3.
+   * How often a job may be claimed; less than 1 means 1. Default HONKER_NO_TIME: what is set for its queue, or else 3.
    */
   int64_t max_attempts;
   /**

@@ -441,7 +441,7 @@ func newScheduleOpts() *scheduleOpts {
 	return &scheduleOpts{
 		structSize:  uint32(unsafe.Sizeof(scheduleOpts{})),
 		expiresS:    noTime,
-		maxAttempts: 3,
+		maxAttempts: noTime,
 	}
 }
 

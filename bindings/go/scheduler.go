@@ -19,7 +19,7 @@ type ScheduledTask struct {
 	Priority int64
 	// ExpiresS is after how many seconds from its boundary a job may not be claimed any more. Default: never.
 	ExpiresS *int64
-	// MaxAttempts is how often a job may be claimed. Default 3.
+	// MaxAttempts is how often a job may be claimed. Default 0: what Configure has set for its queue, or else 3.
 	MaxAttempts int64
 	// Options are what else there is to be said of the jobs: metadata, keys, a batch, a delay. Those that the fields above say as
 	// well, RunAt and Member are ErrInvalid. What is not said again when the schedule is added again is forgotten.
@@ -60,6 +60,10 @@ type ScheduleRow struct {
 	MaxAttempts int64  `json:"max_attempts"`
 	// Error says why the schedule never fires, if its stored expression cannot be used; nil otherwise.
 	Error *string `json:"error"`
+	// Overlap is "allow" or "skip".
+	Overlap string `json:"overlap"`
+	// Options is what else its jobs are enqueued with, by the names of the options of honker_enqueue_with.
+	Options map[string]any `json:"options"`
 }
 
 // ScheduleUpdate says what to change of a schedule, for the jobs to come; nil leaves a part as it is.

@@ -17,12 +17,15 @@ type SQLExecer interface {
 	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
 }
 
-const enqueueSQL = `INSERT INTO _honker_live (queue, payload, priority, run_at, max_attempts, created_at, expires_at) VALUES (?, ?, ?, ?, ?, ?, ?)`
+const enqueueSQL = `INSERT INTO _honker_live (queue, payload, priority, run_at, max_attempts, created_at, expires_at)
+SELECT queue, payload, priority, run_at, coalesce(max_attempts,
+  (SELECT json_extract(settings, '$.max_attempts') FROM _honker_queues WHERE name = queue), 3), created_at, expires_at
+FROM (SELECT ? AS queue, ? AS payload, ? AS priority, ? AS run_at, ? AS max_attempts, ? AS created_at, ? AS expires_at)`
 
 // EnqueueSQL adds a job with a connection of the application's own, as a part of its transaction if it has one open; its id.
 // Workers are woken by the commit. It needs neither libhonker nor a Database, but honker's tables, which
-// Open makes. Metadata, MaxRunS, keys and batches are ErrUnsupported, and OpenOptions.EnqueueMiddleware does not see the job; nor does
-// it look at what Configure has set for the queue. The clock is that of this process.
+// Open makes. Metadata, MaxRunS, keys and batches are ErrUnsupported, and OpenOptions.EnqueueMiddleware does not see the job. The clock
+// is that of this process.
 func EnqueueSQL(ctx context.Context, conn SQLExecer, queue string, payload any, options EnqueueOptions) (int64, error) {
 	switch {
 	case !utf8.ValidString(queue):
@@ -40,7 +43,7 @@ func EnqueueSQL(ctx context.Context, conn SQLExecer, queue string, payload any, 
 	if err != nil {
 		return 0, err
 	}
-	now, maxAttempts := time.Now().Unix(), int64(3)
+	now, maxAttempts := time.Now().Unix(), any(nil)
 	runAt, expiresAt := options.RunAt, any(nil)
 	if options.Delay != nil {
 		if runAt, err = after(now, "Delay", *options.Delay); err != nil {

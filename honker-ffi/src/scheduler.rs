@@ -28,7 +28,7 @@ pub struct honker_schedule_opts_t {
     pub priority: i64,
     /// After how many seconds from its boundary a job may not be claimed any more. Default HONKER_NO_TIME: never.
     pub expires_s: i64,
-    /// How often a job may be claimed; less than 1 means 1, HONKER_NO_TIME what is set for its queue, or else 3. Default 3.
+    /// How often a job may be claimed; less than 1 means 1. Default HONKER_NO_TIME: what is set for its queue, or else 3.
     pub max_attempts: i64,
     /// What else there is to be said of the jobs: metadata, keys, a batch, a delay from when they are enqueued. What of it the
     /// fields above say as well, and `run_at` and the member, must be the defaults. Default NULL: nothing.
@@ -53,7 +53,7 @@ const DEFAULTS: honker_schedule_opts_t = honker_schedule_opts_t {
     reserved: 0,
     priority: 0,
     expires_s: HONKER_NO_TIME,
-    max_attempts: 3,
+    max_attempts: HONKER_NO_TIME,
     job: std::ptr::null(),
     overlap: HONKER_OVERLAP_ALLOW,
     reserved_2: 0,

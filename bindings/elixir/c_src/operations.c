@@ -299,7 +299,7 @@ OP(scheduler_register) {
   TEXT(4, schedule);
   TEXT(5, payload);
   if (!get_int(in, argv[6], "priority", &opts.priority) || !get_time(in, argv[7], "expires_s", &opts.expires_s) ||
-      !get_int(in, argv[8], "max_attempts", &opts.max_attempts)) {
+      !get_time(in, argv[8], "max_attempts", &opts.max_attempts)) {
     return in->refusal;
   }
   if (!enif_is_identical(argv[9], atom_nil)) {

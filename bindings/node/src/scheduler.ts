@@ -20,7 +20,7 @@ export interface ScheduleSpec extends Omit<JobOptions, "runAt" | "expires" | "me
   priority?: number | null;
   /** After how many seconds from its boundary a job may not be claimed any more. */
   expiresS?: number | null;
-  /** How often a job may be claimed. Default 3. */
+  /** How often a job may be claimed. Default: what is set for its queue, or else 3. */
   maxAttempts?: number | null;
   /** `skip`: nothing is enqueued while the last job is live. Default `allow`. */
   overlap?: "allow" | "skip";
@@ -50,6 +50,9 @@ export interface ScheduleRecord {
   maxAttempts: number;
   /** Why it does not fire, if it cannot. */
   error?: string;
+  overlap: "allow" | "skip";
+  /** What else its jobs are enqueued with. */
+  options: Record<string, unknown>;
   /** The stored text of the payload. */
   readonly payloadText: string;
 }

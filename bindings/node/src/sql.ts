@@ -19,7 +19,7 @@ const plain = new Set(["runAt", "delay", "priority", "expires", "maxAttempts"]);
 /**
  * A statement that enqueues a job on any connection to the file, and answers its id as `id`. It is a plain INSERT: the connection
  * needs nothing of honker's, and the job is there if and only if the connection's transaction is committed. The file needs
- * honker's tables, which {@link open} makes. Without `maxAttempts` it is 3, whatever is set for the queue.
+ * honker's tables, which {@link open} makes.
  *
  * What a plain INSERT cannot say (metadata, unique and concurrency keys, batches) is for {@link enqueueWithSql}.
  */
@@ -32,17 +32,21 @@ export function enqueueSql(queue: string, payload: unknown, options?: SqlJobOpti
   const delay = optionalInteger(given.delay, "delay");
   const runAt = delay === undefined ? Number(instant(given.runAt, "runAt") ?? now) : now + Number(delay);
   const expires = optionalInteger(given.expires, "expires");
+  const maxAttempts = optionalInteger(given.maxAttempts, "maxAttempts");
   return {
     sql:
       "INSERT INTO _honker_live (queue, payload, run_at, created_at, priority, max_attempts, expires_at) " +
-      "VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING id",
+      "SELECT queue, payload, run_at, created_at, priority, coalesce(max_attempts, " +
+      "(SELECT json_extract(settings, '$.max_attempts') FROM _honker_queues WHERE name = queue), 3), expires_at " +
+      "FROM (SELECT ? AS queue, ? AS payload, ? AS run_at, ? AS created_at, ? AS priority, ? AS max_attempts, ? AS expires_at) " +
+      "WHERE true RETURNING id",
     params: [
       textOf(queue, "queue"),
       textOf(encode(payload), "payload"),
       runAt,
       now,
       Number(integer(given.priority ?? 0, "priority")),
-      Number(integer(given.maxAttempts ?? 3, "maxAttempts")),
+      maxAttempts === undefined ? null : Number(maxAttempts),
       expires === undefined ? null : now + Number(expires),
     ],
   };

@@ -63,6 +63,13 @@ test("a job is enqueued by statements that any connection runs", () => {
   const { sql, params } = enqueueSql("mail", { n: 1 }, { delay: 0, priority: 3 });
   const insert = db.withTransaction((tx) => tx.query(sql, params));
   assert.equal(db.queue("mail").getJob(insert[0].id).priority, 3);
+  db.queue("mail").configure({ maxAttempts: 9 });
+  const attempts = [{}, { maxAttempts: 3 }].map((options) => {
+    const { sql, params } = enqueueSql("mail", 1, { delay: 100, ...options });
+    const [{ id }] = db.withTransaction((tx) => tx.query(sql, params));
+    return db.queue("mail").getJob(id).maxAttempts;
+  });
+  assert.deepEqual(attempts, [9, 3]);
   assert.throws(() => enqueueSql("mail", 1, { uniqueKey: "k" }), /a plain INSERT cannot say uniqueKey/);
   assert.throws(() => enqueueSql("a\u0000b", 1), /NUL/);
   const full = enqueueWithSql("mail", { n: 2 }, { uniqueKey: "k", delay: 5, metadata: { a: "b" } });

@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 
 _INSERT = (
     "INSERT INTO _honker_live (queue, payload, priority, run_at, max_attempts, created_at, expires_at) "
-    "VALUES (?, ?, ?, ?, ?, ?, ?)"
+    "SELECT queue, payload, priority, run_at, coalesce(max_attempts, "
+    "(SELECT json_extract(settings, '$.max_attempts') FROM _honker_queues WHERE name = queue), 3), created_at, "
+    "expires_at FROM (SELECT ? AS queue, ? AS payload, ? AS priority, ? AS run_at, ? AS max_attempts, "
+    "? AS created_at, ? AS expires_at)"
 )
 _METADATA = "INSERT INTO _honker_job_options (job_id, metadata) VALUES (?, ?)"
 _ACK = "DELETE FROM _honker_live WHERE id = ? AND worker_id = ? AND attempts = ? AND claim_expires_at >= ?"
@@ -56,8 +59,8 @@ def enqueue_on(conn: Any, queue: str, payload: Any, **options: Unpack[PlainOptio
 
     conn: a sqlite3.Connection, or one like it; a Connection or Session of SQLAlchemy (SQLModel); a Database of Peewee;
         a connection of Django.
-    options: run_at, delay, priority, expires, max_attempts (3) and metadata, which is a MisuseError without an open
-        transaction.
+    options: run_at, delay, priority, expires, max_attempts (default: the queue's) and metadata, which is a MisuseError
+        without an open transaction.
     """
     execute = _executor(conn)
     _check_metadata(conn, options)
@@ -119,7 +122,7 @@ def _enqueue(
     elif run_at is not None:
         due = _values.moment(run_at, "run_at")
     expires_at = None if expires is None else _values.integer(now + _values.seconds(expires, "expires"), "expires")
-    attempts = 3 if max_attempts is None else _values.integer(max_attempts, "max_attempts")
+    attempts = None if max_attempts is None else _values.integer(max_attempts, "max_attempts")
     text = payloads.encode(payload).decode()
     cursor = yield _INSERT, (queue, text, _values.integer(priority, "priority"), due, attempts, now, expires_at)
     id: int = cursor.lastrowid

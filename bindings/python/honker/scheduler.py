@@ -69,7 +69,7 @@ class Scheduler:
         payload: Any = None,
         priority: int = 0,
         expires: _values.Seconds | None = None,
-        max_attempts: int = 3,
+        max_attempts: int | None = None,
         overlap: Literal["allow", "skip"] = "allow",
         tx: Transaction | None = None,
         **options: Unpack[ScheduleOptions],
@@ -79,6 +79,7 @@ class Scheduler:
         schedule: `crontab(...)`, `every_s(...)`, or an expression: five fields, six with seconds in front, @daily and
             the like, or "@every 5m"; "CRON_TZ=Europe/Berlin " before it sets the time zone.
         expires: after how many seconds from its boundary a job may not be claimed any more.
+        max_attempts: how often a job may be claimed; None: what is set for its queue, or else 3.
         overlap: "skip" enqueues nothing at a boundary while the schedule's last job is live; "allow" always does.
         options: others of `Queue.enqueue`, but for run_at and member, for its jobs.
 
@@ -96,7 +97,7 @@ class Scheduler:
             0,
             _values.integer(priority, "priority"),
             _values.optional_seconds(expires, "expires"),
-            _values.integer(max_attempts, "max_attempts"),
+            _values.optional_integer(max_attempts, "max_attempts"),
             kept.struct(enqueue_options(kept, **options)) if options else 0,
             _values.choice(OVERLAPS, overlap, "overlap"),
             0,

@@ -174,6 +174,12 @@ def test_sqlite3(worker, db, connection):
     assert worker.line() == "{'to': 'alice'} 7 {'a': 'b'}"
     assert worker.line() == "last 3 {}"
     assert db.queue("emails").stats()["delayed"] == 1
+    # What is set for the queue holds for it as well.
+    queue = db.queue("it's 'own'")
+    queue.configure(max_attempts=9)
+    ids = [honker.enqueue_on(connection, queue.name, 1, **options) for options in ({}, {"max_attempts": 3})]
+    connection.commit()
+    assert [queue.get_job(id)["max_attempts"] for id in ids] == [9, 3]
 
 
 def test_ack_on(db, queue, connection):

@@ -50,7 +50,16 @@ class TestConnection < HonkerTest
       assert_raises(RangeError) { Honker.enqueue_on(connection, "q", 1, delay: 2**70) }
       assert_raises(ArgumentError) { Honker.enqueue_on(connection, "q", 1, speed: 1) }
       assert_equal 2, db.queue("q").stats[:delayed]
+      attempts_are_the_queues(connection)
     end
+  end
+
+  # Unless they are given.
+  def attempts_are_the_queues(connection)
+    own = db.queue("it's 'own'")
+    own.configure(max_attempts: 9)
+    ids = [{}, { max_attempts: 3 }].map { |options| Honker.enqueue_on(connection, own.name, 1, **options) }
+    assert_equal [9, 3], ids.map { |id| own.get_job(id)[:max_attempts] }
   end
 
   # As in Queue#enqueue, with what that refuses.

@@ -46,8 +46,8 @@ pub struct Insert {
     pub priority: i64,
     /// When it becomes due.
     pub run_at: i64,
-    /// How often it may be claimed.
-    pub max_attempts: i64,
+    /// How often it may be claimed; `None`: what is set for the queue, or else 3.
+    pub max_attempts: Option<i64>,
     /// Now.
     pub created_at: i64,
     /// From when on it may not be claimed any more.
@@ -57,7 +57,10 @@ pub struct Insert {
 impl Insert {
     /// The statement. `last_insert_rowid()` is the job's id.
     pub const SQL: &'static str = "INSERT INTO _honker_live \
-        (queue, payload, priority, run_at, max_attempts, created_at, expires_at) VALUES (?, ?, ?, ?, ?, ?, ?)";
+        (queue, payload, priority, run_at, max_attempts, created_at, expires_at) \
+        SELECT queue, payload, priority, run_at, coalesce(max_attempts, (SELECT json_extract(settings, '$.max_attempts') \
+        FROM _honker_queues WHERE name = queue), 3), created_at, expires_at FROM (SELECT ? AS queue, ? AS payload, \
+        ? AS priority, ? AS run_at, ? AS max_attempts, ? AS created_at, ? AS expires_at)";
 
     pub(crate) fn new<T: Serialize + ?Sized>(queue: &str, payload: &T, opts: EnqueueOpts) -> Result<Self> {
         if queue.contains('\0') {
@@ -86,7 +89,7 @@ impl Insert {
                 Some(delay) => after("delay", delay)?,
                 None => opts.run_at.unwrap_or(now),
             },
-            max_attempts: opts.max_attempts.unwrap_or(3),
+            max_attempts: opts.max_attempts,
             created_at: now,
             expires_at: opts.expires.map(|expires| after("expires", expires)).transpose()?,
         })

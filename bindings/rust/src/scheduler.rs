@@ -85,7 +85,7 @@ pub struct ScheduledTask {
     pub priority: i64,
     /// Seconds after the boundary at which a job expires.
     pub expires_s: Option<i64>,
-    /// How often its jobs may be claimed. Default 3.
+    /// How often its jobs may be claimed. Default: what is set for their queue, or else 3.
     pub max_attempts: Option<i64>,
     /// What becomes of a boundary while the last job is live.
     pub overlap: Overlap,

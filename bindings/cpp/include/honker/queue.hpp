@@ -223,7 +223,7 @@ class Queue {
     return detail::text(core_, honker_dead_list, db(), nullptr, name_, limit);
   }
 
-  /// Makes a dead job of any queue live again: pending, due now, with its id, priority, max_attempts, options and steps, no
+  /// Makes a dead job of any queue live again: pending, due now, with its id, priority, options and steps, no
   /// attempts used and no expiry. False if there is no such dead job, or another one has its unique key.
   bool dead_requeue(std::int64_t id) const { return dead_requeue(std::nothrow, id).value(); }
   Result<bool> dead_requeue(std::nothrow_t, std::int64_t id) const noexcept {

@@ -42,7 +42,7 @@ enum class Overlap : std::uint32_t {
 
 /// How the jobs of a schedule are enqueued.
 struct ScheduleOptions {
-  /// Without `run_at` and `member`; `expires_s` counts from the boundary, and `max_attempts` is 3 by default.
+  /// Without `run_at` and `member`; `expires_s` counts from the boundary, and `max_attempts` is the queue's by default.
   EnqueueOptions job = {};
   Overlap overlap = Overlap::allow;
 };
@@ -103,7 +103,7 @@ class Scheduler {
  public:
   /// Adds a schedule, or replaces the one of that name: at every boundary of `expression` a job with the payload `json`
   /// goes into `queue`. Its jobs may not be claimed any more `expires_s` seconds after their boundary, and not more
-  /// often than `max_attempts` times; less than 1 means 1.
+  /// often than `max_attempts` times; less than 1 means 1, none what is set for the queue, or else 3.
   ///
   /// An expression has five fields (minute, hour, day of month, month, day of week), six with seconds in front, or is a
   /// macro such as @daily or an interval such as "@every 5m"; "CRON_TZ=Europe/Berlin " before it sets the time zone,
@@ -112,17 +112,18 @@ class Scheduler {
   /// paused.
   void add(std::string_view name, std::string_view queue, std::string_view expression, std::string_view json,
            std::int64_t priority = 0, std::optional<std::int64_t> expires_s = std::nullopt,
-           std::int64_t max_attempts = 3) const {
+           std::optional<std::int64_t> max_attempts = std::nullopt) const {
     add(std::nothrow, name, queue, expression, json, priority, expires_s, max_attempts).value();
   }
   Result<void> add(std::nothrow_t, std::string_view name, std::string_view queue, std::string_view expression,
                    std::string_view json, std::int64_t priority = 0,
-                   std::optional<std::int64_t> expires_s = std::nullopt, std::int64_t max_attempts = 3) const noexcept {
+                   std::optional<std::int64_t> expires_s = std::nullopt,
+                   std::optional<std::int64_t> max_attempts = std::nullopt) const noexcept {
     if (auto set = detail::check_is_set("expires_s", expires_s); !set.ok()) return set.error();
     honker_schedule_opts_t opts = HONKER_SCHEDULE_OPTS_INIT;
     opts.priority = priority;
     opts.expires_s = expires_s.value_or(HONKER_NO_TIME);
-    opts.max_attempts = max_attempts;
+    opts.max_attempts = max_attempts.value_or(HONKER_NO_TIME);
     return detail::done(core_, honker_scheduler_register, db(), nullptr, name, queue, expression, json, &opts);
   }
 

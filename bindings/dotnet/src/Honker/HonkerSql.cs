@@ -16,7 +16,8 @@ public static class HonkerSql
 {
     private const string Insert =
         "INSERT INTO _honker_live (queue, payload, run_at, created_at, priority, max_attempts, expires_at) " +
-        "VALUES (@queue, @payload, @run_at, @created_at, @priority, @max_attempts, @expires_at) RETURNING id";
+        "VALUES (@queue, @payload, @run_at, @created_at, @priority, coalesce(@max_attempts, (SELECT json_extract(settings, " +
+        "'$.max_attempts') FROM _honker_queues WHERE name = @queue), 3), @expires_at) RETURNING id";
 
     private const string InsertMetadata = "INSERT INTO _honker_job_options (job_id, metadata) VALUES (@job_id, @metadata)";
 
@@ -182,7 +183,7 @@ public static class HonkerSql
         var (options, now) = (job.Options, Now());
         var due = options.DelaySeconds is { } delay ? checked(now + delay) : options.RunAtUnix ?? now;
         return Command(connection, transaction, Insert, ("@queue", job.Queue), ("@payload", text), ("@run_at", due), ("@created_at", now),
-            ("@priority", options.Priority), ("@max_attempts", options.MaxAttempts ?? 3),
+            ("@priority", options.Priority), ("@max_attempts", options.MaxAttempts is { } attempts ? attempts : DBNull.Value),
             ("@expires_at", options.ExpiresSeconds is { } expires ? checked(now + expires) : DBNull.Value));
     }
 

@@ -38,9 +38,9 @@ public enum Overlap
 /// <param name="Cron">The expression.</param>
 /// <param name="Priority">Larger is sooner.</param>
 /// <param name="ExpiresSeconds">After how many seconds from its boundary a job may not be claimed any more.</param>
-/// <param name="MaxAttempts">How often a job may be claimed.</param>
+/// <param name="MaxAttempts">How often a job may be claimed; null: what is set for the queue, or else 3.</param>
 public sealed record ScheduledTask(string Name, string Queue, object? Payload = null, string? Schedule = null, string? Cron = null,
-    long Priority = 0, long? ExpiresSeconds = null, long MaxAttempts = 3)
+    long Priority = 0, long? ExpiresSeconds = null, long? MaxAttempts = null)
 {
     /// <summary>What becomes of a boundary while the last job is live.</summary>
     public Overlap Overlap { get; init; }
@@ -133,7 +133,7 @@ public sealed record ScheduleUpdate
         this with { Fields = Fields | Abi.UpdateExpires, ExpiresSeconds = seconds };
 
     /// <summary>Another number of attempts.</summary>
-    /// <param name="maxAttempts">null for the default, 3.</param>
+    /// <param name="maxAttempts">null: what is set for the queue, or else 3.</param>
     /// <returns>A copy with this change.</returns>
     public ScheduleUpdate WithMaxAttempts(long? maxAttempts) =>
         this with { Fields = Fields | Abi.UpdateMaxAttempts, MaxAttempts = maxAttempts };
@@ -164,7 +164,7 @@ public sealed class Scheduler
         var opts = ScheduleOpts.Init;
         opts.Priority = task.Priority;
         opts.ExpiresS = Numbers.Optional(task.ExpiresSeconds, nameof(task.ExpiresSeconds));
-        opts.MaxAttempts = task.MaxAttempts;
+        opts.MaxAttempts = Numbers.Optional(task.MaxAttempts, nameof(task.MaxAttempts));
         opts.Overlap = (uint)task.Overlap;
         opts.Job = task.Options is null ? null : arena.Copy(task.Options.ToNative(arena, null));
         var (name, queue, payload) = (Utf8.Of(task.Name, nameof(task.Name)), Utf8.Of(task.Queue, nameof(task.Queue)),

@@ -20,7 +20,7 @@ defmodule Honker.Scheduler do
 
   `name:`, `queue:`, `schedule:` (or `cron:`) and `payload:` (default nil), or in place of queue and payload `job:`, a module
   that uses `Honker.Job`, and `args:`; `priority:` (0); `expires_s:`, after how many
-  seconds from its boundary a job may not be claimed any more; `max_attempts:` (3); `delay:`, in how many seconds a job becomes due;
+  seconds from its boundary a job may not be claimed any more; `max_attempts:` (what is set for the queue, or else 3); `delay:`, in how many seconds a job becomes due;
   `metadata:`, `unique_key:` and all else that `Honker.Queue.enqueue/4` has, but for `member:`.
 
   `overlap:` - `:allow` (default), or `:skip`: a boundary enqueues nothing while the last job that the schedule has enqueued waits or
@@ -28,13 +28,23 @@ defmodule Honker.Scheduler do
   """
   @spec add(on, keyword) :: :ok | {:error, Error.t()}
   def add(on, opts) do
-    defaults = [:name, :queue, :schedule, :cron, :expires_s, payload: nil, priority: 0, max_attempts: 3]
+    defaults = [:name, :queue, :schedule, :cron, :expires_s, :max_attempts, payload: nil, priority: 0]
     defaults = defaults ++ [:delay, :overlap, :metadata | JobOptions.further() -- [:member]]
 
     with {:ok, o} <- opts |> of_job() |> Native.options(defaults),
          {:ok, text} <- Honker.JSON.encode(o.payload),
          {:ok, more} <- JobOptions.of_schedule(on, o) do
-      arguments = [o[:name], o[:queue], o[:schedule] || o[:cron], text, o.priority, o[:expires_s], o.max_attempts, more]
+      arguments = [
+        o[:name],
+        o[:queue],
+        o[:schedule] || o[:cron],
+        text,
+        o.priority,
+        o[:expires_s],
+        o[:max_attempts],
+        more
+      ]
+
       Native.done(Native.call(on, :scheduler_register, arguments))
     end
   end
@@ -53,7 +63,7 @@ defmodule Honker.Scheduler do
 
   @doc """
   Changes what is given of `schedule:` (or `cron:`), `payload:`, `priority:`, `expires_s:` (nil for none) and
-  `max_attempts:` (nil for 3); false if there is none of that name, or nothing to change.
+  `max_attempts:` (nil for that of the queue); false if there is none of that name, or nothing to change.
   """
   @spec update(on, String.t(), keyword) :: {:ok, boolean} | {:error, Error.t()}
   def update(on, name, opts) do

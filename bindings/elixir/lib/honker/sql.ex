@@ -25,7 +25,9 @@ defmodule Honker.SQL do
   use Honker.Bang, [:enqueue]
 
   @insert "INSERT INTO _honker_live (queue, payload, priority, run_at, max_attempts, created_at, expires_at) " <>
-            "VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING id"
+            "SELECT queue, payload, priority, run_at, coalesce(max_attempts, (SELECT json_extract(settings, '$.max_attempts') " <>
+            "FROM _honker_queues WHERE name = queue), 3), created_at, expires_at FROM (SELECT ? AS queue, ? AS payload, " <>
+            "? AS priority, ? AS run_at, ? AS max_attempts, ? AS created_at, ? AS expires_at) WHERE true RETURNING id"
 
   @doc """
   The statement that enqueues a job, and its parameters: `{:ok, {sql, params}}`. Options as for `Honker.Queue.enqueue/4`, but
@@ -37,7 +39,7 @@ defmodule Honker.SQL do
 
   @spec enqueue(String.t(), term, keyword) :: {:ok, {String.t(), list}} | {:error, Error.t()}
   def enqueue(queue, payload, opts \\ []) do
-    known = [:run_at, :delay, :expires, :metadata, priority: 0, max_attempts: 3]
+    known = [:run_at, :delay, :expires, :metadata, :max_attempts, priority: 0]
 
     with {:ok, o} <- Native.options(opts, known ++ JobOptions.further()),
          :ok <- check(queue, o),
@@ -46,7 +48,7 @@ defmodule Honker.SQL do
       now = System.os_time(:second)
       run_at = if o[:delay], do: now + o.delay, else: o[:run_at] || now
       expires_at = o[:expires] && now + o.expires
-      {:ok, {@insert, [queue, text, o.priority, run_at, o.max_attempts, now, expires_at]}}
+      {:ok, {@insert, [queue, text, o.priority, run_at, o[:max_attempts], now, expires_at]}}
     end
   end
 

@@ -10,15 +10,20 @@ module Honker
     # Not looked up by ActiveRecord: a transaction that reads before it writes is refused (SQLITE_BUSY) when somebody else has
     # committed in between.
     KEYS = { _honker_live: "id", _honker_job_options: "job_id" }.freeze
+    # SQL that stands for a value.
+    Expression = Struct.new(:sql)
     # Inserts rows through a kind of connection; the id of the row.
     INSERTERS = {
-      "Sequel::Database" => ->(db, table, row) { db[table].insert(row) },
+      "Sequel::Database" => lambda do |db, table, row|
+        db[table].insert(row.transform_values { |one| one.is_a?(Expression) ? ::Sequel.lit(one.sql) : one })
+      end,
       "SQLite3::Database" => lambda do |db, table, row|
-        db.execute("INSERT INTO #{table} (#{row.keys.join(", ")}) VALUES (#{(["?"] * row.size).join(", ")})", row.values)
+        values, given = row.values.map { |one| one.is_a?(Expression) ? one.sql : "?" }, row.values.grep_v(Expression)
+        db.execute("INSERT INTO #{table} (#{row.keys.join(", ")}) VALUES (#{values.join(", ")})", given)
         db.last_insert_row_id
       end,
       "ActiveRecord::ConnectionAdapters::AbstractAdapter" => lambda do |db, table, row|
-        values = row.values.map { |one| db.quote(one) }.join(", ")
+        values = row.values.map { |one| one.is_a?(Expression) ? one.sql : db.quote(one) }.join(", ")
         db.insert("INSERT INTO #{table} (#{row.keys.join(", ")}) VALUES (#{values})", "Honker Enqueue", KEYS.fetch(table))
       end
     }.freeze
@@ -103,15 +108,22 @@ module Honker
       type.public_send(LEASE.find { |name| type.respond_to?(name) })
     end
 
-    def row(job, max_attempts: 3, delay: nil, run_at: nil, priority: 0, expires: nil)
+    def row(job, max_attempts: nil, delay: nil, run_at: nil, priority: 0, expires: nil)
       now = Time.now.to_i
       due = delay ? now + Value.delay(delay, "delay") : (run_at && Value.moment(run_at, "run_at")) || now
       queue = Value.utf8(job.queue, "queue")
       raise InvalidError, "queue has a NUL in it" if queue.include?("\0")
 
       { queue: queue, payload: Value.utf8(Codec.encode(job.payload), "payload"), run_at: due, created_at: now,
-        priority: Value.integer(priority, "priority"), max_attempts: Value.integer(max_attempts, "max_attempts"),
+        priority: Value.integer(priority, "priority"),
+        max_attempts: max_attempts ? Value.integer(max_attempts, "max_attempts") : attempts_of(queue),
         expires_at: expires && (now + Value.delay(expires, "expires")) }
+    end
+
+    # What is set for the queue.
+    def attempts_of(queue)
+      Expression.new("coalesce((SELECT json_extract(settings, '$.max_attempts') FROM _honker_queues " \
+                     "WHERE name = '#{queue.gsub("'", "''")}'), 3)")
     end
 
     # In the transaction that is open, or one of its own.
@@ -131,7 +143,7 @@ module Honker
   # @param connection [ActiveRecord::Base, Object] a connection, or a class, of ActiveRecord; a Sequel::Database; a
   #   SQLite3::Database
   # @param queue [String]
-  # @param options those of {Queue#enqueue}. Without `max_attempts` it is 3. Those of unique jobs, `concurrency_key`, `batch` and
+  # @param options those of {Queue#enqueue}. Those of unique jobs, `concurrency_key`, `batch` and
   #   `max_run_s` are not for a plain INSERT: they call honker's SQL function, which {Honker.setup} gives a connection
   # @return [Integer, nil] its id; nil if a hook has held it back
   def self.enqueue_on(connection, queue, payload, **options)

@@ -45,7 +45,7 @@ module Honker
       job = EnqueueCall.memory(kept = [], **options) unless options.empty?
       opts = Native::SCHEDULE_OPTS.pack(Value.integer(priority, "priority"),
                                         Value.optional_integer(expires_s || expires, "expires_s"),
-                                        Value.integer(max_attempts || 3, "max_attempts"),
+                                        Value.optional_integer(max_attempts, "max_attempts"),
                                         job ? job.address : 0, Value.choice(OVERLAPS, overlap, "overlap"), 0)
       @database.call(:honker_scheduler_register, @database.handle, 0, *Value.text(name, "name"),
                      *Value.text(queue, "queue"), *Value.text(schedule || cron, "schedule"),
@@ -55,7 +55,7 @@ module Honker
       kept&.clear # until here the library read it
     end
 
-    # Changes what is given, for the jobs to come. `expires_s: nil` takes the expiry away, `max_attempts: nil` resets it to 3.
+    # Changes what is given, for the jobs to come. `expires_s: nil` takes the expiry away, `max_attempts: nil` means the queue's.
     #
     # @return [Boolean] false, and nothing changed, if there is no such schedule or nothing is given
     def update(name, schedule: nil, cron: nil, payload: UNSET, priority: nil, expires_s: UNSET, max_attempts: UNSET)

@@ -215,7 +215,7 @@ internal unsafe partial struct ScheduleOpts
     internal uint Overlap;
     internal uint Reserved2;
 
-    internal static ScheduleOpts Init => new() { StructSize = (uint)sizeof(ScheduleOpts), ExpiresS = Abi.NoTime, MaxAttempts = 3 };
+    internal static ScheduleOpts Init => new() { StructSize = (uint)sizeof(ScheduleOpts), ExpiresS = Abi.NoTime, MaxAttempts = Abi.NoTime };
 }
 
 [StructLayout(LayoutKind.Sequential)]

@@ -15,7 +15,7 @@ fn enqueue(connection: &mut SqliteConnection, job: &Insert) -> QueryResult<usize
         .bind::<Text, _>(&job.payload)
         .bind::<BigInt, _>(job.priority)
         .bind::<BigInt, _>(job.run_at)
-        .bind::<BigInt, _>(job.max_attempts)
+        .bind::<Nullable<BigInt>, _>(job.max_attempts)
         .bind::<BigInt, _>(job.created_at)
         .bind::<Nullable<BigInt>, _>(job.expires_at)
         .execute(connection)

@@ -14,17 +14,19 @@ import java.util.List;
  * needs no {@link Database}, but honker's tables, which {@link Honker#open} makes.
  *
  * <p>What takes SQL and values, such as jOOQ, Hibernate or Exposed, is given {@link #STATEMENT} and
- * {@link #parameters}. The time is that of this process; a job whose options do not say has 3
- * attempts, whatever is set for its queue.
+ * {@link #parameters}. The time is that of this process; a job whose options do not say has the
+ * attempts that are set for its queue.
  */
 public final class EnqueueSql {
   /** Adds one job, and answers one row: its id. */
   public static final String STATEMENT =
       "INSERT INTO _honker_live"
           + " (queue, payload, priority, run_at, max_attempts, created_at, expires_at)"
-          + " VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING id";
-
-  private static final long DEFAULT_MAX_ATTEMPTS = 3;
+          + " SELECT queue, payload, priority, run_at, coalesce(max_attempts,"
+          + " (SELECT json_extract(settings, '$.max_attempts') FROM _honker_queues"
+          + " WHERE name = queue), 3), created_at, expires_at"
+          + " FROM (SELECT ? AS queue, ? AS payload, ? AS priority, ? AS run_at,"
+          + " ? AS max_attempts, ? AS created_at, ? AS expires_at) WHERE true RETURNING id";
 
   private EnqueueSql() {}
 
@@ -54,7 +56,7 @@ public final class EnqueueSql {
    *
    * @param job the job; it has no metadata, no keys, no batch and no time to run, for which there
    *     are no columns
-   * @return texts, Longs, and null for no expiry
+   * @return texts, Longs, and null for no expiry and for the attempts that are set for the queue
    * @throws HonkerException of the name HONKER_UNSUPPORTED if it has one of these
    */
   public static Object[] parameters(JobSpec job) {
@@ -72,7 +74,7 @@ public final class EnqueueSql {
     values.add(job.json());
     values.add(options.priority());
     values.add(options.runAtOr(now));
-    values.add(options.maxAttempts() == null ? DEFAULT_MAX_ATTEMPTS : options.maxAttempts());
+    values.add(options.maxAttempts());
     values.add(now);
     values.add(options.expires() == null ? null : after(now, options.expires().getSeconds()));
     return values.toArray();

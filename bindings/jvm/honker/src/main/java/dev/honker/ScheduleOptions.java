@@ -37,11 +37,11 @@ public final class ScheduleOptions extends Options<ScheduleOptions.Builder> {
   }
 
   /**
-   * How often a job may be claimed; default 3.
+   * How often a job may be claimed; default: what is set for its queue, or else 3.
    *
-   * @return the value
+   * @return the value, null for the default
    */
-  public long maxAttempts() {
+  public Long maxAttempts() {
     return is.maxAttempts;
   }
 
@@ -76,7 +76,7 @@ public final class ScheduleOptions extends Options<ScheduleOptions.Builder> {
   public static final class Builder extends Options.Values<Builder> {
     private long priority = 0;
     private Duration expires;
-    private long maxAttempts = 3;
+    private Long maxAttempts;
     private EnqueueOptions job;
     private Overlap overlap = Overlap.ALLOW;
 
@@ -107,7 +107,7 @@ public final class ScheduleOptions extends Options<ScheduleOptions.Builder> {
     }
 
     /**
-     * Sets how often a job may be claimed; default 3.
+     * Sets how often a job may be claimed; default: what is set for its queue, or else 3.
      *
      * @param maxAttempts the value
      * @return this

@@ -89,7 +89,7 @@ public final class ScheduleUpdate {
   /**
    * Changes how often a job may be claimed.
    *
-   * @param maxAttempts less than 1 means 1; null is the default, 3
+   * @param maxAttempts less than 1 means 1; null: what is set for the queue, or else 3
    * @return this
    */
   public ScheduleUpdate maxAttempts(Long maxAttempts) {

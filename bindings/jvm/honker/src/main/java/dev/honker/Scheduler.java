@@ -52,7 +52,8 @@ public final class Scheduler {
     long expires = options.expires() == null ? Checks.NO_TIME : options.expires().getSeconds();
     try (Struct job = options.job() == null ? null : options.job().struct(library);
         Struct opts = Struct.sized(library, Abi.SCHEDULE_OPTS_SIZE)) {
-      opts.i64(options.priority()).i64(expires).i64(options.maxAttempts());
+      opts.i64(options.priority()).i64(expires);
+      opts.i64(options.maxAttempts() == null ? Checks.NO_TIME : options.maxAttempts());
       opts.i64(job == null ? 0 : opts.keep(job.array())).u32(options.overlap().ordinal()).u32(0);
       database.write(
           null,
