@@ -256,9 +256,10 @@ def test_a_database_that_is_closed_before_a_job_is_settled(db, queue, caplog):
         if job.payload == 2:
             db.close()
 
+    caplog.set_level(logging.INFO, "honker.worker")
     with pytest.raises(honker.ClosedError, match=f"the database is closed: {db.path}"):
         db.worker("emails", handle, concurrency=2).run()
-    (said,) = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    (said,) = [record.getMessage() for record in caplog.records if record.name == "honker.worker"][1:-1]
     assert said.startswith("job 1 of emails could not be settled")
     assert said.endswith(f": the database is closed: {db.path}")
 
