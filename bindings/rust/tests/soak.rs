@@ -18,7 +18,7 @@ fn handle(job: &JobContext) -> Outcome {
         0..3 => Err(Failure::new("not this time")),
         3 => panic!("at the disco"),
         // Its attempt does not count, so it would be for ever.
-        4 if job.waited().subsec_nanos() % 2 == 0 => Err(Failure::release()),
+        4 if job.waited().subsec_nanos().is_multiple_of(2) => Err(Failure::release()),
         5 => match job.sleep(Duration::from_millis(20)) {
             Some(why) => Err(why.into()),
             None => Err(Failure::retry_after(Duration::ZERO, "later")),
