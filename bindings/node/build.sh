@@ -2,7 +2,8 @@
 # Builds the package into dist/: the addon (a C compiler, and the headers of Node-API from node-api-headers) and the JavaScript
 # (TypeScript). Dependencies are those of scripts/setup node.
 #
-#   ./build.sh [addon|js]
+#   ./build.sh            both, unless they are newer than all they are made of: others may be using them
+#   ./build.sh addon|js   one of them
 set -euo pipefail
 cd "$(dirname "$0")"
 
@@ -28,7 +29,11 @@ case ${1-} in
   addon) addon ;;
   js) js ;;
   *)
-    addon
-    js
+    # What is written last is the oldest that everything else may be.
+    if [ ! -e dist/index.d.mts ] ||
+      [ -n "$(find build.sh native src esm tsconfig.json package.json ../../include/honker.h -newer dist/index.d.mts)" ]; then
+      addon
+      js
+    fi
     ;;
 esac
