@@ -176,7 +176,7 @@ internal static class Operations
     private static JsonNode AddSchedule(Request r)
     {
         r.Db.Scheduler.Add(new ScheduledTask(r.Text("name"), r.Text("queue"), r.Payload(), r.Text("schedule"), null,
-            r.Number("priority", 0), r.Optional("expires_s"), r.Number("max_attempts", 3))
+            r.Number("priority", 0), r.Optional("expires_s"), r.Optional("max_attempts"))
         {
             Overlap = r.OptionalText("overlap") == "skip" ? Overlap.Skip : Overlap.Allow,
             Options = r.Options() with { Priority = 0, ExpiresSeconds = null },
