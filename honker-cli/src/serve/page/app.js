@@ -458,7 +458,8 @@ async function refresh() {
   // Another screen was chosen meanwhile: it does not wait.
   if (of === screen) await new Promise(resolve => { rest = resolve; setTimeout(resolve, Math.max(100, 9 * (performance.now() - started))); });
   loading = false;
-  if (again) { again = false; refresh(); }
+  // A hidden tab asks when it is seen again.
+  if (again && !document.hidden) { again = false; refresh(); }
 }
 let rest = () => {};
 
