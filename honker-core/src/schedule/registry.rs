@@ -131,13 +131,13 @@ macro_rules! list {
             malformed!(),
             ", ",
             $options,
-            " FROM main._honker_scheduler_tasks AS task ORDER BY name",
+            " FROM main._honker_scheduler_tasks ORDER BY name",
         )
     };
 }
 static SQL_LIST: Sql = Sql::new(list!(
-    "(SELECT options FROM main._honker_schedule_options WHERE name = task.name),
-     (SELECT settings FROM main._honker_queues WHERE name = task.queue)"
+    "(SELECT options FROM main._honker_schedule_options WHERE name = _honker_scheduler_tasks.name),
+     (SELECT settings FROM main._honker_queues WHERE name = _honker_scheduler_tasks.queue)"
 ));
 static SQL_LIST_OF_OLDER_FILE: Sql = Sql::new(list!("NULL, NULL"));
 
