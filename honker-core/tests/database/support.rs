@@ -11,7 +11,7 @@ use honker_core::{Error, Result};
 use rusqlite::Connection;
 
 /// How long anything may take before it counts as hanging.
-pub const GUARD: Duration = Duration::from_secs(60);
+pub const GUARD: Duration = Duration::from_secs(600);
 
 /// A query that never ends.
 pub const ENDLESS: &str =

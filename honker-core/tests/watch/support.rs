@@ -10,7 +10,7 @@ use honker_core::watch::{Backend, Settings, Subscription, Target, Wake, Watcher}
 use crate::foreign::Foreign;
 
 /// How long anything may take before it counts as hanging.
-pub const GUARD: Duration = Duration::from_secs(60);
+pub const GUARD: Duration = Duration::from_secs(600);
 
 /// Longer than anything that runs in a watcher by itself, unless it is kept from running.
 pub const QUIET: Duration = Duration::from_millis(150);
