@@ -79,6 +79,10 @@ export function rangeError(message: string): Coded<RangeError> {
   return Object.assign(new RangeError(message), { code: "HONKER_INVALID" as const });
 }
 
+/** @internal Whether it is what was given that is refused, so that the same call never succeeds. */
+export const isRefusal = (error: unknown): boolean =>
+  ["HONKER_INVALID", "HONKER_UTF8", "HONKER_TOO_BIG"].includes((error as { code?: string } | null)?.code ?? "");
+
 /** @internal */
 export const misuse = (message: string): HonkerError => new HonkerError(-20, message);
 /** @internal */

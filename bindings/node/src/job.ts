@@ -1,7 +1,8 @@
 import { integer, text } from "./check.js";
 import { type Core, stay } from "./core.js";
-import { HonkerError } from "./errors.js";
-import { decode, encode, payloadOf } from "./json.js";
+import { HonkerError, isRefusal, typeError } from "./errors.js";
+import { encode, payloadOf } from "./json.js";
+import { Discard } from "./outcome.js";
 import type { Transaction } from "./transaction.js";
 
 /** Settlements that may be part of a transaction. */
@@ -161,24 +162,39 @@ export class Job<P = unknown> {
    * Runs `fn` once, however often the job is tried: what it answered is kept in the file, as JSON, and given back the next time.
    *
    * @throws HonkerError with the code HONKER_NOT_FOUND if the job is not this worker's any more; then nothing was kept
+   * @throws Discard if what `fn` answered has no JSON (a function, a circle); then nothing was kept, and the job of a handler that
+   * throws it on is dead, since another attempt would run `fn` again
    */
   async step<T>(name: string, fn: () => T | Promise<T>): Promise<T> {
     const saved = await this.#core.runAsync("stepGet", undefined, this.id, text(name, "name"));
-    if (typeof saved === "string") return decode(saved) as T;
+    if (typeof saved === "string") return payloadOf(saved) as T;
     const value = await fn();
-    const args = this.#stepArguments(name, value);
-    return this.#stepValue(name, await this.#core.runAsync("stepSave", undefined, ...args)) as T;
+    try {
+      const args = this.#stepArguments(name, value);
+      return this.#stepValue(name, await this.#core.runAsync("stepSave", undefined, ...args)) as T;
+    } catch (error) {
+      throw notSaved(name, error);
+    }
   }
 
   /**
    * As {@link step}, in a transaction: what `fn` writes there and that the step is done are committed together, exactly once.
-   * `fn` must not be asynchronous; the transaction is committed by whoever began it.
+   * `fn` must not be asynchronous; the transaction is committed by whoever began it, and is to be rolled back if this throws.
    */
   stepIn<T>(tx: Transaction, name: string, fn: () => T): T {
     const saved = this.#core.run("stepGet", tx, this.id, text(name, "name"));
-    if (typeof saved === "string") return decode(saved) as T;
-    const args = this.#stepArguments(name, fn());
-    return this.#stepValue(name, this.#core.run("stepSave", tx, ...args)) as T;
+    if (typeof saved === "string") return payloadOf(saved) as T;
+    const value = fn();
+    try {
+      if (value instanceof Promise) {
+        value.catch(() => undefined);
+        throw typeError("fn must not be asynchronous");
+      }
+      const args = this.#stepArguments(name, value);
+      return this.#stepValue(name, this.#core.run("stepSave", tx, ...args)) as T;
+    } catch (error) {
+      throw notSaved(name, error);
+    }
   }
 
   #stepArguments(name: string, value: unknown): unknown[] {
@@ -186,7 +202,7 @@ export class Job<P = unknown> {
   }
 
   #stepValue(name: string, answer: unknown): unknown {
-    if (typeof answer === "string") return decode(answer);
+    if (typeof answer === "string") return payloadOf(answer);
     throw new HonkerError(-24, `step ${name} was not kept: job ${this.id} is not this worker's any more`);
   }
 
@@ -195,6 +211,12 @@ export class Job<P = unknown> {
     const { id, queue, payload, workerId, attempts, maxAttempts, claimExpiresAt, metadata } = this;
     return { id, queue, payload, workerId, attempts, maxAttempts, claimExpiresAt, metadata };
   }
+}
+
+/** It has run: for what can never be saved another attempt would run it again, and come to the same. */
+function notSaved(name: string, error: unknown): unknown {
+  if (!isRefusal(error)) return error;
+  return new Discard(`the step ${name} has run, and is not saved: ${(error as Error).message}`, { cause: error });
 }
 
 /** @internal Of whatever a claim has answered. */

@@ -1,6 +1,6 @@
 // JSON as every package writes and reads it. Integers that a number does not hold exactly are bigints, both ways.
 import { randomUUID } from "node:crypto";
-import { text as checkedText } from "./check.js";
+import { text as checkedText, shown } from "./check.js";
 import { typeError } from "./errors.js";
 
 /** A payload that is this text, as it is: JSON that was written already, or no JSON at all. */
@@ -17,16 +17,22 @@ export function encode(value: unknown, name = "payload"): string {
   if (value instanceof RawText) return checkedText(value.text, name);
   let text: string | undefined;
   try {
-    text = JSON.stringify(value);
+    text = stringify(value);
   } catch (error) {
-    if (!(error instanceof TypeError) || !/BigInt/.test(error.message)) {
-      throw typeError(`${name} cannot be written as JSON: ${(error as Error).message}`);
-    }
-    text = JSON.stringify(value, (_, one) => (typeof one === "bigint" ? `${mark}${one}` : one));
-    text = text?.replace(marked, "$1");
+    throw typeError(`${name} cannot be written as JSON: ${error instanceof Error ? error.message : shown(error)}`);
   }
   if (text === undefined) throw typeError(`${name} cannot be written as JSON: it is ${typeof value}`);
   return text;
+}
+
+function stringify(value: unknown): string | undefined {
+  try {
+    return JSON.stringify(value);
+  } catch (error) {
+    if (!(error instanceof TypeError) || !/BigInt/.test(error.message)) throw error;
+    const text = JSON.stringify(value, (_, one) => (typeof one === "bigint" ? `${mark}${one}` : one));
+    return text?.replace(marked, "$1");
+  }
 }
 
 const digits = /\d{16}/;

@@ -3,6 +3,7 @@ import { type Core, Resident } from "./core.js";
 import type { EnqueueOptions } from "./enqueue.js";
 import { Feed } from "./feed.js";
 import { type Job, jobsOf } from "./job.js";
+import { discardOf } from "./outcome.js";
 import type { Queue } from "./queue.js";
 import type { Transaction } from "./transaction.js";
 import { defaultLogger, type Logger, pause, Trouble } from "./trouble.js";
@@ -17,7 +18,7 @@ export interface OutboxOptions {
   baseBackoffS?: number;
 }
 
-/** Delivers a payload: what it throws is tried again. */
+/** Delivers a payload: what it throws at is tried again, unless that is a {@link Discard}. */
 export type Delivery<P = unknown> = (payload: P, job: Job<P>) => unknown;
 
 /** @internal */
@@ -134,13 +135,17 @@ class OutboxFeed<P> extends Feed<Job<P>> {
     if (job === undefined) return false;
     // The signal may end the feed meanwhile; the delivery is told all the same, as the claim it is.
     let failure: string | undefined;
+    let dead = false;
     try {
       await this.#delivery(job.payload, job);
     } catch (error) {
-      failure = errorText(error);
+      const discard = discardOf(error);
+      dead = discard !== undefined;
+      failure = discard ? discardText(error, discard) : errorText(error);
     }
     if (this.closed && this.core.closed) return true;
     if (failure === undefined) await job.ackAsync();
+    else if (dead) await job.failAsync(failure);
     else if (this.closed) await job.retryAsync(0, failure);
     else await this.core.runAsync("outboxFailed", undefined, this.handle, job.id, job.attempts, failure);
     return true;
@@ -157,3 +162,7 @@ export function errorText(error: unknown): string {
   }
   return said.replaceAll("\u0000", "\ufffd").toWellFormed().slice(0, 16_384);
 }
+
+/** @internal The same of one that is discarded by what has caused the error: both. */
+export const discardText = (error: unknown, discard: unknown): string =>
+  discard === error ? errorText(error) : errorText(`${errorText(error)}\ncaused by ${errorText(discard)}`);

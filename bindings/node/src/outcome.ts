@@ -22,11 +22,21 @@ export class Retry extends Error {
   }
 }
 
-/** Thrown by a handler: the job can never be done, and is dead. */
+/** Thrown by a handler, also as the cause of another error: the job can never be done, and is dead. */
 export class Discard extends Error {
   static {
     Discard.prototype.name = "Discard";
   }
+}
+
+/** @internal The error, or what has caused it, if that discards the job. */
+export function discardOf(error: unknown): Discard | undefined {
+  const seen = new Set<unknown>(); // a chain may be a circle
+  for (let at = error; at instanceof Error && !seen.has(at); at = at.cause) {
+    if (at instanceof Discard) return at;
+    seen.add(at);
+  }
+  return undefined;
 }
 
 /** Thrown by a handler: the job goes back, due in `delayS` seconds, and this attempt does not count. */

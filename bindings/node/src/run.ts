@@ -10,8 +10,8 @@ import type { Place } from "./dispatcher.js";
 import { closedError, HonkerError, UnfinishedError } from "./errors.js";
 import type { Claimed } from "./job.js";
 import type { Handle } from "./native.js";
-import { errorText } from "./outbox.js";
-import { Discard, JobLost, type LossReason, Retry, Snooze } from "./outcome.js";
+import { discardText, errorText } from "./outbox.js";
+import { Discard, discardOf, JobLost, type LossReason, Retry, Snooze } from "./outcome.js";
 import { pause, Trouble } from "./trouble.js";
 import { type Plan, type RunOptions, WorkerJob } from "./worker.js";
 
@@ -68,7 +68,8 @@ export function settlementOf(job: WorkerJob, error: unknown): Omit<Settlement, "
   if (error instanceof JobLost && job.signal.aborted && error.reason === "stop") {
     return { kind: Kind.release, delayS: 0, error: undefined, becomes: "released" };
   }
-  if (error instanceof Discard) return { kind: Kind.fail, delayS: 0, error: errorText(error), becomes: "dead" };
+  const discard = error instanceof Retry ? undefined : discardOf(error);
+  if (discard) return { kind: Kind.fail, delayS: 0, error: discardText(error, discard), becomes: "dead" };
   const delayS = error instanceof Retry ? (error.delayS ?? -1) : -1;
   return { kind: Kind.retry, delayS, error: errorText(error), becomes: last ? "dead" : "retried" };
 }
@@ -399,7 +400,7 @@ export class Run {
     if (entry.over || job.isSettled) next = "it is not this worker's any more";
     else if (settlement.becomes !== "dead") next = `next try in ${await this.#nextTry(job, settlement.delayS)}`;
     this.#plan.logger.error(
-      `honker: job ${job.id} of ${job.queue} failed, attempt ${job.attempts} of ${job.maxAttempts}, ${next}: ${errorText(error)}`,
+      `honker: job ${job.id} of ${job.queue} failed, attempt ${job.attempts} of ${job.maxAttempts}, ${next}: ${settlement.error ?? errorText(error)}`,
     );
     void this.#report(error, job); // whatever it does, the job is settled
   }

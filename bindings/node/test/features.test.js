@@ -222,6 +222,16 @@ test("an outbox delivers, tries again, and gives up", async () => {
     ["bad", 2],
   ]);
   assert.match(outbox.queue.dead()[0].lastError, /refused/);
+  const signals = db.outbox("signals", (_, job) =>
+    job.step("send", () => {
+      seen.push("sent");
+      return () => {};
+    }),
+  );
+  signals.enqueue("with a step that cannot be saved");
+  assert.equal(await signals.runOnce("w"), true);
+  assert.match(signals.queue.dead()[0].lastError, /the step send has run, and is not saved: /);
+  assert.deepEqual(seen.slice(3), ["sent"]);
   assert.equal(await outbox.runOnce("w"), false);
   assert.throws(() => db.outbox("mail", () => {}), RangeError);
   assert.throws(() => db.outbox("other", "no function"), TypeError);

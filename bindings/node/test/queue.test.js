@@ -1,5 +1,6 @@
 const assert = require("node:assert/strict");
 const { test } = require("node:test");
+const { Discard, RawText } = require("../dist/index.js");
 const { fresh, child, soon, until } = require("./helper.js");
 
 test("a job is enqueued, claimed and acknowledged", () => {
@@ -145,6 +146,43 @@ test("a step is done once, whatever is tried again", async () => {
     { code: "HONKER_NOT_FOUND" },
   );
   assert.equal(calls, 1);
+});
+
+test("who has no worker is told that a step has run and is not saved", async () => {
+  const db = fresh();
+  db.queue("steps").enqueue(1);
+  const job = db.queue("steps").claimOne("w");
+  const why = (error) => {
+    assert.ok(error instanceof Discard);
+    assert.match(error.message, /^the step one has run, and is not saved: .*it is function/);
+    assert.equal(error.cause.code, "HONKER_INVALID");
+    return true;
+  };
+  await assert.rejects(
+    job.step("one", () => () => 1),
+    why,
+  );
+  const tx = db.transaction();
+  assert.throws(() => job.stepIn(tx, "one", () => () => 1), why);
+  assert.throws(() => job.stepIn(tx, "two", async () => Promise.reject(new Error("late"))), /fn must not be asynchronous/);
+  assert.equal(
+    job.stepIn(tx, "two", () => 2),
+    2,
+  );
+  tx.commit();
+  // Neither has been saved, and what a step throws itself is as it is.
+  const own = new Error("own");
+  await assert.rejects(
+    job.step("one", () => Promise.reject(own)),
+    own,
+  );
+  // Text that is no JSON is saved as it is, as a payload is.
+  for (let i = 0; i < 2; i++) assert.equal(await job.step("one", () => new RawText("no JSON")), "no JSON");
+  await assert.rejects(
+    job.step("a\0b", () => assert.fail()),
+    (error) => !(error instanceof Discard),
+  );
+  assert.ok(job.ack());
 });
 
 test("a batch ends with its last job, and enqueues what was asked", async () => {

@@ -1,7 +1,7 @@
 const assert = require("node:assert/strict");
 const fs = require("node:fs");
 const { test } = require("node:test");
-const { Discard, open, Retry, Snooze, UnfinishedError, work } = require("../dist/index.js");
+const { Discard, open, RawText, Retry, Snooze, UnfinishedError, work } = require("../dist/index.js");
 const { child, fresh, freshPath, soon, until } = require("./helper.js");
 
 const silent = { logger: null };
@@ -23,6 +23,73 @@ async function during(worker, done, options) {
     await running;
   }
 }
+
+// It has run: another attempt would run it again, so that there is none.
+test("a step whose value cannot be saved is not run again", async () => {
+  const db = fresh();
+  db.withTransaction((tx) => tx.execute("CREATE TABLE paid (what)"));
+  const q = db.queue("pay", { maxAttempts: 3 });
+  q.configure({ retry: { baseS: 0, factor: 1, maxS: 0, jitter: 0 } });
+  const circle = {};
+  circle.circle = circle;
+  const thrown = (what) => ({
+    toJSON() {
+      throw what;
+    },
+  });
+  const values = {
+    circle: [circle, /circular|cyclic/i],
+    "integer in a circle": [[1n, circle], /circular|cyclic/i],
+    function: [() => 1, /it is function/],
+    symbol: [Symbol("s"), /it is symbol/],
+    "throws an error": [thrown(new Error("no JSON of me")), /no JSON of me/],
+    "throws null": [thrown(null), /cannot be written as JSON/],
+    "half of a pair": [new RawText("\ud800"), /half of a surrogate pair/],
+    NUL: [new RawText("a\0b"), /NUL/],
+  };
+  const ways = {
+    plain: (job, step) => job.step("pay", async () => step()),
+    tx: (job, step) => job.database.withTransaction((tx) => job.stepIn(tx, "pay", () => step(tx))),
+    "asynchronous tx": (job, step) =>
+      job.database.withTransactionAsync(async (tx) => job.stepIn(tx, "pay", () => step(tx))),
+    wrapped: (job, step) =>
+      job
+        .step("pay", step)
+        .catch((error) => Promise.reject(new Error("outermost", { cause: new Error("not paid", { cause: error }) }))),
+  };
+  for (const what of Object.keys(values)) for (const way of Object.keys(ways)) q.enqueue({ what, way });
+  const jobs = q.stats().pending;
+  const ran = [];
+  const { lines, logger } = keeping();
+  const worker = db.worker(
+    "pay",
+    async (job) => {
+      const { what, way } = job.payload;
+      await ways[way](job, (tx) => {
+        ran.push(`${what}, ${way}`);
+        tx?.execute("INSERT INTO paid VALUES (?)", [what]);
+        return values[what][0];
+      });
+    },
+    { logger },
+  );
+  await during(worker, () => q.stats().dead === jobs);
+  assert.deepEqual(ran.sort(), [...new Set(ran)]);
+  assert.equal(ran.length, jobs);
+  assert.deepEqual(db.query("SELECT (SELECT count(*) FROM paid) AS paid, (SELECT count(*) FROM _honker_steps) AS steps"), [
+    { paid: 0, steps: 0 },
+  ]);
+  const dead = q.dead();
+  assert.equal(dead.length, jobs);
+  for (const { payload, attempts, lastError } of dead) {
+    assert.equal(attempts, 1);
+    assert.match(lastError, /the step pay has run, and is not saved: /);
+    assert.match(lastError, values[payload.what][1], `${payload.what}, ${payload.way}`);
+    if (payload.way === "wrapped") assert.match(lastError, /^Error: outermost/);
+  }
+  const said = lines.filter((line) => /it is dead now: .*the step pay has run, and is not saved/s.test(line));
+  assert.equal(said.length, jobs);
+});
 
 test("what a handler does and throws decides", async () => {
   const db = fresh();
