@@ -70,8 +70,8 @@ class Features(unittest.TestCase):
                 self.assertTrue(program.startswith(f"{linked}/"), f"{program} is no example of {linked}")
                 self.assertTrue((ROOT / program).is_file(), f"there is no {program}")
                 programs.setdefault(linked, []).append(program)
-                if linked.split("/")[1] in ("cpp", "elixir", "go", "jvm", "ruby"):
-                    self.assert_complete((ROOT / linked / "README.md").read_text(encoding="utf-8"))
+                if linked.split("/")[1] in ("bun", "cpp", "elixir", "go", "jvm", "node", "ruby"):
+                    self.assert_complete(ROOT / linked / "README.md")
         # Java and Kotlin are two languages of one package.
         packages = {f"bindings/{folder.name}" for folder in (ROOT / "bindings").iterdir() if folder.is_dir()}
         self.assertEqual(set(programs), packages)
@@ -82,9 +82,14 @@ class Features(unittest.TestCase):
                 for word in ("unique", "batch", "step"):
                     self.assertIn(word, text)
 
-    def assert_complete(self, readme: str) -> None:
-        """The table of a package has a row for each feature."""
-        table = "\n".join(re.findall(r"^\|.*$", readme.partition("## Queue features")[2], re.MULTILINE)).lower()
+    def assert_complete(self, readme: Path) -> None:
+        """The table of a package, or that of another package to which it leads instead, has a row for each feature."""
+        features = readme.read_text(encoding="utf-8").partition("\n## Queue features\n")[2].partition("\n## ")[0]
+        elsewhere = re.search(r"\]\((\.\./\w+/README\.md)#queue-features\)", features)
+        if elsewhere:
+            self.assert_complete(readme.parent / elsewhere[1])
+            return
+        table = "\n".join(re.findall(r"^\|.*$", features, re.MULTILINE)).lower()
         words = "unique metadata snooze release cancel dies batch step overlap pause concurrency rate metrics dead"
         for word in words.split():
             self.assertIn(word, table, "the table of features lacks it")

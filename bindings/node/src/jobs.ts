@@ -1,7 +1,7 @@
 // Looking at the jobs of a file, and acting on many of them.
-import { options as checked, shown, text } from "./check.js";
+import { options as checked, positive, shown, text } from "./check.js";
 import { type Core, Resident } from "./core.js";
-import { typeError } from "./errors.js";
+import { rangeError, typeError } from "./errors.js";
 import { decode, snakeKeys } from "./json.js";
 import { recordOf } from "./queue.js";
 import type { Transaction } from "./transaction.js";
@@ -28,8 +28,8 @@ export interface JobFilter {
   endedFrom?: number;
   endedTo?: number;
   order?: "newest" | "oldest";
-  /** 1 to 1,000; default 100. */
-  limit?: number;
+  /** How many jobs a page has at most: 1 to 1,000. Default 100. */
+  pageSize?: number;
   /** That of the page before. */
   cursor?: string | number | null;
 }
@@ -95,13 +95,13 @@ const known = new Set([
   "endedFrom",
   "endedTo",
   "order",
-  "limit",
+  "pageSize",
   "cursor",
 ]);
 const asIs: ReadonlySet<string> = new Set(["metadata"]);
 
 /** These are no conditions. */
-const paging: ReadonlySet<string> = new Set(["order", "limit", "cursor"]);
+const paging: ReadonlySet<string> = new Set(["order", "pageSize", "cursor"]);
 
 /** A condition that is undefined is a mistake: without it the filter would find more, all jobs if it is the only one. */
 function filterText(filter: JobFilter | undefined): string {
@@ -109,7 +109,10 @@ function filterText(filter: JobFilter | undefined): string {
     if (value === undefined && !paging.has(key)) throw typeError(`${key} is undefined: a condition has to be left out`);
   }
   for (const [key, value] of Object.entries(filter?.metadata ?? {})) text(value, `metadata.${key}`);
-  return JSON.stringify(snakeKeys(checked(filter, known, "the filter's conditions"), asIs));
+  const { pageSize, ...rest } = checked(filter, known, "the filter's conditions");
+  const limit = pageSize === undefined || pageSize === null ? undefined : Number(positive(pageSize, "pageSize"));
+  if (limit !== undefined && limit > 1000) throw rangeError("pageSize must be at most 1000");
+  return JSON.stringify({ ...(snakeKeys(rest, asIs) as object), limit });
 }
 
 /** Of what is acted on. `{}` is all jobs. */

@@ -79,7 +79,7 @@ export class TestDatabase {
   /** The jobs that wait in a queue, or are claimed, in the order in which they were enqueued. */
   enqueued(queue: string): JobInfo[] {
     const live = ["due", "delayed", "processing", "blocked"] as const;
-    return this.db.jobs.list({ queue, state: live, order: "oldest", limit: 1000 }).jobs;
+    return this.db.jobs.list({ queue, state: live, order: "oldest", pageSize: 1000 }).jobs;
   }
 
   /** Fails unless there is such a job: of objects, the keys that are given have to have what is given. The first one. */

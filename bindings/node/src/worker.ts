@@ -65,7 +65,7 @@ export interface WorkerQueue {
   /** How often it is asked first, compared with the others; if all are 0 they are asked in the order given. Default 1. */
   weight?: number;
   /** How many of its jobs may be in hand at most. */
-  max?: number;
+  maxInHand?: number;
 }
 
 /** Names of queues, or weights by names, or more. */
@@ -138,12 +138,16 @@ function queueList(queues: WorkerQueues): unknown[] {
   if (list.length === 0) throw rangeError("a worker needs a queue");
   const names = new Set<string>();
   return list.flatMap((one) => {
-    const { name, weight, max } = checked(one, new Set(["name", "weight", "max"]), "a queue of a worker");
+    const { name, weight, maxInHand } = checked(
+      one,
+      new Set(["name", "weight", "maxInHand"]),
+      "options of a worker's queue",
+    );
     if (names.has(text(name, "name"))) throw rangeError(`queue ${name} is there twice`);
     names.add(name as string);
     const weighs = integer(weight ?? 1, "weight");
     if (weighs < 0) throw rangeError("weight must not be negative");
-    return [name, weighs, max === undefined ? -1 : positive(max, "max")];
+    return [name, weighs, maxInHand === undefined ? -1 : positive(maxInHand, "maxInHand")];
   });
 }
 

@@ -246,18 +246,25 @@ test("jobs are listed and acted on, in bulk", async () => {
     q.deadGroups().map(({ error, count, newest }) => [error, count, newest.payload]),
     [["order # is unknown", 3, { n: 2 }]],
   );
-  const page = db.jobs.list({ state: ["dead"], metadata: { customer: "a" }, order: "oldest", limit: 1 });
+  const page = db.jobs.list({ state: ["dead"], metadata: { customer: "a" }, order: "oldest", pageSize: 1 });
   assert.equal(page.jobs[0].payload.n, 0);
   assert.notEqual(page.cursor, null);
   const all = [];
-  for await (const job of db.jobs.each({ state: "dead", limit: 1 })) all.push(job.payload.n);
+  for await (const job of db.jobs.each({ state: "dead", pageSize: 1 })) all.push(job.payload.n);
   assert.deepEqual(all, [2, 1, 0]);
-  assert.equal(await db.jobs.applyAll({ state: "dead" }, "retry"), 3);
+  const retried = db.jobs.apply({ state: "dead", pageSize: 1 }, "retry");
+  assert.equal(retried.changed, 1);
+  assert.notEqual(retried.cursor, null);
+  assert.equal(await db.jobs.applyAll({ state: "dead", pageSize: 1 }, "retry"), 2);
   assert.equal(db.jobs.apply({ queue: "mail" }, { move: "other" }).changed, 5);
   assert.equal((await db.jobs.applyAsync({ queue: "other" }, { priority: 4 })).changed, 5);
   assert.equal(db.queue("other").claimOne("w").maxAttempts, 3);
   assert.equal(await db.jobs.applyAll({ queue: "other" }, "delete"), 5);
   assert.throws(() => db.jobs.list({ nonsense: 1 }), TypeError);
+  assert.throws(() => db.jobs.list({ limit: 1 }), TypeError);
+  for (const pageSize of [0, 1001, 1.5, "1"]) {
+    assert.throws(() => db.jobs.list({ pageSize }), { code: "HONKER_INVALID", message: /pageSize/ });
+  }
   // What is undefined by mistake never means all jobs.
   for (const filter of [
     { queue: undefined },

@@ -132,6 +132,30 @@ test("what a handler does and throws decides", async () => {
   assert.match(lines.at(-1), /ended: 1 done, 1 snoozed, 2 retried, 1 dead, 0 released, 0 running/);
 });
 
+test("no more jobs of a queue are in hand than it may have", async () => {
+  const db = fresh();
+  db.queue("few").enqueueMany(Array.from({ length: 10 }, (_, n) => n));
+  db.queue("many").enqueueMany(Array.from({ length: 6 }, (_, n) => n));
+  const running = { few: 0, many: 0 };
+  const most = { few: 0, many: 0 };
+  let done = 0;
+  const worker = db.worker(
+    [{ name: "few", weight: 5, maxInHand: 1 }, "many"],
+    async ({ queue }) => {
+      most[queue] = Math.max(most[queue], ++running[queue]);
+      if (queue === "many") await until(() => most.many >= 3);
+      else await new Promise(setImmediate);
+      running[queue]--;
+      done++;
+    },
+    { concurrency: 4, ...silent },
+  );
+  await during(worker, () => done === 16);
+  assert.equal(most.few, 1);
+  assert.throws(() => db.worker([{ name: "few", max: 1 }], () => {}), /have no max: there are name, weight, maxInHand/);
+  assert.throws(() => db.worker([{ name: "few", maxInHand: 0 }], () => {}), /maxInHand must be positive/);
+});
+
 test("handlers run side by side, several queues by weight", async () => {
   const db = fresh();
   for (let n = 0; n < 50; n++) {

@@ -122,6 +122,10 @@ async function next(r) {
   return {};
 }
 
+const conditions = (filter) => {
+  const { limit, ...rest } = toCamel(filter);
+  return limit === undefined ? rest : { ...rest, pageSize: limit };
+};
 const events = (all) => ({ events: all.map(row) });
 const parameters = (r) =>
   r.keys.params?.map((one) => {
@@ -215,11 +219,11 @@ exports.operations = {
     groups: (await r.call(r.on, "deadGroups")).map((group) => ({ ...group, newest: row(group.newest) })),
   }),
   "jobs.list": async (r) => {
-    const { jobs, cursor } = await r.call(r.on.jobs, "list", toCamel(r.keys.filter));
+    const { jobs, cursor } = await r.call(r.on.jobs, "list", conditions(r.keys.filter));
     return { page: { jobs: jobs.map(row), cursor } };
   },
   "jobs.apply": async (r) => ({
-    applied: await r.call(r.on.jobs, "apply", toCamel(r.keys.filter), r.keys.action, r.within),
+    applied: await r.call(r.on.jobs, "apply", conditions(r.keys.filter), r.keys.action, r.within),
   }),
   "batch.create": async (r) => {
     const names = { on_finished: "onFinished", on_success: "onSuccess", keep_s: "keepS" };
