@@ -1,5 +1,5 @@
 // Looking at the jobs of a file, and acting on many of them.
-import { options as checked, positive, shown, text } from "./check.js";
+import { options as checked, integer, shown, text } from "./check.js";
 import { type Core, Resident } from "./core.js";
 import { rangeError, typeError } from "./errors.js";
 import { decode, snakeKeys } from "./json.js";
@@ -110,8 +110,9 @@ function filterText(filter: JobFilter | undefined): string {
   }
   for (const [key, value] of Object.entries(filter?.metadata ?? {})) text(value, `metadata.${key}`);
   const { pageSize, ...rest } = checked(filter, known, "the filter's conditions");
-  const limit = pageSize === undefined || pageSize === null ? undefined : Number(positive(pageSize, "pageSize"));
-  if (limit !== undefined && limit > 1000) throw rangeError("pageSize must be at most 1000");
+  const limit = pageSize === undefined || pageSize === null ? undefined : Number(integer(pageSize, "pageSize"));
+  if (limit !== undefined && !(limit >= 1 && limit <= 1000))
+    throw rangeError("pageSize, the limit of a page, must be 1 to 1000");
   return JSON.stringify({ ...(snakeKeys(rest, asIs) as object), limit });
 }
 
