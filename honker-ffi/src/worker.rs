@@ -177,7 +177,7 @@ unsafe fn queue(given: &honker_worker_queue_t) -> Result<WorkerQueue> {
             Failure::new(HONKER_INVALID, format!("queues: in_hand_max of '{name}' is {max}"))
         })?),
     };
-    Ok(WorkerQueue { name, weight, in_hand_max })
+    Ok(WorkerQueue { name, weight, max_in_hand: in_hand_max })
 }
 
 fn options(opts: &honker_worker_opts_t) -> Result<WorkerOptions> {

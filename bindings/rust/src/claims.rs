@@ -61,7 +61,7 @@ pub use engine::WorkerOptions as ClaimOptions;
 ///
 /// ```
 /// use honker::WorkerQueue;
-/// let often = WorkerQueue { weight: 3, in_hand_max: Some(2), ..WorkerQueue::new("emails") };
+/// let often = WorkerQueue { weight: 3, max_in_hand: Some(2), ..WorkerQueue::new("emails") };
 /// ```
 #[doc(inline)]
 pub use engine::WorkerQueue;

@@ -184,7 +184,7 @@ pub struct JobFilter {
     /// By id, which is otherwise the newest first.
     pub oldest_first: bool,
     /// How many jobs are taken at a time, 1 to 1000. Default 100.
-    pub limit: Option<i64>,
+    pub page_size: Option<i64>,
 }
 
 impl JobFilter {
@@ -198,7 +198,7 @@ impl JobFilter {
             ("created_to", self.created_to),
             ("ended_from", self.ended_from),
             ("ended_to", self.ended_to),
-            ("limit", self.limit),
+            ("limit", self.page_size),
         ];
         let texts = [
             ("queue", &self.queue),

@@ -76,7 +76,7 @@ fn settings_filters_and_schedules() {
     invalid(q.configure(&QueueUpdate { rate: rate.into(), ..Default::default() }), "limit");
     invalid(q.configure(&serde_json::json!({ "colour": "red" })), "colour");
     invalid(q.configure(&7), "object");
-    invalid(db.jobs(JobFilter { limit: Some(1001), ..Default::default() }).page(None), "limit");
+    invalid(db.jobs(JobFilter { page_size: Some(1001), ..Default::default() }).page(None), "limit");
     invalid(db.jobs(serde_json::json!({ "stat": "due" })).page(None), "stat");
     invalid(db.jobs(7).retry(), "object");
     for (expression, what) in [("* * *", "5 or 6"), ("61 * * * *", "out of range"), ("@every 5w", "interval")]

@@ -509,7 +509,7 @@ fn a_queue_takes_no_more_places_than_it_may() {
     queue(&db).enqueue_many(&[1, 2, 3], EnqueueOpts::default()).unwrap();
     let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let (running, seen) = (Arc::clone(&now), Arc::clone(&most));
-    let one = WorkerQueue { in_hand_max: Some(1), ..WorkerQueue::new("q") };
+    let one = WorkerQueue { max_in_hand: Some(1), ..WorkerQueue::new("q") };
     let worker = builder().queue(one, move |_| {
         seen.fetch_max(running.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
         std::thread::sleep(Duration::from_millis(20));

@@ -333,7 +333,7 @@ impl Turns {
     /// from each at most.
     fn queues_with_room(&self, in_hand: &[(i64, InHand)], n: i64) -> Vec<(usize, i64)> {
         let room = self.queues.iter().enumerate().map(|(index, queue)| {
-            let Some(max) = queue.in_hand_max else { return (index, i64::MAX) };
+            let Some(max) = queue.max_in_hand else { return (index, i64::MAX) };
             let has = in_hand.iter().filter(|(_, job)| job.queue == index).count() as u64;
             (index, i64::try_from(max.saturating_sub(has)).unwrap_or(i64::MAX))
         });

@@ -66,7 +66,7 @@ impl Worker {
     }
 
     /// Settles jobs, prolongs those that run and claims the next ones in one commit, then waits as [`Worker::next`] does if
-    /// there is nothing to report. A job that is settled makes room in its queue ([`WorkerQueue::in_hand_max`]) for the claim.
+    /// there is nothing to report. A job that is settled makes room in its queue ([`WorkerQueue::max_in_hand`]) for the claim.
     ///
     /// On an error nothing was settled, and nothing claimed. Otherwise the settlements are committed, but for those that were
     /// refused ([`Settled::held`]), whatever has become of the waiting ([`Settled::next`]). It does not wait if one was

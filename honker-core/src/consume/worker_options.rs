@@ -45,13 +45,13 @@ pub struct WorkerQueue {
     /// weight 0 beside others comes after them.
     pub weight: u32,
     /// How many of its jobs may be in hand at most; `None`: as many as the worker takes.
-    pub in_hand_max: Option<u64>,
+    pub max_in_hand: Option<u64>,
 }
 
 impl WorkerQueue {
     /// A queue with weight 1 and no limit.
     pub fn new(name: impl Into<String>) -> Self {
-        WorkerQueue { name: name.into(), weight: 1, in_hand_max: None }
+        WorkerQueue { name: name.into(), weight: 1, max_in_hand: None }
     }
 }
 

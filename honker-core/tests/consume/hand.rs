@@ -15,8 +15,8 @@ use crate::clock;
 use crate::common::journal;
 use crate::support::*;
 
-fn queue(name: &str, weight: u32, in_hand_max: Option<u64>) -> WorkerQueue {
-    WorkerQueue { name: name.to_owned(), weight, in_hand_max }
+fn queue(name: &str, weight: u32, max_in_hand: Option<u64>) -> WorkerQueue {
+    WorkerQueue { name: name.to_owned(), weight, max_in_hand }
 }
 
 fn on_queues(database: &Database, queues: Vec<WorkerQueue>, options: WorkerOptions) -> Worker {

@@ -535,7 +535,7 @@ impl std::fmt::Debug for WorkerBuilder {
 /// ```
 /// # let db = honker::testing::TestDatabase::new()?;
 /// use honker::{Worker, WorkerQueue};
-/// let few = WorkerQueue { in_hand_max: Some(2), ..WorkerQueue::new("reports") };
+/// let few = WorkerQueue { max_in_hand: Some(2), ..WorkerQueue::new("reports") };
 /// Worker::builder().queue("emails", |_job| Ok(())).queue(few, |_job| Ok(())).build(&db)?;
 /// # Ok::<(), honker::Error>(())
 /// ```
