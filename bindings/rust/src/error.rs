@@ -106,6 +106,14 @@ pub enum Error {
     Timeout(String),
     /// The job is not its worker's any more: it was settled or cancelled, or its claim was over.
     Lost(String),
+    /// A [step](crate::Job::step) has run, and what it returned cannot be saved. A worker discards the job, since another
+    /// attempt would run the step again.
+    StepNotSaved {
+        /// The step.
+        name: String,
+        /// Why not.
+        source: Arc<Error>,
+    },
 }
 
 impl Error {
@@ -167,6 +175,9 @@ impl fmt::Display for Error {
                 f.write_str("this database was opened before the process was forked; open it again here")
             }
             Json { what, source } => write!(f, "{what}: {source}"),
+            StepNotSaved { name, source } => {
+                write!(f, "the step '{name}' has run, and is not saved: {source}")
+            }
             Woken => f.write_str("the wait was ended by a wake"),
         }
     }
@@ -176,6 +187,7 @@ impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Error::Json { source, .. } => Some(&**source),
+            Error::StepNotSaved { source, .. } => Some(&**source),
             _ => None,
         }
     }

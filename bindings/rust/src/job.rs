@@ -1,10 +1,13 @@
 //! A job in hand.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, OnceLock};
+
 use honker_core::queue as engine;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::{Batch, Database, Error, Member, Metadata, Result, Transaction, json};
+use crate::{Batch, Database, Error, Failure, Member, Metadata, Result, Transaction, json};
 
 /// A job that was claimed. Settling it answers `true` if the claim was still its worker's, and `false`, with nothing done,
 /// if it was not: then somebody else does the job as well, or has done it.
@@ -48,6 +51,8 @@ pub struct Job {
     /// For how many seconds it may run, if that was said when it was enqueued.
     pub max_run_s: Option<i64>,
     pub(crate) serial: i64,
+    /// The first [`Error::StepNotSaved`], which a worker has to know of whatever its handler makes of it.
+    not_saved: Arc<OnceLock<Error>>,
     pub(crate) database: Database,
 }
 
@@ -68,6 +73,7 @@ impl Job {
             metadata,
             max_run_s: job.max_run_s,
             serial,
+            not_saved: Arc::default(),
             database: database.clone(),
         }
     }
@@ -137,6 +143,10 @@ impl Job {
     ///
     /// [`Error::Lost`] if the job is not its worker's any more: then nothing is saved.
     ///
+    /// [`Error::StepNotSaved`] if what `f` returned cannot be encoded as JSON, or not be decoded again. `f` has run then,
+    /// and would be run again by another attempt. So a [`Worker`](crate::Worker) discards the job unless its handler returns
+    /// `Ok`, whatever else that makes of the error; without one, that is for you to do ([`Job::fail`]).
+    ///
     /// ```
     /// # use honker::{EnqueueOpts, QueueOpts};
     /// # let db = honker::testing::TestDatabase::new()?;
@@ -158,10 +168,11 @@ impl Job {
             return Ok(value);
         }
         let value = f()?;
-        Ok(self.save_step(None, name, &value)?)
+        Ok(self.save_step(None, name, value)?)
     }
 
     /// Runs `f` once, in a transaction in which what it returned is saved: what it writes there is done exactly once.
+    /// On an error all of it is rolled back, also on [`Error::StepNotSaved`].
     pub fn step_tx<T, E>(&self, name: &str, f: impl FnOnce(&Transaction) -> Result<T, E>) -> Result<T, E>
     where
         T: Serialize + DeserializeOwned,
@@ -175,7 +186,7 @@ impl Job {
             return Ok(value);
         }
         let value = f(&tx)?;
-        let value = self.save_step(Some(&tx), name, &value)?;
+        let value = self.save_step(Some(&tx), name, value)?;
         tx.commit()?;
         Ok(value)
     }
@@ -190,9 +201,20 @@ impl Job {
         &self,
         tx: Option<&Transaction>,
         name: &str,
-        value: &T,
+        value: T,
     ) -> Result<T> {
-        let text = json::encode(&format!("the value of the step '{name}'"), value)?;
+        // Decoded as well before it is saved: serde_json makes null of what is no number.
+        let encoded = catch_unwind(AssertUnwindSafe(|| {
+            let text = json::encode("its value", &value)?;
+            let value = json::decode("its value", text.as_bytes())?;
+            Ok((text, value))
+        }));
+        let encoded = encoded.unwrap_or_else(|panic| Err(Error::Invalid(Failure::panic(&*panic).text())));
+        let (text, value) = encoded.map_err(|error| {
+            let error = Error::StepNotSaved { name: name.to_owned(), source: Arc::new(error) };
+            self.not_saved.get_or_init(|| error.clone());
+            error
+        })?;
         let stored: Result<Option<String>> =
             call!(&self.database, tx, step_save(self.id, &self.worker_id, name, &text));
         let lost = || {
@@ -201,7 +223,13 @@ impl Job {
                 self.id
             ))
         };
-        decode_step(name, &stored?.ok_or_else(lost)?)
+        let stored = stored?.ok_or_else(lost)?;
+        if stored == text { Ok(value) } else { decode_step(name, &stored) }
+    }
+
+    /// What has become of a step that has run, and would be run again.
+    pub(crate) fn step_not_saved(&self) -> Option<&Error> {
+        self.not_saved.get()
     }
 }
 

@@ -87,6 +87,18 @@ impl Failure {
         Failure { kind: Kind::Panic, error: format!("panic: {text}").into() }
     }
 
+    /// What becomes of a job of which a step has run, and is not saved: it must not be run again.
+    pub(crate) fn of_step(self, not_saved: &crate::Error) -> Self {
+        let told = not_saved.to_string();
+        let (kind, text) = (if self.is_panic() { Kind::Panic } else { Kind::Discard }, self.text());
+        let error = match self.kind {
+            Kind::Snooze(_) => told.into(),
+            _ if text.contains(&told) => self.error,
+            _ => format!("{text}: {told}").into(),
+        };
+        Failure { kind, error }
+    }
+
     /// Whether the handler panicked.
     pub fn is_panic(&self) -> bool {
         self.kind == Kind::Panic

@@ -33,7 +33,13 @@ impl Pending {
     }
 
     pub(super) fn release(in_hand: &InHand) -> Self {
-        Pending { context: in_hand.context.clone(), verdict: Verdict::Release, failure: None }
+        let context = in_hand.context.clone();
+        match context.step_not_saved().cloned().map(Failure::discard) {
+            None => Pending { context, verdict: Verdict::Release, failure: None },
+            Some(failure) => {
+                Pending { context, verdict: Verdict::Fail { error: failure.text() }, failure: Some(failure) }
+            }
+        }
     }
 }
 
@@ -64,6 +70,14 @@ impl Drop for Telling {
         let finished = self.finished.take().unwrap_or_else(dropped);
         self.notifier.tell(Event::Finished(finished));
     }
+}
+
+/// A failure after a step that has run and is not saved discards the job.
+fn of_steps(outcome: Outcome, context: &JobContext) -> Outcome {
+    outcome.map_err(|failure| match context.step_not_saved() {
+        Some(not_saved) => failure.of_step(not_saved),
+        None => failure,
+    })
 }
 
 /// Tells the reporter of a failure, unless it is none, or came of being cancelled.
@@ -105,7 +119,7 @@ impl Run {
                 let middleware = self.config.middleware.clone();
                 let task: Box<dyn FnOnce() + Send> = Box::new(move || {
                     let _entered = span.enter();
-                    let outcome = handler::run(&blocking, &middleware, &context);
+                    let outcome = of_steps(handler::run(&blocking, &middleware, &context), &context);
                     report(reporter.as_ref(), &context, &outcome);
                     telling.tell(outcome, &context);
                 });
@@ -124,6 +138,7 @@ impl Run {
                 let middleware = self.config.async_middleware.clone();
                 let task = async move {
                     let outcome = handler::run_asynchronous(asynchronous, middleware, context.clone()).await;
+                    let outcome = of_steps(outcome, &context);
                     report(reporter.as_ref(), &context, &outcome);
                     telling.tell(outcome, &context);
                 };
@@ -156,6 +171,7 @@ impl Run {
         let Finished { token, outcome, cancelled } = finished;
         self.orphans.remove(&token);
         let Some(InHand { context, lost }) = self.hand.remove(&token) else { return };
+        let outcome = of_steps(outcome, &context);
         if outcome.is_ok() && context.is_settled() {
             if let Some(claimer) = &self.claimer {
                 claimer.settled(context.id, context.serial());
@@ -168,6 +184,7 @@ impl Run {
         }
         let verdict = match &outcome {
             Ok(()) => Verdict::Ack,
+            Err(failure) if context.step_not_saved().is_some() => Verdict::Fail { error: failure.text() },
             Err(failure) => match failure.kind {
                 Kind::Snooze(delay_s) => Verdict::Snooze { delay_s },
                 Kind::Discard => Verdict::Fail { error: failure.text() },

@@ -1,0 +1,172 @@
+//! Steps whose value cannot be saved: what has run is not run again.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use honker::testing::TestDatabase;
+use honker::{
+    Database, EnqueueOpts, Error, Failure, Job, JobContext, Outcome, Queue, QueueOpts, Transaction, Worker,
+};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize, Serializer};
+
+/// A worker that has a job once more with every attempt that it has left.
+fn work(db: &TestDatabase, handler: impl Fn(&JobContext) -> Outcome + Send + Sync + 'static) {
+    let opts = EnqueueOpts { max_attempts: Some(3), ..Default::default() };
+    queue(db).enqueue(&1, opts).unwrap();
+    let worker = Worker::builder().signals(false).queue("q", handler).build(db).unwrap();
+    for _ in 0..3 {
+        worker.run_due().unwrap();
+        db.advance(Duration::from_secs(7200)).unwrap();
+    }
+}
+
+fn queue(db: &Database) -> Queue {
+    db.queue("q", QueueOpts::default())
+}
+
+/// What its one job has died of.
+fn died_of(db: &Database) -> String {
+    let mut dead = queue(db).dead(-1).unwrap();
+    assert_eq!(dead.len(), 1);
+    dead.remove(0).last_error.unwrap()
+}
+
+/// Keys of JSON are texts.
+fn no_json() -> BTreeMap<Vec<u8>, u8> {
+    [(vec![1], 2)].into()
+}
+
+#[derive(Deserialize)]
+struct Panics;
+
+impl Serialize for Panics {
+    fn serialize<S: Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
+        panic!("there is no text of it")
+    }
+}
+
+/// With and without a transaction: the step is called once, and its job is dead with this.
+fn is_called_once<T>(value: fn() -> T, why: &'static str)
+where
+    T: Serialize + DeserializeOwned + 'static,
+{
+    let step = move |job: &Job, calls: &AtomicUsize| {
+        job.step("charge", || -> honker::Result<T> {
+            calls.fetch_add(1, Ordering::SeqCst);
+            Ok(value())
+        })
+    };
+    let step_tx = move |job: &Job, calls: &AtomicUsize| {
+        job.step_tx("charge", |tx: &Transaction| -> honker::Result<T> {
+            calls.fetch_add(1, Ordering::SeqCst);
+            tx.execute("INSERT INTO charges VALUES (1)", [])?;
+            Ok(value())
+        })
+    };
+    for with_tx in [false, true] {
+        let db = TestDatabase::new().unwrap();
+        let tx = db.transaction().unwrap();
+        tx.execute("CREATE TABLE charges (n)", []).unwrap();
+        tx.commit().unwrap();
+        let calls = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&calls);
+        work(&db, move |job| {
+            if with_tx {
+                step_tx(job, &counted)?
+            } else {
+                step(job, &counted)?
+            };
+            Ok(())
+        });
+        assert_eq!(calls.load(Ordering::SeqCst), 1, "with a transaction: {with_tx}");
+        let error = died_of(&db);
+        assert!(error.starts_with("the step 'charge' has run, and is not saved: "), "{error}");
+        assert!(error.contains(why), "{error}");
+        assert!(db.query("SELECT 1 FROM charges", []).unwrap().is_empty());
+    }
+}
+
+#[test]
+fn a_step_whose_value_cannot_be_encoded_is_not_run_again() {
+    is_called_once(no_json, "key must be a string");
+    is_called_once(|| Panics, "panic: there is no text of it");
+}
+
+#[test]
+fn a_step_whose_value_would_not_come_back_is_not_run_again() {
+    // serde_json makes null of it.
+    is_called_once(|| f64::NAN, "invalid type: null");
+}
+
+#[test]
+fn whatever_the_handler_makes_of_the_error() {
+    type Handler = fn(&AtomicUsize, &JobContext) -> Outcome;
+    fn step(calls: &AtomicUsize, job: &JobContext) -> honker::Result<BTreeMap<Vec<u8>, u8>> {
+        job.step("charge", || {
+            calls.fetch_add(1, Ordering::SeqCst);
+            Ok::<_, Error>(no_json())
+        })
+    }
+    let handlers: [(Handler, &str); 4] = [
+        (
+            |calls, job| step(calls, job).map(drop).map_err(|error| Failure::new(format!("alice: {error}"))),
+            "alice: the",
+        ),
+        (|calls, job| step(calls, job).map(drop).map_err(|_| Failure::new("no luck")), "no luck: the"),
+        (|calls, job| step(calls, job).map(drop).map_err(|_| Failure::snooze(Duration::from_secs(1))), "the"),
+        (|calls, job| panic!("{:?}", step(calls, job)), "panic: "),
+    ];
+    for (handler, begin) in handlers {
+        let db = TestDatabase::new().unwrap();
+        let calls = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&calls);
+        work(&db, move |job| handler(&counted, job));
+        assert_eq!(calls.load(Ordering::SeqCst), 1, "{begin}");
+        let error = died_of(&db);
+        assert!(error.starts_with(begin), "{error}");
+        assert_eq!(error.matches("the step 'charge' has run, and is not saved: ").count(), 1, "{error}");
+    }
+}
+
+#[test]
+fn without_a_worker_its_caller_decides() {
+    let db = TestDatabase::new().unwrap();
+    queue(&db).enqueue(&1, EnqueueOpts::default()).unwrap();
+    let job = queue(&db).claim_one("w").unwrap().unwrap();
+    let error = job.step("charge", || Ok::<_, Error>(no_json())).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "the step 'charge' has run, and is not saved: its value cannot be encoded as JSON: key must be a string"
+    );
+    match error {
+        Error::StepNotSaved { name, source } => {
+            assert!(name == "charge" && matches!(*source, Error::Json { .. }), "{source:?}");
+        }
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(queue(&db).saved_step(None, job.id, "charge").unwrap(), None);
+    assert!(job.ack().unwrap());
+}
+
+#[cfg(feature = "tokio")]
+#[tokio::test]
+async fn nor_by_a_handler_that_is_a_future() {
+    let db = TestDatabase::new().unwrap();
+    queue(&db).enqueue(&1, EnqueueOpts::default()).unwrap();
+    let told = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let teller = Arc::clone(&told);
+    let worker = Worker::builder()
+        .signals(false)
+        .queue_async("q", |job| async move {
+            job.step("charge", || Ok::<_, Error>(no_json()))?;
+            Ok(())
+        })
+        .on_error(move |_, failure| teller.lock().unwrap().push(failure.to_string()))
+        .build(&db)
+        .unwrap();
+    assert_eq!(worker.run_due_async().await.unwrap(), 1);
+    assert_eq!(*told.lock().unwrap(), [died_of(&db)]);
+}
