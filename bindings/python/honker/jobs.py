@@ -9,6 +9,7 @@ from . import _values
 from ._library import lib
 from .batch import Batch
 from .enqueue import options_text
+from .errors import InvalidError
 from .queue import Queue, _row
 
 if TYPE_CHECKING:
@@ -74,9 +75,9 @@ class Jobs:
     """
 
     def __init__(self, database: Database, conditions: JobConditions, tx: Transaction | None) -> None:
-        paged = {"limit", "cursor"} & set(conditions)
+        paged = {"limit", "page_size", "cursor"} & set(conditions)
         if paged:
-            raise TypeError(f"{' and '.join(sorted(paged))}: that is for page()")
+            raise TypeError(f"{' and '.join(sorted(paged))}: the page_size and cursor are arguments of page()")
         self._database = database
         self._conditions = conditions
         self._tx = tx
@@ -95,19 +96,20 @@ class Jobs:
             if cursor is None:
                 return
 
-    def page(self, limit: int = 100, cursor: int | None = None) -> dict[str, Any]:
-        """One page: `jobs`, `limit` of them at most (at most 1,000; there may be fewer, also none, although there is a
+    def page(self, page_size: int = 100, cursor: int | None = None) -> dict[str, Any]:
+        """One page: `jobs`, `page_size` of them at most (1 to 1,000; there may be fewer, also none, although there is a
         next page), and `cursor`, for the next one; None for the last.
         """
-        text = self._filter(limit, cursor)
+        text = self._filter(page_size, cursor)
         page = self._database._json(self._database._read, self._tx, lib.honker_job_list, text, len(text))
         return {**page, "jobs": [_row(job) for job in page["jobs"]]}
 
-    def apply(self, action: str | dict[str, Any], limit: int = PAGE, cursor: int | None = None) -> dict[str, Any]:
-        """Does an action to one page of them: "retry", "run_now", "cancel", "delete", {"move": queue} or {"priority":
-        number}. A dict with the keys changed, conflicts, left (None where that would have to be counted) and cursor.
+    def apply(self, action: str | dict[str, Any], page_size: int = PAGE, cursor: int | None = None) -> dict[str, Any]:
+        """Does an action to one page of them, of `page_size` jobs at most (1 to 1,000): "retry", "run_now", "cancel",
+        "delete", {"move": queue} or {"priority": number}. A dict with the keys changed, conflicts, left (None where
+        that would have to be counted) and cursor.
         """
-        text = self._filter(limit, cursor)
+        text = self._filter(page_size, cursor)
         what = options_text(action) if isinstance(action, dict) else _values.text(action, "action")
         page: dict[str, Any] = self._database._json(
             self._database._write, self._tx, lib.honker_job_apply, text, len(text), what, len(what)
@@ -149,8 +151,11 @@ class Jobs:
             if cursor is None:
                 return Applied(changed, conflicts)
 
-    def _filter(self, limit: int, cursor: int | None) -> bytes:
-        given: dict[str, Any] = {**self._conditions, "limit": limit}
+    def _filter(self, page_size: int, cursor: int | None) -> bytes:
+        size = _values.integer(page_size, "page_size")
+        if not 1 <= size <= PAGE:
+            raise InvalidError(f"page_size, the limit of a page, must be 1 to {PAGE}, not {size}")
+        given: dict[str, Any] = {**self._conditions, "limit": size}
         if cursor is not None:
             given["cursor"] = cursor
         if "batch" in given:

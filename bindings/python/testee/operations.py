@@ -164,7 +164,8 @@ def create_batch(r: Request) -> dict[str, Any]:
 
 def jobs_page(r: Request) -> tuple[Any, dict[str, Any]]:
     conditions = dict(r["filter"])
-    pages = {name: conditions.pop(name) for name in ("limit", "cursor") if name in conditions}
+    names = {"limit": "page_size", "cursor": "cursor"}
+    pages = {names[name]: conditions.pop(name) for name in names if name in conditions}
     return r.on.jobs(**conditions, **r.tx), pages
 
 

@@ -230,10 +230,28 @@ def test_lists_and_bulk_actions(db, queue):
     assert db.jobs(queue="emails", state="due").move("other").changed == 1
     assert db.queue("other").claim_one("w").payload == 1
     assert db.jobs().where(state="dead").delete().changed == 2
-    with pytest.raises(TypeError, match="page"):
-        db.jobs(limit=3)
+    for name in ("limit", "page_size", "cursor"):
+        with pytest.raises(TypeError, match=name):
+            db.jobs(**{name: 3})
     with pytest.raises(ValueError):
         list(db.jobs(colour="red"))
+
+
+def test_pages_of_lists_and_of_bulk_actions(db, queue):
+    ids = [queue.enqueue(n, delay=1000) for n in range(5)]
+    jobs = db.jobs(queue=queue, order="oldest")
+    first = jobs.page(page_size=3)
+    assert [job["id"] for job in first["jobs"]] == ids[:3]
+    last = jobs.page(page_size=3, cursor=first["cursor"])
+    assert [job["id"] for job in last["jobs"]] == ids[3:] and last["cursor"] is None
+    done = jobs.apply("run_now", page_size=2)
+    assert done["changed"] == 2
+    assert jobs.apply({"priority": 7}, page_size=1000, cursor=done["cursor"])["changed"] == 3
+    assert [job["priority"] for job in jobs] == [0, 0, 7, 7, 7]
+    for call in (jobs.page, lambda **given: jobs.apply("run_now", **given)):
+        for bad in (0, 1001):
+            with pytest.raises(ValueError, match="page_size"):
+                call(page_size=bad)
 
 
 @pytest.mark.parametrize("name", ["queue", "state", "batch", "unique_key", "metadata", "error", "min_id"])
