@@ -10,7 +10,7 @@ import contextvars
 import threading
 from typing import TYPE_CHECKING, Any
 
-from .outcome import JobCancelled
+from .outcome import Discard, JobCancelled
 
 if TYPE_CHECKING:
     from ._processes import Child
@@ -24,7 +24,7 @@ _lock = threading.Lock()
 class Hand:
     """One job, from its claim until its handler has returned."""
 
-    __slots__ = ("_event", "held", "job", "plan", "process", "reason", "task", "timer")
+    __slots__ = ("_event", "held", "job", "plan", "process", "reason", "task", "timer", "unsaved")
 
     def __init__(self, job: Job, plan: Plan) -> None:
         self.job = job
@@ -32,6 +32,8 @@ class Hand:
         # Whether what the handler does still decides what becomes of the job.
         self.held = True
         self.reason: str | None = None
+        # A step that has run, and is not saved: the job has no further attempt.
+        self.unsaved: Discard | None = None
         self.task: asyncio.Future[Any] | None = None
         self.timer: asyncio.TimerHandle | None = None
         self.process: Child | None = None

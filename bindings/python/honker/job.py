@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import ctypes
+import inspect
 import struct
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from . import _abi, _values, payload
+from . import _abi, _steps, _values, payload
 from ._library import lib, memory
 from .batch import Batch
 from .errors import Error, MisuseError
@@ -213,18 +214,25 @@ class Job:
         dead.
 
         Returns what was saved, as JSON has it. Raises JobLost if the worker does not hold the job any more after it,
-        and TypeError if JSON does not have what the function returns; then nothing is saved.
+        and Discard if JSON does not have what the function returns; then nothing is saved. A worker leaves a job with
+        such a step among the dead, whatever its handler raises then: another attempt would do the step again.
         """
         found, value = self._queue.get_step(self.id, name, tx)
-        return value if found else self._queue.save_step(self.id, self.worker_id, name, function(), tx)  # type: ignore[no-any-return]
+        if found:
+            return value  # type: ignore[no-any-return]
+        text = _steps.encode(name, function(), self._hand)
+        return self._queue._save_step(self.id, self.worker_id, name, text, tx)  # type: ignore[no-any-return]
 
-    async def astep(self, name: str, function: Callable[[], Awaitable[T]], tx: Transaction | None = None) -> T:
+    async def astep(self, name: str, function: Callable[[], Awaitable[T] | T], tx: Transaction | None = None) -> T:
         """As `step`, for a coroutine function."""
         found, value = self._queue.get_step(self.id, name, tx)
         if found:
             return value  # type: ignore[no-any-return]
-        done = await function()
-        return await self._database._arun(lambda: self._queue.save_step(self.id, self.worker_id, name, done, tx), tx=tx)
+        done = function()
+        text = _steps.encode(name, await done if inspect.isawaitable(done) else done, self._hand)
+        return await self._database._arun(
+            lambda: self._queue._save_step(self.id, self.worker_id, name, text, tx), tx=tx
+        )
 
     @property
     def batch(self) -> Batch | None:

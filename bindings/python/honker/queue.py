@@ -337,8 +337,10 @@ class Queue:
         """Says that it is done, once: what is saved then, also if it was before. JobLost if `worker` does not hold the
         job.
         """
-        key, text = _values.text(name, "name"), payload.encode(value, f"step {name}")
-        who = _values.text(worker, "worker")
+        return self._save_step(id, worker, name, payload.encode(value, f"step {name}"), tx)
+
+    def _save_step(self, id: int, worker: str, name: str, text: bytes, tx: Transaction | None) -> Any:
+        key, who = _values.text(name, "name"), _values.text(worker, "worker")
         arguments = (_values.integer(id, "id"), who, len(who), key, len(key), text, len(text))
         saved = self._database._text(self._database._write, tx, lib.honker_step_save, *arguments)
         if saved is None:

@@ -175,29 +175,6 @@ def test_payloads_that_are_not_json(db, queue):
     assert queue.enqueue(raw) and queue.claim_one("w").payload_text == "<xml>"
 
 
-def test_steps_are_done_once(db, queue):
-    queue.enqueue(1)
-    job, calls = queue.claim_one("w"), []
-
-    def charge():
-        calls.append(1)
-        return {"id": 7}
-
-    assert job.step("charge", charge) == {"id": 7}
-    job.retry(0)
-    job = queue.claim_one("w")
-    assert job.step("charge", charge) == {"id": 7} and calls == [1]
-    with pytest.raises(TypeError):
-        job.step("model", lambda: object())
-    with pytest.raises(ZeroDivisionError), db.transaction() as tx:
-        job.step("book", lambda: 1, tx=tx)
-        raise ZeroDivisionError
-    assert job.step("book", lambda: 2) == 2
-    job.ack()
-    with pytest.raises(honker.JobLost):
-        job.step("late", lambda: 1)
-
-
 def test_batches(db, queue):
     with db.batch(on_success={"queue": "reports", "payload": {"month": 7}, "priority": 2}) as batch:
         queue.enqueue(1, batch=batch)
