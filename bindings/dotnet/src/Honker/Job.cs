@@ -1,4 +1,6 @@
+using System.Collections.Concurrent;
 using System.Collections.Frozen;
+using System.Linq;
 using System.Text.Json;
 using Honker.Native;
 
@@ -41,6 +43,7 @@ public sealed class Job
     private readonly string metadataText;
     private IReadOnlyDictionary<string, string>? metadata;
     private JsonElement? payload;
+    private ConcurrentDictionary<string, string>? unsaved;
 
     private unsafe Job(Queue queue, in JobView view, string? workerId)
     {
@@ -102,6 +105,9 @@ public sealed class Job
     /// <summary>Whether an error now is the last.</summary>
     internal bool IsLastAttempt => Attempts >= MaxAttempts;
 
+    /// <summary>Why a step that has run is not saved: no other attempt may run it again. null if there is none.</summary>
+    internal string? UnsavedStep => unsaved?.Select(one => one.Value).FirstOrDefault();
+
     /// <summary>The payload as a T.</summary>
     /// <typeparam name="T">What it is to become.</typeparam>
     /// <returns>The payload; null if it is the JSON null.</returns>
@@ -158,10 +164,15 @@ public sealed class Job
     /// A part of a job that is done once, whatever is retried: what it came to is saved, and comes back from there in later
     /// attempts. A crash between the two does the step again.
     /// </summary>
+    /// <remarks>
+    /// What has no JSON cannot be saved. The step has run then, and another attempt would run it again: whatever its handler throws,
+    /// but a <see cref="SnoozeException"/>, the job is dead at once. Without a worker the caller decides.
+    /// </remarks>
     /// <typeparam name="T">What the step comes to.</typeparam>
     /// <param name="name">Names belong to the job: a step in a loop needs one for each time.</param>
     /// <param name="step">Does it.</param>
     /// <returns>What is saved.</returns>
+    /// <exception cref="DiscardException">The step has run, and what it came to cannot be saved.</exception>
     /// <exception cref="OperationCanceledException">The worker does not hold the job any more; nothing was saved.</exception>
     public async Task<T?> StepAsync<T>(string name, Func<CancellationToken, Task<T>> step)
     {
@@ -175,11 +186,13 @@ public sealed class Job
     }
 
     /// <summary>The same for a step that writes to the file: exactly once, since both are committed together.</summary>
+    /// <remarks>The transaction is to be rolled back, which its disposal does, if the step is not saved.</remarks>
     /// <typeparam name="T">What the step comes to.</typeparam>
     /// <param name="name">Of the step.</param>
     /// <param name="transaction">What the step writes in.</param>
     /// <param name="step">Does it.</param>
     /// <returns>What is saved.</returns>
+    /// <exception cref="DiscardException">The step has run, and what it came to cannot be saved.</exception>
     /// <exception cref="OperationCanceledException">The worker does not hold the job any more; nothing was saved.</exception>
     public T? Step<T>(string name, HonkerTransaction transaction, Func<T> step)
     {
@@ -193,10 +206,53 @@ public sealed class Job
         return Saved<T>(name, step(), transaction);
     }
 
-    private T? Saved<T>(string name, T value, HonkerTransaction? transaction) =>
-        Database.SaveStep(Id, WorkerId, name, Database.Payloads.Encode(value), transaction) is { } saved
-            ? Database.Payloads.Decode<T>(saved)
-            : throw new OperationCanceledException($"job {Id} is lost, and the step {name} not saved");
+    private T? Saved<T>(string name, T value, HonkerTransaction? transaction)
+    {
+        string? saved;
+        try
+        {
+            saved = Database.SaveStep(Id, WorkerId, name, Encoded(name, value), transaction);
+        }
+        catch (ArgumentException e)
+        {
+            throw NotSaved(name, e); // a converter may write what is no UTF-8
+        }
+        if (saved is null)
+        {
+            throw new OperationCanceledException($"job {Id} is lost, and the step {name} not saved");
+        }
+        T? stored;
+        try
+        {
+            stored = Database.Payloads.Decode<T>(saved);
+        }
+        catch (Exception e) when (transaction is not null)
+        {
+            throw NotSaved(name, e); // it is rolled back
+        }
+        unsaved?.TryRemove(name, out _);
+        return stored;
+    }
+
+    /// <summary>The application's types and converters may throw anything.</summary>
+    private byte[] Encoded<T>(string name, T value)
+    {
+        try
+        {
+            return Database.Payloads.Encode(value);
+        }
+        catch (Exception e)
+        {
+            throw NotSaved(name, e);
+        }
+    }
+
+    private DiscardException NotSaved(string name, Exception cause)
+    {
+        var error = new DiscardException($"step {name} has run, and is not saved: {Errors.MessageOf(cause)}", cause);
+        LazyInitializer.EnsureInitialized(ref unsaved, static () => new ConcurrentDictionary<string, string>())[name] = error.Message;
+        return error;
+    }
 
     /// <summary>The batch that it is a member of, to which it may add others while it runs (<see cref="EnqueueOptions.Member"/>).</summary>
     /// <returns>The batch; null if there is none.</returns>

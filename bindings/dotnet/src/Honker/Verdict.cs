@@ -26,8 +26,10 @@ internal sealed record Verdict(Job Job, int Kind, long DelayS, string? Error)
     {
         null => new Verdict(job, Abi.SettleAck, 0, null),
         SnoozeException snooze => new Verdict(job, Abi.SettleSnooze, Delay(snooze.Delay), null),
+        DiscardException discard => new Verdict(job, Abi.SettleFail, 0, discard.Message),
+        // Also if the handler threw something else for it, or beside it.
+        _ when job.UnsavedStep is { } why => new Verdict(job, Abi.SettleFail, 0, why),
         RetryException retry => new Verdict(job, Abi.SettleRetry, Delay(retry.Delay), Text(retry)),
-        DiscardException discard => new Verdict(job, Abi.SettleFail, 0, Text(discard)),
         OperationCanceledException when job.CancellationToken.IsCancellationRequested => Released(job),
         _ => new Verdict(job, Abi.SettleRetry, Abi.NoTime, Text(error)),
     };
@@ -56,7 +58,7 @@ internal sealed record Verdict(Job Job, int Kind, long DelayS, string? Error)
     // What the user gives may be anything; with the present time it has to fit.
     private static long Delay(TimeSpan delay) => Math.Clamp(Numbers.Seconds(delay), -(1L << 40), 1L << 40);
 
-    private static string Text(Exception error) => error is RetryException or DiscardException && error.InnerException is null
+    private static string Text(Exception error) => error is RetryException && error.InnerException is null
         ? error.Message
-        : $"{(error is RetryException or DiscardException ? error.InnerException! : error).GetType().FullName}: {Errors.MessageOf(error)}";
+        : $"{(error is RetryException ? error.InnerException! : error).GetType().FullName}: {Errors.MessageOf(error)}";
 }
