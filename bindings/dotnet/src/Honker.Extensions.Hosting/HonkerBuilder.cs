@@ -104,16 +104,17 @@ public sealed class HonkerBuilder
     /// <typeparam name="THandler">What handles them; a scoped service, unless it is one already.</typeparam>
     /// <param name="queue">The queue.</param>
     /// <param name="weight">How often it is asked first, compared with the others.</param>
+    /// <param name="maxInHand">How many of its jobs the worker has in hand at most; null for as many as it handles at a time.</param>
     /// <returns>The builder, for further calls.</returns>
     public HonkerBuilder AddWorker<TJob, [DynamicallyAccessedMembers(DynamicallyAccessedMemberTypes.PublicConstructors)] THandler>(
-        string queue, long weight = 1) where THandler : class, IJobHandler<TJob>
+        string queue, long weight = 1, long? maxInHand = null) where THandler : class, IJobHandler<TJob>
     {
         Services.TryAddScoped<THandler>();
         workers.Add((worker, services) => worker.Handle<TJob>(queue, async (payload, job, cancel) =>
         {
             await using var scope = services.CreateAsyncScope();
             await scope.ServiceProvider.GetRequiredService<THandler>().HandleAsync(payload, job, cancel).ConfigureAwait(false);
-        }, weight));
+        }, weight, maxInHand));
         return this;
     }
 
@@ -121,15 +122,16 @@ public sealed class HonkerBuilder
     /// <param name="queue">The queue.</param>
     /// <param name="handler">What handles them; with the services of a scope for each job.</param>
     /// <param name="weight">How often it is asked first, compared with the others.</param>
+    /// <param name="maxInHand">How many of its jobs the worker has in hand at most; null for as many as it handles at a time.</param>
     /// <returns>The builder, for further calls.</returns>
-    public HonkerBuilder AddWorker(string queue, Func<IServiceProvider, JobHandler> handler, long weight = 1)
+    public HonkerBuilder AddWorker(string queue, Func<IServiceProvider, JobHandler> handler, long weight = 1, long? maxInHand = null)
     {
         ArgumentNullException.ThrowIfNull(handler);
         workers.Add((worker, services) => worker.Handle(queue, async (job, cancel) =>
         {
             await using var scope = services.CreateAsyncScope();
             await handler(scope.ServiceProvider)(job, cancel).ConfigureAwait(false);
-        }, weight));
+        }, weight, maxInHand));
         return this;
     }
 

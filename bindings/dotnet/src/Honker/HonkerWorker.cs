@@ -114,14 +114,19 @@ public sealed class HonkerWorker
     /// <param name="queue">The queue.</param>
     /// <param name="handler">What handles them.</param>
     /// <param name="weight">How often it is asked first, compared with the worker's other queues. With all 0 in the order given.</param>
+    /// <param name="maxInHand">How many of its jobs this worker has in hand at most; null for as many as it handles at a time.</param>
     /// <returns>This worker, for further calls.</returns>
     /// <exception cref="ArgumentException">The queue has a handler already.</exception>
-    public HonkerWorker Handle(string queue, JobHandler handler, long weight = 1)
+    public HonkerWorker Handle(string queue, JobHandler handler, long weight = 1, long? maxInHand = null)
     {
         ArgumentNullException.ThrowIfNull(queue);
         ArgumentNullException.ThrowIfNull(handler);
         ArgumentOutOfRangeException.ThrowIfNegative(weight);
-        if (!handlers.TryAdd(queue, new Handled(handler, weight)))
+        if (maxInHand is { } most)
+        {
+            Numbers.Positive(most, nameof(maxInHand));
+        }
+        if (!handlers.TryAdd(queue, new Handled(handler, weight, maxInHand)))
         {
             throw new ArgumentException($"the queue {queue} has a handler already", nameof(queue));
         }
@@ -133,11 +138,12 @@ public sealed class HonkerWorker
     /// <param name="queue">The queue.</param>
     /// <param name="handler">What handles them.</param>
     /// <param name="weight">How often it is asked first, compared with the worker's other queues.</param>
+    /// <param name="maxInHand">How many of its jobs this worker has in hand at most; null for as many as it handles at a time.</param>
     /// <returns>This worker, for further calls.</returns>
-    public HonkerWorker Handle<T>(string queue, JobHandler<T> handler, long weight = 1)
+    public HonkerWorker Handle<T>(string queue, JobHandler<T> handler, long weight = 1, long? maxInHand = null)
     {
         ArgumentNullException.ThrowIfNull(handler);
-        return Handle(queue, (job, cancel) => handler(Decoded<T>(job), job, cancel), weight);
+        return Handle(queue, (job, cancel) => handler(Decoded<T>(job), job, cancel), weight, maxInHand);
     }
 
     /// <summary>
@@ -301,7 +307,7 @@ public sealed class HonkerWorker
         return options;
     }
 
-    internal sealed record Handled(JobHandler Handler, long Weight);
+    internal sealed record Handled(JobHandler Handler, long Weight, long? MaxInHand);
 }
 
 public sealed partial class Database

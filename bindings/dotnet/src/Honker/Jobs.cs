@@ -52,13 +52,13 @@ public sealed record JobFilter
     public bool OldestFirst { get; init; }
 
     /// <summary>The same as a JSON object, with the keys of honker's SQL function.</summary>
-    /// <param name="json">For example {"queue": "emails", "state": ["dead"], "limit": 10}.</param>
+    /// <param name="json">For example {"queue": "emails", "state": ["dead"]}.</param>
     /// <returns>The filter.</returns>
     /// <exception cref="JsonException">It is no JSON object.</exception>
     public static JobFilter FromJson(string json) =>
         new() { given = JsonNode.Parse(json) as JsonObject ?? throw new JsonException("a filter is a JSON object") };
 
-    internal string ToJson(long? limit, JsonElement? cursor)
+    internal string ToJson(long? pageSize, JsonElement? cursor)
     {
         var json = given is null ? new JsonObject() : (JsonObject)given.DeepClone();
         void Set(string name, JsonNode? value)
@@ -80,7 +80,7 @@ public sealed record JobFilter
         Set("ended_from", EndedFrom);
         Set("ended_to", EndedTo);
         Set("order", OldestFirst ? "oldest" : null);
-        Set("limit", limit);
+        Set("limit", pageSize);
         if (States is not null)
         {
             var states = new JsonArray();
@@ -108,7 +108,7 @@ public sealed record JobFilter
 /// </summary>
 public sealed class Jobs
 {
-    private const long PageSize = 1000;
+    private const long LargestPage = 1000;
 
     private readonly Database database;
     private readonly JobFilter filter;
@@ -120,12 +120,12 @@ public sealed class Jobs
     }
 
     /// <summary>A page of them, by id, the newest first unless the filter says otherwise.</summary>
-    /// <param name="limit">At most so many, up to 1,000; 100 by default.</param>
+    /// <param name="pageSize">At most so many, up to 1,000; 100 by default.</param>
     /// <param name="cursor">That of the page before.</param>
     /// <returns>The jobs, and where the next page begins.</returns>
-    public JobPage Page(long? limit = null, JsonElement? cursor = null)
+    public JobPage Page(long? pageSize = null, JsonElement? cursor = null)
     {
-        var json = Utf8.Of(filter.ToJson(limit, cursor), nameof(filter));
+        var json = Utf8.Of(filter.ToJson(pageSize, cursor), nameof(filter));
         database.Check(NativeMethods.JobList(database.Handle, TransactionHandle.None, json, (nuint)json.Length, out var text,
             out var error), error);
         return Database.Json(text, RowJson.Default.JobPage);
@@ -176,13 +176,13 @@ public sealed class Jobs
 
     /// <summary>Does an action to a page of them, in one transaction.</summary>
     /// <param name="action">retry, run_now, cancel, delete, {"move": queue} or {"priority": number}.</param>
-    /// <param name="limit">At most so many; 100 by default.</param>
+    /// <param name="pageSize">At most so many; 100 by default.</param>
     /// <param name="cursor">That of the page before.</param>
     /// <param name="transaction">What it is part of.</param>
     /// <returns>What was done, and where the next page begins.</returns>
-    public AppliedJobs Apply(string action, long? limit = null, JsonElement? cursor = null, HonkerTransaction? transaction = null)
+    public AppliedJobs Apply(string action, long? pageSize = null, JsonElement? cursor = null, HonkerTransaction? transaction = null)
     {
-        var json = Utf8.Of(filter.ToJson(limit, cursor), nameof(filter));
+        var json = Utf8.Of(filter.ToJson(pageSize, cursor), nameof(filter));
         var what = Utf8.Of(action, nameof(action));
         database.Check(NativeMethods.JobApply(database.Handle, database.Within(transaction), json, (nuint)json.Length, what,
             (nuint)what.Length, out var text, out var error), error);
@@ -195,7 +195,7 @@ public sealed class Jobs
         JsonElement? cursor = null;
         do
         {
-            var page = Apply(action, PageSize, cursor);
+            var page = Apply(action, LargestPage, cursor);
             changed += page.Changed;
             conflicts += page.Conflicts;
             cursor = page.Cursor;

@@ -16,7 +16,8 @@ internal sealed class NativeWorker : Consumer
         {
             queues[count] = WorkerQueue.Init;
             queues[count].Name = arena.Text(Utf8.Of(queue, nameof(queue)));
-            queues[count++].Weight = handled.Weight;
+            queues[count].Weight = handled.Weight;
+            queues[count++].InHandMax = handled.MaxInHand ?? -1;
         }
         var options = worker.Options;
         var opts = WorkerOpts.Init;

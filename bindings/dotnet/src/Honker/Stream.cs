@@ -44,9 +44,9 @@ public sealed class StreamUpdate
     public StreamUpdate WithKeepSeconds(long? seconds) => With("keep_s", seconds);
 
     /// <summary>How many of the newest events are kept.</summary>
-    /// <param name="events">null for all.</param>
+    /// <param name="n">null for all.</param>
     /// <returns>A copy with this change.</returns>
-    public StreamUpdate WithKeepEvents(long? events) => With("keep_n", events);
+    public StreamUpdate WithKeepN(long? n) => With("keep_n", n);
 
     /// <summary>For <see cref="Stream.Trim"/>: also what a consumer that has saved an offset has not finished.</summary>
     /// <param name="past">Whether to trim those as well.</param>

@@ -107,10 +107,11 @@ public sealed class FeatureTests : WithDatabase
         Assert.Equal(("# from host #", 2L, 2L), (group.Error, group.Count, group.Newest.Id));
         var dead = Db.Jobs(new JobFilter { Queue = "mail", States = ["dead"], Error = "503" });
         Assert.Equal([2, 1], dead.All().Select(job => job.Id));
-        var page = dead.Page(1);
+        var page = dead.Page(pageSize: 1);
         Assert.Equal(2, Assert.Single(page.Jobs).Id);
         Assert.Equal(1, Assert.Single(dead.Page(1, page.Cursor).Jobs).Id);
-        Assert.Equal(2, dead.Retry().Changed);
+        Assert.Equal(1, dead.Apply("retry", pageSize: 1).Changed);
+        Assert.Equal(1, dead.Retry().Changed);
         Assert.Equal(3, Db.Jobs(new JobFilter { Queue = "mail" }).Move("other").Changed);
         Assert.Equal(3, Db.Jobs().Prioritize(5).Changed);
         Assert.Equal(3, Db.Jobs().Cancel().Changed);

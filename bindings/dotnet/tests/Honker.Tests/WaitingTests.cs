@@ -210,7 +210,7 @@ public sealed class WaitingTests : WithDatabase
         }
         Assert.False(s.SaveOffset("c", 1));
         Assert.Equal(2, s.ReadFromConsumer("c").Count);
-        s.Configure(new StreamUpdate().WithKeepEvents(1));
+        s.Configure(new StreamUpdate().WithKeepN(1));
         Assert.Equal(4, s.Trim(new StreamUpdate().WithPastConsumers(true)));
     }
 

@@ -77,6 +77,36 @@ public sealed class WorkerTests : WithDatabase
     }
 
     [Fact]
+    public async Task A_queue_has_no_more_in_hand_than_it_may()
+    {
+        Db.Queue("a").EnqueueMany(Enumerable.Range(0, 5));
+        Db.Queue("b").EnqueueMany(Enumerable.Range(0, 5));
+        var (begun, ofA) = (0, 0);
+        var inHand = new ConcurrentQueue<int>();
+        using var stop = new CancellationTokenSource();
+        JobHandler handler = async (job, _) =>
+        {
+            if (job.QueueName == "a")
+            {
+                inHand.Enqueue(Interlocked.Increment(ref ofA));
+            }
+            Interlocked.Increment(ref begun);
+            await Until(() => Volatile.Read(ref begun) >= 4, "four at once");
+            if (job.QueueName == "a")
+            {
+                Interlocked.Decrement(ref ofA);
+            }
+        };
+        var worker = Db.Worker(Quiet with { Concurrency = 4 });
+        Assert.ThrowsAny<ArgumentException>(() => worker.Handle("a", handler, maxInHand: 0));
+        var run = worker.Handle("a", handler, maxInHand: 1).Handle("b", handler).RunAsync(stop.Token);
+        await Until(() => Db.Jobs().Page().Jobs.Count == 0);
+        await stop.CancelAsync();
+        await Ended(run);
+        Assert.Equal([1, 1, 1, 1, 1], inHand);
+    }
+
+    [Fact]
     public async Task A_cancelled_job_cancels_its_handler()
     {
         var id = Db.Queue("q").Enqueue(1);
