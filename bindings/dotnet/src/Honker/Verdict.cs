@@ -25,10 +25,10 @@ internal sealed record Verdict(Job Job, int Kind, long DelayS, string? Error)
     internal static Verdict Of(Job job, Exception? error) => error switch
     {
         null => new Verdict(job, Abi.SettleAck, 0, null),
-        SnoozeException snooze => new Verdict(job, Abi.SettleSnooze, Delay(snooze.Delay), null),
         DiscardException discard => new Verdict(job, Abi.SettleFail, 0, discard.Message),
         // Also if the handler threw something else for it, or beside it.
         _ when job.UnsavedStep is { } why => new Verdict(job, Abi.SettleFail, 0, why),
+        SnoozeException snooze => new Verdict(job, Abi.SettleSnooze, Delay(snooze.Delay), null),
         RetryException retry => new Verdict(job, Abi.SettleRetry, Delay(retry.Delay), Text(retry)),
         OperationCanceledException when job.CancellationToken.IsCancellationRequested => Released(job),
         _ => new Verdict(job, Abi.SettleRetry, Abi.NoTime, Text(error)),

@@ -59,7 +59,7 @@ public sealed class StepTests : WithDatabase
     [Fact]
     public async Task Nor_is_one_of_several_or_one_whose_error_was_wrapped()
     {
-        string[] ways = ["beside another", "wrapped", "retried"];
+        string[] ways = ["beside another", "wrapped", "retried", "snoozed"];
         foreach (var way in ways)
         {
             Enqueue(way);
@@ -82,7 +82,12 @@ public sealed class StepTests : WithDatabase
             }
             catch (DiscardException e)
             {
-                throw way == "wrapped" ? new InvalidDataException("while paying", e) : new RetryException(TimeSpan.Zero, "again", e);
+                throw way switch
+                {
+                    "wrapped" => new InvalidDataException("while paying", e),
+                    "retried" => new RetryException(TimeSpan.Zero, "again", e),
+                    _ => new SnoozeException(TimeSpan.Zero),
+                };
             }
         });
         Assert.Equal(ways.Order(), calls.Order());
