@@ -102,9 +102,11 @@ impl Hands {
         hand
     }
 
-    /// Whether any worker has a job in hand.
-    pub(super) fn any_in_hand(&self) -> bool {
-        lock(&self.hands).iter().filter_map(Weak::upgrade).any(|hand| !hand.is_empty())
+    /// Whether any worker that claims as this instance has a job in hand.
+    #[cfg(target_os = "linux")]
+    pub(super) fn any_in_hand_of(&self, instance: &str) -> bool {
+        let is_of = |hand: &Hand| hand.worker_id.rsplit_once('@').is_some_and(|(_, of)| of == instance);
+        lock(&self.hands).iter().filter_map(Weak::upgrade).any(|hand| is_of(&hand) && !hand.is_empty())
     }
 
     /// Whether a settlement of this job by this worker's id is on its way.

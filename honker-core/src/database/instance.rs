@@ -1,11 +1,12 @@
 //! An open database as others see it: whether its process is alive, and what it does for the jobs of those that are not.
 //!
-//! A database with a worker, or a candidate for the scheduler's lead, is an *instance*: it has a random id, holds a lock in the lock file (`lock_file.rs`), and has a row
-//! in `_honker_instances` that says where (`queue/rescue.rs`). Its workers claim as `<their id>@<instance>`.
+//! A database with a worker, or a candidate for the scheduler's lead, is an *instance*: it has a random id, holds a lock in the
+//! lock file (`lock_file.rs`), and has a row in `_honker_instances` that says where (`queue/rescue.rs`). Its workers claim as
+//! `<their id>@<instance>`.
 //!
 //! When a process ends, by SIGKILL too, the kernel closes the lock file, tells the others (IN_CLOSE_WRITE), and frees the lock
-//! a moment later. A thread of each instance sleeps until that, looks whose lock is free, and gives their jobs, and the lead, back in one
-//! commit, which wakes the workers as every commit does. docs/decisions/0023-rescue.md says why it is like this.
+//! a moment later. A thread of each instance sleeps until that, looks whose lock is free, and gives their jobs, and the lead,
+//! back in one commit, which wakes the workers as every commit does. docs/decisions/0023-rescue.md says why it is like this.
 //!
 //! Invariants:
 //! - The lock is taken before the row is committed, and the row is committed before anything is claimed: an instance whose
@@ -28,6 +29,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 
+use super::hand::Hands;
 use super::lock_file::{Lock, LockFile, hexadecimal, random};
 use super::{Database, Inner};
 use crate::bound::ROWS_MAX;
@@ -88,8 +90,8 @@ fn row(lock: &Lock, id: &str) -> Instance {
 }
 
 impl OwnInstance {
-    /// Ends the thread. The lock is kept if there are jobs `in_hand`.
-    pub(super) fn close(&self, in_hand: bool) {
+    /// Ends the thread. The lock is kept if there are jobs in hand that were claimed as this instance.
+    pub(super) fn close(&self, hands: &Hands) {
         let State::There { shared, thread } = std::mem::replace(&mut *self.lock(), State::Closed) else {
             return;
         };
@@ -99,7 +101,7 @@ impl OwnInstance {
             let _ = thread.join();
         }
         if let Some(held) = lock(&shared.lock).take()
-            && in_hand
+            && hands.any_in_hand_of(&shared.id)
         {
             held.keep();
         }

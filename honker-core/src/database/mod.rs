@@ -347,7 +347,7 @@ impl Inner {
     fn close(&self) -> Result<()> {
         self.signals.close();
         #[cfg(target_os = "linux")]
-        self.instance.close(self.hands.any_in_hand());
+        self.instance.close(&self.hands);
         self.watching.close();
         let _closing = self.closing.lock().unwrap_or_else(PoisonError::into_inner);
         let readers = self.readers.close();
