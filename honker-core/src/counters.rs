@@ -108,6 +108,9 @@ const WAIT_SUM: usize = NAMES.len();
 const RUN_SUM: usize = WAIT_SUM + 1;
 
 /// The counts of a queue that the file does not have.
+/// What a job of the beginning of time is said to have waited for: sums of it stay integers.
+const LONGEST_WAIT_S: i64 = 1 << 32;
+
 type Counts = [i64; NAMES.len() + SUMS.len()];
 
 fn name(counter: usize) -> &'static str {
@@ -421,7 +424,7 @@ impl State {
                 counts[CLAIMED] += 1;
                 // Less than: what has waited for a second may have waited for nearly two.
                 counts[WAIT + WAIT_S.iter().position(|bound| wait_s < *bound).unwrap_or(WAIT_S.len())] += 1;
-                counts[WAIT_SUM] += wait_s.max(0);
+                counts[WAIT_SUM] += wait_s.clamp(0, LONGEST_WAIT_S);
                 self.claims.remember(id, Claim { queue, since: now });
             }
             Event::Left { id, queue, how } => {
