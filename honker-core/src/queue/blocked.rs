@@ -11,6 +11,7 @@
 
 use std::collections::HashMap;
 
+use super::conditions::valid_claims;
 use super::unique;
 use crate::bound::{Allowance, ROWS_MAX};
 use crate::features::{Features, begin_use};
@@ -233,14 +234,8 @@ pub(crate) struct LookInVain {
     next: String,
 }
 
-static SQL_FIRST_LAPSE: Sql = Sql::new(
-    "SELECT claim_expires_at FROM main._honker_live WHERE state = 'processing' AND queue = +?1
-       AND (attempts >= max_attempts) = 0 AND claim_expires_at >= +?2 AND claim_expires_at < ''
-     UNION ALL
-     SELECT claim_expires_at FROM main._honker_live WHERE state = 'processing' AND queue = +?1
-       AND (attempts >= max_attempts) = 1 AND claim_expires_at >= +?2 AND claim_expires_at < ''
-     ORDER BY claim_expires_at LIMIT 1",
-);
+static SQL_FIRST_LAPSE: Sql =
+    Sql::new(concat!(valid_claims!("claim_expires_at"), " ORDER BY claim_expires_at LIMIT 1"));
 
 /// The last second in which all claims on a queue are valid that are so now.
 pub(super) fn first_lapse(store: &Store, now: i64, queue: &str) -> Result<Option<i64>> {
