@@ -107,10 +107,10 @@ const RUN: usize = WAIT + WAIT_S.len() + 1;
 const WAIT_SUM: usize = NAMES.len();
 const RUN_SUM: usize = WAIT_SUM + 1;
 
-/// The counts of a queue that the file does not have.
 /// What a job of the beginning of time is said to have waited for: sums of it stay integers.
 const LONGEST_WAIT_S: i64 = 1 << 32;
 
+/// The counts of a queue that the file does not have.
 type Counts = [i64; NAMES.len() + SUMS.len()];
 
 fn name(counter: usize) -> &'static str {

@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use crate::Result;
-use crate::queue::{ClaimedJob, Held};
+use crate::queue::{ClaimedJob, Held, name_and_instance};
 use crate::store::SettlementListener;
 
 static NEXT_SERIAL: AtomicI64 = AtomicI64::new(1);
@@ -105,7 +105,7 @@ impl Hands {
     /// Whether any worker that claims as this instance has a job in hand.
     #[cfg(target_os = "linux")]
     pub(super) fn any_in_hand_of(&self, instance: &str) -> bool {
-        let is_of = |hand: &Hand| hand.worker_id.rsplit_once('@').is_some_and(|(_, of)| of == instance);
+        let is_of = |hand: &Hand| name_and_instance(&hand.worker_id).is_some_and(|(_, of)| of == instance);
         lock(&self.hands).iter().filter_map(Weak::upgrade).any(|hand| is_of(&hand) && !hand.is_empty())
     }
 

@@ -159,6 +159,12 @@ const AT_ONCE: usize = 100;
 /// And so many times as many as before.
 const AT_ONCE_GROWTH: usize = 4;
 
+/// The name that was given to a worker, and its instance, of the id by which it claims. `None` of one that cannot be rescued.
+pub(crate) fn name_and_instance(worker_id: &str) -> Option<(&str, &str)> {
+    let is_id = |text: &str| text.len() == 32 && text.bytes().all(|digit| digit.is_ascii_hexdigit());
+    worker_id.rsplit_once('@').filter(|(_, instance)| is_id(instance))
+}
+
 /// Claims up to `n` jobs of `queue` for `worker_id` until the second `now + timeout_s`, in claim order.
 ///
 /// A negative `n` means no limit. Jobs that are due but have used up their attempts are moved to the dead first, also

@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 use super::scan::{JobOptionsRow, Looked};
 use crate::Result;
 use crate::given::{self, Given};
+use crate::queue::name_and_instance;
 
 const ARGUMENT: &str = "filter";
 
@@ -170,13 +171,8 @@ impl Filter {
 /// Whether a claim is of that worker: by all of its id, or by the name that was given to a worker, which claims as
 /// `<name>@<instance>`.
 fn is_worker(wanted: &str, found: Option<&str>) -> bool {
-    let instance_digits =
-        |text: &str| text.len() == 32 && text.bytes().all(|digit| digit.is_ascii_hexdigit());
     found.is_some_and(|found| {
-        found == wanted
-            || found
-                .rsplit_once('@')
-                .is_some_and(|(name, instance)| name == wanted && instance_digits(instance))
+        found == wanted || name_and_instance(found).is_some_and(|(name, _)| name == wanted)
     })
 }
 
