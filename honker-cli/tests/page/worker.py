@@ -10,10 +10,16 @@ import honker
 TIMEOUT_S = 600
 
 
+def say(line: str) -> None:
+    # One write for each line: two handlers speak at once, and `print` writes its arguments and the end of the line one by one.
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
 def handle(job: honker.Job) -> None:
-    print("begun", job.id, flush=True)
+    say(f"begun {job.id}")
     if job.wait_cancelled(TIMEOUT_S):
-        print("cancelled", job.id, flush=True)
+        say(f"cancelled {job.id}")
 
 
 with honker.open(sys.argv[1]) as db:
