@@ -21,8 +21,8 @@ test-long: ## Run everything: all pairs, long soaks and proofs; takes hours
 check: ## Check formatting and lints
 	scripts/check
 
-bench: extension library ## Measure, each figure beside its reference point
-	$(CARGO) run --release -p honker-bench
+bench: extension library ## Measure, each figure beside its reference point (some of it: PARTS='claim packages')
+	$(CARGO) run --release -p honker-bench -- $(PARTS)
 
 bench-instructions: ## Count the instructions of the loops through libhonker, beside those of an earlier revision: BASE=<rev>
 	$(if $(BASE),,$(error BASE is missing: make bench-instructions BASE=<rev>))
