@@ -143,8 +143,8 @@ impl Job {
     ///
     /// [`Error::Lost`] if the job is not its worker's any more: then nothing is saved.
     ///
-    /// [`Error::StepNotSaved`] if what `f` returned cannot be encoded as JSON, or not be decoded again. `f` has run then,
-    /// and would be run again by another attempt. So a [`Worker`](crate::Worker) discards the job unless its handler returns
+    /// [`Error::StepNotSaved`] if what `f` returned cannot be encoded as JSON, or not be decoded again, or is larger than
+    /// SQLite stores (a gigabyte). `f` has run then, and would be run again by another attempt. So a [`Worker`](crate::Worker) discards the job unless its handler returns
     /// `Ok`, whatever else that makes of the error; without one, that is for you to do ([`Job::fail`]).
     ///
     /// ```
@@ -210,13 +210,13 @@ impl Job {
             Ok((text, value))
         }));
         let encoded = encoded.unwrap_or_else(|panic| Err(Error::Invalid(Failure::panic(&*panic).text())));
-        let (text, value) = encoded.map_err(|error| {
-            let error = Error::StepNotSaved { name: name.to_owned(), source: Arc::new(error) };
-            self.not_saved.get_or_init(|| error.clone());
-            error
-        })?;
+        let (text, value) = encoded.map_err(|error| self.not_saved(name, error))?;
         let stored: Result<Option<String>> =
             call!(&self.database, tx, step_save(self.id, &self.worker_id, name, &text));
+        let stored = stored.map_err(|error| match error {
+            Error::TooBig(_) => self.not_saved(name, error),
+            other => other,
+        });
         let lost = || {
             Error::Lost(format!(
                 "job {} is not its worker's any more: the step '{name}' is not saved",
@@ -225,6 +225,12 @@ impl Job {
         };
         let stored = stored?.ok_or_else(lost)?;
         if stored == text { Ok(value) } else { decode_step(name, &stored) }
+    }
+
+    fn not_saved(&self, name: &str, why: Error) -> Error {
+        let error = Error::StepNotSaved { name: name.to_owned(), source: Arc::new(why) };
+        self.not_saved.get_or_init(|| error.clone());
+        error
     }
 
     /// What has become of a step that has run, and would be run again.

@@ -1,6 +1,7 @@
 //! Steps whose value cannot be saved: what has run is not run again.
 
 use std::collections::BTreeMap;
+use std::ffi::{c_char, c_int};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -9,6 +10,8 @@ use honker::testing::TestDatabase;
 use honker::{
     Database, EnqueueOpts, Error, Failure, Job, JobContext, Outcome, Queue, QueueOpts, Transaction, Worker,
 };
+use rusqlite::auto_extension::register_auto_extension;
+use rusqlite::ffi;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize, Serializer};
 
@@ -99,6 +102,27 @@ fn a_step_whose_value_cannot_be_encoded_is_not_run_again() {
 fn a_step_whose_value_would_not_come_back_is_not_run_again() {
     // serde_json makes null of it.
     is_called_once(|| f64::NAN, "invalid type: null");
+}
+
+/// Every connection of this process that is opened from now on takes 100,000 bytes instead of a gigabyte.
+fn with_small_values() {
+    unsafe extern "C" fn limit(
+        db: *mut ffi::sqlite3,
+        _: *mut *mut c_char,
+        _: *const ffi::sqlite3_api_routines,
+    ) -> c_int {
+        // SAFETY: SQLite hands over a connection that is open.
+        unsafe { ffi::sqlite3_limit(db, ffi::SQLITE_LIMIT_LENGTH, 100_000) };
+        ffi::SQLITE_OK
+    }
+    // SAFETY: it neither opens nor closes a database.
+    unsafe { register_auto_extension(limit) }.unwrap();
+}
+
+#[test]
+fn a_step_whose_value_is_too_large_is_not_run_again() {
+    with_small_values();
+    is_called_once(|| "x".repeat(100_001), "string or blob too big");
 }
 
 #[test]
