@@ -1,13 +1,11 @@
 //! A job in hand.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, OnceLock};
 
 use honker_core::queue as engine;
-use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::{Batch, Database, Error, Failure, Member, Metadata, Result, Transaction, json};
+use crate::{Batch, Database, Error, Member, Metadata, Result, Transaction, json};
 
 /// A job that was claimed. Settling it answers `true` if the claim was still its worker's, and `false`, with nothing done,
 /// if it was not: then somebody else does the job as well, or has done it.
@@ -52,7 +50,7 @@ pub struct Job {
     pub max_run_s: Option<i64>,
     pub(crate) serial: i64,
     /// The first [`Error::StepNotSaved`], which a worker has to know of whatever its handler makes of it.
-    not_saved: Arc<OnceLock<Error>>,
+    pub(crate) not_saved: Arc<OnceLock<Error>>,
     pub(crate) database: Database,
 }
 
@@ -137,108 +135,8 @@ impl Job {
         row.map(|row| Ok(self.database.batch_by_id(row.get(0)?))).transpose()
     }
 
-    /// Runs `f` once, whatever is retried: what it returned is saved, and is what later attempts of the job get. An error of
-    /// `f` saves nothing. Should the process die between the end of `f` and the commit that saves it, `f` is run again;
-    /// [`Job::step_tx`] has no such gap.
-    ///
-    /// [`Error::Lost`] if the job is not its worker's any more: then nothing is saved.
-    ///
-    /// [`Error::StepNotSaved`] if what `f` returned cannot be encoded as JSON, or not be decoded again, or is larger than
-    /// SQLite stores (a gigabyte). `f` has run then, and would be run again by another attempt. So a [`Worker`](crate::Worker) discards the job unless its handler returns
-    /// `Ok`, whatever else that makes of the error; without one, that is for you to do ([`Job::fail`]).
-    ///
-    /// ```
-    /// # use honker::{EnqueueOpts, QueueOpts};
-    /// # let db = honker::testing::TestDatabase::new()?;
-    /// # let q = db.queue("orders", QueueOpts::default());
-    /// # q.enqueue(&1, EnqueueOpts::default())?;
-    /// # let job = q.claim_one("w")?.unwrap();
-    /// let charge = || -> honker::Result<String> { Ok("receipt 7".to_owned()) };
-    /// let receipt = job.step("charge", charge)?;
-    /// let again = job.step("charge", || -> honker::Result<String> { panic!("not run again") })?;
-    /// assert_eq!(receipt, again);
-    /// # Ok::<(), honker::Error>(())
-    /// ```
-    pub fn step<T, E>(&self, name: &str, f: impl FnOnce() -> Result<T, E>) -> Result<T, E>
-    where
-        T: Serialize + DeserializeOwned,
-        E: From<Error>,
-    {
-        if let Some(value) = self.saved_step(None, name)? {
-            return Ok(value);
-        }
-        let value = f()?;
-        Ok(self.save_step(None, name, value)?)
-    }
-
-    /// Runs `f` once, in a transaction in which what it returned is saved: what it writes there is done exactly once.
-    /// On an error all of it is rolled back, also on [`Error::StepNotSaved`].
-    pub fn step_tx<T, E>(&self, name: &str, f: impl FnOnce(&Transaction) -> Result<T, E>) -> Result<T, E>
-    where
-        T: Serialize + DeserializeOwned,
-        E: From<Error>,
-    {
-        if let Some(value) = self.saved_step(None, name)? {
-            return Ok(value);
-        }
-        let tx = self.database.transaction()?;
-        if let Some(value) = self.saved_step(Some(&tx), name)? {
-            return Ok(value);
-        }
-        let value = f(&tx)?;
-        let value = self.save_step(Some(&tx), name, value)?;
-        tx.commit()?;
-        Ok(value)
-    }
-
-    fn saved_step<T: DeserializeOwned>(&self, tx: Option<&Transaction>, name: &str) -> Result<Option<T>> {
-        let saved: Result<Option<String>> = call!(&self.database, tx, step_get(self.id, name));
-        saved?.map(|text| decode_step(name, &text)).transpose()
-    }
-
-    /// What is stored, which is what somebody else has saved meanwhile.
-    fn save_step<T: Serialize + DeserializeOwned>(
-        &self,
-        tx: Option<&Transaction>,
-        name: &str,
-        value: T,
-    ) -> Result<T> {
-        // Decoded as well before it is saved: serde_json makes null of what is no number.
-        let encoded = catch_unwind(AssertUnwindSafe(|| {
-            let text = json::encode("its value", &value)?;
-            let value = json::decode("its value", text.as_bytes())?;
-            Ok((text, value))
-        }));
-        let encoded = encoded.unwrap_or_else(|panic| Err(Error::Invalid(Failure::panic(&*panic).text())));
-        let (text, value) = encoded.map_err(|error| self.not_saved(name, error))?;
-        let stored: Result<Option<String>> =
-            call!(&self.database, tx, step_save(self.id, &self.worker_id, name, &text));
-        let stored = stored.map_err(|error| match error {
-            Error::TooBig(_) => self.not_saved(name, error),
-            other => other,
-        });
-        let lost = || {
-            Error::Lost(format!(
-                "job {} is not its worker's any more: the step '{name}' is not saved",
-                self.id
-            ))
-        };
-        let stored = stored?.ok_or_else(lost)?;
-        if stored == text { Ok(value) } else { decode_step(name, &stored) }
-    }
-
-    fn not_saved(&self, name: &str, why: Error) -> Error {
-        let error = Error::StepNotSaved { name: name.to_owned(), source: Arc::new(why) };
-        self.not_saved.get_or_init(|| error.clone());
-        error
-    }
-
     /// What has become of a step that has run, and would be run again.
     pub(crate) fn step_not_saved(&self) -> Option<&Error> {
         self.not_saved.get()
     }
-}
-
-fn decode_step<T: DeserializeOwned>(name: &str, text: &str) -> Result<T> {
-    json::decode(&format!("what is saved of the step '{name}'"), text.as_bytes())
 }

@@ -78,6 +78,7 @@ mod outbox;
 mod queue;
 mod scheduler;
 mod settings;
+mod step;
 mod stream;
 pub mod testing;
 mod transaction;

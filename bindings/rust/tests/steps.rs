@@ -185,7 +185,7 @@ async fn nor_by_a_handler_that_is_a_future() {
     let worker = Worker::builder()
         .signals(false)
         .queue_async("q", |job| async move {
-            job.step("charge", || Ok::<_, Error>(no_json()))?;
+            job.step_async("charge", async || Ok::<_, Error>(no_json())).await?;
             Ok(())
         })
         .on_error(move |_, failure| teller.lock().unwrap().push(failure.to_string()))
@@ -193,4 +193,58 @@ async fn nor_by_a_handler_that_is_a_future() {
         .unwrap();
     assert_eq!(worker.run_due_async().await.unwrap(), 1);
     assert_eq!(*told.lock().unwrap(), [died_of(&db)]);
+}
+
+#[cfg(feature = "tokio")]
+#[tokio::test]
+async fn a_step_that_is_a_future_is_run_once() {
+    let db = TestDatabase::new().unwrap();
+    queue(&db).enqueue(&1, EnqueueOpts::default()).unwrap();
+    let calls = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&calls);
+    let worker = Worker::builder()
+        .signals(false)
+        .queue_async("q", move |job| {
+            let calls = Arc::clone(&counted);
+            async move {
+                let charge = async || {
+                    tokio::task::yield_now().await;
+                    Ok::<_, Error>(calls.fetch_add(1, Ordering::SeqCst))
+                };
+                assert_eq!(job.step_async("charge", charge).await?, 0);
+                if job.attempts == 1 { Err(Failure::new("the mail")) } else { Ok(()) }
+            }
+        })
+        .build(&db)
+        .unwrap();
+    assert_eq!(worker.run_due_async().await.unwrap(), 1);
+    db.advance(Duration::from_secs(7200)).unwrap();
+    assert_eq!(worker.run_due_async().await.unwrap(), 1);
+    assert_eq!(calls.load(Ordering::SeqCst), 1);
+    assert!(queue(&db).get_job(1).unwrap().is_none());
+    assert!(queue(&db).dead(-1).unwrap().is_empty());
+}
+
+#[cfg(feature = "tokio")]
+#[tokio::test]
+async fn a_step_whose_future_fails_or_is_dropped_saves_nothing() {
+    let db = TestDatabase::new().unwrap();
+    queue(&db).enqueue(&1, EnqueueOpts::default()).unwrap();
+    let job = queue(&db).claim_one("w").unwrap().unwrap();
+    let refused =
+        job.step_async("charge", async || Err::<i64, _>(Error::Invalid("no money".to_owned()))).await;
+    assert!(matches!(refused, Err(Error::Invalid(_))));
+    let (begin, begun) = tokio::sync::oneshot::channel();
+    let endless = job.step_async("charge", async || {
+        begin.send(()).unwrap();
+        std::future::pending::<honker::Result<i64>>().await
+    });
+    tokio::select! {
+        ended = endless => panic!("{ended:?}"),
+        told = begun => told.unwrap(),
+    }
+    assert_eq!(job.step_async("charge", async || Ok::<_, Error>(7)).await.unwrap(), 7);
+    job.fail("done").unwrap();
+    let lost = job.step_async("other", async || Ok::<_, Error>(7)).await;
+    assert!(matches!(lost, Err(Error::Lost(_))), "{lost:?}");
 }
