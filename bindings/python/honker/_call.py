@@ -36,7 +36,7 @@ async def call_async(hand: Hand) -> tuple[Any, BaseException | None]:
             value = await finish(hand.plan.call())
         return value, None
     except BaseException as error:
-        return None, _raised(hand, error)
+        return None, error
 
 
 def call_sync(hand: Hand, wait: Callable[[Hand, Awaitable[Any]], Any]) -> tuple[Any, BaseException | None]:
@@ -54,12 +54,7 @@ def call_sync(hand: Hand, wait: Callable[[Hand, Awaitable[Any]], Any]) -> tuple[
                 value = wait(hand, finish(value))
         return value, None
     except BaseException as error:
-        return None, _raised(hand, error)
-
-
-def _raised(hand: Hand, error: BaseException) -> BaseException:
-    """What counts of it: no error that was made of a step's takes the job back to life."""
-    return hand.unsaved if hand.unsaved is not None and isinstance(error, Exception) else error
+        return None, error
 
 
 async def finish(value: Awaitable[Any]) -> Any:

@@ -39,6 +39,14 @@ class Hand:
         self.process: Child | None = None
         self._event: threading.Event | None = None
 
+    def discard(self, unsaved: Discard) -> None:
+        """Says that the job has no further attempt, whatever its handler makes of that. For the handler's thread."""
+        self.unsaved = unsaved
+
+    def outcome(self, error: BaseException | None) -> BaseException | None:
+        """What counts of what the handler has raised: no failure after `discard` brings the job back to life."""
+        return error if error is None or self.unsaved is None else self.unsaved
+
     def cancel(self, reason: str) -> None:
         """Tells the handler. For the worker's loop."""
         if self.reason is not None:

@@ -32,7 +32,6 @@ log = logging.getLogger("honker.worker")
 # How often it is looked whether a process that says nothing is alive.
 LOOK_S = 1.0
 _context = multiprocessing.get_context("spawn")
-BEGAN = ("began",)
 
 
 class ProcessDied(RuntimeError):
@@ -163,10 +162,15 @@ class Processes:
         child.run(hand)
 
     def heard(self, child: Child, message: tuple[Any, ...] | None) -> None:
-        if message == BEGAN:
-            if child.hand is not None:
-                self._began(child.hand)
-            return
+        match message:
+            case ("began",):
+                if child.hand is not None:
+                    self._began(child.hand)
+                return
+            case ("unsaved", serial, text):
+                if child.hand is not None and child.hand.job.serial == serial:
+                    child.hand.discard(Discard(text))
+                return
         hand, child.hand = child.hand, None
         if message is None:
             self._all.discard(child)
@@ -217,14 +221,14 @@ def _live(pipe: Connection, target: str) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):  # the parent's, who tells
         signal.signal(number, signal.SIG_IGN)
     jobs: queue.SimpleQueue[tuple[Any, ...]] = queue.SimpleQueue()
-    lives = _Life()
+    lives = _Life(pipe)
     threading.Thread(target=_hear, args=(pipe, jobs, lives), daemon=True).start()
     database = load(target)
     while True:
         name, worker_id, id, text, view = jobs.get()
         job = Job(database._known_queue(name), worker_id, id, text, view)
-        pipe.send(BEGAN)
-        pipe.send(lives.run(job))
+        lives.tell("began")
+        lives.tell(*lives.run(job))
 
 
 def _hear(pipe: Connection, jobs: queue.SimpleQueue[tuple[Any, ...]], lives: _Life) -> None:
@@ -239,17 +243,33 @@ def _hear(pipe: Connection, jobs: queue.SimpleQueue[tuple[Any, ...]], lives: _Li
             lives.cancel(*rest)
 
 
-class _Life:
-    """The job that runs. `cancel` is for the thread that hears."""
+class _ChildHand(Hand):
+    """The parent has to know at once of what is not saved: this process may be killed."""
 
-    def __init__(self) -> None:
+    __slots__ = ("_life",)
+
+    def __init__(self, job: Job, life: _Life) -> None:
+        super().__init__(job, plan(job))
+        self._life = life
+
+    def discard(self, unsaved: Discard) -> None:
+        super().discard(unsaved)
+        self._life.tell("unsaved", self.job.serial, _outcomes.message(unsaved))
+
+
+class _Life:
+    """The job that runs. `cancel` is for the thread that hears, `tell` for any."""
+
+    def __init__(self, pipe: Connection) -> None:
+        self._pipe = pipe
+        self._telling = threading.Lock()
         self._lock = threading.Lock()
         self._hand: Hand | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def run(self, job: Job) -> tuple[Any, ...]:
         try:
-            hand = Hand(job, plan(job))
+            hand = _ChildHand(job, self)
         except Exception as problem:  # the parent has the task
             return "discard", _outcomes.message(problem)
         job._hand = hand
@@ -261,7 +281,11 @@ class _Life:
             value, error = call_sync(hand, lambda hand, value: asyncio.run(self._await(hand, lambda: value)))
         with self._lock:
             self._hand = None
-        return _message(hand, value, error)
+        return _message(hand, value, hand.outcome(error))
+
+    def tell(self, *message: Any) -> None:
+        with self._telling:
+            self._pipe.send(message)
 
     async def _await(self, hand: Hand, call: Callable[[], Awaitable[Any]]) -> Any:
         async def wait() -> Any:

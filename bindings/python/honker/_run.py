@@ -269,10 +269,11 @@ class Run:
 
     def _release(self) -> None:
         """What still runs is given back."""
-        for hand in self._hands.values():
-            hand.held = False
-            self._finished.append(JobSettlement(hand.job, "release"))
-        self._hands.clear()
+        for hand in list(self._hands.values()):
+            if hand.unsaved is None:
+                self._decide(hand, JobSettlement(hand.job, "release"))
+            else:
+                self._settle(hand, hand.unsaved)
 
     def _is_over(self) -> bool:
         if self._phase is Phase.RUNNING:
@@ -444,15 +445,19 @@ class Run:
             return
         seconds = f"{hand.plan.timeout_s:g}"
         log.warning(
-            "job %d of %s, attempt %d of %d, ran for more than %s s and is retried; %s",
+            "job %d of %s, attempt %d of %d, ran for more than %s s and is %s; %s",
             hand.job.id,
             hand.job.queue_name,
             hand.job.attempts,
             hand.job.max_attempts,
             seconds,
+            "retried" if hand.unsaved is None else "discarded",
             self._what_ends(hand),
         )
-        self._decide(hand, JobSettlement(hand.job, "retry", hand.plan.retry_delay_s, f"timeout after {seconds}s"))
+        if hand.unsaved is None:
+            self._decide(hand, JobSettlement(hand.job, "retry", hand.plan.retry_delay_s, f"timeout after {seconds}s"))
+        else:
+            self._settle(hand, hand.unsaved)
         hand.cancel("timeout")
         self._nudge()
 
@@ -462,6 +467,13 @@ class Run:
         if hand.plan.is_async:
             return "its task is cancelled"
         return "its thread goes on, and its place is taken until that returns"
+
+    def _settle(self, hand: Hand, error: BaseException | None) -> None:
+        one = _outcomes.settlement(hand.job, hand.plan, error)
+        self._decide(hand, one)
+        if error is not None and _outcomes.is_failure(error):
+            _outcomes.log_failure(one, error)
+            _outcomes.tell(list(reporters), error, hand.job)
 
     def _decide(self, hand: Hand, settlement: JobSettlement) -> None:
         hand.held = False
@@ -489,6 +501,7 @@ class Run:
 
     def _leave(self, hand: Hand, error: BaseException | None) -> None:
         self._running.discard(hand)
+        error = hand.outcome(error)
         try:
             if not hand.held:
                 if error is not None and not (_outcomes.is_cancellation(error) or isinstance(error, ProcessDied)):
@@ -496,11 +509,7 @@ class Run:
             elif hand.reason == "stop" and _outcomes.is_cancellation(error):
                 self._decide(hand, JobSettlement(hand.job, "release"))
             else:
-                one = _outcomes.settlement(hand.job, hand.plan, error)
-                self._decide(hand, one)
-                if error is not None and _outcomes.is_failure(error):
-                    _outcomes.log_failure(one, error)
-                    _outcomes.tell(list(reporters), error, hand.job)
+                self._settle(hand, error)
         finally:
             self._nudge()
 

@@ -27,5 +27,5 @@ def encode(name: str, value: Any, hand: Hand | None) -> bytes:
         why = "".join(traceback.format_exception_only(error)).strip()  # also of one that raises when it is asked
         unsaved = Discard(f"step {name} has run, and is not saved: {why}")
         if hand is not None:
-            hand.unsaved = unsaved
+            hand.discard(unsaved)
         raise unsaved from error

@@ -44,7 +44,7 @@ async def run_task(
     seconds, or as `Retryable` says, if it raises, or takes longer than `timeout` seconds; dead if the job has had
     `retries` attempts. A thread that takes longer goes on.
 
-    If the task is cancelled the job is given back.
+    If the task is cancelled the job is given back, or is dead if a step of it is not saved.
     """
     delay_s = _compute_delay(retry_delay, backoff, job.attempts)
     plan = Plan(lambda: handler(job), is_coroutine_function(handler), retry_delay_s=delay_s)
@@ -56,12 +56,16 @@ async def run_task(
         task = asyncio.current_task()
         if task is None or task.cancelling():
             hand.cancel("stop")
-            job.release()
+            if hand.unsaved is None:
+                job.release()
+            else:
+                job.fail(_outcomes.message(hand.unsaved))
             raise
         error = cancelled  # the handler's own
     except TimeoutError:
         hand.cancel("timeout")
         error = Retryable(f"timeout after {timeout:g}s", delay_s)
+    error = hand.outcome(error)
     one = _outcomes.settlement(job, plan, error)
     if one.kind == "retry" and job.attempts >= retries:
         one.kind = "fail"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ctypes
 import inspect
 from collections.abc import Callable
@@ -151,9 +152,25 @@ class Outbox:
 
     async def _outcome(self, job: Job) -> JobSettlement:
         plan = Plan(lambda: self._delivery(job.payload), is_coroutine_function(self._delivery))
-        hand = Hand(job, plan)
-        if plan.is_async:
-            value, error = await call_async(hand)
+        hand = job._hand = Hand(job, plan)
+        try:
+            error = hand.outcome(await self._attempt(hand))
+        except BaseException:  # it is cancelled
+            hand.cancel("stop")
+            if hand.unsaved is not None:
+                with contextlib.suppress(Error):
+                    job.fail(_outcomes.message(hand.unsaved))
+            raise
+        one = _outcomes.settlement(job, plan, error)
+        if error is not None and _outcomes.is_failure(error):
+            _outcomes.log_failure(one, error)
+            _outcomes.tell(list(reporters), error, job)
+        return one
+
+    async def _attempt(self, hand: Hand) -> BaseException | None:
+        """What the delivery has raised; raises what the worker is cancelled with."""
+        if hand.plan.is_async:
+            _, error = await call_async(hand)
         else:
             value, error = await _loop.required().run_sync(lambda: call_sync(hand, lambda _, value: value))
             if inspect.isawaitable(value):
@@ -166,11 +183,7 @@ class Outbox:
                     current.reset(token)
         if not (error is None or isinstance(error, Exception) or _loop.required().is_foreign(error)):
             raise error
-        one = _outcomes.settlement(job, plan, error)
-        if error is not None and _outcomes.is_failure(error):
-            _outcomes.log_failure(one, error)
-            _outcomes.tell(list(reporters), error, job)
-        return one
+        return error
 
     def __repr__(self) -> str:
         return f"<Outbox {self.name!r} of {self._database.path}>"

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import threading
 
 import honker
 import pytest
-from conftest import SOON_S
+from conftest import SOON_S, until
+from honker import _worker
+from test_worker import Running
 
 
 def test_steps_are_done_once(db, queue):
@@ -167,6 +171,117 @@ def test_one_of_a_group_of_tasks_is_not_run_again(db, queue):
     run_due(db, handler)
     assert calls == [1]
     assert [job["state"] for job in db.jobs()] == ["dead"]
+
+
+def charges(job):
+    """A step that is not saved, and a handler that does not mind."""
+    with contextlib.suppress(honker.Discard):
+        job.step("charge", object)
+
+
+def assert_discarded(db):
+    (dead,) = db.jobs()
+    assert (dead["state"], dead["attempts"]) == ("dead", 1)
+    assert dead["last_error"].startswith("step charge has run, and is not saved: ")
+
+
+@pytest.mark.parametrize("kind", ["thread", "deaf thread", "loop"])
+def test_a_job_with_one_is_not_given_back(db, queue, kind):
+    charged, go = threading.Event(), threading.Event()
+
+    def handler(job):
+        charges(job)
+        charged.set()
+        assert job.wait_cancelled(SOON_S)
+        if kind == "deaf thread":
+            go.wait(SOON_S)
+        job.check()
+
+    async def ahandler(job):
+        charges(job)
+        charged.set()
+        await asyncio.sleep(SOON_S)
+
+    queue.enqueue(1, max_attempts=5)
+    running = Running(db.worker("emails", ahandler if kind == "loop" else handler, stop_timeout_s=0))
+    assert charged.wait(SOON_S)
+    running.worker.stop()
+    running.join()
+    go.set()
+    assert isinstance(running.error, honker.UnfinishedError) == (kind == "deaf thread")
+    assert_discarded(db)
+
+
+def test_a_job_with_one_is_not_retried_after_its_time(db):
+    @db.task(timeout_s=0.01, retries=5)
+    async def hangs():
+        charges(honker.current_job())  # before the loop looks at the time
+        await asyncio.sleep(SOON_S)
+
+    running = Running(db.worker())
+    try:
+        with pytest.raises(honker.TaskFailed, match="step charge has run"):
+            hangs().get(SOON_S)
+    finally:
+        honker.registry.clear()
+        running.stop()
+    assert_discarded(db)
+
+
+def test_a_job_with_one_is_not_given_back_without_a_worker(db, queue):
+    queue.enqueue(1, max_attempts=5)
+    job, charged = queue.claim_one("w"), asyncio.Event()
+
+    async def handler(job):
+        charges(job)
+        charged.set()
+        await asyncio.sleep(SOON_S)
+
+    async def main():
+        task = asyncio.create_task(_worker.run_task(job, handler, timeout=None, retries=5))
+        await charged.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(main())
+    assert_discarded(db)
+
+
+@pytest.mark.parametrize("ends", ["raises", "is cancelled"])
+@pytest.mark.parametrize("is_async", [False, True], ids=["thread", "loop"])
+def test_one_of_a_delivery_is_not_run_again(db, ends, is_async):
+    charged, go = threading.Event(), threading.Event()
+
+    def deliver(payload):
+        charges(honker.current_job())
+        charged.set()
+        if ends == "raises":
+            raise ValueError
+        go.wait(SOON_S)
+
+    async def adeliver(payload):
+        charges(honker.current_job())
+        charged.set()
+        if ends == "raises":
+            raise ValueError
+        await asyncio.sleep(SOON_S)
+
+    outbox = db.outbox("mail", adeliver if is_async else deliver)
+    outbox.enqueue(1)
+
+    async def main():
+        worker = asyncio.create_task(outbox.run_worker("w"))
+        await asyncio.to_thread(charged.wait, SOON_S)
+        if ends == "raises":
+            await asyncio.to_thread(until, outbox.queue.dead)
+        worker.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await worker
+        go.set()
+
+    asyncio.run(main())
+    assert_discarded(db)
 
 
 def test_a_step_that_has_not_begun_is_tried_again(db, queue):

@@ -349,6 +349,30 @@ def leaves_a_child(mark):
         os._exit(0)
     os._exit(7)
 
+@db.task("c", retries=5, retry_delay_s=0)
+def steps(mark):
+    def charge():
+        with open(mark, "a") as file:
+            file.write("x")
+        return os.getpid()
+
+    charged = honker.current_job().step("charge", charge)
+    if honker.current_job().attempts == 1:
+        os._exit(7)
+    return [charged, os.getpid(), honker.current_job().attempts]
+
+@db.task("c", retries=5, retry_delay_s=0)
+def charges(mark):
+    def charge():
+        with open(mark, "a") as file:
+            file.write("x")
+        return object()
+
+    try:
+        honker.current_job().step("charge", charge)
+    except honker.Discard:
+        os._exit(7)
+
 @db.task("b")
 def waits(mark):
     open(mark, "w").close()
@@ -380,14 +404,8 @@ def asks(program: Any, module: Path, code: str) -> str:
 
 def test_the_command_lists_and_works(module: Path, program: Any) -> None:
     out, _ = start(program, module, "worker", "jobs:db", "--list").end()
-    assert out.split() == ["jobs.aadd", "b", "jobs.crashes", "b", "jobs.fails", "b", "jobs.hangs", "a"] + [
-        "jobs.leaves_a_child",
-        "b",
-        "jobs.pid",
-        "a",
-        "jobs.waits",
-        "b",
-    ]
+    names = "aadd b charges c crashes b fails b hangs a leaves_a_child b pid a steps c waits b".split()
+    assert out.split() == [name if len(name) == 1 else f"jobs.{name}" for name in names]
     worker = start(program, module, "worker", "jobs:db", "--queue", "a", "--queue", "b", "--concurrency", "3")
     assert asks(program, module, "print(jobs.aadd(1, 2).get(60))") == "3"
     worker.process.terminate()
@@ -419,6 +437,24 @@ except Exception as error:
     worker.process.terminate()
     _, errors = worker.end()
     assert "its process is killed" in errors and "in fails" in errors
+
+
+def test_steps_in_processes(module: Path, program: Any, tmp_path: Path, db: honker.Database) -> None:
+    """What one process has done the next one does not do again; nor what could not be saved, also if the process is
+    killed, or dies, after that.
+    """
+    worker = start(program, module, "worker", "jobs:db", "--processes", "--concurrency", "1")
+    mark = tmp_path / "mark"
+    first, second, attempts = json.loads(asks(program, module, f"print(jobs.steps({str(mark)!r}).get(60))"))
+    assert (mark.read_text(), attempts) == ("x", 2) and first != second
+    mark.unlink()
+    asks(program, module, f"print(jobs.charges({str(mark)!r}).id)")
+    until(db.queue("c").dead)
+    [dead] = db.queue("c").dead()
+    assert dead["last_error"].startswith("step charge has run, and is not saved: ")
+    assert (mark.read_text(), dead["attempts"]) == ("x", 1)
+    worker.process.terminate()
+    worker.end()
 
 
 def test_run_due_leaves_no_processes(module: Path, program: Any) -> None:

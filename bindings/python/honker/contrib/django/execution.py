@@ -84,6 +84,8 @@ class Execution:
 
     def _failed(self, error: BaseException) -> None:
         hand = current.get(None)
+        if hand is not None:
+            error = hand.outcome(error) or error
         is_given_back = hand is not None and hand.reason == "stop" and is_cancellation(error)
         if self.result.is_finished or isinstance(error, Snooze) or is_given_back:
             return
