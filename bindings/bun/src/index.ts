@@ -105,7 +105,22 @@ export type Database = {
 export function open(path: string, options?: OpenOptions): Database;
 export function open(path: string, extensionPath?: string | null, options?: OpenOptions): Database;
 export function open(path: string, second?: string | OpenOptions | null, third?: OpenOptions): Database {
+  return new NodeDatabase(path, openOptions(second, third)) as unknown as Database;
+}
+
+/** As {@link open}, off the event loop. */
+export function openAsync(path: string, options?: OpenOptions): Promise<Database>;
+export function openAsync(path: string, extensionPath?: string | null, options?: OpenOptions): Promise<Database>;
+export async function openAsync(
+  path: string,
+  second?: string | OpenOptions | null,
+  third?: OpenOptions,
+): Promise<Database> {
+  return (await NodeDatabase.openAsync(path, openOptions(second, third))) as unknown as Database;
+}
+
+function openOptions(second: string | OpenOptions | null | undefined, third: OpenOptions | undefined): node.OpenOptions {
   const named = typeof second === "object" && second !== null ? undefined : optionalText(second, "extensionPath");
   const { sqliteLibPath: _, ...options } = (typeof second === "object" ? second : third) ?? third ?? {};
-  return new NodeDatabase(path, named === undefined ? options : { ...options, libraryPath: named }) as unknown as Database;
+  return named === undefined ? options : { ...options, libraryPath: named };
 }

@@ -95,7 +95,7 @@ NAPI_MODULE_INIT() {
   EXPORT("setup", setup);
   EXPORT("buildInfo", build_info);
   EXPORT("cronNextAfter", cron_next_after);
-  EXPORT("open", database_open);
+  EXPORT("database", database_new);
   EXPORT("call", database_call);
   EXPORT("submit", database_submit);
   EXPORT("close", database_close);

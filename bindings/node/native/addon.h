@@ -114,7 +114,7 @@ enum {
   WRITES = 1, /* may wait for the writer: not while a transaction is open, unless it is of that */
   BEGINS = 2, /* begins a transaction */
   ENDS = 4,   /* ends one */
-  LAST = 8,   /* closes the database */
+  OPENS = 8,  /* opens the database */
 };
 
 typedef struct operation {
@@ -144,6 +144,7 @@ struct database {
   atomic_int users; /* the object of JavaScript's, its handles, calls that are submitted, the poll
                        handle */
   bool closed;
+  bool opening; /* on the thread */
   /* the thread, and what it shares */
   os_lock_t lock;
   os_condition_t changed;
@@ -192,7 +193,7 @@ bool handle_make(napi_env env, database_t *database, const operation_t *operatio
 
 /* --- database.c --- */
 
-napi_value database_open(napi_env env, napi_callback_info info);
+napi_value database_new(napi_env env, napi_callback_info info);
 napi_value database_call(napi_env env, napi_callback_info info);
 napi_value database_submit(napi_env env, napi_callback_info info);
 napi_value database_close(napi_env env, napi_callback_info info);

@@ -256,6 +256,7 @@ napi_value database_submit(napi_env env, napi_callback_info info) {
   }
   os_unlock(&database->lock);
   if (can) {
+    if (call->operation->flags & OPENS) database->opening = true;
     count_pending(env, in, 1);
     return promise;
   }
@@ -309,6 +310,7 @@ void deliver(napi_env env, napi_value callback, void *context, void *data) {
     database_release(message->database);
   } else {
     database_t *database = call->database;
+    if (call->operation->flags & OPENS) database->opening = false;
     if (env != NULL) {
       settle(env, call);
       count_pending(env, call->in, -1);
@@ -321,21 +323,28 @@ void deliver(napi_env env, napi_value callback, void *context, void *data) {
 
 /* --- Opening and closing. --- */
 
+static void end_thread(database_t *database) {
+  if (!database->has_thread) return;
+  os_lock(&database->lock);
+  database->stop = true;
+  os_wake_all(&database->changed);
+  os_unlock(&database->lock);
+  os_thread_join(database->thread);
+  database->has_thread = false;
+}
+
 /* Ends everything that runs or waits, and the thread. The file is nobody's then. */
 static void close_now(database_t *database, honker_error_t **error, honker_status_t *status) {
   if (database->closed) return;
   database->closed = true;
   waiter_stop(database);
-  const honker_status_t closed = database->in->lib.close(database->db, error);
-  if (status != NULL) *status = closed;
-  if (database->has_thread) {
-    os_lock(&database->lock);
-    database->stop = true;
-    os_wake_all(&database->changed);
-    os_unlock(&database->lock);
-    os_thread_join(database->thread);
-    database->has_thread = false;
+  /* Nothing can end that but its own busy timeout, and there is nothing to close before. */
+  if (database->opening) end_thread(database);
+  if (database->db != NULL) {
+    const honker_status_t closed = database->in->lib.close(database->db, error);
+    if (status != NULL) *status = closed;
   }
+  end_thread(database);
   database->stop = true;
 }
 
@@ -363,68 +372,30 @@ static void on_collected(napi_env env, void *data, void *hint) {
   database_release(database);
 }
 
-/* path, busy timeout, readers, durability, journal mode, checkpoint pages, watcher back end, poll
- * interval */
-static bool read_open_options(napi_env env, call_t *call, napi_value *arguments, size_t count,
-                              honker_open_opts_t *options) {
-  static const operation_t open = {"open", "tiiiiiTi", OUT_STATUS, 0, NULL, NULL};
-  call->operation = &open;
-  if (!call_read(env, call, arguments, count)) return false;
-  *options = (honker_open_opts_t)HONKER_OPEN_OPTS_INIT;
-  options->busy_timeout_ms = call->slots[1].number;
-  options->readers_max = (uint32_t)call->slots[2].number;
-  options->durability = (uint32_t)call->slots[3].number;
-  options->journal_mode = (uint32_t)call->slots[4].number;
-  options->wal_autocheckpoint_pages = (uint32_t)call->slots[5].number;
-  options->watcher_backend = (honker_bytes_t){call->slots[6].data, call->slots[6].len};
-  options->watcher_poll_interval_ms = call->slots[7].number;
-  /* What this thread must not wait for is known here; the thread of the database waits. */
-  options->nesting = HONKER_NESTING_WAIT;
-  return true;
-}
-
-napi_value database_open(napi_env env, napi_callback_info info) {
-  napi_value arguments[SLOTS_MAX], result = NULL, ignored;
-  size_t count = SLOTS_MAX;
+/* A database without a file, for the operation `open`; the busy timeout. */
+napi_value database_new(napi_env env, napi_callback_info info) {
+  napi_value argument, result = NULL;
+  size_t count = 1;
   instance_t *in;
-  honker_open_opts_t options;
-  honker_db_t *db = NULL;
-  call_t call;
-  if (napi_get_cb_info(env, info, &count, arguments, NULL, (void **)&in) != napi_ok) return NULL;
-  call_init(&call);
-  call.in = in;
-  if (read_open_options(env, &call, arguments, count, &options)) {
-    call.status = in->lib.open(call.slots[0].data, call.slots[0].len, &options, &db, &call.error);
-    if (call.status != HONKER_OK) {
-      if (call_error(env, &call, &ignored)) napi_throw(env, ignored);
-    }
+  int64_t busy_timeout_ms = 0;
+  if (napi_get_cb_info(env, info, &count, &argument, NULL, (void **)&in) != napi_ok ||
+      napi_get_value_int64(env, argument, &busy_timeout_ms) != napi_ok) {
+    wrong(env, "a busy timeout is expected");
+    return NULL;
   }
-  if (db != NULL) {
-    database_t *database = calloc(1, sizeof *database);
-    if (database == NULL) abort();
-    database->in = in;
-    database->db = db;
-    database->busy_timeout_ms = options.busy_timeout_ms;
-    database->last = &database->first;
-    atomic_init(&database->users, 1);
-    os_lock_init(&database->lock);
-    os_condition_init(&database->changed);
-    if (napi_create_external(env, database, on_collected, NULL, &result) != napi_ok) {
-      close_now(database, NULL, NULL);
-      database_release(database);
-    } else {
-      napi_add_async_cleanup_hook(env, on_cleanup, database, &database->hook);
-      call.integer = call.error != NULL;
-      if (call.integer) { /* a warning */
-        napi_value warn, undefined;
-        if (napi_get_reference_value(env, in->warn, &warn) == napi_ok &&
-            call_error(env, &call, &ignored) && napi_get_undefined(env, &undefined) == napi_ok) {
-          napi_call_function(env, undefined, warn, 1, &ignored, &ignored);
-        }
-      }
-    }
+  database_t *database = calloc(1, sizeof *database);
+  if (database == NULL) abort();
+  database->in = in;
+  database->busy_timeout_ms = busy_timeout_ms;
+  database->last = &database->first;
+  atomic_init(&database->users, 1);
+  os_lock_init(&database->lock);
+  os_condition_init(&database->changed);
+  if (napi_create_external(env, database, on_collected, NULL, &result) == napi_ok) {
+    napi_add_async_cleanup_hook(env, on_cleanup, database, &database->hook);
+  } else {
+    database_release(database);
   }
-  call_free(&call);
   return result;
 }
 

@@ -8,7 +8,7 @@
  *   t text            i integer            h handle (of the library's)      e options of an enqueue
  * J jobs to enqueue T text or null    n integer or null    w (none) the waiter and a token  s, u of
  * a schedule         I ids V values of SQL   S settlements        Q, o queues, options of a worker
- * p, x of a subscription, an outbox
+ * p, x of a subscription, an outbox   f handle that this call frees
  */
 #include "addon.h"
 
@@ -27,7 +27,7 @@
 #define OPERATIONS(X)                                                                             \
   X(status, "", TEXT, 0, NULL, status, (DB, OUT(honker_text_t), E))                               \
   X(interrupt, "", STATUS, 0, NULL, interrupt, (DB, E))                                           \
-  X(close, "", STATUS, LAST, NULL, close, (DB, E))                                                \
+  X(close, "", STATUS, 0, NULL, close, (DB, E))                                                   \
   X(txBegin, "", HANDLE, WRITES | BEGINS, "tx", tx_begin, (DB, OUT(honker_tx_t), E))              \
   X(txCommit, "", STATUS, WRITES | ENDS, NULL, tx_commit, (call->tx, E))                          \
   X(txRollback, "", STATUS, WRITES | ENDS, NULL, tx_rollback, (call->tx, E))                      \
@@ -123,7 +123,7 @@
     (P(0, honker_subscription_t *), E))                                                           \
   X(subscriptionOffset, "h", INTEGER, 0, NULL, subscription_offset,                               \
     (P(0, honker_subscription_t *), INT_OUT, E))                                                  \
-  X(workerNew, "wQto", HANDLE, WRITES, "worker", worker_new,                                      \
+  X(workerNew, "wQto", HANDLE, 0, "worker", worker_new,                                           \
     (DB, WAIT, LIST(1, const honker_worker_queue_t *), T(2), P(3, const honker_worker_opts_t *),  \
      OUT(honker_worker_t), E))                                                                    \
   X(workerSettleNext, "hSi", SETTLED, WRITES, NULL, worker_settle_next,                           \
@@ -149,7 +149,32 @@
   }
 OPERATIONS(RUN)
 
+/* path, busy timeout, readers, durability, journal mode, checkpoint pages, watcher back end, poll
+ * interval */
+static honker_status_t run_open(library_t *lib, call_t *call) {
+  honker_open_opts_t options = HONKER_OPEN_OPTS_INIT;
+  options.busy_timeout_ms = N(1);
+  options.readers_max = (uint32_t)N(2);
+  options.durability = (uint32_t)N(3);
+  options.journal_mode = (uint32_t)N(4);
+  options.wal_autocheckpoint_pages = (uint32_t)N(5);
+  options.watcher_backend = (honker_bytes_t){T(6)};
+  options.watcher_poll_interval_ms = N(7);
+  /* What this thread must not wait for is known here; the thread of the database waits. */
+  options.nesting = HONKER_NESTING_WAIT;
+  return lib->open(T(0), &options, &call->database->db, E);
+}
+
+static honker_status_t run_free(library_t *lib, call_t *call) {
+  const handle_t *handle = P(0, const handle_t *);
+  if (handle->pointer != NULL) handle->free(lib, handle->pointer);
+  return HONKER_OK;
+}
+
 #define ROW(name, signature, out, flags, frees, function, arguments) \
   {#name, signature, OUT_##out, flags, run_##name, frees},
-const operation_t operations[] = {OPERATIONS(ROW)};
+const operation_t operations[] = {
+    {"open", "tiiiiiTi", OUT_STATUS, OPENS, run_open, NULL},
+    {"free", "f", OUT_STATUS, 0, run_free, NULL},
+    OPERATIONS(ROW)};
 const size_t operations_count = sizeof operations / sizeof *operations;

@@ -138,6 +138,18 @@ static bool read_handle(napi_env env, napi_value value, const void **pointer) {
   return true;
 }
 
+/* Takes over what the handle stands for: from now on it is the call that frees it. */
+static bool take_handle(napi_env env, call_t *call, napi_value value, const void **taken) {
+  void *found = NULL;
+  if (napi_get_value_external(env, value, &found) != napi_ok)
+    return wrong(env, "a handle is expected");
+  handle_t *copy = call_memory(call, sizeof *copy);
+  *copy = *(handle_t *)found;
+  ((handle_t *)found)->pointer = NULL;
+  *taken = copy;
+  return true;
+}
+
 /* What is wanted of an array's elements, one after the other. Stops at the first that does not fit.
  */
 typedef struct {
@@ -512,6 +524,9 @@ bool call_read(napi_env env, call_t *call, napi_value *arguments, size_t count) 
         break;
       case 'h':
         ok = read_handle(env, value, &slot->data);
+        break;
+      case 'f':
+        ok = take_handle(env, call, value, &slot->data);
         break;
       case 'w': {
         int64_t token = 0;

@@ -28,12 +28,32 @@ export class Core {
   constructor(
     readonly path: string,
     libraryPath: string | undefined,
-    options: unknown[],
+    busyTimeoutMs: number,
   ) {
     this.addon = native(libraryPath);
     this.operations = this.addon.operations;
-    this.handle = this.addon.open(path, ...options);
+    this.handle = this.addon.database(busyTimeoutMs);
     this.dispatcher = new Dispatcher(this);
+  }
+
+  /** Opens the file, before anything else is called. */
+  open(options: unknown[]): void {
+    try {
+      this.run("open", undefined, this.path, ...options);
+    } catch (error) {
+      this.close();
+      throw error;
+    }
+  }
+
+  /** As `open`, off the event loop. */
+  async openAsync(options: unknown[]): Promise<void> {
+    try {
+      await this.runAsync("open", undefined, this.path, ...options);
+    } catch (error) {
+      this.close();
+      throw error;
+    }
   }
 
   check(): void {

@@ -75,8 +75,8 @@ const durabilities = { normal: 0, full: 1 };
 const journalModes = { wal: 0, delete: 1, truncate: 2, persist: 3 };
 const backends = new Set(["", "auto", "polling", "poll", "kernel", "kernel-watcher", "shm", "shm-fast-path"]);
 
-/** @internal In the order in which the addon reads them. */
-function packOpen(options: OpenOptions): unknown[] {
+/** @internal In the order in which the addon reads them, the busy timeout first. */
+function packOpen(options: OpenOptions): [number, ...unknown[]] {
   const backend = options.watcherBackend ?? undefined;
   if (backend !== undefined && (typeof backend !== "string" || !backends.has(backend))) {
     throw rangeError(`unknown watcher backend: ${shown(backend)}`);
@@ -90,7 +90,7 @@ function packOpen(options: OpenOptions): unknown[] {
   if (busy < 0 || pages < 0 || pages > 0x7fffffff)
     throw rangeError("busyTimeoutMs and walAutocheckpointPages must not be negative");
   return [
-    busy,
+    Number(busy),
     readers,
     choice(options.durability, "durability", durabilities) ?? 0,
     choice(options.journalMode, "journalMode", journalModes) ?? 0,
@@ -118,11 +118,36 @@ export function open(
   watcherBackend?: string | null,
   watcherPollIntervalMs?: number | null,
 ): Database {
-  const options =
-    typeof second === "object" && second !== null
-      ? second
-      : { maxReaders: second ?? undefined, watcherBackend, watcherPollIntervalMs };
-  return new Database(path, options);
+  return new Database(path, openOptions(second, watcherBackend, watcherPollIntervalMs));
+}
+
+/**
+ * As {@link open}, off the event loop: it waits for another process that changes the file, or its tables, or has it for itself.
+ * That lasts for the busy timeout at most, and nothing ends it earlier.
+ */
+export function openAsync(path: string, options?: OpenOptions): Promise<Database>;
+export function openAsync(
+  path: string,
+  maxReaders?: number | null,
+  watcherBackend?: string | null,
+  watcherPollIntervalMs?: number | null,
+): Promise<Database>;
+export async function openAsync(
+  path: string,
+  second?: OpenOptions | number | null,
+  watcherBackend?: string | null,
+  watcherPollIntervalMs?: number | null,
+): Promise<Database> {
+  return Database.openAsync(path, openOptions(second, watcherBackend, watcherPollIntervalMs));
+}
+
+function openOptions(
+  second: OpenOptions | number | null | undefined,
+  watcherBackend: string | null | undefined,
+  watcherPollIntervalMs: number | null | undefined,
+): OpenOptions {
+  if (typeof second === "object" && second !== null) return second;
+  return { maxReaders: second ?? undefined, watcherBackend, watcherPollIntervalMs };
 }
 
 /**
@@ -138,14 +163,25 @@ export class Database extends Resident implements Disposable, AsyncDisposable {
   /** As it was opened. */
   readonly path: string;
 
-  /** @internal */
-  constructor(path: string, options?: OpenOptions) {
+  /** @internal `core`, if it is open already. */
+  constructor(path: string, options?: OpenOptions, core?: Core) {
     super();
-    text(path, "path");
-    this.#options = checked(options, known, "options of open");
-    const packed = packOpen(this.#options);
-    this.#core = new Core(path, this.#options.libraryPath ?? undefined, packed);
+    this.#options = options ?? {};
+    if (core === undefined) {
+      const [made, packed] = prepare(path, options);
+      made.open(packed);
+      this.#core = made;
+    } else {
+      this.#core = core;
+    }
     this.path = path;
+  }
+
+  /** @internal */
+  static async openAsync(path: string, options?: OpenOptions): Promise<Database> {
+    const [core, packed] = prepare(path, options);
+    await core.openAsync(packed);
+    return new Database(path, options, core);
   }
 
   /** The native handle, for nothing but comparing. */
@@ -168,8 +204,8 @@ export class Database extends Resident implements Disposable, AsyncDisposable {
   }
 
   /** @internal The file that is at the path now, opened in the same way. */
-  again(): Database {
-    const database = new Database(this.path, this.#options);
+  async again(): Promise<Database> {
+    const database = await Database.openAsync(this.path, this.#options);
     database.#hooks.push(...this.#hooks);
     return database;
   }
@@ -515,6 +551,14 @@ export class Database extends Resident implements Disposable, AsyncDisposable {
     this.#core.run("interrupt", undefined);
     this.#core.dispatcher.interrupt();
   }
+}
+
+/** What is to be opened, and how. */
+function prepare(path: string, given: OpenOptions | undefined): [Core, unknown[]] {
+  text(path, "path");
+  const options = checked(given, known, "options of open");
+  const packed = packOpen(options);
+  return [new Core(path, options.libraryPath ?? undefined, packed[0]), packed];
 }
 
 function savedResult(id: number, value: string, ttlS: number | null | undefined): unknown[] {

@@ -23,6 +23,7 @@ export abstract class Feed<T> extends Resident implements AsyncIterableIterator<
   #signal: AbortSignal | undefined;
   #onAbort: (() => void) | undefined;
   #running = 0;
+  #freed: Promise<unknown> | undefined;
 
   /** @internal `make` is called with the token. */
   constructor(core: Core, make: (token: number) => Handle, signal?: AbortSignal) {
@@ -37,7 +38,7 @@ export abstract class Feed<T> extends Resident implements AsyncIterableIterator<
     }
     this.#signal = signalOf(signal);
     if (this.#signal) {
-      this.#onAbort = () => this.close();
+      this.#onAbort = () => void this.finish();
       if (this.#signal.aborted) this.close();
       else this.#signal.addEventListener("abort", this.#onAbort);
     }
@@ -89,7 +90,7 @@ export abstract class Feed<T> extends Resident implements AsyncIterableIterator<
         if (this.place.over) break;
         throw error;
       } finally {
-        if (--this.#running === 0 && this.place.over) this.#free();
+        if (--this.#running === 0 && this.place.over) this.#freeAsync();
       }
       if (stop?.stopped) break;
       if (interrupts !== this.core.dispatcher.interrupts) throw new HonkerError(-28, "ended by interrupt");
@@ -113,13 +114,46 @@ export abstract class Feed<T> extends Resident implements AsyncIterableIterator<
   /** Ends it; who waits for the next one is told that there is none. Closing again does nothing. */
   close(): void {
     if (this.place.over) return;
+    this.#end();
+    if (this.#running === 0) this.#free();
+  }
+
+  /** @internal As {@link close}, off the event loop; resolves when the file is not used any more. */
+  protected async finish(): Promise<void> {
+    if (!this.place.over) {
+      this.#end();
+      if (this.#running === 0) this.#freeAsync();
+    }
+    await this.#last; // what runs frees it
+    await this.#freed;
+  }
+
+  /** @internal Whether it writes when it ends, and may have to wait for the writer; {@link lastWrite} is what is tried first. */
+  protected get writesAtEnd(): boolean {
+    return false;
+  }
+
+  /** @internal */
+  protected async lastWrite(): Promise<void> {}
+
+  #end(): void {
     if (this.#onAbort) this.#signal?.removeEventListener("abort", this.#onAbort);
     this.place.end();
-    if (this.#running === 0) this.#free();
   }
 
   #free(): void {
     this.core.addon.free(this.handle);
+  }
+
+  #freeAsync(): void {
+    if (!this.writesAtEnd) this.#free();
+    else this.#freed = this.#writeAndFree();
+  }
+
+  async #writeAndFree(): Promise<void> {
+    await this.lastWrite().catch(() => undefined); // freeing tries once more
+    if (this.core.closed) this.#free();
+    else await this.core.runAsync("free", undefined, this.handle).catch(() => undefined);
   }
 
   get closed(): boolean {
@@ -139,12 +173,12 @@ export abstract class Feed<T> extends Resident implements AsyncIterableIterator<
   }
 
   async return(): Promise<IteratorResult<T, undefined>> {
-    this.close();
+    await this.finish();
     return { done: true, value: undefined };
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.close();
+    await this.return();
   }
 
   [Symbol.asyncIterator](): this {

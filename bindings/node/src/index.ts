@@ -1,12 +1,12 @@
 import { Database } from "./database.js";
 import { setOpener } from "./worker.js";
 
-setOpener((path, options) => () => new Database(path, options));
+setOpener((path, options) => () => Database.openAsync(path, options));
 
 export type { HonkerErrorCode } from "./abi.js";
 export { Batch, type BatchOptions, type BatchState } from "./batch.js";
 export { ClaimIterator, ClaimWaker } from "./claim.js";
-export { Database, type Histogram, type Metrics, type OpenOptions, open, type QueueInfo } from "./database.js";
+export { Database, type Histogram, type Metrics, type OpenOptions, open, openAsync, type QueueInfo } from "./database.js";
 export type { EnqueueCall, Enqueued, EnqueueHook, EnqueueOptions, JobOptions, JobSpec } from "./enqueue.js";
 export { HonkerError, LoadError, TimeoutError, UnfinishedError } from "./errors.js";
 export { Feed, UpdateEvents } from "./feed.js";

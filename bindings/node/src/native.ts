@@ -9,6 +9,8 @@ import { HonkerError, LoadError, typeError } from "./errors.js";
 export type Handle = { readonly __handle: unique symbol };
 /** @internal */
 export type Operation =
+  | "open"
+  | "free"
   | "status"
   | "interrupt"
   | "close"
@@ -105,7 +107,8 @@ export interface Addon {
   ): void;
   buildInfo(): string;
   cronNextAfter(expression: string, from: number | bigint): number | bigint;
-  open(path: string, ...options: unknown[]): Handle;
+  /** A database without a file, which the operation `open` opens. */
+  database(busyTimeoutMs: number): Handle;
   // biome-ignore lint/suspicious/noExplicitAny: what an operation answers is known where it is called
   call(database: Handle, operation: number, tx: Handle | undefined, ...args: unknown[]): any;
   submit(database: Handle, operation: number, tx: Handle | undefined, ...args: unknown[]): Promise<unknown>;

@@ -77,7 +77,7 @@ export function settlementOf(job: WorkerJob, error: unknown): Omit<Settlement, "
 /** @internal */
 export class Run {
   readonly #plan: Plan;
-  readonly #open: () => Database;
+  readonly #open: () => Database | Promise<Database>;
   readonly #options: Partial<RunOptions>;
   readonly #given: Database | undefined;
   readonly #trouble: Trouble;
@@ -95,7 +95,12 @@ export class Run {
   /** Aborted when it is told to end, and anew by a second signal. */
   #stopping = new AbortController();
 
-  constructor(plan: Plan, database: Database | undefined, open: () => Database, options: Partial<RunOptions>) {
+  constructor(
+    plan: Plan,
+    database: Database | undefined,
+    open: () => Database | Promise<Database>,
+    options: Partial<RunOptions>,
+  ) {
     this.#plan = plan;
     this.#given = database;
     this.#open = open;
@@ -159,7 +164,7 @@ export class Run {
   async #opened(): Promise<Database | undefined> {
     while (this.#told === 0) {
       try {
-        this.#own = this.#open();
+        this.#own = await this.#open();
         this.#trouble.over();
         return this.#own;
       } catch (error) {

@@ -272,8 +272,12 @@ class Leading extends Feed<ScheduledFire[]> {
         }
       }
     } finally {
-      // Somebody who stands by takes over at once: freeing it gives leadership up.
-      this.close();
+      await this.finish();
     }
+  }
+
+  /** Somebody who stands by takes over at once: freeing it gives leadership up. */
+  protected override get writesAtEnd(): boolean {
+    return true;
   }
 }

@@ -248,13 +248,13 @@ export class Subscription<P = unknown> extends Feed<StreamEvent<P>> {
     return this.core.run("subscriptionOffset", undefined, this.handle);
   }
 
-  /** Saves, off the event loop, and closes. */
-  override async return(): Promise<IteratorResult<StreamEvent<P>, undefined>> {
-    if (!this.closed && this.#saves) await this.save().catch(() => undefined); // closing tries once more
-    return super.return();
+  /** @internal */
+  protected override get writesAtEnd(): boolean {
+    return this.#saves;
   }
 
-  override async [Symbol.asyncDispose](): Promise<void> {
-    await this.return();
+  /** @internal */
+  protected override async lastWrite(): Promise<void> {
+    await this.core.runAsync("subscriptionSave", undefined, this.handle);
   }
 }

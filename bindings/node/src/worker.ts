@@ -291,7 +291,7 @@ export class Worker<P = unknown> {
  * `path` may also be a function that opens the database.
  */
 export async function work<P = unknown>(
-  path: string | (() => Database),
+  path: string | (() => Database | Promise<Database>),
   queues: WorkerQueues,
   handler: Handler<P>,
   options?: WorkerOptions & RunOptions & { open?: OpenOptions },
@@ -304,7 +304,7 @@ export async function work<P = unknown>(
 }
 
 /** @internal Set by index.ts: this module and the database's need each other. */
-let openerOf: (path: string, options?: OpenOptions) => () => Database = () => {
+let openerOf: (path: string, options?: OpenOptions) => () => Promise<Database> = () => {
   throw misuse("not set up");
 };
 

@@ -1,7 +1,7 @@
 const assert = require("node:assert/strict");
 const fs = require("node:fs");
 const { test } = require("node:test");
-const { open } = require("../dist/index.js");
+const { open, openAsync, work } = require("../dist/index.js");
 const { child, fresh, freshPath, soon, until } = require("./helper.js");
 
 test("a transaction is committed or rolled back, and is over then", () => {
@@ -147,6 +147,41 @@ test("calls that wait do not stop the event loop, nor libuv's pool", async () =>
   holder.say("go on");
   await soon(Promise.all(waiting));
   assert.equal(await holder.exit, 0);
+});
+
+test("a file that somebody else holds is opened off the event loop, by a worker as well", async () => {
+  const path = freshPath();
+  // To an older file tables are to be added.
+  const holder = child(
+    `const db = honker.open(path); db.withTransaction((tx) => tx.execute("UPDATE _honker_schema SET version = 1"));
+     const tx = db.transaction(); console.log("held"); await hear(); tx.rollback(); process.exit(0);`,
+    path,
+  );
+  assert.equal(await holder.line(), "held");
+  await assert.rejects(openAsync(path, { busyTimeoutMs: 1 }), { code: "HONKER_BUSY", transient: true });
+  const options = { busyTimeoutMs: 600_000 };
+  const opening = openAsync(path, options);
+  const stop = new AbortController();
+  const seen = [];
+  const handler = (job) => seen.push(job.payload);
+  const working = work(path, "q", handler, { signals: false, signal: stop.signal, logger: null, open: options });
+  let settled = false;
+  void Promise.race([opening, working]).then(() => {
+    settled = true;
+  });
+  for (let i = 0; i < 20; i++) await soon(fs.promises.readFile(__filename));
+  assert.equal(settled, false, "the file was held all the time");
+  holder.say("go on");
+  const db = await soon(opening);
+  db.queue("q").enqueue("opened");
+  await until(() => seen.includes("opened"));
+  stop.abort();
+  await soon(working);
+  await db.closeAsync();
+  assert.equal(await holder.exit, 0);
+  await assert.rejects(openAsync("/nonexistent/app.db"), { code: "HONKER_CANNOT_OPEN" });
+  await assert.rejects(openAsync(5), TypeError);
+  await (await openAsync(path, 4, "polling", 5)).closeAsync();
 });
 
 test("errors are typed, and what is wrong with the file is said", async () => {

@@ -50,6 +50,30 @@ test("a subscriber that fails in the middle of an event sees it again", async ()
   assert.equal(events.getOffset("c"), 1);
 });
 
+test("an aborted subscription saves what is finished, and does not stop the event loop for it", async () => {
+  const db = fresh({ busyTimeoutMs: 600_000 });
+  const events = db.stream("orders");
+  for (let n = 0; n < 3; n++) events.publish(n);
+  const stop = new AbortController();
+  const subscription = events.subscribe("c", { saveEveryN: 0, saveEveryS: 3600, signal: stop.signal });
+  for (let n = 0; n < 3; n++) assert.equal((await subscription.next()).value.payload, n);
+  subscription.ack();
+  const none = subscription.next();
+  const holder = child(
+    `const tx = honker.open(path).transaction(); console.log("held"); await hear(); tx.rollback(); process.exit(0);`,
+    db.path,
+  );
+  assert.equal(await holder.line(), "held");
+  stop.abort();
+  assert.deepEqual(await soon(none), { done: true, value: undefined });
+  assert.equal(events.getOffset("c"), 0, "the file is held");
+  const again = db.queue("q").enqueueAsync(1);
+  holder.say("go on");
+  await soon(again);
+  assert.equal(events.getOffset("c"), 3);
+  assert.equal(await holder.exit, 0);
+});
+
 test("notifications reach those who listen, from then on, in order", async () => {
   const db = fresh();
   db.notify("c", "before");

@@ -108,6 +108,18 @@ test("a waker gives each worker its jobs, and null when it is aborted or closed"
   assert.equal(await waker.next("a"), null);
 });
 
+test("who waits for jobs may begin while a transaction is open", async () => {
+  const db = fresh();
+  const q = db.queue("mail");
+  const [jobs, waker] = await db.withTransactionAsync(async (tx) => {
+    await q.enqueueAsync(1, { tx });
+    const next = [q.claim("a").next(), q.claimWaker().next("b")];
+    await q.enqueueAsync(2, { tx });
+    return next;
+  });
+  assert.deepEqual([(await soon(jobs)).value.payload, (await soon(waker)).payload].sort(), [1, 2]);
+});
+
 test("settings hold, a paused queue gives nothing", () => {
   const q = fresh().queue("mail");
   q.enqueue(1);

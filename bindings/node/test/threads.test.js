@@ -61,6 +61,17 @@ test("a thread that is terminated, or ends with everything open, takes nothing d
     assert.equal(await exits.next(), "ready");
     await soon(exits.exit);
   }
+  const holder = child(
+    `const db = honker.open(path); db.withTransaction((tx) => tx.execute("UPDATE _honker_schema SET version = 1"));
+     const tx = db.transaction(); console.log("held"); await hear(); tx.rollback(); process.exit(0);`,
+    db.path,
+  );
+  assert.equal(await holder.line(), "held");
+  const opens = thread(`honker.openAsync(path, { busyTimeoutMs: 200 }).catch(() => {}); say("ready");`, db.path);
+  assert.equal(await opens.next(), "ready");
+  await opens.worker.terminate();
+  holder.say("go on");
+  assert.equal(await holder.exit, 0);
   assert.equal(db.queue("q").enqueue(1) > 0, true);
 });
 
