@@ -55,7 +55,7 @@ Options of `run`:
   --quick           of the pairs, a random sample for each case; its seed is printed
   --seed N          the sample of this seed again
   --long            take the time that the most thorough run takes
-  --jobs N          so many cases beside each other (as many as there are processors)
+  --jobs N          so many cases beside each other (3 for each processor: most of them wait)
   --keep            keep the files of all cases, not only of those that fail
   --report DIR      where the report goes (target/conformance/report)
   --library PATH    libhonker, built with the feature `faults` (target/conformance/libhonker.so)
@@ -176,7 +176,8 @@ fn options() -> Result<Option<Options>, String> {
         dir: PathBuf::from("conformance/cases"),
         cases_only: false,
         keep: false,
-        jobs: std::thread::available_parallelism().map_or(1, usize::from),
+        // Most of a case is waiting: for the end of a process, for another's turn, for a wake-up.
+        jobs: 3 * std::thread::available_parallelism().map_or(1, usize::from),
         report: built.join("report"),
         effort: Effort::Usual,
         libraries: Libraries {
