@@ -14,7 +14,7 @@ use crate::{Result, Store};
 struct Status {
     file: Option<String>,
     journal_mode: Option<String>,
-    schema: Schema,
+    schema: Option<Schema>,
     versions: Versions,
 }
 
@@ -35,12 +35,20 @@ pub(super) fn status(store: &Store) -> Result<Answer> {
         Ok(store.query_once(sql, |row| row.optional_text(0))?.into_iter().next().flatten())
     };
     let file = text("SELECT file FROM pragma_database_list WHERE name = 'main'")?;
-    let FileVersion { version, min_version } = FileVersion::read(store)?;
+    // A file without our tables has no version yet; one that has them and does not say is of the first.
+    let tables = "SELECT 1 FROM main.sqlite_master WHERE type = 'table' AND name = '_honker_live'";
+    let schema = match store.query_once(tables, |_| ())?.is_empty() {
+        true => None,
+        false => {
+            let FileVersion { version, min_version } = FileVersion::read(store)?;
+            Some(Schema { version, min_version })
+        }
+    };
     json(&Status {
         // That of a database in memory is the empty text.
         file: file.filter(|file| !file.is_empty()),
         journal_mode: text("PRAGMA main.journal_mode")?,
-        schema: Schema { version, min_version },
+        schema,
         versions: Versions { honker: env!("CARGO_PKG_VERSION"), sqlite: text("SELECT sqlite_version()")? },
     })
 }

@@ -196,8 +196,10 @@ fn the_status_tells_file_and_versions() {
     assert_eq!(status["versions"]["honker"], db.text("SELECT honker_version()"));
     db.run("UPDATE _honker_schema SET version = 99, min_version = 98");
     assert_eq!(db.json("SELECT honker_status()")["schema"], json!({"version": 99, "min_version": 98}));
+    db.run("DROP TABLE _honker_schema");
+    assert_eq!(db.json("SELECT honker_status()")["schema"], json!({"version": 1, "min_version": 1}));
     // Without a bootstrap, and without a file.
     let status = Db::empty().json("SELECT honker_status()");
-    assert_eq!(status["schema"], json!({"version": 1, "min_version": 1}));
+    assert_eq!(status["schema"], Json::Null);
     assert_eq!(Db::in_memory().json("SELECT honker_status()")["file"], Json::Null);
 }
