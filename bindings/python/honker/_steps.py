@@ -24,8 +24,12 @@ def encode(name: str, value: Any, hand: Hand | None) -> bytes:
     try:
         return payload.encode(value, "its value")
     except Exception as error:
-        why = "".join(traceback.format_exception_only(error)).strip()  # also of one that raises when it is asked
-        unsaved = Discard(f"step {name} has run, and is not saved: {why}")
-        if hand is not None:
-            hand.discard(unsaved)
-        raise unsaved from error
+        raise unsaved(name, error, hand) from error
+
+
+def unsaved(name: str, error: Exception, hand: Hand | None) -> Discard:
+    why = "".join(traceback.format_exception_only(error)).strip()  # also of one that raises when it is asked
+    discard = Discard(f"step {name} has run, and is not saved: {why}")
+    if hand is not None:
+        hand.discard(discard)
+    return discard

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from . import _abi, _steps, _values, payload
 from ._library import lib, memory
 from .batch import Batch
-from .errors import Error, MisuseError
+from .errors import Error, MisuseError, TooBigError
 
 if TYPE_CHECKING:
     from ._hand import Hand
@@ -214,14 +214,15 @@ class Job:
         dead.
 
         Returns what was saved, as JSON has it. Raises JobLost if the worker does not hold the job any more after it,
-        and Discard if JSON does not have what the function returns; then nothing is saved. A worker leaves a job with
-        such a step among the dead, whatever its handler raises then: another attempt would do the step again.
+        and Discard if JSON does not have what the function returns, or it is too large for SQLite (a gigabyte); then
+        nothing is saved. A worker leaves a job with such a step among the dead, whatever its handler raises then:
+        another attempt would do the step again.
         """
         found, value = self._queue.get_step(self.id, name, tx)
         if found:
             return value  # type: ignore[no-any-return]
         text = _steps.encode(name, function(), self._hand)
-        return self._queue._save_step(self.id, self.worker_id, name, text, tx)  # type: ignore[no-any-return]
+        return self._save_step(name, text, tx)  # type: ignore[no-any-return]
 
     async def astep(self, name: str, function: Callable[[], Awaitable[T] | T], tx: Transaction | None = None) -> T:
         """As `step`, for a coroutine function."""
@@ -230,9 +231,13 @@ class Job:
             return value  # type: ignore[no-any-return]
         done = function()
         text = _steps.encode(name, await done if inspect.isawaitable(done) else done, self._hand)
-        return await self._database._arun(
-            lambda: self._queue._save_step(self.id, self.worker_id, name, text, tx), tx=tx
-        )
+        return await self._database._arun(lambda: self._save_step(name, text, tx), tx=tx)
+
+    def _save_step(self, name: str, text: bytes, tx: Transaction | None) -> Any:
+        try:
+            return self._queue._save_step(self.id, self.worker_id, name, text, tx)
+        except TooBigError as error:
+            raise _steps.unsaved(name, error, self._hand) from error
 
     @property
     def batch(self) -> Batch | None:
