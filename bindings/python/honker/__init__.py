@@ -5,7 +5,7 @@ application.
 from ._hand import current_job
 from ._version import __version__
 from .batch import Batch
-from .claim import Claims
+from .claim import Claims, QueueShare
 from .connection import aack_on, ack_on, aenqueue_on, enqueue_on, schema_sql
 from .cron import CronSchedule, crontab, every_s
 from .database import Database, open
@@ -110,6 +110,7 @@ __all__ = [
     "Outcome",
     "PanicError",
     "Queue",
+    "QueueShare",
     "RawText",
     "ReadOnlyError",
     "Registry",

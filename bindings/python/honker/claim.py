@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 from . import _abi, _values
 from ._consumer import WORKER_FALLBACK_S, Consumer, Iterator
@@ -85,11 +85,35 @@ class Claims(Iterator[Job]):
                 return jobs
 
 
-def native_queues(weights: Mapping[str, int], kept: _values.Kept) -> bytes:
+class QueueShare(TypedDict, total=False):
+    """What a worker gives to one of its queues.
+
+    weight: how often it is asked first, compared with the others; 1. If all have 0 they are asked in the order given.
+    max_in_hand: how many of its jobs the worker has in hand at most; None for as many as run at once.
+    """
+
+    weight: int
+    max_in_hand: int | None
+
+
+def share(given: int | QueueShare) -> tuple[int, int]:
+    """The weight, and how many may be in hand, as the library takes them."""
+    if not isinstance(given, Mapping):
+        return _values.integer(given, "weight"), -1
+    unknown = set(given) - set(QueueShare.__annotations__)
+    if unknown:
+        raise TypeError(f"a worker's queue has weight and max_in_hand, and no {', '.join(sorted(unknown))}")
+    most = given.get("max_in_hand")
+    return (
+        _values.integer(given.get("weight", 1), "weight"),
+        -1 if most is None else _values.positive(most, "max_in_hand"),
+    )
+
+
+def native_queues(queues: Mapping[str, int | QueueShare], kept: _values.Kept) -> bytes:
     pack, size = _abi.WORKER_QUEUE.pack, _abi.WORKER_QUEUE.size
     return b"".join(
-        pack(size, 0, *kept.place(_values.text(name, "name")), _values.integer(weight, "weight"), -1)
-        for name, weight in weights.items()
+        pack(size, 0, *kept.place(_values.text(name, "name")), *share(given)) for name, given in queues.items()
     )
 
 
@@ -190,21 +214,21 @@ class CoreWorker(Consumer):
     def __init__(
         self,
         database: Database,
-        weights: Mapping[str, int],
+        queues: Mapping[str, int | QueueShare],
         name: str,
         *,
         private: bool = False,
         **options: object,
     ) -> None:
-        if not weights:
+        if not queues:
             raise InvalidError("a worker needs a queue")
         kept, text = _values.Kept(), _values.text(name, "worker")
-        places = native_queues(weights, kept)
+        places = native_queues(queues, kept)
         super().__init__(
             database,
             lib.honker_worker_new,
             places,
-            len(weights),
+            len(queues),
             text,
             len(text),
             worker_options(**options),  # type: ignore[arg-type]

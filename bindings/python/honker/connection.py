@@ -8,11 +8,11 @@ import inspect
 import time
 from collections.abc import Awaitable, Callable, Generator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 from . import _values
 from . import payload as payloads
-from .enqueue import EnqueueOptions
+from .enqueue import EnqueueOptions, PlainOptions
 from .errors import InvalidError, MisuseError, UnsupportedError
 
 if TYPE_CHECKING:
@@ -31,17 +31,6 @@ _METADATA = "INSERT INTO _honker_job_options (job_id, metadata) VALUES (?, ?)"
 _ACK = "DELETE FROM _honker_live WHERE id = ? AND worker_id = ? AND attempts = ? AND claim_expires_at >= ?"
 # Of a member of a batch they say so, to whoever counts it.
 _FORGET = "DELETE FROM _honker_job_options WHERE job_id = ? AND batch_id IS NULL"
-
-
-class PlainOptions(TypedDict, total=False):
-    """Those of `EnqueueOptions` that a plain INSERT can have."""
-
-    run_at: _values.Moment | None
-    delay: _values.Seconds | None
-    priority: int
-    expires: _values.Seconds | None
-    max_attempts: int | None
-    metadata: Mapping[str, str] | None
 
 
 def schema_sql() -> str:

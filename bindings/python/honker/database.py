@@ -17,7 +17,7 @@ from ._consumer import READER_FALLBACK_S
 from ._dispatcher import Dispatcher
 from ._library import lib, memory
 from .batch import Batch
-from .claim import CoreWorker
+from .claim import CoreWorker, QueueShare
 from .enqueue import Enqueue, Enqueued, around, callback, middlewares, options_text, write_many
 from .errors import (
     BusyError,
@@ -296,17 +296,16 @@ class Database:
     # Jobs of all queues.
 
     def core_worker(
-        self, weights: Mapping[str, int], name: str, *, private: bool = False, **options: Any
+        self, queues: Mapping[str, int | QueueShare], name: str, *, private: bool = False, **options: Any
     ) -> CoreWorker:
         """The core's worker, for those who run handlers in their own way.
 
-        weights: the names of queues, each with how often it is asked first, compared with the others. With all weights
-            0 they are asked in the order given.
+        queues: by their names, each with how often it is asked first, compared with the others, or a `QueueShare`.
         private: for a thread that waits, although an event loop runs in it.
         options: visibility_timeout_s (300), fallback_s (5), max_run_s (None), retry_base_s (15), retry_factor (2.0),
             retry_max_s (3600), retry_jitter (0.1), heartbeat (True), rescue (True).
         """
-        return CoreWorker(self, weights, name, private=private, **options)
+        return CoreWorker(self, queues, name, private=private, **options)
 
     def enqueue_many(
         self, jobs: Iterable[Enqueue | Mapping[str, Any]], tx: Transaction | None = None
@@ -499,7 +498,7 @@ class Database:
     def lock(self, name: str, ttl: _values.Seconds = 60, owner: str | None = None) -> Lock:
         """A lock that others respect, for `with`, which raises LockHeld if somebody else has it.
 
-        ttl: for how many seconds it is taken, should it not be released.
+        ttl: for how many whole seconds it is taken, should it not be released; with less than 1 it keeps nobody out.
         owner: by default a random name each time it is taken.
         """
         return Lock(self, name, ttl, owner)
@@ -566,7 +565,7 @@ class Database:
 
     def worker(
         self,
-        queues: str | Queue | Iterable[str | Queue] | Mapping[str, int] | None = None,
+        queues: str | Queue | Iterable[str | Queue] | Mapping[str, int | QueueShare] | None = None,
         handler: Handler | Mapping[str, Handler] | None = None,
         **options: Unpack[WorkerOptions],
     ) -> Worker:

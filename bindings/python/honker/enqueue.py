@@ -29,7 +29,35 @@ _STATUSES: dict[int, Literal["enqueued", "exists", "replaced"]] = {
 _JSON_NAMES = {"delay": "delay_s", "expires": "expires_s"}
 
 
-class EnqueueOptions(TypedDict, total=False):
+class CommonOptions(TypedDict, total=False):
+    """Those of `EnqueueOptions` that every job can have."""
+
+    delay: _values.Seconds | None
+    metadata: Mapping[str, str] | None
+
+
+class PlainOptions(CommonOptions, total=False):
+    """Those of `EnqueueOptions` that a plain INSERT can have."""
+
+    run_at: _values.Moment | None
+    priority: int
+    expires: _values.Seconds | None
+    max_attempts: int | None
+
+
+class ScheduleOptions(CommonOptions, total=False):
+    """Those of `EnqueueOptions` for the jobs of a schedule. `delay` counts from when they are enqueued."""
+
+    unique_key: str | None
+    unique_until: Literal["settled", "claimed"]
+    unique_for_s: int | None
+    on_conflict: Literal["keep", "replace"]
+    concurrency_key: str | None
+    batch: Batch | int | None
+    max_run_s: int | None
+
+
+class EnqueueOptions(PlainOptions, ScheduleOptions, total=False):
     """run_at: when it becomes due: Unix seconds or a datetime; not looked at if `delay` is given.
     delay: in how many seconds it becomes due; a number or a timedelta.
     priority: larger is sooner; 0.
@@ -47,20 +75,7 @@ class EnqueueOptions(TypedDict, total=False):
     max_run_s: after how many seconds a worker retries it and cancels its handler.
     """
 
-    run_at: _values.Moment | None
-    delay: _values.Seconds | None
-    priority: int
-    expires: _values.Seconds | None
-    max_attempts: int | None
-    metadata: Mapping[str, str] | None
-    unique_key: str | None
-    unique_until: Literal["settled", "claimed"]
-    unique_for_s: int | None
-    on_conflict: Literal["keep", "replace"]
-    concurrency_key: str | None
-    batch: Batch | int | None
     member: Job | None
-    max_run_s: int | None
 
 
 @dataclass

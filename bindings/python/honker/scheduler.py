@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import secrets
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Unpack
 
 from . import _abi, _values
 from . import payload as payloads
@@ -13,9 +12,8 @@ from ._consumer import Iterator
 from ._library import lib, memory
 from ._stop import Stop, stopping
 from ._trouble import Trouble
-from .batch import Batch
 from .cron import CronSchedule, expression, next_after
-from .enqueue import _STATUSES
+from .enqueue import _STATUSES, ScheduleOptions
 from .enqueue import options as enqueue_options
 from .errors import Error, InvalidError, LeadershipLost
 from .queue import Queue, _row
@@ -221,20 +219,6 @@ class Scheduler:
 
     def __repr__(self) -> str:
         return f"<Scheduler of {self._database.path}>"
-
-
-class ScheduleOptions(TypedDict, total=False):
-    """Of `EnqueueOptions`, for the jobs of a schedule. `delay` counts from when they are enqueued."""
-
-    delay: _values.Seconds | None
-    metadata: Mapping[str, str] | None
-    unique_key: str | None
-    unique_until: Literal["settled", "claimed"]
-    unique_for_s: int | None
-    on_conflict: Literal["keep", "replace"]
-    concurrency_key: str | None
-    batch: Batch | int | None
-    max_run_s: int | None
 
 
 class Leader(Iterator[list[Fire]]):

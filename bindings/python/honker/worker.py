@@ -12,6 +12,7 @@ from . import _loop, _values
 from ._call import JobMiddleware, Reporter, middlewares, reporters
 from ._run import GRACE_S, Run
 from ._stop import Stop
+from .claim import QueueShare, share
 from .database import Database
 from .errors import InvalidError, MisuseError
 from .job import Job
@@ -82,8 +83,8 @@ class Worker:
     be killed, and its place stays taken until it returns. If the process dies, others have its jobs at once.
 
     database: a `Database`, or the path of the file, which then may not exist yet, and is waited for.
-    queues: the name of one, or of several; with numbers, by which weights they are asked. None: those that have tasks
-        when it begins.
+    queues: the name of one, or of several; with numbers, by which weights they are asked, or with a `QueueShare` each,
+        which also says how many of its jobs run at once. None: those that have tasks when it begins.
     handler: called with each job; a dict has one for each queue. None: the jobs are tasks.
     concurrency: how many run at once; None: as many as there are processors.
     name: shown with its jobs, as `<name>@<instance>`; by default `honker-worker-<pid>`.
@@ -104,7 +105,7 @@ class Worker:
     def __init__(
         self,
         database: Database | str | os.PathLike[str],
-        queues: str | Queue | Iterable[str | Queue] | Mapping[str, int] | None = None,
+        queues: str | Queue | Iterable[str | Queue] | Mapping[str, int | QueueShare] | None = None,
         handler: Handler | Mapping[str, Handler] | None = None,
         *,
         concurrency: int | None = None,
@@ -127,7 +128,7 @@ class Worker:
         self.path: str = database.path if isinstance(database, Database) else os.fspath(database)
         self.database_options: dict[str, Any] = dict(database_options or {})
         self.handler: dict[str | None, Handler] | None = _handlers(handler)
-        self._queues = _weights(queues)
+        self._queues = _shares(queues)
         if isinstance(handler, Mapping) and self._queues is None:
             self._queues = dict.fromkeys(handler, 1)
         if handler is not None and self._queues is None:
@@ -209,8 +210,8 @@ class Worker:
         """Called with the database before it claims, again if the file was replaced. For subclasses."""
 
     @property
-    def queues(self) -> dict[str, int]:
-        """The names and weights."""
+    def queues(self) -> Mapping[str, int | QueueShare]:
+        """The names, and what each has of the worker."""
         if self._queues is not None:
             return self._queues
         names = registry.queues()
@@ -268,20 +269,19 @@ def _handlers(given: Handler | Mapping[str, Handler] | None) -> dict[str | None,
     return handlers
 
 
-def _weights(queues: str | Queue | Iterable[str | Queue] | Mapping[str, int] | None) -> dict[str, int] | None:
+def _shares(
+    queues: str | Queue | Iterable[str | Queue] | Mapping[str, int | QueueShare] | None,
+) -> Mapping[str, int | QueueShare] | None:
     if queues is None:
         return None
-    weights: dict[str, int]
-    if isinstance(queues, Mapping):
-        weights = {str(name): _values.integer(weight, "weight") for name, weight in queues.items()}
-    else:
-        several: Iterable[str | Queue] = [queues] if isinstance(queues, str | Queue) else queues
-        names: list[str] = [queue.name if isinstance(queue, Queue) else queue for queue in several]
-        if len(set(names)) < len(names):
-            raise InvalidError(f"a queue is named twice: {', '.join(names)}")
-        weights = dict.fromkeys(names, 1)
-    if not weights:
+    several: Iterable[str | Queue] = [queues] if isinstance(queues, str | Queue) else queues
+    names: list[str] = [queue.name if isinstance(queue, Queue) else queue for queue in several]
+    if len(set(names)) < len(names):
+        raise InvalidError(f"a queue is named twice: {', '.join(names)}")
+    if not names:
         raise InvalidError("a worker needs a queue")
-    for name in weights:
+    shares = list(queues.values()) if isinstance(queues, Mapping) else [1] * len(names)
+    for name, given in zip(names, shares):
         _values.text(name, "name")
-    return weights
+        share(given)
+    return dict(zip(names, shares))

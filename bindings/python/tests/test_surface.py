@@ -231,6 +231,7 @@ number: int = add(1, b=2).get(timeout=1)
 async def main() -> int:
     return await (await add.aenqueue(1, 2)).aget()
 worker: honker.Worker = db.worker({"emails": 3}, lambda job: job.ack(), concurrency=8, stop_timeout_s=None)
+few: honker.Worker = db.worker({"emails": 3, "reports": {"max_in_hand": 2}}, print)
 outboxed: honker.Worker = db.outbox("mail", print).worker(concurrency=2, schedules=[])
 emails.configure(rate={"limit": 1, "per_s": 2}, retry={"base_s": 1}, paused=None)
 changed: int = db.jobs(queue=emails, state=["dead", "done"], error="503").retry().changed

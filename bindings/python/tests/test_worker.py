@@ -198,6 +198,25 @@ def test_queues_have_handlers_and_weights(db: honker.Database, runs: Any) -> Non
     assert db.queue("c").dead()[0]["last_error"] == "there is no handler for queue 'c'"
 
 
+def test_a_queue_may_have_so_many_jobs_in_hand(db: honker.Database, runs: Any) -> None:
+    lock, running, most = threading.Lock(), {"few": 0, "many": 0}, {"few": 0, "many": 0}
+
+    def handle(job: honker.Job) -> None:
+        name = job.queue_name
+        with lock:
+            running[name] += 1
+            most[name] = max(most[name], running[name])
+        until(lambda: most["many"] >= 3 or most["few"] > 1)
+        with lock:
+            running[name] -= 1
+
+    db.enqueue_many({"queue": "few", "payload": i} for i in range(10))
+    db.enqueue_many({"queue": "many", "payload": i} for i in range(6))
+    runs(db, {"few": {"weight": 0, "max_in_hand": 1}, "many": 0}, handle, concurrency=4)
+    until(lambda: idle(db.queue("few")) and idle(db.queue("many")))
+    assert most["few"] == 1
+
+
 def test_a_handler_settles_by_itself(db: honker.Database, queue: honker.Queue, kind: Any, runs: Any) -> None:
     def handle(job: honker.Job) -> None:
         assert job.worker_id.startswith("honker-worker-") and "@" in job.worker_id
@@ -577,6 +596,12 @@ def test_what_cannot_be_a_worker(db: honker.Database, path: Path) -> None:
         honker.Worker(path, None, print)
     with pytest.raises(ValueError, match="named twice"):
         db.worker(["q", "q"], print)
+    with pytest.raises(ValueError, match="max_in_hand must be positive: 0"):
+        db.worker({"q": {"max_in_hand": 0}}, print)
+    with pytest.raises(TypeError, match="a worker's queue has weight and max_in_hand, and no max"):
+        db.worker({"q": {"max": 1}}, print)
+    with pytest.raises(TypeError, match="weight has to be an int"):
+        db.worker({"q": None}, print)
     with pytest.raises(TypeError, match="a handler has to be a function, not int"):
         db.worker("q", 7)  # type: ignore[arg-type]
     with pytest.raises(honker.InvalidError, match="NUL"):
