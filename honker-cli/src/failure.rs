@@ -1,6 +1,7 @@
 //! Why a command failed: what is said on standard error, and the exit code.
 
 use std::fmt;
+use std::io::Write;
 use std::process::ExitCode;
 
 use honker_core::Error;
@@ -31,7 +32,7 @@ impl Failure {
     /// Says so on standard error; the exit code.
     pub fn report(self) -> ExitCode {
         if !matches!(self, Failure::ReaderGone) {
-            eprintln!("honker: {self}");
+            say(&self);
         }
         ExitCode::from(self.code())
     }
@@ -46,6 +47,12 @@ impl Failure {
             Failure::Temporary(_) => 75,
         }
     }
+}
+
+/// Says something on standard error, a line in one write. That nobody reads it any more is no reason to end: a worker outlives
+/// whoever keeps its log.
+pub fn say(what: impl fmt::Display) {
+    let _ = std::io::stderr().write_all(format!("honker: {what}\n").as_bytes());
 }
 
 impl fmt::Display for Failure {

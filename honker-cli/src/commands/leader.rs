@@ -6,7 +6,7 @@ use clap::Args;
 use honker_core::consume::{Leader, Next};
 use honker_core::schedule::{Fire, FireStatus};
 
-use crate::failure::Result;
+use crate::failure::{Result, say};
 use crate::file::{Create, Db, File};
 use crate::moment;
 use crate::show::Screen;
@@ -44,7 +44,7 @@ impl ScheduleLeader {
             }
             let warnings = database.status()?.warnings;
             for warning in warnings.iter().skip(warned) {
-                eprintln!("honker: {}", crate::text::one_line(&warning.text));
+                say(crate::text::one_line(&warning.text));
             }
             warned = warnings.len();
         }

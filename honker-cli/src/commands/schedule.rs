@@ -3,6 +3,7 @@
 use std::io::Write;
 
 use clap::{Args, Subcommand};
+use honker_core::database::Database;
 use honker_core::schedule::{Overlap, Registration};
 
 use super::enqueue::JobOptions;
@@ -133,13 +134,17 @@ impl Add {
         let database = db.open_to_write(&File::default(), &self.create)?;
         let exists = database.scheduler_list()?.into_iter().any(|schedule| schedule.name == self.name);
         let verb = if exists { "Replace" } else { "Add" };
-        self.confirm.ask(&format!("{verb} schedule '{}' ({})?", self.name, self.expression))?;
         let registration = Registration {
             name: &self.name,
             expression: &self.expression,
             job: self.options.job(&self.queue, &payload, metadata.as_deref()),
             overlap: if self.skip_overlap { Overlap::Skip } else { Overlap::Allow },
         };
+        // What is wrong with it is known before anybody is asked.
+        let mut trial = database.begin()?;
+        trial.scheduler_register(&registration)?;
+        trial.rollback()?;
+        self.confirm.ask(&format!("{verb} schedule '{}' ({})?", self.name, self.expression))?;
         database.scheduler_register(&registration)?;
         let schedules = database.scheduler_list()?;
         let mut screen = Screen::new();
@@ -152,13 +157,19 @@ impl Add {
 }
 
 impl Named {
-    fn set_enabled(self, db: &Db, enabled: bool) -> Result {
+    /// Opens the file, and asks, if there is such a schedule.
+    fn open_and_ask(&self, db: &Db, question: &str) -> Result<Database> {
         let database = db.open()?;
-        let schedules = database.scheduler_list()?;
-        let schedule = schedules.iter().find(|schedule| schedule.name == self.name);
-        let schedule = schedule.ok_or_else(|| act::no_schedule(&self.name))?;
+        if !database.scheduler_list()?.iter().any(|schedule| schedule.name == self.name) {
+            return Err(act::no_schedule(&self.name));
+        }
+        self.confirm.ask(question)?;
+        Ok(database)
+    }
+
+    fn set_enabled(self, db: &Db, enabled: bool) -> Result {
         let verb = if enabled { "Resume" } else { "Pause" };
-        self.confirm.ask(&format!("{verb} schedule '{}'?", schedule.name))?;
+        let database = self.open_and_ask(db, &format!("{verb} schedule '{}'?", self.name))?;
         // That it was so already is as good.
         match enabled {
             true => database.scheduler_resume(&self.name)?,
@@ -171,8 +182,7 @@ impl Named {
     }
 
     fn run_now(self, db: &Db) -> Result {
-        let database = db.open()?;
-        self.confirm.ask(&format!("Enqueue a job of schedule '{}' now?", self.name))?;
+        let database = self.open_and_ask(db, &format!("Enqueue a job of schedule '{}' now?", self.name))?;
         let id = act::run_schedule_now(&database, &self.name)?;
         let mut screen = Screen::new();
         writeln!(screen, "{id}")?;
@@ -180,8 +190,7 @@ impl Named {
     }
 
     fn remove(self, db: &Db) -> Result {
-        let database = db.open()?;
-        self.confirm.ask(&format!("Remove schedule '{}'?", self.name))?;
+        let database = self.open_and_ask(db, &format!("Remove schedule '{}'?", self.name))?;
         match database.scheduler_unregister(&self.name)? {
             0 => Err(act::no_schedule(&self.name)),
             _ => {

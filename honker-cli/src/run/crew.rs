@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use honker_core::consume::{Claimed, LostJob, Reason, Settlement, Verdict};
 
 use super::handler::{Ended, Handler};
+use crate::failure::say;
 
 /// Exit codes of sysexits.h: EX_TEMPFAIL and EX_DATAERR.
 const NOT_NOW: i32 = 75;
@@ -184,7 +185,7 @@ impl Crew {
         if !self.quiet {
             let (id, queue, n, of) = (job.id, &job.queue, job.attempts, job.max_attempts);
             let what = crate::text::one_line(what);
-            eprintln!("honker: job {id} ({}, attempt {n} of {of}): {what}", crate::text::one_line(queue));
+            say(format_args!("job {id} ({}, attempt {n} of {of}): {what}", crate::text::one_line(queue)));
         }
     }
 }

@@ -13,7 +13,7 @@ use honker_core::Error;
 
 use self::handler::Program;
 use self::work::{End, Work};
-use crate::failure::{Failure, Result};
+use crate::failure::{Failure, Result, say};
 use crate::file::{Create, Db, File};
 use crate::signals::Signals;
 
@@ -90,7 +90,7 @@ impl Run {
             match end? {
                 End::Done => return Ok(closed?),
                 End::FileReplaced => {
-                    eprintln!("honker: the file was replaced; going on with the new one");
+                    say("the file was replaced; going on with the new one");
                     let opened = honker_core::database::Database::open(&path, &Default::default());
                     database = opened.map_err(|error: Error| {
                         Failure::Failed(format!("the file was replaced, and the new one: {error}"))

@@ -15,7 +15,7 @@ use honker_core::database::Database;
 use super::Run;
 use super::crew::{Crew, Key};
 use super::handler::{Ended, Program};
-use crate::failure::{Failure, Result};
+use crate::failure::{Failure, Result, say};
 use crate::signals::Signals;
 
 /// After SIGTERM the programs have the stop timeout, then they are asked to end; they have so long for it.
@@ -156,7 +156,7 @@ impl<'a> Work<'a> {
             self.stop_at = Instant::now().checked_add(timeout);
             if self.crew.len() > 0 {
                 let n = crate::confirm::jobs(self.crew.len() as u64);
-                eprintln!("honker: stopping; {n} running, for {} s at most", self.run.stop_timeout_s);
+                say(format_args!("stopping; {n} running, for {} s at most", self.run.stop_timeout_s));
             }
         }
         if signals >= 2 {
@@ -216,10 +216,8 @@ impl<'a> Work<'a> {
     fn note_held(&mut self, held: &[honker_core::Result<bool>]) {
         for (settlement, held) in self.settlements.drain(..).zip(held) {
             if let Err(error) = held {
-                eprintln!(
-                    "honker: job {}: it cannot be settled, its claim is left to lapse: {error}",
-                    settlement.id
-                );
+                let id = settlement.id;
+                say(format_args!("job {id}: it cannot be settled, its claim is left to lapse: {error}"));
                 self.worker.settled(settlement.id, settlement.serial);
             }
         }
@@ -243,7 +241,7 @@ impl<'a> Work<'a> {
             return Err(error.into());
         }
         if self.pause.is_none() {
-            eprintln!("honker: waiting for this to pass: {error}");
+            say(format_args!("waiting for this to pass: {error}"));
         }
         let pause = self.pause.map_or(PAUSE_MIN, |pause| (pause * 2).min(PAUSE_MAX));
         self.pause = Some(pause);
@@ -262,13 +260,13 @@ impl<'a> Work<'a> {
 
     fn works_again(&mut self) {
         if self.pause.take().is_some() {
-            eprintln!("honker: works again");
+            say("works again");
         }
     }
 
     /// Another file has the name: nothing can be settled any more.
     fn leave(mut self, error: &Error) -> Result<End> {
-        eprintln!("honker: {error}");
+        say(error);
         self.crew.stop();
         let until = Instant::now() + STOP_KILL_AFTER;
         while self.crew.len() > 0 {
@@ -282,7 +280,7 @@ impl<'a> Work<'a> {
     }
 
     fn finish(&mut self) -> Result<End> {
-        eprintln!("honker: stopped: {}", self.crew.tally.line());
+        say(format_args!("stopped: {}", self.crew.tally.line()));
         match self.broken.take() {
             Some(why) => Err(Failure::Failed(why)),
             None => Ok(End::Done),

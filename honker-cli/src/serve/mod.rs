@@ -15,6 +15,7 @@ mod openapi;
 mod page;
 mod write;
 
+use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -137,7 +138,8 @@ impl Serve {
             maintain(Arc::clone(&site.current), stopped.clone());
         }
         end_by_signal(stop)?;
-        println!("http://{listen}{}/", site.prefix);
+        // Whoever started it may not want to know.
+        let _ = writeln!(std::io::stdout(), "http://{listen}{}/", site.prefix);
         connections::serve(listener, router(&site), connections_max, stopped).await;
         site.events.stop();
         Ok(())

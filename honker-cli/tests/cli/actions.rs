@@ -121,6 +121,10 @@ fn a_schedule_is_added_paused_run_and_removed() {
     );
     site.run(&["schedule", "add", "x", "q", "61 * * * *", "{}", "-y"]).fails(2);
     site.run(&["schedule", "add", "x", "q", "@daily", "{}", "--run-at", "5", "-y"]).fails(2);
+    // Nobody is asked about what cannot be done, and what was tried is not there.
+    assert!(!site.run(&["schedule", "add", "x", "q", "61 * * * *", "{}"]).fails(2).stderr.contains("Add"));
+    assert!(site.run(&["schedule", "add", "x", "q", "@daily", "{}"]).fails(4).stderr.contains("Add"));
+    assert_eq!(site.json(&["schedules", "--json"]).as_array().map(Vec::len), Some(1));
 
     let id = site.run(&["schedule", "run-now", "nightly", "-y"]).ok().stdout;
     let job = site.json(&["job", id.trim(), "--json"]);
@@ -136,6 +140,6 @@ fn a_schedule_is_added_paused_run_and_removed() {
     assert_eq!(site.json(&["schedules", "--json"])[0]["enabled"], true);
     site.run(&["schedule", "rm", "nightly", "-y"]).ok();
     for action in ["pause", "resume", "run-now", "rm"] {
-        site.run(&["schedule", action, "nightly", "-y"]).fails(3);
+        site.run(&["schedule", action, "nightly"]).fails(3);
     }
 }

@@ -143,6 +143,17 @@ fn a_program_need_not_read_and_may_leave_others_behind() {
 }
 
 #[test]
+fn a_worker_outlives_whoever_reads_what_it_says() {
+    let site = Site::new();
+    let id = site.enqueue("q", "{}").to_string();
+    let args = ["run", "--queue", "q", "--until-empty", "--", "sh", "-c", "echo broken >&2; exit 65"];
+    let mut child = site.command(&args).stderr(Stdio::piped()).spawn().expect("honker runs");
+    drop(child.stderr.take());
+    assert_eq!(child.wait().expect("it ends").code(), Some(0));
+    assert_eq!(site.json(&["job", &id, "--json"])["state"], "dead");
+}
+
+#[test]
 fn as_many_run_at_once_as_are_allowed() {
     let site = Site::new();
     for n in 0..4 {
