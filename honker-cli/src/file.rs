@@ -1,9 +1,16 @@
-//! Which file a command is for: its argument, `--db` or `HONKER_DB`.
+//! Which file a command is for: its argument, `--db` or `HONKER_DB`; and how it is opened.
+//!
+//! Who acts opens it as every program of honker's does. Who only looks changes nothing: not the journal mode, not the schema of a
+//! file that an older version made, and not somebody's file that has nothing of honker's in it.
 
+use std::ffi::OsStr;
+use std::io::Read;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use honker_core::database::{Database, Options};
+use honker_core::Error;
+use honker_core::database::{Database, JournalMode, Options};
 
 use crate::failure::{Failure, Result};
 
@@ -62,6 +69,16 @@ impl Db {
         open(&self.path_or(file)?)
     }
 
+    /// Opens a file that exists, to look at it.
+    pub fn look(&self) -> Result<Database> {
+        look(&self.path()?)
+    }
+
+    /// Opens a file that exists, to look at it.
+    pub fn look_or(&self, file: &File) -> Result<Database> {
+        look(&self.path_or(file)?)
+    }
+
     /// Opens a file, and makes it first if that is asked for.
     pub fn open_to_write(&self, file: &File, create: &Create) -> Result<Database> {
         let path = self.path_or(file)?;
@@ -79,13 +96,69 @@ pub struct Create {
 
 /// Opens a file that exists.
 pub fn open(path: &Path) -> Result<Database> {
-    // A mistyped name must not become a new, empty queue. Names that are URIs are SQLite's affair.
-    let is_uri = path.to_string_lossy().starts_with("file:");
-    if !is_uri && !path.exists() {
-        let path = path.display();
-        return Err(Failure::NotFound(format!(
-            "there is no file {path}; enqueue, run and others make one with --create"
-        )));
-    }
+    exists(path)?;
     Ok(Database::open(path, &Options::default())?)
+}
+
+/// Opens a file that exists, to look at it.
+pub fn look(path: &Path) -> Result<Database> {
+    exists(path)?;
+    read_only(path).map_err(|error| match error {
+        error if is_not_up_to_date(&error) => Failure::Failed(format!(
+            "{} has no tables of honker's, or those of an older version, and a look does not change it. Is it the right file? \
+             Whatever works with it next brings it up to date, such as honker prune",
+            path.display()
+        )),
+        error => error.into(),
+    })
+}
+
+// A mistyped name must not become a new, empty queue.
+fn exists(path: &Path) -> Result {
+    if is_uri(path) || path.exists() {
+        return Ok(());
+    }
+    let path = path.display();
+    Err(Failure::NotFound(format!("there is no file {path}; enqueue, run and others make one with --create")))
+}
+
+/// Names that are URIs are SQLite's affair: they say themselves what may be done.
+fn is_uri(path: &Path) -> bool {
+    path.as_os_str().as_bytes().starts_with(b"file:")
+}
+
+/// Whether [`read_only`] failed because the file's schema would have to be brought up to date. If the system lets nobody look, it is
+/// SQLite who says so, with a code.
+pub fn is_not_up_to_date(error: &Error) -> bool {
+    matches!(error, Error::ReadOnly(cause) if cause.sqlite_code.is_none())
+}
+
+/// The database, which nothing can be written to, in the journal mode that it has. No database of this process may have the file open: closing a descriptor of it drops SQLite's locks.
+pub fn read_only(path: &Path) -> honker_core::Result<Database> {
+    if is_uri(path) {
+        return Database::open(path, &Options::default());
+    }
+    let mut uri = b"file:".to_vec();
+    for byte in std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).as_os_str().as_bytes() {
+        match byte {
+            b'%' | b'?' | b'#' => uri.extend(format!("%{byte:02x}").bytes()),
+            _ => uri.push(*byte),
+        }
+    }
+    uri.extend(b"?mode=ro");
+    let has_wal = header(path).is_some_and(|header| has_wal(&header));
+    let journal_mode = if has_wal { JournalMode::Wal } else { JournalMode::Delete };
+    Database::open(OsStr::from_bytes(&uri), &Options { journal_mode, ..Options::default() })
+}
+
+/// The beginning of a file, if it has any.
+pub fn header(path: &Path) -> Option<[u8; 20]> {
+    let mut header = [0; 20];
+    std::fs::File::open(path).and_then(|mut file| file.read_exact(&mut header)).ok()?;
+    Some(header)
+}
+
+/// Whether it is in WAL mode: the versions of the format for writing and reading are 2 then.
+pub fn has_wal(header: &[u8; 20]) -> bool {
+    header[18] == 2 && header[19] == 2
 }

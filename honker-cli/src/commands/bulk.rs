@@ -118,7 +118,7 @@ impl Which {
         if self.ids.is_empty() && !self.filter.is_any() && !self.all {
             return Err(Failure::Usage("which jobs? Give ids, a filter, or --all".to_owned()));
         }
-        let database = db.open()?;
+        let database = if self.dry_run { db.look() } else { db.open() }?;
         let filters = self.filters(action);
         let found = count_all(&database, &filters)?;
         let several = if found >= COUNT_MAX { format!("at least {found} jobs") } else { jobs(found) };

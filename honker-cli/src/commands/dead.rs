@@ -38,7 +38,7 @@ pub struct Dead {
 
 impl Dead {
     pub fn run(self, db: &Db) -> Result {
-        let database = db.open_or(&self.file)?;
+        let database = db.look_or(&self.file)?;
         let queue = self.queue.as_deref();
         if self.groups {
             let read = |database: &Database| Ok(database.dead_groups(queue)?);

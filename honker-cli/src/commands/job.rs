@@ -28,7 +28,7 @@ pub struct Job {
 
 impl Job {
     pub fn run(self, db: &Db) -> Result {
-        let database = db.open()?;
+        let database = db.look()?;
         let read = |database: &honker_core::database::Database| {
             read::job(database, self.id)?
                 .ok_or_else(|| Failure::NotFound(format!("there is no job {} (any more)", self.id)))

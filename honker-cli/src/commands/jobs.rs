@@ -55,7 +55,7 @@ impl Jobs {
         if let Some(action) = self.action {
             return action.run(db);
         }
-        let database = db.open_or(&self.file)?;
+        let database = db.look_or(&self.file)?;
         let order = if self.order == Order::Newest { "newest" } else { "oldest" };
         let mut filter = self.filter.object();
         filter.insert("order".to_owned(), order.into());

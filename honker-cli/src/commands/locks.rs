@@ -33,7 +33,7 @@ struct All {
 
 impl Locks {
     pub fn run(self, db: &Db) -> Result {
-        let database = db.open_or(&self.file)?;
+        let database = db.look_or(&self.file)?;
         let read = |database: &Database| {
             Ok(All {
                 locks: read::locks(database, moment::now())?,

@@ -25,7 +25,7 @@ pub struct Queues {
 
 impl Queues {
     pub fn run(self, db: &Db) -> Result {
-        let database = db.open_or(&self.file)?;
+        let database = db.look_or(&self.file)?;
         self.show.each(&database, |database| Ok(database.queues()?), |queues, screen| draw(queues, screen))
     }
 }

@@ -31,7 +31,7 @@ pub struct JobResult {
 
 impl JobResult {
     pub fn run(self, db: &Db) -> Result {
-        let database = db.open()?;
+        let database = db.look()?;
         let value = if self.wait {
             let mut result = ResultWait::new(&database, self.id)?;
             wait(self.timeout_s, |timeout| result.next(timeout))?

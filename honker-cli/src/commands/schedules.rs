@@ -28,7 +28,7 @@ pub struct Schedules {
 
 impl Schedules {
     pub fn run(self, db: &Db) -> Result {
-        let database = db.open_or(&self.file)?;
+        let database = db.look_or(&self.file)?;
         let read = |database: &Database| Ok(database.scheduler_list()?);
         self.show.each(&database, read, |schedules, screen| {
             draw(schedules, moment::now(), screen)?;

@@ -30,7 +30,7 @@ pub struct Stats {
 
 impl Stats {
     pub fn run(self, db: &Db) -> Result {
-        let database = db.open_or(&self.file)?;
+        let database = db.look_or(&self.file)?;
         let read = |database: &honker_core::database::Database| {
             let mut queues = database.metrics()?.queues;
             if let Some(queue) = &self.queue {

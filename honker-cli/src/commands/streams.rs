@@ -25,7 +25,7 @@ pub struct Streams {
 
 impl Streams {
     pub fn run(self, db: &Db) -> Result {
-        let database = db.open_or(&self.file)?;
+        let database = db.look_or(&self.file)?;
         self.show.each(&database, read::streams, |topics, screen| draw(topics, moment::now(), screen))
     }
 }

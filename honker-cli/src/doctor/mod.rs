@@ -6,18 +6,13 @@
 mod contents;
 mod place;
 
-use std::ffi::OsStr;
 use std::io::Write;
-use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
 
 use clap::Args;
-use honker_core::Error;
-use honker_core::database::{Database, JournalMode, Options};
 use serde::Serialize;
 
 use crate::failure::{Failure, Result};
-use crate::file::{Db, File};
+use crate::file::{self, Db, File};
 use crate::show::Screen;
 use crate::{progress, text};
 
@@ -80,20 +75,6 @@ impl Finding {
     }
 }
 
-/// The database, which nothing can be written to.
-fn open_to_read(path: &Path) -> honker_core::Result<Database> {
-    let mut uri = b"file:".to_vec();
-    for byte in std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).as_os_str().as_bytes() {
-        match byte {
-            b'%' | b'?' | b'#' => uri.extend(format!("%{byte:02x}").bytes()),
-            _ => uri.push(*byte),
-        }
-    }
-    uri.extend(b"?mode=ro");
-    let journal_mode = if place::has_wal(path) { JournalMode::Wal } else { JournalMode::Delete };
-    Database::open(OsStr::from_bytes(&uri), &Options { journal_mode, ..Options::default() })
-}
-
 impl Doctor {
     pub fn run(self, db: &Db) -> Result {
         let path = db.path_or(&self.file)?;
@@ -103,16 +84,16 @@ impl Doctor {
         let bar = progress::bar(None, "looking");
         bar.enable_steady_tick(std::time::Duration::from_millis(100));
         let mut findings = place::look(&path);
-        match open_to_read(&path) {
+        match file::read_only(&path) {
             Ok(database) => {
                 findings.extend(contents::look(&database, self.late_s, self.quick));
                 database.close()?;
             }
-            Err(Error::ReadOnly(_)) => findings.push(Finding::new(
+            Err(error) if file::is_not_up_to_date(&error) => findings.push(Finding::new(
                 "schema",
                 Level::Warning,
                 "no version of this file that this program knows: it has no tables of honker, or those of an older one",
-                "The next program of honker's that opens it brings it up to date, also `honker stats`. Is it the right file?",
+                "Whatever works with it next brings it up to date, such as `honker prune`. Is it the right file?",
             )),
             Err(error) => findings.push(Finding::new(
                 "opening",

@@ -2,12 +2,12 @@
 //!
 //! All of it before the file is opened as a database: closing a descriptor of it afterwards would drop SQLite's locks.
 
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::Access;
 
 use super::{Finding, Level};
+use crate::file::{has_wal, header};
 
 /// A log of more than this is one that could not be written back.
 const WAL_MAX: u64 = 256 * 1024 * 1024;
@@ -95,18 +95,6 @@ fn file_system(_path: &Path) -> Finding {
     Finding::new("file system", Level::Note, "not looked at on this system", "Keep the file on a local disk.")
 }
 
-/// The beginning of the file.
-fn header(path: &Path) -> Option<[u8; 20]> {
-    let mut header = [0; 20];
-    std::fs::File::open(path).and_then(|mut file| file.read_exact(&mut header)).ok()?;
-    Some(header)
-}
-
-/// Whether it is in WAL mode: the versions of the format for writing and reading are 2 then. A file that is none is not in another mode.
-pub fn has_wal(path: &Path) -> bool {
-    header(path).is_none_or(|header| header[18] == 2 && header[19] == 2)
-}
-
 fn journal(path: &Path) -> Finding {
     const CHECK: &str = "journal";
     let Some(header) = header(path) else {
@@ -121,7 +109,7 @@ fn journal(path: &Path) -> Finding {
         let advice = "It is encrypted, damaged at its beginning, or another file.";
         return Finding::new(CHECK, Level::Bad, "the file does not begin as a SQLite database does", advice);
     }
-    if has_wal(path) {
+    if has_wal(&header) {
         return Finding::ok(CHECK, "write-ahead log");
     }
     let advice = "honker's programs turn on the write-ahead log when they open the file; something has turned it off again. \

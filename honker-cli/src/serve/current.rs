@@ -1,22 +1,26 @@
 //! The file that is served. If another file gets its name (a backup is restored), that one is opened, and takes its place.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use honker_core::database::Database;
 
 use crate::failure::{Failure, Result};
-use crate::file;
+
+/// How the file is opened.
+type Open = fn(&Path) -> Result<Database>;
 
 /// See the module documentation. All threads share it.
 pub struct Current {
     path: PathBuf,
+    open: Open,
     database: Mutex<Database>,
 }
 
 impl Current {
-    pub fn new(database: Database) -> Self {
-        Current { path: PathBuf::from(database.path()), database: Mutex::new(database) }
+    pub fn open(path: PathBuf, open: Open) -> Result<Self> {
+        let database = Mutex::new(open(&path)?);
+        Ok(Current { path, open, database })
     }
 
     /// The database of the moment.
@@ -37,7 +41,7 @@ impl Current {
         let mut database = self.database.lock().unwrap_or_else(PoisonError::into_inner);
         // Somebody else may have done it meanwhile.
         let is_replaced = matches!(database.query("SELECT 1", &[]), Err(honker_core::Error::Watcher(_)));
-        if is_replaced && let Ok(new) = file::open(&self.path) {
+        if is_replaced && let Ok(new) = (self.open)(&self.path) {
             // Calls that still use the old one end with an error.
             let _ = std::mem::replace(&mut *database, new).close();
         }

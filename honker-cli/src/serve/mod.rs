@@ -33,7 +33,7 @@ use self::current::Current;
 use self::events::Events;
 use self::login::Sessions;
 use crate::failure::{Failure, Result};
-use crate::file::{Db, File};
+use crate::file::{self, Db, File};
 
 /// So many requests use the database at once.
 const READS_MAX: usize = 4;
@@ -100,13 +100,13 @@ impl Serve {
                 self.listen.ip()
             )));
         }
-        let database = db.open_or(&self.file)?;
+        let path = db.path_or(&self.file)?;
+        let current = Arc::new(Current::open(path, if self.write { file::open } else { file::look })?);
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .max_blocking_threads(READS_MAX + 4)
             .enable_all()
             .build()?;
-        let current = Arc::new(Current::new(database));
         let outcome = runtime.block_on(self.serve(Arc::clone(&current), token));
         runtime.shutdown_timeout(Duration::from_secs(1));
         current.get().close()?;

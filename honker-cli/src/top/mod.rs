@@ -7,6 +7,7 @@ mod paint;
 mod view;
 
 use std::io::IsTerminal;
+use std::path::Path;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
@@ -19,7 +20,7 @@ use honker_core::queue::DeadGroup;
 use self::view::{Act, View};
 use crate::act;
 use crate::failure::{Failure, Result};
-use crate::file::{Db, File};
+use crate::file::{self, Db, File};
 use crate::overview::Overview;
 use crate::signals::Signals;
 use crate::{moment, overview};
@@ -67,7 +68,8 @@ impl Top {
         if !std::io::stdout().is_terminal() || !std::io::stdin().is_terminal() {
             return Err(Failure::Usage("top needs a terminal; honker stats --watch does not".to_owned()));
         }
-        let database = db.open_or(&self.file)?;
+        let path = db.path_or(&self.file)?;
+        let database = file::look(&path)?;
         let (sender, news) = channel();
         let waiter = Waiter::new(&database)?;
         let stopping = sender.clone();
@@ -77,7 +79,7 @@ impl Top {
         std::thread::spawn(move || read_on(&reading, &reading_waiter, &read_sender));
         std::thread::spawn(move || keys(&sender));
         let mut terminal = ratatui::try_init()?;
-        let outcome = show(&mut terminal, &database, &news);
+        let outcome = show(&mut terminal, &path, database.path(), &news);
         ratatui::restore();
         waiter.close();
         database.close()?;
@@ -85,8 +87,13 @@ impl Top {
     }
 }
 
-fn show(terminal: &mut ratatui::DefaultTerminal, database: &Database, news: &Receiver<News>) -> Result {
-    let mut view = View::new(database.path());
+fn show(
+    terminal: &mut ratatui::DefaultTerminal,
+    path: &Path,
+    shown_path: &str,
+    news: &Receiver<News>,
+) -> Result {
+    let mut view = View::new(shown_path);
     loop {
         terminal.draw(|frame| paint::paint(frame, &mut view))?;
         let mut next = match news.recv_timeout(AGES) {
@@ -103,9 +110,7 @@ fn show(terminal: &mut ratatui::DefaultTerminal, database: &Database, news: &Rec
                 News::Key(key, _) => match view.key(key) {
                     Act::None => {}
                     Act::End => return Ok(()),
-                    other => {
-                        view.say(perform(database, &other).unwrap_or_else(|failure| failure.to_string()))
-                    }
+                    other => view.say(perform(path, &other).unwrap_or_else(|failure| failure.to_string())),
                 },
                 News::Resized => {}
             }
@@ -114,8 +119,9 @@ fn show(terminal: &mut ratatui::DefaultTerminal, database: &Database, news: &Rec
     }
 }
 
-/// What was confirmed; what there is to say of it.
-fn perform(database: &Database, act: &Act) -> Result<String> {
+/// Does what was confirmed, on the file that has the name now; what there is to say of it.
+fn perform(path: &Path, act: &Act) -> Result<String> {
+    let database = &file::open(path)?;
     match act {
         Act::Pause(queue, paused) => {
             database.queue_configure(queue, &act::paused(*paused))?;

@@ -99,7 +99,7 @@ fn a_file_of_an_older_version_stays_as_it_is() {
     let path = path.to_str().expect("text");
     assert_eq!(found(&site, "schema", &[path]).0, "warning");
     assert_eq!(std::fs::read(path).expect("read"), before);
-    site.run(&["stats", path]).ok();
+    site.run(&["prune", path]).ok();
     assert_eq!(found(&site, "schema", &[path]).0, "ok");
 }
 

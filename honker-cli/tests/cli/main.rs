@@ -5,6 +5,7 @@ mod doctor;
 mod doors;
 mod help;
 mod http;
+mod looks;
 mod run;
 mod schema;
 mod serve;
