@@ -1,7 +1,10 @@
 //! What commands and the page show that no single operation of the core answers: read with SQL of our own, which only reads.
 
+use std::collections::HashMap;
+
 use honker_core::database::{Database, Value};
 use honker_core::queue::ListedJob;
+use honker_core::schedule::Schedule;
 use serde::Serialize;
 use serde_json::json;
 
@@ -82,6 +85,31 @@ pub struct JobDetail {
     pub job: ListedJob,
     /// Its steps, by name.
     pub steps: Vec<Step>,
+}
+
+/// A schedule, and when it fired last.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ScheduleDetail {
+    /// The schedule.
+    #[serde(flatten)]
+    pub schedule: Schedule,
+    /// The boundary that was fired last. `None`: none was, or by a program that does not say.
+    pub last_fire_at: Option<i64>,
+}
+
+/// Schedules, by name.
+pub fn schedules(database: &Database) -> Result<Vec<ScheduleDetail>> {
+    let rows = database.query(
+        "SELECT substr(name, 23), value FROM main._honker_settings WHERE name GLOB 'schedule.last_fire_at.*'",
+        &[],
+    )?;
+    let last: HashMap<String, Option<i64>> =
+        rows.rows.iter().map(|row| (text(&row[0]), integer(&row[1]))).collect();
+    let detail = |schedule: Schedule| ScheduleDetail {
+        last_fire_at: last.get(&schedule.name).copied().flatten(),
+        schedule,
+    };
+    Ok(database.scheduler_list()?.into_iter().map(detail).collect())
 }
 
 /// Streams, by name, with their consumers.

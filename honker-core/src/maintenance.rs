@@ -25,7 +25,7 @@ static SQL_ANYTHING: Sql = Sql::new(
          OR EXISTS (SELECT 1 FROM main._honker_blocked) OR EXISTS (SELECT 1 FROM main._honker_steps)
          OR EXISTS (SELECT 1 FROM main._honker_batches) OR EXISTS (SELECT 1 FROM main._honker_done)
          OR EXISTS (SELECT 1 FROM main._honker_streams)
-         OR EXISTS (SELECT 1 FROM main._honker_settings WHERE name <> 'maintenance')",
+         OR EXISTS (SELECT 1 FROM main._honker_settings WHERE name = 'notifications.keep_s')",
 );
 
 /// A part of a run.

@@ -1,16 +1,16 @@
-//! `honker schedules`: the schedules, when they fire next, and who leads.
+//! `honker schedules`: the schedules, when they fired last and fire next, and who leads.
 
 use std::io::Write;
 
 use clap::Args;
 use honker_core::database::Database;
-use honker_core::schedule::Schedule;
 
 use crate::failure::Result;
 use crate::file::{Db, File};
 use crate::moment;
+use crate::read::{self, ScheduleDetail};
 use crate::show::{Screen, Show};
-use crate::table::{Align, Table};
+use crate::table::{Align, Table, optional};
 
 /// Show the schedules
 #[derive(Args, Debug)]
@@ -29,30 +29,31 @@ pub struct Schedules {
 impl Schedules {
     pub fn run(self, db: &Db) -> Result {
         let database = db.look_or(&self.file)?;
-        let read = |database: &Database| Ok(database.scheduler_list()?);
-        self.show.each(&database, read, |schedules, screen| {
+        self.show.each(&database, read::schedules, |schedules, screen| {
             draw(schedules, moment::now(), screen)?;
             draw_leader(&database, schedules, screen)
         })
     }
 }
 
-fn draw(schedules: &[Schedule], now: i64, screen: &mut Screen) -> Result {
+fn draw(schedules: &[ScheduleDetail], now: i64, screen: &mut Screen) -> Result {
     use Align::Left;
     let mut table = Table::new(&[
         ("NAME", Left),
         ("QUEUE", Left),
         ("SCHEDULE", Left),
         ("STATE", Left),
+        ("LAST", Left),
         ("NEXT", Left),
         ("PAYLOAD", Left),
     ]);
-    for schedule in schedules {
+    for ScheduleDetail { schedule, last_fire_at } in schedules {
         table.row([
             schedule.name.clone(),
             schedule.queue.clone(),
             schedule.cron_expr.clone(),
             if schedule.enabled { "on" } else { "paused" }.to_owned(),
+            optional(*last_fire_at, |at| moment::relative(at, now)),
             match schedule.error.as_ref() {
                 Some(error) => error.clone(),
                 None => format!(
@@ -67,7 +68,7 @@ fn draw(schedules: &[Schedule], now: i64, screen: &mut Screen) -> Result {
     table.draw(screen, "There is no schedule.")
 }
 
-fn draw_leader(database: &Database, schedules: &[Schedule], screen: &mut Screen) -> Result {
+fn draw_leader(database: &Database, schedules: &[ScheduleDetail], screen: &mut Screen) -> Result {
     if schedules.is_empty() {
         return Ok(());
     }

@@ -251,16 +251,16 @@ pub async fn schedules(State(site): State<Shared>) -> Answer {
     let schedules = site
         .with(|database| {
             let now = moment::now();
-            let with_words = |schedule: honker_core::schedule::Schedule| {
-                let mut value = to_value(&schedule)?;
+            let with_words = |detail: read::ScheduleDetail| {
+                let mut value = to_value(&detail)?;
+                let schedule = detail.schedule;
                 value["words"] = plain::words(&schedule.cron_expr).into();
                 // The next one is what the file says: it may have been missed.
                 let after = schedule.next_fire_at.saturating_sub(1).max(now.saturating_sub(1));
                 value["next"] = to_value(&plain::boundaries(&schedule.cron_expr, after, 5))?;
                 Ok(value)
             };
-            database
-                .scheduler_list()?
+            read::schedules(database)?
                 .into_iter()
                 .take(LIST_MAX)
                 .map(with_words)

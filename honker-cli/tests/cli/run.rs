@@ -329,11 +329,14 @@ fn a_file_that_is_replaced_is_opened_anew() {
 fn a_leader_fires_and_gives_up_on_sigterm() {
     let site = Site::new();
     site.run(&["schedule", "add", "tick", "q", "@every 1s", "{}", "-y"]).ok();
+    assert_eq!(site.json(&["schedules", "--json"])[0]["last_fire_at"], json!(null));
     let mut leader = site.start(&["schedule-leader", "--json"]);
     let fire: serde_json::Value = serde_json::from_str(&leader.line()).expect("JSON");
     assert_eq!((&fire["name"], &fire["queue"]), (&json!("tick"), &json!("q")));
     assert!(job(&site, fire["job_id"].as_i64().expect("an id")).is_some());
     assert!(site.run(&["schedules"]).ok().stdout.contains("The leader is honker-"));
+    let last = site.json(&["schedules", "--json"])[0]["last_fire_at"].as_i64().expect("it has fired");
+    assert!(last >= fire["fire_at"].as_i64().expect("a time"), "{last}, {fire}");
     leader.signal("TERM");
     assert_eq!(leader.end(), Some(0));
     assert!(site.run(&["schedules"]).ok().stdout.contains("Nobody leads"));

@@ -42,6 +42,8 @@ fn full() -> Site {
         overlap: Overlap::Skip,
     };
     site.database.scheduler_register(&schedule).expect("registered");
+    let due = site.database.scheduler_soonest().expect("read").expect("a boundary");
+    site.database.scheduler_tick(Some(due)).expect("fired");
     site.database.stream_publish("orders", Some("k"), "1").expect("published");
     site.database.stream_save_offset("billing", "orders", 0).expect("saved");
     site.database.stream_publish("orders", None, "2").expect("published");
@@ -122,11 +124,15 @@ fn every_answer_is_as_the_openapi_document_says() {
     let schedules = ask("get", "/api/schedules", "", None, 200);
     assert_eq!(schedules["schedules"][0]["words"], "at 03:00 every day (Europe/Berlin)");
     assert_eq!(schedules["schedules"][0]["next"].as_array().expect("a list").len(), 5);
+    assert!(schedules["schedules"][0]["last_fire_at"].is_i64());
     ask("get", "/api/values", "?of=nonsense", None, 400);
-    for (of, value) in [("metadata", r#"{"id":"7"}"#), ("error", "timeout after 30 s"), ("worker_id", "w@1")]
-    {
+    for (of, expected) in [
+        ("metadata", json!([r#"{"by":"cron"}"#, r#"{"id":"7"}"#])),
+        ("error", json!(["timeout after 30 s"])),
+        ("worker_id", json!(["w@1"])),
+    ] {
         let values = ask("get", "/api/values", &format!("?of={of}"), None, 200);
-        assert_eq!(values["values"], json!([value]));
+        assert_eq!(values["values"], expected);
     }
     ask("get", "/api/values", "?of=unique_key", None, 200);
     ask("get", "/api/streams", "", None, 200);

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { after, afterEach, before, beforeEach, test } from 'node:test';
 
-import { Site, launch, look, pythonWorker, shop, workers } from './site.mjs';
+import { LANGUAGES, Site, foreignWorker, launch, look, shop, workers } from './site.mjs';
 
 let browser, site;
 before(async () => { browser = await launch(); });
@@ -27,7 +27,7 @@ test('every screen shows what there is, asks nobody else, and breaks no policy',
     overview: ['emails', 'thumbnails', 'mail-1', 'The last hour', 'Waiting, since the job was due'],
     jobs: ['customer-27@example.com', 'delayed', 'image 32: cannot decode after 9 ms'],
     dead: ['image #: cannot decode after # ms', 'mailbox does not exist'],
-    schedules: ['nightly report', 'at 03:00 on Monday to Friday (Europe/Berlin)', 'every 90s', 'Nobody leads'],
+    schedules: ['Last fire', 'nightly report', 'at 03:00 on Monday to Friday (Europe/Berlin)', 'every 90s', 'Nobody leads'],
     streams: ['orders', 'billing'],
     notifications: ['{"version": 7}'],
     locks: ['Nobody has a lock.'],
@@ -132,7 +132,7 @@ test('what is chosen one by one is moved, and no is no', async () => {
 });
 
 test('a job is edited and enqueued again, a queue paused, a schedule run', async () => {
-  const id = await site.honker('enqueue', 'emails', '{"to": "ada"}');
+  const id = await site.honker('enqueue', 'emails', '{"to": "ada"}', '--priority', '7', '--metadata', 'tenant=acme', '--concurrency-key', 'acme', '--unique-key', 'ada');
   await site.honker('schedule', 'add', 'nightly', 'reports', '@daily', '{}', '-y');
   const { url } = await site.serve('--write');
   const page = await look(browser, `${url}#/job/${id}`);
@@ -150,6 +150,7 @@ test('a job is edited and enqueued again, a queue paused, a schedule run', async
   await page.getByText(/job \d+ enqueued/).waitFor();
   const all = JSON.parse(await site.honker('jobs', '--json'));
   assert.deepEqual(all.map(job => [job.queue, job.payload]), [['reports', '{}'], ['emails', '{"to": "grace"}'], ['emails', '{"to": "ada"}']]);
+  assert.deepEqual([all[1].priority, all[1].metadata, all[1].concurrency_key, all[1].unique_key], [7, { tenant: 'acme' }, 'acme', null]);
 });
 
 test('the dead of one queue are retried, and the others stay', async () => {
@@ -184,8 +185,8 @@ test('a filter offers what jobs have, and finds by it', async () => {
   }
 });
 
-test('a worker of another language hears of what is done on the page', { skip: process.env.PYTHON ? false : 'there is no Python' }, async () => {
-  const worker = pythonWorker(site, 'orders');
+for (const [language, there] of Object.entries(LANGUAGES)) test(`a worker in ${language} hears of what is done on the page`, { skip: there ? false : `there is no ${language}` }, async () => {
+  const worker = foreignWorker(site, language, 'orders');
   const ids = [await site.honker('enqueue', 'orders', '{}'), await site.honker('enqueue', 'orders', '{}')];
   await worker.says(`begun ${ids[0]}`, `begun ${ids[1]}`);
   const { url } = await site.serve('--write');

@@ -104,9 +104,18 @@ export async function shop(site) {
   await honker('notify', 'deploys', '{"version": 7}');
 }
 
-/** A worker in Python, whose handlers run until they are cancelled. `says` waits for lines of its output. */
-export function pythonWorker(site, queue) {
-  const child = spawn(process.env.PYTHON, [fileURLToPath(new URL('worker.py', import.meta.url)), join(site.folder, 'app.db'), queue], { stdio: ['ignore', 'pipe', 'inherit'] });
+const beside = name => fileURLToPath(new URL(name, import.meta.url));
+
+/** What starts a worker, by its language; undefined where the language is missing. */
+export const LANGUAGES = {
+  Python: process.env.PYTHON && [process.env.PYTHON, beside('worker.py')],
+  Ruby: process.env.RUBY && [process.env.RUBY, '-I', beside('../../../bindings/ruby/lib'), beside('worker.rb')],
+};
+
+/** A worker of that language, whose handlers run until they are cancelled. `says` waits for lines of its output. */
+export function foreignWorker(site, language, queue) {
+  const [program, ...args] = LANGUAGES[language];
+  const child = spawn(program, [...args, join(site.folder, 'app.db'), queue], { stdio: ['ignore', 'pipe', 'inherit'] });
   site.running.push(child);
   const said = [];
   const lines = createInterface({ input: child.stdout });

@@ -23,4 +23,4 @@ def handle(job: honker.Job) -> None:
 
 
 with honker.open(sys.argv[1]) as db:
-    db.worker(sys.argv[2], handle, concurrency=2).run()
+    db.worker(sys.argv[2], handle, concurrency=2, stop_timeout_s=0).run()

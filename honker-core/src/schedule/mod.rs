@@ -3,6 +3,7 @@
 
 mod calendar;
 mod expression;
+mod last_fire;
 mod lead;
 mod options;
 mod registry;

@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde_json::{Map, Value as Json};
 
 use super::options::{self, Overlap, ScheduleOptions};
-use super::{Expression, calendar};
+use super::{Expression, calendar, last_fire};
 use crate::error::Cause;
 use crate::queue::{self, Enqueue};
 use crate::statement::{Sql, Value};
@@ -178,6 +178,7 @@ pub fn register(store: &Store, now: i64, schedule: &Registration<'_>) -> Result<
 pub fn unregister(store: &Store, name: &str) -> Result<i64> {
     store.atomic(|| {
         options::forget(store, name)?;
+        last_fire::forget(store, name)?;
         store.execute(&SQL_UNREGISTER, &[name.into()])
     })
 }

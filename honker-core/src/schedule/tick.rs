@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::Expression;
+use super::last_fire;
 use super::options;
 use super::registry::{MAX_ATTEMPTS_DEFAULT, boundary, in_schedule, malformed, usable};
 use crate::queue::{self, Enqueue, EnqueueStatus, JobOptions, check_keys, is_refusal_of_row};
@@ -253,7 +254,7 @@ fn fire(
     // Beyond the end of time is the end of time: one such row must not keep the other schedules from firing.
     let run_at = now.saturating_add(job.delay_s.unwrap_or(0));
     let mut boundary = schedule.next_fire_at;
-    let mut fired = 0;
+    let (mut fired, mut last) = (0, None);
     while boundary <= until {
         if fired == FIRES_MAX {
             boundary = expression.first_after(boundary, until)?;
@@ -276,7 +277,11 @@ fn fire(
         let (name, queue) = (schedule.name.clone(), schedule.queue.clone());
         fires.push(Fire { name, queue, fire_at: boundary, job_id, status });
         fired += 1;
+        last = Some(boundary);
         boundary = expression.next_after(boundary)?;
+    }
+    if let Some(last) = last {
+        last_fire::remember(store, &schedule.name, last)?;
     }
     store.execute(&SQL_ADVANCE, &[schedule.rowid.into(), boundary.into()])?;
     Ok(())

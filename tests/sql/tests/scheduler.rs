@@ -507,3 +507,42 @@ fn a_tick_far_beyond_the_calendar_is_an_error_that_fires_nothing() {
         assert_eq!(tick(&db, i64::MIN), NONE);
     }
 }
+
+/// Which boundary is said to have been fired last, by schedule.
+fn last_fires(db: &Db) -> String {
+    db.rows("SELECT substr(name, 23), value FROM _honker_settings WHERE name GLOB 'schedule.last_fire_at.*' ORDER BY 1")
+}
+
+#[test]
+fn the_boundary_that_was_fired_last_is_remembered() {
+    let db = Db::new();
+    db.clock().set(NOW);
+    for name in ["a", "b"] {
+        db.run(&format!("SELECT honker_scheduler_register('{name}', 'q', '{HOURLY}', 'p', 0, NULL)"));
+    }
+    assert!(tick(&db, FOUR - 1).is_empty());
+    assert_eq!(last_fires(&db), "");
+    // Of several that were missed it is the last, also if there were too many to catch up.
+    assert_eq!(tick(&db, FOUR + 2 * HOUR).len(), 6);
+    assert_eq!(last_fires(&db), format!("a|{0}\nb|{0}", FOUR + 2 * HOUR));
+    assert_eq!(tick(&db, FOUR + 300 * HOUR).len(), 128);
+    assert_eq!(last_fires(&db), format!("a|{0}\nb|{0}", FOUR + 66 * HOUR));
+    // Nothing is fired, and nothing remembered.
+    db.run(&format!("BEGIN; SELECT honker_scheduler_tick({}); ROLLBACK", FOUR + 301 * HOUR));
+    assert_eq!(last_fires(&db), format!("a|{0}\nb|{0}", FOUR + 66 * HOUR));
+    db.run(&format!("SELECT honker_scheduler_register('b', 'other', '{HOURLY}', 'p', 0, NULL)"));
+    assert_eq!(db.int("SELECT honker_scheduler_unregister('a')"), 1);
+    assert_eq!(last_fires(&db), format!("b|{}", FOUR + 66 * HOUR));
+    // That alone is nothing to look after.
+    assert_eq!(db.int("SELECT min_version FROM _honker_schema"), 1);
+}
+
+#[test]
+fn a_file_of_an_older_version_fires_without_remembering() {
+    let db = Db::new();
+    db.clock().set(NOW);
+    db.run("DROP TABLE _honker_settings; UPDATE _honker_schema SET version = 2");
+    db.run(&format!("SELECT honker_scheduler_register('a', 'q', '{HOURLY}', 'p', 0, NULL)"));
+    assert_eq!(tick(&db, FOUR), [FOUR]);
+    assert_eq!(db.int("SELECT honker_scheduler_unregister('a')"), 1);
+}

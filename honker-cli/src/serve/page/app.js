@@ -314,8 +314,12 @@ const screens = {
         if (!asked && info.write && !job.payload_cut) {
           asked = true;
           const queue = el('input', { id: 'again-queue', value: job.queue, list: 'queues' }), payload = el('textarea', { id: 'again-payload', spellcheck: 'false' }, pretty(job.payload));
+          // What would tie it to the old one (its key, its batch) or is over (its times) is not taken along.
+          const kept = ['priority', 'max_attempts', 'max_run_s', 'metadata', 'concurrency_key'];
+          const options = Object.fromEntries(kept.map(name => [name, job[name]]).filter(([, value]) => value !== null && value !== undefined));
           again.replaceChildren(panel('Edit and enqueue again', el('label', { for: 'again-queue' }, 'Queue '), queue, el('label', { for: 'again-payload' }, ' Payload'), payload,
-            el('div', { class: 'bar' }, button('Enqueue', 'again', () => act('jobs', { queue: queue.value, payload: payload.value }, done => `job ${done.id} ${done.status}`), 'main'))));
+            el('p', { class: 'quiet' }, 'With its priority, attempts, longest run, metadata and concurrency key; without its unique key and batch; due now.'),
+            el('div', { class: 'bar' }, button('Enqueue', 'again', () => act('jobs', { queue: queue.value, payload: payload.value, options }, done => `job ${done.id} ${done.status}`), 'main'))));
         }
       },
     };
@@ -357,9 +361,9 @@ const screens = {
           if (await question(`${text} “${schedule.name}”?`)) act('schedules/action', { name: schedule.name, action }, done => (done.job_id ? `job ${done.job_id} enqueued` : `“${schedule.name}”: done`));
         });
         draw(live, el('p', { class: state && state.leader ? 'quiet' : 'warn' }, state && state.leader ? `${state.leader} leads.` : 'Nobody leads: nothing is fired.'),
-          panel(null, table(['Name', 'Queue', 'When', 'State', 'Next', 'After that', info.write ? 'Action' : ''], schedules.map(schedule => el('tr', null, td(schedule.name), td(schedule.queue),
+          panel(null, table(['Name', 'Queue', 'When', 'State', 'Last fire', 'Next', 'After that', info.write ? 'Action' : ''], schedules.map(schedule => el('tr', null, td(schedule.name), td(schedule.queue),
             td(schedule.words, el('br'), el('code', null, schedule.cron_expr)), td(schedule.error ? el('span', { class: 'bad' }, schedule.error) : schedule.enabled ? 'on' : 'paused'),
-            td(when(schedule.next_fire_at)), td(schedule.next.map(next => el('div', { class: 'quiet' }, next.local))),
+            td(when(schedule.last_fire_at)), td(when(schedule.next_fire_at)), td(schedule.next.map(next => el('div', { class: 'quiet' }, next.local))),
             td(info.write && el('div', { class: 'bar' }, action(schedule, schedule.enabled ? 'pause' : 'resume', schedule.enabled ? 'Pause' : 'Resume'), action(schedule, 'run_now', 'Run now'))))), 'There is no schedule.')));
       },
     };
@@ -416,7 +420,9 @@ function queuesPanel() {
 function workersPanel() {
   const rows = state.workers.flatMap(worker => worker.jobs.map((job, at) => el('tr', null, el('td', { class: 'wrap' }, at ? '' : worker.worker_id.replace(/@[0-9a-f]{32}$/, '')), td(jobLink(job.id)), td(job.queue),
     el('td', { class: 'n' }, `${job.attempts}/${job.max_attempts}`), td(job.claim_expires_at < now() ? el('span', { class: 'warn' }, 'lapsed ') : null, when(job.claim_expires_at)))));
-  return panel('Workers, and what they hold', table(['Worker', 'Job', 'Queue', '#Attempt', 'Until'], rows, 'Nobody works at a job now.'));
+  const left = state.queues.reduce((sum, { depth }) => sum + depth.processing, 0) - rows.length;
+  return panel('Workers, and what they hold', table(['Worker', 'Job', 'Queue', '#Attempt', 'Until'], rows, 'Nobody works at a job now.'),
+    left > 0 && el('p', { class: 'quiet' }, `and ${jobs(left)} more`));
 }
 
 const stateOf = job => el('span', { class: { dead: 'bad', done: 'good', blocked: 'warn' }[job.state] }, job.state);
