@@ -15,6 +15,7 @@ from honker.task import KEY, envelope
 from . import checks, store
 from .compat import (
     BaseTaskBackend,
+    InvalidTask,
     Task,
     TaskError,
     TaskResult,
@@ -120,7 +121,7 @@ class HonkerBackend(BaseTaskBackend):  # type: ignore[misc]
         if ended_at is not None and attempts:  # the file has whole seconds
             ended_at = max(ended_at, attempts[-1]["at"])
         result = TaskResult(
-            task=task,
+            task=self._as_enqueued(task, row),
             id=str(row.id),
             status=_STATUSES[row.state],
             enqueued_at=moment(row.created_at),
@@ -136,6 +137,17 @@ class HonkerBackend(BaseTaskBackend):  # type: ignore[misc]
         if row.state == "done":
             object.__setattr__(result, "_return_value", store.result(self.connection, row.id))
         return result
+
+    def _as_enqueued(self, task: Any, row: store.Row) -> Any:
+        """With its queue, priority and backend, and with `run_after` until it is tried; unless the settings do not
+        allow those any more.
+        """
+        is_deferred = row.attempts == 0 and row.run_at > row.created_at
+        run_after = moment(row.run_at) if is_deferred else None
+        try:
+            return task.using(priority=row.priority, queue_name=row.queue, run_after=run_after, backend=self.alias)
+        except InvalidTask:
+            return task
 
     def task_of(self, payload: str) -> tuple[Any, list[Any], dict[str, Any]]:
         """The task, as its module has it, and the arguments. TaskResultDoesNotExist if the job is no task, or one that

@@ -57,6 +57,16 @@ class TasksTest(TestCase):
         self.assertEqual(list(Order.objects.values_list("note", flat=True)), ["bob", "alice"])
         self.assertEqual(tasks.send.get_result(later.id).status, TaskResultStatus.READY)
 
+    def test_a_result_has_its_task_as_it_was_enqueued(self):
+        run_after = timezone.now().replace(microsecond=0) + timedelta(hours=1)
+        result = tasks.write.using(priority=-7, queue_name="emails", run_after=run_after).enqueue(1)
+        task = tasks.write.get_result(result.id).task
+        self.assertEqual((task.priority, task.queue_name, task.run_after), (-7, "emails", run_after))
+        self.assertEqual(task.func, tasks.write.func)
+        with connection.cursor() as cursor:
+            cursor.execute("UPDATE _honker_live SET queue = 'gone', run_at = 0")
+        self.assertEqual(tasks.write.get_result(result.id).task, tasks.write)
+
     def test_a_failure_is_tried_again(self):
         result = tasks.fails.enqueue(2)
         run_due()
