@@ -24,7 +24,7 @@ _lock = threading.Lock()
 class Hand:
     """One job, from its claim until its handler has returned."""
 
-    __slots__ = ("_event", "held", "job", "plan", "process", "reason", "task", "timer", "unsaved")
+    __slots__ = ("_event", "held", "job", "plan", "process", "reason", "settled", "task", "timer", "unsaved")
 
     def __init__(self, job: Job, plan: Plan) -> None:
         self.job = job
@@ -34,6 +34,8 @@ class Hand:
         self.reason: str | None = None
         # A step that has run, and is not saved: the job has no further attempt.
         self.unsaved: Discard | None = None
+        # The handler settles the job by itself.
+        self.settled = False
         self.task: asyncio.Future[Any] | None = None
         self.timer: asyncio.TimerHandle | None = None
         self.process: Child | None = None
@@ -43,13 +45,17 @@ class Hand:
         """Says that the job has no further attempt, whatever its handler makes of that. For the handler's thread."""
         self.unsaved = unsaved
 
+    def settles(self) -> None:
+        """Says that the handler is about to settle the job: that it is gone then is no news to it. For its thread."""
+        self.settled = True
+
     def outcome(self, error: BaseException | None) -> BaseException | None:
         """What counts of what the handler has raised: no failure after `discard` brings the job back to life."""
         return error if error is None or self.unsaved is None else self.unsaved
 
     def cancel(self, reason: str) -> None:
         """Tells the handler. For the worker's loop."""
-        if self.reason is not None:
+        if self.reason is not None or (self.settled and reason == "gone"):
             return
         with _lock:
             self.reason = reason

@@ -171,6 +171,10 @@ class Processes:
                 if child.hand is not None and child.hand.job.serial == serial:
                     child.hand.discard(Discard(text))
                 return
+            case ("settled", serial):
+                if child.hand is not None and child.hand.job.serial == serial:
+                    child.hand.settles()
+                return
         hand, child.hand = child.hand, None
         if message is None:
             self._all.discard(child)
@@ -244,7 +248,7 @@ def _hear(pipe: Connection, jobs: queue.SimpleQueue[tuple[Any, ...]], lives: _Li
 
 
 class _ChildHand(Hand):
-    """The parent has to know at once of what is not saved: this process may be killed."""
+    """The parent has to know of what is not saved, since it may kill this process, and of what is settled here."""
 
     __slots__ = ("_life",)
 
@@ -255,6 +259,10 @@ class _ChildHand(Hand):
     def discard(self, unsaved: Discard) -> None:
         super().discard(unsaved)
         self._life.tell("unsaved", self.job.serial, _outcomes.message(unsaved))
+
+    def settles(self) -> None:
+        super().settles()
+        self._life.tell("settled", self.job.serial)
 
 
 class _Life:

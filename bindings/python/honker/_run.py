@@ -353,9 +353,10 @@ class Run:
         return wrong
 
     def _lose(self, lost: Lost) -> None:
-        hand = self._hands.pop(lost.serial, None)
-        if hand is None:
+        hand = self._hands.get(lost.serial)
+        if hand is None or (hand.settled and lost.reason == "gone"):  # by its handler, which goes on
             return
+        del self._hands[lost.serial]
         hand.held = False
         job = hand.job
         what = (

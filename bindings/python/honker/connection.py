@@ -121,10 +121,10 @@ def _enqueue(
 
 
 def _ack(job: Job) -> _Steps:
+    job.settled()
     cursor = yield _ACK, (job.id, job.worker_id, job.attempts, int(time.time()))
     if cursor.rowcount < 1:
         return 0
-    job._acked_elsewhere = True
     yield _FORGET, (job.id,)
     return 1
 

@@ -34,12 +34,10 @@ assert _VIEW.size == _SHARED.size == _abi.JOB_VIEW.size
 class Job:
     """It is its worker's until it is settled, or until the queue's visibility timeout is over."""
 
-    __slots__ = ("_acked_elsewhere", "_hand", "_payload", "_queue", "_row_read", "_text", "_view", "id", "worker_id")
+    __slots__ = ("_hand", "_payload", "_queue", "_row_read", "_text", "_view", "id", "worker_id")
 
     id: int
     worker_id: str
-
-    _acked_elsewhere: bool  # with a connection of the user's; unset if it was not
 
     def __init__(self, queue: Queue, worker_id: str, id: int, text: bytes, view: tuple[Any, ...]) -> None:
         self._queue = queue
@@ -160,7 +158,14 @@ class Job:
         timeout.
         """
         extend = self._queue.visibility_timeout_s if extend_s is None else _values.seconds(extend_s, "extend_s")
-        return self._settle(tx, lib.honker_heartbeat, extend)
+        return self._write(tx, lib.honker_heartbeat, extend)
+
+    def settled(self) -> None:
+        """Says that the handler settles the job with a connection of its own, before that is committed: its worker
+        does not end it then for having lost the job. `ack_on` says so by itself.
+        """
+        if self._hand is not None:
+            self._hand.settles()
 
     async def aack(self, tx: Transaction | None = None) -> bool:
         """As `ack`, without keeping the event loop while another has the writer; so are the others."""
@@ -253,6 +258,10 @@ class Job:
         return self._queue._database
 
     def _settle(self, tx: Transaction | None, function: Any, *arguments: Any) -> bool:
+        self.settled()  # a process that runs it is not its worker's
+        return self._write(tx, function, *arguments)
+
+    def _write(self, tx: Transaction | None, function: Any, *arguments: Any) -> bool:
         worker = self.worker_id.encode()
         return self._database._write(tx, function, self.id, worker, len(worker), *arguments) == _abi.OK
 

@@ -373,6 +373,19 @@ def charges(mark):
     except honker.Discard:
         os._exit(7)
 
+@db.task("c")
+def acks(mark):
+    with db.transaction() as tx:
+        assert honker.current_job().ack(tx)
+    marks(mark)
+    while not os.path.exists(mark):
+        time.sleep(0.01)
+    os.rename(mark, mark + " " + str(honker.current_job().cancelled))
+
+@db.task("c")
+def marks(mark):
+    open(mark, "w").close()
+
 @db.task("b")
 def waits(mark):
     open(mark, "w").close()
@@ -404,7 +417,7 @@ def asks(program: Any, module: Path, code: str) -> str:
 
 def test_the_command_lists_and_works(module: Path, program: Any) -> None:
     out, _ = start(program, module, "worker", "jobs:db", "--list").end()
-    names = "aadd b charges c crashes b fails b hangs a leaves_a_child b pid a steps c waits b".split()
+    names = "aadd b acks c charges c crashes b fails b hangs a leaves_a_child b marks c pid a steps c waits b".split()
     assert out.split() == [name if len(name) == 1 else f"jobs.{name}" for name in names]
     worker = start(program, module, "worker", "jobs:db", "--queue", "a", "--queue", "b", "--concurrency", "3")
     assert asks(program, module, "print(jobs.aadd(1, 2).get(60))") == "3"
@@ -453,6 +466,17 @@ def test_steps_in_processes(module: Path, program: Any, tmp_path: Path, db: honk
     [dead] = db.queue("c").dead()
     assert dead["last_error"].startswith("step charge has run, and is not saved: ")
     assert (mark.read_text(), dead["attempts"]) == ("x", 1)
+    worker.process.terminate()
+    worker.end()
+
+
+def test_a_task_in_a_process_acks_by_itself(module: Path, program: Any, tmp_path: Path, db: honker.Database) -> None:
+    """It goes on, although its worker sees that the job is gone, and claims another one."""
+    worker = start(program, module, "worker", "jobs:db", "--processes", "--concurrency", "2")
+    mark = tmp_path / "mark"
+    asks(program, module, f"print(jobs.acks({str(mark)!r}).id)")
+    until(lambda: [path.name for path in tmp_path.glob("mark ?*")])
+    assert [path.name for path in tmp_path.glob("mark ?*")] == ["mark None"]
     worker.process.terminate()
     worker.end()
 

@@ -7,6 +7,7 @@ import contextlib
 import logging
 import os
 import signal
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -232,6 +233,42 @@ def test_a_handler_settles_by_itself(db: honker.Database, queue: honker.Queue, k
     running.stop()
     assert db.query("SELECT count(*) AS n, count(DISTINCT id) AS m FROM done") == [{"n": 10, "m": 10}]
     assert not queue.dead()
+
+
+@pytest.mark.parametrize("is_async", [False, True], ids=["thread", "loop"])
+def test_a_handler_settles_with_a_connection_of_its_own(
+    path: Path, db: honker.Database, queue: honker.Queue, runs: Any, is_async: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It goes on, although its worker sees that the job is gone."""
+    seen = threading.Event()
+    ended: list[object] = []
+
+    def ack(job: honker.Job) -> bool:
+        """Whether this is the job that is to be acked so; the worker looks at the file again for the other one."""
+        if job.payload == 2:
+            seen.set()
+            return False
+        with contextlib.closing(sqlite3.connect(path, timeout=SOON_S)) as connection, connection:
+            assert honker.ack_on(connection, job)
+        queue.enqueue(2)
+        return True
+
+    def handle(job: honker.Job) -> None:
+        if ack(job):
+            seen.wait(SOON_S)
+            ended.append(job.cancelled)
+
+    async def ahandle(job: honker.Job) -> None:
+        if ack(job):
+            while not seen.is_set():
+                await asyncio.sleep(0.01)
+            ended.append(job.cancelled)
+
+    queue.enqueue(1)
+    running = runs(db, "emails", ahandle if is_async else handle, concurrency=2)
+    until(lambda: idle(queue) and ended)
+    running.stop()
+    assert ended == [None] and "is not this worker's any more" not in caplog.text
 
 
 def test_a_cancelled_job_tells_its_handler(db: honker.Database, queue: honker.Queue, runs: Any, program: Any) -> None:
