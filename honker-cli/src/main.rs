@@ -25,6 +25,7 @@ mod signals;
 mod table;
 mod text;
 mod top;
+mod trouble;
 
 use std::process::ExitCode;
 

@@ -1,11 +1,30 @@
 //! SIGTERM and SIGINT, counted: the first one asks a command to end in good order, the second one to end at once.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
+use std::sync::{Arc, Mutex, PoisonError};
 
+use honker_core::consume::Waiter;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::failure::{Failure, Result};
+
+/// The waiter of the moment, for the thread of the signals.
+#[derive(Clone, Default)]
+pub struct CurrentWaiter(Arc<Mutex<Option<Waiter>>>);
+
+impl CurrentWaiter {
+    /// Ends its wait.
+    pub fn wake(&self) {
+        if let Some(waiter) = &*self.0.lock().unwrap_or_else(PoisonError::into_inner) {
+            waiter.wake();
+        }
+    }
+
+    /// This is the one from now on.
+    pub fn set(&self, waiter: &Waiter) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(waiter.clone());
+    }
+}
 
 /// How many signals have come.
 #[derive(Clone, Default)]

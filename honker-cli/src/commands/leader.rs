@@ -1,21 +1,26 @@
 //! `honker schedule-leader`: fires the schedules.
 
 use std::io::Write;
+use std::path::PathBuf;
 
 use clap::Args;
 use honker_core::consume::{Leader, Next};
+use honker_core::database::Database;
 use honker_core::schedule::{Fire, FireStatus};
 
-use crate::failure::{Result, say};
-use crate::file::{Create, Db, File};
+use crate::failure::{Failure, Result, say};
+use crate::file::{self, Create, Db, File};
 use crate::moment;
 use crate::show::Screen;
-use crate::signals::Signals;
+use crate::signals::{CurrentWaiter, Signals};
+use crate::trouble::Trouble;
 
 /// Fire the schedules, for hosts on which no program of their own does
 ///
 /// Of all that run on a file one leads; the others stand by and take over when it ends or dies. It also does the file's
 /// maintenance. Each fire is a line. SIGTERM and SIGINT give the leadership up.
+///
+/// Trouble that passes (the file is busy, the disk full) is said once and waited out. A file that is replaced is opened anew.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
   honker schedule-leader app.db
@@ -32,15 +37,40 @@ pub struct ScheduleLeader {
 
 impl ScheduleLeader {
     pub fn run(self, db: &Db) -> Result {
-        let database = db.open_to_write(&self.file, &self.create)?;
-        let mut leader = Leader::new(&database, own_name())?;
-        let waiter = leader.waiter();
-        let signals = Signals::watch(move || waiter.wake())?;
+        let mut database = db.open_to_write(&self.file, &self.create)?;
+        let path = PathBuf::from(database.path());
+        let waiters = CurrentWaiter::default();
+        let waking = waiters.clone();
+        let signals = Signals::watch(move || waking.wake())?;
+        loop {
+            let ended = self.lead(&database, &signals, &waiters);
+            let closed = database.close();
+            match ended {
+                Ok(()) => return Ok(closed?),
+                Err(Failure::Replaced(_)) => {
+                    say("the file was replaced; going on with the new one");
+                    database = file::open(&path)?;
+                }
+                Err(failure) => return Err(failure),
+            }
+        }
+    }
+
+    /// Leads, or stands by, until a signal comes, or the file is replaced.
+    fn lead(&self, database: &Database, signals: &Signals, waiters: &CurrentWaiter) -> Result {
+        let mut leader = Leader::new(database, own_name())?;
+        waiters.set(&leader.waiter());
+        let mut trouble = Trouble::default();
         let mut warned = 0;
         while signals.count() == 0 {
-            match leader.next(None)? {
-                Next::Item(fires) => self.print(&fires)?,
-                Next::Timeout | Next::Woken => {}
+            match leader.next(None) {
+                Ok(next) => {
+                    trouble.is_over();
+                    if let Next::Item(fires) = next {
+                        self.print(&fires)?;
+                    }
+                }
+                Err(error) => trouble.wait_out(error, || signals.count() > 0)?,
             }
             let warnings = database.status()?.warnings;
             for warning in warnings.iter().skip(warned) {
@@ -48,9 +78,7 @@ impl ScheduleLeader {
             }
             warned = warnings.len();
         }
-        leader.resign()?;
-        drop(leader);
-        Ok(database.close()?)
+        Ok(leader.resign()?)
     }
 
     fn print(&self, fires: &[Fire]) -> Result {

@@ -15,7 +15,7 @@ use self::handler::Program;
 use self::work::{End, Work};
 use crate::failure::{Failure, Result, say};
 use crate::file::{Create, Db, File};
-use crate::signals::Signals;
+use crate::signals::{CurrentWaiter, Signals};
 
 /// Work at jobs with a program: it is run once for each
 ///
@@ -80,7 +80,7 @@ impl Run {
         let mut database = db.open_to_write(&File::default(), &self.create)?;
         let path = PathBuf::from(database.path());
         let program = Program::new(&self.command, &path)?;
-        let waiters = work::CurrentWaiter::default();
+        let waiters = CurrentWaiter::default();
         let waking = waiters.clone();
         let signals = Signals::watch(move || waking.wake())?;
         loop {

@@ -5,7 +5,6 @@
 //! settled is settled after them.
 
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use honker_core::Error;
@@ -16,13 +15,11 @@ use super::Run;
 use super::crew::{Crew, Key};
 use super::handler::{Ended, Program};
 use crate::failure::{Failure, Result, say};
-use crate::signals::Signals;
+use crate::signals::{CurrentWaiter, Signals};
+use crate::trouble::Trouble;
 
 /// After SIGTERM the programs have the stop timeout, then they are asked to end; they have so long for it.
 const STOP_KILL_AFTER: Duration = Duration::from_millis(1_500);
-
-const PAUSE_MIN: Duration = Duration::from_millis(100);
-const PAUSE_MAX: Duration = Duration::from_secs(10);
 
 /// How a run of the loop has ended.
 pub enum End {
@@ -30,23 +27,6 @@ pub enum End {
     Done,
     /// Another file has the name.
     FileReplaced,
-}
-
-/// The waiter of the moment, for the thread of the signals.
-#[derive(Clone, Default)]
-pub struct CurrentWaiter(Arc<Mutex<Option<Waiter>>>);
-
-impl CurrentWaiter {
-    /// Ends its wait.
-    pub fn wake(&self) {
-        if let Some(waiter) = &*self.0.lock().unwrap_or_else(PoisonError::into_inner) {
-            waiter.wake();
-        }
-    }
-
-    fn set(&self, waiter: &Waiter) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(waiter.clone());
-    }
 }
 
 /// See the module documentation.
@@ -63,8 +43,7 @@ pub struct Work<'a> {
     settlements: Vec<Settlement>,
     /// When those that still run are asked to end; set by the first signal.
     stop_at: Option<Instant>,
-    /// The pause after an error, while there is one.
-    pause: Option<Duration>,
+    trouble: Trouble,
     /// Why no program can be started at all.
     broken: Option<String>,
 }
@@ -100,7 +79,7 @@ impl<'a> Work<'a> {
             sender,
             settlements: Vec::new(),
             stop_at: None,
-            pause: None,
+            trouble: Trouble::default(),
             broken: None,
         })
     }
@@ -118,7 +97,7 @@ impl<'a> Work<'a> {
             let is_idle = !is_stopping && self.run.until_empty && self.crew.len() == 0;
             // Nothing to wait for: what is left to settle, or whether it works again, is to be known.
             let is_over = is_stopping && self.crew.len() == 0;
-            let timeout = self.timeout(is_idle || is_over || self.pause.is_some());
+            let timeout = self.timeout(is_idle || is_over || self.trouble.is_there());
             let outcome = self.worker.settle_and_next(&self.settlements, free as i64, timeout);
             let next = match outcome {
                 Ok(settled) => {
@@ -129,7 +108,7 @@ impl<'a> Work<'a> {
             };
             match next {
                 Ok(next) => {
-                    self.works_again();
+                    self.trouble.is_over();
                     match next {
                         Next::Item(batch) => self.take(batch),
                         Next::Timeout if is_idle && self.settlements.is_empty() => return self.finish(),
@@ -224,44 +203,18 @@ impl<'a> Work<'a> {
     }
 
     fn wait_out(&mut self, error: Error) -> Result {
-        let passes = matches!(
-            error,
-            Error::Busy(_)
-                | Error::Interrupted(_)
-                | Error::Aborted(_)
-                | Error::Full(_)
-                | Error::Io(_)
-                | Error::CannotOpen(_)
-                | Error::ReadOnly(_)
-                | Error::Schema(_)
-                | Error::System(_)
-        );
-        if !passes || self.signals.count() >= 2 {
-            self.crew.kill_all();
-            return Err(error.into());
-        }
-        if self.pause.is_none() {
-            say(format_args!("waiting for this to pass: {error}"));
-        }
-        let pause = self.pause.map_or(PAUSE_MIN, |pause| (pause * 2).min(PAUSE_MAX));
-        self.pause = Some(pause);
-        // A signal, or a program that ends, need not wait for all of it.
-        let until = Instant::now() + pause;
         let (signals, running) = (self.signals.count(), self.crew.len());
-        while Instant::now() < until && self.signals.count() == signals {
-            std::thread::sleep(PAUSE_MIN.min(until.saturating_duration_since(Instant::now())));
-            self.collect();
-            if self.crew.len() != running {
-                break;
-            }
-        }
-        Ok(())
-    }
-
-    fn works_again(&mut self) {
-        if self.pause.take().is_some() {
-            say("works again");
-        }
+        let mut trouble = std::mem::take(&mut self.trouble);
+        let waited = match signals {
+            // A signal, or a program that ends, need not wait for all of it.
+            0 | 1 => trouble.wait_out(error, || {
+                self.collect();
+                self.signals.count() != signals || self.crew.len() != running
+            }),
+            _ => Err(error.into()),
+        };
+        self.trouble = trouble;
+        waited.inspect_err(|_| self.crew.kill_all())
     }
 
     /// Another file has the name: nothing can be settled any more.

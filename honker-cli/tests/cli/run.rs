@@ -343,6 +343,36 @@ fn a_leader_fires_and_gives_up_on_sigterm() {
 }
 
 #[test]
+fn a_leader_waits_out_a_busy_file_and_opens_a_replaced_one_anew() {
+    let site = Site::new();
+    let add = |name: &str, file: &str| {
+        let file = site.path(file);
+        let file = file.to_str().expect("text");
+        let args = ["schedule", "add", name, "q", "@every 1s", "{}", "-y", "--create", "--db", file];
+        site.run(&args).ok();
+    };
+    add("tick", "app.db");
+    let mut command = site.command(&["schedule-leader", "--json"]);
+    command.stderr(std::fs::File::create(site.path("log")).expect("a file"));
+    let mut leader = Running::of(command);
+    assert!(leader.line().contains("tick"));
+    let transaction = site.database.begin().expect("begun");
+    until("it is said", || log(&site).contains("waiting for this to pass"));
+    transaction.rollback().expect("rolled back");
+    until("it is said", || log(&site).contains("works again"));
+    assert!(leader.line().contains("tick"));
+
+    add("tock", "other.db");
+    for end in ["-wal", "-shm"] {
+        let _ = std::fs::remove_file(site.path(&format!("app.db{end}")));
+    }
+    std::fs::rename(site.path("other.db"), site.path("app.db")).expect("renamed");
+    until("it fires what is in the new one", || leader.line().contains("tock"));
+    leader.signal("TERM");
+    assert_eq!(leader.end(), Some(0));
+}
+
+#[test]
 fn prune_removes_what_is_not_kept() {
     let site = Site::new();
     crate::support::dead(&site, "q", "x");
