@@ -26,6 +26,12 @@ fn is_harmful(c: char) -> bool {
     c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
+/// The name of a worker without the 32 digits that tell its process from others of that name.
+pub fn worker(id: &str) -> &str {
+    let is_instance = |text: &str| text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    id.rsplit_once('@').filter(|(_, end)| is_instance(end)).map_or(id, |(name, _)| name)
+}
+
 /// How many columns of a terminal it takes.
 pub fn width(text: &str) -> usize {
     text.width()

@@ -138,7 +138,7 @@ fn paint_running(frame: &mut Frame<'_>, area: Rect, view: &mut View, now: i64) {
             Cell::from(one_line(&job.queue)),
             Cell::from(format!("{}/{}", job.attempts, job.max_attempts)),
             Cell::from(until),
-            Cell::from(one_line(worker)),
+            Cell::from(one_line(crate::text::worker(worker))),
         ])
     });
     let rows: Vec<Row<'_>> = rows.collect();

@@ -107,6 +107,15 @@ fn html(screen: &vt100::Screen) -> String {
         "<!doctype html><meta charset=utf-8><style>body{margin:0;background:#12161c}pre{margin:0;padding:14px;\
          font:14px/1.25 'DejaVu Sans Mono',monospace;color:#e4e9f0;display:inline-block}</style><pre>",
     );
+    // The style of the span that is open.
+    let mut open = String::new();
+    let mut turn_to = |style: String, html: &mut String| {
+        if style != open {
+            html.push_str(if open.is_empty() { "" } else { "</span>" });
+            let _ = if style.is_empty() { Ok(()) } else { write!(html, "<span style='{style}'>") };
+            open = style;
+        }
+    };
     for row in 0..ROWS {
         for column in 0..COLUMNS {
             let Some(cell) = screen.cell(row, column) else { continue };
@@ -125,17 +134,14 @@ fn html(screen: &vt100::Screen) -> String {
             if cell.inverse() {
                 style += "background:#e4e9f0;color:#12161c;";
             }
+            turn_to(style, &mut html);
             let text = match cell.contents() {
                 "" => " ",
                 text => text,
             };
-            let text = text.replace('&', "&amp;").replace('<', "&lt;");
-            let _ = if style.is_empty() {
-                write!(html, "{text}")
-            } else {
-                write!(html, "<span style='{style}'>{text}</span>")
-            };
+            html += &text.replace('&', "&amp;").replace('<', "&lt;");
         }
+        turn_to(String::new(), &mut html);
         html.push('\n');
     }
     html + "</pre>"

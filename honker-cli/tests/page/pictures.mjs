@@ -35,7 +35,7 @@ try {
     env: { ...process.env, HONKER_TOP_PICTURE: html, HONKER_TOP_DB: join(site.folder, 'app.db') },
   });
   // Where the file lies is nobody's business.
-  writeFileSync(html, readFileSync(html, 'utf8').replace(site.folder, '/srv/shop').replaceAll(/@[0-9a-f]{32}/g, ''));
+  writeFileSync(html, readFileSync(html, 'utf8').replace(site.folder, '/srv/shop'));
   const page = await look(browser, `file://${html}`, { timezoneId: 'UTC' });
   await page.locator('pre').screenshot({ path: join(folder, 'top.png') });
 } finally {

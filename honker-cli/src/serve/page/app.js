@@ -363,7 +363,7 @@ const screens = {
         draw(live, el('p', { class: state && state.leader ? 'quiet' : 'warn' }, state && state.leader ? `${state.leader} leads.` : 'Nobody leads: nothing is fired.'),
           panel(null, table(['Name', 'Queue', 'When', 'State', 'Last fire', 'Next', 'After that', info.write ? 'Action' : ''], schedules.map(schedule => el('tr', null, td(schedule.name), td(schedule.queue),
             td(schedule.words, el('br'), el('code', null, schedule.cron_expr)), td(schedule.error ? el('span', { class: 'bad' }, schedule.error) : schedule.enabled ? 'on' : 'paused'),
-            td(when(schedule.last_fire_at)), td(when(schedule.next_fire_at)), td(schedule.next.map(next => el('div', { class: 'quiet' }, next.local))),
+            td(when(schedule.last_fire_at)), td(when(schedule.next_fire_at)), td(schedule.next.map(next => el('div', { class: 'quiet local' }, next.local))),
             td(info.write && el('div', { class: 'bar' }, action(schedule, schedule.enabled ? 'pause' : 'resume', schedule.enabled ? 'Pause' : 'Resume'), action(schedule, 'run_now', 'Run now'))))), 'There is no schedule.')));
       },
     };
