@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::waiting::{Waker, in_time};
-use crate::{Database, EnqueueOpts, Error, Job, Queue, QueueOpts, Result, Transaction};
+use crate::{Database, EnqueueOpts, Error, Failure, Job, Queue, QueueOpts, Result, Transaction};
 
 /// How an outbox delivers. Every field has a default.
 ///
@@ -143,7 +143,7 @@ pub struct OutboxWorker {
 
 impl OutboxWorker {
     /// Waits for a job to deliver, at most for `timeout` (`None`: without a limit), and delivers it; `false` if there was
-    /// none. The error of `deliver` is stored with the job.
+    /// none. The error of `deliver` is stored with the job, which is dead at once after an [`Error::StepNotSaved`].
     pub fn run_next(
         &mut self,
         timeout: Option<Duration>,
@@ -151,9 +151,12 @@ impl OutboxWorker {
     ) -> Result<bool> {
         let Some(claimed) = in_time(self.deliveries.next(timeout)?)? else { return Ok(false) };
         let job = Job::new(&self.database, claimed.job, claimed.serial);
-        let held = match deliver(&job) {
-            Ok(()) => self.deliveries.delivered(job.id)?,
-            Err(error) => self.deliveries.failed(job.id, job.attempts, &error)?,
+        let held = match (deliver(&job), job.step_not_saved()) {
+            (Ok(()), _) => self.deliveries.delivered(job.id)?,
+            (Err(error), None) => self.deliveries.failed(job.id, job.attempts, &error)?,
+            (Err(error), Some(not_saved)) => {
+                self.deliveries.discarded(job.id, &Failure::new(error).of_step(not_saved).text())?
+            }
         };
         if held { Ok(true) } else { Err(Error::Lost(format!("job {} took longer than its claim", job.id))) }
     }

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use honker::testing::TestDatabase;
 use honker::{
-    Database, EnqueueOpts, Error, Failure, Job, JobContext, Outcome, Queue, QueueOpts, Transaction, Worker,
+    Database, EnqueueOpts, Error, Failure, Job, JobContext, OutboxOpts, Outcome, Queue, QueueOpts,
+    Transaction, Worker,
 };
 use rusqlite::auto_extension::register_auto_extension;
 use rusqlite::ffi;
@@ -153,6 +154,28 @@ fn whatever_the_handler_makes_of_the_error() {
         assert!(error.starts_with(begin), "{error}");
         assert_eq!(error.matches("the step 'charge' has run, and is not saved: ").count(), 1, "{error}");
     }
+}
+
+#[test]
+fn nor_by_an_outbox() {
+    let db = TestDatabase::new().unwrap();
+    let outbox = db.outbox("hooks", OutboxOpts::default());
+    outbox.enqueue(&1, EnqueueOpts::default()).unwrap();
+    let mut worker = outbox.deliveries("w").unwrap();
+    let calls = AtomicUsize::new(0);
+    for _ in 0..3 {
+        let charge = || {
+            calls.fetch_add(1, Ordering::SeqCst);
+            Ok::<_, Error>(no_json())
+        };
+        let deliver = |job: &Job| job.step("charge", charge).map(drop).map_err(|error| error.to_string());
+        worker.run_next(Some(Duration::ZERO), deliver).unwrap();
+        db.advance(Duration::from_secs(7200)).unwrap();
+    }
+    assert_eq!(calls.load(Ordering::SeqCst), 1);
+    let dead = outbox.queue().dead(-1).unwrap();
+    let error = dead[0].last_error.as_ref().unwrap();
+    assert!(error.starts_with("the step 'charge' has run, and is not saved: "), "{error}");
 }
 
 #[test]

@@ -105,4 +105,9 @@ impl Outbox {
     pub fn failed(&self, id: i64, attempts: i64, error: &str) -> Result<bool> {
         self.worker.settle_by_id(id, attempts, &Verdict::Retry { delay_s: None, error: error.to_owned() })
     }
+
+    /// The delivery must not be tried again: it is dead with this error. `false` if it was not this worker's any more.
+    pub fn discarded(&self, id: i64, error: &str) -> Result<bool> {
+        self.worker.settle_by_id(id, 0, &Verdict::Fail { error: error.to_owned() })
+    }
 }
