@@ -94,7 +94,7 @@ struct Which {
     /// Only count them
     #[arg(long, conflicts_with = "yes")]
     dry_run: bool,
-    /// Print {"changed": …, "conflicts": …}
+    /// Print {"changed": …, "conflicts": …}; with --dry-run {"found": …, "at_least": …}
     #[arg(long)]
     json: bool,
 }
@@ -120,11 +120,17 @@ impl Which {
         }
         let database = if self.dry_run { db.look() } else { db.open() }?;
         let filters = self.filters(action);
+        let bar = progress::bar(None, "counting");
         let found = count_all(&database, &filters)?;
-        let several = if found >= COUNT_MAX { format!("at least {found} jobs") } else { jobs(found) };
+        bar.finish_and_clear();
+        let at_least = found >= COUNT_MAX;
+        let several = if at_least { format!("at least {found} jobs") } else { jobs(found) };
         let mut screen = Screen::new();
         if self.dry_run {
-            writeln!(screen, "{several} would be {done}")?;
+            match self.json {
+                true => writeln!(screen, "{}", json!({ "found": found, "at_least": at_least }))?,
+                false => writeln!(screen, "{several} would be {done}")?,
+            }
             return Ok(screen.flush()?);
         }
         if found == 0 && !self.ids.is_empty() {

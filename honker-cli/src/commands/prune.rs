@@ -59,7 +59,6 @@ impl Prune {
     pub fn run(self, db: &Db) -> Result {
         let database = db.open_or(&self.file)?;
         let bar = progress::bar(None, "pruning");
-        bar.enable_steady_tick(std::time::Duration::from_millis(100));
         let mut pruned = Pruned { maintenance: maintain(&database)?, ..Pruned::default() };
         for queue in database.queue_stats_all()? {
             if queue.expired > 0 {

@@ -82,7 +82,6 @@ impl Doctor {
             return Err(Failure::NotFound(format!("there is no file {}", path.display())));
         }
         let bar = progress::bar(None, "looking");
-        bar.enable_steady_tick(std::time::Duration::from_millis(100));
         let mut findings = place::look(&path);
         match file::read_only(&path) {
             Ok(database) => {

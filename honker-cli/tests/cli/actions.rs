@@ -17,6 +17,9 @@ fn dead_jobs_are_retried_by_id_by_filter_or_all() {
         site.run(&["jobs", "retry", "--all", "--dry-run"]).ok().stdout.contains("4 jobs would be retried")
     );
 
+    let counted = site.json(&["jobs", "retry", "--all", "--dry-run", "--json"]);
+    assert_eq!(counted, json!({ "found": 4, "at_least": false }));
+
     let run = site.run(&["jobs", "retry", "--queue", "emails"]).fails(4);
     assert!(run.stderr.contains("Retry 3 jobs?"), "{}", run.stderr);
     assert_eq!(site.json(&["jobs", "--state", "dead", "--json"]).as_array().expect("a list").len(), 4);
