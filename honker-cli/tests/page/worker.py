@@ -11,7 +11,7 @@ TIMEOUT_S = 600
 
 
 def say(line: str) -> None:
-    # One write for each line: two handlers speak at once, and `print` writes its arguments and the end of the line one by one.
+    # One write for each line: two handlers speak at once, and `print` writes the end of the line by itself.
     sys.stdout.write(line + "\n")
     sys.stdout.flush()
 
