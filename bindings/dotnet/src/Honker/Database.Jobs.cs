@@ -4,14 +4,24 @@ namespace Honker;
 
 public sealed partial class Database
 {
-    /// <summary>A queue; the same object for the same name and options.</summary>
+    private volatile bool isLookedAfter;
+
+    /// <summary>
+    /// A queue; the same object for the same name and options. The first one of a file that has no view <c>_honker_jobs</c> makes it:
+    /// all live and dead jobs, for people who look at them.
+    /// </summary>
     /// <param name="name">Any text.</param>
     /// <param name="options">What it does unless it is told otherwise.</param>
     /// <returns>The queue.</returns>
     public Queue Queue(string name, QueueOptions? options = null)
     {
         ArgumentNullException.ThrowIfNull(name);
-        return queues.GetOrAdd((name, options ?? QueueOptions.Defaults), static (key, db) => new Queue(db, key.Item1, key.Item2), this);
+        return queues.GetOrAdd((name, options ?? QueueOptions.Defaults), static (key, db) =>
+        {
+            var queue = new Queue(db, key.Item1, key.Item2);
+            db.isLookedAfter = db.isLookedAfter || Inspection.LookAfter(db);
+            return queue;
+        }, this);
     }
 
     /// <summary>A topic of events; the same object for the same name.</summary>

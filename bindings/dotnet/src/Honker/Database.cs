@@ -1,4 +1,6 @@
 using System.Collections.Concurrent;
+using System.Data.Common;
+using System.Text;
 using System.Text.Json;
 using System.Text.Json.Serialization.Metadata;
 using Honker.Native;
@@ -28,6 +30,7 @@ public sealed partial class Database : IDisposable, IAsyncDisposable
     private Dispatcher? dispatcher;
     private int closed;
     private int interrupts;
+    private int openTransactions;
 
     private Database(string path, OpenOptions options, DatabaseHandle handle)
     {
@@ -92,7 +95,15 @@ public sealed partial class Database : IDisposable, IAsyncDisposable
     public OpenOptions Options { get; }
 
     /// <summary>For Microsoft.Data.Sqlite, and what is built on it: the same file.</summary>
-    public string ConnectionString => $"Data Source={(Path.Contains(';') || Path.Contains('"') ? $"\"{Path.Replace("\"", "\"\"")}\"" : Path)}";
+    public string ConnectionString
+    {
+        get
+        {
+            var text = new StringBuilder();
+            DbConnectionStringBuilder.AppendKeyValuePair(text, "Data Source", Path);
+            return text.ToString();
+        }
+    }
 
     /// <summary>The schedules of the file.</summary>
     public Scheduler Scheduler { get; }
@@ -102,6 +113,9 @@ public sealed partial class Database : IDisposable, IAsyncDisposable
     internal ILogger Logger { get; }
 
     internal int Interrupts => Volatile.Read(ref interrupts);
+
+    /// <summary>Whether somebody in this process has one.</summary>
+    internal bool HasOpenTransaction => Volatile.Read(ref openTransactions) > 0;
 
     /// <summary>Whether it was closed.</summary>
     public bool IsClosed => Volatile.Read(ref closed) != 0;
@@ -186,8 +200,12 @@ public sealed partial class Database : IDisposable, IAsyncDisposable
     internal TransactionHandle Reading(HonkerTransaction? transaction) =>
         transaction is null ? TransactionHandle.None : Within(transaction);
 
-    internal void Left(HonkerTransaction transaction)
+    internal void Left(HonkerTransaction transaction, bool isFirst)
     {
+        if (isFirst)
+        {
+            Interlocked.Decrement(ref openTransactions);
+        }
         if (ReferenceEquals(current.Value, transaction))
         {
             current.Value = null;
@@ -204,6 +222,7 @@ public sealed partial class Database : IDisposable, IAsyncDisposable
     {
         _ = Within(null);
         Check(NativeMethods.TxBegin(Handle, out var opened, out var error), error);
+        Interlocked.Increment(ref openTransactions);
         var transaction = new HonkerTransaction(this, opened);
         current.Value = transaction;
         return transaction;

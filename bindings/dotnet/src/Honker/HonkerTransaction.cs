@@ -11,6 +11,7 @@ public sealed class HonkerTransaction : IDisposable, IAsyncDisposable
 {
     private readonly TransactionHandle handle;
     private bool isOver;
+    private bool isDisposed;
 
     internal HonkerTransaction(Database database, TransactionHandle handle)
     {
@@ -30,6 +31,7 @@ public sealed class HonkerTransaction : IDisposable, IAsyncDisposable
         get
         {
             Database.ThrowIfClosed();
+            ObjectDisposedException.ThrowIf(isDisposed, this);
             return isOver ? throw new InvalidOperationException("the transaction is over") : handle;
         }
     }
@@ -91,6 +93,7 @@ public sealed class HonkerTransaction : IDisposable, IAsyncDisposable
     /// <summary>Rolls back what was not committed.</summary>
     public void Dispose()
     {
+        isDisposed = true;
         End();
         handle.Dispose();
     }
@@ -105,7 +108,8 @@ public sealed class HonkerTransaction : IDisposable, IAsyncDisposable
 
     private void End()
     {
+        var isFirst = !isOver;
         isOver = true;
-        Database.Left(this);
+        Database.Left(this, isFirst);
     }
 }

@@ -90,6 +90,35 @@ public sealed class QueueTests : WithDatabase
     }
 
     [Fact]
+    public void The_first_queue_makes_the_view_of_all_jobs_and_drops_what_old_versions_have_left()
+    {
+        Db.Execute("CREATE TABLE _honker_pending (id)");
+        Db.Execute("CREATE INDEX _honker_pending_claim ON _honker_pending (id)");
+        Db.Execute("CREATE TABLE _honker_processing (id)");
+        Db.Execute("CREATE TABLE _honker_scheduler_state (name, last_fire_at)");
+        using (var tx = Db.BeginTransaction())
+        {
+            Assert.NotNull(Db.Queue("one")); // which does not wait for the transaction, and leaves it to the next one
+            Assert.Empty(Db.Query("SELECT 1 FROM sqlite_schema WHERE name = '_honker_jobs'"));
+        }
+        var q = Db.Queue("q");
+        Assert.Equal("_honker_scheduler_state",
+            Assert.Single(Db.Query("SELECT name FROM sqlite_schema WHERE name GLOB '_honker_p[er]*' OR name = '_honker_scheduler_state'"))[0]);
+        q.EnqueueMany([1, 2, 3]);
+        q.ClaimOne("w")!.Fail("broken");
+        q.ClaimOne("w");
+        var rows = Db.Query("SELECT * FROM _honker_jobs ORDER BY id");
+        Assert.Equal(["id", "queue", "payload", "state", "priority", "run_at", "worker_id", "claim_expires_at", "attempts", "max_attempts",
+            "last_error", "created_at"], rows[0].Columns);
+        Assert.Equal([(1L, "dead", null, "broken"), (2L, "processing", "w", null), (3L, "pending", null, null)],
+            rows.Select(row => (row.Get<long>("id"), row.Get<string>("state"), row.Get<string?>("worker_id"), row.Get<string?>("last_error"))));
+        var schema = Db.Query("PRAGMA schema_version")[0][0];
+        using var other = Open();
+        other.Queue("another");
+        Assert.Equal(schema, Db.Query("PRAGMA schema_version")[0][0]);
+    }
+
+    [Fact]
     public void A_transaction_is_both_or_neither()
     {
         var q = Db.Queue("q");
@@ -133,6 +162,10 @@ public sealed class QueueTests : WithDatabase
             tx.Commit();
         }
         Assert.Equal(2, q.Enqueue(2));
+        var disposed = Db.BeginTransaction();
+        disposed.Dispose();
+        Assert.Throws<ObjectDisposedException>(() => disposed.Execute("SELECT 1"));
+        Assert.Throws<ObjectDisposedException>(() => q.Enqueue(1, transaction: disposed));
         using var other = Database.Open(FilePath + "2");
         using var theirs = other.BeginTransaction();
         Assert.Throws<ArgumentException>(() => q.Enqueue(3, transaction: theirs));
