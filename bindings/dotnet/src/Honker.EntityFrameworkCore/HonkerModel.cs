@@ -3,6 +3,7 @@ using System.Text.Json;
 using System.Threading;
 using System.Threading.Tasks;
 using Microsoft.EntityFrameworkCore;
+using Microsoft.EntityFrameworkCore.Infrastructure;
 using Microsoft.EntityFrameworkCore.Storage;
 
 namespace Honker.EntityFrameworkCore;
@@ -10,6 +11,8 @@ namespace Honker.EntityFrameworkCore;
 /// <summary>A job that <see cref="DbContext.SaveChanges()"/> enqueues: a row of honker's table. Made by <see cref="HonkerModel.AddJob{T}"/>.</summary>
 public sealed class PendingJob
 {
+    internal const long DefaultAttempts = 3;
+
     /// <summary>The job, once it is saved.</summary>
     public long Id { get; private set; }
 
@@ -29,7 +32,7 @@ public sealed class PendingJob
     public long Priority { get; init; }
 
     /// <summary>How often it may be claimed.</summary>
-    public long MaxAttempts { get; init; } = 3;
+    public long MaxAttempts { get; init; } = DefaultAttempts;
 
     /// <summary>From when on it may not be claimed any more, in Unix seconds.</summary>
     public long? ExpiresAt { get; init; }
@@ -68,15 +71,19 @@ public static class HonkerModel
     /// <param name="context">A context whose model has <see cref="AddHonkerJobs"/>.</param>
     /// <param name="queue">The queue.</param>
     /// <param name="payload">It becomes JSON.</param>
-    /// <param name="options">When, how often, how soon. What a plain row does not have is for <see cref="EnqueueJobAsync{T}"/>.</param>
+    /// <param name="options">
+    /// When, how often, how soon. How often is by default what is set for the queue, which this reads. What a plain row does not have is
+    /// for <see cref="EnqueueJobAsync{T}"/>.
+    /// </param>
     /// <param name="json">How the payload becomes JSON.</param>
     /// <returns>The job; its id is known when it is saved.</returns>
     /// <exception cref="ArgumentException">The options have something that a plain row does not have.</exception>
+    /// <exception cref="System.Data.Common.DbException">The file cannot be read, or has none of honker's tables.</exception>
     public static PendingJob AddJob<T>(this DbContext context, string queue, T payload, EnqueueOptions? options = null,
         JsonSerializerOptions? json = null)
     {
         ArgumentNullException.ThrowIfNull(context);
-        ArgumentNullException.ThrowIfNull(queue);
+        var text = HonkerSql.Text(queue, payload, json);
         options ??= new EnqueueOptions();
         if (options != new EnqueueOptions(options.RunAtUnix, options.DelaySeconds, options.Priority, options.MaxAttempts,
             options.ExpiresSeconds))
@@ -88,15 +95,34 @@ public static class HonkerModel
         var job = new PendingJob
         {
             Queue = queue,
-            Payload = payload is RawJson raw ? raw.Text : JsonSerializer.Serialize(payload, json),
+            Payload = text,
             RunAt = options.DelaySeconds is { } delay ? checked(now + delay) : options.RunAtUnix ?? now,
             CreatedAt = now,
             Priority = options.Priority,
-            MaxAttempts = options.MaxAttempts ?? 3,
+            MaxAttempts = options.MaxAttempts ?? AttemptsOf(context.Database, queue),
             ExpiresAt = checked(now + options.ExpiresSeconds),
         };
         context.Add(job);
         return job;
+    }
+
+    // A row has no room for SQL.
+    private static long AttemptsOf(DatabaseFacade database, string queue)
+    {
+        if (!database.IsRelational())
+        {
+            return PendingJob.DefaultAttempts; // a test of the application, in memory
+        }
+        database.OpenConnection();
+        try
+        {
+            return HonkerSql.AttemptsOf(database.GetDbConnection(), database.CurrentTransaction?.GetDbTransaction(), queue)
+                ?? PendingJob.DefaultAttempts;
+        }
+        finally
+        {
+            database.CloseConnection();
+        }
     }
 
     /// <summary>

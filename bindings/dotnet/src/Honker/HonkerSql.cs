@@ -14,17 +14,21 @@ namespace Honker;
 /// </summary>
 public static class HonkerSql
 {
+    private const string Attempts = "SELECT json_extract(settings, '$.max_attempts') FROM _honker_queues WHERE name = @queue";
+
     private const string Insert =
         "INSERT INTO _honker_live (queue, payload, run_at, created_at, priority, max_attempts, expires_at) " +
-        "VALUES (@queue, @payload, @run_at, @created_at, @priority, coalesce(@max_attempts, (SELECT json_extract(settings, " +
-        "'$.max_attempts') FROM _honker_queues WHERE name = @queue), 3), @expires_at) RETURNING id";
+        $"VALUES (@queue, @payload, @run_at, @created_at, @priority, coalesce(@max_attempts, ({Attempts}), 3), @expires_at) RETURNING id";
 
     private const string InsertMetadata = "INSERT INTO _honker_job_options (job_id, metadata) VALUES (@job_id, @metadata)";
 
     private const string Function = "SELECT honker_enqueue_with(@queue, @payload, @options)";
 
     private const string Delete =
-        "DELETE FROM _honker_live WHERE id = @id AND worker_id = @worker AND state = 'processing' AND claim_expires_at >= @now";
+        "DELETE FROM _honker_live WHERE id = @id AND worker_id = @worker AND attempts = @attempts AND claim_expires_at >= @now";
+
+    // Of a member of a batch they say so, to whoever counts it.
+    private const string Forget = "DELETE FROM _honker_job_options WHERE job_id = @id AND batch_id IS NULL";
 
     /// <summary>honker's tables, as SQL for your own migrations. It may be run again.</summary>
     public static string Schema { get; } = ReadSchema();
@@ -35,8 +39,8 @@ public static class HonkerSql
     /// <param name="queue">The queue.</param>
     /// <param name="payload">It becomes JSON.</param>
     /// <param name="options">
-    /// When, how often, how soon; 3 attempts by default. Metadata want honker's tables of version 3; unique jobs, concurrency keys,
-    /// batches and a maximum run time want the extension on the connection (<see cref="HonkerExtension"/>).
+    /// When, how often, how soon; as often as is set for the queue by default. Metadata want honker's tables of version 3; unique jobs,
+    /// concurrency keys, batches and a maximum run time want the extension on the connection (<see cref="HonkerExtension"/>).
     /// </param>
     /// <param name="transaction">The connection's transaction, if one is open.</param>
     /// <param name="json">How the payload becomes JSON.</param>
@@ -140,9 +144,13 @@ public static class HonkerSql
     }
 
     /// <summary>
-    /// The job is done, in your own transaction: what it did is there exactly once. Only for jobs without unique keys, batches and
-    /// results that are kept: those are acked through honker.
+    /// The job is done, in your own transaction: what it did is there exactly once. A worker leaves the rest to the transaction: if
+    /// the handler returns and that was not committed, the job runs again when its claim is over.
     /// </summary>
+    /// <remarks>
+    /// What else the job had, workers let go of within a minute: its place in a batch, its steps, its slot of the concurrency key. Its
+    /// unique key is free at once. It is not kept as done, and no metric counts it. The clock is that of this process.
+    /// </remarks>
     /// <param name="transaction">It is done if and only if this is committed.</param>
     /// <param name="job">The job.</param>
     /// <returns>Whether it was; false if the claim was lost, and then the transaction is to be rolled back.</returns>
@@ -150,24 +158,50 @@ public static class HonkerSql
     {
         ArgumentNullException.ThrowIfNull(transaction);
         ArgumentNullException.ThrowIfNull(job);
-        using var command = Command(Of(transaction), transaction, Delete, ("@id", job.Id), ("@worker", job.WorkerId), ("@now", Now()));
-        return command.ExecuteNonQuery() > 0;
+        if (job.CancelReason == CancelReason.Replaced)
+        {
+            return false; // in the file that has replaced its own, another job may have its id
+        }
+        var connection = Of(transaction);
+        using var command = Command(connection, transaction, Delete, ("@id", job.Id), ("@worker", job.WorkerId),
+            ("@attempts", job.Attempts), ("@now", Now()));
+        if (command.ExecuteNonQuery() == 0)
+        {
+            return false;
+        }
+        job.IsAckedElsewhere = true;
+        using var forget = Command(connection, transaction, Forget, ("@id", job.Id));
+        forget.ExecuteNonQuery();
+        return true;
+    }
+
+    /// <summary>A payload as it is stored. A queue or a payload that cannot be is an <see cref="ArgumentException"/>.</summary>
+    internal static string Text<T>(string queue, T payload, JsonSerializerOptions? json)
+    {
+        _ = Utf8.Of(queue, nameof(queue));
+        if (queue.Contains('\0'))
+        {
+            throw new ArgumentException("there is a NUL in queue", nameof(queue));
+        }
+        return Encoding.UTF8.GetString(Payloads.Of(json).Encode(payload));
     }
 
     private static (JobSpec Job, string Text) Prepare<T>(DbConnection connection, string queue, T payload, EnqueueOptions? options,
         JsonSerializerOptions? json, out System.Diagnostics.Activity? activity)
     {
         ArgumentNullException.ThrowIfNull(connection);
-        _ = Utf8.Of(queue, nameof(queue));
-        if (queue.Contains('\0'))
-        {
-            throw new ArgumentException("there is a NUL in queue", nameof(queue));
-        }
-        var text = Encoding.UTF8.GetString(Payloads.Of(json).Encode(payload));
+        var text = Text(queue, payload, json);
         var job = new JobSpec(queue, null, options);
         activity = HonkerTelemetry.IsTracing ? HonkerTelemetry.Send(job) : null;
         HonkerTelemetry.CountSent(queue, 1);
         return (job, text);
+    }
+
+    /// <summary>How often jobs of a queue may be claimed, if that is set for it.</summary>
+    internal static long? AttemptsOf(DbConnection connection, DbTransaction? transaction, string queue)
+    {
+        using var command = Command(connection, transaction, Attempts, ("@queue", queue));
+        return command.ExecuteScalar() as long?;
     }
 
     private static bool NeedsExtension(EnqueueOptions options) =>

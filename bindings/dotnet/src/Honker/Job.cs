@@ -99,6 +99,9 @@ public sealed class Job
     /// <summary>Why that is.</summary>
     public CancelReason CancelReason { get; internal set; }
 
+    /// <summary>Acked in a transaction of the user's own connection, which decides what becomes of it.</summary>
+    internal bool IsAckedElsewhere { get; set; }
+
     /// <summary>Names this claim for a worker.</summary>
     internal long Serial { get; }
 

@@ -12,6 +12,9 @@ internal sealed record Verdict(Job Job, int Kind, long DelayS, string? Error)
 
     internal bool IsDead => Kind == Abi.SettleFail || (Kind == Abi.SettleRetry && Job.IsLastAttempt);
 
+    /// <summary>A transaction of the user's own connection has settled it, or takes that back: then it lapses.</summary>
+    internal bool IsLeft => Kind == Abi.SettleAck && Job.IsAckedElsewhere;
+
     /// <summary>As the log and the metrics name it.</summary>
     internal string Outcome => IsDead ? "dead" : Kind switch
     {
@@ -34,14 +37,17 @@ internal sealed record Verdict(Job Job, int Kind, long DelayS, string? Error)
         _ => new Verdict(job, Abi.SettleRetry, Abi.NoTime, Text(error)),
     };
 
-    internal static Verdict Released(Job job) => new(job, Abi.SettleRelease, 0, null);
+    /// <summary>Given back, unless another attempt would run a step again that has run.</summary>
+    internal static Verdict Released(Job job) => job.UnsavedStep is { } why
+        ? new Verdict(job, Abi.SettleFail, 0, why)
+        : new Verdict(job, Abi.SettleRelease, 0, null);
 
     /// <summary>Without a worker.</summary>
     internal void Apply(QueueRetry retry)
     {
         _ = Kind switch
         {
-            Abi.SettleAck => Job.Ack(),
+            Abi.SettleAck => IsLeft || Job.Ack(),
             Abi.SettleFail => Job.Fail(Error ?? ""),
             Abi.SettleRetry => Job.Retry(IsByBackoff ? Backoff(retry) : DelayS, Error ?? ""),
             _ => Job.Snooze(DelayS),

@@ -374,7 +374,15 @@ internal sealed class WorkerRun : IDisposable
             if (running.TryGetValue(one.Execution.Job.Serial, out var current) && ReferenceEquals(current, one.Execution))
             {
                 running.Remove(one.Execution.Job.Serial);
-                finished.Add(one.Verdict);
+                if (one.Verdict.IsLeft)
+                {
+                    native?.PutDown(one.Verdict.Job);
+                    counts[one.Verdict.Outcome]++;
+                }
+                else
+                {
+                    finished.Add(one.Verdict);
+                }
             }
             one.Execution.Dispose();
         }
@@ -382,7 +390,7 @@ internal sealed class WorkerRun : IDisposable
 
     private void Lost(long serial, CancelReason reason)
     {
-        if (running.TryGetValue(serial, out var execution))
+        if (running.TryGetValue(serial, out var execution) && !execution.Job.IsAckedElsewhere)
         {
             var job = execution.Job;
             log.LogWarning("job {Id} of {Queue}, attempt {Attempt} of {MaxAttempts}, {What}; its handler is told", job.Id, job.QueueName,
@@ -406,7 +414,13 @@ internal sealed class WorkerRun : IDisposable
     {
         foreach (var execution in running.Values)
         {
-            finished.Add(Verdict.Released(execution.Job));
+            var verdict = Verdict.Released(execution.Job);
+            if (verdict.IsDead)
+            {
+                log.LogError("job {Id} of {Queue} is not given back, it is dead now: {Why}", verdict.Job.Id, verdict.Job.QueueName,
+                    verdict.Error);
+            }
+            finished.Add(verdict);
         }
         running.Clear();
     }

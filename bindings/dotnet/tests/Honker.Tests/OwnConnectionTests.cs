@@ -109,7 +109,7 @@ public sealed class OwnConnectionTests : WithDatabase
             var job = context.AddJob("q", new Email("saved"), new EnqueueOptions(Priority: 2));
             Assert.Empty(Db.Jobs().All());
             await context.SaveChangesAsync();
-            Assert.Equal(1, job.Id);
+            Assert.Equal((1, 3), (job.Id, job.MaxAttempts));
             Assert.Throws<ArgumentException>(() => context.AddJob("q", 1, new EnqueueOptions { UniqueKey = "k" }));
 
             await using (var transaction = await context.Database.BeginTransactionAsync())
@@ -125,11 +125,102 @@ public sealed class OwnConnectionTests : WithDatabase
                 await transaction.CommitAsync();
             }
             await context.EnqueueJobAsync("q", new Email("by itself"));
+            await using (var transaction = await context.Database.BeginTransactionAsync())
+            {
+                context.AddJob("q", new Email("saved and rolled back"));
+                await context.SaveChangesAsync();
+                await transaction.RollbackAsync();
+            }
         }
         Assert.Equal(["saved", "in the transaction", "by itself"],
             Db.Queue("q").ClaimBatch("w", 9).Select(job => job.GetPayload<Email>()!.To));
         Assert.Equal([99L], Db.Query("SELECT Total FROM Orders").Select(row => row[0]));
         SqliteConnection.ClearAllPools();
+    }
+
+    [Fact]
+    public async Task Entity_framework_takes_the_attempts_that_are_set_for_the_queue()
+    {
+        Db.Queue("q").Configure(new QueueUpdate().WithMaxAttempts(10));
+        await using (var context = new Shop(Db.ConnectionString))
+        {
+            context.AddJob("q", new RawJson("1"));
+            await using (var transaction = await context.Database.BeginTransactionAsync())
+            {
+                context.AddJob("q", 2);
+                context.AddJob("q", "käthe", new EnqueueOptions(MaxAttempts: 2));
+                context.AddJob("other", 4);
+                await context.SaveChangesAsync();
+                await transaction.CommitAsync();
+            }
+            Assert.Throws<ArgumentException>(() => context.AddJob("a\0b", 1));
+            Assert.Throws<ArgumentException>(() => context.AddJob("q", new RawJson("\ud800")));
+        }
+        Assert.Equal([(10, "1"), (10, "2"), (2, "\"käthe\"")], Db.Queue("q").ClaimBatch("w", 9).Select(job => (job.MaxAttempts, job.PayloadRaw)));
+        Assert.Equal(3, Db.Queue("other").ClaimOne("w")!.MaxAttempts);
+        SqliteConnection.ClearAllPools();
+    }
+
+    [Fact]
+    public async Task A_worker_leaves_a_job_that_was_acked_there_to_the_transaction()
+    {
+        Db.Queue("q").EnqueueMany(["committed", "rolled back", "thrown"]);
+        using var stop = new CancellationTokenSource();
+        var ended = new ConcurrentDictionary<string, CancelReason>();
+        var another = new TaskCompletionSource();
+        var run = Db.Worker(new WorkerOptions { HandleSignals = false, Concurrency = 2, Retry = new QueueRetry(500, 1, 500, 0) })
+            .Handle<string>("q", async (what, job, _) =>
+            {
+                if (what == "another")
+                {
+                    another.SetResult();
+                    return;
+                }
+                await using var connection = Connect();
+                await using var transaction = await connection.BeginTransactionAsync(CancellationToken.None);
+                Assert.True(transaction.AckJob(job));
+                if (what == "committed")
+                {
+                    await transaction.CommitAsync(CancellationToken.None);
+                    Db.Queue("q").Enqueue("another");
+                    await another.Task.WaitAsync(Long, CancellationToken.None); // the worker has looked since: the job is not there, and nobody is told so
+                }
+                else
+                {
+                    await transaction.RollbackAsync(CancellationToken.None);
+                }
+                ended[what] = job.CancelReason;
+                if (what == "thrown")
+                {
+                    throw new InvalidOperationException("disk full");
+                }
+            }).RunAsync(stop.Token);
+        await Until(() => ended.Count == 3);
+        await stop.CancelAsync();
+        await Ended(run);
+        Assert.All(ended.Values, reason => Assert.Equal(CancelReason.None, reason));
+        // What was rolled back is still claimed, and comes again when that is over.
+        Assert.Equal([("processing", "\"rolled back\"", 1L), ("delayed", "\"thrown\"", 1L)],
+            Db.Jobs(new JobFilter { OldestFirst = true }).All().Select(job => (job.State!, job.PayloadRaw, job.Attempts!.Value)));
+        Assert.Equal(0, Log.Count("is not this worker's any more"));
+        Assert.Equal(1, Log.Count("3 done, 0 snoozed, 1 retried"));
+    }
+
+    [Fact]
+    public void A_claim_that_is_over_acks_nothing_there()
+    {
+        var q = Db.Queue("q");
+        q.Enqueue(1, new EnqueueOptions { Metadata = new Dictionary<string, string> { ["a"] = "b" } });
+        var first = q.ClaimOne("w")!;
+        first.Release();
+        Db.Execute("UPDATE _honker_live SET attempts = 1"); // as if the claim had lapsed
+        var second = q.ClaimOne("w")!;
+        using var connection = Connect();
+        using var transaction = connection.BeginTransaction();
+        Assert.False(transaction.AckJob(first)); // the same worker has it, a second time
+        Assert.True(transaction.AckJob(second));
+        transaction.Commit();
+        Assert.Empty(Db.Query("SELECT 1 FROM _honker_live UNION ALL SELECT 1 FROM _honker_job_options"));
     }
 
     [Fact]

@@ -97,6 +97,27 @@ public sealed class StepTests : WithDatabase
     }
 
     [Fact]
+    public async Task Nor_is_one_of_a_handler_that_does_not_end_when_its_worker_stops()
+    {
+        Enqueue("x");
+        using var stop = new CancellationTokenSource();
+        var (ran, end) = (new TaskCompletionSource(), new TaskCompletionSource());
+        var options = new WorkerOptions { HandleSignals = false, StopTimeout = TimeSpan.Zero };
+        var run = Db.Worker(options).Handle<string>("q", async (_, job, _) =>
+        {
+            await Assert.ThrowsAsync<DiscardException>(() => job.StepAsync("pay", _ => Task.FromResult(double.NaN)));
+            ran.SetResult();
+            await end.Task;
+        }).RunAsync(stop.Token);
+        await ran.Task.WaitAsync(Long);
+        await stop.CancelAsync();
+        await Assert.ThrowsAsync<HonkerUnfinishedException>(() => run.WaitAsync(Long));
+        end.SetResult();
+        Assert.StartsWith("step pay has run, and is not saved: ", Assert.Single(Db.Queue("q").Dead()).LastError, StringComparison.Ordinal);
+        Assert.Equal(1, Log.Count("job 1 of q is not given back, it is dead now: step pay has run"));
+    }
+
+    [Fact]
     public async Task A_value_that_does_not_come_back_is_rolled_back_with_its_transaction_and_otherwise_saved()
     {
         Enqueue("with");
