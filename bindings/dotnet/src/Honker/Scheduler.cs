@@ -94,6 +94,13 @@ public sealed record ScheduleRow
 
     /// <summary>Why it does not fire, if it does not.</summary>
     public string? Error { get; init; }
+
+    /// <summary>What becomes of a boundary while the last job is live.</summary>
+    [JsonConverter(typeof(JsonStringEnumConverter<Overlap>))]
+    public Overlap Overlap { get; init; }
+
+    /// <summary>What else its jobs are enqueued with, by the names of the options of honker's SQL function honker_enqueue_with.</summary>
+    public IReadOnlyDictionary<string, JsonElement> Options { get; init; } = new Dictionary<string, JsonElement>();
 }
 
 /// <summary>What to change of a schedule (<see cref="Scheduler.Update"/>).</summary>

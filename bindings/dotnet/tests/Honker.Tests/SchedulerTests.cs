@@ -16,6 +16,7 @@ public sealed class SchedulerTests : WithDatabase
         });
         var row = Assert.Single(s.List());
         Assert.Equal(("nightly", "q", "0 3 * * *", 2, 60L, true), (row.Name, row.Queue, row.CronExpr, row.Priority, row.ExpiresS, row.Enabled));
+        Assert.Equal((Overlap.Skip, "b"), (row.Overlap, Assert.Single(row.Options).Value.GetProperty("a").GetString()));
         Assert.Equal(row.NextFireAt, s.Soonest());
         Assert.Equal(row.NextFireAt, s.NextAfter("0 3 * * *", row.NextFireAt!.Value - 1));
         var fire = Assert.Single(s.Tick(row.NextFireAt));
@@ -30,6 +31,8 @@ public sealed class SchedulerTests : WithDatabase
         Assert.Equal(1, s.Remove("nightly"));
         Assert.Equal(0, s.Remove("nightly"));
         Assert.False(s.Update("nightly", new ScheduleUpdate().WithPriority(1)));
+        s.Add(new ScheduledTask("plain", "q", Cron: "@daily"));
+        Assert.Equal((Overlap.Allow, 0), (Assert.Single(s.List()).Overlap, Assert.Single(s.List()).Options.Count));
         Assert.Contains("5 or 6 cron fields",
             Assert.Throws<ArgumentException>(() => s.Add(new ScheduledTask("x", "q", Cron: "* *"))).Message, StringComparison.Ordinal);
         Assert.Throws<ArgumentException>(() => s.Add(new ScheduledTask("x", "q")));
