@@ -15,25 +15,39 @@ using (var tx = db.BeginTransaction())
     tx.Commit();
 }
 
-var sent = q.Claimed();
-Console.WriteLine($"{await sent} sent");
+var working = Snippet.WorkAsync(q);
+while (db.Jobs().Page().Jobs.Count > 0)
+{
+    await Task.Delay(10);
+}
+db.Dispose();
+try
+{
+    await working;
+}
+catch (ObjectDisposedException)
+{
+    Console.WriteLine($"{Snippet.Sent} sent");
+}
 
 internal static class Snippet
 {
-    internal static async Task<int> Claimed(this Queue q)
+    internal static int Sent { get; private set; }
+
+    /// <summary>Until the database is closed.</summary>
+    internal static async Task WorkAsync(Queue q)
     {
         await foreach (var job in q.ClaimAsync("worker-1"))
         {
             try { await SendEmail(job.Payload); job.Ack(); }
             catch (Exception e) { job.Retry(60, e.Message); }
-            return 1;
         }
-        return 0;
     }
 
     private static Task SendEmail(System.Text.Json.JsonElement payload)
     {
         Console.WriteLine($"e-mail {payload}");
+        Sent++;
         return Task.CompletedTask;
     }
 }

@@ -13,23 +13,46 @@ public sealed class ProcessTests : WithDatabase
         private readonly ConcurrentQueue<string> lines = new();
 
         /// <param name="arguments">The project of a program, whose assembly has the same name in small letters, and its arguments.</param>
-        internal Worker(params string[] arguments)
+        internal Worker(params string[] arguments) : this(new ProcessStartInfo("dotnet"), arguments)
+        {
+        }
+
+        internal Worker(ProcessStartInfo how, params string[] arguments)
         {
             // bin/Honker.Tests/debug/ or bin/Honker.Tests/debug_net10.0/
             var configuration = Path.GetFileName(Path.TrimEndingDirectorySeparator(AppContext.BaseDirectory)).Split('_')[0];
             var folder = Path.Combine(AppContext.BaseDirectory, "../..", arguments[0]);
             var its = Path.Combine(folder, configuration);
             arguments[0] = Path.Combine(Directory.Exists(its) ? its : $"{its}_net10.0", $"{arguments[0].ToLowerInvariant()}.dll");
-            process = Process.Start(new ProcessStartInfo("dotnet", arguments) { RedirectStandardOutput = true })!;
+            foreach (var argument in arguments)
+            {
+                how.ArgumentList.Add(argument);
+            }
+            how.RedirectStandardOutput = true;
+            process = Process.Start(how)!;
             process.OutputDataReceived += (_, line) => lines.Enqueue(line.Data ?? "");
             process.BeginOutputReadLine();
         }
 
         internal bool HasSaid(string part) => lines.Any(line => line.Contains(part, StringComparison.Ordinal));
 
-        internal async Task<int> StopAsync(string signal)
+        internal bool HasEnded => process.HasExited;
+
+        internal async Task SignalAsync(string signal)
         {
             using var kill = Process.Start("kill", [$"-{signal}", $"{process.Id}"]);
+            await kill.WaitForExitAsync(Limit());
+        }
+
+        internal async Task<int> StopAsync(string signal)
+        {
+            await SignalAsync(signal);
+            return await EndAsync();
+        }
+
+        /// <summary>Its exit code; all that it has said is here then.</summary>
+        internal async Task<int> EndAsync()
+        {
             await process.WaitForExitAsync().WaitAsync(Long);
             return process.ExitCode;
         }
@@ -79,6 +102,37 @@ public sealed class ProcessTests : WithDatabase
         Assert.Equal(code, await worker.StopAsync("TERM"));
         Assert.True(worker.HasSaid(said));
         Assert.Equal((payload, 1), Db.Queue("q").ClaimOne("w") is { } job ? (job.GetPayload<string>(), job.Attempts) : default);
+    }
+
+    [Fact]
+    public async Task A_second_signal_gives_back_what_runs_at_once()
+    {
+        Db.Queue("q").Enqueue("hang");
+        using var worker = new Worker("Host", FilePath, "patient"); // the first signal alone does not end it, ever
+        await Until(() => worker.HasSaid("began hang"), "begun by the worker");
+        var limit = Limit();
+        while (!worker.HasEnded)
+        {
+            limit.ThrowIfCancellationRequested();
+            await worker.SignalAsync("TERM");
+            await Task.Delay(100, limit);
+        }
+        Assert.Equal(0, await worker.EndAsync());
+        Assert.True(worker.HasSaid("stopped"));
+        Assert.Equal(1, Db.Queue("q").ClaimOne("w")!.Attempts);
+    }
+
+    [Fact]
+    public async Task A_library_that_is_nowhere_ends_the_host_and_lists_where_it_was_looked_for()
+    {
+        var how = new ProcessStartInfo("dotnet");
+        how.Environment.Remove("HONKER_LIBRARY");
+        using var worker = new Worker(how, "Host", FilePath);
+        Assert.Equal(1, await worker.EndAsync());
+        Assert.True(worker.HasSaid("libhonker was not found; name it with OpenOptions.LibraryPath or HONKER_LIBRARY. Tried:"));
+        Assert.True(worker.HasSaid($"{Path.DirectorySeparatorChar}libhonker.so: there is no such file"));
+        Assert.True(worker.HasSaid($"{Path.Combine("native", "libhonker.so")}: there is no such file"));
+        Assert.True(worker.HasSaid("libhonker.so: cannot open shared object file") || worker.HasSaid("Unable to load"));
     }
 
     [Fact]
