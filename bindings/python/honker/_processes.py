@@ -289,7 +289,10 @@ class _Life:
             value, error = call_sync(hand, lambda hand, value: asyncio.run(self._await(hand, lambda: value)))
         with self._lock:
             self._hand = None
-        return _message(hand, value, hand.outcome(error))
+        try:
+            return _message(hand, value, hand.outcome(error))
+        except Exception as wrong:  # a subclass of ours without what it should have
+            return "raised", _outcomes.message(wrong), _outcomes.report(wrong)
 
     def tell(self, *message: Any) -> None:
         with self._telling:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import re
 import sys
 import threading
 import time
@@ -373,6 +374,14 @@ def charges(mark):
     except honker.Discard:
         os._exit(7)
 
+class NoSnooze(honker.Snooze):
+    def __init__(self):
+        pass
+
+@db.task("c", retries=1)
+def says_nothing():
+    raise NoSnooze
+
 @db.task("c")
 def acks(mark):
     with db.transaction() as tx:
@@ -417,8 +426,10 @@ def asks(program: Any, module: Path, code: str) -> str:
 
 def test_the_command_lists_and_works(module: Path, program: Any) -> None:
     out, _ = start(program, module, "worker", "jobs:db", "--list").end()
-    names = "aadd b acks c charges c crashes b fails b hangs a leaves_a_child b marks c pid a steps c waits b".split()
-    assert out.split() == [name if len(name) == 1 else f"jobs.{name}" for name in names]
+    tasks = {
+        name: queue for queue, name in re.findall(r'^@db.task\("(.)".*\n(?:async )?def (\w+)', MODULE, re.MULTILINE)
+    }
+    assert out.splitlines() == [f"jobs.{name}\t{queue}" for name, queue in sorted(tasks.items())]
     worker = start(program, module, "worker", "jobs:db", "--queue", "a", "--queue", "b", "--concurrency", "3")
     assert asks(program, module, "print(jobs.aadd(1, 2).get(60))") == "3"
     worker.process.terminate()
@@ -446,6 +457,7 @@ except Exception as error:
     finally:
         kept.unlink()
     assert asks(program, module, f"\n{code.format('jobs.fails()')}") == "too bad"
+    assert "has no attribute 'delay_s'" in asks(program, module, f"\n{code.format('jobs.says_nothing()')}")
     assert asks(program, module, "print(jobs.aadd(1, 2).get(60))") == "3"
     worker.process.terminate()
     _, errors = worker.end()
