@@ -219,6 +219,10 @@ internal static class Operations
     private static JsonNode Schedules(Request r)
     {
         var all = (JsonArray)Request.Row(r.Db.Scheduler.List())!;
+        foreach (var row in all)
+        {
+            row!["overlap"] = (string?)row["overlap"] == "Skip" ? "skip" : "allow";
+        }
         return new JsonObject { ["schedules"] = all };
     }
 
