@@ -2,9 +2,10 @@
 // two tables of the file: they survive a restart, and every process that has the file open sees them. The SDK is not needed to load
 // this; the types below are those of its interfaces that matter here.
 import { randomBytes } from "node:crypto";
-import { integer, optionalText, text } from "./check.js";
+import { integer, optionalText, shown, text } from "./check.js";
 import type { Database } from "./database.js";
 import type { EnqueueOptions } from "./enqueue.js";
+import { rangeError, typeError } from "./errors.js";
 import type { Queue } from "./queue.js";
 import type { SqlValue, Transaction } from "./transaction.js";
 
@@ -73,6 +74,13 @@ function taskOf(row: Stored): McpTask {
   };
 }
 
+/** A number that a client may have said, so that it need not be whole. */
+function milliseconds(value: unknown, name: string): number {
+  if (typeof value !== "number") throw typeError(`${name} must be a number of milliseconds, not ${shown(value)}`);
+  if (!(value >= 0 && value <= 1e15)) throw rangeError(`${name} must be a number of milliseconds, and not negative`);
+  return Math.ceil(value);
+}
+
 /** What both have: the tables, made when they are first needed. */
 class Tables {
   /** @internal */
@@ -121,8 +129,8 @@ export class HonkerTaskStore extends Tables {
     sessionId?: string,
   ): Promise<McpTask> {
     const now = Date.now();
-    const ttl = taskParams.ttl === undefined || taskParams.ttl === null ? null : Number(integer(taskParams.ttl, "ttl"));
-    const poll = Number(integer(taskParams.pollInterval ?? 1000, "pollInterval"));
+    const ttl = taskParams.ttl === undefined || taskParams.ttl === null ? null : milliseconds(taskParams.ttl, "ttl");
+    const poll = milliseconds(taskParams.pollInterval ?? 1000, "pollInterval");
     const taskId = randomBytes(16).toString("hex");
     const session = optionalText(sessionId, "sessionId") ?? null;
     await this.write(async (tx) => {
@@ -138,7 +146,7 @@ export class HonkerTaskStore extends Tables {
           now,
           now,
           ttl,
-          ttl === null ? null : now + ttl,
+          ttl ? now + ttl : null, // 0 is without end as well, as in the SDK's own store
           poll,
           JSON.stringify(requestId),
           JSON.stringify(request),
@@ -194,7 +202,7 @@ export class HonkerTaskStore extends Tables {
     const changed = await this.write(async (tx) => {
       const count = await tx.executeAsync(
         `UPDATE honker_mcp_tasks SET status = ?4, updated_ms = ?1, status_message = coalesce(?5, status_message),
-         result = coalesce(?6, result), expires_ms = iif(?7, ?1 + ttl_ms, expires_ms) WHERE ${visible} AND task_id = ?3 AND ${open}`,
+         result = coalesce(?6, result), expires_ms = iif(?7, ?1 + nullif(ttl_ms, 0), expires_ms) WHERE ${visible} AND task_id = ?3 AND ${open}`,
         [now, session, text(taskId, "taskId"), status, message || null, result, final.has(status)],
       );
       if (count === 1 && status === "cancelled") {

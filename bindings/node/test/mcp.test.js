@@ -70,6 +70,23 @@ test("a task is gone when its ttl is over, with its messages", async () => {
   assert.deepEqual(await queue.dequeueAll(brief.taskId), []);
 });
 
+test("a ttl is what clients may say: not whole, or 0, which is without end as in the SDK's own store", async () => {
+  const db = fresh();
+  const store = new HonkerTaskStore(db);
+  const zero = await store.createTask({ ttl: 0 }, 1, request);
+  const half = await store.createTask({ ttl: 3_600_000.5, pollInterval: 0.5 }, 2, request);
+  assert.deepEqual([half.ttl, half.pollInterval], [3_600_001, 1]);
+  await store.storeTaskResult(zero.taskId, "completed", { n: 1 });
+  assert.equal((await store.getTask(zero.taskId)).status, "completed");
+  assert.deepEqual(db.query("SELECT expires_ms IS NULL AS never FROM honker_mcp_tasks ORDER BY seq"), [
+    { never: 1 },
+    { never: 0 },
+  ]);
+  for (const ttl of [-1, Number.NaN, Number.POSITIVE_INFINITY, "60"]) {
+    await assert.rejects(store.createTask({ ttl }, 3, request), { code: "HONKER_INVALID" });
+  }
+});
+
 test("tasks are listed by pages", async () => {
   const store = new HonkerTaskStore(fresh());
   const ids = [];
