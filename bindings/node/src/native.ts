@@ -1,7 +1,7 @@
 // The native part: the addon, which is the same for Node and Bun, and libhonker, which the addon loads. Both are looked for in
 // several places, and what was tried stands in the error.
 import { existsSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import { instant, text } from "./check.js";
 import { HonkerError, LoadError, typeError } from "./errors.js";
 
@@ -146,6 +146,17 @@ function hasGlibc(): boolean {
 const libraryFile =
   process.platform === "win32" ? "honker.dll" : process.platform === "darwin" ? "libhonker.dylib" : "libhonker.so";
 
+/** @internal Those that there are packages for, as a test makes sure. */
+export const platformNames: ReadonlySet<string> = new Set([
+  "darwin-arm64",
+  "darwin-x64",
+  "linux-arm64-gnu",
+  "linux-arm64-musl",
+  "linux-x64-gnu",
+  "linux-x64-musl",
+  "win32-x64-msvc",
+]);
+
 function platformDirectory(tried: string[]): string | undefined {
   const name = `@russellthehippo/honker-node-${platformName()}`;
   try {
@@ -157,37 +168,64 @@ function platformDirectory(tried: string[]): string | undefined {
       `${dirname(description)}: it is version ${version}, and this package is version ${packageVersion}, which needs the same: ` +
         `remove the lock file and node_modules and install again, or install ${wanted} beside it`,
     );
-    return undefined;
   } catch {
     tried.push(
-      `${name}: not installed. It is an optional dependency: npm leaves it out without an error where it has been told to, or ` +
-        "where its lock file was made on another platform; remove node_modules and the lock file, and install again",
+      platformNames.has(platformName())
+        ? `${name}: not installed. It is an optional dependency: npm leaves it out without an error where it has been told to, or ` +
+            "where its lock file was made on another platform; remove node_modules and the lock file, and install again"
+        : `${name}: there is no package for this platform; what is built of honker's sources for it can be named by ` +
+            "NAPI_RS_NATIVE_LIBRARY_PATH (the addon) and HONKER_LIBRARY (libhonker)",
     );
-    return undefined;
   }
+  return undefined;
 }
 
 function loadAddon(): { addon: Addon; directory: string } {
   const tried: string[] = [];
-  const load = (path: string): { addon: Addon; directory: string } | undefined => {
+  const load = (path: string, named = ""): { addon: Addon; directory: string } | undefined => {
     if (!existsSync(path)) {
-      tried.push(`${path}: there is no such file`);
+      tried.push(`${path}${named}: there is no such file`);
       return undefined;
     }
     try {
       return { addon: require(path) as Addon, directory: dirname(path) };
     } catch (error) {
-      tried.push(`${path}: ${(error as Error).message}`);
+      tried.push(`${path}${named}: ${(error as Error).message}`);
       return undefined;
     }
   };
-  const named = process.env.NAPI_RS_NATIVE_LIBRARY_PATH;
-  const found = (named ? load(named) : undefined) ?? load(join(__dirname, "honker.node"));
+  const variable = process.env.NAPI_RS_NATIVE_LIBRARY_PATH;
+  const found =
+    (variable ? load(resolve(variable), ", of NAPI_RS_NATIVE_LIBRARY_PATH") : undefined) ??
+    load(join(__dirname, "honker.node"));
   if (found) return found;
   const directory = platformDirectory(tried);
   const there = directory === undefined ? undefined : load(join(directory, "honker.node"));
   if (there) return there;
   throw new LoadError(`the native part of honker could not be loaded. Tried:\n  ${tried.join("\n  ")}`);
+}
+
+/** Loads libhonker, from the first place that has it; the place. */
+function loadLibrary(addon: Addon, directory: string, libraryPath: string | undefined): string {
+  const tried: string[] = [];
+  const load = (place: string, named = ""): boolean => {
+    const why = addon.load(place);
+    if (why !== "") tried.push(`${place}${named}: ${why.startsWith(`${place}: `) ? why.slice(place.length + 2) : why}`);
+    return why === "";
+  };
+  const failed = (): never => {
+    throw new LoadError(
+      `libhonker could not be loaded. Tried:\n  ${tried.join("\n  ")}\nHONKER_LIBRARY or libraryPath may name it.`,
+    );
+  };
+  const named = libraryPath || process.env.HONKER_LIBRARY;
+  if (named) return load(named, libraryPath ? ", of libraryPath" : ", of HONKER_LIBRARY") ? named : failed();
+  const beside = join(directory, libraryFile);
+  if (load(beside)) return beside;
+  const platform = platformDirectory(tried);
+  if (platform !== undefined && platform !== directory && load(join(platform, libraryFile)))
+    return join(platform, libraryFile);
+  return load(libraryFile) ? libraryFile : failed();
 }
 
 let loaded: Addon | undefined;
@@ -207,31 +245,14 @@ export function native(libraryPath?: string): Addon {
     return loaded;
   }
   const { addon, directory } = loadAddon();
-  const tried: string[] = [];
-  const places = [libraryPath ?? process.env.HONKER_LIBRARY];
-  if (!places[0]) {
-    places[0] = join(directory, libraryFile);
-    const platform = existsSync(places[0]) ? undefined : platformDirectory(tried);
-    if (platform !== undefined) places.push(join(platform, libraryFile));
-    places.push(libraryFile);
-  }
-  for (const place of places as string[]) {
-    const why = addon.load(place);
-    if (why === "") {
-      addon.setup(
-        (status, message, sqlite, extended) => new HonkerError(status, message, sqlite, extended),
-        (error) => process.emitWarning(error.message, { type: "HonkerWarning", code: error.code }),
-        !isBun && process.platform !== "win32",
-      );
-      loaded = addon;
-      loadedFrom = place;
-      return addon;
-    }
-    tried.push(`${place}: ${why}`);
-  }
-  throw new LoadError(
-    `libhonker could not be loaded. Tried:\n  ${tried.join("\n  ")}\nHONKER_LIBRARY or libraryPath may name it.`,
+  loadedFrom = loadLibrary(addon, directory, libraryPath);
+  addon.setup(
+    (status, message, sqlite, extended) => new HonkerError(status, message, sqlite, extended),
+    (error) => process.emitWarning(error.message, { type: "HonkerWarning", code: error.code }),
+    !isBun && process.platform !== "win32",
   );
+  loaded = addon;
+  return addon;
 }
 
 /** What the library was built from, for bug reports. */

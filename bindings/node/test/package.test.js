@@ -4,7 +4,7 @@ const fs = require("node:fs");
 const path = require("node:path");
 const { test } = require("node:test");
 const { make, platforms } = require("../npm/make.cjs");
-const { packageVersion, platformName } = require("../dist/native.js");
+const { packageVersion, platformName, platformNames } = require("../dist/native.js");
 const { freshPath } = require("./helper.js");
 
 const root = path.join(__dirname, "..");
@@ -59,7 +59,7 @@ test("without the native parts, the error says every place that was tried, and w
     env: alone({ NAPI_RS_NATIVE_LIBRARY_PATH: "/nonexistent/honker.node" }),
   });
   assert.match(said, /^HONKER_LOAD the native part of honker could not be loaded. Tried:/);
-  assert.match(said, /\/nonexistent\/honker.node: there is no such file/);
+  assert.match(said, /\/nonexistent\/honker.node, of NAPI_RS_NATIVE_LIBRARY_PATH: there is no such file/);
   assert.match(said, /dist\/honker.node: there is no such file/);
   assert.match(said, /honker-node-\S+: not installed. It is an optional dependency/);
   const { HONKER_LIBRARY } = process.env;
@@ -68,13 +68,26 @@ test("without the native parts, the error says every place that was tried, and w
     ["-e", `try { require(${JSON.stringify(root)}).open("app.db"); } catch (error) { console.log(error.message); }`],
     { cwd: project, encoding: "utf8", env: alone({ HONKER_LIBRARY: path.join(project, "package.json") }) },
   );
-  assert.match(wrong, /libhonker could not be loaded. Tried:\n.*package.json: /s);
+  assert.match(wrong, /libhonker could not be loaded. Tried:\n.*package.json, of HONKER_LIBRARY: (?!.*package.json)/s);
   assert.ok(HONKER_LIBRARY);
+  const elsewhere = `Object.defineProperty(process, "platform", { value: "sunos" }); ${program}`;
+  const none = execFileSync(process.execPath, ["-e", elsewhere], { cwd: project, encoding: "utf8", env: alone() });
+  assert.match(none, /honker-node-sunos-\w+: there is no package for this platform/);
 });
 
-test("a platform's package of another version is not used, and the error says what to do", () => {
+test("a platform's package that is damaged, or of another version, is not used, and the error says what to do", () => {
   const project = installed(true);
   const there = path.join(project, `node_modules/@russellthehippo/honker-node-${platformName()}`);
+  const library = path.basename(process.env.HONKER_LIBRARY);
+  fs.rmSync(path.join(there, library));
+  // In the order in which they were tried, each once.
+  const lacks = execFileSync(
+    process.execPath,
+    ["-e", `try { require("@russellthehippo/honker-node").open("app.db"); } catch (error) { console.log(error.message); }`],
+    { cwd: project, encoding: "utf8", env: alone() },
+  );
+  const places = [...lacks.matchAll(/^ {2}([^:\n]+): .*$/gm)].map((match) => match[1]);
+  assert.deepEqual(places, [path.join(fs.realpathSync(there), library), library], lacks);
   const older = { ...JSON.parse(fs.readFileSync(path.join(there, "package.json"), "utf8")), version: "0.0.9" };
   fs.writeFileSync(path.join(there, "package.json"), JSON.stringify(older));
   const program = `try { require("@russellthehippo/honker-node").open("app.db"); } catch (error) { console.log(error.code, error.message); }`;
@@ -91,5 +104,6 @@ test("there is a package for each platform, of this version", () => {
       .map((platform) => `${description.name}-${platform}`)
       .sort(),
   );
+  assert.deepEqual([...platformNames].sort(), Object.keys(platforms).sort());
   for (const version of Object.values(description.optionalDependencies)) assert.equal(version, description.version);
 });
