@@ -5,7 +5,16 @@ import { afterAll, expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type Database, enqueueSql, HonkerError, LoadError, type OpenOptions, open } from "../dist/bun/src/index.js";
+import {
+  type Database,
+  enqueueSql,
+  HonkerError,
+  LoadError,
+  type OpenOptions,
+  open,
+  openAsync,
+  schemaSql,
+} from "../dist/bun/src/index.js";
 
 const directory = mkdtempSync(join(tmpdir(), "honker-bun-"));
 const opened: Database[] = [];
@@ -62,6 +71,24 @@ test("open takes libhonker as its second argument, or the options", () => {
   expect(() => open(freshPath(), { watcherBackend: "KERNEL" })).toThrow("unknown watcher backend");
   expect(() => open(freshPath(), 7 as never)).toThrow(TypeError);
   expect(() => open(freshPath(), { unknown: 1 } as never)).toThrow(TypeError);
+});
+
+test("openAsync takes what open takes", async () => {
+  const path = freshPath();
+  for (const db of [await openAsync(path, process.env.HONKER_LIBRARY, { sqliteLibPath: null }), await openAsync(path)]) {
+    expect(db.transaction().query("SELECT 1 AS one")).toEqual({ one: 1 });
+    await db.closeAsync();
+  }
+  await expect(openAsync(path, 7 as never)).rejects.toThrow(TypeError);
+  await expect(openAsync("/nonexistent/app.db")).rejects.toThrow(HonkerError);
+});
+
+test("bun:sqlite may make honker's tables, in memory as well", () => {
+  const yours = new SQLite(":memory:");
+  for (let i = 0; i < 2; i++) yours.run(schemaSql());
+  const { sql, params } = enqueueSql("q", { id: 1 });
+  expect(yours.query(sql).get(...params)).toEqual({ id: 1 });
+  yours.close();
 });
 
 test("a query of a transaction answers one row; commit and rollback are idempotent", async () => {

@@ -173,8 +173,7 @@ static honker_status_t run_free(library_t *lib, call_t *call) {
 
 #define ROW(name, signature, out, flags, frees, function, arguments) \
   {#name, signature, OUT_##out, flags, run_##name, frees},
-const operation_t operations[] = {
-    {"open", "tiiiiiTi", OUT_STATUS, OPENS, run_open, NULL},
-    {"free", "f", OUT_STATUS, 0, run_free, NULL},
-    OPERATIONS(ROW)};
+const operation_t operations[] = {{"open", "tiiiiiTi", OUT_STATUS, OPENS, run_open, NULL},
+                                  {"free", "f", OUT_STATUS, 0, run_free, NULL},
+                                  OPERATIONS(ROW)};
 const size_t operations_count = sizeof operations / sizeof *operations;

@@ -36,6 +36,7 @@ export {
   type ScheduleSpec,
   type ScheduleUpdate,
 } from "./scheduler.js";
+export { schemaSql } from "./schema.js";
 export { ackSql, enqueueSql, enqueueWithSql, type SqlJobOptions, type Statement } from "./sql.js";
 export { Stream, type StreamEvent, type StreamRetention, type SubscribeOptions, Subscription } from "./stream.js";
 export { type TaskArguments, type TaskFunction, type TaskPayload, Tasks } from "./tasks.js";

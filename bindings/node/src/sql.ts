@@ -64,12 +64,24 @@ export function enqueueWithSql(queue: string, payload: unknown, options?: JobOpt
   };
 }
 
-/** A statement that acknowledges a job in the transaction of a connection: it is done if a row was deleted. */
-export function ackSql(job: { id: number; workerId: string }): Statement {
+/**
+ * A statement that acknowledges a job in the transaction of a connection: it is done if and only if a row was deleted, which is
+ * answered as `id`, and that is committed; else this claim of it is over, and the transaction is to be rolled back. The handler
+ * of a worker tells it of that ({@link WorkerJob.settled}), after the commit. Members of a batch are counted within a minute.
+ */
+export function ackSql(job: { id: number; workerId: string; attempts: number }): Statement {
   const now = Math.floor(Date.now() / 1000);
   return {
-    sql: "DELETE FROM _honker_live WHERE id = ? AND worker_id = ? AND state = 'processing' AND claim_expires_at >= ?",
-    params: [Number(integer(job.id, "id")), text(job.workerId, "workerId"), now],
+    // A worker may have claimed it again: by the attempts, which are of one claim.
+    sql:
+      "DELETE FROM _honker_live WHERE id = ? AND worker_id = ? AND attempts = ? AND state = 'processing' " +
+      "AND claim_expires_at >= ? RETURNING id",
+    params: [
+      Number(integer(job.id, "id")),
+      textOf(job.workerId, "workerId"),
+      Number(integer(job.attempts, "attempts")),
+      now,
+    ],
   };
 }
 

@@ -107,3 +107,9 @@ test("there is a package for each platform, of this version", () => {
   assert.deepEqual([...platformNames].sort(), Object.keys(platforms).sort());
   for (const version of Object.values(description.optionalDependencies)) assert.equal(version, description.version);
 });
+
+test("the schema is that of the other packages", () => {
+  const { schemaSql } = require("../dist/index.js");
+  const go = fs.readFileSync(path.join(root, "../go/schema.sql"), "utf8");
+  assert.equal(schemaSql(), go.slice(go.indexOf("\n") + 1));
+});

@@ -7,7 +7,7 @@ const fs = require("node:fs");
 const path = require("node:path");
 const { createRequire } = require("node:module");
 const { after, test } = require("node:test");
-const { enqueueSql } = require("../../dist/index.js");
+const { ackSql, enqueueSql, enqueueWithSql, open, schemaSql } = require("../../dist/index.js");
 const { child, fresh, freshPath } = require("../helper.js");
 
 const modules = path.join(__dirname, "../../../../target/node/drivers");
@@ -206,6 +206,133 @@ drives("Prisma, by its adapter of better-sqlite3", prisma, async (file) => {
       ends(fails);
     });
   return { place, close: () => yours.$disconnect() };
+});
+
+test("a job is acknowledged in the transaction of a driver, by its own claim", (t) => {
+  if (!isThere(betterSqlite3)) return t.skip();
+  const db = fresh();
+  const q = db.queue("q");
+  const id = q.enqueue(1);
+  const yours = new (driver(betterSqlite3))(db.path);
+  const ack = (job) => {
+    const { sql, params } = ackSql(job);
+    return yours.prepare(sql).get(...params);
+  };
+  const late = q.claimOne("w");
+  late.retry(0);
+  const job = q.claimOne("w");
+  assert.equal(ack(late), undefined, "the same worker has claimed it again");
+  assert.throws(() => yours.transaction(() => assert.fail(`${ack(job).id}`))());
+  assert.equal(q.getJob(id).state, "processing", "rolled back");
+  assert.deepEqual(ack(job), { id });
+  assert.equal(q.getJob(id), null);
+  assert.equal(ack(job), undefined);
+  assert.throws(() => ackSql({ id, workerId: "w" }), /attempts must be a whole number/);
+  yours.close();
+});
+
+test("a connection that has loaded the extension enqueues with all options", (t) => {
+  const { HONKER_EXTENSION_PATH } = process.env;
+  if (!isThere(betterSqlite3) || !HONKER_EXTENSION_PATH) return t.skip();
+  const db = fresh();
+  const yours = new (driver(betterSqlite3))(db.path);
+  yours.loadExtension(HONKER_EXTENSION_PATH);
+  const enqueue = (n) => {
+    const { sql, params } = enqueueWithSql("q", { n }, { uniqueKey: "k", metadata: { tenant: "acme" } });
+    return JSON.parse(yours.prepare(sql).get(...params).enqueued);
+  };
+  assert.throws(() => yours.transaction(() => assert.fail(enqueue(1).status))(), /enqueued/);
+  const first = enqueue(2);
+  assert.deepEqual([first.status, enqueue(3)], ["enqueued", { id: first.id, status: "exists" }]);
+  const job = db.queue("q").claimOne("w");
+  assert.deepEqual([job.payload, job.metadata], [{ n: 2 }, { tenant: "acme" }]);
+  yours.close();
+});
+
+test("an application's migrations may make honker's tables, in memory as well", (t) => {
+  if (!isThere(betterSqlite3)) return t.skip();
+  const path = freshPath();
+  for (const file of [":memory:", path]) {
+    const yours = new (driver(betterSqlite3))(file);
+    for (let i = 0; i < 2; i++) yours.transaction(() => yours.exec(schemaSql()))();
+    const { sql, params } = enqueueSql("emails", { to: "alice" });
+    assert.deepEqual(yours.prepare(sql).get(...params), { id: 1 });
+    yours.close();
+  }
+  const db = open(path);
+  assert.deepEqual(db.queue("emails").claimOne("w").payload, { to: "alice" });
+  const made = fresh();
+  const tables = "SELECT type, name, sql FROM sqlite_schema WHERE name LIKE '!_honker%' ESCAPE '!' ORDER BY type, name";
+  const plain = (rows) =>
+    rows.map(({ type, name, sql }) => [type, name, sql?.replace(/IF NOT EXISTS /, "").replace(/\s+/g, " ")]);
+  assert.deepEqual(plain(db.query(tables)), plain(made.query(tables)));
+  assert.deepEqual(db.query("SELECT * FROM _honker_schema"), made.query("SELECT * FROM _honker_schema"));
+  db.close();
+});
+
+/** What a tool changes of the application's tables; a job that was enqueued before is there. */
+function changesSchema(name, needs, change) {
+  test(`${name} changes a schema, and a job stays`, async (t) => {
+    if (node > 20) return t.skip(`its driver is not for Node ${node}`);
+    if (!needs.every(isThere)) return t.skip();
+    const path = freshPath();
+    const db = open(path);
+    db.withTransaction((tx) => tx.execute("CREATE TABLE orders (id integer PRIMARY KEY NOT NULL, total integer NOT NULL)"));
+    const id = db.queue("emails").enqueue("kept");
+    db.close();
+    await change(path);
+    const after_ = open(path);
+    assert.equal(after_.query("SELECT count(*) AS n FROM pragma_table_info('orders') WHERE name = 'note'")[0].n, 1);
+    const job = after_.queue("emails").claimOne("w");
+    assert.deepEqual([job.id, job.payload], [id, "kept"]);
+    after_.close();
+  });
+}
+
+const adapters = path.join(modules, "../adapters/node_modules");
+const kit = path.join(adapters, "drizzle-kit/bin.cjs");
+changesSchema("drizzle-kit", ["better-sqlite3", "drizzle-orm", kit], (file) => {
+  for (const name of ["better-sqlite3", "drizzle-orm"]) {
+    const link = path.join(adapters, name); // where drizzle-kit finds it
+    if (!fs.existsSync(link)) fs.symlinkSync(path.join(modules, "node_modules", name), link, "junction");
+  }
+  const directory = path.join(modules, `drizzle-${process.pid}`);
+  fs.mkdirSync(directory);
+  after(() => fs.rmSync(directory, { recursive: true, force: true }));
+  fs.writeFileSync(
+    path.join(directory, "schema.js"),
+    `const { integer, sqliteTable, text } = require("drizzle-orm/sqlite-core");
+    exports.orders = sqliteTable("orders", { id: integer("id").primaryKey(), total: integer("total").notNull(), note: text("note") });`,
+  );
+  const config = {
+    dialect: "sqlite",
+    schema: "./schema.js",
+    dbCredentials: { url: file },
+    tablesFilter: ["!_honker_*"],
+  };
+  fs.writeFileSync(path.join(directory, "drizzle.config.json"), JSON.stringify(config));
+  execFileSync(process.execPath, [kit, "push", "--force", "--config", "drizzle.config.json"], {
+    cwd: directory,
+    stdio: "pipe",
+  });
+});
+
+changesSchema("TypeORM", ["better-sqlite3", "typeorm"], async (file) => {
+  const { DataSource, EntitySchema } = driver("typeorm");
+  const columns = {
+    id: { type: "integer", primary: true },
+    total: { type: "integer" },
+    note: { type: "text", nullable: true },
+  };
+  const yours = new DataSource({
+    type: "better-sqlite3",
+    database: file,
+    driver: driver("better-sqlite3"),
+    entities: [new EntitySchema({ name: "Order", tableName: "orders", columns })],
+    synchronize: true,
+  });
+  await yours.initialize();
+  await yours.destroy();
 });
 
 test("a file without honker's tables is an error that says so", (t) => {
