@@ -7,5 +7,6 @@ modules=${HONKER_NODE_MODULES:-../../target/node/package/node_modules}
 
 [ -e ../node/dist/honker.node ] || ../node/build.sh addon
 "$modules/.bin/tsc" --project tsconfig.json
+node ../node/esm/schema.cjs dist/node/src
 cp ../node/dist/honker.node dist/node/src/honker.node.new
 mv dist/node/src/honker.node.new dist/node/src/honker.node

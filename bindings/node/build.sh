@@ -22,6 +22,7 @@ addon() {
 
 js() {
   "$modules/.bin/tsc" --project tsconfig.json
+  node esm/schema.cjs dist
   node esm/make.cjs
 }
 
@@ -31,7 +32,7 @@ case ${1-} in
   *)
     # What is written last is the oldest that everything else may be.
     if [ ! -e dist/index.d.mts ] ||
-      [ -n "$(find build.sh native src esm tsconfig.json package.json ../../include/honker.h -newer dist/index.d.mts)" ]; then
+      [ -n "$(find build.sh native src esm tsconfig.json package.json ../../include/honker.h ../go/schema.sql -newer dist/index.d.mts)" ]; then
       addon
       js
     fi
