@@ -96,7 +96,10 @@ def is_cancellation(error: BaseException | None) -> bool:
     return isinstance(error, JobCancelled | JobLost | asyncio.CancelledError)
 
 
-def log_failure(one: JobSettlement, error: BaseException) -> None:
+def report_failure(
+    one: JobSettlement, error: BaseException, reporters: list[Callable[[BaseException, Job], object]]
+) -> None:
+    """In the log, and to each reporter: what one raises is logged, and harms nobody."""
     job = one.job
     dead = one.kind == "fail" or job.attempts >= job.max_attempts
     if dead:
@@ -114,11 +117,7 @@ def log_failure(one: JobSettlement, error: BaseException) -> None:
         message(error),
         exc_info=(type(trace), trace, trace.__traceback__) if trace is not None else None,
     )
-
-
-def tell(reporters: list[Callable[[BaseException, Job], object]], error: BaseException, job: Job) -> None:
-    """What a reporter raises is logged, and harms nobody."""
-    for reporter in reporters:
+    for reporter in list(reporters):
         try:
             reporter(error, job)
         except BaseException:

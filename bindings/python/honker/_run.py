@@ -386,8 +386,7 @@ class Run:
         except Exception as error:  # what has to be imported for it cannot be, for instance
             one = JobSettlement(job, "retry", None, _outcomes.report(error))
             self._finished.append(one)
-            _outcomes.log_failure(one, error)
-            _outcomes.tell(list(reporters), error, job)
+            _outcomes.report_failure(one, error, reporters)
             return
         job._hand = hand
         self._hands[job.serial] = hand
@@ -473,8 +472,7 @@ class Run:
         one = _outcomes.settlement(hand.job, hand.plan, error)
         self._decide(hand, one)
         if error is not None and _outcomes.is_failure(error):
-            _outcomes.log_failure(one, error)
-            _outcomes.tell(list(reporters), error, hand.job)
+            _outcomes.report_failure(one, error, reporters)
 
     def _decide(self, hand: Hand, settlement: JobSettlement) -> None:
         hand.held = False

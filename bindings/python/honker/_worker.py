@@ -72,8 +72,7 @@ async def run_task(
     if error is None and save_result:
         await _save(job, value, result_ttl)
     elif error is not None and _outcomes.is_failure(error):
-        _outcomes.log_failure(one, error)
-        _outcomes.tell(list(reporters), error, job)
+        _outcomes.report_failure(one, error, reporters)
     await job._database._arun(one.apply)
 
 

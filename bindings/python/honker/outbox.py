@@ -163,8 +163,7 @@ class Outbox:
             raise
         one = _outcomes.settlement(job, plan, error)
         if error is not None and _outcomes.is_failure(error):
-            _outcomes.log_failure(one, error)
-            _outcomes.tell(list(reporters), error, job)
+            _outcomes.report_failure(one, error, reporters)
         return one
 
     async def _attempt(self, hand: Hand) -> BaseException | None:
