@@ -1,5 +1,6 @@
 //! Texts from the file on their way to people: nothing in a payload may move the cursor or change colours.
 
+use honker_core::queue::name_and_instance;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 /// The text on one line: control characters, and those that change the direction of writing, are shown as escapes.
@@ -28,8 +29,7 @@ fn is_harmful(c: char) -> bool {
 
 /// The name of a worker without the 32 digits that tell its process from others of that name.
 pub fn worker(id: &str) -> &str {
-    let is_instance = |text: &str| text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
-    id.rsplit_once('@').filter(|(_, end)| is_instance(end)).map_or(id, |(name, _)| name)
+    name_and_instance(id).map_or(id, |(name, _)| name)
 }
 
 /// How many columns of a terminal it takes.

@@ -86,6 +86,11 @@ impl Error {
         Error::Constraint(format!("not {not}: a trigger on {table} said RAISE(IGNORE)").into())
     }
 
+    /// Whether it is that the file has no such table of ours; `table` is how the names of those that are meant begin.
+    pub(crate) fn lacks_table(&self, table: &str) -> bool {
+        self.to_string().strip_prefix("no such table: main.").is_some_and(|rest| rest.starts_with(table))
+    }
+
     /// The error of a call or a wait that somebody interrupted.
     pub(crate) fn interrupted() -> Self {
         Error::Interrupted("interrupted".into())

@@ -95,7 +95,7 @@ pub(crate) fn are_used(store: &Store) -> Result<bool> {
     match used {
         Ok(Some((false, true))) => schedule::uses_options(store),
         Ok(used) => Ok(used.is_some_and(|(used, _)| used)),
-        Err(error) if error.to_string().starts_with("no such table: main._honker_") => Ok(false),
+        Err(error) if error.lacks_table("_honker_") => Ok(false),
         Err(error) => Err(error),
     }
 }

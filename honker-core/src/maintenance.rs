@@ -105,7 +105,7 @@ impl Run {
 pub fn is_due(store: &Store, now: i64) -> Result<bool> {
     let last = match store.query_one(&SQL_LAST, &[], |row| row.integer(0)) {
         // A file that nobody has brought up to date.
-        Err(error) if error.to_string().starts_with("no such table: main._honker_settings") => {
+        Err(error) if error.lacks_table("_honker_settings") => {
             return Ok(false);
         }
         last => last?,

@@ -49,7 +49,7 @@ impl FileVersion {
             store.query_one(&SQL_VERSION, &[], |row| (row.optional_integer(0), row.optional_integer(1)));
         let (version, min_version) = match row {
             Ok(row) => row.unwrap_or_default(),
-            Err(error) if error.to_string().starts_with("no such table: main._honker_schema") => (None, None),
+            Err(error) if error.lacks_table("_honker_schema") => (None, None),
             Err(error) => return Err(error),
         };
         Ok(FileVersion {

@@ -112,7 +112,7 @@ pub(super) fn any_of(store: &Store, queue: &str) -> Result<bool> {
 fn is_there(store: &Store, sql: &'static Sql, parameters: &[Value<'_>]) -> Result<bool> {
     match store.query_one(sql, parameters, |row| row.integer(0) != 0) {
         Ok(any) => Ok(any == Some(true)),
-        Err(error) if error.to_string().starts_with("no such table: main._honker_blocked") => Ok(false),
+        Err(error) if error.lacks_table("_honker_blocked") => Ok(false),
         Err(error) => Err(error),
     }
 }

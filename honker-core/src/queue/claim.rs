@@ -160,7 +160,7 @@ const AT_ONCE: usize = 100;
 const AT_ONCE_GROWTH: usize = 4;
 
 /// The name that was given to a worker, and its instance, of the id by which it claims. `None` of one that cannot be rescued.
-pub(crate) fn name_and_instance(worker_id: &str) -> Option<(&str, &str)> {
+pub fn name_and_instance(worker_id: &str) -> Option<(&str, &str)> {
     let is_id = |text: &str| text.len() == 32 && text.bytes().all(|digit| digit.is_ascii_hexdigit());
     worker_id.rsplit_once('@').filter(|(_, instance)| is_id(instance))
 }

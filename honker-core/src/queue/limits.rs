@@ -56,7 +56,7 @@ pub(super) fn read(store: &Store, queue: &str) -> Result<Option<Limits>> {
         window_count: row.integer(2),
     });
     match row {
-        Err(error) if error.to_string().starts_with("no such table: main._honker_") => Ok(None),
+        Err(error) if error.lacks_table("_honker_") => Ok(None),
         read => read,
     }
 }

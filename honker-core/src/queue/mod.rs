@@ -41,8 +41,8 @@ pub(crate) use blocked::LookInVain;
 pub use bulk::{Applied, JobList, ListedJob, jobs_apply, jobs_list};
 #[cfg(feature = "runtime")]
 pub(crate) use bulk::{apply_to, choose};
-pub use claim::{Claim, Claimed, ClaimedJob, claim, claim_some};
-pub(crate) use claim::{claim_into, name_and_instance};
+pub(crate) use claim::claim_into;
+pub use claim::{Claim, Claimed, ClaimedJob, claim, claim_some, name_and_instance};
 pub use dead::{DeadJob, Requeued, dead_list, dead_purge, dead_requeue};
 pub use dead_groups::{DeadGroup, dead_groups, error_pattern};
 pub(crate) use enqueue::{ANSWER_BYTES, check, enqueue_at, enqueue_malformed};

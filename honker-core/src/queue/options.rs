@@ -49,7 +49,7 @@ static SQL_FORGET: Sql = Sql::new("DELETE FROM main._honker_job_options WHERE jo
 pub(crate) fn any(store: &Store) -> Result<bool> {
     match store.query_one(&SQL_ANY, &[], |row| row.integer(0) != 0) {
         Ok(any) => Ok(any == Some(true)),
-        Err(error) if error.to_string().starts_with("no such table: main._honker_job_options") => Ok(false),
+        Err(error) if error.lacks_table("_honker_job_options") => Ok(false),
         Err(error) => Err(error),
     }
 }

@@ -16,7 +16,7 @@ static SQL_FORGET: Sql =
 /// The schedule has fired this boundary. Belongs into [`Store::atomic`].
 pub(super) fn remember(store: &Store, name: &str, boundary: i64) -> Result<()> {
     match store.insert(&SQL_REMEMBER, &[name.into(), boundary.into()]) {
-        Err(error) if error.to_string().starts_with("no such table: main._honker_settings") => Ok(()),
+        Err(error) if error.lacks_table("_honker_settings") => Ok(()),
         done => done.map(drop),
     }
 }
