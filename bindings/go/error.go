@@ -49,6 +49,7 @@ var (
 	ErrUnsupported error = &Error{Status: StatusUnsupported}  // this library, or this machine, cannot do that
 	ErrWatcher     error = &Error{Status: StatusWatcher}      // the file was replaced: close and open again
 	ErrSystem      error = &Error{Status: StatusSystem}       // no descriptors or threads are left
+	ErrTooBig      error = &Error{Status: StatusTooBig}       // a text has more bytes than SQLite takes, a gigabyte
 	ErrTooOld      error = &Error{Status: StatusTooOld}       // a newer honker changed the file: update this one
 	ErrLost        error = &Error{Status: statusLost}         // the claim of a job is over: a step of it cannot be saved
 )

@@ -12,9 +12,9 @@ import (
 // later attempts get that. An error of f's saves nothing. If the process dies between the end of f and the commit that saves it, f is
 // run again; StepTx has no such gap.
 //
-// What f returned may have no JSON: NaN, a channel, a text that is not UTF-8. The error is ErrInvalid or ErrUTF8 then, and a Verdict
-// as Discard makes it: a handler that returns it, wrapped or not, leaves its job among the dead, since another attempt would run f
-// again. Of StepTx what f wrote is rolled back.
+// What f returned may have no JSON, as NaN, a channel, and a text that is not UTF-8 have none, or more of it than SQLite takes (a
+// gigabyte). The error is ErrInvalid, ErrUTF8 or ErrTooBig then, and a Verdict as Discard makes it: a handler that returns it,
+// wrapped or not, leaves its job among the dead, since another attempt would run f again. Of StepTx what f wrote is rolled back.
 //
 // A job that is not its worker's any more is ErrLost: the step is not saved, and another attempt runs it again. Steps are kept
 // for as long as the job is live, dead, or kept as done.
@@ -128,7 +128,7 @@ func saveStep[T any](job *Job, tx uintptr, name string, value T) (stored T, err 
 		return stored, newError(statusLost, "the job %d is not its worker's any more: the step %q is not saved", job.ID, name)
 	}
 	text, _, err := job.db.lib.textOf(handle, status, err)
-	if errors.Is(err, ErrUTF8) { // of a json.RawMessage
+	if errors.Is(err, ErrUTF8) || errors.Is(err, ErrTooBig) { // the former of a json.RawMessage
 		err = notSaved(name, err)
 	}
 	if err != nil {

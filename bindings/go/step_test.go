@@ -186,8 +186,11 @@ func (panics) MarshalJSON() ([]byte, error) { panic("no JSON") }
 func TestStepWhoseValueHasNoJSON(t *testing.T) {
 	db := open(t)
 	execute(t, db, "CREATE TABLE charges (id INTEGER PRIMARY KEY)")
+	// What SQLite says of a gigabyte, without one.
+	execute(t, db, `CREATE TRIGGER too_big BEFORE INSERT ON _honker_steps WHEN NEW.value = '"huge"'
+		BEGIN SELECT zeroblob(1000000001 + 0 * NEW.job_id); END`)
 	ctx := context.Background()
-	for what, value := range map[string]any{"unsupported value: NaN": math.NaN(), "not valid UTF-8": "\xff", "unsupported type: chan int": make(chan int),
+	for what, value := range map[string]any{"too big": "huge", "unsupported value: NaN": math.NaN(), "not valid UTF-8": "\xff", "unsupported type: chan int": make(chan int),
 		"not valid JSON": json.RawMessage("{"), "is not valid UTF-8": json.RawMessage("\"\xff\""), "no JSON": panics{}} {
 		for _, inTx := range []bool{false, true} {
 			q := db.Queue(fmt.Sprint(what, inTx), QueueOptions{MaxAttempts: 5})

@@ -183,18 +183,27 @@ TEST_CASE("a step that has run, and whose value has no text, is not run again") 
     ++runs;
     return "\xff";
   };
-  for (const char* payload : {"value", "transaction", "text", "last"}) q.enqueue(payload);
+  // What SQLite says of a gigabyte, without one.
+  file.run(
+      "CREATE TRIGGER too_big BEFORE INSERT ON _honker_steps WHEN NEW.value = 'huge' "
+      "BEGIN SELECT zeroblob(1000000001 + 0 * NEW.job_id); END");
+  const auto huge = [&] {
+    ++runs;
+    return "huge";
+  };
+  for (const char* payload : {"value", "transaction", "text", "size", "last"}) q.enqueue(payload);
   auto worker = q.worker("w", options);
   worker.run([&](Job& job) {
     if (job.payload() == "value") job.step("charge", no_text);
     if (job.payload() == "transaction") job.step("charge", writes);
     if (job.payload() == "text") job.step("charge", no_utf8);
+    if (job.payload() == "size") job.step("charge", huge);
     worker.stop();
   });
-  CHECK(runs == 3);
+  CHECK(runs == 4);
   CHECK(file.count("rows") == 0);
   const auto dead = file.db.jobs({}).page().jobs;
-  REQUIRE(dead.size() == 3);
+  REQUIRE(dead.size() == 4);
   for (const auto& job : dead) {
     CHECK(job.state == honker::JobState::dead);
     CHECK(job.last_error->rfind("step charge has run, and is not saved: ", 0) == 0);

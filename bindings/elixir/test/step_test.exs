@@ -90,7 +90,15 @@ defmodule Honker.StepTest do
 
   # The step has run: another attempt would run it again, so that there is none.
   test "whose value has no JSON discards the job", %{db: db, job: job} do
-    for bad <- [self(), "\xff", Honker.raw("\xff"), %{{1, 2} => 3}],
+    # What SQLite says of a gigabyte, without one.
+    too_big = """
+    CREATE TRIGGER too_big BEFORE INSERT ON _honker_steps WHEN NEW.value = '"huge"'
+    BEGIN SELECT zeroblob(1000000001 + 0 * NEW.job_id); END
+    """
+
+    {:ok, _} = Honker.transaction(db, &Honker.execute(&1, too_big))
+
+    for bad <- [self(), "\xff", Honker.raw("\xff"), %{{1, 2} => 3}, "huge"],
         work <- [fn -> told(bad) end, &with(:ok <- Honker.execute(&1, "INSERT INTO books VALUES ('x')"), do: told(bad))] do
       step = fn job -> Job.step(db, job, "charge", work) end
       assert {:error, %Error{name: :unencodable, message: message} = error} = step.(job)

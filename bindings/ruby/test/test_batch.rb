@@ -144,7 +144,13 @@ class TestBatch < HonkerTest
     db.transaction { |tx| tx.execute("CREATE TABLE paid (n)") }
     q = db.queue("q", max_attempts: 5)
     q.configure(retry: { base_s: 0 })
-    values = { "NaN" => Float::NAN, "JSON has no Object" => Object.new, "\u00ff" => "\xff", "raw" => Honker::RawText.new("\xff") }
+    # What SQLite says of a gigabyte, without one.
+    db.transaction { |tx| tx.execute(<<~SQL) }
+      CREATE TRIGGER too_big BEFORE INSERT ON _honker_steps WHEN NEW.value = '"huge"'
+      BEGIN SELECT zeroblob(1000000001 + 0 * NEW.job_id); END
+    SQL
+    values = { "NaN" => Float::NAN, "JSON has no Object" => Object.new, "\u00ff" => "\xff", "raw" => Honker::RawText.new("\xff"),
+               "size" => "huge" }
     values.each_key { |why| 2.times { |tx| q.enqueue([why, tx]) } }
     q.enqueue("last")
     ran = []

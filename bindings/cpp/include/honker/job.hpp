@@ -255,7 +255,7 @@ class Job {
     const auto text = detail::guarded<true>("its codec", [&]() -> Result<std::string> { return Codec::encode(value); });
     if (!text.ok()) return Error::unsaved_step(std::string(name), text.error());
     saved = detail::optional_text(core_, honker_step_save, detail::handle(core_), raw, id_, worker_id_, name, *text);
-    if (!saved.ok() && saved.error().status() == HONKER_UTF8) {
+    if (!saved.ok() && (saved.error().status() == HONKER_UTF8 || saved.error().status() == HONKER_TOO_BIG)) {
       return Error::unsaved_step(std::string(name), saved.error());
     }
     if (!saved.ok()) return saved.error();

@@ -220,6 +220,10 @@ public sealed class Job
         {
             throw NotSaved(name, e); // a converter may write what is no UTF-8
         }
+        catch (HonkerException e) when (e.Status == HonkerStatus.TooBig)
+        {
+            throw NotSaved(name, e);
+        }
         if (saved is null)
         {
             throw new OperationCanceledException($"job {Id} is lost, and the step {name} not saved");

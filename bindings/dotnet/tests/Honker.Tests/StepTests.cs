@@ -15,6 +15,7 @@ public sealed class StepTests : WithDatabase
         ["no value"] = () => new Throws("no value"),
         ["no Unicode text"] = () => new RawJson("\ud800"),
         ["UTF-8"] = () => new Bytes(),
+        ["too big"] = () => "huge",
     };
 
     [Theory]
@@ -23,6 +24,11 @@ public sealed class StepTests : WithDatabase
     public async Task A_step_whose_value_cannot_be_encoded_is_not_run_again(bool inTransaction)
     {
         Db.Execute("CREATE TABLE paid (what TEXT)");
+        // What SQLite says of a gigabyte, without one.
+        Db.Execute("""
+            CREATE TRIGGER too_big BEFORE INSERT ON _honker_steps WHEN NEW.value = '"huge"'
+            BEGIN SELECT zeroblob(1000000001 + 0 * NEW.job_id); END
+            """);
         foreach (var what in Values.Keys)
         {
             Enqueue(what);

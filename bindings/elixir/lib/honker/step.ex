@@ -50,7 +50,7 @@ defmodule Honker.Step do
   end
 
   # It has run: another attempt would run it again, and come to the same. `Honker.Handler` discards the job for such an error.
-  defp encoded(name, {:error, %Error{name: why} = error}) when why in [:invalid, :utf8],
+  defp encoded(name, {:error, %Error{name: why} = error}) when why in [:invalid, :too_big, :utf8],
     do: {:error, Error.new(:unencodable, "step #{inspect(name)} has run, and is not saved: #{error.message}")}
 
   defp encoded(_name, other), do: other

@@ -132,8 +132,8 @@ module Honker
     # @return [Object] what was saved, as JSON has it: Symbols are Strings, and Hashes a {Payload}
     # @raise [Cancelled] if it is {#cancelled?} before the step, or if the worker does not hold it any more after it; then
     #   nothing is saved
-    # @raise [Discard] if the block returns what JSON does not have: a model, NaN, a text that is not UTF-8. Nothing is saved, and
-    #   the job is dead, since another attempt would run the block again
+    # @raise [Discard] if the block returns what JSON does not have (a model, NaN, a text that is not UTF-8), or more than SQLite
+    #   takes (a gigabyte). Nothing is saved, and the job is dead, since another attempt would run the block again
     def step(name, tx: nil)
       key = Value.text(name, "name")
       handle = Transaction.handle(tx)
@@ -142,7 +142,7 @@ module Honker
 
       check!
       value = step_value(name, yield)
-      saved = database.owned_text(:honker_step_save, database.handle, handle, @id, *Value.text(worker_id, "worker"), *key, *value)
+      saved = save_step(name, handle, *key, *value)
       saved ? Codec.decode(saved) : raise(Cancelled, "job #{@id} is lost, and step #{name} not saved")
     end
 
@@ -233,7 +233,17 @@ module Honker
 
       [text, length]
     rescue StandardError => e
-      raise Discard, "step #{name} has run, and is not saved: #{e.message}"
+      raise unsaved(name, e)
+    end
+
+    def save_step(name, transaction, *key_and_value)
+      database.owned_text(:honker_step_save, database.handle, transaction, @id, *Value.text(worker_id, "worker"), *key_and_value)
+    rescue TooBigError => e
+      raise unsaved(name, e)
+    end
+
+    def unsaved(name, error)
+      Discard.new("step #{name} has run, and is not saved: #{error.message}")
     end
 
     def settle(function, transaction, *args)

@@ -26,9 +26,13 @@ final class Codecs {
     try {
       return text.call();
     } catch (Exception | StackOverflowError e) { // of values that have themselves in them
-      throw new DiscardException(
-          "the step " + name + " has run, and is not saved: " + Failures.text(e), e);
+      throw unsavedStep(name, e);
     }
+  }
+
+  static DiscardException unsavedStep(String name, Throwable why) {
+    return new DiscardException(
+        "the step " + name + " has run, and is not saved: " + Failures.text(why), why);
   }
 
   /** For a handler, where no further attempt would decode it either. */

@@ -66,6 +66,7 @@ public class HonkerException extends RuntimeException {
     INTERNAL(Abi.INTERNAL),
     SYSTEM(Abi.SYSTEM),
     BUSY(Abi.BUSY),
+    TOO_BIG(Abi.TOO_BIG),
     MISUSE(Abi.MISUSE),
     NULL_ARG(Abi.NULL_ARG),
     UTF8(Abi.UTF8),

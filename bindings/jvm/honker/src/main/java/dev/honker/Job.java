@@ -442,20 +442,27 @@ public final class Job {
    * @param json text, JSON by convention
    * @return what is saved: this, or what was saved before, which stays
    * @throws ClaimLostException if the claim was lost: nothing was saved
-   * @throws DiscardException if the text is no Unicode text
+   * @throws DiscardException if the text is no Unicode text, or is too large for SQLite (a gigabyte)
    */
   public String saveStep(Transaction tx, String name, String json) {
     byte[] n = Checks.utf8("name", name);
     byte[] w = Checks.utf8("workerId", workerId);
     Checks.notNull("json", json);
     byte[] v = Codecs.ofStep(name, () -> Checks.utf8("json", json));
-    return home.database
-        .writeText(
-            tx,
-            (db, txn, out, err) ->
-                home.database.library.honker_step_save(
-                    db, txn, id, w, w.length, n, n.length, v, v.length, out, err))
-        .orElseThrow(() -> new ClaimLostException(this + " is not ours any more: " + name));
+    Optional<String> saved;
+    try {
+      saved =
+          home.database.writeText(
+              tx,
+              (db, txn, out, err) ->
+                  home.database.library.honker_step_save(
+                      db, txn, id, w, w.length, n, n.length, v, v.length, out, err));
+    } catch (HonkerException e) {
+      if (e.status() == HonkerException.Status.TOO_BIG.number) throw Codecs.unsavedStep(name, e);
+      throw e;
+    }
+    return saved.orElseThrow(
+        () -> new ClaimLostException(this + " is not ours any more: " + name));
   }
 
   /**

@@ -86,12 +86,18 @@ class StepsTest {
     JsonCodec<Object> refuses = JsonCodec.of(value -> refused("no JSON"), json -> json);
     JsonCodec<Object> recurses = JsonCodec.of(StepsTest::endless, json -> json);
     JsonCodec<Object> half = JsonCodec.of(value -> "\"\ud83d\"", json -> json);
+    JsonCodec<Object> huge = JsonCodec.of(value -> "\"huge\"", json -> json);
     AtomicInteger steps = new AtomicInteger();
     try (Database db = Temporary.open(directory)) {
       db.transactionVoid(tx -> tx.execute("CREATE TABLE paid (n)"));
+      // What SQLite says of a gigabyte, without one.
+      String tooBig =
+          "CREATE TRIGGER too_big BEFORE INSERT ON _honker_steps WHEN NEW.value = '\"huge\"'"
+              + " BEGIN SELECT zeroblob(1000000001 + 0 * NEW.job_id); END";
+      db.transactionVoid(tx -> tx.execute(tooBig));
       Handler<Job> handler =
           job -> {
-            var codec = List.of(refuses, recurses, half).get(Integer.parseInt(job.payloadJson()));
+            var codec = List.of(refuses, recurses, half, huge).get(Integer.parseInt(job.payloadJson()));
             Callable<Object> count = steps::incrementAndGet;
             if (job.metadata().isEmpty()) {
               job.step("pay", codec, count);
@@ -104,7 +110,7 @@ class StepsTest {
             }
           };
       var inTransaction = EnqueueOptions.builder().metadata(Map.of("tx", "1")).build();
-      for (int i = 0; i < 3; i++) {
+      for (int i = 0; i < 4; i++) {
         db.queue("q").enqueue("" + i);
         db.queue("q").enqueue("" + i, inTransaction);
       }
@@ -112,11 +118,11 @@ class StepsTest {
       List<JobInfo> dead;
       try (Runner worker = db.queue("q").worker("w", handler, options)) {
         var filter = JobFilter.builder().state(JobState.DEAD).build();
-        Temporary.eventually(() -> db.jobs().list(filter).count() == 6);
+        Temporary.eventually(() -> db.jobs().list(filter).count() == 8);
         worker.throwIfFailed();
         dead = db.jobs().list(filter).toList();
       }
-      assertEquals(6, steps.get());
+      assertEquals(8, steps.get());
       for (JobInfo job : dead) {
         String error = job.lastError();
         assertTrue(error.startsWith("the step pay has run, and is not saved: "), error);
