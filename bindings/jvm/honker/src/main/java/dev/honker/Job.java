@@ -442,7 +442,8 @@ public final class Job {
    * @param json text, JSON by convention
    * @return what is saved: this, or what was saved before, which stays
    * @throws ClaimLostException if the claim was lost: nothing was saved
-   * @throws DiscardException if the text is no Unicode text, or is too large for SQLite (a gigabyte)
+   * @throws DiscardException if the text is no Unicode text, or is too large for SQLite (a
+   *     gigabyte)
    */
   public String saveStep(Transaction tx, String name, String json) {
     byte[] n = Checks.utf8("name", name);
@@ -461,8 +462,7 @@ public final class Job {
       if (e.status() == HonkerException.Status.TOO_BIG.number) throw Codecs.unsavedStep(name, e);
       throw e;
     }
-    return saved.orElseThrow(
-        () -> new ClaimLostException(this + " is not ours any more: " + name));
+    return saved.orElseThrow(() -> new ClaimLostException(this + " is not ours any more: " + name));
   }
 
   /**

@@ -97,7 +97,8 @@ class StepsTest {
       db.transactionVoid(tx -> tx.execute(tooBig));
       Handler<Job> handler =
           job -> {
-            var codec = List.of(refuses, recurses, half, huge).get(Integer.parseInt(job.payloadJson()));
+            var codec =
+                List.of(refuses, recurses, half, huge).get(Integer.parseInt(job.payloadJson()));
             Callable<Object> count = steps::incrementAndGet;
             if (job.metadata().isEmpty()) {
               job.step("pay", codec, count);
