@@ -221,6 +221,7 @@ test("a job of bun:sqlite is there when its transaction is committed, and is not
     db.path,
   );
   const yours = new SQLite(db.path);
+  yours.run("PRAGMA busy_timeout = 60000"); // the worker writes as well
   yours.run("CREATE TABLE orders (id INTEGER)");
   const place = yours.transaction((id: number, fails: boolean) => {
     yours.run("INSERT INTO orders (id) VALUES (?)", [id]);
