@@ -162,8 +162,8 @@ export class Job<P = unknown> {
    * Runs `fn` once, however often the job is tried: what it answered is kept in the file, as JSON, and given back the next time.
    *
    * @throws HonkerError with the code HONKER_NOT_FOUND if the job is not this worker's any more; then nothing was kept
-   * @throws Discard if what `fn` answered has no JSON (a function, a circle); then nothing was kept, and the job of a handler that
-   * throws it on is dead, since another attempt would run `fn` again
+   * @throws Discard if what `fn` answered has no JSON (a function, a circle), or more than SQLite takes (a gigabyte); then nothing was
+   * kept, and the job of a handler that throws it on is dead, since another attempt would run `fn` again
    */
   async step<T>(name: string, fn: () => T | Promise<T>): Promise<T> {
     const saved = await this.#core.runAsync("stepGet", undefined, this.id, text(name, "name"));

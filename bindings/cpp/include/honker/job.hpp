@@ -156,9 +156,9 @@ class Job {
   /// What it returned is saved when it has returned: if the process dies in between it is run again. A function that
   /// takes a Transaction is given a new one, which is committed with the step: what it writes there happens exactly
   /// once. If the claim was lost meanwhile nothing is saved, or committed (LostError); so it is if the value cannot be
-  /// encoded, or is not UTF-8 (UnsavedStepError), with which the job of a worker's handler is discarded: another
-  /// attempt would run the function again. What the function throws comes through, and nothing is saved; with
-  /// std::nothrow, where it may return a Result as well, it is HONKER_INVALID.
+  /// encoded, is not UTF-8, or is too large for SQLite, which takes a gigabyte (UnsavedStepError), with which the job
+  /// of a worker's handler is discarded: another attempt would run the function again. What the function throws comes
+  /// through, and nothing is saved; with std::nothrow, where it may return a Result as well, it is HONKER_INVALID.
   template <class Function>
   auto step(std::string_view name, Function&& function) const {
     return run_step<false>(nullptr, name, function).value();

@@ -168,8 +168,9 @@ public sealed class Job
     /// attempts. A crash between the two does the step again.
     /// </summary>
     /// <remarks>
-    /// What has no JSON cannot be saved. The step has run then, and another attempt would run it again: whatever its handler throws,
-    /// but a <see cref="SnoozeException"/>, the job is dead at once. Without a worker the caller decides.
+    /// What has no JSON, or more than SQLite takes (a gigabyte), cannot be saved. The step has run then, and another attempt would run
+    /// it again: whatever its handler throws, but a <see cref="SnoozeException"/>, the job is dead at once. Without a worker the
+    /// caller decides.
     /// </remarks>
     /// <typeparam name="T">What the step comes to.</typeparam>
     /// <param name="name">Names belong to the job: a step in a loop needs one for each time.</param>

@@ -245,9 +245,10 @@ defmodule Honker.Job do
   The function returns a value that can be encoded as JSON, `{:ok, value}`, or `:ok`. `{:error, reason}` (`:error` is
   `{:error, :error}`) is returned as it is, nothing is kept, and its own transaction is rolled back; so it is when it raises. The
   value comes back as it does from JSON, also the first time: maps with binaries as keys. The error is `:lost` if the claim on
-  the job was lost. It is `:unencodable` if the value has no JSON, a pid for instance: nothing is kept, its own transaction is
-  rolled back, and a job whose handler returns that, raises it or does not match it is dead, since another attempt would call the
-  function again. Names are texts, each of which is one step of a job; what they keep goes with the job.
+  the job was lost. It is `:unencodable` if the value has no JSON, a pid for instance, or more than SQLite takes (a gigabyte):
+  nothing is kept, its own transaction is rolled back, and a job whose handler returns that, raises it or does not match it is
+  dead, since another attempt would call the function again. Names are texts, each of which is one step of a job; what they keep
+  goes with the job.
   """
   @spec step(on, t, String.t(), (() -> term) | (Honker.Transaction.t() -> term)) :: {:ok, term} | {:error, term}
   def step(on, %__MODULE__{} = job, name, fun) when is_function(fun, 0) or is_function(fun, 1),
