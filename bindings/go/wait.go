@@ -2,7 +2,6 @@ package honker
 
 import (
 	"context"
-	"errors"
 	"os"
 	"runtime"
 	"sync"
@@ -34,6 +33,8 @@ type dispatcher struct {
 	raw    syscall.RawConn
 	done   chan struct{} // closed when nobody will be woken any more
 	err    error         // why, if that was an error; to be read after done
+
+	stopped atomic.Bool // set by stop: whatever the goroutine is told from then on is because of that
 
 	mu     sync.Mutex
 	tokens uint64
@@ -94,7 +95,7 @@ func (d *dispatcher) run() {
 		}
 		return
 	}
-	if err := d.raw.Read(func(uintptr) bool { return !d.wake(tokens) }); err != nil && !errors.Is(err, os.ErrClosed) {
+	if err := d.raw.Read(func(uintptr) bool { return !d.wake(tokens) }); err != nil && !d.stopped.Load() {
 		d.err = newError(StatusSystem, "the descriptor to wait with: %v", err)
 	}
 }
@@ -103,10 +104,11 @@ func (d *dispatcher) run() {
 func (d *dispatcher) wake(tokens []uint64) bool {
 	for {
 		n, status, err := d.lib.native().waiterReady(d.waiter, tokens)
-		if status < 0 && status != StatusInterrupted {
+		switch {
+		case d.stopped.Load() || status == statusClosed:
+			return false
+		case status < 0 && status != StatusInterrupted:
 			d.err = err
-		}
-		if d.err != nil || status == statusClosed {
 			return false
 		}
 		d.mu.Lock()
@@ -140,6 +142,7 @@ func (d *dispatcher) leave(token uint64) {
 
 // stop ends the dispatcher's goroutine, and frees what is native.
 func (d *dispatcher) stop() {
+	d.stopped.Store(true)
 	d.lib.native().waiterFree(d.waiter)
 	if d.file != nil {
 		_ = d.file.Close()

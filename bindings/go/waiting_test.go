@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"path/filepath"
 	"runtime"
 	"runtime/pprof"
 	"sync"
@@ -203,6 +204,25 @@ func TestCloseEndsEverything(t *testing.T) {
 	defer again.Close()
 	lock, err := again.TryLock("honker-scheduler", "another", 1) // the leader has left
 	want(t, must(t, lock, err) != nil, true)
+}
+
+// TestCloseIsNoErrorOfTheDispatcher closes while the dispatcher's goroutine is parked: there is one processor, so that it does not run
+// again before its file is closed.
+func TestCloseIsNoErrorOfTheDispatcher(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	for i := range 100 {
+		db := must2(t)(Open(filepath.Join(t.TempDir(), "app.db")))
+		db.noDescriptors = i%2 == 1
+		updates, err := db.Updates()
+		must(t, updates, err)
+		ended := make(chan error, 1)
+		go func() { ended <- updates.Wait(context.Background()) }()
+		time.Sleep(time.Millisecond) // mostly they wait by then
+		dispatcher := db.dispatcher
+		want(t, db.Close(), nil)
+		want(t, dispatcher.err, nil)
+		wantError(t, <-ended, ErrClosed)
+	}
 }
 
 func TestManyListenersAreNoThreads(t *testing.T) {
