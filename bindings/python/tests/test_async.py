@@ -173,13 +173,14 @@ def test_two_tasks_and_a_transaction(run, db, queue):
     """Tasks of a loop share a thread: what would wait there would wait for itself."""
 
     async def main():
-        entered, order = anyio.Event(), []
+        entered, refused, order = anyio.Event(), anyio.Event(), []
         async with anyio.create_task_group() as group:
 
             async def first():
                 async with db.atransaction() as tx:
                     queue.enqueue("first", tx=tx)
                     entered.set()
+                    await refused.wait()
                     await anyio.sleep(0.05)
                     tx.execute("CREATE TABLE t (a)")
                     order.append("first")
@@ -190,6 +191,7 @@ def test_two_tasks_and_a_transaction(run, db, queue):
                     queue.enqueue("sync")
                 with pytest.raises(honker.MisuseError, match="nested"), db.transaction():
                     pass
+                refused.set()
                 assert await queue.aclaim_one("w") is not None
                 order.append("claimed")
                 async with db.atransaction() as tx:
@@ -261,17 +263,19 @@ def test_results(run, queue):
 
 def test_closing_ends_iterations(run, db, queue):
     async def main():
-        claims, listener = queue.claim("w"), db.listen("c")
+        claims, listener, ended = queue.claim("w"), db.listen("c"), anyio.Event()
         async with anyio.create_task_group() as group:
 
             async def close():
                 await anyio.sleep(0.02)
                 await claims.aclose()
+                await ended.wait()
                 await anyio.sleep(0.02)
                 db.close()
 
             group.start_soon(close)
             assert [job async for job in claims] == []
+            ended.set()
             with pytest.raises(honker.ClosedError):
                 await anext(listener)
 

@@ -75,7 +75,7 @@ def test_settling(queue):
 def test_settling_by_id(queue):
     for settle in (
         lambda id: queue.ack(id, "w"),
-        lambda id: queue.retry(id, "w", 5, "x"),
+        lambda id: queue.retry(id, "w", 60, "x"),
         lambda id: queue.fail(id, "w", "x"),
         lambda id: queue.heartbeat(id, "w") and queue.release(id, "w", 60),
     ):

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 import honker
 import pytest
 from conftest import SOON_S, until
+from honker import _loop
 from honker.outbox import Courier
 
 
@@ -201,8 +202,8 @@ def test_schedules(db):
     scheduler.add(
         name="n", queue="q", schedule="@every 60s", payload={"a": 1}, priority=5, expires=30, metadata={"m": "x"}
     )
-    scheduler.add(name="o", queue=db.queue("q"), schedule=honker.crontab("0 3 * * *"))
-    assert scheduler._registered == {"n": "@every 60s", "o": "0 3 * * *"}
+    scheduler.add(name="o", queue=db.queue("q"), schedule=honker.crontab("0 3 29 2 *"))  # far away
+    assert scheduler._registered == {"n": "@every 60s", "o": "0 3 29 2 *"}
     row = scheduler.list()[0]
     assert (row["name"], row["payload"], row["priority"], row["expires_s"], row["max_attempts"], row["enabled"]) == (
         "n",
@@ -441,15 +442,25 @@ def test_a_cancelled_outbox_acks_nothing(db):
     assert outbox.queue.stats()["claimed"] == 1
 
 
-def test_a_delivery_keeps_its_claim(db):
+def test_a_delivery_keeps_its_claim(db, monkeypatch):
+    """A third of its time is over at once: the claim cannot lapse before, however long this is kept from running."""
+    pauses = []
+
+    async def sleep(loop, seconds):
+        pauses.append(seconds)
+        await asyncio.sleep(0.01)
+
+    monkeypatch.setattr(_loop.AsyncioLoop, "sleep", sleep)
+
     async def slow(payload):
         expires = db.query("SELECT claim_expires_at AS at FROM _honker_live")[0]["at"]
         while db.query("SELECT claim_expires_at AS at FROM _honker_live")[0]["at"] == expires:
             await asyncio.sleep(0.02)
 
-    outbox = db.outbox("mail", slow, visibility_timeout_s=3)
+    outbox = db.outbox("mail", slow, visibility_timeout_s=300)
     outbox.enqueue(1)
     assert outbox.run_once("w") and outbox.queue.get_job(1) is None
+    assert set(pauses) == {100}
 
 
 def test_trouble_is_waited_out(db, caplog, monkeypatch):

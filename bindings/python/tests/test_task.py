@@ -188,6 +188,7 @@ def test_timeouts(db: honker.Database, works: Any, caplog: pytest.LogCaptureFixt
     for task in (hangs, ahangs):
         with pytest.raises(honker.TaskFailed, match=r"^timeout after 0\.2s$"):
             task().get(SOON_S)
+    until(lambda: ended)  # its job may be dead before it has heard that it is cancelled
     assert ended == [1]
     assert "its thread goes on, and its place is taken until that returns" in caplog.text
     assert "its task is cancelled" in caplog.text
@@ -516,8 +517,8 @@ def test_processes_hear_of_cancellation_and_of_their_parents_death(
     worker = start(program, module, "worker", "jobs:db", "--processes", "--concurrency", "1")
     until(mark.exists)
     worker.kill()
-    other = start(program, module, "worker", "jobs:db", "--concurrency", "1")
     mark.unlink()
+    other = start(program, module, "worker", "jobs:db", "--concurrency", "1")
     until(mark.exists)  # at once, beside a visibility timeout of 300 s
     other.kill()
 

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import re
 import signal
 import sqlite3
 import threading
@@ -316,7 +317,7 @@ def test_a_job_that_runs_too_long_is_retried_while_its_thread_goes_on(
 
     id = queue.enqueue(1, max_attempts=5)
     queue.enqueue(2)
-    running = runs(db, "emails", handle, concurrency=1, max_run_s=1)
+    running = runs(db, "emails", handle, concurrency=1, max_run_s=1, retry_base_s=1000)
     until(lambda: reasons)
     assert reasons == ["timeout"]
     job = queue.get_job(id)
@@ -335,10 +336,17 @@ def test_claims_are_prolonged(db: honker.Database, queue: honker.Queue, runs: An
         go.wait(SOON_S)
 
     queue.enqueue(1)
-    runs(db, "emails", handle, visibility_timeout_s=1)
+    runs(db, "emails", handle, visibility_timeout_s=6)
     until(lambda: count)
-    time.sleep(3)
-    assert db.queue("emails").claim_one("other") is None
+
+    def expires_at() -> int:
+        job = queue.get_job(count[0])
+        assert job is not None
+        return int(job["claim_expires_at"])
+
+    first = expires_at()
+    until(lambda: expires_at() >= first + 6)
+    assert queue.claim_one("other") is None
     go.set()
     until(lambda: idle(queue))
     assert len(count) == 1
@@ -377,9 +385,10 @@ def test_what_runs_when_it_stops_may_finish(db: honker.Database, queue: honker.Q
 
 def test_what_does_not_finish_is_given_back(db: honker.Database, queue: honker.Queue, runs: Any) -> None:
     reasons: list[object] = []
-    go = threading.Event()
+    began, go = threading.Event(), threading.Event()
 
     def handle(job: honker.Job) -> None:
+        began.set()
         job.wait_cancelled(SOON_S)
         reasons.append(job.cancelled)
         if job.payload == "deaf":
@@ -388,15 +397,17 @@ def test_what_does_not_finish_is_given_back(db: honker.Database, queue: honker.Q
 
     async def ahandle(job: honker.Job) -> None:
         try:
+            began.set()
             await asyncio.sleep(SOON_S)
         finally:
             reasons.append(job.cancelled)
 
     for handler, payload in ((handle, "hears"), (ahandle, "hears"), (handle, "deaf")):
         reasons.clear()
+        began.clear()
         id = queue.enqueue(payload)
         running = runs(db, "emails", handler, stop_timeout_s=0)
-        until(lambda: queue.stats()["claimed"] == 1)
+        assert began.wait(SOON_S)  # a task that is cancelled before it begins never does
         running.worker.stop()
         running.join()
         assert reasons == ["stop"]
@@ -409,6 +420,12 @@ def test_what_does_not_finish_is_given_back(db: honker.Database, queue: honker.Q
             go.set()
         else:
             assert running.error is None
+
+
+def is_pending(pid: int, number: int) -> bool:
+    """Whether the process has yet to be told of the signal."""
+    masks = re.findall(r"^(?:Sig|Shd)Pnd:\s*(\w+)$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+    return any(int(mask, 16) >> (number - 1) & 1 for mask in masks)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -429,6 +446,8 @@ def test_it_ends_by_signals(path: Path, program: Any, number: int) -> None:
         worker: Program = program(code, path)
         assert worker.line() == "started"
         worker.process.send_signal(number)
+        # Of two that are pending at once a process is told one.
+        until(lambda: not is_pending(worker.process.pid, number))
         time.sleep(0.3)
         assert worker.process.poll() is None, "it waits for what runs"
         queue.enqueue(2)
