@@ -30,8 +30,12 @@ class Survivors(support.TestCase):
             db.execute("COMMIT")
 
         kinds = support.present(["python", "apsw"])
+        # One is killed with a job in hand for certain, the others at any moment.
+        holder = self.program("steady_worker.py", kinds[0], self.path, "victim-holding", 60)
+        self.assertEqual(holder.stdout.readline(), "ready\n")
+        said: list[list] = [json.loads(holder.stdout.readline())]
+        said += support.kill(holder, 0)
         survivors = [self.program("steady_worker.py", kind, self.path, f"survivor-{kind}", 0.01) for kind in kinds]
-        said: list[list] = []
         for number in range(max(8, ROUNDS // 3)):
             worker = self.program("steady_worker.py", kinds[number % 2], self.path, f"victim-{number}", 0.001)
             self.assertEqual(worker.stdout.readline(), "ready\n")
