@@ -20,7 +20,8 @@ children = [
 
 {:ok, _id} = MyApp.SendEmail.enqueue(MyApp.Honker, %{to: "alice"})
 
-Process.sleep(500)
+# Until there is no job any more.
+Stream.repeatedly(fn -> Process.sleep(20) && Honker.Jobs.list!(MyApp.Honker) end) |> Enum.find(&(&1 == {[], nil}))
 
 # Jobs that are running are finished first.
 Supervisor.stop(supervisor)

@@ -21,7 +21,9 @@ Honker.transaction(db, fn tx ->
 end)
 
 {:ok, _pid} = Task.start(fn -> Honker.Outbox.run(webhooks, "worker-1") end)
-Process.sleep(1000)
+
+# Until there is no job any more.
+Stream.repeatedly(fn -> Process.sleep(20) && Honker.Jobs.list!(db) end) |> Enum.find(&(&1 == {[], nil}))
 IO.puts("calls: #{:counters.get(:persistent_term.get(:calls), 1)}")
 
 #=> posted order 42

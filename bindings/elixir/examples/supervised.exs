@@ -22,8 +22,13 @@ defmodule Tenant do
 end
 
 defmodule Errors do
-  def report(failure, job), do: IO.puts("#{job.queue}: #{failure.message}, next in #{failure.next} s")
+  def report(failure, job) do
+    IO.puts("#{job.queue}: #{failure.message}, next in #{failure.next} s")
+    send(:example, :reported)
+  end
 end
+
+Process.register(self(), :example)
 
 {:ok, supervisor} =
   Honker.start_link(
@@ -41,15 +46,21 @@ end
     outboxes: [{"webhooks", &Webhook.post/1}]
   )
 
+# Until each job has been tried.
+tried = fn ->
+  Stream.repeatedly(fn -> Process.sleep(20) && Honker.Jobs.list!(Shop.Honker, state: [:due, :processing]) end)
+  |> Enum.find(&(&1 == {[], nil}))
+end
+
 {:ok, _} = Honker.Queue.enqueue(Shop.Honker, "urgent", "now")
-Process.sleep(500)
+tried.()
 {:ok, _} = Reports.enqueue(Shop.Honker, %{month: 3})
-Process.sleep(500)
+tried.()
 {:ok, _} = Reports.enqueue(Shop.Honker, %{year: 2026})
-Process.sleep(500)
+receive do: (:reported -> :ok)
 {:ok, webhooks} = Honker.outbox(Shop.Honker, "webhooks", &Webhook.post/1)
 {:ok, _} = Honker.Outbox.enqueue(webhooks, %{order_id: 42})
-Process.sleep(500)
+tried.()
 Supervisor.stop(supervisor)
 
 #=> for acme

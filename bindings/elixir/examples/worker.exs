@@ -13,7 +13,9 @@ children = [
 {:ok, supervisor} = Supervisor.start_link(children, strategy: :one_for_one)
 
 {:ok, _} = Honker.Queue.enqueue(db, "emails", %{to: "alice"})
-Process.sleep(500)
+
+# Until there is no job any more.
+Stream.repeatedly(fn -> Process.sleep(20) && Honker.Jobs.list!(db) end) |> Enum.find(&(&1 == {[], nil}))
 
 # Jobs that are running are finished first.
 Supervisor.stop(supervisor)

@@ -33,7 +33,11 @@ end
 for to <- ["alice", "nobody"], do: {:ok, _} = Honker.Queue.enqueue(db, "emails", %{to: to})
 
 worker = Task.async(fn -> Mailer.run(db) end)
-Process.sleep(1000)
+
+# Until each has been tried.
+Stream.repeatedly(fn -> Process.sleep(20) && Honker.Jobs.list!(db, state: [:due, :processing]) end)
+|> Enum.find(&(&1 == {[], nil}))
+
 Task.shutdown(worker, :brutal_kill)
 {:ok, %{"delayed" => delayed}} = Honker.Queue.stats(db, "emails")
 IO.puts("to be tried again: #{delayed}")

@@ -7,7 +7,6 @@ defmodule Honker.ProcessesTest do
     port =
       emulator("""
       {:ok, db} = Honker.open(#{inspect(path)})
-      db = Honker.configure_queue(db, "q", visibility_timeout_s: 1)
       {:ok, %{payload: 1}} = Honker.Queue.claim_one(db, "q", "dies")
       {:ok, tx} = Honker.Transaction.begin(db)
       {:ok, _} = Honker.Queue.enqueue_tx(tx, "q", 3)
@@ -19,6 +18,8 @@ defmodule Honker.ProcessesTest do
     kill(port)
     assert {:ok, [%Job{payload: 2}]} = Queue.claim_batch(db, "q", "w", 9)
     {:ok, worker} = Queue.worker(db, "q", "w")
+    lapses = "UPDATE _honker_live SET claim_expires_at = unixepoch() + 1 WHERE payload = '1'"
+    {:ok, :ok} = Honker.transaction(db, &Honker.execute(&1, lapses))
     # The claim lapses, and is noticed without a commit.
     assert {:ok, [%Job{payload: 1, attempts: 2}]} = Consumer.next(worker, 120_000, 9)
     assert {:ok, [[0]]} = Honker.query(db, "SELECT count(*) FROM _honker_live WHERE payload = '3'")

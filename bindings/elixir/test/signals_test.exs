@@ -77,9 +77,19 @@ defmodule Honker.SignalsTest do
     assert {:ok, [["pending", 0]]} = Honker.query(db, "SELECT state, attempts FROM _honker_live")
   end
 
-  for {name, finish, claimed, pending} <- [
-        {"what runs is finished", "IO.puts(:finished)", 0, 8},
-        {"what does not end in time is given back", "Process.sleep(:infinity)", 0, 10}
+  # Not before its worker waits for it: otherwise that would claim another one.
+  @finishes """
+  {:links, [worker]} = Process.info(self(), :links)
+  finishes = fn finishes ->
+    {_, stack} = Process.info(worker, :current_stacktrace)
+    Enum.any?(stack, &match?({Honker.Worker, :finish, _, _}, &1)) || (Process.sleep(10) && finishes.(finishes))
+  end
+  finishes.(finishes)
+  """
+
+  for {name, finish, shutdown, claimed, pending} <- [
+        {"what runs is finished", @finishes, 120_000, 0, 8},
+        {"what does not end in time is given back", "Process.sleep(:infinity)", 1000, 0, 10}
       ] do
     test "the end of a script stops its workers: #{name}", %{db: db, path: path} do
       {:ok, _} = Queue.enqueue_many(db, "q", Enum.to_list(1..10))
@@ -91,12 +101,12 @@ defmodule Honker.SignalsTest do
         spawn(fn ->
           handler = fn _ ->
             send(script, :running)
-            Process.sleep(300)
             #{unquote(finish)}
           end
 
           {:ok, _} = Supervisor.start_link([
-            {Honker, name: Script, path: #{inspect(path)}, queue: "q", concurrency: 2, handler: handler, shutdown: 1000}
+            {Honker, name: Script, path: #{inspect(path)}, queue: "q", concurrency: 2, handler: handler,
+             shutdown: #{unquote(shutdown)}}
           ], strategy: :one_for_one)
 
           Process.sleep(:infinity)

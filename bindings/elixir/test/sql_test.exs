@@ -82,21 +82,29 @@ defmodule Honker.SQLTest do
     Process.flag(:trap_exit, true)
 
     handler = fn job ->
+      send(test, {:runs, job.payload, self()})
+      receive(do: (:settle -> :ok))
       {:ok, other} = :sqlite3.open(:"other_#{System.unique_integer([:positive])}", file: to_charlist(path))
       sql(other, "PRAGMA busy_timeout = 5000", [])
       if job.payload == "says", do: {:ok, true} = Job.settled(job)
       sql(other, "DELETE FROM _honker_live WHERE id = ? AND worker_id = ?", [job.id, job.worker_id])
       :sqlite3.close(other)
-      # Long enough for the loss to be found.
-      Process.sleep(1000)
-      send(test, {:done, job.payload})
+      send(test, {:settled, job.payload})
+      receive(do: (:end -> send(test, {:done, job.payload})))
       :ok
     end
 
     start_supervised!({Worker, db: db, queue: "q", handler: handler, concurrency: 2})
     {:ok, _} = Queue.enqueue_many(db, "q", ["says", "does not"])
+    [says, other] = for payload <- ["says", "does not"], do: elem(assert_receive({:runs, ^payload, _}), 2)
+    # Who finds that the other one is lost finds that of this one, too.
+    send(says, :settle)
+    assert_receive {:settled, "says"}
+    monitor = Process.monitor(other)
+    send(other, :settle)
+    assert_receive {:DOWN, ^monitor, _, _, {:shutdown, {:honker, :gone}}}
+    send(says, :end)
     assert_receive {:done, "says"}
-    refute_receive {:done, "does not"}, 1500
     assert {:ok, []} = Queue.stats(db)
     assert {:error, %Error{name: :invalid}} = Job.settled(%Job{id: 1, queue: "q", worker_id: "w"})
   end

@@ -136,8 +136,15 @@ defmodule Honker.WorkerTest do
 
   test "stopping it lets running jobs finish, and claims no more", %{db: db} do
     test = self()
-    # It may take much longer.
-    pid = start_worker(db, fn _ -> send(test, :running) && Process.sleep(500) end, concurrency: 1, shutdown: :infinity)
+
+    finishes = fn _ ->
+      send(test, :running)
+      {:links, [worker]} = Process.info(self(), :links)
+      # Not before that waits for it.
+      assert soon(fn -> within?(worker, :finish) end)
+    end
+
+    pid = start_worker(db, finishes, concurrency: 1, shutdown: :infinity)
     {:ok, _} = Queue.enqueue_many(db, "q", [1, 2])
     assert_receive :running
     stop_supervised!({Worker, "q"})
@@ -175,8 +182,8 @@ defmodule Honker.WorkerTest do
     {:ok, tx} = Transaction.begin(db)
     send(job, :go)
     stop = Task.async(fn -> Worker.stop(pid) end)
-    # Longer than the running jobs may take.
-    Process.sleep(1000)
+    # The time that the running jobs may take is over then.
+    assert soon(fn -> within?(pid, :settle_last) end)
     :ok = Transaction.rollback(tx)
     assert :ok = Task.await(stop, 180_000)
     assert_receive {:event, :stop, %{result: :ack}}

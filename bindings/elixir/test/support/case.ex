@@ -60,8 +60,15 @@ defmodule Honker.Case do
 
   @doc "The file is somewhere else, and its place free."
   def replace(path) do
-    File.rename!(path, path <> ".old")
+    # The file last: who waits for that makes another at once, whose log would be taken along.
     for more <- ["-wal", "-shm"], do: File.rename(path <> more, path <> ".old" <> more)
+    File.rename!(path, path <> ".old")
+  end
+
+  @doc "Whether the process is within this function of Honker.Worker: `:finish` while it waits for what runs at its end."
+  def within?(pid, function) do
+    {:current_stacktrace, stack} = Process.info(pid, :current_stacktrace)
+    Enum.any?(stack, &match?({Honker.Worker, ^function, _, _}, &1))
   end
 
   @doc "Runs a script in an emulator of its own, as a port that gives lines."
