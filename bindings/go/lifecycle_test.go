@@ -294,6 +294,8 @@ func TestWorkerWaitsForAFileThatWasDeleted(t *testing.T) {
 }
 
 func TestWorkerWaitsOutALockAtEachStep(t *testing.T) {
+	defer func(before time.Duration) { settleTimeout = before }(settleTimeout)
+	settleTimeout = time.Minute // the lock is as long as this test needs to see that it waits
 	for _, step := range []string{"start", "claim", "ack", "release"} {
 		t.Run(step, func(t *testing.T) {
 			db := open(t, OpenOptions{BusyTimeout: -1})

@@ -345,6 +345,7 @@ func TestStacksThatGrow(t *testing.T) {
 				return err
 			}
 			fires, err := schedules.TickAt(at)
+			fires = slices.DeleteFunc(fires, func(fire ScheduledFire) bool { return fire.Name == "daily" }) // at midnight
 			return is(len(fires) == 1 && fires[0].Name == "often" && fires[0].JobID > 0, err, fires)
 		},
 		"Scheduler.NextAfter": func() error {

@@ -169,24 +169,24 @@ func (brokenError) Error() string { panic("no text") }
 func TestWorkerTellsTheHandlerThatItsJobIsLost(t *testing.T) {
 	db := open(t)
 	q := db.Queue("q", QueueOptions{})
-	id, err := q.Enqueue("cancelled", EnqueueOptions{})
+	id, err := q.Enqueue("cancelled", EnqueueOptions{MaxRunS: 1000}) // it goes before the worker's, so that nothing else ends this one
 	must(t, id, err)
 	must(t, 0, second(q.Enqueue("slow", EnqueueOptions{MaxAttempts: Int64(1)})))
-	causes := make(chan error, 2)
+	causes := map[string]chan error{`"cancelled"`: make(chan error, 1), `"slow"`: make(chan error, 1)}
 	started := make(chan struct{}, 2)
 	w := db.NewWorker(WorkerOptions{Queues: []WorkerQueue{{Name: "q"}}, Concurrency: 2, MaxRun: 4 * time.Second})
 	stop := runs(t, w, func(ctx context.Context, job *Job) error {
 		started <- struct{}{}
 		<-ctx.Done()
-		causes <- context.Cause(ctx)
+		causes[string(job.Payload)] <- context.Cause(ctx)
 		return nil
 	})
 	<-started
 	<-started
 	cancelled, err := q.Cancel(id)
 	want(t, must(t, cancelled, err), true)
-	want(t, <-causes, ErrJobGone)
-	want(t, <-causes, ErrJobTimeout)
+	want(t, <-causes[`"cancelled"`], ErrJobGone)
+	want(t, <-causes[`"slow"`], ErrJobTimeout)
 	want(t, stop(), nil)
 	want(t, *must2dead(t)(q.DeadJobs(-1))[0].LastError, "timeout after 4 s")
 }
@@ -233,17 +233,20 @@ func TestWorkerStops(t *testing.T) {
 			must(t, 0, second(q.EnqueueMany([]any{1, 2}, EnqueueOptions{MaxAttempts: Int64(1)})))
 			started, stopped := make(chan struct{}), make(chan struct{})
 			w := db.NewWorker(WorkerOptions{Queues: []WorkerQueue{{Name: "q"}}, Concurrency: 1, StopTimeout: time.Second})
-			stop := runs(t, w, func(ctx context.Context, job *Job) error {
-				close(started)
-				return test.handler(ctx, stopped)
-			})
+			ctx, cancel := context.WithCancel(context.Background())
+			defer cancel()
+			ended := make(chan error, 1)
+			go func() {
+				ended <- w.Run(ctx, func(ctx context.Context, job *Job) error {
+					close(started)
+					return test.handler(ctx, stopped)
+				})
+			}()
 			<-started
 			wantError(t, w.Run(context.Background(), func(context.Context, *Job) error { return nil }), ErrMisuse, "runs already")
-			go func() {
-				time.Sleep(50 * time.Millisecond)
-				close(stopped)
-			}()
-			err := stop()
+			cancel()
+			close(stopped) // and not before: the other job would be claimed
+			err := <-ended
 			want(t, err != nil, test.fails)
 			stats, err := q.Stats()
 			if test.fails {
