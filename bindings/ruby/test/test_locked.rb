@@ -86,6 +86,7 @@ class TestLocked < HonkerTest
   end
 
   def test_interrupt_and_close_end_calls_that_wait_for_a_lock
+    patient # opened once, and not by each thread
     locked do
       [[:interrupt, Honker::InterruptedError], [:close, Honker::ClosedError]].each do |how, error|
         threads = Array.new(3) { asleep(Thread.new { patient.queue("q").enqueue(1) }) }
