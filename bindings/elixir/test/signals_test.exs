@@ -162,7 +162,7 @@ defmodule Honker.SignalsTest do
         test "a job" do
           {:ok, _} = Honker.Queue.enqueue(Script, "q", 1)
           Process.register(self(), :script_test)
-          assert_receive :ran
+          assert_receive :ran, 120_000
         end
       end
 
@@ -171,7 +171,8 @@ defmodule Honker.SignalsTest do
         {:ok, _} = Honker.start_link(name: Script, path: #{inspect(path)}, queue: "q", handler: handler, retry_delay_s: 0)
         Process.sleep(:infinity)
       end)
-      wait = fn again -> Process.whereis(Script) || (Process.sleep(10) && again.(again)) end
+      # The supervisor has its name before it has opened the file.
+      wait = fn again -> match?({:ok, _}, Honker.query(Script, "SELECT 1")) || (Process.sleep(10) && again.(again)) end
       wait.(wait)
       """)
 
