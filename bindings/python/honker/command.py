@@ -11,7 +11,7 @@ import os
 import sys
 import sysconfig
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from ._processes import TargetError, load
 from ._version import __version__
@@ -72,7 +72,7 @@ def _seconds(text: str) -> float:
     return number
 
 
-def _worker(options: argparse.Namespace, begun: Callable[[Worker], object] = lambda worker: None) -> int:
+def _worker(options: argparse.Namespace, stop: threading.Event | None = None) -> int:
     """Its exit status."""
     try:
         database = load(options.target)
@@ -93,9 +93,8 @@ def _worker(options: argparse.Namespace, begun: Callable[[Worker], object] = lam
         stop_timeout_s=options.stop_timeout,
         processes=options.target if options.processes else None,
     )
-    begun(worker)
     try:
-        worker.run()
+        worker.run(stop)
     except UnfinishedError as error:
         return _fail(str(error))
     except Error as error:
@@ -115,7 +114,6 @@ def _reloading(options: argparse.Namespace) -> int:
     """Becomes a new process of the same command when a file changes; also after one that could not be imported."""
     changed = threading.Event()
     before = _files()
-    worker: list[Worker] = []
 
     def watch() -> None:
         known = dict(before)
@@ -123,15 +121,13 @@ def _reloading(options: argparse.Namespace) -> int:
             now = _files()
             if any(known.get(path, stamp) != stamp for path, stamp in now.items()):
                 changed.set()
-                for one in worker:
-                    one.stop()
                 return
             known.update(now)
 
     thread = threading.Thread(target=watch, name="honker-reload", daemon=True)
     thread.start()
     try:
-        status = _worker(options, worker.append)
+        status = _worker(options, changed)
         failed = status != 0
     except Exception:
         log.exception("%s cannot be imported", options.target)

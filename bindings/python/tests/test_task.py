@@ -546,6 +546,14 @@ def test_the_command_says_what_is_wrong(module: Path, program: Any) -> None:
         assert "Traceback" not in errors
 
 
+RELOADS = """
+    import os, sys
+    os.chdir(sys.argv[1])
+    os.dup2(os.open("log", os.O_WRONLY | os.O_CREAT | os.O_APPEND), 2)
+    os.execv(sys.executable, [sys.executable, "-m", "honker", "worker", "hot:db", "--reload"])
+"""
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="exec ends the process there")
 def test_the_command_reloads(module: Path, program: Any) -> None:
     (module / "hot.py").write_text(
@@ -556,13 +564,7 @@ def test_the_command_reloads(module: Path, program: Any) -> None:
         return program(f"import sys; sys.path.insert(0, {str(module)!r}); import hot; print(hot.say().get(60))").line()  # type: ignore[no-any-return]
 
     log = module / "log"
-    code = """
-        import os, sys
-        os.chdir(sys.argv[1])
-        os.dup2(os.open("log", os.O_WRONLY | os.O_CREAT | os.O_APPEND), 2)
-        os.execv(sys.executable, [sys.executable, "-m", "honker", "worker", "hot:db", "--reload"])
-    """
-    worker = program(code, module)
+    worker = program(RELOADS, module)
     assert says() == "first"
     text = (module / "hot.py").read_text()
     (module / "hot.py").write_text("this is no Python\n")
@@ -571,6 +573,33 @@ def test_the_command_reloads(module: Path, program: Any) -> None:
     (module / "hot.py").write_text(text.replace("first", "second"))
     until(lambda: log.read_text().count("a file has changed") == 2)
     assert says() == "second"
+    worker.process.terminate()
+    worker.end()
+
+
+CHANGES = """
+import honker, os, threading, time
+db = honker.open({path!r})
+
+@db.task()
+def say():
+    return "changed"
+
+if not os.path.exists("once"):
+    open("once", "w").close()
+    os.utime(__file__, (1, 1))
+    while any(thread.name == "honker-reload" for thread in threading.enumerate()):
+        time.sleep(0.01)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="exec ends the process there")
+def test_a_change_before_the_worker_begins_is_not_missed(module: Path, program: Any) -> None:
+    (module / "hot.py").write_text(CHANGES.format(path=str(module / "h.db")))
+    worker = program(RELOADS, module)
+    until(lambda: (module / "log").exists() and "begins again: a file has changed" in (module / "log").read_text())
+    code = "import sys, os; os.chdir(sys.argv[1]); sys.path.insert(0, '.'); import hot; print(hot.say().get(60))"
+    assert program(code, module).line() == "changed"
     worker.process.terminate()
     worker.end()
 
