@@ -249,15 +249,17 @@ class Run:
 
     def _advance(self) -> None:
         if self._phase is Phase.RUNNING:
-            if self._is_told():
-                self._enter(Phase.STOPPING, self._worker.stop_timeout_s)
-            return
+            if not self._is_told():
+                return
+            self._enter(Phase.STOPPING, self._worker.stop_timeout_s)
         late = self._deadline is not None and time.monotonic() >= self._deadline
-        if self._phase is Phase.RELEASED or not (late or self._told > 1):
+        # What still runs was told before, when its job was lost.
+        lost = not self._hands and not self._finished
+        if self._phase is Phase.RELEASED or not (late or lost or self._told > 1):
             return
         for hand in self._running:
             hand.cancel("stop")
-        if self._phase is Phase.STOPPING and self._told < 2:
+        if self._phase is Phase.STOPPING and self._told < 2 and not lost:
             self._enter(Phase.CANCELLED, GRACE_S)
         else:
             self._release()
@@ -278,7 +280,7 @@ class Run:
     def _is_over(self) -> bool:
         if self._phase is Phase.RUNNING:
             return False
-        if not self._finished and not (self._running if self._phase is Phase.RELEASED else self._hands):
+        if not self._finished and not self._running:
             return True
         if self._phase is Phase.RELEASED and self._deadline is not None and time.monotonic() >= self._deadline:
             if self._trouble.error is not None:

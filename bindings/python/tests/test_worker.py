@@ -18,6 +18,7 @@ from typing import Any
 import honker
 import pytest
 from conftest import SOON_S, Program, until
+from honker import _run
 
 
 class Running:
@@ -326,6 +327,31 @@ def test_a_job_that_runs_too_long_is_retried_while_its_thread_goes_on(
     go.set()
     until(lambda: len(reasons) == 2)
     running.stop()
+
+
+def test_the_handler_of_a_lost_job_is_waited_for(
+    db: honker.Database, queue: honker.Queue, runs: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When its worker is stopped: it was told to end, and has as long for it as others."""
+    monkeypatch.setattr(_run, "GRACE_S", SOON_S)
+    began, told, go = threading.Event(), threading.Event(), threading.Event()
+
+    def handle(job: honker.Job) -> None:
+        began.set()
+        job.wait_cancelled(SOON_S)
+        told.set()
+        go.wait(SOON_S)
+
+    id = queue.enqueue(1)
+    running = runs(db, "emails", handle)
+    assert began.wait(SOON_S)
+    queue.cancel(id)
+    assert told.wait(SOON_S)
+    running.worker.stop()
+    time.sleep(0.1)
+    go.set()
+    running.join()
+    assert running.error is None
 
 
 def test_claims_are_prolonged(db: honker.Database, queue: honker.Queue, runs: Any) -> None:
