@@ -177,6 +177,7 @@ TEST_CASE("jobs are enqueued through a connection of the application's own") {
   const auto q = file.db.queue("q");
   sqlite3* connection = nullptr;
   REQUIRE(sqlite3_open(file.path.c_str(), &connection) == SQLITE_OK);
+  sqlite3_busy_timeout(connection, 20000);  // the package writes as well, when it is woken
   const auto sql = [&](const char* text) {
     CHECK(sqlite3_exec(connection, text, nullptr, nullptr, nullptr) == SQLITE_OK);
   };
@@ -228,6 +229,7 @@ TEST_CASE("jobs are enqueued through a connection of the application's own") {
   CHECK_FAILS(HONKER_INVALID, honker::enqueue_sql(connection, "q", "1", later));
   {
     auto tx = file.db.begin();
+    sqlite3_busy_timeout(connection, 0);
     CHECK_REFUSED(HONKER_BUSY, honker::enqueue_sql(std::nothrow, connection, "q", "1"));
   }
   CHECK(sqlite3_close(connection) == SQLITE_OK);
