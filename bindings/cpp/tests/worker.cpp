@@ -113,8 +113,8 @@ TEST_CASE("what a handler returns or throws becomes of its job") {
   };
   const Joined enqueueing(soon([&] {
     wait_until([&] {
-      return file.count("_honker_live WHERE state = 'pending' AND run_at <= unixepoch()") == 0 &&
-             file.count("_honker_dead") == 5;
+      // Only those are left that come later: one that is released meanwhile may be due after the last one.
+      return file.count("_honker_live") == 2 && file.count("_honker_dead") == 5;
     });
     q.enqueue("last");
   }));
