@@ -142,7 +142,7 @@ int main(int argc, char **argv) {
       snprintf(directory, sizeof directory, "%s/honker-c-XXXXXX", parent != NULL ? parent : "/tmp");
       CHECK(mkdtemp(directory) != NULL);
       signal(SIGALRM, timed_out);
-      alarm(120);
+      alarm(600);
       int64_t start = now_ms();
       test->run();
       if (getenv("HONKER_TEST_TIMES") != NULL)

@@ -185,7 +185,7 @@ static void deadlines_make_the_descriptor_readable(void) {
   soon.delay_s = 1;
   queue.name = (honker_bytes_t){T("q")};
   opts.fallback_ms = -1;
-  opts.visibility_timeout_s = 2;
+  opts.visibility_timeout_s = 4;
   OK(honker_enqueue(db, NULL, T("q"), T("due"), &soon, &id, ERR));
   OK(honker_waiter_new(db, &waiter, ERR));
   OK(honker_worker_new(db, waiter, 5, &queue, 1, T("w"), &opts, &worker, ERR));
@@ -199,7 +199,7 @@ static void deadlines_make_the_descriptor_readable(void) {
   honker_jobs_free(jobs);
 
   /* For longer than the claim was for, no look but those that are asked for. */
-  while (integer_of(db, "SELECT claim_expires_at FROM _honker_live") <= first + 1) {
+  while (integer_of(db, "SELECT claim_expires_at FROM _honker_live") <= first + 3) {
     EXPECT(HONKER_TIMEOUT, honker_worker_next(worker, 1, 0, &jobs, ERR));
     CHECK(named_by_descriptor(waiter) == 5);
   }

@@ -387,7 +387,7 @@ static void claims_in_hand_are_prolonged_unless_that_is_switched_off(void) {
   for (uint32_t heartbeat = 0; heartbeat < 2; heartbeat++) {
     honker_worker_opts_t opts = options();
     opts.heartbeat = heartbeat;
-    opts.visibility_timeout_s = heartbeat ? 2 : 0;
+    opts.visibility_timeout_s = heartbeat ? 6 : 0; /* it is prolonged every two seconds */
     bench_t b = bench_on("q", &opts);
     add(&b, "q");
     honker_job_view_t job = next_job(&b);
