@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"database/sql/driver"
 	"errors"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -36,6 +37,7 @@ func TestWorkerLeavesWhatIsAckedElsewhereToItsTransaction(t *testing.T) {
 			log := &logged{}
 			next := make(chan struct{})
 			attempts := make(chan int64, 10)
+			var over atomic.Int64
 			w := db.NewWorker(WorkerOptions{Queues: []WorkerQueue{{Name: "q"}}, Concurrency: 2, VisibilityTimeout: 3 * time.Second, RetryBase: -1, Logger: log.logger()})
 			stop := runs(t, w, func(ctx context.Context, job *Job) error {
 				if string(job.Payload) == `"next"` {
@@ -43,6 +45,7 @@ func TestWorkerLeavesWhatIsAckedElsewhereToItsTransaction(t *testing.T) {
 					return nil
 				}
 				attempts <- job.Attempts
+				defer over.Add(1)
 				tx, err := other.Begin()
 				if err != nil {
 					return err
@@ -66,7 +69,7 @@ func TestWorkerLeavesWhatIsAckedElsewhereToItsTransaction(t *testing.T) {
 			})
 			eventually(t, "it is done", func() bool {
 				stats, err := q.Stats()
-				return err == nil && stats == QueueStats{Queue: "q"}
+				return err == nil && stats == QueueStats{Queue: "q"} && over.Load() == c.attempts // and not before the next one is enqueued
 			})
 			want(t, stop(), nil)
 			close(attempts)

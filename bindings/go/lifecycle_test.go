@@ -22,6 +22,7 @@ import (
 // TestMain is also the program with a worker, to which tests send signals.
 func TestMain(m *testing.M) {
 	if path := os.Getenv("HONKER_TEST_WORKER"); path != "" {
+		signal.Notify(make(chan os.Signal, 1), os.Interrupt) // which is ignored where the tests run in the background of a shell
 		slog.SetDefault(slog.New(slog.NewTextHandler(os.Stderr, nil)))
 		options, handler := WorkerOptions{Queues: []WorkerQueue{{Name: "q"}}, Concurrency: 8, StopTimeout: time.Minute}, asThePayloadSays
 		if os.Getenv("HONKER_TEST_SOAK") != "" {

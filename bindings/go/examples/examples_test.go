@@ -4,6 +4,7 @@ package examples
 import (
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -13,6 +14,9 @@ func TestExamples(t *testing.T) {
 	library := os.Getenv("HONKER_LIBRARY")
 	if library == "" {
 		t.Fatal("HONKER_LIBRARY is not set: tests/run does that")
+	}
+	if signal.Ignored(os.Interrupt) { // as in the background of a shell; the programs would ignore it as well
+		signal.Notify(make(chan os.Signal, 1), os.Interrupt)
 	}
 	programs := t.TempDir()
 	if out, err := exec.Command("go", "build", "-o", programs+string(filepath.Separator), "./...").CombinedOutput(); err != nil {

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -160,7 +161,7 @@ func TestOwnConnection(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() {
-		if err := worker.Process.Signal(os.Interrupt); err != nil {
+		if err := worker.Process.Signal(syscall.SIGTERM); err != nil {
 			t.Error(err)
 		}
 		if err := worker.Wait(); err != nil {
