@@ -29,9 +29,12 @@ async function run(
 ): Promise<string> {
   const started = Bun.spawn([process.execPath, "--no-install", program], { cwd, env, stdout: "pipe", stderr: "pipe" });
   let said = "";
+  let told = false; // once: a second signal would give its jobs back
   for await (const chunk of started.stdout) {
     said += new TextDecoder().decode(chunk);
-    if (until?.test(said)) started.kill("SIGTERM");
+    if (told || !until?.test(said)) continue;
+    told = true;
+    started.kill("SIGTERM");
   }
   said += await new Response(started.stderr).text();
   expect([program, said, await started.exited]).toEqual([program, said, 0]);

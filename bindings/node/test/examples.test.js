@@ -16,14 +16,16 @@ async function run(name, until) {
   fs.mkdirSync(directory);
   const program = spawn(process.execPath, ["--no-warnings", path.join(examples, name)], { cwd: directory });
   let output = "";
+  let told = false; // once: a second signal would give its jobs back
   program.stdout.on("data", (data) => {
     output += data;
-    if (until?.test(output)) program.kill("SIGTERM");
+    if (!told && until?.test(output)) told = program.kill("SIGTERM");
   });
   program.stderr.on("data", (data) => {
     output += data;
   });
-  const code = await soon(new Promise((resolve) => program.on("exit", (exit, signal) => resolve(exit ?? signal))), name);
+  // It has ended, and all that it has said has been read.
+  const code = await soon(new Promise((resolve) => program.on("close", (exit, signal) => resolve(exit ?? signal))), name);
   assert.equal(code, 0, `${name}: ${output}`);
   return output;
 }
