@@ -84,7 +84,7 @@ test("a finished transaction that is collected does not end the one that is open
   const program = child(
     `require("node:v8").setFlagsFromString("--expose-gc");
      const gc = globalThis.Bun ? () => Bun.gc(true) : require("node:vm").runInNewContext("gc");
-     const db = honker.open(path, { busyTimeoutMs: 300 });
+     const db = honker.open(path);
      await (async () => {
        for (let i = 0; i < 50; i++) {
          await (await db.transactionAsync()).commitAsync();
