@@ -530,7 +530,8 @@ test("a delay that cannot be is refused where it is written", () => {
 
 test("many workers of a process hear a signal, and Node has nothing to warn of", async () => {
   const program = child(
-    `process.on("warning", (warning) => console.log(warning.name));
+    // What honker itself warns of is of the machine: that it has no more inotify instances, for one.
+    `process.on("warning", ({ name }) => name !== "HonkerWarning" && console.log(name));
      const db = honker.open(path);
      const workers = Array.from({ length: 20 }, () => db.worker("q", () => {}, { logger: null }));
      const all = Promise.all(workers.map((worker) => worker.run()));
