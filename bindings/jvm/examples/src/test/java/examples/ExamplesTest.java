@@ -1,6 +1,7 @@
 package examples;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.io.BufferedReader;
 import java.nio.charset.StandardCharsets;
@@ -65,7 +66,10 @@ class ExamplesTest {
       for (String line = out.readLine(); line != null; line = out.readLine()) {
         lines.add(line);
         boolean runsForEver = wanted[wanted.length - 1].equals("stopped");
-        if (runsForEver && lines.size() == wanted.length - 1) process.toHandle().destroy();
+        if (runsForEver && lines.size() == wanted.length - 1) {
+          hearsSignals(process, log);
+          process.toHandle().destroy();
+        }
       }
       process.waitFor(10, TimeUnit.SECONDS);
       String logged = Files.readString(log);
@@ -82,6 +86,15 @@ class ExamplesTest {
         assertEquals(wanted[i], lines.get(i), lines.toString());
       }
       assertEquals(wanted.length, lines.size(), lines.toString());
+    }
+  }
+
+  /** Its worker may have begun, and handled a job, before its main thread has come to that. */
+  private static void hearsSignals(Process process, Path log) throws Exception {
+    long end = System.nanoTime() + TimeUnit.SECONDS.toNanos(60);
+    while (process.isAlive() && !Files.readString(log).contains("runs until SIGTERM")) {
+      assertTrue(System.nanoTime() < end, "it does not come to hear signals");
+      Thread.sleep(5);
     }
   }
 }
