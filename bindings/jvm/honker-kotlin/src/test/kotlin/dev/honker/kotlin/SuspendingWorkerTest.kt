@@ -28,7 +28,9 @@ import java.nio.file.Path
 import java.time.Duration
 import java.util.concurrent.ConcurrentHashMap
 import java.util.concurrent.CopyOnWriteArrayList
+import java.util.concurrent.CountDownLatch
 import java.util.concurrent.atomic.AtomicReference
+import kotlin.concurrent.thread
 
 /** What must not end a worker, and what does. */
 @Timeout(120)
@@ -183,18 +185,21 @@ class SuspendingWorkerTest {
             open().use { db ->
                 val q = db.queue("q")
                 repeat(2) { q.enqueueJson("$it") }
-                val begun = CompletableDeferred<Unit>()
+                val begun = CountDownLatch(2)
+                val closing = CompletableDeferred<Unit>()
                 val worker =
                     q.suspendingWorker("w", workerOptions { concurrency(2) }) { job ->
                         withContext(NonCancellable) {
-                            begun.complete(Unit)
-                            delay(300)
+                            begun.countDown()
+                            closing.await()
                         }
                         if (job.payloadJson() == "1") error("no")
                     }
-                begun.await()
-                eventually { "\"claimed\":2" in q.statsJson() }
-                withContext(Dispatchers.IO) { worker.close() }
+                withContext(Dispatchers.IO) { begun.await() }
+                val closer = thread { worker.close() }
+                eventually { closer.state == Thread.State.WAITING } // for the handlers
+                closing.complete(Unit)
+                withContext(Dispatchers.IO) { closer.join() }
                 assertNull(worker.failure().orElse(null))
                 val stats = q.statsJson()
                 assertTrue("\"claimed\":0" in stats, stats)
