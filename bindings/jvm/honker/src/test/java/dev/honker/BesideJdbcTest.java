@@ -27,7 +27,7 @@ class BesideJdbcTest {
     Connection connection =
         DriverManager.getConnection("jdbc:sqlite:" + directory.resolve("app.db"));
     try (Statement statement = connection.createStatement()) {
-      statement.execute("PRAGMA busy_timeout = 10000");
+      statement.execute("PRAGMA busy_timeout = 60000");
     }
     return connection;
   }
@@ -38,7 +38,8 @@ class BesideJdbcTest {
     int each = 400;
     AtomicReference<Throwable> failure = new AtomicReference<>();
     Set<String> done = ConcurrentHashMap.newKeySet();
-    try (Database db = Temporary.open(directory)) {
+    OpenOptions patient = OpenOptions.builder().busyTimeout(Duration.ofSeconds(60)).build();
+    try (Database db = Honker.open(directory.resolve("app.db"), patient)) {
       db.transactionVoid(tx -> tx.execute("CREATE TABLE mine (id INTEGER PRIMARY KEY, n)"));
       Queue queue = db.queue("q");
       List<Thread> threads = new ArrayList<>();

@@ -92,7 +92,7 @@ public final class WorkerProcess {
             .stopTimeout(Duration.ofMillis(Long.parseLong(args[1])))
             .grace(args[2].equals("ignores") ? Duration.ofMillis(100) : Duration.ofMinutes(1))
             .concurrency(8)
-            .visibilityTimeout(Duration.ofSeconds(args[2].equals("killed") ? 3600 : 5))
+            .visibilityTimeout(Duration.ofSeconds(args[2].equals("soak") ? 5 : 3600))
             .retryBase(Duration.ZERO)
             .build();
     Runner worker = start(args[0], options, args[2]);

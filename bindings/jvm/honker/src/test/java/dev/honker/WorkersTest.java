@@ -239,8 +239,7 @@ class WorkersTest {
   /** It is rolled back, the job has failed, and the worker goes on. */
   @Test
   void aHandlerThatLeavesItsTransactionOpen() throws Exception {
-    OpenOptions hurried = OpenOptions.builder().busyTimeout(Duration.ofMillis(100)).build();
-    try (Database db = Honker.open(directory.resolve("app.db"), hurried)) {
+    try (Database db = Temporary.open(directory)) {
       Queue queue = db.queue("q", QueueOptions.builder().maxAttempts(1).build());
       db.transactionVoid(tx -> tx.execute("CREATE TABLE mine (a)"));
       CopyOnWriteArrayList<Transaction> forgotten = new CopyOnWriteArrayList<>();
