@@ -93,7 +93,7 @@ class TestDatabaseTest {
     try (TestDatabase test = new TestDatabase()) {
       LockOptions hour = LockOptions.builder().ttl(Duration.ofHours(1)).build();
       test.database().lock("l", hour);
-      test.database().scheduler().add("s", "q", CronSchedule.crontab("0 * * * *"), "1");
+      test.database().scheduler().add("s", "q", CronSchedule.every(Duration.ofHours(1)), "1");
       assertTrue(test.database().scheduler().tick().isEmpty());
       assertTrue(test.database().tryLock("l", hour).isEmpty());
       test.advance(Duration.ofHours(2));
