@@ -105,6 +105,7 @@ FUNCTION(consumer_new) {
   }
   while (kind < UPDATES && !enif_is_identical(argv[1], atom(env, kinds[kind]))) ++kind;
   TEXT(2, name);
+  in->of = db;
   in->db = atomic_load(&db->handle);
   if (in->db == NULL) return closed(env);
   honker_status_t status = waiter_of(in, db, &waiter);
@@ -174,14 +175,16 @@ static term look(struct in *in, consumer_t *consumer, void *handle, int64_t n) {
 static int get(struct in *in, term t, consumer_t **consumer, void **handle) {
   if (!enif_get_resource(in->env, t, consumer_type, (void **)consumer)) return 0;
   *handle = atomic_load(&(*consumer)->handle);
-  in->db = atomic_load(&(*consumer)->db->handle);
+  in->of = (*consumer)->db;
+  in->db = atomic_load(&in->of->handle);
   return 1;
 }
 
-int get_worker(ErlNifEnv *env, term t, honker_worker_t **worker) {
+int get_worker(struct in *in, term t, honker_worker_t **worker) {
   consumer_t *consumer;
-  if (!enif_get_resource(env, t, consumer_type, (void **)&consumer) || consumer->kind != WORKER) return 0;
+  if (!enif_get_resource(in->env, t, consumer_type, (void **)&consumer) || consumer->kind != WORKER) return 0;
   *worker = atomic_load(&consumer->handle);
+  in->of = consumer->db;
   waiter_looks(consumer->waiter, &consumer->waiting);
   return 1;
 }
@@ -197,8 +200,9 @@ FUNCTION(consumer_next) {
   if (handle == NULL || in->db == NULL) return atom(env, "closed");
   waiter_looks(consumer->waiter, &consumer->waiting);
   const term looked = look(in, consumer, handle, n);
-  /* Closing it frees the handle, and a look that comes too late finds none. */
-  return atomic_load(&consumer->handle) == NULL && !enif_is_tuple(env, looked) ? atom(env, "closed") : looked;
+  /* Closing it, or its database, frees the handle, and a look that comes too late finds none. */
+  const int is_closed = atomic_load(&consumer->handle) == NULL || atomic_load(&in->of->handle) == NULL;
+  return is_closed && (in->misused || !enif_is_tuple(env, looked)) ? atom(env, "closed") : looked;
 }
 
 /* consumer_do(consumer, what, arguments): the rest of what can be done with one */

@@ -48,6 +48,12 @@ term answer(struct in *in, honker_status_t status, term value) {
     const char *outcome = (size_t)status < sizeof outcomes / sizeof *outcomes ? outcomes[status] : NULL;
     return atom(in->env, outcome != NULL ? outcome : "unknown");
   }
+  in->misused = status == HONKER_MISUSE;
+  if (in->misused && in->of != NULL && atomic_load(&in->of->handle) == NULL) {
+    lib.error_free(in->err);
+    in->err = NULL;
+    return closed(in->env);
+  }
   honker_bytes_t message = {(const uint8_t *)"", 0};
   if (in->err != NULL) message.data = (const uint8_t *)lib.error_message(in->err, &message.len);
   const int32_t code = in->err ? lib.error_sqlite_code(in->err) : 0;
@@ -356,6 +362,7 @@ static FUNCTION(db_interrupt) {
   if (!get_db(env, argv[0], &db)) return enif_make_badarg(env);
   honker_db_t *handle = atomic_load(&db->handle);
   if (handle == NULL) return closed(env);
+  in.of = db;
   atomic_fetch_add(&db->interrupts, 1);
   const honker_status_t status = lib.interrupt(handle, &in.err);
   tell_all(env, db, "interrupted");
@@ -370,6 +377,7 @@ static FUNCTION(db_status) {
   if (!get_db(env, argv[0], &db)) return enif_make_badarg(env);
   honker_db_t *handle = atomic_load(&db->handle);
   if (handle == NULL) return closed(env);
+  in.of = db;
   const honker_status_t status = lib.status(handle, &json, &in.err);
   return text_answer(&in, status, &json);
 }

@@ -67,10 +67,12 @@ typedef struct {
 /* A call: what it works on, and what it failed with. */
 struct in {
   ErlNifEnv *env;
+  db_t *of; /* whose handle `db` is, or was: it may be closed, and so unknown to the library, in the middle of the call */
   honker_db_t *db;
   honker_tx_t *tx;
   honker_error_t *err;
   term refusal; /* the answer, once an argument could not be used */
+  int misused;  /* the library has said so */
 };
 
 extern ErlNifResourceType *db_type, *tx_type;
@@ -167,7 +169,7 @@ FUNCTION(consumer_do);
 int consumers_load(ErlNifEnv *env, ErlNifResourceFlags flags);
 
 /* The native worker of a consumer, NULL if it is closed; 0 if it is no worker. */
-int get_worker(ErlNifEnv *env, term t, honker_worker_t **worker);
+int get_worker(struct in *in, term t, honker_worker_t **worker);
 honker_status_t worker_make(struct in *in, honker_waiter_t *waiter, uint64_t token, const term *options,
                             honker_worker_t **worker);
 /* As consumer_next of a worker that only claims. */

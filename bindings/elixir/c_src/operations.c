@@ -61,7 +61,7 @@ static term perform(ErlNifEnv *env, const term argv[], int kind, term (*body)(st
   db_t *db;
   tx_t *tx = NULL;
   if (!get_db(env, argv[0], &db)) return enif_make_badarg(env);
-  struct in in = {.env = env, .db = atomic_load(&db->handle)};
+  struct in in = {.env = env, .of = db, .db = atomic_load(&db->handle)};
   if (in.db == NULL) return closed(env);
   if (!enif_is_identical(argv[1], atom_nil)) {
     if (!enif_get_resource(env, argv[1], tx_type, (void **)&tx)) {

@@ -121,7 +121,7 @@ FUNCTION(worker_turn) {
   unsigned len;
   term head, tail = argv[1], answered;
   (void)argc;
-  if (!get_worker(env, argv[0], &worker) || !enif_get_list_length(env, argv[1], &len)) return enif_make_badarg(env);
+  if (!get_worker(in, argv[0], &worker) || !enif_get_list_length(env, argv[1], &len)) return enif_make_badarg(env);
   INT(2, n);
   honker_settlement_t *settlements = enif_alloc(len * sizeof *settlements + 1);
   if (settlements == NULL) return enif_make_badarg(env);

@@ -52,6 +52,29 @@ defmodule Honker.StressTest do
     assert {:ok, [_ | _]} = Queue.claim_batch(db, "q", "w", -1)
   end
 
+  test "who is in the middle of a call when the database is closed is told so", %{directory: directory} do
+    for round <- 1..100 do
+      {:ok, db} = Honker.open(Path.join(directory, "closed#{rem(round, 5)}.db"))
+      listeners = for _ <- 1..4, do: Honker.listener!(db, "c")
+
+      calls = fn listener ->
+        [
+          fn -> Queue.enqueue(db, "q", 1) end,
+          fn -> Queue.stats(db) end,
+          fn -> Honker.status(db) end,
+          fn -> Honker.updates(db) end,
+          fn -> with :timeout <- Consumer.next(listener, 0), do: {:ok, nil} end
+        ]
+      end
+
+      again = fn again, call -> with {:ok, _} <- call.(), do: again.(again, call) end
+      calling = for listener <- listeners, call <- calls.(listener), do: Task.async(fn -> again.(again, call) end)
+      Process.sleep(rem(round, 4))
+      :ok = Honker.close(db)
+      for told <- Task.await_many(calling, 180_000), do: assert({:error, %Error{name: :closed_handle}} = told)
+    end
+  end
+
   defp stress(_actor, actors, 0), do: Enum.each(actors, &Process.exit(&1, :kill))
 
   defp stress(actor, [victim | others], kills) do
