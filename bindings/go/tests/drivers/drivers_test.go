@@ -45,7 +45,7 @@ func TestMain(m *testing.M) {
 }
 
 func enqueue(path, who string) error {
-	db, err := honker.Open(path)
+	db, err := honker.OpenWithOptions(path, "", honker.OpenOptions{BusyTimeout: 20 * time.Second}) // as long as the others wait
 	if err != nil {
 		return err
 	}
