@@ -65,7 +65,8 @@ public sealed class HostingTests : WithDatabase
         q.Enqueue("no e-mail");
         var seen = host.Services.GetRequiredService<Seen>().All;
         await Until(() => seen.Any(one => one.To == "scheduled") && seen.Count >= 3);
-        Assert.Equal(seen.Count, seen.Select(one => one.Scope).Distinct().Count());
+        var some = seen.ToArray(); // the schedule goes on
+        Assert.Equal(some.Length, some.Select(one => one.Scope).Distinct().Count());
         await Until(() => q.Dead().Count == 1);
         Assert.Equal(HealthStatus.Healthy, (await host.Services.GetRequiredService<HealthCheckService>().CheckHealthAsync()).Status);
         q.Enqueue(new Email("slow"));

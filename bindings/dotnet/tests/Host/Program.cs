@@ -16,7 +16,14 @@ JobHandler handler = async (job, cancel) =>
 };
 if (args is [var path, "patient"])
 {
-    await new HonkerWorker(path, new WorkerOptions { StopTimeout = Timeout.InfiniteTimeSpan }).Handle("q", handler).RunAsync();
+    try
+    {
+        await new HonkerWorker(path, new WorkerOptions { StopTimeout = Timeout.InfiniteTimeSpan }).Handle("q", handler).RunAsync();
+    }
+    catch (HonkerUnfinishedException)
+    {
+        // A second signal waits for nobody: the handler was told, and may be about to return.
+    }
     Console.WriteLine("stopped");
     return;
 }
