@@ -10,10 +10,12 @@ import time
 
 from worker import claim, connect
 
+VISIBILITY_S = 2  # Nobody who looks on is to wait for long.
+
 
 def main(database: str, extension: str, worker_id: str) -> None:
     db = connect(database, extension)
-    while (job := claim(db, worker_id)) is None:
+    while (job := claim(db, worker_id, VISIBILITY_S)) is None:
         time.sleep(0.01)
     print(job["id"], flush=True)
     while True:

@@ -15,7 +15,7 @@ from email.message import EmailMessage
 from email.policy import SMTP
 from pathlib import Path
 
-VISIBILITY_S = 2  # If we die with a job in hand, others get it after this time.
+VISIBILITY_S = 60  # If we die with a job in hand, others get it after this time.
 
 
 def connect(database: str, extension: str) -> sqlite3.Connection:
@@ -28,8 +28,8 @@ def connect(database: str, extension: str) -> sqlite3.Connection:
     return db
 
 
-def claim(db: sqlite3.Connection, worker_id: str) -> dict | None:
-    answer = db.execute("SELECT honker_claim_batch('emails', ?, 1, ?)", (worker_id, VISIBILITY_S))
+def claim(db: sqlite3.Connection, worker_id: str, visibility_s: int = VISIBILITY_S) -> dict | None:
+    answer = db.execute("SELECT honker_claim_batch('emails', ?, 1, ?)", (worker_id, visibility_s))
     jobs = json.loads(answer.fetchone()[0])
     return jobs[0] if jobs else None
 
