@@ -131,6 +131,12 @@ impl Detector {
         self.counter.as_ref().and_then(Counter::written_file)
     }
 
+    /// What there is to say if the file that a commit writes to has just lost its name.
+    pub(super) fn lost(&self) -> Option<String> {
+        let written = self.written_file().filter(|written| identity(written).is_none())?;
+        Some(format!("'{written}' was deleted or moved; close the database and open it again"))
+    }
+
     /// Where the file will appear.
     pub(super) fn directory(&self) -> &str {
         Path::new(self.path())

@@ -162,7 +162,11 @@ impl WatchLoop {
         match self.settings.backend {
             Backend::Polling => Ok(()),
             Backend::Shm => self.detector.no_wal_index().map_or(Ok(()), |why| failed(&why)),
-            Backend::Kernel => self.expect_events().or_else(|error| failed(&error)),
+            Backend::Kernel => self.expect_events().or_else(|error| match self.detector.lost() {
+                // No fault of the back end's: somebody moves files about.
+                Some(what) => Err(Error::Watcher(format!("watcher died: {what}"))),
+                None => failed(&error),
+            }),
             Backend::Auto => {
                 if let Err(error) = self.expect_events()
                     && self.detector.written_file().is_some()

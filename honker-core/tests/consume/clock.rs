@@ -9,10 +9,18 @@ use std::sync::atomic::{AtomicI64, Ordering};
 static WALL_S: AtomicI64 = AtomicI64::new(0);
 static MONOTONIC_MS: AtomicI64 = AtomicI64::new(0);
 static STEP_S: AtomicI64 = AtomicI64::new(0);
+/// The second that the machine's clock shows for ever; 0 if it goes on.
+static STOPPED_S: AtomicI64 = AtomicI64::new(0);
 
 /// Sets the machine's clock so many seconds ahead of what it is.
 pub fn set_wall(ahead_s: i64) {
     WALL_S.store(ahead_s, Ordering::SeqCst);
+}
+
+/// The machine's clock stands still from now on; the second that it shows.
+pub fn stop_wall() -> i64 {
+    STOPPED_S.store(second(), Ordering::SeqCst);
+    second()
 }
 
 /// Sets the clock of `Instant` so many milliseconds ahead of what it is.
@@ -46,7 +54,10 @@ unsafe extern "C" fn clock_gettime(clock: libc::clockid_t, time: *mut libc::time
             return -1;
         }
         match clock {
-            libc::CLOCK_REALTIME => (*time).tv_sec += WALL_S.load(Ordering::SeqCst),
+            libc::CLOCK_REALTIME => match STOPPED_S.load(Ordering::SeqCst) {
+                0 => (*time).tv_sec += WALL_S.load(Ordering::SeqCst),
+                stopped => (*time).tv_sec = stopped,
+            },
             libc::CLOCK_MONOTONIC => {
                 let ns = (*time).tv_nsec + MONOTONIC_MS.load(Ordering::SeqCst) * 1_000_000;
                 (*time).tv_sec += ns.div_euclid(1_000_000_000);

@@ -212,7 +212,7 @@ fn a_forked_child_has_no_consumers() {
         let child = unsafe { libc::fork() };
         if child == 0 {
             // SAFETY: raw system calls.
-            unsafe { libc::alarm(10) };
+            unsafe { libc::alarm(120) };
             let (mut subscription, waker, mut leader) = everything.lock().unwrap().take().unwrap();
             let all = worker.next(1, None) == Err(Error::Forked)
                 && listener.next(None) == Err(Error::Forked)

@@ -70,14 +70,17 @@ fn what_was_missed_is_caught_up_as_far_as_it_goes() {
         "UPDATE _honker_scheduler_tasks SET next_fire_at = unixepoch() - 3600 WHERE name = 'long'",
     );
     run(&database, "UPDATE _honker_scheduler_tasks SET next_fire_at = unixepoch() - 5 WHERE name = 'short'");
+    let missed_at = file.count("SELECT next_fire_at FROM _honker_scheduler_tasks WHERE name = 'short'");
     let mut leader = leader(&database, "me");
+    let before = clock::second();
     let fires = item(leader.next(NOW));
+    let missed = (before - missed_at + 1)..=(clock::second() - missed_at + 1);
     let of = |name: &str| fires.iter().filter(|fire| fire.name == name).cloned().collect::<Vec<_>>();
     assert_eq!(of("long").len(), 64);
-    assert!((6..10).contains(&of("short").len()), "{}", of("short").len());
+    assert!(missed.contains(&(of("short").len() as i64)), "{}, not {missed:?}", of("short").len());
     assert_eq!(of("later"), []);
     assert_each_second_once(fires.clone());
-    assert_eq!(file.count("SELECT min(next_fire_at > unixepoch() - 2) FROM _honker_scheduler_tasks"), 1);
+    assert!(file.count("SELECT min(next_fire_at) FROM _honker_scheduler_tasks") > before);
 }
 
 /// Changes of the schedules that anybody makes are seen while the leader sleeps until something far away.

@@ -209,8 +209,8 @@ fn nobody_is_named_once_it_is_gone() {
 fn the_descriptor_is_readable_at_each_deadline() {
     let (_file, database) = open();
     let waiter = waiter(&database);
-    // A job that becomes due, ...
-    enqueue_at(&database, "q", clock::second() + 1);
+    // A job that becomes due, and not before it is looked for, ...
+    enqueue_at(&database, "q", clock::second() + 3);
     let mut worker = queue_worker(&waiter, 1, "q");
     assert_timeout(worker.next(1, NOW));
     assert_eq!(named_by_descriptor(&waiter), [1]);
@@ -338,7 +338,7 @@ fn a_thread_that_waits_for_all_learns_of_what_begins_meanwhile() {
     assert_eq!(waiting.join(), Wake::Update);
     assert_eq!(named(&waiter), [2]);
     // One that rests meanwhile has a deadline.
-    enqueue_at(&database, "q", clock::second() + 2);
+    enqueue_at(&database, "q", clock::second() + 3);
     let waiting = asleep();
     assert_timeout(worker.next(1, NOW));
     assert_eq!(waiting.join(), Wake::Update);
@@ -437,9 +437,10 @@ fn a_consumer_that_failed_is_named_again() {
     assert_eq!(named_by_descriptor(&waiter), [1]);
     let failed = Instant::now();
     assert!(topic.next(NOW).is_err());
-    assert!(named(&waiter).is_empty());
+    // Nothing, unless this thread has not come to run for half a second.
+    let early = named(&waiter);
     other.execute_batch("ALTER TABLE away RENAME TO _honker_stream").unwrap();
-    assert_eq!(named_by_descriptor(&waiter), [1]);
+    assert_eq!(if early.is_empty() { named_by_descriptor(&waiter) } else { early }, [1]);
     assert!(failed.elapsed() >= Duration::from_millis(100), "it was named again at once");
     assert_timeout(topic.next(NOW));
 }

@@ -67,6 +67,14 @@ pub fn subscription(database: &Database, topic: &str) -> consume::StreamSubscrip
     consume::StreamSubscription::new(database, topic, StreamOptions::default()).unwrap()
 }
 
+/// CPU time of this thread, which the rest of the machine does not change.
+pub fn cpu_time() -> Duration {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: it fills in what it is given.
+    assert_eq!(unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) }, 0);
+    Duration::new(time.tv_sec.cast_unsigned(), time.tv_nsec as u32)
+}
+
 /// What was waited for.
 #[track_caller]
 pub fn item<T: Debug>(next: Result<Next<T>>) -> T {

@@ -240,8 +240,11 @@ fn the_fallback_finds_what_nothing_announces() {
     database.claim(&Claim { queue: "q", worker_id: "other", n: 1, timeout_s: 0 }).unwrap();
     let fallback = Some(Duration::from_millis(50));
     let mut worker = worker(&database, "q", WorkerOptions { fallback, ..WorkerOptions::default() });
-    assert_timeout(worker.next(1, Some(Duration::from_millis(1900))));
-    assert_eq!(file.count("SELECT count(*) FROM _honker_dead"), 1);
+    let waker = worker.waiter();
+    let waiting = Thread::start(move || worker.next(1, LONG));
+    until("it is dead", || file.count("SELECT count(*) FROM _honker_dead") == 1);
+    waker.wake();
+    assert_woken(waiting.join());
 }
 
 #[test]

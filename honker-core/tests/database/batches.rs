@@ -43,6 +43,7 @@ fn calls_that_wait_together_are_committed_in_one_step() {
             // `data_version` changes with every commit of somebody else's, `count` shows what came with it.
             let watcher = file.plain();
             let (stop, stopped) = channel::<()>();
+            let (begin, begun) = channel::<()>();
             let watching = std::thread::spawn(move || {
                 let mut seen = Vec::new();
                 loop {
@@ -51,12 +52,15 @@ fn calls_that_wait_together_are_committed_in_one_step() {
                         watcher.query_row("SELECT count(*) FROM _honker_live", [], |row| row.get(0)).unwrap();
                     if seen.last() != Some(&count) {
                         seen.push(count);
+                        begin.send(()).unwrap();
                     }
                     if last {
                         return seen;
                     }
                 }
             });
+            // It has seen that there is none.
+            begun.recv().unwrap();
             for worker in together(&database, enqueues(20)) {
                 worker.join().unwrap();
             }

@@ -15,7 +15,7 @@ fn in_child(body: impl FnOnce() -> bool) -> bool {
         let child = libc::fork();
         assert!(child >= 0, "cannot fork");
         if child == 0 {
-            libc::alarm(8);
+            libc::alarm(120);
             let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(body));
             libc::_exit(i32::from(!matches!(outcome, Ok(true))));
         }
@@ -140,7 +140,7 @@ fn the_child_works_although_another_thread_held_the_writer() {
         let child = unsafe { libc::fork() };
         if child == 0 {
             // SAFETY: raw system calls.
-            unsafe { libc::alarm(8) };
+            unsafe { libc::alarm(120) };
             let forked = all_forked(&database);
             drop(database);
             // Waits until the parent has committed.
@@ -187,7 +187,7 @@ fn the_log_of_a_killed_writer_is_recovered() {
             unsafe {
                 let child = libc::fork();
                 if child == 0 {
-                    libc::alarm(8);
+                    libc::alarm(120);
                     let own = file.database(&Options::default());
                     (0..50).for_each(|_| drop(enqueue(&own, "p")));
                     let mut transaction = own.begin().unwrap();
@@ -227,7 +227,7 @@ fn the_child_keeps_the_log_that_the_parent_is_done_with() {
             let child = libc::fork();
             let mut byte = 0u8;
             if child == 0 {
-                libc::alarm(8);
+                libc::alarm(120);
                 let own = Database::open(&file.path, &Options::default());
                 let one = own.as_ref().is_ok_and(|own| enqueue(own, "p").is_ok());
                 libc::write(to_parent[1], (&raw const byte).cast(), 1);

@@ -13,7 +13,7 @@ fn in_child(body: impl FnOnce() -> bool) -> bool {
         let child = libc::fork();
         assert!(child >= 0, "cannot fork");
         if child == 0 {
-            libc::alarm(30);
+            libc::alarm(120);
             let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(body));
             libc::_exit(i32::from(!matches!(outcome, Ok(true))));
         }
