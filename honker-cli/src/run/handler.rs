@@ -7,13 +7,15 @@
 use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::io::{Read, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use honker_core::consume::Claimed;
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, Signal, kill_process_group};
 
 use crate::failure::{Failure, Result};
@@ -21,7 +23,8 @@ use crate::failure::{Failure, Result};
 /// So much of standard error is kept.
 const ERROR_BYTES_MAX: usize = 2_000;
 
-/// After the end of a program its output is read for so long: what it has started may still have the pipe.
+/// What a program has written itself is read to its end. After that its output is read for so long: what it has started may still
+/// have the pipe.
 const OUTPUT_GRACE: Duration = Duration::from_millis(200);
 
 /// The program and where its file is.
@@ -127,29 +130,83 @@ fn feed(child: &mut Child, payload: String) {
 
 /// Waits for its end, and passes on what it writes to standard error.
 fn follow(mut child: Child) -> Ended {
-    let tail = Arc::new(Mutex::new(VecDeque::new()));
-    let (closed, is_closed) = mpsc::channel::<()>();
-    if let Some(mut stderr) = child.stderr.take() {
-        let tail = Arc::clone(&tail);
-        std::thread::spawn(move || {
-            let _closed = closed;
-            let mut bytes = [0; 8192];
-            while let Ok(n @ 1..) = stderr.read(&mut bytes) {
-                let _ = std::io::stderr().write_all(&bytes[..n]);
-                let mut tail = tail.lock().unwrap_or_else(PoisonError::into_inner);
-                tail.extend(&bytes[..n]);
-                let excess = tail.len().saturating_sub(ERROR_BYTES_MAX);
-                tail.drain(..excess);
-            }
-        });
-    }
+    let output = child.stderr.take().and_then(Output::follow);
     let status = child.wait().unwrap_or_else(|_| ExitStatus::from_raw(1 << 8));
-    // Until the thread is gone, or for a moment.
-    let _ = is_closed.recv_timeout(OUTPUT_GRACE);
-    let tail: Vec<u8> = tail.lock().unwrap_or_else(PoisonError::into_inner).iter().copied().collect();
+    let tail = output.map_or_else(Vec::new, |output| output.end());
     // It may begin in the middle of a character.
     let error = String::from_utf8_lossy(&tail).trim_start_matches('\u{fffd}').replace('\0', "\u{fffd}");
     Ended { status, error }
+}
+
+/// A program's standard error, which a thread reads and passes on.
+struct Output {
+    shared: Arc<(Mutex<Progress>, Condvar)>,
+    pipe: OwnedFd,
+}
+
+#[derive(Default)]
+struct Progress {
+    /// The end of what was read.
+    tail: VecDeque<u8>,
+    /// How many bytes were read, and how many of them passed on.
+    read: u64,
+    passed_on: u64,
+    /// Nobody has the pipe any more.
+    closed: bool,
+}
+
+impl Output {
+    fn follow(stderr: ChildStderr) -> Option<Self> {
+        let pipe = stderr.as_fd().try_clone_to_owned().ok()?;
+        let shared = Arc::new((Mutex::new(Progress::default()), Condvar::new()));
+        let progress = Arc::clone(&shared);
+        std::thread::spawn(move || {
+            pass_on(stderr, &progress);
+            lock(&progress.0).closed = true;
+            progress.1.notify_all();
+        });
+        Some(Output { shared, pipe })
+    }
+
+    /// The end of it, once the program is over: all that it has written is in the pipe by then, however late the thread is that
+    /// reads it. What others may write who still have it is waited for a moment.
+    fn end(&self) -> Vec<u8> {
+        let (progress, moved) = &*self.shared;
+        let state = lock(progress);
+        let own = state.read + rustix::io::ioctl_fionread(&self.pipe).unwrap_or(0);
+        let is_behind = |state: &mut Progress| !state.closed && state.passed_on < own;
+        let state = moved.wait_while(state, is_behind).unwrap_or_else(PoisonError::into_inner);
+        let waited = moved.wait_timeout_while(state, OUTPUT_GRACE, |state| !state.closed);
+        waited.unwrap_or_else(PoisonError::into_inner).0.tail.iter().copied().collect()
+    }
+}
+
+fn pass_on(mut stderr: ChildStderr, (progress, moved): &(Mutex<Progress>, Condvar)) {
+    let mut bytes = [0; 8192];
+    loop {
+        // It is read under the lock, so that who asks how much is left in the pipe knows how much was read; and so not before
+        // there is something.
+        until_readable(stderr.as_fd());
+        let mut state = lock(progress);
+        let Ok(n @ 1..) = stderr.read(&mut bytes) else { return };
+        state.read += n as u64;
+        state.tail.extend(&bytes[..n]);
+        let excess = state.tail.len().saturating_sub(ERROR_BYTES_MAX);
+        state.tail.drain(..excess);
+        drop(state);
+        let _ = std::io::stderr().write_all(&bytes[..n]);
+        lock(progress).passed_on += n as u64;
+        moved.notify_all();
+    }
+}
+
+fn until_readable(pipe: BorrowedFd<'_>) {
+    let mut polled = [PollFd::from_borrowed_fd(pipe, PollFlags::IN)];
+    while let Err(rustix::io::Errno::INTR) = poll(&mut polled, None) {}
+}
+
+fn lock(progress: &Mutex<Progress>) -> MutexGuard<'_, Progress> {
+    progress.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// On Linux the program is killed when this process dies: its job is somebody else's from then on.

@@ -110,6 +110,24 @@ fn sixty_five_is_dead_with_the_end_of_stderr() {
     assert!(run.stderr.contains("first\n"));
 }
 
+/// The worker's own standard error is full, and takes nothing until long after the program has ended.
+#[test]
+fn what_a_program_has_said_last_is_kept_however_slowly_it_is_passed_on() {
+    let site = Site::new();
+    let id = site.enqueue("q", "{}").to_string();
+    // More than a pipe takes, and less than two and what is read at once.
+    let script = "yes long | head -c 120000 >&2; echo 'no such address' >&2; touch ended; exit 65";
+    let args = ["run", "--queue", "q", "--until-empty", "--", "sh", "-c", script];
+    let mut command = site.command(&args);
+    let child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("honker runs");
+    wait_for(&site.path("ended"));
+    std::thread::sleep(std::time::Duration::from_millis(400));
+    let output = child.wait_with_output().expect("it ends");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("no such address"));
+    let error = site.json(&["job", &id, "--json"])["last_error"].as_str().expect("an error").to_owned();
+    assert!(error.ends_with("long\nno such address"), "{error}");
+}
+
 #[test]
 fn anything_else_is_tried_again_and_dead_by_budget() {
     let site = Site::new();

@@ -195,8 +195,9 @@ fn what_another_process_commits_arrives_and_what_is_due_by_itself_too() {
     let mut events = server.events();
     assert_eq!(events.next().expect("a state")["queues"], json!([]));
     let depth = |state: &Value, key: &str| state["queues"][0]["depth"][key].as_i64();
-    site.run(&["enqueue", "q", "{}", "--delay-s", "2"]).ok();
+    site.run(&["enqueue", "q", "{}", "--delay-s", "3600"]).ok();
     events.until(|state| depth(state, "delayed") == Some(1));
+    sql(&site, "UPDATE _honker_live SET run_at = unixepoch() + 2");
     // Nobody commits anything: the time has come.
     events.until(|state| depth(state, "due") == Some(1));
     // A second one, later, sees it at once.
@@ -553,7 +554,12 @@ fn few_jobs_among_many_are_found() {
     let id = site.enqueue("rare", "{}").to_string();
     many_dead(&site, 25_000);
     let server = serve(&site, &[]);
-    let page = server.get("/api/jobs?queue=rare").is(200).json();
+    let mut page = server.get("/api/jobs?queue=rare").is(200).json();
+    // A request looks for a second, which may not be enough where a hundred other things are done.
+    while page["jobs"] == json!([]) {
+        let cursor = page["cursor"].as_str().expect("it goes on");
+        page = server.get(&format!("/api/jobs?queue=rare&cursor={cursor}")).is(200).json();
+    }
     assert_eq!((&page["jobs"][0]["id"], &page["cursor"]), (&json!(id), &Value::Null));
 }
 

@@ -130,8 +130,9 @@ fn a_table_that_is_watched_takes_the_place_of_the_one_before_and_fits_the_screen
     terminal.shows("long");
     site.enqueue("second", "{}");
     terminal.shows("second");
+    // It may be seen before it is drawn to the end.
+    until("all of it is there", || terminal.text().lines().filter(|line| !line.is_empty()).count() == 3);
     let text = terminal.text();
     assert_eq!(text.matches("PAYLOAD").count(), 1, "{text}");
-    assert_eq!(text.lines().filter(|line| !line.is_empty()).count(), 3, "{text}");
     assert!(text.contains('…'));
 }

@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { after, afterEach, before, beforeEach, test } from 'node:test';
 
 import { LANGUAGES, Site, foreignWorker, launch, look, shop, workers } from './site.mjs';
@@ -90,10 +91,12 @@ test('streams and locks move as well', async () => {
 });
 
 test('a job that becomes due by itself moves the page', async () => {
-  await site.honker('enqueue', 'q', '{}', '--delay-s', '3');
+  await site.honker('enqueue', 'q', '{}', '--delay-s', '3600');
   const { url } = await site.serve();
   const page = await look(browser, `${url}#/jobs`);
   await page.getByRole('cell', { name: 'delayed' }).waitFor();
+  // Once the page looks: to load it may take longer than a delay lasts. After this nobody commits anything.
+  await site.honker('enqueue', 'q', '{}', '--delay-s', '3');
   await page.getByRole('cell', { name: 'due', exact: true }).waitFor();
 });
 
@@ -179,7 +182,8 @@ test('a filter offers what jobs have, and finds by it', async () => {
     await page.keyboard.press('Enter');
     await page.waitForURL(new RegExp(field));
     await page.getByRole('cell', { name: field === 'error' ? 'dead' : 'due', exact: true }).waitFor();
-    assert.equal(await page.locator('tbody tr').count(), 1);
+    // What was shown before is gone.
+    await page.waitForFunction(() => document.querySelectorAll('tbody tr').length === 1);
     await page.goto(`${url}#/jobs`);
     await page.locator('tbody tr').nth(1).waitFor();
   }
@@ -375,8 +379,10 @@ test('it comes back by itself when the server does', async () => {
   const first = await site.serve();
   const page = await look(browser, `${first.url}#/jobs`);
   await live(page);
+  const ended = once(first.child, 'exit');
   first.child.kill('SIGTERM');
   await page.getByText('not connected').waitFor();
+  await ended; // its address is free then
   await site.serve('--listen', new URL(first.url).host);
   await live(page);
   const id = await site.honker('enqueue', 'q', '{}');

@@ -6,7 +6,7 @@ use honker_core::database::{Database, JournalMode, Options};
 use honker_core::{Error, Result};
 use rusqlite::ffi;
 
-use crate::support::{File, Worker, code, enqueue, guarded, journal};
+use crate::support::{File, GUARD, Worker, code, enqueue, guarded, journal};
 
 type Call = fn(&Database) -> Result<()>;
 
@@ -92,7 +92,9 @@ fn writers_of_two_databases_wait_for_each_other() {
     for mode in [JournalMode::Wal, JournalMode::Delete] {
         guarded(move || {
             let file = File::new();
-            let databases = [file.database(&journal(mode)), file.database(&journal(mode))];
+            // A busy machine may keep one waiting for long.
+            let options = Options { busy_timeout: GUARD, ..journal(mode) };
+            let databases = [file.database(&options), file.database(&options)];
             std::thread::scope(|scope| {
                 for database in databases.iter().chain(&databases) {
                     scope.spawn(|| {
