@@ -513,9 +513,10 @@ test("a payload may be checked asynchronously", async () => {
     if (typeof payload.to !== "string") throw new TypeError("to must be a string");
     return payload.to.toUpperCase();
   };
+  const isOver = ({ pending, claimed, dead }) => dead === 1 && pending + claimed === 0;
   await during(
     db.worker("mail", (job) => got.push(job.payload), { ...silent, parse }),
-    () => q.dead().length === 1 && q.stats().claimed + q.stats().pending === 0,
+    () => isOver(q.stats()),
   );
   assert.deepEqual(got, ["ALICE"]);
   assert.match(q.dead()[0].lastError, /the payload is refused: to must be a string/);

@@ -24,12 +24,16 @@ async def work():
             await job.aack()
 
 
+def open_jobs(stats):
+    return stats["pending"] + stats["delayed"] + stats["claimed"]
+
+
 async def main():
     worker = asyncio.create_task(work())
     await emails.aenqueue({"to": "alice"})
     await emails.aenqueue({"to": ""}, max_attempts=1)
     await emails.aenqueue({"to": "bob"}, delay=1)
-    while any(emails.stats()[what] for what in ("pending", "delayed", "claimed")):
+    while open_jobs(emails.stats()):
         await asyncio.sleep(0.05)
     worker.cancel()  # a job that it would have claimed is the next one's
     print(emails.dead()[0]["last_error"])

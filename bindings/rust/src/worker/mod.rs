@@ -85,7 +85,8 @@ struct Config {
 /// let worker = Worker::builder().typed("emails", send_email).concurrency(8).build(&db)?;
 /// # let stopper = worker.stopper();
 /// # std::thread::spawn(move || {
-/// #     while q.stats().unwrap().pending + q.stats().unwrap().claimed > 0 {
+/// #     let is_open = |stats: honker::QueueStats| stats.pending + stats.claimed > 0;
+/// #     while is_open(q.stats().unwrap()) {
 /// #         std::thread::sleep(std::time::Duration::from_millis(5));
 /// #     }
 /// #     stopper.stop();
