@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use honker_core::consume::Claimed;
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 
 use crate::failure::{Failure, Result};
 
@@ -26,6 +26,9 @@ const ERROR_BYTES_MAX: usize = 2_000;
 /// What a program has written itself is read to its end. After that its output is read for so long: what it has started may still
 /// have the pipe.
 const OUTPUT_GRACE: Duration = Duration::from_millis(200);
+
+/// Whoever reads our own standard error may have stopped. The end of a program waits for him no longer than this.
+const STALLED: Duration = Duration::from_secs(10);
 
 /// The program and where its file is.
 pub struct Program {
@@ -131,8 +134,11 @@ fn feed(child: &mut Child, payload: String) {
 /// Waits for its end, and passes on what it writes to standard error.
 fn follow(mut child: Child) -> Ended {
     let output = child.stderr.take().and_then(Output::follow);
-    let status = child.wait().unwrap_or_else(|_| ExitStatus::from_raw(1 << 8));
+    // Over, but not yet reaped: until then no other process gets its number, to which signals are sent.
+    let over = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+    while let Err(rustix::io::Errno::INTR) = waitid(WaitId::Pid(Pid::from_child(&child)), over) {}
     let tail = output.map_or_else(Vec::new, |output| output.end());
+    let status = child.wait().unwrap_or_else(|_| ExitStatus::from_raw(1 << 8));
     // It may begin in the middle of a character.
     let error = String::from_utf8_lossy(&tail).trim_start_matches('\u{fffd}').replace('\0', "\u{fffd}");
     Ended { status, error }
@@ -172,10 +178,18 @@ impl Output {
     /// reads it. What others may write who still have it is waited for a moment.
     fn end(&self) -> Vec<u8> {
         let (progress, moved) = &*self.shared;
-        let state = lock(progress);
+        let mut state = lock(progress);
         let own = state.read + rustix::io::ioctl_fionread(&self.pipe).unwrap_or(0);
-        let is_behind = |state: &mut Progress| !state.closed && state.passed_on < own;
-        let state = moved.wait_while(state, is_behind).unwrap_or_else(PoisonError::into_inner);
+        while !state.closed && state.passed_on < own {
+            let before = state.passed_on;
+            let waited =
+                moved.wait_timeout_while(state, STALLED, |state| !state.closed && state.passed_on == before);
+            let (now, waited) = waited.unwrap_or_else(PoisonError::into_inner);
+            state = now;
+            if waited.timed_out() {
+                break;
+            }
+        }
         let waited = moved.wait_timeout_while(state, OUTPUT_GRACE, |state| !state.closed);
         waited.unwrap_or_else(PoisonError::into_inner).0.tail.iter().copied().collect()
     }

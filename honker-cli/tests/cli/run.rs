@@ -128,6 +128,19 @@ fn what_a_program_has_said_last_is_kept_however_slowly_it_is_passed_on() {
     assert!(error.ends_with("long\nno such address"), "{error}");
 }
 
+/// Nobody ever reads the worker's standard error.
+#[test]
+fn a_job_is_done_though_what_its_program_said_cannot_be_passed_on() {
+    let site = Site::new();
+    let id = site.enqueue("q", "{}");
+    let args = ["run", "--queue", "q", "--until-empty", "--", "sh", "-c", "yes long | head -c 120000 >&2"];
+    let mut command = site.command(&args);
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("honker runs");
+    until("it is acked", || job(&site, id).is_none());
+    drop(child.stderr.take());
+    child.wait().expect("it ends");
+}
+
 #[test]
 fn anything_else_is_tried_again_and_dead_by_budget() {
     let site = Site::new();
