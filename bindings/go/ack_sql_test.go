@@ -68,8 +68,11 @@ func TestWorkerLeavesWhatIsAckedElsewhereToItsTransaction(t *testing.T) {
 				return nil
 			})
 			eventually(t, "it is done", func() bool {
+				if over.Load() != c.attempts { // the next one is not enqueued yet, or not over
+					return false
+				}
 				stats, err := q.Stats()
-				return err == nil && stats == QueueStats{Queue: "q"} && over.Load() == c.attempts // and not before the next one is enqueued
+				return err == nil && stats == QueueStats{Queue: "q"}
 			})
 			want(t, stop(), nil)
 			close(attempts)

@@ -28,7 +28,7 @@ owed, customer = db.query_row("SELECT total, customer_id FROM orders WHERE id = 
 puts "#{customer} owes #{owed}, #{q.stats[:pending]} job"
 
 # What a job does, and its end, in one transaction: exactly once.
-q.worker.run(stop: -> { q.stats[:claimed].zero? && q.stats[:pending].zero? }) do |job|
+q.worker.run(stop: -> { q.stats.values_at(:claimed, :pending).sum.zero? }) do |job|
   db.transaction do |tx|
     tx.execute("UPDATE orders SET total = total + 1 WHERE id = ?", [job.payload[:order_id]])
     job.ack(tx: tx) || tx.rollback! # the claim was lost
