@@ -291,6 +291,9 @@ fn and_by_sigkill_with_all_that_it_has_started_if_it_does_not_listen() {
     site.enqueue("q", "{}");
     wait_for(&site.path("started"));
     drop(worker);
+    // What it has started outlives a worker that is killed.
+    let child = std::fs::read_to_string(site.path("child")).expect("read");
+    let _ = std::process::Command::new("kill").args(["-9", child.trim()]).status();
 }
 
 #[test]
