@@ -1,0 +1,58 @@
+-- Rows that are inserted by plain SQL: they wake whoever waits, as those of our functions do, which set honker.inside for themselves.
+
+CREATE OR REPLACE FUNCTION _wake_for_jobs() RETURNS trigger
+LANGUAGE plpgsql AS $$
+BEGIN
+  IF current_setting('honker.wake', true) = 'collect' OR EXISTS (SELECT FROM _honker_listeners) THEN
+    PERFORM _wake('q:' || each.queue) FROM (SELECT DISTINCT queue FROM new_rows) each;
+  END IF;
+  RETURN NULL;
+END $$;
+
+CREATE OR REPLACE FUNCTION _wake_for_events() RETURNS trigger
+LANGUAGE plpgsql AS $$
+BEGIN
+  PERFORM _wake('t:' || each.topic) FROM (SELECT DISTINCT topic FROM new_rows) each;
+  RETURN NULL;
+END $$;
+
+CREATE OR REPLACE FUNCTION _wake_for_notifications() RETURNS trigger
+LANGUAGE plpgsql AS $$
+BEGIN
+  PERFORM _wake('c:' || each.channel) FROM (SELECT DISTINCT channel FROM new_rows) each;
+  RETURN NULL;
+END $$;
+
+-- The number of the sequence is taken after this (stream.sql).
+CREATE OR REPLACE FUNCTION _publishing_events() RETURNS trigger
+LANGUAGE plpgsql AS $$
+BEGIN
+  PERFORM _publishing(1);
+  RETURN NULL;
+END $$;
+
+CREATE OR REPLACE FUNCTION _publishing_notifications() RETURNS trigger
+LANGUAGE plpgsql AS $$
+BEGIN
+  PERFORM _publishing(2);
+  RETURN NULL;
+END $$;
+
+DO $$
+DECLARE
+  wanted record;
+BEGIN
+  FOR wanted IN SELECT * FROM (VALUES
+    ('_honker_wake', '_honker_live', 'AFTER INSERT', 'REFERENCING NEW TABLE AS new_rows', '_wake_for_jobs'),
+    ('_honker_wake', '_honker_stream', 'AFTER INSERT', 'REFERENCING NEW TABLE AS new_rows', '_wake_for_events'),
+    ('_honker_wake', '_honker_notifications', 'AFTER INSERT', 'REFERENCING NEW TABLE AS new_rows', '_wake_for_notifications'),
+    ('_honker_publish', '_honker_stream', 'BEFORE INSERT', '', '_publishing_events'),
+    ('_honker_publish', '_honker_notifications', 'BEFORE INSERT', '', '_publishing_notifications')
+  ) AS t (name, on_table, time, transition, does) LOOP
+    IF NOT EXISTS (SELECT FROM pg_catalog.pg_trigger g WHERE g.tgrelid = ('honker.' || wanted.on_table)::regclass AND g.tgname = wanted.name) THEN
+      EXECUTE format('CREATE TRIGGER %I %s ON %I %s FOR EACH STATEMENT
+        WHEN (current_setting(''honker.inside'', true) IS DISTINCT FROM ''on'') EXECUTE FUNCTION %I()',
+        wanted.name, wanted.time, wanted.on_table, wanted.transition, wanted.does);
+    END IF;
+  END LOOP;
+END $$;

@@ -1,0 +1,61 @@
+-- Waking those who wait: notices on the channel honker, whose payload says what changed.
+--
+-- The payload is a JSON array of texts: q:<queue>, w:<worker id>, t:<topic>, c:<channel>, r:<job id>, s: (schedules), * (anything).
+-- They are sent in the transaction that changes something, and only while somebody listens. The setting honker.wake is for
+-- connections that send them by themselves, after the commit, because a NOTIFY takes a lock of the whole database while its
+-- transaction commits: with collect they are gathered until _woken asks for them, and with off nothing is done.
+
+CREATE OR REPLACE FUNCTION _wake(item text) RETURNS void
+LANGUAGE plpgsql AS $$
+DECLARE
+  how text := current_setting('honker.wake', true);
+  gathered text;
+  quoted text;
+BEGIN
+  IF how = 'off' THEN
+    RETURN;
+  ELSIF how = 'collect' THEN
+    gathered := current_setting('honker.woken', true);
+    quoted := to_json(item)::text;
+    IF gathered IS NULL OR gathered = '' THEN
+      gathered := quoted;
+    ELSIF gathered = '"*"' OR strpos(gathered, quoted) > 0 THEN
+      RETURN;
+    ELSIF length(gathered) > 4000 THEN
+      gathered := '"*"';
+    ELSE
+      gathered := gathered || ',' || quoted;
+    END IF;
+    PERFORM set_config('honker.woken', gathered, true);
+  ELSIF EXISTS (SELECT FROM _honker_listeners) THEN
+    quoted := to_json(item)::text;
+    PERFORM pg_notify('honker', CASE WHEN octet_length(quoted) < 7900 THEN '[' || quoted || ']' ELSE '["*"]' END);
+  END IF;
+END $$;
+
+-- What was gathered in this transaction, as a payload; NULL if nothing was. It is forgotten.
+CREATE OR REPLACE FUNCTION _woken() RETURNS text
+LANGUAGE plpgsql AS $$
+DECLARE
+  gathered text := current_setting('honker.woken', true);
+BEGIN
+  IF gathered IS NULL OR gathered = '' THEN
+    RETURN NULL;
+  END IF;
+  PERFORM set_config('honker.woken', '', true);
+  RETURN '[' || gathered || ']';
+END $$;
+
+CREATE OR REPLACE FUNCTION _anybody_listens() RETURNS boolean
+LANGUAGE sql STABLE AS $$ SELECT EXISTS (SELECT FROM _honker_listeners) $$;
+
+-- Sends a payload if anybody listens; whether anybody does.
+CREATE OR REPLACE FUNCTION _send(payload text) RETURNS boolean
+LANGUAGE plpgsql AS $$
+BEGIN
+  IF NOT EXISTS (SELECT FROM _honker_listeners) THEN
+    RETURN false;
+  END IF;
+  PERFORM pg_notify('honker', CASE WHEN octet_length(payload) < 7900 THEN payload ELSE '["*"]' END);
+  RETURN true;
+END $$;

@@ -1,0 +1,98 @@
+//! Installing the schema, and who may do what.
+
+mod common;
+
+use common::Database;
+
+#[test]
+fn it_is_installed_again_and_by_two_at_once() {
+    let Some(database) = Database::empty() else { return };
+    let install = || database.connect().client.batch_execute(honker_postgres::SQL);
+    std::thread::scope(|scope| {
+        let both = [scope.spawn(install), scope.spawn(install)];
+        for one in both {
+            one.join().expect("no panic").expect("each is installed");
+        }
+    });
+    let mut sql = database.connect();
+    sql.check(&[
+        ("SELECT version, min_version FROM _honker_schema", "1|1"),
+        ("SELECT honker_enqueue('q', 'p')", "1"),
+        // As before, for whoever goes on in this session.
+        ("SHOW search_path", "honker, public"),
+    ]);
+    install().expect("once more");
+    sql.check(&[("SELECT count(*) FROM _honker_live", "1"), ("SELECT honker_ack(1, 'w')", "0")]);
+    // Whether or not it is within a transaction of an application's migrations.
+    sql.check(&[("BEGIN", "")]);
+    sql.client.batch_execute(honker_postgres::SQL).expect("within a transaction");
+    sql.check(&[("SHOW search_path", "honker, public"), ("COMMIT", "")]);
+    // Never backwards.
+    sql.check(&[("UPDATE _honker_schema SET version = 99", "")]);
+    let error = install().expect_err("it is newer");
+    let error = error.as_db_error().expect("the server says so");
+    assert_eq!(error.code().code(), "HK003");
+    assert!(error.message().contains("of version 99"), "{error}");
+}
+
+#[test]
+fn roles_may_do_what_their_level_has() {
+    let Some(database) = Database::new() else { return };
+    let mut sql = database.connect();
+    let suffix = std::process::id();
+    let (enqueuer, worker, nobody) = (format!("enqueuer_{suffix}"), format!("worker_{suffix}"), format!("nobody_{suffix}"));
+    for role in [&enqueuer, &worker, &nobody] {
+        sql.check(&[(&format!("CREATE ROLE {role}"), "")]);
+    }
+    sql.at(1000).check(&[
+        (&format!("SELECT honker_grant('{enqueuer}', 'enqueue'), honker_grant('{worker}', 'work')"), "1|1"),
+        ("SELECT honker_grant('x', 'everything')", "HK001 level must be enqueue, work or admin"),
+        (&format!("SET ROLE {enqueuer}"), ""),
+        ("SELECT honker_enqueue('q', 'p'), notify('c', 'n'), honker_stream_publish('t', NULL, 'e')", "1|1|1"),
+        (r#"SELECT honker_enqueue_with('q', 'p', '{"unique_key": "k"}')"#, r#"{"id":2,"status":"enqueued"}"#),
+        ("INSERT INTO _honker_live (queue, payload) VALUES ('q', 'plain')", ""),
+        ("INSERT INTO _honker_stream (topic, payload) VALUES ('t', 'plain')", ""),
+        ("SELECT honker_claim_batch('q', 'w', 1, 60)", "42501 permission denied for function honker_claim_batch"),
+        ("SELECT count(*) FROM _honker_live", "42501 …"),
+        ("INSERT INTO _honker_live (queue, payload, state) VALUES ('q', 'p', 'processing')", "42501 …"),
+        ("SELECT _dead_letter(1000, 1, 'x')", "42501 …"),
+        ("RESET ROLE", ""),
+        (&format!("SET ROLE {worker}"), ""),
+        ("SELECT honker_claim_batch('q', 'w', 1, 60) <> '', honker_ack(1, 'w'), count(*) FROM _honker_live", "t|1|3"),
+        (r#"SELECT honker_queue_configure('q', '{"paused": true}')"#, "42501 permission denied for function honker_queue_configure"),
+        ("DELETE FROM _honker_live", "42501 …"),
+        ("RESET ROLE", ""),
+        (&format!("SET ROLE {nobody}"), ""),
+        ("SELECT honker.honker_enqueue('q', 'p')", "42501 permission denied for schema honker"),
+        ("RESET ROLE", ""),
+        (&format!("SELECT honker_grant('{worker}', 'admin')"), "1"),
+        (&format!("SET ROLE {worker}"), ""),
+        (r#"SELECT honker_queue_configure('q', '{"paused": true}')"#, "1"),
+        ("RESET ROLE", ""),
+    ]);
+}
+
+#[test]
+fn no_plan_of_a_claim_depends_on_what_was_there_when_it_was_made() {
+    let Some(database) = Database::new() else { return };
+    let mut sql = database.connect();
+    // Every plan is made while there is nothing.
+    sql.check(&[
+        ("SELECT honker_claim_batch('q', 'w', 1, 60), honker_ack(1, 'w'), honker_queue_next_claim_at('q')", "[]|0|0"),
+        ("INSERT INTO _honker_live (queue, payload, run_at, created_at) SELECT 'q', 'p', 1, 1 FROM generate_series(1, 20000)", ""),
+        ("INSERT INTO _honker_live (queue, payload, run_at, created_at, priority) SELECT 'q', 'p', 9000000000, 1, 9 FROM generate_series(1, 20000)", ""),
+        ("INSERT INTO _honker_job_options (job_id) SELECT n FROM generate_series(1000000, 1040000) n", ""),
+    ]);
+    let begun = std::time::Instant::now();
+    let done = sql.ask(
+        "SELECT count(*), sum(honker_ack((claimed.job #>> '{0,id}')::bigint, 'w'))
+         FROM generate_series(1, 100) n, LATERAL (SELECT honker_claim_batch('q', 'w' || left(n::text, 0), 1, 60)::json AS job) claimed",
+    );
+    assert_eq!(done, "100|100");
+    // Reading tens of thousands of rows for each would take longer than that, on any machine.
+    assert!(begun.elapsed().as_secs_f64() < 5.0, "{:?}", begun.elapsed());
+    let scans = sql.number(
+        "SELECT coalesce(sum(seq_scan), 0)::bigint FROM pg_stat_xact_user_tables WHERE schemaname = 'honker' AND relname = '_honker_live'",
+    );
+    assert_eq!(scans, 0);
+}
