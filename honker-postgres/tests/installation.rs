@@ -40,7 +40,8 @@ fn roles_may_do_what_their_level_has() {
     let Some(database) = Database::new() else { return };
     let mut sql = database.connect();
     let suffix = std::process::id();
-    let (enqueuer, worker, nobody) = (format!("enqueuer_{suffix}"), format!("worker_{suffix}"), format!("nobody_{suffix}"));
+    let (enqueuer, worker, nobody) =
+        (format!("enqueuer_{suffix}"), format!("worker_{suffix}"), format!("nobody_{suffix}"));
     for role in [&enqueuer, &worker, &nobody] {
         sql.check(&[(&format!("CREATE ROLE {role}"), "")]);
     }

@@ -119,7 +119,11 @@ fn a_key_is_taken_by_time() {
     let Some(database) = Database::new() else { return };
     let mut sql = database.connect();
     let enqueue = r#"SELECT honker_enqueue_with('q', 'p', '{"unique_key": "k", "unique_for_s": 10}')"#;
-    sql.at(1000).check(&[(enqueue, r#"{"id":1,"status":"enqueued"}"#), (&claimed("q", 1), "1"), ("SELECT honker_ack(1, 'w')", "1")]);
+    sql.at(1000).check(&[
+        (enqueue, r#"{"id":1,"status":"enqueued"}"#),
+        (&claimed("q", 1), "1"),
+        ("SELECT honker_ack(1, 'w')", "1"),
+    ]);
     sql.at(1009).check(&[(enqueue, r#"{"id":1,"status":"exists"}"#)]);
     sql.at(1010).check(&[(&format!("{enqueue} LIKE '%enqueued%'"), "t")]);
 }
@@ -141,13 +145,19 @@ fn replacing_makes_the_job_that_waits_the_new_one() {
     ]);
     sql.at(1009).check(&[
         (&claimed("q", 1), "1"),
-        (r#"SELECT honker_enqueue_with('q', 'newer', '{"unique_key": "k", "on_conflict": "replace"}')"#, r#"{"id":1,"status":"exists"}"#),
+        (
+            r#"SELECT honker_enqueue_with('q', 'newer', '{"unique_key": "k", "on_conflict": "replace"}')"#,
+            r#"{"id":1,"status":"exists"}"#,
+        ),
     ]);
     // A row that somebody has locked is as one that is claimed.
     sql.check(&[("SELECT honker_retry(1, 'w', 0, 'x')", "1")]);
     let mut other = database.connect();
     other.check(&[("BEGIN", ""), ("SELECT id FROM _honker_live FOR UPDATE", "1")]);
-    sql.check(&[(r#"SELECT honker_enqueue_with('q', 'newer', '{"unique_key": "k", "on_conflict": "replace"}')"#, r#"{"id":1,"status":"exists"}"#)]);
+    sql.check(&[(
+        r#"SELECT honker_enqueue_with('q', 'newer', '{"unique_key": "k", "on_conflict": "replace"}')"#,
+        r#"{"id":1,"status":"exists"}"#,
+    )]);
     other.check(&[("ROLLBACK", "")]);
 }
 
@@ -275,7 +285,10 @@ fn slots_that_somebodys_sql_frees_are_found() {
         // A lapse frees it too.
         ("SELECT honker_queue_next_claim_at('q')", "1061"),
     ]);
-    sql.at(1061).check(&[(&claimed("q", 9), "2"), ("SELECT count(*) FROM _honker_slots s JOIN _honker_live l ON l.id = s.job_id", "1")]);
+    sql.at(1061).check(&[
+        (&claimed("q", 9), "2"),
+        ("SELECT count(*) FROM _honker_slots s JOIN _honker_live l ON l.id = s.job_id", "1"),
+    ]);
     // A limit that is removed brings all back.
     sql.check(&[
         (r#"SELECT honker_queue_configure('q', '{"concurrency_per_key": null}')"#, "1"),
@@ -320,7 +333,12 @@ fn the_retry_of_a_queue_wins_over_the_workers() {
         (r#"{"base_s": 0}"#, 5_i64, 0_i64, 0_i64),
         (r#"{"base_s": 1000, "max_s": 1000}"#, 1, 900, 1100),
         (r#"{"base_s": 9, "max_s": 9000, "jitter": 0}"#, 9_000_000, 9000, 9000),
-        (r#"{"base_s": 9223372036854775807, "max_s": 9223372036854775807, "jitter": 0}"#, 1, 31_622_400_000_i64, 31_622_400_000),
+        (
+            r#"{"base_s": 9223372036854775807, "max_s": 9223372036854775807, "jitter": 0}"#,
+            1,
+            31_622_400_000_i64,
+            31_622_400_000,
+        ),
     ] {
         sql.check(&[
             (&format!("SELECT honker_queue_configure('d', '{{\"retry\": {settings}}}')"), "1"),
@@ -343,7 +361,11 @@ fn done_and_dead_jobs_are_kept_for_their_time() {
     ]);
     let run = "DO $$ DECLARE stage bigint := 0; BEGIN
         IF honker._maintenance_begin() THEN WHILE stage IS NOT NULL LOOP stage := honker._maintenance_step(stage); END LOOP; END IF; END $$";
-    sql.at(1009).check(&[("SELECT honker_result_get(1), _maintenance_due()", "r|t"), (run, ""), ("SELECT count(*) FROM _honker_done", "1")]);
+    sql.at(1009).check(&[
+        ("SELECT honker_result_get(1), _maintenance_due()", "r|t"),
+        (run, ""),
+        ("SELECT count(*) FROM _honker_done", "1"),
+    ]);
     sql.at(1010).check(&[("SELECT _maintenance_due()", "f")]);
     sql.at(1069).check(&[
         (run, ""),
@@ -459,7 +481,9 @@ fn lists_find_what_the_filter_says() {
         ("SELECT honker_claim_batch('b', 'v', 1, 60) <> '', honker_fail(4, 'v', 'it was 100% wrong'), honker_enqueue('c', 'p5')", "t|1|5"),
     ]);
     let ids = |filter: &str| {
-        format!("SELECT coalesce(string_agg(j ->> 'id', ','), '') FROM json_array_elements(honker_jobs_list('{filter}')::json -> 'jobs') j")
+        format!(
+            "SELECT coalesce(string_agg(j ->> 'id', ','), '') FROM json_array_elements(honker_jobs_list('{filter}')::json -> 'jobs') j"
+        )
     };
     for (filter, found) in [
         ("{}", "5,4,3,2,1"),

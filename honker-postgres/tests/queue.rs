@@ -4,7 +4,8 @@ mod common;
 
 use common::Database;
 
-const LIVE: &str = "SELECT id, state, run_at, worker_id, claim_expires_at, attempts FROM _honker_live ORDER BY id";
+const LIVE: &str =
+    "SELECT id, state, run_at, worker_id, claim_expires_at, attempts FROM _honker_live ORDER BY id";
 const DEAD: &str = "SELECT id, attempts, max_attempts, last_error, died_at FROM _honker_dead ORDER BY id";
 
 #[test]
@@ -101,7 +102,10 @@ fn a_claim_is_the_holders_through_its_last_second() {
     sql.at(1021).check(&[
         ("SELECT honker_enqueue('q', 'p'), honker_claim_batch('q', 'a', 1, 0)", r#"2|[{"id":2…"#),
         ("SELECT honker_claim_batch('q', 'b', 1, 0), honker_heartbeat(2, 'a', -1)", "[]|1"),
-        ("SELECT honker_claim_batch('q', 'b', 1, -1)", r#"[{"id":2,"queue":"q","payload":"p","worker_id":"b","attempts":2,"claim_expires_at":1020}]"#),
+        (
+            "SELECT honker_claim_batch('q', 'b', 1, -1)",
+            r#"[{"id":2,"queue":"q","payload":"p","worker_id":"b","attempts":2,"claim_expires_at":1020}]"#,
+        ),
         ("SELECT honker_claim_batch('q', 'c', 1, 5)", r#"[{"id":2…"#),
     ]);
 }
@@ -111,7 +115,10 @@ fn retry_fail_and_release_do_what_they_say() {
     let Some(database) = Database::new() else { return };
     let mut sql = database.connect();
     sql.at(1000).check(&[
-        ("SELECT honker_enqueue('q', 'p', NULL, NULL, 0, 2), honker_claim_batch('q', 'w', 1, 60)", r#"1|[{"id":1…"#),
+        (
+            "SELECT honker_enqueue('q', 'p', NULL, NULL, 0, 2), honker_claim_batch('q', 'w', 1, 60)",
+            r#"1|[{"id":1…"#,
+        ),
         ("SELECT honker_retry(1, 'w', 30, 'once')", "1"),
         (LIVE, "1|pending|1030|∅|∅|1"),
         ("SELECT honker_queue_next_claim_at('q')", "1030"),
@@ -139,7 +146,10 @@ fn what_is_exhausted_dies_when_a_claim_meets_it() {
     let Some(database) = Database::new() else { return };
     let mut sql = database.connect();
     sql.at(1000).check(&[
-        ("SELECT honker_enqueue('q', 'p', NULL, NULL, 0, 1), honker_claim_batch('q', 'w', 1, 10)", r#"1|[{"id":1…"#),
+        (
+            "SELECT honker_enqueue('q', 'p', NULL, NULL, 0, 1), honker_claim_batch('q', 'w', 1, 10)",
+            r#"1|[{"id":1…"#,
+        ),
         ("SELECT honker_queue_next_claim_at('q')", "0"),
     ]);
     // In flight and valid it is the holder's.
@@ -162,7 +172,10 @@ fn expired_jobs_are_not_claimed() {
     ]);
     sql.at(1010).check(&[
         ("SELECT id FROM json_to_recordset(honker_claim_batch('q', 'w', 5, 60)::json) AS j (id bigint)", "2"),
-        ("SELECT honker_stats('q')", r#"{"queue":"q","pending":0,"delayed":0,"claimed":2,"expired":1,"dead":0}"#),
+        (
+            "SELECT honker_stats('q')",
+            r#"{"queue":"q","pending":0,"delayed":0,"claimed":2,"expired":1,"dead":0}"#,
+        ),
     ]);
     // Claimed before it expired: it may finish, and a retry leaves a job that waits for a sweep.
     sql.at(1020).check(&[
@@ -171,7 +184,10 @@ fn expired_jobs_are_not_claimed() {
         ("SELECT id, last_error FROM _honker_dead ORDER BY id", "1|expired\n3|expired"),
     ]);
     // A lapsed claim of an expired job is moved by the claim that meets it.
-    sql.check(&[("SELECT honker_enqueue('q', 'd', NULL, NULL, 0, 3, 5), honker_claim_batch('q', 'w', 1, 1)", r#"4|[{"id":4…"#)]);
+    sql.check(&[(
+        "SELECT honker_enqueue('q', 'd', NULL, NULL, 0, 3, 5), honker_claim_batch('q', 'w', 1, 1)",
+        r#"4|[{"id":4…"#,
+    )]);
     sql.at(1030).check(&[
         ("SELECT honker_queue_next_claim_at('q'), honker_claim_batch('q', 'w', 1, 1)", "1030|[]"),
         ("SELECT last_error FROM _honker_dead WHERE id = 4", "expired"),
@@ -241,7 +257,10 @@ fn cancel_removes_whatever_the_state_is() {
     let Some(database) = Database::new() else { return };
     let mut sql = database.connect();
     sql.at(1000).check(&[
-        ("SELECT honker_enqueue('q', 'a'), honker_enqueue('q', 'b'), honker_claim_batch('q', 'w', 1, 60)", r#"1|2|[{"id":1…"#),
+        (
+            "SELECT honker_enqueue('q', 'a'), honker_enqueue('q', 'b'), honker_claim_batch('q', 'w', 1, 60)",
+            r#"1|2|[{"id":1…"#,
+        ),
         ("SELECT honker_cancel(1), honker_cancel(2), honker_cancel(1), honker_cancel(77)", "1|1|0|0"),
         ("SELECT honker_ack(1, 'w'), honker_heartbeat(1, 'w', 9), count(*) FROM _honker_dead", "0|0|0"),
     ]);
@@ -300,8 +319,14 @@ fn calls_take_part_in_the_transaction() {
         ("INSERT INTO orders VALUES (1)", ""),
         ("SELECT honker_enqueue('q', 'p'), notify('c', 'n'), honker_stream_publish('t', NULL, 'e'), honker_result_save(7, 'r', 0)", "1|1|1|1"),
     ]);
-    other.at(1000).check(&[("SELECT honker_claim_batch('q', 'w', 1, 60), count(*) FROM _honker_live", "[]|0")]);
-    sql.check(&[("ROLLBACK", ""), ("SELECT count(*) FROM _honker_live", "0"), ("SELECT honker_result_get(7)", "∅")]);
+    other
+        .at(1000)
+        .check(&[("SELECT honker_claim_batch('q', 'w', 1, 60), count(*) FROM _honker_live", "[]|0")]);
+    sql.check(&[
+        ("ROLLBACK", ""),
+        ("SELECT count(*) FROM _honker_live", "0"),
+        ("SELECT honker_result_get(7)", "∅"),
+    ]);
     sql.check(&[
         ("BEGIN", ""),
         ("SELECT honker_enqueue('q', 'p')", "2"),
@@ -310,12 +335,18 @@ fn calls_take_part_in_the_transaction() {
         ("ROLLBACK TO s", ""),
         ("COMMIT", ""),
     ]);
-    other.check(&[("SELECT id FROM json_to_recordset(honker_claim_batch('q', 'w', 9, 60)::json) AS j (id bigint)", "2")]);
+    other.check(&[(
+        "SELECT id FROM json_to_recordset(honker_claim_batch('q', 'w', 9, 60)::json) AS j (id bigint)",
+        "2",
+    )]);
     // Elsewhere a claim might take what it has not seen change.
     for level in ["REPEATABLE READ", "SERIALIZABLE"] {
         sql.check(&[
             (&format!("BEGIN ISOLATION LEVEL {level}"), ""),
-            ("SELECT honker_claim_batch('q', 'w', 1, 60)", &format!("HK002 this call needs the isolation level READ COMMITTED, not {level}")),
+            (
+                "SELECT honker_claim_batch('q', 'w', 1, 60)",
+                &format!("HK002 this call needs the isolation level READ COMMITTED, not {level}"),
+            ),
             ("ROLLBACK", ""),
         ]);
     }
@@ -338,11 +369,20 @@ fn the_tables_have_the_columns_of_a_file() {
     let mut sql = database.connect();
     for (table, columns) in [
         ("_honker_notifications", "id,channel,payload,created_at"),
-        ("_honker_live", "id,queue,payload,state,priority,run_at,worker_id,claim_expires_at,attempts,max_attempts,created_at,expires_at"),
-        ("_honker_dead", "id,queue,payload,priority,run_at,attempts,max_attempts,last_error,created_at,died_at"),
+        (
+            "_honker_live",
+            "id,queue,payload,state,priority,run_at,worker_id,claim_expires_at,attempts,max_attempts,created_at,expires_at",
+        ),
+        (
+            "_honker_dead",
+            "id,queue,payload,priority,run_at,attempts,max_attempts,last_error,created_at,died_at",
+        ),
         ("_honker_locks", "name,owner,expires_at"),
         ("_honker_rate_limits", "name,window_start,count"),
-        ("_honker_scheduler_tasks", "name,queue,cron_expr,payload,priority,expires_s,next_fire_at,enabled,max_attempts"),
+        (
+            "_honker_scheduler_tasks",
+            "name,queue,cron_expr,payload,priority,expires_s,next_fire_at,enabled,max_attempts",
+        ),
         ("_honker_results", "job_id,value,created_at,expires_at"),
         ("_honker_stream", "offset,topic,key,payload,created_at"),
         ("_honker_stream_consumers", "name,topic,offset"),

@@ -79,7 +79,10 @@ fn two_never_claim_the_same_job() {
     let had = had.into_inner().expect("no panic");
     assert_eq!(had.len() as i64, JOBS);
     assert_eq!(had.into_iter().collect::<BTreeSet<_>>().len() as i64, JOBS);
-    database.connect().check(&[("SELECT (SELECT count(*) FROM _honker_live), (SELECT count(*) FROM _honker_job_options)", "0|0")]);
+    database.connect().check(&[(
+        "SELECT (SELECT count(*) FROM _honker_live), (SELECT count(*) FROM _honker_job_options)",
+        "0|0",
+    )]);
 }
 
 #[test]
@@ -118,7 +121,10 @@ fn of_a_storm_of_unique_jobs_one_is_enqueued() {
         }
     });
     assert_eq!(enqueued.into_inner(), ROUNDS);
-    database.connect().check(&[("SELECT count(*), (SELECT count(*) FROM _honker_unique) FROM _honker_live", &format!("{ROUNDS}|{ROUNDS}"))]);
+    database.connect().check(&[(
+        "SELECT count(*), (SELECT count(*) FROM _honker_unique) FROM _honker_live",
+        &format!("{ROUNDS}|{ROUNDS}"),
+    )]);
 }
 
 #[test]
@@ -153,7 +159,11 @@ fn a_key_is_passed_on_while_jobs_are_settled_and_replaced() {
                     while !is_over.load(Ordering::Relaxed) {
                         watch(begun, "working");
                         for id in claim(&mut session, "q", &name, 1) {
-                            let how = if done.fetch_add(1, Ordering::Relaxed) % 3 == 0 { "honker_retry(%, 0, 'x')" } else { "honker_ack(%)" };
+                            let how = if done.fetch_add(1, Ordering::Relaxed) % 3 == 0 {
+                                "honker_retry(%, 0, 'x')"
+                            } else {
+                                "honker_ack(%)"
+                            };
                             let call = how.replace('%', &format!("{id}, '{name}'"));
                             assert_eq!(insist(&mut session, &format!("SELECT {call}")), "1");
                         }
@@ -206,7 +216,11 @@ fn limits_are_never_exceeded_and_nobody_idles_for_good() {
                         ids = claim(&mut session, other, &name, 1);
                     }
                     for id in ids {
-                        let how = if id % 11 == 0 && begun.elapsed().as_secs() < 10 { format!("honker_release({id}, '{name}', 0)") } else { format!("honker_ack({id}, '{name}')") };
+                        let how = if id % 11 == 0 && begun.elapsed().as_secs() < 10 {
+                            format!("honker_release({id}, '{name}', 0)")
+                        } else {
+                            format!("honker_ack({id}, '{name}')")
+                        };
                         assert_eq!(insist(&mut session, &format!("SELECT {how}")), "1");
                         acked.fetch_add(i64::from(how.contains("ack")), Ordering::Relaxed);
                     }
@@ -216,7 +230,8 @@ fn limits_are_never_exceeded_and_nobody_idles_for_good() {
         let mut looks = 0;
         while acked.load(Ordering::Relaxed) < 2 * JOBS {
             watch(begun, "looking");
-            let all = session.number("SELECT count(*) FROM _honker_live WHERE queue = 'all' AND state = 'processing'");
+            let all = session
+                .number("SELECT count(*) FROM _honker_live WHERE queue = 'all' AND state = 'processing'");
             let key = session.number("SELECT coalesce(max(n), 0) FROM (SELECT count(*) AS n FROM _honker_live WHERE queue = 'key' AND state = 'processing' GROUP BY payload) c");
             assert!(all <= 3 && key <= 2, "{all} of 3, {key} of 2");
             looks += 1;
@@ -243,8 +258,14 @@ fn a_rate_is_never_exceeded() {
             scope.spawn(move || {
                 let mut session = database.connect();
                 for _ in 0..5 {
-                    had.fetch_add(claim(&mut session, "q", &format!("w{worker}"), 2).len() as i64, Ordering::Relaxed);
-                    passed.fetch_add(session.number("SELECT honker_rate_limit_try('r', 9, 10)"), Ordering::Relaxed);
+                    had.fetch_add(
+                        claim(&mut session, "q", &format!("w{worker}"), 2).len() as i64,
+                        Ordering::Relaxed,
+                    );
+                    passed.fetch_add(
+                        session.number("SELECT honker_rate_limit_try('r', 9, 10)"),
+                        Ordering::Relaxed,
+                    );
                 }
             });
         }
@@ -294,7 +315,8 @@ fn a_reader_never_passes_over_a_late_event() {
                     loop {
                         watch(begun, "reading");
                         let was_running = running.load(Ordering::Relaxed) > 0;
-                        let rows = session.ask(&format!("SELECT \"offset\", payload FROM _stream_read('t', {offset}, 7)"));
+                        let rows = session
+                            .ask(&format!("SELECT \"offset\", payload FROM _stream_read('t', {offset}, 7)"));
                         for row in rows.lines() {
                             let (at, payload) = row.split_once('|').unwrap_or_else(|| panic!("{rows}"));
                             let at: i64 = at.parse().expect("an offset");

@@ -28,14 +28,22 @@ fn events_are_read_in_order_and_offsets_only_advance() {
 fn a_publisher_that_commits_late_is_not_passed_over() {
     let Some(database) = Database::new() else { return };
     let (mut late, mut early, mut reader) = (database.connect(), database.connect(), database.connect());
-    late.check(&[("BEGIN", ""), ("SELECT honker_stream_publish('t', NULL, 'late')", "1"), ("SELECT notify('c', 'late')", "1")]);
+    late.check(&[
+        ("BEGIN", ""),
+        ("SELECT honker_stream_publish('t', NULL, 'late')", "1"),
+        ("SELECT notify('c', 'late')", "1"),
+    ]);
     early.check(&[("SELECT honker_stream_publish('t', NULL, 'early'), notify('c', 'early')", "2|2")]);
     let events = "SELECT string_agg(payload, ',' ORDER BY \"offset\") FROM _stream_read('t', 0, -1)";
     let notifications = "SELECT string_agg(payload, ',' ORDER BY id) FROM _notifications_read('c', 0, -1)";
     reader.check(&[(events, "∅"), (notifications, "∅"), ("SELECT _notifications_latest()", "0")]);
     // What the transaction has done itself it sees, and no more than that is certain.
     late.check(&[(events, "late,early"), ("COMMIT", "")]);
-    reader.check(&[(events, "late,early"), (notifications, "late,early"), ("SELECT _notifications_latest()", "2")]);
+    reader.check(&[
+        (events, "late,early"),
+        (notifications, "late,early"),
+        ("SELECT _notifications_latest()", "2"),
+    ]);
     // The same for plain INSERTs, and what was rolled back keeps nobody.
     late.check(&[("BEGIN", ""), ("INSERT INTO _honker_stream (topic, payload) VALUES ('t', 'plain')", "")]);
     early.check(&[("SELECT honker_stream_publish('t', NULL, 'next')", "4")]);
@@ -80,8 +88,14 @@ fn streams_are_trimmed_as_was_said() {
         ("SELECT topic, keep_s, keep_n FROM _honker_streams", "t|∅|3"),
         (r#"SELECT honker_stream_configure('t', '{"keep_n": null}')"#, "1"),
         ("SELECT count(*) FROM _honker_streams", "0"),
-        (r#"SELECT honker_stream_configure('t', '{"keep_s": 0}')"#, "HK001 options: keep_s must be an integer of at least 1 or null, not 0"),
-        (r#"SELECT honker_stream_configure('t', '{"past_consumers": true}')"#, "HK001 options: unknown key 'past_consumers'"),
+        (
+            r#"SELECT honker_stream_configure('t', '{"keep_s": 0}')"#,
+            "HK001 options: keep_s must be an integer of at least 1 or null, not 0",
+        ),
+        (
+            r#"SELECT honker_stream_configure('t', '{"past_consumers": true}')"#,
+            "HK001 options: unknown key 'past_consumers'",
+        ),
     ]);
 }
 
@@ -157,12 +171,16 @@ fn rate_limits_count_what_is_let_through() {
         ("SELECT window_start, count FROM _honker_rate_limits ORDER BY name", "1000|2\n1000|1"),
         ("SELECT honker_rate_limit_try('r', 0, 10)", "HK001 limit and per must be positive"),
     ]);
-    sql.at(1009).check(&[("SELECT honker_rate_limit_try('r', 2, 10), honker_rate_limit_try('r', 3, 10)", "0|1")]);
+    sql.at(1009)
+        .check(&[("SELECT honker_rate_limit_try('r', 2, 10), honker_rate_limit_try('r', 3, 10)", "0|1")]);
     sql.at(1010).check(&[
         ("SELECT honker_rate_limit_try('r', 2, 10), honker_rate_limit_sweep(10), honker_rate_limit_sweep(9)", "1|0|2"),
         ("SELECT count(*) FROM _honker_rate_limits", "1"),
     ]);
-    sql.at(-5).check(&[("SELECT honker_rate_limit_try('n', 2, 10), window_start FROM _honker_rate_limits WHERE name = 'r'", "1|1010")]);
+    sql.at(-5).check(&[(
+        "SELECT honker_rate_limit_try('n', 2, 10), window_start FROM _honker_rate_limits WHERE name = 'r'",
+        "1|1010",
+    )]);
     sql.check(&[("SELECT window_start FROM _honker_rate_limits WHERE name = 'n'", "-10")]);
 }
 
@@ -171,7 +189,9 @@ fn a_schedule_is_fired_by_compare_and_set() {
     let Some(database) = Database::new() else { return };
     let mut sql = database.connect();
     let put = |expression: &str, options: &str, next: i64| {
-        format!("SELECT _schedule_put('s', 'q', '{expression}', 'p', 2, 30, NULL, 'allow', {options}, {next})")
+        format!(
+            "SELECT _schedule_put('s', 'q', '{expression}', 'p', 2, 30, NULL, 'allow', {options}, {next})"
+        )
     };
     sql.at(1000).check(&[
         ("SELECT honker_scheduler_soonest(), honker_scheduler_list(), count(*) FROM _schedules_due(9999)", "0|[]|0"),
@@ -248,19 +268,37 @@ fn a_turn_settles_prolongs_and_claims() {
     let Some(database) = Database::new() else { return };
     let mut sql = database.connect();
     let turn = |settle: &str, held: &str, queues: &str, by_part: bool| {
-        format!("SELECT kind, n, code, id, attempts FROM _turn('w', 60, {settle}, {held}, true, {queues}, 9, {by_part}) WHERE kind <> 'w'")
+        format!(
+            "SELECT kind, n, code, id, attempts FROM _turn('w', 60, {settle}, {held}, true, {queues}, 9, {by_part}) WHERE kind <> 'w'"
+        )
     };
     sql.at(1000).check(&[
         ("SELECT honker_enqueue('q', 'p') FROM generate_series(1, 6)", "1\n2\n3\n4\n5\n6"),
         ("SELECT honker_enqueue('r', 'p')", "7"),
-        (&turn("'{}','{}','{}','{}','{}'", "'{}','{}'", "'{q,r}','{4,5}','{}'", false), "j|∅|∅|1|1\nj|∅|∅|2|1\nj|∅|∅|3|1\nj|∅|∅|4|1\nj|∅|∅|7|1"),
+        (
+            &turn("'{}','{}','{}','{}','{}'", "'{}','{}'", "'{q,r}','{4,5}','{}'", false),
+            "j|∅|∅|1|1\nj|∅|∅|2|1\nj|∅|∅|3|1\nj|∅|∅|4|1\nj|∅|∅|7|1",
+        ),
     ]);
     sql.at(1010).check(&[
         ("SELECT honker_cancel(4)", "1"),
-        (&turn("'{1,2,99}','{ack,retry,ack}','{NULL,NULL,NULL}','{0,30,0}','{NULL,x,NULL}'", "'{3,4,7}','{1,1,2}'", "'{q}','{1}','{NULL,NULL,NULL}'", false),
-         "s|0|1|∅|∅\ns|1|1|∅|∅\ns|2|0|∅|∅\nh|0|∅|∅|∅\nh|1|gone|∅|∅\nh|2|taken|∅|∅\np|1|∅|∅|∅\nj|∅|∅|5|1"),
-        ("SELECT id, state, run_at, claim_expires_at FROM _honker_live WHERE id IN (2, 3) ORDER BY id", "2|pending|1040|∅\n3|processing|1000|1070"),
-        ("SELECT may_claim, next_at, lost FROM _work_outlook('w', '{3,4}', '{1,1}', '{q,r}')", "t|1040|{NULL,gone}"),
+        (
+            &turn(
+                "'{1,2,99}','{ack,retry,ack}','{NULL,NULL,NULL}','{0,30,0}','{NULL,x,NULL}'",
+                "'{3,4,7}','{1,1,2}'",
+                "'{q}','{1}','{NULL,NULL,NULL}'",
+                false,
+            ),
+            "s|0|1|∅|∅\ns|1|1|∅|∅\ns|2|0|∅|∅\nh|0|∅|∅|∅\nh|1|gone|∅|∅\nh|2|taken|∅|∅\np|1|∅|∅|∅\nj|∅|∅|5|1",
+        ),
+        (
+            "SELECT id, state, run_at, claim_expires_at FROM _honker_live WHERE id IN (2, 3) ORDER BY id",
+            "2|pending|1040|∅\n3|processing|1000|1070",
+        ),
+        (
+            "SELECT may_claim, next_at, lost FROM _work_outlook('w', '{3,4}', '{1,1}', '{q,r}')",
+            "t|1040|{NULL,gone}",
+        ),
     ]);
     // What is refused does not keep the rest from being done.
     sql.check(&[
@@ -328,7 +366,10 @@ fn what_was_changed_is_told_to_who_listens() {
     sql.check(&[
         ("SELECT honker_enqueue('q', 'p')", "2"),
         ("INSERT INTO _honker_live (queue, payload) VALUES ('r', 'p'), ('r', 'p')", ""),
-        ("SELECT honker_stream_publish('t', NULL, 'e'), notify('c', 'n'), honker_result_save(3, 'r', 0)", "1|1|1"),
+        (
+            "SELECT honker_stream_publish('t', NULL, 'e'), notify('c', 'n'), honker_result_save(3, 'r', 0)",
+            "1|1|1",
+        ),
         ("BEGIN", ""),
         ("SELECT honker_enqueue('undone', 'p')", "5"),
         ("ROLLBACK", ""),
@@ -363,7 +404,10 @@ fn a_dead_instance_is_rescued_and_a_live_one_is_not() {
     // The server is older than the clock of this test says, whatever that is.
     let now = sql.number("SELECT floor(date_part('epoch', clock_timestamp()))::bigint + 1000");
     for (session, id) in [(&mut alive, &a), (&mut dying, &d)] {
-        session.at(now).check(&[(&format!("SELECT _listen('{id}')"), ""), (&format!("SELECT _instance_register('{id}', 1, 'host')"), "")]);
+        session.at(now).check(&[
+            (&format!("SELECT _listen('{id}')"), ""),
+            (&format!("SELECT _instance_register('{id}', 1, 'host')"), ""),
+        ]);
     }
     sql.at(now).check(&[
         ("SELECT honker_enqueue('q', 'p') FROM generate_series(1, 3)", "1\n2\n3"),
@@ -374,14 +418,20 @@ fn a_dead_instance_is_rescued_and_a_live_one_is_not() {
     drop(dying);
     std::thread::sleep(std::time::Duration::from_millis(300));
     // Seen from the first look that finds the lock absent.
-    sql.at(now + 20).check(&[("SELECT count(*) FROM _instances_look()", "0"), (&format!("SELECT * FROM _rescue('{d}')"), "0|f")]);
+    sql.at(now + 20).check(&[
+        ("SELECT count(*) FROM _instances_look()", "0"),
+        (&format!("SELECT * FROM _rescue('{d}')"), "0|f"),
+    ]);
     sql.at(now + 34).check(&[("SELECT count(*) FROM _instances_look()", "0")]);
     sql.at(now + 35).check(&[
         ("SELECT * FROM _instances_look()", &d),
         (&format!("SELECT * FROM _rescue('{a}')"), "0|f"),
         (&format!("SELECT * FROM _rescue('{d}')"), "3|t"),
         (&format!("SELECT * FROM _rescue('{d}')"), "0|f"),
-        ("SELECT string_agg(id || state || attempts, ',' ORDER BY id) FROM _honker_live", "1pending1,2pending1,3processing1"),
+        (
+            "SELECT string_agg(id || state || attempts, ',' ORDER BY id) FROM _honker_live",
+            "1pending1,2pending1,3processing1",
+        ),
         ("SELECT id, last_error FROM _honker_dead", "4|max attempts exceeded"),
         ("SELECT id FROM _honker_instances", &a),
         ("SELECT id FROM _honker_listeners", &a),
@@ -411,7 +461,10 @@ fn metrics_and_status_are_answered() {
     sql.at(120_000 + 86_500).check(&[
         ("SELECT _maintenance_begin(), _maintenance_begin()", "t|f"),
         ("SELECT _maintenance_step(11), _maintenance_step(11)", "11|12"),
-        ("SELECT minute, queue, name, value FROM _honker_counters ORDER BY name", "0|q|enqueued|7\n0|q|run_sum_ms|1500\n0|q|wait_lt_1_s|2"),
+        (
+            "SELECT minute, queue, name, value FROM _honker_counters ORDER BY name",
+            "0|q|enqueued|7\n0|q|run_sum_ms|1500\n0|q|wait_lt_1_s|2",
+        ),
         ("SELECT _maintenance_step(99)", "∅"),
     ]);
 }

@@ -19,7 +19,9 @@ pub struct Database {
 pub fn server() -> Option<String> {
     let url = std::env::var("HONKER_POSTGRES_URL").ok();
     if url.is_none() {
-        println!("SKIPPED postgres: no server (run honker-postgres/tests/with-cluster cargo test -p honker-postgres)");
+        println!(
+            "SKIPPED postgres: no server (run honker-postgres/tests/with-cluster cargo test -p honker-postgres)"
+        );
     }
     url
 }
