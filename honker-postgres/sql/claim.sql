@@ -266,8 +266,13 @@ LANGUAGE plpgsql AS $$
 DECLARE
   until bigint := _after(now, 'timeout_s', timeout_s);
   wanted bigint := CASE WHEN the_n < 0 THEN 9223372036854775000 ELSE the_n END;
-  looks_for_lapsed boolean := _looks_for_lapsed(the_queue, now);
+  looks_closely boolean := _looks_closely(the_queue, now);
+  has_limits boolean;
+  any_delayed boolean;
   look record;
+  -- Nothing is in the way, or nothing was a moment ago.
+  is_clear boolean := true;
+  the_id bigint;
   limits _honker_queues;
   cleared record;
   taken bigint[];
@@ -276,27 +281,33 @@ DECLARE
   claimed bigint := 0;
   more boolean := false;
 BEGIN
-  PERFORM _check_isolation();
-  SELECT
-    EXISTS (SELECT FROM _honker_queues q WHERE q.name = the_queue AND (q.paused OR q.is_limited)) AS has_limits,
+  IF current_setting('transaction_isolation') <> 'read committed' THEN
+    PERFORM _check_isolation();
+  END IF;
+  SELECT EXISTS (SELECT FROM _honker_queues q WHERE q.name = the_queue AND (q.paused OR q.is_limited)),
     EXISTS (SELECT FROM _honker_live l WHERE l.state = 'pending' AND l.attempts < l.max_attempts AND l.run_at > l.created_at
-      AND l.queue = the_queue AND l.run_at <= now) AS any_delayed,
-    EXISTS (SELECT FROM _honker_live l WHERE l.state = 'pending' AND l.attempts >= l.max_attempts AND l.queue = the_queue
-      AND l.run_at <= now) AS any_exhausted,
-    (SELECT count(*) FROM (SELECT FROM _honker_live l WHERE l.state = 'pending' AND l.expires_at IS NOT NULL AND l.queue = the_queue
-      AND l.expires_at <= now LIMIT 101) expired) > 100 AS many_expired,
-    looks_for_lapsed AND EXISTS (SELECT FROM _honker_live l WHERE l.state = 'processing' AND l.queue = the_queue
-      AND l.claim_expires_at < now) AS any_lapsed,
-    EXISTS (SELECT FROM _honker_blocked b WHERE b.queue = the_queue) AS any_blocked,
-    -- Of somebody else's, which may refuse what is done to a job.
-    EXISTS (SELECT FROM pg_catalog.pg_trigger t WHERE t.tgrelid = 'honker._honker_live'::regclass AND NOT t.tgisinternal
-      AND t.tgname <> '_honker_wake') AS has_triggers
-  INTO look;
-  IF looks_for_lapsed AND NOT look.any_lapsed THEN
-    PERFORM _none_lapsed(the_queue, now);
+      AND l.queue = the_queue AND l.run_at <= now)
+  INTO has_limits, any_delayed;
+  looks_closely := looks_closely OR has_limits;
+  IF looks_closely THEN
+    SELECT
+      EXISTS (SELECT FROM _honker_live l WHERE l.state = 'pending' AND l.attempts >= l.max_attempts AND l.queue = the_queue
+        AND l.run_at <= now) AS any_exhausted,
+      (SELECT count(*) FROM (SELECT FROM _honker_live l WHERE l.state = 'pending' AND l.expires_at IS NOT NULL AND l.queue = the_queue
+        AND l.expires_at <= now LIMIT 101) expired) > 100 AS many_expired,
+      EXISTS (SELECT FROM _honker_live l WHERE l.state = 'processing' AND l.queue = the_queue AND l.claim_expires_at < now) AS any_lapsed,
+      EXISTS (SELECT FROM _honker_blocked b WHERE b.queue = the_queue) AS any_blocked,
+      -- Of somebody else's, which may refuse what is done to a job.
+      EXISTS (SELECT FROM pg_catalog.pg_trigger t WHERE t.tgrelid = 'honker._honker_live'::regclass AND NOT t.tgisinternal
+        AND t.tgname <> '_honker_wake') AS has_triggers
+    INTO look;
+    is_clear := NOT (look.any_exhausted OR look.many_expired OR look.any_lapsed OR look.any_blocked OR look.has_triggers);
+    IF is_clear THEN
+      PERFORM _is_clear(the_queue, now);
+    END IF;
   END IF;
 
-  IF look.has_limits THEN
+  IF has_limits THEN
     SELECT * INTO limits FROM _honker_queues q WHERE q.name = the_queue;
     IF limits.paused THEN
       RETURN;
@@ -311,8 +322,33 @@ BEGIN
       wanted := least(wanted, _room(now, limits));
     END IF;
   END IF;
-  IF NOT (look.any_delayed OR look.any_exhausted OR look.many_expired OR look.any_lapsed OR look.any_blocked OR look.has_triggers)
-      AND limits.concurrency_per_key IS NULL THEN
+  IF is_clear AND NOT any_delayed AND limits.concurrency_per_key IS NULL THEN
+    IF wanted = 1 THEN
+      SELECT l.id INTO the_id FROM _honker_live l
+      WHERE l.state = 'pending' AND l.attempts < l.max_attempts AND l.run_at <= l.created_at AND l.queue = the_queue
+        AND l.run_at <= now AND (l.expires_at IS NULL OR l.expires_at > now)
+      ORDER BY l.priority DESC, l.run_at, l.id LIMIT 1 FOR UPDATE SKIP LOCKED;
+      IF NOT FOUND THEN
+        RETURN;
+      END IF;
+      UPDATE _honker_live l
+      SET state = 'processing', worker_id = the_worker, claim_expires_at = until, attempts = l.attempts + 1 WHERE l.id = the_id
+      RETURNING l.id, l.queue, l.payload, l.attempts, l.claim_expires_at, l.max_attempts, l.run_at
+      INTO id, queue, payload, attempts, claim_expires_at, max_attempts, run_at;
+      IF NOT FOUND THEN
+        RETURN;
+      END IF;
+      SELECT o.metadata, o.max_run_s, o.concurrency_key INTO metadata, max_run_s, concurrency_key
+      FROM _honker_job_options o WHERE o.job_id = the_id;
+      IF concurrency_key IS NOT NULL THEN
+        PERFORM _take_slots(ARRAY[the_id]);
+      END IF;
+      IF has_limits THEN
+        PERFORM _count_claims(now, limits, 1);
+      END IF;
+      RETURN NEXT;
+      RETURN;
+    END IF;
     FOR id, queue, payload, attempts, claim_expires_at, max_attempts, run_at, metadata, max_run_s, concurrency_key IN
       WITH picked AS MATERIALIZED (
         SELECT l.id FROM _honker_live l
@@ -333,7 +369,7 @@ BEGIN
         keyed := keyed || id;
       END IF;
     END LOOP;
-    IF look.has_limits THEN
+    IF has_limits THEN
       PERFORM _count_claims(now, limits, claimed);
     END IF;
     IF keyed <> '{}' THEN
@@ -342,6 +378,9 @@ BEGIN
     RETURN;
   END IF;
 
+  IF is_clear THEN
+    SELECT false AS any_exhausted, false AS many_expired, false AS any_lapsed, false AS any_blocked, false AS has_triggers INTO look;
+  END IF;
   SELECT * INTO cleared FROM _clear(now, the_queue, look.any_lapsed, look.many_expired);
   IF look.any_blocked AND limits.concurrency_per_key IS NULL THEN
     more := _bring_back_all(the_queue, greatest(cleared.rows_left, 1)) >= greatest(cleared.rows_left, 1);

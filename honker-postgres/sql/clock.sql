@@ -6,14 +6,15 @@ LANGUAGE sql VOLATILE PARALLEL SAFE AS $$
   SELECT floor(date_part('epoch', clock_timestamp()))::bigint
 $$;
 
--- Lapsed claims are looked for by each connection until, in this second, there were none: nothing else makes one lapse but time. The
--- look reads all that is in flight in the queue: no index has the time at which a claim ends, so that prolonging it changes none.
-CREATE OR REPLACE FUNCTION _looks_for_lapsed(the_queue text, now bigint) RETURNS boolean
+-- What is in the way of claims is looked for by each connection until, in this second, there was nothing: it is rare, and all but time
+-- puts it there rarely. Lapsed claims are among it: the look reads all that is in flight in the queue, since no index has the time
+-- at which a claim ends, so that prolonging it changes none.
+CREATE OR REPLACE FUNCTION _looks_closely(the_queue text, now bigint) RETURNS boolean
 LANGUAGE sql VOLATILE AS $$
-  SELECT current_setting('honker.none_lapsed_' || (hashtext(the_queue) & 15), true) IS DISTINCT FROM now || ' ' || the_queue
+  SELECT current_setting('honker.clear_' || (hashtext(the_queue) & 15), true) IS DISTINCT FROM now || ' ' || the_queue
 $$;
 
-CREATE OR REPLACE FUNCTION _none_lapsed(the_queue text, now bigint) RETURNS text
+CREATE OR REPLACE FUNCTION _is_clear(the_queue text, now bigint) RETURNS text
 LANGUAGE sql VOLATILE AS $$
-  SELECT set_config('honker.none_lapsed_' || (hashtext(the_queue) & 15), now || ' ' || the_queue, false)
+  SELECT set_config('honker.clear_' || (hashtext(the_queue) & 15), now || ' ' || the_queue, false)
 $$;

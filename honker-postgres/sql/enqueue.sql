@@ -119,6 +119,7 @@ LANGUAGE plpgsql AS $$
 DECLARE
   now bigint := _now();
   id bigint;
+  anybody_listens boolean;
 BEGIN
   IF queue IS NULL OR payload IS NULL OR priority IS NULL THEN
     PERFORM _not_null('{queue,payload,run_at,delay,priority}', '{TEXT,TEXT,"","",INTEGER}',
@@ -131,11 +132,14 @@ BEGIN
   VALUES (queue, payload, priority, CASE WHEN delay IS NULL THEN coalesce(run_at, now) ELSE _after(now, 'delay', delay) END,
     coalesce(max_attempts, (SELECT q.max_attempts FROM _honker_queues q WHERE q.name = queue), 3), now,
     _after(now, 'expires', expires))
-  RETURNING live.id INTO id;
+  RETURNING live.id, EXISTS (SELECT FROM _honker_listeners) INTO id, anybody_listens;
   IF id IS NULL THEN
     PERFORM _refused('enqueued', '_honker_live');
   END IF;
-  PERFORM _wake('q:' || queue);
+  -- As _wake, which would look by a statement of its own.
+  IF anybody_listens OR current_setting('honker.wake', true) = 'collect' THEN
+    PERFORM _wake('q:' || queue);
+  END IF;
   RETURN id;
 END $$;
 

@@ -7,6 +7,6 @@ LANGUAGE sql VOLATILE SECURITY DEFINER AS $$
     floor(date_part('epoch', clock_timestamp()))::bigint)
 $$;
 
--- Time stands still, and claims lapse by what tests do to them.
-CREATE OR REPLACE FUNCTION honker._looks_for_lapsed(the_queue text, now bigint) RETURNS boolean
+-- Time stands still, and what is in the way of a claim is there by what tests do.
+CREATE OR REPLACE FUNCTION honker._looks_closely(the_queue text, now bigint) RETURNS boolean
 LANGUAGE sql AS $$ SELECT true $$;

@@ -97,3 +97,21 @@ fn no_plan_of_a_claim_depends_on_what_was_there_when_it_was_made() {
     );
     assert_eq!(scans, 0);
 }
+
+#[test]
+fn with_the_servers_clock_a_lapsed_claim_is_seen_in_its_second() {
+    let Some(database) = Database::empty() else { return };
+    let mut sql = database.connect();
+    sql.client.batch_execute(honker_postgres::SQL).expect("the schema can be installed");
+    sql.check(&[
+        ("SELECT honker_enqueue('q', 'p') FROM generate_series(1, 3)", "1\n2\n3"),
+        // Nothing is in the way, and in this second this connection does not look again.
+        ("SELECT count(*) FROM honker_claim_batch('q', 'w', 1, 0) j WHERE j <> '[]'", "1"),
+        ("SELECT honker_claim_batch('q', 'w', 2, 300) <> '[]', honker_claim_batch('other', 'w', 1, 0)", "t|[]"),
+        ("SELECT pg_sleep(1.1) IS NULL", "f"),
+        ("SELECT job ->> 'id', job ->> 'attempts' FROM json_array_elements(honker_claim_batch('q', 'v', 1, 300)::json) job", "1|2"),
+        ("SELECT honker_claim_batch('q', 'v', 1, 300), honker_ack(1, 'w'), honker_ack(1, 'v')", "[]|0|1"),
+        ("SELECT honker_retry(2, 'w', 0, 'x'), honker_release(3, 'w', 0)", "1|1"),
+        ("SELECT json_array_length(honker_claim_batch('q', 'v', 9, 300)::json)", "2"),
+    ]);
+}
