@@ -93,7 +93,7 @@
  * compiled against another header if the major versions are the same and the library's minor version is not the lower
  * one.
  */
-#define HONKER_ABI_VERSION ((2 << 16) | 1)
+#define HONKER_ABI_VERSION ((2 << 16) | 2)
 
 /**
  * `durability`: a commit survives a crash of the process; a power cut may take the last ones back
@@ -272,8 +272,8 @@
 #define HONKER_UPDATE_MAX_ATTEMPTS 16
 
 /**
- * An open database: the SQLite file, and the connections to use it. Any number of threads may use it at the same time.
- * Calls that write at the same moment share a commit; reads run beside them.
+ * An open database: the SQLite file, and the connections to use it; or a Postgres server. Any number of threads may use it
+ * at the same time. On a file, calls that write at the same moment share a commit; reads run beside them.
  *
  * Everything a call has done is committed when it returns. Should the process die in the middle of one, it has happened
  * completely or not at all.
@@ -1091,8 +1091,8 @@ typedef struct {
 #define HONKER_INTERNAL -1
 
 /**
- * Another process, or a transaction of this one, held the write lock for longer than the busy timeout. Nothing was
- * done; try again.
+ * Another process, or a transaction of this one, held the write lock for longer than the busy timeout; on a server, a
+ * lock, or the transaction met another one (deadlock, serialization failure). Nothing was done; try again.
  */
 #define HONKER_BUSY -2
 
@@ -1216,6 +1216,13 @@ typedef struct {
  */
 #define HONKER_TOO_OLD -32
 
+/**
+ * The connection to the server was lost, or there is none to be had; the library connects again by itself. Nothing was
+ * done if the call had not begun; if it was lost while the server was at work, nobody knows whether that was committed.
+ * Only for databases on a server.
+ */
+#define HONKER_CONNECTION -33
+
 #ifdef __cplusplus
 extern "C" {
 #endif // __cplusplus
@@ -1229,8 +1236,8 @@ const char *honker_status_name(honker_status_t status);
 
 /**
  * Whether an error is one of the moment, so that a worker waits and tries again: 1 for HONKER_BUSY, HONKER_IO, HONKER_FULL,
- * HONKER_READONLY, HONKER_CANNOT_OPEN, HONKER_SCHEMA, HONKER_ABORTED, HONKER_INTERRUPTED and HONKER_SYSTEM. 0 for those that
- * the same call will meet again, and for what is no error. Any thread.
+ * HONKER_READONLY, HONKER_CANNOT_OPEN, HONKER_SCHEMA, HONKER_ABORTED, HONKER_INTERRUPTED, HONKER_SYSTEM and
+ * HONKER_CONNECTION. 0 for those that the same call will meet again, and for what is no error. Any thread.
  */
 HONKER_API
 int32_t honker_status_is_transient(honker_status_t status);
@@ -1318,6 +1325,14 @@ void honker_text_free(honker_text_t *text);
  * HONKER_BUSY, that somebody kept it locked for longer than the busy timeout. A file that cannot be written to can be
  * opened if honker's tables in it are up to date; calls that write are HONKER_READONLY then.
  *
+ * A `path` that begins with `postgres://` or `postgresql://` is the URL of a server, with the parameters that libpq knows
+ * (sslmode, sslrootcert, application_name, connect_timeout, host=/folder for a Unix socket, …), its environment variables
+ * and its password file. What differs there is in docs/postgres.md. Its schema `honker` has to be installed (`honker
+ * migrate`, or the parameter `honker_migrate=on`); behind a transaction pooler `honker_listen` has the URL of a direct
+ * connection, percent-encoded. `opts` beside the busy timeout and `readers_max`, the number of connections, are for files.
+ * HONKER_CONNECTION: the server cannot be reached; HONKER_CANNOT_OPEN: it refuses this user, or has no such database or no
+ * schema; HONKER_UNSUPPORTED: this library was built without servers. A password is in no message.
+ *
  * On 64-bit Linux any other copy of SQLite in the same process, the one of a database driver for instance, may have the
  * same file open. Elsewhere on POSIX systems that would cost both copies their locks. If this call sees a descriptor on
  * the file there that is not honker's own, it succeeds and leaves an error of status HONKER_UNSUPPORTED in `err`, a
@@ -1344,7 +1359,8 @@ honker_status_t honker_close(honker_db_t *db,
 /**
  * The state of the database, for people and monitoring: a JSON object, to be freed with `honker_text_free`.
  *
- * `file`; `connections` (`writers`, `readers`, `readers_in_use`, `readers_max`); `versions` (`honker`, `sqlite`); and
+ * `file` (on a server its URL, without a password); `connections` (`writers`, `readers`, `readers_in_use`, `readers_max`);
+ * `versions` (`honker`, `sqlite`, and on a server `postgres`); and
  * `watcher`, null before the first waiter: the `backend` that was asked for, the `method` in use (`events`, `polling`),
  * its `state` (`watching`, `unreadable`, `died`), `demoted` (it went over from events to polling), the counters `checks`,
  * `wakes` and `unannounced`, and `warnings`, each with `text`, `count` and `last_at` in seconds since 1970. `warnings` of

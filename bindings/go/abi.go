@@ -5,7 +5,7 @@ package honker
 import "unsafe"
 
 // abiVersion is the version of the interface that this was made from, major << 16 | minor.
-const abiVersion = 131073
+const abiVersion = 131074
 
 // What the numbers in structs mean.
 const (
@@ -80,8 +80,8 @@ const (
 	statusReplaced Status = 9
 	// Something that should not happen: a bug of honker, or memory that could not be had.
 	StatusInternal Status = -1
-	// Another process, or a transaction of this one, held the write lock for longer than the busy timeout. Nothing was
-	// done; try again.
+	// Another process, or a transaction of this one, held the write lock for longer than the busy timeout; on a server,
+	// a lock, or the transaction met another one (deadlock, serialization failure). Nothing was done; try again.
 	StatusBusy Status = -2
 	// A constraint of the user's own tables refused the change.
 	StatusConstraint Status = -3
@@ -135,6 +135,10 @@ const (
 	// The file was brought up to date by a newer honker, and this library is too old to write to it; the message names
 	// both versions. Update it.
 	StatusTooOld Status = -32
+	// The connection to the server was lost, or there is none to be had; the library connects again by itself. Nothing
+	// was done if the call had not begun; if it was lost while the server was at work, nobody knows whether that was
+	// committed. Only for databases on a server.
+	StatusConnection Status = -33
 )
 
 var statusNames = map[Status]string{
@@ -173,13 +177,14 @@ var statusNames = map[Status]string{
 	StatusWatcher:      "HONKER_WATCHER",
 	StatusSystem:       "HONKER_SYSTEM",
 	StatusTooOld:       "HONKER_TOO_OLD",
+	StatusConnection:   "HONKER_CONNECTION",
 }
 
 // isTransient is true for an error of the moment: a worker waits and tries again.
 func (s Status) isTransient() bool {
 	switch s {
 	case StatusBusy, StatusIO, StatusFull, StatusReadonly, StatusCannotOpen, StatusSchema, StatusAborted,
-		StatusInterrupted, StatusSystem:
+		StatusInterrupted, StatusSystem, StatusConnection:
 		return true
 	}
 	return false

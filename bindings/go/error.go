@@ -51,6 +51,7 @@ var (
 	ErrSystem      error = &Error{Status: StatusSystem}       // no descriptors or threads are left
 	ErrTooBig      error = &Error{Status: StatusTooBig}       // a text has more bytes than SQLite takes, a gigabyte
 	ErrTooOld      error = &Error{Status: StatusTooOld}       // a newer honker changed the file: update this one
+	ErrConnection  error = &Error{Status: StatusConnection}   // the server is away: try again
 	ErrLost        error = &Error{Status: statusLost}         // the claim of a job is over: a step of it cannot be saved
 )
 

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::bound::Allowance;
 use crate::queue::{Depth, depths, queues};
@@ -444,14 +444,14 @@ impl State {
 }
 
 /// What is known of the queues of a file.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Metrics {
     /// By name.
     pub queues: Vec<QueueMetrics>,
 }
 
 /// What is known of a queue.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct QueueMetrics {
     /// Its name.
     pub queue: String,
@@ -466,7 +466,7 @@ pub struct QueueMetrics {
 }
 
 /// How often something happened to a job of a queue.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Totals {
     /// It was enqueued.
     pub enqueued: i64,
@@ -485,7 +485,7 @@ pub struct Totals {
 }
 
 /// How often something took how long.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Histogram {
     /// All of it, in seconds.
     pub sum_s: f64,
@@ -494,7 +494,7 @@ pub struct Histogram {
 }
 
 /// One part of a [`Histogram`].
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Bucket {
     /// The upper bound, in seconds; `null` for the last one, which has none. Waits are less, run times at most this.
     pub up_to_s: Option<f64>,

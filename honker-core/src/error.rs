@@ -28,8 +28,12 @@ pub enum Error {
     Io(Cause),
     /// The file is damaged, or no database at all.
     Corrupt(Cause),
-    /// The file cannot be opened: no such directory, no permission.
+    /// The file cannot be opened: no such directory, no permission. Or a server refuses the connection for good: a wrong
+    /// password, no such database.
     CannotOpen(Cause),
+    /// The connection to the server is lost, or there is none to be had. Worth trying again; what was under way may have been
+    /// done.
+    Connection(Cause),
     /// A text, a blob or a row is larger than can be stored, or an answer than can be returned.
     TooBig(Cause),
     /// The schema changed again and again while the statement was prepared.
@@ -180,6 +184,7 @@ impl Error {
             | Error::Io(cause)
             | Error::Corrupt(cause)
             | Error::CannotOpen(cause)
+            | Error::Connection(cause)
             | Error::TooBig(cause)
             | Error::Schema(cause)
             | Error::Aborted(cause)

@@ -35,6 +35,7 @@ mod guard;
 mod identity;
 pub mod lock;
 pub mod maintenance;
+pub mod news;
 pub mod notify;
 pub mod outlook;
 pub mod queue;

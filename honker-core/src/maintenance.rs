@@ -71,6 +71,17 @@ pub enum Found {
 }
 
 impl Run {
+    /// A run of another engine, which has its own tasks, at one of them; `None`: it is over.
+    #[cfg(feature = "runtime")]
+    pub fn at(task: Option<usize>) -> Self {
+        Run { task: task.unwrap_or(usize::MAX), after: i64::MIN }
+    }
+
+    /// The task that is next.
+    pub fn task(self) -> usize {
+        self.task
+    }
+
     /// Whether nothing is left to do.
     pub fn is_over(self) -> bool {
         self.task >= TASKS.len()

@@ -4,6 +4,7 @@
 //! One waiter serves many consumers and asks for all of them in one read after each commit
 //! ([`consume::Waiter`](crate::consume::Waiter)), so a consumer describes what it waits for as data.
 
+use crate::news::Change;
 use crate::queue::{self, Held};
 use crate::schedule;
 use crate::statement::Sql;
@@ -49,6 +50,22 @@ pub enum Interest {
         /// Whether it leads, as far as it knows.
         leads: bool,
     },
+}
+
+impl Interest {
+    /// Whether somebody who waits for this should look when this was changed.
+    pub fn is_concerned_by(&self, change: &Change) -> bool {
+        match (self, change) {
+            (_, Change::Anything) | (Interest::Commit, _) => true,
+            (Interest::Jobs { queues, .. }, Change::Queue(queue)) => queues.contains(queue),
+            (Interest::Jobs { worker_id, .. }, Change::Worker(changed)) => worker_id == changed,
+            (Interest::Notifications { channel, .. }, Change::Channel(changed)) => channel == changed,
+            (Interest::Events { topic, .. }, Change::Topic(changed)) => topic == changed,
+            (Interest::Result { job_id }, Change::Result(changed)) => job_id == changed,
+            (Interest::Leadership { .. }, Change::Schedules) => true,
+            _ => false,
+        }
+    }
 }
 
 /// What the file says to an [`Interest`].

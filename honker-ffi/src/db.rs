@@ -14,14 +14,14 @@ use crate::status::{HONKER_INVALID, HONKER_OK, HONKER_UNSUPPORTED, honker_status
 use crate::text::{honker_bytes_t, honker_text_t, put_json, text};
 use crate::view::{self, Sized32};
 
-/// An open database: the SQLite file, and the connections to use it. Any number of threads may use it at the same time.
-/// Calls that write at the same moment share a commit; reads run beside them.
+/// An open database: the SQLite file, and the connections to use it; or a Postgres server. Any number of threads may use it
+/// at the same time. On a file, calls that write at the same moment share a commit; reads run beside them.
 ///
 /// Everything a call has done is committed when it returns. Should the process die in the middle of one, it has happened
 /// completely or not at all.
 pub struct honker_db_t {
     pub(crate) database: Database,
-    /// None once it is closed.
+    /// None once it is closed, and on a server.
     ours: Mutex<Option<Ours>>,
 }
 
@@ -102,6 +102,14 @@ const DEFAULTS: honker_open_opts_t = honker_open_opts_t {
 /// HONKER_BUSY, that somebody kept it locked for longer than the busy timeout. A file that cannot be written to can be
 /// opened if honker's tables in it are up to date; calls that write are HONKER_READONLY then.
 ///
+/// A `path` that begins with `postgres://` or `postgresql://` is the URL of a server, with the parameters that libpq knows
+/// (sslmode, sslrootcert, application_name, connect_timeout, host=/folder for a Unix socket, …), its environment variables
+/// and its password file. What differs there is in docs/postgres.md. Its schema `honker` has to be installed (`honker
+/// migrate`, or the parameter `honker_migrate=on`); behind a transaction pooler `honker_listen` has the URL of a direct
+/// connection, percent-encoded. `opts` beside the busy timeout and `readers_max`, the number of connections, are for files.
+/// HONKER_CONNECTION: the server cannot be reached; HONKER_CANNOT_OPEN: it refuses this user, or has no such database or no
+/// schema; HONKER_UNSUPPORTED: this library was built without servers. A password is in no message.
+///
 /// On 64-bit Linux any other copy of SQLite in the same process, the one of a database driver for instance, may have the
 /// same file open. Elsewhere on POSIX systems that would cost both copies their locks. If this call sees a descriptor on
 /// the file there that is not honker's own, it succeeds and leaves an error of status HONKER_UNSUPPORTED in `err`, a
@@ -123,6 +131,11 @@ pub unsafe extern "C" fn honker_open(
         entry("honker_open", err, db_out, |db| {
             let path = text("path", path, path_len)?;
             let options = options(&view::read("opts", opts, DEFAULTS)?)?;
+            if is_url(path) {
+                let database = connect(path, &options)?;
+                db.set(handle::put(honker_db_t { database, ours: Mutex::default() }));
+                return Ok(HONKER_OK);
+            }
             let foreign = vfs::foreign_descriptor(path);
             let database = Database::open(path, &options)?;
             let ours = Mutex::new(Some(Ours::new(database.path())));
@@ -138,6 +151,24 @@ pub unsafe extern "C" fn honker_open(
             Ok(HONKER_OK)
         })
     }
+}
+
+#[cfg(feature = "postgres")]
+use honker_postgres::is_url;
+
+#[cfg(feature = "postgres")]
+fn connect(url: &str, options: &Options) -> Result<Database> {
+    Ok(honker_postgres::connect(url, options, false)?)
+}
+
+#[cfg(not(feature = "postgres"))]
+fn is_url(path: &str) -> bool {
+    ["postgres://", "postgresql://"].iter().any(|scheme| path.starts_with(scheme))
+}
+
+#[cfg(not(feature = "postgres"))]
+fn connect(_: &str, _: &Options) -> Result<Database> {
+    Err(Failure::new(HONKER_UNSUPPORTED, "this library was built without databases on a server"))
 }
 
 /// # Safety
@@ -214,7 +245,8 @@ pub unsafe extern "C" fn honker_close(
 
 /// The state of the database, for people and monitoring: a JSON object, to be freed with `honker_text_free`.
 ///
-/// `file`; `connections` (`writers`, `readers`, `readers_in_use`, `readers_max`); `versions` (`honker`, `sqlite`); and
+/// `file` (on a server its URL, without a password); `connections` (`writers`, `readers`, `readers_in_use`, `readers_max`);
+/// `versions` (`honker`, `sqlite`, and on a server `postgres`); and
 /// `watcher`, null before the first waiter: the `backend` that was asked for, the `method` in use (`events`, `polling`),
 /// its `state` (`watching`, `unreadable`, `died`), `demoted` (it went over from events to polling), the counters `checks`,
 /// `wakes` and `unannounced`, and `warnings`, each with `text`, `count` and `last_at` in seconds since 1970. `warnings` of

@@ -34,8 +34,8 @@ pub const HONKER_REPLACED: honker_status_t = 9;
 
 /// Something that should not happen: a bug of honker, or memory that could not be had.
 pub const HONKER_INTERNAL: honker_status_t = -1;
-/// Another process, or a transaction of this one, held the write lock for longer than the busy timeout. Nothing was
-/// done; try again.
+/// Another process, or a transaction of this one, held the write lock for longer than the busy timeout; on a server, a
+/// lock, or the transaction met another one (deadlock, serialization failure). Nothing was done; try again.
 pub const HONKER_BUSY: honker_status_t = -2;
 /// A constraint of the user's own tables refused the change.
 pub const HONKER_CONSTRAINT: honker_status_t = -3;
@@ -88,6 +88,10 @@ pub const HONKER_SYSTEM: honker_status_t = -31;
 /// The file was brought up to date by a newer honker, and this library is too old to write to it; the message names both
 /// versions. Update it.
 pub const HONKER_TOO_OLD: honker_status_t = -32;
+/// The connection to the server was lost, or there is none to be had; the library connects again by itself. Nothing was
+/// done if the call had not begun; if it was lost while the server was at work, nobody knows whether that was committed.
+/// Only for databases on a server.
+pub const HONKER_CONNECTION: honker_status_t = -33;
 
 const NAMES: &[(honker_status_t, &CStr)] = &[
     (HONKER_OK, c"HONKER_OK"),
@@ -125,6 +129,7 @@ const NAMES: &[(honker_status_t, &CStr)] = &[
     (HONKER_WATCHER, c"HONKER_WATCHER"),
     (HONKER_SYSTEM, c"HONKER_SYSTEM"),
     (HONKER_TOO_OLD, c"HONKER_TOO_OLD"),
+    (HONKER_CONNECTION, c"HONKER_CONNECTION"),
 ];
 
 /// The name of a status, as it stands in this header: "HONKER_BUSY"; "HONKER_UNKNOWN" for a number that this library
@@ -135,8 +140,8 @@ pub extern "C" fn honker_status_name(status: honker_status_t) -> *const c_char {
 }
 
 /// Whether an error is one of the moment, so that a worker waits and tries again: 1 for HONKER_BUSY, HONKER_IO, HONKER_FULL,
-/// HONKER_READONLY, HONKER_CANNOT_OPEN, HONKER_SCHEMA, HONKER_ABORTED, HONKER_INTERRUPTED and HONKER_SYSTEM. 0 for those that
-/// the same call will meet again, and for what is no error. Any thread.
+/// HONKER_READONLY, HONKER_CANNOT_OPEN, HONKER_SCHEMA, HONKER_ABORTED, HONKER_INTERRUPTED, HONKER_SYSTEM and
+/// HONKER_CONNECTION. 0 for those that the same call will meet again, and for what is no error. Any thread.
 #[unsafe(no_mangle)]
 pub extern "C" fn honker_status_is_transient(status: honker_status_t) -> i32 {
     i32::from(is_transient(status))
@@ -155,6 +160,7 @@ pub(crate) fn is_transient(status: honker_status_t) -> bool {
             | HONKER_ABORTED
             | HONKER_INTERRUPTED
             | HONKER_SYSTEM
+            | HONKER_CONNECTION
     )
 }
 
@@ -173,6 +179,7 @@ pub(crate) fn of(error: &Error) -> honker_status_t {
         Error::Io(_) => HONKER_IO,
         Error::Corrupt(_) => HONKER_CORRUPT,
         Error::CannotOpen(_) => HONKER_CANNOT_OPEN,
+        Error::Connection(_) => HONKER_CONNECTION,
         Error::TooBig(_) => HONKER_TOO_BIG,
         Error::Schema(_) => HONKER_SCHEMA,
         Error::Aborted(_) => HONKER_ABORTED,

@@ -8,7 +8,7 @@ use honker_core::database;
 /// The version of the interface that this header describes, major << 16 | minor. A library serves a program that was
 /// compiled against another header if the major versions are the same and the library's minor version is not the lower
 /// one.
-pub const HONKER_ABI_VERSION: u32 = 2 << 16 | 1;
+pub const HONKER_ABI_VERSION: u32 = 2 << 16 | 2;
 
 /// The version of the interface that the library at hand has: HONKER_ABI_VERSION when it was built.
 #[unsafe(no_mangle)]
@@ -33,7 +33,9 @@ pub extern "C" fn honker_version() -> *const c_char {
 #[unsafe(no_mangle)]
 pub extern "C" fn honker_build_info() -> *const c_char {
     static INFO: LazyLock<std::ffi::CString> = LazyLock::new(|| {
-        let features: &[&str] = if cfg!(feature = "faults") { &["faults"] } else { &[] };
+        let features = [("faults", cfg!(feature = "faults")), ("postgres", cfg!(feature = "postgres"))];
+        let features: Vec<&str> =
+            features.iter().filter(|(_, is_in)| *is_in).map(|(name, _)| *name).collect();
         let info = serde_json::json!({
             "version": env!("CARGO_PKG_VERSION"),
             "abi_version": HONKER_ABI_VERSION,

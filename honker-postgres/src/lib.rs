@@ -1,14 +1,50 @@
-//! The second engine of honker: the queues in a Postgres database.
+//! honker on a Postgres server: the second engine behind [`Database`].
 //!
-//! All that a queue does is done by functions of the schema `honker`, whose text is here. It is installed by running it in one
-//! transaction; that is all a client needs which speaks SQL itself. `docs/postgres.md` says how to use it.
+//! `sql/` holds all the logic: the tables, and the functions under honker's names, which any client may call. This crate connects,
+//! calls them, and reads their answers ([`operations`](self)); it wakes those who wait for commits (`listening.rs`), and says that
+//! its process is alive. docs/decisions/0051-engines.md says how it stands beside the engine for files.
+//!
+//! It starts no thread and makes no connection before [`open`] is given the URL of a server.
+//!
+//! **This crate promises nothing to anybody but honker's own**, which name its exact version.
 
-/// Installs the schema, or brings an older one up to date. To be run as one query of several statements, which is one
-/// transaction, or within a transaction. It changes nothing in a database of a newer version, and fails there.
-pub const SQL: &str = include_str!(concat!(env!("OUT_DIR"), "/honker.sql"));
+mod environment;
+mod failure;
+mod listening;
+mod on;
+mod operations;
+mod placeholders;
+mod pool;
+mod schema;
+mod server;
+mod session;
+mod sql;
+mod stop;
+mod tls;
+mod transaction;
+mod url;
+mod values;
 
-/// Replaces the server's clock by one that tests set. To be run after [`SQL`].
-pub const TEST_CLOCK_SQL: &str = include_str!("../sql/test_clock.sql");
+use std::path::Path;
+use std::sync::Arc;
 
-/// The version of the schema that [`SQL`] installs.
-pub const VERSION: i64 = 1;
+use honker_core::Result;
+use honker_core::database::{Database, Options, Server};
+
+pub use self::schema::{SQL, TEST_CLOCK_SQL, VERSION};
+pub use self::url::is_url;
+
+/// Opens what a text names: a server, if it is the URL of one, or else a file.
+pub fn open(path: impl AsRef<Path>, options: &Options) -> Result<Database> {
+    match path.as_ref().to_str() {
+        Some(text) if is_url(text) => connect(text, options, false),
+        _ => Database::open(path, options),
+    }
+}
+
+/// Connects to the server of a URL. With `migrate` the schema is installed, or brought up to date, if need be.
+pub fn connect(url: &str, options: &Options, migrate: bool) -> Result<Database> {
+    let mut url = url::Url::parse(url)?;
+    url.migrate |= migrate;
+    Database::over(|host| Ok(Arc::new(server::Database::open(url, options, host)?) as Arc<dyn Server>))
+}

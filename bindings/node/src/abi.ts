@@ -41,6 +41,7 @@ export type HonkerErrorCode =
   | "HONKER_WATCHER"
   | "HONKER_SYSTEM"
   | "HONKER_TOO_OLD"
+  | "HONKER_CONNECTION"
   | "HONKER_UNKNOWN";
 
 /** The errors by their numbers. */
@@ -70,6 +71,7 @@ export const errorCodes: ReadonlyMap<number, HonkerErrorCode> = new Map([
   [-30, "HONKER_WATCHER"],
   [-31, "HONKER_SYSTEM"],
   [-32, "HONKER_TOO_OLD"],
+  [-33, "HONKER_CONNECTION"],
 ]);
 
 /** Errors of the moment: a worker waits and tries again. */
@@ -83,4 +85,5 @@ export const transientCodes: ReadonlySet<HonkerErrorCode> = new Set([
   "HONKER_ABORTED",
   "HONKER_INTERRUPTED",
   "HONKER_SYSTEM",
+  "HONKER_CONNECTION",
 ]);

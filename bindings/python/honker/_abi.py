@@ -3,7 +3,7 @@
 
 from struct import Struct
 
-ABI_VERSION = 131_073
+ABI_VERSION = 131_074
 
 DURABILITY_NORMAL = 0
 DURABILITY_FULL = 1
@@ -74,9 +74,10 @@ PANIC = -29
 WATCHER = -30
 SYSTEM = -31
 TOO_OLD = -32
+CONNECTION = -33
 
 # The errors of the moment: a worker waits and tries again.
-TRANSIENT = frozenset({BUSY, IO, FULL, READONLY, CANNOT_OPEN, SCHEMA, ABORTED, INTERRUPTED, SYSTEM})
+TRANSIENT = frozenset({BUSY, IO, FULL, READONLY, CANNOT_OPEN, SCHEMA, ABORTED, INTERRUPTED, SYSTEM, CONNECTION})
 
 STATUS_NAMES = {
     0: "HONKER_OK",
@@ -114,6 +115,7 @@ STATUS_NAMES = {
     -30: "HONKER_WATCHER",
     -31: "HONKER_SYSTEM",
     -32: "HONKER_TOO_OLD",
+    -33: "HONKER_CONNECTION",
 }
 
 # The layouts of C, each behind the names of its fields; honker_bytes_t is an address and a length.

@@ -204,6 +204,12 @@ class TooOldError(Error):
     STATUS: ClassVar[int] = _abi.TOO_OLD
 
 
+class ConnectionLostError(Error):
+    """The connection to the server is lost, or there is none to be had. Try again."""
+
+    STATUS: ClassVar[int] = _abi.CONNECTION
+
+
 class LibraryError(Error):
     """libhonker, or its loadable extension, could not be loaded. `tried` has what was tried, in order."""
 

@@ -184,13 +184,18 @@ struct Inner {
 impl Database {
     /// Opens a file, makes it if need be, and brings honker's tables up to date.
     ///
-    /// `path` is a file name or a `file:` URI. Databases in memory are [`Error::Invalid`]: nobody else could see them.
+    /// `path` is a file name or a `file:` URI. Databases in memory are [`Error::Invalid`]: nobody else could see them. With the
+    /// feature `postgres` it may be the URL of a server as well (`postgres://…`), whose schema `honker` has been installed
+    /// (docs/postgres.md).
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         Database::open_with_options(path, OpenOptions::default())
     }
 
     /// As [`Database::open`], with options.
     pub fn open_with_options(path: impl AsRef<Path>, options: OpenOptions) -> Result<Self> {
+        #[cfg(feature = "postgres")]
+        let engine = honker_postgres::open(path, &options.engine)?;
+        #[cfg(not(feature = "postgres"))]
         let engine = engine::Database::open(path, &options.engine)?;
         Ok(Database { inner: Arc::new(Inner { engine, options }) })
     }
@@ -207,7 +212,7 @@ impl Database {
         Arc::ptr_eq(&self.inner, &other.inner)
     }
 
-    /// The file, by its absolute path.
+    /// The file, by its absolute path; or the server's URL, without a password.
     pub fn path(&self) -> &Path {
         Path::new(self.engine().path())
     }

@@ -62,6 +62,9 @@ pub enum Error {
     Corrupt(Cause),
     /// The file cannot be opened: no such directory, no permission.
     CannotOpen(Cause),
+    /// The connection to the server is lost, or there is none to be had. Worth trying again; what was under way may have been
+    /// done.
+    Connection(Cause),
     /// A text, a blob or a row is larger than can be stored.
     TooBig(Cause),
     /// The schema changed again and again while a statement was prepared.
@@ -132,6 +135,7 @@ impl Error {
                 | Aborted(_)
                 | Interrupted(_)
                 | System(_)
+                | Connection(_)
         )
     }
 
@@ -141,7 +145,9 @@ impl Error {
         match self {
             Busy(cause) | Interrupted(cause) | Constraint(cause) | ReadOnly(cause) | Full(cause)
             | Io(cause) | Corrupt(cause) | CannotOpen(cause) | TooBig(cause) | Schema(cause)
-            | Aborted(cause) | System(cause) | Unsupported(cause) | Internal(cause) => cause.sqlite_code,
+            | Aborted(cause) | System(cause) | Unsupported(cause) | Internal(cause) | Connection(cause) => {
+                cause.sqlite_code
+            }
             Engine { code, .. } => Some(*code),
             _ => None,
         }
@@ -162,7 +168,7 @@ impl fmt::Display for Error {
         match self {
             Busy(cause) | Interrupted(cause) | Constraint(cause) | ReadOnly(cause) | Full(cause)
             | Io(cause) | Corrupt(cause) | CannotOpen(cause) | TooBig(cause) | Schema(cause)
-            | Aborted(cause) | System(cause) | Unsupported(cause) | Internal(cause) => {
+            | Aborted(cause) | System(cause) | Unsupported(cause) | Internal(cause) | Connection(cause) => {
                 f.write_str(&cause.message)
             }
             Engine { message, .. } => f.write_str(message),
@@ -206,6 +212,7 @@ impl From<engine::Error> for Error {
             E::Io(cause) => Error::Io(cause),
             E::Corrupt(cause) => Error::Corrupt(cause),
             E::CannotOpen(cause) => Error::CannotOpen(cause),
+            E::Connection(cause) => Error::Connection(cause),
             E::TooBig(cause) => Error::TooBig(cause),
             E::Schema(cause) => Error::Schema(cause),
             E::Aborted(cause) => Error::Aborted(cause),

@@ -11,7 +11,7 @@
 
 mod callback;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use self::callback::Callback;
 use crate::bound::{self, Allowance};
@@ -82,7 +82,7 @@ static SQL_COUNT: Sql = Sql::new(
 );
 
 /// What is known of a batch.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Batch {
     /// How many jobs have joined it.
     pub total: i64,

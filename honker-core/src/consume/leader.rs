@@ -132,7 +132,8 @@ impl Candidate {
             // A leader that died says nothing where nobody can see it.
             Rest::new(interest, Some(STAND_BY))
         };
-        Ok(Look::Nothing(rest.at(found.next_at(&self.owner, self.leads))))
+        let (at, after) = self.database.due(found.next_at(&self.owner, self.leads));
+        Ok(Look::Nothing(rest.at(at).after(after)))
     }
 
     /// Looks who leads and what is due.

@@ -132,6 +132,7 @@ impl Registration {
         until: Option<Instant>,
         mut look: impl FnMut() -> Result<Look<T>>,
     ) -> Result<Next<T>> {
+        let is_remote = self.waiter.database.is_remote();
         let interrupts = self.waiter.database.interrupts();
         let may_wait = timeout != Some(Duration::ZERO);
         if may_wait {
@@ -144,6 +145,8 @@ impl Registration {
             let commits = self.waiter.look(self.key);
             let mut rest = match look()? {
                 Look::Found(found) => return Ok(Next::Item(found)),
+                // The engine looks for all of its consumers.
+                Look::Nothing(rest) if is_remote => rest.without_fallback(),
                 Look::Nothing(rest) => rest,
             };
             rest.begin(Instant::now());
@@ -162,6 +165,8 @@ impl Registration {
                 late = until.is_some_and(|until| until <= now);
                 match wake {
                     Wake::Woken => return Ok(Next::Woken),
+                    // On a server, a commit that is about something else is not worth the way there.
+                    Wake::Update if is_remote && !late && !rest.is_concerned_by(&subscription.news()) => {}
                     Wake::Update => break,
                     Wake::Timeout if rest.until().is_over(now) => break,
                     Wake::Timeout if late => return Ok(Next::Timeout),

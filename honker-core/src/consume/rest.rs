@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::clock::WAIT_MIN;
 use super::readiness::Deadline;
+use crate::news::News;
 use crate::outlook::{Interest, Outlook};
 
 /// What a consumer waits for that has found nothing.
@@ -73,6 +74,17 @@ impl Rest {
     pub(super) fn question(&self, committed: bool, now: Instant) -> Option<&Arc<Interest>> {
         let is_due = committed || self.ask_at.is_some_and(|at| at <= now);
         self.interest.as_ref().filter(|_| is_due)
+    }
+
+    /// Whether somebody who waits for this should look, after these news.
+    pub(super) fn is_concerned_by(&self, news: &News) -> bool {
+        self.interest.as_ref().is_some_and(|interest| news.any(|change| interest.is_concerned_by(change)))
+    }
+
+    /// Without the interval in which it looks by itself: somebody else does that for it.
+    pub(super) fn without_fallback(mut self) -> Self {
+        self.fallback = None;
+        self
     }
 
     /// The file has answered to `interest`, or could not be asked (`None`); whether the consumer is ready. By now it may wait

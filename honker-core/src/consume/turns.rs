@@ -97,6 +97,8 @@ impl Turns {
         let interrupts = self.database.interrupts();
         self.maintenance.step(&self.database);
         let mut in_vain = 0;
+        // On a server to claim is no more than to look.
+        let mut claims_first = self.database.is_remote();
         loop {
             interrupts.check()?;
             let now = Instant::now();
@@ -104,7 +106,8 @@ impl Turns {
             let (heartbeat_at, run_until) = (self.heartbeat_at(&in_hand), run_until(&in_hand));
             let is_over = |at: Option<Instant>| at.is_some_and(|at| at <= now);
             let has_to_write = is_over(heartbeat_at) || is_over(run_until);
-            let has_to_claim = self.busy && n > 0;
+            let is_eager = std::mem::take(&mut claims_first);
+            let has_to_claim = (self.busy || is_eager) && n > 0;
             if !(has_to_claim || has_to_write) {
                 let held = claims(&in_hand);
                 let room = self.queues_with_room(&in_hand, n);
@@ -120,7 +123,8 @@ impl Turns {
                     let interest = Interest::Jobs { queues, worker_id: self.worker_id.clone(), held };
                     // What it is kept from is due at once.
                     let next_at = outlook.next_at.filter(|_| !is_kept_from_it);
-                    let rest = Rest::new(interest, self.options.fallback).at(next_at);
+                    let (at, after) = self.database.due(next_at);
+                    let rest = Rest::new(interest, self.options.fallback).at(at).after(after);
                     // Should the settlement that a loss was taken for be undone, nothing announces it.
                     let again = (is_kept_from_it || !all_told).then(|| now + AFTER_ERROR);
                     let rest = rest.after(again).after(heartbeat_at).after(run_until);
@@ -133,7 +137,7 @@ impl Turns {
                 return Ok(Look::Found(batch));
             }
             // A claim moves a bounded number of rows that nobody can have, and may have ended with that.
-            in_vain = match self.more {
+            in_vain = match self.more || is_eager {
                 true => 0,
                 false if self.refused => IN_VAIN_MAX,
                 false => in_vain + 1,

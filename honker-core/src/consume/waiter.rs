@@ -226,7 +226,11 @@ impl Inner {
         if taken.commit {
             self.take_commit();
         }
-        self.ask();
+        if self.database.is_remote() {
+            self.name_concerned();
+        } else {
+            self.ask();
+        }
         Ok(taken)
     }
 
@@ -256,6 +260,26 @@ impl Inner {
     /// A commit has been taken: all that rest are asked for next, and all that look will look again.
     fn take_commit(&self) {
         self.lock().commits += 1;
+    }
+
+    /// Makes ready whom a commit concerns, on a server, which says what its commits are about: asking it would be a way there
+    /// and back, after which each that has work asks once more.
+    fn name_concerned(&self) {
+        let now = Instant::now();
+        // Before the lock: it belongs to the subscription.
+        let news = self.subscription.news();
+        let mut state = self.lock();
+        state.asked = state.commits;
+        for consumer in state.consumers.values_mut() {
+            match &mut consumer.phase {
+                Phase::Resting(rest) => {
+                    if rest.is_over(now) || rest.is_concerned_by(&news) {
+                        consumer.phase = Phase::Ready;
+                    }
+                }
+                Phase::Looking | Phase::Ready => {}
+            }
+        }
     }
 
     /// Asks the file for those whose turn it is, in one read, and makes ready who has work.

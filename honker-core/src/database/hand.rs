@@ -103,7 +103,6 @@ impl Hands {
     }
 
     /// Whether any worker that claims as this instance has a job in hand.
-    #[cfg(target_os = "linux")]
     pub(super) fn any_in_hand_of(&self, instance: &str) -> bool {
         let is_of = |hand: &Hand| name_and_instance(&hand.worker_id).is_some_and(|(_, of)| of == instance);
         lock(&self.hands).iter().filter_map(Weak::upgrade).any(|hand| is_of(&hand) && !hand.is_empty())
@@ -136,6 +135,30 @@ impl Hands {
         }
         *lock(&self.settling) = made;
         Ok(())
+    }
+
+    /// These settlements, of a transaction that others may be beside, are committed.
+    pub(super) fn commit_these(&self, settled: &[(i64, String)]) {
+        if settled.is_empty() {
+            return;
+        }
+        for hand in lock(&self.hands).iter().filter_map(Weak::upgrade) {
+            settled.iter().filter(|(_, by)| *by == hand.worker_id).for_each(|(id, _)| hand.drop_job(*id));
+        }
+        self.forget_these(settled);
+    }
+
+    /// These settlements were not made, or undone.
+    pub(super) fn forget_these(&self, settled: &[(i64, String)]) {
+        if settled.is_empty() {
+            return;
+        }
+        let mut settling = lock(&self.settling);
+        for note in settled {
+            if let Some(at) = settling.iter().position(|other| other == note) {
+                settling.swap_remove(at);
+            }
+        }
     }
 
     /// What has been settled is committed.

@@ -31,7 +31,7 @@ use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 
 use super::hand::Hands;
 use super::lock_file::{Lock, LockFile, hexadecimal, random};
-use super::{Database, Inner};
+use super::{FileDatabase, Inner};
 use crate::bound::ROWS_MAX;
 use crate::queue::{self, Instance, Registrant, is_refusal_of_row};
 use crate::watch::{QuickTimers, block_signals};
@@ -124,7 +124,7 @@ impl OwnInstance {
     }
 }
 
-impl Database {
+impl FileDatabase {
     /// The id of the instance, which there is from now on; `None`, and a warning, if there can be none.
     pub(crate) fn instance_id(&self) -> Option<String> {
         match self.instance() {
@@ -169,7 +169,7 @@ impl Database {
 }
 
 impl Shared {
-    fn register(&self, database: &Database) -> Result<()> {
+    fn register(&self, database: &FileDatabase) -> Result<()> {
         // Held meanwhile, so that the row never says what a lock that was taken since does not.
         match &*lock(&self.lock) {
             Some(lock) => self.commit(database, lock),
@@ -185,7 +185,7 @@ impl Shared {
         }
     }
 
-    fn commit(&self, database: &Database, lock: &Lock) -> Result<()> {
+    fn commit(&self, database: &FileDatabase, lock: &Lock) -> Result<()> {
         let host = rustix::system::uname();
         let registrant =
             Registrant { pid: i64::from(std::process::id()), host: &host.nodename().to_string_lossy() };
@@ -196,7 +196,7 @@ impl Shared {
 
     /// Goes over to the lock file that has the name now. The old lock is kept until the row says where the new one is:
     /// others may have the old file open.
-    fn renew(&self, database: &Database) -> Result<()> {
+    fn renew(&self, database: &FileDatabase) -> Result<()> {
         let mut lock = lock(&self.lock);
         if lock.is_none() {
             return Err(Error::Closed);
@@ -256,7 +256,7 @@ impl Rescuer {
     /// Looks for the dead, and at the lock file if that is wanted; `false` if the database is no more.
     fn look_around(&self, at_file: bool, watched: &mut Option<OwnedFd>) -> bool {
         let Some(inner) = self.database.upgrade() else { return false };
-        let database = Database { inner };
+        let database = FileDatabase { inner };
         let file = if at_file { self.see_to_file(&database, watched) } else { Ok(()) };
         match file.and_then(|()| self.look(&database)) {
             Ok(()) => {}
@@ -271,7 +271,7 @@ impl Rescuer {
     }
 
     /// Sees to it that the lock is in the file that has its name now, and that its events come.
-    fn see_to_file(&self, database: &Database, watched: &mut Option<OwnedFd>) -> Result<()> {
+    fn see_to_file(&self, database: &FileDatabase, watched: &mut Option<OwnedFd>) -> Result<()> {
         let (_, file) = self.shared.place()?;
         let is_current = file.is_current();
         if is_current && watched.is_some() {
@@ -287,7 +287,7 @@ impl Rescuer {
     }
 
     /// Rescues the jobs of all that are dead, and sees to the own row.
-    fn look(&self, database: &Database) -> Result<()> {
+    fn look(&self, database: &FileDatabase) -> Result<()> {
         let (own, file) = self.shared.place()?;
         let was_registered = self.shared.is_registered.load(Ordering::Acquire);
         let mut is_registered = false;
@@ -353,7 +353,7 @@ fn watch(path: &str) -> rustix::io::Result<OwnedFd> {
 }
 
 /// Gives back all jobs of an instance that is dead.
-fn rescue(database: &Database, dead: &Instance) -> Result<()> {
+fn rescue(database: &FileDatabase, dead: &Instance) -> Result<()> {
     loop {
         let claims = database.instance_claims(&dead.id)?;
         let is_all = (claims.len() as i64) < ROWS_MAX;

@@ -21,9 +21,23 @@ pub(super) const CLOSE_MAX: Duration = Duration::from_secs(1);
 
 /// What is to be written.
 #[derive(Debug, Clone)]
-pub(crate) enum Write {
-    ReleaseLock { name: &'static str, owner: Arc<str> },
-    SaveOffset { consumer: Arc<str>, topic: Arc<str>, offset: i64 },
+pub enum Write {
+    /// A lock is given up.
+    ReleaseLock {
+        /// Its name.
+        name: &'static str,
+        /// Who has it.
+        owner: Arc<str>,
+    },
+    /// An offset is saved.
+    SaveOffset {
+        /// Whose.
+        consumer: Arc<str>,
+        /// Of which topic.
+        topic: Arc<str>,
+        /// How far it is.
+        offset: i64,
+    },
 }
 
 impl Write {
@@ -48,7 +62,7 @@ pub(crate) struct LastWrite {
 impl LastWrite {
     pub(crate) fn new(database: &Database) -> Self {
         let slot = Arc::default();
-        database.inner.last_writes.add(&slot);
+        database.last_writes().add(&slot);
         LastWrite { database: database.clone(), slot }
     }
 
@@ -62,8 +76,7 @@ impl Drop for LastWrite {
     fn drop(&mut self) {
         let write = lock_slot(&self.slot).clone();
         let Some(write) = write else { return };
-        let inner = &self.database.inner;
-        let outcome = inner.check_file().and_then(|()| inner.writer.write_last(&[write], DROP_MAX));
+        let outcome = self.database.write_last(&[write], DROP_MAX);
         if outcome != Err(Error::Closed) {
             self.set(None);
         }

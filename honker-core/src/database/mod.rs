@@ -1,6 +1,9 @@
-//! A honker file with everything needed to use it from many threads: the runtime's base.
+//! A database with everything needed to use it from many threads: the runtime's base.
 //!
-//! A [`Database`] owns one connection that writes and a few that read. Calls may come from any thread at any time; those
+//! A [`Database`] is a file or is on a server (`engine.rs`, the seam between the two; `server.rs`, what a server's engine has to
+//! be able to do). All else in here is the engine for files.
+//!
+//! A file's database owns one connection that writes and a few that read. Calls may come from any thread at any time; those
 //! that write at the same moment share a commit (`writer.rs`), and those that read run beside them (`readers.rs`). The
 //! settings are those of every honker package (WAL, `synchronous = NORMAL`, busy timeout 5 s, …, [`Options`]).
 //!
@@ -20,7 +23,9 @@ mod busy_wait;
 mod call;
 mod caller_sql;
 mod connection;
+mod engine;
 mod hand;
+mod host;
 #[cfg(target_os = "linux")]
 mod instance;
 mod last_write;
@@ -31,6 +36,8 @@ mod operations;
 mod options;
 mod presence;
 mod readers;
+mod remote;
+mod server;
 mod signals;
 mod status;
 #[cfg(test)]
@@ -53,7 +60,7 @@ pub(crate) use self::hand::{Hand, InHand};
 use self::last_write::LastWrites;
 use self::presence::Presence;
 use self::readers::{Readers, Use};
-use self::signals::Signals;
+use self::transaction::FileTransaction;
 use self::watching::Watching;
 use self::writer::Writer;
 use crate::bound::Step;
@@ -64,11 +71,15 @@ use crate::fork::Process;
 use crate::watch::{Subscription, Warnings};
 use crate::{Error, Result, Store, vfs};
 
-pub(crate) use self::last_write::{LastWrite, Write};
+pub use self::engine::{Database, Interrupts, Transaction};
+pub use self::host::{Host, Settling};
+pub(crate) use self::last_write::LastWrite;
+pub use self::last_write::Write;
 pub(crate) use self::options::deadline;
 pub use self::options::{Durability, JournalMode, Nesting, Options};
+pub use self::server::{Server, ServerStatus, ServerTransaction};
+pub use self::signals::Signals;
 pub use self::status::{Connections, Status, Versions};
-pub use self::transaction::Transaction;
 pub use self::value::{Rows, Value};
 
 /// The version of the SQLite inside, "3.50.1".
@@ -82,9 +93,9 @@ pub fn sqlite_source_id() -> String {
     unsafe { CStr::from_ptr(rusqlite::ffi::sqlite3_sourceid()) }.to_string_lossy().into_owned()
 }
 
-/// An open database. Clones are handles to the same one; it is closed with [`Database::close`], or with the last of them.
+/// An open file. Clones are handles to the same one; it is closed with [`FileDatabase::close`], or with the last of them.
 #[derive(Clone)]
-pub struct Database {
+struct FileDatabase {
     inner: Arc<Inner>,
 }
 
@@ -106,12 +117,12 @@ struct Inner {
     closing: Mutex<()>,
 }
 
-impl Database {
+impl FileDatabase {
     /// Opens a file, creating it if need be, and brings its schema up to date.
     ///
     /// `path` is a file name or a `file:` URI. In-memory databases are refused: nobody else could see them. What cannot
     /// be opened, written or read as a database is an error with SQLite's own text.
-    pub fn open(path: impl AsRef<Path>, options: &Options) -> Result<Database> {
+    fn open(path: impl AsRef<Path>, options: &Options) -> Result<FileDatabase> {
         let path = options::usable_path(path.as_ref())?;
         options.watcher.check()?;
         vfs::install();
@@ -141,7 +152,7 @@ impl Database {
             warnings: Warnings::default(),
             closing: Mutex::default(),
         };
-        Ok(Database { inner: Arc::new(inner) })
+        Ok(FileDatabase { inner: Arc::new(inner) })
     }
 
     /// The file, by its absolute path, whatever name it was opened by.
@@ -174,7 +185,7 @@ impl Database {
     /// alone for as long as it was kept.
     fn in_turns<T: Step>(&self, mut step: impl FnMut() -> Result<T>) -> Result<T::Answer> {
         const PAUSE_MAX: Duration = Duration::from_millis(20);
-        let interrupts = self.interrupts();
+        let interrupts = Interrupts::begin(&self.inner.signals);
         let mut done: Option<T> = None;
         loop {
             let turn = T::IS_BULK.then(|| self.inner.writer.bulk_turn()).transpose()?;
@@ -213,20 +224,17 @@ impl Database {
 
     /// Begins a transaction. Waits for the one that is open, if it is another thread's; an error at once if it is this
     /// thread's own.
-    pub fn begin(&self) -> Result<Transaction> {
-        Transaction::begin(self)
+    pub fn begin(&self) -> Result<FileTransaction> {
+        FileTransaction::begin(self)
     }
 
     /// A subscription to commits, by anyone in any process. What is committed after this returned wakes it. The first
     /// one starts the watcher, unless another database of this process has the file open and watches it already.
     ///
     /// Ends like any other call with an interrupt or a close, should somebody keep the file locked meanwhile.
-    pub fn subscribe(&self) -> Result<Subscription> {
-        Ok(self.subscribe_with_warning()?.0)
-    }
-
-    /// As [`Database::subscribe`], and what the watcher has to say that nobody has been told yet: that it had to go over
-    /// to polling, for instance. [`Database::status`] has it as well.
+    ///
+    /// And what the watcher has to say that nobody has been told yet: that it had to go over to polling, for instance.
+    /// [`FileDatabase::status`] has it as well.
     pub fn subscribe_with_warning(&self) -> Result<(Subscription, Option<String>)> {
         self.inner.check()?;
         self.inner.watching.subscribe()
@@ -251,9 +259,22 @@ impl Database {
         })
     }
 
-    /// What consumers have to say that is no error of theirs; [`Database::status`] tells it.
+    /// What consumers have to say that is no error of theirs; [`FileDatabase::status`] tells it.
     pub(crate) fn warnings(&self) -> &Warnings {
         &self.inner.warnings
+    }
+
+    fn signals(&self) -> &Arc<Signals> {
+        &self.inner.signals
+    }
+
+    fn last_writes(&self) -> &LastWrites {
+        &self.inner.last_writes
+    }
+
+    fn write_last(&self, writes: &[Write], at_most: Duration) -> Result<()> {
+        self.inner.check_file()?;
+        self.inner.writer.write_last(writes, at_most)
     }
 
     /// What the workers of this database have in hand.
@@ -267,23 +288,10 @@ impl Database {
         None
     }
 
-    /// Under what name a worker claims: its id and the instance, or, if there can be none, the id as it is.
-    pub(crate) fn claimant(&self, worker_id: &str) -> String {
-        match self.instance_id() {
-            Some(instance) => format!("{worker_id}@{instance}"),
-            None => worker_id.to_owned(),
-        }
-    }
-
-    /// See [`Database::instance_id`].
+    /// See [`FileDatabase::instance_id`].
     #[cfg(not(target_os = "linux"))]
     pub(crate) fn register_instance(&self) -> Result<()> {
         Ok(())
-    }
-
-    /// What tells a call that begins now, and is made of several, whether it has been interrupted.
-    pub(crate) fn interrupts(&self) -> Interrupts {
-        Interrupts { signals: Arc::clone(&self.inner.signals), before: self.inner.signals.interrupts() }
     }
 
     /// Ends every call that is running or waiting now with an error (`SQLITE_INTERRUPT`). Later ones are not affected.
@@ -318,19 +326,6 @@ impl Database {
 
 #[cfg(not(feature = "faults"))]
 fn panic_if_planted() {}
-
-/// See [`Database::interrupts`].
-pub(crate) struct Interrupts {
-    signals: Arc<Signals>,
-    before: u64,
-}
-
-impl Interrupts {
-    /// An error if the database has been interrupted since, or closed.
-    pub(crate) fn check(&self) -> Result<()> {
-        self.signals.check(self.before)
-    }
-}
 
 impl Inner {
     fn check(&self) -> Result<()> {

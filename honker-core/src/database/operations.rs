@@ -5,14 +5,16 @@
 //! until nothing is left to do), its method, and the function below that does it. In a transaction all run on the
 //! transaction's connection, once, and a read sees what the transaction has done so far.
 //!
-//! From the table are made the methods of [`Database`] and [`Transaction`], and those of the C ABI's pair of handles
-//! (`honker-ffi/src/target.rs`). A new operation is a function, a row here, and what a surface makes of it.
+//! From the table are made the methods of the engine for files (here), those of [`Database`](super::Database) and
+//! [`Transaction`](super::Transaction), which choose the engine (`engine.rs`), the trait that a server's engine implements
+//! (`server.rs`), and the methods of the C ABI's pair of handles (`honker-ffi/src/target.rs`). A new operation is a function, a
+//! row here, a function of honker-postgres that calls its SQL function, and what a surface makes of it.
 //!
 //! All methods may be called from any thread. An error means that nothing was done, except by earlier commits of a
 //! `repeat`. What a method returned, when it has
 //! returned, is committed; a process that dies before that leaves all of it or nothing.
 
-use super::{Database, Transaction};
+use super::{FileDatabase, FileTransaction};
 use crate::queue::{self, Applied};
 use crate::{Result, notify};
 
@@ -302,7 +304,7 @@ macro_rules! methods {
         $(#[$doc:meta])*
         $kind:ident $name:ident($($argument:ident: $type:ty),*) -> $answer:ty = $body:expr;
     )*) => {
-        impl Database {
+        impl FileDatabase {
             $(
                 $(#[$doc])*
                 #[allow(unused_variables, reason = "not every operation needs the time")]
@@ -312,7 +314,7 @@ macro_rules! methods {
             )*
         }
 
-        impl Transaction {
+        impl FileTransaction {
             $(
                 $(#[$doc])*
                 #[allow(unused_variables, reason = "not every operation needs the time")]
@@ -326,7 +328,7 @@ macro_rules! methods {
 
 for_each_operation!(methods);
 
-impl Database {
+impl FileDatabase {
     /// Does an action to the jobs that a filter finds, a page of them. They are chosen beside the writer, and looked at again
     /// under the lock. docs/sql.md says what a filter and an action are.
     pub fn jobs_apply(&self, filter_json: &str, action: &str) -> Result<Applied> {
@@ -350,7 +352,7 @@ impl Database {
     }
 }
 
-impl Transaction {
+impl FileTransaction {
     /// Does an action to the jobs that a filter finds, a page of them.
     pub fn jobs_apply(&mut self, filter_json: &str, action: &str) -> Result<Applied> {
         self.write(|store, now| queue::jobs_apply(store, now, filter_json, action))

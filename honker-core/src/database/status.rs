@@ -8,7 +8,7 @@ use crate::watch;
 /// answers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Status {
-    /// The file, by its absolute path.
+    /// The file, by its absolute path, or the server's URL without its password.
     pub file: String,
     /// Its connections. The watcher's own is not among them.
     pub connections: Connections,
@@ -35,16 +35,19 @@ pub struct Connections {
 }
 
 /// Versions of what runs here.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Versions {
     /// honker.
     pub honker: &'static str,
     /// The SQLite that honker uses.
     pub sqlite: &'static str,
+    /// The server, if the database is on one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub postgres: Option<String>,
 }
 
 impl Versions {
     pub(super) fn here() -> Self {
-        Versions { honker: env!("CARGO_PKG_VERSION"), sqlite: rusqlite::version() }
+        Versions { honker: env!("CARGO_PKG_VERSION"), sqlite: rusqlite::version(), postgres: None }
     }
 }

@@ -5,26 +5,26 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 
-use super::{Database, Options, Value};
+use super::{FileDatabase, Options, Value};
 use crate::queue::{self, Enqueue};
 use crate::{Error, Result};
 
 struct File {
-    database: Database,
+    database: FileDatabase,
     _directory: tempfile::TempDir,
 }
 
 fn open(options: &Options) -> File {
     let directory = tempfile::tempdir().unwrap();
-    let database = Database::open(directory.path().join("app.db"), options).unwrap();
+    let database = FileDatabase::open(directory.path().join("app.db"), options).unwrap();
     File { database, _directory: directory }
 }
 
-fn enqueue(database: &Database, payload: &str) -> Result<i64> {
+fn enqueue(database: &FileDatabase, payload: &str) -> Result<i64> {
     database.enqueue(&Enqueue::new("q", payload)).map(|enqueued| enqueued.id)
 }
 
-fn count(database: &Database) -> Value {
+fn count(database: &FileDatabase) -> Value {
     database.query("SELECT count(*) FROM _honker_live", &[]).unwrap().rows[0][0].clone()
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::value::{Rows, Value};
-use super::{Database, Inner};
+use super::{FileDatabase, Inner};
 use crate::bound::Step;
 use crate::{Result, Store};
 
@@ -12,21 +12,21 @@ use crate::{Result, Store};
 ///
 /// It may be moved to another thread, and is used by one at a time. Dropping it rolls back. Should the process die, or
 /// the database be closed, it never happened.
-pub struct Transaction {
+pub(super) struct FileTransaction {
     inner: Arc<Inner>,
     number: u64,
     open: bool,
 }
 
-impl Transaction {
-    pub(super) fn begin(database: &Database) -> Result<Self> {
+impl FileTransaction {
+    pub(super) fn begin(database: &FileDatabase) -> Result<Self> {
         let inner = Arc::clone(&database.inner);
         inner.check_file()?;
         let number = inner.writer.begin()?;
-        Ok(Transaction { inner, number, open: true })
+        Ok(FileTransaction { inner, number, open: true })
     }
 
-    /// What names it to [`Database::interrupt_transaction`].
+    /// What names it to [`FileDatabase::interrupt_transaction`].
     pub fn number(&self) -> u64 {
         self.number
     }
@@ -80,7 +80,7 @@ impl Transaction {
     }
 }
 
-impl Drop for Transaction {
+impl Drop for FileTransaction {
     fn drop(&mut self) {
         if self.open && self.inner.process.is_current() {
             // Whoever wants to know whether rolling back worked calls `rollback`.

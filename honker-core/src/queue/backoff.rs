@@ -1,13 +1,13 @@
 //! How long a job waits after it has failed.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// A delay that would end after the end of time is one of a thousand years.
 pub(crate) const DELAY_MAX_S: i64 = 1000 * 366 * 86_400;
 
 /// Delays that grow with each failure: `base_s * factor^(attempts - 1)`, at most `max_s`, times a random factor in
 /// `1 ± jitter`.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Backoff {
     /// The first delay, in seconds. Default 15; 0 or less: no delay.
     pub base_s: i64,

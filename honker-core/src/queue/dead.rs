@@ -1,6 +1,6 @@
 //! The dead: jobs that ended without an ack. They stay until somebody requeues or purges them.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::leave::{Exit, gone};
 use super::{options, unique};
@@ -10,7 +10,7 @@ use crate::statement::{Row, Sql, Value};
 use crate::{Error, Result, Store};
 
 /// A row of `_honker_dead`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeadJob {
     /// The id it had while live.
     pub id: i64,
@@ -33,7 +33,7 @@ pub struct DeadJob {
     /// When it died.
     pub died_at: i64,
     /// A JSON object of texts, if it was enqueued with one. Not among the keys of the JSON otherwise.
-    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "super::options::serialize_metadata")]
+    #[serde(skip_serializing_if = "Option::is_none", with = "super::options::as_object", default)]
     pub metadata: Option<String>,
 }
 

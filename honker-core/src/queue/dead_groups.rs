@@ -6,7 +6,7 @@
 use std::cmp::Reverse;
 use std::collections::HashMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::DeadJob;
 use super::dead::dead_job;
@@ -17,7 +17,7 @@ use crate::{Result, Store};
 const GROUPS_MAX: usize = 1_000;
 
 /// Dead jobs that died of the same.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeadGroup {
     /// What their errors have in common: `#` stands for a number or an id. `None`: they have no error.
     pub error: Option<String>,

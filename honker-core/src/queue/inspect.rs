@@ -1,6 +1,6 @@
 //! Looking at queues without changing them.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::blocked::{self, Keys};
 use super::clear::{self, Obstacles};
@@ -13,7 +13,7 @@ use crate::statement::{Row, Sql};
 use crate::{Result, Store};
 
 /// A row of `_honker_live`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Job {
     /// The job's id.
     pub id: i64,
@@ -40,7 +40,7 @@ pub struct Job {
     /// From when on it may not be claimed any more.
     pub expires_at: Option<i64>,
     /// A JSON object of texts, if it was enqueued with one. Not among the keys of the JSON otherwise.
-    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "super::options::serialize_metadata")]
+    #[serde(skip_serializing_if = "Option::is_none", with = "super::options::as_object", default)]
     pub metadata: Option<String>,
     /// What it shares with the jobs that are not to run at the same time as it. As for the metadata, so is the next one.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -51,7 +51,7 @@ pub struct Job {
 }
 
 /// How many jobs of a queue are in which condition. Each job counts once.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct QueueStats {
     /// The queue.
     pub queue: String,
@@ -317,7 +317,7 @@ pub fn stats_all(store: &Store, now: i64) -> Result<Vec<QueueStats>> {
 }
 
 /// How many jobs a queue has, by what they wait for.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Depth {
     /// Pending, due.
     pub due: i64,

@@ -3,6 +3,8 @@
 
 use serde_json::{Map, Value};
 
+#[cfg(feature = "runtime")]
+use super::options;
 use super::{Enqueue, Member, OnConflict, Unique, UniqueUntil};
 use crate::given::{self, Given};
 use crate::{Error, Result};
@@ -114,6 +116,19 @@ pub(crate) fn to_json(job: &Enqueue<'_>) -> Map<String, Value> {
         set("on_conflict", Some(unique.on_conflict.text().into()));
     }
     object
+}
+
+/// The options of a job that no argument of `honker_enqueue` stands for, checked, as the text of a JSON object; `None` if it has
+/// none. For an engine that hands them on.
+#[cfg(feature = "runtime")]
+pub fn options_text(job: &Enqueue<'_>) -> Result<Option<String>> {
+    options::check(job)?;
+    let mut object = to_json(job);
+    object.remove("delay_s");
+    if let Some(Member { job_id, worker_id }) = job.member {
+        object.insert("member".to_owned(), serde_json::json!({ "job_id": job_id, "worker_id": worker_id }));
+    }
+    Ok((!object.is_empty()).then(|| Value::Object(object).to_string()))
 }
 
 fn member(given: Given<'_>) -> Result<Option<(i64, String)>> {

@@ -49,6 +49,8 @@ pub(crate) use enqueue::{ANSWER_BYTES, check, enqueue_at, enqueue_malformed};
 pub use enqueue::{Enqueue, EnqueueStatus, Enqueued, Member, enqueue, enqueue_many};
 pub(crate) use inspect::depths;
 pub use inspect::{Depth, Job, QueueStats, get_job, may_claim, next_claim_at, stats, stats_all};
+#[cfg(feature = "runtime")]
+pub use job_options::options_text;
 pub(crate) use job_options::{JobOptions, to_json};
 pub(crate) use prospect::may_still_run;
 pub(crate) use refusal::{check_keys, is_refusal_of_row};

@@ -84,7 +84,7 @@ pub(super) fn has_any(job: &Enqueue<'_>) -> bool {
 }
 
 /// An error if the options of a job that is to be enqueued cannot be.
-pub(super) fn check(job: &Enqueue<'_>) -> Result<()> {
+pub(crate) fn check(job: &Enqueue<'_>) -> Result<()> {
     job.metadata.map_or(Ok(()), check_metadata)?;
     if job.concurrency_key == Some("") {
         return Err(Error::invalid("concurrency_key must not be empty"));
@@ -181,6 +181,20 @@ impl OfClaimed {
     pub(super) fn complete(self, job: &mut ClaimedJob) -> Option<String> {
         (job.metadata, job.max_run_s) = (self.metadata, self.max_run_s);
         self.key
+    }
+}
+
+/// Metadata in JSON answers, in both directions.
+pub(crate) mod as_object {
+    use serde::{Deserialize, Deserializer};
+
+    pub(crate) use super::serialize_metadata as serialize;
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> std::result::Result<Option<String>, D::Error> {
+        let object = Option::<serde_json::Map<String, serde_json::Value>>::deserialize(deserializer)?;
+        Ok(object.map(|object| serde_json::Value::Object(object).to_string()))
     }
 }
 

@@ -5,7 +5,7 @@
 //! rest: a newer version, or somebody's SQL, may have written what this version does not know, and a queue must not stand
 //! still for that.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::backoff::Backoff;
@@ -19,7 +19,7 @@ const ARGUMENT: &str = "settings";
 pub(crate) const MAX_ATTEMPTS: i64 = 3;
 
 /// What is set for a queue. The default is what holds where nothing is.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Settings {
     /// Claims answer empty. What runs goes on.
     pub paused: bool,
@@ -40,7 +40,7 @@ pub struct Settings {
 }
 
 /// At most `limit` claims in each window of `per_s` seconds, which begin at multiples of it since the epoch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rate {
     /// How many.
     pub limit: i64,
@@ -49,7 +49,7 @@ pub struct Rate {
 }
 
 /// A queue, and what is set for it.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct QueueSettings {
     /// Its name.
     pub queue: String,

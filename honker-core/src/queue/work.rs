@@ -399,6 +399,18 @@ impl Kept {
 }
 
 impl Turned {
+    /// What another engine has done.
+    #[cfg(feature = "runtime")]
+    pub fn new(
+        settled: Vec<Result<bool>>,
+        lost: Vec<Option<Lost>>,
+        claimed: Vec<ClaimedJob>,
+        more: bool,
+        refused: Option<Error>,
+    ) -> Self {
+        Turned { settled, lost, claimed, more, prolonged: false, refused }
+    }
+
     fn changes_anything(&self) -> bool {
         let settles = self.settled.iter().any(|settled| matches!(settled, Ok(true)));
         settles || self.prolonged || self.more || !self.claimed.is_empty()

@@ -11,7 +11,7 @@ mod tick;
 
 pub use expression::Expression;
 pub use lead::{LEADER_LOCK, Leadership, lead, leadership};
-pub use options::Overlap;
+pub use options::{Overlap, check_single};
 pub(crate) use options::{ScheduleOptions, uses_options};
 pub use registry::{
     Registration, Schedule, Update, list, pause, register, resume, soonest, unregister, update,

@@ -5,7 +5,7 @@
 //! with one exception: the default of the attempts, 3, stands for what is set for the queue, and a schedule that has named just
 //! this number says so here. That is nothing that an older program would break, so it does not keep it from writing.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
 
 use super::registry::{MAX_ATTEMPTS_DEFAULT, Registration};
@@ -17,7 +17,7 @@ use crate::version::FileVersion;
 use crate::{Error, Result, Store};
 
 /// What becomes of a boundary while the last job that the schedule has enqueued is live.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Overlap {
     /// Another one is enqueued.
@@ -84,12 +84,18 @@ impl Stored {
     }
 }
 
-/// An error if a schedule cannot enqueue such jobs.
-pub(super) fn check(store: &Store, now: i64, schedule: &Registration<'_>) -> Result<()> {
+/// An error if a schedule cannot have what it is given because it is for single jobs.
+pub fn check_single(schedule: &Registration<'_>) -> Result<()> {
     if schedule.job.run_at.is_some() || schedule.job.member.is_some() {
         let key = if schedule.job.run_at.is_some() { "run_at" } else { "member" };
         return Err(Error::invalid(format!("{key} is for a single job, not for those of a schedule")));
     }
+    Ok(())
+}
+
+/// An error if a schedule cannot enqueue such jobs.
+pub(super) fn check(store: &Store, now: i64, schedule: &Registration<'_>) -> Result<()> {
+    check_single(schedule)?;
     // Metadata that is no JSON is not in there.
     if schedule.job.metadata.is_none() && queue::to_json(&schedule.job).is_empty() {
         return Ok(());

@@ -1,6 +1,6 @@
 //! Registering schedules, changing them, looking at them.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
 
 use super::options::{self, Overlap, ScheduleOptions};
@@ -61,7 +61,7 @@ pub struct Update<'a> {
 }
 
 /// A row of `_honker_scheduler_tasks`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Schedule {
     /// The schedule's name.
     pub name: String,

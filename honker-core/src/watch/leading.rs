@@ -28,6 +28,7 @@ use super::subscription::Slot;
 use super::timers::QuickTimers;
 use super::watch_loop::{Turn, WatchLoop};
 use crate::Error;
+use crate::news::Change;
 
 /// So many are woken by a committing thread itself; more, by whoever leads.
 const DIRECT_MAX: usize = 2;
@@ -131,6 +132,14 @@ impl Shared {
         if alarm {
             self.alarm.raise();
         }
+        Slot::rouse_all(to_wake);
+    }
+
+    /// Something was committed, which was about this, to what is not watched by looking.
+    pub(super) fn announce_changes(&self, changes: Arc<[Change]>) {
+        self.log(changes);
+        self.health.wakes.fetch_add(1, Ordering::Relaxed);
+        let to_wake = std::mem::take(&mut self.lock().waiting);
         Slot::rouse_all(to_wake);
     }
 

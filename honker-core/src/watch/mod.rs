@@ -45,7 +45,7 @@ pub use self::health::{Method, State, Status, Warning};
 pub use self::subscription::{Subscription, Wake, Waker};
 pub use self::target::Target;
 #[cfg(feature = "runtime")]
-pub(crate) use self::thread::block_signals;
+pub use self::thread::block_signals;
 #[cfg(feature = "runtime")]
 pub(crate) use self::timers::QuickTimers;
 #[cfg(feature = "runtime")]

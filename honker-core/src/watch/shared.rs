@@ -1,5 +1,6 @@
 //! What the watcher, its subscriptions and whoever leads share: subscriptions come and go, and it ends.
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
@@ -10,7 +11,13 @@ use super::sleeper::Alarm;
 use super::subscription::Slot;
 use super::watch_loop::WatchLoop;
 use crate::fork::Process;
+use crate::news::Change;
+#[cfg(feature = "runtime")]
+use crate::news::News;
 use crate::{Error, Result};
+
+/// So many announcements are remembered; who has not asked for so long is told that anything may have been changed.
+const LOG_MAX: usize = 256;
 
 /// What all that have to do with a watcher share.
 pub(super) struct Shared {
@@ -26,6 +33,8 @@ pub(super) struct Shared {
     pub(super) returned: Condvar,
     /// For tests: the thread leads, always.
     pub(super) threaded: bool,
+    /// There is no file to look into: all that is committed is announced, with what it was about. The generations, and that.
+    pub(super) log: Option<Mutex<VecDeque<(u64, Arc<[Change]>)>>>,
 }
 
 impl Shared {
@@ -39,7 +48,37 @@ impl Shared {
             hub: Mutex::default(),
             returned: Condvar::new(),
             threaded,
+            log: None,
         })
+    }
+
+    /// For what is not watched by looking: whoever knows of a commit announces it.
+    pub(super) fn announced_only(process: Process) -> Result<Self> {
+        Ok(Shared { log: Some(Mutex::default()), ..Shared::new(process, false)? })
+    }
+
+    /// What was committed between these two generations was about this.
+    #[cfg(feature = "runtime")]
+    pub(super) fn news(&self, after: u64, until: u64) -> News {
+        let Some(log) = &self.log else { return News::Anything };
+        let log = log.lock().unwrap_or_else(PoisonError::into_inner);
+        let known: Vec<_> = log.iter().filter(|(at, _)| *at > after && *at <= until).collect();
+        if (known.len() as u64) < until.saturating_sub(after) {
+            return News::Anything;
+        }
+        News::Changes(known.into_iter().map(|(_, changes)| Arc::clone(changes)).collect())
+    }
+
+    /// Remembers what is announced next was about, under the generation that this makes.
+    pub(super) fn log(&self, changes: Arc<[Change]>) {
+        if let Some(log) = &self.log {
+            let mut log = log.lock().unwrap_or_else(PoisonError::into_inner);
+            let generation = self.generation.fetch_add(1, Ordering::SeqCst) + 1;
+            if log.len() == LOG_MAX {
+                log.pop_front();
+            }
+            log.push_back((generation, changes));
+        }
     }
 
     /// Gives the hub the loop that is to be driven.
@@ -119,7 +158,11 @@ impl Shared {
             return Ok(None);
         }
         if !is_made {
-            let attachable = hub.live == 1 && !self.threaded && !self.polls() && cfg!(target_os = "linux");
+            let attachable = hub.live == 1
+                && !self.threaded
+                && !self.polls()
+                && self.log.is_none()
+                && cfg!(target_os = "linux");
             make(attachable)?;
             hub.outlets += 1;
         }

@@ -22,6 +22,8 @@ use std::time::{Duration, Instant};
 use super::outlet::Outlet;
 use super::shared::Shared;
 use super::watcher::Watcher;
+#[cfg(feature = "runtime")]
+use crate::news::News;
 use crate::{Error, Result};
 
 /// Why a wait is over.
@@ -61,6 +63,9 @@ pub(super) struct Slot {
 struct State {
     /// The generation that the owner knows of.
     seen: u64,
+    /// That which it knew of when it last asked for news.
+    #[cfg(feature = "runtime")]
+    asked: u64,
     woken: bool,
     interrupted: bool,
     end: Option<Error>,
@@ -107,6 +112,16 @@ impl Subscription {
     pub(crate) fn generation(&self) -> u64 {
         self.slot.shared.visit();
         self.slot.shared.generation()
+    }
+
+    /// What was committed was about this, so far as waits have told of it and nobody has asked.
+    #[cfg(feature = "runtime")]
+    pub(crate) fn news(&self) -> News {
+        let mut state = self.slot.lock();
+        let until = state.seen;
+        let after = std::mem::replace(&mut state.asked, until);
+        drop(state);
+        self.slot.shared.news(after, until)
     }
 
     /// An error, the one that every wait ends with, if there will be no more wakes.
@@ -183,6 +198,8 @@ impl Slot {
             shared,
             state: Mutex::new(State {
                 seen,
+                #[cfg(feature = "runtime")]
+                asked: seen,
                 woken: false,
                 interrupted: false,
                 end: None,

@@ -22,7 +22,8 @@ impl Shared {
 
     /// Whether descriptors have to be raised by somebody who is always there.
     fn needs_thread(&self, hub: &Hub) -> bool {
-        self.threaded || hub.outlets > 0 && (self.polls() || hub.live > 1 || hub.sole().is_none())
+        self.threaded
+            || self.log.is_none() && hub.outlets > 0 && (self.polls() || hub.live > 1 || hub.sole().is_none())
     }
 
     /// Starts the thread if it is needed and does not run.
@@ -85,7 +86,7 @@ impl Shared {
 }
 
 /// Signals are for the threads of the host.
-pub(crate) fn block_signals() {
+pub fn block_signals() {
     #[cfg(unix)]
     // SAFETY: it fills a set of our own, and makes it the mask of this thread, which is ours as well.
     unsafe {

@@ -10,6 +10,7 @@ use super::watch_loop::WatchLoop;
 use super::{Backend, Settings, Target};
 use crate::Result;
 use crate::fork::Process;
+use crate::news::Change;
 
 /// A file that is watched. It ends when it is dropped: with its last subscription, if nobody else keeps it.
 pub struct Watcher {
@@ -70,6 +71,39 @@ impl Watcher {
         let watcher = Watcher { shared, backend: settings.backend };
         watcher.shared.begin(watch)?;
         Ok(Arc::new(watcher))
+    }
+
+    /// One that looks into no file: whoever knows of a commit announces it ([`Watcher::announce_changes`]).
+    pub fn announced_only() -> Result<Arc<Watcher>> {
+        let shared = Arc::new(Shared::announced_only(Process::current())?);
+        Ok(Arc::new(Watcher { shared, backend: Backend::Auto }))
+    }
+
+    /// Wakes all subscribers because something was committed, which was about this.
+    pub fn announce_changes(&self, changes: Vec<Change>) {
+        if self.shared.process.is_current() {
+            self.shared.announce_changes(changes.into());
+        }
+    }
+
+    /// Whether whoever announces hears of commits at present; for the status.
+    pub fn set_unreadable(&self, unreadable: bool) {
+        self.shared.health.unreadable.store(unreadable, Ordering::Relaxed);
+    }
+
+    /// How many subscriptions there are.
+    pub fn subscriptions(&self) -> usize {
+        self.shared.lock().live
+    }
+
+    /// Notes a warning for the status, and for the next to ask for one.
+    pub fn warn(&self, text: String) {
+        self.shared.health.warn(text);
+    }
+
+    /// Counts a look of whoever announces; for the status.
+    pub fn count_look(&self) {
+        self.shared.health.looks.fetch_add(1, Ordering::Relaxed);
     }
 
     /// A new subscription. Everything that is committed from now on wakes it.

@@ -41,6 +41,7 @@ pub const PANIC: Status = -29;
 pub const WATCHER: Status = -30;
 pub const SYSTEM: Status = -31;
 pub const TOO_OLD: Status = -32;
+pub const CONNECTION: Status = -33;
 
 /// The name of a status: "HONKER_BUSY".
 pub fn name(status: Status) -> &'static str {

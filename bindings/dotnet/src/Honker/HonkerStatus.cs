@@ -38,7 +38,7 @@ public enum HonkerStatus
     /// <summary>Something that should not happen: a bug of honker, or memory that could not be had.</summary>
     Internal = -1,
 
-    /// <summary>Another process, or a transaction of this one, held the write lock for longer than the busy timeout. Nothing was done; try again.</summary>
+    /// <summary>Another process, or a transaction of this one, held the write lock for longer than the busy timeout; on a server, a lock, or the transaction met another one (deadlock, serialization failure). Nothing was done; try again.</summary>
     Busy = -2,
 
     /// <summary>A constraint of the user's own tables refused the change.</summary>
@@ -109,4 +109,7 @@ public enum HonkerStatus
 
     /// <summary>The file was brought up to date by a newer honker, and this library is too old to write to it; the message names both versions. Update it.</summary>
     TooOld = -32,
+
+    /// <summary>The connection to the server was lost, or there is none to be had; the library connects again by itself. Nothing was done if the call had not begun; if it was lost while the server was at work, nobody knows whether that was committed. Only for databases on a server.</summary>
+    Connection = -33,
 }

@@ -5,7 +5,7 @@ defmodule Honker.Error do
     * `name` - what happened, for programs. From libhonker: `:busy`, `:constraint`, `:io`, `:corrupt`, `:full`,
       `:readonly`, `:cannot_open`, `:sql`, `:schema`, `:too_big`, `:aborted`, `:misuse`, `:utf8`, `:invalid`,
       `:not_found`, `:closed_handle`, `:forked`, `:unsupported`, `:interrupted`, `:watcher`, `:system`,
-      `:too_old`, `:internal`, `:panic`;
+      `:too_old`, `:connection`, `:internal`, `:panic`;
       `:unknown` for what a newer libhonker may add. From this package: `:library`, no libhonker could be loaded, and
       `:lost` and `:held` where a claim or a lock that is somebody else's is no ordinary answer, `:unencodable`, what a step
       (`Honker.Job.step/4`) has returned cannot be kept, and `:rolled_back`, raised

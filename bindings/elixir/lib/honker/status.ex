@@ -28,7 +28,8 @@ defmodule Honker.Status do
     -29 => :panic,
     -30 => :watcher,
     -31 => :system,
-    -32 => :too_old
+    -32 => :too_old,
+    -33 => :connection
   }
   @numbers Map.new(@names, fn {number, name} -> {name, number} end)
 
@@ -38,6 +39,6 @@ defmodule Honker.Status do
   def number(name), do: Map.fetch!(@numbers, name)
 
   # An error of the moment: a worker waits and tries again.
-  @transient ~w(busy io full readonly cannot_open schema aborted interrupted system)a
+  @transient ~w(busy io full readonly cannot_open schema aborted interrupted system connection)a
   def transient?(name), do: name in @transient
 end

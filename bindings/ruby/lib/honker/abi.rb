@@ -5,7 +5,7 @@
 module Honker
   # @private
   module Native
-    ABI_VERSION = 131_073
+    ABI_VERSION = 131_074
 
     DURABILITY_NORMAL = 0
     DURABILITY_FULL = 1
@@ -76,8 +76,9 @@ module Honker
     WATCHER = -30
     SYSTEM = -31
     TOO_OLD = -32
+    CONNECTION = -33
     # The errors of the moment: a worker waits and tries again.
-    TRANSIENT = [BUSY, IO, FULL, READONLY, CANNOT_OPEN, SCHEMA, ABORTED, INTERRUPTED, SYSTEM].freeze
+    TRANSIENT = [BUSY, IO, FULL, READONLY, CANNOT_OPEN, SCHEMA, ABORTED, INTERRUPTED, SYSTEM, CONNECTION].freeze
 
     BYTES = Layout.new(:honker_bytes_t, data: "J", len: "J")
     ENQUEUE_OPTS = Layout.new(:honker_enqueue_opts_t, struct_size: "L", reserved: "L", run_at: "q", delay_s: "q", expires_s: "q",

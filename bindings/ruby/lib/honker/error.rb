@@ -96,6 +96,8 @@ module Honker
     Honker::SystemError = define(-31, "HONKER_SYSTEM")
     # The file was brought up to date by a newer honker, and this one may not write to it. Update it.
     Honker::TooOldError = define(-32, "HONKER_TOO_OLD")
+    # The connection to the server is lost, or there is none to be had. Try again.
+    Honker::ConnectionError = define(-33, "HONKER_CONNECTION")
   end
 
   # A text is not valid in its encoding, or cannot be converted to UTF-8.

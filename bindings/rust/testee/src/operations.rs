@@ -83,6 +83,7 @@ fn name(error: &Error) -> &'static str {
         Error::Forked => "FORKED",
         Error::WatcherDied(_) => "WATCHER",
         Error::TooOld(_) => "TOO_OLD",
+        Error::Connection(_) => "CONNECTION",
         _ => "INTERNAL",
     }
 }

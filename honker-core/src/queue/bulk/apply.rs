@@ -1,6 +1,6 @@
 //! Bulk actions: jobs are chosen without the lock, a page of them, and looked at again under it.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::action::{Action, Outcome};
 use super::filter::Filter;
@@ -17,7 +17,7 @@ static SQL_DEAD_LENGTH: Sql =
     Sql::new("SELECT length(CAST(payload AS BLOB)) FROM main._honker_dead WHERE id = +?1");
 
 /// What a bulk action has done.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Applied {
     /// How many jobs were changed.
     pub changed: i64,

@@ -9,7 +9,7 @@ mod apply;
 mod filter;
 mod scan;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use self::filter::Filter;
 use self::scan::{Looked, Page};
@@ -23,7 +23,7 @@ pub use self::apply::{Applied, jobs_apply};
 pub(crate) use self::apply::{apply_to, choose};
 
 /// A job, wherever it is. What it does not have is null.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ListedJob {
     /// The job's id.
     pub id: i64,
@@ -58,7 +58,7 @@ pub struct ListedJob {
     /// The result that was saved for it, if it has not expired.
     pub result: Option<String>,
     /// A JSON object of texts, if it was enqueued with one.
-    #[serde(serialize_with = "options::serialize_metadata")]
+    #[serde(with = "options::as_object", default)]
     pub metadata: Option<String>,
     /// What may be only once in its queue.
     pub unique_key: Option<String>,
@@ -71,7 +71,7 @@ pub struct ListedJob {
 }
 
 /// A page of a list.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JobList {
     /// The jobs, by id.
     pub jobs: Vec<ListedJob>,

@@ -9,7 +9,7 @@ namespace Honker.Native;
 
 internal static class Abi
 {
-    internal const int AbiVersion = 131073;
+    internal const int AbiVersion = 131074;
     internal const int DurabilityNormal = 0;
     internal const int DurabilityFull = 1;
     internal const int JournalWal = 0;
@@ -46,7 +46,7 @@ internal static class Abi
     internal const int UpdateMaxAttempts = 16;
 
     internal static bool IsTransient(HonkerStatus status) =>
-        status is HonkerStatus.Busy or HonkerStatus.Io or HonkerStatus.Full or HonkerStatus.Readonly or HonkerStatus.CannotOpen or HonkerStatus.Schema or HonkerStatus.Aborted or HonkerStatus.Interrupted or HonkerStatus.System;
+        status is HonkerStatus.Busy or HonkerStatus.Io or HonkerStatus.Full or HonkerStatus.Readonly or HonkerStatus.CannotOpen or HonkerStatus.Schema or HonkerStatus.Aborted or HonkerStatus.Interrupted or HonkerStatus.System or HonkerStatus.Connection;
 }
 
 [StructLayout(LayoutKind.Sequential)]

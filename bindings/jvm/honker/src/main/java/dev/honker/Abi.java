@@ -5,7 +5,7 @@ package dev.honker;
 final class Abi {
   private Abi() {}
 
-  static final int VERSION = 131073;
+  static final int VERSION = 131074;
   static final int DURABILITY_NORMAL = 0;
   static final int DURABILITY_FULL = 1;
   static final int JOURNAL_WAL = 0;
@@ -75,6 +75,7 @@ final class Abi {
   static final int WATCHER = -30;
   static final int SYSTEM = -31;
   static final int TOO_OLD = -32;
+  static final int CONNECTION = -33;
   static final int BYTES_SIZE = 16;
   static final int ENQUEUE_OPTS_SIZE = 152;
   static final int ENQUEUE_RESULT_SIZE = 16;
@@ -97,7 +98,7 @@ final class Abi {
   /** Whether an error is one of the moment: a worker waits and tries again. */
   static boolean isTransient(int status) {
     return switch (status) {
-      case BUSY, IO, FULL, READONLY, CANNOT_OPEN, SCHEMA, ABORTED, INTERRUPTED, SYSTEM -> true;
+      case BUSY, IO, FULL, READONLY, CANNOT_OPEN, SCHEMA, ABORTED, INTERRUPTED, SYSTEM, CONNECTION -> true;
       default -> false;
     };
   }

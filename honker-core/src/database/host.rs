@@ -1,0 +1,111 @@
+//! What a server's engine finds in this crate: the signals that end its calls, and what consumers share.
+
+use std::sync::Arc;
+
+use super::hand::Hands;
+use super::signals::Signals;
+use crate::fork::Process;
+use crate::store::SettlementListener;
+use crate::watch::Warnings;
+use crate::{Error, Result};
+
+/// The host of a server's engine. One for each database.
+pub struct Host {
+    process: Process,
+    signals: Arc<Signals>,
+    hands: Arc<Hands>,
+    warnings: Warnings,
+}
+
+impl Host {
+    pub(super) fn new() -> Self {
+        Host {
+            process: Process::current(),
+            signals: Arc::default(),
+            hands: Arc::default(),
+            warnings: Warnings::default(),
+        }
+    }
+
+    /// What ends the calls of this database.
+    pub fn signals(&self) -> &Arc<Signals> {
+        &self.signals
+    }
+
+    /// Notes what is no error of a call; [`Database::status`](super::Database::status) tells it.
+    pub fn warn(&self, text: String) {
+        self.warnings.warn(text);
+    }
+
+    /// Whether this still is the process that opened the database, not a forked child of it.
+    pub fn is_here(&self) -> bool {
+        self.process.is_current()
+    }
+
+    /// Notes of settlements that one transaction makes.
+    pub fn settling(&self) -> Settling {
+        Settling { hands: Arc::clone(&self.hands), notes: Vec::new() }
+    }
+
+    /// Whether a worker that claims as this instance has a job in hand.
+    pub fn has_jobs_in_hand_of(&self, instance: &str) -> bool {
+        self.hands.any_in_hand_of(instance)
+    }
+
+    pub(super) fn check(&self) -> Result<()> {
+        self.process.check()?;
+        if self.signals.is_closed() { Err(Error::Closed) } else { Ok(()) }
+    }
+
+    pub(super) fn hands(&self) -> &Hands {
+        &self.hands
+    }
+
+    pub(super) fn warnings(&self) -> &Warnings {
+        &self.warnings
+    }
+}
+
+/// What a transaction has settled, so that its jobs leave the hands of this process's workers when it is committed, and a
+/// worker that looks meanwhile does not take them for lost. Dropping it forgets them.
+pub struct Settling {
+    hands: Arc<Hands>,
+    notes: Vec<(i64, String)>,
+}
+
+impl Settling {
+    /// A claim is about to be settled. Until the transaction is committed it may still turn out otherwise.
+    pub fn note(&mut self, id: i64, worker_id: &str) {
+        if self.hands.is_listening() {
+            self.hands.begin(id, worker_id);
+            self.notes.push((id, worker_id.to_owned()));
+        }
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.notes.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.notes.is_empty()
+    }
+
+    /// All but the first so many were not made, or undone.
+    pub fn forget(&mut self, but: usize) {
+        let undone = self.notes.split_off(but.min(self.notes.len()));
+        self.hands.forget_these(&undone);
+    }
+
+    /// What was noted is committed.
+    pub fn commit(&mut self) {
+        self.hands.commit_these(&std::mem::take(&mut self.notes));
+    }
+}
+
+impl Drop for Settling {
+    fn drop(&mut self) {
+        self.forget(0);
+    }
+}

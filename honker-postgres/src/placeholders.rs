@@ -1,0 +1,190 @@
+//! The placeholders of the caller's own SQL: `?` and `?N`, as on a file, become `$N`.
+//!
+//! Outside of texts, quoted names, comments and dollar quotes, that is; `??` stands for the operator `?`. A bare `?` is the one
+//! after the largest so far, as SQLite counts. `$N` stays what it is.
+
+/// The statement as Postgres takes it.
+pub(crate) fn numbered(sql: &str) -> String {
+    let mut out = String::with_capacity(sql.len() + 8);
+    let bytes = sql.as_bytes();
+    let (mut at, mut largest) = (0, 0_u32);
+    while at < bytes.len() {
+        let end = match bytes[at] {
+            b'\'' => {
+                let escapes =
+                    at > 0 && matches!(bytes[at - 1], b'e' | b'E') && (at == 1 || !is_word(bytes[at - 2]));
+                quoted(bytes, at, b'\'', escapes)
+            }
+            b'"' => quoted(bytes, at, b'"', false),
+            b'-' if bytes[at..].starts_with(b"--") => {
+                bytes[at..].iter().position(|byte| *byte == b'\n').map_or(bytes.len(), |length| at + length)
+            }
+            b'/' if bytes[at..].starts_with(b"/*") => comment(bytes, at),
+            b'$' if at == 0 || !is_word(bytes[at - 1]) => dollar_quoted(bytes, at).unwrap_or(at + 1),
+            b'?' if bytes[at..].starts_with(b"??") => {
+                out.push('?');
+                at += 2;
+                continue;
+            }
+            b'?' => {
+                let digits = bytes[at + 1..].iter().take_while(|byte| byte.is_ascii_digit()).count();
+                let number = match sql[at + 1..at + 1 + digits].parse() {
+                    Ok(number) => number,
+                    Err(_) => largest.saturating_add(1),
+                };
+                largest = largest.max(number);
+                out.push('$');
+                out.push_str(&number.to_string());
+                at += 1 + digits;
+                continue;
+            }
+            _ => at + 1,
+        };
+        // Only ASCII is looked for, so these are ends of characters, or lie within one that is copied in parts.
+        out.push_str(sql.get(at..end).unwrap_or_default());
+        if sql.get(at..end).is_none() {
+            let mut whole = end;
+            while !sql.is_char_boundary(whole) {
+                whole += 1;
+            }
+            out.push_str(&sql[at..whole]);
+            at = whole;
+            continue;
+        }
+        at = end;
+    }
+    out
+}
+
+/// The first word of a statement, in lower case, and the one behind it.
+pub(crate) fn first_words(sql: &str) -> (String, String) {
+    let bytes = sql.as_bytes();
+    let mut words = Vec::new();
+    let mut at = 0;
+    while at < bytes.len() && words.len() < 2 {
+        at = match bytes[at] {
+            b'-' if bytes[at..].starts_with(b"--") => {
+                bytes[at..].iter().position(|byte| *byte == b'\n').map_or(bytes.len(), |length| at + length)
+            }
+            b'/' if bytes[at..].starts_with(b"/*") => comment(bytes, at),
+            byte if byte.is_ascii_whitespace() || byte == b';' => at + 1,
+            byte if is_word(byte) => {
+                let length = bytes[at..].iter().take_while(|byte| is_word(**byte)).count();
+                words.push(String::from_utf8_lossy(&bytes[at..at + length]).to_ascii_lowercase());
+                at + length
+            }
+            _ => break,
+        };
+    }
+    let mut words = words.into_iter();
+    (words.next().unwrap_or_default(), words.next().unwrap_or_default())
+}
+
+/// Whether there is no statement: only white space, comments and semicolons.
+pub(crate) fn is_blank(sql: &str) -> bool {
+    let bytes = sql.as_bytes();
+    let mut at = 0;
+    while at < bytes.len() {
+        at = match bytes[at] {
+            b'-' if bytes[at..].starts_with(b"--") => {
+                bytes[at..].iter().position(|byte| *byte == b'\n').map_or(bytes.len(), |length| at + length)
+            }
+            b'/' if bytes[at..].starts_with(b"/*") => comment(bytes, at),
+            byte if byte.is_ascii_whitespace() || byte == b';' => at + 1,
+            _ => return false,
+        };
+    }
+    true
+}
+
+fn is_word(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'_' || byte >= 0x80
+}
+
+/// Where a text or a name ends that begins at `at`.
+fn quoted(bytes: &[u8], at: usize, quote: u8, escapes: bool) -> usize {
+    let mut at = at + 1;
+    while at < bytes.len() {
+        match bytes[at] {
+            b'\\' if escapes => at += 2,
+            // Doubled, it is a part of it: the second begins another, which is as good.
+            byte if byte == quote => return at + 1,
+            _ => at += 1,
+        }
+    }
+    bytes.len()
+}
+
+fn comment(bytes: &[u8], at: usize) -> usize {
+    let (mut at, mut depth) = (at + 2, 1);
+    while at < bytes.len() {
+        if bytes[at..].starts_with(b"/*") {
+            depth += 1;
+            at += 2;
+        } else if bytes[at..].starts_with(b"*/") {
+            depth -= 1;
+            at += 2;
+            if depth == 0 {
+                return at;
+            }
+        } else {
+            at += 1;
+        }
+    }
+    bytes.len()
+}
+
+/// Where a dollar quote ends, if one begins here.
+fn dollar_quoted(bytes: &[u8], at: usize) -> Option<usize> {
+    let tag = bytes[at + 1..].iter().take_while(|byte| is_word(**byte)).count();
+    let end = at + 1 + tag;
+    if bytes.get(end) != Some(&b'$') || bytes[at + 1].is_ascii_digit() {
+        return None;
+    }
+    let opening = &bytes[at..=end];
+    let inside = &bytes[end + 1..];
+    let length = inside.windows(opening.len()).position(|window| window == opening);
+    Some(length.map_or(bytes.len(), |length| end + 1 + length + opening.len()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn placeholders_become_numbers() {
+        for (given, wanted) in [
+            ("SELECT ?, ?", "SELECT $1, $2"),
+            ("SELECT ?2, ?1, ?", "SELECT $2, $1, $3"),
+            ("SELECT ?5, ?", "SELECT $5, $6"),
+            ("SELECT $1, $2", "SELECT $1, $2"),
+            ("SELECT a ?? 'k', ?", "SELECT a ? 'k', $1"),
+            ("SELECT '?', \"?\", ?", "SELECT '?', \"?\", $1"),
+            ("SELECT 'it''s ?', ?", "SELECT 'it''s ?', $1"),
+            (r"SELECT E'\'?', ?", r"SELECT E'\'?', $1"),
+            (r"SELECT '\', ?", r"SELECT '\', $1"),
+            (r"SELECT type'\', ?", r"SELECT type'\', $1"),
+            ("SELECT 1 -- ?\n, ?", "SELECT 1 -- ?\n, $1"),
+            ("SELECT 1 /* ? /* ? */ ? */, ?", "SELECT 1 /* ? /* ? */ ? */, $1"),
+            ("SELECT $$ ? $$, $a$ ? $$ ? $a$, ?", "SELECT $$ ? $$, $a$ ? $$ ? $a$, $1"),
+            ("SELECT x$1$ ?", "SELECT x$1$ $1"),
+            ("SELECT 'ä?', 'é', ?, ä", "SELECT 'ä?', 'é', $1, ä"),
+            ("SELECT 'open ?", "SELECT 'open ?"),
+            ("SELECT $open ?", "SELECT $open $1"),
+            ("", ""),
+        ] {
+            assert_eq!(numbered(given), wanted, "{given}");
+        }
+    }
+
+    #[test]
+    fn words_begin_behind_comments() {
+        let words = |sql| {
+            let (first, second) = first_words(sql);
+            format!("{first} {second}")
+        };
+        assert_eq!(words("/* a */ -- b\n ;COMMIT and chain"), "commit and");
+        assert_eq!(words("rollback to x"), "rollback to");
+        assert_eq!(words("(SELECT 1)"), " ");
+    }
+}

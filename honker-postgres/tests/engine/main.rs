@@ -1,0 +1,12 @@
+//! The engine against a real server: `honker-postgres/tests/with-cluster cargo test -p honker-postgres`. Without one the
+//! tests say that they were skipped.
+
+mod ending;
+mod jobs;
+mod rescue;
+mod rest;
+mod restart;
+mod schedules;
+mod support;
+mod transactions;
+mod waiting;
