@@ -473,7 +473,7 @@ impl<'a> Serving<'a> {
         }
         self.look_at = Instant::now() + LOOK_EVERY.mul_f64(0.9 + fastrand::f64() / 5.0);
         self.looks += 1;
-        if self.looks % RESCUE_EVERY == 0 && self.inner.is_registered.load(Ordering::Acquire) {
+        if self.looks.is_multiple_of(RESCUE_EVERY) && self.inner.is_registered.load(Ordering::Acquire) {
             return match self.rescue() {
                 // A row that cannot be given back is no reason to stop listening.
                 Err(error) if !failure::is_lost(&error) => {

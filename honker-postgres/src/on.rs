@@ -149,12 +149,11 @@ impl<'a> On<'a> {
             );
             called.and_then(|rows| released.map(|()| rows))
         });
-        called.or_else(|error| {
+        called.inspect_err(|error| {
             self.settling.forget(notes);
-            if !failure::is_lost(&error) && self.undo(UNDO).is_err() {
+            if !failure::is_lost(error) && self.undo(UNDO).is_err() {
                 self.session.taint();
             }
-            Err(error)
         })
     }
 
@@ -171,10 +170,10 @@ impl<'a> On<'a> {
     /// Takes what a row says of what was changed.
     fn hear(&mut self, row: &Row) -> Result<()> {
         let Some(last) = row.columns().len().checked_sub(1) else { return Ok(()) };
-        if row.columns()[last].name() == "woken" {
-            if let Some(items) = get::<Option<&str>>(row, last)? {
-                self.hear_items(items)?;
-            }
+        if row.columns()[last].name() == "woken"
+            && let Some(items) = get::<Option<&str>>(row, last)?
+        {
+            self.hear_items(items)?;
         }
         Ok(())
     }

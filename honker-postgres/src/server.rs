@@ -430,11 +430,11 @@ macro_rules! engine {
             }
 
             fn commit(self: Box<Self>) -> Result<()> {
-                self.end(true)
+                (*self).end(true)
             }
 
             fn rollback(self: Box<Self>) -> Result<()> {
-                self.end(false)
+                (*self).end(false)
             }
 
             fn jobs_apply(&mut self, filter_json: &str, action: &str) -> Result<Applied> {

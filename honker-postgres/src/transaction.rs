@@ -84,7 +84,7 @@ impl Transaction {
     }
 
     /// Commits, or rolls back. A commit that has begun is not interrupted.
-    pub(crate) fn end(mut self: Box<Self>, commit: bool) -> Result<()> {
+    pub(crate) fn end(mut self, commit: bool) -> Result<()> {
         let Some(mut loan) = lock(&self.loan).take() else { return Err(Error::Closed) };
         if !commit {
             return roll_back(loan);

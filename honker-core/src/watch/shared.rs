@@ -19,6 +19,9 @@ use crate::{Error, Result};
 /// So many announcements are remembered; who has not asked for so long is told that anything may have been changed.
 const LOG_MAX: usize = 256;
 
+/// Generations, and what the commits were about that made them.
+type Log = VecDeque<(u64, Arc<[Change]>)>;
+
 /// What all that have to do with a watcher share.
 pub(super) struct Shared {
     pub(super) process: Process,
@@ -34,7 +37,7 @@ pub(super) struct Shared {
     /// For tests: the thread leads, always.
     pub(super) threaded: bool,
     /// There is no file to look into: all that is committed is announced, with what it was about. The generations, and that.
-    pub(super) log: Option<Mutex<VecDeque<(u64, Arc<[Change]>)>>>,
+    pub(super) log: Option<Mutex<Log>>,
 }
 
 impl Shared {
