@@ -416,7 +416,7 @@ fn a_dead_instance_is_rescued_and_a_live_one_is_not() {
         ("SELECT count(*) FROM _instances_look()", "0"),
     ]);
     drop(dying);
-    std::thread::sleep(std::time::Duration::from_millis(300));
+    sql.until("SELECT count(*) FROM _instance_locks()", "1");
     // Seen from the first look that finds the lock absent.
     sql.at(now + 20).check(&[
         ("SELECT count(*) FROM _instances_look()", "0"),
@@ -438,7 +438,7 @@ fn a_dead_instance_is_rescued_and_a_live_one_is_not() {
     ]);
     // Not dead is who was seen, though its connection is down.
     drop(alive);
-    std::thread::sleep(std::time::Duration::from_millis(300));
+    sql.until("SELECT count(*) FROM _instance_locks()", "0");
     sql.at(now + 40).check(&[("SELECT count(*) FROM _instances_look()", "0")]);
     sql.at(now + 54).check(&[(&format!("SELECT honker_heartbeat(3, 'w@{a}', 300)"), "1")]);
     sql.at(now + 60).check(&[("SELECT count(*) FROM _instances_look()", "0")]);

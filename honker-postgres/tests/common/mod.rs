@@ -117,6 +117,13 @@ impl Session {
         answer.parse().unwrap_or_else(|_| panic!("{sql}: {answer}"))
     }
 
+    /// Asks until that is the answer: the server takes its time to notice that a connection is gone.
+    pub fn until(&mut self, sql: &str, expected: &str) {
+        while self.ask(sql) != expected {
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+    }
+
     /// Statements and what they answer. One whose answer ends with `…` has to begin with what is before that.
     pub fn check(&mut self, expected: &[(&str, &str)]) {
         for (at, (sql, expected)) in expected.iter().enumerate() {
