@@ -12,7 +12,6 @@
 --   HK002  the call cannot be made here and now (a claim in an isolation level other than READ COMMITTED)
 --   HK003  the schema is of a newer version than this text
 --   HK004  too large
---   HK005  the queues have been moved to another database (the message begins with HONKER_MOVED)
 --
 -- Everything else is as Postgres says it: 23xxx and P0001 if a constraint or a trigger of yours refuses a change, 40001 and
 -- 40P01 (try again), 55P03 (a lock that was not to be had in time), 57014 (cancelled), 25006 (read only), and so on.
@@ -46,4 +45,13 @@ SELECT set_config('honker.search_path_before', current_setting('search_path'), t
        set_config('honker.messages_before', current_setting('client_min_messages'), true);
 SET LOCAL client_min_messages = warning;
 CREATE SCHEMA IF NOT EXISTS honker;
+-- Whoever owns a schema may put into it what is run with the rights of those who install here.
+DO $$
+BEGIN
+  IF (SELECT pg_catalog.pg_get_userbyid(n.nspowner) FROM pg_catalog.pg_namespace n WHERE n.nspname OPERATOR(pg_catalog.=) 'honker')
+    OPERATOR(pg_catalog.<>) current_user
+  THEN
+    RAISE EXCEPTION 'the schema honker belongs to another role: only its owner may install honker in it' USING ERRCODE = '42501';
+  END IF;
+END $$;
 SET LOCAL search_path = honker, pg_temp;

@@ -34,7 +34,13 @@ BEGIN
     SELECT p.oid::regprocedure AS signature, p.proname AS name FROM pg_catalog.pg_proc p JOIN _entries() e ON e.name = p.proname
     WHERE p.pronamespace = 'honker'::regnamespace
   LOOP
-    EXECUTE format('ALTER FUNCTION %s SECURITY DEFINER SET search_path = honker, pg_temp SET honker.inside = on', entry.signature);
+    EXECUTE format('ALTER FUNCTION %s SECURITY DEFINER SET search_path = honker, pg_temp', entry.signature);
+    -- A setting of ours may be tied to a function by a superuser only. Without it the triggers of plain INSERTs (plain_insert.sql) run
+    -- for our calls as well, and say a second time what has been said.
+    BEGIN
+      EXECUTE format('ALTER FUNCTION %s SET honker.inside = on', entry.signature);
+    EXCEPTION WHEN insufficient_privilege THEN NULL;
+    END;
     IF entry.name NOT IN ('honker_enqueue', 'notify', 'honker_stream_publish', '_woken', '_send', '_anybody_listens', 'honker_version') THEN
       EXECUTE format('ALTER FUNCTION %s SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
         SET plan_cache_mode = force_generic_plan', entry.signature);
@@ -45,7 +51,7 @@ END $$;
 -- Lets a role use the queues: enqueue (and publish, and notify), work (that, and everything a worker does), or admin (everything, and
 -- the tables). What it was allowed before, it may no longer if the level does not have it.
 CREATE OR REPLACE FUNCTION honker_grant(role text, level text) RETURNS bigint
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_variable
 DECLARE
   levels CONSTANT text[] := '{enqueue,work,admin}';

@@ -92,7 +92,9 @@ fn no_plan_of_a_claim_depends_on_what_was_there_when_it_was_made() {
     );
     assert_eq!(done, "100|100");
     let scans = |what: &str| {
-        format!("SELECT {what} FROM pg_stat_xact_user_tables WHERE schemaname = 'honker' AND relname = '_honker_live'")
+        format!(
+            "SELECT {what} FROM pg_stat_xact_user_tables WHERE schemaname = 'honker' AND relname = '_honker_live'"
+        )
     };
     sql.check(&[(&scans("seq_scan, idx_scan > 0"), "0|t"), ("COMMIT", "")]);
 }
@@ -114,5 +116,53 @@ fn with_the_servers_clock_a_lapsed_claim_is_seen_in_its_second() {
         ("SELECT honker_claim_batch('q', 'v', 1, 300), honker_ack(1, 'w'), honker_ack(1, 'v')", "[]|0|1"),
         ("SELECT honker_retry(2, 'w', 0, 'x'), honker_release(3, 'w', 0)", "1|1"),
         ("SELECT json_array_length(honker_claim_batch('q', 'v', 9, 300)::json)", "2"),
+    ]);
+}
+
+#[test]
+fn a_role_that_is_no_superuser_installs_and_uses_it() {
+    let Some(database) = Database::empty() else { return };
+    let mut sql = database.connect();
+    let owner = format!("owner_{}", std::process::id());
+    sql.check(&[
+        (&format!("CREATE ROLE {owner} NOSUPERUSER"), ""),
+        (&format!("DO $$ BEGIN EXECUTE format('GRANT CREATE ON DATABASE %I TO {owner}', current_database()); END $$"), ""),
+        (&format!("SET ROLE {owner}"), ""),
+    ]);
+    for _ in 0..2 {
+        sql.client.batch_execute(honker_postgres::SQL).expect("the schema can be installed");
+    }
+    sql.check(&[
+        ("INSERT INTO _honker_listeners (id, since) VALUES ('l', 1)", ""),
+        ("SELECT honker_enqueue('q', 'p'), notify('c', 'n'), honker_stream_publish('t', NULL, 'e')", "1|1|1"),
+        ("INSERT INTO _honker_live (queue, payload) VALUES ('q', 'plain')", ""),
+        ("SELECT json_array_length(honker_claim_batch('q', 'w', 9, 60)::json), honker_ack(1, 'w'), honker_ack(2, 'w')", "2|1|1"),
+        ("SELECT count(*) FROM _honker_live", "0"),
+    ]);
+}
+
+#[test]
+fn a_schema_of_somebody_else_is_not_installed_in() {
+    let Some(database) = Database::empty() else { return };
+    let mut sql = database.connect();
+    let other = format!("other_{}", std::process::id());
+    sql.check(&[
+        (&format!("CREATE ROLE {other}"), ""),
+        (&format!("CREATE SCHEMA honker AUTHORIZATION {other}"), ""),
+    ]);
+    let error = sql.client.batch_execute(honker_postgres::SQL).expect_err("it belongs to another role");
+    assert_eq!(error.as_db_error().expect("the server says so").code().code(), "42501");
+}
+
+#[test]
+fn a_grant_calls_nothing_of_others() {
+    let Some(database) = Database::new() else { return };
+    let mut sql = database.connect();
+    let role = format!("granted_{}", std::process::id());
+    sql.check(&[
+        (&format!("CREATE ROLE {role}"), ""),
+        ("CREATE FUNCTION public.format(text, text) RETURNS text LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'called'; END $$", ""),
+        ("SET search_path = public, pg_catalog", ""),
+        (&format!("SELECT honker.honker_grant('{role}', 'work')"), "1"),
     ]);
 }
