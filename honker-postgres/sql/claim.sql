@@ -133,7 +133,7 @@ CREATE OR REPLACE FUNCTION _take_each(now bigint, the_queue text, the_worker tex
   per_key bigint, is_careful boolean, rows_left bigint, OUT taken bigint[], OUT more boolean, OUT refusal text)
 LANGUAGE plpgsql AS $$
 DECLARE
-  looked_at bigint := least(wanted, 9223372036854775000) + 16;
+  looked_at bigint := least(wanted, 1000000000000) + 16;
   passed_over bigint[] := '{}';
   aside bigint[];
   free jsonb := '{}';
@@ -222,7 +222,9 @@ BEGIN
     ELSIF cardinality(passed_over) > 10000 THEN
       EXIT;
     END IF;
-    looked_at := least(looked_at * 4, greatest(looked_at, 1024));
+    IF looked_at < 1024 THEN
+      looked_at := looked_at * 4;
+    END IF;
   END LOOP;
   more := more AND taken = '{}' OR rows_left <= 0;
   IF taken = '{}' AND refusal IS NOT NULL AND NOT more THEN

@@ -420,3 +420,20 @@ fn a_job_of_two_lives_and_a_trigger_that_refuses() {
         ("SELECT last_error FROM _honker_dead WHERE id = 2", "second"),
     ]);
 }
+
+#[test]
+fn all_there_is_can_be_claimed_one_by_one() {
+    let Some(database) = Database::new() else { return };
+    let mut sql = database.connect();
+    sql.at(1000).check(&[
+        (r#"SELECT honker_queue_configure('q', '{"concurrency_per_key": 1}')"#, "1"),
+        (r#"SELECT count(honker_enqueue_with('q', 'p', '{"concurrency_key": "k"}')) FROM generate_series(1, 40)"#, "40"),
+        ("SELECT count(honker_enqueue('q', 'p')) FROM generate_series(1, 40)", "40"),
+        ("SELECT json_array_length(honker_claim_batch('q', 'w', -1, 60)::json)", "41"),
+        ("SELECT honker_ack(1, 'w'), json_array_length(honker_claim_batch('q', 'w', 4611686018427387904, 60)::json)", "1|1"),
+        ("CREATE FUNCTION public.look() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NEW; END $$", ""),
+        ("CREATE TRIGGER look BEFORE UPDATE ON _honker_live FOR EACH ROW EXECUTE FUNCTION public.look()", ""),
+        ("SELECT count(honker_enqueue('other', 'p')) FROM generate_series(1, 40)", "40"),
+        ("SELECT json_array_length(honker_claim_batch('other', 'w', -1, 60)::json)", "40"),
+    ]);
+}
