@@ -138,7 +138,7 @@ fn a_key_is_passed_on_while_jobs_are_settled_and_replaced() {
     let is_over = AtomicBool::new(false);
     let done = AtomicI64::new(0);
     thread::scope(|scope| {
-        for _ in 0..3 {
+        let enqueuers = [(); 3].map(|()| {
             scope.spawn(|| {
                 let mut session = database.connect();
                 for n in 0..60 {
@@ -152,37 +152,33 @@ fn a_key_is_passed_on_while_jobs_are_settled_and_replaced() {
                     let live = session.number("SELECT max(n) FROM (SELECT count(*) AS n FROM _honker_live JOIN _honker_job_options ON job_id = id GROUP BY unique_key UNION ALL SELECT 0) c");
                     assert!(live <= 1, "{live} jobs with the same key");
                 }
+            })
+        });
+        for worker in 0..2 {
+            let (is_over, done, database) = (&is_over, &done, &database);
+            scope.spawn(move || {
+                let mut session = database.connect();
+                let name = format!("w{worker}");
+                while !is_over.load(Ordering::Relaxed) {
+                    watch(begun, "working");
+                    for id in claim(&mut session, "q", &name, 1) {
+                        let how = if done.fetch_add(1, Ordering::Relaxed) % 3 == 0 {
+                            "honker_retry(%, 0, 'x')"
+                        } else {
+                            "honker_ack(%)"
+                        };
+                        let call = how.replace('%', &format!("{id}, '{name}'"));
+                        assert_eq!(insist(&mut session, &format!("SELECT {call}")), "1");
+                    }
+                }
             });
         }
-        let workers: Vec<_> = (0..2)
-            .map(|worker| {
-                let (is_over, done, database) = (&is_over, &done, &database);
-                scope.spawn(move || {
-                    let mut session = database.connect();
-                    let name = format!("w{worker}");
-                    while !is_over.load(Ordering::Relaxed) {
-                        watch(begun, "working");
-                        for id in claim(&mut session, "q", &name, 1) {
-                            let how = if done.fetch_add(1, Ordering::Relaxed) % 3 == 0 {
-                                "honker_retry(%, 0, 'x')"
-                            } else {
-                                "honker_ack(%)"
-                            };
-                            let call = how.replace('%', &format!("{id}, '{name}'"));
-                            assert_eq!(insist(&mut session, &format!("SELECT {call}")), "1");
-                        }
-                        // As many as the enqueuers need to meet the keys in all states.
-                        if begun.elapsed() > Duration::from_secs(5) && done.load(Ordering::Relaxed) > 20 {
-                            return;
-                        }
-                    }
-                })
-            })
-            .collect();
-        for worker in workers {
-            worker.join().expect("no panic");
-        }
+        // The workers work for as long as anybody enqueues.
+        let ended = enqueuers.map(|enqueuer| enqueuer.join());
         is_over.store(true, Ordering::Relaxed);
+        for one in ended {
+            one.expect("no panic");
+        }
     });
     // Whatever is left has its key, and no key is stuck.
     database.connect().check(&[("SELECT count(*) FROM _honker_unique u WHERE NOT EXISTS (SELECT FROM _honker_live l WHERE l.id = u.job_id)", "0")]);
