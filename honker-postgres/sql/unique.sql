@@ -62,7 +62,8 @@ LANGUAGE plpgsql AS $$
 DECLARE
   key_row _honker_unique;
 BEGIN
-  LOOP
+  -- So often that only a trigger that keeps the row away can be why.
+  FOR round IN 1 .. 1000 LOOP
     INSERT INTO _honker_unique AS u (queue, key, job_id, mode, until) VALUES (the_queue, the_key, the_id, the_mode, the_until)
       ON CONFLICT ON CONSTRAINT _honker_unique_pkey DO NOTHING;
     IF FOUND THEN
@@ -89,6 +90,7 @@ END $$;
 -- The key of a job that has just left the live table is free, unless it is taken by time.
 CREATE OR REPLACE FUNCTION _free_key(now bigint, the_id bigint) RETURNS void
 LANGUAGE sql AS $$
+  PERFORM _refused('enqueued', '_honker_unique');
   DELETE FROM _honker_unique u WHERE u.job_id = the_id AND (u.until IS NULL OR u.until < now)
 $$;
 

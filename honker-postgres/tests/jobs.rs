@@ -553,3 +553,14 @@ fn bulk_actions_do_a_page_at_a_time() {
         (r#"SELECT honker_enqueue_with('c', 'p', '{"unique_key": "k"}') LIKE '%exists%', honker_enqueue_with('a', 'p', '{"unique_key": "k"}') LIKE '%enqueued%'"#, "t|t"),
     ]);
 }
+
+#[test]
+fn a_trigger_that_keeps_a_key_away_is_an_error() {
+    let Some(database) = Database::new() else { return };
+    let mut sql = database.connect();
+    sql.check(&[
+        ("CREATE FUNCTION public.keep_away() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$", ""),
+        ("CREATE TRIGGER keep_away BEFORE INSERT ON _honker_unique FOR EACH ROW EXECUTE FUNCTION public.keep_away()", ""),
+        (r#"SELECT honker_enqueue_with('q', 'p', '{"unique_key": "k"}')"#, "27000 …"),
+    ]);
+}
