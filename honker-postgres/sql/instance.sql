@@ -24,7 +24,9 @@ LANGUAGE plpgsql AS $$
 BEGIN
   -- Shared: a new connection need not wait until the server knows that the old one is gone.
   PERFORM pg_advisory_lock_shared(_instance_lock(the_id));
-  INSERT INTO _honker_listeners AS l (id, since) VALUES (the_id, _now()) ON CONFLICT ON CONSTRAINT _honker_listeners_pkey DO NOTHING;
+  -- Whoever has seen the lock absent before this does not remove a row that is new.
+  INSERT INTO _honker_listeners AS l (id, since) VALUES (the_id, _now())
+  ON CONFLICT ON CONSTRAINT _honker_listeners_pkey DO UPDATE SET since = excluded.since;
 END $$;
 
 CREATE OR REPLACE FUNCTION _unlisten(the_id text) RETURNS void

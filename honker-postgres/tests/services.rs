@@ -468,3 +468,16 @@ fn metrics_and_status_are_answered() {
         ("SELECT _maintenance_step(99)", "∅"),
     ]);
 }
+
+#[test]
+fn who_listens_again_is_new_again() {
+    let Some(database) = Database::new() else { return };
+    let mut sql = database.connect();
+    let id = "0".repeat(32);
+    for now in [1000, 2000] {
+        sql.at(now).check(&[
+            (&format!("SELECT _listen('{id}')"), ""),
+            ("SELECT since FROM _honker_listeners", &now.to_string()),
+        ]);
+    }
+}
