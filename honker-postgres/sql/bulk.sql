@@ -285,7 +285,7 @@ BEGIN
   IF NOT FOUND THEN
     RETURN true;
   END IF;
-  SELECT taken.id INTO holder FROM _take_key(now, to_queue, options.unique_key, the_id, options.mode, NULL) taken;
+  SELECT taken.id INTO holder FROM _take_key(now, to_queue, options.unique_key, the_id, options.mode, NULL, false) taken;
   IF holder.id IS NOT NULL AND options.mode <> 'claimed' THEN
     RETURN false;
   END IF;

@@ -30,10 +30,11 @@ BEGIN
   IF NOT FOUND THEN
     RETURN 'not_found';
   END IF;
-  PERFORM _lock_keys(ARRAY[the_id]);
+  -- Before its batch, as everywhere.
   IF NOT _take_key_again(now, the_id, job.queue) THEN
     RETURN 'key_taken';
   END IF;
+  PERFORM _lock_keys(ARRAY[the_id]);
   DELETE FROM _honker_dead d WHERE d.id = the_id RETURNING * INTO job;
   IF NOT FOUND THEN
     IF EXISTS (SELECT FROM _honker_dead d WHERE d.id = the_id) THEN

@@ -31,10 +31,11 @@ BEGIN
   id := nextval('honker._honker_live_id_seq');
   IF job.unique_key IS NOT NULL THEN
     IF job.on_conflict = 'keep' THEN
-      -- Without locking anything, if that is enough.
+      -- Without locking anything, if that is enough. With mode 'claimed' it is not: the job that waits must not be claimed before what
+      -- this transaction changes can be seen.
       SELECT u.job_id INTO holder FROM _honker_unique u
-      WHERE u.queue = job.queue AND u.key = job.unique_key
-        AND CASE _prospect(now, u.job_id) WHEN 'waiting' THEN true WHEN 'claimed' THEN u.mode <> 'claimed' ELSE false END;
+      WHERE u.queue = job.queue AND u.key = job.unique_key AND u.mode <> 'claimed'
+        AND _prospect(now, u.job_id) IN ('waiting', 'claimed');
       IF FOUND THEN
         id := holder.job_id;
         status := 'exists';
@@ -42,7 +43,7 @@ BEGIN
       END IF;
     END IF;
     SELECT taken.id, taken.is_waiting INTO holder
-    FROM _take_key(now, job.queue, job.unique_key, id, coalesce(job.unique_until, 'settled'), now + (job.unique_for_s - 1)) taken;
+    FROM _take_key(now, job.queue, job.unique_key, id, coalesce(job.unique_until, 'settled'), now + (job.unique_for_s - 1), true) taken;
     IF holder.id IS NOT NULL THEN
       id := holder.id;
       status := 'exists';

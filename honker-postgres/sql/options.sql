@@ -113,8 +113,15 @@ BEGIN
   LOOP
     PERFORM pg_advisory_xact_lock(at.number);
   END LOOP;
-  PERFORM FROM _honker_unique u
-    WHERE u.job_id = ANY (ids) ORDER BY u.queue, u.key FOR UPDATE;
+  -- Those that they have, and those that they will want to have again, which may be others' now.
+  PERFORM FROM (
+      SELECT u.queue, u.key FROM _honker_unique u WHERE u.job_id = ANY (ids)
+      UNION
+      SELECT coalesce((SELECT l.queue FROM _honker_live l WHERE l.id = o.job_id), (SELECT d.queue FROM _honker_dead d WHERE d.id = o.job_id)),
+        o.unique_key COLLATE "C"
+      FROM _honker_job_options o WHERE o.job_id = ANY (ids) AND o.unique_key IS NOT NULL
+      ORDER BY 1, 2) wanted,
+    LATERAL (SELECT FROM _honker_unique u WHERE u.queue = wanted.queue AND u.key = wanted.key FOR UPDATE) locked;
   PERFORM FROM _honker_batches b
     WHERE b.id IN (SELECT o.batch_id FROM _honker_job_options o WHERE o.job_id = ANY (ids)) ORDER BY b.id FOR UPDATE;
 END $$;
@@ -133,8 +140,9 @@ BEGIN
   IF job.concurrency_key IS NOT NULL AND NOT pg_try_advisory_xact_lock(_key_lock(job.queue, job.concurrency_key)) THEN
     RETURN false;
   END IF;
-  IF job.unique_key IS NOT NULL AND EXISTS (SELECT FROM _honker_unique u WHERE u.job_id = the_id) THEN
-    PERFORM FROM _honker_unique u WHERE u.job_id = the_id FOR UPDATE SKIP LOCKED;
+  -- Whoever has it: a job that goes back wants to have it again.
+  IF job.unique_key IS NOT NULL AND EXISTS (SELECT FROM _honker_unique u WHERE u.queue = job.queue AND u.key = job.unique_key) THEN
+    PERFORM FROM _honker_unique u WHERE u.queue = job.queue AND u.key = job.unique_key FOR UPDATE SKIP LOCKED;
     IF NOT FOUND THEN
       RETURN false;
     END IF;

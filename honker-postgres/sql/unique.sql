@@ -42,12 +42,17 @@ BEGIN
   RETURN CASE WHEN EXISTS (SELECT FROM _honker_live l WHERE l.id = the_id) THEN 'claimed' ELSE 'gone' END;
 END $$;
 
--- Who has a key whose row is locked, if anybody.
-CREATE OR REPLACE FUNCTION _holder(now bigint, key_row _honker_unique, OUT id bigint, OUT is_waiting boolean)
+-- Who has a key whose row is locked, if anybody. For an enqueue: with mode 'claimed', a claim that is open is waited for, and later
+-- ones step over the job until this transaction ends, so that whoever claims it sees what this transaction has changed.
+CREATE OR REPLACE FUNCTION _holder(now bigint, key_row _honker_unique, enqueues boolean, OUT id bigint, OUT is_waiting boolean)
 LANGUAGE plpgsql AS $$
 DECLARE
-  prospect text := _settled_prospect(now, key_row.job_id);
+  prospect text;
 BEGIN
+  IF enqueues AND key_row.mode = 'claimed' THEN
+    PERFORM FROM _honker_live l WHERE l.id = key_row.job_id FOR KEY SHARE;
+  END IF;
+  prospect := _settled_prospect(now, key_row.job_id);
   IF prospect = 'waiting' OR prospect = 'claimed' AND key_row.mode <> 'claimed' OR key_row.until >= now THEN
     id := key_row.job_id;
     is_waiting := prospect = 'waiting';
@@ -57,7 +62,7 @@ END $$;
 -- Gives a key to a job, unless somebody else has it: the answer is NULL then, or else who has it. Waits for whoever holds it in an
 -- open transaction.
 CREATE OR REPLACE FUNCTION _take_key(now bigint, the_queue text, the_key text, the_id bigint, the_mode text, the_until bigint,
-  OUT id bigint, OUT is_waiting boolean)
+  enqueues boolean, OUT id bigint, OUT is_waiting boolean)
 LANGUAGE plpgsql AS $$
 DECLARE
   key_row _honker_unique;
@@ -74,7 +79,7 @@ BEGIN
       IF key_row.job_id = the_id THEN
         RETURN;
       END IF;
-      SELECT holder.id, holder.is_waiting INTO id, is_waiting FROM _holder(now, key_row) holder;
+      SELECT holder.id, holder.is_waiting INTO id, is_waiting FROM _holder(now, key_row, enqueues) holder;
       IF id IS NOT NULL THEN
         RETURN;
       END IF;
@@ -85,12 +90,12 @@ BEGIN
       -- What was moved to the dead has freed its key.
     END IF;
   END LOOP;
+  PERFORM _refused('enqueued', '_honker_unique');
 END $$;
 
 -- The key of a job that has just left the live table is free, unless it is taken by time.
 CREATE OR REPLACE FUNCTION _free_key(now bigint, the_id bigint) RETURNS void
 LANGUAGE sql AS $$
-  PERFORM _refused('enqueued', '_honker_unique');
   DELETE FROM _honker_unique u WHERE u.job_id = the_id AND (u.until IS NULL OR u.until < now)
 $$;
 
@@ -107,6 +112,6 @@ BEGIN
   IF NOT FOUND THEN
     RETURN true;
   END IF;
-  SELECT taken.id INTO other FROM _take_key(now, the_queue, options.unique_key, the_id, options.mode, NULL) taken;
+  SELECT taken.id INTO other FROM _take_key(now, the_queue, options.unique_key, the_id, options.mode, NULL, false) taken;
   RETURN other IS NULL OR options.mode = 'claimed';
 END $$;

@@ -416,3 +416,71 @@ fn a_boundary_is_fired_once_and_a_lock_has_one_owner() {
     assert_eq!((fired.into_inner(), locked.into_inner()), (20, 20));
     session.check(&[("SELECT count(*) FROM _honker_live", "20")]);
 }
+
+const WAITING: &str =
+    "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+
+fn until_claimed(conflict: &str, payload: &str) -> String {
+    format!(
+        r#"SELECT honker_enqueue_with('q', '{payload}', '{{"unique_key": "k", "unique_until": "claimed", "on_conflict": "{conflict}"}}')"#
+    )
+}
+
+#[test]
+fn a_job_that_stands_for_an_open_transaction_is_not_claimed_before_its_end() {
+    let Some(database) = Database::new() else { return };
+    let (mut first, mut second) = (database.connect(), database.connect());
+    first.check(&[
+        (&until_claimed("keep", "p"), r#"{"id":1,"status":"enqueued"}"#),
+        ("BEGIN", ""),
+        (&until_claimed("keep", "p"), r#"{"id":1,"status":"exists"}"#),
+    ]);
+    second.check(&[("SELECT honker_claim_batch('q', 'w', 1, 60)", "[]")]);
+    first.check(&[("COMMIT", "")]);
+    assert_eq!(claim(&mut second, "q", "w", 1), [1]);
+}
+
+#[test]
+fn an_enqueue_waits_for_an_open_claim_of_what_it_would_stand_behind() {
+    for (conflict, end, status) in [
+        ("keep", "COMMIT", "enqueued"),
+        ("replace", "COMMIT", "enqueued"),
+        ("keep", "ROLLBACK", "exists"),
+        ("replace", "ROLLBACK", "replaced"),
+    ] {
+        let Some(database) = Database::new() else { return };
+        let mut first = database.connect();
+        first.check(&[(&until_claimed("keep", "old"), r#"{"id":1,"status":"enqueued"}"#), ("BEGIN", "")]);
+        assert_eq!(claim(&mut first, "q", "w", 1), [1]);
+        let answer = thread::scope(|scope| {
+            let waits = scope.spawn(|| database.connect().ask(&until_claimed(conflict, "new")));
+            database.connect().until(WAITING, "1");
+            first.check(&[(end, "")]);
+            waits.join().expect("no panic")
+        });
+        assert!(answer.contains(status), "{conflict} {end}: {answer}");
+        let new = first.ask("SELECT count(*) FROM _honker_live WHERE payload = 'new'");
+        assert_eq!(new, i64::from(status != "exists").to_string());
+    }
+}
+
+#[test]
+fn a_claim_waits_for_no_key() {
+    let Some(database) = Database::new() else { return };
+    let (mut first, mut second) = (database.connect(), database.connect());
+    first.at(1000).check(&[
+        (&until_claimed("keep", "p"), r#"{"id":1,"status":"enqueued"}"#),
+        ("SELECT count(honker_enqueue('q', 'p')) FROM generate_series(1, 40)", "40"),
+        ("SELECT json_array_length(honker_claim_batch('q', 'w', 50, 60)::json)", "41"),
+        (&until_claimed("keep", "p"), r#"{"id":42,"status":"enqueued"}"#),
+        ("BEGIN", ""),
+        (&until_claimed("keep", "p"), r#"{"id":42,"status":"exists"}"#),
+    ]);
+    // So many have lapsed that all go back; one of them would like to have its key again.
+    second.at(2000).check(&[
+        ("SET lock_timeout = '10s'", ""),
+        ("SELECT json_array_length(honker_claim_batch('q', 'w', 50, 60)::json)", "40"),
+    ]);
+    first.check(&[("COMMIT", "")]);
+    second.check(&[("SELECT json_array_length(honker_claim_batch('q', 'w', 50, 60)::json)", "2")]);
+}
