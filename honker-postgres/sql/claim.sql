@@ -316,7 +316,9 @@ BEGIN
     END IF;
     IF limits.concurrency IS NOT NULL OR limits.rate_limit IS NOT NULL THEN
       PERFORM pg_advisory_xact_lock(_queue_lock(the_queue));
-      -- As it is now that nobody else claims.
+      -- As it is now that nobody else claims, however long that took.
+      now := greatest(now, _now());
+      until := _after(now, 'timeout_s', timeout_s);
       SELECT * INTO limits FROM _honker_queues q WHERE q.name = the_queue;
       IF _room(now, limits) <= 0 THEN
         RETURN;

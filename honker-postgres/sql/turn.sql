@@ -111,6 +111,8 @@ BEGIN
       WHERE q.name = ANY (queues) AND NOT q.paused AND (q.concurrency IS NOT NULL OR q.rate_limit IS NOT NULL)
       ORDER BY number) limited;
   END IF;
+  -- All that may have taken its time.
+  now := greatest(now, _now());
   FOR at IN 1 .. coalesce(cardinality(queues), 0) LOOP
     here := least(remaining, limits[at] - refused_of[at]);
     CONTINUE WHEN here <= 0;

@@ -484,3 +484,29 @@ fn a_claim_waits_for_no_key() {
     first.check(&[("COMMIT", "")]);
     second.check(&[("SELECT json_array_length(honker_claim_batch('q', 'w', 50, 60)::json)", "2")]);
 }
+
+#[test]
+fn a_claim_that_had_to_wait_goes_by_the_time_after_that() {
+    let Some(database) = Database::new() else { return };
+    let mut first = database.connect();
+    first.check(&[
+        ("INSERT INTO _test_clock VALUES (1000)", ""),
+        (r#"SELECT honker_queue_configure('q', '{"concurrency": 3}')"#, "1"),
+        ("SELECT count(honker_enqueue('q', 'p')) FROM generate_series(1, 2)", "2"),
+        ("BEGIN", ""),
+    ]);
+    assert_eq!(claim(&mut first, "q", "w", 1), [1]);
+    let answer = thread::scope(|scope| {
+        let waits = scope.spawn(|| {
+            database.connect().ask(
+                "SELECT id, claim_expires_at FROM json_to_recordset(honker_claim_batch('q', 'w', 1, 10)::json) AS j (id bigint, claim_expires_at bigint)",
+            )
+        });
+        let mut other = database.connect();
+        other.until(WAITING, "1");
+        other.check(&[("UPDATE _test_clock SET at = 1020", "")]);
+        first.check(&[("COMMIT", "")]);
+        waits.join().expect("no panic")
+    });
+    assert_eq!(answer, "2|1030");
+}
