@@ -133,14 +133,20 @@ END $$;
 CREATE OR REPLACE FUNCTION _mend_keys(now bigint) RETURNS bigint
 LANGUAGE plpgsql AS $$
 DECLARE
-  mended bigint;
+  stray record;
+  mended bigint := 0;
 BEGIN
-  DELETE FROM _honker_unique u USING (
+  FOR stray IN
     SELECT k.queue, k.key FROM _honker_unique k
     WHERE (k.until IS NULL OR k.until < now) AND NOT EXISTS (SELECT FROM _honker_live l WHERE l.id = k.job_id)
-    LIMIT 1000 FOR UPDATE SKIP LOCKED) stray
-  WHERE u.queue = stray.queue AND u.key = stray.key AND NOT EXISTS (SELECT FROM _honker_live l WHERE l.id = u.job_id);
-  GET DIAGNOSTICS mended = ROW_COUNT;
+    ORDER BY k.queue, k.key LIMIT 1000 FOR UPDATE SKIP LOCKED
+  LOOP
+    -- As it is now that its row is locked: a job that is new may have it.
+    DELETE FROM _honker_unique u
+    WHERE u.queue = stray.queue AND u.key = stray.key AND (u.until IS NULL OR u.until < now)
+      AND NOT EXISTS (SELECT FROM _honker_live l WHERE l.id = u.job_id);
+    mended := mended + FOUND::int;
+  END LOOP;
   RETURN mended;
 END $$;
 

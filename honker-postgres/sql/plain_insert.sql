@@ -23,7 +23,7 @@ BEGIN
   RETURN NULL;
 END $$;
 
--- The number of the sequence is taken after this (stream.sql).
+-- The number of the sequence is taken after this (stream.sql). Within a call of ours as well: a trigger of the user's may publish there.
 CREATE OR REPLACE FUNCTION _publishing_events() RETURNS trigger
 LANGUAGE plpgsql AS $$
 BEGIN
@@ -50,9 +50,10 @@ BEGIN
     ('_honker_publish', '_honker_notifications', 'BEFORE INSERT', '', '_publishing_notifications')
   ) AS t (name, on_table, time, transition, does) LOOP
     IF NOT EXISTS (SELECT FROM pg_catalog.pg_trigger g WHERE g.tgrelid = ('honker.' || wanted.on_table)::regclass AND g.tgname = wanted.name) THEN
-      EXECUTE format('CREATE TRIGGER %I %s ON %I %s FOR EACH STATEMENT
-        WHEN (current_setting(''honker.inside'', true) IS DISTINCT FROM ''on'') EXECUTE FUNCTION %I()',
-        wanted.name, wanted.time, wanted.on_table, wanted.transition, wanted.does);
+      EXECUTE format('CREATE TRIGGER %I %s ON %I %s FOR EACH STATEMENT %s EXECUTE FUNCTION %I()',
+        wanted.name, wanted.time, wanted.on_table, wanted.transition,
+        CASE WHEN wanted.name = '_honker_wake' THEN 'WHEN (current_setting(''honker.inside'', true) IS DISTINCT FROM ''on'')' END,
+        wanted.does);
     END IF;
   END LOOP;
 END $$;

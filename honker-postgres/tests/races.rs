@@ -510,3 +510,42 @@ fn a_claim_that_had_to_wait_goes_by_the_time_after_that() {
     });
     assert_eq!(answer, "2|1030");
 }
+
+#[test]
+fn what_a_trigger_publishes_within_a_call_is_not_passed_over() {
+    let Some(database) = Database::new() else { return };
+    let (mut first, mut second) = (database.connect(), database.connect());
+    first.at(1000).check(&[
+        ("CREATE FUNCTION public.publish() RETURNS trigger LANGUAGE plpgsql AS
+          $$ BEGIN INSERT INTO honker._honker_stream (topic, payload) VALUES ('t', 'first'); RETURN NULL; END $$", ""),
+        ("CREATE TRIGGER publish AFTER INSERT ON _honker_live FOR EACH ROW EXECUTE FUNCTION public.publish()", ""),
+        ("BEGIN", ""),
+        ("SELECT honker_enqueue('q', 'p')", "1"),
+    ]);
+    second.at(1000).check(&[
+        ("SELECT honker_stream_publish('t', NULL, 'second')", "2"),
+        ("SELECT honker_stream_read_since('t', 0, 10)", "[]"),
+    ]);
+    first.check(&[("COMMIT", "")]);
+    second.check(&[("SELECT json_array_length(honker_stream_read_since('t', 0, 10)::json)", "2")]);
+}
+
+#[test]
+fn a_lock_that_is_released_meanwhile_is_no_refusal() {
+    let Some(database) = Database::for_races() else { return };
+    let begun = Instant::now();
+    thread::scope(|scope| {
+        for owner in 0..4 {
+            let database = &database;
+            scope.spawn(move || {
+                let mut session = database.connect();
+                for _ in 0..200 {
+                    watch(begun, "locking");
+                    let answer = session.ask(&format!("SELECT honker_lock_acquire('l', '{owner}', 60)"));
+                    assert!(answer == "0" || answer == "1", "{answer}");
+                    session.check(&[(&format!("SELECT honker_lock_release('l', '{owner}')"), &answer)]);
+                }
+            });
+        }
+    });
+}
