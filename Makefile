@@ -4,7 +4,7 @@ CARGO ?= cargo
 target = $(or $(CARGO_TARGET_DIR),target)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long check bench bench-instructions soak conformance library header extension install uninstall fuzz clean
+.PHONY: help demo test test-long check bench bench-instructions soak conformance library header extension install uninstall natives packages prove fuzz clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -53,6 +53,15 @@ install: ## Install the libraries, their headers and the extension below PREFIX=
 
 uninstall: ## Remove from PREFIX what `make install` put there
 	scripts/install uninstall
+
+natives: ## Compile for every platform that is released, or for some: TARGETS='linux-x64-gnu macos-arm64', TWICE=1
+	python3 release natives $(TARGETS)
+
+packages: ## Pack what `make natives` compiled into dist/, for every language
+	python3 release packages
+
+prove: ## Install each package from dist/ without a network, run it, and write the table (some: PACKAGES='python go')
+	python3 release prove $(PACKAGES)
 
 fuzz: ## Fuzz the parsers for a minute each (needs nightly Rust and cargo-fuzz)
 	cd fuzz && for target in schedule_expression ids_json; do \

@@ -9,11 +9,9 @@ const ABI_MAJOR: u32 = 2;
 fn main() {
     name_the_library();
     println!("cargo:rustc-env=HONKER_ABI_MAJOR={ABI_MAJOR}");
-    let commit = Command::new("git").args(["rev-parse", "HEAD"]).output().ok();
-    let commit = commit.filter(|output| output.status.success());
-    let commit = commit.and_then(|output| String::from_utf8(output.stdout).ok());
-    println!("cargo:rustc-env=HONKER_COMMIT={}", commit.as_deref().map_or("unknown", str::trim));
+    println!("cargo:rustc-env=HONKER_COMMIT={}", commit());
     println!("cargo:rustc-env=HONKER_TARGET={}", std::env::var("TARGET").unwrap_or_default());
+    println!("cargo:rerun-if-env-changed=HONKER_COMMIT");
     // What HEAD points to is a line in its log. A source archive has neither, and nothing to look out for.
     for file in ["../.git/HEAD", "../.git/logs/HEAD"] {
         if std::path::Path::new(file).exists() {
@@ -21,6 +19,17 @@ fn main() {
         }
     }
     println!("cargo:rerun-if-changed=build.rs");
+}
+
+/// What HONKER_COMMIT says, for releases are also built of archives, else HEAD of the checkout.
+fn commit() -> String {
+    if let Ok(named) = std::env::var("HONKER_COMMIT") {
+        return named;
+    }
+    let output = Command::new("git").args(["rev-parse", "HEAD"]).output().ok();
+    let output = output.filter(|output| output.status.success());
+    let commit = output.and_then(|output| String::from_utf8(output.stdout).ok());
+    commit.map_or("unknown".into(), |commit| commit.trim().into())
 }
 
 fn name_the_library() {

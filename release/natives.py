@@ -1,0 +1,156 @@
+"""Builds what is compiled for each platform, into target/natives/<target>: libhonker shared and static, the loadable
+extension, the program, and the packages' own native parts; stripped, their symbols beside them, with a record of how.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import tarfile
+from pathlib import Path
+
+import glue
+import repository
+import sound
+import toolchain
+from cargo import Build
+from report import close, say, skip
+from targets import Target, chosen
+
+RECORD = "native.json"
+
+
+def main(names: str) -> None:
+    targets = chosen(names)
+    if repository.is_dirty():
+        raise SystemExit("release: files differ from HEAD, whose number would be in what is built: commit them")
+    strip = toolchain.find("llvm-objcopy", *(f"llvm-objcopy-{n}" for n in range(30, 13, -1)))
+    if strip is None:
+        raise SystemExit("release: llvm-objcopy is missing; install LLVM (Debian: llvm)")
+    toolchain.get()
+    commit = repository.commit()
+    done = 0
+    for target in targets:
+        if why := toolchain.add_standard_library(target.rust):
+            skip(f"natives {target.name}", why)
+            continue
+        out = repository.NATIVES / target.name
+        if is_of(out, commit):
+            say(f"{target.name}: there already")
+        else:
+            build = Build(repository.ROOT, repository.TARGET / "release-build", commit)
+            make(build, target, out, strip)
+        if os.environ.get("TWICE"):
+            prove_equal(target, commit, out, strip)
+        done += 1
+    close(done, "natives")
+
+
+def is_of(out: Path, commit: str) -> bool:
+    """Whether all is there, and of this commit."""
+    return (out / RECORD).is_file() and json.loads((out / RECORD).read_text())["commit"] == commit
+
+
+def make(build: Build, target: Target, out: Path, objcopy: str) -> None:
+    """Builds one platform into `out`, which is complete once the record is in it."""
+    shutil.rmtree(out, ignore_errors=True)
+    (out / "symbols").mkdir(parents=True)
+    crates = build.crates(target)
+    missing = {}
+    for kind, name in (("shared", target.shared), ("extension", target.extension), ("program", target.program)):
+        _strip(target, crates[kind], out / name, objcopy)
+    if why := _static(build.source, target, crates["static"], out / "libhonker.a", objcopy):
+        missing["libhonker.a"] = why
+    for name, compile_it in (("honker.node", glue.addon), ("honker_nif.so", glue.nif)):
+        raw = out / f"{name}.raw"
+        if why := compile_it(build.source, target, raw):
+            missing[name] = why
+        else:
+            _strip(target, raw, out / name, objcopy)
+        raw.unlink(missing_ok=True)
+    for stray in out.glob("*.pdb"):
+        stray.rename(out / "symbols" / stray.name)
+    for name, why in missing.items():
+        skip(f"{name} for {target.name}", why)
+    sound.check(target, out, places=[build.source, build.work])
+    _record(target, out, build.commit, missing)
+
+
+def _strip(target: Target, built: Path, out: Path, objcopy: str) -> None:
+    """A copy without symbols, which go to a file beside it."""
+    symbols = out.parent / "symbols" / f"{out.name}.debug"
+    if target.os == "macos":
+        # Line tables stay in the object files there: what is kept is the file as it was linked.
+        shutil.copy(built, symbols)
+        subprocess.run([objcopy, "--strip-unneeded", built, out], check=True)
+    else:
+        subprocess.run([objcopy, "--only-keep-debug", built, symbols], check=True)
+        subprocess.run(
+            [objcopy, "--strip-unneeded", "--remove-section=.comment", f"--add-gnu-debuglink={symbols}", built, out],
+            check=True,
+        )
+    out.chmod(0o755)
+    symbols.chmod(0o644)
+
+
+def _static(source: Path, target: Target, built: Path, out: Path, objcopy: str) -> str | None:
+    """The static library in one object that defines honker_* alone; why not, if it cannot be made here."""
+    if target.os == "windows":
+        return "there is none for Windows: link honker.dll"
+    if target.os == "macos":
+        return "it needs Apple's linker: scripts/static-library on macOS"
+    ours = {"x86_64": "x64", "aarch64": "arm64"}.get(os.uname().machine) == target.cpu
+    prefix = {"x64": "x86_64-linux-gnu-", "arm64": "aarch64-linux-gnu-"}[target.cpu]
+    linker = toolchain.find(f"{prefix}ld", *(["ld"] if ours else []))
+    if linker is None:
+        return f"it needs {prefix}ld (Debian: binutils-{prefix.rstrip('-').replace('_', '-')})"
+    tools = {"NM": toolchain.find(f"{prefix}nm", "nm"), "AR": toolchain.find(f"{prefix}ar", "ar")}
+    objcopy = toolchain.find(f"{prefix}objcopy", *(["objcopy"] if ours else [])) or objcopy
+    environment = os.environ | tools | {"LD": linker, "OBJCOPY": objcopy}
+    subprocess.run([source / "scripts/static-library", built, out], env=environment, check=True)
+    out.chmod(0o644)
+    return None
+
+
+def _record(target: Target, out: Path, commit: str, missing: dict[str, str]) -> None:
+    files = {
+        path.relative_to(out).as_posix(): {"sha256": sha256(path), "size": path.stat().st_size}
+        for path in sorted(out.rglob("*"))
+        if path.is_file()
+    }
+    record = {
+        "target": target.name,
+        "commit": commit,
+        "version": repository.version(),
+        "tools": toolchain.describe(),
+        "files": files,
+        "missing": missing,
+    }
+    (out / RECORD).write_text(json.dumps(record, indent=2) + "\n")
+
+
+def sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def prove_equal(target: Target, commit: str, out: Path, objcopy: str) -> None:
+    """Builds once more, of another checkout in another folder, and compares."""
+    again = repository.TARGET / "release-again"
+    source = again / "some" / "other" / "folder"
+    shutil.rmtree(again, ignore_errors=True)
+    source.mkdir(parents=True)
+    packed = again / "source.tar"
+    subprocess.run(["git", "archive", "-o", packed, commit], cwd=repository.ROOT, check=True)
+    with tarfile.open(packed) as archive:
+        archive.extractall(source, filter="fully_trusted")
+    make(Build(source, again / "build", commit), target, again / "out", objcopy)
+    files = [json.loads((folder / RECORD).read_text())["files"] for folder in (out, again / "out")]
+    different = sorted(name for name in files[0].keys() | files[1].keys() if files[0].get(name) != files[1].get(name))
+    if different:
+        raise SystemExit(f"release: built twice, {target.name} has different {', '.join(different)}")
+    shutil.rmtree(again)
+    record = json.loads((out / RECORD).read_text()) | {"twice": True}
+    (out / RECORD).write_text(json.dumps(record, indent=2) + "\n")
+    say(f"{target.name}: built twice, {len(files[0])} files are equal")
