@@ -1,9 +1,9 @@
 """Builds, packs and proves releases. README.md says how it goes together.
 
-    python3 release natives [TARGET...]     compiles for each platform (make natives)
-    python3 release packages                packs what was compiled into dist/ (make packages)
-    python3 release prove [PACKAGE...]      installs from dist/ and runs it (make prove)
-    python3 release version [--write]       compares the packages' version numbers with Cargo.toml's, or writes them
+python3 release natives [TARGET...]     compiles for each platform (make natives)
+python3 release packages                packs what was compiled into dist/ (make packages)
+python3 release prove [PACKAGE...]      installs from dist/ and runs it (make prove)
+python3 release version [--write]       compares the packages' version numbers with Cargo.toml's, or writes them
 """
 
 import importlib

@@ -1,4 +1,4 @@
-"""The native parts that a package has beside libhonker: Node's addon and Elixir's NIF. Both load libhonker at run time."""
+"""The native parts of packages beside libhonker: Node's addon and Elixir's NIF. Both load libhonker at run time."""
 
 import subprocess
 from pathlib import Path

@@ -42,4 +42,6 @@ def version(root: Path = ROOT) -> str:
 
 def abi(root: Path = ROOT) -> int:
     """The major version of the interface, which is in the name of the library."""
-    return int(re.search(r"^#define HONKER_ABI_VERSION \(*(\d+) << 16", (root / "include/honker.h").read_text(), re.M)[1])
+    return int(
+        re.search(r"^#define HONKER_ABI_VERSION \(*(\d+) << 16", (root / "include/honker.h").read_text(), re.M)[1]
+    )

@@ -1,5 +1,5 @@
-"""Looks at what was built for a platform: that it runs on the oldest system it is for, needs nothing that may be missing, shows
-only what the header declares, and names no folder of the machine that built it.
+"""Looks at what was built for a platform: that it runs on the oldest system it is for, needs nothing that may be
+missing, shows only what the header declares, and names no folder of the machine that built it.
 """
 
 import os

@@ -1,5 +1,5 @@
-"""The version number, which Cargo.toml has. The packages' own files need it in their places: those are listed here, and a
-test compares them.
+"""The version number, which Cargo.toml has. The packages' own files need it in their places: those are listed here,
+and a test compares them.
 """
 
 import re
@@ -9,8 +9,7 @@ import repository
 
 # A file, and what stands around each number in it. `{}` is the number.
 PLACES = {
-    "Cargo.toml": ['path = "bindings/rust", version = "{}"', 'version = "={}" }}', 'path = "honker-model", version = "{}"',
-                   'path = "tests/library", version = "{}"'],
+    "Cargo.toml": ['version = "{}" }}', 'version = "={}" }}'],
     "bindings/python/honker/_version.py": ['__version__ = "{}"'],
     "bindings/ruby/lib/honker/version.rb": ['VERSION = "{}"'],
     "bindings/node/package.json": ['  "version": "{}"', 'honker-node-[a-z0-9-]+": "{}"'],
@@ -19,13 +18,11 @@ PLACES = {
     "bindings/elixir/mix.exs": ['@version "{}"'],
     "bindings/dotnet/Directory.Build.props": ["<Version>{}</Version>"],
     "bindings/jvm/README.md": ["<version>{}</version>"],
-    **{
-        f"bindings/jvm/{name}pom.xml": ["<artifactId>honker-parent</artifactId>\n *<version>{}</version>"]
-        for name in ("", "honker/", "honker-kotlin/", "honker-testing/", "honker-opentelemetry/",
-                     "honker-spring-boot-starter/", "examples/", "testee/", "bench/")
-    },
-    "bindings/jvm/tests/consumer/pom.xml": ["<groupId>dev.honker</groupId>\n *<artifactId>[a-z-]+</artifactId>\n *<version>{}</version>"],
-}  # fmt: skip
+    "bindings/jvm/tests/consumer/pom.xml": [r"<artifactId>honker(?:-kotlin)?</artifactId>\s*<version>{}</version>"],
+}
+MODULES = ["honker", "honker-kotlin", "honker-testing", "honker-opentelemetry", "honker-spring-boot-starter"]
+for module in ["", *(f"{name}/" for name in [*MODULES, "examples", "testee", "bench"])]:
+    PLACES[f"bindings/jvm/{module}pom.xml"] = [r"<artifactId>honker-parent</artifactId>\s*<version>{}</version>"]
 NUMBER = r"(\d+\.\d+\.\d+[-+.0-9A-Za-z]*)"
 
 

@@ -16,7 +16,9 @@ class Pe:
         header = struct.unpack_from("<I", self.data, 60)[0]
         if self.data[header : header + 4] != b"PE\0\0":
             raise ValueError(f"{path} is no PE file")
-        machine, sections, self.time, _, _, size, characteristics = struct.unpack_from("<HHIIIHH", self.data, header + 4)
+        machine, sections, self.time, _, _, size, characteristics = struct.unpack_from(
+            "<HHIIIHH", self.data, header + 4
+        )
         self.cpu = MACHINES.get(machine, hex(machine))
         self.is_library = bool(characteristics & 0x2000)
         optional = header + 24

@@ -1,0 +1,156 @@
+"""Clean systems to prove packages in: Debian 13 with what one language needs and nothing else, each program in it
+without a network and without anything of this machine.
+"""
+
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from report import say
+from repository import TARGET
+
+ROOTS = TARGET / "release-roots"
+BASE = ROOTS / "base"
+SUITE = "trixie"
+HOME = "/home/user"
+
+# Mounts the layers on top of each other, the folders of this machine that are lent, and runs the command, $3, there.
+ENTER = r"""
+set -eu
+ip link set lo up
+mount -t overlay overlay -o "$1" "$2"
+mount --rbind /dev "$2/dev"
+mount -t proc proc "$2/proc"
+command=$3 path=$4 merged=$2
+shift 4
+while [ $# -gt 0 ]; do
+  mkdir -p "$merged$2"
+  mount --bind "$1" "$merged$2"
+  if [ "$3" = ro ]; then mount -o remount,bind,ro "$merged$2"; fi
+  shift 3
+done
+exec chroot "$merged" /usr/bin/env -i HOME=/home/user LANG=C.UTF-8 TERM=dumb PATH="$path" \
+  sh -c 'cd "$HOME" && eval "$1"' sh "$command"
+"""
+
+
+class Failed(Exception):
+    """A command in a root that did not do what it should; with what it said."""
+
+
+def unavailable() -> str | None:
+    """Why there can be no roots here."""
+    if os.uname().sysname != "Linux":
+        return "clean roots are for Linux"
+    if os.geteuid() != 0:
+        return "only root can make clean roots"
+    for tool in ("debootstrap", "unshare", "chroot", "ip"):
+        if shutil.which(tool) is None:
+            return f"{tool} is missing"
+    return None
+
+
+def _base() -> Path:
+    if not BASE.is_dir():
+        part = BASE.with_suffix(".part")
+        shutil.rmtree(part, ignore_errors=True)
+        part.parent.mkdir(parents=True, exist_ok=True)
+        say(f"making a root of Debian {SUITE}")
+        with (ROOTS / "base.log").open("wb") as log:
+            command = ["debootstrap", "--variant=minbase", "--include=ca-certificates", SUITE, part]
+            subprocess.run(command, check=True, stdout=log, stderr=log)
+        part.rename(BASE)
+    return BASE
+
+
+def _layer(name: str, packages: list[str]) -> Path:
+    """What Debian's packages add to the base; made once, with a network."""
+    layer = ROOTS / name
+    stamp = layer / "packages"
+    if stamp.is_file() and stamp.read_text() == " ".join(packages):
+        return layer / "upper"
+    base = _base()
+    shutil.rmtree(layer, ignore_errors=True)
+    for folder in ("upper/etc/apt/apt.conf.d", "work", "merged"):
+        (layer / folder).mkdir(parents=True)
+    for file in Path("/etc/apt/apt.conf.d").iterdir():
+        shutil.copy(file, layer / "upper/etc/apt/apt.conf.d")
+    for file in ("resolv.conf", "hosts"):
+        shutil.copy(Path("/etc") / file, layer / "upper/etc")
+    say(f"{name}: installing {' '.join(packages)} in a root")
+    script = (
+        'set -eu; mount -t overlay overlay -o "$1" "$2"; mount --rbind /dev "$2/dev"; mount -t proc proc "$2/proc"; '
+        "shift; merged=$1; shift; export DEBIAN_FRONTEND=noninteractive; "
+        'chroot "$merged" apt-get -qq update; chroot "$merged" apt-get -qq -y install --no-install-recommends "$@"; '
+        'chroot "$merged" apt-get clean'
+    )
+    options = f"lowerdir={base},upperdir={layer / 'upper'},workdir={layer / 'work'}"
+    command = ["unshare", "--mount", "sh", "-c", script, "sh", options, str(layer / "merged"), *packages]
+    with (ROOTS / f"{name}.log").open("wb") as log:
+        if subprocess.run(command, stdout=log, stderr=log).returncode != 0:
+            last = (ROOTS / f"{name}.log").read_text(errors="replace").strip().splitlines()[-1:]
+            raise Failed(f"apt-get cannot install {' '.join(packages)}: {''.join(last)}")
+    stamp.write_text(" ".join(packages))
+    return layer / "upper"
+
+
+@dataclass
+class Root:
+    """A root that is used by one proof, and then gone."""
+
+    layers: list[Path]
+    scratch: Path
+    # Folders of this machine that are seen in it, by where: read only, or not.
+    lent: dict[str, tuple[Path, bool]] = field(default_factory=dict)
+    path: str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+    def lend(self, place: Path, where: str, writable: bool = False) -> None:
+        self.lent[where] = (place, writable)
+
+    def write(self, name: str, text: str) -> None:
+        """A file in the home of the root's user."""
+        path = self.scratch / "upper" / HOME.lstrip("/") / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+    def start(self, command: str, **options: object) -> "subprocess.Popen[str]":
+        layers = ":".join(str(layer) for layer in self.layers)
+        mount = f"lowerdir={layers},upperdir={self.scratch / 'upper'},workdir={self.scratch / 'work'}"
+        lent = [
+            part
+            for where, (place, writable) in self.lent.items()
+            for part in (str(place), where, "rw" if writable else "ro")
+        ]
+        whole = ["unshare", "--net", "--mount", "sh", "-c", ENTER, "sh", mount, str(self.scratch / "merged"), command]
+        return subprocess.Popen(
+            [*whole, self.path, *lent], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **options
+        )
+
+    def run(self, command: str, timeout: float = 1200) -> str:
+        """What a command says. It fails with all of that."""
+        process = self.start(command)
+        try:
+            said, _ = process.communicate(timeout=timeout)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            said, _ = process.communicate()
+            raise Failed(f"{command}\n{said}\nhas not ended after {timeout} s") from None
+        if process.returncode != 0:
+            raise Failed(f"{command}\n{said}\nended with {process.returncode}")
+        return said
+
+
+@contextmanager
+def root(name: str, packages: list[str]) -> Iterator[Root]:
+    """A root with Debian's packages in it, and an empty home."""
+    layers = [*([_layer(name, packages)] if packages else []), _base()]
+    ROOTS.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=ROOTS, prefix="proof-") as scratch:
+        for folder in (f"upper{HOME}", "work", "merged"):
+            (Path(scratch) / folder).mkdir(parents=True)
+        yield Root(layers, Path(scratch))
