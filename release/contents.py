@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 
 import natives
+import portable
 import repository
 from archive import Entry, tree
 from report import say, skip
@@ -63,7 +64,7 @@ def gather() -> Release:
             skip(f"packages for {target.name}", "its natives were not built")
             continue
         record = json.loads((folder / natives.RECORD).read_text())
-        _same_commit(target, record["commit"], commit)
+        _same_commit(target.name, record["commit"], commit, repository.SOURCES)
         if record["version"] != repository.version():
             raise SystemExit(f"release: the natives of {target.name} are of version {record['version']}")
         for name, wanted in record["files"].items():
@@ -72,21 +73,24 @@ def gather() -> Release:
         found.append(Native(target, folder, frozenset(record["files"])))
     if not found:
         raise SystemExit("release: there are no natives: make natives")
+    if (portable.OUT / natives.RECORD).is_file():
+        record = json.loads((portable.OUT / natives.RECORD).read_text())
+        _same_commit(portable.NAME, record["commit"], commit, repository.PORTABLE_SOURCES)
+    else:
+        skip("what is compiled once for all platforms", "it was not compiled")
     return Release(repository.version(), commit, repository.commit_time(), found)
 
 
-def _same_commit(target: Target, built: str, head: str) -> None:
+def _same_commit(name: str, built: str, head: str, made_of: list[str]) -> None:
     if built == head and not repository.is_dirty():
         return
     if os.environ.get("ALLOW") == "older":
         # For those who work on the packages: what is compiled does not differ, but for the commit that it names.
-        command = ["git", "diff", "--quiet", built, "--", *repository.SOURCES]
+        command = ["git", "diff", "--quiet", built, "--", *made_of]
         if subprocess.run(command, cwd=repository.ROOT).returncode == 0:
-            say(f"ALLOW=older: the natives of {target.name} name {built[:12]}; this is no release")
+            say(f"ALLOW=older: the natives of {name} name {built[:12]}; this is no release")
             return
-        raise SystemExit(f"release: what the natives of {target.name} are made of has changed since {built[:12]}")
+        raise SystemExit(f"release: what the natives of {name} are made of has changed since {built[:12]}")
     if built == head:
         raise SystemExit("release: files differ from HEAD: commit them")
-    raise SystemExit(
-        f"release: the natives of {target.name} are of {built[:12]}, and HEAD is {head[:12]}: make natives"
-    )
+    raise SystemExit(f"release: the natives of {name} are of {built[:12]}, and HEAD is {head[:12]}: make natives")

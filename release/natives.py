@@ -11,6 +11,7 @@ import tarfile
 from pathlib import Path
 
 import glue
+import portable
 import repository
 import sound
 import toolchain
@@ -22,7 +23,10 @@ RECORD = "native.json"
 
 
 def main(names: str) -> None:
-    targets = chosen(names)
+    wanted = names.replace(",", " ").split()
+    is_portable = not wanted or portable.NAME in wanted
+    wanted = [name for name in wanted if name != portable.NAME]
+    targets = chosen(" ".join(wanted)) if wanted or not names.strip() else []
     if repository.is_dirty():
         raise SystemExit("release: files differ from HEAD, whose number would be in what is built: commit them")
     strip = toolchain.find("llvm-objcopy", *(f"llvm-objcopy-{n}" for n in range(30, 13, -1)))
@@ -31,6 +35,12 @@ def main(names: str) -> None:
     toolchain.get()
     commit = repository.commit()
     done = 0
+    if is_portable:
+        if is_of(portable.OUT, commit):
+            say(f"{portable.NAME}: there already")
+        else:
+            portable.make(commit)
+        done += 1
     for target in targets:
         if why := toolchain.add_standard_library(target.rust):
             skip(f"natives {target.name}", why)
@@ -117,7 +127,7 @@ def _record(target: Target, out: Path, commit: str, missing: dict[str, str]) -> 
     files = {
         path.relative_to(out).as_posix(): {"sha256": sha256(path), "size": path.stat().st_size}
         for path in sorted(out.rglob("*"))
-        if path.is_file()
+        if path.is_file() and path.name != RECORD
     }
     record = {
         "target": target.name,

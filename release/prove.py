@@ -18,7 +18,7 @@ import table
 from proofs import Proof
 from report import close, say, skip
 
-PACKAGES = ["python"]
+PACKAGES = ["python", "go", "node", "bun", "ruby", "c", "jvm", "dotnet", "elixir", "rust"]
 RECORDS = repository.TARGET / "release-proofs"
 # What the pair says to each other.
 PING = '{"ping":1}'
@@ -32,6 +32,7 @@ class Seen:
     platform: str
     commit: str
     size: int
+    root: str = roots.KIND
     installed: bool = False
     example: bool = False
     waits: bool = False
@@ -71,6 +72,8 @@ def _prove(proof: Proof, seen: Seen) -> None:
     with ExitStack() as stack:
         root = stack.enter_context(roots.root(proof.name, proof.debian))
         proof.furnish(root)
+        if proof.compiles:
+            root.compilers = ""
         root.run(proof.install)
         seen.installed = True
         say(f"{proof.name}: installed")

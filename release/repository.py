@@ -14,6 +14,7 @@ SOURCES = [
     "Cargo.toml", "Cargo.lock", "honker-core", "honker-ffi", "honker-extension", "honker-cli", "include",
     "bindings/node/native", "bindings/elixir/c_src", "scripts/static-library", "release/targets.json",
 ]  # fmt: skip
+PORTABLE_SOURCES = ["bindings/node", "bindings/bun", "bindings/jvm", "bindings/dotnet", "bindings/go/schema.sql"]
 
 
 def git(*arguments: str) -> str:

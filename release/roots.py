@@ -1,5 +1,8 @@
 """Clean systems to prove packages in: Debian 13 with what one language needs and nothing else, each program in it
 without a network and without anything of this machine.
+
+ROOT=host takes this machine's own system instead, with an empty home and without its compilers: it is there at once,
+and proves less. The table says which it was.
 """
 
 import os
@@ -18,6 +21,11 @@ ROOTS = TARGET / "release-roots"
 BASE = ROOTS / "base"
 SUITE = "trixie"
 HOME = "/home/user"
+IS_HOST = os.environ.get("ROOT") == "host"
+KIND = "this system, an empty home" if IS_HOST else f"Debian {SUITE}"
+# What a machine may have of its own.
+HIDDEN = "root home work tmp usr/local opt" if IS_HOST else ""
+COMPILERS = "cc c++ gcc g++ clang clang++ cargo rustc ld as *-gcc* *-g++* gcc-* g++-* clang-*" if IS_HOST else ""
 
 # Mounts the layers on top of each other, the folders of this machine that are lent, and runs the command, $3, there.
 ENTER = r"""
@@ -26,8 +34,13 @@ ip link set lo up
 mount -t overlay overlay -o "$1" "$2"
 mount --rbind /dev "$2/dev"
 mount -t proc proc "$2/proc"
-command=$3 path=$4 merged=$2
-shift 4
+command=$3 path=$4 merged=$2 hidden=$5 compilers=$6
+shift 6
+for folder in $hidden; do
+  if [ -d "$merged/$folder" ]; then mount -t tmpfs tmpfs "$merged/$folder"; fi
+done
+(cd "$merged/usr/bin" && rm -f $compilers)
+if [ -n "$hidden" ]; then mkdir -p "$2/home/user" && mount --bind "$2.home" "$2/home/user"; fi
 while [ $# -gt 0 ]; do
   mkdir -p "$merged$2"
   mount --bind "$1" "$merged$2"
@@ -49,7 +62,7 @@ def unavailable() -> str | None:
         return "clean roots are for Linux"
     if os.geteuid() != 0:
         return "only root can make clean roots"
-    for tool in ("debootstrap", "unshare", "chroot", "ip"):
+    for tool in ([] if IS_HOST else ["debootstrap"]) + ["unshare", "chroot", "ip"]:
         if shutil.which(tool) is None:
             return f"{tool} is missing"
     return None
@@ -107,6 +120,7 @@ class Root:
     scratch: Path
     # Folders of this machine that are seen in it, by where: read only, or not.
     lent: dict[str, tuple[Path, bool]] = field(default_factory=dict)
+    compilers: str = COMPILERS
     path: str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
     def lend(self, place: Path, where: str, writable: bool = False) -> None:
@@ -114,11 +128,11 @@ class Root:
 
     def write(self, name: str, text: str) -> None:
         """A file in the home of the root's user."""
-        path = self.scratch / "upper" / HOME.lstrip("/") / name
+        path = (self.scratch / "merged.home" if IS_HOST else self.scratch / "upper" / HOME.lstrip("/")) / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
 
-    def start(self, command: str, **options: object) -> "subprocess.Popen[str]":
+    def start(self, command: str) -> "subprocess.Popen[str]":
         layers = ":".join(str(layer) for layer in self.layers)
         mount = f"lowerdir={layers},upperdir={self.scratch / 'upper'},workdir={self.scratch / 'work'}"
         lent = [
@@ -127,9 +141,8 @@ class Root:
             for part in (str(place), where, "rw" if writable else "ro")
         ]
         whole = ["unshare", "--net", "--mount", "sh", "-c", ENTER, "sh", mount, str(self.scratch / "merged"), command]
-        return subprocess.Popen(
-            [*whole, self.path, *lent], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **options
-        )
+        whole += [self.path, HIDDEN, self.compilers, *lent]
+        return subprocess.Popen(whole, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
     def run(self, command: str, timeout: float = 1200) -> str:
         """What a command says. It fails with all of that."""
@@ -148,9 +161,10 @@ class Root:
 @contextmanager
 def root(name: str, packages: list[str]) -> Iterator[Root]:
     """A root with Debian's packages in it, and an empty home."""
-    layers = [*([_layer(name, packages)] if packages else []), _base()]
+    layers = [Path("/")] if IS_HOST else [*([_layer(name, packages)] if packages else []), _base()]
     ROOTS.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=ROOTS, prefix="proof-") as scratch:
-        for folder in (f"upper{HOME}", "work", "merged"):
+    # Not on the file system that it is laid over.
+    with tempfile.TemporaryDirectory(dir="/dev/shm" if IS_HOST else ROOTS, prefix="proof-") as scratch:
+        for folder in (f"upper{HOME}", "work", "merged", "merged.home"):
             (Path(scratch) / folder).mkdir(parents=True)
         yield Root(layers, Path(scratch))

@@ -22,8 +22,8 @@ def write(records: Path = RECORDS, readme: Path = README) -> None:
 
 def _table(seen: list[dict[str, Any]]) -> str:
     lines = [
-        "| package | platform | installed offline | example ran | waits | pair ran | size | of commit |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+        "| package | platform | installed offline | example ran | waits | pair ran | size | root | of commit |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for one in sorted(seen, key=lambda one: (one["package"], one["platform"])):
         cells = [
@@ -34,6 +34,7 @@ def _table(seen: list[dict[str, Any]]) -> str:
             _yes(one["waits"]),
             f"yes, with {one['pair']}" if one["pair"] else "–",
             f"{one['size'] / 1e6:.1f} MB",
+            one["root"],
             one["commit"][:12],
         ]
         lines.append(f"| {' | '.join(cells)} |")

@@ -1,12 +1,132 @@
+defmodule Honker.Precompiled do
+  @moduledoc false
+  # The NIF and libhonker that were compiled for a release. The package has the sums of their tarballs in checksums.exs; a checkout
+  # has no such file, and compiles.
+
+  @releases "https://github.com/russellromney/honker/releases/download"
+
+  # Puts them into `priv`: :noop if they are there, :ok, :none if they have to be compiled, or an error.
+  def install(priv, version) do
+    with {:ok, sums} <- checksums(),
+         place when place != "none" <- System.get_env("HONKER_PRECOMPILED", ""),
+         tarball = "honker-nif-#{version}-#{platform()}.tar.gz",
+         {:ok, sum} <- Map.fetch(sums, tarball) do
+      if File.read(stamp(priv)) == {:ok, sum}, do: :noop, else: install(priv, version, tarball, sum, place)
+    else
+      _ -> :none
+    end
+  end
+
+  defp install(priv, version, tarball, sum, place) do
+    case content(place, version, tarball, sum) do
+      {:ok, content} ->
+        File.mkdir_p!(priv)
+        :ok = :erl_tar.extract({:binary, content}, [:compressed, cwd: String.to_charlist(priv)])
+        File.write!(stamp(priv), sum)
+        :ok
+
+      {:wrong, where} ->
+        {:error, "#{where} is not what was released: its SHA-256 is not #{sum}"}
+
+      {:unavailable, why} ->
+        Mix.shell().info("honker: #{tarball} cannot be had (#{why}); compiling the NIF")
+        :none
+    end
+  end
+
+  defp stamp(priv), do: Path.join(priv, "precompiled")
+
+  defp checksums do
+    if File.regular?("checksums.exs"), do: {:ok, "checksums.exs" |> Code.eval_file() |> elem(0)}, else: :none
+  end
+
+  # From the folder that is named, else from the user's cache, else from the release.
+  defp content("", version, tarball, sum) do
+    cached = Path.join(to_string(:filename.basedir(:user_cache, "honker")), tarball)
+
+    with {:ok, content} <- File.read(cached), true <- sum == sum(content) do
+      {:ok, content}
+    else
+      _ ->
+        url = "#{@releases}/v#{version}/#{tarball}"
+
+        with {:ok, content} <- download(url), {:ok, content} <- checked(content, sum, url) do
+          # A cache that cannot be written is no reason to fail.
+          with :ok <- File.mkdir_p(Path.dirname(cached)), do: File.write(cached, content)
+          {:ok, content}
+        end
+    end
+  end
+
+  defp content(folder, _version, tarball, sum) do
+    path = Path.join(folder, tarball)
+
+    case File.read(path) do
+      {:ok, content} -> checked(content, sum, path)
+      {:error, reason} -> {:unavailable, "#{path}: #{:file.format_error(reason)}"}
+    end
+  end
+
+  defp checked(content, sum, where), do: if(sum == sum(content), do: {:ok, content}, else: {:wrong, where})
+  defp sum(content), do: Base.encode16(:crypto.hash(:sha256, content), case: :lower)
+
+  defp download(url) do
+    {:ok, _} = Application.ensure_all_started([:inets, :ssl])
+
+    tls = [
+      verify: :verify_peer,
+      cacerts: :public_key.cacerts_get(),
+      depth: 4,
+      customize_hostname_check: [match_fun: :public_key.pkix_verify_hostname_match_fun(:https)]
+    ]
+
+    case :httpc.request(:get, {String.to_charlist(url), []}, [ssl: tls, timeout: 120_000], body_format: :binary) do
+      {:ok, {{_, 200, _}, _, content}} -> {:ok, content}
+      {:ok, {{_, status, _}, _, _}} -> {:unavailable, "#{url}: status #{status}"}
+      {:error, reason} -> {:unavailable, "#{url}: #{inspect(reason)}"}
+    end
+  rescue
+    error -> {:unavailable, "#{url}: #{Exception.message(error)}"}
+  end
+
+  # As the tarballs are called: x86_64-linux-gnu, aarch64-linux-musl, aarch64-macos.
+  def platform, do: platform(to_string(:erlang.system_info(:system_architecture)), :os.type())
+
+  def platform(architecture, os) do
+    cpu = architecture |> String.split("-") |> hd() |> String.replace("arm64", "aarch64")
+
+    case os do
+      {:unix, :linux} -> "#{cpu}-linux-#{if architecture =~ "musl", do: "musl", else: "gnu"}"
+      {:unix, :darwin} -> "#{cpu}-macos"
+      {_, name} -> "#{cpu}-#{name}"
+    end
+  end
+end
+
 defmodule Mix.Tasks.Compile.HonkerNif do
   @moduledoc false
-  # Compiles the NIF with make. elixir_make would do, but this is all of it that is needed, and needs nothing else.
+  # Takes the NIF from the release, or compiles it with make. elixir_make and its like would do, but this is all of it that is
+  # needed, and needs nothing else.
   use Mix.Task.Compiler
 
   @impl true
   def run(_args) do
     priv = Path.join(Mix.Project.app_path(), "priv")
 
+    case Honker.Precompiled.install(priv, Mix.Project.config()[:version]) do
+      :none ->
+        compile(priv)
+
+      {:error, why} ->
+        Mix.shell().error("honker: #{why}")
+        {:error, []}
+
+      done ->
+        done
+    end
+  end
+
+  defp compile(priv) do
     environment = [
       {"PRIV", priv},
       {"ERTS_INCLUDE_DIR", Path.join([:code.root_dir(), "usr", "include"])}
@@ -33,7 +153,10 @@ defmodule Mix.Tasks.Compile.HonkerNif do
   end
 
   @impl true
-  def clean, do: File.rm(Path.join([Mix.Project.app_path(), "priv", "honker_nif.so"]))
+  def clean do
+    for file <- ["honker_nif.so", "precompiled"], do: File.rm(Path.join([Mix.Project.app_path(), "priv", file]))
+    :ok
+  end
 end
 
 defmodule Honker.MixProject do
@@ -65,7 +188,7 @@ defmodule Honker.MixProject do
     [
       licenses: ["MIT", "Apache-2.0"],
       links: %{"GitHub" => @source},
-      files: ~w(lib c_src Makefile mix.exs .formatter.exs README.md LICENSE-MIT LICENSE-APACHE priv)
+      files: ~w(lib c_src Makefile mix.exs .formatter.exs README.md LICENSE-MIT LICENSE-APACHE checksums.exs)
     ]
   end
 

@@ -77,7 +77,7 @@ type Database struct {
 
 // Open opens a SQLite file, creating it if need be, and brings honker's tables in it up to date. In-memory databases are
 // ErrInvalid: nobody else could see them. libraryPath, of which there may be one, is the file of libhonker; without it that is the one
-// that HONKER_LIBRARY names, the one next to the executable, or the system's.
+// that HONKER_LIBRARY names, the one that came with the module, the one next to the executable, or the system's.
 //
 // It returns a *LibraryError if libhonker cannot be loaded, else an *Error. A process that is killed leaves the file in
 // order.

@@ -139,7 +139,8 @@ func TestLibraryThatIsNotThere(t *testing.T) {
 	named := os.Getenv("HONKER_LIBRARY")
 	t.Setenv("HONKER_LIBRARY", "")
 	if _, err = Open(filepath.Join(dir, "app.db")); err != nil { // unless the system has one
-		if !errors.As(err, &failed) || len(failed.Tried) != 2 || !strings.HasPrefix(failed.Tried[1], libraryName+": ") {
+		if !errors.As(err, &failed) || len(failed.Tried) != 3 || !strings.HasPrefix(failed.Tried[0], bundledName+": ") ||
+			!strings.HasPrefix(failed.Tried[2], libraryName+": ") {
 			t.Fatal(err)
 		}
 	}

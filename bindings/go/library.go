@@ -25,18 +25,29 @@ type LibraryError struct {
 }
 
 func (e *LibraryError) Error() string {
-	return "honker: libhonker could not be loaded; build it with `make library` in honker's repository, and install it " +
-		"with `make install`, or name the file in HONKER_LIBRARY or as the last argument of honker.Open. Tried:\n  " +
+	return "honker: libhonker could not be loaded. The published module brings it; otherwise build it with `make library` in " +
+		"honker's repository, and install it with `make install`, or name the file in HONKER_LIBRARY or as the last argument of " +
+		"honker.Open. Tried:\n  " +
 		strings.Join(e.Tried, "\n  ")
 }
 
 var loaded = struct {
 	sync.Mutex
-	byPath map[string]*library
-}{byPath: map[string]*library{}}
+	byName map[string]*library
+}{byName: map[string]*library{}}
 
-// loadLibrary loads the library at path. If that is empty it is the one that HONKER_LIBRARY names; if that is not set, the one next to
-// the executable or else the system's.
+// candidate is a library that may be loaded: what errors and the table of loaded ones call it, and how it is opened.
+type candidate struct {
+	name string
+	open func() (*library, error)
+}
+
+func candidateAt(path string) candidate {
+	return candidate{path, func() (*library, error) { return openLibrary(path) }}
+}
+
+// loadLibrary loads the library at path. If that is empty it is the one that HONKER_LIBRARY names; if that is not set, the one that
+// came with the module, the one next to the executable or else the system's.
 func loadLibrary(path string) (*library, error) {
 	if unsafe.Sizeof(uintptr(0)) != 8 {
 		return nil, newError(StatusUnsupported, "honker needs a 64-bit machine, not %s", runtime.GOARCH)
@@ -44,7 +55,7 @@ func loadLibrary(path string) (*library, error) {
 	if strings.ContainsRune(path, 0) {
 		return nil, invalid(nil, "the path of the library has a NUL in it: %q", path)
 	}
-	var candidates []string
+	var candidates []candidate
 	if path == "" {
 		path = os.Getenv("HONKER_LIBRARY")
 	}
@@ -53,26 +64,27 @@ func loadLibrary(path string) (*library, error) {
 		if err != nil {
 			return nil, &LibraryError{Tried: []string{path + ": " + err.Error()}}
 		}
-		candidates = []string{absolute}
+		candidates = []candidate{candidateAt(absolute)}
 	} else {
+		candidates = append(candidates, candidate{bundledName, openBundled})
 		if executable, err := os.Executable(); err == nil {
-			candidates = append(candidates, filepath.Join(filepath.Dir(executable), libraryName))
+			candidates = append(candidates, candidateAt(filepath.Join(filepath.Dir(executable), libraryName)))
 		}
-		candidates = append(candidates, libraryName) // the system knows where
+		candidates = append(candidates, candidateAt(libraryName)) // the system knows where
 	}
 	loaded.Lock()
 	defer loaded.Unlock()
 	failure := &LibraryError{}
 	for _, candidate := range candidates {
-		if lib := loaded.byPath[candidate]; lib != nil {
+		if lib := loaded.byName[candidate.name]; lib != nil {
 			return lib, nil
 		}
-		lib, err := openLibrary(candidate)
+		lib, err := candidate.open()
 		if err == nil {
-			loaded.byPath[candidate] = lib
+			loaded.byName[candidate.name] = lib
 			return lib, nil
 		}
-		failure.Tried = append(failure.Tried, candidate+": "+err.Error())
+		failure.Tried = append(failure.Tried, candidate.name+": "+err.Error())
 	}
 	return nil, failure
 }

@@ -25,9 +25,13 @@ class Proof:
     worker: dict[str, str] = field(default_factory=dict)
     run_worker: str = ""
     build_worker: str = ""
+    # The language's own toolchain is a compiler.
+    compiles: bool = False
     # The module of the language it is paired with.
     partner: str = "python"
     platform: str = "linux-x64-gnu"
+    # Files that the installation needs in the home.
+    brought: dict[str, str] = field(default_factory=dict)
     # The files of dist/ that a user of this platform gets, as patterns.
     files: list[str] = field(default_factory=list)
     # Folders of this machine that the root needs, by where it sees them: a toolchain that Debian does not have.
@@ -52,6 +56,8 @@ class Proof:
         for where, find in self.lends.items():
             if place := find():
                 root.lend(place, where)
+        for name, text in self.brought.items():
+            root.write(name, text)
         if self.path:
             root.path = f"{self.path}:{root.path}"
 

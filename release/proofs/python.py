@@ -1,8 +1,7 @@
 """Python: pip, in a venv."""
 
-from readme import samples
-
 from proofs import Proof, readme
+from readme import samples
 
 INSTALL = """
 python3 -m venv venv

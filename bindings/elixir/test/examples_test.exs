@@ -36,7 +36,7 @@ defmodule Honker.ExamplesTest do
     samples = for [sample] <- Regex.scan(~r/^```elixir\n(.*?)^```$/ms, readme, capture: :all_but_first), do: sample
     assert length(samples) > 10
 
-    for sample <- samples, not (sample =~ "config :honker" or sample =~ "{:honker, path:") do
+    for sample <- samples, not (sample =~ "config :honker" or sample =~ "{:honker, ") do
       assert Enum.any?(examples, &String.contains?(&1, squeeze(sample))), "no example has this sample:\n#{sample}"
     end
   end

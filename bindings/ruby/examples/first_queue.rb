@@ -3,7 +3,7 @@
 # A job goes into a queue and comes out of it.
 
 require "honker"
-db = Honker::Database.new("app.db", library_path: "./libhonker.so")
+db = Honker::Database.new("app.db")
 q = db.queue("greetings")
 q.enqueue({ name: "world" })
 job = q.claim_one("worker-1")

@@ -1,8 +1,11 @@
 package dev.honker;
 
+import static java.nio.charset.StandardCharsets.ISO_8859_1;
+
 import com.sun.jna.NativeLibrary;
 import java.io.IOException;
 import java.io.InputStream;
+import java.io.UncheckedIOException;
 import java.nio.file.AtomicMoveNotSupportedException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -14,6 +17,7 @@ import java.util.HexFormat;
 import java.util.List;
 import java.util.Locale;
 import java.util.concurrent.FutureTask;
+import java.util.stream.Stream;
 
 /**
  * Finds libhonker, checks that it is one that this package can use, and binds it, once for the
@@ -250,7 +254,20 @@ final class LibraryLoader {
     String arch = System.getProperty("os.arch").toLowerCase(Locale.ROOT);
     if (arch.equals("amd64")) arch = "x86_64";
     if (arch.equals("arm64")) arch = "aarch64";
-    return (isWindows() ? "windows-" : isMac() ? "macos-" : "linux-") + arch;
+    String system = isWindows() ? "windows-" : isMac() ? "macos-" : "linux-";
+    return system + arch + (system.equals("linux-") && isMusl() ? "-musl" : "");
+  }
+
+  /**
+   * Whether this process runs with musl, Alpine's C library: the file of its dynamic linker is among
+   * those that it has mapped.
+   */
+  private static boolean isMusl() {
+    try (Stream<String> mapped = Files.lines(Path.of("/proc/self/maps"), ISO_8859_1)) {
+      return mapped.anyMatch(line -> line.contains("/ld-musl-") || line.contains("/libc.musl-"));
+    } catch (IOException | UncheckedIOException e) {
+      return false; // without /proc there is no telling
+    }
   }
 
   static String fileName() {
