@@ -17,21 +17,25 @@ def addon(source: Path, target: Target, out: Path) -> str | None:
     flags = ["-I", str(NODE_HEADERS / "include"), "-I", str(source / "include")]
     if target.os == "windows":
         library = out.parent / "node.lib"
-        definitions = NODE_HEADERS / "def"
-        joined = out.parent / "node.def"
-        names: list[str] = []
-        for part in ("js_native_api.def", "node_api.def"):
-            names += [line.strip() for line in (definitions / part).read_text().splitlines() if line.startswith(" ")]
-        joined.write_text("NAME node.exe\nEXPORTS\n" + "".join(f"  {name}\n" for name in names))
-        machine = {"x64": "i386:x86-64", "arm64": "arm64"}[target.cpu]
-        subprocess.run(toolchain.zig("dlltool", "-d", joined, "-l", library, "-m", machine), check=True)
+        import_library(target, "node.exe", _node_functions(), library)
         flags.append(str(library))
-        _compile(source, target, sorted((source / "bindings/node/native").glob("*.c")), out, flags)
-        library.unlink()
-        joined.unlink()
-        return None
     _compile(source, target, sorted((source / "bindings/node/native").glob("*.c")), out, flags)
+    (out.parent / "node.lib").unlink(missing_ok=True)
     return None
+
+
+def _node_functions() -> list[str]:
+    texts = [(NODE_HEADERS / "def" / name).read_text() for name in ("js_native_api.def", "node_api.def")]
+    return [line.strip() for text in texts for line in text.splitlines() if line.startswith(" ")]
+
+
+def import_library(target: Target, of: str, functions: list[str], out: Path) -> None:
+    """What a linker for Windows wants in place of a DLL, or of the program that it is loaded by."""
+    definition = out.with_suffix(".def")
+    definition.write_text(f"NAME {of}\nEXPORTS\n" + "".join(f"  {name}\n" for name in sorted(functions)))
+    machine = {"x64": "i386:x86-64", "arm64": "arm64"}[target.cpu]
+    subprocess.run(toolchain.zig("dlltool", "-d", definition, "-l", out, "-m", machine), check=True)
+    definition.unlink()
 
 
 def nif(source: Path, target: Target, out: Path) -> str | None:

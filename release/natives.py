@@ -72,6 +72,8 @@ def make(build: Build, target: Target, out: Path, objcopy: str) -> None:
         _strip(target, crates[kind], out / name, objcopy)
     if why := _static(build.source, target, crates["static"], out / "libhonker.a", objcopy):
         missing["libhonker.a"] = why
+    if target.os == "windows":
+        glue.import_library(target, target.shared, sorted(sound.declared()), out / "honker.lib")
     for name, compile_it in (("honker.node", glue.addon), ("honker_nif.so", glue.nif)):
         raw = out / f"{name}.raw"
         if why := compile_it(build.source, target, raw):

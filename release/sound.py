@@ -104,7 +104,7 @@ def _macho(target: Target, path: Path) -> list[str]:
     if macho.search_path:
         problems.append(f"has a search path: {macho.search_path}")
     if target.cpu == "arm64" and not macho.is_signed:
-        problems.append("has no signature, without which it does not run")
+        problems.append("has no signature that fits, without which it does not run")
     if path.name == target.shared:
         if macho.name != f"@rpath/libhonker.{repository.abi()}.dylib":
             problems.append(f"is called {macho.name}")

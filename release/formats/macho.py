@@ -1,5 +1,6 @@
 """Reads 64-bit Mach-O files: macOS's libraries and programs."""
 
+import hashlib
 import struct
 from pathlib import Path
 
@@ -21,7 +22,8 @@ class MachO:
         self.search_path: list[str] = []
         self.name: str | None = None
         self.oldest: tuple[int, ...] = ()
-        self.is_signed = False
+        # None without a signature, or the first page that is not what was signed; -1 if all are.
+        self.unsigned_page: int | None = None
         self.symbols: dict[str, bool] = {}
         at = 32
         for _ in range(count):
@@ -41,9 +43,35 @@ class MachO:
         elif command == VERSION_MIN:
             self.oldest = _version(struct.unpack_from("<I", self.data, at + 8)[0])
         elif command == SIGNATURE:
-            self.is_signed = True
+            self.unsigned_page = self._first_unsigned(*struct.unpack_from("<II", self.data, at + 8))
         elif command == SYMTAB:
             self._read_symbols(*struct.unpack_from("<4I", self.data, at + 8))
+
+    @property
+    def is_signed(self) -> bool:
+        """Whether it has a signature that fits, if only that of its linker: without one ARM64 does not run it."""
+        return self.unsigned_page == -1
+
+    def _first_unsigned(self, offset: int, size: int) -> int | None:
+        """Compares each page with its sum in the code directory."""
+        blob = self.data[offset : offset + size]
+        if len(blob) < 12 or struct.unpack_from(">I", blob)[0] != 0xFADE0CC0:
+            return None
+        for i in range(struct.unpack_from(">I", blob, 8)[0]):
+            _, start = struct.unpack_from(">II", blob, 12 + 8 * i)
+            if struct.unpack_from(">I", blob, start)[0] == 0xFADE0C02:
+                return self._compare(blob[start:])
+        return None
+
+    def _compare(self, directory: bytes) -> int:
+        sums, _, _, pages, limit = struct.unpack_from(">5I", directory, 16)
+        length, kind, _, power = struct.unpack_from("4B", directory, 36)
+        for page in range(pages):
+            content = self.data[page << power : min((page + 1) << power, limit)]
+            found = (hashlib.sha256(content) if kind == 2 else hashlib.sha1(content)).digest()[:length]
+            if found != directory[sums + page * length : sums + (page + 1) * length]:
+                return page
+        return -1
 
     def _read_symbols(self, offset: int, count: int, strings: int, _: int) -> None:
         for i in range(count):

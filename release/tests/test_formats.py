@@ -1,5 +1,6 @@
 """The readers of compiled files: ELF by files of this system, the others by small ones that are made up."""
 
+import hashlib
 import struct
 import sys
 import tempfile
@@ -49,19 +50,27 @@ class Formats(unittest.TestCase):
             library(0xD, b"@rpath/libhonker.2.dylib"),
             library(0xC, b"/usr/lib/libSystem.B.dylib"),
             command(0x32, struct.pack("<4I", 1, 11 << 16, 14 << 16, 0)),
-            command(0x1D, struct.pack("<II", 0, 0)),
         ]
-        size = sum(map(len, commands)) + 24
+        size = sum(map(len, commands)) + 24 + 16
         names = b"\0_honker_open\0_malloc\0"
         start = 32 + size
         commands.append(command(0x2, struct.pack("<4I", start, 2, start + 32, len(names))))
         symbols = struct.pack("<IBBHQ", 1, 0x0F, 1, 0, 64) + struct.pack("<IBBHQ", 14, 0x01, 0, 0, 0)
+        end = start + 32 + len(names)
+        commands.append(command(0x1D, struct.pack("<II", end, 20 + 44 + 32)))
         header = struct.pack("<8I", 0xFEEDFACF, 0x0100000C, 0, 6, len(commands), size, 0, 0)
-        macho = MachO(_written(header + b"".join(commands) + symbols + names))
+        whole = header + b"".join(commands) + symbols + names
+        # A signature with one directory, of one page.
+        directory = struct.pack(">9I4BI", 0xFADE0C02, 76, 0x20400, 2, 44, 0, 0, 1, end, 32, 2, 0, 12, 0)
+        directory += hashlib.sha256(whole).digest()
+        signature = struct.pack(">5I", 0xFADE0CC0, 20 + len(directory), 1, 0, 20) + directory
+        macho = MachO(_written(whole + signature))
         self.assertEqual((macho.cpu, macho.name), ("arm64", "@rpath/libhonker.2.dylib"))
         self.assertEqual(macho.needed, ["/usr/lib/libSystem.B.dylib"])
         self.assertEqual((macho.oldest, macho.is_signed), ((11, 0), True))
         self.assertEqual(macho.symbols, {"honker_open": True, "malloc": False})
+        damaged = whole.replace(b"_malloc", b"_calloc")
+        self.assertFalse(MachO(_written(damaged + signature)).is_signed)
 
     def test_pe(self) -> None:
         optional = bytearray(240)
