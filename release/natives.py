@@ -38,6 +38,8 @@ def main(names: str) -> None:
     if is_portable:
         if is_of(portable.OUT, commit):
             say(f"{portable.NAME}: there already")
+            for name, why in json.loads((portable.OUT / RECORD).read_text())["missing"].items():
+                skip(f"{name}, for all platforms", why)
         else:
             portable.make(commit)
         done += 1
@@ -48,6 +50,8 @@ def main(names: str) -> None:
         out = repository.NATIVES / target.name
         if is_of(out, commit):
             say(f"{target.name}: there already")
+            for name, why in json.loads((out / RECORD).read_text())["missing"].items():
+                skip(f"{name} for {target.name}", why)
         else:
             build = Build(repository.ROOT, repository.TARGET / "release-build", commit)
             make(build, target, out, strip)
@@ -95,7 +99,7 @@ def _strip(target: Target, built: Path, out: Path, objcopy: str) -> None:
     if target.os == "macos":
         # Line tables stay in the object files there: what is kept is the file as it was linked.
         shutil.copy(built, symbols)
-        subprocess.run([objcopy, "--strip-unneeded", built, out], check=True)
+        subprocess.run([objcopy, "--strip-debug", "--discard-all", built, out], check=True)
     else:
         subprocess.run([objcopy, "--only-keep-debug", built, symbols], check=True)
         subprocess.run(

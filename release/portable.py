@@ -24,16 +24,17 @@ def make(commit: str) -> None:
     """Compiles each language that can be compiled here. The record says which."""
     shutil.rmtree(OUT, ignore_errors=True)
     OUT.mkdir(parents=True)
-    there = []
+    there, missing = [], {}
     languages: dict[str, Callable[[Path], str | None]] = {"node": _node, "bun": _bun, "jvm": _jvm, "dotnet": _dotnet}
     for language, compile_it in languages.items():
         say(f"{NAME}: compiling {language}")
         if why := compile_it(OUT / language):
             skip(f"{language}, for all platforms", why)
+            missing[language] = why
             shutil.rmtree(OUT / language, ignore_errors=True)
         else:
             there.append(language)
-    record = {"target": NAME, "commit": commit, "version": repository.version(), "languages": there}
+    record = {"target": NAME, "commit": commit, "version": repository.version(), "languages": there, "missing": missing}
     (OUT / "native.json").write_text(json.dumps(record, indent=2) + "\n")
 
 

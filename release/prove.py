@@ -89,6 +89,9 @@ def _prove(proof: Proof, seen: Seen) -> None:
         for name, text in proof.worker.items():
             root.write(name, text)
         partner: Proof = importlib.import_module(f"proofs.{proof.partner}").PARTNER
+        if why := partner.unavailable():
+            skip(f"the pair of {proof.name} and {partner.name}", why)
+            return
         other = stack.enter_context(roots.root(partner.name, partner.debian))
         partner.furnish(other)
         other.lend(shared, "/shared", writable=True)

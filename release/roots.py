@@ -40,7 +40,7 @@ for folder in $hidden; do
   if [ -d "$merged/$folder" ]; then mount -t tmpfs tmpfs "$merged/$folder"; fi
 done
 (cd "$merged/usr/bin" && rm -f $compilers)
-if [ -n "$hidden" ]; then mkdir -p "$2/home/user" && mount --bind "$2.home" "$2/home/user"; fi
+if [ -n "$hidden" ]; then mkdir -p "$merged/home/user" && mount --bind "$merged.home" "$merged/home/user"; fi
 while [ $# -gt 0 ]; do
   mkdir -p "$merged$2"
   mount --bind "$1" "$merged$2"

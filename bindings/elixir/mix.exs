@@ -1,7 +1,7 @@
 defmodule Honker.Precompiled do
   @moduledoc false
-  # The NIF and libhonker that were compiled for a release. The package has the sums of their tarballs in checksums.exs; a checkout
-  # has no such file, and compiles.
+  # The NIF and libhonker that were compiled for a release. The package has the sums of their tarballs in checksums.exs; a
+  # checkout has no such file, and compiles.
 
   @releases "https://github.com/russellromney/honker/releases/download"
 
@@ -105,8 +105,8 @@ end
 
 defmodule Mix.Tasks.Compile.HonkerNif do
   @moduledoc false
-  # Takes the NIF from the release, or compiles it with make. elixir_make and its like would do, but this is all of it that is
-  # needed, and needs nothing else.
+  # Takes the NIF from the release, or compiles it with make. elixir_make and its like would do, but this is all of it
+  # that is needed, and needs nothing else.
   use Mix.Task.Compiler
 
   @impl true

@@ -63,7 +63,7 @@ def _packages() -> Path | None:
 
 PROOF = Proof(
     name="dotnet",
-    debian=["libstdc++6", "libicu76"],
+    debian=["libstdc++6"],
     brought={
         "NuGet.Config": SOURCES,
         "first/first.csproj": PROJECT,

@@ -49,7 +49,7 @@ SETTINGS = """<settings>
 MAVEN = "mvn -q -B -s settings.xml"
 INSTALL = f"""set -e
 test ! -e /lent/m2/dev/honker
-{MAVEN} compile dependency:copy-dependencies -DincludeScope=runtime
+{MAVEN} compile org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies -DincludeScope=runtime
 ls target/dependency
 """
 # A file without a class is what Java 21 and newer know only as a preview: imports first, the rest inside.

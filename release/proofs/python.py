@@ -36,6 +36,7 @@ with honker.open("/shared/app.db") as db:
 """
 
 DEBIAN = ["python3", "python3-venv"]
+FILES = ["python/*-manylinux_2_28_x86_64.whl"]
 PROOF = Proof(
     name="python",
     debian=DEBIAN,
@@ -46,7 +47,7 @@ PROOF = Proof(
     worker={"worker.py": WORKER},
     run_worker="venv/bin/python worker.py",
     partner="node",
-    files=["python/*-manylinux_2_28_x86_64.whl"],
+    files=FILES,
 )
 PARTNER = Proof(
     name="python",
@@ -55,4 +56,5 @@ PARTNER = Proof(
     example={"partner.py": PARTNER_PROGRAM},
     run_example="venv/bin/python partner.py",
     says="answered",
+    files=FILES,
 )
