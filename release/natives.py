@@ -29,20 +29,12 @@ def main(names: str) -> None:
     targets = chosen(" ".join(wanted)) if wanted or not names.strip() else []
     if repository.is_dirty():
         raise SystemExit("release: files differ from HEAD, whose number would be in what is built: commit them")
-    strip = toolchain.find("llvm-objcopy", *(f"llvm-objcopy-{n}" for n in range(30, 13, -1)))
-    if strip is None:
-        raise SystemExit("release: llvm-objcopy is missing; install LLVM (Debian: llvm)")
-    toolchain.get()
     commit = repository.commit()
     done = 0
     if is_portable:
-        if is_of(portable.OUT, commit):
-            say(f"{portable.NAME}: there already")
-            for name, why in json.loads((portable.OUT / RECORD).read_text())["missing"].items():
-                skip(f"{name}, for all platforms", why)
-        else:
-            portable.make(commit)
+        _portable(commit)
         done += 1
+    strip = _tools() if targets else ""
     for target in targets:
         if why := toolchain.add_standard_library(target.rust):
             skip(f"natives {target.name}", why)
@@ -53,12 +45,29 @@ def main(names: str) -> None:
             for name, why in json.loads((out / RECORD).read_text())["missing"].items():
                 skip(f"{name} for {target.name}", why)
         else:
-            build = Build(repository.ROOT, repository.TARGET / "release-build", commit)
-            make(build, target, out, strip)
+            make(Build(repository.ROOT, repository.TARGET / "release-build", commit), target, out, strip)
         if os.environ.get("TWICE"):
             prove_equal(target, commit, out, strip)
         done += 1
     close(done, "natives")
+
+
+def _tools() -> str:
+    """What takes symbols out of files; cargo-zigbuild and zig are there afterwards as well."""
+    strip = toolchain.find("llvm-objcopy", *(f"llvm-objcopy-{n}" for n in range(30, 13, -1)))
+    if strip is None:
+        raise SystemExit("release: llvm-objcopy is missing; install LLVM (Debian: llvm)")
+    toolchain.get()
+    return strip
+
+
+def _portable(commit: str) -> None:
+    if not is_of(portable.OUT, commit):
+        portable.make(commit)
+        return
+    say(f"{portable.NAME}: there already")
+    for name, why in json.loads((portable.OUT / RECORD).read_text())["missing"].items():
+        skip(f"{name}, for all platforms", why)
 
 
 def is_of(out: Path, commit: str) -> bool:
