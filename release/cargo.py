@@ -21,22 +21,21 @@ class Build:
         """The files for this platform by what they are: `shared`, `static`, `extension`, `program`."""
         # libc is linked statically into what is built for musl unless one asks for a shared library.
         dynamic = ["-C", "target-feature=-crt-static"] if target.libc == "musl" else []
-        built = self._cargo(target, ["honker-ffi", "honker-cli"], [])
-        static, program = built / "libhonker.a", built / target.program
+        # One at a time: what is built together has the features of all, and the extension takes SQLite from its host.
+        built = self._cargo(target, "honker-ffi", [])
+        static = built / "libhonker.a"
         if dynamic:
-            built = self._cargo(target, ["honker-ffi"], dynamic)
-        files = {"shared": built / target.shared, "static": static, "program": program}
-        # Alone, for it takes SQLite from its host.
-        built = self._cargo(target, ["honker-extension"], dynamic)
+            built = self._cargo(target, "honker-ffi", dynamic)
+        files = {"shared": built / target.shared, "static": static}
+        files["program"] = self._cargo(target, "honker-cli", []) / target.program
+        built = self._cargo(target, "honker-extension", dynamic)
         return files | {"extension": built / target.extension}
 
-    def _cargo(self, target: Target, packages: list[str], flags: list[str]) -> Path:
+    def _cargo(self, target: Target, package: str, flags: list[str]) -> Path:
         folder = self.work / ("cargo-dynamic" if flags else "cargo")
-        say(f"{target.name}: building {' '.join(packages)}")
+        say(f"{target.name}: building {package}")
         command = ["cargo", "zigbuild", "--quiet", "--release", "--locked", "--target", target.cargo]
-        command += ["--target-dir", str(folder)]
-        for package in packages:
-            command += ["-p", package]
+        command += ["--target-dir", str(folder), "-p", package]
         if jobs := os.environ.get("JOBS"):
             command += ["--jobs", jobs]
         subprocess.run(command, cwd=self.source, env=self._environment(target, flags), check=True)
