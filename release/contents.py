@@ -38,6 +38,8 @@ class Release:
     commit: str
     moment: int
     natives: list[Native]
+    # Whether all natives are of this commit.
+    is_whole: bool = True
 
     def of(self, language: str) -> list[tuple[str, Native]]:
         """The platforms that a language has a package for, with its name for each."""
@@ -58,13 +60,14 @@ def gather() -> Release:
     """The release that HEAD is. Natives of another commit are refused."""
     commit = repository.commit()
     found = []
+    is_whole = True
     for target in read():
         folder = repository.NATIVES / target.name
         if not (folder / natives.RECORD).is_file():
             skip(f"packages for {target.name}", "its natives were not built")
             continue
         record = json.loads((folder / natives.RECORD).read_text())
-        _same_commit(target.name, record["commit"], commit, repository.SOURCES)
+        is_whole &= _is_same_commit(target.name, record["commit"], commit, repository.SOURCES)
         if record["version"] != repository.version():
             raise SystemExit(f"release: the natives of {target.name} are of version {record['version']}")
         for name, wanted in record["files"].items():
@@ -75,21 +78,22 @@ def gather() -> Release:
         raise SystemExit("release: there are no natives: make natives")
     if (portable.OUT / natives.RECORD).is_file():
         record = json.loads((portable.OUT / natives.RECORD).read_text())
-        _same_commit(portable.NAME, record["commit"], commit, repository.PORTABLE_SOURCES)
+        is_whole &= _is_same_commit(portable.NAME, record["commit"], commit, repository.PORTABLE_SOURCES)
     else:
         skip("what is compiled once for all platforms", "it was not compiled")
-    return Release(repository.version(), commit, repository.commit_time(), found)
+    return Release(repository.version(), commit, repository.commit_time(), found, is_whole)
 
 
-def _same_commit(name: str, built: str, head: str, made_of: list[str]) -> None:
+def _is_same_commit(name: str, built: str, head: str, made_of: list[str]) -> bool:
+    """Whether they are of HEAD. If they are not that is the end, but with ALLOW=older."""
     if built == head and not repository.is_dirty():
-        return
+        return True
     if os.environ.get("ALLOW") == "older":
         # For those who work on the packages: what is compiled does not differ, but for the commit that it names.
         command = ["git", "diff", "--quiet", built, "--", *made_of]
         if subprocess.run(command, cwd=repository.ROOT).returncode == 0:
             say(f"ALLOW=older: the natives of {name} name {built[:12]}; this is no release")
-            return
+            return False
         raise SystemExit(f"release: what the natives of {name} are made of has changed since {built[:12]}")
     if built == head:
         raise SystemExit("release: files differ from HEAD: commit them")

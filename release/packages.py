@@ -4,6 +4,7 @@ Compiles nothing.
 
 import hashlib
 import importlib
+import json
 import os
 import shutil
 
@@ -34,6 +35,8 @@ def main(names: str) -> None:
         made += len(files)
         say(f"{name}: {len(files)} files")
     (repository.DIST / "honker.cdx.json").write_text(bill.of(release))
+    about = {"version": release.version, "commit": release.commit, "is_whole": release.is_whole}
+    (repository.DIST / "release.json").write_text(json.dumps(about) + "\n")
     _sum()
     close(made, "packages")
 
