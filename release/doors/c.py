@@ -72,7 +72,15 @@ def _descriptions(release: Release, native: Native) -> list[Entry]:
     names.append("lib/cmake/honker/honker-config-version.cmake")
     if native.has("libhonker.a"):
         names.append("lib/pkgconfig/honker_cpp.pc")
-    return [Entry(name, _filled(TEMPLATES / f"{Path(name).name}.in", release, native)) for name in names]
+    files = [Entry(name, _filled(TEMPLATES / f"{Path(name).name}.in", release, native)) for name in names]
+    return files if native.has("libhonker.a") else [_without_static(file) for file in files]
+
+
+def _without_static(file: Entry) -> Entry:
+    """CMake's targets for the static library go where there is none."""
+    text = re.sub(r"add_library\(honker::(?:static|cpp) (?:.|\n)*?\n\n", "", file.content.decode())
+    text = re.sub(r"^#   honker::(?:static|cpp) .*\n", "", text, flags=re.M)
+    return Entry(file.name, text.replace("gives three targets", "gives one target").encode())
 
 
 def _filled(template: Path, release: Release, native: Native) -> bytes:

@@ -207,6 +207,20 @@ class Doors(ReleaseTest):
         self.assertIn(hashlib.sha512(tarball).hexdigest(), (self.folder / "vcpkg/portfile.cmake").read_text())
         self.assertEqual(json.loads((self.folder / "vcpkg/vcpkg.json").read_text())["version"], "1.2.3")
 
+    def test_c_without_a_static_library(self) -> None:
+        mac = next(native for native in self.release.natives if native.target.name == "macos-arm64")
+        mac.files = mac.files - {"libhonker.a"}
+        c.pack(self.release, self.folder)
+        with tarfile.open(self.folder / "honker-1.2.3-macos-arm64.tar.gz") as archive:
+            names = archive.getnames()
+            config = (
+                archive.extractfile("honker-1.2.3-macos-arm64/lib/cmake/honker/honker-config.cmake").read().decode()
+            )
+        self.assertEqual(config.count("add_library("), 1)
+        self.assertIn("unset(_honker_prefix)", config)
+        self.assertNotIn("static", config)
+        self.assertFalse([name for name in names if "_cpp" in name])
+
     def test_the_extension(self) -> None:
         extension.pack(self.release, self.folder)
         files = _zip(self.folder / "honker-ext-1.2.3-windows-x64.zip")
