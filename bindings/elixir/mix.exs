@@ -18,6 +18,8 @@ defmodule Honker.Precompiled do
   end
 
   defp install(priv, version, tarball, sum, place) do
+    applications([:crypto])
+
     case content(place, version, tarball, sum) do
       {:ok, content} ->
         File.mkdir_p!(priv)
@@ -70,7 +72,13 @@ defmodule Honker.Precompiled do
   defp checked(content, sum, where), do: if(sum == sum(content), do: {:ok, content}, else: {:wrong, where})
   defp sum(content), do: Base.encode16(:crypto.hash(:sha256, content), case: :lower)
 
+  # From 1.15 on Mix takes from the code path what a project does not say that it needs.
+  defp applications(names) do
+    if function_exported?(Mix, :ensure_application!, 1), do: Enum.each(names, &apply(Mix, :ensure_application!, [&1]))
+  end
+
   defp download(url) do
+    applications([:inets, :ssl, :public_key])
     {:ok, _} = Application.ensure_all_started([:inets, :ssl])
 
     tls = [
