@@ -54,7 +54,7 @@ def _run(*command: str | Path, at: Path, **environment: str) -> str | None:
     done = subprocess.run(command, cwd=at, env=os.environ | environment, capture_output=True, text=True)
     if done.returncode == 0:
         return None
-    return f"{' '.join(map(str, command[:3]))} failed: {' '.join((done.stdout + done.stderr).split())[-600:]}"
+    return f"{' '.join(map(str, command[:3]))} failed: {' '.join((done.stdout + done.stderr).split())[:300]}"
 
 
 def _typescript() -> Path | None:
@@ -94,7 +94,7 @@ def _jvm(out: Path) -> str | None:
     home = repository.ROOT / "bindings/jvm"
     build = repository.TARGET / "release-jvm"
     shutil.rmtree(build, ignore_errors=True)
-    command = ["mvn", "-q", "-B", "-Prelease", "-DskipTests", "-Dgpg.skip", "-pl", ",".join(JVM_MODULES), "-am"]
+    command = ["mvn", "-q", "-B", "-Prelease", "-Dmaven.test.skip=true", "-Dgpg.skip", "-pl", ",".join(JVM_MODULES), "-am"]
     # The libraries are put into the jar when it is packed: none is found here.
     command += [f"-Dbuild.root={build}", f"-Dhonker.library.directory={build}/none", "package"]
     if why := _run(*command, at=home):
