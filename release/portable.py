@@ -94,7 +94,8 @@ def _jvm(out: Path) -> str | None:
     home = repository.ROOT / "bindings/jvm"
     build = repository.TARGET / "release-jvm"
     shutil.rmtree(build, ignore_errors=True)
-    command = ["mvn", "-q", "-B", "-Prelease", "-Dmaven.test.skip=true", "-Dgpg.skip", "-pl", ",".join(JVM_MODULES), "-am"]
+    command = ["mvn", "-q", "-B", "-Prelease", "-Dmaven.test.skip=true", "-Dgpg.skip"]
+    command += ["-pl", ",".join(JVM_MODULES), "-am"]
     # The libraries are put into the jar when it is packed: none is found here.
     command += [f"-Dbuild.root={build}", f"-Dhonker.library.directory={build}/none", "package"]
     if why := _run(*command, at=home):

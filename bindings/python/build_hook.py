@@ -1,6 +1,7 @@
 """Puts libhonker, the loadable extension and the program `honker` into the wheel: those that HONKER_LIBRARY,
-HONKER_EXTENSION_PATH and HONKER_PROGRAM name, else those of target/release. A source distribution brings their source, in
-rust/, which is compiled with cargo. The wheel is for one platform and any Python: HONKER_WHEEL_PLATFORM, or this machine's.
+HONKER_EXTENSION_PATH and HONKER_PROGRAM name, else those of target/release. A source distribution brings their
+source, in rust/, which is compiled with cargo. The wheel is for one platform and any Python: HONKER_WHEEL_PLATFORM,
+or this machine's.
 """
 
 import os
