@@ -13,11 +13,17 @@ import readme
 import repository
 from archive import Entry, gzipped, tarred
 from contents import Native, Release
+from report import skip
 
 
 def pack(release: Release, folder: Path) -> None:
     index = {}
-    manifests = [_javascript(release, folder, language) for language in ("node", "bun")]
+    manifests = []
+    for language, name in (("node", "Node"), ("bun", "Bun")):
+        if portable.has(language):
+            manifests.append(_javascript(release, folder, language))
+        else:
+            skip(f"{name}'s package", "it was not compiled: make natives TARGETS=portable")
     main = json.loads((repository.ROOT / "bindings/node/package.json").read_text())
     for name, native in release.of("node"):
         if native.has("honker.node"):

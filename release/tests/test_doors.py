@@ -1,6 +1,7 @@
 """What is in each package."""
 
 import base64
+import contextlib
 import csv
 import gzip
 import hashlib
@@ -133,8 +134,10 @@ class Doors(ReleaseTest):
             self.assertEqual((summary[:21], int(count)), ("A durable job queue, ", len(files)))
 
     def test_npm(self) -> None:
-        with mock.patch.object(
-            portable, "entries", lambda language: [Entry("dist/index.js", b""), Entry("x.map", b"")]
+        there = [Entry("dist/index.js", b""), Entry("x.map", b"")]
+        with (
+            mock.patch.object(portable, "entries", lambda language: there),
+            mock.patch.object(portable, "has", lambda language: True),
         ):
             node.pack(self.release, self.folder)
         index = json.loads((self.folder / "index.json").read_text())
@@ -151,6 +154,14 @@ class Doors(ReleaseTest):
         files = _tar((self.folder / musl["dist"]["tarball"]).read_bytes())
         self.assertIn("package/libhonker_ext.so", files)
         self.assertIn("package/honker.node", files)
+
+    def test_npm_without_javascript(self) -> None:
+        said = io.StringIO()
+        with mock.patch.object(portable, "has", lambda language: False), contextlib.redirect_stdout(said):
+            node.pack(self.release, self.folder)
+        self.assertEqual(said.getvalue().count("SKIPPED"), 2)
+        index = json.loads((self.folder / "index.json").read_text())
+        self.assertEqual(len(index), 7)
 
     def test_the_jar(self) -> None:
         buffer = io.BytesIO()
