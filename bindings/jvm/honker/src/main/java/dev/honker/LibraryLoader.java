@@ -259,8 +259,8 @@ final class LibraryLoader {
   }
 
   /**
-   * Whether this process runs with musl, Alpine's C library: the file of its dynamic linker is among
-   * those that it has mapped.
+   * Whether this process runs with musl, Alpine's C library: the file of its dynamic linker is
+   * among those that it has mapped.
    */
   private static boolean isMusl() {
     try (Stream<String> mapped = Files.lines(Path.of("/proc/self/maps"), ISO_8859_1)) {
