@@ -22,6 +22,8 @@ defmodule Honker.Precompiled do
 
     case content(place, version, tarball, sum) do
       {:ok, content} ->
+        # An emulator that runs has the old files mapped, and keeps them: they are not written over.
+        remove(priv)
         File.mkdir_p!(priv)
         :ok = :erl_tar.extract({:binary, content}, [:compressed, cwd: String.to_charlist(priv)])
         File.write!(stamp(priv), sum)
@@ -35,6 +37,17 @@ defmodule Honker.Precompiled do
         :none
     end
   end
+
+  # What was compiled here stays, but for the NIF: its libhonker may be the user's own.
+  def remove(priv) do
+    if installed?(priv),
+      do: for(file <- ["libhonker.so", "libhonker.dylib", "precompiled"], do: File.rm(Path.join(priv, file)))
+
+    File.rm(Path.join(priv, "honker_nif.so"))
+    :ok
+  end
+
+  def installed?(priv), do: File.exists?(stamp(priv))
 
   defp stamp(priv), do: Path.join(priv, "precompiled")
 
@@ -123,6 +136,8 @@ defmodule Mix.Tasks.Compile.HonkerNif do
 
     case Honker.Precompiled.install(priv, Mix.Project.config()[:version]) do
       :none ->
+        # To make, what was released would be up to date.
+        if Honker.Precompiled.installed?(priv), do: Honker.Precompiled.remove(priv)
         compile(priv)
 
       {:error, why} ->
@@ -161,10 +176,7 @@ defmodule Mix.Tasks.Compile.HonkerNif do
   end
 
   @impl true
-  def clean do
-    for file <- ["honker_nif.so", "precompiled"], do: File.rm(Path.join([Mix.Project.app_path(), "priv", file]))
-    :ok
-  end
+  def clean, do: Honker.Precompiled.remove(Path.join(Mix.Project.app_path(), "priv"))
 end
 
 defmodule Honker.MixProject do

@@ -34,6 +34,29 @@ defmodule Honker.PrecompiledTest do
   end
 
   @tag :tmp_dir
+  test "what another version left is replaced, not written over", %{tmp_dir: directory} do
+    priv = released(directory)
+    File.mkdir_p!(priv)
+    for file <- ["honker_nif.so", "libhonker.so", "precompiled"], do: File.write!(Path.join(priv, file), "old")
+    # Stands for an emulator that has it mapped.
+    mapped = Path.join(directory, "mapped")
+    File.ln!(Path.join(priv, "honker_nif.so"), mapped)
+
+    File.cd!(directory, fn -> assert Precompiled.install(priv, "1.2.3") == :ok end)
+    assert File.read!(Path.join(priv, "honker_nif.so")) == "native"
+    assert File.read!(mapped) == "old"
+    refute File.exists?(Path.join(priv, "libhonker.so"))
+  end
+
+  @tag :tmp_dir
+  test "a library that was not released stays", %{tmp_dir: priv} do
+    for file <- ["honker_nif.so", "libhonker.so"], do: File.write!(Path.join(priv, file), "own")
+    refute Precompiled.installed?(priv)
+    assert Precompiled.remove(priv) == :ok
+    assert File.ls!(priv) == ["libhonker.so"]
+  end
+
+  @tag :tmp_dir
   test "what is not what was released is refused", %{tmp_dir: directory} do
     priv = released(directory, "0123")
 
