@@ -9,7 +9,8 @@ from pathlib import Path
 from report import say
 from repository import TARGET
 
-WHEELS = ["cargo-zigbuild==0.24.1", "ziglang==0.17.1"]
+REQUIREMENTS = Path(__file__).with_name("wheels.txt")
+WHEELS = [line.split()[0] for line in REQUIREMENTS.read_text().splitlines() if "==" in line]
 VENV = TARGET / "release-tools" / "venv"
 PYTHON = VENV / "bin" / "python3"
 
@@ -21,10 +22,8 @@ def get() -> None:
         return
     say(f"installing {' '.join(WHEELS)} into {VENV} (pip)")
     subprocess.run([sys.executable, "-m", "venv", VENV], check=True)
-    subprocess.run(
-        [PYTHON, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--only-binary", ":all:", *WHEELS],
-        check=True,
-    )
+    install = [PYTHON, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--only-binary", ":all:"]
+    subprocess.run([*install, "--require-hashes", "-r", REQUIREMENTS], check=True)
     stamp.write_text("\n".join(WHEELS))
 
 
