@@ -1,5 +1,5 @@
 """Maven's artifacts, as a repository has them: the jars of `make natives`, with the libraries of all platforms in
-honker's; and the bundle that Maven Central takes.
+honker's. `release/publish central` signs them, and bundles them as Maven Central takes them.
 """
 
 import hashlib
@@ -40,9 +40,6 @@ def pack(release: Release, folder: Path) -> None:
         path = folder / "repository" / entry.name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(entry.content)
-    # The maintainer's signatures go beside the files before it is uploaded: RELEASING.md.
-    bundle = zipped(sorted([*published, *sums], key=lambda entry: entry.name), release.moment)
-    (folder / f"honker-{release.version}-central-bundle.zip").write_bytes(bundle)
 
 
 def _documentation(release: Release, there: set[str]) -> list[Entry]:
