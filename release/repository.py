@@ -11,7 +11,7 @@ NATIVES = TARGET / "natives"
 DIST = ROOT / "dist"
 # Natives are made of these alone.
 SOURCES = [
-    "Cargo.toml", "Cargo.lock", "honker-core", "honker-ffi", "honker-extension", "honker-cli", "include",
+    "Cargo.toml", "Cargo.lock", "honker-core", "honker-postgres", "honker-ffi", "honker-extension", "honker-cli", "include",
     "bindings/node/native", "bindings/elixir/c_src", "scripts/static-library", "release/targets.json",
 ]  # fmt: skip
 PORTABLE_SOURCES = ["bindings/node", "bindings/bun", "bindings/jvm", "bindings/dotnet", "bindings/go/schema.sql"]

@@ -10,7 +10,7 @@ import repository
 from archive import Entry, tree
 from contents import Release
 
-CRATES = ["honker-core", "honker-ffi", "honker-extension", "honker-cli"]
+CRATES = ["honker-core", "honker-postgres", "honker-ffi", "honker-extension", "honker-cli"]
 # Tests, and what they compare.
 LEFT_OUT = re.compile(r"honker-\w+/(tests|testee|package|benches)/|honker-ffi/(abi\.json|cbindgen\.toml)")
 

@@ -1,4 +1,4 @@
-"""The crates `honker` and `honker-core`, as `cargo package` makes them. The proof compiles a program with them."""
+"""The crates `honker`, `honker-core` and `honker-postgres`, as `cargo package` makes them. The proof compiles a program with them."""
 
 import shutil
 import subprocess
@@ -9,7 +9,7 @@ import repository
 import thirdparty
 from contents import Release
 
-CRATES = ["honker-core", "honker"]
+CRATES = ["honker-core", "honker-postgres", "honker"]
 
 
 def pack(release: Release, folder: Path) -> None:
