@@ -1,0 +1,248 @@
+"""Puts honker beside the others: `bench/peers/run --help`.
+
+Peers take turns, for a number of rounds, and medians count. What has been measured is kept in target/peers/results.json,
+from which the report is made; a part (`--only`) leaves the rest of it as it was.
+"""
+
+import argparse
+import json
+import os
+import platform
+import random
+import subprocess
+import sys
+import time
+import traceback
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+
+import measures
+import peers
+import report
+from measures import Bench, Sizes
+from process import Failed
+from store import Stores, Unavailable
+
+RESULTS = peers.ROOT / "target/peers/results.json"
+# What waits for the most part is done for several peers at a time, after what is measured in milliseconds.
+WAITING_AT_A_TIME = 6
+SOON_S = 5
+
+
+class Results:
+    """All values of each peer, by the name of the measure."""
+
+    def __init__(self):
+        self.all = json.loads(RESULTS.read_text()) if RESULTS.exists() else {"peers": {}}
+
+    def begin(self, machine, names):
+        self.all["machine"] = machine
+        for name in names:
+            self.all["peers"][name] = {"values": {}, "trouble": {}}
+
+    def of(self, peer):
+        return self.all["peers"][peer.name]
+
+    def add(self, peer, values, prefix=""):
+        for name, value in values.items():
+            self.of(peer)["values"].setdefault(prefix + name, []).append(value)
+        self.save()
+
+    def trouble(self, peer, what, error):
+        self.of(peer)["trouble"][what] = str(error)
+        print(f"  {peer.name}: {what}: {error}", flush=True)
+        self.save()
+
+    def save(self):
+        RESULTS.parent.mkdir(parents=True, exist_ok=True)
+        RESULTS.write_text(json.dumps(self.all, indent=1))
+
+
+def machine(arguments, rounds):
+    def said(*command):
+        return subprocess.run(command, capture_output=True, text=True, cwd=peers.ROOT).stdout.strip()
+
+    model = next((line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), "")
+    memory_kb = int(next(line.split()[1] for line in open("/proc/meminfo") if line.startswith("MemTotal")))
+    return {
+        "date": datetime.now(UTC).strftime("%Y-%m-%d"),
+        "commit": said("git", "rev-parse", "--short", "HEAD") + ("" if not said("git", "status", "--porcelain", "-uno") else ", changed"),
+        "processor": model,
+        "cores": os.cpu_count(),
+        "memory": f"{memory_kb / 2**20:.0f} GiB",
+        "system": f"Linux {platform.release().split('-')[0]}",
+        "filesystem": said("stat", "-f", "-c", "%T", os.environ.get("TMPDIR", "/tmp")),
+        "load": round(os.getloadavg()[0], 1),
+        "form": "full" if arguments.full else f"scale {arguments.scale}" if arguments.scale != 1 else "short",
+        "rounds": rounds,
+        "only": " ".join(arguments.only),
+    }
+
+
+def attempt(results, peer, what, function):
+    """Does a part; what goes wrong is kept beside the values, and the rest goes on."""
+    started = time.monotonic()
+    try:
+        function()
+        print(f"  {peer.name}: {what} ({time.monotonic() - started:.0f} s)", flush=True)
+    except (Failed, Unavailable) as error:
+        results.trouble(peer, what, error)
+    except Exception as error:
+        traceback.print_exc()
+        results.trouble(peer, what, f"{type(error).__name__}: {error}")
+
+
+class Run:
+    def __init__(self, results, stores, sizes, rounds, parts):
+        self.results, self.stores, self.sizes, self.rounds, self.parts = results, stores, sizes, rounds, parts
+
+    def wants(self, part):
+        return not self.parts or part in self.parts
+
+    def bench(self, peer, durability=None, recovery="default"):
+        return Bench(peer, self.stores, self.sizes, durability or peer.recommended, recovery)
+
+    def rounds_of(self, chosen):
+        for number in range(self.rounds):
+            print(f"round {number + 1} of {self.rounds}", flush=True)
+            for peer in random.Random(number).sample(chosen, len(chosen)):
+                if self.wants("throughput"):
+                    for durability in peer.durabilities:
+                        attempt(self.results, peer, f"throughput, {durability}", lambda: self._throughput(peer, durability))
+                if self.wants("pickup"):
+                    attempt(self.results, peer, "pickup", lambda: self._pickup(peer))
+                if number == 0:
+                    self._once(peer)
+
+    def _throughput(self, peer, durability):
+        with self.bench(peer, durability) as bench:
+            self.results.add(peer, measures.throughput(bench), f"{durability} ")
+            self.results.of(peer)["store"] = bench.store.version
+
+    def _pickup(self, peer):
+        with self.bench(peer) as bench:
+            self.results.add(peer, measures.pickup(bench, self.sizes.pickups), "pickup ")
+
+    def _once(self, peer):
+        if self.wants("smallest"):
+            attempt(self.results, peer, "smallest program",
+                    lambda: self.results.add(peer, {"lines": measures.smallest(peer, self.stores)}))  # fmt: skip
+        parts = {"rollback": self._rollback, "behind": self._behind, "idle": self._idle, "killed": self._killed}
+        for name, part in parts.items():
+            if self.wants(name):
+                attempt(self.results, peer, name, lambda part=part: part(peer))
+
+    def _rollback(self, peer):
+        with self.bench(peer) as bench:
+            self.results.add(peer, {"rollback": measures.rollback(bench)})
+
+    def _behind(self, peer):
+        with self.bench(peer) as bench:
+            self.results.add(peer, measures.behind(bench))
+
+    def _idle(self, peer):
+        for count in (1, self.sizes.idle_workers):
+            with self.bench(peer) as bench:
+                values = measures.idle(bench, count)
+            self.results.add(peer, values)
+
+    def _killed(self, peer):
+        with self.bench(peer, recovery="shortest") as bench:
+            self.results.add(peer, measures.killed(bench))
+
+    def recoveries(self, chosen):
+        """Those that are expected soon one by one, the others together, since they only wait."""
+        soon, late = [], []
+        for peer in chosen:
+            about = peer.about["recovery"]
+            for setting in ("default", "shortest"):
+                if setting == "shortest" and not about.get("shortest"):
+                    continue
+                expected = about.get(f"{setting}_s")
+                (soon if expected is not None and expected <= SOON_S else late).append((peer, setting))
+        for each in soon:
+            self._recovery(*each)
+        with ThreadPoolExecutor(WAITING_AT_A_TIME) as pool:
+            for future in [pool.submit(self._recovery, *each) for each in late]:
+                future.result()
+
+    def _recovery(self, peer, setting):
+        def measure():
+            with self.bench(peer, recovery=setting) as bench:
+                self.results.add(peer, {f"recovery {setting}": measures.recovery(bench)})
+
+        attempt(self.results, peer, f"recovery, {setting}", measure)
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="bench/peers/run", description=__doc__.split("\n")[0])
+    parser.add_argument("--only", default=[], type=lambda text: [word for word in text.split(",") if word],
+                        help="peers, families (go, python, ...), stores (sqlite, ...), 'ours' or 'others', with commas")  # fmt: skip
+    parser.add_argument("--parts", default=[], type=lambda text: text.split(","),
+                        help="throughput, pickup, smallest, rollback, behind, idle, killed, recovery")  # fmt: skip
+    parser.add_argument("--full", action="store_true", help="everything, at full length")
+    parser.add_argument("--scale", type=float, default=1, help="less of everything: 0.02 to see that it works")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--check", action="store_true", help="fail if a part had trouble or a job was lost; no report")
+    parser.add_argument("--report", action="store_true", help="make the report from what was measured before")
+    arguments = parser.parse_args()
+
+    results = Results()
+    if not arguments.report:
+        chosen = peers.find(arguments.only, ours_in_short=not arguments.full)
+        if not chosen:
+            parser.error("there is no such peer")
+        measure(results, chosen, arguments)
+    if arguments.check:
+        sys.exit(check(results, [peer.name for peer in chosen]))
+    report.write(results.all)
+
+
+def measure(results, chosen, arguments):
+    sizes = Sizes.full() if arguments.full else Sizes()
+    if arguments.scale != 1:
+        sizes = sizes.scaled(arguments.scale)
+    results.begin(machine(arguments, arguments.rounds), [peer.name for peer in chosen])
+    stores, there = Stores(), []
+    reasons = {}
+    try:
+        for peer in chosen:
+            if peer.folder not in reasons:
+                reasons[peer.folder] = peers.set_up(peer)
+            if reasons[peer.folder]:
+                results.trouble(peer, "setup", reasons[peer.folder])
+                continue
+            try:
+                results.of(peer)["version"] = peers.version(peer)
+                stores.make(peer.store, peer.recommended).close()
+                there.append(peer)
+            except Exception as error:
+                results.trouble(peer, "setup", error)
+        run = Run(results, stores, sizes, arguments.rounds, arguments.parts)
+        run.rounds_of(there)
+        if run.wants("recovery"):
+            run.recoveries(there)
+    finally:
+        stores.close()
+
+
+def check(results, names):
+    """For tests: whether all parts of these worked, and no job was lost."""
+    wrong = []
+    for name in names:
+        result = results.all["peers"][name]
+        wrong += [f"{name}: {what}: {error}" for what, error in result["trouble"].items()]
+        for value, found in result["values"].items():
+            if value in ("killed missing",) and any(found) or value.endswith("wrong"):
+                wrong.append(f"{name}: {value}: {found}")
+            if value == "rollback" and found != ["yes"]:
+                wrong.append(f"{name}: a rollback left something")
+        if not result["values"]:
+            wrong.append(f"{name}: nothing was measured")
+    for line in wrong:
+        print(f"FAILED {line}")
+    print(f"{len(names)} programs beside each other: {len(wrong)} troubles")
+    return 1 if wrong else 0
+
+
+main()

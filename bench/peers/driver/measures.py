@@ -1,0 +1,348 @@
+"""What is measured. Each takes a peer and gives values, which `__main__` keeps.
+
+Numbers and caps are in `Sizes`. A part that a peer has no way to do is left out, and shown as such.
+"""
+
+import random
+import statistics
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from peers import ROOT
+from process import Failed, Producer, Workers, end, memory, processor_ns_and_waits, start
+
+ROLLED_BACK, COMMITTED = 900_001, 900_002
+
+
+@dataclass
+class Sizes:
+    """The short form; `full` and `scaled` change it."""
+
+    one_at_a_time: int = 2_000
+    bulk: int = 20_000
+    drain: int = 20_000
+    pickups: int = 100
+    behind: int = 100_000
+    idle_s: float = 20
+    idle_workers: int = 10
+    recovery_cap_s: float = 60
+    killed_jobs: int = 10_000
+    cap_s: float = 5  # for each way of enqueueing and draining
+    fill_cap_s: float = 20  # for what is put behind
+    start_cap_s: float = 60
+    kill_cap_s: float = 60
+
+    @classmethod
+    def full(cls):
+        return cls(
+            one_at_a_time=10_000, bulk=100_000, pickups=300, idle_s=60, recovery_cap_s=7_500,
+            cap_s=60, fill_cap_s=600, kill_cap_s=600,
+        )  # fmt: skip
+
+    def scaled(self, scale):
+        """The same with fewer of everything, to see that it works."""
+        for name in ("one_at_a_time", "bulk", "drain", "behind"):
+            setattr(self, name, max(100, int(getattr(self, name) * scale)))
+        self.killed_jobs = max(1_000, int(self.killed_jobs * scale))
+        self.pickups = max(10, int(self.pickups * scale))
+        self.idle_s = max(2, self.idle_s * scale)
+        self.recovery_cap_s = max(8, self.recovery_cap_s * scale)
+        self.idle_workers = 10 if scale >= 0.2 else 2
+        self.cap_s = max(2, self.cap_s * scale)
+        self.fill_cap_s = max(2, self.fill_cap_s * scale)
+        self.kill_cap_s = max(15, self.kill_cap_s * scale)
+        return self
+
+
+class Bench:
+    """A peer on a store of its own."""
+
+    def __init__(self, peer, stores, sizes, durability, recovery="default"):
+        self.peer, self.sizes = peer, sizes
+        self.store = stores.make(peer.store, durability)
+        self.environment = {"PEER_DURABILITY": durability, "PEER_RECOVERY": recovery}
+        logs = ROOT / "target/peers/log"
+        logs.mkdir(parents=True, exist_ok=True)
+        self.log = (logs / f"{peer.name}-{durability}-{recovery}.log").open("w")
+        self.producer = None
+        self.opened = []
+        try:
+            self.producer = Producer(peer, self.store, self.log, self.environment)
+            self.store.make_tables()
+        except BaseException:
+            self.close()
+            raise
+
+    def workers(self, count=1, concurrency=1):
+        workers = Workers(self.peer, self.store, self.log, self.environment)
+        self.opened.append(workers)
+        return workers.start(count, concurrency)
+
+    def close(self):
+        for workers in self.opened:
+            workers.close()
+        if self.producer:
+            self.producer.close()
+        self.store.close()
+        self.log.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+
+def rate(answer):
+    if "unsupported" in answer:
+        return None
+    return answer["count"] / answer["seconds"] if answer["seconds"] else None
+
+
+def of_kind(kind, number):
+    """Whether so many different jobs of a kind have been run."""
+    return lambda events: len({n for k, n, _, _ in events if k == kind}) >= number
+
+
+def drain(bench, processes, concurrency, jobs):
+    """Runs no-op jobs, in jobs per second, from the moment at which all processes work."""
+    size = 0
+    while size < jobs:
+        answer = bench.producer.enqueue("noop", jobs - size, size, batch=100, cap_s=bench.sizes.fill_cap_s)
+        if "unsupported" in answer:
+            answer = bench.producer.enqueue("noop", jobs - size, size, cap_s=bench.sizes.fill_cap_s)
+        size += answer["count"]
+        if answer["count"] == 0 or answer["seconds"] >= bench.sizes.fill_cap_s:
+            break
+    workers = bench.workers(processes, concurrency)
+    if not workers.wait(of_kind("noop", 1), bench.sizes.start_cap_s):
+        raise Failed("no job was run")
+    # Each process is asked for its share only while it works.
+    finished = workers.wait(of_kind("noop", size), bench.sizes.cap_s)
+    used = memory(workers.pids())
+    if not finished:
+        # What is left belongs to no later measurement.
+        workers.wait(of_kind("noop", size), 10 * bench.sizes.cap_s)
+    events = sorted(event[2:] for event in workers.look() if event[0] == "noop")
+    if len(events) < 3:
+        raise Failed(f"{len(events)} jobs were run")
+    began = events[0][0]
+    if processes > 1:
+        firsts = {}
+        for at, pid in events:
+            firsts.setdefault(pid, at)
+        # A process that has got nothing is not waited for; one that came in the last tenth counts as none.
+        late = events[len(events) * 9 // 10][0]
+        began = max([at for at in firsts.values() if at < late], default=began)
+    counted = [at for at, _ in events if at >= began]
+    seconds = (counted[-1] - counted[0]) / 1e9
+    twice = len(events) - len({event[1] for event in workers.events if event[0] == "noop"})
+    workers.close()
+    return {"rate": (len(counted) - 1) / seconds if seconds else None, "memory": used, "twice": twice, "left": size - (len(events) - twice)}
+
+
+def throughput(bench):
+    """Enqueueing and draining."""
+    sizes, ask = bench.sizes, bench.producer.enqueue
+    values = {}
+    values["enqueue"] = rate(ask("noop", sizes.one_at_a_time, cap_s=sizes.cap_s))
+    empty(bench)
+    answer = ask("noop", sizes.bulk, batch=100, cap_s=sizes.cap_s)
+    values["bulk"] = rate(answer)
+    if values["bulk"]:
+        empty(bench)
+    values["transact"] = rate(ask("noop", max(100, sizes.one_at_a_time // 4), way="transact", cap_s=sizes.cap_s))
+    if values["transact"]:
+        empty(bench)
+    for processes, concurrency in ((1, 1), (1, 4), (1, 16), (4, 1)):
+        done = drain(bench, processes, concurrency, sizes.drain)
+        values[f"drain {processes}x{concurrency}"] = done["rate"]
+        if done["twice"] or done["left"]:
+            values[f"drain {processes}x{concurrency} wrong"] = done["twice"] + done["left"]
+        if (processes, concurrency) == (1, 16):
+            values["memory"] = done["memory"]
+    return values
+
+
+def empty(bench):
+    """Runs what is there, whatever it is."""
+    workers = bench.workers(1, 16)
+    if not workers.wait(of_kind("noop", 1), bench.sizes.start_cap_s):
+        raise Failed("no job was run")
+    last = -1
+    while last != len(workers.look()):
+        last = len(workers.events)
+        time.sleep(1.0)
+    workers.close()
+
+
+def pickup(bench, count):
+    """From before the call that enqueues, in one process, to the job in the hand of an idle worker in another."""
+    workers = bench.workers(1, 1)
+    settle(bench, workers)
+    dice = random.Random(22)
+    sent = {}
+    for n in range(count):
+        time.sleep(dice.uniform(0.01, 0.09))
+        sent[n] = bench.producer.enqueue("stamp", 1, n)["at"]
+    if not workers.wait(of_kind("stamp", count), bench.sizes.start_cap_s):
+        raise Failed("a job was not picked up")
+    took = {}
+    for kind, n, at, _ in workers.events:
+        if kind == "stamp":
+            took.setdefault(n, (at - sent[n]) / 1e6)
+    workers.close()
+    took = sorted(took.values())
+    return {"p50": took[len(took) // 2], "p99": took[min(len(took) - 1, len(took) * 99 // 100)], "max": took[-1]}
+
+
+def settle(bench, workers):
+    """Waits until a worker has run a job, and those that start have started."""
+    probe = 800_000 + len(bench.opened)
+    bench.producer.enqueue("noop", 1, probe)
+    if not workers.wait(lambda events: any(e[:2] == ("noop", probe) for e in events), bench.sizes.start_cap_s):
+        raise Failed("no job was run")
+    for _ in range(30):
+        before, _ = processor_ns_and_waits(workers.pids())
+        time.sleep(0.5)
+        after, _ = processor_ns_and_waits(workers.pids())
+        if after - before < 150e6:
+            return
+
+
+def behind(bench):
+    """Pickup once more, with jobs of another day and jobs that are done behind it."""
+    sizes = bench.sizes
+    done = bench.producer.enqueue("noop", sizes.behind, 0, batch=100, cap_s=sizes.fill_cap_s / 2)
+    finished = 0
+    if "unsupported" not in done and done["count"]:
+        finished = done["count"]
+        workers = bench.workers(1, 16)
+        workers.wait(of_kind("noop", finished), 6 * sizes.fill_cap_s)
+        finished = len({n for kind, n, _, _ in workers.events if kind == "noop"})
+        workers.close()
+    delayed = bench.producer.enqueue("noop", sizes.behind, 1_000_000, way="later", batch=100, cap_s=sizes.fill_cap_s)
+    values = {f"behind {key}": value for key, value in pickup(bench, sizes.pickups).items()}
+    values["behind done"] = finished
+    values["behind delayed"] = None if "unsupported" in delayed else delayed["count"]
+    values["disk"] = bench.store.size()
+    return values
+
+
+def idle(bench, count):
+    """The processor time of workers with nothing to do, as a part of a core, and how often a second they wake."""
+    workers = bench.workers(count, 1)
+    settle(bench, workers)
+    time.sleep(1.0)
+    pids = workers.pids()
+    before, servers_before = processor_ns_and_waits(pids), processor_ns_and_waits(bench.store.server_pids())
+    began = time.monotonic()
+    time.sleep(bench.sizes.idle_s)
+    after, servers_after = processor_ns_and_waits(pids), processor_ns_and_waits(bench.store.server_pids())
+    seconds = time.monotonic() - began
+    workers.close()
+    return {
+        f"idle {count} cpu": (after[0] - before[0]) / 1e9 / seconds,
+        f"idle {count} wakes": (after[1] - before[1]) / seconds,
+        f"idle {count} server cpu": (servers_after[0] - servers_before[0]) / 1e9 / seconds,
+        f"idle {count} server wakes": (servers_after[1] - servers_before[1]) / seconds,
+    }
+
+
+def rollback(bench):
+    """Whether a job is there with the application's own row, and neither is after a rollback."""
+    ask = bench.producer.enqueue
+    if "unsupported" in ask("noop", 1, ROLLED_BACK, way="transact", commit=False):
+        return "none"
+    ask("noop", 1, COMMITTED, way="transact", commit=True)
+    workers = bench.workers(1, 1)
+    if not workers.wait(lambda events: any(n == COMMITTED for _, n, _, _ in events), bench.sizes.start_cap_s):
+        raise Failed("the committed job was not run")
+    time.sleep(2.0)
+    run = {n for _, n, _, _ in workers.look()}
+    workers.close()
+    return "yes" if ROLLED_BACK not in run and bench.store.numbers("orders") == [COMMITTED] else "NO"
+
+
+def recovery(bench):
+    """From SIGKILL of the process that runs a job to the job's next start, which may be in a process that is started in its
+    place; `None` if that takes longer than the cap."""
+    workers = bench.workers(2, 1)
+    settle(bench, workers)
+    bench.producer.enqueue("hold", 1, 1)
+    held = [None]
+
+    def is_held(events):
+        held[0] = next((pid for kind, _, _, pid in events if kind == "hold"), None)
+        return held[0] is not None
+
+    if not workers.wait(is_held, bench.sizes.start_cap_s):
+        raise Failed("the job was not run")
+    time.sleep(1.0)
+    index = workers.holder(held[0])
+    killed = time.time_ns()
+    workers.kill(index)
+    workers.start(1, 1)
+    again = workers.wait(lambda events: sum(e[0] == "hold" for e in events) > 1, bench.sizes.recovery_cap_s)
+    at = sorted(event[2] for event in workers.events if event[0] == "hold")
+    workers.close(patience_s=0.2)
+    return (at[1] - killed) / 1e9 if again else None
+
+
+def killed(bench):
+    """Jobs that add a row each, while every second one of two workers is killed: jobs without a row, rows too many."""
+    total = bench.sizes.killed_jobs
+    answer = bench.producer.enqueue("append", total, batch=100, cap_s=bench.sizes.fill_cap_s)
+    if "unsupported" in answer:
+        answer = bench.producer.enqueue("append", total, cap_s=bench.sizes.fill_cap_s)
+    total = answer["count"]
+    workers = bench.workers(2, 4)
+    workers.wait(of_kind("append", 1), bench.sizes.start_cap_s)
+    until = time.monotonic() + bench.sizes.kill_cap_s
+    kills, seen, moved = 0, 0, time.monotonic()
+    while time.monotonic() < until:
+        time.sleep(1.0)
+        count = len({n for kind, n, _, _ in workers.look() if kind == "append"})
+        if count >= total:
+            break
+        if count > seen:
+            seen, moved = count, time.monotonic()
+            workers.kill(0)
+            workers.start(1, 4)
+            kills += 1
+        elif time.monotonic() - moved > 15 and seen > total * 9 / 10:
+            break  # what is left waits for something longer than that
+    workers.close()
+    rows = bench.store.numbers("appended")
+    return {
+        "killed jobs": total,
+        "killed kills": kills,
+        "killed missing": total - len(set(rows)),
+        "killed twice": len(rows) - len(set(rows)),
+    }
+
+
+def smallest(peer, stores):
+    """Whether the smallest program says hello, and its lines."""
+    store = stores.make(peer.store, peer.recommended)
+    log = Path(ROOT / "target/peers/log" / f"{peer.name}-smallest.log")
+    try:
+        with log.open("w") as out:
+            process = start(peer, "smallest", store, out)
+            until = time.monotonic() + 60
+            while "hello" not in log.read_text(errors="replace") and time.monotonic() < until:
+                if process.poll() is not None and "hello" not in log.read_text(errors="replace"):
+                    break
+                time.sleep(0.1)
+            end(process)
+    finally:
+        store.close()
+    if "hello" not in log.read_text(errors="replace"):
+        raise Failed("the smallest program does not say hello")
+    return peer.lines_of_smallest()
+
+
+def median(values):
+    values = [value for value in values if isinstance(value, int | float)]
+    return statistics.median(values) if values else None

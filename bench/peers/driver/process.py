@@ -1,0 +1,186 @@
+"""The processes of a peer: one that enqueues and answers in lines of JSON, and workers, which note what they run."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+
+class Failed(Exception):
+    """A peer's program did not do what it was asked."""
+
+
+def children(pid):
+    found = []
+    for path in Path(f"/proc/{pid}/task").glob("*/children"):
+        try:
+            found += map(int, path.read_text().split())
+        except OSError:
+            pass  # gone meanwhile
+    return found
+
+
+def tree(pids):
+    """These processes and all that descend from them."""
+    found, look_at = [], list(pids)
+    while look_at:
+        pid = look_at.pop()
+        found.append(pid)
+        look_at += children(pid)
+    return found
+
+
+def processor_ns_and_waits(pids):
+    """The processor time of processes in nanoseconds, and how often their threads have gone to sleep by themselves."""
+    used = waits = 0
+    for pid in tree(pids):
+        for task in Path(f"/proc/{pid}/task").glob("*"):
+            try:
+                used += int((task / "schedstat").read_text().split()[0])
+                status = (task / "status").read_text()
+            except OSError:
+                continue
+            waits += int(status.split("\nvoluntary_ctxt_switches:")[1].split()[0])
+    return used, waits
+
+
+def memory(pids):
+    """The memory of processes in bytes, of which shared pages count by shares."""
+    total = 0
+    for pid in tree(pids):
+        try:
+            rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
+        except OSError:
+            continue
+        total += int(rollup.split("\nPss:")[1].split()[0]) * 1024
+    return total
+
+
+def start(peer, role, store, log, **environment):
+    return subprocess.Popen(
+        [str(peer.folder / "command"), role],
+        stdin=subprocess.PIPE if role == "produce" else subprocess.DEVNULL,
+        stdout=subprocess.PIPE if role == "produce" else log,
+        stderr=log,
+        cwd=store.folder,
+        env={**os.environ, **peer.environment, **store.environment, **environment},
+        start_new_session=True,
+        text=True,
+    )
+
+
+def end(process, patience_s=5.0):
+    """Ends a process and its group, which is its own."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        try:
+            os.killpg(process.pid, number)
+        except ProcessLookupError:
+            pass
+        try:
+            process.wait(patience_s)
+            if number == signal.SIGTERM:
+                continue  # what is left of the group
+        except subprocess.TimeoutExpired:
+            pass
+
+
+class Producer:
+    """The process that enqueues."""
+
+    def __init__(self, peer, store, log, environment):
+        self.log = log
+        self.process = start(peer, "produce", store, log, **environment)
+        self.ready = self._read()
+
+    def _read(self):
+        line = self.process.stdout.readline()
+        if not line:
+            raise Failed(f"the program ended: {tail(self.log)}")
+        answer = json.loads(line)
+        if "error" in answer:
+            raise Failed(answer["error"])
+        return answer
+
+    def ask(self, do, **arguments):
+        self.process.stdin.write(json.dumps({"do": do, **arguments}) + "\n")
+        self.process.stdin.flush()
+        return self._read()
+
+    def enqueue(self, kind, count, first=0, **arguments):
+        return self.ask("enqueue", kind=kind, count=count, first=first, **arguments)
+
+    def close(self):
+        self.process.stdin.close()
+        end(self.process)
+        self.process.stdout.close()
+
+
+class Workers:
+    """Processes that work, and the file in which they note what they have run."""
+
+    def __init__(self, peer, store, log, environment):
+        self.peer, self.store, self.log, self.environment = peer, store, log, environment
+        self.processes = []
+        self.path = store.folder / f"events-{time.monotonic_ns()}"
+        self.path.touch()
+        self.path.chmod(0o666)
+        self._file = self.path.open()
+        self.events = []
+
+    def start(self, count=1, concurrency=1):
+        self.concurrency = concurrency
+        for _ in range(count):
+            self.processes.append(
+                start(
+                    self.peer, "work", self.store, self.log, **self.environment,
+                    PEER_EVENTS=str(self.path), PEER_CONCURRENCY=str(concurrency),
+                )
+            )  # fmt: skip
+        return self
+
+    def pids(self):
+        return [process.pid for process in self.processes]
+
+    def look(self):
+        """What has been run so far: (kind, number, nanoseconds, process)."""
+        for line in self._file:
+            kind, number, at, pid = line.split()
+            self.events.append((kind, int(number), int(at), int(pid)))
+        return self.events
+
+    def wait(self, enough, seconds):
+        """Waits until `enough(events)`, or for so long; says whether it came to that."""
+        until = time.monotonic() + seconds
+        while not enough(self.look()):
+            if time.monotonic() > until:
+                return False
+            if all(process.poll() is not None for process in self.processes):
+                raise Failed(f"the workers ended: {tail(self.log)}")
+            time.sleep(0.02)
+        return True
+
+    def kill(self, index):
+        """SIGKILL, for all of the process's group, and no more of it."""
+        process = self.processes.pop(index)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+    def holder(self, pid):
+        """The index of the process that is this one, or an ancestor of it."""
+        return next(i for i, process in enumerate(self.processes) if pid in tree([process.pid]))
+
+    def close(self, patience_s=5.0):
+        for process in self.processes:
+            end(process, patience_s)
+        self.processes = []
+        if not self._file.closed:
+            self._file.close()
+
+
+def tail(log):
+    """The last lines that a peer has said."""
+    log.flush()
+    lines = [line.strip() for line in Path(log.name).read_text(errors="replace").splitlines() if line.strip()]
+    return " / ".join(lines[-3:])[-400:]
