@@ -4,7 +4,7 @@ CARGO ?= cargo
 target = $(or $(CARGO_TARGET_DIR),target)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long check bench bench-instructions soak conformance library header extension install uninstall natives packages prove fuzz clean
+.PHONY: help demo test test-long check bench bench-instructions peers peers-full soak conformance library header extension install uninstall natives packages prove fuzz clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,6 +27,12 @@ bench: extension library ## Measure, each figure beside its reference point (som
 bench-instructions: ## Count the instructions of the loops through libhonker, beside those of an earlier revision: BASE=<rev>
 	$(if $(BASE),,$(error BASE is missing: make bench-instructions BASE=<rev>))
 	bench/instructions/run $(BASE)
+
+peers: library ## Do the same work with other job queues, and make the tables of docs/comparison.md (some of it: only=huey,go)
+	bench/peers/run $(if $(only),--only $(only))
+
+peers-full: library ## The same with everything at full length; takes many hours
+	bench/peers/run --full $(if $(only),--only $(only))
 
 soak: library ## Do everything at once for ten minutes, beside killed processes, and audit it
 	$(CARGO) run --release -p honker-soak -- --seconds 600

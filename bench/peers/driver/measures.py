@@ -32,6 +32,7 @@ class Sizes:
     fill_cap_s: float = 20  # for what is put behind
     start_cap_s: float = 60
     kill_cap_s: float = 60
+    quiet_s: float = 1.0  # a queue in which nothing has happened for so long is empty
 
     @classmethod
     def full(cls):
@@ -46,12 +47,12 @@ class Sizes:
             setattr(self, name, max(100, int(getattr(self, name) * scale)))
         self.killed_jobs = max(1_000, int(self.killed_jobs * scale))
         self.pickups = max(10, int(self.pickups * scale))
-        self.idle_s = max(2, self.idle_s * scale)
+        self.idle_s = max(1, self.idle_s * scale)
         self.recovery_cap_s = max(8, self.recovery_cap_s * scale)
         self.idle_workers = 10 if scale >= 0.2 else 2
         self.cap_s = max(2, self.cap_s * scale)
         self.fill_cap_s = max(2, self.fill_cap_s * scale)
-        self.kill_cap_s = max(15, self.kill_cap_s * scale)
+        self.kill_cap_s = max(30, self.kill_cap_s * scale)
         return self
 
 
@@ -105,16 +106,17 @@ def of_kind(kind, number):
     return lambda events: len({n for k, n, _, _ in events if k == kind}) >= number
 
 
+def fill(bench, kind, count, cap_s, first=0):
+    """Enqueues jobs as fast as the peer can, or as many as it can within the cap; how many."""
+    answer = bench.producer.enqueue(kind, count, first, batch=100, cap_s=cap_s)
+    if "unsupported" in answer:
+        answer = bench.producer.enqueue(kind, count, first, cap_s=cap_s)
+    return answer["count"]
+
+
 def drain(bench, processes, concurrency, jobs):
     """Runs no-op jobs, in jobs per second, from the moment at which all processes work."""
-    size = 0
-    while size < jobs:
-        answer = bench.producer.enqueue("noop", jobs - size, size, batch=100, cap_s=bench.sizes.fill_cap_s)
-        if "unsupported" in answer:
-            answer = bench.producer.enqueue("noop", jobs - size, size, cap_s=bench.sizes.fill_cap_s)
-        size += answer["count"]
-        if answer["count"] == 0 or answer["seconds"] >= bench.sizes.fill_cap_s:
-            break
+    size = fill(bench, "noop", jobs, bench.sizes.fill_cap_s)
     workers = bench.workers(processes, concurrency)
     if not workers.wait(of_kind("noop", 1), bench.sizes.start_cap_s):
         raise Failed("no job was run")
@@ -139,7 +141,12 @@ def drain(bench, processes, concurrency, jobs):
     seconds = (counted[-1] - counted[0]) / 1e9
     twice = len(events) - len({event[1] for event in workers.events if event[0] == "noop"})
     workers.close()
-    return {"rate": (len(counted) - 1) / seconds if seconds else None, "memory": used, "twice": twice, "left": size - (len(events) - twice)}
+    return {
+        "rate": (len(counted) - 1) / seconds if seconds else None,
+        "memory": used,
+        "twice": twice,
+        "left": size - (len(events) - twice),
+    }
 
 
 def throughput(bench):
@@ -173,7 +180,7 @@ def empty(bench):
     last = -1
     while last != len(workers.look()):
         last = len(workers.events)
-        time.sleep(1.0)
+        time.sleep(bench.sizes.quiet_s)
     workers.close()
 
 
@@ -214,14 +221,11 @@ def settle(bench, workers):
 def behind(bench):
     """Pickup once more, with jobs of another day and jobs that are done behind it."""
     sizes = bench.sizes
-    done = bench.producer.enqueue("noop", sizes.behind, 0, batch=100, cap_s=sizes.fill_cap_s / 2)
-    finished = 0
-    if "unsupported" not in done and done["count"]:
-        finished = done["count"]
-        workers = bench.workers(1, 16)
-        workers.wait(of_kind("noop", finished), 6 * sizes.fill_cap_s)
-        finished = len({n for kind, n, _, _ in workers.events if kind == "noop"})
-        workers.close()
+    count = fill(bench, "noop", sizes.behind, sizes.fill_cap_s / 2)
+    workers = bench.workers(1, 16)
+    workers.wait(of_kind("noop", count), 6 * sizes.fill_cap_s)
+    finished = len({n for kind, n, _, _ in workers.look() if kind == "noop"})
+    workers.close()
     delayed = bench.producer.enqueue("noop", sizes.behind, 1_000_000, way="later", batch=100, cap_s=sizes.fill_cap_s)
     values = {f"behind {key}": value for key, value in pickup(bench, sizes.pickups).items()}
     values["behind done"] = finished
@@ -266,8 +270,8 @@ def rollback(bench):
 
 
 def recovery(bench):
-    """From SIGKILL of the process that runs a job to the job's next start, which may be in a process that is started in its
-    place; `None` if that takes longer than the cap."""
+    """From SIGKILL of the process that runs a job to the job's next start, which may be in a process that is
+    started in its place; `None` if that takes longer than the cap."""
     workers = bench.workers(2, 1)
     settle(bench, workers)
     bench.producer.enqueue("hold", 1, 1)
@@ -292,11 +296,7 @@ def recovery(bench):
 
 def killed(bench):
     """Jobs that add a row each, while every second one of two workers is killed: jobs without a row, rows too many."""
-    total = bench.sizes.killed_jobs
-    answer = bench.producer.enqueue("append", total, batch=100, cap_s=bench.sizes.fill_cap_s)
-    if "unsupported" in answer:
-        answer = bench.producer.enqueue("append", total, cap_s=bench.sizes.fill_cap_s)
-    total = answer["count"]
+    total = fill(bench, "append", bench.sizes.killed_jobs, bench.sizes.fill_cap_s)
     workers = bench.workers(2, 4)
     workers.wait(of_kind("append", 1), bench.sizes.start_cap_s)
     until = time.monotonic() + bench.sizes.kill_cap_s

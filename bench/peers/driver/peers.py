@@ -39,7 +39,13 @@ class Peer:
 
     def matches(self, words):
         """Whether one of the words is its name, its folder's or its store's, or its family's or "ours"."""
-        mine = {self.name, self.folder.name, self.store, self.about["family"], "ours" if self.about["ours"] else "others"}
+        mine = {
+            self.name,
+            self.folder.name,
+            self.store,
+            self.about["family"],
+            "ours" if self.about["ours"] else "others",
+        }
         return any(word in mine or word in self.folder.name.split("-") for word in words)
 
     def lines_of_smallest(self):

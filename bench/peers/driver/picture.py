@@ -6,6 +6,7 @@ from html import escape
 WIDTH, LABELS, BAR, GAP, TOP = 860, 260, 16, 8, 58
 COLOURS = {"sqlite": "#7a8fa6", "postgres": "#a08bb5", "redis": "#c08a7d"}
 OURS = "#0b7a5b"
+LEGEND = "green: honker; grey: other files of SQLite, violet: Postgres, red: Redis"
 
 
 def bars(title, unit, rows, better):
@@ -22,7 +23,7 @@ def bars(title, unit, rows, better):
         'font-family="system-ui, sans-serif" font-size="13">',
         f'<rect width="{WIDTH}" height="{height}" fill="#ffffff"/>',
         f'<text x="16" y="24" font-size="16" font-weight="600" fill="#1c2430">{escape(title)}</text>',
-        f'<text x="16" y="43" fill="#5a6472">logarithmic; {better}; grey: files of SQLite, violet: Postgres, red: Redis, green: honker</text>',
+        f'<text x="16" y="43" fill="#5a6472">logarithmic; {better}; {LEGEND}</text>',
     ]
     for i, (label, value, ours, store) in enumerate(rows):
         y = TOP + i * (BAR + GAP)
@@ -33,7 +34,7 @@ def bars(title, unit, rows, better):
         lines += [
             f'<text x="{LABELS - 8}" y="{y + 13}" text-anchor="end" fill="#1c2430"{weight}>{escape(label)}</text>',
             f'<rect x="{LABELS}" y="{y}" width="{wide:.1f}" height="{BAR}" rx="2" fill="{colour}"/>',
-            f'<text x="{LABELS + wide + 6:.1f}" y="{y + 13}" fill="#1c2430">{number(value)}{" " + unit if unit else ""}</text>',
+            f'<text x="{LABELS + wide + 6:.1f}" y="{y + 13}" fill="#1c2430">{number(value)} {unit}</text>',
         ]
     return "\n".join([*lines, "</svg>", ""])
 

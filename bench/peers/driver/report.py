@@ -35,35 +35,48 @@ class Row:
         return found[-1] if found else None
 
 
-def write(results):
-    rows = [
-        Row(peer, results["peers"][peer.name]) for peer in peers.find() if peer.name in results["peers"]
-    ]
-    # Files first; on each store the raw rows, ours, and the others.
-    rows.sort(key=lambda row: (list(peers.STORES).index(row.peer.store), not row.peer.about.get("raw"),
-                               not row.peer.about["ours"], row.peer.title.lower()))  # fmt: skip
+def rows_of(results):
+    """Files first; on each store the row by hand, ours, and the others."""
+    rows = [Row(peer, results["peers"][peer.name]) for peer in peers.find() if peer.name in results["peers"]]
+
+    def place(row):
+        about = row.peer.about
+        return list(peers.STORES).index(row.peer.store), not about.get("raw"), not about["ours"], row.title.lower()
+
+    return sorted(rows, key=place)
+
+
+def filled(text, results):
+    """The document with the tables of these results."""
+    rows = rows_of(results)
     parts = {
         "machine": machine(results["machine"]),
-        "speed, unsynced": speed(rows, "unsynced"),
+        "speed, unsynced": shown("drain", "Jobs done in a second") + speed(rows, "unsynced"),
         "speed, synced": speed(rows, "synced"),
-        "pickup": pickup(rows),
-        "idle": idle(rows),
+        "pickup": shown("pickup", "From enqueueing to the job in hand") + pickup(rows),
+        "idle": shown("idle", "An idle worker") + idle(rows),
         "recovery": recovery(rows),
         "trust": trust(rows),
         "size": size(rows),
         "settings": settings(rows),
         "missing": missing(rows),
     }
-    text = DOCUMENT.read_text()
-    for name, table in parts.items():
+    for name, made in parts.items():
         begin, finish = f"<!-- {name} -->", f"<!-- end of {name} -->"
-        if begin not in text:
-            raise SystemExit(f"{DOCUMENT}: there is no {begin}")
-        text = re.sub(
-            re.escape(begin) + ".*?" + re.escape(finish), lambda _, b=begin, t=table, f=finish: f"{b}\n{t}\n{f}", text, flags=re.S
-        )
-    DOCUMENT.write_text(text)
-    pictures(rows)
+        if begin not in text or finish not in text:
+            raise SystemExit(f"{DOCUMENT}: there is no {begin} or its end")
+        before, rest = text.split(begin, 1)
+        text = f"{before}{begin}\n\n{made}\n\n{finish}{rest.split(finish, 1)[1]}"
+    return text
+
+
+def shown(name, title):
+    return f"![{title}](pictures/peers-{name}.svg)\n\n"
+
+
+def write(results):
+    DOCUMENT.write_text(filled(DOCUMENT.read_text(), results))
+    pictures(rows_of(results))
     print(f"the report is in {DOCUMENT.relative_to(peers.ROOT)}")
 
 
@@ -75,8 +88,9 @@ def table(columns, rows):
 def machine(about):
     part = f" A part was measured last: {about['only']}." if about["only"] else ""
     return (
-        f"Measured {about['date']} on commit {about['commit']}: {about['processor']}, {about['cores']} cores, {about['memory']}, "
-        f"{about['system']}, {about['filesystem']}; {about['form']} form, {about['rounds']} rounds, load {about['load']} before.{part}"
+        f"Measured {about['date']} on commit {about['commit']}: {about['processor']}, {about['cores']} cores, "
+        f"{about['memory']}, {about['system']}, {about['filesystem']}; {about['form']} form, {about['rounds']} rounds, "
+        f"load {about['load']} before.{part}"
     )
 
 
@@ -90,7 +104,16 @@ def milliseconds(value):
 
 def speed(rows, durability):
     measures = ("enqueue", "bulk", "transact", "drain 1x1", "drain 1x4", "drain 1x16", "drain 4x1")
-    columns = (f"{durability}, per second", "enqueue", "100 at a time", "in your transaction", "drain, 1", "4", "16", "4 processes")
+    columns = (
+        f"{durability}, per second",
+        "enqueue",
+        "100 at a time",
+        "in your transaction",
+        "drain, 1",
+        "4",
+        "16",
+        "4 processes",
+    )
     made = []
     for row in rows:
         if durability not in row.peer.durabilities or f"{durability} enqueue" not in row.values:
@@ -103,20 +126,36 @@ def speed(rows, durability):
 
 
 def pickup(rows):
-    columns = ("milliseconds", "p50", "p99", "max", "p50, with jobs behind", "p99", "max", "delayed behind", "done behind")
+    columns = (
+        "milliseconds",
+        "p50",
+        "p99",
+        "max",
+        "p50, with jobs behind",
+        "p99",
+        "max",
+        "delayed behind",
+        "done behind",
+    )
     made = []
     for row in rows:
         if row.get("pickup p50") is None:
             continue
-        made.append(
-            [row.title, *(milliseconds(row.get(f"{prefix} {name}")) for prefix in ("pickup", "behind") for name in ("p50", "p99", "max")),
-             whole(row.get("behind delayed")), whole(row.get("behind done"))]
-        )  # fmt: skip
+        names = [f"{prefix} {name}" for prefix in ("pickup", "behind") for name in ("p50", "p99", "max")]
+        counts = [whole(row.get(f"behind {name}")) for name in ("delayed", "done")]
+        made.append([row.title, *(milliseconds(row.get(name)) for name in names), *counts])
     return table(columns, made)
 
 
 def idle(rows):
-    columns = ("idle", "% of a core", "wake-ups a second", "ten workers: % of a core", "wake-ups a second", "server, beside ten: % of a core")
+    columns = (
+        "idle",
+        "% of a core",
+        "wake-ups a second",
+        "ten workers: % of a core",
+        "wake-ups a second",
+        "server, beside ten: % of a core",
+    )
     made = []
     for row in rows:
         many = next((name.split()[1] for name in row.values if re.fullmatch(r"idle (2|10) cpu", name)), "10")
@@ -132,7 +171,13 @@ def idle(rows):
 
 
 def recovery(rows):
-    columns = ("after SIGKILL, the job runs again", "default settings", "as documented", "shortest that can be set", "as documented")
+    columns = (
+        "after SIGKILL, the job runs again",
+        "default settings",
+        "as documented",
+        "shortest that can be set",
+        "as documented",
+    )
     made = []
     for row in rows:
         about = row.peer.about["recovery"]
@@ -161,7 +206,9 @@ def trust(rows):
         if "rollback" not in row.values and "killed jobs" not in row.values:
             continue
         answer = {"none": "cannot be had", "yes": "yes", None: NONE}.get(row.last("rollback"), "**no**")
-        made.append([row.title, answer, *(whole(row.last(f"killed {name}")) for name in ("jobs", "kills", "missing", "twice"))])
+        made.append(
+            [row.title, answer, *(whole(row.last(f"killed {name}")) for name in ("jobs", "kills", "missing", "twice"))]
+        )
     return table(columns, made)
 
 

@@ -37,8 +37,8 @@ class Sqlite:
         self.environment = {"PEER_STORE": "sqlite", "PEER_DIR": str(self.folder), "PEER_URL": str(self.file)}
         self.version = f"SQLite {sqlite3.sqlite_version} in the driver"
 
-    def _query(self, sql):
-        connection = sqlite3.connect(self.file, timeout=60, isolation_level=None)
+    def _query(self, sql, file=None):
+        connection = sqlite3.connect(file or self.file, timeout=60, isolation_level=None)
         try:
             return connection.execute(sql).fetchall()
         finally:
@@ -49,7 +49,11 @@ class Sqlite:
         self._query("CREATE TABLE IF NOT EXISTS appended (n INTEGER)")
 
     def numbers(self, table):
-        return [n for (n,) in self._query(f"SELECT n FROM {table}")]
+        found = self._query(f"SELECT n FROM {table}")
+        own = self.folder / "own.db"
+        if table == "appended" and own.exists():
+            found += self._query(f"SELECT n FROM {table}", own)
+        return [n for (n,) in found]
 
     def size(self):
         files = (path for path in self.folder.rglob("*") if path.is_file() and not path.name.startswith("events-"))
@@ -66,9 +70,7 @@ class _Server:
         self.folder = Path(tempfile.mkdtemp(prefix=f"peers-{name}-"))
         self.prefix = []
         if os.getuid() == 0:
-            user = next(
-                (u for u in (name, "nobody") if any(entry.pw_name == u for entry in pwd.getpwall())), "nobody"
-            )
+            user = next((u for u in (name, "nobody") if any(entry.pw_name == u for entry in pwd.getpwall())), "nobody")
             entry = pwd.getpwnam(user)
             os.chown(self.folder, entry.pw_uid, entry.pw_gid)
             self.prefix = ["setpriv", "--reuid", str(entry.pw_uid), "--regid", str(entry.pw_gid), "--clear-groups"]
@@ -88,9 +90,7 @@ class PostgresServer(_Server):
         if self.programs is None:
             raise Unavailable("there is no Postgres server on this machine (scripts/setup postgres)")
         super().__init__("postgres")
-        self.run(
-            self.programs / "initdb", "-D", "data", "-U", "peers", "-A", "trust", "--locale=C.UTF-8", "-E", "UTF8"
-        )
+        self.run(self.programs / "initdb", "-D", "data", "-U", "peers", "-A", "trust", "--locale=C.UTF-8", "-E", "UTF8")
         self.port = free_port()
         options = (
             f"-c listen_addresses=127.0.0.1 -c port={self.port} -c unix_socket_directories={self.folder} "

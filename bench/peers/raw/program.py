@@ -1,7 +1,7 @@
 """No queue: the statements that one cannot do without, by hand, with Python's sqlite3.
 
-A worker takes as many jobs as it runs at a time in one statement, runs them one after the other, and deletes them in the
-next. It asks for `data_version` every millisecond; there are no retries, no attempts, and nothing is given back.
+A worker takes as many jobs as it runs at a time in one statement, runs them one after the other, and deletes them in
+the next. It asks for `data_version` every millisecond; there are no retries, no attempts, and nothing is given back.
 """
 
 import json
@@ -13,7 +13,9 @@ import peer
 db = sqlite3.connect(peer.URL, timeout=30, isolation_level=None)
 db.execute("PRAGMA journal_mode = WAL")
 db.execute(f"PRAGMA synchronous = {'FULL' if peer.SYNCED else 'NORMAL'}")
-db.execute("CREATE TABLE IF NOT EXISTS jobs (id INTEGER PRIMARY KEY, state INTEGER DEFAULT 0, run_at INTEGER DEFAULT 0, payload TEXT)")
+db.execute("""
+CREATE TABLE IF NOT EXISTS jobs
+  (id INTEGER PRIMARY KEY, state INTEGER DEFAULT 0, run_at INTEGER DEFAULT 0, payload TEXT)""")
 db.execute("CREATE INDEX IF NOT EXISTS due ON jobs (state, run_at, id)")
 INSERT = "INSERT INTO jobs (run_at, payload) VALUES (?, ?)"
 CLAIM = """

@@ -21,12 +21,19 @@ _local = threading.local()
 _events = None
 
 
-def append_to_sqlite(n):
+def append_to_sqlite(n, file="app.db"):
     """What the application does of its own: a row, on a connection of its own."""
     connection = getattr(_local, "connection", None)
     if connection is None:
-        connection = _local.connection = sqlite3.connect(f"{DIR}/app.db", timeout=30, isolation_level=None)
+        connection = _local.connection = sqlite3.connect(f"{DIR}/{file}", timeout=30, isolation_level=None)
+        connection.execute("CREATE TABLE IF NOT EXISTS appended (n INTEGER)")
     connection.execute("INSERT INTO appended (n) VALUES (?)", (n,))
+
+
+def append_to_another_file(n):
+    """The same for a queue that brings a SQLite of its own: two of them may not have one file open in one process,
+    since closing it in one takes the other's locks away."""
+    append_to_sqlite(n, "own.db")
 
 
 def handle(kind, n, append=append_to_sqlite):
@@ -63,7 +70,9 @@ def _do(peer, request):
     kind, first, count = request["kind"], request["first"], request["count"]
     batch, cap_s = request.get("batch", 1), request.get("cap_s", 3600)
     way = request.get("way", "plain")
-    method = {"plain": "enqueue" if batch == 1 else "enqueue_many", "later": "enqueue_later", "transact": "transact"}[way]
+    method = {"plain": "enqueue" if batch == 1 else "enqueue_many", "later": "enqueue_later", "transact": "transact"}[
+        way
+    ]
     call = getattr(peer, method, None)
     if call is None:
         return {"unsupported": method}

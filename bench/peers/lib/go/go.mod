@@ -1,0 +1,3 @@
+module peers.test/peer
+
+go 1.23
