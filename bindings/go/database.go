@@ -76,7 +76,8 @@ type Database struct {
 }
 
 // Open opens a SQLite file, creating it if need be, and brings honker's tables in it up to date. In-memory databases are
-// ErrInvalid: nobody else could see them. libraryPath, of which there may be one, is the file of libhonker; without it that is the one
+// ErrInvalid: nobody else could see them. A path that begins with postgres:// is the URL of a server that has honker's schema (see
+// On Postgres in README.md). libraryPath, of which there may be one, is the file of libhonker; without it that is the one
 // that HONKER_LIBRARY names, the one that came with the module, the one next to the executable, or the system's.
 //
 // It returns a *LibraryError if libhonker cannot be loaded, else an *Error. A process that is killed leaves the file in
@@ -129,7 +130,7 @@ func (lib *library) open(path string, options OpenOptions) (*Database, error) {
 	return db, nil
 }
 
-// Path is the path that the database was opened with.
+// Path is the path or URL that the database was opened with.
 func (db *Database) Path() string { return db.path }
 
 // Version is the version of libhonker, "1.2.3".

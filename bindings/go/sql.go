@@ -12,7 +12,7 @@ import (
 )
 
 // SQLExecer is a connection or transaction of the application's own: *sql.DB, *sql.Conn, *sql.Tx, sqlc's DBTX, or GORM's
-// Statement.ConnPool, with whichever SQLite driver.
+// Statement.ConnPool, with whichever SQLite driver. One to a Postgres server is wrapped with Postgres or Pgx.
 type SQLExecer interface {
 	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
 }
@@ -26,6 +26,9 @@ FROM (SELECT ? AS queue, ? AS payload, ? AS priority, ? AS run_at, ? AS max_atte
 // Workers are woken by the commit. It needs neither libhonker nor a Database, but honker's tables, which
 // Open makes. Metadata, MaxRunS, keys and batches are ErrUnsupported, and OpenOptions.EnqueueMiddleware does not see the job. The clock
 // is that of this process.
+//
+// On Postgres it calls honker's function there, which takes all options, and the clock is the server's. Errors of the function are
+// *Error; those of the driver it returns as they are, with a text before them.
 func EnqueueSQL(ctx context.Context, conn SQLExecer, queue string, payload any, options EnqueueOptions) (int64, error) {
 	switch {
 	case !utf8.ValidString(queue):
@@ -33,15 +36,15 @@ func EnqueueSQL(ctx context.Context, conn SQLExecer, queue string, payload any, 
 	case strings.ContainsRune(queue, 0):
 		return 0, invalid(nil, "the name of the queue has a NUL in it: %q", queue)
 	}
-	for what, given := range map[string]bool{"Metadata": len(options.Metadata) > 0, "MaxRunS": options.MaxRunS != 0,
-		"UniqueKey": options.UniqueKey != nil, "ConcurrencyKey": options.ConcurrencyKey != nil, "BatchID": options.BatchID != 0} {
-		if given {
-			return 0, newError(StatusUnsupported, "%s has no column: enqueue with a Database", what)
-		}
-	}
 	encoded, err := encode("payload", payload)
 	if err != nil {
 		return 0, err
+	}
+	if server, is := conn.(PostgresConn); is {
+		return server.enqueue(ctx, queue, string(encoded), options)
+	}
+	if what := options.beyondColumns(); what != "" {
+		return 0, newError(StatusUnsupported, "%s has no column: enqueue with a Database", what)
 	}
 	now, maxAttempts := time.Now().Unix(), any(nil)
 	runAt, expiresAt := options.RunAt, any(nil)
@@ -63,16 +66,37 @@ func EnqueueSQL(ctx context.Context, conn SQLExecer, queue string, payload any, 
 		return 0, fmt.Errorf("honker: the job was not enqueued: the file has no tables of honker's: open it once with honker.Open, "+
 			"or run SELECT honker_bootstrap() with the extension: %w", err)
 	}
+	if _, is := sqlState(err); is {
+		return 0, fmt.Errorf("honker: the job was not enqueued: the connection is one to a Postgres server: say so with honker.Postgres(conn): %w", err)
+	}
 	if err != nil {
 		return 0, fmt.Errorf("honker: the job was not enqueued: %w", err)
 	}
 	return result.LastInsertId()
 }
 
-// EnqueueSQL is the function EnqueueSQL for this queue and its options.
+// beyondColumns names an option for which the table of jobs has no column, if there is one.
+func (o *EnqueueOptions) beyondColumns() string {
+	switch {
+	case len(o.Metadata) > 0:
+		return "Metadata"
+	case o.MaxRunS != 0:
+		return "MaxRunS"
+	case o.UniqueKey != nil:
+		return "UniqueKey"
+	case o.ConcurrencyKey != nil:
+		return "ConcurrencyKey"
+	case o.BatchID != 0:
+		return "BatchID"
+	}
+	return ""
+}
+
+// EnqueueSQL is the function EnqueueSQL for this queue and its options. Whether conn is one to a Postgres server, the queue's Database
+// says.
 func (q *Queue) EnqueueSQL(ctx context.Context, conn SQLExecer, payload any, options EnqueueOptions) (int64, error) {
 	job := q.spec(payload, options)
-	return EnqueueSQL(ctx, conn, job.Queue, job.Payload, job.Options)
+	return EnqueueSQL(ctx, q.db.on(conn), job.Queue, job.Payload, job.Options)
 }
 
 // AckSQL is Ack with a connection of the application's own, as a part of its transaction: what the job did there is done exactly
@@ -81,11 +105,20 @@ func (q *Queue) EnqueueSQL(ctx context.Context, conn SQLExecer, payload any, opt
 // What else the job had, workers let go of within a minute: its place in a batch, its steps, and its slot of the concurrency key.
 // Its unique key is free at once. It is not kept as done, and no metric counts it.
 //
+// On Postgres it is Ack itself: honker's function does all of that at once, by the server's clock.
+//
 // A worker leaves the rest to the transaction. If the handler returns nil afterwards, the job is gone if that was committed, and
 // run again when its claim is over if it was not; a handler that fails, to commit for instance, is settled as ever.
 func (j *Job) AckSQL(ctx context.Context, conn SQLExecer) (bool, error) {
 	if j.shared != nil && j.shared.lost.Load() { // in a file that has replaced its own, another job may have its id
 		return false, nil
+	}
+	if server, is := j.db.on(conn).(PostgresConn); is {
+		acked, err := server.ack(ctx, j)
+		if acked && j.shared != nil {
+			j.shared.ackedSQL.Store(true)
+		}
+		return acked, err
 	}
 	result, err := conn.ExecContext(ctx, "DELETE FROM _honker_live WHERE id = ? AND worker_id = ? AND attempts = ? AND claim_expires_at >= ?",
 		j.ID, j.WorkerID, j.Attempts, time.Now().Unix())

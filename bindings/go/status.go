@@ -2,7 +2,7 @@ package honker
 
 // DatabaseStatus is the state of a database, for people and monitoring.
 type DatabaseStatus struct {
-	File        string `json:"file"`
+	File        string `json:"file"` // or the URL of the server, without a password
 	Connections struct {
 		Writers      int64 `json:"writers"`
 		Readers      int64 `json:"readers"`
@@ -10,8 +10,9 @@ type DatabaseStatus struct {
 		ReadersMax   int64 `json:"readers_max"`
 	} `json:"connections"`
 	Versions struct {
-		Honker string `json:"honker"`
-		SQLite string `json:"sqlite"`
+		Honker   string `json:"honker"`
+		SQLite   string `json:"sqlite"`
+		Postgres string `json:"postgres"` // of the server, if the database is on one
 	} `json:"versions"`
 	// Watcher says how commits are noticed; nil before anything has waited.
 	Watcher *WatcherStatus `json:"watcher"`

@@ -97,7 +97,7 @@ type Worker struct {
 	retryDelayS int64 // noTime: as the backoff says
 }
 
-// NewWorker makes a worker that opens the file at path when it runs, and waits for it as long as there is none.
+// NewWorker makes a worker that opens the file at path, or the URL of a server, when it runs, and waits for it as long as there is none.
 func NewWorker(path string, options WorkerOptions) *Worker {
 	options.Concurrency = orDefault(options.Concurrency, 10)
 	options.StopTimeout = max(orDefault(options.StopTimeout, 8*time.Second), 0)

@@ -182,7 +182,7 @@ func (r *workerRun) step() (bool, error) {
 // connect opens the file, if need be, and makes the worker of the library's.
 func (r *workerRun) connect() (err error) {
 	if r.current == nil {
-		if _, err := os.Stat(r.path); errors.Is(err, fs.ErrNotExist) {
+		if _, err := os.Stat(r.path); !isURL(r.path) && errors.Is(err, fs.ErrNotExist) {
 			return newError(StatusCannotOpen, "there is no file %s", r.path) // opening would make an empty one
 		}
 		if r.db != nil {

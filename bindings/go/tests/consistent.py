@@ -14,12 +14,13 @@ problems = []
 
 readme = (package / "README.md").read_text()
 headings = re.findall(r"^## (.*)$", readme, re.MULTILINE)
-if headings != ["Install", "First queue", "Concepts", "Queue features", "Threads and shutdown", "Versions"]:
+if headings != ["Install", "First queue", "Concepts", "Queue features", "On Postgres", "Threads and shutdown", "Versions"]:
     problems.append(f"README.md: the headings are {headings}")
 
 sources = [
     *(package / "examples").glob("*/main.go"),
     *(package / "tests" / "drivers").glob("*.go"),
+    *(package / "tests" / "postgres").glob("*.go"),
     *package.glob("honker*/*.go"),
 ]
 examples = [path.read_text() for path in sources]
