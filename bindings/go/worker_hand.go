@@ -48,9 +48,11 @@ func (l limited) Deadline() (time.Time, bool) { return l.deadline() }
 func (j *Job) limitFrom(start time.Time, limitS int64) func() (time.Time, bool) {
 	db, id := j.db, j.ID
 	return func() (time.Time, bool) {
-		rows, err := db.Query("SELECT max_run_s FROM _honker_job_options WHERE job_id = ?1 AND typeof(max_run_s) = 'integer'", id)
-		if err == nil && len(rows) > 0 {
-			limitS = rows[0].Values[0].(int64)
+		row, found, err := db.lib.textOf(db.native().getJob(db.handle, 0, id))
+		if said, err := decodeList[struct {
+			MaxRunS *int64 `json:"max_run_s"`
+		}](row, err); found && err == nil && said.MaxRunS != nil {
+			limitS = *said.MaxRunS
 		}
 		if limitS > math.MaxInt64/int64(time.Second) {
 			return time.Time{}, false

@@ -85,10 +85,17 @@ func TestEverythingOnAURL(t *testing.T) {
 	// It opens the URL itself, and fires a schedule beside its jobs.
 	worker := honker.NewWorker(server(t), honker.WorkerOptions{
 		Queues:    []honker.WorkerQueue{{Name: "api"}},
+		MaxRun:    100 * time.Second,
 		Schedules: []honker.ScheduledTask{{Name: "api", Queue: "api", Schedule: "@every 1s", Payload: "scheduled"}},
 		NoSignals: true,
 	})
-	done := start(t, worker, nothing)
+	done := start(t, worker, func(ctx context.Context, job *honker.Job) error {
+		deadline, _ := ctx.Deadline()
+		if limited := string(job.Payload) == `"limited"`; limited != (time.Until(deadline) > 500*time.Second) {
+			t.Errorf("%s may run until %v", job.Payload, deadline)
+		}
+		return nil
+	})
 	if payload := next(t, done); payload != `"scheduled"` {
 		t.Error(payload)
 	}
@@ -131,6 +138,11 @@ func TestEverythingOnAURL(t *testing.T) {
 		t.Errorf("%+v", notification)
 	}
 	var name string
+	if _, err := db.Queue("api", honker.QueueOptions{}).Enqueue("limited", honker.EnqueueOptions{MaxRunS: 1000}); err != nil {
+		t.Fatal(err)
+	}
+	for payload := next(t, done); payload != `"limited"`; payload = next(t, done) {
+	}
 	if err := db.QueryRow("SELECT name FROM api WHERE id = ?", 2).Scan(&name); err != nil || name != "a ? in a text" {
 		t.Error(name, err)
 	}
