@@ -104,6 +104,7 @@ type ListedJob struct {
 	UniqueKey      *string           `json:"unique_key"`
 	ConcurrencyKey *string           `json:"concurrency_key"`
 	BatchID        *int64            `json:"batch_id"`
+	MaxRunS        *int64            `json:"max_run_s"`
 }
 
 // Jobs is the jobs of a database that a filter finds; made by Database.Jobs. It is only the filter: each call looks anew. Any goroutine

@@ -48,11 +48,9 @@ func (l limited) Deadline() (time.Time, bool) { return l.deadline() }
 func (j *Job) limitFrom(start time.Time, limitS int64) func() (time.Time, bool) {
 	db, id := j.db, j.ID
 	return func() (time.Time, bool) {
-		row, found, err := db.lib.textOf(db.native().getJob(db.handle, 0, id))
-		if said, err := decodeList[struct {
-			MaxRunS *int64 `json:"max_run_s"`
-		}](row, err); found && err == nil && said.MaxRunS != nil {
-			limitS = *said.MaxRunS
+		found, _, err := db.Jobs(JobFilter{MinID: id, MaxID: id}).Page(0)
+		if err == nil && len(found) > 0 && found[0].MaxRunS != nil {
+			limitS = *found[0].MaxRunS
 		}
 		if limitS > math.MaxInt64/int64(time.Second) {
 			return time.Time{}, false
