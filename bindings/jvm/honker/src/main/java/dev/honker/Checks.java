@@ -14,6 +14,19 @@ final class Checks {
 
   private Checks() {}
 
+  /** Whether it is the URL of a server, and no file's name. */
+  static boolean isUrl(String path) {
+    return path.startsWith("postgres://") || path.startsWith("postgresql://");
+  }
+
+  /** For texts: a URL has its user, password and parameters left out. */
+  static String withoutPassword(String path) {
+    if (!isUrl(path)) return path;
+    String scheme = path.substring(0, path.indexOf("://") + 3);
+    String rest = path.substring(scheme.length()).replaceFirst("\\?.*$", "");
+    return scheme + rest.substring(rest.lastIndexOf('@') + 1);
+  }
+
   static HonkerInvalidOptionException invalid(String name, String problem) {
     return new HonkerInvalidOptionException(name + " " + problem);
   }

@@ -87,7 +87,7 @@ public final class Database implements AutoCloseable {
     this.handle =
         new Handle(
             this,
-            "the database " + path,
+            "the database " + Checks.withoutPassword(path),
             out[0],
             number -> {
               lib.honker_close(number, null);
@@ -106,7 +106,7 @@ public final class Database implements AutoCloseable {
   }
 
   /**
-   * The name of the file.
+   * The name of the file, or the URL of the server, with its password.
    *
    * @return as it was given to {@link Honker#open(String)}
    */
@@ -883,7 +883,7 @@ public final class Database implements AutoCloseable {
 
   @Override
   public String toString() {
-    return "Database[" + path + "]";
+    return "Database[" + Checks.withoutPassword(path) + "]";
   }
 
   // What the other classes call the library with.
@@ -1012,7 +1012,10 @@ public final class Database implements AutoCloseable {
   }
 
   void checkOpen() {
-    if (isClosed) throw new HonkerClosedException("the database " + path + " is closed");
+    if (isClosed) {
+      String name = Checks.withoutPassword(path);
+      throw new HonkerClosedException("the database " + name + " is closed");
+    }
   }
 
   long interrupts() {

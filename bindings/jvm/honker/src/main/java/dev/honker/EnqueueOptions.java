@@ -194,6 +194,15 @@ public final class EnqueueOptions extends Options<EnqueueOptions.Builder> {
     return json;
   }
 
+  /** As the library takes it for a job that is enqueued now. */
+  Map<String, Object> jsonOfOne() {
+    Map<String, Object> json = json();
+    if (is.memberWorkerId != null) {
+      json.put("member", Map.of("job_id", is.memberId, "worker_id", is.memberWorkerId));
+    }
+    return json;
+  }
+
   /**
    * Begins with these.
    *

@@ -9,7 +9,7 @@ public final class Honker {
   /**
    * Opens a SQLite file, creating it if need be, and brings honker's tables in it up to date.
    *
-   * @param path a file name or a "file:" URI
+   * @param path a file name or a "file:" URI; or the URL of a Postgres server, "postgres://…"
    * @return the database, to be closed
    * @throws HonkerLoadException if libhonker cannot be found
    * @throws HonkerInvalidOptionException if it is an in-memory database: nobody else could see it
@@ -23,7 +23,7 @@ public final class Honker {
   /**
    * Opens a SQLite file.
    *
-   * @param path a file name or a "file:" URI
+   * @param path a file name or a "file:" URI; or the URL of a Postgres server, "postgres://…"
    * @param options how to open it
    * @return the database, to be closed
    * @see #open(String)

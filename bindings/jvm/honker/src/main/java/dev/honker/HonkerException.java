@@ -71,6 +71,8 @@ public class HonkerException extends RuntimeException {
     NULL_ARG(Abi.NULL_ARG),
     UTF8(Abi.UTF8),
     INVALID(Abi.INVALID),
+    CONSTRAINT(Abi.CONSTRAINT),
+    TOO_OLD(Abi.TOO_OLD),
     NOT_FOUND(Abi.NOT_FOUND),
     CLOSED_HANDLE(Abi.CLOSED_HANDLE),
     UNSUPPORTED(Abi.UNSUPPORTED),
@@ -85,13 +87,18 @@ public class HonkerException extends RuntimeException {
 
   /**
    * Whether the same call may succeed later: somebody else kept the file locked, the disk is full,
-   * the system is short of something, or {@link Database#interrupt} ended the call, which later
-   * ones do not feel.
+   * the server is away, the system is short of something, or {@link Database#interrupt} ended the
+   * call, which later ones do not feel.
    *
    * @return whether to wait and try again
    */
   public final boolean isTransient() {
     return Abi.isTransient(status);
+  }
+
+  /** The exception for a status of this package's. */
+  static HonkerException of(String message, Status status) {
+    return of(message, status.number, "HONKER_" + status.name(), 0, 0);
   }
 
   /** The exception for a status below 0. */
@@ -100,6 +107,7 @@ public class HonkerException extends RuntimeException {
     if (status <= Status.NULL_ARG.number && status >= Status.INVALID.number) {
       return new HonkerInvalidOptionException(message, status, name);
     }
+    if (status == Abi.CONNECTION) return new HonkerConnectionException(message, name);
     if (status == Status.BUSY.number) {
       return new HonkerBusyException(message, name, code, extendedCode);
     }

@@ -1,7 +1,5 @@
 package dev.honker;
 
-import java.util.List;
-
 /** A registered task, to be called. Any thread may use it. */
 public final class TaskHandle {
   final String name;
@@ -13,9 +11,9 @@ public final class TaskHandle {
   final Body body;
   final TaskOptions options;
 
-  /** Runs it on the parts of an envelope; its result as JSON, null for none. */
+  /** Runs it with the arguments of a call; its result as JSON, null for none. */
   interface Body {
-    String run(Row envelope) throws Exception;
+    String run(TaskEnvelope call) throws Exception;
   }
 
   TaskHandle(String name, Queue queue, Object handler, Body body, TaskOptions options) {
@@ -61,27 +59,11 @@ public final class TaskHandle {
   public TaskResult enqueue(String argsJson, String kwargsJson, EnqueueOptions options) {
     Checks.notNull("argsJson", argsJson);
     Checks.notNull("kwargsJson", kwargsJson);
-    // SQLite's JSON functions are the only ones that are certain to be here.
-    Row row =
-        queue
-            .database
-            .query(
-                "SELECT CASE WHEN json_valid(?1) THEN json_type(?1) END AS args,"
-                    + " CASE WHEN json_valid(?2) THEN json_type(?2) END AS kwargs,"
-                    + " CASE WHEN json_valid(?1) AND json_valid(?2) THEN"
-                    + " json_object('__honker_task__',"
-                    + " json_object('task', ?3, 'args', json(?1), 'kwargs', json(?2)))"
-                    + " END AS envelope",
-                List.of(argsJson, kwargsJson, name))
-            .get(0);
-    if (!"array".equals(row.get("args"))) throw Checks.invalid("argsJson", "is no JSON array");
-    if (!"object".equals(row.get("kwargs"))) {
-      throw Checks.invalid("kwargsJson", "is no JSON object");
-    }
+    String envelope = TaskEnvelope.write(name, argsJson, kwargsJson);
     EnqueueOptions.Builder all = options.toBuilder().maxAttempts(this.options.retries());
     if (options.priority() == 0) all.priority(this.options.priority());
     if (options.expires() == null) all.expires(this.options.expires());
-    EnqueueResult result = queue.enqueueWith(row.getString("envelope"), all.build());
+    EnqueueResult result = queue.enqueueWith(envelope, all.build());
     return new TaskResult(queue, result);
   }
 }

@@ -2,7 +2,6 @@ package dev.honker;
 
 import java.time.Duration;
 import java.util.LinkedHashSet;
-import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.TreeMap;
@@ -56,7 +55,7 @@ public final class TaskRegistry {
         name,
         queue,
         handler,
-        row -> handler.run(new TaskCall(row.getString("args"), row.getString("kwargs"))),
+        call -> handler.run(new TaskCall(call.args(), call.kwargs())),
         options);
   }
 
@@ -97,10 +96,11 @@ public final class TaskRegistry {
         name,
         queue,
         handler,
-        row -> {
-          String first = row.getString("first");
-          if (first == null) throw new DiscardException("args are none, and the task has one");
-          return result.encode(handler.run(Codecs.decode(argument, first)));
+        call -> {
+          if (call.first() == null) {
+            throw new DiscardException("args are none, and the task has one");
+          }
+          return result.encode(handler.run(Codecs.decode(argument, call.first())));
         },
         options);
   }
@@ -140,18 +140,17 @@ public final class TaskRegistry {
   /** Runs the task of a job. What the task throws is thrown as what becomes of the job. */
   private void dispatch(Job job) {
     Database database = job.database();
-    Row row =
-        Backoff.insist("a task", Backoff.after(LIMIT), () -> envelope(database, job.payloadJson()));
-    if (row == null) throw new DiscardException("raw (non-task) payload on a task queue");
-    TaskHandle task = tasks.get(row.getString("task"));
+    TaskEnvelope call = TaskEnvelope.of(job.payloadJson());
+    if (call == null) throw new DiscardException("raw (non-task) payload on a task queue");
+    TaskHandle task = tasks.get(call.task());
     if (task == null) {
       String known = String.join(", ", new TreeMap<>(tasks).keySet());
       throw new DiscardException(
-          "unknown task: " + row.get("task") + ". Registered tasks: [" + known + "]");
+          "unknown task: " + call.task() + ". Registered tasks: [" + known + "]");
     }
     String result;
     try {
-      result = task.body.run(row);
+      result = task.body.run(call);
       database.gate.checkNothingLeftOpen();
     } catch (RetryableException | DiscardException e) {
       throw e;
@@ -182,21 +181,5 @@ public final class TaskRegistry {
     } finally {
       if (wasInterrupted) Thread.currentThread().interrupt();
     }
-  }
-
-  /** The parts of an envelope; null if the payload is none. */
-  private static Row envelope(Database database, String json) {
-    Row row =
-        database
-            .query(
-                "WITH it AS (SELECT CASE WHEN json_valid(?1) THEN ?1 ELSE 'null' END AS json)"
-                    + " SELECT json_type(json, '$.__honker_task__.task') AS type,"
-                    + " json ->> '$.__honker_task__.task' AS task,"
-                    + " coalesce(json -> '$.__honker_task__.args', '[]') AS args,"
-                    + " json -> '$.__honker_task__.args[0]' AS first,"
-                    + " coalesce(json -> '$.__honker_task__.kwargs', '{}') AS kwargs FROM it",
-                List.of(json))
-            .get(0);
-    return "text".equals(row.get("type")) ? row : null;
   }
 }

@@ -1,5 +1,6 @@
 package dev.honker.kotlin
 
+import dev.honker.Database
 import dev.honker.EnqueueSql
 import dev.honker.JobSpec
 import org.jetbrains.exposed.sql.transactions.TransactionManager
@@ -8,6 +9,7 @@ import org.junit.jupiter.api.Assertions.assertEquals
 import org.junit.jupiter.api.Assertions.assertThrows
 import org.junit.jupiter.api.Test
 import org.junit.jupiter.api.Timeout
+import org.junit.jupiter.api.condition.EnabledIfEnvironmentVariable
 import org.junit.jupiter.api.io.TempDir
 import java.nio.file.Path
 import java.sql.Connection
@@ -19,7 +21,7 @@ class ExposedTest {
     lateinit var directory: Path
 
     private fun enqueue(json: String) {
-        val job = JobSpec("q", json, null)
+        val job = JobSpec("exposed", json, null)
         EnqueueSql.enqueue(TransactionManager.current().connection.connection as Connection, job)
     }
 
@@ -27,15 +29,30 @@ class ExposedTest {
     fun jobsInTheTransactionsOfExposed() {
         val file = directory.resolve("app.db")
         honker(file.toString()).use { db ->
-            val exposed = Exposed.connect("jdbc:sqlite:$file", "org.sqlite.JDBC")
-            assertThrows(IllegalStateException::class.java) {
-                transaction(exposed) {
-                    enqueue("1")
-                    error("no")
-                }
-            }
-            transaction(exposed) { enqueue("2") }
-            assertEquals(listOf("2"), db.queue("q").claimBatch("w", -1).map { it.payloadJson() })
+            goesWithTheTransaction(db, Exposed.connect("jdbc:sqlite:$file", "org.sqlite.JDBC"))
         }
+    }
+
+    @Test
+    @EnabledIfEnvironmentVariable(named = "HONKER_POSTGRES_URL", matches = ".+")
+    fun jobsInTheTransactionsOfExposedOnPostgres() {
+        honker(System.getenv("HONKER_POSTGRES_URL") + "&honker_migrate=on").use { db ->
+            val jdbc = System.getenv("HONKER_POSTGRES_JDBC_URL")
+            goesWithTheTransaction(db, Exposed.connect(jdbc, "org.postgresql.Driver"))
+        }
+    }
+
+    private fun goesWithTheTransaction(
+        db: Database,
+        exposed: Exposed,
+    ) {
+        assertThrows(IllegalStateException::class.java) {
+            transaction(exposed) {
+                enqueue("1")
+                error("no")
+            }
+        }
+        transaction(exposed) { enqueue("2") }
+        assertEquals(listOf("2"), db.queue("exposed").claimBatch("w", -1).map { it.payloadJson() })
     }
 }

@@ -4,9 +4,9 @@ import dev.honker.EnqueueInterceptor;
 import dev.honker.EnqueueResult;
 import dev.honker.HonkerException;
 import dev.honker.Job;
+import dev.honker.JobInfo;
 import dev.honker.JobInterceptor;
 import dev.honker.JobSpec;
-import dev.honker.Row;
 import io.opentelemetry.api.OpenTelemetry;
 import io.opentelemetry.api.common.AttributeKey;
 import io.opentelemetry.api.common.Attributes;
@@ -24,6 +24,7 @@ import java.time.Instant;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.OptionalLong;
 import java.util.concurrent.TimeUnit;
 
@@ -159,12 +160,12 @@ public final class HonkerTelemetry implements EnqueueInterceptor, JobInterceptor
 
   /** Since when it was due, as the file knows it; nothing if somebody has settled it meanwhile. */
   private static OptionalLong queueWaitSeconds(Job job) {
-    String sql = "SELECT max(run_at, created_at) AS due FROM _honker_live WHERE id = ?";
     try {
-      List<Row> rows = job.database().query(sql, List.of(job.id()));
-      if (rows.isEmpty()) return OptionalLong.empty();
-      return OptionalLong.of(
-          Math.max(0, Instant.now().getEpochSecond() - rows.get(0).getLong("due")));
+      Optional<JobInfo> found = job.database().jobs().find(job.id());
+      if (found.isEmpty()) return OptionalLong.empty();
+      long due =
+          Math.max(found.get().runAt().getEpochSecond(), found.get().createdAt().getEpochSecond());
+      return OptionalLong.of(Math.max(0, Instant.now().getEpochSecond() - due));
     } catch (HonkerException e) {
       return OptionalLong.empty(); // the job does not fail for it
     }

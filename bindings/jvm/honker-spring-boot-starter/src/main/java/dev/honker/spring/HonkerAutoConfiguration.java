@@ -13,7 +13,9 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.sql.Connection;
+import java.sql.ResultSet;
 import java.sql.SQLException;
+import java.sql.Statement;
 import javax.sql.DataSource;
 import org.springframework.beans.factory.ObjectProvider;
 import org.springframework.boot.LazyInitializationExcludeFilter;
@@ -31,9 +33,10 @@ import tools.jackson.databind.JavaType;
 import tools.jackson.databind.json.JsonMapper;
 
 /**
- * A {@link Database} on the file of {@code honker.path} or of the context's DataSource, a {@link
- * HonkerTemplate}, and a worker for the methods that are {@link HonkerListener}s. Beans that are
- * {@link JobInterceptor}s and {@link EnqueueInterceptor}s are used, in their order.
+ * A {@link Database} on the file or server of {@code honker.path}, or the file of the context's
+ * DataSource, a {@link HonkerTemplate}, and a worker for the methods that are {@link
+ * HonkerListener}s. Beans that are {@link JobInterceptor}s and {@link EnqueueInterceptor}s are
+ * used, in their order.
  */
 @AutoConfiguration(
     afterName = {
@@ -56,7 +59,8 @@ public class HonkerAutoConfiguration {
     if (path == null && file != null) path = file.path();
     if (path == null) {
       throw new IllegalStateException(
-          "set honker.path, or have a DataSource of a SQLite file (jdbc:sqlite:app.db)");
+          "set honker.path, to a SQLite file or the URL of a Postgres server (postgres://…), or have"
+              + " a DataSource of a SQLite file (jdbc:sqlite:app.db)");
     }
     OpenOptions.Builder options = OpenOptions.builder().busyTimeout(properties.getBusyTimeout());
     interceptors.orderedStream().forEach(options::enqueueInterceptor);
@@ -71,20 +75,32 @@ public class HonkerAutoConfiguration {
       ObjectProvider<DataSourceFile> dataSource,
       ObjectProvider<PayloadCodecs> codecs) {
     DataSourceFile file = dataSource.getIfAvailable();
-    boolean isSame =
-        file != null && file.path() != null && isSameFile(file.path(), database.path());
+    boolean isSame = file != null && isSame(file, database);
     Object source = isSame ? file.dataSource() : null;
     QueueOptions options = QueueOptions.builder().maxAttempts(properties.getMaxAttempts()).build();
     return new HonkerTemplate(database, source, codecs.getIfAvailable(), options.maxAttempts());
   }
 
-  private static boolean isSameFile(String one, String other) {
+  static boolean isServer(String path) {
+    return path.startsWith("postgres://") || path.startsWith("postgresql://");
+  }
+
+  private static boolean isSame(DataSourceFile source, Database database) {
+    if (isServer(database.path())) {
+      return source.server() != null
+          && source.server().equals(database.query(SERVER).get(0).getString("server"));
+    }
+    if (source.path() == null) return false;
     try {
-      return Files.isSameFile(Path.of(one), Path.of(other));
+      return Files.isSameFile(Path.of(source.path()), Path.of(database.path()));
     } catch (IOException e) {
       return false; // one of them is not there
     }
   }
+
+  /** What tells one database of one server from all others, for as long as it runs. */
+  private static final String SERVER =
+      "SELECT current_database() || extract(epoch FROM pg_postmaster_start_time())::text AS server";
 
   @Bean
   static HonkerListeners honkerListeners(ObjectProvider<PayloadCodecs> codecs) {
@@ -117,8 +133,13 @@ public class HonkerAutoConfiguration {
     return new HonkerWorker(database, listeners, options.build(), worker.isEnabled());
   }
 
-  /** The context's DataSource, and the SQLite file that it is for; null for another database. */
-  record DataSourceFile(Object dataSource, String path) {}
+  /**
+   * The context's DataSource, and the SQLite file that it is for, or what names the Postgres
+   * server; both null for another database.
+   */
+  record DataSourceFile(Object dataSource, String path, String server) {
+    static final DataSourceFile NONE = new DataSourceFile(null, null, null);
+  }
 
   @Configuration(proxyBeanMethods = false)
   @ConditionalOnClass(DataSourceUtils.class)
@@ -128,14 +149,21 @@ public class HonkerAutoConfiguration {
     DataSourceFile honkerDataSourceFile(ObjectProvider<DataSource> dataSources)
         throws SQLException {
       DataSource dataSource = dataSources.getIfUnique();
-      if (dataSource == null) return new DataSourceFile(null, null);
+      if (dataSource == null) return DataSourceFile.NONE;
       try (Connection connection = dataSource.getConnection()) {
+        if ("PostgreSQL".equals(connection.getMetaData().getDatabaseProductName())) {
+          try (Statement statement = connection.createStatement();
+              ResultSet row = statement.executeQuery(SERVER)) {
+            row.next();
+            return new DataSourceFile(dataSource, null, row.getString(1));
+          }
+        }
         String url = connection.getMetaData().getURL();
-        if (url == null || !url.startsWith("jdbc:sqlite:")) return new DataSourceFile(null, null);
+        if (url == null || !url.startsWith("jdbc:sqlite:")) return DataSourceFile.NONE;
         String path = url.substring("jdbc:sqlite:".length()).replaceFirst("^file:", "");
         path = path.replaceFirst("\\?.*$", "");
         boolean isFile = !path.isEmpty() && !path.contains(":memory:");
-        return new DataSourceFile(dataSource, isFile ? path : null);
+        return new DataSourceFile(dataSource, isFile ? path : null, null);
       }
     }
   }

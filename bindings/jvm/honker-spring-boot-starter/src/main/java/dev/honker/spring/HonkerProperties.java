@@ -6,7 +6,7 @@ import org.springframework.boot.context.properties.ConfigurationProperties;
 /** What {@code honker.*} says. */
 @ConfigurationProperties("honker")
 public class HonkerProperties {
-  /** The file; without it, that of the DataSource. */
+  /** The file, or the URL of a Postgres server; without it, the file of the DataSource. */
   private String path;
 
   /** How long calls wait for a file that others keep locked. */

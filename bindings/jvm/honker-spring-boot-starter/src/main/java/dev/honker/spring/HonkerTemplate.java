@@ -13,8 +13,8 @@ import org.springframework.transaction.support.TransactionSynchronizationManager
 
 /**
  * Enqueues payloads. Within a transaction of the context's DataSource the job is part of that
- * transaction, if it is the same file: it is there when, and only when, that commits. Any thread
- * may use it.
+ * transaction, if it is the same file or server: it is there when, and only when, that commits. Any
+ * thread may use it.
  */
 public class HonkerTemplate {
   private final Database database;
@@ -47,8 +47,8 @@ public class HonkerTemplate {
    * @param queue the name of the queue
    * @param payload its payload; a String is taken for JSON
    * @param options when it is due, and the like; null for the defaults. Without attempts of their
-   *     own, it has those of {@code honker.max-attempts}. Within a transaction of the DataSource
-   *     they have no metadata, no keys, no batch and no time to run
+   *     own, it has those of {@code honker.max-attempts}. Within a transaction of the DataSource of
+   *     a SQLite file they have no metadata, no keys, no batch and no time to run
    * @return the job's id
    */
   public long enqueue(String queue, Object payload, EnqueueOptions options) {
@@ -66,8 +66,7 @@ public class HonkerTemplate {
   public EnqueueResult enqueueWith(String queue, Object payload, EnqueueOptions options) {
     JobSpec job = new JobSpec(queue, json(payload), withAttempts(options));
     if (dataSource != null && Jdbc.isInTransaction(dataSource)) {
-      long id = Jdbc.enqueue(dataSource, job);
-      return new EnqueueResult(id, EnqueueResult.Outcome.ENQUEUED);
+      return Jdbc.enqueue(dataSource, job);
     }
     return database.enqueueMany(java.util.List.of(job)).get(0);
   }
@@ -99,14 +98,13 @@ public class HonkerTemplate {
           && TransactionSynchronizationManager.hasResource(dataSource);
     }
 
-    static long enqueue(Object source, JobSpec job) {
+    static EnqueueResult enqueue(Object source, JobSpec job) {
       DataSource dataSource = (DataSource) source;
       Connection connection = DataSourceUtils.getConnection(dataSource);
       try {
-        return EnqueueSql.enqueue(connection, job);
+        return EnqueueSql.enqueueWith(connection, job);
       } catch (SQLException e) {
-        throw new org.springframework.jdbc.UncategorizedSQLException(
-            "enqueue", EnqueueSql.STATEMENT, e);
+        throw new org.springframework.jdbc.UncategorizedSQLException("enqueue", null, e);
       } finally {
         DataSourceUtils.releaseConnection(connection, dataSource);
       }
