@@ -60,12 +60,15 @@ def constants(abi):
         rows.append(f"  static final {value};\n")
     for struct in abi.structs:
         rows.append(f"  static final int {struct.short.upper()}_SIZE = {struct.size};\n")
-    cases = ", ".join(constant.short for constant in abi.transient)
+    transient = [constant.short for constant in abi.transient]
+    case = f"      case {', '.join(transient)} -> true;"
+    if len(case) > WIDTH:
+        case = "      case " + ",\n          ".join(transient) + " ->\n          true;"
     rows.append(f"""
   /** Whether an error is one of the moment: a worker waits and tries again. */
   static boolean isTransient(int status) {{
     return switch (status) {{
-      case {cases} -> true;
+{case}
       default -> false;
     }};
   }}

@@ -98,7 +98,17 @@ final class Abi {
   /** Whether an error is one of the moment: a worker waits and tries again. */
   static boolean isTransient(int status) {
     return switch (status) {
-      case BUSY, IO, FULL, READONLY, CANNOT_OPEN, SCHEMA, ABORTED, INTERRUPTED, SYSTEM, CONNECTION -> true;
+      case BUSY,
+          IO,
+          FULL,
+          READONLY,
+          CANNOT_OPEN,
+          SCHEMA,
+          ABORTED,
+          INTERRUPTED,
+          SYSTEM,
+          CONNECTION ->
+          true;
       default -> false;
     };
   }
