@@ -101,7 +101,8 @@ function packOpen(options: OpenOptions): [number, ...unknown[]] {
 }
 
 /**
- * Opens a SQLite file, creating it if need be, and brings honker's tables in it up to date.
+ * Opens a SQLite file, creating it if need be, and brings honker's tables in it up to date; or a Postgres database, if `path` is its
+ * URL, `postgres://...`, for which the options say nothing but for `busyTimeoutMs` and `maxReaders`, the number of connections.
  *
  * The database belongs to this thread. It does not keep the program running; who waits for something does.
  */

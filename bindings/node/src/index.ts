@@ -18,6 +18,7 @@ export { Lock } from "./lock.js";
 export { buildInfo, cronNextAfter } from "./native.js";
 export { type Delivery, Outbox, type OutboxOptions } from "./outbox.js";
 export { Discard, JobLost, type LossReason, Retry, Snooze } from "./outcome.js";
+export { ackOn, ackPgSql, enqueueOn, enqueuePgSql, honkerErrorOf, type PgConnection, PgStatement } from "./postgres.js";
 export {
   type ClaimOptions,
   type DeadGroup,

@@ -1,5 +1,5 @@
-// Enqueueing on a connection that is not honker's, in its transaction: statements that any driver of SQLite runs. Workers are
-// woken by the commit, in whichever process.
+// Enqueueing on a connection that is not honker's, in its transaction: statements that any driver of SQLite runs; postgres.ts has
+// those for Postgres. Workers are woken by the commit, in whichever process.
 import { instant, integer, optionalInteger, text } from "./check.js";
 import { checkEnqueueOptions, type JobOptions, jobJson } from "./enqueue.js";
 import { rangeError } from "./errors.js";
