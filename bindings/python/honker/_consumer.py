@@ -109,7 +109,7 @@ class Consumer:
         await self.aclose()
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} of {self.path}{' (closed)' if self.closed else ''}>"
+        return f"<{type(self).__name__} of {self._database._name}{' (closed)' if self.closed else ''}>"
 
     def _part(self) -> None:
         """What is to be done before the handle is freed."""
@@ -127,7 +127,7 @@ class Consumer:
 
     def _check_open(self) -> None:
         if self._database._pid != os.getpid():
-            raise ForkedError(f"{self.path} was opened before this process was forked: open it again")
+            raise ForkedError(f"{self._database._name} was opened before this process was forked: open it again")
         if self.closed:
             raise self._closed_error()
 

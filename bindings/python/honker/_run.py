@@ -17,7 +17,7 @@ from collections.abc import Awaitable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from . import _outcomes
+from . import _outcomes, _server
 from ._call import call_async, call_sync, reporters
 from ._hand import Hand
 from ._outcomes import JobSettlement
@@ -154,7 +154,7 @@ class Run:
             try:
                 if worker.database is not None:
                     return worker.database._again()
-                if not os.path.exists(worker.path):
+                if not _server.is_url(worker.path) and not os.path.exists(worker.path):
                     raise CannotOpenError(f"{worker.path} does not exist yet")  # opening would make an empty one
                 return Database(worker.path, **worker.database_options)
             except Error as error:

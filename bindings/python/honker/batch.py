@@ -60,4 +60,4 @@ class Batch:
             await self._database._arun(lambda: self.seal(self._tx), tx=self._tx)
 
     def __repr__(self) -> str:
-        return f"<Batch {self.id} of {self._database.path}>"
+        return f"<Batch {self.id} of {self._database._name}>"

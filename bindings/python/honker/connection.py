@@ -1,5 +1,5 @@
-"""Enqueueing on a connection that is not honker's: a plain INSERT, which commits and rolls back with the connection's
-transaction. Nothing native is loaded for it.
+"""Enqueueing on a connection that is not honker's: to a SQLite file a plain INSERT, to Postgres a call of honker's
+function (`_postgres.py`). It commits and rolls back with the connection's transaction. Nothing native is loaded for it.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from collections.abc import Awaitable, Callable, Generator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
-from . import _values
+from . import _postgres, _values
 from . import payload as payloads
-from .enqueue import EnqueueOptions, PlainOptions
+from .enqueue import EnqueueOptions
 from .errors import InvalidError, MisuseError, UnsupportedError
 
 if TYPE_CHECKING:
@@ -41,23 +41,31 @@ def schema_sql() -> str:
     return Path(__file__).with_name("schema.sql").read_text()
 
 
-def enqueue_on(conn: Any, queue: str, payload: Any, **options: Unpack[PlainOptions]) -> int:
+def enqueue_on(conn: Any, queue: str, payload: Any, **options: Unpack[EnqueueOptions]) -> int:
     """Enqueues on a connection of your own, in its transaction if one is open: the job is there if and only if that is
-    committed; its id. Workers are woken by the commit, in whichever process. The file needs honker's tables, which
-    `open` makes, and `schema_sql`. The clock is that of this process. No middleware sees the job.
+    committed; its id. Workers are woken by the commit, in whichever process. The database needs honker's tables, which
+    `open` and `schema_sql` make in a file, and `honker migrate` in Postgres. No middleware sees the job.
 
-    conn: a sqlite3.Connection, or one like it; a Connection or Session of SQLAlchemy (SQLModel); a Database of Peewee;
-        a connection of Django.
-    options: run_at, delay, priority, expires, max_attempts (default: the queue's) and metadata, which is a MisuseError
-        without an open transaction.
+    conn: to a file a sqlite3.Connection, or one like it; to Postgres one of psycopg or psycopg2; to either a Connection
+        or Session of SQLAlchemy (SQLModel); a Database of Peewee; a connection of Django.
+    options: to Postgres all of `EnqueueOptions`. To a file run_at, delay, priority, expires, max_attempts (default: the
+        queue's) and metadata, which is a MisuseError without an open transaction; the clock is that of this process.
     """
+    call = _postgres.caller(conn)
+    if call is not None:
+        return _postgres.id_of(_called(call, _postgres.enqueue(queue, payload, options)))
     execute = _executor(conn)
     _check_metadata(conn, options)
     return _run(_enqueue(queue, payload, **options), execute)
 
 
-async def aenqueue_on(conn: Any, queue: str, payload: Any, **options: Unpack[PlainOptions]) -> int:
-    """As `enqueue_on`, for an aiosqlite.Connection, or an AsyncConnection or AsyncSession of SQLAlchemy."""
+async def aenqueue_on(conn: Any, queue: str, payload: Any, **options: Unpack[EnqueueOptions]) -> int:
+    """As `enqueue_on`, for an AsyncConnection or AsyncSession of SQLAlchemy, an aiosqlite.Connection, a
+    psycopg.AsyncConnection or a connection of asyncpg.
+    """
+    call = await _postgres.async_caller(conn)
+    if call is not None:
+        return _postgres.id_of(await _acalled(call, _postgres.enqueue(queue, payload, options)))
     execute = await _aexecutor(conn)
     _check_metadata(conn, options)
     return await _arun(_enqueue(queue, payload, **options), execute)
@@ -65,19 +73,45 @@ async def aenqueue_on(conn: Any, queue: str, payload: Any, **options: Unpack[Pla
 
 def ack_on(conn: Any, job: Job) -> bool:
     """Acks a job with a connection of your own, as a part of its transaction: what the job did there is done exactly
-    once. False if the claim was lost: then roll back. The clock is that of this process.
+    once. False if the claim was lost: then roll back. A worker leaves the rest to the transaction: if its handler
+    returns, and that was not committed, the job runs again when its claim is over.
 
-    What else the job had, workers let go of within a minute: its place in a batch, its steps, its slot of the
-    concurrency key. Its unique key is free at once. It is not kept as done, and no metric counts it. A worker leaves
-    the rest to the transaction: if its handler returns, and that was not committed, the job runs again when its claim
-    is over.
+    On a file the clock is that of this process, and what else the job had, workers let go of within a minute: its place
+    in a batch, its steps, its slot of the concurrency key. Its unique key is free at once. It is not kept as done, and
+    no metric counts it.
     """
+    call = _postgres.caller(conn)
+    if call is not None:
+        return bool(_called(call, _postgres.ack(job)))
     return bool(_run(_ack(job), _executor(conn)))
 
 
 async def aack_on(conn: Any, job: Job) -> bool:
     """As `ack_on`, for the connections of `aenqueue_on`."""
+    call = await _postgres.async_caller(conn)
+    if call is not None:
+        return bool(await _acalled(call, _postgres.ack(job)))
     return bool(await _arun(_ack(job), await _aexecutor(conn)))
+
+
+def _called(call: _postgres.Call, statement: tuple[str, tuple[Any, ...]]) -> Any:
+    try:
+        return call(*statement)
+    except Exception as error:
+        typed = _postgres.typed(error)
+        if typed is None:
+            raise
+        raise typed from error
+
+
+async def _acalled(call: Callable[..., Awaitable[Any]], statement: tuple[str, tuple[Any, ...]]) -> Any:
+    try:
+        return await call(*statement)
+    except Exception as error:
+        typed = _postgres.typed(error)
+        if typed is None:
+            raise
+        raise typed from error
 
 
 _Steps = Generator[tuple[str, tuple[Any, ...]], Any, int]
@@ -129,7 +163,7 @@ def _ack(job: Job) -> _Steps:
     return 1
 
 
-def _check_metadata(conn: Any, options: PlainOptions) -> None:
+def _check_metadata(conn: Any, options: EnqueueOptions) -> None:
     """It has a row of its own: a worker could claim the job before it is there."""
     if options.get("metadata") is not None and not _is_in_transaction(conn):
         raise MisuseError("metadata needs an open transaction of the connection: begin one")

@@ -1,4 +1,4 @@
-"""An open database: the SQLite file, and the connections to use it."""
+"""An open database: the SQLite file, or the one on a Postgres server, and the connections to use it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar, Unpack
 
-from . import _abi, _library, _loop, _values, payload
+from . import _abi, _library, _loop, _server, _values, payload
 from . import _inspection as inspection
 from ._consumer import READER_FALLBACK_S
 from ._dispatcher import Dispatcher
@@ -78,7 +78,9 @@ def open(
     journal_mode: str = "wal",
     library_path: str | os.PathLike[str] | None = None,
 ) -> Database:
-    """Opens a file, creating it if need be; the same as `Database(...)`, which says what the arguments are."""
+    """Opens a file, creating it if need be, or connects to Postgres; the same as `Database(...)`, which says what the
+    arguments are.
+    """
     return Database(
         path,
         max_readers,
@@ -98,7 +100,8 @@ class Database:
     What is called without a `tx` is committed when it returns; should the process die in the middle of it, it has
     happened completely or not at all. A child process that was forked opens it again.
 
-    path: the file's name, or a `file:` URI.
+    path: the file's name, or a `file:` URI; or the URL of a Postgres database, `postgres://...`, for which what follows
+        says nothing, but for max_readers, the number of connections, and busy_timeout_ms.
     max_readers: how many reads may run at once.
     watcher_backend: how commits are noticed: "auto" (also None), "polling", "kernel" or "shm".
     watcher_poll_interval_ms: how often the back ends that poll look; 1.
@@ -127,6 +130,8 @@ class Database:
         if not isinstance(name, str):
             name = os.fsdecode(name)
         self.path: str = name
+        self._name = _server.shown(name)
+        self._is_server = _server.is_url(name)
         self.warning: str | None = None
         self._options: dict[str, Any] = {
             "max_readers": max_readers,
@@ -139,7 +144,8 @@ class Database:
         }
         journal = _values.choice(JOURNALS, journal_mode, "journal_mode")
         busy_ms = _values.integer(busy_timeout_ms, "busy_timeout_ms")
-        self._waits = journal == _abi.JOURNAL_WAL
+        # A server does all of the waiting: a statement that gives up costs the transaction that it is in.
+        self._waits = journal == _abi.JOURNAL_WAL and not self._is_server
         native_ms = min(busy_ms, SLICE_MS) if self._waits else busy_ms
         self._lock_wait_s = (busy_ms - native_ms) / 1000
         readers = _values.integer(max_readers, "max_readers")
@@ -241,10 +247,10 @@ class Database:
         self.close()
 
     def __reduce__(self) -> NoReturn:
-        raise TypeError(f"a database cannot be sent to another process: open it there ({self.path})")
+        raise TypeError(f"a database cannot be sent to another process: open it there ({self._name})")
 
     def __repr__(self) -> str:
-        return f"<Database {self.path}{' (closed)' if self._closed else ''}>"
+        return f"<Database {self._name}{' (closed)' if self._closed else ''}>"
 
     # SQL.
 
@@ -290,7 +296,7 @@ class Database:
             self._check_construction("Queue")
             queue = Queue(self, name, visibility_timeout_s, max_attempts)
             if not self._looked_after:
-                self._looked_after = inspection.look_after(self)
+                self._looked_after = self._is_server or inspection.look_after(self)
             return self._queues.setdefault(name, queue)
 
     # Jobs of all queues.
@@ -622,9 +628,13 @@ class Database:
 
     def _again(self) -> Database:
         """The file that is at the path now, opened as this one was. It is not made."""
-        if not os.path.exists(self.path):
+        if not self._is_server and not os.path.exists(self.path):
             raise CannotOpenError(f"{self.path} does not exist yet")
         return Database(self.path, **self._options)
+
+    def _table(self, name: str) -> str:
+        """As SQL of this package names it."""
+        return f"honker.{name}" if self._is_server else name
 
     @property
     def _tx_depth(self) -> int:
@@ -643,7 +653,7 @@ class Database:
             raise MisuseError(f"cannot construct {what} while a transaction is open on this thread: do it before")
 
     def _closed_error(self) -> ClosedError:
-        return ClosedError(f"the database is closed: {self.path}")
+        return ClosedError(f"the database is closed: {self._name}")
 
     def _error(self, status: int, error: ctypes.c_void_p) -> Error:
         """The exception for what a call has answered; frees the error."""
@@ -775,7 +785,7 @@ class Database:
     async def _arun(
         self, function: Callable[[], T], *, tx: Transaction | None = None, undo: Callable[[T], object] | None = None
     ) -> T:
-        """Calls what writes: at once, or in a thread if the writer is busy."""
+        """Calls what writes: at once, or in a thread if the writer is busy, or on a server."""
         if tx is not None:
             return function()
         loop = _loop.required()

@@ -202,7 +202,7 @@ def options(
         _values.optional_seconds(expires, "expires"),
         _values.integer(priority, "priority"),
         _values.optional_integer(max_attempts, "max_attempts"),
-        *kept.place(None if metadata is None else payload.encode(_metadata(metadata), "metadata")),
+        *kept.place(None if metadata is None else payload.encode(checked_metadata(metadata), "metadata")),
         *_key(kept, concurrency_key, "concurrency_key"),
         _batch_id(batch),
         member.id if member is not None else 0,
@@ -254,7 +254,7 @@ def options_text(given: Mapping[str, Any]) -> bytes:
         raise InvalidError(f"options cannot be written as UTF-8: {error}") from None
 
 
-def _metadata(metadata: Mapping[str, str]) -> dict[str, str]:
+def checked_metadata(metadata: Mapping[str, str]) -> dict[str, str]:
     if not isinstance(metadata, Mapping):
         raise TypeError(f"metadata has to be a dict of texts, not {type(metadata).__name__}")
     return dict(metadata)

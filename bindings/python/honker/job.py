@@ -249,7 +249,8 @@ class Job:
         """The batch that it is a member of. While it runs it may add others (`batch=job.batch`), also if that is
         sealed.
         """
-        rows = self._database.query("SELECT batch_id FROM _honker_job_options WHERE job_id = ?", [self.id])
+        options = self._database._table("_honker_job_options")
+        rows = self._database.query(f"SELECT batch_id FROM {options} WHERE job_id = ?", [self.id])
         id = rows[0]["batch_id"] if rows else None
         return None if id is None else Batch(self._database, id, member=self)
 

@@ -166,4 +166,4 @@ class Jobs:
         return options_text(given)  # what is None by mistake is refused, and does not mean all jobs
 
     def __repr__(self) -> str:
-        return f"<Jobs {self._conditions} of {self._database.path}>"
+        return f"<Jobs {self._conditions} of {self._database._name}>"

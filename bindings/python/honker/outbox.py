@@ -185,7 +185,7 @@ class Outbox:
         return error
 
     def __repr__(self) -> str:
-        return f"<Outbox {self.name!r} of {self._database.path}>"
+        return f"<Outbox {self.name!r} of {self._database._name}>"
 
 
 class Courier(Iterator[Job]):

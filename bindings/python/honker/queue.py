@@ -459,7 +459,7 @@ class Queue:
         return self._text, len(self._text)
 
     def __repr__(self) -> str:
-        return f"<Queue {self.name!r} of {self._database.path}>"
+        return f"<Queue {self.name!r} of {self._database._name}>"
 
 
 _encode = payload.encode

@@ -218,7 +218,7 @@ class Scheduler:
         return self._database._write(tx, function, text, len(text), *arguments) == _abi.OK
 
     def __repr__(self) -> str:
-        return f"<Scheduler of {self._database.path}>"
+        return f"<Scheduler of {self._database._name}>"
 
 
 class Leader(Iterator[list[Fire]]):

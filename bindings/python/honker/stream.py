@@ -151,7 +151,7 @@ class Stream:
         return self._text, len(self._text)
 
     def __repr__(self) -> str:
-        return f"<Stream {self.topic!r} of {self._database.path}>"
+        return f"<Stream {self.topic!r} of {self._database._name}>"
 
 
 _encode = payload.encode

@@ -274,7 +274,8 @@ class TaskResult(Generic[R]):
     def _check(self, deadline: float | None) -> None:
         database = self._task.queue._database
         if self._task.queue.get_job(self.id) is None and not database.get_result(self.id)[0]:
-            rows = database.query("SELECT last_error FROM _honker_dead WHERE id = ?", [self.id])
+            dead = database._table("_honker_dead")
+            rows = database.query(f"SELECT last_error FROM {dead} WHERE id = ?", [self.id])
             raise TaskFailed(rows[0]["last_error"] if rows else f"job {self.id} is gone, without a result")
         if deadline is not None and time.monotonic() >= deadline:
             raise TimeoutError(f"there is no result of job {self.id} yet")

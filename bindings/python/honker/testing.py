@@ -24,6 +24,14 @@ from .outcome import Outcome
 from .queue import Queue
 from .task import Plan, Unplanned, is_coroutine_function, plan, registry
 
+_COLUMNS = """
+SELECT t.name AS "table", c.name FROM sqlite_schema t JOIN pragma_table_info(t.name) c
+WHERE t.type = 'table' AND t.name GLOB '_honker_*'"""
+_SERVER_COLUMNS = """
+SELECT c.table_name::text AS "table", c.column_name::text AS name
+FROM information_schema.columns c JOIN information_schema.tables t USING (table_schema, table_name)
+WHERE table_schema = 'honker' AND t.table_type = 'BASE TABLE'"""
+
 
 class Jobs:
     """The jobs of a database, for one test."""
@@ -34,7 +42,8 @@ class Jobs:
     def enqueued(self, queue: str | Queue | None = None) -> list[dict[str, Any]]:
         """The jobs that were enqueued and are not done, in that order, each as `Queue.get_job` gives it."""
         name = queue.name if isinstance(queue, Queue) else queue
-        rows = self.database.query("SELECT id FROM _honker_live WHERE queue = coalesce(?, queue) ORDER BY id", [name])
+        live = self.database._table("_honker_live")
+        rows = self.database.query(f"SELECT id FROM {live} WHERE queue = coalesce(?, queue) ORDER BY id", [name])
         found = [self.database._known_queue("any").get_job(row["id"]) for row in rows]
         return [job for job in found if job is not None]
 
@@ -88,21 +97,18 @@ class Jobs:
         """
         older = _values.seconds(seconds, "seconds")
         with self.database.transaction() as tx:
-            columns = tx.query(
-                'SELECT t.name AS "table", c.name FROM sqlite_schema t JOIN pragma_table_info(t.name) c '
-                "WHERE t.type = 'table' AND t.name GLOB '_honker_*' "
-                "AND (c.name GLOB '*_at' OR c.name IN ('window_start', 'until'))"
-            )
             names: dict[str, list[str]] = {}
-            for row in columns:
-                names.setdefault(row["table"], []).append(row["name"])
+            for row in tx.query(_SERVER_COLUMNS if self.database._is_server else _COLUMNS):
+                if row["name"].endswith("_at") or row["name"] in ("window_start", "until"):
+                    names.setdefault(row["table"], []).append(row["name"])
             for table, columns_of in names.items():
                 changes = ", ".join(f"{name} = {name} - ?1" for name in columns_of)
-                tx.execute(f"UPDATE {table} SET {changes}", [older])
+                tx.execute(f"UPDATE {self.database._table(table)} SET {changes}", [older])
 
     def _next_due(self, names: list[str]) -> Job | None:
         if not names:
-            rows = self.database.query("SELECT DISTINCT queue FROM _honker_live ORDER BY queue")
+            live = self.database._table("_honker_live")
+            rows = self.database.query(f"SELECT DISTINCT queue FROM {live} ORDER BY queue")
             names = [row["queue"] for row in rows]
         for name in names:
             job = self.database._known_queue(name).claim_one("test")

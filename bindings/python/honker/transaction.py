@@ -133,7 +133,7 @@ class Transaction:
             self._discard()
 
     def __repr__(self) -> str:
-        return f"<Transaction of {self._database.path}{'' if self._handle else ' (not open)'}>"
+        return f"<Transaction of {self._database._name}{'' if self._handle else ' (not open)'}>"
 
 
 class AsyncTransaction:

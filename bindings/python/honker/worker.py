@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypedDict
 
-from . import _loop, _values
+from . import _loop, _server, _values
 from ._call import JobMiddleware, Reporter, middlewares, reporters
 from ._run import GRACE_S, Run
 from ._stop import Stop
@@ -82,7 +82,7 @@ class Worker:
     ran for too long, has its task cancelled; in a thread `Job.cancelled` tells, and `Job.check` raises: no thread can
     be killed, and its place stays taken until it returns. If the process dies, others have its jobs at once.
 
-    database: a `Database`, or the path of the file, which then may not exist yet, and is waited for.
+    database: a `Database`; or the path of the file, which then may not exist yet, and is waited for, or a server's URL.
     queues: the name of one, or of several; with numbers, by which weights they are asked, or with a `QueueShare` each,
         which also says how many of its jobs run at once. None: those that have tasks when it begins.
     handler: called with each job; a dict has one for each queue. None: the jobs are tasks.
@@ -229,7 +229,7 @@ class Worker:
         return Plan(lambda: handler(job), is_coroutine_function(handler))
 
     def __repr__(self) -> str:
-        return f"<Worker {self.name!r} of {self.path}>"
+        return f"<Worker {self.name!r} of {_server.shown(self.path)}>"
 
 
 async def run_workers(

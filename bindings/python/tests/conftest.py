@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import subprocess
@@ -10,6 +11,7 @@ import textwrap
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import honker
 import pytest
@@ -36,6 +38,27 @@ def db(path: Path) -> Iterator[honker.Database]:
 @pytest.fixture
 def queue(db: honker.Database) -> honker.Queue:
     return db.queue("emails")
+
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture
+def server() -> Iterator[str]:
+    """The URL of a new database on the server that tests/run starts."""
+    given = os.environ.get("HONKER_POSTGRES_URL")
+    if not given:
+        pytest.skip("there is no Postgres server (HONKER_POSTGRES_URL)")
+    psycopg = pytest.importorskip("psycopg")
+    name = f"python_{os.getpid()}_{next(_numbers)}"
+    with psycopg.connect(given, autocommit=True) as conn:
+        conn.execute(f"CREATE DATABASE {name}")
+        # The user may be called honker, and have that schema in the path.
+        conn.execute(f"ALTER DATABASE {name} SET search_path = public")
+    scheme, place, _, query, _ = urlsplit(given)
+    yield f"{scheme}://{place}/{name}?{query}"
+    with psycopg.connect(given, autocommit=True) as conn:
+        conn.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 def until(condition: Callable[[], object], what: str = "it", within_s: float = SOON_S) -> None:

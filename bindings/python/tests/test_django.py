@@ -25,7 +25,7 @@ pytest.importorskip("django")
 
 
 class Project:
-    def __init__(self, version: str, database: Path) -> None:
+    def __init__(self, version: str, database: Path | str) -> None:
         places = [str(PACKAGE)] if version == "installed" else [str(OTHERS / version), str(PACKAGE)]
         self.environment = {**os.environ, "PYTHONPATH": os.pathsep.join(places), "PROJECT_DB": str(database)}
         self._started: list[subprocess.Popen[str]] = []
@@ -73,13 +73,35 @@ def project(request: pytest.FixtureRequest, path: Path) -> Any:
     made.end()
 
 
+@pytest.fixture(params=VERSIONS)
+def served_project(request: pytest.FixtureRequest, server: str) -> Any:
+    """One whose database is on a Postgres server."""
+    made = Project(request.param, server)
+    yield made
+    made.end()
+
+
 @pytest.mark.parametrize("parallel", [[], ["--parallel", "2"]], ids=["serial", "parallel"])
 def test_a_project_tests_its_tasks_in_memory(project: Project, parallel: list[str]) -> None:
     said = project.manage("test", *parallel, memory=True)
     assert "Ran 20 tests" in said and "OK" in said
 
 
+@pytest.mark.parametrize("parallel", [[], ["--parallel", "2"]], ids=["serial", "parallel"])
+def test_a_project_tests_its_tasks_on_postgres(served_project: Project, parallel: list[str]) -> None:
+    said = served_project.manage("test", "--noinput", *parallel)
+    assert "Ran 20 tests" in said and "OK (skipped=1)" in said
+
+
 def test_a_worker_runs_what_a_transaction_has_committed(project: Project) -> None:
+    runs_what_is_committed(project)
+
+
+def test_a_worker_on_postgres(served_project: Project) -> None:
+    runs_what_is_committed(served_project)
+
+
+def runs_what_is_committed(project: Project) -> None:
     project.manage("migrate", "--run-syncdb", "--verbosity", "0")
     worker = project.worker("--concurrency", "4")
     code = """

@@ -14,7 +14,8 @@ import honker
 import pytest
 from conftest import PACKAGE, SOON_S
 
-EXAMPLES = sorted((PACKAGE / "examples").glob("*.py"))
+# That of Postgres is run by the tests of Postgres.
+EXAMPLES = sorted(path for path in (PACKAGE / "examples").glob("*.py") if path.stem != "postgres")
 SAMPLE = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -31,7 +32,8 @@ def test_example(path, tmp_path, monkeypatch):
 def test_the_readme():
     readme = (PACKAGE / "README.md").read_text()
     headings = re.findall(r"^## (.*)$", readme, re.MULTILINE)
-    assert headings == ["Install", "First queue", "Concepts", "Queue features", "Threads and shutdown", "Versions"]
+    first, last = ["Install", "First queue", "Concepts", "Queue features"], ["Threads and shutdown", "Versions"]
+    assert headings == [*first, "On Postgres", *last]
     texts = ["\n" + path.read_text() for path in (PACKAGE / "examples").rglob("*.py")]
     samples = SAMPLE.findall(readme)
     assert len(samples) > 5
@@ -42,7 +44,7 @@ def test_the_readme():
 def test_the_table_of_features(path):
     """What is a call, or an assignment, runs."""
     readme = (PACKAGE / "README.md").read_text()
-    table = readme.partition("## Queue features")[2].partition("## Threads")[0]
+    table = readme.partition("## Queue features")[2].partition("\n## ")[0]
     spans = [span for line in table.splitlines() if line.startswith("| ") for span in re.findall(r"`([^`]*)`", line)]
     calls = [span for span in spans if re.match(r"(await )?(q|db|job|batch|scheduler)\.|batch =", span)]
     assert len(calls) > 40

@@ -56,7 +56,7 @@ def test_another_version_of_the_interface(monkeypatch):
     assert _library._misfit(_abi.ABI_VERSION, "1") is None
     assert _library._misfit(_abi.ABI_VERSION + 1, "1") is None
     assert "version 3.0 (libhonker 9.9)" in _library._misfit(3 << 16, "9.9")
-    assert "needs 2.1 or a later 2.x" in _library._misfit(2 << 16, "0.1")
+    assert "needs 2.2 or a later 2.x" in _library._misfit(2 << 16, "0.1")
 
 
 def test_layouts():

@@ -1,4 +1,5 @@
 import os
+from urllib.parse import parse_qsl, urlsplit
 
 import django
 
@@ -36,6 +37,7 @@ TEMPLATES = [
         },
     }
 ]
+database = urlsplit(os.environ.get("PROJECT_DB", ":memory:"))
 DATABASES = {
     "default": {
         "ENGINE": "django.db.backends.sqlite3",
@@ -47,6 +49,14 @@ DATABASES = {
         },
     }
 }
+if database.scheme == "postgresql":
+    place = dict(parse_qsl(database.query))
+    DATABASES["default"] = {
+        "ENGINE": "django.db.backends.postgresql",
+        "NAME": database.path[1:],
+        "HOST": place["host"],
+        "USER": place["user"],
+    }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 TASKS = {
     "default": {

@@ -3,8 +3,8 @@
     INSTALLED_APPS = [..., "honker.contrib.django"]
     TASKS = {"default": {"BACKEND": "honker.contrib.django.HonkerBackend"}}
 
-Tasks are rows of a SQLite database of the project, written by Django's own connection: one that is enqueued in
-`atomic()` is rolled back with it. `manage.py honker_worker` runs them, and is woken by the commit.
+Tasks are rows of a database of the project, in SQLite or Postgres, written by Django's own connection: one that is
+enqueued in `atomic()` is rolled back with it. `manage.py honker_worker` runs them, and is woken by the commit.
 """
 
 from __future__ import annotations

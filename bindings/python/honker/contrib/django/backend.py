@@ -50,7 +50,7 @@ class HonkerTask(Task):  # type: ignore[misc]
 
 
 class HonkerBackend(BaseTaskBackend):  # type: ignore[misc]
-    """Tasks in a SQLite database of the project.
+    """Tasks in a database of the project, SQLite or Postgres.
 
     OPTIONS: DATABASE, the alias of the database ("default"); KEEP_DONE_S, for how many seconds finished tasks and their
     return values can be asked for (86400); MAX_ATTEMPTS, how often a task may be tried (3).

@@ -17,10 +17,11 @@ def check(backend: HonkerBackend) -> list[Any]:
     if backend.database not in databases:
         return [Error(f"{where} names the database {backend.database!r}, which is not in DATABASES.", id="honker.E001")]
     database = databases[backend.database]
-    if database["ENGINE"] != "django.db.backends.sqlite3":
+    is_server = database["ENGINE"].endswith((".postgresql", ".postgis"))
+    if not is_server and database["ENGINE"] != "django.db.backends.sqlite3":
         return [
             Error(
-                f"{where} names the database {backend.database!r}, which is no SQLite.",
+                f"{where} names the database {backend.database!r}, which is neither SQLite nor Postgres.",
                 hint='Name another one in OPTIONS["DATABASE"], a file beside the project\'s own for instance.',
                 id="honker.E002",
             )
@@ -33,6 +34,8 @@ def check(backend: HonkerBackend) -> list[Any]:
     unknown = set(backend.options) - {"DATABASE", "KEEP_DONE_S", "MAX_ATTEMPTS"}
     if unknown:
         messages.append(Error(f"{where} has unknown OPTIONS: {', '.join(sorted(unknown))}.", id="honker.E004"))
+    if is_server:
+        return messages
     options = database.get("OPTIONS", {})
     if str(options.get("transaction_mode", "")).upper() != "IMMEDIATE":
         messages.append(

@@ -8,7 +8,7 @@ from traceback import format_exception
 from typing import Any
 
 from asgiref.sync import sync_to_async
-from django.db import close_old_connections
+from django.db import connections
 
 from honker._hand import current
 from honker._outcomes import is_cancellation
@@ -39,7 +39,7 @@ class Execution:
 
     def run(self) -> Any:
         """What the function returns, as JSON has it."""
-        close_old_connections()
+        _close_old_connections()
         try:
             arguments = self._begin()
             try:
@@ -48,7 +48,7 @@ class Execution:
                 self._failed(error)
                 raise
         finally:
-            close_old_connections()
+            _close_old_connections()
 
     async def arun(self) -> Any:
         """The same for a coroutine function."""
@@ -105,6 +105,13 @@ class Execution:
     def _set(self, **values: Any) -> None:
         for name, value in values.items():
             object.__setattr__(self.result, name, value)
+
+
+def _close_old_connections() -> None:
+    """As between requests; but a test's transaction is on its connection."""
+    for connection in connections.all(initialized_only=True):
+        if not connection.in_atomic_block:
+            connection.close_if_unusable_or_obsolete()
 
 
 def delay_of(task: Any, error: BaseException) -> int | None:

@@ -1,4 +1,5 @@
-"""The rows of tasks, by plain SQL on a connection of Django's: they are part of its transaction, and of a test's.
+"""The rows of tasks, by plain SQL on a connection of Django's, to a SQLite file or to Postgres: they are part of its
+transaction, and of a test's.
 
 A job is in `_honker_live` until it is done or dead, then in `_honker_done` or `_honker_dead`. What is known of its
 attempts is kept as steps of the job, which stay as long as it does: `attempt 1` and so on, and `error 1`.
@@ -7,13 +8,17 @@ attempts is kept as steps of the job, which stay as long as it does: `attempt 1`
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import honker
 from honker.connection import schema_sql
+
+from . import server
 
 COLUMNS = "id, queue, payload, priority, run_at, attempts, max_attempts, created_at"
 _FIND = f"""
@@ -39,13 +44,25 @@ class Row:
     last_error: str | None
 
 
+def sql(connection: Any, text: str) -> str:
+    """As the database of the connection has it: on Postgres honker's tables are in a schema of their own."""
+    if connection.vendor != "postgresql":
+        return text
+    return re.sub(r"\b_honker_", "honker._honker_", text).replace("unixepoch()", "honker._now()")
+
+
 def is_in_memory(connection: Any) -> bool:
     name = str(connection.settings_dict["NAME"])
     return name in ("", ":memory:") or "mode=memory" in name
 
 
 def create_schema(connection: Any) -> None:
-    """Makes honker's tables, where they are not there yet. Not as a script, which would commit what is open."""
+    """Makes honker's tables, where they are not there yet. In SQLite not as a script, which would commit what is
+    open.
+    """
+    if connection.vendor == "postgresql":
+        honker.open(server.url(connection, migrate=True)).close()
+        return
     with connection.cursor() as cursor:
         for statement in _statements(schema_sql()):
             cursor.execute(statement)
@@ -60,32 +77,53 @@ def _statements(script: str) -> Iterator[str]:
             statement = ""
 
 
+class _Cursor:
+    """Django's, of which what is written for a file is understood by Postgres as well."""
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+        self._cursor = connection.cursor()
+
+    def __enter__(self) -> _Cursor:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._cursor.close()
+
+    def execute(self, text: str, parameters: list[Any] | None = None) -> None:
+        self._cursor.execute(sql(self._connection, text), parameters)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._cursor, name)
+
+
 def find(connection: Any, id: int) -> Row | None:
-    with connection.cursor() as cursor:
+    with _Cursor(connection) as cursor:
         cursor.execute(_FIND, [id] * 3)
         row = cursor.fetchone()
     return None if row is None else Row(*row)
 
 
 def steps(connection: Any, id: int) -> dict[str, Any]:
-    with connection.cursor() as cursor:
+    with _Cursor(connection) as cursor:
         cursor.execute("SELECT name, value FROM _honker_steps WHERE job_id = %s", [id])
         return {name: json.loads(value) for name, value in cursor.fetchall()}
 
 
 def save_step(connection: Any, id: int, name: str, value: Any) -> None:
-    with connection.cursor() as cursor:
+    with _Cursor(connection) as cursor:
         cursor.execute(
-            "INSERT OR IGNORE INTO _honker_steps (job_id, name, value) VALUES (%s, %s, %s)",
+            "INSERT INTO _honker_steps (job_id, name, value) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING",
             [id, name, json.dumps(value)],
         )
 
 
 def result(connection: Any, id: int) -> Any:
     """None if there is none, or no longer."""
-    with connection.cursor() as cursor:
+    with _Cursor(connection) as cursor:
         cursor.execute(
-            "SELECT value FROM _honker_results WHERE job_id = %s AND coalesce(expires_at > unixepoch(), 1)", [id]
+            "SELECT value FROM _honker_results WHERE job_id = %s AND (expires_at IS NULL OR expires_at > unixepoch())",
+            [id],
         )
         row = cursor.fetchone()
     return None if row is None or row[0] is None else json.loads(row[0])
@@ -97,10 +135,10 @@ def result(connection: Any, id: int) -> Any:
 def claim(connection: Any, queues: list[str], worker_id: str) -> Row | None:
     """Claims the next job that is due."""
     places = ", ".join(["%s"] * len(queues))
-    with connection.cursor() as cursor:
+    with _Cursor(connection) as cursor:
         cursor.execute(
             f"SELECT id FROM _honker_live WHERE queue IN ({places}) AND state = 'pending' AND run_at <= unixepoch() "
-            "AND attempts < max_attempts AND coalesce(expires_at > unixepoch(), 1) "
+            "AND attempts < max_attempts AND (expires_at IS NULL OR expires_at > unixepoch()) "
             "ORDER BY priority DESC, run_at, id LIMIT 1",
             queues,
         )
@@ -116,9 +154,10 @@ def claim(connection: Any, queues: list[str], worker_id: str) -> Row | None:
 
 
 def done(connection: Any, id: int, value: Any, keep_s: int) -> None:
-    with connection.cursor() as cursor:
+    with _Cursor(connection) as cursor:
         cursor.execute(
-            "INSERT OR REPLACE INTO _honker_results (job_id, value, expires_at) VALUES (%s, %s, unixepoch() + %s)",
+            "INSERT INTO _honker_results (job_id, value, expires_at) VALUES (%s, %s, unixepoch() + %s) "
+            "ON CONFLICT (job_id) DO UPDATE SET value = excluded.value, expires_at = excluded.expires_at",
             [id, json.dumps(value), keep_s],
         )
         cursor.execute(f"INSERT INTO _honker_done ({COLUMNS}) SELECT {COLUMNS} FROM _honker_live WHERE id = %s", [id])
@@ -127,7 +166,7 @@ def done(connection: Any, id: int, value: Any, keep_s: int) -> None:
 
 def failed(connection: Any, row: Row, error: str, delay_s: int | None) -> None:
     """None for `delay_s`: it is not to be tried again."""
-    with connection.cursor() as cursor:
+    with _Cursor(connection) as cursor:
         if delay_s is None or row.attempts >= row.max_attempts:
             cursor.execute(
                 f"INSERT INTO _honker_dead ({COLUMNS}, last_error) "
@@ -154,7 +193,7 @@ _PLAIN = (
 def retry_dead(connection: Any, ids: list[int]) -> int:
     """They are due, with all of their attempts, and what earlier ones have left is forgotten; how many that were."""
     count = 0
-    with connection.cursor() as cursor:
+    with _Cursor(connection) as cursor:
         for id in ids:
             cursor.execute(
                 "INSERT INTO _honker_live (id, queue, payload, priority, max_attempts) "
@@ -170,7 +209,7 @@ def retry_dead(connection: Any, ids: list[int]) -> int:
 
 def delete_dead(connection: Any, ids: list[int]) -> int:
     count = 0
-    with connection.cursor() as cursor:
+    with _Cursor(connection) as cursor:
         for id in ids:
             cursor.execute("DELETE FROM _honker_dead WHERE id = %s", [id])
             count += max(cursor.rowcount, 0)
@@ -181,14 +220,15 @@ def delete_dead(connection: Any, ids: list[int]) -> int:
 
 def queues(connection: Any) -> list[dict[str, Any]]:
     """How many jobs there are of each."""
-    with connection.cursor() as cursor:
+    with _Cursor(connection) as cursor:
         cursor.execute(
             """
-            SELECT queue, sum(state = 'due'), sum(state = 'delayed'), sum(state = 'running'), sum(state = 'dead') FROM (
+            SELECT queue, count(*) FILTER (WHERE state = 'due'), count(*) FILTER (WHERE state = 'delayed'),
+              count(*) FILTER (WHERE state = 'running'), count(*) FILTER (WHERE state = 'dead') FROM (
               SELECT queue, CASE WHEN state = 'processing' THEN 'running'
                 WHEN run_at > unixepoch() THEN 'delayed' ELSE 'due' END AS state FROM _honker_live
               UNION ALL SELECT queue, 'dead' FROM _honker_dead
-            ) GROUP BY queue ORDER BY queue"""
+            ) jobs GROUP BY queue ORDER BY queue"""
         )
         names = ("queue", "due", "delayed", "running", "dead")
         return [dict(zip(names, row)) for row in cursor.fetchall()]

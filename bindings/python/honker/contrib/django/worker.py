@@ -11,22 +11,21 @@ import honker
 from honker import Job, Worker
 from honker.task import Plan, Unplanned
 
-from . import store
+from . import server, store
 from .backend import HonkerBackend
 from .compat import TaskResultDoesNotExist
 from .execution import Execution
 
 
 class DjangoWorker(Worker):
-    """Its database is the file of the backend's, with honker's own connections; tasks have Django's."""
+    """Its database is that of the backend's, with honker's own connections; tasks have Django's."""
 
     def __init__(self, backend: HonkerBackend, queues: list[str] | None = None, **options: Any) -> None:
         connection = backend.connection
-        if connection.vendor != "sqlite":
-            raise ImproperlyConfigured(
-                f"the database {backend.database!r} is no SQLite: honker's tasks are in a SQLite file"
-            )
-        if store.is_in_memory(connection):
+        if connection.vendor not in ("sqlite", "postgresql"):
+            raise ImproperlyConfigured(f"the database {backend.database!r} is neither SQLite nor Postgres")
+        is_server = connection.vendor == "postgresql"
+        if not is_server and store.is_in_memory(connection):
             raise ImproperlyConfigured(
                 f"the database {backend.database!r} is in memory, where no other connection finds it: a worker needs a "
                 "file; in tests honker.contrib.django.testing.run_due() runs what is due"
@@ -37,9 +36,9 @@ class DjangoWorker(Worker):
                 f"TASKS[{backend.alias!r}] names no QUEUES: name those to be worked with --queue"
             )
         settings = connection.settings_dict
-        timeout_s = settings.get("OPTIONS", {}).get("timeout", 5)
+        timeout_s = 5 if is_server else settings.get("OPTIONS", {}).get("timeout", 5)
         super().__init__(
-            str(settings["NAME"]),
+            server.url(connection) if is_server else str(settings["NAME"]),
             names,
             schedules=[],
             database_options={"busy_timeout_ms": int(timeout_s * 1000)},
