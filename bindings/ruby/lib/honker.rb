@@ -3,7 +3,7 @@
 require "ffi"
 
 # A durable job queue, event streams, notifications, locks, rate limits, results, outboxes and a cron scheduler in the
-# SQLite file that an application already has. {Honker::Database} is where to begin.
+# SQLite file that an application already has, or in Postgres. {Honker::Database} is where to begin.
 module Honker
 end
 
@@ -12,6 +12,7 @@ require_relative "honker/error"
 require_relative "honker/native"
 require_relative "honker/library"
 require_relative "honker/clock"
+require_relative "honker/postgres"
 require_relative "honker/value"
 require_relative "honker/payload"
 require_relative "honker/lock_wait"

@@ -53,7 +53,7 @@ module Honker
     end
 
     def inspect
-      "#<#{self.class} #{@id} of #{@database.path}>"
+      "#<#{self.class} #{@id} of #{Postgres.shown(@database.path)}>"
     end
   end
 end

@@ -150,7 +150,8 @@ module Honker
     #
     # @return [Batch, nil] nil if there is none
     def batch
-      id, = database.query_row("SELECT batch_id FROM _honker_job_options WHERE job_id = ?", [@id])
+      options = Postgres.table(database, "_honker_job_options")
+      id, = database.query_row("SELECT batch_id FROM #{options} WHERE job_id = ?", [@id])
       id && Batch.new(database, id, self)
     end
 

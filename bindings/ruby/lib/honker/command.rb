@@ -34,7 +34,7 @@ module Honker
 
     def serve(path)
       queues = @queues.map { |queue| queue.join(",") }.join(" ")
-      warn("honker-worker #{VERSION}: #{path}, #{queues}, #{@options[:concurrency]} at a time")
+      warn("honker-worker #{VERSION}: #{Postgres.shown(path)}, #{queues}, #{@options[:concurrency]} at a time")
       warn_of_a_small_pool
       Honker.work(path, @queues, **@options)
       0
@@ -55,7 +55,7 @@ module Honker
         options.separator("\nPerforms the jobs of ActiveJob and of Honker::Job until SIGTERM or Ctrl-C.\n\n")
         options.on("-q", "--queue NAME[,WEIGHT]", "a queue; may be repeated (default)") { |queue| add(queue) }
         options.on("-c", "--concurrency N", Integer, "how many jobs at a time (5)") { |n| @options[:concurrency] = n }
-        options.on("-d", "--database FILE", "the file (the application's Honker.database)") { |path| @path = path }
+        options.on("-d", "--database FILE", "the file, or a URL (the application's Honker.database)") { |path| @path = path }
         options.on("-r", "--require FILE", "what loads the application (./config/environment.rb)") { |file| @required << file }
         options.on("-t", "--stop-timeout S", Float, "for jobs to finish at the end (8)") { |s| @options[:stop_timeout_s] = s }
         options.on("--max-run S", Integer, "how long a job may run (for ever)") { |s| @options[:max_run_s] = s }

@@ -1,8 +1,8 @@
 # frozen_string_literal: true
 
 module Honker
-  # Enqueueing on a connection that is not honker's: a plain INSERT, which commits and rolls back with the connection's
-  # transaction. Nothing native is loaded for it. Nothing here is for users.
+  # Enqueueing on a connection that is not honker's: a plain INSERT into a SQLite file, which commits and rolls back with the
+  # connection's transaction; {Postgres} does the same there. Nothing native is loaded for it. Nothing here is for users.
   # @private
   module Connection
     # How a class of ActiveRecord gives its connection, from its newest version on.
@@ -52,8 +52,11 @@ module Honker
     def insert(connection, job)
       # A class of ActiveRecord stands for its connection of this thread.
       connection = leased(connection) if connection.is_a?(Class)
+      caller = Postgres.caller_of(connection)
+      return Postgres.enqueue(caller, connection, job) if caller
+
       name, insert = INSERTERS.find { |kind, _| Object.const_defined?(kind) && connection.is_a?(Object.const_get(kind)) }
-      raise TypeError, "#{connection.class} is no connection of ActiveRecord, Sequel or the sqlite3 gem" if insert.nil?
+      raise TypeError, "#{connection.class} is no connection of ActiveRecord, Sequel, sqlite3 or pg" if insert.nil?
 
       return enqueue_with(CALLERS.fetch(name), connection, job) if job.options.any? { |option, _| FUNCTIONS.include?(option) }
 
@@ -76,13 +79,13 @@ module Honker
       Enqueued.new(answer[:id], answer[:status].to_sym)
     end
 
-    # ActiveRecord's connection of this thread, if it is one to the file of {Honker.database}.
+    # ActiveRecord's connection of this thread, if it is one to the database of {Honker.database}.
     def models
       return unless defined?(ActiveRecord::Base)
 
       config = ActiveRecord::Base.connection_db_config
       path = Honker.database_path
-      leased(ActiveRecord::Base) if config.adapter == "sqlite3" && path && same?(config.database, path)
+      leased(ActiveRecord::Base) if path && same?(config, path)
     rescue ActiveRecord::ConnectionNotEstablished
       nil
     end
@@ -99,7 +102,13 @@ module Honker
       retry
     end
 
-    def same?(one, other)
+    def same?(config, path)
+      return config.adapter == "postgresql" && Postgres.same?(path, config) if Postgres.url?(path)
+
+      config.adapter == "sqlite3" && same_file?(config.database, path)
+    end
+
+    def same_file?(one, other)
       root = defined?(::Rails) && ::Rails.respond_to?(:root) ? ::Rails.root.to_s : Dir.pwd
       File.expand_path(one, root) == File.expand_path(other, root) || (File.exist?(one) && File.identical?(one, other))
     end
@@ -137,13 +146,13 @@ module Honker
   end
 
   # Enqueues on a connection of your own, in its transaction if one is open: the job is there if and only if that is committed.
-  # The worker is woken by the commit, in whichever process. The file needs honker's tables, which {Database.new} and
-  # {Honker.setup} make.
+  # The worker is woken by the commit, in whichever process. A file needs honker's tables, which {Database.new} and
+  # {Honker.setup} make; Postgres its schema, which `honker migrate` makes.
   #
   # @param connection [ActiveRecord::Base, Object] a connection, or a class, of ActiveRecord; a Sequel::Database; a
-  #   SQLite3::Database
+  #   SQLite3::Database; a PG::Connection
   # @param queue [String]
-  # @param options those of {Queue#enqueue}. Those of unique jobs, `concurrency_key`, `batch` and
+  # @param options those of {Queue#enqueue}. In a file those of unique jobs, `concurrency_key`, `batch` and
   #   `max_run_s` are not for a plain INSERT: they call honker's SQL function, which {Honker.setup} gives a connection
   # @return [Integer, nil] its id; nil if a hook has held it back
   def self.enqueue_on(connection, queue, payload, **options)

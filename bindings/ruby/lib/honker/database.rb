@@ -3,9 +3,9 @@
 require "securerandom"
 
 module Honker
-  # An open database: the SQLite file, and the connections to use it. Any number of threads may use it at the same time; writes
-  # that meet share a commit, reads run beside them. What is called without a `tx` is committed when it returns; should the
-  # process die in the middle of it, it has happened completely or not at all.
+  # An open database: the SQLite file, or one on a Postgres server, and the connections to use it. Any number of threads may use
+  # it at the same time; writes to a file that meet share a commit, reads run beside them. What is called without a `tx` is
+  # committed when it returns; should the process die in the middle of it, it has happened completely or not at all.
   class Database
     include Calls
 
@@ -25,7 +25,8 @@ module Honker
 
     # Opens a file, creating it if need be, and brings honker's tables in it up to date.
     #
-    # @param path [String, #to_path]
+    # @param path [String, #to_path] the file, or the URL of a Postgres database, `postgres://…`, for which the rest says nothing
+    #   but for `busy_timeout_ms:` and `max_readers:`, the number of connections
     # @param library_path [String, nil] where libhonker is; by default HONKER_LIBRARY, the copy in this package, next to the
     #   program, or the system's. The first database that is opened decides for the process
     # @param extension_path [String, nil] another word for library_path
@@ -84,7 +85,7 @@ module Honker
 
     # @private
     def self.existing(path, **options)
-      raise CannotOpenError, "#{path} does not exist yet" unless File.exist?(path)
+      raise CannotOpenError, "#{path} does not exist yet" unless Postgres.url?(path.to_s) || File.exist?(path)
 
       new(path, **options)
     end
@@ -442,7 +443,7 @@ module Honker
     end
 
     def inspect
-      "#<#{self.class} #{@path}#{" (closed)" if @closed}>"
+      "#<#{self.class} #{Postgres.shown(@path)}#{" (closed)" if @closed}>"
     end
 
     # @private
@@ -561,7 +562,7 @@ module Honker
       end
 
       busy_timeout_ms = Value.integer(busy_timeout_ms, "busy_timeout_ms")
-      native_ms = LockWait.native_ms(busy_timeout_ms, journal)
+      native_ms = LockWait.native_ms(busy_timeout_ms, journal, @path)
       @lock_wait_s = (busy_timeout_ms - native_ms) / 1000.0
       max_readers = Value.integer(max_readers, "max_readers")
       raise ArgumentError, "max_readers has to be from 1 to 1000: #{max_readers}" unless (1..1000).cover?(max_readers)

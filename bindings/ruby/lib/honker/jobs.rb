@@ -118,7 +118,7 @@ module Honker
     end
 
     def inspect
-      "#<#{self.class} #{@filter.inspect} of #{@database.path}>"
+      "#<#{self.class} #{@filter.inspect} of #{Postgres.shown(@database.path)}>"
     end
 
     private

@@ -17,9 +17,10 @@ module Honker
     PAUSE_MAX_S = 0.02
 
     # What the library is told of a busy timeout. With a rollback journal a commit waits for readers, who would never let it in
-    # if it gave up in between: there the library waits for all of it.
-    def self.native_ms(busy_timeout_ms, journal)
-      journal == Native::JOURNAL_WAL ? [busy_timeout_ms, SLICE_MS].min : busy_timeout_ms
+    # if it gave up in between; on a server what gives up costs the transaction that it is in. There the library waits for all
+    # of it.
+    def self.native_ms(busy_timeout_ms, journal, path)
+      journal == Native::JOURNAL_WAL && !Postgres.url?(path) ? [busy_timeout_ms, SLICE_MS].min : busy_timeout_ms
     end
 
     # `interrupts` is how many the database had seen when the call was first made.

@@ -132,7 +132,7 @@ module Honker
     end
 
     def inspect
-      "#<#{self.class} #{@name.inspect} of #{@database.path}>"
+      "#<#{self.class} #{@name.inspect} of #{Postgres.shown(@database.path)}>"
     end
 
     # @private

@@ -1,11 +1,11 @@
 # frozen_string_literal: true
 
 module Honker
-  # Under Rails: if the application's primary database is SQLite, its connections have honker's SQL functions, and its file gets
-  # honker's tables when the application first connects. Nothing is connected for that. `schema.rb` leaves the tables out.
+  # Under Rails `Honker.database` is the application's primary database, if that is SQLite or Postgres, or what
+  # `config.honker.database` names. ActiveJob has the adapter `:honker`, and {Honker.logger} is Rails'.
   #
-  # ActiveJob has the adapter `:honker`, `Honker.database` is the primary database's file or `config.honker.database`, and
-  # {Honker.logger} is Rails'.
+  # If the primary database is SQLite its connections have honker's SQL functions, and its file gets honker's tables when the
+  # application first connects. Nothing is connected for that. `schema.rb` leaves the tables out.
   #
   # `config.honker.setup = false` leaves the connections alone, also in `config/initializers`; `config.honker.extension_path`
   # says where the extension is. If it cannot be loaded, or the tables cannot be made, the log says so, once in a process, and
@@ -54,12 +54,15 @@ module Honker
     end
 
     # @private
-    # The file of the primary database, if it is one.
+    # The file of the primary database, if it is one, or its URL.
     def self.primary
       return unless defined?(ActiveRecord::Base)
 
       config = ActiveRecord::Base.connection_db_config
-      File.expand_path(config.database.to_s, Rails.root) if config.adapter == "sqlite3"
+      case config.adapter
+      when "sqlite3" then File.expand_path(config.database.to_s, Rails.root)
+      when "postgresql" then Postgres.url_of(config)
+      end
     rescue ActiveRecord::ConnectionNotEstablished
       nil
     end

@@ -22,6 +22,19 @@ module Honker
     class Failure < RuntimeError
     end
 
+    # The columns of the tables, and those of them that are moments.
+    COLUMNS = <<~SQL
+      SELECT t.name, c.name FROM sqlite_schema t JOIN pragma_table_info(t.name) c
+      WHERE t.type = 'table' AND t.name GLOB '_honker_*'
+    SQL
+    SERVER_COLUMNS = <<~SQL
+      SELECT c.table_name::text, c.column_name::text
+      FROM information_schema.columns c JOIN information_schema.tables t USING (table_schema, table_name)
+      WHERE table_schema = 'honker' AND t.table_type = 'BASE TABLE'
+    SQL
+    MOMENT = /_at\z|\A(?:window_start|until)\z/
+    private_constant :COLUMNS, :SERVER_COLUMNS, :MOMENT
+
     # @return [Database] this test's, which is {Honker.database} meanwhile
     attr_reader :honker_db
 
@@ -73,7 +86,8 @@ module Honker
     # @return [Array<Payload>]
     def enqueued(where)
       queue = where.is_a?(Class) && where.task_name ? nil : queue_of(where)
-      ids = honker_db.query("SELECT id FROM _honker_live WHERE queue = coalesce(?, queue) ORDER BY id", [queue])
+      live = Postgres.table(honker_db, "_honker_live")
+      ids = honker_db.query("SELECT id FROM #{live} WHERE queue = coalesce(?, queue) ORDER BY id", [queue])
       jobs = ids.filter_map { |(id)| honker_db.queue("any").get_job(id) }
       where.is_a?(Class) ? jobs.select { |job| arguments(where, job) } : jobs
     end
@@ -103,12 +117,10 @@ module Honker
     def advance(seconds)
       seconds = Value.integer(seconds, "seconds")
       honker_db.transaction do |tx|
-        columns = tx.query(<<~SQL)
-          SELECT t.name, c.name FROM sqlite_schema t JOIN pragma_table_info(t.name) c
-          WHERE t.type = 'table' AND t.name GLOB '_honker_*' AND (c.name GLOB '*_at' OR c.name IN ('window_start', 'until'))
-        SQL
-        columns.group_by(&:first).each do |table, names|
-          tx.execute("UPDATE #{table} SET #{names.map { |_, name| "#{name} = #{name} - ?1" }.join(", ")}", [seconds])
+        moments = tx.query(Postgres.url?(honker_db.path) ? SERVER_COLUMNS : COLUMNS).select { |_, name| name.match?(MOMENT) }
+        moments.group_by(&:first).each do |table, names|
+          changes = names.map { |_, name| "#{name} = #{name} - ?1" }.join(", ")
+          tx.execute("UPDATE #{Postgres.table(honker_db, table)} SET #{changes}", [seconds])
         end
       end
       nil
@@ -117,7 +129,8 @@ module Honker
     private
 
     def next_due(queues)
-      queues = honker_db.query("SELECT DISTINCT queue FROM _honker_live ORDER BY queue").flatten if queues.empty?
+      live = Postgres.table(honker_db, "_honker_live")
+      queues = honker_db.query("SELECT DISTINCT queue FROM #{live} ORDER BY queue").flatten if queues.empty?
       queues.lazy.filter_map { |name| honker_db.queue(name).claim_one("test") }.first
     end
 

@@ -111,7 +111,7 @@ module Honker
     end
 
     def inspect
-      "#<#{self.class} of #{@database.path}#{" (closed)" if closed?}>"
+      "#<#{self.class} of #{Postgres.shown(@database.path)}#{" (closed)" if closed?}>"
     end
 
     private

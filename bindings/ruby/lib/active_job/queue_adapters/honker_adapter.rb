@@ -7,9 +7,9 @@ module ActiveJob
   module QueueAdapters
     # Runs ActiveJob on honker: `config.active_job.queue_adapter = :honker`, and `bundle exec honker-worker`.
     #
-    # Where ActiveRecord's connection is one to the file of `Honker.database` (under Rails it is, unless `config.honker.database`
-    # says otherwise), a job is enqueued on it, in the model's transaction: it is there if and only if that is committed.
-    # Elsewhere it has a commit of its own.
+    # Where ActiveRecord's connection is one to the database of `Honker.database` (under Rails it is, unless
+    # `config.honker.database` says otherwise), a job is enqueued on it, in the model's transaction: it is there if and only if
+    # that is committed. Elsewhere it has a commit of its own.
     #
     # Retries are ActiveJob's (`retry_on`). What it lets pass ends among honker's dead, with the error. A job whose process dies
     # is run again, ten times at most. The smaller a `priority`, the sooner, as in Rails' own adapters.
