@@ -27,7 +27,7 @@ defmodule Honker do
   Times are Unix seconds, durations that reach the file seconds, waits milliseconds. Names are any text (UTF-8, no NUL).
   """
 
-  alias Honker.{Batch, Consumer, Database, Error, Feed, Library, Native, Outbox, Queue, Transaction}
+  alias Honker.{Batch, Consumer, Database, Error, Feed, Library, Native, Outbox, Postgres, Queue, Transaction}
 
   use Honker.Bang,
       ~w(open close interrupt status metrics queues batch transaction execute query notify notify_tx listen listener updates
@@ -39,7 +39,8 @@ defmodule Honker do
   @journal_mode %{wal: 0, delete: 1, truncate: 2, persist: 3}
 
   @doc """
-  Opens a SQLite file, creating it if need be, and brings honker's tables in it up to date.
+  Opens a SQLite file, creating it if need be, and brings honker's tables in it up to date; or a Postgres database, if `path` is
+  its URL, `postgres://…`, for which the options say nothing but for `busy_timeout_ms:` and `readers_max:`, the number of connections.
 
   Options:
 
@@ -82,7 +83,8 @@ defmodule Honker do
          true <- is_integer(o.busy_timeout_ms) || Error.invalid("busy_timeout_ms has to be an integer"),
          {:ok, _} <- Library.load(o[:library_path] || o[:extension_path]) do
       native = %{o | journal_mode: journal_mode, durability: durability}
-      native = Map.merge(native, %{watcher_backend: backend, busy_timeout_ms: Native.native_busy_ms(native)})
+      busy_ms = Postgres.native_busy_ms(path, native)
+      native = Map.merge(native, %{watcher_backend: backend, busy_timeout_ms: busy_ms})
       rest = [busy_timeout_ms: o.busy_timeout_ms, around_enqueue: around, options: opts]
       unopened = struct!(%Database{ref: nil, path: path}, rest)
 

@@ -6,7 +6,8 @@ defmodule Honker.ExamplesTest do
   @examples Path.wildcard(Path.join(__DIR__, "../examples/*.exs"))
   @readme Path.join(__DIR__, "../README.md")
 
-  for path <- @examples do
+  # That of Postgres is run by the tests of Postgres.
+  for path <- @examples, Path.basename(path) != "postgres.exs" do
     @tag :tmp_dir
     test "#{Path.basename(path)} prints what it says it does", %{tmp_dir: directory} do
       {:ok, library} = Honker.Library.load()
@@ -30,7 +31,7 @@ defmodule Honker.ExamplesTest do
     readme = File.read!(@readme)
 
     assert Regex.scan(~r/^## (.*)$/m, readme, capture: :all_but_first) |> List.flatten() ==
-             ["Install", "First queue", "Concepts", "Queue features", "Threads and shutdown", "Versions"]
+             ["Install", "First queue", "Concepts", "Queue features", "On Postgres", "Threads and shutdown", "Versions"]
 
     examples = for path <- @examples, do: squeeze(File.read!(path))
     samples = for [sample] <- Regex.scan(~r/^```elixir\n(.*?)^```$/ms, readme, capture: :all_but_first), do: sample

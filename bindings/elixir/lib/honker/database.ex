@@ -67,5 +67,5 @@ defmodule Honker.Database do
 end
 
 defimpl Inspect, for: Honker.Database do
-  def inspect(db, _options), do: "#Honker.Database<#{db.path}>"
+  def inspect(db, _options), do: "#Honker.Database<#{Honker.Postgres.shown(db.path)}>"
 end

@@ -82,7 +82,7 @@ defmodule Honker.Instance do
   @impl true
   def handle_call({:renew, db}, _from, %{db: %Database{ref: ref}} = state) when db.ref == ref do
     Logger.warning(
-      "honker #{inspect(state.name)}: #{state.path} is another file now, or was closed, and is opened anew"
+      "honker #{inspect(state.name)}: #{Honker.Postgres.shown(state.path)} is another file now, or was closed, and is opened anew"
     )
 
     Honker.close(state.db)
@@ -110,7 +110,7 @@ defmodule Honker.Instance do
 
     case answer do
       {:ok, db} ->
-        if state.trouble, do: Logger.info("honker #{inspect(state.name)}: #{state.path} is open")
+        if state.trouble, do: Logger.info("honker #{inspect(state.name)}: #{Honker.Postgres.shown(state.path)} is open")
         %{state | db: db, trouble: nil, rest_ms: Rest.first_ms()}
 
       {:error, error} ->

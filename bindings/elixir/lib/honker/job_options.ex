@@ -56,6 +56,18 @@ defmodule Honker.JobOptions do
   def callback(other),
     do: Error.invalid("a batch enqueues {queue, payload} or {queue, payload, options}, not #{inspect(other)}")
 
+  # The same for honker_enqueue_with, of a job that may join a batch.
+  def sql({queue, payload, opts}) do
+    {joins, rest} = if Keyword.keyword?(opts), do: Keyword.split(opts, [:batch, :member]), else: {[], opts}
+
+    with {:ok, job} <- callback({queue, payload, rest}),
+         joins = given(Map.new(joins)),
+         :ok <- check(joins) do
+      member = with %Job{} = job <- joins[:member], do: %{job_id: job.id, worker_id: job.worker_id}
+      {:ok, %{job | options: Map.merge(job.options, given(%{batch_id: joins[:batch], member: member}))}}
+    end
+  end
+
   defp metadata(none) when none == nil or none == %{}, do: {:ok, nil}
   defp metadata(map) when is_map(map) and not is_struct(map), do: JSON.encode(map)
   defp metadata(other), do: Error.invalid("metadata has to be a map of texts, not #{inspect(other)}")

@@ -16,7 +16,7 @@ defmodule Honker.Testing do
   Tests may run beside each other, each with its own database.
   """
 
-  alias Honker.{Database, Error, Handler, Job, Queue, Transaction, Worker}
+  alias Honker.{Database, Error, Handler, Job, Postgres, Queue, Transaction, Worker}
 
   # Whatever settles a job so that it is due again at once would go on for ever.
   @runs_max 10_000
@@ -127,7 +127,7 @@ defmodule Honker.Testing do
   @spec enqueued(Database.named(), keyword) :: [map]
   def enqueued(on, filter \\ []) do
     wanted = filter |> of_job() |> Map.new(fn {key, value} -> {to_string(key), normal(value)} end)
-    ids = Honker.query!(on, "SELECT id FROM _honker_live ORDER BY id")
+    ids = Honker.query!(on, "SELECT id FROM #{Postgres.table(on, :_honker_live)} ORDER BY id")
     for [id] <- ids, job = Queue.get_job!(on, id), includes?(job, wanted), do: job
   end
 
@@ -190,7 +190,7 @@ defmodule Honker.Testing do
       Honker.transaction(on, fn tx ->
         for {table, columns} <- @times do
           set = Enum.map_join(columns, ", ", &"#{&1} = #{&1} - ?1")
-          Transaction.update!(tx, "UPDATE #{table} SET #{set}", [seconds])
+          Transaction.update!(tx, "UPDATE #{Postgres.table(on, table)} SET #{set}", [seconds])
         end
       end)
 
