@@ -19,14 +19,12 @@ class Build:
 
     def crates(self, target: Target) -> dict[str, Path]:
         """The files for this platform by what they are: `shared`, `static`, `extension`, `program`."""
-        # libc is linked statically into what is built for musl unless one asks for a shared library.
+        # Without this nothing that is loaded can be built for musl. The static library is the same either way: libc is
+        # for the program that links it.
         dynamic = ["-C", "target-feature=-crt-static"] if target.libc == "musl" else []
         # One at a time: what is built together has the features of all, and the extension takes SQLite from its host.
-        built = self._cargo(target, "honker-ffi", [])
-        static = built / "libhonker.a"
-        if dynamic:
-            built = self._cargo(target, "honker-ffi", dynamic)
-        files = {"shared": built / target.shared, "static": static}
+        built = self._cargo(target, "honker-ffi", dynamic)
+        files = {"shared": built / target.shared, "static": built / "libhonker.a"}
         files["program"] = self._cargo(target, "honker-cli", []) / target.program
         built = self._cargo(target, "honker-extension", dynamic)
         return files | {"extension": built / target.extension}

@@ -3,7 +3,7 @@
 import json
 import os
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -38,8 +38,9 @@ class Release:
     commit: str
     moment: int
     natives: list[Native]
-    # Whether all natives are of this commit.
+    # Whether all natives are of this commit, and of which each is.
     is_whole: bool = True
+    commits: dict[str, str] = field(default_factory=dict)
 
     def of(self, language: str) -> list[tuple[str, Native]]:
         """The platforms that a language has a package for, with its name for each."""
@@ -60,10 +61,13 @@ def gather() -> Release:
     """The release that HEAD is. Natives of another commit are refused."""
     commit = repository.commit()
     found = []
+    commits = {}
     is_whole = True
     for target in read():
         folder = repository.NATIVES / target.name
         if not (folder / natives.RECORD).is_file():
+            if repository.IS_SAMPLE:
+                continue
             skip(f"packages for {target.name}", "its natives were not built")
             continue
         record = json.loads((folder / natives.RECORD).read_text())
@@ -73,6 +77,7 @@ def gather() -> Release:
         for name, wanted in record["files"].items():
             if natives.sha256(folder / name) != wanted["sha256"]:
                 raise SystemExit(f"release: {folder / name} is not what was built")
+        commits[target.name] = record["commit"]
         found.append(Native(target, folder, frozenset(record["files"])))
     if not found:
         raise SystemExit("release: there are no natives: make natives")
@@ -81,11 +86,13 @@ def gather() -> Release:
         is_whole &= _is_same_commit(portable.NAME, record["commit"], commit, repository.PORTABLE_SOURCES)
     else:
         skip("what is compiled once for all platforms", "it was not compiled")
-    return Release(repository.version(), commit, repository.commit_time(), found, is_whole)
+    return Release(repository.version(), commit, repository.commit_time(), found, is_whole, commits)
 
 
 def _is_same_commit(name: str, built: str, head: str, made_of: list[str]) -> bool:
-    """Whether they are of HEAD. If they are not that is the end, but with ALLOW=older."""
+    """Whether they are of HEAD. If they are not that is the end, but with ALLOW=older, and for a sample."""
+    if repository.IS_SAMPLE:
+        return False
     if built == head and not repository.is_dirty():
         return True
     if os.environ.get("ALLOW") == "older":

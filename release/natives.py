@@ -99,7 +99,7 @@ def make(build: Build, target: Target, out: Path, objcopy: str) -> None:
     for name, why in missing.items():
         skip(f"{name} for {target.name}", why)
     sound.check(target, out, places=[build.source, build.work])
-    _record(target, out, build.commit, missing)
+    record(target, out, build.commit, missing)
 
 
 def _strip(target: Target, built: Path, out: Path, objcopy: str) -> None:
@@ -138,7 +138,7 @@ def _static(source: Path, target: Target, built: Path, out: Path, objcopy: str) 
     return None
 
 
-def _record(target: Target, out: Path, commit: str, missing: dict[str, str]) -> None:
+def record(target: Target, out: Path, commit: str, missing: dict[str, str]) -> None:
     files = {
         path.relative_to(out).as_posix(): {"sha256": sha256(path), "size": path.stat().st_size}
         for path in sorted(out.rglob("*"))

@@ -35,7 +35,12 @@ def main(names: str) -> None:
         made += len(files)
         say(f"{name}: {len(files)} files")
     (repository.DIST / "honker.cdx.json").write_text(bill.of(release))
-    about = {"version": release.version, "commit": release.commit, "is_whole": release.is_whole}
+    about = {
+        "version": release.version,
+        "commit": release.commit,
+        "is_whole": release.is_whole,
+        "natives": release.commits,
+    }
     (repository.DIST / "release.json").write_text(json.dumps(about) + "\n")
     _sum()
     close(made, "packages")

@@ -25,7 +25,12 @@ def make(commit: str) -> None:
     shutil.rmtree(OUT, ignore_errors=True)
     OUT.mkdir(parents=True)
     there, missing = [], {}
-    languages: dict[str, Callable[[Path], str | None]] = {"node": _node, "bun": _bun, "jvm": _jvm, "dotnet": _dotnet}
+    languages: dict[str, Callable[[Path], str | None]] = {
+        "node": _node,
+        "bun": _bun,
+        "jvm": _jvm,
+        "dotnet": pack_dotnet,
+    }
     for language, compile_it in languages.items():
         say(f"{NAME}: compiling {language}")
         if why := compile_it(OUT / language):
@@ -34,8 +39,19 @@ def make(commit: str) -> None:
             shutil.rmtree(OUT / language, ignore_errors=True)
         else:
             there.append(language)
-    record = {"target": NAME, "commit": commit, "version": repository.version(), "languages": there, "missing": missing}
-    (OUT / "native.json").write_text(json.dumps(record, indent=2) + "\n")
+    record(commit, there, missing)
+
+
+def record(commit: str, there: list[str], missing: dict[str, str]) -> None:
+    OUT.mkdir(parents=True, exist_ok=True)
+    written = {
+        "target": NAME,
+        "commit": commit,
+        "version": repository.version(),
+        "languages": there,
+        "missing": missing,
+    }
+    (OUT / "native.json").write_text(json.dumps(written, indent=2) + "\n")
 
 
 def has(language: str) -> bool:
@@ -100,6 +116,12 @@ def _jvm(out: Path) -> str | None:
     command += [f"-Dbuild.root={build}", f"-Dhonker.library.directory={build}/none", "package"]
     if why := _run(*command, at=home):
         return why
+    return collect_jvm(build, out, needed=["", "-sources"])
+
+
+def collect_jvm(build: Path, out: Path, needed: list[str]) -> str | None:
+    """What Maven made there, with the descriptions. Of these kinds there has to be a jar for each module."""
+    home = repository.ROOT / "bindings/jvm"
     number = repository.version()
     for module in JVM_MODULES:
         folder = out / module
@@ -107,7 +129,7 @@ def _jvm(out: Path) -> str | None:
         for kind in ("", "-sources", "-javadoc"):
             jar = build / module / f"{module}-{number}{kind}.jar"
             # Of Kotlin javadoc makes nothing.
-            if not jar.is_file() and kind != "-javadoc":
+            if not jar.is_file() and kind in needed:
                 return f"Maven made no {jar.name}"
             if jar.is_file():
                 shutil.copy(jar, folder)
@@ -120,7 +142,7 @@ def _jvm(out: Path) -> str | None:
     return None
 
 
-def _dotnet(out: Path) -> str | None:
+def pack_dotnet(out: Path, *flags: str) -> str | None:
     home = repository.ROOT / "bindings/dotnet"
     found = subprocess.run([home / "tests/sdk"], capture_output=True, text=True)
     if found.returncode != 0:
@@ -130,7 +152,7 @@ def _dotnet(out: Path) -> str | None:
     for project in DOTNET_PROJECTS:
         path = f"src/{project}/{project}.csproj"
         command = ["dotnet", "pack", path, "-c", "Release", "--nologo", "-v", "quiet", "-o", str(out)]
-        command += ["-p:ContinuousIntegrationBuild=true", f"-p:RepositoryCommit={repository.commit()}"]
+        command += [*flags, "-p:ContinuousIntegrationBuild=true", f"-p:RepositoryCommit={repository.commit()}"]
         if why := _run("bash", "-c", script, "bash", *command, at=home, UseSharedCompilation="false"):
             return why
     return None

@@ -3,25 +3,23 @@ used there: the README's first example, a worker that waits, and a pair with ano
 goes into the table of release/README.md.
 """
 
-import importlib
 import json
 import subprocess
 import tempfile
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import proofs
 import repository
 import roots
 import table
 from proofs import Proof
 from report import close, say, skip
 
-PACKAGES = ["python", "go", "node", "bun", "ruby", "c", "jvm", "dotnet", "elixir", "rust"]
-RECORDS = repository.TARGET / "release-proofs"
-# What the pair says to each other.
-PING = '{"ping":1}'
+RECORDS = table.RECORDS
 
 
 @dataclass
@@ -32,7 +30,7 @@ class Seen:
     platform: str
     commit: str
     size: int
-    root: str = roots.KIND
+    root: str
     installed: bool = False
     example: bool = False
     waits: bool = False
@@ -40,77 +38,111 @@ class Seen:
 
 
 def main(names: str) -> None:
+    """Proves packages, or those of platforms; all of everything for no names."""
     if why := roots.unavailable():
         skip("the proofs", why)
         close(0, "proofs")
         return
     RECORDS.mkdir(parents=True, exist_ok=True)
+    about = json.loads((repository.DIST / "release.json").read_text())
     failed = []
     done = 0
-    for name in names.split() or PACKAGES:
-        proof: Proof = importlib.import_module(f"proofs.{name}").PROOF
-        if why := proof.unavailable():
-            skip(f"the proof of {name}", why)
-            continue
-        seen = Seen(name, proof.platform, repository.commit(), proof.size())
-        record = RECORDS / f"{name}-{proof.platform}.json"
+    for proof in _chosen(names.split()):
+        what = f"{proof.name} on {proof.platform}"
+        record = RECORDS / f"{proof.name}-{proof.platform}.json"
         record.unlink(missing_ok=True)
+        if why := proof.unavailable():
+            skip(f"the proof of {what}", why)
+            continue
+        commit = about["natives"].get(proof.platform, about["commit"])
+        seen = Seen(proof.name, proof.platform, commit, proof.size(), proof.system or roots.KIND)
         try:
             _prove(proof, seen)
             done += 1
         except roots.Failed as failure:
-            failed.append(name)
-            say(f"{name}: {failure}")
+            failed.append(what)
+            say(f"{what}: {failure}")
         record.write_text(json.dumps(asdict(seen), indent=2) + "\n")
-    if json.loads((repository.DIST / "release.json").read_text())["is_whole"]:
-        table.write()
+    if repository.IS_SAMPLE:
+        say("a sample: the tables stay as they are")
     else:
-        say("the natives in dist/ are of an earlier commit: the table of the README stays as it is")
+        table.write()
     close(done, "proofs")
     if failed:
         raise SystemExit(f"release: {', '.join(failed)} failed")
 
 
+def _chosen(names: list[str]) -> list[Proof]:
+    every = proofs.every()
+    packages, platforms = {proof.name for proof in every}, {proof.platform for proof in every}
+    for name in names:
+        if name not in packages | platforms:
+            raise SystemExit(f"there is no proof of {name}: there are {', '.join(sorted(packages | platforms))}")
+    return [
+        proof
+        for proof in every
+        if proof.name in (packages & set(names) or packages) and proof.platform in (platforms & set(names) or platforms)
+    ]
+
+
 def _prove(proof: Proof, seen: Seen) -> None:
+    what = f"{proof.name} on {proof.platform}"
     with ExitStack() as stack:
-        root = stack.enter_context(roots.root(proof.name, proof.debian))
+        root = stack.enter_context(roots.root(proof.layer, proof.debian, proof.cpu))
         proof.furnish(root)
         if proof.compiles:
             root.compilers = ""
         root.run(proof.install)
         seen.installed = True
-        say(f"{proof.name}: installed")
+        say(f"{what}: installed")
         for name, text in proof.example.items():
             root.write(name, text)
-        said = root.run(proof.run_example)
-        if proof.says not in said.splitlines():
-            raise roots.Failed(f"the README's example says: {said}")
+        _hear(root, proof.run_example, proof.says)
         seen.example = True
-        say(f"{proof.name}: the README's example ran")
+        say(f"{what}: the README's example ran")
         shared = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="honker-pair-")))
         root.lend(shared, "/shared", writable=True)
         for name, text in proof.worker.items():
             root.write(name, text)
-        partner: Proof = importlib.import_module(f"proofs.{proof.partner}").PARTNER
-        if why := partner.unavailable():
-            skip(f"the pair of {proof.name} and {partner.name}", why)
-            return
-        other = stack.enter_context(roots.root(partner.name, partner.debian))
-        partner.furnish(other)
-        other.lend(shared, "/shared", writable=True)
-        other.run(partner.install)
-        for name, text in partner.example.items():
-            other.write(name, text)
         if proof.build_worker:
             root.run(proof.build_worker)
-        _pair(root.start(proof.run_worker), other, partner, shared)
+        if proof.beside:
+            _hear(root, proof.beside, "answered")
+            seen.waits, seen.pair = True, proof.partner
+        else:
+            _with_another(stack, root, proof, seen, shared)
+        if seen.pair:
+            say(f"{what}: waited for {seen.pair}, and was waited for")
+
+
+def _with_another(stack: ExitStack, root: roots.Root, proof: Proof, seen: Seen, shared: Path) -> None:
+    """The pair, whose other side is in a root of its own."""
+    partner = proofs.partner(proof) if proof.run_worker else proofs.waiting(proof)
+    if why := partner.unavailable():
+        skip(f"the pair of {proof.name} and {partner.name} on {proof.platform}", why)
+        return
+    other = stack.enter_context(roots.root(partner.layer, partner.debian, partner.cpu))
+    partner.furnish(other)
+    other.lend(shared, "/shared", writable=True)
+    other.run(partner.install)
+    for name, text in (partner.example | partner.worker).items():
+        other.write(name, text)
+    if proof.run_worker:
+        _pair(root.start(proof.run_worker), shared, lambda: _hear(other, partner.run_example, partner.says))
         seen.waits = True
-        seen.pair = partner.name
-        say(f"{proof.name}: waited for {partner.name}, and was waited for")
+    else:
+        _pair(other.start(partner.run_worker), shared, lambda: _hear(root, proof.asks, "answered"))
+    seen.pair = partner.name
 
 
-def _pair(worker: "subprocess.Popen[str]", other: roots.Root, partner: Proof, shared: Path) -> None:
-    """The worker waits for a job of the partner's, and answers by another, for which the partner waits."""
+def _hear(root: roots.Root, command: str, wanted: str) -> None:
+    said = root.run(command, timeout=600)
+    if wanted not in said.splitlines():
+        raise roots.Failed(f"{command}\nsays: {said}")
+
+
+def _pair(worker: "subprocess.Popen[str]", shared: Path, ask: Callable[[], None]) -> None:
+    """The worker waits for a job of the other side's, and answers by another, for which that waits."""
     try:
         deadline = time.monotonic() + 300
         while not (shared / "waiting").exists():
@@ -124,9 +156,7 @@ def _pair(worker: "subprocess.Popen[str]", other: roots.Root, partner: Proof, sh
         time.sleep(2)
         if worker.poll() is not None:
             raise roots.Failed(f"the worker did not wait: {worker.communicate()[0]}")
-        said = other.run(partner.run_example, timeout=300)
-        if partner.says not in said.splitlines():
-            raise roots.Failed(f"the partner says: {said}")
+        ask()
         said, _ = worker.communicate(timeout=300)
         if worker.returncode != 0:
             raise roots.Failed(f"the worker ended with {worker.returncode}: {said}")

@@ -7,12 +7,14 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 TARGET = Path(os.environ.get("CARGO_TARGET_DIR") or ROOT / "target").absolute()
-NATIVES = TARGET / "natives"
-DIST = ROOT / "dist"
+# A sample (sample.py) has folders of its own, and is never released.
+IS_SAMPLE = "HONKER_SAMPLE" in os.environ
+NATIVES = TARGET / ("sample/natives" if IS_SAMPLE else "natives")
+DIST = TARGET / "sample/dist" if IS_SAMPLE else ROOT / "dist"
 # Natives are made of these alone.
 SOURCES = [
-    "Cargo.toml", "Cargo.lock", "honker-core", "honker-postgres", "honker-ffi", "honker-extension", "honker-cli", "include",
-    "bindings/node/native", "bindings/elixir/c_src", "scripts/static-library", "release/targets.json",
+    "Cargo.toml", "Cargo.lock", "honker-core", "honker-postgres", "honker-ffi", "honker-extension", "honker-cli",
+    "include", "bindings/node/native", "bindings/elixir/c_src", "scripts/static-library", "release/targets.json",
 ]  # fmt: skip
 PORTABLE_SOURCES = ["bindings/node", "bindings/bun", "bindings/jvm", "bindings/dotnet", "bindings/go/schema.sql"]
 

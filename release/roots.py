@@ -6,6 +6,7 @@ and proves less. The table says which it was.
 """
 
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -18,7 +19,9 @@ from report import say
 from repository import TARGET
 
 ROOTS = TARGET / "release-roots"
-BASE = ROOTS / "base"
+CPUS = {"x86_64": "amd64", "aarch64": "arm64"}
+# This machine's, as Debian calls it.
+CPU = CPUS.get(os.uname().machine, os.uname().machine)
 SUITE = "trixie"
 HOME = "/home/user"
 IS_HOST = os.environ.get("ROOT") == "host"
@@ -56,8 +59,8 @@ class Failed(Exception):
     """A command in a root that did not do what it should; with what it said."""
 
 
-def unavailable() -> str | None:
-    """Why there can be no roots here."""
+def unavailable(cpu: str = CPU) -> str | None:
+    """Why there can be no roots of this processor here."""
     if os.uname().sysname != "Linux":
         return "clean roots are for Linux"
     if os.geteuid() != 0:
@@ -65,29 +68,44 @@ def unavailable() -> str | None:
     for tool in ([] if IS_HOST else ["debootstrap"]) + ["unshare", "chroot", "ip"]:
         if shutil.which(tool) is None:
             return f"{tool} is missing"
+    if cpu != CPU and not _is_emulated(cpu):
+        return f"this kernel runs no programs for {cpu} (Debian: qemu-user-static and binfmt-support)"
     return None
 
 
-def _base() -> Path:
-    if not BASE.is_dir():
-        part = BASE.with_suffix(".part")
+def _is_emulated(cpu: str) -> bool:
+    """Whether the kernel has an emulator that it opens itself, so that it need not be in the root."""
+    machine = next(name for name, called in CPUS.items() if called == cpu)
+    described = Path("/proc/sys/fs/binfmt_misc") / f"qemu-{machine}"
+    return described.is_file() and re.search(r"^flags: .*F", described.read_text(), re.M) is not None
+
+
+def _of(name: str, cpu: str) -> str:
+    return name if cpu == CPU else f"{name}-{cpu}"
+
+
+def _base(cpu: str) -> Path:
+    base = ROOTS / _of("base", cpu)
+    if not base.is_dir():
+        part = base.with_suffix(".part")
         shutil.rmtree(part, ignore_errors=True)
         part.parent.mkdir(parents=True, exist_ok=True)
-        say(f"making a root of Debian {SUITE}")
-        with (ROOTS / "base.log").open("wb") as log:
-            command = ["debootstrap", "--variant=minbase", "--include=ca-certificates", SUITE, part]
+        say(f"making a root of Debian {SUITE} for {cpu}")
+        with base.with_suffix(".log").open("wb") as log:
+            command = ["debootstrap", f"--arch={cpu}", "--variant=minbase", "--include=ca-certificates", SUITE, part]
             subprocess.run(command, check=True, stdout=log, stderr=log)
-        part.rename(BASE)
-    return BASE
+        part.rename(base)
+    return base
 
 
-def _layer(name: str, packages: list[str]) -> Path:
+def layer(name: str, packages: list[str], cpu: str = CPU) -> Path:
     """What Debian's packages add to the base; made once, with a network."""
+    name = _of(name, cpu)
     layer = ROOTS / name
     stamp = layer / "packages"
     if stamp.is_file() and stamp.read_text() == " ".join(packages):
         return layer / "upper"
-    base = _base()
+    base = _base(cpu)
     shutil.rmtree(layer, ignore_errors=True)
     for folder in ("upper/etc/apt/apt.conf.d", "work", "merged"):
         (layer / folder).mkdir(parents=True)
@@ -159,9 +177,9 @@ class Root:
 
 
 @contextmanager
-def root(name: str, packages: list[str]) -> Iterator[Root]:
+def root(name: str, packages: list[str], cpu: str = CPU) -> Iterator[Root]:
     """A root with Debian's packages in it, and an empty home."""
-    layers = [Path("/")] if IS_HOST else [*([_layer(name, packages)] if packages else []), _base()]
+    layers = [Path("/")] if IS_HOST else [*([layer(name, packages, cpu)] if packages else []), _base(cpu)]
     ROOTS.mkdir(parents=True, exist_ok=True)
     # Not on the file system that it is laid over.
     with tempfile.TemporaryDirectory(dir="/dev/shm" if IS_HOST else ROOTS, prefix="proof-") as scratch:

@@ -1,4 +1,6 @@
-"""The crates `honker`, `honker-core` and `honker-postgres`, as `cargo package` makes them. The proof compiles a program with them."""
+"""The crates `honker`, `honker-core` and `honker-postgres`, as `cargo package` makes them. The proof compiles a program
+with them.
+"""
 
 import shutil
 import subprocess

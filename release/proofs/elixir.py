@@ -2,6 +2,8 @@
 compiler is there.
 """
 
+import subprocess
+
 from proofs import Proof, readme
 from readme import samples
 
@@ -38,6 +40,13 @@ receive do: (:answered -> :ok)
 GenServer.stop(worker)
 """
 
+
+def _unfit() -> str | None:
+    script = 'System.halt(if Version.match?(System.version(), ">= 1.18.0"), do: 0, else: 1)'
+    done = subprocess.run(["elixir", "-e", script], capture_output=True)
+    return None if done.returncode == 0 else "Elixir is older than 1.18, which brings JSON"
+
+
 FIRST = next(code for code in samples(readme("elixir"), "elixir") if "= Honker.open(" in code)
 PROOF = Proof(
     name="elixir",
@@ -48,5 +57,6 @@ PROOF = Proof(
     says="hello, world!",
     worker={"app/worker.exs": WORKER},
     run_worker="cd app && MIX_ENV=prod mix run --no-compile worker.exs",
+    unfit=_unfit,
     files=["elixir/honker-[0-9]*.tar", "elixir/*-x86_64-linux-gnu.tar.gz"],
 )

@@ -1,5 +1,10 @@
 """Go: go get, from a module proxy of files."""
 
+import subprocess
+from pathlib import Path
+
+import roots
+import toolchain
 from proofs import Proof, readme
 from readme import samples
 
@@ -61,6 +66,14 @@ func main() {
 }
 """
 
+
+def _toolchain() -> Path | None:
+    """This machine's, whose folder its own system may hide."""
+    if toolchain.find("go") is None:
+        return None
+    return Path(subprocess.run(["go", "env", "GOROOT"], check=True, capture_output=True, text=True).stdout.strip())
+
+
 PROOF = Proof(
     name="go",
     debian=["golang-go"],
@@ -71,6 +84,8 @@ PROOF = Proof(
     worker={"worker/main.go": WORKER},
     build_worker=f"{ENVIRONMENT} go build -o worker/app ./worker",
     run_worker="worker/app",
+    lends={"/usr/local/go": _toolchain} if roots.IS_HOST else {},
+    path="/usr/local/go/bin" if roots.IS_HOST else "",
     files=[
         "go/proxy/github.com/russellromney/honker-go/@v/*.zip",
         "go/proxy/github.com/russellromney/honker-go/native/linux-amd64/@v/*.zip",

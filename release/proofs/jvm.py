@@ -1,8 +1,13 @@
-"""Java: Maven, offline, from a repository of files; a mirror of what Maven itself needs is lent to it."""
+"""Java: Maven, offline, from a repository of files; what Maven itself needs, and JNA, is lent to it."""
 
+import hashlib
+import shutil
+import subprocess
+import tempfile
 from pathlib import Path
 
 import repository
+import toolchain
 from proofs import Proof, readme
 from readme import samples
 
@@ -47,9 +52,10 @@ SETTINGS = """<settings>
 </settings>
 """
 MAVEN = "mvn -q -B -s settings.xml"
+COPY = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies"
 INSTALL = f"""set -e
 test ! -e /lent/m2/dev/honker
-{MAVEN} compile org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies -DincludeScope=runtime
+{MAVEN} compile {COPY} -DincludeScope=runtime
 ls target/dependency
 """
 # A file without a class is what Java 21 and newer know only as a preview: imports first, the rest inside.
@@ -74,9 +80,25 @@ class Worker {
 """
 
 
-def _repository() -> Path | None:
-    folder = Path.home() / ".m2/repository"
-    return folder if (folder / "net/java/dev/jna").is_dir() and not (folder / "dev/honker").exists() else None
+def _mirror() -> Path | None:
+    """A repository of what building such a project takes, without ours; from Maven Central, once."""
+    project = POM.replace("@VERSION@", repository.version())
+    folder = repository.TARGET / "release-tools" / f"maven-{hashlib.sha256(project.encode()).hexdigest()[:12]}"
+    if not folder.is_dir() and toolchain.find("mvn") and toolchain.find("javac"):
+        with tempfile.TemporaryDirectory() as scratch:
+            source = Path(scratch) / "src/main/java/Empty.java"
+            source.parent.mkdir(parents=True)
+            source.write_text("class Empty {}\n")
+            packed = f"<repository><id>dist</id><url>file://{repository.DIST}/jvm/repository</url></repository>"
+            described = project.replace("</project>", f"<repositories>{packed}</repositories></project>")
+            (Path(scratch) / "pom.xml").write_text(described)
+            part = folder.with_suffix(".part")
+            shutil.rmtree(part, ignore_errors=True)
+            command = ["mvn", "-q", "-B", f"-Dmaven.repo.local={part}", "compile", COPY, "-DincludeScope=runtime"]
+            if subprocess.run(command, cwd=scratch).returncode == 0:
+                shutil.rmtree(part / "dev/honker")
+                part.rename(folder)
+    return folder if folder.is_dir() else None
 
 
 PROOF = Proof(
@@ -94,6 +116,6 @@ PROOF = Proof(
     run_example="java -cp 'target/classes:target/dependency/*' First",
     says='claimed {"name":"world"}',
     run_worker="java -cp 'target/classes:target/dependency/*' Worker",
-    lends={"/lent/m2": _repository},
+    lends={"/lent/m2": _mirror},
     files=[f"jvm/repository/dev/honker/honker/*/honker-{repository.version()}.jar"],
 )

@@ -1,5 +1,8 @@
 """Ruby: gem install, from files. The gem `ffi` that it needs is Debian's."""
 
+import subprocess
+
+from doors.ruby import RUBYGEMS
 from proofs import Proof, readme
 from readme import samples
 
@@ -25,6 +28,13 @@ end
 db.close
 """
 
+
+def _unfit() -> str | None:
+    script = f"exit Gem::Version.new(Gem::VERSION) >= Gem::Version.new('{RUBYGEMS}')"
+    done = subprocess.run(["ruby", "-e", script], capture_output=True)
+    return None if done.returncode == 0 else f"it takes RubyGems {RUBYGEMS} to tell glibc from musl"
+
+
 PROOF = Proof(
     name="ruby",
     debian=["ruby", "ruby-ffi"],
@@ -34,5 +44,6 @@ PROOF = Proof(
     says="hello, world!",
     worker={"worker.rb": WORKER},
     run_worker="GEM_HOME=$HOME/gems ruby worker.rb",
+    unfit=_unfit,
     files=["ruby/*-x86_64-linux-gnu.gem"],
 )

@@ -1,25 +1,68 @@
-"""The table says yes only of what was seen."""
+"""The tables say yes only of what was seen."""
 
 import json
 import tempfile
 import unittest
 from dataclasses import asdict
 from pathlib import Path
+from unittest import mock
 
+import repository
 import table
 from prove import Seen
 
+COMMIT = "c" * 40
+
 
 class Table(unittest.TestCase):
-    def test_cells(self) -> None:
-        with tempfile.TemporaryDirectory() as scratch:
-            readme = Path(scratch) / "README.md"
+    def setUp(self) -> None:
+        scratch = tempfile.TemporaryDirectory()
+        self.addCleanup(scratch.cleanup)
+        self.folder = Path(scratch.name)
+        for module, name, value in [
+            (table, "RECORDS", self.folder / "records"),
+            (table, "README", self.folder / "detail.md"),
+            (table, "OVERVIEW", self.folder / "overview.md"),
+            (repository, "DIST", self.folder),
+        ]:
+            patch = mock.patch.object(module, name, value)
+            patch.start()
+            self.addCleanup(patch.stop)
+        for readme in (table.README, table.OVERVIEW):
             readme.write_text(f"before\n{table.BEGIN}\nold\n{table.END}\nafter\n")
-            seen = Seen("go", "linux-x64-gnu", "c" * 40, 2_500_000, installed=True)
-            (Path(scratch) / "go.json").write_text(json.dumps(asdict(seen)))
-            table.write(Path(scratch), readme)
+        packed = {"linux-x64-gnu": COMMIT, "windows-x64": COMMIT}
+        (self.folder / "release.json").write_text(json.dumps({"natives": packed}))
+        table.RECORDS.mkdir()
+
+    def written(self, *seen: Seen) -> tuple[list[list[str]], dict[str, list[str]]]:
+        for one in seen:
+            (table.RECORDS / f"{one.package}-{one.platform}.json").write_text(json.dumps(asdict(one)))
+        table.write()
+        for readme in (table.README, table.OVERVIEW):
             text = readme.read_text()
-        self.assertTrue(text.startswith("before\n") and text.endswith(f"{table.END}\nafter\n"))
-        self.assertEqual(
-            [row[:7] for row in table.rows(text)], [["go", "linux-x64-gnu", "yes", "–", "–", "–", "2.5 MB"]]
+            self.assertTrue(text.startswith("before\n") and text.endswith(f"{table.END}\nafter\n"))
+        overview = {row[0]: row[1:] for row in table.rows(table.OVERVIEW.read_text())}
+        return table.rows(table.README.read_text()), overview
+
+    def test_what_was_only_installed_is_not_proved(self) -> None:
+        detail, overview = self.written(Seen("go", "linux-x64-gnu", COMMIT, 2_500_000, "here", installed=True))
+        row = ["Go", "linux-x64-gnu", "yes", "–", "–", "–", "2.5 MB", "here", "c" * 12]
+        self.assertEqual(detail, [row])
+        self.assertEqual(overview["Go"], ["built", "–", "–", "–", "–", "–", "built"])
+
+    def test_what_was_proved(self) -> None:
+        whole = {"installed": True, "example": True}
+        detail, overview = self.written(
+            Seen("go", "linux-x64-gnu", COMMIT, 1, "here", waits=True, pair="python", **whole),
+            Seen("extension", "linux-x64-gnu", COMMIT, 1, "here", pair="python", **whole),
         )
+        self.assertEqual(detail[0][2:6], ["yes", "yes", "yes", "yes, with Python"])
+        # SQL does not wait.
+        self.assertEqual(detail[1][2:6], ["yes", "yes", "–", "yes, with Python"])
+        self.assertEqual(overview["Go"][0], "proved")
+        self.assertEqual(overview["the extension"], ["proved", "–", "–", "–", "–", "–", "built"])
+
+    def test_what_has_no_part_for_a_platform_was_not_built_for_it(self) -> None:
+        _, overview = self.written()
+        self.assertEqual(overview["Elixir"], ["built", "–", "–", "–", "–", "–", "–"])
+        self.assertEqual(set(overview["Rust"]), {"source"})
