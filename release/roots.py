@@ -24,6 +24,7 @@ CPUS = {"x86_64": "amd64", "aarch64": "arm64"}
 CPU = CPUS.get(os.uname().machine, os.uname().machine)
 SUITE = "trixie"
 HOME = "/home/user"
+BINARY_FORMATS = Path("/proc/sys/fs/binfmt_misc")
 IS_HOST = os.environ.get("ROOT") == "host"
 KIND = "this system, an empty home" if IS_HOST else f"Debian {SUITE}"
 # What a machine may have of its own.
@@ -76,7 +77,7 @@ def unavailable(cpu: str = CPU) -> str | None:
 def _is_emulated(cpu: str) -> bool:
     """Whether the kernel has an emulator that it opens itself, so that it need not be in the root."""
     machine = next(name for name, called in CPUS.items() if called == cpu)
-    described = Path("/proc/sys/fs/binfmt_misc") / f"qemu-{machine}"
+    described = BINARY_FORMATS / f"qemu-{machine}"
     return described.is_file() and re.search(r"^flags: .*F", described.read_text(), re.M) is not None
 
 

@@ -1,0 +1,84 @@
+"""What is proved is what is packed, for the platforms that there are."""
+
+import re
+import tempfile
+import unittest
+from pathlib import Path
+from unittest import mock
+
+import portable
+import proofs
+import prove
+import roots
+import sources
+import targets
+import thirdparty
+from archive import Entry
+from doors import c, elixir, extension, go, node, python, ruby
+from tests.pretend import ReleaseTest
+
+
+class Proofs(ReleaseTest):
+    def test_each_takes_files_that_are_packed(self) -> None:
+        with (
+            mock.patch.object(sources, "workspace", lambda release: []),
+            mock.patch.object(thirdparty, "go", lambda out, module: None),
+            mock.patch.object(portable, "entries", lambda language: [Entry("dist/index.js")]),
+            mock.patch.object(portable, "has", lambda language: True),
+        ):
+            for door in (c, elixir, extension, go, node, python, ruby):
+                folder = self.folder.parent / door.__name__.rpartition(".")[2]
+                folder.mkdir()
+                door.pack(self.release, folder)
+        for proof in proofs.every():
+            # What these packages are made of is compiled.
+            if proof.name not in ("rust", "jvm", "dotnet"):
+                for pattern in proof.files:
+                    found = list(self.folder.parent.glob(pattern))
+                    self.assertEqual(len(found), 1, f"{proof.name} on {proof.platform}: {pattern}")
+
+    def test_each_is_of_a_platform(self) -> None:
+        cpus = {target.name: {"x64": "amd64", "arm64": "arm64"}[target.cpu] for target in targets.read()}
+        seen = set()
+        for proof in proofs.every():
+            self.assertEqual(proof.cpu, cpus[proof.platform], proof.name)
+            self.assertNotIn((proof.name, proof.platform), seen)
+            seen.add((proof.name, proof.platform))
+
+    def test_a_proof_of_another_processor_names_nothing_of_this_one(self) -> None:
+        for proof in proofs.every():
+            partner = proofs.partner(proof) if proof.run_worker else None
+            for one in [proof] + ([partner] if partner else []):
+                if one.cpu == "arm64":
+                    self.assertNotRegex(f"{one.install} {one.files}", r"x64|x86_64|amd64", one.name)
+            if partner:
+                self.assertEqual(partner.cpu, proof.cpu)
+
+    def test_those_that_share_a_root_want_the_same_in_it(self) -> None:
+        wanted: dict[tuple[str, str], list[str]] = {}
+        for proof in proofs.every():
+            for one in [proof] + ([proofs.partner(proof)] if proof.run_worker else []):
+                self.assertEqual(wanted.setdefault((one.layer, one.cpu), one.debian), one.debian, one.name)
+
+    def test_proofs_are_chosen_by_package_and_by_platform(self) -> None:
+        def chosen(*names: str) -> set[tuple[str, str]]:
+            return {(proof.name, proof.platform) for proof in prove._chosen(list(names))}
+
+        self.assertEqual(chosen("go", "linux-x64-gnu"), {("go", "linux-x64-gnu")})
+        self.assertEqual({name for name, _ in chosen("linux-x64-musl")}, {"c", "rust", "bun"})
+        self.assertIn(("go", "windows-x64"), chosen("go"))
+        self.assertEqual(len(chosen()), len(proofs.every()))
+        with self.assertRaisesRegex(SystemExit, "no proof of perl"):
+            chosen("perl")
+
+
+class Emulation(unittest.TestCase):
+    def test_the_emulator_has_to_be_opened_by_the_kernel(self) -> None:
+        with tempfile.TemporaryDirectory() as scratch:
+            with mock.patch.object(roots, "BINARY_FORMATS", Path(scratch)):
+                self.assertFalse(roots._is_emulated("arm64"))
+                described = Path(scratch) / "qemu-aarch64"
+                described.write_text("enabled\ninterpreter /usr/bin/qemu-aarch64\nflags: OC\noffset 0\n")
+                self.assertFalse(roots._is_emulated("arm64"))
+                described.write_text(re.sub("OC", "POCF", described.read_text()))
+                self.assertTrue(roots._is_emulated("arm64"))
