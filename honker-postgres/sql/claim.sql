@@ -1,7 +1,7 @@
 -- Taking jobs from a queue.
 --
--- The common case is one look at what may be in the way, all of it in partial indexes that hold only the rows in question, and one
--- statement that locks the first rows of the claim order, past those that others have locked, and takes them. The rows are picked
+-- The common case is one statement, which picks and locks the first rows of the claim order, past those that others have locked,
+-- and takes them if nothing is in the way; what may be is in partial indexes that hold only the rows in question. Many rows are picked
 -- in a part of the statement that is worked out once and by itself (MATERIALIZED): otherwise Postgres may run it again for
 -- each row, and take more than were asked for.
 
@@ -258,13 +258,50 @@ BEGIN
   END IF;
 END $$;
 
+-- Whether _take_first may be tried: a moment ago nothing was in the way that it does not look for.
+CREATE OR REPLACE FUNCTION _may_take_first(now bigint, the_queue text, the_n bigint) RETURNS boolean
+LANGUAGE sql VOLATILE AS $$
+  SELECT the_n = 1 AND NOT _looks_closely(the_queue, now) AND current_setting('transaction_isolation') = 'read committed'
+$$;
+
+-- Takes the first job in claim order, in one statement, unless the queue has limits or delayed jobs are due. If there is no id in
+-- what it answers, it is up to _take. A job that was changed after the statement began has another place by now (ctid), and is left out:
+-- its options are to be those that it has when it is claimed.
+CREATE OR REPLACE FUNCTION _take_first(now bigint, the_queue text, the_worker text, timeout_s bigint) RETURNS _claimed
+LANGUAGE plpgsql AS $$
+DECLARE
+  until bigint := _after(now, 'timeout_s', timeout_s);
+  job _claimed;
+  has_options boolean;
+  concurrency_key text;
+BEGIN
+  UPDATE _honker_live l
+  SET state = 'processing', worker_id = the_worker, claim_expires_at = until, attempts = l.attempts + 1
+  WHERE l.ctid = (
+    SELECT first.ctid FROM _honker_live first
+    WHERE first.state = 'pending' AND first.attempts < first.max_attempts AND first.run_at <= first.created_at
+      AND first.queue = the_queue AND first.run_at <= now AND (first.expires_at IS NULL OR first.expires_at > now)
+      AND NOT EXISTS (SELECT FROM _honker_queues q WHERE q.name = the_queue AND (q.paused OR q.is_limited))
+      AND NOT EXISTS (SELECT FROM _honker_live d WHERE d.state = 'pending' AND d.attempts < d.max_attempts AND d.run_at > d.created_at
+        AND d.queue = the_queue AND d.run_at <= now)
+    ORDER BY first.priority DESC, first.run_at, first.id LIMIT 1 FOR UPDATE OF first SKIP LOCKED)
+  RETURNING l.id, l.queue, l.payload, l.attempts, l.claim_expires_at, l.max_attempts, l.run_at,
+    EXISTS (SELECT FROM _honker_job_options o WHERE o.job_id = l.id)
+  INTO job.id, job.queue, job.payload, job.attempts, job.claim_expires_at, job.max_attempts, job.run_at, has_options;
+  IF has_options THEN
+    SELECT o.metadata, o.max_run_s, o.concurrency_key INTO job.metadata, job.max_run_s, concurrency_key
+    FROM _honker_job_options o WHERE o.job_id = job.id;
+    IF concurrency_key IS NOT NULL THEN
+      PERFORM _take_slots(ARRAY[job.id]);
+    END IF;
+  END IF;
+  RETURN job;
+END $$;
+
 -- Claims up to n jobs of a queue for a worker, until the second now + timeout_s, in claim order. A last row without an id says that
 -- there was too much in the way for one call: a further one goes on.
-CREATE OR REPLACE FUNCTION _take(now bigint, the_queue text, the_worker text, the_n bigint, timeout_s bigint)
-RETURNS TABLE (id bigint, queue text, payload text, attempts bigint, claim_expires_at bigint, max_attempts bigint, run_at bigint,
-  metadata text, max_run_s bigint)
+CREATE OR REPLACE FUNCTION _take(now bigint, the_queue text, the_worker text, the_n bigint, timeout_s bigint) RETURNS SETOF _claimed
 LANGUAGE plpgsql AS $$
-#variable_conflict use_column
 DECLARE
   until bigint := _after(now, 'timeout_s', timeout_s);
   wanted bigint := CASE WHEN the_n < 0 THEN 9223372036854775000 ELSE the_n END;
@@ -274,8 +311,8 @@ DECLARE
   look record;
   -- Nothing is in the way, or nothing was a moment ago.
   is_clear boolean := true;
-  the_id bigint;
   limits _honker_queues;
+  job _claimed;
   cleared record;
   taken bigint[];
   concurrency_key text;
@@ -327,50 +364,25 @@ BEGIN
     END IF;
   END IF;
   IF is_clear AND NOT any_delayed AND limits.concurrency_per_key IS NULL THEN
-    IF wanted = 1 THEN
-      SELECT l.id INTO the_id FROM _honker_live l
-      WHERE l.state = 'pending' AND l.attempts < l.max_attempts AND l.run_at <= l.created_at AND l.queue = the_queue
-        AND l.run_at <= now AND (l.expires_at IS NULL OR l.expires_at > now)
-      ORDER BY l.priority DESC, l.run_at, l.id LIMIT 1 FOR UPDATE SKIP LOCKED;
-      IF NOT FOUND THEN
-        RETURN;
-      END IF;
-      UPDATE _honker_live l
-      SET state = 'processing', worker_id = the_worker, claim_expires_at = until, attempts = l.attempts + 1 WHERE l.id = the_id
-      RETURNING l.id, l.queue, l.payload, l.attempts, l.claim_expires_at, l.max_attempts, l.run_at
-      INTO id, queue, payload, attempts, claim_expires_at, max_attempts, run_at;
-      IF NOT FOUND THEN
-        RETURN;
-      END IF;
-      SELECT o.metadata, o.max_run_s, o.concurrency_key INTO metadata, max_run_s, concurrency_key
-      FROM _honker_job_options o WHERE o.job_id = the_id;
-      IF concurrency_key IS NOT NULL THEN
-        PERFORM _take_slots(ARRAY[the_id]);
-      END IF;
-      IF has_limits THEN
-        PERFORM _count_claims(now, limits, 1);
-      END IF;
-      RETURN NEXT;
-      RETURN;
-    END IF;
-    FOR id, queue, payload, attempts, claim_expires_at, max_attempts, run_at, metadata, max_run_s, concurrency_key IN
+    FOR job.id, job.queue, job.payload, job.attempts, job.claim_expires_at, job.max_attempts, job.run_at, job.metadata, job.max_run_s,
+      concurrency_key IN
       WITH picked AS MATERIALIZED (
-        SELECT l.id FROM _honker_live l
+        SELECT l.ctid FROM _honker_live l
         WHERE l.state = 'pending' AND l.attempts < l.max_attempts AND l.run_at <= l.created_at AND l.queue = the_queue
           AND l.run_at <= now AND (l.expires_at IS NULL OR l.expires_at > now)
         ORDER BY l.priority DESC, l.run_at, l.id LIMIT wanted FOR UPDATE SKIP LOCKED
       ), changed AS (
         UPDATE _honker_live l
         SET state = 'processing', worker_id = the_worker, claim_expires_at = until, attempts = l.attempts + 1
-        FROM picked WHERE l.id = picked.id
+        FROM picked WHERE l.ctid = picked.ctid
         RETURNING l.id, l.queue, l.payload, l.attempts, l.claim_expires_at, l.max_attempts, l.run_at, l.priority)
       SELECT c.id, c.queue, c.payload, c.attempts, c.claim_expires_at, c.max_attempts, c.run_at, o.metadata, o.max_run_s, o.concurrency_key
       FROM changed c LEFT JOIN _honker_job_options o ON o.job_id = c.id ORDER BY c.priority DESC, c.run_at, c.id
     LOOP
-      RETURN NEXT;
+      RETURN NEXT job;
       claimed := claimed + 1;
       IF concurrency_key IS NOT NULL THEN
-        keyed := keyed || id;
+        keyed := keyed || job.id;
       END IF;
     END LOOP;
     IF has_limits THEN
@@ -405,32 +417,50 @@ BEGIN
     FROM _honker_live l LEFT JOIN _honker_job_options o ON o.job_id = l.id
     WHERE l.id = ANY (taken) ORDER BY l.priority DESC, l.run_at, l.id;
   IF more OR cleared.more THEN
-    RETURN QUERY SELECT NULL::bigint, NULL::text, NULL::text, NULL::bigint, NULL::bigint, NULL::bigint, NULL::bigint, NULL::text, NULL::bigint;
+    job := NULL;
+    RETURN NEXT job;
   END IF;
 END $$;
 
 -- For libhonker: as _take, and a last row without an id, but with a payload: what was changed for others (wake.sql).
-CREATE OR REPLACE FUNCTION _claim(the_queue text, the_worker text, the_n bigint, timeout_s bigint)
-RETURNS TABLE (id bigint, queue text, payload text, attempts bigint, claim_expires_at bigint, max_attempts bigint, run_at bigint,
-  metadata text, max_run_s bigint)
+CREATE OR REPLACE FUNCTION _claim(the_queue text, the_worker text, the_n bigint, timeout_s bigint) RETURNS SETOF _claimed
 LANGUAGE plpgsql AS $$
 DECLARE
   now bigint := _now();
+  job _claimed;
 BEGIN
-  PERFORM _seen(the_worker, now);
-  RETURN QUERY SELECT * FROM _take(now, the_queue, the_worker, the_n, timeout_s);
-  id := NULL;
-  payload := _woken();
-  IF payload IS NOT NULL THEN
-    RETURN NEXT;
+  IF strpos(the_worker, '@') > 0 THEN
+    PERFORM _seen(the_worker, now);
+  END IF;
+  IF _may_take_first(now, the_queue, the_n) THEN
+    job := _take_first(now, the_queue, the_worker, timeout_s);
+  END IF;
+  IF job.id IS NOT NULL THEN
+    RETURN NEXT job;
+  ELSE
+    RETURN QUERY SELECT * FROM _take(now, the_queue, the_worker, the_n, timeout_s);
+  END IF;
+  IF current_setting('honker.woken', true) <> '' THEN
+    job := NULL;
+    job.payload := current_setting('honker.woken', true);
+    RETURN NEXT job;
   END IF;
 END $$;
+
+-- A claimed job, as SQL clients get it.
+CREATE OR REPLACE FUNCTION _claim_json(job _claimed, worker_id text) RETURNS text
+LANGUAGE sql AS $$
+  SELECT '{"id":' || job.id || ',"queue":' || to_json(job.queue)::text || ',"payload":' || to_json(job.payload)::text
+    || ',"worker_id":' || to_json(worker_id)::text || ',"attempts":' || job.attempts || ',"claim_expires_at":' || job.claim_expires_at
+    || CASE WHEN job.metadata IS NULL THEN '}' ELSE ',"metadata":' || coalesce(_metadata(job.metadata)::text, 'null') || '}' END
+$$;
 
 CREATE OR REPLACE FUNCTION honker_claim_batch(queue text, worker_id text, n bigint, timeout_s bigint) RETURNS text
 LANGUAGE plpgsql AS $$
 #variable_conflict use_variable
 DECLARE
   now bigint := _now();
+  job _claimed;
   jobs text;
 BEGIN
   IF queue IS NULL OR worker_id IS NULL OR n IS NULL OR timeout_s IS NULL THEN
@@ -440,9 +470,12 @@ BEGIN
   IF strpos(worker_id, '@') > 0 THEN
     PERFORM _seen(worker_id, now);
   END IF;
-  SELECT string_agg('{"id":' || job.id || ',"queue":' || to_json(job.queue)::text || ',"payload":' || to_json(job.payload)::text
-    || ',"worker_id":' || to_json(worker_id)::text || ',"attempts":' || job.attempts || ',"claim_expires_at":' || job.claim_expires_at
-    || CASE WHEN job.metadata IS NULL THEN '}' ELSE ',"metadata":' || coalesce(_metadata(job.metadata)::text, 'null') || '}' END, ',')
-  INTO jobs FROM _take(now, queue, worker_id, n, timeout_s) job WHERE job.id IS NOT NULL;
+  IF _may_take_first(now, queue, n) THEN
+    job := _take_first(now, queue, worker_id, timeout_s);
+    IF job.id IS NOT NULL THEN
+      RETURN '[' || _claim_json(job, worker_id) || ']';
+    END IF;
+  END IF;
+  SELECT string_agg(_claim_json(each, worker_id), ',') INTO jobs FROM _take(now, queue, worker_id, n, timeout_s) each WHERE each.id IS NOT NULL;
   RETURN '[' || coalesce(jobs, '') || ']';
 END $$;

@@ -129,10 +129,15 @@ BEGIN
   IF octet_length(payload) > 170000000 THEN
     PERFORM _check_length(payload);
   END IF;
+  IF delay IS NOT NULL THEN
+    run_at := _after(now, 'delay', delay);
+  END IF;
+  IF expires IS NOT NULL THEN
+    expires := _after(now, 'expires', expires);
+  END IF;
   INSERT INTO _honker_live AS live (queue, payload, priority, run_at, max_attempts, created_at, expires_at)
-  VALUES (queue, payload, priority, CASE WHEN delay IS NULL THEN coalesce(run_at, now) ELSE _after(now, 'delay', delay) END,
-    coalesce(max_attempts, (SELECT q.max_attempts FROM _honker_queues q WHERE q.name = queue), 3), now,
-    _after(now, 'expires', expires))
+  VALUES (queue, payload, priority, coalesce(run_at, now),
+    coalesce(max_attempts, (SELECT q.max_attempts FROM _honker_queues q WHERE q.name = queue), 3), now, expires)
   RETURNING live.id, EXISTS (SELECT FROM _honker_listeners) INTO id, anybody_listens;
   IF id IS NULL THEN
     PERFORM _refused('enqueued', '_honker_live');
@@ -158,7 +163,38 @@ BEGIN
   RETURN '{"id":' || put.id || ',"status":"' || put.status || '"}';
 END $$;
 
--- For libhonker. Options are what has no argument of its own, or NULL.
+-- For libhonker, which knows by itself whom to wake once this is committed: as honker_enqueue, without gathering it.
+CREATE OR REPLACE FUNCTION _enqueue_plain(queue text, payload text, run_at bigint, delay bigint, priority bigint, max_attempts bigint,
+  expires bigint) RETURNS bigint
+LANGUAGE plpgsql AS $$
+#variable_conflict use_variable
+DECLARE
+  now bigint := _now();
+  id bigint;
+BEGIN
+  IF octet_length(payload) > 170000000 THEN
+    PERFORM _check_length(payload);
+  END IF;
+  IF delay IS NOT NULL THEN
+    run_at := _after(now, 'delay', delay);
+  END IF;
+  IF expires IS NOT NULL THEN
+    expires := _after(now, 'expires', expires);
+  END IF;
+  INSERT INTO _honker_live AS live (queue, payload, priority, run_at, max_attempts, created_at, expires_at)
+  VALUES (queue, payload, priority, coalesce(run_at, now),
+    coalesce(max_attempts, (SELECT q.max_attempts FROM _honker_queues q WHERE q.name = queue), 3), now, expires)
+  RETURNING live.id INTO id;
+  IF id IS NULL THEN
+    PERFORM _refused('enqueued', '_honker_live');
+  END IF;
+  IF current_setting('honker.wake', true) IS DISTINCT FROM 'collect' THEN
+    PERFORM _wake('q:' || queue);
+  END IF;
+  RETURN id;
+END $$;
+
+-- For libhonker: a job with options, which are what has no argument of its own, or NULL.
 CREATE OR REPLACE FUNCTION _enqueue(the_queue text, the_payload text, the_run_at bigint, the_delay bigint, the_priority bigint,
   the_max_attempts bigint, the_expires bigint, options text) RETURNS TABLE (id bigint, status text)
 LANGUAGE plpgsql AS $$

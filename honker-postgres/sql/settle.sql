@@ -1,8 +1,8 @@
 -- What the holder of a claim does with its job, and cancelling. Each answers 1 if and only if something changed because of the call;
 -- 0 means that the claim was no longer the caller's: it lapsed, went to another worker, or the job is gone.
 --
--- A job without options in a queue without settings is settled by the one statement that deletes or changes its row; one look
--- before it says whether that is so.
+-- A job without options in a queue without settings is acked by the one statement that deletes its row. Otherwise a look says what there
+-- is to see to.
 
 -- The claim of a worker, if it is valid: the row may be read without a lock, since only what the caller does ends such a claim.
 CREATE OR REPLACE FUNCTION _claim_of(now bigint, the_id bigint, the_worker text,
@@ -14,6 +14,17 @@ BEGIN
   INTO held, queue, attempts, max_attempts, has_options, keeps_done, is_limited
   FROM _honker_live l LEFT JOIN _honker_job_options o ON o.job_id = l.id LEFT JOIN _honker_queues q ON q.name = l.queue
   WHERE l.id = the_id AND l.worker_id = the_worker AND l.state = 'processing' AND l.claim_expires_at >= now;
+END $$;
+
+-- Acks a job without options in a queue without settings, in one statement; if it does not, it is up to _end.
+CREATE OR REPLACE FUNCTION _ack_plain(now bigint, the_id bigint, the_worker text) RETURNS boolean
+LANGUAGE plpgsql AS $$
+BEGIN
+  DELETE FROM _honker_live l
+  WHERE l.id = the_id AND l.worker_id = the_worker AND l.claim_expires_at >= now
+    AND NOT EXISTS (SELECT FROM _honker_job_options o WHERE o.job_id = the_id)
+    AND NOT EXISTS (SELECT FROM _honker_queues q WHERE q.name = l.queue);
+  RETURN FOUND;
 END $$;
 
 -- Ends a job for good: done, or dead of this.
@@ -144,7 +155,6 @@ LANGUAGE plpgsql AS $$
 #variable_conflict use_variable
 DECLARE
   now bigint := _now();
-  claim record;
 BEGIN
   IF job_id IS NULL OR worker_id IS NULL THEN
     PERFORM _not_null('{job_id,worker_id}', '{INTEGER,TEXT}', job_id IS NULL, worker_id IS NULL);
@@ -152,21 +162,7 @@ BEGIN
   IF strpos(worker_id, '@') > 0 THEN
     PERFORM _seen(worker_id, now);
   END IF;
-  -- As _end, which is for all that is not as plain.
-  SELECT o.job_id IS NOT NULL OR q.name IS NOT NULL AS has_more INTO claim
-  FROM _honker_live l LEFT JOIN _honker_job_options o ON o.job_id = l.id LEFT JOIN _honker_queues q ON q.name = l.queue
-  WHERE l.id = job_id AND l.worker_id = worker_id AND l.claim_expires_at >= now;
-  IF NOT FOUND THEN
-    RETURN 0;
-  ELSIF claim.has_more THEN
-    RETURN _end(now, job_id, worker_id, 'done', NULL)::int;
-  END IF;
-  DELETE FROM _honker_live l WHERE l.id = job_id AND l.worker_id = worker_id AND l.claim_expires_at >= now;
-  IF NOT FOUND THEN
-    PERFORM _check_not_held(now, job_id, worker_id);
-    RETURN 0;
-  END IF;
-  RETURN 1;
+  RETURN (_ack_plain(now, job_id, worker_id) OR _end(now, job_id, worker_id, 'done', NULL))::int;
 END $$;
 
 -- Acks what the worker holds of these; how many those were.

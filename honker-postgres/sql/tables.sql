@@ -255,3 +255,12 @@ BEGIN
       unique_key text, unique_until text, unique_for_s bigint, on_conflict text);
   END IF;
 END $$;
+-- A job that was claimed, with what of its options whoever works on it has to know.
+DO $$
+BEGIN
+  IF to_regtype('honker._claimed') IS NULL THEN
+    CREATE TYPE _claimed AS (
+      id bigint, queue text, payload text, attempts bigint, claim_expires_at bigint, max_attempts bigint, run_at bigint, metadata text,
+      max_run_s bigint);
+  END IF;
+END $$;

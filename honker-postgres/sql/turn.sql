@@ -18,8 +18,7 @@ END $$;
 CREATE OR REPLACE FUNCTION _turn(the_worker text, timeout_s bigint, settle_ids bigint[], settle_kinds text[], settle_delays bigint[],
   settle_defaults bigint[], settle_errors text[], held_ids bigint[], held_attempts bigint[], prolong boolean, queues text[],
   limits bigint[], frees bigint[], wanted bigint, by_part boolean)
-RETURNS TABLE (kind text, n bigint, code text, message text, id bigint, queue text, payload text, attempts bigint,
-  claim_expires_at bigint, max_attempts bigint, run_at bigint, metadata text, max_run_s bigint)
+RETURNS TABLE (kind text, n bigint, code text, message text, job _claimed)
 LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 DECLARE
@@ -30,26 +29,31 @@ DECLARE
   prolonged bigint := 0;
   remaining bigint := wanted;
   here bigint;
-  job record;
   plain_acks bigint[] := '{}';
   acked bigint[] := '{}';
 BEGIN
-  PERFORM _check_isolation();
-  PERFORM _seen(the_worker, now);
-  IF settlements > 0 THEN
-    PERFORM _lock_keys(settle_ids);
+  IF current_setting('transaction_isolation') <> 'read committed' THEN
+    PERFORM _check_isolation();
   END IF;
-  IF settlements > 1 AND NOT by_part THEN
-    -- Of most jobs nothing has to be known: all of those that are done go together, in the order of their ids.
-    plain_acks := ARRAY(
-      SELECT l.id FROM unnest(settle_ids, settle_kinds) s (id, kind) JOIN _honker_live l ON l.id = s.id
-      LEFT JOIN _honker_job_options o ON o.job_id = l.id LEFT JOIN _honker_queues q ON q.name = l.queue
-      WHERE s.kind = 'ack' AND o.job_id IS NULL AND q.name IS NULL);
-    WITH held AS MATERIALIZED (
-      SELECT l.id FROM _honker_live l
-      WHERE l.id = ANY (plain_acks) AND l.worker_id = the_worker AND l.claim_expires_at >= now ORDER BY l.id FOR UPDATE
-    ), gone AS (DELETE FROM _honker_live l USING held WHERE l.id = held.id RETURNING l.id)
-    SELECT coalesce(array_agg(gone.id), '{}') INTO acked FROM gone;
+  IF strpos(the_worker, '@') > 0 THEN
+    PERFORM _seen(the_worker, now);
+  END IF;
+  IF settlements = 1 AND settle_kinds[1] = 'ack' AND NOT by_part AND _ack_plain(now, settle_ids[1], the_worker) THEN
+    acked := settle_ids;
+  ELSIF settlements > 0 THEN
+    PERFORM _lock_keys(settle_ids);
+    IF settlements > 1 AND NOT by_part THEN
+      -- Of most jobs nothing has to be known: all of those that are done go together, in the order of their ids.
+      plain_acks := ARRAY(
+        SELECT l.id FROM unnest(settle_ids, settle_kinds) s (id, kind) JOIN _honker_live l ON l.id = s.id
+        LEFT JOIN _honker_job_options o ON o.job_id = l.id LEFT JOIN _honker_queues q ON q.name = l.queue
+        WHERE s.kind = 'ack' AND o.job_id IS NULL AND q.name IS NULL);
+      WITH held AS MATERIALIZED (
+        SELECT l.id FROM _honker_live l
+        WHERE l.id = ANY (plain_acks) AND l.worker_id = the_worker AND l.claim_expires_at >= now ORDER BY l.id FOR UPDATE
+      ), gone AS (DELETE FROM _honker_live l USING held WHERE l.id = held.id RETURNING l.id)
+      SELECT coalesce(array_agg(gone.id), '{}') INTO acked FROM gone;
+    END IF;
   END IF;
   kind := 's';
   FOR at IN 1 .. settlements LOOP
@@ -117,27 +121,29 @@ BEGIN
     here := least(remaining, limits[at] - refused_of[at]);
     CONTINUE WHEN here <= 0;
     kind := 'j';
+    IF _may_take_first(now, queues[at], here) THEN
+      job := _take_first(now, queues[at], the_worker, timeout_s);
+      IF job.id IS NOT NULL THEN
+        RETURN NEXT;
+        remaining := remaining - 1;
+        CONTINUE;
+      END IF;
+    END IF;
     FOR job IN SELECT * FROM _take(now, queues[at], the_worker, here, timeout_s) LOOP
       IF job.id IS NULL THEN
         kind := 'm';
-        SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
-        INTO id, queue, payload, attempts, claim_expires_at, max_attempts, run_at, metadata, max_run_s;
-        RETURN NEXT;
       ELSE
-        SELECT job.id, job.queue, job.payload, job.attempts, job.claim_expires_at, job.max_attempts, job.run_at, job.metadata, job.max_run_s
-        INTO id, queue, payload, attempts, claim_expires_at, max_attempts, run_at, metadata, max_run_s;
-        RETURN NEXT;
         remaining := remaining - 1;
       END IF;
+      RETURN NEXT;
     END LOOP;
     -- What is in the way of one claim is as much as a transaction moves.
     EXIT WHEN kind = 'm';
   END LOOP;
 
-  SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
-  INTO id, queue, payload, attempts, claim_expires_at, max_attempts, run_at, metadata, max_run_s;
-  message := _woken();
-  IF message IS NOT NULL THEN
+  job := NULL;
+  message := current_setting('honker.woken', true);
+  IF message <> '' THEN
     kind := 'w';
     RETURN NEXT;
   END IF;

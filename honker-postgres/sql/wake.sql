@@ -3,7 +3,8 @@
 -- The payload is a JSON array of texts: q:<queue>, w:<worker id>, t:<topic>, c:<channel>, r:<job id>, s: (schedules), * (anything).
 -- They are sent in the transaction that changes something, and only while somebody listens. The setting honker.wake is for
 -- connections that send them by themselves, after the commit, because a NOTIFY takes a lock of the whole database while its
--- transaction commits: with collect they are gathered until _woken asks for them, and with off nothing is done.
+-- transaction commits: with collect they are gathered in the setting honker.woken, which is local to the transaction, and with off nothing
+-- is done.
 
 CREATE OR REPLACE FUNCTION _wake(item text) RETURNS void
 LANGUAGE plpgsql AS $$
@@ -31,19 +32,6 @@ BEGIN
     quoted := to_json(item)::text;
     PERFORM pg_notify('honker', CASE WHEN octet_length(quoted) < 7900 THEN '[' || quoted || ']' ELSE '["*"]' END);
   END IF;
-END $$;
-
--- What was gathered in this transaction, as a payload; NULL if nothing was. It is forgotten.
-CREATE OR REPLACE FUNCTION _woken() RETURNS text
-LANGUAGE plpgsql AS $$
-DECLARE
-  gathered text := current_setting('honker.woken', true);
-BEGIN
-  IF gathered IS NULL OR gathered = '' THEN
-    RETURN NULL;
-  END IF;
-  PERFORM set_config('honker.woken', '', true);
-  RETURN '[' || gathered || ']';
 END $$;
 
 CREATE OR REPLACE FUNCTION _anybody_listens() RETURNS boolean

@@ -28,7 +28,7 @@ use tokio_postgres::types::Type;
 use tokio_postgres::{Client, Config};
 
 use crate::failure;
-use crate::on::{Parameter, get, int, text};
+use crate::on::{Parameter, gathered, get, int, text};
 use crate::session::{Session, pause};
 use crate::stop::{Call, Stop};
 use crate::url::Endpoint;
@@ -508,12 +508,12 @@ impl<'a> Serving<'a> {
             let id: String = get(row, 0)?;
             loop {
                 let rows = self.ask(
-                    "SELECT rescued, is_all, honker._woken() AS woken FROM honker._rescue($1)",
+                    "SELECT rescued, is_all, pg_catalog.current_setting('honker.woken', true) AS woken FROM honker._rescue($1)",
                     &[text(&id)],
                 )?;
                 let Some(row) = rows.first() else { break };
                 if let Some(items) = get::<Option<&str>>(row, 2)? {
-                    let items: Vec<String> = serde_json::from_str(items).unwrap_or_default();
+                    let items = gathered(items).unwrap_or_default();
                     self.inner.watcher.announce_changes(items.iter().map(|item| change(item)).collect());
                     self.inner.lock().pending.extend(items);
                 }

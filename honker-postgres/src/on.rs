@@ -3,8 +3,8 @@
 //! In a transaction every call is its own savepoint, so that a refused one leaves the transaction as it was; the savepoint goes
 //! with the call in one round trip. Outside each statement is a transaction, unless several are one unit ([`On::unit`]).
 //!
-//! What a call has changed, so far as somebody may wait for it, the SQL knows, and says in a column called `woken`. It is
-//! collected here, and told once it is committed (`listening.rs`).
+//! What a call has changed, so far as somebody may wait for it, the SQL gathers in a setting of the transaction, which is asked
+//! for in a column called `woken`. It is collected here, and told once it is committed (`listening.rs`).
 
 use honker_core::database::Settling;
 use honker_core::{Error, Result};
@@ -178,10 +178,15 @@ impl<'a> On<'a> {
         Ok(())
     }
 
-    /// Takes items of what was changed.
+    /// Takes items of what was changed, as they are gathered.
     pub(crate) fn hear_items(&mut self, items: &str) -> Result<()> {
-        self.woken.extend(json::<Vec<String>>(items)?);
+        self.woken.extend(gathered(items)?);
         Ok(())
+    }
+
+    /// Something was changed of which the SQL does not tell.
+    pub(crate) fn hear_item(&mut self, item: String) {
+        self.woken.push(item);
     }
 }
 
@@ -192,6 +197,11 @@ const UNDO: &str = "ROLLBACK TO SAVEPOINT honker_call; RELEASE SAVEPOINT honker_
 /// A column of a row.
 pub(crate) fn get<'r, T: FromSql<'r>>(row: &'r Row, column: usize) -> Result<T> {
     row.try_get(column).map_err(|error| failure::of(&error))
+}
+
+/// What the SQL has gathered in the setting `honker.woken`: the items of a JSON array.
+pub(crate) fn gathered(items: &str) -> Result<Vec<String>> {
+    if items.is_empty() { Ok(Vec::new()) } else { json(&format!("[{items}]")) }
 }
 
 /// What a function has answered as JSON.

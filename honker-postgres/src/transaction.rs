@@ -7,7 +7,7 @@ use honker_core::{Error, Result};
 use tokio_postgres::Client;
 
 use crate::failure;
-use crate::on::{On, get, json};
+use crate::on::{On, gathered, get};
 use crate::operations::Step;
 use crate::pool::Loan;
 use crate::server::Shared;
@@ -99,7 +99,7 @@ impl Transaction {
             // In a transaction that has failed COMMIT is answered as if it were well; the first says so.
             let (woken, committed) = tokio::join!(
                 biased;
-                client.query_typed("SELECT honker._woken()", &[]),
+                client.query_typed("SELECT pg_catalog.current_setting('honker.woken', true)", &[]),
                 client.batch_execute("COMMIT"),
             );
             committed.and(woken)
@@ -114,7 +114,7 @@ impl Transaction {
                 let mut woken = std::mem::take(&mut self.woken);
                 for row in &rows {
                     if let Some(items) = get::<Option<&str>>(row, 0)? {
-                        woken.extend(json::<Vec<String>>(items)?);
+                        woken.extend(gathered(items)?);
                     }
                 }
                 self.shared.tell(woken);

@@ -437,3 +437,41 @@ fn all_there_is_can_be_claimed_one_by_one() {
         ("SELECT json_array_length(honker_claim_batch('other', 'w', -1, 60)::json)", "40"),
     ]);
 }
+
+/// One job is claimed in one statement where nothing is in the way, and otherwise the longer way.
+#[test]
+fn a_claim_of_one_job_sees_what_is_due_paused_and_limited() {
+    let Some(database) = Database::new() else { return };
+    let mut sql = database.connect();
+    let claim = "SELECT honker_claim_batch('q', 'w', 1, 300)";
+    let taken = "SELECT j->>'id', j->>'metadata' FROM json_array_elements(honker_claim_batch('q', 'w', 1, 300)::json) j";
+    sql.at(1000).check(&[
+        (
+            "SELECT honker_enqueue('q', 'a'), honker_enqueue('q', 'b'), honker_enqueue('q', 'c', NULL, 1, 5)",
+            "1|2|3",
+        ),
+        (taken, "1|∅"),
+    ]);
+    // What has become due comes first, and what was retried.
+    sql.at(1001).check(&[
+        (taken, "3|∅"),
+        ("SELECT honker_retry(3, 'w', 0, 'again')", "1"),
+        (taken, "3|∅"),
+        ("SELECT honker_queue_configure('q', '{\"paused\":true}')", "1"),
+        (claim, "[]"),
+        ("SELECT honker_queue_configure('q', '{\"paused\":null,\"rate\":{\"limit\":1,\"per_s\":60}}')", "1"),
+        (taken, "2|∅"),
+        ("SELECT honker_enqueue('q', 'd') > 0", "t"),
+        (claim, "[]"),
+        ("SELECT honker_queue_configure('q', '{\"rate\":null}')", "1"),
+        (taken, "4|∅"),
+        (claim, "[]"),
+        // Its options go with it, and its slot is taken.
+        (
+            r#"SELECT honker_enqueue_with('q', 'e', '{"metadata":{"a":"b"},"concurrency_key":"k"}')"#,
+            r#"{"id":5,"status":"enqueued"}"#,
+        ),
+        (taken, r#"5|{"a":"b"}"#),
+        ("SELECT job_id, key FROM _honker_slots", "5|k"),
+    ]);
+}

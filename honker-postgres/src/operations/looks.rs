@@ -33,7 +33,7 @@ pub(crate) fn queue_stats_all(on: &mut On<'_>) -> Result<Vec<QueueStats>> {
 
 pub(crate) fn queue_configure(on: &mut On<'_>, queue: &str, settings_json: &str) -> Result<()> {
     on.row(
-        "SELECT honker.honker_queue_configure($1, $2), honker._woken() AS woken",
+        "SELECT honker.honker_queue_configure($1, $2), pg_catalog.current_setting('honker.woken', true) AS woken",
         &[text(&queue), text(&settings_json)],
     )
     .map(drop)
@@ -66,7 +66,7 @@ pub(crate) fn jobs_list(on: &mut On<'_>, filter_json: &str) -> Result<JobList> {
 pub(crate) fn jobs_apply(on: &mut On<'_>, filter_json: &str, action: &str) -> Result<Applied> {
     answer!(
         on,
-        "SELECT honker.honker_jobs_apply($1, $2)::text, honker._woken() AS woken",
+        "SELECT honker.honker_jobs_apply($1, $2)::text, pg_catalog.current_setting('honker.woken', true) AS woken",
         text(&filter_json),
         text(&action)
     )

@@ -19,9 +19,9 @@ fn status(text: &str) -> Result<EnqueueStatus> {
 }
 
 pub(crate) fn enqueue(on: &mut On<'_>, job: &Enqueue<'_>) -> Result<Enqueued> {
-    let options = options_text(job)?;
+    let Some(options) = options_text(job)? else { return enqueue_plain(on, job) };
     let row = on.row(
-        "SELECT id, status, honker._woken() AS woken FROM honker._enqueue($1, $2, $3, $4, $5, $6, $7, $8)",
+        "SELECT id, status, pg_catalog.current_setting('honker.woken', true) AS woken FROM honker._enqueue($1, $2, $3, $4, $5, $6, $7, $8)",
         &[
             text(&job.queue),
             text(&job.payload),
@@ -36,6 +36,26 @@ pub(crate) fn enqueue(on: &mut On<'_>, job: &Enqueue<'_>) -> Result<Enqueued> {
     Ok(Enqueued { id: get(&row, 0)?, status: status(get(&row, 1)?)? })
 }
 
+fn enqueue_plain(on: &mut On<'_>, job: &Enqueue<'_>) -> Result<Enqueued> {
+    let row = on.row(
+        "SELECT honker._enqueue_plain($1, $2, $3, $4, $5, $6, $7), pg_catalog.current_setting('honker.wake', true) = 'collect',
+             pg_catalog.current_setting('honker.woken', true) AS woken",
+        &[
+            text(&job.queue),
+            text(&job.payload),
+            int(&job.run_at),
+            int(&job.delay_s),
+            int(&job.priority),
+            int(&job.max_attempts),
+            int(&job.expires_s),
+        ],
+    )?;
+    if get::<Option<bool>>(&row, 1)? == Some(true) {
+        on.hear_item(format!("q:{}", job.queue));
+    }
+    Ok(Enqueued { id: get(&row, 0)?, status: EnqueueStatus::Enqueued })
+}
+
 pub(crate) fn enqueue_many(on: &mut On<'_>, jobs: &[Enqueue<'_>]) -> Result<Vec<Enqueued>> {
     if jobs.is_empty() {
         return Ok(Vec::new());
@@ -44,7 +64,7 @@ pub(crate) fn enqueue_many(on: &mut On<'_>, jobs: &[Enqueue<'_>]) -> Result<Vec<
     let options = options.iter().any(Option::is_some).then_some(options);
     let all = |of: fn(&Enqueue<'_>) -> Option<i64>| -> Vec<Option<i64>> { jobs.iter().map(of).collect() };
     let rows = on.rows(
-        "SELECT id, status, honker._woken() AS woken
+        "SELECT id, status, pg_catalog.current_setting('honker.woken', true) AS woken
          FROM honker._enqueue_many($1, $2, $3, $4, $5, $6, $7, $8) ORDER BY n",
         &[
             texts(&jobs.iter().map(|job| job.queue).collect::<Vec<_>>()),
@@ -108,14 +128,17 @@ pub(crate) fn claim(on: &mut On<'_>, claim: &Claim<'_>) -> Result<ClaimStep> {
 
 pub(crate) fn ack(on: &mut On<'_>, id: i64, worker_id: &str) -> Result<bool> {
     on.note_settlement(id, worker_id);
-    on.is("SELECT honker.honker_ack($1, $2), honker._woken() AS woken", &[int(&id), text(&worker_id)])
+    on.is(
+        "SELECT honker.honker_ack($1, $2), pg_catalog.current_setting('honker.woken', true) AS woken",
+        &[int(&id), text(&worker_id)],
+    )
 }
 
 pub(crate) fn ack_batch(on: &mut On<'_>, ids: &[i64], worker_id: &str) -> Result<i64> {
     ids.iter().for_each(|id| on.note_settlement(*id, worker_id));
     let ids = serde_json::to_string(ids).unwrap_or_default();
     on.value(
-        "SELECT honker.honker_ack_batch($1, $2), honker._woken() AS woken",
+        "SELECT honker.honker_ack_batch($1, $2), pg_catalog.current_setting('honker.woken', true) AS woken",
         &[text(&ids), text(&worker_id)],
     )
 }
@@ -123,7 +146,7 @@ pub(crate) fn ack_batch(on: &mut On<'_>, ids: &[i64], worker_id: &str) -> Result
 pub(crate) fn retry(on: &mut On<'_>, id: i64, worker_id: &str, delay_s: i64, error: &str) -> Result<bool> {
     on.note_settlement(id, worker_id);
     on.is(
-        "SELECT honker.honker_retry($1, $2, $3, $4), honker._woken() AS woken",
+        "SELECT honker.honker_retry($1, $2, $3, $4), pg_catalog.current_setting('honker.woken', true) AS woken",
         &[int(&id), text(&worker_id), int(&delay_s), text(&error)],
     )
 }
@@ -131,7 +154,7 @@ pub(crate) fn retry(on: &mut On<'_>, id: i64, worker_id: &str, delay_s: i64, err
 pub(crate) fn fail(on: &mut On<'_>, id: i64, worker_id: &str, error: &str) -> Result<bool> {
     on.note_settlement(id, worker_id);
     on.is(
-        "SELECT honker.honker_fail($1, $2, $3), honker._woken() AS woken",
+        "SELECT honker.honker_fail($1, $2, $3), pg_catalog.current_setting('honker.woken', true) AS woken",
         &[int(&id), text(&worker_id), text(&error)],
     )
 }
@@ -139,29 +162,37 @@ pub(crate) fn fail(on: &mut On<'_>, id: i64, worker_id: &str, error: &str) -> Re
 pub(crate) fn release(on: &mut On<'_>, id: i64, worker_id: &str, delay_s: i64) -> Result<bool> {
     on.note_settlement(id, worker_id);
     on.is(
-        "SELECT honker.honker_release($1, $2, $3), honker._woken() AS woken",
+        "SELECT honker.honker_release($1, $2, $3), pg_catalog.current_setting('honker.woken', true) AS woken",
         &[int(&id), text(&worker_id), int(&delay_s)],
     )
 }
 
 pub(crate) fn heartbeat(on: &mut On<'_>, id: i64, worker_id: &str, extend_s: i64) -> Result<bool> {
     on.is(
-        "SELECT honker.honker_heartbeat($1, $2, $3), honker._woken() AS woken",
+        "SELECT honker.honker_heartbeat($1, $2, $3), pg_catalog.current_setting('honker.woken', true) AS woken",
         &[int(&id), text(&worker_id), int(&extend_s)],
     )
 }
 
 pub(crate) fn cancel(on: &mut On<'_>, id: i64) -> Result<bool> {
-    on.is("SELECT honker.honker_cancel($1), honker._woken() AS woken", &[int(&id)])
+    on.is(
+        "SELECT honker.honker_cancel($1), pg_catalog.current_setting('honker.woken', true) AS woken",
+        &[int(&id)],
+    )
 }
 
 pub(crate) fn sweep_expired(on: &mut On<'_>, queue: &str) -> Result<i64> {
-    on.value("SELECT honker.honker_sweep_expired($1), honker._woken() AS woken", &[text(&queue)])
+    on.value(
+        "SELECT honker.honker_sweep_expired($1), pg_catalog.current_setting('honker.woken', true) AS woken",
+        &[text(&queue)],
+    )
 }
 
 pub(crate) fn dead_requeue(on: &mut On<'_>, id: i64) -> Result<Requeued> {
-    let outcome: String =
-        on.value("SELECT honker._dead_requeue($1), honker._woken() AS woken", &[int(&id)])?;
+    let outcome: String = on.value(
+        "SELECT honker._dead_requeue($1), pg_catalog.current_setting('honker.woken', true) AS woken",
+        &[int(&id)],
+    )?;
     match &*outcome {
         "requeued" => Ok(Requeued::Requeued),
         "not_found" => Ok(Requeued::NotFound),

@@ -14,7 +14,10 @@ pub(crate) fn batch_create(on: &mut On<'_>, options_json: &str) -> Result<i64> {
 }
 
 pub(crate) fn batch_seal(on: &mut On<'_>, id: i64) -> Result<bool> {
-    on.is("SELECT honker.honker_batch_seal($1), honker._woken() AS woken", &[int(&id)])
+    on.is(
+        "SELECT honker.honker_batch_seal($1), pg_catalog.current_setting('honker.woken', true) AS woken",
+        &[int(&id)],
+    )
 }
 
 pub(crate) fn batch_get(on: &mut On<'_>, id: i64) -> Result<Option<Batch>> {
@@ -40,7 +43,7 @@ pub(crate) fn step_save(
 
 pub(crate) fn result_save(on: &mut On<'_>, job_id: i64, value: &str, ttl_s: i64) -> Result<()> {
     on.row(
-        "SELECT honker.honker_result_save($1, $2, $3), honker._woken() AS woken",
+        "SELECT honker.honker_result_save($1, $2, $3), pg_catalog.current_setting('honker.woken', true) AS woken",
         &[int(&job_id), text(&value), int(&ttl_s)],
     )
     .map(drop)
@@ -56,7 +59,7 @@ pub(crate) fn result_sweep(on: &mut On<'_>) -> Result<i64> {
 
 pub(crate) fn lock_acquire(on: &mut On<'_>, name: &str, owner: &str, ttl_s: i64) -> Result<bool> {
     on.is(
-        "SELECT honker.honker_lock_acquire($1, $2, $3), honker._woken() AS woken",
+        "SELECT honker.honker_lock_acquire($1, $2, $3), pg_catalog.current_setting('honker.woken', true) AS woken",
         &[text(&name), text(&owner), int(&ttl_s)],
     )
 }
@@ -66,7 +69,7 @@ pub(crate) fn lock_renew(on: &mut On<'_>, name: &str, owner: &str, ttl_s: i64) -
 }
 
 pub(crate) fn lock_release(on: &mut On<'_>, name: &str, owner: &str) -> Result<bool> {
-    on.is("SELECT honker.honker_lock_release($1, $2), honker._woken() AS woken", &[text(&name), text(&owner)])
+    on.is("SELECT honker.honker_lock_release($1, $2), pg_catalog.current_setting('honker.woken', true) AS woken", &[text(&name), text(&owner)])
 }
 
 pub(crate) fn lock_holder(on: &mut On<'_>, name: &str) -> Result<Option<Holder>> {
@@ -97,8 +100,10 @@ pub(crate) fn maintenance_look(_: &mut On<'_>, _: Run) -> Result<Found> {
 
 pub(crate) fn maintenance_step(on: &mut On<'_>, run: Run, _: &Found) -> Result<Run> {
     let task = i64::try_from(run.task()).unwrap_or(i64::MAX);
-    let next: Option<i64> =
-        on.value("SELECT honker._maintenance_step($1), honker._woken() AS woken", &[int(&task)])?;
+    let next: Option<i64> = on.value(
+        "SELECT honker._maintenance_step($1), pg_catalog.current_setting('honker.woken', true) AS woken",
+        &[int(&task)],
+    )?;
     Ok(Run::at(next.and_then(|next| usize::try_from(next).ok())))
 }
 

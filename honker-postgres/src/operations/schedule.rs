@@ -83,7 +83,7 @@ pub(crate) fn scheduler_register(on: &mut On<'_>, schedule: &Registration<'_>) -
         Overlap::Skip => "skip",
     };
     on.row(
-        "SELECT honker._schedule_put($1, $2, $3, $4, $5, $6, $7, $8, $9, $10), honker._woken() AS woken",
+        "SELECT honker._schedule_put($1, $2, $3, $4, $5, $6, $7, $8, $9, $10), pg_catalog.current_setting('honker.woken', true) AS woken",
         &[
             text(name),
             text(&job.queue),
@@ -101,7 +101,7 @@ pub(crate) fn scheduler_register(on: &mut On<'_>, schedule: &Registration<'_>) -
 }
 
 pub(crate) fn scheduler_unregister(on: &mut On<'_>, name: &str) -> Result<i64> {
-    on.value("SELECT honker.honker_scheduler_unregister($1), honker._woken() AS woken", &[text(&name)])
+    on.value("SELECT honker.honker_scheduler_unregister($1), pg_catalog.current_setting('honker.woken', true) AS woken", &[text(&name)])
 }
 
 pub(crate) fn scheduler_update(on: &mut On<'_>, name: &str, changes: &Update<'_>) -> Result<bool> {
@@ -126,7 +126,7 @@ pub(crate) fn scheduler_update(on: &mut On<'_>, name: &str, changes: &Update<'_>
     };
     let max_attempts = changes.max_attempts.flatten().map(|named| named.max(1));
     on.value(
-        "SELECT honker._schedule_update($1, $2, $3, $4, $5, $6, $7, $8, $9), honker._woken() AS woken",
+        "SELECT honker._schedule_update($1, $2, $3, $4, $5, $6, $7, $8, $9), pg_catalog.current_setting('honker.woken', true) AS woken",
         &[
             text(&name),
             text(&changes.expression),
@@ -142,11 +142,14 @@ pub(crate) fn scheduler_update(on: &mut On<'_>, name: &str, changes: &Update<'_>
 }
 
 pub(crate) fn scheduler_pause(on: &mut On<'_>, name: &str) -> Result<bool> {
-    on.is("SELECT honker.honker_scheduler_pause($1), honker._woken() AS woken", &[text(&name)])
+    on.is(
+        "SELECT honker.honker_scheduler_pause($1), pg_catalog.current_setting('honker.woken', true) AS woken",
+        &[text(&name)],
+    )
 }
 
 pub(crate) fn scheduler_resume(on: &mut On<'_>, name: &str) -> Result<bool> {
-    on.is("SELECT honker.honker_scheduler_resume($1), honker._woken() AS woken", &[text(&name)])
+    on.is("SELECT honker.honker_scheduler_resume($1), pg_catalog.current_setting('honker.woken', true) AS woken", &[text(&name)])
 }
 
 pub(crate) fn scheduler_list(on: &mut On<'_>) -> Result<Vec<Schedule>> {
@@ -197,7 +200,7 @@ pub(crate) fn lead(
 ) -> Result<Option<Ticked>> {
     on.unit(|on| {
         let proved: bool = on.value(
-            "SELECT honker._lead($1, $2, $3), honker._woken() AS woken",
+            "SELECT honker._lead($1, $2, $3), pg_catalog.current_setting('honker.woken', true) AS woken",
             &[text(&owner), text(&instance), flag(&leads)],
         )?;
         if !proved {
@@ -259,7 +262,7 @@ impl Due {
 
 fn fire(on: &mut On<'_>, due: &Due, boundaries: &[i64], next: i64) -> Result<Vec<Fire>> {
     let rows = on.rows(
-        "SELECT name, queue, fire_at, job_id, status, honker._woken() AS woken
+        "SELECT name, queue, fire_at, job_id, status, pg_catalog.current_setting('honker.woken', true) AS woken
          FROM honker._schedule_fire($1, $2, $3, $4, $5)",
         &[text(&due.name), text(&due.expression), int(&due.next_fire_at), ints(&boundaries), int(&next)],
     )?;

@@ -8,7 +8,10 @@ use serde_json::{Map, Value};
 use crate::on::{On, get, int, text};
 
 pub(crate) fn notify(on: &mut On<'_>, channel: &str, payload: &str) -> Result<i64> {
-    on.value("SELECT honker.notify($1, $2), honker._woken() AS woken", &[text(&channel), text(&payload)])
+    on.value(
+        "SELECT honker.notify($1, $2), pg_catalog.current_setting('honker.woken', true) AS woken",
+        &[text(&channel), text(&payload)],
+    )
 }
 
 pub(crate) fn notifications_latest(on: &mut On<'_>) -> Result<i64> {
@@ -50,7 +53,7 @@ pub(crate) fn notifications_prune(
 
 pub(crate) fn stream_publish(on: &mut On<'_>, topic: &str, key: Option<&str>, payload: &str) -> Result<i64> {
     on.value(
-        "SELECT honker.honker_stream_publish($1, $2, $3), honker._woken() AS woken",
+        "SELECT honker.honker_stream_publish($1, $2, $3), pg_catalog.current_setting('honker.woken', true) AS woken",
         &[text(&topic), text(&key), text(&payload)],
     )
 }

@@ -45,7 +45,7 @@ pub(crate) fn settle(on: &mut On<'_>, worker_id: &str, settlement: &Settlement) 
     on.note_settlement(settlement.id, worker_id);
     let (kind, delay_s, default_s, error) = parts(&settlement.outcome);
     on.value(
-        "SELECT honker._settle($1, $2, $3, $4, $5, $6), honker._woken() AS woken",
+        "SELECT honker._settle($1, $2, $3, $4, $5, $6), pg_catalog.current_setting('honker.woken', true) AS woken",
         &[text(&worker_id), int(&settlement.id), text(&kind), int(&delay_s), int(&default_s), text(&error)],
     )
 }
@@ -68,7 +68,8 @@ fn turn_by(on: &mut On<'_>, turn: &Turn<'_>, by_part: bool) -> Result<Turned> {
     let frees: Vec<Option<i64>> =
         turn.frees.iter().map(|place| place.and_then(|place| i64::try_from(place).ok())).collect();
     let rows = on.rows(
-        "SELECT kind, n, code, message, id, queue, payload, attempts, claim_expires_at, max_attempts, run_at, metadata, max_run_s
+        "SELECT kind, n, code, message, (job).id, (job).queue, (job).payload, (job).attempts, (job).claim_expires_at, (job).max_attempts,
+             (job).run_at, (job).metadata, (job).max_run_s
          FROM honker._turn($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
         &[
             text(&turn.worker_id),

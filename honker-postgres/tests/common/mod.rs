@@ -61,9 +61,11 @@ impl Database {
     pub fn for_races() -> Option<Self> {
         let database = Self::new()?;
         let sql = honker_postgres::SQL;
-        let start = sql.find("CREATE OR REPLACE FUNCTION _looks_closely(").expect("it is there");
-        let end = sql[start..].find("$$;").expect("it ends") + 3;
-        database.connect().check(&[(&sql[start..start + end], "")]);
+        for name in ["_looks_closely", "_may_take_first"] {
+            let start = sql.find(&format!("CREATE OR REPLACE FUNCTION {name}(")).expect("it is there");
+            let end = sql[start..].find("$$;").expect("it ends") + 3;
+            database.connect().check(&[(&sql[start..start + end], "")]);
+        }
         Some(database)
     }
 
