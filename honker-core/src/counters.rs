@@ -119,12 +119,43 @@ fn name(counter: usize) -> &'static str {
 
 /// What becomes of a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Left {
+pub enum Left {
+    /// It was acked.
     Done = 2,
+    /// It is to be tried again.
     Retried = 3,
+    /// It was given back.
     Released = 4,
+    /// It was dead-lettered.
     Dead = 5,
+    /// It was cancelled.
     Cancelled = 6,
+}
+
+/// What a transaction has done, said by an engine of which several are open at a time.
+#[cfg(feature = "runtime")]
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Said {
+    /// A job was enqueued, into this queue.
+    Enqueued(String),
+    /// A job was claimed that had waited for so long.
+    Claimed {
+        /// Its id.
+        id: i64,
+        /// Its queue.
+        queue: Arc<str>,
+        /// How long it had been due.
+        wait_s: i64,
+    },
+    /// A job was settled, dead-lettered or cancelled. Its queue may be left out if this process has claimed it.
+    Left {
+        /// Its id.
+        id: i64,
+        /// Its queue.
+        queue: Option<String>,
+        /// By which way.
+        how: Left,
+    },
 }
 
 /// A queue, by its place in the list of those that were met.
@@ -186,7 +217,7 @@ impl Claims {
 }
 
 /// See the module documentation.
-pub(crate) struct Tally {
+pub struct Tally {
     state: Mutex<State>,
 }
 
@@ -197,8 +228,8 @@ struct NotAdded {
     counts: Vec<Counted>,
 }
 
-/// How much was counted of a queue, by a name of [`NAMES`] or [`SUMS`].
-type Counted = (String, String, i64);
+/// A queue, what was counted of it (a name of [`NAMES`] or [`SUMS`]), and how much.
+pub type Counted = (String, String, i64);
 
 struct State {
     /// Of the open transaction, in order.
@@ -273,7 +304,7 @@ impl Tally {
     }
 
     /// Whether this process has claimed the job, as far as it remembers.
-    pub(crate) fn knows(&self, id: i64) -> bool {
+    pub fn knows(&self, id: i64) -> bool {
         let state = self.lock();
         let is_said = |event: &Event| matches!(event, Event::Claimed { id: claimed, .. } if *claimed == id);
         // Most transactions that settle many jobs have claimed none.
@@ -374,6 +405,66 @@ impl Tally {
     #[cfg(feature = "runtime")]
     pub(crate) fn has_counts(&self) -> bool {
         self.lock().has_counts
+    }
+
+    /// This was committed.
+    #[cfg(feature = "runtime")]
+    pub fn count(&self, said: Vec<Said>) {
+        if said.is_empty() {
+            return;
+        }
+        let mut state = self.lock();
+        let (now, state) = (Instant::now(), &mut *state);
+        state.has_counts = true;
+        for said in said {
+            let event = match said {
+                Said::Enqueued(queue) => Event::Enqueued(state.place(&queue)),
+                Said::Claimed { id, queue, wait_s } => {
+                    Event::Claimed { id, queue: state.place(&queue), wait_s }
+                }
+                Said::Left { id, queue, how } => {
+                    Event::Left { id, queue: queue.map(|queue| state.place(&queue)), how }
+                }
+            };
+            state.count(&event, now);
+        }
+    }
+
+    /// What is to be added to the server's counts: nothing, unless it is time to or it is to be `at_once`.
+    #[cfg(feature = "runtime")]
+    pub fn take(&self, at_once: bool) -> Option<Vec<Counted>> {
+        let mut state = self.lock();
+        if !state.has_counts || !(at_once || state.added_at.elapsed() >= EVERY) {
+            return None;
+        }
+        state.added_at = Instant::now();
+        state.has_counts = false;
+        let mut taken = Vec::new();
+        for queue in &mut state.queues {
+            let counts = std::mem::take(&mut queue.counts);
+            let counted = counts.into_iter().enumerate().filter(|(_, value)| *value != 0);
+            taken.extend(
+                counted.map(|(counter, value)| (queue.name.to_string(), name(counter).to_owned(), value)),
+            );
+        }
+        if state.queues.len() > QUEUES_MAX {
+            (state.places, state.queues, state.claims) = Default::default();
+        }
+        Some(taken)
+    }
+
+    /// What could not be added is to be added again.
+    #[cfg(feature = "runtime")]
+    pub fn give_back(&self, counts: Vec<Counted>) {
+        let mut state = self.lock();
+        state.has_counts = true;
+        for (queue, name, value) in counts {
+            let place = state.place(&queue);
+            let counter = NAMES.iter().chain(&SUMS).position(|known| **known == *name);
+            if let Some(counter) = counter {
+                state.queues[place].counts[counter] += value;
+            }
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

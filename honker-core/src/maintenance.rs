@@ -59,6 +59,7 @@ static TASKS: &[Task] = &[
 pub struct Run {
     task: usize,
     after: i64,
+    is_over: bool,
 }
 
 /// What a look has found to do.
@@ -74,7 +75,7 @@ impl Run {
     /// A run of another engine, which has its own tasks, at one of them; `None`: it is over.
     #[cfg(feature = "runtime")]
     pub fn at(task: Option<usize>) -> Self {
-        Run { task: task.unwrap_or(usize::MAX), after: i64::MIN }
+        Run { task: task.unwrap_or(usize::MAX), after: i64::MIN, is_over: task.is_none() }
     }
 
     /// The task that is next.
@@ -84,11 +85,12 @@ impl Run {
 
     /// Whether nothing is left to do.
     pub fn is_over(self) -> bool {
-        self.task >= TASKS.len()
+        self.is_over
     }
 
     fn next_task(self) -> Self {
-        Run { task: self.task + 1, after: i64::MIN }
+        let task = self.task + 1;
+        Run { task, after: i64::MIN, is_over: task >= TASKS.len() }
     }
 
     /// What comes after a task that has failed.
@@ -135,7 +137,7 @@ pub fn begin(store: &Store, now: i64) -> Result<Option<Run>> {
             return Ok(None);
         }
         store.insert(&SQL_BEGIN, &[now.into()])?;
-        Ok(Some(Run { task: 0, after: i64::MIN }))
+        Ok(Some(Run { task: 0, after: i64::MIN, is_over: false }))
     })
 }
 

@@ -87,7 +87,7 @@ BEGIN
     INSERT INTO _honker_dead AS d (id, queue, payload, run_at, max_attempts, last_error, created_at, died_at)
     VALUES (nextval('honker._honker_live_id_seq'), the_queue, stored, now, 3, 'malformed row', now, now);
   ELSE
-    PERFORM _put_now(now, job);
+    PERFORM _note('enqueued', put.id, job.queue) FROM _put_now(now, job) put WHERE put.status = 'enqueued';
   END IF;
 END $$;
 

@@ -13,6 +13,7 @@ BEGIN
   IF NOT FOUND THEN
     PERFORM _refused('moved to the dead', '_honker_dead');
   END IF;
+  PERFORM _note('dead', job.id, job.queue);
 END $$;
 
 -- Moves a job whose row and keys are locked, or that has no keys.
@@ -55,8 +56,8 @@ BEGIN
         SET queue = excluded.queue, payload = excluded.payload, priority = excluded.priority, run_at = excluded.run_at,
           attempts = excluded.attempts, max_attempts = excluded.max_attempts, last_error = excluded.last_error,
           created_at = excluded.created_at, died_at = excluded.died_at
-      RETURNING 1)
-    SELECT (SELECT count(*) FROM gone), (SELECT count(*) FROM buried) INTO removed, moved;
+      RETURNING d.id, d.queue)
+    SELECT (SELECT count(*) FROM gone), (SELECT count(_note('dead', b.id, b.queue)) FROM buried b) INTO removed, moved;
     IF removed <> moved OR removed <> cardinality(plain) THEN
       PERFORM _refused('moved to the dead', '_honker_live');
     END IF;

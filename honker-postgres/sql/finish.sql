@@ -9,7 +9,7 @@ LANGUAGE sql IMMUTABLE AS $$
   SELECT each.name, each.level FROM (VALUES
     ('enqueue', '{honker_version,honker_status,honker_enqueue,honker_enqueue_with,notify,honker_stream_publish,honker_batch_create,
       honker_batch_seal,honker_batch_get,_enqueue,_enqueue_plain,_enqueue_many,_send,_anybody_listens,_wake_all,
-      _publishing_events,_publishing_notifications}'),
+      _publishing_events,_publishing_notifications,_counters_add}'),
     ('work', '{honker_bootstrap,honker_claim_batch,honker_ack,honker_ack_batch,honker_retry,honker_release,honker_fail,honker_heartbeat,
       honker_cancel,honker_get_job,honker_sweep_expired,honker_queue_next_claim_at,honker_queue_settings,honker_queues,honker_stats,
       honker_step_get,honker_step_save,honker_result_save,honker_result_get,honker_result_sweep,honker_stream_read_since,
@@ -18,7 +18,7 @@ LANGUAGE sql IMMUTABLE AS $$
       honker_dead_groups,honker_jobs_list,_claim,_settle,_turn,_work_outlook,_outlooks,_stream_read,_notifications_read,
       _notifications_latest,_lock_holder,_schedules_due,_schedule_fire,_lead,_leadership,_instance_register,_instance_seen,
       _instance_forget,_instances_look,_rescue,_listen,_unlisten,_maintenance_due,_maintenance_begin,_maintenance_step,
-      _counters_add,_sweep_results}'),
+      _sweep_results}'),
     ('admin', '{honker_queue_configure,honker_dead_requeue,honker_dead_purge,honker_jobs_apply,honker_prune_notifications,
       honker_notifications_configure,honker_stream_configure,honker_stream_trim,honker_scheduler_unregister,honker_scheduler_pause,
       honker_scheduler_resume,_schedule_put,_schedule_update,_dead_requeue}')

@@ -105,6 +105,7 @@ BEGIN
     PERFORM _returned(now, the_id, claim.queue);
   END IF;
   PERFORM _wake('q:' || claim.queue);
+  PERFORM _note(CASE WHEN gives_back THEN 'released' ELSE 'retried' END, the_id, claim.queue);
   RETURN true;
 END $$;
 
@@ -284,6 +285,7 @@ BEGIN
     RETURN false;
   END IF;
   PERFORM _left(now, the_id, job.queue, 'cancelled', false);
+  PERFORM _note('cancelled', the_id, job.queue);
   IF job.state = 'processing' THEN
     PERFORM _wake('w:' || job.worker_id);
     PERFORM _wake_if_limited(job.queue);

@@ -20,10 +20,10 @@ BEGIN
     quoted := to_json(item)::text;
     IF gathered IS NULL OR gathered = '' THEN
       gathered := quoted;
-    ELSIF gathered = '"*"' OR strpos(gathered, quoted) > 0 THEN
+    ELSIF strpos(gathered, '"*"') > 0 OR strpos(gathered, quoted) > 0 THEN
       RETURN;
     ELSIF length(gathered) > 4000 THEN
-      gathered := '"*"';
+      gathered := gathered || ',"*"';
     ELSE
       gathered := gathered || ',' || quoted;
     END IF;
@@ -31,6 +31,17 @@ BEGIN
   ELSIF EXISTS (SELECT FROM _honker_listeners) THEN
     quoted := to_json(item)::text;
     PERFORM pg_notify('honker', CASE WHEN octet_length(quoted) < 7900 THEN '[' || quoted || ']' ELSE '["*"]' END);
+  END IF;
+END $$;
+
+-- What has become of a job, for those who gather: n:<how>:<job id>:<queue>. They count it (counters.sql). Enqueues, claims and acks
+-- they know themselves.
+CREATE OR REPLACE FUNCTION _note(how text, the_id bigint, the_queue text) RETURNS void
+LANGUAGE plpgsql AS $$
+BEGIN
+  IF current_setting('honker.wake', true) = 'collect' THEN
+    PERFORM set_config('honker.woken', concat_ws(',', nullif(current_setting('honker.woken', true), ''),
+      to_json('n:' || how || ':' || the_id || ':' || the_queue)), true);
   END IF;
 END $$;
 

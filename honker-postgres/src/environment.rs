@@ -29,35 +29,48 @@ pub(crate) fn user_of_the_system() -> Option<String> {
 }
 
 /// Where a server is that no host was named for: its socket, where there is one.
-pub(crate) fn default_host() -> &'static str {
-    let folders = ["/var/run/postgresql", "/tmp"];
-    let has_socket = |folder: &&&str| {
-        let port = variable("PGPORT").unwrap_or_else(|| "5432".to_owned());
-        cfg!(unix) && PathBuf::from(folder).join(format!(".s.PGSQL.{port}")).exists()
-    };
-    folders.iter().find(has_socket).copied().unwrap_or("localhost")
+pub(crate) fn default_host(port: u16) -> &'static str {
+    let has_socket =
+        |folder: &&&str| cfg!(unix) && PathBuf::from(folder).join(format!(".s.PGSQL.{port}")).exists();
+    SOCKET_FOLDERS.iter().find(has_socket).copied().unwrap_or("localhost")
 }
 
-/// The password that the file has for this user at this server.
-pub(crate) fn password_from_file(path: Option<String>, config: &Config) -> Option<String> {
-    let path = match path {
-        Some(path) => PathBuf::from(path),
-        None => PathBuf::from(variable("HOME")?).join(".pgpass"),
-    };
-    if !is_private(&path) {
-        return None;
-    }
-    let text = std::fs::read_to_string(path).ok()?;
-    let host = match config.get_hosts().first() {
-        Some(Host::Tcp(host)) => host.clone(),
-        #[cfg(unix)]
-        Some(Host::Unix(_)) => "localhost".to_owned(),
-        None => config.get_hostaddrs().first()?.to_string(),
-    };
-    let port = config.get_ports().first().copied().unwrap_or(5432).to_string();
+/// Where servers are built to put their sockets.
+const SOCKET_FOLDERS: [&str; 2] = ["/var/run/postgresql", "/tmp"];
+
+/// The file of root certificates that is used unless another is named.
+pub(crate) fn usual_roots() -> Option<String> {
+    let path = PathBuf::from(variable("HOME")?).join(".postgresql/root.crt");
+    path.is_file().then(|| path.to_str().map(str::to_owned))?
+}
+
+/// The passwords that the file has for this user at each of the hosts; none if there is no such file.
+pub(crate) fn passwords_from_file(path: Option<String>, config: &Config) -> Vec<Option<String>> {
+    let usual = || Some(PathBuf::from(variable("HOME")?).join(".pgpass"));
+    let path = path.map(PathBuf::from).or_else(usual).filter(|path| is_private(path));
+    let Some(text) = path.and_then(|path| std::fs::read_to_string(path).ok()) else { return Vec::new() };
+    let (hosts, numbers, ports) = (config.get_hosts(), config.get_hostaddrs(), config.get_ports());
+    (0..hosts.len().max(numbers.len()))
+        .map(|index| {
+            let host = match hosts.get(index) {
+                Some(Host::Tcp(host)) => host.clone(),
+                // As libpq has it: a socket at its usual place is this machine's, another is named by its folder.
+                #[cfg(unix)]
+                Some(Host::Unix(path)) => match path.to_str() {
+                    Some(path) if SOCKET_FOLDERS.contains(&path) => "localhost".to_owned(),
+                    path => path.unwrap_or_default().to_owned(),
+                },
+                None => numbers.get(index)?.to_string(),
+            };
+            let port = ports.get(index).or(ports.first()).copied().unwrap_or(5432).to_string();
+            password(&text, &host, &port, config)
+        })
+        .collect()
+}
+
+fn password(text: &str, host: &str, port: &str, config: &Config) -> Option<String> {
     let user = config.get_user()?;
-    let database = config.get_dbname().unwrap_or(user);
-    let wanted = [&*host, &*port, database, user];
+    let wanted = [host, port, config.get_dbname().unwrap_or(user), user];
     text.lines().filter(|line| !line.starts_with('#')).find_map(|line| {
         let fields = fields(line);
         let matches = fields.iter().zip(wanted).all(|(field, wanted)| field == "*" || field == wanted);
@@ -106,17 +119,18 @@ mod tests {
         use std::os::unix::fs::PermissionsExt;
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("pgpass");
-        std::fs::write(&path, "# c\nother:*:*:me:no\nh:*:app:me:yes\n*:*:*:*:all\n").unwrap();
-        let config: Config = "postgres://me@h/app".parse().unwrap();
-        let read = || password_from_file(Some(path.to_str().unwrap().to_owned()), &config);
+        std::fs::write(&path, "# c\nother:*:*:me:no\nh:6000:*:*:there\nh:*:app:me:yes\n/run/pg:*:*:*:socket\nlocalhost:*:*:*:local\n*:*:*:*:all\n").unwrap();
+        let read = |url: &str| {
+            let passwords =
+                passwords_from_file(Some(path.to_str().unwrap().to_owned()), &url.parse().unwrap());
+            passwords.into_iter().map(Option::unwrap_or_default).collect::<Vec<_>>()
+        };
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
-        assert_eq!(read(), None);
+        assert_eq!(read("postgres://me@h/app"), [""; 0]);
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
-        assert_eq!(read().as_deref(), Some("yes"));
-        let other: Config = "postgres://you@elsewhere/app".parse().unwrap();
-        assert_eq!(
-            password_from_file(Some(path.to_str().unwrap().to_owned()), &other).as_deref(),
-            Some("all")
-        );
+        assert_eq!(read("postgres://me@h/app"), ["yes"]);
+        assert_eq!(read("postgres://me@elsewhere,h:6000/app"), ["all", "there"]);
+        assert_eq!(read("postgres://me@%2Frun%2Fpg/app"), ["socket"]);
+        assert_eq!(read("postgres://me@%2Ftmp/app"), ["local"]);
     }
 }

@@ -16,6 +16,10 @@ pub(crate) fn of(error: &tokio_postgres::Error) -> Error {
     if text.starts_with("error serializing parameter") {
         return Error::Invalid(text);
     }
+    // What is larger than the protocol can say: more than 65,535 parameters, or a text of more than 2 GB.
+    if text.starts_with("error encoding message") || text.ends_with("too large to transmit") {
+        return Error::TooBig(format!("the statement cannot be sent: {text}").into());
+    }
     if text.starts_with("error deserializing column") || text.starts_with("unexpected message") {
         return Error::Internal(text.into());
     }
@@ -30,6 +34,8 @@ pub(crate) fn of_connecting(name: &str, error: &tokio_postgres::Error) -> Error 
         Some(error) if matches!(class(error), "28" | "3D" | "42" | "22") => {
             Error::CannotOpen(to(error.message().to_owned()).into())
         }
+        // It takes no more of them.
+        Some(error) if error.code().code() == "53300" => Error::Busy(to(error.message().to_owned()).into()),
         Some(error) => Error::Connection(to(error.message().to_owned()).into()),
         None => {
             let text = text(error);
@@ -96,6 +102,8 @@ pub(crate) fn of_state(code: &str, message: String) -> Error {
         "P0001" | "44000" | "27000" => Error::Constraint(cause),
         "XX001" | "XX002" => Error::Corrupt(cause),
         "57P01" | "57P02" | "57P03" | "57P04" | "57P05" => Error::Connection(cause),
+        // Of a statement of the caller's: it has more placeholders than parameters, or fewer.
+        "08P01" if message.contains("bind message") => Error::Sql(cause),
         // Not a mistake in the SQL: it says how large things may be.
         "22001" => Error::TooBig(cause),
         "22021" => Error::Invalid(format!("a text contains what Postgres cannot store in one, such as a NUL: {message}")),
@@ -128,6 +136,9 @@ mod tests {
         assert!(matches!(kind("57014"), Error::Interrupted(_)));
         assert!(matches!(kind("57P01"), Error::Connection(_)));
         assert!(matches!(kind("08006"), Error::Connection(_)));
+        assert!(matches!(kind("08P01"), Error::Connection(_)));
+        let bind = of_state("08P01", "bind message supplies 1 parameters, but …".to_owned());
+        assert!(matches!(bind, Error::Sql(_)));
         assert!(matches!(kind("42P01"), Error::Sql(_)));
         assert!(matches!(kind("53300"), Error::System(_)));
         assert!(matches!(kind("53100"), Error::Full(_)));

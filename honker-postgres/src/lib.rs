@@ -8,8 +8,10 @@
 //!
 //! **This crate promises nothing to anybody but honker's own**, which name its exact version.
 
+mod alive;
 mod environment;
 mod failure;
+mod hosts;
 mod listening;
 mod on;
 mod operations;

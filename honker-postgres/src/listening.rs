@@ -24,11 +24,13 @@ use honker_core::news::Change;
 use honker_core::watch::{Subscription, Watcher};
 use honker_core::{Error, Result};
 use tokio::sync::Notify;
+use tokio_postgres::Client;
 use tokio_postgres::types::Type;
-use tokio_postgres::{Client, Config};
 
+use crate::alive::Alive;
 use crate::failure;
 use crate::on::{Parameter, gathered, get, int, text};
+use crate::pool::Pool;
 use crate::session::{Session, pause};
 use crate::stop::{Call, Stop};
 use crate::url::Endpoint;
@@ -56,8 +58,9 @@ const PAYLOAD_MAX: usize = 7_900;
 const PENDING_MAX: usize = 500;
 
 /// All that is written to the tables of which somebody may wait for a change.
-const SQL_MARK: &str = "SELECT sum(pg_stat_get_tuples_inserted(c.oid) + pg_stat_get_tuples_updated(c.oid)
-         + pg_stat_get_tuples_deleted(c.oid))::int8, (date_part('epoch', clock_timestamp()) * 1000000)::int8
+const SQL_MARK: &str = "SELECT CASE WHEN current_setting('track_counts')::bool THEN
+           sum(pg_stat_get_tuples_inserted(c.oid) + pg_stat_get_tuples_updated(c.oid)
+             + pg_stat_get_tuples_deleted(c.oid))::int8 END, (date_part('epoch', clock_timestamp()) * 1000000)::int8
      FROM pg_catalog.pg_class c
      WHERE c.relnamespace = (SELECT oid FROM pg_catalog.pg_namespace WHERE nspname = 'honker') AND c.relkind = 'r'
        AND c.relname NOT IN ('_honker_instances', '_honker_listeners', '_honker_counters', '_honker_stream_consumers')";
@@ -75,7 +78,10 @@ const SQL_BACKEND: &str = "SELECT pid, (date_part('epoch', backend_start) * 1000
 const SQL_TERMINATE: &str = "SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity
      WHERE pid = $1 AND (date_part('epoch', backend_start) * 1000000)::int8 = $2 AND pid <> pg_catalog.pg_backend_pid()";
 
-type Registry = Mutex<Vec<(Config, Weak<Listening>)>>;
+/// The row that names this process.
+pub(crate) const SQL_REGISTER: &str = "SELECT honker._instance_register($1, $2, $3)";
+
+type Registry = Mutex<Vec<(Endpoint, Weak<Listening>)>>;
 static LISTENING: PerProcess<Registry> = PerProcess::new();
 
 /// See the module documentation.
@@ -96,6 +102,7 @@ struct Inner {
     woken: Notify,
     signals: Arc<Signals>,
     stop: Arc<Stop>,
+    alive: Arc<Alive>,
 }
 
 #[derive(Default)]
@@ -104,6 +111,8 @@ struct State {
     phase: Phase,
     /// Somebody has asked to hear.
     wanted: bool,
+    /// And waits for that at the moment.
+    asked: bool,
     /// The server's process behind the last connection, and when it began.
     backend: Option<(i32, i64)>,
     /// A moment, and what the server's clock said then, in microseconds.
@@ -123,18 +132,19 @@ enum Phase {
 }
 
 impl Listening {
-    /// That of this process and server, which is there as long as somebody has it.
-    pub(crate) fn of(endpoint: &Endpoint, name: &str) -> Result<Arc<Listening>> {
+    /// That of this process and server, which is there as long as somebody has it. The connections of `pool` lead to the same.
+    pub(crate) fn of(endpoint: &Endpoint, pool: &Arc<Pool>) -> Result<Arc<Listening>> {
         let mut all = LISTENING.get().lock().unwrap_or_else(PoisonError::into_inner);
         all.retain(|(_, listening)| listening.strong_count() > 0);
-        let found = all.iter().find(|(config, _)| *config == endpoint.config);
+        let found = all.iter().find(|(other, _)| other == endpoint);
         if let Some(listening) = found.and_then(|(_, listening)| listening.upgrade()) {
+            listening.inner.alive.add(pool);
             return Ok(listening);
         }
         let instance: String = (0..16).map(|_| format!("{:02x}", fastrand::u8(..))).collect();
         let inner = Arc::new(Inner {
             endpoint: endpoint.clone(),
-            name: name.to_owned(),
+            name: endpoint.name(),
             watcher: Watcher::announced_only()?,
             instance,
             is_registered: AtomicBool::new(false),
@@ -143,9 +153,11 @@ impl Listening {
             woken: Notify::new(),
             signals: Arc::default(),
             stop: Arc::default(),
+            alive: Arc::default(),
         });
+        inner.alive.add(pool);
         let listening = Arc::new(Listening { inner, thread: Mutex::default() });
-        all.push((endpoint.config.clone(), Arc::downgrade(&listening)));
+        all.push((endpoint.clone(), Arc::downgrade(&listening)));
         Ok(listening)
     }
 
@@ -154,17 +166,14 @@ impl Listening {
         &self.inner.instance
     }
 
-    /// Whether the server sees that this process is alive.
-    pub(crate) fn is_hearing(&self) -> bool {
-        self.inner.lock().phase == Phase::Hearing
-    }
-
     pub(crate) fn is_registered(&self) -> bool {
         self.inner.is_registered.load(Ordering::Acquire)
     }
 
     pub(crate) fn set_registered(&self) {
         self.inner.is_registered.store(true, Ordering::Release);
+        self.inner.see_to_being_seen();
+        self.inner.woken.notify_one();
     }
 
     /// When this second of the server's clock begins, if that is known.
@@ -197,7 +206,10 @@ impl Listening {
     /// Sees to it that the connection is there, or has been tried: without it consumers look by themselves.
     pub(crate) fn hear(&self, at_most: Duration, check: &dyn Fn() -> Result<()>) -> Result<()> {
         let until = Instant::now() + at_most;
-        self.inner.lock().wanted = true;
+        {
+            let mut state = self.inner.lock();
+            (state.wanted, state.asked) = (true, true);
+        }
         self.start()?;
         self.inner.woken.notify_one();
         let mut state = self.inner.lock();
@@ -251,6 +263,7 @@ impl Drop for Listening {
             return;
         }
         self.inner.signals.close();
+        self.inner.alive.close();
         self.inner.stop.look.notify_one();
         self.inner.woken.notify_one();
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -282,6 +295,13 @@ impl Inner {
         self.lock().phase = phase;
         self.watcher.set_unreadable(phase == Phase::Down);
         self.changed.notify_all();
+        self.see_to_being_seen();
+    }
+
+    /// Whoever has work says that he is alive, by the lock or else from time to time.
+    fn see_to_being_seen(&self) {
+        let is_lost = self.is_registered.load(Ordering::Acquire) && self.lock().phase != Phase::Hearing;
+        self.alive.set_lost(&self.instance, is_lost && !self.signals.is_closed());
     }
 
     /// A call of the thread's own.
@@ -409,14 +429,19 @@ impl<'a> Serving<'a> {
 
     /// Begins to listen once somebody wants to hear, and ends when for a while nobody has.
     fn see_to_hearing(&mut self) -> Result<()> {
-        let is_needed =
-            self.inner.watcher.subscriptions() > 0 || self.inner.is_registered.load(Ordering::Acquire);
+        let is_registered = self.inner.is_registered.load(Ordering::Acquire);
+        let is_asked = std::mem::take(&mut self.inner.lock().asked);
+        let is_needed = is_asked || is_registered || self.inner.watcher.subscriptions() > 0;
         if is_needed {
             self.needed_at = Instant::now();
         }
         if is_needed && !self.is_hearing {
             self.execute("LISTEN honker")?;
             self.ask("SELECT honker._listen($1)", &[text(&self.inner.instance)])?;
+            if is_registered {
+                // Others may have taken this process for dead while the connection was lost.
+                self.ask(SQL_REGISTER, &[text(&self.inner.instance), int(&pid()), text(&host())])?;
+            }
             self.is_hearing = true;
             self.inner.set_phase(Phase::Hearing);
             // Whatever was committed before.
@@ -495,7 +520,8 @@ impl<'a> Serving<'a> {
         if let Some(row) = rows.first() {
             self.note_clock(asked, get(row, 1)?);
         }
-        if self.mark.is_some() && self.mark != mark {
+        // None if the server keeps no statistics: then anything may be.
+        if mark.is_none() || self.mark.is_some() && self.mark != mark {
             self.inner.watcher.announce_changes(vec![Change::Anything]);
         }
         self.mark = mark;
@@ -513,7 +539,9 @@ impl<'a> Serving<'a> {
                 )?;
                 let Some(row) = rows.first() else { break };
                 if let Some(items) = get::<Option<&str>>(row, 2)? {
-                    let items = gathered(items).unwrap_or_default();
+                    let mut items = gathered(items).unwrap_or_default();
+                    // What is counted is of calls of a database, and this is nobody's.
+                    items.retain(|item| !item.starts_with("n:"));
                     self.inner.watcher.announce_changes(items.iter().map(|item| change(item)).collect());
                     self.inner.lock().pending.extend(items);
                 }

@@ -6,7 +6,12 @@
 //! What a call has changed, so far as somebody may wait for it, the SQL gathers in a setting of the transaction, which is asked
 //! for in a column called `woken`. It is collected here, and told once it is committed (`listening.rs`).
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use honker_core::counters::{Left, Said};
 use honker_core::database::Settling;
+use honker_core::queue::ClaimedJob;
 use honker_core::{Error, Result};
 use tokio_postgres::types::{FromSql, ToSql, Type};
 use tokio_postgres::{Client, Row};
@@ -76,6 +81,10 @@ impl<'a> On<'a> {
 
     /// Calls a function; its rows.
     pub(crate) fn rows(&mut self, sql: &str, parameters: &[Parameter<'_>]) -> Result<Vec<Row>> {
+        if !self.within && self.units == 0 {
+            // A transaction of its own.
+            self.settling.noted = 0;
+        }
         let rows = if self.within && self.units == 0 {
             self.in_savepoint(sql, parameters)?
         } else {
@@ -116,7 +125,7 @@ impl<'a> On<'a> {
             (false, 0) => ("BEGIN ISOLATION LEVEL READ COMMITTED", "COMMIT", "ROLLBACK"),
             _ => (SAVEPOINT, RELEASE, UNDO),
         };
-        let (notes, woken) = (self.settling.len(), self.woken.len());
+        let (mark, woken) = (self.settling.mark(), self.woken.len());
         self.run(begin)?;
         self.units += 1;
         let done = body(self);
@@ -127,7 +136,7 @@ impl<'a> On<'a> {
                 Ok(answer)
             }
             Err(error) => {
-                self.settling.forget(notes);
+                self.settling.forget(mark);
                 self.woken.truncate(woken);
                 if !failure::is_lost(&error) && self.undo(undo).is_err() {
                     self.session.taint();
@@ -138,7 +147,7 @@ impl<'a> On<'a> {
     }
 
     fn in_savepoint(&mut self, sql: &str, parameters: &[Parameter<'_>]) -> Result<Vec<Row>> {
-        let notes = self.settling.len();
+        let mark = self.settling.mark();
         let called = self.session.run(self.call, async |client: &Client| {
             // They are sent in this order, before the first is answered.
             let (_, called, released) = tokio::join!(
@@ -150,7 +159,7 @@ impl<'a> On<'a> {
             called.and_then(|rows| released.map(|()| rows))
         });
         called.inspect_err(|error| {
-            self.settling.forget(notes);
+            self.settling.forget(mark);
             if !failure::is_lost(error) && self.undo(UNDO).is_err() {
                 self.session.taint();
             }
@@ -180,14 +189,96 @@ impl<'a> On<'a> {
 
     /// Takes items of what was changed, as they are gathered.
     pub(crate) fn hear_items(&mut self, items: &str) -> Result<()> {
-        self.woken.extend(gathered(items)?);
-        Ok(())
+        hear(items, self.settling, self.woken)
     }
 
     /// Something was changed of which the SQL does not tell.
     pub(crate) fn hear_item(&mut self, item: String) {
         self.woken.push(item);
     }
+
+    /// This is to be counted once it is committed.
+    pub(crate) fn count(&mut self, said: Said) {
+        self.settling.say(said);
+    }
+
+    /// A job was enqueued.
+    pub(crate) fn count_enqueued(&mut self, queue: &str) {
+        self.count(Said::Enqueued(queue.to_owned()));
+    }
+
+    /// A job was claimed, for so long.
+    pub(crate) fn count_claimed(&mut self, job: &ClaimedJob, timeout_s: i64) {
+        let now = job.claim_expires_at.saturating_sub(timeout_s);
+        let (queue, wait_s) = (Arc::clone(&job.queue), now.saturating_sub(job.run_at));
+        self.count(Said::Claimed { id: job.id, queue, wait_s });
+    }
+
+    /// Jobs were acked, of these queues where that has been asked.
+    pub(crate) fn count_done(&mut self, ids: &[i64], mut queues: HashMap<i64, String>) {
+        for id in ids {
+            self.count(Said::Left { id: *id, queue: queues.remove(id), how: Left::Done });
+        }
+    }
+
+    /// The queues of those jobs that this process has not claimed, and so does not know.
+    pub(crate) fn unknown_queues(&mut self, ids: &[i64]) -> Result<HashMap<i64, String>> {
+        let unknown: Vec<i64> = ids.iter().copied().filter(|id| !self.settling.tally().knows(*id)).collect();
+        if unknown.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let rows = self.rows(SQL_QUEUES, &[ints(&unknown)])?;
+        rows.iter().map(|row| Ok((get(row, 0)?, get(row, 1)?))).collect()
+    }
+
+    /// Adds to the server's counts what this process has counted: if it is time to, or `at_once`. No error is one of the call.
+    pub(crate) fn add_counts(&mut self, at_once: bool) {
+        if self.within {
+            return;
+        }
+        let Some(counts) = self.settling.tally().take(at_once) else { return };
+        let queues: Vec<&str> = counts.iter().map(|(queue, ..)| &**queue).collect();
+        let names: Vec<&str> = counts.iter().map(|(_, name, _)| &**name).collect();
+        let values: Vec<i64> = counts.iter().map(|(.., value)| *value).collect();
+        let added = self.session.run(self.call, async |client: &Client| {
+            client.query_typed(SQL_ADD_COUNTS, &[texts(&queues), texts(&names), ints(&values)]).await
+        });
+        // If the connection is lost nobody knows: what is counted twice would be worse than what is not.
+        if added.is_err_and(|error| !failure::is_lost(&error)) {
+            self.settling.tally().give_back(counts);
+        }
+    }
+}
+
+const SQL_QUEUES: &str = "SELECT id, queue FROM honker._honker_live WHERE id = ANY ($1)";
+
+const SQL_ADD_COUNTS: &str = "SELECT honker._counters_add(honker._now() / 60, $1, $2, $3)";
+
+/// Takes items of what was changed apart: what is for those who wait, and what is counted, `n:<how>:<job id>:<queue>`. They are all
+/// those of the transaction: what has been counted before is not counted again.
+pub(crate) fn hear(items: &str, settling: &mut Settling, woken: &mut Vec<String>) -> Result<()> {
+    let (notes, items): (Vec<_>, Vec<_>) =
+        gathered(items)?.into_iter().partition(|item| item.starts_with("n:"));
+    woken.extend(items);
+    for note in notes.iter().skip(settling.noted) {
+        note.strip_prefix("n:").and_then(noted).into_iter().for_each(|said| settling.say(said));
+    }
+    settling.noted = settling.noted.max(notes.len());
+    Ok(())
+}
+
+fn noted(item: &str) -> Option<Said> {
+    let mut parts = item.splitn(3, ':');
+    let (how, id, queue) = (parts.next()?, parts.next()?.parse().ok()?, parts.next()?.to_owned());
+    let how = match how {
+        "enqueued" => return Some(Said::Enqueued(queue)),
+        "retried" => Left::Retried,
+        "released" => Left::Released,
+        "dead" => Left::Dead,
+        "cancelled" => Left::Cancelled,
+        _ => return None,
+    };
+    Some(Said::Left { id, queue: Some(queue), how })
 }
 
 const SAVEPOINT: &str = "SAVEPOINT honker_call";

@@ -80,59 +80,101 @@ impl Pool {
         self.lock().version.clone()
     }
 
-    /// A connection of one's own. `before` is how many interrupts there had been when the call began.
-    pub(crate) fn borrow(self: &Arc<Self>, to: Use, signals: &Arc<Signals>, before: u64) -> Result<Loan> {
+    /// A connection of one's own. `before` is how many interrupts there had been when the call began; `until` says how long it
+    /// may take at most.
+    pub(crate) fn borrow(
+        self: &Arc<Self>,
+        to: Use,
+        signals: &Arc<Signals>,
+        before: u64,
+        until: Option<Instant>,
+    ) -> Result<Loan> {
         let deadline = Instant::now().checked_add(self.busy_timeout);
+        let deadline = until.into_iter().chain(deadline).min();
+        let mut refused = None;
+        loop {
+            let (mut loan, stop) = self.lend(to, signals, before, deadline, refused.as_ref())?;
+            if loan.session.is_some() {
+                return Ok(loan);
+            }
+            let mut call = Call::begin(signals, before, &stop);
+            call.deadline = until;
+            match self.connect(&stop, &call) {
+                Ok(session) => {
+                    loan.session = Some(session);
+                    return Ok(loan);
+                }
+                // The server takes no more connections: there are those that others use.
+                Err(error @ Error::Busy(_)) if self.counts().0 > 1 => refused = Some(error),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// The place of a connection: one that nobody uses, or one that is still to be made. It is waited for if there may be no more of
+    /// them, or if the server has `refused` to take more.
+    fn lend(
+        self: &Arc<Self>,
+        to: Use,
+        signals: &Arc<Signals>,
+        before: u64,
+        deadline: Option<Instant>,
+        refused: Option<&Error>,
+    ) -> Result<(Loan, Arc<Stop>)> {
         let mut state = self.lock();
-        let stop = loop {
+        loop {
             signals.check(before)?;
             if self.may_lend(&state, to) {
                 match state.idle.pop() {
                     Some(mut session) => {
                         if session.is_usable() {
-                            let number = state.lend(to, Arc::clone(session.stop()));
-                            return Ok(Loan { pool: Arc::clone(self), number, session: Some(session) });
+                            let stop = Arc::clone(session.stop());
+                            let number = state.lend(to, Arc::clone(&stop));
+                            return Ok((
+                                Loan { pool: Arc::clone(self), number, session: Some(session) },
+                                stop,
+                            ));
                         }
                         // Should the others be as stale, this goes on until there is none.
                         continue;
                     }
-                    None => break Arc::new(Stop::default()),
+                    None if refused.is_none() || state.lent.is_empty() => {
+                        if let Some(down) = state.down.as_ref().filter(|down| down.until > Instant::now()) {
+                            return Err(down.error.clone());
+                        }
+                        let stop = Arc::new(Stop::default());
+                        let number = state.lend(to, Arc::clone(&stop));
+                        return Ok((Loan { pool: Arc::clone(self), number, session: None }, stop));
+                    }
+                    None => {}
                 }
             }
             if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
-                return Err(Error::Busy("all connections to the server stayed in use for too long".into()));
+                let busy = || Error::Busy("all connections to the server stayed in use for too long".into());
+                return Err(refused.cloned().unwrap_or_else(busy));
             }
             state = self.returned.wait_timeout(state, SLICE).unwrap_or_else(PoisonError::into_inner).0;
-        };
-        if let Some(down) = state.down.as_ref().filter(|down| down.until > Instant::now()) {
-            return Err(down.error.clone());
         }
-        let mut loan =
-            Loan { pool: Arc::clone(self), number: state.lend(to, Arc::clone(&stop)), session: None };
-        drop(state);
-        let connected =
-            Session::connect(&self.endpoint, &self.name, &stop, &Call::begin(signals, before, &stop));
+    }
+
+    fn connect(&self, stop: &Arc<Stop>, call: &Call) -> Result<Session> {
+        let connected = Session::connect(&self.endpoint, &self.name, stop, call);
         let mut state = self.lock();
-        match connected {
+        match &connected {
             Ok(session) => {
                 state.down = None;
                 state.version = session.parameter("server_version").or(state.version.take());
-                drop(state);
-                loan.session = Some(session);
-                Ok(loan)
             }
-            Err(error) => {
-                if failure::is_lost(&error) {
-                    let interval =
-                        state.down.as_ref().map_or(BACKOFF_MIN, |down| down.interval * 2).min(BACKOFF_MAX);
-                    let jitter = interval.mul_f64(0.5 + fastrand::f64() / 2.0);
-                    state.down =
-                        Some(Down { error: error.clone(), interval, until: Instant::now() + jitter });
-                }
-                drop(state);
-                Err(error)
+            Err(error) if failure::is_lost(error) => {
+                let interval =
+                    state.down.as_ref().map_or(BACKOFF_MIN, |down| down.interval * 2).min(BACKOFF_MAX);
+                let jitter = interval.mul_f64(0.5 + fastrand::f64() / 2.0);
+                state.down = Some(Down { error: error.clone(), interval, until: Instant::now() + jitter });
             }
+            Err(_) => {}
         }
+        drop(state);
+        connected
     }
 
     fn may_lend(&self, state: &State, to: Use) -> bool {

@@ -15,7 +15,7 @@ use honker_core::{Error, Result, for_each_operation};
 use tokio_postgres::Client;
 
 use crate::failure;
-use crate::listening::{Listening, host, pid};
+use crate::listening::{Listening, SQL_REGISTER, host, pid};
 use crate::on::{On, int, text};
 use crate::operations::{self, Schedules, Step};
 use crate::pool::{Loan, Pool, Use};
@@ -28,9 +28,6 @@ use crate::url::{Endpoint, Url};
 /// How long closing waits for calls that run, and for what is written last.
 const CLOSE_MAX: Duration = Duration::from_secs(5);
 const LAST_MAX: Duration = Duration::from_secs(1);
-
-/// While the connection that says so is lost, the row says every so often that this process is alive.
-const SEEN_EVERY: Duration = Duration::from_secs(5);
 
 /// See the module documentation.
 pub(crate) struct Database(pub(crate) Arc<Shared>);
@@ -46,7 +43,6 @@ pub(crate) struct Shared {
     busy_timeout: Duration,
     transactions: Mutex<HashMap<u64, Open>>,
     last_transaction: AtomicU64,
-    seen_at: Mutex<Option<Instant>>,
 }
 
 /// A transaction that is open.
@@ -66,20 +62,20 @@ impl Database {
         if listen.is_none() {
             configure(&mut endpoint, options);
         }
-        let pool = Pool::new(endpoint, name.clone(), options.readers_max.max(2) + 1, options.busy_timeout);
+        let pool =
+            Arc::new(Pool::new(endpoint, name.clone(), options.readers_max.max(2) + 1, options.busy_timeout));
         let shared = Shared {
             host: Arc::clone(host),
-            pool: Arc::new(pool),
-            listening: Mutex::new(Some(Listening::of(&listen_to, &name)?)),
+            listening: Mutex::new(Some(Listening::of(&listen_to, &pool)?)),
+            pool,
             schedules: Schedules::default(),
             name,
             busy_timeout: options.busy_timeout,
             transactions: Mutex::default(),
             last_transaction: AtomicU64::new(0),
-            seen_at: Mutex::default(),
         };
         let signals = host.signals();
-        let mut loan = shared.pool.borrow(Use::Operation, signals, signals.interrupts())?;
+        let mut loan = shared.pool.borrow(Use::Operation, signals, signals.interrupts(), None)?;
         let call = Call::begin(signals, signals.interrupts(), loan.stop());
         schema::see_to(&mut loan, &call, migrate)?;
         drop(loan);
@@ -119,7 +115,7 @@ impl Shared {
     fn call<T>(&self, body: impl FnOnce(&mut On<'_>) -> Result<T>) -> Result<T> {
         let signals = self.signals();
         let before = signals.interrupts();
-        let loan = self.pool.borrow(Use::Operation, signals, before)?;
+        let loan = self.pool.borrow(Use::Operation, signals, before, None)?;
         let call = Call::begin(signals, before, loan.stop());
         self.call_on(loan, &call, body)
     }
@@ -132,14 +128,14 @@ impl Shared {
     ) -> Result<T> {
         let (mut settling, mut woken) = (self.host.settling(), Vec::new());
         let done = body(&mut On::new(&mut loan, call, false, &self.schedules, &mut settling, &mut woken));
+        if done.is_ok() {
+            settling.commit();
+            self.tell(std::mem::take(&mut woken));
+            On::new(&mut loan, call, false, &self.schedules, &mut settling, &mut woken).add_counts(false);
+        }
         drop(loan);
-        match &done {
-            Ok(_) => {
-                settling.commit();
-                self.tell(woken);
-            }
-            Err(error) if failure::is_lost(error) => self.pool.doubt(),
-            Err(_) => {}
+        if done.as_ref().is_err_and(failure::is_lost) {
+            self.pool.doubt();
         }
         done
     }
@@ -172,11 +168,11 @@ impl Shared {
     }
 
     /// What has to be written although the database is being closed, or soon.
-    fn call_last<T>(&self, at_most: Duration, body: impl FnOnce(&mut On<'_>) -> Result<T>) -> Result<T> {
+    fn call_last<T>(&self, until: Instant, body: impl FnOnce(&mut On<'_>) -> Result<T>) -> Result<T> {
         // Signals of nobody.
         let signals = Arc::new(Signals::default());
-        let loan = self.pool.borrow(Use::Operation, &signals, 0)?;
-        let call = Call::begin(&signals, 0, loan.stop()).until(Instant::now() + at_most);
+        let loan = self.pool.borrow(Use::Operation, &signals, 0, Some(until))?;
+        let call = Call::begin(&signals, 0, loan.stop()).until(until);
         self.call_on(loan, &call, body)
     }
 
@@ -188,7 +184,7 @@ impl Shared {
         let statement = Statement::new(sql, parameters)?;
         let signals = self.signals();
         let before = signals.interrupts();
-        let mut loan = self.pool.borrow(Use::Caller, signals, before)?;
+        let mut loan = self.pool.borrow(Use::Caller, signals, before, None)?;
         let call = Call::begin(signals, before, loan.stop());
         let answered = loan.run(&call, async |client: &Client| {
             let (_, answer, ended) = tokio::join!(
@@ -206,7 +202,9 @@ impl Shared {
             self.pool.doubt();
             return answered.and_then(|rows| statement.rows(rows));
         }
-        if sql::may_leave_traces(sql) {
+        if sql::leaves_for_good(sql) {
+            loan.taint();
+        } else if sql::may_leave_traces(sql) {
             loan.tidy(&call);
         }
         drop(loan);
@@ -216,7 +214,7 @@ impl Shared {
     fn begin(self: &Arc<Self>) -> Result<Transaction> {
         let signals = self.signals();
         let before = signals.interrupts();
-        let mut loan = self.pool.borrow(Use::Caller, signals, before)?;
+        let mut loan = self.pool.borrow(Use::Caller, signals, before, None)?;
         let call = Call::begin(signals, before, loan.stop());
         let begun = loan.run(&call, async |client: &Client| {
             client.batch_execute("BEGIN ISOLATION LEVEL READ COMMITTED").await
@@ -267,36 +265,22 @@ impl Shared {
         Some(listening.instance().to_owned())
     }
 
-    /// The row that names this process is there before it claims. While its connection is lost the row says so from time to time.
+    /// The row that names this process is there before it claims.
     fn register_instance(&self) -> Result<()> {
         let listening = self.listening()?;
-        let id = listening.instance();
         if !listening.is_registered() {
-            let (pid, host) = (pid(), host());
-            self.call(|on| {
-                on.row("SELECT honker._instance_register($1, $2, $3)", &[text(&id), int(&pid), text(&host)])
-                    .map(drop)
-            })?;
+            let instance = listening.instance();
+            self.call(|on| on.row(SQL_REGISTER, &[text(&instance), int(&pid()), text(&host())]).map(drop))?;
             listening.set_registered();
-            return Ok(());
         }
-        if listening.is_hearing() {
-            return Ok(());
-        }
-        let mut seen_at = self.seen_at.lock().unwrap_or_else(PoisonError::into_inner);
-        if seen_at.is_some_and(|at| at.elapsed() < SEEN_EVERY) {
-            return Ok(());
-        }
-        *seen_at = Some(Instant::now());
-        drop(seen_at);
-        self.call(|on| on.row("SELECT honker._instance_seen($1)", &[text(&id)]).map(drop))
+        Ok(())
     }
 
     fn write_last(&self, writes: &[Write], at_most: Duration) -> Result<()> {
         // It is meant for a lock on a file. A server that is busy takes longer to answer than a file does.
-        let at_most = at_most.max(LAST_MAX);
+        let until = Instant::now() + at_most.max(LAST_MAX);
         let write = |write: &Write| {
-            self.call_last(at_most, |on| match write {
+            self.call_last(until, |on| match write {
                 Write::ReleaseLock { name, owner } => operations::lock_release(on, name, owner).map(drop),
                 Write::SaveOffset { consumer, topic, offset } => {
                     operations::stream_save_offset(on, consumer, topic, *offset).map(drop)
@@ -312,6 +296,9 @@ impl Shared {
         self.pool.close(CLOSE_MAX);
         // Without them the consumers end as in a crash.
         let _ = self.write_last(last_writes, LAST_MAX);
+        if self.host.has_counts() {
+            let _ = self.call_last(Instant::now() + LAST_MAX, |on| Ok(on.add_counts(true)));
+        }
         self.pool.close(Duration::ZERO);
         let listening = self.listening.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(listening) = listening

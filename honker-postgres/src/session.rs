@@ -21,15 +21,13 @@ use tokio::time::{sleep, sleep_until, timeout, timeout_at};
 use tokio_postgres::{AsyncMessage, Client, Connection, Notification, Socket};
 
 use crate::failure;
+use crate::hosts;
 use crate::stop::{Call, Stop};
 use crate::tls::{Tls, TlsStream};
 use crate::url::Endpoint;
 
 /// How long a call that is to end waits for the server to end it.
 const CANCEL_MAX: Duration = Duration::from_secs(2);
-
-/// How much longer than the network's part of it connecting may take.
-const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 
 pub(crate) struct Session {
     client: Client,
@@ -91,20 +89,20 @@ impl Session {
             .enable_all()
             .build()
             .map_err(|error| Error::System(format!("a connection cannot be made: {error}").into()))?;
-        let hosts = endpoint.config.get_hosts().len().max(endpoint.config.get_hostaddrs().len()).max(1);
-        let at_most = endpoint.config.get_connect_timeout().copied().unwrap_or(HANDSHAKE_MAX);
-        let at_most = at_most.saturating_mul(u32::try_from(hosts).unwrap_or(1)).saturating_add(HANDSHAKE_MAX);
         let connected = runtime.block_on(async {
-            let connecting = timeout(at_most, endpoint.config.connect(endpoint.tls.clone()));
             tokio::select! {
-                connected = connecting => match connected {
-                    Ok(connected) => connected.map_err(|error| failure::of_connecting(name, &error)),
-                    Err(_) => Err(Error::Connection(format!("cannot connect to {name}: it takes too long").into())),
-                },
+                connected = hosts::connect(endpoint, name) => connected,
                 reason = ended(stop, call) => Err(reason),
             }
         });
-        let (client, connection) = connected?;
+        let (client, connection) = match connected {
+            Ok(connected) => connected,
+            Err(error) => {
+                // A name that is being looked up is looked up by a thread, which nobody waits for.
+                runtime.shutdown_background();
+                return Err(error);
+            }
+        };
         let wire = Wire { connection: Some(connection), notifications: VecDeque::new() };
         Ok(Session {
             client,
@@ -180,8 +178,8 @@ impl Session {
                         let (token, tls) = (client.cancel_token(), tls.clone());
                         cancel = Some(Box::pin(async move {
                             // Whether it was heard shows in what becomes of the requests.
-                            let _ = timeout(CANCEL_MAX, token.cancel_query(tls)).await;
-                            sleep(CANCEL_MAX).await;
+                            let asked = timeout(CANCEL_MAX, token.cancel_query(tls));
+                            let _ = tokio::join!(asked, sleep(CANCEL_MAX));
                         }));
                     }
                     if let Some(cancel) = &mut cancel
@@ -216,9 +214,9 @@ impl Session {
         let tidied = self.run(&call.uninterrupted(), async |client: &Client| {
             let (reset, temporary, locks) = tokio::join!(
                 biased;
-                client.batch_execute("RESET ALL"),
+                client.batch_execute("SET SESSION AUTHORIZATION DEFAULT; RESET ALL"),
                 client.batch_execute("DISCARD TEMP"),
-                client.batch_execute("SELECT pg_catalog.pg_advisory_unlock_all(); UNLISTEN *"),
+                client.batch_execute("CLOSE ALL; SELECT pg_catalog.pg_advisory_unlock_all(); UNLISTEN *"),
             );
             reset.and(temporary).and(locks)
         });

@@ -46,6 +46,10 @@ impl<'a> Statement<'a> {
                 .into(),
             ));
         }
+        let lower = || sql.to_ascii_lowercase();
+        if first == "copy" && ["stdin", "stdout"].iter().any(|end| lower().contains(end)) {
+            return Err(Error::Unsupported("nothing can be copied to or from the client".into()));
+        }
         Ok(Statement { sql: numbered(sql), parameters: values::parameters(parameters)? })
     }
 
@@ -77,6 +81,12 @@ impl<'a> Statement<'a> {
     pub(crate) fn rows(&self, answer: Answer) -> Result<Rows> {
         values::rows(answer.columns, &answer.rows)
     }
+}
+
+/// Whether a statement leaves something on its connection that can be dropped only together with the plans of all others.
+pub(crate) fn leaves_for_good(sql: &str) -> bool {
+    let (first, _) = first_words(sql);
+    first == "prepare"
 }
 
 /// Whether a statement that only reads may leave something on its connection: settings, locks, what it listens to.

@@ -7,11 +7,11 @@ use honker_core::{Error, Result};
 use tokio_postgres::Client;
 
 use crate::failure;
-use crate::on::{On, gathered, get};
+use crate::on::{On, get, hear};
 use crate::operations::Step;
 use crate::pool::Loan;
 use crate::server::Shared;
-use crate::sql::Statement;
+use crate::sql::{Statement, leaves_for_good};
 use crate::stop::Call;
 
 pub(crate) struct Transaction {
@@ -72,13 +72,24 @@ impl Transaction {
         loan.run(&call, requests)
     }
 
+    /// This is about to be run.
+    fn note(&self, sql: &str) {
+        if leaves_for_good(sql)
+            && let Some(loan) = lock(&self.loan).as_mut()
+        {
+            loan.taint();
+        }
+    }
+
     pub(crate) fn run_execute(&mut self, sql: &str, parameters: &[Value]) -> Result<u64> {
         let statement = Statement::new(sql, parameters)?;
+        self.note(sql);
         self.run(async |client: &Client| statement.execute(client).await)
     }
 
     pub(crate) fn run_query(&mut self, sql: &str, parameters: &[Value]) -> Result<Rows> {
         let statement = Statement::new(sql, parameters)?;
+        self.note(sql);
         let rows = self.run(async |client: &Client| statement.query(client).await)?;
         statement.rows(rows)
     }
@@ -110,13 +121,13 @@ impl Transaction {
                     loan.tidy(&call);
                 }
                 drop(loan);
-                self.settling.commit();
                 let mut woken = std::mem::take(&mut self.woken);
                 for row in &rows {
                     if let Some(items) = get::<Option<&str>>(row, 0)? {
-                        woken.extend(gathered(items)?);
+                        hear(items, &mut self.settling, &mut woken)?;
                     }
                 }
+                self.settling.commit();
                 self.shared.tell(woken);
                 Ok(())
             }

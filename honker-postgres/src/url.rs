@@ -11,13 +11,18 @@ use honker_core::{Error, Result};
 use tokio_postgres::Config;
 use tokio_postgres::config::{Host, SslMode};
 
-use crate::environment::{default_host, password_from_file, user_of_the_system, variable};
+use crate::environment::{default_host, passwords_from_file, user_of_the_system, usual_roots, variable};
 use crate::tls::{Tls, Verify};
 
+/// How long connecting to an address may take, if the URL does not say so.
+pub(crate) const CONNECT_MAX: Duration = Duration::from_secs(10);
+
 /// Where a server is, and how to connect to it.
-#[derive(Clone)]
+#[derive(Clone, PartialEq)]
 pub(crate) struct Endpoint {
     pub(crate) config: Config,
+    /// For each host that which the file of passwords has, if nothing else has one.
+    pub(crate) passwords: Vec<Option<String>>,
     pub(crate) tls: Tls,
 }
 
@@ -156,7 +161,7 @@ impl<'a> Parts<'a> {
         for (name, value) in self.parameters.iter().filter(|(name, _)| PASSED_ON.contains(name)) {
             let name = match *name {
                 "keepalives_count" => "keepalives_retries",
-                "fallback_application_name" => continue,
+                "fallback_application_name" | "host" => continue,
                 name => name,
             };
             text.push(separator);
@@ -170,13 +175,33 @@ impl<'a> Parts<'a> {
             let cause = std::error::Error::source(&error).map(ToString::to_string);
             invalid(cause.unwrap_or_else(|| "it cannot be read".to_owned()))
         })?;
+        // Several of them, some of which may be folders.
+        if let Some(hosts) = self.get("host") {
+            if !config.get_hosts().is_empty() {
+                return Err(invalid("it names a host twice"));
+            }
+            for host in hosts.split(',') {
+                config.host(host);
+            }
+        }
         self.complete(&mut config)?;
+        let passwords = match config.get_password() {
+            Some(_) => Vec::new(),
+            None => passwords_from_file(self.or_variable("passfile", "PGPASSFILE"), &config),
+        };
         let tls = self.tls(&mut config)?;
-        Ok(Endpoint { config, tls })
+        Ok(Endpoint { config, passwords, tls })
     }
 
     /// What the URL does not say, as libpq finds it out.
     fn complete(&self, config: &mut Config) -> Result<()> {
+        if config.get_ports().is_empty()
+            && let Some(ports) = variable("PGPORT")
+        {
+            for port in ports.split(',') {
+                config.port(port.parse().map_err(|_| invalid("PGPORT is no port"))?);
+            }
+        }
         if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
             match variable("PGHOST") {
                 Some(hosts) => {
@@ -185,14 +210,9 @@ impl<'a> Parts<'a> {
                     }
                 }
                 None => {
-                    config.host(default_host());
+                    config.host(default_host(config.get_ports().first().copied().unwrap_or(5432)));
                 }
             }
-        }
-        if config.get_ports().is_empty()
-            && let Some(port) = variable("PGPORT")
-        {
-            config.port(port.parse().map_err(|_| invalid("PGPORT is no port"))?);
         }
         if config.get_user().is_none() {
             let user = variable("PGUSER").or_else(user_of_the_system);
@@ -205,9 +225,13 @@ impl<'a> Parts<'a> {
         }
         if config.get_password().is_none()
             && let Some(password) = variable("PGPASSWORD")
-                .or_else(|| password_from_file(self.or_variable("passfile", "PGPASSFILE"), config))
         {
             config.password(password);
+        }
+        if config.get_options().is_none()
+            && let Some(options) = variable("PGOPTIONS")
+        {
+            config.options(options);
         }
         if config.get_application_name().is_none() {
             let name = variable("PGAPPNAME")
@@ -217,7 +241,7 @@ impl<'a> Parts<'a> {
         }
         if config.get_connect_timeout().is_none() {
             let seconds = variable("PGCONNECT_TIMEOUT").and_then(|seconds| seconds.parse().ok());
-            config.connect_timeout(Duration::from_secs(seconds.filter(|s| *s > 0).unwrap_or(10)));
+            config.connect_timeout(seconds.filter(|s| *s > 0).map_or(CONNECT_MAX, Duration::from_secs));
         }
         // So that a connection whose other end is gone is noticed within seconds, not hours (docs/postgres.md).
         if self.get("keepalives_idle").is_none() {
@@ -236,7 +260,7 @@ impl<'a> Parts<'a> {
     }
 
     fn tls(&self, config: &mut Config) -> Result<Tls> {
-        let roots = self.or_variable("sslrootcert", "PGSSLROOTCERT");
+        let roots = self.or_variable("sslrootcert", "PGSSLROOTCERT").or_else(usual_roots);
         let mode = self.or_variable("sslmode", "PGSSLMODE");
         let (mode, verify) = match mode.as_deref() {
             Some("disable") => (SslMode::Disable, Verify::Nothing),
@@ -266,7 +290,7 @@ impl<'a> Parts<'a> {
 
 impl Endpoint {
     /// Who and where, without a password.
-    fn name(&self) -> String {
+    pub(crate) fn name(&self) -> String {
         let mut name = "postgres://".to_owned();
         if let Some(user) = self.config.get_user() {
             name.push_str(&encode(user));
@@ -278,6 +302,8 @@ impl Endpoint {
             .get_hosts()
             .iter()
             .map(|host| match host {
+                // A number of the longer sort, whose colons are not those of a port.
+                Host::Tcp(host) if host.contains(':') => format!("[{host}]"),
                 Host::Tcp(host) => host.clone(),
                 #[cfg(unix)]
                 Host::Unix(path) => encode(&path.to_string_lossy()),
@@ -373,6 +399,16 @@ mod tests {
             assert_eq!(config.get_hosts(), [Host::Unix("/run/pg".into())], "{url}");
             assert_eq!(config.get_ssl_mode(), SslMode::Disable, "{url}");
         }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn there_may_be_several_hosts_of_both_sorts() {
+        let config = endpoint("postgres://me@/app?host=one,/run/pg&port=1,2");
+        assert_eq!(config.get_hosts(), [Host::Tcp("one".to_owned()), Host::Unix("/run/pg".into())]);
+        assert_eq!(config.get_ports(), [1, 2]);
+        assert!(refused("postgres://one/app?host=two").contains("twice"));
+        assert_eq!(Url::parse("postgres://me@[::1]:7/app").unwrap().name, "postgres://me@[::1]:7/app");
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::hand::Hands;
 use super::signals::Signals;
+use crate::counters::{Said, Tally};
 use crate::fork::Process;
 use crate::store::SettlementListener;
 use crate::watch::Warnings;
@@ -14,6 +15,7 @@ pub struct Host {
     process: Process,
     signals: Arc<Signals>,
     hands: Arc<Hands>,
+    tally: Arc<Tally>,
     warnings: Warnings,
 }
 
@@ -23,6 +25,7 @@ impl Host {
             process: Process::current(),
             signals: Arc::default(),
             hands: Arc::default(),
+            tally: Arc::default(),
             warnings: Warnings::default(),
         }
     }
@@ -44,7 +47,18 @@ impl Host {
 
     /// Notes of settlements that one transaction makes.
     pub fn settling(&self) -> Settling {
-        Settling { hands: Arc::clone(&self.hands), notes: Vec::new() }
+        Settling {
+            hands: Arc::clone(&self.hands),
+            tally: Arc::clone(&self.tally),
+            notes: Vec::new(),
+            said: Vec::new(),
+            noted: 0,
+        }
+    }
+
+    /// Whether something was counted that the server does not have.
+    pub fn has_counts(&self) -> bool {
+        self.tally.has_counts()
     }
 
     /// Whether a worker that claims as this instance has a job in hand.
@@ -67,10 +81,22 @@ impl Host {
 }
 
 /// What a transaction has settled, so that its jobs leave the hands of this process's workers when it is committed, and a
-/// worker that looks meanwhile does not take them for lost. Dropping it forgets them.
+/// worker that looks meanwhile does not take them for lost. And what is to be counted then. Dropping it forgets both.
 pub struct Settling {
     hands: Arc<Hands>,
+    tally: Arc<Tally>,
     notes: Vec<(i64, String)>,
+    said: Vec<Said>,
+    /// How much of that which the server notes of the transaction has been said.
+    pub noted: usize,
+}
+
+/// How much a transaction has said until then.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Mark {
+    notes: usize,
+    said: usize,
+    noted: usize,
 }
 
 impl Settling {
@@ -82,30 +108,38 @@ impl Settling {
         }
     }
 
-    /// How many there are.
-    pub fn len(&self) -> usize {
-        self.notes.len()
+    /// This is to be counted.
+    pub fn say(&mut self, said: Said) {
+        self.said.push(said);
     }
 
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.notes.is_empty()
+    /// What is counted by.
+    pub fn tally(&self) -> &Tally {
+        &self.tally
     }
 
-    /// All but the first so many were not made, or undone.
-    pub fn forget(&mut self, but: usize) {
-        let undone = self.notes.split_off(but.min(self.notes.len()));
+    /// How much there is.
+    pub fn mark(&self) -> Mark {
+        Mark { notes: self.notes.len(), said: self.said.len(), noted: self.noted }
+    }
+
+    /// What came after this was not made, or undone.
+    pub fn forget(&mut self, after: Mark) {
+        let undone = self.notes.split_off(after.notes.min(self.notes.len()));
         self.hands.forget_these(&undone);
+        self.said.truncate(after.said);
+        self.noted = after.noted;
     }
 
     /// What was noted is committed.
     pub fn commit(&mut self) {
         self.hands.commit_these(&std::mem::take(&mut self.notes));
+        self.tally.count(std::mem::take(&mut self.said));
     }
 }
 
 impl Drop for Settling {
     fn drop(&mut self) {
-        self.forget(0);
+        self.forget(Mark::default());
     }
 }

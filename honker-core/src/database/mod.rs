@@ -72,7 +72,7 @@ use crate::watch::{Subscription, Warnings};
 use crate::{Error, Result, Store, vfs};
 
 pub use self::engine::{Database, Interrupts, Transaction};
-pub use self::host::{Host, Settling};
+pub use self::host::{Host, Mark, Settling};
 pub(crate) use self::last_write::LastWrite;
 pub use self::last_write::Write;
 pub(crate) use self::options::deadline;

@@ -91,8 +91,8 @@ fn coming_and_going_leaks_nothing_and_takes_no_wakes_away() {
         }
         assert_eq!(descriptors(), before);
         assert!(resident_kb() < memory + 1_024, "{memory} kB became {}", resident_kb());
-        // A thread has its name only once it runs.
-        until("there is one thread", || watchers() == 1);
+        // It may have ended by now, if this took long.
+        until("there is one thread at most", || watchers() <= 1);
     });
 }
 

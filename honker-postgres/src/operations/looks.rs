@@ -48,6 +48,7 @@ pub(crate) fn queues(on: &mut On<'_>) -> Result<Vec<QueueSettings>> {
 }
 
 pub(crate) fn metrics(on: &mut On<'_>) -> Result<Metrics> {
+    on.add_counts(true);
     answer!(on, "SELECT honker.honker_metrics()::text")
 }
 

@@ -33,7 +33,15 @@ pub(crate) fn enqueue(on: &mut On<'_>, job: &Enqueue<'_>) -> Result<Enqueued> {
             text(&options),
         ],
     )?;
-    Ok(Enqueued { id: get(&row, 0)?, status: status(get(&row, 1)?)? })
+    let enqueued = Enqueued { id: get(&row, 0)?, status: status(get(&row, 1)?)? };
+    count_enqueued(on, job, &enqueued);
+    Ok(enqueued)
+}
+
+fn count_enqueued(on: &mut On<'_>, job: &Enqueue<'_>, enqueued: &Enqueued) {
+    if enqueued.status == EnqueueStatus::Enqueued {
+        on.count_enqueued(job.queue);
+    }
 }
 
 fn enqueue_plain(on: &mut On<'_>, job: &Enqueue<'_>) -> Result<Enqueued> {
@@ -53,6 +61,7 @@ fn enqueue_plain(on: &mut On<'_>, job: &Enqueue<'_>) -> Result<Enqueued> {
     if get::<Option<bool>>(&row, 1)? == Some(true) {
         on.hear_item(format!("q:{}", job.queue));
     }
+    on.count_enqueued(job.queue);
     Ok(Enqueued { id: get(&row, 0)?, status: EnqueueStatus::Enqueued })
 }
 
@@ -77,7 +86,10 @@ pub(crate) fn enqueue_many(on: &mut On<'_>, jobs: &[Enqueue<'_>]) -> Result<Vec<
             texts(&options),
         ],
     )?;
-    rows.iter().map(|row| Ok(Enqueued { id: get(row, 0)?, status: status(get(row, 1)?)? })).collect()
+    let read = |row| Ok(Enqueued { id: get(row, 0)?, status: status(get(row, 1)?)? });
+    let all = rows.iter().map(read).collect::<Result<Vec<_>>>()?;
+    jobs.iter().zip(&all).for_each(|(job, enqueued)| count_enqueued(on, job, enqueued));
+    Ok(all)
 }
 
 /// A job, from these columns on: id, queue, payload, attempts, claim_expires_at, max_attempts, run_at, metadata, max_run_s.
@@ -116,6 +128,7 @@ pub(crate) fn claim(on: &mut On<'_>, claim: &Claim<'_>) -> Result<ClaimStep> {
     for row in &rows {
         if get::<Option<i64>>(row, 0)?.is_some() {
             let job = claimed(row, 0, &worker_id, step.jobs.last())?;
+            on.count_claimed(&job, claim.timeout_s);
             step.jobs.push(job);
         } else if let Some(items) = get::<Option<&str>>(row, 2)? {
             on.hear_items(items)?;
@@ -128,19 +141,28 @@ pub(crate) fn claim(on: &mut On<'_>, claim: &Claim<'_>) -> Result<ClaimStep> {
 
 pub(crate) fn ack(on: &mut On<'_>, id: i64, worker_id: &str) -> Result<bool> {
     on.note_settlement(id, worker_id);
-    on.is(
+    let queues = on.unknown_queues(&[id])?;
+    let acked = on.is(
         "SELECT honker.honker_ack($1, $2), pg_catalog.current_setting('honker.woken', true) AS woken",
         &[int(&id), text(&worker_id)],
-    )
+    )?;
+    if acked {
+        on.count_done(&[id], queues);
+    }
+    Ok(acked)
 }
 
 pub(crate) fn ack_batch(on: &mut On<'_>, ids: &[i64], worker_id: &str) -> Result<i64> {
     ids.iter().for_each(|id| on.note_settlement(*id, worker_id));
-    let ids = serde_json::to_string(ids).unwrap_or_default();
-    on.value(
+    let queues = on.unknown_queues(ids)?;
+    let acked: i64 = on.value(
         "SELECT honker.honker_ack_batch($1, $2), pg_catalog.current_setting('honker.woken', true) AS woken",
-        &[text(&ids), text(&worker_id)],
-    )
+        &[text(&serde_json::to_string(ids).unwrap_or_default()), text(&worker_id)],
+    )?;
+    // If it is not all of them, which they were is not said: it is so many.
+    let count = usize::try_from(acked).unwrap_or(0).min(ids.len());
+    on.count_done(&ids[..count], queues);
+    Ok(acked)
 }
 
 pub(crate) fn retry(on: &mut On<'_>, id: i64, worker_id: &str, delay_s: i64, error: &str) -> Result<bool> {

@@ -280,7 +280,11 @@ fn fire(on: &mut On<'_>, due: &Due, boundaries: &[i64], next: i64) -> Result<Vec
             },
         })
     };
-    rows.iter().map(read).collect()
+    let fires = rows.iter().map(read).collect::<Result<Vec<Fire>>>()?;
+    for fire in fires.iter().filter(|fire| fire.status == FireStatus::Enqueued) {
+        on.count_enqueued(&fire.queue);
+    }
+    Ok(fires)
 }
 
 /// Says which schedule an error belongs to, if it is about one. What is wrong with its jobs is no error of whoever fires.

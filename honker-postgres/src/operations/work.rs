@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use honker_core::counters::{Left, Said};
 use honker_core::outlook::{Interest, Outlook};
 use honker_core::queue::{Delay, Held, Lost, Outcome, Settlement, Turn, Turned, WorkOutlook};
 use honker_core::{Error, Result};
@@ -44,10 +45,15 @@ fn held_columns(held: &[Held]) -> (Vec<i64>, Vec<i64>) {
 pub(crate) fn settle(on: &mut On<'_>, worker_id: &str, settlement: &Settlement) -> Result<bool> {
     on.note_settlement(settlement.id, worker_id);
     let (kind, delay_s, default_s, error) = parts(&settlement.outcome);
-    on.value(
+    let queues = on.unknown_queues(&[settlement.id])?;
+    let settled: bool = on.value(
         "SELECT honker._settle($1, $2, $3, $4, $5, $6), pg_catalog.current_setting('honker.woken', true) AS woken",
         &[text(&worker_id), int(&settlement.id), text(&kind), int(&delay_s), int(&default_s), text(&error)],
-    )
+    )?;
+    if settled && settlement.outcome == Outcome::Ack {
+        on.count_done(&[settlement.id], queues);
+    }
+    Ok(settled)
 }
 
 pub(crate) fn turn(on: &mut On<'_>, turn: &Turn<'_>) -> Result<Turned> {
@@ -63,6 +69,7 @@ pub(crate) fn turn(on: &mut On<'_>, turn: &Turn<'_>) -> Result<Turned> {
 fn turn_by(on: &mut On<'_>, turn: &Turn<'_>, by_part: bool) -> Result<Turned> {
     // Not noted: who makes turns puts its jobs down by itself, and keeps those whose settlement is refused.
     let ids: Vec<i64> = turn.settlements.iter().map(|settlement| settlement.id).collect();
+    let mut queues = on.unknown_queues(&ids)?;
     let parts: Vec<_> = turn.settlements.iter().map(|settlement| parts(&settlement.outcome)).collect();
     let (held_ids, held_attempts) = held_columns(turn.held);
     let frees: Vec<Option<i64>> =
@@ -89,7 +96,15 @@ fn turn_by(on: &mut On<'_>, turn: &Turn<'_>, by_part: bool) -> Result<Turned> {
             flag(&by_part),
         ],
     )?;
-    read_turn(on, turn, &rows)
+    let turned = read_turn(on, turn, &rows)?;
+    for (settlement, settled) in turn.settlements.iter().zip(&turned.settled) {
+        if *settled == Ok(true) && settlement.outcome == Outcome::Ack {
+            let queue = queues.remove(&settlement.id);
+            on.count(Said::Left { id: settlement.id, queue, how: Left::Done });
+        }
+    }
+    turned.claimed.iter().for_each(|job| on.count_claimed(job, turn.timeout_s));
+    Ok(turned)
 }
 
 fn read_turn(on: &mut On<'_>, turn: &Turn<'_>, rows: &[Row]) -> Result<Turned> {

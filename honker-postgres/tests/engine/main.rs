@@ -1,11 +1,14 @@
 //! The engine against a real server: `honker-postgres/tests/with-cluster cargo test -p honker-postgres`. Without one the
 //! tests say that they were skipped.
 
+mod counters;
 mod ending;
+mod hostile;
 mod jobs;
 mod rescue;
 mod rest;
 mod restart;
+mod roles;
 mod schedules;
 mod support;
 mod transactions;

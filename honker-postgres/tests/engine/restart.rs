@@ -15,7 +15,7 @@ use crate::support::{claim, wait_until};
 const INSIDE: &str = "HONKER_TEST_RESTART";
 
 /// Runs the test of this name again, with a server of its own.
-fn with_own_server(test: &str) -> bool {
+pub fn with_own_server(test: &str) -> bool {
     if std::env::var_os("HONKER_POSTGRES_URL").is_none() {
         println!("SKIPPED postgres: no server");
         return false;
@@ -35,7 +35,7 @@ fn with_own_server(test: &str) -> bool {
     false
 }
 
-fn server(does: &str, argument: &[&str]) {
+pub fn server(does: &str, argument: &[&str]) {
     let folder = std::env::var("HONKER_POSTGRES_FOLDER").unwrap();
     assert!(Command::new(Path::new(&folder).join(does)).args(argument).output().unwrap().status.success());
 }

@@ -234,8 +234,10 @@ fn who_waits_idly_asks_once_a_second() {
             .get(0)
     };
     // Statistics are late by a second or so, and looking counts.
-    let before = transactions();
+    let (before, start) = (transactions(), Instant::now());
     serve(&mut workers, Duration::from_secs(10));
     let asked = transactions() - before;
-    assert!(asked <= 16, "{asked} transactions in ten seconds");
+    // On a busy machine it is longer than ten seconds until it is asked.
+    let time = start.elapsed();
+    assert!(asked as f64 <= 1.6 * time.as_secs_f64(), "{asked} transactions in {time:?}");
 }
