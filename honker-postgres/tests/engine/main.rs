@@ -2,7 +2,10 @@
 //! tests say that they were skipped.
 
 mod counters;
+#[cfg(unix)]
+mod encryption;
 mod ending;
+mod files;
 mod hostile;
 mod jobs;
 mod rescue;

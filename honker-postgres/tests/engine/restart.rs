@@ -16,6 +16,11 @@ const INSIDE: &str = "HONKER_TEST_RESTART";
 
 /// Runs the test of this name again, with a server of its own.
 pub fn with_own_server(test: &str) -> bool {
+    with_own_server_set(test, &[], &[])
+}
+
+/// The same, with settings of the server, and variables of the environment.
+pub fn with_own_server_set(test: &str, settings: &[String], variables: &[(&str, &str)]) -> bool {
     if std::env::var_os("HONKER_POSTGRES_URL").is_none() {
         println!("SKIPPED postgres: no server");
         return false;
@@ -25,9 +30,11 @@ pub fn with_own_server(test: &str) -> bool {
     }
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/with-cluster");
     let status = Command::new(script)
+        .args(settings.iter().flat_map(|setting| ["-s", setting]))
         .arg(std::env::current_exe().unwrap())
         .args(["--exact", test, "--nocapture"])
         .env(INSIDE, "1")
+        .envs(variables.iter().copied())
         .env_remove("HONKER_POSTGRES_URL")
         .status()
         .unwrap();
