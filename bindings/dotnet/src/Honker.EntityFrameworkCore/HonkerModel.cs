@@ -46,13 +46,14 @@ public static class HonkerModel
     /// alone: honker makes it.
     /// </summary>
     /// <param name="model">The model.</param>
+    /// <param name="schema">The schema of the table: "honker" on Postgres, where this is a plain INSERT as well, and none in a SQLite file.</param>
     /// <returns>The same builder.</returns>
-    public static ModelBuilder AddHonkerJobs(this ModelBuilder model)
+    public static ModelBuilder AddHonkerJobs(this ModelBuilder model, string? schema = null)
     {
         ArgumentNullException.ThrowIfNull(model);
         model.Entity<PendingJob>(job =>
         {
-            job.ToTable("_honker_live", table => table.ExcludeFromMigrations());
+            job.ToTable("_honker_live", schema, table => table.ExcludeFromMigrations());
             job.HasKey(one => one.Id);
             job.Property(one => one.Id).HasColumnName("id").ValueGeneratedOnAdd();
             job.Property(one => one.Queue).HasColumnName("queue");
@@ -130,7 +131,7 @@ public static class HonkerModel
     /// by itself.
     /// </summary>
     /// <typeparam name="T">The type of the payload.</typeparam>
-    /// <param name="context">Any context of the file.</param>
+    /// <param name="context">Any context of the file, or of the Postgres database.</param>
     /// <param name="queue">The queue.</param>
     /// <param name="payload">It becomes JSON.</param>
     /// <param name="options">When, how often, how soon.</param>

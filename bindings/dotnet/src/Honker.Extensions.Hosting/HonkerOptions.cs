@@ -19,7 +19,7 @@ public interface IJobHandler<in T>
 /// <summary>What the host opens, and how its worker works. May be bound to a section of the configuration.</summary>
 public sealed class HonkerOptions
 {
-    /// <summary>The file.</summary>
+    /// <summary>The file, or the URL of a Postgres server.</summary>
     public string Path { get; set; } = "";
 
     /// <summary>See <see cref="OpenOptions.LibraryPath"/>.</summary>
@@ -60,7 +60,7 @@ public sealed class HonkerOptions
 internal sealed class HonkerOptionsValidator : IValidateOptions<HonkerOptions>
 {
     public ValidateOptionsResult Validate(string? name, HonkerOptions options) =>
-        options.Path.Length == 0 ? ValidateOptionsResult.Fail("Honker: Path is the SQLite file, and is not set")
+        options.Path.Length == 0 ? ValidateOptionsResult.Fail("Honker: Path is the SQLite file, or the URL of a Postgres server, and is not set")
         : options.Concurrency < 1 ? ValidateOptionsResult.Fail("Honker: Concurrency must be at least 1")
         : options.StopTimeout < TimeSpan.Zero ? ValidateOptionsResult.Fail("Honker: StopTimeout must not be negative")
         : options.MaxRunSeconds < 1 ? ValidateOptionsResult.Fail("Honker: MaxRunSeconds must be positive")

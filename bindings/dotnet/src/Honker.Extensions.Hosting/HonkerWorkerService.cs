@@ -107,7 +107,7 @@ internal sealed class HonkerWorkerService(HonkerWorkers workers, IServiceProvide
             {
                 if (isFirst)
                 {
-                    log.LogWarning("{Path} cannot be opened yet: {Message}", options.Value.Path, e.Message);
+                    log.LogWarning("{Path} cannot be opened yet: {Message}", Database.NameOf(options.Value.Path), e.Message);
                 }
                 await Task.Delay(pause, stop).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
                 pause = pause * 2 < TimeSpan.FromSeconds(10) ? pause * 2 : TimeSpan.FromSeconds(10);
@@ -128,7 +128,7 @@ internal sealed class HonkerHealthCheck(IServiceProvider services) : IHealthChec
             // Here, and not in the constructor: it cannot be had while the file cannot be opened.
             var database = services.GetRequiredService<Database>();
             var worker = services.GetRequiredService<HonkerWorkerService>();
-            database.Query("SELECT 1 FROM _honker_live LIMIT 1");
+            database.Query($"SELECT 1 FROM {(database.IsOnServer ? "honker." : "")}_honker_live LIMIT 1");
             var status = database.Status();
             return Task.FromResult(
                 worker.Failure is { } failure ? HealthCheckResult.Unhealthy("the worker has ended", failure)

@@ -43,13 +43,15 @@ public sealed partial class Database : IDisposable, IAsyncDisposable
         Logger = (options.LoggerFactory ?? NullLoggerFactory.Instance).CreateLogger("Honker");
     }
 
-    /// <summary>Opens a file, creating it if need be, and brings honker's tables in it up to date.</summary>
-    /// <param name="path">A file name or a file: URI.</param>
+    /// <summary>
+    /// Opens a file, creating it if need be, and brings honker's tables in it up to date; or a Postgres server that has honker's schema.
+    /// </summary>
+    /// <param name="path">A file name or a file: URI; or the URL of a server, <c>postgres://…</c>.</param>
     /// <param name="options">How; the defaults if it is null.</param>
     /// <returns>The database, to be disposed of.</returns>
     /// <exception cref="HonkerLibraryException">libhonker cannot be had; the message has everything that was tried.</exception>
     /// <exception cref="ArgumentException">An option cannot be used, or the database would be in memory.</exception>
-    /// <exception cref="HonkerException">The file cannot be used.</exception>
+    /// <exception cref="HonkerException">The file, or the server, cannot be used.</exception>
     public static Database Open(string path, OpenOptions? options = null)
     {
         options ??= new OpenOptions();
@@ -88,17 +90,41 @@ public sealed partial class Database : IDisposable, IAsyncDisposable
         return opts;
     }
 
-    /// <summary>Where it is, as it was given.</summary>
+    /// <summary>Where it is, as it was given; a URL with its password.</summary>
     public string Path { get; }
+
+    /// <summary>Where it is, for texts: a URL without user, password and parameters.</summary>
+    internal static string NameOf(string path)
+    {
+        if (!IsUrl(path))
+        {
+            return path;
+        }
+        var (start, end) = (path.IndexOf("://", StringComparison.Ordinal) + 3, path.IndexOf('?', StringComparison.Ordinal));
+        var place = end < 0 ? path[start..] : path[start..end];
+        return path[..start] + place[(place.LastIndexOf('@') + 1)..];
+    }
+
+    /// <summary>Whether it is the URL of a server, and no file's name.</summary>
+    internal static bool IsUrl(string path) =>
+        path.StartsWith("postgres://", StringComparison.Ordinal) || path.StartsWith("postgresql://", StringComparison.Ordinal);
+
+    /// <summary>Whether it is on a Postgres server.</summary>
+    internal bool IsOnServer => IsUrl(Path);
 
     /// <summary>How it was opened.</summary>
     public OpenOptions Options { get; }
 
     /// <summary>For Microsoft.Data.Sqlite, and what is built on it: the same file.</summary>
+    /// <exception cref="InvalidOperationException">The database is on a server.</exception>
     public string ConnectionString
     {
         get
         {
+            if (IsOnServer)
+            {
+                throw new InvalidOperationException("the database is on a Postgres server: give Npgsql a connection string of its own");
+            }
             var text = new StringBuilder();
             DbConnectionStringBuilder.AppendKeyValuePair(text, "Data Source", Path);
             return text.ToString();
@@ -157,7 +183,7 @@ public sealed partial class Database : IDisposable, IAsyncDisposable
         }
     }
 
-    internal ObjectDisposedException Closed() => new(nameof(Database), $"the database {Path} is closed");
+    internal ObjectDisposedException Closed() => new(nameof(Database), $"the database {NameOf(Path)} is closed");
 
     /// <summary>What a call has answered. After closing, whatever it says is that.</summary>
     internal HonkerStatus Check(int status, nint error, Func<Exception>? closed = null)

@@ -8,9 +8,11 @@ namespace Honker;
 /// </summary>
 public class HonkerException : DbException
 {
-    internal HonkerException(HonkerStatus status, string message, int sqliteCode = 0, int sqliteExtendedCode = 0)
-        : base(message, sqliteCode)
+    internal HonkerException(HonkerStatus status, string message, int sqliteCode = 0, int sqliteExtendedCode = 0,
+        Exception? inner = null)
+        : base(message, inner)
     {
+        HResult = sqliteCode;
         Status = status;
         SqliteErrorCode = sqliteCode;
         SqliteExtendedErrorCode = sqliteExtendedCode;
@@ -74,15 +76,16 @@ public sealed class HonkerUnfinishedException : Exception
 
 internal static class Errors
 {
-    internal static Exception Of(HonkerStatus status, string message, int sqliteCode, int sqliteExtendedCode) => status switch
-    {
-        HonkerStatus.Busy => new HonkerBusyException(message, sqliteCode, sqliteExtendedCode),
-        HonkerStatus.Invalid or HonkerStatus.Utf8 or HonkerStatus.NullArg => new ArgumentException(message),
-        HonkerStatus.Misuse => new InvalidOperationException(message),
-        HonkerStatus.ClosedHandle => new ObjectDisposedException(null, message),
-        HonkerStatus.Watcher => new HonkerFileReplacedException(message),
-        _ => new HonkerException(status, message, sqliteCode, sqliteExtendedCode),
-    };
+    internal static Exception Of(HonkerStatus status, string message, int sqliteCode, int sqliteExtendedCode, Exception? inner = null) =>
+        status switch
+        {
+            HonkerStatus.Busy => new HonkerBusyException(message, sqliteCode, sqliteExtendedCode),
+            HonkerStatus.Invalid or HonkerStatus.Utf8 or HonkerStatus.NullArg => new ArgumentException(message, inner),
+            HonkerStatus.Misuse => new InvalidOperationException(message, inner),
+            HonkerStatus.ClosedHandle => new ObjectDisposedException(null, message),
+            HonkerStatus.Watcher => new HonkerFileReplacedException(message),
+            _ => new HonkerException(status, message, sqliteCode, sqliteExtendedCode, inner),
+        };
 
     /// <summary>An exception's message. Those that applications write may throw when they are asked for it.</summary>
     internal static string MessageOf(Exception error) => Safely(error, static error => error.Message);

@@ -12,6 +12,10 @@ namespace Honker;
 /// INSERT that commits and rolls back with them; the commit wakes the workers, in whichever process. Nothing native is loaded for
 /// it. The file needs honker's tables, which <see cref="Database.Open"/> makes, or <see cref="Schema"/>.
 /// </summary>
+/// <remarks>
+/// With a connection of Npgsql it calls honker's functions on the server, which take all options and go by the server's clock. What
+/// they refuse is what <see cref="Database"/> would throw for it, around Npgsql's exception.
+/// </remarks>
 public static class HonkerSql
 {
     private const string Attempts = "SELECT json_extract(settings, '$.max_attempts') FROM _honker_queues WHERE name = @queue";
@@ -30,7 +34,7 @@ public static class HonkerSql
     // Of a member of a batch they say so, to whoever counts it.
     private const string Forget = "DELETE FROM _honker_job_options WHERE job_id = @id AND batch_id IS NULL";
 
-    /// <summary>honker's tables, as SQL for your own migrations. It may be run again.</summary>
+    /// <summary>honker's tables in a SQLite file, as SQL for your own migrations. It may be run again.</summary>
     public static string Schema { get; } = ReadSchema();
 
     /// <summary>Adds a job.</summary>
@@ -39,7 +43,7 @@ public static class HonkerSql
     /// <param name="queue">The queue.</param>
     /// <param name="payload">It becomes JSON.</param>
     /// <param name="options">
-    /// When, how often, how soon; as often as is set for the queue by default. Metadata want honker's tables of version 3; unique jobs,
+    /// When, how often, how soon; as often as is set for the queue by default. In a SQLite file metadata want honker's tables of version 3; unique jobs,
     /// concurrency keys, batches and a maximum run time want the extension on the connection (<see cref="HonkerExtension"/>).
     /// </param>
     /// <param name="transaction">The connection's transaction, if one is open.</param>
@@ -51,6 +55,11 @@ public static class HonkerSql
         var (job, text) = Prepare(connection, queue, payload, options, json, out var activity);
         using (activity)
         {
+            if (PostgresSql.IsFor(connection))
+            {
+                using var call = PostgresSql.Enqueue(connection, transaction, job, text);
+                return PostgresSql.Call(call, "enqueued");
+            }
             if (NeedsExtension(job.Options))
             {
                 using var call = Calling(connection, transaction, job, text);
@@ -102,6 +111,11 @@ public static class HonkerSql
         var (job, text) = Prepare(connection, queue, payload, options, json, out var activity);
         using (activity)
         {
+            if (PostgresSql.IsFor(connection))
+            {
+                await using var call = PostgresSql.Enqueue(connection, transaction, job, text);
+                return await PostgresSql.CallAsync(call, "enqueued", cancellationToken).ConfigureAwait(false);
+            }
             if (NeedsExtension(job.Options))
             {
                 await using var call = Calling(connection, transaction, job, text);
@@ -149,7 +163,8 @@ public static class HonkerSql
     /// </summary>
     /// <remarks>
     /// What else the job had, workers let go of within a minute: its place in a batch, its steps, its slot of the concurrency key. Its
-    /// unique key is free at once. It is not kept as done, and no metric counts it. The clock is that of this process.
+    /// unique key is free at once. It is not kept as done, and no metric counts it. The clock is that of this process. On Postgres it is
+    /// <see cref="Job.Ack"/> itself: honker's function does all of that at once.
     /// </remarks>
     /// <param name="transaction">It is done if and only if this is committed.</param>
     /// <param name="job">The job.</param>
@@ -163,6 +178,13 @@ public static class HonkerSql
             return false; // in the file that has replaced its own, another job may have its id
         }
         var connection = Of(transaction);
+        if (PostgresSql.IsFor(connection))
+        {
+            using var ack = PostgresSql.Ack(connection, transaction, job);
+            var isAcked = PostgresSql.Call(ack, "acked") != 0;
+            job.IsAckedElsewhere |= isAcked;
+            return isAcked;
+        }
         using var command = Command(connection, transaction, Delete, ("@id", job.Id), ("@worker", job.WorkerId),
             ("@attempts", job.Attempts), ("@now", Now()));
         if (command.ExecuteNonQuery() == 0)
@@ -200,7 +222,8 @@ public static class HonkerSql
     /// <summary>How often jobs of a queue may be claimed, if that is set for it.</summary>
     internal static long? AttemptsOf(DbConnection connection, DbTransaction? transaction, string queue)
     {
-        using var command = Command(connection, transaction, Attempts, ("@queue", queue));
+        var sql = PostgresSql.IsFor(connection) ? PostgresSql.Attempts : Attempts;
+        using var command = Command(connection, transaction, sql, ("@queue", queue));
         return command.ExecuteScalar() as long?;
     }
 
@@ -236,7 +259,7 @@ public static class HonkerSql
     private static DbConnection Of(DbTransaction transaction) =>
         transaction.Connection ?? throw new InvalidOperationException("the transaction is over");
 
-    private static DbCommand Command(DbConnection connection, DbTransaction? transaction, string sql, params (string, object)[] values)
+    internal static DbCommand Command(DbConnection connection, DbTransaction? transaction, string sql, params (string, object)[] values)
     {
         if (connection.State != ConnectionState.Open)
         {

@@ -27,6 +27,10 @@ internal static class Inspection
     /// </summary>
     internal static bool LookAfter(Database database)
     {
+        if (database.IsOnServer)
+        {
+            return true; // its schema is its owner's, and the view would be in another one
+        }
         if (database.HasOpenTransaction)
         {
             return false;

@@ -266,8 +266,8 @@ public sealed class Job
     /// <returns>The batch; null if there is none.</returns>
     public Batch? Batch()
     {
-        var rows = Database.Query("SELECT batch_id FROM _honker_job_options WHERE job_id = ?1 AND batch_id IS NOT NULL", Id);
-        return rows.Count == 0 ? null : Database.Batch(rows[0].Get<long>(0));
+        var found = Database.Jobs(new JobFilter { MinId = Id, MaxId = Id }).Page().Jobs;
+        return found is [{ BatchId: { } batch }] ? Database.Batch(batch) : null;
     }
 
     /// <summary>For <see cref="EnqueueOptions.Member"/>, while it runs.</summary>

@@ -154,7 +154,7 @@ internal sealed class WorkerRun : IDisposable
         {
             try
             {
-                if (!worker.Path.StartsWith("file:", StringComparison.Ordinal) && !File.Exists(worker.Path))
+                if (!Database.IsUrl(worker.Path) && !worker.Path.StartsWith("file:", StringComparison.Ordinal) && !File.Exists(worker.Path))
                 {
                     throw new HonkerException(HonkerStatus.CannotOpen, $"{worker.Path} does not exist yet");
                 }
