@@ -14,7 +14,7 @@ problems = []
 
 readme = (package / "README.md").read_text()
 headings = re.findall(r"^## (.*)$", readme, re.MULTILINE)
-if headings != ["Install", "First queue", "Concepts", "Queue features", "Threads and shutdown", "Versions"]:
+if headings != ["Install", "First queue", "Concepts", "Queue features", "On Postgres", "Threads and shutdown", "Versions"]:
     problems.append(f"README.md: the headings are {headings}")
 
 examples = {path.name: path.read_text().splitlines() for path in (package / "examples").glob("*.cpp")}
@@ -50,7 +50,7 @@ for header in sorted((package / "include" / "honker").glob("*.hpp")):
         name, rest = match.groups()
         if "noexcept" not in rest.rsplit(")", 1)[-1]:
             problems.append(f"{header.name}: {name} with std::nothrow is not noexcept")
-        if header.name in ("sqlite3.hpp", "value.hpp") or name == "open":  # tested by hand
+        if header.name in ("libpq.hpp", "sqlite3.hpp", "value.hpp") or name == "open":  # tested by hand
             continue
         if not re.search(rf"\b{name}\b", parity):
             problems.append(f"tests/parity.cpp does not call {name}")

@@ -14,6 +14,7 @@
 #include "detail.hpp"
 #include "enqueue.hpp"
 #include "job.hpp"
+#include "json_view.hpp"
 #include "object.hpp"
 #include "options.hpp"
 #include "transaction.hpp"
@@ -77,14 +78,12 @@ class Batch {
     const auto json = detail::optional_text(core_, honker_batch_get, detail::handle(core_), nullptr, id_);
     if (!json.ok()) return json.error();
     if (!*json) return std::optional<BatchState>();
-    const auto rows = detail::query(core_,
-                                    "SELECT ?1 ->> 'total', ?1 ->> 'pending', ?1 ->> 'done', ?1 ->> 'dead', "
-                                    "?1 ->> 'cancelled', ?1 ->> 'sealed', ?1 ->> 'finished_at'",
-                                    {**json});
-    if (!rows.ok()) return rows.error();
-    const auto number = [&](int column) { return detail::integer_in(rows->front()[column]).value_or(0); };
-    return std::optional<BatchState>(BatchState{number(0), number(1), number(2), number(3), number(4), number(5) != 0,
-                                                detail::integer_in(rows->front()[6])});
+    const auto answer = detail::answered(**json);
+    if (!answer.ok()) return answer.error();
+    const auto number = [&](std::string_view key) { return (*answer)[key].integer().value_or(0); };
+    return std::optional<BatchState>(BatchState{number("total"), number("pending"), number("done"), number("dead"),
+                                                number("cancelled"), number("sealed") != 0,
+                                                (*answer)["finished_at"].integer()});
   }
 
  private:
@@ -102,16 +101,14 @@ class Batch {
 
 namespace detail {
 
-/// The options of an enqueue as JSON. `metadata` is JSON already, if it is what it has to be.
-inline Result<std::string> options_json(const CorePtr& core, const EnqueueOptions& options) {
+/// The options of an enqueue as JSON, but for `member`. `metadata` is JSON already, if it is what it has to be.
+inline Result<JsonObject> options_json(const EnqueueOptions& options) {
   if (auto checked = check_options(options); !checked.ok()) return checked.error();
   JsonObject object;
   object.add("run_at", options.run_at).add("delay_s", options.delay_s).add("expires_s", options.expires_s);
   object.add("priority", options.priority).add("max_attempts", options.max_attempts);
   if (!options.metadata.empty()) {
-    const auto valid = query(core, "SELECT json_valid(?1)", {options.metadata});
-    if (!valid.ok()) return valid.error();
-    if (integer_in(valid->front()[0]) != 1) {
+    if (!JsonView::of(options.metadata)) {
       return Error(HONKER_INVALID, "metadata must be a JSON object of texts: " + options.metadata);
     }
     object.add_raw("metadata", options.metadata);
@@ -120,18 +117,18 @@ inline Result<std::string> options_json(const CorePtr& core, const EnqueueOption
   if (options.unique_until == UniqueUntil::claimed) object.add("unique_until", "claimed");
   if (options.on_conflict == OnConflict::replace) object.add("on_conflict", "replace");
   object.add("concurrency_key", options.concurrency_key).add("max_run_s", options.max_run_s);
-  object.add("batch_id", options.batch_id);  // which is refused
-  return object.text();
+  object.add("batch_id", options.batch_id);
+  return object;
 }
 
-inline Result<std::string> batch_json(const CorePtr& core, const BatchOptions& options) {
+inline Result<std::string> batch_json(const BatchOptions& options) {
   JsonObject object;
   const auto add = [&](const char* key, const std::optional<JobSpec>& job) -> Result<void> {
     if (!job) return {};
-    const auto of_job = options_json(core, job->options);
+    const auto of_job = options_json(job->options);
     if (!of_job.ok()) return of_job.error();
     JsonObject callback;
-    callback.add("queue", job->queue).add("payload", job->payload).add_raw("options", *of_job);
+    callback.add("queue", job->queue).add("payload", job->payload).add_raw("options", of_job->text());
     object.add_raw(key, callback.text());
     return {};
   };

@@ -111,8 +111,8 @@ Result<WaitingPtr<Handle>> make_waiting(const CorePtr& core, Function&& function
 }
 
 inline Error closed_error(const Core& core) {
-  if (core.handle() == nullptr) return Error(HONKER_CLOSED_HANDLE, "the database is closed: " + core.path());
-  return Error(HONKER_CLOSED_HANDLE, "this has been closed; the database is open: " + core.path());
+  if (core.handle() == nullptr) return Error(HONKER_CLOSED_HANDLE, "the database is closed: " + name_of(core.path()));
+  return Error(HONKER_CLOSED_HANDLE, "this has been closed; the database is open: " + name_of(core.path()));
 }
 
 /// Makes a call, `make(ms, err)`, that waits: HONKER_OK, HONKER_TIMEOUT or HONKER_WOKEN.

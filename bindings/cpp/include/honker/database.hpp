@@ -41,9 +41,10 @@ class Database {
  public:
   /// Opens a file, creating it if need be, and brings honker's tables in it up to date.
   ///
-  /// `path` is a file name or a `file:` URI, in UTF-8. In-memory databases are HONKER_INVALID: nobody else could see
-  /// them. HONKER_CANNOT_OPEN, HONKER_READONLY, HONKER_CORRUPT, HONKER_FULL and HONKER_IO say what is wrong with the
-  /// file; BusyError, that somebody kept it locked; HONKER_UNSUPPORTED, that libhonker is too old for this header.
+  /// `path` is a file name or a `file:` URI, in UTF-8; or the URL of a Postgres server, see honker_open. In-memory
+  /// databases are HONKER_INVALID: nobody else could see them. HONKER_CANNOT_OPEN, HONKER_READONLY, HONKER_CORRUPT,
+  /// HONKER_FULL and HONKER_IO say what is wrong with the file; BusyError, that somebody kept it locked;
+  /// ConnectionError, that the server is away; HONKER_UNSUPPORTED, that libhonker is too old for this header.
   ///
   /// `library_path` is not looked at: it is where other languages find libhonker, which this program is linked with.
   /// `watcher_backend` and `poll_interval_ms` are Options::watcher_backend and Options::watcher_poll_interval_ms; a
@@ -251,7 +252,7 @@ class Database {
   Result<std::vector<QueueSettings>> queues(std::nothrow_t) const noexcept {
     const auto json = detail::text(core_, honker_queues, db(), nullptr);
     if (!json.ok()) return json.error();
-    return detail::read_settings(core_, *json);
+    return detail::read_all_settings(*json);
   }
 
   /// Saves the result of a job, replacing an earlier one; it expires after `ttl_s` seconds, or never if that is 0 or
@@ -403,7 +404,7 @@ class Database {
   honker_db_t* db() const noexcept { return detail::handle(core_); }
 
   Result<Batch> create_batch_in(honker_tx_t* tx, const BatchOptions& options) const {
-    const auto json = detail::batch_json(core_, options);
+    const auto json = detail::batch_json(options);
     if (!json.ok()) return json.error();
     const auto id = detail::number(core_, honker_batch_create, db(), tx, *json);
     if (!id.ok()) return id.error();

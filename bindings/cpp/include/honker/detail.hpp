@@ -60,6 +60,20 @@ struct Free {
 template <class T>
 using Owned = std::unique_ptr<T, Free>;
 
+/// Whether it is the URL of a server, and no file's name.
+inline bool is_url(std::string_view path) noexcept {
+  return path.compare(0, 11, "postgres://") == 0 || path.compare(0, 13, "postgresql://") == 0;
+}
+
+/// For texts: a URL has its user, password and parameters left out.
+inline std::string name_of(const std::string& path) {
+  if (!is_url(path)) return path;
+  const auto begin = path.find("://") + 3;
+  const auto place = path.substr(begin, path.find('?') - begin);
+  const auto at = place.rfind('@');
+  return path.substr(0, begin) + (at == place.npos ? place : place.substr(at + 1));
+}
+
 /// An open database, shared by all that came from it; the last of them closes it.
 class Core {
  public:
@@ -118,7 +132,7 @@ inline Error make_error(const Core* core, honker_status_t status, honker_error_t
   const Error error = make_error(status, raw);
   if (status != HONKER_MISUSE) return error;
   if (core == nullptr) return Error(HONKER_MISUSE, "this object has been moved from");
-  if (core->handle() == nullptr) return Error(HONKER_CLOSED_HANDLE, "the database is closed: " + core->path());
+  if (core->handle() == nullptr) return Error(HONKER_CLOSED_HANDLE, "the database is closed: " + name_of(core->path()));
   return error;
 }
 

@@ -51,6 +51,9 @@ class Error : public std::runtime_error {
   /// A constraint of the caller's own tables refused the change.
   bool is_constraint() const noexcept { return status_ == HONKER_CONSTRAINT; }
 
+  /// The connection to the Postgres server was lost, or there is none to be had. The library connects again by itself.
+  bool is_connection() const noexcept { return status_ == HONKER_CONNECTION; }
+
   /// Database::interrupt() ended the call.
   bool is_interrupted() const noexcept { return status_ == HONKER_INTERRUPTED; }
 
@@ -99,6 +102,12 @@ class ConstraintError : public Error {
   explicit ConstraintError(const Error& error) : Error(error) {}
 };
 
+/// Error::is_connection().
+class ConnectionError : public Error {
+ public:
+  explicit ConnectionError(const Error& error) : Error(error) {}
+};
+
 /// Error::is_interrupted().
 class InterruptedError : public Error {
  public:
@@ -124,6 +133,7 @@ namespace detail {
   if (error.is_busy()) throw BusyError(error);
   if (error.is_closed()) throw ClosedError(error);
   if (error.is_constraint()) throw ConstraintError(error);
+  if (error.is_connection()) throw ConnectionError(error);
   if (error.is_interrupted()) throw InterruptedError(error);
   if (error.is_lost()) throw LostError(error);
   if (error.is_unsaved_step()) throw UnsavedStepError(error);

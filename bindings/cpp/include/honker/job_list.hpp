@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "detail.hpp"
+#include "json_view.hpp"
 #include "object.hpp"
 #include "transaction.hpp"
 
@@ -253,46 +254,35 @@ class JobList {
     return object.text();
   }
 
-  Result<JobPage> read_page(const std::string& json) const {
+  static Result<JobPage> read_page(const std::string& json) {
+    const auto answer = detail::answered(json);
+    if (!answer.ok()) return answer.error();
     JobPage page;
-    const auto cursor = detail::query(core_, "SELECT ?1 ->> 'cursor'", {json});
-    if (!cursor.ok()) return cursor.error();
-    page.cursor = detail::integer_in(cursor->front()[0]);
-    const auto rows = detail::query(core_,
-                                    "SELECT value ->> 'id', value ->> 'queue', value ->> 'payload', value ->> 'state', "
-                                    "value ->> 'priority', value ->> 'run_at', value ->> 'worker_id', "
-                                    "value ->> 'claim_expires_at', value ->> 'attempts', value ->> 'max_attempts', "
-                                    "value ->> 'created_at', value ->> 'expires_at', value ->> 'last_error', "
-                                    "value ->> 'died_at', value ->> 'finished_at', value ->> 'result', "
-                                    "value ->> 'metadata', value ->> 'unique_key', value ->> 'concurrency_key', "
-                                    "value ->> 'batch_id' FROM json_each(?1, '$.jobs')",
-                                    {json});
-    if (!rows.ok()) return rows.error();
-    for (const Row& row : *rows) {
+    page.cursor = (*answer)["cursor"].integer();
+    for (const auto& each : (*answer)["jobs"].elements()) {
+      const auto number = [&each](std::string_view key) { return each[key].integer(); };
+      const auto text = [&each](std::string_view key) { return each[key].text(); };
       ListedJob job;
-      int column = 0;
-      const auto number = [&] { return detail::integer_in(row[column++]); };
-      const auto text = [&] { return detail::text_in(row[column++]); };
-      job.id = number().value_or(0);
-      job.queue = text().value_or("");
-      job.payload = text().value_or("");
-      job.state = state_of(text().value_or(""));
-      job.priority = number().value_or(0);
-      job.run_at = number().value_or(0);
-      job.worker_id = text();
-      job.claim_expires_at = number();
-      job.attempts = number().value_or(0);
-      job.max_attempts = number().value_or(0);
-      job.created_at = number().value_or(0);
-      job.expires_at = number();
-      job.last_error = text();
-      job.died_at = number();
-      job.finished_at = number();
-      job.result = text();
-      job.metadata = text().value_or("");
-      job.unique_key = text();
-      job.concurrency_key = text();
-      job.batch_id = number();
+      job.id = number("id").value_or(0);
+      job.queue = text("queue").value_or("");
+      job.payload = text("payload").value_or("");
+      job.state = state_of(text("state").value_or(""));
+      job.priority = number("priority").value_or(0);
+      job.run_at = number("run_at").value_or(0);
+      job.worker_id = text("worker_id");
+      job.claim_expires_at = number("claim_expires_at");
+      job.attempts = number("attempts").value_or(0);
+      job.max_attempts = number("max_attempts").value_or(0);
+      job.created_at = number("created_at").value_or(0);
+      job.expires_at = number("expires_at");
+      job.last_error = text("last_error");
+      job.died_at = number("died_at");
+      job.finished_at = number("finished_at");
+      job.result = text("result");
+      job.metadata = text("metadata").value_or("");
+      job.unique_key = text("unique_key");
+      job.concurrency_key = text("concurrency_key");
+      job.batch_id = number("batch_id");
       page.jobs.push_back(std::move(job));
     }
     return page;
@@ -309,11 +299,10 @@ class JobList {
     const auto json =
         detail::text(core_, honker_job_apply, detail::handle(core_), tx, filter_json(cursor, page_size), action.text());
     if (!json.ok()) return json.error();
-    const auto rows =
-        detail::query(core_, "SELECT ?1 ->> 'changed', ?1 ->> 'conflicts', ?1 ->> 'left', ?1 ->> 'cursor'", {*json});
-    if (!rows.ok()) return rows.error();
-    const auto number = [&](int column) { return detail::integer_in(rows->front()[column]); };
-    return Applied{number(0).value_or(0), number(1).value_or(0), number(2), number(3)};
+    const auto answer = detail::answered(*json);
+    if (!answer.ok()) return answer.error();
+    const auto number = [&](std::string_view key) { return (*answer)[key].integer(); };
+    return Applied{number("changed").value_or(0), number("conflicts").value_or(0), number("left"), number("cursor")};
   }
 
   detail::CorePtr core_;

@@ -1,5 +1,5 @@
-// JSON objects, as some functions of the C ABI take them, and what they answer, read by SQLite, so that this package
-// needs no other library for it.
+// JSON objects, as some functions of the C ABI take them; json_view.hpp reads what they answer. So this package needs
+// no other library for it.
 //
 // Threads: plain data, and functions for any.
 
@@ -80,21 +80,6 @@ class JsonObject {
 inline Result<Rows> query(const CorePtr& core, std::string_view sql, const std::vector<Value>& parameters) {
   const auto lent = lend(parameters);
   return rows(core, honker_query, handle(core), sql, lent.data(), lent.size());
-}
-
-/// What is in a column of such a query; none for NULL, and for what is no such thing.
-inline std::optional<std::int64_t> integer_in(const Value& value) {
-  const auto* integer = std::get_if<std::int64_t>(&value.variant());
-  return integer != nullptr ? std::optional<std::int64_t>(*integer) : std::nullopt;
-}
-inline std::optional<std::string> text_in(const Value& value) {
-  const auto* text = std::get_if<std::string>(&value.variant());
-  return text != nullptr ? std::optional<std::string>(*text) : std::nullopt;
-}
-inline std::optional<double> real_in(const Value& value) {
-  if (const auto integer = integer_in(value)) return static_cast<double>(*integer);
-  const auto* real = std::get_if<double>(&value.variant());
-  return real != nullptr ? std::optional<double>(*real) : std::nullopt;
 }
 
 }  // namespace detail

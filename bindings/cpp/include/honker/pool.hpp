@@ -33,6 +33,7 @@
 
 #include "detail.hpp"
 #include "job.hpp"
+#include "json_view.hpp"
 #include "object.hpp"
 #include "outcome.hpp"
 #include "settings.hpp"
@@ -474,8 +475,11 @@ class Pool : public std::enable_shared_from_this<Pool> {
 
   /// For how long a job may run, which it may say itself.
   std::int64_t max_run_s(const Task& task) const {
-    const auto said = query(task.core, "SELECT max_run_s FROM _honker_job_options WHERE job_id = ?1", {task.id});
-    const auto of_job = said.ok() && !said->empty() ? integer_in(said->front()[0]) : std::nullopt;
+    const auto id = std::to_string(task.id);  // which may be among the dead by now
+    const auto found = detail::text(task.core, honker_job_list, detail::handle(task.core), nullptr,
+                                    R"({"min_id":)" + id + R"(,"max_id":)" + id + "}");
+    const auto jobs = found.ok() ? JsonView::of(*found)["jobs"].elements() : std::vector<JsonView>();
+    const auto of_job = jobs.empty() ? std::nullopt : jobs.front()["max_run_s"].integer();
     return of_job.value_or(options_.max_run_s.value_or(0));
   }
 
@@ -483,8 +487,7 @@ class Pool : public std::enable_shared_from_this<Pool> {
   Backoff backoff_of(const std::string& queue, const CorePtr& core) const {
     const auto json = detail::text(core, honker_queue_settings, detail::handle(core), nullptr, queue);
     if (json.ok()) {
-      const auto settings = read_settings(core, "[" + *json + "]");
-      if (settings.ok() && !settings->empty() && settings->front().retry) return *settings->front().retry;
+      if (const auto retry = read_settings(JsonView::of(*json)).retry) return *retry;
     }
     return {options_.retry_base_s, options_.retry_factor, options_.retry_max_s, options_.retry_jitter};
   }

@@ -148,11 +148,11 @@ class Queue {
   Result<QueueSettings> settings(std::nothrow_t) const noexcept {
     const auto json = detail::text(core_, honker_queue_settings, db(), nullptr, name_);
     if (!json.ok()) return json.error();
-    auto read = detail::read_settings(core_, "[" + *json + "]");
-    if (!read.ok()) return read.error();
-    if (read->empty()) return detail::unexpected();
-    read->front().queue = name_;
-    return std::move(read->front());
+    const auto answer = detail::answered(*json);
+    if (!answer.ok()) return answer.error();
+    auto read = detail::read_settings(*answer);
+    read.queue = name_;
+    return read;
   }
 
   /// Nothing more is claimed from the queue, by anyone, until resume(). What runs goes on.

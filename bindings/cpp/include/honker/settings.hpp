@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "detail.hpp"
+#include "json_view.hpp"
 #include "object.hpp"
 
 namespace honker {
@@ -129,35 +130,33 @@ inline std::string settings_json(const QueueChanges& changes) {
   return object.text();
 }
 
-/// Reads an array of settings.
-inline Result<std::vector<QueueSettings>> read_settings(const CorePtr& core, const std::string& json) {
-  const auto rows = query(core,
-                          "SELECT value ->> 'queue', value ->> 'paused', value ->> 'concurrency', "
-                          "value ->> 'concurrency_per_key', value ->> '$.rate.limit', value ->> '$.rate.per_s', "
-                          "value ->> 'max_attempts', value ->> '$.retry.base_s', value ->> '$.retry.factor', "
-                          "value ->> '$.retry.max_s', value ->> '$.retry.jitter', value ->> 'keep_done_s', "
-                          "value ->> 'keep_dead_s' FROM json_each(?1)",
-                          {json});
-  if (!rows.ok()) return rows.error();
-  std::vector<QueueSettings> read;
-  for (const Row& row : *rows) {
-    QueueSettings settings;
-    settings.queue = text_in(row[0]).value_or("");
-    settings.paused = integer_in(row[1]).value_or(0) != 0;
-    settings.concurrency = integer_in(row[2]);
-    settings.concurrency_per_key = integer_in(row[3]);
-    if (const auto limit = integer_in(row[4])) settings.rate = Rate{*limit, integer_in(row[5]).value_or(0)};
-    settings.max_attempts = integer_in(row[6]).value_or(settings.max_attempts);
-    if (const auto base_s = integer_in(row[7])) {
-      const Backoff by_default;
-      settings.retry =
-          Backoff{*base_s, real_in(row[8]).value_or(by_default.factor), integer_in(row[9]).value_or(by_default.max_s),
-                  real_in(row[10]).value_or(by_default.jitter)};
-    }
-    settings.keep_done_s = integer_in(row[11]).value_or(0);
-    settings.keep_dead_s = integer_in(row[12]);
-    read.push_back(std::move(settings));
+inline QueueSettings read_settings(const JsonView& json) {
+  QueueSettings settings;
+  settings.queue = json["queue"].text().value_or("");
+  settings.paused = json["paused"].integer().value_or(0) != 0;
+  settings.concurrency = json["concurrency"].integer();
+  settings.concurrency_per_key = json["concurrency_per_key"].integer();
+  if (const auto limit = json["rate"]["limit"].integer()) {
+    settings.rate = Rate{*limit, json["rate"]["per_s"].integer().value_or(0)};
   }
+  settings.max_attempts = json["max_attempts"].integer().value_or(settings.max_attempts);
+  if (const auto retry = json["retry"]; const auto base_s = retry["base_s"].integer()) {
+    const Backoff by_default;
+    settings.retry = Backoff{*base_s, retry["factor"].real().value_or(by_default.factor),
+                             retry["max_s"].integer().value_or(by_default.max_s),
+                             retry["jitter"].real().value_or(by_default.jitter)};
+  }
+  settings.keep_done_s = json["keep_done_s"].integer().value_or(0);
+  settings.keep_dead_s = json["keep_dead_s"].integer();
+  return settings;
+}
+
+/// Reads an array of settings.
+inline Result<std::vector<QueueSettings>> read_all_settings(const std::string& json) {
+  const auto answer = answered(json);
+  if (!answer.ok()) return answer.error();
+  std::vector<QueueSettings> read;
+  for (const auto& each : answer->elements()) read.push_back(read_settings(each));
   return read;
 }
 

@@ -52,7 +52,8 @@ namespace honker {
 /// visibility timeout is over.
 class Worker {
  public:
-  /// A worker that opens the file at `path` itself when it runs, once it is there; it does not make it.
+  /// A worker that opens the file at `path` itself when it runs, once it is there; it does not make it. Or the URL of a
+  /// server.
   Worker(std::string_view path, std::vector<WorkerQueue> queues, std::string_view worker_id, WorkerOptions options = {},
          Options open_options = {})
       : Worker(nullptr, path, std::move(open_options), std::move(queues), worker_id, std::move(options)) {}
@@ -176,7 +177,8 @@ class Worker {
   Result<detail::Attached> attach(detail::CorePtr core) const {
     if (core == nullptr) {
       std::error_code ignored;
-      if (path_.compare(0, 5, "file:") != 0 && !std::filesystem::exists(std::filesystem::u8path(path_), ignored)) {
+      if (!detail::is_url(path_) && path_.compare(0, 5, "file:") != 0 &&
+          !std::filesystem::exists(std::filesystem::u8path(path_), ignored)) {
         return Error(HONKER_CANNOT_OPEN, "there is no such file yet: " + path_);
       }
       std::optional<Error> warning;
