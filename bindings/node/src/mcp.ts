@@ -5,7 +5,7 @@ import { randomBytes } from "node:crypto";
 import { integer, optionalText, shown, text } from "./check.js";
 import type { Database } from "./database.js";
 import type { EnqueueOptions } from "./enqueue.js";
-import { rangeError, typeError } from "./errors.js";
+import { HonkerError, rangeError, typeError } from "./errors.js";
 import type { Queue } from "./queue.js";
 import type { SqlValue, Transaction } from "./transaction.js";
 
@@ -88,6 +88,8 @@ class Tables {
   #ready: Promise<void> | undefined;
 
   constructor(db: Database) {
+    // Its tables are SQLite's.
+    if (/^postgres(ql)?:\/\//.test(db.path)) throw new HonkerError(-27, "tasks of MCP are kept in a file, not in Postgres");
     this.db = db;
   }
 

@@ -170,6 +170,11 @@ onServer("streams, notifications, results, locks and schedules", [], async (_url
   );
 });
 
+onServer("what is for files alone says so", [], async (_url, db) => {
+  const { HonkerTaskStore } = require("../../dist/mcp.js");
+  assert.throws(() => new HonkerTaskStore(db), { code: "HONKER_UNSUPPORTED" });
+});
+
 onServer("closing ends what waits", [], async (url) => {
   const db = honker.open(url);
   const waiting = db.queue("emails").claim("w").next();
