@@ -53,8 +53,16 @@ pub(crate) struct On<'a> {
     /// In a unit that spans several statements.
     units: u32,
     schedules: &'a Schedules,
+    begin: &'a Begin,
     settling: &'a mut Settling,
     woken: &'a mut Vec<String>,
+}
+
+/// How a transaction begins.
+pub(crate) struct Begin {
+    pub(crate) sql: String,
+    /// Each has to set what a session of one's own has set, for the session is a pooler's.
+    pub(crate) is_pooled: bool,
 }
 
 impl<'a> On<'a> {
@@ -63,10 +71,11 @@ impl<'a> On<'a> {
         call: &'a Call,
         within: bool,
         schedules: &'a Schedules,
+        begin: &'a Begin,
         settling: &'a mut Settling,
         woken: &'a mut Vec<String>,
     ) -> Self {
-        On { session, call, within, units: 0, schedules, settling, woken }
+        On { session, call, within, units: 0, schedules, begin, settling, woken }
     }
 
     /// What this engine remembers of schedules.
@@ -87,6 +96,8 @@ impl<'a> On<'a> {
         }
         let rows = if self.within && self.units == 0 {
             self.in_savepoint(sql, parameters)?
+        } else if self.begin.is_pooled && self.units == 0 {
+            self.in_transaction(sql, parameters)?
         } else {
             self.session.run(self.call, async |client: &Client| client.query_typed(sql, parameters).await)?
         };
@@ -122,7 +133,7 @@ impl<'a> On<'a> {
     /// Makes several calls one transaction, or one savepoint in the caller's.
     pub(crate) fn unit<T>(&mut self, body: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
         let (begin, commit, undo) = match (self.within, self.units) {
-            (false, 0) => ("BEGIN ISOLATION LEVEL READ COMMITTED", "COMMIT", "ROLLBACK"),
+            (false, 0) => (&*self.begin.sql, "COMMIT", "ROLLBACK"),
             _ => (SAVEPOINT, RELEASE, UNDO),
         };
         let (mark, woken) = (self.settling.mark(), self.woken.len());
@@ -144,6 +155,21 @@ impl<'a> On<'a> {
                 Err(error)
             }
         }
+    }
+
+    /// One statement in a transaction, in one round trip.
+    fn in_transaction(&mut self, sql: &str, parameters: &[Parameter<'_>]) -> Result<Vec<Row>> {
+        let begin = &*self.begin.sql;
+        self.session.run(self.call, async |client: &Client| {
+            // After an error COMMIT rolls back.
+            let (begun, called, committed) = tokio::join!(
+                biased;
+                client.batch_execute(begin),
+                client.query_typed(sql, parameters),
+                client.batch_execute("COMMIT"),
+            );
+            begun.and(called).and_then(|rows| committed.map(|()| rows))
+        })
     }
 
     fn in_savepoint(&mut self, sql: &str, parameters: &[Parameter<'_>]) -> Result<Vec<Row>> {

@@ -16,7 +16,7 @@ use tokio_postgres::Client;
 
 use crate::failure;
 use crate::listening::{Listening, SQL_REGISTER, host, pid};
-use crate::on::{On, int, text};
+use crate::on::{Begin, On, int, text};
 use crate::operations::{self, Schedules, Step};
 use crate::pool::{Loan, Pool, Use};
 use crate::schema;
@@ -39,6 +39,7 @@ pub(crate) struct Shared {
     /// None once it is closed.
     listening: Mutex<Option<Arc<Listening>>>,
     pub(crate) schedules: Schedules,
+    pub(crate) begin: Begin,
     name: String,
     busy_timeout: Duration,
     transactions: Mutex<HashMap<u64, Open>>,
@@ -57,11 +58,7 @@ impl Database {
     pub(crate) fn open(url: Url, options: &Options, host: &Arc<Host>) -> Result<Self> {
         let Url { mut endpoint, listen, migrate, name } = url;
         let listen_to = listen.clone().unwrap_or_else(|| endpoint.clone());
-        // Behind a pooler of transactions a setting of the session would be somebody else's; there the functions notify in
-        // their transactions.
-        if listen.is_none() {
-            configure(&mut endpoint, options);
-        }
+        let begin = configure(&mut endpoint, options, listen.is_some());
         let pool =
             Arc::new(Pool::new(endpoint, name.clone(), options.readers_max.max(2) + 1, options.busy_timeout));
         let shared = Shared {
@@ -69,6 +66,7 @@ impl Database {
             listening: Mutex::new(Some(Listening::of(&listen_to, &pool)?)),
             pool,
             schedules: Schedules::default(),
+            begin,
             name,
             busy_timeout: options.busy_timeout,
             transactions: Mutex::default(),
@@ -83,14 +81,21 @@ impl Database {
     }
 }
 
-/// What holds on each connection, from its beginning on, so that RESET ALL goes back to it.
-fn configure(endpoint: &mut Endpoint, options: &Options) {
+/// What holds on each connection, from its beginning on, so that RESET ALL goes back to it; and how a transaction begins. Behind a
+/// pooler of transactions a setting of the session would be somebody else's, so there each transaction has it.
+fn configure(endpoint: &mut Endpoint, options: &Options, is_pooled: bool) -> Begin {
     let lock_timeout = options.busy_timeout.as_millis().clamp(1, i32::MAX as u128);
-    let own = format!("-c honker.wake=collect -c lock_timeout={lock_timeout}");
-    let given = endpoint.config.get_options().unwrap_or_default();
-    // Who gives a setting of their own is to have it.
-    let all = if given.is_empty() { own } else { format!("{own} {given}") };
-    endpoint.config.options(all);
+    let mut sql = "BEGIN ISOLATION LEVEL READ COMMITTED".to_owned();
+    if is_pooled {
+        sql += &format!("; SET LOCAL honker.wake = 'collect'; SET LOCAL lock_timeout = {lock_timeout}");
+    } else {
+        let own = format!("-c honker.wake=collect -c lock_timeout={lock_timeout}");
+        let given = endpoint.config.get_options().unwrap_or_default();
+        // Who gives a setting of their own is to have it.
+        let all = if given.is_empty() { own } else { format!("{own} {given}") };
+        endpoint.config.options(all);
+    }
+    Begin { sql, is_pooled }
 }
 
 impl Shared {
@@ -127,11 +132,20 @@ impl Shared {
         body: impl FnOnce(&mut On<'_>) -> Result<T>,
     ) -> Result<T> {
         let (mut settling, mut woken) = (self.host.settling(), Vec::new());
-        let done = body(&mut On::new(&mut loan, call, false, &self.schedules, &mut settling, &mut woken));
+        let done = body(&mut On::new(
+            &mut loan,
+            call,
+            false,
+            &self.schedules,
+            &self.begin,
+            &mut settling,
+            &mut woken,
+        ));
         if done.is_ok() {
             settling.commit();
             self.tell(std::mem::take(&mut woken));
-            On::new(&mut loan, call, false, &self.schedules, &mut settling, &mut woken).add_counts(false);
+            On::new(&mut loan, call, false, &self.schedules, &self.begin, &mut settling, &mut woken)
+                .add_counts(false);
         }
         drop(loan);
         if done.as_ref().is_err_and(failure::is_lost) {
@@ -216,9 +230,7 @@ impl Shared {
         let before = signals.interrupts();
         let mut loan = self.pool.borrow(Use::Caller, signals, before, None)?;
         let call = Call::begin(signals, before, loan.stop());
-        let begun = loan.run(&call, async |client: &Client| {
-            client.batch_execute("BEGIN ISOLATION LEVEL READ COMMITTED").await
-        });
+        let begun = loan.run(&call, async |client: &Client| client.batch_execute(&self.begin.sql).await);
         if let Err(error) = begun {
             loan.taint();
             drop(loan);

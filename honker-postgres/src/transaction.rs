@@ -42,7 +42,7 @@ impl Transaction {
         let mut loan = lock(loan);
         let loan = loan.as_mut().ok_or(Error::Closed)?;
         let call = call(shared, loan);
-        body(&mut On::new(loan, &call, true, &shared.schedules, settling, woken))
+        body(&mut On::new(loan, &call, true, &shared.schedules, &shared.begin, settling, woken))
     }
 
     pub(crate) fn read<T>(&mut self, body: impl FnOnce(&mut On<'_>) -> Result<T>) -> Result<T> {

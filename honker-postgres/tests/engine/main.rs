@@ -8,6 +8,8 @@ mod ending;
 mod files;
 mod hostile;
 mod jobs;
+#[cfg(unix)]
+mod pooler;
 mod rescue;
 mod rest;
 mod restart;
