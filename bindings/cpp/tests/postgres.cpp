@@ -143,8 +143,10 @@ TEST_CASE("a job may say on a server how long it runs") {
   options.max_run_s = 1;
   options.max_attempts = 1;
   db.queue("limited").enqueue("1", options);
-  auto worker = db.worker({{"limited"}}, "worker");
   std::string why;
+  honker::WorkerOptions telling;
+  telling.on_error = [&why](const honker::Failure& failure) { why = failure.outcome.error(); };
+  auto worker = db.worker({{"limited"}}, "worker", telling);
   std::thread stopping([&] {
     wait_until([&] { return db.queue("limited").stats_json().find("\"dead\":1") != std::string::npos; });
     worker.stop();
@@ -155,6 +157,7 @@ TEST_CASE("a job may say on a server how long it runs") {
   });
   stopping.join();
   CHECK(is_cancelled);
+  CHECK(why == "timeout after 1 s");
   CHECK(db.queue("limited").dead_json().find("timeout after 1 s") != std::string::npos);
 }
 
