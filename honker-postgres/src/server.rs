@@ -309,7 +309,10 @@ impl Shared {
         // Without them the consumers end as in a crash.
         let _ = self.write_last(last_writes, LAST_MAX);
         if self.host.has_counts() {
-            let _ = self.call_last(Instant::now() + LAST_MAX, |on| Ok(on.add_counts(true)));
+            let _ = self.call_last(Instant::now() + LAST_MAX, |on| {
+                on.add_counts(true);
+                Ok(())
+            });
         }
         self.pool.close(Duration::ZERO);
         let listening = self.listening.lock().unwrap_or_else(PoisonError::into_inner).take();
