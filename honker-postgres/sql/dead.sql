@@ -44,6 +44,13 @@ BEGIN
     PERFORM _free_key(now, the_id) WHERE NOT EXISTS (SELECT FROM _honker_live l WHERE l.id = the_id);
     RETURN 'not_found';
   END IF;
+  -- A row that plain SQL has put among the dead may have an id that has not been given out yet.
+  -- Set at once it is only where nobody could have gone beyond it meanwhile.
+  PERFORM CASE WHEN ahead.n > 1000000 THEN setval(ahead.name, the_id)
+    ELSE (SELECT max(taken.id) FROM (SELECT nextval(ahead.name) AS id FROM generate_series(1, ahead.n)) taken) END
+  FROM (SELECT s.name, the_id - coalesce(pg_sequence_last_value(s.name), 0) AS n
+    FROM (SELECT pg_get_serial_sequence('_honker_live', 'id')::regclass AS name) s) ahead
+  WHERE ahead.n > 0;
   INSERT INTO _honker_live AS l (id, queue, payload, priority, run_at, max_attempts, created_at)
   VALUES (job.id, job.queue, job.payload, job.priority, now, greatest(job.max_attempts, 1), job.created_at);
   IF NOT FOUND THEN

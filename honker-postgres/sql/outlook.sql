@@ -52,8 +52,9 @@ BEGIN
   is_something_now := is_in_the_way OR found.lapsed > 0 OR found.due OR comes_back;
   may_claim := gate.is_open AND is_something_now;
 
-  next_at := least(found.next_due,
-    _after_at_most(CASE WHEN found.blocked THEN found.first_lapse ELSE found.next_lapse END, 1));
+  -- The end of time is nothing to wait for.
+  next_at := nullif(least(found.next_due,
+    _after_at_most(CASE WHEN found.blocked THEN found.first_lapse ELSE found.next_lapse END, 1)), 9223372036854775807);
   IF NOT gate.is_open THEN
     at := CASE WHEN is_something_now THEN gate.until ELSE greatest(next_at, gate.until + (next_at - next_at)) END;
     RETURN;

@@ -1,4 +1,5 @@
 -- Rows that are inserted by plain SQL: they wake whoever waits, as those of our functions do, which set honker.inside for themselves.
+-- What a trigger of the user's inserts while a function of ours runs is plain SQL as well.
 
 -- Wakes for each of these. The triggers that call it have the rights of whoever inserts, and his search path.
 CREATE OR REPLACE FUNCTION _wake_all(items text[]) RETURNS void
@@ -13,7 +14,7 @@ END $$;
 CREATE OR REPLACE FUNCTION _wake_for_jobs() RETURNS trigger
 LANGUAGE plpgsql AS $$
 BEGIN
-  IF pg_catalog.current_setting('honker.inside', true) OPERATOR(pg_catalog.=) 'on' THEN
+  IF pg_catalog.current_setting('honker.inside', true) OPERATOR(pg_catalog.=) 'on' AND pg_catalog.pg_trigger_depth() OPERATOR(pg_catalog.=) 1 THEN
     RETURN NULL;
   END IF;
   PERFORM honker._wake_all(ARRAY(SELECT DISTINCT 'q:' OPERATOR(pg_catalog.||) queue FROM new_rows));
@@ -23,7 +24,7 @@ END $$;
 CREATE OR REPLACE FUNCTION _wake_for_events() RETURNS trigger
 LANGUAGE plpgsql AS $$
 BEGIN
-  IF pg_catalog.current_setting('honker.inside', true) OPERATOR(pg_catalog.=) 'on' THEN
+  IF pg_catalog.current_setting('honker.inside', true) OPERATOR(pg_catalog.=) 'on' AND pg_catalog.pg_trigger_depth() OPERATOR(pg_catalog.=) 1 THEN
     RETURN NULL;
   END IF;
   PERFORM honker._wake_all(ARRAY(SELECT DISTINCT 't:' OPERATOR(pg_catalog.||) topic FROM new_rows));
@@ -33,7 +34,7 @@ END $$;
 CREATE OR REPLACE FUNCTION _wake_for_notifications() RETURNS trigger
 LANGUAGE plpgsql AS $$
 BEGIN
-  IF pg_catalog.current_setting('honker.inside', true) OPERATOR(pg_catalog.=) 'on' THEN
+  IF pg_catalog.current_setting('honker.inside', true) OPERATOR(pg_catalog.=) 'on' AND pg_catalog.pg_trigger_depth() OPERATOR(pg_catalog.=) 1 THEN
     RETURN NULL;
   END IF;
   PERFORM honker._wake_all(ARRAY(SELECT DISTINCT 'c:' OPERATOR(pg_catalog.||) channel FROM new_rows));

@@ -57,7 +57,7 @@ BEGIN
   GET DIAGNOSTICS removed = ROW_COUNT;
   DELETE FROM _honker_schedule_options o WHERE o.name = name;
   DELETE FROM _honker_settings s WHERE s.name = 'schedule.last_fire_at.' || honker_scheduler_unregister.name;
-  PERFORM _wake('s:');
+  PERFORM _wake('s:') WHERE removed > 0;
   RETURN removed;
 END $$;
 

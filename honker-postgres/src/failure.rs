@@ -5,7 +5,7 @@
 use std::error::Error as _;
 
 use honker_core::Error;
-use tokio_postgres::error::DbError;
+use tokio_postgres::error::{DbError, Severity};
 
 /// The error of a call on a connection that was open.
 pub(crate) fn of(error: &tokio_postgres::Error) -> Error {
@@ -80,6 +80,10 @@ fn of_server(error: &DbError) -> Error {
     {
         message = format!("{message} ({detail})");
     }
+    // Said of a connection that goes on, it is about the statement's parameters; a pooler that ends one says FATAL.
+    if code == "08P01" && error.parsed_severity() == Some(Severity::Error) {
+        return Error::Sql(message.into());
+    }
     of_state(code, message)
 }
 
@@ -98,7 +102,8 @@ pub(crate) fn of_state(code: &str, message: String) -> Error {
         "25P02" => Error::Aborted(
             "the transaction has failed, and nothing but a rollback is left: a statement of yours was refused".into(),
         ),
-        "53100" => Error::Full(cause),
+        // 2200H: a sequence has no numbers left.
+        "53100" | "2200H" => Error::Full(cause),
         "P0001" | "44000" | "27000" => Error::Constraint(cause),
         "XX001" | "XX002" => Error::Corrupt(cause),
         "57P01" | "57P02" | "57P03" | "57P04" | "57P05" => Error::Connection(cause),
@@ -142,6 +147,7 @@ mod tests {
         assert!(matches!(kind("42P01"), Error::Sql(_)));
         assert!(matches!(kind("53300"), Error::System(_)));
         assert!(matches!(kind("53100"), Error::Full(_)));
+        assert!(matches!(kind("2200H"), Error::Full(_)));
         assert!(matches!(kind("ZZ999"), Error::Internal(_)));
     }
 }

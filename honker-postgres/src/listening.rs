@@ -198,8 +198,12 @@ impl Listening {
         at_most: Duration,
         check: &dyn Fn() -> Result<()>,
     ) -> Result<(Subscription, Option<String>)> {
-        let subscription = self.inner.watcher.subscribe()?;
+        // That somebody waits makes the thread listen; having begun, it announces whatever was committed before. Who subscribes now
+        // is not to be woken by that.
+        let waits = self.inner.watcher.subscribe()?;
         self.hear(at_most, check)?;
+        let subscription = self.inner.watcher.subscribe()?;
+        drop(waits);
         Ok((subscription, self.inner.watcher.take_warning()))
     }
 
@@ -443,9 +447,9 @@ impl<'a> Serving<'a> {
                 self.ask(SQL_REGISTER, &[text(&self.inner.instance), int(&pid()), text(&host())])?;
             }
             self.is_hearing = true;
-            self.inner.set_phase(Phase::Hearing);
             // Whatever was committed before.
             self.inner.watcher.announce_changes(vec![Change::Anything]);
+            self.inner.set_phase(Phase::Hearing);
             self.mark = None;
         } else if self.is_hearing && self.needed_at.elapsed() > LINGER {
             self.inner.set_phase(Phase::Telling);

@@ -10,17 +10,6 @@ pub(crate) fn numbered(sql: &str) -> String {
     let (mut at, mut largest) = (0, 0_u32);
     while at < bytes.len() {
         let end = match bytes[at] {
-            b'\'' => {
-                let escapes =
-                    at > 0 && matches!(bytes[at - 1], b'e' | b'E') && (at == 1 || !is_word(bytes[at - 2]));
-                quoted(bytes, at, b'\'', escapes)
-            }
-            b'"' => quoted(bytes, at, b'"', false),
-            b'-' if bytes[at..].starts_with(b"--") => {
-                bytes[at..].iter().position(|byte| *byte == b'\n').map_or(bytes.len(), |length| at + length)
-            }
-            b'/' if bytes[at..].starts_with(b"/*") => comment(bytes, at),
-            b'$' if at == 0 || !is_word(bytes[at - 1]) => dollar_quoted(bytes, at).unwrap_or(at + 1),
             b'?' if bytes[at..].starts_with(b"??") => {
                 out.push('?');
                 at += 2;
@@ -38,7 +27,7 @@ pub(crate) fn numbered(sql: &str) -> String {
                 at += 1 + digits;
                 continue;
             }
-            _ => at + 1,
+            _ => part(bytes, at),
         };
         // Only ASCII is looked for, so these are ends of characters, or lie within one that is copied in parts.
         out.push_str(sql.get(at..end).unwrap_or_default());
@@ -78,6 +67,38 @@ pub(crate) fn first_words(sql: &str) -> (String, String) {
     }
     let mut words = words.into_iter();
     (words.next().unwrap_or_default(), words.next().unwrap_or_default())
+}
+
+/// Whether another statement follows the first.
+pub(crate) fn are_several(sql: &str) -> bool {
+    let bytes = sql.as_bytes();
+    let mut at = 0;
+    while at < bytes.len() {
+        if bytes[at] == b';' && !is_blank(sql.get(at..).unwrap_or_default()) {
+            // The body of a function may have some of its own: BEGIN ATOMIC … END.
+            return !sql.to_ascii_lowercase().contains("atomic");
+        }
+        at = part(bytes, at);
+    }
+    false
+}
+
+/// Where what begins at `at` ends: a text, a quoted name, a comment, or one character.
+fn part(bytes: &[u8], at: usize) -> usize {
+    match bytes[at] {
+        b'\'' => {
+            let escapes =
+                at > 0 && matches!(bytes[at - 1], b'e' | b'E') && (at == 1 || !is_word(bytes[at - 2]));
+            quoted(bytes, at, b'\'', escapes)
+        }
+        b'"' => quoted(bytes, at, b'"', false),
+        b'-' if bytes[at..].starts_with(b"--") => {
+            bytes[at..].iter().position(|byte| *byte == b'\n').map_or(bytes.len(), |length| at + length)
+        }
+        b'/' if bytes[at..].starts_with(b"/*") => comment(bytes, at),
+        b'$' if at == 0 || !is_word(bytes[at - 1]) => dollar_quoted(bytes, at).unwrap_or(at + 1),
+        _ => at + 1,
+    }
 }
 
 /// Whether there is no statement: only white space, comments and semicolons.
@@ -174,6 +195,22 @@ mod tests {
             ("", ""),
         ] {
             assert_eq!(numbered(given), wanted, "{given}");
+        }
+    }
+
+    #[test]
+    fn statements_are_told_apart() {
+        for one in [
+            "SELECT 1",
+            "SELECT 1; -- ; ;",
+            "SELECT ';', \";\", $$;$$ /* ; */;",
+            "CREATE FUNCTION f() RETURNS int BEGIN ATOMIC SELECT 1; SELECT 2; END",
+            "DO $$ BEGIN PERFORM 1; END $$",
+        ] {
+            assert!(!are_several(one), "{one}");
+        }
+        for two in ["SELECT 1; SELECT 2", "DELETE FROM a;DELETE FROM b;", "SELECT ';' ; x"] {
+            assert!(are_several(two), "{two}");
         }
     }
 

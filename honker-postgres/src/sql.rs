@@ -5,7 +5,7 @@ use honker_core::{Error, Result};
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Row};
 
-use crate::placeholders::{first_words, is_blank, numbered};
+use crate::placeholders::{are_several, first_words, is_blank, numbered};
 use crate::values::{self, Parameter};
 
 /// One statement with its parameters, which travel as texts: the server finds out of what type they are.
@@ -29,6 +29,9 @@ impl<'a> Statement<'a> {
         let (first, second) = first_words(sql);
         if is_blank(sql) {
             return Err(Error::invalid("there is no SQL statement in the text"));
+        }
+        if are_several(sql) {
+            return Err(Error::invalid("more than one SQL statement in one call"));
         }
         let ends = match (&*first, &*second) {
             ("rollback", "to") => false,

@@ -226,10 +226,14 @@ fn fire_due(on: &mut On<'_>, until: i64) -> Result<Ticked> {
     for row in &rows {
         let due = Due { name: get(row, 0)?, expression: get(row, 1)?, next_fire_at: get(row, 2)? };
         // What is wrong with it, the list says.
-        let Ok((boundaries, next)) = due.boundaries(until) else {
+        let Ok(expression) = due.expression() else {
             on.schedules().set_unusable(&due.name);
             continue;
         };
+        let (boundaries, next) = due.boundaries(&expression, until).map_err(|error| match error {
+            Error::Invalid(message) => Error::Invalid(format!("schedule '{}': {message}", due.name)),
+            other => other,
+        })?;
         match on.unit(|on| fire(on, &due, &boundaries, next)) {
             Ok(fires) => ticked.fires.extend(fires),
             Err(error) => match in_schedule(&due.name, error) {
@@ -245,9 +249,14 @@ fn fire_due(on: &mut On<'_>, until: i64) -> Result<Ticked> {
 }
 
 impl Due {
-    /// The boundaries to fire, and the one after them.
-    fn boundaries(&self, until: i64) -> Result<(Vec<i64>, i64)> {
+    /// Its expression, if it can be used.
+    fn expression(&self) -> Result<Expression> {
         let expression = Expression::parse(&self.expression)?;
+        expression.next_after(self.next_fire_at).map(|_| expression)
+    }
+
+    /// The boundaries to fire, and the one after them.
+    fn boundaries(&self, expression: &Expression, until: i64) -> Result<(Vec<i64>, i64)> {
         let (mut boundaries, mut boundary) = (Vec::new(), self.next_fire_at);
         while boundary <= until {
             if boundaries.len() == FIRES_MAX {
