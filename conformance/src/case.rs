@@ -37,6 +37,21 @@ pub struct Case {
     pub steps: Vec<(usize, Step)>,
     /// What each actor needs.
     pub needs: BTreeMap<Actor, BTreeSet<String>>,
+    /// Why it is not run on this engine.
+    pub unfit: Option<String>,
+}
+
+impl Case {
+    /// Whether a fault is planted in this actor.
+    pub fn plants_fault_in(&self, actor: Actor) -> bool {
+        self.steps.iter().any(|(_, step)| matches!(step, Step::Fault { of, .. } if *of == actor))
+    }
+
+    /// Whether nothing else may run beside it.
+    pub fn is_alone(&self) -> bool {
+        let stops = |step: &Step| matches!(step, Step::Server { .. });
+        self.clock.is_none() || self.steps.iter().any(|(_, step)| stops(step))
+    }
 }
 
 pub enum Step {
@@ -68,6 +83,10 @@ pub enum Step {
     Stop(Actor),
     Continue(Actor),
     Restart(Actor),
+    /// The server itself.
+    Server {
+        up: bool,
+    },
     Await {
         name: String,
         expected: Expected,

@@ -7,6 +7,7 @@ mod case;
 #[path = "../../honker-core/src/control.rs"]
 #[allow(dead_code)] // the library's side of it
 mod control;
+mod engine;
 mod fuzz;
 mod known;
 mod leaks;
@@ -20,6 +21,7 @@ mod races;
 mod report;
 mod run;
 mod schema;
+mod server;
 mod testee;
 mod testees;
 mod value;
@@ -29,6 +31,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use case::Case;
+use engine::{Engine, Kind};
 use fuzz::Programs;
 use known::Known;
 use matrix::{Pairs, Stage};
@@ -41,6 +44,7 @@ const HELP: &str = "\
 Runs honker's conformance suite: every package does what the cases say, alone and in pairs on one file.
 
   conform run [options]     run the cases; the last line is `N passed, N failed, N skipped`
+  conform build [options]   build the testees, and run none
   conform fuzz [options]    random programs, compared with the model; one that fails is shrunk and written as a case
   conform list [options]    list the cases
   conform check [options]   say what is wrong with the cases, and run none
@@ -49,6 +53,8 @@ Options:
   --case GLOB       only these, by `area/topic` or `area/topic: name`: 'queue/*', 'queue/claim: *twice*'
   --cases DIR       only the cases in there (conformance/cases, and what is no file: races, random programs)
 
+  --engine NAME     file, or postgres: on which the cases are run (file)
+
 Options of `run`:
   --testee NAME     only this testee; one with a slash is the directory of one that testees.toml need not list
   --pair A,B        only cases of several actors, A as the first, B as the second
@@ -56,8 +62,9 @@ Options of `run`:
   --seed N          the sample of this seed again
   --long            take the time that the most thorough run takes
   --jobs N          so many cases beside each other (3 for each processor: most of them wait)
+  --built           the testees are built: `conform build` has done so
   --keep            keep the files of all cases, not only of those that fail
-  --report DIR      where the report goes (target/conformance/report)
+  --report DIR      where the report goes (target/conformance/report, report-postgres)
   --library PATH    libhonker, built with the feature `faults` (target/conformance/libhonker.so)
   --extension PATH  the extension, built likewise (target/conformance/libhonker_ext.so)
 
@@ -81,7 +88,8 @@ pub enum Effort {
     Long,
 }
 
-/// How many ordered pairs a quick run takes for each case of several actors.
+/// How many ordered pairs a quick run takes for each case of several actors. On Postgres it takes one, and runs a case of a single
+/// actor on the first testee, the C ABI's, and on one other: what packages do beyond that does not depend on the engine.
 const SAMPLE: usize = 3;
 
 struct Options {
@@ -92,9 +100,12 @@ struct Options {
     dir: PathBuf,
     /// These cases and nothing else: neither races nor random programs.
     cases_only: bool,
+    engine: Kind,
     keep: bool,
+    /// The testees are built.
+    built: bool,
     jobs: usize,
-    report: PathBuf,
+    report: Option<PathBuf>,
     effort: Effort,
     libraries: Libraries,
     out: PathBuf,
@@ -117,7 +128,10 @@ impl Options {
             _ if !self.pairs.is_empty() => Pairs::Named(self.pairs.clone()),
             Effort::Quick => {
                 let seed = self.seed.unwrap_or_else(|| fastrand::u64(..1 << 32));
-                Pairs::Sample { seed, per_case: SAMPLE }
+                match self.engine {
+                    Kind::File => Pairs::Sample { seed, per_case: SAMPLE, others: None },
+                    Kind::Postgres => Pairs::Sample { seed, per_case: 1, others: Some(1) },
+                }
             }
             Effort::Usual | Effort::Long => Pairs::All,
         }
@@ -134,6 +148,17 @@ impl Options {
             (_, Effort::Long) => (SEED, 5000),
         };
         Some(Programs { seed, count: self.programs.unwrap_or(count), length: self.length })
+    }
+
+    /// Where the report goes.
+    fn report_dir(&self) -> PathBuf {
+        self.report.clone().unwrap_or_else(|| {
+            let name = match self.engine {
+                Kind::File => "report",
+                Kind::Postgres => "report-postgres",
+            };
+            self.out.with_file_name(name)
+        })
     }
 
     /// The races that are asked for.
@@ -175,10 +200,12 @@ fn options() -> Result<Option<Options>, String> {
         pairs: Vec::new(),
         dir: PathBuf::from("conformance/cases"),
         cases_only: false,
+        engine: Kind::File,
         keep: false,
+        built: false,
         // Most of a case is waiting: for the end of a process, for another's turn, for a wake-up.
         jobs: 3 * std::thread::available_parallelism().map_or(1, usize::from),
-        report: built.join("report"),
+        report: None,
         effort: Effort::Usual,
         libraries: Libraries {
             library: built.join("libhonker.so"),
@@ -206,8 +233,12 @@ fn options() -> Result<Option<Options>, String> {
                     options.pairs.push((pair.0.to_owned(), pair.1.to_owned()));
                 }
                 Long("keep") => options.keep = true,
+                Long("built") => options.built = true,
                 Long("jobs") => options.jobs = parser.value()?.parse()?,
-                Long("report") => options.report = parser.value()?.into(),
+                Long("report") => options.report = Some(parser.value()?.into()),
+                Long("engine") => {
+                    options.engine = Kind::of(&parser.value()?.string()?)?;
+                }
                 Long("quick") => options.effort = Effort::Quick,
                 Long("long") => options.effort = Effort::Long,
                 Long("seed") => options.seed = Some(parser.value()?.parse()?),
@@ -233,6 +264,7 @@ fn act(options: &Options) -> Result<bool, String> {
     match options.command.as_str() {
         "run" => {}
         "fuzz" => return run(options, &[]),
+        "build" => return build(options),
         "list" => {
             cases(options)?.iter().for_each(|case| println!("{}", case.id));
             options.races().iter().for_each(|race| println!("{}", race.id()));
@@ -251,17 +283,43 @@ fn act(options: &Options) -> Result<bool, String> {
     run(options, &cases)
 }
 
-fn run(options: &Options, cases: &[Arc<Case>]) -> Result<bool, String> {
+/// The libraries, where they are.
+fn libraries(options: &Options) -> Result<Libraries, String> {
     let mut libraries = options.libraries.clone();
     for path in [&mut libraries.library, &mut libraries.extension] {
         *path = std::fs::canonicalize(&*path)
             .map_err(|error| format!("{}: {error}; conformance/run builds it", path.display()))?;
     }
+    Ok(libraries)
+}
+
+/// Builds the testees, those of both engines. One that cannot be built is a failure of the runs that want it.
+fn build(options: &Options) -> Result<bool, String> {
+    let libraries = libraries(options)?;
+    let engine = Arc::new(Engine::File);
+    let list = Path::new("conformance/testees.toml");
+    let mut described = testees::describe(Path::new(""), list, Kind::File, &options.testees)?;
+    described.extend(testees::describe(Path::new(""), list, Kind::Postgres, &options.testees)?);
+    described.sort_by(|a, b| a.name().cmp(b.name()));
+    described.dedup_by(|a, b| a.name() == b.name());
+    for testee in described {
+        let out = options.out.join(testee.name());
+        match testees::make(testee, &out, false, &libraries, &engine) {
+            Ok(_) => {}
+            Err(NotMade::Skipped(said) | NotMade::Failed(said)) => println!("{said}"),
+        }
+    }
+    Ok(true)
+}
+
+fn run(options: &Options, cases: &[Arc<Case>]) -> Result<bool, String> {
+    let libraries = libraries(options)?;
     let wanted: Vec<String> = match options.testees.as_slice() {
         [] => options.pairs.iter().flat_map(|(a, b)| [a.clone(), b.clone()]).collect(),
         testees => testees.to_vec(),
     };
-    let described = testees::describe(Path::new(""), Path::new("conformance/testees.toml"), &wanted)?;
+    let described =
+        testees::describe(Path::new(""), Path::new("conformance/testees.toml"), options.engine, &wanted)?;
     let names: Vec<String> = described.iter().map(|testee| testee.name().to_owned()).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     for (a, b) in &options.pairs {
@@ -270,14 +328,15 @@ fn run(options: &Options, cases: &[Arc<Case>]) -> Result<bool, String> {
         }
     }
     let known = Known::read(&options.dir.with_file_name("known"), &names)?;
-    let report = Report::create(&options.report, &names, known)?;
+    let report = Report::create(&options.report_dir(), options.engine, &names, known)?;
+    let engine = Arc::new(Engine::start(options.engine)?);
     let dir =
         tempfile::Builder::new().prefix("honker-conform-").tempdir().map_err(|error| error.to_string())?;
     let mut made = Vec::new();
     for testee in described {
         let name = testee.name().to_owned();
         let out = options.out.join(&name);
-        match testees::make(testee, &out, &libraries) {
+        match testees::make(testee, &out, options.built, &libraries, &engine) {
             Ok(testee) => made.extend(started(Arc::new(testee), dir.path(), &report)),
             Err(NotMade::Skipped(line)) => println!("{line}"),
             Err(NotMade::Failed(error)) => report.odd("is built", &name, error),
@@ -290,10 +349,12 @@ fn run(options: &Options, cases: &[Arc<Case>]) -> Result<bool, String> {
     let jobs = matrix::jobs(cases, &made, &pairs);
     let names: Vec<&str> = made.iter().map(|made| made.name.as_str()).collect();
     println!("{} cases, {} runs, on {}", cases.len(), jobs.len(), names.join(", "));
-    let stage = Stage { made: &made, report: &report, dir: dir.path(), keep: options.keep };
+    let stage =
+        Stage { engine: options.engine, made: &made, report: &report, dir: dir.path(), keep: options.keep };
     stage.run(jobs, options.jobs.max(1));
     races::run_all(&options.races(), &pairs, &stage, options.effort);
     if let Some(programs) = options.programs() {
+        println!("random programs of the model, {} of them: --seed {} is the first", programs.count, programs.seed);
         fuzz::run_all(programs, &stage);
     }
     let counts = report.finish()?;
@@ -319,7 +380,7 @@ fn cases(options: &Options) -> Result<Vec<Arc<Case>>, String> {
     files.sort();
     let (mut found, mut wrong) = (Vec::new(), Vec::new());
     for file in files {
-        match case::load(&options.dir, &file) {
+        match case::load(&options.dir, &file, options.engine) {
             Ok(cases) => found.extend(cases),
             Err(mut errors) => wrong.append(&mut errors),
         }

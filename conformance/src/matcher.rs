@@ -235,6 +235,7 @@ mod tests {
             now: 1000,
             turn: None,
             dir: PathBuf::from("/case"),
+            address: "/case/app.db".to_owned(),
         }
     }
 

@@ -1,7 +1,7 @@
 //! Which cases are run on which testees, and running them all: beside each other, each worker with processes of its
 //! own.
 //!
-//! Invariant: cases on the machine's clock run when nothing else does.
+//! Invariant: cases on the machine's clock, and those that stop the server, run when nothing else does.
 //!
 //! Threads: the workers take from one list of jobs, and tell one report.
 
@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use crate::case::Case;
+use crate::engine::Kind;
 use crate::player::Player;
 use crate::report::{Record, Report};
 use crate::run::{Verdict, copy_dir, lacking, run};
@@ -35,11 +36,23 @@ pub enum Pairs {
     All,
     /// These, and no case of a single actor.
     Named(Vec<(String, String)>),
-    /// So many for each case, chosen at random by a seed: the same seed chooses the same ones.
-    Sample { seed: u64, per_case: usize },
+    /// So many for each case, chosen at random by a seed: the same seed chooses the same ones. `others`: a case of a single actor
+    /// is run by the first testee and so many others, not by all.
+    Sample { seed: u64, per_case: usize, others: Option<usize> },
 }
 
 impl Pairs {
+    /// Whether the case of this number, one of a single actor, is run by this testee.
+    fn take_alone(&self, case: usize, testee: usize, made: &[Arc<Made>]) -> bool {
+        match self {
+            Pairs::All | Pairs::Sample { others: None, .. } => true,
+            Pairs::Named(_) => false,
+            Pairs::Sample { seed, others: Some(others), .. } => {
+                testee == 0 || rng(*seed, case).choose_multiple(1..made.len(), *others).contains(&testee)
+            }
+        }
+    }
+
     /// Whether the case of this number is run with this pair.
     pub fn take(&self, case: usize, first: usize, second: usize, made: &[Arc<Made>]) -> bool {
         match self {
@@ -47,7 +60,7 @@ impl Pairs {
             Pairs::Named(pairs) => {
                 pairs.iter().any(|(a, b)| *a == made[first].name && *b == made[second].name)
             }
-            Pairs::Sample { seed, per_case } => {
+            Pairs::Sample { seed, per_case, .. } => {
                 sample(*seed, case, made.len(), *per_case).contains(&(first, second))
             }
         }
@@ -57,19 +70,22 @@ impl Pairs {
 /// So many ordered pairs of `testees`, or all if there are fewer.
 fn sample(seed: u64, case: usize, testees: usize, pairs: usize) -> Vec<(usize, usize)> {
     let all = (0..testees).flat_map(|first| (0..testees).map(move |second| (first, second)));
-    let mut random = fastrand::Rng::with_seed(seed ^ (case as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15));
-    random.choose_multiple(all, pairs)
+    rng(seed, case).choose_multiple(all, pairs)
+}
+
+/// What is random about a case.
+fn rng(seed: u64, case: usize) -> fastrand::Rng {
+    fastrand::Rng::with_seed(seed ^ (case as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15))
 }
 
 /// All jobs, those of one testee or pair after each other.
 pub fn jobs(cases: &[Arc<Case>], made: &[Arc<Made>], pairs: &Pairs) -> Vec<Job> {
     let mut jobs = Vec::new();
     let alone = |case: &Case| case.actors.len() == 1;
-    if !matches!(pairs, Pairs::Named(_)) {
-        for testee in 0..made.len() {
-            for case in cases.iter().filter(|case| alone(case)) {
-                add(&mut jobs, case, made, testee, testee);
-            }
+    for testee in 0..made.len() {
+        let cases = cases.iter().filter(|case| alone(case)).enumerate();
+        for (_, case) in cases.filter(|(number, _)| pairs.take_alone(*number, testee, made)) {
+            add(&mut jobs, case, made, testee, testee);
         }
     }
     for first in 0..made.len() {
@@ -105,10 +121,16 @@ impl Job {
         }
     }
 
-    /// What a testee lacks for it.
+    /// What the engine or a testee lacks for it.
     fn lacks(&self, made: &[Arc<Made>]) -> Option<String> {
+        if let Some(why) = &self.case.unfit {
+            return Some(why.clone());
+        }
         self.case.actors.iter().zip(&self.cast).find_map(|(actor, testee)| {
             let made = &made[*testee];
+            if let Some(why) = made.no_faults.as_ref().filter(|_| self.case.plants_fault_in(*actor)) {
+                return Some(format!("no fault can be planted in {}: {why}", made.name));
+            }
             let needs = self.case.needs.get(actor).into_iter().flatten().map(String::as_str);
             let mut needs = needs.chain(self.journal.map(|_| "journal"));
             needs.find_map(|feature| Some(lacking(&made.name, feature, made.lacks.get(feature)?)))
@@ -118,6 +140,7 @@ impl Job {
 
 /// Everything the workers share.
 pub struct Stage<'a> {
+    pub engine: Kind,
     pub made: &'a [Arc<Made>],
     pub report: &'a Report,
     /// Where directories of cases and processes are made.
@@ -129,8 +152,7 @@ pub struct Stage<'a> {
 impl Stage<'_> {
     /// Runs all jobs on so many workers.
     pub fn run(&self, jobs: Vec<Job>, workers: usize) {
-        let (alone, together): (Vec<Job>, Vec<Job>) =
-            jobs.into_iter().partition(|job| job.case.clock.is_none());
+        let (alone, together): (Vec<Job>, Vec<Job>) = jobs.into_iter().partition(|job| job.case.is_alone());
         for (jobs, workers) in [(together, workers), (alone, 1)] {
             let workers = workers.min(jobs.len());
             let jobs = Mutex::new(VecDeque::from(jobs));

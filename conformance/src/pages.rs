@@ -3,16 +3,20 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
+use crate::engine::Kind;
 use crate::report::{Counts, Record};
 use crate::run::Verdict;
 
 /// A table for each area: a row for each testee as the first actor, a column for each as the second, one for the cases
 /// that it does alone; then the failures.
-pub fn markdown(records: &[Record], counts: Counts, seconds: f64) -> String {
+pub fn markdown(records: &[Record], engine: Kind, counts: Counts, seconds: f64) -> String {
     let mut page = format!(
-        "# Conformance\n\n{} passed, {} failed, {} skipped, in {seconds:.1} s. Cells: passed / failed / skipped. \
+        "# Conformance ({})\n\n{} passed, {} failed, {} skipped, in {seconds:.1} s. Cells: passed / failed / skipped. \
          A row is the first actor, a column the second.\n",
-        counts.passed, counts.failed, counts.skipped
+        engine.name(),
+        counts.passed,
+        counts.failed,
+        counts.skipped
     );
     let testees: BTreeSet<&str> =
         records.iter().flat_map(|record| record.testees.iter().map(String::as_str)).collect();
@@ -43,6 +47,7 @@ pub fn markdown(records: &[Record], counts: Counts, seconds: f64) -> String {
             page.push('\n');
         }
     }
+    page.push_str(&skipped(records));
     let failures: Vec<&Record> =
         records.iter().filter(|record| matches!(record.verdict, Verdict::Failed(_))).collect();
     if !failures.is_empty() {
@@ -51,11 +56,30 @@ pub fn markdown(records: &[Record], counts: Counts, seconds: f64) -> String {
     for record in failures {
         let Verdict::Failed(message) = &record.verdict else { continue };
         let _ = write!(page, "\n### {} ({})\n\n", record.id, record.testees.join(", "));
-        let _ = write!(page, "```\n{message}\n```\n\n    {}\n", record.command());
+        let _ = write!(page, "```\n{message}\n```\n\n    {}\n", record.command(engine));
         if let Some(dir) = &record.artifacts {
             let name = dir.file_name().unwrap_or_default().to_string_lossy();
             let _ = write!(page, "\nIts files: [failures/{name}](failures/{name})\n");
         }
+    }
+    page
+}
+
+/// How many were not run, and why; alone and as the first actor.
+fn skipped(records: &[Record]) -> String {
+    let mut reasons: BTreeMap<&str, BTreeMap<&str, usize>> = BTreeMap::new();
+    for record in records {
+        if let Verdict::Skipped(reason) = &record.verdict {
+            *reasons.entry(reason).or_default().entry(record.testees[0].as_str()).or_default() += 1;
+        }
+    }
+    if reasons.is_empty() {
+        return String::new();
+    }
+    let mut page = "\n## Skipped\n\n| reason | times | of |\n| --- | --- | --- |\n".to_owned();
+    for (reason, testees) in reasons {
+        let each: Vec<String> = testees.iter().map(|(testee, times)| format!("{testee} {times}")).collect();
+        let _ = writeln!(page, "| {reason} | {} | {} |", testees.values().sum::<usize>(), each.join(", "));
     }
     page
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 
+use crate::engine::Database;
 use crate::leaks;
 use crate::testee::Testee;
 use crate::testees::Made;
@@ -106,9 +107,14 @@ impl Player {
     fn open_another(&mut self) -> Result<(), String> {
         self.serial += 1;
         let path = self.dir.join(format!("other-{}.db", self.serial));
+        let database = self.made.engine.database(path.clone())?;
         let testee = self.testee();
-        testee.must("open", json!({"as": "db", "path": path}))?;
+        testee.must("open", json!({"as": "db", "path": database.address()}))?;
         testee.must("reset", json!({}))?;
-        std::fs::remove_file(&path).map_err(|error| format!("open has not made {}: {error}", path.display()))
+        match database {
+            Database::File(_) => std::fs::remove_file(&path)
+                .map_err(|error| format!("open has not made {}: {error}", path.display())),
+            Database::Server(_) => Ok(()),
+        }
     }
 }

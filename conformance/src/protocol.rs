@@ -53,7 +53,9 @@ pub struct Protocol {
     values: BTreeMap<String, String>,
     pub features: BTreeSet<String>,
     pub errors: BTreeSet<String>,
-    points: BTreeMap<String, Vec<String>>,
+    points: BTreeMap<String, PointText>,
+    /// Features that only files have, and why.
+    of_files: BTreeMap<String, String>,
 }
 
 #[derive(Deserialize)]
@@ -62,12 +64,15 @@ struct Document {
     values: BTreeMap<String, String>,
     errors: BTreeSet<String>,
     points: BTreeMap<String, PointText>,
+    of_files: BTreeMap<String, String>,
     operations: BTreeMap<String, OperationText>,
 }
 
 #[derive(Deserialize)]
 struct PointText {
     needs: Vec<String>,
+    /// Why it is reached on files alone.
+    of_files: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -122,7 +127,8 @@ impl Protocol {
             values: document.values,
             features: document.features,
             errors: document.errors,
-            points: document.points.into_iter().map(|(name, point)| (name, point.needs)).collect(),
+            points: document.points,
+            of_files: document.of_files,
         }
     }
 
@@ -134,7 +140,17 @@ impl Protocol {
     pub fn point(&self, name: &str) -> Option<&[String]> {
         // One function of the C ABI is a point as well: `call:honker_open`.
         let name = if name.starts_with("call:honker_") { "call" } else { name };
-        self.points.get(name).map(Vec::as_slice)
+        self.points.get(name).map(|point| point.needs.as_slice())
+    }
+
+    /// Why this point is reached on files alone, if it is.
+    pub fn point_of_files(&self, name: &str) -> Option<&str> {
+        self.points.get(name)?.of_files.as_deref()
+    }
+
+    /// Why this feature is one of files alone, if it is.
+    pub fn of_files(&self, feature: &str) -> Option<&str> {
+        self.of_files.get(feature).map(String::as_str)
     }
 
     /// Whether the operation may be asked for with these arguments, apart from those that are `exempt`.

@@ -14,6 +14,7 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 
+use crate::engine::Kind;
 use crate::known::Known;
 use crate::pages;
 use crate::run::Verdict;
@@ -32,18 +33,20 @@ pub struct Record {
 
 impl Record {
     /// The command that repeats it.
-    pub fn command(&self) -> String {
+    pub fn command(&self, engine: Kind) -> String {
+        let on = match engine {
+            Kind::File => "",
+            Kind::Postgres => "--engine postgres ",
+        };
         if let Some(seed) = self.id.strip_prefix("fuzz: seed ") {
-            return format!(
-                "target/conformance/conform fuzz --programs 1 --seed {seed} (with the same testees)"
-            );
+            return format!("conformance/run fuzz {on}--programs 1 --seed {seed} (with the same testees)");
         }
         let id = self.id.split(" [").next().unwrap_or(&self.id).replace('\'', "'\\''");
         let who = match self.testees.as_slice() {
             [first, second] => format!("--pair {first},{second}"),
             others => format!("--testee {}", others.join(",")),
         };
-        format!("conformance/run {who} --case '{id}'")
+        format!("conformance/run {on}{who} --case '{id}'")
     }
 }
 
@@ -65,6 +68,7 @@ impl Counts {
 }
 
 pub struct Report {
+    engine: Kind,
     dir: PathBuf,
     known: Known,
     state: Mutex<State>,
@@ -80,7 +84,7 @@ struct State {
 
 impl Report {
     /// Makes the directory anew.
-    pub fn create(dir: &Path, testees: &[&str], known: Known) -> Result<Report, String> {
+    pub fn create(dir: &Path, engine: Kind, testees: &[&str], known: Known) -> Result<Report, String> {
         let say = |error: std::io::Error| format!("{}: {error}", dir.display());
         for old in ["failures", "kept"] {
             let _ = std::fs::remove_dir_all(dir.join(old));
@@ -88,6 +92,7 @@ impl Report {
         std::fs::create_dir_all(dir).map_err(say)?;
         let lines = std::fs::File::create(dir.join("report.jsonl")).map_err(say)?;
         let report = Report {
+            engine,
             dir: dir.to_owned(),
             known,
             state: Mutex::new(State { records: Vec::new(), lines }),
@@ -95,7 +100,7 @@ impl Report {
             processes: AtomicUsize::new(1),
             began: Instant::now(),
         };
-        report.line(&json!({"kind": "header", "version": 1, "testees": testees}));
+        report.line(&json!({"kind": "header", "version": 1, "engine": engine.name(), "testees": testees}));
         Ok(report)
     }
 
@@ -136,7 +141,7 @@ impl Report {
                 record.id,
                 record.testees.join(", "),
                 message.replace('\n', "\n  "),
-                record.command(),
+                record.command(self.engine),
                 kept.unwrap_or_default()
             );
         }
@@ -199,7 +204,7 @@ impl Report {
         });
         let say = |error: std::io::Error| format!("{}: {error}", self.dir.display());
         writeln!(lines, "{footer}").map_err(say)?;
-        std::fs::write(self.dir.join("report.md"), pages::markdown(&records, counts, seconds))
+        std::fs::write(self.dir.join("report.md"), pages::markdown(&records, self.engine, counts, seconds))
             .map_err(say)?;
         std::fs::write(self.dir.join("junit.xml"), pages::junit(&records)).map_err(say)?;
         for (reason, times) in reasons {

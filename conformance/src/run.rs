@@ -14,8 +14,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use serde_json::{Map, Value, json};
 
 use crate::case::{Actor, Case, Expected, Operation, Step, letter};
+use crate::engine::Database;
 use crate::matcher;
-use crate::oracle;
 use crate::player::Player;
 use crate::protocol::{Answer, protocol};
 use crate::testee::{TIMEOUT, Testee, Ticket, Trouble};
@@ -63,6 +63,7 @@ struct Started {
 struct Run<'a> {
     case: &'a Case,
     journal: Option<&'a str>,
+    database: Database,
     players: BTreeMap<Actor, &'a mut Player>,
     scope: Scope,
     clocks: BTreeMap<Actor, i64>,
@@ -75,6 +76,7 @@ struct Run<'a> {
     fired: BTreeSet<Actor>,
     /// Files that the case itself has changed: they need not be in order.
     touched: BTreeSet<String>,
+    server_is_down: bool,
 }
 
 /// Runs `case` in the directory `dir`, which is made. `players` are its actors, in order. `keep`: where to copy the
@@ -87,11 +89,17 @@ pub fn run(
     keep: Option<&Path>,
 ) -> Verdict {
     let now = case.clock.unwrap_or_else(machine_clock);
+    let database = match players[0].made().engine.database(dir.join(FILE)) {
+        Ok(database) => database,
+        Err(error) => return Verdict::Failed(error),
+    };
+    let address = database.address();
     let mut run = Run {
         case,
         journal,
+        database,
         players: case.actors.iter().copied().zip(players).collect(),
-        scope: Scope { saved: BTreeMap::new(), now, turn: None, dir: dir.to_owned() },
+        scope: Scope { saved: BTreeMap::new(), now, turn: None, dir: dir.to_owned(), address },
         clocks: case.actors.iter().map(|actor| (*actor, now)).collect(),
         started: BTreeMap::new(),
         dead: BTreeSet::new(),
@@ -99,13 +107,21 @@ pub fn run(
         faults: BTreeMap::new(),
         fired: BTreeSet::new(),
         touched: BTreeSet::new(),
+        server_is_down: false,
     };
-    match run.story().and_then(|()| Ok(run.aftermath(keep)?)) {
+    let told = run.story();
+    if run.server_is_down
+        && let Err(error) = run.database.start_server()
+    {
+        return Verdict::Failed(error);
+    }
+    match told.and_then(|()| Ok(run.aftermath(keep)?)) {
         Ok(()) => Verdict::Passed,
         Err(End::Failed(error)) => {
             for player in run.players.values() {
                 player.running().iter().for_each(|testee| testee.kill());
             }
+            run.database.keep(dir);
             Verdict::Failed(error)
         }
         Err(End::Skipped(reason)) => {
@@ -125,6 +141,7 @@ impl Run<'_> {
     fn story(&mut self) -> Result<(), End> {
         self.prepare()?;
         let case = self.case;
+        self.database.set_clock(case.clock)?;
         for actor in case.actors.clone() {
             self.player(actor).ready(&case.tz)?;
             self.tell_time(actor);
@@ -151,7 +168,7 @@ impl Run<'_> {
         let say = |error: std::io::Error| format!("{}: {error}", fixture.display());
         if fixture.extension().is_some_and(|extension| extension == "sql") {
             let script = std::fs::read_to_string(fixture).map_err(say)?;
-            return oracle::execute(&dir.join(FILE), &script);
+            return self.database.execute(&script);
         }
         std::fs::copy(fixture, dir.join(FILE)).map(drop).map_err(say)
     }
@@ -174,7 +191,7 @@ impl Run<'_> {
         let Some(options) = &self.case.open else { return Ok(()) };
         let mut options = self.scope.resolve_fields(options)?;
         options.insert("as".to_owned(), json!("db"));
-        options.insert("path".to_owned(), json!(self.scope.dir.join(FILE)));
+        options.insert("path".to_owned(), json!(self.scope.address));
         if let Some(journal) = self.journal {
             options.insert("journal".to_owned(), json!(journal));
         }
@@ -188,7 +205,7 @@ impl Run<'_> {
                 let sql = self.text(sql)?;
                 let params =
                     params.iter().map(|value| self.scope.resolve(value)).collect::<Result<Vec<_>, _>>()?;
-                let rows = oracle::query(&self.scope.dir.join(FILE), &sql, &params)?;
+                let rows = self.database.query(&sql, &params)?;
                 if let Some(gives) = gives {
                     matcher::matches(gives, Some(&rows), &mut self.scope)
                         .map_err(|error| format!("{sql}: {error}"))?;
@@ -197,17 +214,17 @@ impl Run<'_> {
             }
             Step::Exec(sql) => {
                 let sql = self.text(sql)?;
-                oracle::execute(&self.scope.dir.join(FILE), &sql)?;
+                self.database.execute(&sql)?;
             }
             Step::Advance { by, of } => {
                 let by = self.scope.number(by)?;
                 self.scope.now += if of.is_none() { by } else { 0 };
-                self.set_clocks(*of, |clock| clock + by);
+                self.set_clocks(*of, |clock| clock + by)?;
             }
             Step::Clock { to, of } => {
                 let to = self.scope.number(to)?;
                 self.scope.now = if of.is_none() { to } else { self.scope.now };
-                self.set_clocks(*of, |_| to);
+                self.set_clocks(*of, |_| to)?;
             }
             Step::Fault { point, of, action, nth } => {
                 let control = self.testee(*of).control;
@@ -248,6 +265,14 @@ impl Run<'_> {
                 self.stopped.remove(actor);
             }
             Step::Restart(actor) => self.restart(*actor)?,
+            Step::Server { up } => {
+                if *up {
+                    self.database.start_server()?
+                } else {
+                    self.database.stop_server()?
+                }
+                self.server_is_down = !up;
+            }
             Step::Await { name, expected } => return self.await_answer(name, expected),
             Step::Waits(name) => self.waits(name)?,
             Step::Chmod { .. }
@@ -275,13 +300,18 @@ impl Run<'_> {
         Ok(())
     }
 
-    fn set_clocks(&mut self, of: Option<Actor>, change: impl Fn(i64) -> i64) {
+    fn set_clocks(&mut self, of: Option<Actor>, change: impl Fn(i64) -> i64) -> Result<(), String> {
+        if of.is_none() {
+            // Before the processes: one that waits for a second looks as soon as it is over by its own clock.
+            self.database.set_clock(Some(self.scope.now))?;
+        }
         for actor in self.case.actors.clone() {
             if of.is_none_or(|of| of == actor) {
                 self.clocks.entry(actor).and_modify(|clock| *clock = change(*clock));
                 self.tell_time(actor);
             }
         }
+        Ok(())
     }
 
     fn has_fired(&mut self, actor: Actor) -> bool {

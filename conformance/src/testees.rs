@@ -3,9 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 
 use serde::Deserialize;
 
+use crate::engine::{Engine, Kind};
 use crate::protocol::protocol;
 
 /// What all testees are given by the suite.
@@ -21,10 +23,14 @@ pub struct Made {
     pub dir: PathBuf,
     pub run: Vec<String>,
     pub libraries: Libraries,
+    /// Where its databases are.
+    pub engine: Arc<Engine>,
     /// The package cannot tell errors apart.
     pub untyped: bool,
     /// The language's runtime has threads that come and go as it likes.
     pub own_threads: bool,
+    /// Why no fault can be planted in it, if none can.
+    pub no_faults: Option<String>,
     /// Features it does not have, and why.
     pub lacks: BTreeMap<String, String>,
 }
@@ -33,6 +39,11 @@ pub struct Made {
 #[serde(deny_unknown_fields)]
 struct List {
     testees: Vec<PathBuf>,
+    /// Those of one engine alone.
+    #[serde(default)]
+    file: Vec<PathBuf>,
+    #[serde(default)]
+    postgres: Vec<PathBuf>,
 }
 
 #[derive(Deserialize)]
@@ -45,6 +56,7 @@ struct Text {
     errors: Errors,
     #[serde(default)]
     threads: Threads,
+    no_faults: Option<String>,
     #[serde(default)]
     lacks: BTreeMap<String, String>,
 }
@@ -78,8 +90,8 @@ impl Described {
 }
 
 /// The testees of `list` (conformance/testees.toml of the repository `root`) that are `wanted`, by name or, if that
-/// has a slash in it, by directory; all, if none is named.
-pub fn describe(root: &Path, list: &Path, wanted: &[String]) -> Result<Vec<Described>, String> {
+/// has a slash in it, by directory; all that there are for this engine, if none is named.
+pub fn describe(root: &Path, list: &Path, engine: Kind, wanted: &[String]) -> Result<Vec<Described>, String> {
     let mut found = Vec::new();
     for dir in wanted.iter().filter(|name| name.contains('/')) {
         found.push(read(Path::new(dir))?);
@@ -90,7 +102,11 @@ pub fn describe(root: &Path, list: &Path, wanted: &[String]) -> Result<Vec<Descr
         return Ok(found);
     }
     let text = std::fs::read_to_string(list).map_err(|error| format!("{}: {error}", list.display()))?;
-    let dirs: List = toml::from_str(&text).map_err(|error| format!("{}: {error}", list.display()))?;
+    let mut dirs: List = toml::from_str(&text).map_err(|error| format!("{}: {error}", list.display()))?;
+    dirs.testees.append(match engine {
+        Kind::File => &mut dirs.file,
+        Kind::Postgres => &mut dirs.postgres,
+    });
     let mut errors = Vec::new();
     for dir in dirs.testees {
         match read(&root.join(dir)) {
@@ -131,13 +147,34 @@ pub enum NotMade {
     Failed(String),
 }
 
-/// Builds it into `out`.
-pub fn make(testee: Described, out: &Path, libraries: &Libraries) -> Result<Made, NotMade> {
+/// In the folder of a testee: why it was not built.
+const SKIPPED: &str = "skipped";
+const FAILED: &str = "failed";
+
+/// Builds it into `out`, unless that has been done.
+pub fn make(
+    testee: Described,
+    out: &Path,
+    is_built: bool,
+    libraries: &Libraries,
+    engine: &Arc<Engine>,
+) -> Result<Made, NotMade> {
     let Described { dir, text } = testee;
     let fail = |error: String| NotMade::Failed(format!("{}: {error}", text.name));
     std::fs::create_dir_all(out).map_err(|error| fail(format!("{}: {error}", out.display())))?;
     let out = std::path::absolute(out).map_err(|error| fail(error.to_string()))?;
-    if let Some(build) = &text.build {
+    let (skipped, failed) = (out.join(SKIPPED), out.join(FAILED));
+    if is_built {
+        if let Ok(line) = std::fs::read_to_string(&skipped) {
+            return Err(NotMade::Skipped(line));
+        }
+        if let Ok(error) = std::fs::read_to_string(&failed) {
+            return Err(NotMade::Failed(error));
+        }
+    } else if let Some(build) = &text.build {
+        for old in [&skipped, &failed] {
+            let _ = std::fs::remove_file(old);
+        }
         let program = dir.join(build);
         let output = Command::new(&program)
             .current_dir(&dir)
@@ -151,11 +188,14 @@ pub fn make(testee: Described, out: &Path, libraries: &Libraries) -> Result<Made
             let line = said.lines().find(|line| line.starts_with("SKIPPED"));
             let line =
                 line.map_or_else(|| format!("SKIPPED {}: build exited with 77", text.name), str::to_owned);
+            std::fs::write(&skipped, &line).map_err(|error| fail(error.to_string()))?;
             return Err(NotMade::Skipped(line));
         }
         if !output.status.success() {
             let log = String::from_utf8_lossy(&output.stderr);
-            return Err(fail(format!("its build failed ({}):\n{said}{log}", output.status)));
+            let error = format!("{}: its build failed ({}):\n{said}{log}", text.name, output.status);
+            std::fs::write(&failed, &error).map_err(|error| fail(error.to_string()))?;
+            return Err(NotMade::Failed(error));
         }
     }
     let (out, here) = (out.display().to_string(), dir.display().to_string());
@@ -165,8 +205,10 @@ pub fn make(testee: Described, out: &Path, libraries: &Libraries) -> Result<Made
         dir,
         run,
         libraries: libraries.clone(),
+        engine: Arc::clone(engine),
         untyped: text.errors == Errors::Untyped,
         own_threads: text.threads == Threads::Own,
+        no_faults: text.no_faults,
         lacks: text.lacks,
     })
 }

@@ -14,6 +14,8 @@ pub struct Scope {
     /// The turn of `times`.
     pub turn: Option<u64>,
     pub dir: PathBuf,
+    /// What stands for the database: a path in `dir`, or a URL.
+    pub address: String,
 }
 
 /// The database that the actors of a case open.
@@ -152,7 +154,7 @@ impl Scope {
 
     fn with_path(&self, text: &str) -> String {
         let dir = self.dir.display().to_string();
-        text.replace("$file", &format!("{dir}/{FILE}")).replace("$dir", &dir)
+        text.replace("$file", &self.address).replace("$dir", &dir)
     }
 
     fn repeat(&self, repeat: &Value) -> Result<Value, String> {
@@ -171,7 +173,13 @@ mod tests {
 
     fn scope() -> Scope {
         let saved = [("job".to_owned(), json!(7)), ("jobs".to_owned(), json!([1]))].into();
-        Scope { saved, now: 1000, turn: Some(3), dir: PathBuf::from("/case") }
+        Scope {
+            saved,
+            now: 1000,
+            turn: Some(3),
+            dir: PathBuf::from("/case"),
+            address: "/case/app.db".to_owned(),
+        }
     }
 
     #[test]

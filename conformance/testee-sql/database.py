@@ -15,6 +15,11 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+FEATURES = (
+    "queue tx stream notify sched cron result result_tx settle_tx by_id lock rate rate_sweep dead stats next_at "
+    "enqueue_many text bytes journal foreign prune_keep tick_at updates release metadata settings "
+    "batch step bulk unique schedule_options unknown_keys claims_by_id metrics"
+).split()
 EXTENSION = os.environ["HONKER_EXTENSION"]
 LONG_MS = 2**31 - 1
 
@@ -90,6 +95,42 @@ def call(connection: sqlite3.Connection, function: str, *arguments: Any) -> Any:
     places = ["CAST(? AS TEXT)" if isinstance(value, NotUtf8) else "?" for value in values]
     blobs = [bytes(value) if isinstance(value, NotUtf8) else value for value in values]
     return execute(connection, f"SELECT {function}({', '.join(places)})", blobs)[0][0]
+
+
+def version() -> str:
+    with contextlib.closing(sqlite3.connect(":memory:")) as connection:
+        load_extension(connection)
+        return call(connection, "honker_version")
+
+
+def changes(connection: sqlite3.Connection, sql: str, parameters: list) -> int:
+    """Executes a statement; how many rows it changed."""
+    before = connection.total_changes
+    execute(connection, sql, parameters)
+    # changes() still has the number of an earlier statement if this one changed nothing.
+    return execute(connection, "SELECT changes()")[0][0] if connection.total_changes != before else 0
+
+
+def execute_apart(path: str, sql: str, times: int) -> None:
+    """On a connection that honker knows nothing of."""
+    with driver(), contextlib.closing(sqlite3.connect(path, timeout=5, isolation_level=None)) as connection:
+        for _ in range(times):
+            connection.execute(sql).fetchall()
+
+
+@contextlib.contextmanager
+def all_or_none(connection: sqlite3.Connection) -> Iterator[None]:
+    """Several calls as one, in a transaction or out of it."""
+    within = connection.in_transaction
+    execute(connection, "SAVEPOINT many" if within else "BEGIN IMMEDIATE")
+    try:
+        yield
+        execute(connection, "RELEASE many" if within else "COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            for statement in ("ROLLBACK TO many", "RELEASE many") if within else ("ROLLBACK",):
+                execute(connection, statement)
+        raise
 
 
 class Database:

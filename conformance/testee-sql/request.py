@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import sqlite3
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -63,7 +62,7 @@ class Request:
     def on(self) -> Any:
         return self.testee.handles[self["on"]]
 
-    def use(self) -> contextlib.AbstractContextManager[sqlite3.Connection]:
+    def use(self) -> contextlib.AbstractContextManager[Any]:
         on = self.testee.handles[self["tx"]] if "tx" in self.keys else self.on
         return on.use() if isinstance(on, Transaction) else on.db.use()
 

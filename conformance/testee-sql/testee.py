@@ -1,4 +1,5 @@
-"""The adapter of the SQL functions: what PROTOCOL.md asks, done with docs/sql.md in Python's own SQLite.
+"""The adapter of the SQL functions: what PROTOCOL.md asks, done with docs/sql.md in Python's own SQLite, or, as
+testee-psycopg, on a Postgres server: `database` is the module of either.
 
 It shares no code with the language packages, which makes it the oracle that they are paired with: an operation here is
 the documented function and nothing else. What a package would add (workers, outboxes) it does not have; testee.toml
@@ -15,7 +16,6 @@ import json
 import os
 import queue
 import secrets
-import sqlite3
 import sys
 import threading
 import traceback
@@ -23,25 +23,23 @@ from collections.abc import Callable
 from typing import Any
 
 from database import (
+    FEATURES,
     Database,
     Outcome,
     Refused,
     Transaction,
     Updates,
+    all_or_none,
     call,
-    driver,
+    changes,
     execute,
+    execute_apart,
     json_from_sql,
-    load_extension,
     sql_from_json,
+    version,
 )
 from request import Named, Request, from_text, to_text, with_payload
 
-FEATURES = (
-    "queue tx stream notify sched cron result result_tx settle_tx by_id lock rate rate_sweep dead stats next_at "
-    "enqueue_many text bytes journal foreign prune_keep tick_at updates release metadata settings "
-    "batch step bulk unique schedule_options unknown_keys claims_by_id metrics"
-).split()
 LACKS = {
     "wait": "worker.open listen.open stream.subscribe subscription.ack subscription.save subscription.offset sched.run "
     "result.wait",
@@ -112,17 +110,8 @@ def apply(r: Request) -> dict:
 
 
 def enqueue_many(r: Request) -> dict:
-    with r.use() as connection:
-        within = connection.in_transaction
-        execute(connection, "SAVEPOINT many" if within else "BEGIN IMMEDIATE")
-        try:
-            ids = [call(connection, "honker_enqueue", *enqueue_arguments(r, payload)) for payload in r["payloads"]]
-            execute(connection, "RELEASE many" if within else "COMMIT")
-        except BaseException:
-            if connection.in_transaction:
-                for statement in ("ROLLBACK TO many", "RELEASE many") if within else ("ROLLBACK",):
-                    execute(connection, statement)
-            raise
+    with r.use() as connection, all_or_none(connection):
+        ids = [call(connection, "honker_enqueue", *enqueue_arguments(r, payload)) for payload in r["payloads"]]
     return {"ids": ids}
 
 
@@ -132,11 +121,7 @@ def statement(r: Request) -> tuple[Any, list]:
 
 def sql_exec(r: Request) -> dict:
     with r.use() as connection:
-        before = connection.total_changes
-        execute(connection, *statement(r))
-        # changes() still has the number of an earlier statement if this one changed nothing.
-        changes = connection.total_changes != before and execute(connection, "SELECT changes()")[0][0]
-    return {"changes": int(changes)}
+        return {"changes": changes(connection, *statement(r))}
 
 
 def sql_query(r: Request) -> dict:
@@ -146,9 +131,7 @@ def sql_query(r: Request) -> dict:
 
 
 def foreign_exec(r: Request) -> dict:
-    with driver(), contextlib.closing(sqlite3.connect(r["path"], timeout=5, isolation_level=None)) as connection:
-        for _ in range(r.get("times", 1)):
-            connection.execute(r["sql"]).fetchall()
+    execute_apart(r["path"], r["sql"], r.get("times", 1))
     return {"done": r.get("times", 1)}
 
 
@@ -321,10 +304,7 @@ class Testee:
         self.writing = threading.Lock()
 
     def hello(self) -> dict:
-        with contextlib.closing(sqlite3.connect(":memory:")) as connection:
-            load_extension(connection)
-            version = call(connection, "honker_version")
-        return {"testee": "sql", "version": version, "pid": os.getpid(), "features": FEATURES}
+        return {"testee": "sql", "version": version(), "pid": os.getpid(), "features": FEATURES}
 
     def drop(self, name: str) -> None:
         handle = self.handles.pop(name, None)

@@ -19,6 +19,7 @@ use crate::listening::{Listening, SQL_REGISTER, host, pid};
 use crate::on::{Begin, On, int, text};
 use crate::operations::{self, Schedules, Step};
 use crate::pool::{Loan, Pool, Use};
+use crate::reach;
 use crate::schema;
 use crate::sql::{self, Statement};
 use crate::stop::{Call, Stop};
@@ -159,7 +160,10 @@ impl Shared {
     }
 
     fn write<T>(&self, body: impl FnOnce(&mut On<'_>) -> Result<T>) -> Result<T> {
-        self.call(body)
+        reach("commit.before");
+        let done = self.call(body)?;
+        reach("commit.after");
+        Ok(done)
     }
 
     /// Runs a bounded operation again and again until nothing is left for it to do, a transaction each.
@@ -167,7 +171,7 @@ impl Shared {
         let interrupts = Interrupts::begin(self.signals());
         let mut done: Option<T> = None;
         loop {
-            let next = self.call(&body)?;
+            let next = self.write(&body)?;
             let goes_on = next.goes_on();
             let all = match done {
                 Some(done) => done.then(next),
@@ -404,7 +408,7 @@ macro_rules! engine {
             }
 
             fn jobs_apply(&self, filter_json: &str, action: &str) -> Result<Applied> {
-                self.0.call(|on| operations::jobs_apply(on, filter_json, action))
+                self.0.write(|on| operations::jobs_apply(on, filter_json, action))
             }
 
             fn notifications_prune(&self, older_than_s: Option<i64>, max_keep: Option<i64>) -> Result<i64> {

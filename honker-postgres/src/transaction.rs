@@ -10,6 +10,7 @@ use crate::failure;
 use crate::on::{On, get, hear};
 use crate::operations::Step;
 use crate::pool::Loan;
+use crate::reach;
 use crate::server::Shared;
 use crate::sql::{Statement, leaves_for_good};
 use crate::stop::Call;
@@ -106,6 +107,7 @@ impl Transaction {
             return Err(reason);
         }
         let call = call.uninterrupted();
+        reach("commit.before");
         let committed = loan.run(&call, async |client: &Client| {
             // In a transaction that has failed COMMIT is answered as if it were well; the first says so.
             let (woken, committed) = tokio::join!(
@@ -117,6 +119,7 @@ impl Transaction {
         });
         match committed {
             Ok(rows) => {
+                reach("commit.after");
                 if self.is_untidy {
                     loan.tidy(&call);
                 }

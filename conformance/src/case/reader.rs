@@ -1,13 +1,14 @@
 //! Reads cases, and finds what is wrong with them.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
 use serde_json::{Map, Value};
 
 use super::{Actor, Case, Expected, Failure, NOON, Operation, Step, letter};
 use crate::control::Action;
+use crate::engine::Kind;
 use crate::protocol::protocol;
 use crate::schema::Schema;
 use crate::value;
@@ -24,8 +25,8 @@ fn schema() -> &'static Schema {
     &SCHEMA
 }
 
-/// The cases in `file`, which is `area/topic.yaml` in `root`; or everything that is wrong with it.
-pub fn load(root: &Path, file: &Path) -> Result<Vec<Case>, Vec<String>> {
+/// The cases in `file`, which is `area/topic.yaml` in `root`, as they are on one engine; or everything that is wrong with it.
+pub fn load(root: &Path, file: &Path, engine: Kind) -> Result<Vec<Case>, Vec<String>> {
     let topic = file.strip_prefix(root).unwrap_or(file).with_extension("");
     let topic = topic.to_string_lossy().into_owned();
     let say = |wrong: String| vec![format!("{}: {wrong}", file.display())];
@@ -45,6 +46,8 @@ pub fn load(root: &Path, file: &Path) -> Result<Vec<Case>, Vec<String>> {
         let mut reader = Reader {
             text,
             beside: file.parent().unwrap_or(root),
+            engine,
+            unfit: unfit(&value["only"], engine).or_else(|| unfit(&text["only"], engine)),
             wrong: Vec::new(),
             saved: BTreeSet::new(),
             started: BTreeSet::new(),
@@ -56,8 +59,11 @@ pub fn load(root: &Path, file: &Path) -> Result<Vec<Case>, Vec<String>> {
         wrong.extend(reader.wrong.iter().map(|wrong| format!("{}: {name}: {wrong}", file.display())));
         cases.extend(case);
     }
-    if value.as_object().is_some_and(|fields| fields.len() > 2) {
-        wrong.push(format!("{}: there are more keys than version and cases", file.display()));
+    if value
+        .as_object()
+        .is_some_and(|fields| fields.keys().any(|key| !["version", "only", "cases"].contains(&key.as_str())))
+    {
+        wrong.push(format!("{}: there are more keys than version, only and cases", file.display()));
     }
     if wrong.is_empty() { Ok(cases) } else { Err(wrong) }
 }
@@ -67,6 +73,9 @@ pub(super) struct Reader<'a> {
     text: &'a Value,
     /// The directory of its file.
     beside: &'a Path,
+    engine: Kind,
+    /// Why the case is not run on this engine: the first reason that was found.
+    unfit: Option<String>,
     wrong: Vec<String>,
     pub(super) saved: BTreeSet<String>,
     /// Operations that were started, and are to be awaited.
@@ -99,10 +108,11 @@ impl Reader<'_> {
             None => Some(Map::new()),
         };
         let fixture = text["fixture"].as_str().map(|name| root.with_file_name("fixtures").join(name));
+        let fixture = fixture.map(|file| self.fixture(file));
         if let Some(file) = fixture.as_ref().filter(|file| !file.exists()) {
             self.wrong.push(format!("there is no fixture {}", file.display()));
         }
-        let each_journal = text.get("journal").is_some();
+        let each_journal = self.engine == Kind::File && text.get("journal").is_some();
         let mut needs: BTreeMap<Actor, BTreeSet<String>> =
             actors.iter().map(|actor| (*actor, BTreeSet::new())).collect();
         for feature in text["needs"].as_array().into_iter().flatten().filter_map(Value::as_str) {
@@ -128,14 +138,62 @@ impl Reader<'_> {
         }
         let mut steps = Vec::new();
         for (index, step) in text["steps"].as_array().into_iter().flatten().enumerate() {
-            match self.step(step.as_object()?, &actors, &mut needs) {
+            let step = self.on_engine(step.as_object()?);
+            match step.and_then(|step| self.step(&step, &actors, &mut needs)) {
                 Ok(these) => steps.extend(these.into_iter().map(|step| (index + 1, step))),
                 Err(error) => self.wrong.push(format!("step {}: {error}", index + 1)),
             }
         }
         let tz = text["tz"].as_str().unwrap_or("UTC").to_owned();
         let id = format!("{topic}: {name}");
-        Some(Case { id, area, actors, clock, open, each_journal, fixture, tz, steps, needs })
+        let lacking = needs.values().flatten().find_map(|feature| protocol().of_files(feature));
+        self.about_files(lacking);
+        let unfit = self.unfit.take();
+        Some(Case { id, area, actors, clock, open, each_journal, fixture, tz, steps, needs, unfit })
+    }
+
+    /// The step as it is on this engine: what stands under `postgres` takes the place of the same keys there. Other SQL needs no
+    /// reason, everything else does.
+    fn on_engine(&self, text: &Map<String, Value>) -> Result<Map<String, Value>, String> {
+        let mut text = text.clone();
+        let Some(other) = text.remove("postgres") else { return Ok(text) };
+        let mut other = other.as_object().cloned().ok_or("postgres: keys of the step are due here")?;
+        let why = other.remove("why");
+        if why.as_ref().is_none_or(|why| !why.is_string())
+            && let Some(key) = other.keys().find(|key| !["sql", "exec", "params"].contains(&key.as_str()))
+        {
+            return Err(format!("postgres: why is {key} another one?"));
+        }
+        if self.engine == Kind::Postgres {
+            for (key, value) in other {
+                if value.is_null() {
+                    text.remove(&key)
+                } else {
+                    text.insert(key, value)
+                };
+            }
+        }
+        Ok(text)
+    }
+
+    /// A script for this engine. Without one the case is about what was found in a file.
+    fn fixture(&mut self, file: PathBuf) -> PathBuf {
+        if self.engine == Kind::File {
+            return file;
+        }
+        let other = file.with_extension("postgres.sql");
+        if !other.exists() {
+            self.about_files(Some("it begins with a file that somebody has made before"));
+            return file;
+        }
+        other
+    }
+
+    /// The case is about files alone.
+    fn about_files(&mut self, why: Option<&str>) {
+        if let Some(why) = why.filter(|_| self.engine == Kind::Postgres) {
+            self.unfit.get_or_insert_with(|| format!("on a file alone: {why}"));
+        }
     }
 
     fn step(
@@ -272,15 +330,18 @@ impl Reader<'_> {
         actors: &[Actor],
         needs: &mut BTreeMap<Actor, BTreeSet<String>>,
     ) -> Result<Step, String> {
-        const VERBS: [&str; 17] = [
+        const VERBS: [&str; 18] = [
             "sql", "exec", "advance", "clock", "fault", "fired", "kill", "stop", "continue", "restart",
-            "await", "waits", "chmod", "delete", "write", "copy", "truncate",
+            "await", "waits", "server", "chmod", "delete", "write", "copy", "truncate",
         ];
         let Some(verb) = VERBS.into_iter().find(|verb| text.contains_key(*verb)) else {
             let keys: Vec<&str> = text.keys().map(String::as_str).collect();
             return Err(format!("this is no step: {}", keys.join(", ")));
         };
         schema().check(&format!("/$defs/steps/{verb}"), &Value::Object(text.clone()), |_| false)?;
+        if ["chmod", "delete", "write", "copy", "truncate"].contains(&verb) {
+            self.about_files(Some("something is done to the file"));
+        }
         let subject = &text[verb];
         let words = || text_of(text, verb).unwrap_or_default();
         let of = text.get("of").and_then(actor).map(|of| self.known(of, actors)).transpose()?;
@@ -300,6 +361,9 @@ impl Reader<'_> {
             "exec" => Step::Exec(words()),
             "advance" | "clock" => {
                 self.uses(subject, &[], false)?;
+                self.about_files(
+                    of.map(|_| "each process has a clock of its own; the server has one for all"),
+                );
                 let value = subject.clone();
                 if verb == "advance" {
                     Step::Advance { by: value, of }
@@ -313,6 +377,7 @@ impl Reader<'_> {
                     return Err(format!("there is no point {point}"));
                 };
                 needs.entry(of).or_default().extend(more.iter().cloned());
+                self.about_files(protocol().point_of_files(&point));
                 let action = text.get("do").map(|action| self::action(&point, action)).transpose()?;
                 Step::Fault { point, of, action, nth: text.get("nth").and_then(Value::as_u64).unwrap_or(1) }
             }
@@ -321,6 +386,12 @@ impl Reader<'_> {
             "stop" => Step::Stop(who()?),
             "continue" => Step::Continue(who()?),
             "restart" => Step::Restart(who()?),
+            "server" => {
+                if self.engine == Kind::File && self.unfit.is_none() {
+                    return Err("a file has no server: the case is `only` for postgres".to_owned());
+                }
+                Step::Server { up: subject == "start" }
+            }
             "await" | "waits" => {
                 let name = words();
                 if !self.started.contains(&name) {
@@ -346,6 +417,19 @@ impl Reader<'_> {
             _ => Step::Truncate { file: words(), to: text.get("to").and_then(Value::as_u64).unwrap_or(0) },
         })
     }
+}
+
+/// Why a case is not run on this engine, as it or its file says under `only`.
+fn unfit(only: &Value, engine: Kind) -> Option<String> {
+    let other = match engine {
+        Kind::File => Kind::Postgres,
+        Kind::Postgres => Kind::File,
+    };
+    let why = only[other.name()].as_str()?;
+    Some(match other {
+        Kind::File => format!("on a file alone: {why}"),
+        Kind::Postgres => format!("on Postgres alone: {why}"),
+    })
 }
 
 fn text_of(text: &Map<String, Value>, key: &str) -> Option<String> {

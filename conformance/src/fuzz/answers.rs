@@ -107,7 +107,7 @@ pub fn given(name: &str, cell: &Cell) -> Value {
 pub fn stored(name: &str, cell: &Cell) -> Value {
     match cell {
         // Quoted, so that the text "null" is not nothing.
-        Cell::Text(text) if JSON_COLUMNS.contains(&name) => value(text).to_string().into(),
+        Cell::Text(text) if JSON_COLUMNS.contains(&name) => serde_json::json!({ "$json": value(text) }),
         other => given(name, other),
     }
 }

@@ -80,7 +80,7 @@ impl<'a> Fuzz<'a> {
             self.cast.iter().map(|testee| self.stage.made[*testee].name.clone()).collect();
         let number = self.stage.report.begin(&id, &testees);
         let began = Instant::now();
-        let program = translate::portable(&Program::random(self.seed, length));
+        let program = translate::portable(&Program::random(self.seed, length), self.stage.engine);
         let (mut verdict, mut artifacts) = (self.play(&program, players), None);
         if let Verdict::Failed(first) = &verdict {
             let kept = self.stage.report.artifacts(number, &id);
@@ -140,7 +140,7 @@ impl<'a> Fuzz<'a> {
         std::fs::create_dir_all(&dir).map_err(|error| format!("{}: {error}", dir.display()))?;
         let file = dir.join("case.yaml");
         self.write(program, &file)?;
-        let cases = case::load(&dir, &file).map_err(|errors| errors.join("\n"))?;
+        let cases = case::load(&dir, &file, self.stage.engine).map_err(|errors| errors.join("\n"))?;
         let case = cases.first().ok_or("no case")?;
         let mut cast = Vec::new();
         for (index, testee) in self.cast.iter().enumerate() {

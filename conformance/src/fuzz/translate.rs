@@ -14,7 +14,9 @@ use honker_model::tables::{TABLES, dump};
 use honker_model::{Answer, Cell, Model, Operation, Program, Refusal};
 use serde_json::{Map, Value, json};
 
-use super::answers::{COLUMNS, JSON_COLUMNS, done_or, gives, stored, value};
+use crate::engine::Kind;
+
+use super::answers::{COLUMNS, done_or, gives, stored, value};
 use super::requests::{enqueue, literal, registration, settings, update};
 
 /// What the queues of the model are opened with: name, visibility timeout and budget.
@@ -24,11 +26,18 @@ const QUEUES: [(&str, i64, i64); 3] = [("mail", 2, 2), ("Mail", 4, 1), ("", 60, 
 const LIMIT_MAX: i64 = 50;
 
 /// A program of operations that every package has, in a form that every package has.
-pub fn portable(program: &Program) -> Program {
-    Program {
-        start: program.start,
-        operations: program.operations.iter().flat_map(portable_operations).collect(),
-    }
+///
+/// On Postgres a number that was taken and not used is not given out again, which the model does not know: there is nothing in the
+/// program that is undone, and no key that may be taken. The server's clock does not go back.
+pub fn portable(program: &Program, engine: Kind) -> Program {
+    let operations = program.operations.iter().flat_map(portable_operations);
+    let operations = operations.filter_map(|operation| match (engine, operation) {
+        (Kind::Postgres, Operation::EnqueueUnique { .. }) => None,
+        (Kind::Postgres, Operation::RollBack) => Some(Operation::Release),
+        (Kind::Postgres, Operation::Clock { by }) => Some(Operation::Clock { by: by.max(0) }),
+        (_, operation) => Some(operation),
+    });
+    Program { start: program.start, operations: operations.collect() }
 }
 
 fn portable_operations(operation: &Operation) -> Vec<Operation> {
@@ -451,18 +460,13 @@ impl Translator<'_> {
         let rows = dump(&self.model.state);
         for (((table, key), columns), rows) in TABLES.iter().zip(COLUMNS).zip(&rows) {
             let names: Vec<&str> = columns.split(", ").collect();
-            let selected: Vec<String> = names
-                .iter()
-                .map(|name| match JSON_COLUMNS.contains(name) {
-                    true => format!("json_quote(json_extract({name}, '$'))"),
-                    false => (*name).to_owned(),
-                })
-                .collect();
             let rows: Vec<Vec<Value>> = rows
                 .iter()
                 .map(|row| names.iter().zip(row).map(|(name, cell)| stored(name, cell)).collect())
                 .collect();
-            let sql = format!("SELECT {} FROM {table} ORDER BY {key}", selected.join(", "));
+            // One of the names is a word of SQL's.
+            let quoted = |names: &str| names.replace("offset", "\"offset\"");
+            let sql = format!("SELECT {} FROM {table} ORDER BY {}", quoted(columns), quoted(key));
             self.steps.push(json!({ "sql": sql, "gives": rows }));
         }
     }

@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::oracle;
+use crate::engine::Database;
 use crate::protocol::Answer;
 use crate::testee::{Testee, Ticket};
 use crate::testees::Made;
+use crate::value::FILE;
 
 /// The second it is, unless a race moves the clock.
 pub const NOW: i64 = 1_700_000_000;
@@ -20,7 +21,7 @@ pub const TIMEOUT: Duration = Duration::from_secs(30);
 
 pub struct Arena {
     pub dir: PathBuf,
-    pub file: PathBuf,
+    pub database: Database,
     pub testees: [Testee; 2],
 }
 
@@ -28,7 +29,9 @@ impl Arena {
     /// Two processes that have the database open as `db`, at [`NOW`], and the queue `q` as `q`.
     pub fn open(pair: [&Arc<Made>; 2], dir: &Path) -> Result<Arena, String> {
         let start = |index: usize| Testee::start(pair[index], &dir.join(format!("testee-{index}")), "UTC");
-        let arena = Arena { dir: dir.to_owned(), file: dir.join("app.db"), testees: [start(0)?, start(1)?] };
+        let database = pair[0].engine.database(dir.join(FILE))?;
+        let arena = Arena { dir: dir.to_owned(), database, testees: [start(0)?, start(1)?] };
+        arena.database.set_clock(Some(NOW))?;
         for index in 0..2 {
             arena.ready(&arena.testees[index])?;
         }
@@ -39,7 +42,7 @@ impl Arena {
     pub fn ready(&self, testee: &Testee) -> Result<(), String> {
         testee.control.set_clock(Some(NOW));
         let lane = Lane { testee, name: None };
-        lane.must("open", json!({ "as": "db", "path": self.file }))?;
+        lane.must("open", json!({ "as": "db", "path": self.database.address() }))?;
         lane.must("queue.open", json!({ "on": "db", "as": "q", "name": "q", "visibility_timeout_s": 60 }))?;
         Ok(())
     }
@@ -49,11 +52,13 @@ impl Arena {
         for testee in self.testees.iter().filter(|testee| testee.is_alive()) {
             Lane { testee, name: None }.must("reset", json!({}))?;
         }
-        oracle::inspect(&self.file)
+        self.database.inspect()
     }
 
-    pub fn set_clock(&self, now: i64) {
+    pub fn set_clock(&self, now: i64) -> Result<(), String> {
+        self.database.set_clock(Some(now))?;
         self.testees.iter().for_each(|testee| testee.control.set_clock(Some(now)));
+        Ok(())
     }
 
     /// So many lanes of each testee.
@@ -74,7 +79,7 @@ impl Arena {
 
     /// The rows of a query, asked from outside.
     pub fn rows(&self, sql: &str) -> Result<Vec<Value>, String> {
-        let rows = oracle::query(&self.file, sql, &[])?;
+        let rows = self.database.query(sql, &[])?;
         Ok(rows.as_array().cloned().unwrap_or_default())
     }
 

@@ -68,7 +68,7 @@ pub fn ticks(arena: &Arena, effort: Effort) -> Outcome {
     let mut fired = Vec::new();
     let seconds = i64::try_from(effort.turns(10)).unwrap_or(0);
     for second in 1..=seconds {
-        arena.set_clock(NOW + second);
+        arena.set_clock(NOW + second)?;
         let fires = at_once(&lanes, |_, lane| {
             Ok(numbers(&lane.must("sched.tick", json!({ "on": "db" }))?["fires"], "fire_at"))
         })?;

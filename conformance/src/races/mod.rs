@@ -20,7 +20,9 @@ use std::time::Instant;
 
 use self::arena::Arena;
 use crate::Effort;
+use crate::engine::Engine;
 use crate::matrix::{Pairs, Stage};
+use crate::protocol::protocol;
 use crate::report::Record;
 use crate::run::{Verdict, copy_dir, lacking};
 use crate::testees::Made;
@@ -94,8 +96,12 @@ impl Race {
         Ok(said)
     }
 
-    /// What one of the pair lacks for it.
+    /// What the engine or one of the pair lacks for it.
     fn lacks(&self, pair: [&Arc<Made>; 2]) -> Option<String> {
+        let why = self.needs.iter().find_map(|feature| protocol().of_files(feature));
+        if let (Engine::Postgres(_), Some(why)) = (&*pair[0].engine, why) {
+            return Some(format!("on a file alone: {why}"));
+        }
         pair.into_iter().find_map(|made| {
             let lack = self.needs.iter().find_map(|feature| made.lacks.get_key_value(*feature));
             lack.map(|(feature, reason)| lacking(&made.name, feature, reason))

@@ -102,7 +102,7 @@ pub fn lapsed(arena: &Arena, effort: Effort) -> Outcome {
     for turn in 0..effort.turns(5) {
         let id = arena.main(0).must("queue.enqueue", json!({ "on": "q", "payload": turn }))?["id"].clone();
         arena.main(0).must("queue.claim", json!({ "on": "q", "worker": "old", "n": 1 }))?;
-        arena.set_clock(NOW + (turn as i64 + 1) * 100);
+        arena.set_clock(NOW + (turn as i64 + 1) * 100)?;
         let claims = at_once(&lanes, |_, lane| {
             let claimed = lane.must("queue.claim", json!({ "on": "q", "worker": lane.worker(), "n": 1 }))?;
             Ok(numbers(&claimed["jobs"], "id").len())
@@ -123,7 +123,7 @@ pub fn lapsed(arena: &Arena, effort: Effort) -> Outcome {
 
 /// Both write business rows and jobs in transactions, every third of which is rolled back.
 pub fn transactions(arena: &Arena, effort: Effort) -> Outcome {
-    crate::oracle::execute(&arena.file, "CREATE TABLE orders (id TEXT PRIMARY KEY)")?;
+    arena.database.execute("CREATE TABLE orders (id TEXT PRIMARY KEY)")?;
     let lanes = arena.lanes(2);
     let each = effort.turns(15);
     at_once(&lanes, |index, lane| {
@@ -142,8 +142,8 @@ pub fn transactions(arena: &Arena, effort: Effort) -> Outcome {
         Ok(())
     })?;
     let kept = (lanes.len() * (0..each).filter(|turn| turn % 3 != 2).count()) as i64;
-    let together = arena
-        .number("SELECT count(*) FROM orders JOIN _honker_live ON json_extract(payload, '$') = orders.id")?;
+    let together =
+        arena.number("SELECT count(*) FROM orders JOIN _honker_live ON trim(payload, '\"') = orders.id")?;
     let (orders, jobs) =
         (arena.number("SELECT count(*) FROM orders")?, arena.number("SELECT count(*) FROM _honker_live")?);
     if [together, orders, jobs] != [kept; 3] {

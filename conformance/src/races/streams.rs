@@ -34,7 +34,7 @@ pub fn publishers(arena: &Arena, effort: Effort) -> Outcome {
         Ok(events)
     })?;
     let published =
-        arena.rows("SELECT offset, payload FROM _honker_stream WHERE topic = 't' ORDER BY offset")?;
+        arena.rows("SELECT \"offset\", payload FROM _honker_stream WHERE topic = 't' ORDER BY \"offset\"")?;
     let published: Vec<_> = published
         .iter()
         .map(|row| {

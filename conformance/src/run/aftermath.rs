@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::{Owed, Run, Started, copy_dir, file_name};
 use crate::case::{Actor, letter};
+use crate::engine::Database;
 use crate::oracle;
 use crate::protocol::Answer;
 use crate::testee::{TIMEOUT, Trouble};
@@ -37,6 +38,7 @@ impl Run<'_> {
         self.check_files(living.len() == self.case.actors.len())?;
         let dir = self.scope.dir.clone();
         if let Some(keep) = keep {
+            self.database.keep(&dir);
             copy_dir(&dir, keep)?;
         }
         let _ = std::fs::set_permissions(&dir, std::fs::Permissions::from_mode(0o755));
@@ -80,6 +82,10 @@ impl Run<'_> {
             .filter(|path| !self.touched.contains(&file_name(path)))
             .collect();
         files.sort();
-        files.iter().try_for_each(|path| oracle::inspect(path)).map_err(say)
+        files.iter().try_for_each(|path| oracle::inspect(path)).map_err(say)?;
+        match &self.database {
+            Database::File(_) => Ok(()),
+            server => server.inspect().map_err(say),
+        }
     }
 }
