@@ -354,7 +354,10 @@ fn run(options: &Options, cases: &[Arc<Case>]) -> Result<bool, String> {
     stage.run(jobs, options.jobs.max(1));
     races::run_all(&options.races(), &pairs, &stage, options.effort);
     if let Some(programs) = options.programs() {
-        println!("random programs of the model, {} of them: --seed {} is the first", programs.count, programs.seed);
+        println!(
+            "random programs of the model, {} of them: --seed {} is the first",
+            programs.count, programs.seed
+        );
         fuzz::run_all(programs, &stage);
     }
     let counts = report.finish()?;

@@ -24,6 +24,7 @@ from request import Otherwise, Request, Runner
 class Testee:
     def __init__(self) -> None:
         self.handles: dict[str, Any] = {}
+        self.is_on_server = False
         self.jobs: dict[tuple[int, str], honker.Job] = {}
         self._lanes: dict[Any, tuple[threading.Thread, queue.SimpleQueue[Any]]] = {}
         self._writing = threading.Lock()
