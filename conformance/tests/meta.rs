@@ -91,9 +91,10 @@ const WRONG: &str = "  - {a: queue.enqueue, on: q, payload: 1, gives: {id: 2}}";
 #[test]
 fn cases_that_pass() {
     let run = Run::new(&fake(), &here().join("tests/meta/pass"), &[]);
-    assert_eq!(run.last_line(), "13 passed, 0 failed, 2 skipped", "{}", run.said());
+    assert_eq!(run.last_line(), "14 passed, 0 failed, 3 skipped", "{}", run.said());
     assert!(run.output.status.success());
     assert!(run.said().contains("skipped 2: fake lacks by_id: it knows no jobs"), "{}", run.said());
+    assert!(run.said().contains("skipped 1: on Postgres alone: there is no server"), "{}", run.said());
 }
 
 #[test]
