@@ -217,6 +217,8 @@ def measure(results, chosen, arguments):
     sizes = Sizes.full() if arguments.full else Sizes()
     if arguments.scale != 1:
         sizes = sizes.scaled(arguments.scale)
+    if arguments.smoke:
+        sizes = measures.patient(sizes)
     results.begin(machine(arguments, arguments.rounds), [peer.name for peer in chosen])
     stores, there = Stores(), []
     reasons = {}

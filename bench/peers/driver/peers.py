@@ -85,7 +85,7 @@ def set_up(peer):
 
 
 def version(peer):
-    said = subprocess.run([str(peer.folder / "command"), "version"], capture_output=True, text=True, timeout=120)
+    said = subprocess.run([str(peer.folder / "command"), "version"], capture_output=True, text=True, timeout=600)
     if said.returncode != 0:
         raise RuntimeError(said.stderr[-300:])
     return said.stdout.strip()
