@@ -18,7 +18,7 @@ use tokio_postgres::{Client, Row};
 
 use crate::failure;
 use crate::operations::Schedules;
-use crate::session::Session;
+use crate::session::{Prepared, Session};
 use crate::stop::Call;
 
 /// A parameter, with its type.
@@ -94,13 +94,16 @@ impl<'a> On<'a> {
             // A transaction of its own.
             self.settling.noted = 0;
         }
-        let rows = if self.within && self.units == 0 {
-            self.in_savepoint(sql, parameters)?
-        } else if self.begin.is_pooled && self.units == 0 {
-            self.in_transaction(sql, parameters)?
-        } else {
-            self.session.run(self.call, async |client: &Client| client.query_typed(sql, parameters).await)?
-        };
+        let mut is_stale = false;
+        let mut called = self.call_once(sql, parameters, &mut is_stale);
+        if is_stale {
+            self.session.forget_prepared();
+            // Within a unit the transaction has failed.
+            if self.units == 0 {
+                called = self.call_once(sql, parameters, &mut is_stale);
+            }
+        }
+        let rows = called?;
         for row in &rows {
             self.hear(row)?;
         }
@@ -158,31 +161,70 @@ impl<'a> On<'a> {
     }
 
     /// One statement in a transaction, in one round trip.
-    fn in_transaction(&mut self, sql: &str, parameters: &[Parameter<'_>]) -> Result<Vec<Row>> {
+    fn in_transaction(&mut self, prepared: &Prepared<'_>, is_stale: &mut bool) -> Result<Vec<Row>> {
         let begin = &*self.begin.sql;
         self.session.run(self.call, async |client: &Client| {
             // After an error COMMIT rolls back.
             let (begun, called, committed) = tokio::join!(
                 biased;
                 client.batch_execute(begin),
-                client.query_typed(sql, parameters),
+                prepared.query(client),
                 client.batch_execute("COMMIT"),
             );
-            begun.and(called).and_then(|rows| committed.map(|()| rows))
+            begun?;
+            let rows = called.inspect_err(|error| *is_stale = prepared.is_stale(error))?;
+            committed.map(|()| rows)
         })
     }
 
-    fn in_savepoint(&mut self, sql: &str, parameters: &[Parameter<'_>]) -> Result<Vec<Row>> {
+    fn call_once(
+        &mut self,
+        sql: &str,
+        parameters: &[Parameter<'_>],
+        is_stale: &mut bool,
+    ) -> Result<Vec<Row>> {
+        if self.within && self.units == 0 {
+            let prepared = self.prepare_within(sql, parameters)?;
+            return self.in_savepoint(&prepared, is_stale);
+        }
+        let prepared = self.session.prepare(self.call, sql, parameters)?;
+        if self.begin.is_pooled && self.units == 0 {
+            return self.in_transaction(&prepared, is_stale);
+        }
+        self.session.run(self.call, async |client: &Client| {
+            prepared.query(client).await.inspect_err(|error| *is_stale = prepared.is_stale(error))
+        })
+    }
+
+    /// What cannot be prepared leaves the caller's transaction as it was as well.
+    fn prepare_within<'p>(&mut self, sql: &'p str, parameters: &'p [Parameter<'p>]) -> Result<Prepared<'p>> {
+        if self.session.is_ready(sql) {
+            return self.session.prepare(self.call, sql, parameters);
+        }
+        self.run(SAVEPOINT)?;
+        match self.session.prepare(self.call, sql, parameters) {
+            Ok(prepared) => self.run(RELEASE).map(|()| prepared),
+            Err(error) => {
+                if !failure::is_lost(&error) && self.undo(UNDO).is_err() {
+                    self.session.taint();
+                }
+                Err(error)
+            }
+        }
+    }
+
+    fn in_savepoint(&mut self, prepared: &Prepared<'_>, is_stale: &mut bool) -> Result<Vec<Row>> {
         let mark = self.settling.mark();
         let called = self.session.run(self.call, async |client: &Client| {
             // They are sent in this order, before the first is answered.
             let (_, called, released) = tokio::join!(
                 biased;
                 client.batch_execute(SAVEPOINT),
-                client.query_typed(sql, parameters),
+                prepared.query(client),
                 client.batch_execute(RELEASE),
             );
-            called.and_then(|rows| released.map(|()| rows))
+            let rows = called.inspect_err(|error| *is_stale = prepared.is_stale(error))?;
+            released.map(|()| rows)
         });
         called.inspect_err(|error| {
             self.settling.forget(mark);

@@ -7,7 +7,7 @@
 //! Invariants: a connection that is broken, or that a cancel request was sent for, is not used for anybody else: the request may
 //! hit what runs there next.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -18,7 +18,9 @@ use honker_core::{Error, Result};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::Notify;
 use tokio::time::{sleep, sleep_until, timeout, timeout_at};
-use tokio_postgres::{AsyncMessage, Client, Connection, Notification, Socket};
+use tokio_postgres::error::SqlState;
+use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres::{AsyncMessage, Client, Connection, Notification, Row, Socket, Statement};
 
 use crate::failure;
 use crate::hosts;
@@ -35,6 +37,8 @@ pub(crate) struct Session {
     tls: Tls,
     stop: Arc<Stop>,
     is_tainted: bool,
+    /// Statements of ours that are prepared, by their text; `None` if none are.
+    prepared: Option<HashMap<String, Statement>>,
     // Last: what is above may need it to be dropped.
     runtime: Apart,
 }
@@ -110,6 +114,7 @@ impl Session {
             tls: endpoint.tls.clone(),
             stop: Arc::clone(stop),
             is_tainted: false,
+            prepared: endpoint.prepares.then(HashMap::new),
             runtime: Apart(Some(runtime)),
         })
     }
@@ -208,6 +213,33 @@ impl Session {
         }
     }
 
+    /// A call of a function, which is ready to be sent: where statements may have names, it is prepared when it comes first.
+    pub(crate) fn prepare<'a>(
+        &mut self,
+        call: &Call,
+        sql: &'a str,
+        parameters: &'a [(&'a (dyn ToSql + Sync), Type)],
+    ) -> Result<Prepared<'a>> {
+        let Some(prepared) = &self.prepared else { return Ok(Prepared { sql, parameters, statement: None }) };
+        if let Some(statement) = prepared.get(sql) {
+            return Ok(Prepared { sql, parameters, statement: Some(statement.clone()) });
+        }
+        let types: Vec<Type> = parameters.iter().map(|(_, type_)| type_.clone()).collect();
+        let statement = self.run(call, async |client: &Client| client.prepare_typed(sql, &types).await)?;
+        self.prepared.as_mut().map(|prepared| prepared.insert(sql.to_owned(), statement.clone()));
+        Ok(Prepared { sql, parameters, statement: Some(statement) })
+    }
+
+    /// Whether there is nothing to prepare for this statement.
+    pub(crate) fn is_ready(&self, sql: &str) -> bool {
+        self.prepared.as_ref().is_none_or(|prepared| prepared.contains_key(sql))
+    }
+
+    /// Statements that are prepared are not known to the server any more, or mean something else: they are prepared again.
+    pub(crate) fn forget_prepared(&mut self) {
+        self.prepared.as_mut().map(HashMap::clear);
+    }
+
     /// Drops what SQL of the caller's may have left on the connection; should that fail, it is not used again.
     pub(crate) fn tidy(&mut self, call: &Call) {
         // Each by itself: together they would be a transaction, in which some are not allowed.
@@ -251,6 +283,37 @@ impl Session {
     /// What has been notified since it was last asked.
     pub(crate) fn take_notifications(&mut self) -> Vec<Notification> {
         std::mem::take(&mut self.wire.notifications).into()
+    }
+}
+
+/// See [`Session::prepare`].
+pub(crate) struct Prepared<'a> {
+    sql: &'a str,
+    parameters: &'a [(&'a (dyn ToSql + Sync), Type)],
+    statement: Option<Statement>,
+}
+
+impl Prepared<'_> {
+    pub(crate) async fn query(
+        &self,
+        client: &Client,
+    ) -> std::result::Result<Vec<Row>, tokio_postgres::Error> {
+        match &self.statement {
+            Some(statement) => {
+                let parameters: Vec<_> = self.parameters.iter().map(|(value, _)| *value).collect();
+                client.query(statement, &parameters).await
+            }
+            None => client.query_typed(self.sql, self.parameters).await,
+        }
+    }
+
+    /// Whether a failure is that of a statement that was prepared: it is unknown, or what it answers has changed. Nothing was done.
+    pub(crate) fn is_stale(&self, error: &tokio_postgres::Error) -> bool {
+        self.statement.is_some()
+            && matches!(
+                error.code(),
+                Some(&SqlState::INVALID_SQL_STATEMENT_NAME | &SqlState::FEATURE_NOT_SUPPORTED)
+            )
     }
 }
 

@@ -24,6 +24,8 @@ pub(crate) struct Endpoint {
     /// For each host that which the file of passwords has, if nothing else has one.
     pub(crate) passwords: Vec<Option<String>>,
     pub(crate) tls: Tls,
+    /// Whether statements may be prepared by name: not behind a pooler that hands out connections by transaction.
+    pub(crate) prepares: bool,
 }
 
 /// What a URL says.
@@ -48,7 +50,7 @@ impl Url {
         let mut url = Url {
             endpoint: given.endpoint()?,
             listen: None,
-            migrate: given.flag("honker_migrate")?,
+            migrate: given.flag("honker_migrate", false)?,
             name: String::new(),
         };
         if let Some(listen) = given.get("honker_listen") {
@@ -100,12 +102,13 @@ const PASSED_ON: [&str; 20] = [
 ];
 
 /// Parameters that are dealt with here, or that say nothing here.
-const OWN: [&str; 9] = [
+const OWN: [&str; 10] = [
     "sslmode",
     "sslrootcert",
     "passfile",
     "honker_listen",
     "honker_migrate",
+    "honker_prepare",
     "client_encoding",
     "gssencmode",
     "sslcompression",
@@ -142,9 +145,10 @@ impl<'a> Parts<'a> {
         self.parameters.iter().rev().find(|(given, _)| *given == name).map(|(_, value)| &**value)
     }
 
-    fn flag(&self, name: &str) -> Result<bool> {
+    fn flag(&self, name: &str, default: bool) -> Result<bool> {
         match self.get(name) {
-            None | Some("0" | "off" | "false" | "no") => Ok(false),
+            None => Ok(default),
+            Some("0" | "off" | "false" | "no") => Ok(false),
             Some("1" | "on" | "true" | "yes") => Ok(true),
             Some(_) => Err(invalid(format!("'{name}' is neither on nor off"))),
         }
@@ -190,7 +194,8 @@ impl<'a> Parts<'a> {
             None => passwords_from_file(self.or_variable("passfile", "PGPASSFILE"), &config),
         };
         let tls = self.tls(&mut config)?;
-        Ok(Endpoint { config, passwords, tls })
+        let prepares = self.flag("honker_prepare", self.get("honker_listen").is_none())?;
+        Ok(Endpoint { config, passwords, tls, prepares })
     }
 
     /// What the URL does not say, as libpq finds it out.

@@ -15,6 +15,7 @@ mod rest;
 mod restart;
 mod roles;
 mod schedules;
+mod statements;
 mod support;
 mod transactions;
 mod waiting;
