@@ -1223,6 +1223,12 @@ typedef struct {
  */
 #define HONKER_CONNECTION -33
 
+/**
+ * What was in this database has been moved to another one by `honker move`, or is being moved; the message says where. Open
+ * that one. Jobs that run may be settled until all is there; nothing is added or claimed here any more.
+ */
+#define HONKER_MOVED -34
+
 #ifdef __cplusplus
 extern "C" {
 #endif // __cplusplus

@@ -139,6 +139,9 @@ const (
 	// was done if the call had not begun; if it was lost while the server was at work, nobody knows whether that was
 	// committed. Only for databases on a server.
 	StatusConnection Status = -33
+	// What was in this database has been moved to another one by honker move, or is being moved; the message says where.
+	// Open that one. Jobs that run may be settled until all is there; nothing is added or claimed here any more.
+	StatusMoved Status = -34
 )
 
 var statusNames = map[Status]string{
@@ -178,6 +181,7 @@ var statusNames = map[Status]string{
 	StatusSystem:       "HONKER_SYSTEM",
 	StatusTooOld:       "HONKER_TOO_OLD",
 	StatusConnection:   "HONKER_CONNECTION",
+	StatusMoved:        "HONKER_MOVED",
 }
 
 // isTransient is true for an error of the moment: a worker waits and tries again.

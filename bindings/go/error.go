@@ -52,6 +52,7 @@ var (
 	ErrTooBig      error = &Error{Status: StatusTooBig}       // a text has more bytes than SQLite takes, a gigabyte
 	ErrTooOld      error = &Error{Status: StatusTooOld}       // a newer honker changed the file: update this one
 	ErrConnection  error = &Error{Status: StatusConnection}   // the server is away: try again
+	ErrMoved       error = &Error{Status: StatusMoved}        // all that was here is in another database now: open that one
 	ErrLost        error = &Error{Status: statusLost}         // the claim of a job is over: a step of it cannot be saved
 )
 

@@ -112,7 +112,8 @@ pub fn retry_group(
 ) -> Result<Done> {
     let mut done = Done { cursor, ..Done::default() };
     loop {
-        let rows = database.query(
+        let rows = read::query(
+            database,
             "SELECT id, last_error FROM main._honker_dead
              WHERE id > ?1 AND (?2 IS NULL OR queue = ?2) ORDER BY id LIMIT ?3",
             &[done.cursor.unwrap_or(i64::MIN).into(), queue.map_or(Sql::Null, Sql::from), GROUP_PAGE.into()],
@@ -163,7 +164,8 @@ pub fn run_schedule_now(database: &Database, name: &str) -> Result<i64> {
     let options = Value::Object(options).to_string();
     let parameters: [Sql; 3] =
         [schedule.queue.as_str().into(), schedule.payload.as_str().into(), options.as_str().into()];
-    let rows = transaction.query("SELECT honker_enqueue_with(?1, ?2, ?3)", &parameters)?;
+    let schema = if database.is_remote() { "honker." } else { "" };
+    let rows = transaction.query(&format!("SELECT {schema}honker_enqueue_with(?1, ?2, ?3)"), &parameters)?;
     let answer = rows.rows.first().map_or_else(String::new, |row| read::text(&row[0]));
     transaction.commit()?;
     let answer: Value = serde_json::from_str(&answer).unwrap_or(Value::Null);

@@ -4,16 +4,17 @@ use clap::{Parser, Subcommand};
 
 use crate::commands::completions::{Completions, Man};
 use crate::commands::{
-    dead, enqueue, job, jobs, leader, listen, locks, notify, prune, publish, queues, result, schedule,
-    schedules, settings, stats, streams, tail,
+    dead, enqueue, job, jobs, leader, listen, locks, migrate, moving, notify, prune, publish, queues, result,
+    schedule, schedules, settings, stats, streams, tail,
 };
 use crate::doctor;
 use crate::failure::Result;
 use crate::file::Db;
 use crate::{run, serve, top};
 
-const EXIT_CODES: &str = "File:
-  Which file a command is for is said by its argument FILE (where it has one), by --db FILE, or by HONKER_DB.
+const EXIT_CODES: &str = "Database:
+  Which one a command is for is said by its argument FILE (where it has one), by --db FILE, or by HONKER_DB: a file, or the
+  URL of a Postgres server (postgres://user@host/database).
 
 Exit codes:
   0   done
@@ -21,7 +22,7 @@ Exit codes:
   2   the arguments make no sense
   3   what was asked for is not there, or did not come in time
   4   not confirmed
-  75  the file is busy: try again
+  75  the file is busy, or the server away: try again
 
 Examples:
   honker stats app.db
@@ -29,10 +30,10 @@ Examples:
   honker enqueue emails '{\"to\": \"ada@example.com\"}'
   honker jobs --queue emails --state due";
 
-/// Look at a honker file, act on it, and work it
+/// Look at a honker database, act on it, and work it
 ///
-/// honker is a durable job queue, streams, notifications and a scheduler inside an application's SQLite file. This program needs
-/// nothing but that file: it works beside the processes that use it.
+/// honker is a durable job queue, streams, notifications and a scheduler inside an application's SQLite file, or its Postgres database.
+/// This program needs nothing but that: it works beside the processes that use it.
 #[derive(Parser, Debug)]
 #[command(name = "honker", version, after_help = EXIT_CODES, max_term_width = 120)]
 pub struct Args {
@@ -65,6 +66,9 @@ enum Command {
     Run(run::Run),
     ScheduleLeader(leader::ScheduleLeader),
     Prune(prune::Prune),
+    Migrate(migrate::Migrate),
+    #[command(name = "move")]
+    Moving(moving::Moving),
     Doctor(doctor::Doctor),
     Serve(serve::Serve),
     Top(top::Top),
@@ -98,6 +102,8 @@ impl Args {
             Command::Run(command) => command.run(db),
             Command::ScheduleLeader(command) => command.run(db),
             Command::Prune(command) => command.run(db),
+            Command::Migrate(command) => command.run(db),
+            Command::Moving(command) => command.run(db),
             Command::Doctor(command) => command.run(db),
             Command::Serve(command) => command.run(db),
             Command::Top(command) => command.run(db),

@@ -74,7 +74,7 @@ impl From<Error> for Failure {
         let text = error.to_string();
         match error {
             Error::Invalid(_) => Failure::Usage(text),
-            Error::Busy(_) | Error::Aborted(_) => Failure::Temporary(text),
+            Error::Busy(_) | Error::Aborted(_) | Error::Connection(_) => Failure::Temporary(text),
             Error::Watcher(_) => Failure::Replaced(text),
             _ => Failure::Failed(text),
         }

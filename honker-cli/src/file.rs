@@ -1,6 +1,6 @@
-//! Which file a command is for: its argument, `--db` or `HONKER_DB`; and how it is opened.
+//! Which database a command is for: its argument, `--db` or `HONKER_DB`; and how it is opened.
 //!
-//! Who acts opens it as every program of honker's does. Who only looks changes nothing: not the journal mode, not the schema of a
+//! A server is connected to alike by both. Of a file, who acts opens it as every program of honker's does. Who only looks changes nothing: not the journal mode, not the schema of a
 //! file that an older version made, and not somebody's file that has nothing of honker's in it.
 
 use std::ffi::OsStr;
@@ -17,7 +17,7 @@ use crate::failure::{Failure, Result};
 /// The option that every command has.
 #[derive(Args, Clone, Debug, Default)]
 pub struct Db {
-    /// The database file; the environment variable HONKER_DB otherwise
+    /// The database: a file, or the URL of a server; the environment variable HONKER_DB otherwise
     #[arg(long = "db", value_name = "FILE", global = true, help_heading = "File")]
     pub db: Option<PathBuf>,
 }
@@ -25,7 +25,7 @@ pub struct Db {
 /// The argument of commands that have no other.
 #[derive(Args, Clone, Debug, Default)]
 pub struct File {
-    /// The database file, if neither --db nor HONKER_DB names it
+    /// The database, if neither --db nor HONKER_DB names it
     #[arg(value_name = "FILE")]
     pub file: Option<PathBuf>,
 }
@@ -47,16 +47,11 @@ impl Db {
             (Some(path), None) | (None, Some(path)) => Some(path.clone()),
             (None, None) => std::env::var_os("HONKER_DB").filter(|path| !path.is_empty()).map(PathBuf::from),
         };
-        let path = named.ok_or_else(|| {
+        named.ok_or_else(|| {
             Failure::Usage(
                 "which file? Name it by --db FILE or by the environment variable HONKER_DB".to_owned(),
             )
-        })?;
-        let text = path.to_string_lossy();
-        if text.starts_with("postgres://") || text.starts_with("postgresql://") {
-            return Err(Failure::Usage("this honker has no engine for PostgreSQL".to_owned()));
-        }
-        Ok(path)
+        })
     }
 
     /// Opens a file that exists.
@@ -82,14 +77,18 @@ impl Db {
     /// Opens a file, and makes it first if that is asked for.
     pub fn open_to_write(&self, file: &File, create: &Create) -> Result<Database> {
         let path = self.path_or(file)?;
-        if create.create { Ok(Database::open(path, &Options::default())?) } else { open(&path) }
+        match path.to_str().filter(|text| honker_postgres::is_url(text)) {
+            Some(url) => Ok(honker_postgres::connect(url, &Options::default(), create.create)?),
+            None if create.create => Ok(Database::open(path, &Options::default())?),
+            None => open(&path),
+        }
     }
 }
 
 /// For commands that may be the first to use a file.
 #[derive(Args, Clone, Debug, Default)]
 pub struct Create {
-    /// Make the file if it is not there
+    /// Make the file if it is not there; on a server, the schema
     #[arg(long, help_heading = "File")]
     pub create: bool,
 }
@@ -97,7 +96,17 @@ pub struct Create {
 /// Opens a file that exists.
 pub fn open(path: &Path) -> Result<Database> {
     exists(path)?;
-    Ok(Database::open(path, &Options::default())?)
+    Ok(honker_postgres::open(path, &Options::default())?)
+}
+
+/// Whether this is the URL of a server.
+pub fn is_url(path: &Path) -> bool {
+    path.to_str().is_some_and(honker_postgres::is_url)
+}
+
+/// How it is opened again: a file by its absolute path, a server by the URL that was given.
+pub fn again(given: PathBuf, database: &Database) -> PathBuf {
+    if is_url(&given) { given } else { PathBuf::from(database.path()) }
 }
 
 /// Opens a file that exists, to look at it.
@@ -115,7 +124,7 @@ pub fn look(path: &Path) -> Result<Database> {
 
 // A mistyped name must not become a new, empty queue.
 fn exists(path: &Path) -> Result {
-    if is_uri(path) || path.exists() {
+    if is_url(path) || is_uri(path) || path.exists() {
         return Ok(());
     }
     let path = path.display();
@@ -135,8 +144,8 @@ pub fn is_not_up_to_date(error: &Error) -> bool {
 
 /// The database, which nothing can be written to, in the journal mode that it has. No database of this process may have the file open: closing a descriptor of it drops SQLite's locks.
 pub fn read_only(path: &Path) -> honker_core::Result<Database> {
-    if is_uri(path) {
-        return Database::open(path, &Options::default());
+    if is_url(path) || is_uri(path) {
+        return honker_postgres::open(path, &Options::default());
     }
     let mut uri = b"file:".to_vec();
     for byte in std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).as_os_str().as_bytes() {

@@ -1,12 +1,13 @@
-//! `honker`, the program: look at a honker file, act on it and work it, from the shell, the terminal and the browser.
+//! `honker`, the program: look at a honker database, act on it and work it, from the shell, the terminal and the browser.
 //!
 //! Each command is a file in `commands/`: its arguments, its examples, and what it does with the typed operations of
-//! honker-core. What they share lies beside this file: which file is meant (`file.rs`), how things are shown (`show.rs`,
+//! honker-core. What they share lies beside this file: which database is meant (`file.rs`), how things are shown (`show.rs`,
 //! `table.rs`, `text.rs`, `moment.rs`), and how errors become messages and exit codes (`failure.rs`).
 
 mod act;
 mod args;
 mod commands;
+mod conceal;
 mod confirm;
 mod doctor;
 mod failure;
@@ -32,8 +33,17 @@ use std::process::ExitCode;
 use clap::Parser;
 
 fn main() -> ExitCode {
-    let args = args::Args::parse();
-    match args.run() {
+    let arguments = conceal::Arguments::take();
+    let parsed = args::Args::try_parse_from(&arguments.all).unwrap_or_else(|error| {
+        let text = error.to_string();
+        let shown = arguments.without_secrets(&text);
+        if shown == text {
+            error.exit();
+        }
+        eprint!("{shown}");
+        std::process::exit(error.exit_code());
+    });
+    match parsed.run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(),
     }

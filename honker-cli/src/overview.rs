@@ -163,28 +163,29 @@ fn largest(mut queues: Vec<QueueMetrics>) -> (Vec<QueueMetrics>, usize) {
 }
 
 fn last_job_id(database: &Database) -> Result<i64> {
-    let rows = database.query("SELECT seq FROM main.sqlite_sequence WHERE name = '_honker_live'", &[])?;
-    Ok(rows.rows.first().and_then(|row| integer(&row[0])).unwrap_or(0))
+    read::last_id(database, "live")
 }
 
 /// What differs if streams, locks or rate limits are others; and when the next lock becomes stale.
 fn revision(database: &Database, now: i64) -> Result<(String, Option<i64>)> {
-    let rows = database.query(
+    let rows = read::query(
+        database,
         "SELECT (SELECT min(expires_at) FROM main._honker_locks WHERE expires_at > ?1),
-                (SELECT seq FROM main.sqlite_sequence WHERE name = '_honker_stream'),
-                (SELECT min(offset) FROM main._honker_stream),
-                (SELECT count(*) || '/' || total(offset) FROM main._honker_stream_consumers),
-                (SELECT count(*) || '/' || total(expires_at) FROM main._honker_locks),
-                (SELECT count(*) || '/' || total(window_start) || '/' || total(count) FROM main._honker_rate_limits)",
+                (SELECT min(\"offset\") FROM main._honker_stream),
+                (SELECT count(*) || '/' || coalesce(sum(1.0 * \"offset\"), 0) FROM main._honker_stream_consumers),
+                (SELECT count(*) || '/' || coalesce(sum(1.0 * expires_at), 0) FROM main._honker_locks),
+                (SELECT count(*) || '/' || coalesce(sum(1.0 * window_start), 0) || '/' || coalesce(sum(1.0 * count), 0)
+                 FROM main._honker_rate_limits)",
         &[now.into()],
     )?;
     let Some(row) = rows.rows.first() else { return Ok((String::new(), None)) };
     let parts: Vec<String> = row[1..].iter().map(text).collect();
-    Ok((parts.join(" "), integer(&row[0])))
+    Ok((format!("{} {}", read::last_id(database, "stream")?, parts.join(" ")), integer(&row[0])))
 }
 
 fn last_hour(database: &Database, now: i64) -> Result<BTreeMap<String, LastHour>> {
-    let rows = database.query(
+    let rows = read::query(
+        database,
         "SELECT queue, coalesce(sum(value) FILTER (WHERE name = 'done'), 0),
                 coalesce(sum(value) FILTER (WHERE name IN ('retried', 'dead')), 0)
          FROM main._honker_counters WHERE minute > ?1 GROUP BY queue",
@@ -198,7 +199,8 @@ fn last_hour(database: &Database, now: i64) -> Result<BTreeMap<String, LastHour>
 }
 
 fn workers(database: &Database) -> Result<Vec<WorkerOverview>> {
-    let rows = database.query(
+    let rows = read::query(
+        database,
         "SELECT worker_id, id, queue, claim_expires_at, attempts, max_attempts FROM main._honker_live
          WHERE state = 'processing' ORDER BY claim_expires_at LIMIT ?1",
         &[RUNNING_MAX.into()],
@@ -218,7 +220,8 @@ fn workers(database: &Database) -> Result<Vec<WorkerOverview>> {
 }
 
 fn notifications(database: &Database) -> Result<Vec<Notification>> {
-    let rows = database.query(
+    let rows = read::query(
+        database,
         "SELECT id, channel, substr(payload, 1, 500), created_at FROM main._honker_notifications
          ORDER BY id DESC LIMIT ?1",
         &[NOTIFICATIONS_MAX.into()],
@@ -248,7 +251,8 @@ pub struct Minute {
 /// What was counted in each of the last minutes, of one queue or of all; minutes without any are left out.
 pub fn history(database: &Database, queue: Option<&str>, minutes: i64) -> Result<Vec<Minute>> {
     let since = moment::now().div_euclid(60) - minutes;
-    let rows = database.query(
+    let rows = read::query(
+        database,
         "SELECT minute, coalesce(sum(value) FILTER (WHERE name = 'enqueued'), 0),
                 coalesce(sum(value) FILTER (WHERE name = 'done'), 0),
                 coalesce(sum(value) FILTER (WHERE name IN ('retried', 'dead')), 0)

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use honker_core::database::{Database, Value};
+use honker_core::database::{Database, Rows, Value};
 use honker_core::queue::ListedJob;
 use honker_core::schedule::Schedule;
 use serde::Serialize;
@@ -97,10 +97,25 @@ pub struct ScheduleDetail {
     pub last_fire_at: Option<i64>,
 }
 
+/// Runs one SQL statement that only reads. It names our tables by the schema of a file, `main`.
+pub fn query(database: &Database, sql: &str, parameters: &[Value]) -> honker_core::Result<Rows> {
+    if database.is_remote() {
+        return database.query(&sql.replace("main._honker_", "honker._honker_"), parameters);
+    }
+    database.query(sql, parameters)
+}
+
+/// The highest id that a table has given.
+pub fn last_id(database: &Database, table: &str) -> Result<i64> {
+    let last = database.move_last_ids()?;
+    Ok(last.into_iter().find(|last| last.table == table).map_or(0, |last| last.id))
+}
+
 /// Schedules, by name.
 pub fn schedules(database: &Database) -> Result<Vec<ScheduleDetail>> {
-    let rows = database.query(
-        "SELECT substr(name, 23), value FROM main._honker_settings WHERE name GLOB 'schedule.last_fire_at.*'",
+    let rows = query(
+        database,
+        "SELECT substr(name, 23), value FROM main._honker_settings WHERE substr(name, 1, 22) = 'schedule.last_fire_at.'",
         &[],
     )?;
     let last: HashMap<String, Option<i64>> =
@@ -114,10 +129,11 @@ pub fn schedules(database: &Database) -> Result<Vec<ScheduleDetail>> {
 
 /// Streams, by name, with their consumers.
 pub fn streams(database: &Database) -> Result<Vec<Topic>> {
-    let rows = database.query(
-        "SELECT topic, count(*), min(offset), max(offset), max(created_at) FROM main._honker_stream GROUP BY topic
+    let rows = query(
+        database,
+        "SELECT topic, count(*), min(\"offset\"), max(\"offset\"), max(created_at) FROM main._honker_stream GROUP BY topic
          UNION ALL
-         SELECT DISTINCT topic, 0, NULL, NULL, NULL FROM main._honker_stream_consumers
+         SELECT DISTINCT topic, 0, CAST(NULL AS bigint), CAST(NULL AS bigint), CAST(NULL AS bigint) FROM main._honker_stream_consumers
           WHERE topic NOT IN (SELECT topic FROM main._honker_stream)
          ORDER BY topic",
         &[],
@@ -138,9 +154,10 @@ pub fn streams(database: &Database) -> Result<Vec<Topic>> {
 }
 
 fn consumers(database: &Database, topic: &str) -> Result<Vec<Consumer>> {
-    let rows = database.query(
-        "SELECT name, offset, (SELECT count(*) FROM (
-             SELECT 1 FROM main._honker_stream s WHERE s.topic = c.topic AND s.offset > c.offset LIMIT ?2))
+    let rows = query(
+        database,
+        "SELECT name, \"offset\", (SELECT count(*) FROM (
+             SELECT 1 FROM main._honker_stream s WHERE s.topic = c.topic AND s.\"offset\" > c.\"offset\" LIMIT ?2) AS behind)
          FROM main._honker_stream_consumers c WHERE topic = ?1 ORDER BY name",
         &[topic.into(), LAG_MAX.into()],
     )?;
@@ -154,7 +171,7 @@ fn consumers(database: &Database, topic: &str) -> Result<Vec<Consumer>> {
 
 /// Locks, by name. Those that nobody gave up and whose time is over are among them.
 pub fn locks(database: &Database, now: i64) -> Result<Vec<Lock>> {
-    let rows = database.query("SELECT name, owner, expires_at FROM main._honker_locks ORDER BY name", &[])?;
+    let rows = query(database, "SELECT name, owner, expires_at FROM main._honker_locks ORDER BY name", &[])?;
     let lock = |row: Vec<Value>| {
         let expires_at = integer(&row[2]).unwrap_or(0);
         Lock { name: text(&row[0]), owner: text(&row[1]), expires_at, stale: expires_at <= now }
@@ -164,8 +181,10 @@ pub fn locks(database: &Database, now: i64) -> Result<Vec<Lock>> {
 
 /// Rate limits, by name, each with the window that was used last.
 pub fn rate_limits(database: &Database) -> Result<Vec<RateLimit>> {
-    let rows = database.query(
-        "SELECT name, max(window_start), count FROM main._honker_rate_limits GROUP BY name ORDER BY name",
+    let rows = query(
+        database,
+        "SELECT name, window_start, count FROM main._honker_rate_limits l
+         WHERE window_start = (SELECT max(window_start) FROM main._honker_rate_limits m WHERE m.name = l.name) ORDER BY name",
         &[],
     )?;
     let limit = |row: Vec<Value>| RateLimit {
@@ -180,8 +199,11 @@ pub fn rate_limits(database: &Database) -> Result<Vec<RateLimit>> {
 pub fn job(database: &Database, id: i64) -> Result<Option<JobDetail>> {
     let filter = json!({ "min_id": id, "max_id": id }).to_string();
     let Some(job) = database.jobs_list(&filter)?.jobs.into_iter().next() else { return Ok(None) };
-    let rows = database
-        .query("SELECT name, value FROM main._honker_steps WHERE job_id = ?1 ORDER BY name", &[id.into()])?;
+    let rows = query(
+        database,
+        "SELECT name, value FROM main._honker_steps WHERE job_id = ?1 ORDER BY name",
+        &[id.into()],
+    )?;
     let steps = rows.rows.into_iter().map(|row| Step { name: text(&row[0]), value: text(&row[1]) }).collect();
     Ok(Some(JobDetail { job, steps }))
 }
@@ -191,15 +213,19 @@ pub fn values(database: &Database, of: &str) -> Result<Vec<String>> {
     let sql = match of {
         "error" => {
             "SELECT DISTINCT substr(last_error, 1, 200) FROM
-                 (SELECT last_error FROM main._honker_dead ORDER BY id DESC LIMIT 500) WHERE last_error <> ''"
+                 (SELECT last_error FROM main._honker_dead ORDER BY id DESC LIMIT 500) AS latest WHERE last_error <> ''"
         }
         "worker_id" => {
             "SELECT DISTINCT worker_id FROM
-                 (SELECT worker_id FROM main._honker_live WHERE state = 'processing' LIMIT 500)"
+                 (SELECT worker_id FROM main._honker_live WHERE state = 'processing' LIMIT 500) AS some"
         }
         "unique_key" => {
             "SELECT DISTINCT unique_key FROM (SELECT unique_key FROM main._honker_job_options
-                 ORDER BY job_id DESC LIMIT 500) WHERE unique_key IS NOT NULL"
+                 ORDER BY job_id DESC LIMIT 500) AS latest WHERE unique_key IS NOT NULL"
+        }
+        "metadata" if database.is_remote() => {
+            "SELECT DISTINCT json_build_object(one.key, one.value)::text FROM (SELECT metadata FROM main._honker_job_options
+                 WHERE metadata IS NOT NULL ORDER BY job_id DESC LIMIT 500) AS job, json_each(job.metadata::json) AS one"
         }
         "metadata" => {
             "SELECT DISTINCT json_object(one.key, one.value) FROM (SELECT metadata FROM main._honker_job_options
@@ -207,7 +233,7 @@ pub fn values(database: &Database, of: &str) -> Result<Vec<String>> {
         }
         _ => return Err(Failure::Usage(format!("there are no values of {of}"))),
     };
-    let rows = database.query(&format!("{sql} LIMIT {VALUES_MAX}"), &[])?;
+    let rows = query(database, &format!("{sql} LIMIT {VALUES_MAX}"), &[])?;
     Ok(rows.rows.iter().map(|row| text(&row[0])).collect())
 }
 
@@ -227,6 +253,8 @@ pub fn integer(value: &Value) -> Option<i64> {
     match value {
         Value::Integer(integer) => Some(*integer),
         Value::Real(real) => Some(*real as i64),
+        // A setting, on a server.
+        Value::Text(text) => text.parse().ok(),
         _ => None,
     }
 }

@@ -59,5 +59,6 @@ fn passes(error: &Error) -> bool {
             | Error::ReadOnly(_)
             | Error::Schema(_)
             | Error::System(_)
+            | Error::Connection(_)
     )
 }

@@ -20,6 +20,9 @@ pub enum Error {
     Interrupted(Cause),
     /// A constraint, or a trigger that raises, refused the change.
     Constraint(Cause),
+    /// What is here has been moved to another database, or is being moved; the message says where. What runs may still be
+    /// settled; nothing is added or claimed here any more.
+    Moved(Cause),
     /// The file or its directory cannot be written to.
     ReadOnly(Cause),
     /// The disk, or the database, is full.
@@ -109,6 +112,7 @@ impl Error {
     pub(crate) fn from_sqlite(code: i32, message: impl Into<String>) -> Self {
         let mut cause = Cause { message: message.into(), sqlite_code: Some(code) };
         let kind = match code & 0xff {
+            ffi::SQLITE_CONSTRAINT if is_of_move(&cause.message) => Error::Moved,
             ffi::SQLITE_BUSY | ffi::SQLITE_LOCKED => Error::Busy,
             ffi::SQLITE_INTERRUPT => Error::Interrupted,
             ffi::SQLITE_CONSTRAINT => Error::Constraint,
@@ -161,7 +165,7 @@ impl Error {
         self.sqlite_code().unwrap_or(match self {
             Error::Busy(_) => ffi::SQLITE_BUSY,
             Error::Interrupted(_) => ffi::SQLITE_INTERRUPT,
-            Error::Constraint(_) => ffi::SQLITE_CONSTRAINT,
+            Error::Constraint(_) | Error::Moved(_) => ffi::SQLITE_CONSTRAINT,
             Error::ReadOnly(_) => ffi::SQLITE_READONLY,
             Error::Full(_) => ffi::SQLITE_FULL,
             Error::Io(_) => ffi::SQLITE_IOERR,
@@ -179,6 +183,7 @@ impl Error {
             Error::Busy(cause)
             | Error::Interrupted(cause)
             | Error::Constraint(cause)
+            | Error::Moved(cause)
             | Error::ReadOnly(cause)
             | Error::Full(cause)
             | Error::Io(cause)
@@ -200,6 +205,11 @@ impl Error {
             | Error::TooOld(_) => None,
         }
     }
+}
+
+/// Whether a trigger that refuses a change does so because the database has moved (`moving.rs`).
+pub fn is_of_move(message: &str) -> bool {
+    message.starts_with("HONKER_MOVED")
 }
 
 /// Why no file can be opened now, if none can.

@@ -35,6 +35,7 @@ mod guard;
 mod identity;
 pub mod lock;
 pub mod maintenance;
+pub mod moving;
 pub mod news;
 pub mod notify;
 pub mod outlook;
@@ -55,5 +56,5 @@ mod version;
 pub mod vfs;
 pub mod watch;
 
-pub use error::{Cause, Error, Result};
+pub use error::{Cause, Error, Result, is_of_move};
 pub use store::{PreparedStatement, Store};

@@ -2,7 +2,7 @@
 
 use crate::bound::Allowance;
 use crate::statement::Sql;
-use crate::{Error, Result, Store, bound, given};
+use crate::{Error, Result, Store, bound, given, moving};
 
 static SQL_NOTIFY: Sql =
     Sql::new("INSERT INTO main._honker_notifications (channel, payload, created_at) VALUES (?1, ?2, ?3)");
@@ -61,12 +61,16 @@ pub fn latest(store: &Store) -> Result<i64> {
 
 /// Up to `limit` notifications of `channel` after the one with this id, oldest first.
 pub fn read_since(store: &Store, channel: &str, id: i64, limit: i64) -> Result<Vec<Notification>> {
-    store.query(&SQL_READ, &[channel.into(), id.into(), limit.into()], |row| Notification {
+    let found = store.query(&SQL_READ, &[channel.into(), id.into(), limit.into()], |row| Notification {
         id: row.integer(0),
         channel: row.text(1),
         payload: row.text(2),
         created_at: row.integer(3),
-    })
+    })?;
+    if found.is_empty() && limit != 0 {
+        moving::check(store)?;
+    }
+    Ok(found)
 }
 
 /// Adds a notification; its id. Listeners see it when the transaction commits, and never if it does not.

@@ -4,11 +4,11 @@
 //! One waiter serves many consumers and asks for all of them in one read after each commit
 //! ([`consume::Waiter`](crate::consume::Waiter)), so a consumer describes what it waits for as data.
 
+use crate::moving::{Move, Stage};
 use crate::news::Change;
 use crate::queue::{self, Held};
-use crate::schedule;
 use crate::statement::Sql;
-use crate::{Result, Store};
+use crate::{Result, Store, moving, schedule};
 
 /// What a consumer waits for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,16 +86,21 @@ static SQL_EVENT: Sql =
 /// The answers, in the order of the questions, all of one second. An error is that of one question: what keeps one from
 /// being answered (a table that is gone, a row that cannot be read) need not keep the others.
 pub fn outlooks(store: &Store, now: i64, interests: &[&Interest]) -> Vec<Result<Outlook>> {
-    interests.iter().map(|interest| outlook(store, now, interest)).collect()
+    // Looked at once for all of them.
+    let moving = match moving::current(store) {
+        Ok(moving) => moving,
+        Err(error) => return interests.iter().map(|_| Err(error.clone())).collect(),
+    };
+    interests.iter().map(|interest| outlook(store, now, interest, moving.as_ref())).collect()
 }
 
-fn outlook(store: &Store, now: i64, interest: &Interest) -> Result<Outlook> {
+fn outlook(store: &Store, now: i64, interest: &Interest, moving: Option<&Move>) -> Result<Outlook> {
     let exists = |sql, parameters: &[_]| store.query_one(sql, parameters, |row| row.integer(0) != 0);
     let work = match interest {
         Interest::Commit => true,
         Interest::Jobs { queues, worker_id, held } => {
             let queues: Vec<&str> = queues.iter().map(String::as_str).collect();
-            let found = queue::work_outlook(store, now, worker_id, held, &queues)?;
+            let found = queue::work_outlook_of(store, now, worker_id, held, &queues, moving)?;
             let work = found.may_claim || found.lost.iter().any(Option::is_some);
             return Ok(Outlook { work, at: found.next_at });
         }
@@ -105,11 +110,21 @@ fn outlook(store: &Store, now: i64, interest: &Interest) -> Result<Outlook> {
         Interest::Events { topic, after_offset } => {
             exists(&SQL_EVENT, &[topic.as_str().into(), (*after_offset).into()])? == Some(true)
         }
-        Interest::Result { job_id } => crate::result::get(store, now, *job_id)?.is_some(),
+        Interest::Result { job_id } => crate::result::find(store, now, *job_id)?.is_some(),
         Interest::Leadership { owner, leads } => {
-            let found = schedule::leadership(store, now, &[])?;
+            moving.map_or(Ok(()), |moving| Err(moving.error()))?;
+            let found = schedule::leadership_here(store, now, &[])?;
             return Ok(Outlook { work: found.has_work_for(owner, *leads), at: found.next_at(owner, *leads) });
         }
     };
+    match moving {
+        // What jobs that run have to say may still come.
+        Some(moving)
+            if !work && (moving.stage == Stage::Moved || !matches!(interest, Interest::Result { .. })) =>
+        {
+            return Err(moving.error());
+        }
+        _ => {}
+    }
     Ok(Outlook { work, at: None })
 }

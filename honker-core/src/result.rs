@@ -2,7 +2,7 @@
 
 use crate::bound::Allowance;
 use crate::statement::{Sql, Value};
-use crate::{Result, Store, bound, time};
+use crate::{Result, Store, bound, moving, time};
 
 static SQL_SAVE: Sql = Sql::new(
     "INSERT INTO main._honker_results (job_id, value, created_at, expires_at) VALUES (?1, ?2, ?3, ?4)
@@ -29,6 +29,15 @@ pub fn save(store: &Store, now: i64, job_id: i64, value: &str, ttl_s: i64) -> Re
 
 /// The result of a job; `None` if there is none, or no longer.
 pub fn get(store: &Store, now: i64, job_id: i64) -> Result<Option<String>> {
+    let value = find(store, now, job_id)?;
+    if value.is_none() {
+        moving::check_moved(store)?;
+    }
+    Ok(value)
+}
+
+/// As [`get`], wherever it may come.
+pub(crate) fn find(store: &Store, now: i64, job_id: i64) -> Result<Option<String>> {
     let value = store.query_one(&SQL_GET, &[job_id.into(), now.into()], |row| row.optional_text(0))?;
     Ok(value.flatten())
 }

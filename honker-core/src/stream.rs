@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::bound::Allowance;
 use crate::statement::{Sql, Value};
-use crate::{Error, Result, Store, given};
+use crate::{Error, Result, Store, given, moving};
 
 /// One event.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -243,13 +243,17 @@ pub fn publish(store: &Store, now: i64, topic: &str, key: Option<&str>, payload:
 
 /// Up to `limit` events of `topic` after `offset`, oldest first. A negative `limit` means all of them.
 pub fn read_since(store: &Store, topic: &str, offset: i64, limit: i64) -> Result<Vec<Event>> {
-    store.query(&SQL_READ, &[topic.into(), offset.into(), limit.into()], |row| Event {
+    let found = store.query(&SQL_READ, &[topic.into(), offset.into(), limit.into()], |row| Event {
         offset: row.integer(0),
         topic: row.text(1),
         key: row.optional_text(2),
         payload: row.text(3),
         created_at: row.integer(4),
-    })
+    })?;
+    if found.is_empty() && limit != 0 {
+        moving::check(store)?;
+    }
+    Ok(found)
 }
 
 /// Records that `consumer` has finished everything up to `offset`. `false` if it was that far already.

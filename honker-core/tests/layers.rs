@@ -20,6 +20,7 @@ const LAYERS: &[(&str, &[&str], &[&str])] = &[
             "guard",
             "lock",
             "maintenance",
+            "moving",
             "notify",
             "outlook",
             "queue",

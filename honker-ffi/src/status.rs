@@ -93,6 +93,10 @@ pub const HONKER_TOO_OLD: honker_status_t = -32;
 /// Only for databases on a server.
 pub const HONKER_CONNECTION: honker_status_t = -33;
 
+/// What was in this database has been moved to another one by `honker move`, or is being moved; the message says where. Open
+/// that one. Jobs that run may be settled until all is there; nothing is added or claimed here any more.
+pub const HONKER_MOVED: honker_status_t = -34;
+
 const NAMES: &[(honker_status_t, &CStr)] = &[
     (HONKER_OK, c"HONKER_OK"),
     (HONKER_EMPTY, c"HONKER_EMPTY"),
@@ -130,6 +134,7 @@ const NAMES: &[(honker_status_t, &CStr)] = &[
     (HONKER_SYSTEM, c"HONKER_SYSTEM"),
     (HONKER_TOO_OLD, c"HONKER_TOO_OLD"),
     (HONKER_CONNECTION, c"HONKER_CONNECTION"),
+    (HONKER_MOVED, c"HONKER_MOVED"),
 ];
 
 /// The name of a status, as it stands in this header: "HONKER_BUSY"; "HONKER_UNKNOWN" for a number that this library
@@ -193,5 +198,6 @@ pub(crate) fn of(error: &Error) -> honker_status_t {
         Error::Forked => HONKER_FORKED,
         Error::Watcher(_) => HONKER_WATCHER,
         Error::TooOld(_) => HONKER_TOO_OLD,
+        Error::Moved(_) => HONKER_MOVED,
     }
 }

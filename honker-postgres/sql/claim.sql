@@ -438,6 +438,7 @@ BEGIN
   IF job.id IS NOT NULL THEN
     RETURN NEXT job;
   ELSE
+    PERFORM _move_check();
     RETURN QUERY SELECT * FROM _take(now, the_queue, the_worker, the_n, timeout_s);
   END IF;
   IF current_setting('honker.woken', true) <> '' THEN
@@ -476,6 +477,7 @@ BEGIN
       RETURN '[' || _claim_json(job, worker_id) || ']';
     END IF;
   END IF;
+  PERFORM _move_check();
   SELECT string_agg(_claim_json(each, worker_id), ',') INTO jobs FROM _take(now, queue, worker_id, n, timeout_s) each WHERE each.id IS NOT NULL;
   RETURN '[' || coalesce(jobs, '') || ']';
 END $$;

@@ -18,10 +18,11 @@ LANGUAGE sql IMMUTABLE AS $$
       honker_dead_groups,honker_jobs_list,_claim,_settle,_turn,_work_outlook,_outlooks,_stream_read,_notifications_read,
       _notifications_latest,_lock_holder,_schedules_due,_schedule_fire,_lead,_leadership,_instance_register,_instance_seen,
       _instance_forget,_instances_look,_rescue,_listen,_unlisten,_maintenance_due,_maintenance_begin,_maintenance_step,
-      _sweep_results}'),
+      _sweep_results,_move_state,_move_arrived,_move_claims,_move_last_ids}'),
     ('admin', '{honker_queue_configure,honker_dead_requeue,honker_dead_purge,honker_jobs_apply,honker_prune_notifications,
       honker_notifications_configure,honker_stream_configure,honker_stream_trim,honker_scheduler_unregister,honker_scheduler_pause,
-      honker_scheduler_resume,_schedule_put,_schedule_update,_dead_requeue}')
+      honker_scheduler_resume,_schedule_put,_schedule_update,_dead_requeue,
+      _move_begin,_move_give_back,_move_close,_move_end,_move_cancel,_move_arrive,_move_refuses,_move_refuses_jobs,_move_lock_tables,_move_lock}')
   ) AS l (level, names), LATERAL (SELECT trim(n) AS name, l.level FROM unnest(l.names::text[]) n) each
 $$;
 

@@ -32,6 +32,9 @@ DECLARE
 BEGIN
   PERFORM _check_isolation();
   IF at_most = 0 OR NOT EXISTS (SELECT FROM _honker_notifications n WHERE n.channel = the_channel AND n.id > after) THEN
+    IF at_most <> 0 THEN
+      PERFORM _move_check();
+    END IF;
     RETURN;
   END IF;
   last := _settled_up_to(2);

@@ -115,6 +115,13 @@ BEGIN
     lost := lost || held.lost;
     next_at := least(next_at, _after_at_most(held.until, 1));
   END LOOP;
+  IF EXISTS (SELECT FROM _honker_settings s WHERE s.name = 'move') THEN
+    IF coalesce(cardinality(held_ids), 0) = 0 AND cardinality(queues) > 0 THEN
+      PERFORM _move_check();
+    END IF;
+    -- There will be nothing to claim; what it holds it may settle.
+    RETURN;
+  END IF;
   FOREACH the_queue IN ARRAY coalesce(queues, '{}') LOOP
     SELECT * INTO look FROM _look(now, the_queue);
     may_claim := may_claim OR look.may_claim;
@@ -153,6 +160,9 @@ BEGIN
         WHEN 'result' THEN
           work := EXISTS (SELECT FROM _honker_results r
             WHERE r.job_id = (interest ->> 'job_id')::bigint AND r.value IS NOT NULL AND (r.expires_at IS NULL OR r.expires_at > now));
+          IF NOT work THEN
+            PERFORM _move_check('moved');
+          END IF;
         WHEN 'leadership' THEN
           SELECT * INTO found
           FROM _leadership(coalesce(ARRAY(SELECT json_array_elements_text(interest -> 'left_out')), '{}'));

@@ -20,9 +20,16 @@ END $$;
 CREATE OR REPLACE FUNCTION honker_result_get(job_id bigint) RETURNS text
 LANGUAGE plpgsql AS $$
 #variable_conflict use_variable
+DECLARE
+  found text;
 BEGIN
   PERFORM _not_null('{job_id}', '{INTEGER}', job_id IS NULL);
-  RETURN (SELECT r.value FROM _honker_results r WHERE r.job_id = job_id AND (r.expires_at IS NULL OR r.expires_at > _now()));
+  SELECT r.value INTO found FROM _honker_results r WHERE r.job_id = job_id AND (r.expires_at IS NULL OR r.expires_at > _now());
+  IF found IS NULL THEN
+    -- What jobs that run have to say may still come before that.
+    PERFORM _move_check('moved');
+  END IF;
+  RETURN found;
 END $$;
 
 CREATE OR REPLACE FUNCTION _sweep_results(now bigint) RETURNS bigint

@@ -229,6 +229,7 @@ CREATE OR REPLACE FUNCTION _leadership(left_out text[], OUT owner text, OUT expi
 LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 BEGIN
+  PERFORM _move_check();
   now := _now();
   SELECT l.owner, l.expires_at INTO owner, expires_at FROM _honker_locks l
   WHERE l.name = 'honker-scheduler' AND l.expires_at <= _leadership.now + 65;

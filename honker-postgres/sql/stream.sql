@@ -82,6 +82,9 @@ BEGIN
   PERFORM _check_isolation();
   -- Nothing there, and nothing to find out: the common answer.
   IF at_most = 0 OR NOT EXISTS (SELECT FROM _honker_stream s WHERE s.topic = the_topic AND s."offset" > after) THEN
+    IF at_most <> 0 THEN
+      PERFORM _move_check();
+    END IF;
     RETURN;
   END IF;
   last := _settled_up_to(1);

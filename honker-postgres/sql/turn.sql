@@ -31,6 +31,7 @@ DECLARE
   here bigint;
   plain_acks bigint[] := '{}';
   acked bigint[] := '{}';
+  moving json;
 BEGIN
   IF current_setting('transaction_isolation') <> 'read committed' THEN
     PERFORM _check_isolation();
@@ -108,6 +109,10 @@ BEGIN
   n := NULL;
   code := NULL;
 
+  IF by_part AND EXISTS (SELECT FROM _honker_settings s WHERE s.name = 'move') THEN
+    -- Nothing is to be claimed here any more, and what was settled above stays.
+    remaining := 0;
+  END IF;
   IF remaining > 0 AND cardinality(queues) > 1 THEN
     -- Two turns that claim from the same limited queues lock them in the same order.
     PERFORM pg_advisory_xact_lock(limited.number) FROM (
@@ -142,6 +147,16 @@ BEGIN
   END LOOP;
 
   job := NULL;
+  IF wanted > 0 AND (remaining = wanted OR remaining = 0 AND by_part) THEN
+    SELECT s.value::json INTO moving FROM _honker_settings s WHERE s.name = 'move';
+    IF FOUND THEN
+      kind := 'e';
+      code := 'P0001';
+      message := _move_message(moving);
+      RETURN NEXT;
+      code := NULL;
+    END IF;
+  END IF;
   message := current_setting('honker.woken', true);
   IF message <> '' THEN
     kind := 'w';

@@ -90,6 +90,9 @@ fn of_server(error: &DbError) -> Error {
 /// From an SQLSTATE and what was said with it.
 pub(crate) fn of_state(code: &str, message: String) -> Error {
     let cause = message.clone().into();
+    if honker_core::is_of_move(&message) {
+        return Error::Moved(cause);
+    }
     match code {
         "HK001" => Error::Invalid(message),
         "HK002" => Error::Misuse(message),

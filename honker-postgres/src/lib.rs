@@ -13,6 +13,8 @@ mod environment;
 mod failure;
 mod hosts;
 mod listening;
+mod migration;
+pub mod moving;
 mod on;
 mod operations;
 mod placeholders;
@@ -33,6 +35,7 @@ use std::sync::Arc;
 use honker_core::Result;
 use honker_core::database::{Database, Options, Server};
 
+pub use self::migration::{Migrated, Migration, SearchPath};
 pub use self::schema::{SQL, TEST_CLOCK_SQL, VERSION};
 pub use self::url::is_url;
 
@@ -48,6 +51,11 @@ pub fn open(path: impl AsRef<Path>, options: &Options) -> Result<Database> {
         Some(text) if is_url(text) => connect(text, options, false),
         _ => Database::open(path, options),
     }
+}
+
+/// What a URL is called where others read it: without its password and its parameters.
+pub fn name(url: &str) -> Result<String> {
+    Ok(url::Url::parse(url)?.name)
 }
 
 /// Connects to the server of a URL. With `migrate` the schema is installed, or brought up to date, if need be.

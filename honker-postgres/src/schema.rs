@@ -40,7 +40,7 @@ pub(crate) fn see_to(session: &mut Session, call: &Call, migrate: bool) -> Resul
 }
 
 /// The version of the schema, and the oldest program that may use it; `None` if there is none.
-fn look(session: &mut Session, call: &Call) -> Result<Option<(i64, i64)>> {
+pub(crate) fn look(session: &mut Session, call: &Call) -> Result<Option<(i64, i64)>> {
     let there = session.run(call, async |client: &Client| {
         client.query_typed("SELECT pg_catalog.to_regclass('honker._honker_schema') IS NOT NULL", &[]).await
     })?;

@@ -42,6 +42,7 @@ export type HonkerErrorCode =
   | "HONKER_SYSTEM"
   | "HONKER_TOO_OLD"
   | "HONKER_CONNECTION"
+  | "HONKER_MOVED"
   | "HONKER_UNKNOWN";
 
 /** The errors by their numbers. */
@@ -72,6 +73,7 @@ export const errorCodes: ReadonlyMap<number, HonkerErrorCode> = new Map([
   [-31, "HONKER_SYSTEM"],
   [-32, "HONKER_TOO_OLD"],
   [-33, "HONKER_CONNECTION"],
+  [-34, "HONKER_MOVED"],
 ]);
 
 /** Errors of the moment: a worker waits and tries again. */

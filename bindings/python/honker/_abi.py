@@ -75,6 +75,7 @@ WATCHER = -30
 SYSTEM = -31
 TOO_OLD = -32
 CONNECTION = -33
+MOVED = -34
 
 # The errors of the moment: a worker waits and tries again.
 TRANSIENT = frozenset({BUSY, IO, FULL, READONLY, CANNOT_OPEN, SCHEMA, ABORTED, INTERRUPTED, SYSTEM, CONNECTION})
@@ -116,6 +117,7 @@ STATUS_NAMES = {
     -31: "HONKER_SYSTEM",
     -32: "HONKER_TOO_OLD",
     -33: "HONKER_CONNECTION",
+    -34: "HONKER_MOVED",
 }
 
 # The layouts of C, each behind the names of its fields; honker_bytes_t is an address and a length.

@@ -210,6 +210,12 @@ class ConnectionLostError(Error):
     STATUS: ClassVar[int] = _abi.CONNECTION
 
 
+class MovedError(Error):
+    """All that was in this database has been moved to another one, or is being moved; the message says where. Open that one."""
+
+    STATUS: ClassVar[int] = _abi.MOVED
+
+
 class LibraryError(Error):
     """libhonker, or its loadable extension, could not be loaded. `tried` has what was tried, in order."""
 

@@ -65,6 +65,9 @@ pub enum Error {
     /// The connection to the server is lost, or there is none to be had. Worth trying again; what was under way may have been
     /// done.
     Connection(Cause),
+    /// All that was in this database has been moved to another one by `honker move`, or is being moved; the message says where.
+    /// Jobs that run may be settled until then.
+    Moved(Cause),
     /// A text, a blob or a row is larger than can be stored.
     TooBig(Cause),
     /// The schema changed again and again while a statement was prepared.
@@ -145,9 +148,8 @@ impl Error {
         match self {
             Busy(cause) | Interrupted(cause) | Constraint(cause) | ReadOnly(cause) | Full(cause)
             | Io(cause) | Corrupt(cause) | CannotOpen(cause) | TooBig(cause) | Schema(cause)
-            | Aborted(cause) | System(cause) | Unsupported(cause) | Internal(cause) | Connection(cause) => {
-                cause.sqlite_code
-            }
+            | Aborted(cause) | System(cause) | Unsupported(cause) | Internal(cause) | Connection(cause)
+            | Moved(cause) => cause.sqlite_code,
             Engine { code, .. } => Some(*code),
             _ => None,
         }
@@ -168,9 +170,8 @@ impl fmt::Display for Error {
         match self {
             Busy(cause) | Interrupted(cause) | Constraint(cause) | ReadOnly(cause) | Full(cause)
             | Io(cause) | Corrupt(cause) | CannotOpen(cause) | TooBig(cause) | Schema(cause)
-            | Aborted(cause) | System(cause) | Unsupported(cause) | Internal(cause) | Connection(cause) => {
-                f.write_str(&cause.message)
-            }
+            | Aborted(cause) | System(cause) | Unsupported(cause) | Internal(cause) | Connection(cause)
+            | Moved(cause) => f.write_str(&cause.message),
             Engine { message, .. } => f.write_str(message),
             Invalid(message) | Misuse(message) | TooOld(message) | Timeout(message) | Lost(message) => {
                 f.write_str(message)
@@ -213,6 +214,7 @@ impl From<engine::Error> for Error {
             E::Corrupt(cause) => Error::Corrupt(cause),
             E::CannotOpen(cause) => Error::CannotOpen(cause),
             E::Connection(cause) => Error::Connection(cause),
+            E::Moved(cause) => Error::Moved(cause),
             E::TooBig(cause) => Error::TooBig(cause),
             E::Schema(cause) => Error::Schema(cause),
             E::Aborted(cause) => Error::Aborted(cause),

@@ -1,7 +1,6 @@
 //! `honker schedule-leader`: fires the schedules.
 
 use std::io::Write;
-use std::path::PathBuf;
 
 use clap::Args;
 use honker_core::consume::{Leader, Next};
@@ -38,7 +37,7 @@ pub struct ScheduleLeader {
 impl ScheduleLeader {
     pub fn run(self, db: &Db) -> Result {
         let mut database = db.open_to_write(&self.file, &self.create)?;
-        let path = PathBuf::from(database.path());
+        let path = file::again(db.path_or(&self.file)?, &database);
         let waiters = CurrentWaiter::default();
         let waking = waiters.clone();
         let signals = Signals::watch(move || waking.wake())?;

@@ -9,6 +9,8 @@ pub mod jobs;
 pub mod leader;
 pub mod listen;
 pub mod locks;
+pub mod migrate;
+pub mod moving;
 pub mod notify;
 pub mod prune;
 pub mod publish;

@@ -93,8 +93,7 @@ impl Tail {
 
 /// After which offset the last `n` events of a topic begin.
 fn before_last(database: &Database, topic: &str, n: u32) -> Result<i64> {
-    let sql =
-        "SELECT offset FROM main._honker_stream WHERE topic = ?1 ORDER BY offset DESC LIMIT 1 OFFSET ?2";
-    let rows = database.query(sql, &[topic.into(), i64::from(n).into()])?;
+    let sql = "SELECT \"offset\" FROM main._honker_stream WHERE topic = ?1 ORDER BY \"offset\" DESC LIMIT 1 OFFSET ?2";
+    let rows = read::query(database, sql, &[topic.into(), i64::from(n).into()])?;
     Ok(rows.rows.first().and_then(|row| read::integer(&row[0])).unwrap_or(0))
 }

@@ -1,6 +1,7 @@
 //! What is in the file: damage, clocks that are wrong, locks and work that nobody looks after.
 
 use honker_core::database::{Database, Value};
+use honker_core::moving::Stage;
 use honker_core::schedule::LEADER_LOCK;
 use honker_core::watch::{Method, State};
 
@@ -16,6 +17,9 @@ const FAR_S: i64 = 20 * 365 * 86_400;
 /// A clock that is wrong by less than this is none of our business.
 const SKEW_S: i64 = 120;
 
+/// A transaction that is open for longer keeps vacuum from its work.
+const OLD_S: i64 = 600;
+
 /// A boundary that is late by more than this was missed.
 const MISSED_S: i64 = 30;
 
@@ -29,10 +33,17 @@ pub fn look(database: &Database, late_s: i64, quick: bool) -> Vec<Finding> {
             findings.push(Finding::new(check, Level::Bad, error.to_string(), "This could not be looked at."))
         }
     };
-    add("integrity", integrity(database, quick));
+    if database.is_remote() {
+        add("server", server(database));
+    } else {
+        add("integrity", integrity(database, quick));
+    }
     add("schema", schema(database));
     add("clock", clock(database, now));
-    add("rows", malformed(database));
+    if !database.is_remote() {
+        add("rows", malformed(database));
+    }
+    add("move", moving(database));
     add("locks", locks(database, now));
     add("leader", leader(database, now));
     add("work", work(database, now, late_s));
@@ -51,8 +62,41 @@ fn integrity(database: &Database, quick: bool) -> Result<Vec<Finding>> {
     Ok(vec![Finding::new("integrity", Level::Bad, found.join("; "), advice)])
 }
 
+/// What of a server slows a queue down.
+fn server(database: &Database) -> Result<Vec<Finding>> {
+    const CHECK: &str = "server";
+    let sql = "SELECT CAST(coalesce(max(date_part('epoch', clock_timestamp() - xact_start)), 0) AS bigint)
+         FROM pg_catalog.pg_stat_activity WHERE xact_start IS NOT NULL AND backend_type = 'client backend'";
+    let oldest = number(database, sql, &[])?;
+    if oldest > OLD_S {
+        let found = format!("a transaction has been open for {}", moment::duration(oldest));
+        let advice = "Vacuum removes nothing that came after it, and claims get slower. End it (pg_stat_activity names it), and set \
+                      idle_in_transaction_session_timeout.";
+        return Ok(vec![Finding::new(CHECK, Level::Warning, found, advice)]);
+    }
+    let version = database.query("SHOW server_version", &[])?.rows;
+    let version = version.first().map_or_else(String::new, |row| read::text(&row[0]));
+    Ok(vec![Finding::ok(CHECK, format!("Postgres {version}"))])
+}
+
+/// Whether everything is elsewhere, or on its way.
+fn moving(database: &Database) -> Result<Vec<Finding>> {
+    let Some(found) = database.move_state()? else {
+        return Ok(vec![Finding::ok("move", "everything stays here")]);
+    };
+    let advice = match found.stage {
+        Stage::Moved => "Open the other one; this one takes nothing any more.",
+        Stage::Moving | Stage::Closed => {
+            "Run honker move again, with the same source and target, or with --cancel."
+        }
+    };
+    let message = found.message();
+    let message = message.strip_prefix("HONKER_MOVED: ").unwrap_or(&message);
+    Ok(vec![Finding::new("move", Level::Warning, message, advice)])
+}
+
 fn schema(database: &Database) -> Result<Vec<Finding>> {
-    let rows = database.query("SELECT version, min_version FROM main._honker_schema", &[])?.rows;
+    let rows = read::query(database, "SELECT version, min_version FROM main._honker_schema", &[])?.rows;
     let found = rows.first().map_or_else(
         || "no version".to_owned(),
         |row| format!("version {}, writers need {}", read::text(&row[0]), read::text(&row[1])),
@@ -62,7 +106,7 @@ fn schema(database: &Database) -> Result<Vec<Finding>> {
 
 /// The first number of the first row.
 fn number(database: &Database, sql: &str, parameters: &[Value]) -> Result<i64> {
-    let rows = database.query(sql, parameters)?.rows;
+    let rows = read::query(database, sql, parameters)?.rows;
     Ok(rows.first().and_then(|row| read::integer(&row[0])).unwrap_or(0))
 }
 
@@ -72,7 +116,7 @@ fn clock(database: &Database, now: i64) -> Result<Vec<Finding>> {
     let sql = "SELECT max(at) FROM (SELECT max(created_at) AS at FROM main._honker_live
          UNION ALL SELECT max(died_at) FROM main._honker_dead
          UNION ALL SELECT max(created_at) FROM main._honker_notifications
-         UNION ALL SELECT max(created_at) FROM main._honker_stream)";
+         UNION ALL SELECT max(created_at) FROM main._honker_stream) AS times";
     let newest = number(database, sql, &[])?;
     if newest > now.saturating_add(SKEW_S) {
         let found =
@@ -80,8 +124,10 @@ fn clock(database: &Database, now: i64) -> Result<Vec<Finding>> {
         let advice = "A clock was set back, or one of the programs that write has a wrong one: delays and claims are judged by it.";
         findings.push(Finding::new(CHECK, Level::Warning, found, advice));
     }
-    let sql = "SELECT count(*) FROM main._honker_live WHERE state = 'pending' AND typeof(run_at) = 'integer' AND run_at > ?1";
-    let far = number(database, sql, &[now.saturating_add(FAR_S).into()])?;
+    let typed = if database.is_remote() { "" } else { "AND typeof(run_at) = 'integer'" };
+    let sql =
+        format!("SELECT count(*) FROM main._honker_live WHERE state = 'pending' {typed} AND run_at > ?1");
+    let far = number(database, &sql, &[now.saturating_add(FAR_S).into()])?;
     if far > 0 {
         let found = format!("{} due in more than twenty years", jobs(far.cast_unsigned()));
         let advice = "Times are seconds since the epoch: somebody gives milliseconds. honker jobs --state delayed shows them.";

@@ -7,6 +7,7 @@ mod contents;
 mod place;
 
 use std::io::Write;
+use std::path::Path;
 
 use clap::Args;
 use serde::Serialize;
@@ -16,7 +17,7 @@ use crate::file::{self, Db, File};
 use crate::show::Screen;
 use crate::{progress, text};
 
-/// Look at a file and say what is wrong with it, and what to do about it
+/// Look at a database and say what is wrong with it, and what to do about it
 ///
 /// It ends with 1 if anything is worse than a note. It changes nothing.
 #[derive(Args, Debug)]
@@ -78,6 +79,9 @@ impl Finding {
 impl Doctor {
     pub fn run(self, db: &Db) -> Result {
         let path = db.path_or(&self.file)?;
+        if file::is_url(&path) {
+            return self.look_at_server(&path);
+        }
         if !path.exists() {
             return Err(Failure::NotFound(format!("there is no file {}", path.display())));
         }
@@ -103,7 +107,27 @@ impl Doctor {
             )),
         }
         bar.finish_and_clear();
-        self.print(&findings)?;
+        self.conclude(&findings)
+    }
+
+    /// A server is asked; of files and their systems there is nothing to say.
+    fn look_at_server(&self, url: &Path) -> Result {
+        let findings = match file::look(url) {
+            Ok(database) => {
+                let findings = contents::look(&database, self.late_s, self.quick);
+                database.close()?;
+                findings
+            }
+            Err(failure) => {
+                let advice = "Nothing more can be said of a server that does not let us in. honker migrate installs a schema that is not there.";
+                vec![Finding::new("opening", Level::Bad, failure.to_string(), advice)]
+            }
+        };
+        self.conclude(&findings)
+    }
+
+    fn conclude(&self, findings: &[Finding]) -> Result {
+        self.print(findings)?;
         let worst = findings.iter().map(|finding| finding.level).max().unwrap_or(Level::Ok);
         if worst <= Level::Note {
             return Ok(());

@@ -77,6 +77,7 @@ impl Program {
             .env("HONKER_MAX_ATTEMPTS", job.max_attempts.to_string())
             .env("HONKER_WORKER_ID", &*job.worker_id)
             .env_remove("HONKER_METADATA")
+            .env_remove(crate::conceal::VARIABLE)
             .envs(job.metadata.as_deref().map(|metadata| ("HONKER_METADATA", metadata)))
             .stdin(Stdio::piped())
             .stderr(Stdio::piped())

@@ -6,15 +6,12 @@ mod crew;
 mod handler;
 mod work;
 
-use std::path::PathBuf;
-
 use clap::Args;
-use honker_core::Error;
 
 use self::handler::Program;
 use self::work::{End, Work};
 use crate::failure::{Failure, Result, say};
-use crate::file::{Create, Db, File};
+use crate::file::{self, Create, Db, File};
 use crate::signals::{CurrentWaiter, Signals};
 
 /// Work at jobs with a program: it is run once for each
@@ -78,7 +75,7 @@ pub struct Run {
 impl Run {
     pub fn run(self, db: &Db) -> Result {
         let mut database = db.open_to_write(&File::default(), &self.create)?;
-        let path = PathBuf::from(database.path());
+        let path = file::again(db.path()?, &database);
         let program = Program::new(&self.command, &path)?;
         let waiters = CurrentWaiter::default();
         let waking = waiters.clone();
@@ -91,8 +88,8 @@ impl Run {
                 End::Done => return Ok(closed?),
                 End::FileReplaced => {
                     say("the file was replaced; going on with the new one");
-                    let opened = honker_core::database::Database::open(&path, &Default::default());
-                    database = opened.map_err(|error: Error| {
+                    let opened = file::open(&path);
+                    database = opened.map_err(|error| {
                         Failure::Failed(format!("the file was replaced, and the new one: {error}"))
                     })?;
                 }

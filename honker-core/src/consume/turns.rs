@@ -250,6 +250,10 @@ impl Turns {
 
     /// The error, unless it is about a row that was passed over: that is a warning.
     fn pass_over(&self, error: Error) -> Option<Error> {
+        if matches!(error, Error::Moved(_)) {
+            // What is in hand is to be settled first.
+            return self.hand.is_empty().then_some(error);
+        }
         if !queue::is_refusal_of_row(&error) {
             return Some(error);
         }

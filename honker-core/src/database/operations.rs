@@ -295,6 +295,42 @@ macro_rules! for_each_operation {
             /// leads. A schedule that the file refuses to fire is passed over.
             write lead(owner: &str, instance: Option<&str>, leads: bool) -> Option<$crate::schedule::Ticked>
                 = $crate::schedule::lead(store, now, owner, instance, leads);
+
+            // Moving to another database.
+
+            /// What is said of a move of this database.
+            read move_state() -> Option<$crate::moving::Move>
+                = $crate::moving::state(store);
+            /// The id of the move that has filled this database.
+            read move_arrived() -> Option<String>
+                = $crate::moving::arrived(store);
+            /// In a transaction: nobody else writes until it is over.
+            write move_lock() -> ()
+                = $crate::moving::lock(store);
+            /// The highest ids that tables have given.
+            read move_last_ids() -> Vec<$crate::moving::LastId>
+                = $crate::moving::last_ids(store);
+            /// The end of filling this database by a move.
+            write move_arrive(id: &str, from: &str, last: &[$crate::moving::LastId]) -> ()
+                = $crate::moving::arrive(store, id, from, last);
+            /// Begins a move: nothing is added and claimed any more. Answers the one that has begun already, if so.
+            write move_begin(id: &str, to: &str) -> $crate::moving::Move
+                = $crate::moving::begin(store, now, id, to);
+            /// Claims that are valid.
+            read move_claims() -> $crate::moving::Claims
+                = $crate::moving::claims(store, now);
+            /// Gives back jobs that are claimed, in a transaction at most 1,000; how many those were.
+            repeat move_give_back() -> i64
+                = $crate::moving::give_back(store, now);
+            /// Lets nobody change anything any more, if no claim is valid; whether that is so.
+            write move_close() -> bool
+                = $crate::moving::close(store, now);
+            /// All of it is where it was to go.
+            write move_end() -> ()
+                = $crate::moving::end(store);
+            /// The database stays.
+            write move_cancel() -> ()
+                = $crate::moving::cancel(store);
         }
     };
 }

@@ -21,7 +21,7 @@ use super::refusal::{Care, past_refusals};
 use super::walk::{Candidate, Queue};
 use crate::bound::Allowance;
 use crate::statement::{ID_LIST_MAX, Sql, Value, id_list};
-use crate::{Error, Result, Store, time};
+use crate::{Error, Result, Store, moving, time};
 
 /// A job as its new holder gets it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -221,6 +221,9 @@ pub(crate) fn claim_into<T>(
     loop {
         let mut unanswerable = Vec::new();
         let mut answer = |claimed: Claimed| {
+            if claimed.jobs.is_empty() && claim.n != 0 {
+                moving::check(store)?;
+            }
             let long = claimed.jobs.iter().filter(|job| job.payload.len() as i64 > payload_length_max);
             let too_long = long.filter(|job| answer_length(job) > store.length_max_of_any());
             unanswerable.extend(too_long.map(|job| job.id));

@@ -64,6 +64,7 @@ pub use sweep::sweep_expired;
 pub use unique::{OnConflict, Unique, UniqueUntil};
 #[cfg(feature = "runtime")]
 pub(crate) use work::is_held;
+pub(crate) use work::work_outlook_of;
 pub use work::{
     Delay, Held, Lost, Outcome, Settlement, Turn, Turned, WorkOutlook, settle, turn, work_outlook,
 };

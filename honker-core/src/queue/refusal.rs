@@ -18,7 +18,10 @@ const ROLLED_BACK_MAX: usize = 16;
 
 /// Whether an error is about one change, and not about the transaction or the file: another change may be possible.
 pub(super) fn is_refusal(error: &Error) -> bool {
-    matches!(error, Error::Constraint(_) | Error::Sql(_) | Error::TooBig(_) | Error::Invalid(_))
+    matches!(
+        error,
+        Error::Constraint(_) | Error::Moved(_) | Error::Sql(_) | Error::TooBig(_) | Error::Invalid(_)
+    )
 }
 
 /// As [`is_refusal`], and about one row: an invalid argument, such as a time that is out of range, is about the call.

@@ -10,8 +10,9 @@ use super::settings;
 use super::{
     Claimed, ClaimedJob, ack, claim_some, fail, heartbeat, may_claim, next_claim_at, release, retry,
 };
+use crate::moving::Move;
 use crate::statement::Sql;
-use crate::{Error, Result, Store};
+use crate::{Error, Result, Store, moving};
 
 /// What a worker would find.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -140,12 +141,30 @@ pub fn work_outlook(
     held: &[Held],
     queues: &[&str],
 ) -> Result<WorkOutlook> {
+    work_outlook_of(store, now, worker_id, held, queues, moving::current(store)?.as_ref())
+}
+
+/// As [`work_outlook`], by what is known of a move.
+pub(crate) fn work_outlook_of(
+    store: &Store,
+    now: i64,
+    worker_id: &str,
+    held: &[Held],
+    queues: &[&str],
+    moving: Option<&Move>,
+) -> Result<WorkOutlook> {
     let mut outlook = WorkOutlook { may_claim: false, lost: Vec::new(), next_at: None };
     let mut at = |at: Option<i64>| outlook.next_at = [outlook.next_at, at].into_iter().flatten().min();
     for held in held {
         let found = look_at(store, now, worker_id, *held)?;
         outlook.lost.push(found.err());
         at(found.ok().map(|claim_expires_at| claim_expires_at.saturating_add(1)));
+    }
+    match moving {
+        Some(found) if held.is_empty() && !queues.is_empty() => return Err(found.error()),
+        // There will be nothing to claim; what it holds it may settle.
+        Some(_) => return Ok(outlook),
+        None => {}
     }
     for queue in queues {
         outlook.may_claim |= may_claim(store, now, queue)?;

@@ -2,7 +2,7 @@
 
 use super::registry::soonest_but;
 use super::tick::{Ticked, fire_due, passing_over};
-use crate::{Result, Store, lock};
+use crate::{Result, Store, lock, moving};
 
 /// The lock that says who leads.
 pub const LEADER_LOCK: &str = "honker-scheduler";
@@ -57,6 +57,12 @@ impl Leadership {
 
 /// Looks who leads and what is due, without having to write. The schedules of these rows are left out.
 pub fn leadership(store: &Store, now: i64, left_out: &[i64]) -> Result<Leadership> {
+    moving::check(store)?;
+    leadership_here(store, now, left_out)
+}
+
+/// As [`leadership`], whether or not it is elsewhere soon.
+pub(crate) fn leadership_here(store: &Store, now: i64, left_out: &[i64]) -> Result<Leadership> {
     let holder = lock::holder(store, LEADER_LOCK)?.filter(|holder| holder.expires_at <= honest_until(now));
     Ok(Leadership { holder, soonest: soonest_but(store, left_out)?, now })
 }

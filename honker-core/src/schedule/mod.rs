@@ -10,6 +10,7 @@ mod registry;
 mod tick;
 
 pub use expression::Expression;
+pub(crate) use lead::leadership_here;
 pub use lead::{LEADER_LOCK, Leadership, lead, leadership};
 pub use options::{Overlap, check_single};
 pub(crate) use options::{ScheduleOptions, uses_options};

@@ -4,6 +4,7 @@
 //! runs in a transaction or by itself ([`On`](crate::on::On)). Those that go on until nothing is left answer a [`Step`].
 
 mod looks;
+mod moving;
 mod queue;
 mod rest;
 mod schedule;
@@ -14,6 +15,7 @@ use honker_core::Result;
 use honker_core::queue::ClaimedJob;
 
 pub(crate) use self::looks::*;
+pub(crate) use self::moving::*;
 pub(crate) use self::queue::*;
 pub(crate) use self::rest::*;
 pub(crate) use self::schedule::*;

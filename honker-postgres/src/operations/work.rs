@@ -59,9 +59,9 @@ pub(crate) fn settle(on: &mut On<'_>, worker_id: &str, settlement: &Settlement) 
 pub(crate) fn turn(on: &mut On<'_>, turn: &Turn<'_>) -> Result<Turned> {
     match turn_by(on, turn, false) {
         // A trigger of the user's, or a constraint, refuses a part: again, with a savepoint for each.
-        Err(Error::Constraint(_) | Error::Sql(_) | Error::TooBig(_) | Error::Invalid(_)) => {
-            turn_by(on, turn, true)
-        }
+        Err(
+            Error::Constraint(_) | Error::Moved(_) | Error::Sql(_) | Error::TooBig(_) | Error::Invalid(_),
+        ) => turn_by(on, turn, true),
         done => done,
     }
 }

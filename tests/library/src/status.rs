@@ -42,6 +42,7 @@ pub const WATCHER: Status = -30;
 pub const SYSTEM: Status = -31;
 pub const TOO_OLD: Status = -32;
 pub const CONNECTION: Status = -33;
+pub const MOVED: Status = -34;
 
 /// The name of a status: "HONKER_BUSY".
 pub fn name(status: Status) -> &'static str {

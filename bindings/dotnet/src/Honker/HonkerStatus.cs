@@ -112,4 +112,7 @@ public enum HonkerStatus
 
     /// <summary>The connection to the server was lost, or there is none to be had; the library connects again by itself. Nothing was done if the call had not begun; if it was lost while the server was at work, nobody knows whether that was committed. Only for databases on a server.</summary>
     Connection = -33,
+
+    /// <summary>What was in this database has been moved to another one by honker move, or is being moved; the message says where. Open that one. Jobs that run may be settled until all is there; nothing is added or claimed here any more.</summary>
+    Moved = -34,
 }

@@ -29,7 +29,8 @@ defmodule Honker.Status do
     -30 => :watcher,
     -31 => :system,
     -32 => :too_old,
-    -33 => :connection
+    -33 => :connection,
+    -34 => :moved
   }
   @numbers Map.new(@names, fn {number, name} -> {name, number} end)
 

@@ -77,6 +77,7 @@ module Honker
     SYSTEM = -31
     TOO_OLD = -32
     CONNECTION = -33
+    MOVED = -34
     # The errors of the moment: a worker waits and tries again.
     TRANSIENT = [BUSY, IO, FULL, READONLY, CANNOT_OPEN, SCHEMA, ABORTED, INTERRUPTED, SYSTEM, CONNECTION].freeze
 

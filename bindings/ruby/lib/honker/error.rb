@@ -98,6 +98,8 @@ module Honker
     Honker::TooOldError = define(-32, "HONKER_TOO_OLD")
     # The connection to the server is lost, or there is none to be had. Try again.
     Honker::ConnectionError = define(-33, "HONKER_CONNECTION")
+    # All that was in this database has been moved to another one, or is being moved; the message says where. Open that one.
+    Honker::MovedError = define(-34, "HONKER_MOVED")
   end
 
   # A text is not valid in its encoding, or cannot be converted to UTF-8.

@@ -84,6 +84,7 @@ fn name(error: &Error) -> &'static str {
         Error::WatcherDied(_) => "WATCHER",
         Error::TooOld(_) => "TOO_OLD",
         Error::Connection(_) => "CONNECTION",
+        Error::Moved(_) => "MOVED",
         _ => "INTERNAL",
     }
 }

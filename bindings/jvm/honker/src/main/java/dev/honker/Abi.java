@@ -76,6 +76,7 @@ final class Abi {
   static final int SYSTEM = -31;
   static final int TOO_OLD = -32;
   static final int CONNECTION = -33;
+  static final int MOVED = -34;
   static final int BYTES_SIZE = 16;
   static final int ENQUEUE_OPTS_SIZE = 152;
   static final int ENQUEUE_RESULT_SIZE = 16;
