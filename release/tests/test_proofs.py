@@ -1,6 +1,7 @@
 """What is proved is what is packed, for the platforms that there are."""
 
 import re
+import subprocess
 import tempfile
 import unittest
 from pathlib import Path
@@ -44,6 +45,15 @@ class Proofs(ReleaseTest):
             self.assertEqual(proof.cpu, cpus[proof.platform], proof.name)
             self.assertNotIn((proof.name, proof.platform), seen)
             seen.add((proof.name, proof.platform))
+
+    def test_its_commands_are_a_shells(self) -> None:
+        for proof in proofs.every():
+            commands = [proof.install, proof.run_example, proof.build_worker]
+            commands += [proof.run_worker, proof.beside, proof.asks]
+            done = subprocess.run(["sh", "-n"], input="\n".join(commands), capture_output=True, text=True)
+            self.assertEqual((done.returncode, done.stderr), (0, ""), f"{proof.name} on {proof.platform}")
+            # It has a worker that waits, or something that asks for a worker's answer.
+            self.assertTrue(proof.run_worker or proof.beside or proof.asks, proof.name)
 
     def test_a_proof_of_another_processor_names_nothing_of_this_one(self) -> None:
         for proof in proofs.every():
