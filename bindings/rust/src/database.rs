@@ -9,7 +9,7 @@ use honker_core::database as engine;
 use serde::Serialize;
 
 use crate::enqueue::{EnqueueHook, Enqueued, JobSpec, enqueue_all};
-use crate::names::check;
+use crate::names::{self, check};
 use crate::value::{Row, Value, parameters};
 use crate::{
     Batch, BatchOpts, DeadGroup, Error, Jobs, Lock, Metrics, Outbox, OutboxOpts, Queue, QueueOpts,
@@ -215,6 +215,11 @@ impl Database {
     /// The file, by its absolute path; or the server's URL, without a password.
     pub fn path(&self) -> &Path {
         Path::new(self.engine().path())
+    }
+
+    /// A table of honker's, as SQL of this crate names it.
+    pub(crate) fn table(&self, name: &str) -> String {
+        if names::is_url(self.path()) { format!("honker.{name}") } else { name.to_owned() }
     }
 
     /// A queue. It need not have been made before.

@@ -1,4 +1,5 @@
-//! Enqueueing and acking with a connection of your own, in its transaction: rusqlite, sqlx, diesel or any other driver.
+//! Enqueueing and acking with a connection of your own, in its transaction: rusqlite, sqlx, diesel or any other driver of SQLite;
+//! [`postgres`] has the same for Postgres.
 //!
 //! honker's tables are tables of the file, so a job is a row. The statement has the times of this process's clock; its
 //! parameters are values for your driver. Workers are woken by your commit, whatever made it. The tables have to be there:
@@ -7,6 +8,8 @@
 //! What a row has no column for (metadata, unique and concurrency keys, batches, `max_run_s`) needs
 //! [`Queue::enqueue_tx`](crate::Queue::enqueue_tx), and hooks of
 //! [`OpenOptions::around_enqueue`](crate::OpenOptions::around_enqueue) do not see the job.
+
+pub mod postgres;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 

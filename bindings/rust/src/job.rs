@@ -130,8 +130,9 @@ impl Job {
 
     /// The batch that it belongs to, if it does.
     pub fn batch(&self) -> Result<Option<Batch>> {
-        let sql = "SELECT batch_id FROM _honker_job_options WHERE job_id = ? AND batch_id IS NOT NULL";
-        let row = self.database.query_row(sql, crate::params![self.id])?;
+        let options = self.database.table("_honker_job_options");
+        let sql = format!("SELECT batch_id FROM {options} WHERE job_id = ? AND batch_id IS NOT NULL");
+        let row = self.database.query_row(&sql, crate::params![self.id])?;
         row.map(|row| Ok(self.database.batch_by_id(row.get(0)?))).transpose()
     }
 

@@ -2,6 +2,7 @@
 
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
+use std::path::Path;
 
 use crate::{Error, Result};
 
@@ -23,4 +24,9 @@ pub(crate) fn random() -> String {
 /// The name of a worker that was given none.
 pub(crate) fn worker() -> String {
     format!("honker-worker-{}-{}", std::process::id(), &random()[..8])
+}
+
+/// Whether it is the URL of a server, and no file.
+pub(crate) fn is_url(path: &Path) -> bool {
+    path.to_str().is_some_and(|path| path.starts_with("postgres://") || path.starts_with("postgresql://"))
 }

@@ -329,4 +329,13 @@ impl Queue {
     ) -> Result<crate::foreign::Insert, Error> {
         crate::foreign::Insert::new(&self.name, payload, self.complete(opts))
     }
+
+    /// The same for a connection of your own to Postgres. See [`crate::foreign::postgres`].
+    pub fn enqueue_statement<T: Serialize + ?Sized>(
+        &self,
+        payload: &T,
+        opts: EnqueueOpts,
+    ) -> Result<crate::foreign::postgres::Enqueue, Error> {
+        crate::foreign::postgres::Enqueue::new(&self.name, payload, self.complete(opts))
+    }
 }

@@ -289,9 +289,9 @@ impl Run {
                     Source::Open(database) => (database.path(), database.options()),
                     Source::Path(path, options) => (path.as_path(), options),
                 };
-                // Opening it would make an empty one. A URI is for SQLite to read.
+                // Opening it would make an empty one. A URI is for SQLite to read, a URL for the engine for servers.
                 let is_uri = path.to_str().is_some_and(|path| path.starts_with("file:"));
-                if !is_uri && !path.exists() {
+                if !is_uri && !crate::names::is_url(path) && !path.exists() {
                     return Err(Error::CannotOpen(format!("there is no file {}", path.display()).into()));
                 }
                 Database::open_with_options(path, options.clone())?
