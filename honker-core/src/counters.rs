@@ -228,7 +228,7 @@ struct NotAdded {
     counts: Vec<Counted>,
 }
 
-/// A queue, what was counted of it (a name of [`NAMES`] or [`SUMS`]), and how much.
+/// A queue, what was counted of it (a name of `NAMES` or `SUMS`), and how much.
 pub type Counted = (String, String, i64);
 
 struct State {

@@ -2,7 +2,7 @@
 //!
 //! A row of `_honker_settings` says that the database moves, under which id, where to, and how far that is ([`Stage`]). Triggers
 //! say so to whoever writes: our own operations, programs of other versions, and plain SQL, by RAISE(ABORT, 'HONKER_MOVED …'),
-//! which is [`Error::Moved`] here. Who only waits is told when he looks ([`check`]). docs/decisions/0052-move.md has the reasons.
+//! which is [`Error::Moved`] here. Who only waits is told when he looks (`check`). docs/decisions/0052-move.md has the reasons.
 //!
 //! While it is [`Stage::Moving`], what runs may end: jobs are settled, with their results, steps, callbacks and offsets. From
 //! [`Stage::Closed`] on nothing changes any more, so that what is copied is all there is.

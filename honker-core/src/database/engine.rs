@@ -306,7 +306,7 @@ macro_rules! methods {
 
 crate::for_each_operation!(methods);
 
-/// See [`Database::interrupts`].
+/// See `Database::interrupts`.
 pub struct Interrupts {
     signals: Arc<Signals>,
     before: u64,
