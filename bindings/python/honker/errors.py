@@ -211,7 +211,7 @@ class ConnectionLostError(Error):
 
 
 class MovedError(Error):
-    """All that was in this database has been moved to another one, or is being moved; the message says where. Open that one."""
+    """All that was in this database has been moved, or is being moved, to another one, which the message names."""
 
     STATUS: ClassVar[int] = _abi.MOVED
 

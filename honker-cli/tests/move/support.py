@@ -10,7 +10,6 @@ import subprocess
 import tempfile
 import time
 import unittest
-from urllib.parse import quote
 
 HONKER = os.environ["HONKER"]
 SERVER = os.environ.get("HONKER_POSTGRES_URL", "")
@@ -18,8 +17,8 @@ LONG = bool(os.environ.get("HONKER_TEST_LONG"))
 # A bound for what should take a moment, on a machine that does much else.
 PATIENCE_S = 120
 
-TABLES = """live dead done job_options unique blocked slots steps results batches queues scheduler_tasks schedule_options stream
-  stream_consumers streams notifications locks rate_limits settings""".split()
+TABLES = """live dead done job_options unique blocked slots steps results batches queues scheduler_tasks
+  schedule_options stream stream_consumers streams notifications locks rate_limits settings""".split()
 OWN_SETTINGS = "name <> 'move' AND name NOT LIKE 'move.%' AND name <> 'maintenance'"
 COLUMNS = {"queues": "name, settings, window_start, window_count"}
 
@@ -28,9 +27,13 @@ _count = itertools.count()
 
 def honker(*arguments, code=0, **options):
     """Runs the program; what it has printed."""
-    done = subprocess.run([HONKER, *map(str, arguments)], capture_output=True, text=True, timeout=PATIENCE_S * 5, **options)
+    done = subprocess.run(
+        [HONKER, *map(str, arguments)], capture_output=True, text=True, timeout=PATIENCE_S * 5, **options
+    )
     if code is not None and done.returncode != code:
-        raise AssertionError(f"honker {arguments} ended with {done.returncode}, not {code}:\n{done.stdout}{done.stderr}")
+        raise AssertionError(
+            f"honker {arguments} ended with {done.returncode}, not {code}:\n{done.stdout}{done.stderr}"
+        )
     return done.stdout + done.stderr if code != 0 else done.stdout
 
 
@@ -92,7 +95,7 @@ class Server:
         return self
 
     def run(self, sql, *parameters):
-        for place, value in enumerate(parameters, 1):
+        for value in parameters:
             sql = sql.replace("?", literal(value), 1)
         # Rows as JSON, so that texts may have whatever they have.
         if sql.split()[0] in ("SELECT", "WITH"):
@@ -103,8 +106,12 @@ class Server:
 
     def psql(self, sql, code=0):
         done = subprocess.run(
-            ["psql", "-qAt", "-v", "ON_ERROR_STOP=1", self.at], input=f"SET search_path = honker, public;\n{sql};\n",
-            capture_output=True, text=True, timeout=PATIENCE_S)
+            ["psql", "-qAt", "-v", "ON_ERROR_STOP=1", self.at],
+            input=f"SET search_path = honker, public;\n{sql};\n",
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_S,
+        )
         if code == 0 and done.returncode != 0:
             raise AssertionError(f"{sql}: {done.stderr}")
         return done.stdout if code == 0 else done.stderr
@@ -145,17 +152,30 @@ def last_ids(of):
 def fill(of):
     """Something in each table."""
     call = of.call
-    batch = call("honker_batch_create", json.dumps({
-        "on_finished": {"queue": "after", "payload": "finished", "options": {"priority": 3}},
-        "on_success": {"queue": "after", "payload": "all well"}}))
+    batch = call(
+        "honker_batch_create",
+        json.dumps(
+            {
+                "on_finished": {"queue": "after", "payload": "finished", "options": {"priority": 3}},
+                "on_success": {"queue": "after", "payload": "all well"},
+            }
+        ),
+    )
     options = [
         {"priority": 5, "metadata": {"tenant": "ä 'quoted' \\ \n"}},
         {"delay_s": 86400, "unique_key": "only-one"},
-        {"concurrency_key": "k"}, {"concurrency_key": "k"}, {"concurrency_key": "k"},
-        {"batch_id": batch}, {"batch_id": batch, "max_run_s": 60},
+        {"concurrency_key": "k"},
+        {"concurrency_key": "k"},
+        {"concurrency_key": "k"},
+        {"batch_id": batch},
+        {"batch_id": batch, "max_run_s": 60},
         {"expires_s": 90000, "max_attempts": 9},
     ]
-    call("honker_queue_configure", "emails", json.dumps({"concurrency_per_key": 1, "keep_done_s": 86400, "retry": {"base_s": 2}}))
+    call(
+        "honker_queue_configure",
+        "emails",
+        json.dumps({"concurrency_per_key": 1, "keep_done_s": 86400, "retry": {"base_s": 2}}),
+    )
     call("honker_queue_configure", "slow", json.dumps({"rate": {"limit": 100, "per_s": 60}, "paused": False}))
     for option in options:
         call("honker_enqueue_with", "emails", json.dumps({"of": option}), json.dumps(option))
@@ -182,7 +202,21 @@ def fill(of):
     call("honker_lock_acquire", "backup", "me", 86400)
     call("honker_rate_limit_try", "api", 10, 86400)
     honker("schedule", "add", "--db", of.at, "nightly", "reports", "0 3 * * *", '"go"', "--yes")
-    honker("schedule", "add", "--db", of.at, "often", "ticks", "@every 1s", '"tick"', "--priority", 2, "--delay-s", 1, "--yes")
+    honker(
+        "schedule",
+        "add",
+        "--db",
+        of.at,
+        "often",
+        "ticks",
+        "@every 1s",
+        '"tick"',
+        "--priority",
+        2,
+        "--delay-s",
+        1,
+        "--yes",
+    )
     honker("schedule", "pause", "--db", of.at, "nightly", "--yes")
     # What is claimed is settled; what holds a key of a limit goes back to it.
     for job in json.loads(call("honker_claim_batch", "emails", "w", 100, 300)):
@@ -195,7 +229,8 @@ def fill(of):
     call("honker_queue_configure", "keyed", '{"concurrency_per_key": 1}')
     call("honker_enqueue_with", "keyed", "lapsed", '{"concurrency_key": "k"}')
     call("honker_claim_batch", "keyed", "w", 1, 1)
-    until(lambda: of.run(f"SELECT 1 AS one FROM {of.schema}_honker_live WHERE queue = 'keyed' AND claim_expires_at < {int(time.time())} - 1"))
+    lapsed = f"SELECT 1 AS one FROM {of.schema}_honker_live WHERE queue = 'keyed' AND claim_expires_at < "
+    until(lambda: of.run(lapsed + str(int(time.time()) - 1)))
     return of
 
 
@@ -216,7 +251,9 @@ class Moves(unittest.TestCase):
 
     def start(self, *arguments, **options):
         """A program that runs until the end of the test."""
-        process = subprocess.Popen([HONKER, *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
+        process = subprocess.Popen(
+            [HONKER, *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options
+        )
 
         def end():
             if process.poll() is None:

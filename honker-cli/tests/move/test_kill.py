@@ -17,9 +17,15 @@ class Kill(Moves):
 
     def filled(self, of):
         fill(of)
-        of.run(f"INSERT INTO {of.schema}_honker_live (queue, payload) " + (
-            "SELECT 'q', 'job ' || n FROM (WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 3000) SELECT n FROM n)"
-            if isinstance(of, File) else "SELECT 'q', 'job ' || n FROM generate_series(1, 3000) n"))
+        of.run(
+            f"INSERT INTO {of.schema}_honker_live (queue, payload) "
+            + (
+                "SELECT 'q', 'job ' || n FROM"
+                " (WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 3000) SELECT n FROM n)"
+                if isinstance(of, File)
+                else "SELECT 'q', 'job ' || n FROM generate_series(1, 3000) n"
+            )
+        )
         return of
 
     def rounds(self, make_source, make_target, rounds):
@@ -44,7 +50,9 @@ class Kill(Moves):
                     self.assertIn("cancelled", said, self.seed)
                     self.assertEqual(contents(source), before, self.seed)
                     self.assertTrue(source.call("honker_enqueue", "q", "after all"), self.seed)
-                    if not isinstance(target, File) or target.run("SELECT 1 FROM sqlite_master WHERE name = '_honker_live'"):
+                    if not isinstance(target, File) or target.run(
+                        "SELECT 1 FROM sqlite_master WHERE name = '_honker_live'"
+                    ):
                         self.assertEqual([name for name, rows in contents(target).items() if rows], [], self.seed)
                     ended += 1
                     continue
@@ -52,7 +60,10 @@ class Kill(Moves):
             self.assertEqual(contents(target), before, self.seed)
             self.assertEqual(last_ids(target), ids, self.seed)
             self.assertIn("HONKER_MOVED", honker("enqueue", "--db", source.at, "q", "p", code=1))
-        print(f"seed {self.seed}: {rounds} rounds, {begun} killed between, {ended} cancelled, {arrived} could not be", file=sys.stderr)
+        print(
+            f"seed {self.seed}: {rounds} rounds, {begun} killed between, {ended} cancelled, {arrived} could not be",
+            file=sys.stderr,
+        )
 
     def test_from_a_file(self):
         self.rounds(lambda: self.file().make(), Server, ROUNDS)
@@ -62,12 +73,14 @@ class Kill(Moves):
 
     def test_a_target_that_goes_away(self):
         source, target = self.filled(self.file().make()), Server()
-        source.run("""INSERT INTO _honker_live (queue, payload) WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n
-            WHERE n < 20000) SELECT 'q', 'job ' || n || hex(zeroblob(300)) FROM n""")
+        source.run("""INSERT INTO _honker_live (queue, payload)
+            WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 20000)
+            SELECT 'q', 'job ' || n || hex(zeroblob(300)) FROM n""")
         before = contents(source)
         mover = self.start("move", source.at, target.at)
         # While it copies: its transaction has written.
-        busy = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND backend_xid IS NOT NULL AND pid <> pg_backend_pid()"
+        busy = """SELECT pid FROM pg_stat_activity
+            WHERE datname = current_database() AND backend_xid IS NOT NULL AND pid <> pg_backend_pid()"""
         until(lambda: mover.poll() is not None or target.run(busy))
         target.psql(f"SELECT pg_terminate_backend(pid) FROM ({busy}) b")
         code, said = self.ended(mover)

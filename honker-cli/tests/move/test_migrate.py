@@ -32,7 +32,11 @@ class Migrate(Moves):
         server = Server()
         web, other = role(f"web_{server.name}"), role(f"other_{server.name}")
         as_web, as_other = (server.at.replace("user=honker", f"user={name}") for name in (web, other))
-        plain = lambda url: subprocess.run(["psql", "-qAt", url, "-c", "SELECT honker_enqueue('q', 'p')"], capture_output=True, text=True)
+
+        def plain(url):
+            command = ["psql", "-qAt", url, "-c", "SELECT honker_enqueue('q', 'p')"]
+            return subprocess.run(command, capture_output=True, text=True)
+
         honker("migrate", server.at, "--grant", f"{web}=enqueue", "--grant", f"{other}=enqueue")
         self.assertIn("does not exist", plain(as_web).stderr)
         honker("migrate", server.at, "--search-path", "--role", web)
@@ -42,17 +46,31 @@ class Migrate(Moves):
         for _ in range(2):
             honker("migrate", server.at, "--search-path")
         self.assertEqual(plain(as_other).stdout.strip(), "2")
-        (setting,) = server.run("SELECT setconfig FROM pg_db_role_setting s JOIN pg_database d ON d.oid = s.setdatabase "
-                                "WHERE d.datname = current_database() AND s.setrole = 0")
+        (setting,) = server.run(
+            "SELECT setconfig FROM pg_db_role_setting s JOIN pg_database d ON d.oid = s.setdatabase "
+            "WHERE d.datname = current_database() AND s.setrole = 0"
+        )
         self.assertEqual(setting, (["search_path=public, pg_temp, honker"],))
-        self.assertIn("permission denied", subprocess.run(
-            ["psql", "-qAt", as_web, "-c", "SELECT honker_claim_batch('q', 'w', 1, 60)"], capture_output=True, text=True).stderr)
+        self.assertIn(
+            "permission denied",
+            subprocess.run(
+                ["psql", "-qAt", as_web, "-c", "SELECT honker_claim_batch('q', 'w', 1, 60)"],
+                capture_output=True,
+                text=True,
+            ).stderr,
+        )
         server.psql(f"DROP OWNED BY {web}, {other}")
 
     def test_the_sql_is_printed(self):
         server = Server(schema=False)
         sql = honker("migrate", "--print", "--search-path")
-        subprocess.run(["psql", "-q1", "-v", "ON_ERROR_STOP=1", server.at], input=sql, text=True, check=True, stdout=subprocess.DEVNULL)
+        subprocess.run(
+            ["psql", "-q1", "-v", "ON_ERROR_STOP=1", server.at],
+            input=sql,
+            text=True,
+            check=True,
+            stdout=subprocess.DEVNULL,
+        )
         honker("enqueue", "--db", server.at, "q", "p")
 
     def test_a_file(self):
@@ -71,18 +89,38 @@ class OnAServer(Moves):
         answers = []
         for of in (self.file().make(), Server()):
             db = ("--db", of.at)
-            run = lambda *arguments, **options: honker(*arguments, *db, **options)
+
+            def run(*arguments, db=db, **options):
+                return honker(*arguments, *db, **options)
+
             said = [
                 run("enqueue", "emails", "one", "--priority", 3, "--metadata", "a=b"),
                 run("enqueue", "emails", "two", "--unique-key", "k"),
                 run("enqueue", "emails", "three", "--delay-s", 1000),
-                run("notify", "news", "hello"), run("publish", "orders", "event"), run("publish", "orders", "event 2"),
-                run("tail", "orders", "--no-follow"), run("tail", "orders", "--no-follow", "--consumer", "me"),
+                run("notify", "news", "hello"),
+                run("publish", "orders", "event"),
+                run("publish", "orders", "event 2"),
+                run("tail", "orders", "--no-follow"),
+                run("tail", "orders", "--no-follow", "--consumer", "me"),
                 run("schedule", "add", "nightly", "reports", "0 3 * * *", "go", "--yes"),
-                run("schedule", "run-now", "nightly", "--yes"), run("schedule", "pause", "nightly", "--yes"),
-                run("limit", "emails", "--concurrency", 5, "--yes"), run("pause", "emails", "--yes"), run("resume", "emails", "--yes"),
+                run("schedule", "run-now", "nightly", "--yes"),
+                run("schedule", "pause", "nightly", "--yes"),
+                run("limit", "emails", "--concurrency", 5, "--yes"),
+                run("pause", "emails", "--yes"),
+                run("resume", "emails", "--yes"),
             ]
-            failing = ["run", *db, "--queue", "emails", "--until-empty", "--quiet", "--", "sh", "-c", "echo no such address >&2; exit 65"]
+            failing = [
+                "run",
+                *db,
+                "--queue",
+                "emails",
+                "--until-empty",
+                "--quiet",
+                "--",
+                "sh",
+                "-c",
+                "echo no such address >&2; exit 65",
+            ]
             honker(*failing)
             for command in ("stats", "queues", "jobs", "dead", "schedules", "streams", "locks"):
                 found = json.loads(run(command, "--json"))
@@ -121,7 +159,10 @@ class OnAServer(Moves):
         honker("enqueue", "--db", server.at, "emails", "p")
         serve = self.start("serve", server.at + "&password=geheim", "--listen", "127.0.0.1:0", "--write")
         at = serve.stdout.readline().strip()
-        get = lambda path: urllib.request.urlopen(at + path, timeout=60).read().decode()
+
+        def get(path):
+            return urllib.request.urlopen(at + path, timeout=60).read().decode()
+
         overview = get("api/overview")
         self.assertIn('"emails"', overview)
         for path in ("api/jobs", "api/dead", "api/schedules", "api/streams", "api/locks", "metrics", "healthz", ""):

@@ -25,15 +25,19 @@ class WhatIsMoved(Moves):
         self.assertEqual(contents(server), before)
         self.assertEqual(last_ids(server), ids)
         self.assertEqual({name: n for name, n in report["tables"]}, {name: len(rows) for name, rows in before.items()})
-        self.assertEqual(server.run("SELECT is_limited, keep_done_s, rate_limit FROM honker._honker_queues ORDER BY name"),
-                         [(True, 86400, None), (True, 0, None), (True, 0, 100), (False, 86400, None)])
+        self.assertEqual(
+            server.run("SELECT is_limited, keep_done_s, rate_limit FROM honker._honker_queues ORDER BY name"),
+            [(True, 86400, None), (True, 0, None), (True, 0, 100), (False, 86400, None)],
+        )
         # The source is as it was, and closed.
         self.assertEqual(contents(start), before)
         back = self.file()
         honker("move", server.at, back.at)
         self.assertEqual(contents(back), before)
         self.assertEqual(last_ids(back), ids)
-        self.assertEqual(back.run("SELECT min_version FROM _honker_schema"), start.run("SELECT min_version FROM _honker_schema"))
+        self.assertEqual(
+            back.run("SELECT min_version FROM _honker_schema"), start.run("SELECT min_version FROM _honker_schema")
+        )
         again = Server()
         honker("move", back.at, again.at)
         self.assertEqual(contents(again), before)
@@ -53,25 +57,33 @@ class WhatIsMoved(Moves):
         self.assertEqual(of.call("honker_ack", again["id"], "w"), 1)
         # The batch completes, and calls back; keys are freed one after the other.
         for _ in range(20):
-            for job in of.run(f"SELECT id, worker_id FROM {of.schema}_honker_live WHERE state = 'processing' AND queue = 'emails'"):
+            for job in of.run(
+                f"SELECT id, worker_id FROM {of.schema}_honker_live WHERE state = 'processing' AND queue = 'emails'"
+            ):
                 self.assertEqual(of.call("honker_ack", job[0], job[1]), 1)
             if not claim_all(of, "emails"):
                 break
         self.assertEqual(sorted(claim_all(of, "after")), ["all well", "finished"])
         (left,) = of.run(f"SELECT state FROM {of.schema}_honker_live WHERE queue = 'emails'")
         self.assertEqual(left, ("pending",), "the one that is delayed")
-        event = json.loads(of.call("honker_stream_read_since", "orders", of.call("honker_stream_get_offset", "billing", "orders"), 1))
+        event = json.loads(
+            of.call("honker_stream_read_since", "orders", of.call("honker_stream_get_offset", "billing", "orders"), 1)
+        )
         self.assertEqual(event[0]["payload"], "event 2")
         self.assertEqual(of.call("honker_stream_publish", "orders", None, "next"), 6)
         self.assertEqual(of.call("notify", "news", "next"), 6)
         self.assertEqual(of.call("honker_lock_acquire", "backup", "you", 60), 0)
-        done, = of.run(f"SELECT id FROM {of.schema}_honker_done WHERE payload = 'done'")
+        (done,) = of.run(f"SELECT id FROM {of.schema}_honker_done WHERE payload = 'done'")
         self.assertEqual(honker("result", "--db", of.at, done[0]).strip(), '{"answer": 42}')
         leader = self.start("schedule-leader", "--db", of.at)
-        until(lambda: of.run(f"SELECT 1 AS one FROM {of.schema}_honker_live WHERE queue = 'ticks'"), "the schedule fires")
+        until(
+            lambda: of.run(f"SELECT 1 AS one FROM {of.schema}_honker_live WHERE queue = 'ticks'"), "the schedule fires"
+        )
         leader.terminate()
         self.assertEqual(self.ended(leader)[0], 0)
-        self.assertEqual(of.run(f"SELECT enabled FROM {of.schema}_honker_scheduler_tasks WHERE name = 'nightly'"), [(0,)])
+        self.assertEqual(
+            of.run(f"SELECT enabled FROM {of.schema}_honker_scheduler_tasks WHERE name = 'nightly'"), [(0,)]
+        )
 
     def test_a_server_goes_on_where_the_file_was(self):
         source, target = fill(self.file().make()), Server()
@@ -88,8 +100,11 @@ class WhatIsMoved(Moves):
     def test_many_jobs(self):
         n = 100_000 if LONG else 5_000
         source, target = self.file().make(), Server()
-        source.run("""WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < ?)
-            INSERT INTO _honker_live (queue, payload, priority) SELECT 'q', 'job ' || n, n % 7 FROM n""", n)
+        source.run(
+            """WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < ?)
+            INSERT INTO _honker_live (queue, payload, priority) SELECT 'q', 'job ' || n, n % 7 FROM n""",
+            n,
+        )
         source.run("UPDATE _honker_live SET payload = hex(zeroblob(2000000)) WHERE id IN (17, 18)")
         before = contents(source)["live"]
         print(honker("move", source.at, target.at).splitlines()[-1].split(": ")[-1], f"({n} jobs)")
@@ -127,11 +142,17 @@ class Meanwhile(Moves):
         mover, held = self.begun(source, target)
         name = "HONKER_MOVED: this database is being moved to"
         for sql in (
-            "SELECT honker_enqueue('q', 'p')", "SELECT honker_stream_publish('t', NULL, 'p')", "SELECT notify('c', 'p')",
-            "SELECT honker_claim_batch('waiting', 'w', 1, 60)", "SELECT honker_claim_batch('empty', 'w', 1, 60)",
-            "SELECT honker_lock_acquire('l', 'me', 60)", "SELECT honker_rate_limit_try('r', 1, 60)",
-            "SELECT honker_batch_create('{}')", """SELECT honker_queue_configure('q', '{"concurrency": 1}')""",
-            "SELECT honker_scheduler_unregister('s')" if source.run(f"SELECT 1 AS one FROM {source.schema}_honker_scheduler_tasks")
+            "SELECT honker_enqueue('q', 'p')",
+            "SELECT honker_stream_publish('t', NULL, 'p')",
+            "SELECT notify('c', 'p')",
+            "SELECT honker_claim_batch('waiting', 'w', 1, 60)",
+            "SELECT honker_claim_batch('empty', 'w', 1, 60)",
+            "SELECT honker_lock_acquire('l', 'me', 60)",
+            "SELECT honker_rate_limit_try('r', 1, 60)",
+            "SELECT honker_batch_create('{}')",
+            """SELECT honker_queue_configure('q', '{"concurrency": 1}')""",
+            "SELECT honker_scheduler_unregister('s')"
+            if source.run(f"SELECT 1 AS one FROM {source.schema}_honker_scheduler_tasks")
             else "SELECT honker_enqueue('q', 'p')",
             f"INSERT INTO {source.schema}_honker_live (queue, payload) VALUES ('q', 'p')",
             f"UPDATE {source.schema}_honker_live SET state = 'processing', worker_id = 'me' WHERE state = 'pending'",
@@ -150,8 +171,10 @@ class Meanwhile(Moves):
         self.assertEqual(code, 0, said)
         self.assertIn("waiting for", said)
         self.assertEqual(contents(target), contents(source))
-        self.assertEqual(target.run(f"SELECT payload FROM {target.schema}_honker_live ORDER BY payload"),
-                         [("called back",), ("claim me not",), ("in flight",)])
+        self.assertEqual(
+            target.run(f"SELECT payload FROM {target.schema}_honker_live ORDER BY payload"),
+            [("called back",), ("claim me not",), ("in flight",)],
+        )
         self.assertEqual(honker("result", "--db", target.at, held).strip(), "a result")
         # And now nothing at all.
         for table in contents(source):
@@ -172,8 +195,11 @@ class Meanwhile(Moves):
         source, target = self.file().make(), Server()
         source.call("honker_enqueue", "q", "p")
         honker("move", source.at, target.at)
-        for sql in ("INSERT INTO _honker_live (queue, payload) VALUES ('q', 'p')", "DELETE FROM _honker_live",
-                    "INSERT INTO _honker_notifications (channel, payload) VALUES ('c', 'p')"):
+        for sql in (
+            "INSERT INTO _honker_live (queue, payload) VALUES ('q', 'p')",
+            "DELETE FROM _honker_live",
+            "INSERT INTO _honker_notifications (channel, payload) VALUES ('c', 'p')",
+        ):
             with self.assertRaises(sqlite3.IntegrityError) as refused:
                 source.connect(plain=True).execute(sql)
             self.assertIn(f"{MOVED}: this database has moved to", str(refused.exception))
@@ -202,7 +228,10 @@ class Meanwhile(Moves):
         listener = self.start("listen", "--db", source.at, "news")
         waiter = self.start("result", "--db", source.at, "--wait", source.call("honker_enqueue", "nobody", "p"))
         job = source.call("honker_enqueue", "q", "first")
-        until(lambda: not source.run(f"SELECT 1 AS one FROM {source.schema}_honker_live WHERE id = {job}"), "the worker works")
+        until(
+            lambda: not source.run(f"SELECT 1 AS one FROM {source.schema}_honker_live WHERE id = {job}"),
+            "the worker works",
+        )
         honker("move", source.at, target.at)
         for program in (worker, leader, reader, listener, waiter):
             code, said = self.ended(program)
@@ -216,27 +245,46 @@ class Meanwhile(Moves):
     def test_programs_on_a_server_are_told(self):
         self.tells_programs(Server(), self.file())
 
-    def test_a_worker_ends_its_job_first(self):
-        for source, target in ((self.file().make(), Server()), (Server(), self.file())):
-            gate = os.path.join(self.folder, f"gate{isinstance(source, Server)}")
-            done = source.call("honker_enqueue", "q", "runs")
-            source.call("honker_enqueue", "q", "waits")
-            worker = self.start("run", "--db", source.at, "--queue", "q", "--", "sh", "-c", f"while [ ! -e {gate} ]; do sleep 0.05; done")
-            until(lambda: source.run(f"SELECT 1 AS one FROM {source.schema}_honker_live WHERE state = 'processing'"))
-            mover = self.start("move", source.at, target.at)
-            until(lambda: source.run(f"SELECT 1 AS one FROM {source.schema}_honker_settings WHERE name = 'move'"))
-            self.assertIsNone(worker.poll())
-            open(gate, "w").close()
-            self.assertEqual(self.ended(mover)[0], 0)
-            code, said = self.ended(worker)
-            self.assertEqual(code, 1, said)
-            self.assertIn(MOVED, said)
-            self.assertEqual(target.run(f"SELECT payload FROM {target.schema}_honker_live"), [("waits",)], done)
+    def ends_its_job(self, source, target):
+        gate = os.path.join(self.folder, f"gate{isinstance(source, Server)}")
+        done = source.call("honker_enqueue", "q", "runs")
+        source.call("honker_enqueue", "q", "waits")
+        worker = self.start(
+            "run",
+            "--db",
+            source.at,
+            "--queue",
+            "q",
+            "--",
+            "sh",
+            "-c",
+            f"while [ ! -e {gate} ]; do sleep 0.05; done",
+        )
+        until(lambda: source.run(f"SELECT 1 AS one FROM {source.schema}_honker_live WHERE state = 'processing'"))
+        mover = self.start("move", source.at, target.at)
+        until(lambda: source.run(f"SELECT 1 AS one FROM {source.schema}_honker_settings WHERE name = 'move'"))
+        self.assertIsNone(worker.poll())
+        open(gate, "w").close()
+        self.assertEqual(self.ended(mover)[0], 0)
+        code, said = self.ended(worker)
+        self.assertEqual(code, 1, said)
+        self.assertIn(MOVED, said)
+        self.assertEqual(target.run(f"SELECT payload FROM {target.schema}_honker_live"), [("waits",)], done)
+
+    def test_a_worker_on_a_file_ends_its_job_first(self):
+        self.ends_its_job(self.file().make(), Server())
+
+    def test_a_worker_on_a_server_ends_its_job_first(self):
+        self.ends_its_job(Server(), self.file())
 
 
 class Refusals(Moves):
     def test_a_target_that_holds_anything(self):
-        for make in ("SELECT honker_enqueue('q', 'p')", "SELECT notify('c', 'p')", "SELECT honker_lock_acquire('l', 'm', 1)"):
+        for make in (
+            "SELECT honker_enqueue('q', 'p')",
+            "SELECT notify('c', 'p')",
+            "SELECT honker_lock_acquire('l', 'm', 1)",
+        ):
             for source, target in ((self.file().make(), Server()), (Server(), self.file().make())):
                 target.run(make)
                 said = honker("move", source.at, target.at, code=1)
@@ -281,12 +329,28 @@ class Refusals(Moves):
         mover.kill()
         mover.wait()
         away = target.at.replace(target.name, target.name + "_away")
-        subprocess.run(["psql", "-qAt", target.at.replace(target.name, "postgres"), "-c",
-                        f"ALTER DATABASE {target.name} RENAME TO {target.name}_away"], check=True)
+        subprocess.run(
+            [
+                "psql",
+                "-qAt",
+                target.at.replace(target.name, "postgres"),
+                "-c",
+                f"ALTER DATABASE {target.name} RENAME TO {target.name}_away",
+            ],
+            check=True,
+        )
         honker("move", source.at, target.at, "--cancel", code=1)
         self.assertIn(MOVED, honker("enqueue", "--db", source.at, "q", "p", code=1))
-        subprocess.run(["psql", "-qAt", away.replace(f"{target.name}_away", "postgres"), "-c",
-                        f"ALTER DATABASE {target.name}_away RENAME TO {target.name}"], check=True)
+        subprocess.run(
+            [
+                "psql",
+                "-qAt",
+                away.replace(f"{target.name}_away", "postgres"),
+                "-c",
+                f"ALTER DATABASE {target.name}_away RENAME TO {target.name}",
+            ],
+            check=True,
+        )
         honker("move", source.at, target.at, "--cancel")
         honker("enqueue", "--db", source.at, "q", "p")
 
@@ -295,9 +359,18 @@ class Secrets(Moves):
     def test_a_password_is_nowhere(self):
         source = self.file().make()
         url = "postgres://me:geheim@127.0.0.1:1/app?password=geheim&connect_timeout=1"
-        for command in (["move", source.at, url], ["move", url, source.at], ["stats", url], ["stats", f"--db={url}"],
-                        ["migrate", url], ["doctor", url], ["stats", "--nope", url], ["enqueue", "--db", url, "q", "p"],
-                        ["stats", url + "&nope=geheim"], ["stats", url, "--db", url]):
+        for command in (
+            ["move", source.at, url],
+            ["move", url, source.at],
+            ["stats", url],
+            ["stats", f"--db={url}"],
+            ["migrate", url],
+            ["doctor", url],
+            ["stats", "--nope", url],
+            ["enqueue", "--db", url, "q", "p"],
+            ["stats", url + "&nope=geheim"],
+            ["stats", url, "--db", url],
+        ):
             done = subprocess.run([HONKER, *command], capture_output=True, text=True, timeout=PATIENCE_S)
             self.assertNotEqual(done.returncode, 0, command)
             self.assertNotIn("geheim", done.stdout + done.stderr, command)
@@ -309,5 +382,7 @@ class Secrets(Moves):
         shown = pathlib.Path(f"/proc/{listener.pid}/cmdline")
         until(lambda: f"/{server.name}" in shown.read_text() and "geheim" not in shown.read_text())
         server.call("notify", "news", "nobody may be there yet")
-        shown = self.start("run", "--db", url, "--queue", "q", "--until-empty", "--", "sh", "-c", "env | grep -c CONCEALED; exit 0")
+        shown = self.start(
+            "run", "--db", url, "--queue", "q", "--until-empty", "--", "sh", "-c", "env | grep -c CONCEALED; exit 0"
+        )
         self.assertEqual(self.ended(shown)[0], 0)
