@@ -189,7 +189,7 @@ int get_worker(struct in *in, term t, honker_worker_t **worker) {
   return 1;
 }
 
-/* consumer_next(consumer, n): {:ok, what}, :timeout, :closed */
+/* consumer_next(consumer, n): {:ok, what}, :timeout, :closed if it was closed in the middle, :closed_before */
 FUNCTION(consumer_next) {
   struct in self = {.env = env}, *in = &self;
   consumer_t *consumer;
@@ -197,7 +197,7 @@ FUNCTION(consumer_next) {
   (void)argc;
   if (!get(in, argv[0], &consumer, &handle)) return enif_make_badarg(env);
   INT(1, n);
-  if (handle == NULL || in->db == NULL) return atom(env, "closed");
+  if (handle == NULL || in->db == NULL) return atom(env, "closed_before");
   waiter_looks(consumer->waiter, &consumer->waiting);
   const term looked = look(in, consumer, handle, n);
   /* Closing it, or its database, frees the handle, and a look that comes too late finds none. */

@@ -55,9 +55,9 @@ defmodule Honker.Consumer do
     deadline = if timeout != :infinity, do: Native.now_ms() + timeout
     wait = %{deadline: deadline, interrupts: Native.interrupts(consumer.db.ref), n: n}
 
-    case look(consumer, n) do
+    case ask(consumer, n) do
       :timeout -> wait(consumer, wait)
-      :closed -> {:error, Error.new(:closed_handle, "it is closed")}
+      :closed_before -> {:error, Error.new(:closed_handle, "it is closed")}
       other -> other
     end
   end
@@ -67,7 +67,9 @@ defmodule Honker.Consumer do
 
   # Looks once, without waiting.
   @doc false
-  def look(consumer, n) do
+  def look(consumer, n), do: with(:closed_before <- ask(consumer, n), do: :closed)
+
+  defp ask(consumer, n) do
     case Native.run(consumer.db, fn -> Native.consumer_next(consumer.ref, n) end) do
       {:ok, found} -> {:ok, item(consumer.kind, found)}
       other -> other
