@@ -160,8 +160,18 @@ impl<'a> Parts<'a> {
     }
 
     fn endpoint(&self) -> Result<Endpoint> {
+        let hosts = self.get("host");
         let mut text = self.base.to_owned();
         let mut separator = '?';
+        // As for libpq, a parameter takes the place of what the URL says before its path.
+        if hosts.is_some() {
+            let (base, ports) = without_hosts(self.base);
+            text = base;
+            if !ports.is_empty() && self.get("port").is_none() {
+                text.push_str(&format!("?port={ports}"));
+                separator = '&';
+            }
+        }
         for (name, value) in self.parameters.iter().filter(|(name, _)| PASSED_ON.contains(name)) {
             let name = match *name {
                 "keepalives_count" => "keepalives_retries",
@@ -180,13 +190,8 @@ impl<'a> Parts<'a> {
             invalid(cause.unwrap_or_else(|| "it cannot be read".to_owned()))
         })?;
         // Several of them, some of which may be folders.
-        if let Some(hosts) = self.get("host") {
-            if !config.get_hosts().is_empty() {
-                return Err(invalid("it names a host twice"));
-            }
-            for host in hosts.split(',') {
-                config.host(host);
-            }
+        for host in hosts.into_iter().flat_map(|hosts| hosts.split(',')) {
+            config.host(host);
         }
         self.complete(&mut config)?;
         let passwords = match config.get_password() {
@@ -332,6 +337,20 @@ impl Endpoint {
     }
 }
 
+/// A URL as far as its path, without the hosts, and the ports that it had for them.
+fn without_hosts(base: &str) -> (String, String) {
+    let (scheme, rest) = base.split_once("://").unwrap_or(("", base));
+    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let (user, hosts) = authority.rsplit_once('@').unwrap_or(("", authority));
+    let ports: Vec<&str> = hosts
+        .split(',')
+        .filter_map(|host| host.rsplit_once(':'))
+        .map(|(_, port)| port)
+        .filter(|port| !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit()))
+        .collect();
+    (format!("{scheme}://{user}@{path}"), ports.join(","))
+}
+
 fn decode(text: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
@@ -412,7 +431,10 @@ mod tests {
         let config = endpoint("postgres://me@/app?host=one,/run/pg&port=1,2");
         assert_eq!(config.get_hosts(), [Host::Tcp("one".to_owned()), Host::Unix("/run/pg".into())]);
         assert_eq!(config.get_ports(), [1, 2]);
-        assert!(refused("postgres://one/app?host=two").contains("twice"));
+        let config = endpoint("postgres://me:p@one:5,[::1]:6/app?host=/run/pg,two");
+        assert_eq!(config.get_hosts(), [Host::Unix("/run/pg".into()), Host::Tcp("two".to_owned())]);
+        assert_eq!(config.get_ports(), [5, 6]);
+        assert_eq!(endpoint("postgres://one:5/app?host=two&port=7").get_ports(), [7]);
         assert_eq!(Url::parse("postgres://me@[::1]:7/app").unwrap().name, "postgres://me@[::1]:7/app");
     }
 
