@@ -407,16 +407,22 @@ impl Translator<'_> {
                 any(self, Some("rate_sweep")),
                 ("rate.sweep", json!({ "on": "db", "older_than_s": older_than_s })),
             ),
-            Register(schedule) => (any(self, None), ("sched.add", registration(schedule))),
-            Unregister { name } => (any(self, None), ("sched.remove", json!({ "on": "db", "name": name }))),
-            Pause { name } => (any(self, None), ("sched.pause", json!({ "on": "db", "name": name }))),
-            Resume { name } => (any(self, None), ("sched.resume", json!({ "on": "db", "name": name }))),
-            Update { name, changes } => (any(self, None), ("sched.update", update(name, changes))),
-            ListSchedules => (any(self, None), ("sched.list", json!({ "on": "db" }))),
+            Register(schedule) => (any(self, Some("sched")), ("sched.add", registration(schedule))),
+            Unregister { name } => {
+                (any(self, Some("sched")), ("sched.remove", json!({ "on": "db", "name": name })))
+            }
+            Pause { name } => {
+                (any(self, Some("sched")), ("sched.pause", json!({ "on": "db", "name": name })))
+            }
+            Resume { name } => {
+                (any(self, Some("sched")), ("sched.resume", json!({ "on": "db", "name": name })))
+            }
+            Update { name, changes } => (any(self, Some("sched")), ("sched.update", update(name, changes))),
+            ListSchedules => (any(self, Some("sched")), ("sched.list", json!({ "on": "db" }))),
             Tick { until } => {
                 (any(self, Some("tick_at")), ("sched.tick", json!({ "on": "db", "now": until })))
             }
-            Soonest => (any(self, None), ("sched.soonest", json!({ "on": "db" }))),
+            Soonest => (any(self, Some("sched")), ("sched.soonest", json!({ "on": "db" }))),
             NextAfter { expression, from } => (
                 any(self, Some("cron")),
                 ("cron.next_after", json!({ "on": "db", "schedule": expression, "from": from })),

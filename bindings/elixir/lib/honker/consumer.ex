@@ -58,6 +58,8 @@ defmodule Honker.Consumer do
     case ask(consumer, n) do
       :timeout -> wait(consumer, wait)
       :closed_before -> {:error, Error.new(:closed_handle, "it is closed")}
+      # Nobody has waited.
+      :closed when timeout == 0 -> {:error, Error.new(:closed_handle, "it is closed")}
       other -> other
     end
   end

@@ -127,7 +127,7 @@ defmodule Honker.Postgres do
   # --- URLs, which stand where the name of a file does. ---
 
   @doc false
-  def url?(path), do: String.starts_with?(path, ["postgres://", "postgresql://"])
+  def url?(path), do: is_binary(path) and String.starts_with?(path, ["postgres://", "postgresql://"])
 
   @doc false
   # For texts that people read: without a password, and without parameters, where one may be as well.
