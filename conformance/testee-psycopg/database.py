@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import psycopg
+from connections import Connections
 
 FEATURES = (
     "queue tx stream notify result result_tx settle_tx by_id lock rate rate_sweep dead stats next_at "
@@ -111,68 +112,33 @@ def version() -> str:
     return f"psycopg {psycopg.__version__}"
 
 
-class Database:
+class Database(Connections):
     """A URL, and the connections that are not in use."""
 
     def __init__(self, path: str, busy_timeout_ms: int = 5000, journal: str = "WAL", poll_ms: int | None = None):
         self.url, self.busy_timeout_ms = path, busy_timeout_ms
-        self.closed = False
-        self.idle: list[psycopg.Connection] = []
-        self.in_use: set[psycopg.Connection] = set()
-        self.given_back = threading.Condition()
-        self.within: list[Transaction | Updates] = []
         self.db = self
-        self.idle.append(self.connect())
+        super().__init__()
 
     def connect(self) -> psycopg.Connection:
         with driver():
             return psycopg.connect(self.url, autocommit=True, options=f"-c lock_timeout={self.busy_timeout_ms}")
 
-    def take(self) -> psycopg.Connection:
-        with self.given_back:
-            connection = self.idle.pop() if self.idle else None
-        if not (connection or self.closed):
-            connection = self.connect()
-        with self.given_back:
-            if not self.closed:
-                self.in_use.add(connection)
-                return connection
-        if connection:
-            connection.close()
-        raise Refused("the database is closed")
+    def refused(self) -> Refused:
+        return Refused("the database is closed")
 
-    def give(self, connection: psycopg.Connection) -> None:
-        with self.given_back:
-            if self.closed or connection.closed or is_within(connection):
-                if connection.broken:
-                    # The others were lost with it.
-                    while self.idle:
-                        self.idle.pop().close()
-                connection.close()
-            else:
-                self.idle.append(connection)
-            self.in_use.discard(connection)
-            self.given_back.notify_all()
+    def may_be_kept(self, connection: psycopg.Connection) -> bool:
+        return not (connection.closed or is_within(connection))
 
-    @contextlib.contextmanager
-    def use(self) -> Iterator[psycopg.Connection]:
-        connection = self.take()
-        try:
-            yield connection
-        finally:
-            self.give(connection)
+    def interrupt(self, connection: psycopg.Connection) -> None:
+        connection.cancel_safe(timeout=5)
 
-    def close(self) -> None:
-        """Ends what is running; when it returns no connection is left."""
-        for handle in self.within[::-1]:
-            handle.close()
-        with self.given_back:
-            self.closed = True
-            for connection in self.in_use:
-                connection.cancel_safe(timeout=5)
-            self.given_back.wait_for(lambda: not self.in_use)
+    def discard(self, connection: psycopg.Connection) -> None:
+        if connection.broken:
+            # The others were lost with it.
             while self.idle:
                 self.idle.pop().close()
+        connection.close()
 
 
 class Transaction:

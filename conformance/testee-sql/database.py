@@ -15,6 +15,8 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+from connections import Connections
+
 FEATURES = (
     "queue tx stream notify sched cron result result_tx settle_tx by_id lock rate rate_sweep dead stats next_at "
     "enqueue_many text bytes journal foreign prune_keep tick_at updates release metadata settings "
@@ -133,20 +135,15 @@ def all_or_none(connection: sqlite3.Connection) -> Iterator[None]:
         raise
 
 
-class Database:
+class Database(Connections):
     """A path, how to open it, and the connections that are not in use."""
 
     def __init__(self, path: str, busy_timeout_ms: int = 5000, journal: str = "WAL", poll_ms: int | None = None):
         self.path, self.busy_timeout_ms, self.journal, self.poll_ms = path, busy_timeout_ms, journal, poll_ms
-        self.closed = False
-        self.idle: list[sqlite3.Connection] = []
-        self.in_use: set[sqlite3.Connection] = set()
-        self.given_back = threading.Condition()
-        self.within: list[Transaction | Updates] = []
         self.db = self
-        self.idle.append(self._connect())
+        super().__init__()
 
-    def _connect(self) -> sqlite3.Connection:
+    def connect(self) -> sqlite3.Connection:
         with driver():
             connection = sqlite3.connect(
                 self.path,
@@ -183,48 +180,14 @@ class Database:
                     raise
                 time.sleep(0.002)
 
-    def take(self) -> sqlite3.Connection:
-        with self.given_back:
-            connection = self.idle.pop() if self.idle else None
-        if not (connection or self.closed):
-            connection = self._connect()
-        with self.given_back:
-            if not self.closed:
-                self.in_use.add(connection)
-                return connection
-        if connection:
-            connection.close()
-        raise Refused("Cannot operate on a closed database.")
+    def refused(self) -> Refused:
+        return Refused("Cannot operate on a closed database.")
 
-    def give(self, connection: sqlite3.Connection) -> None:
-        with self.given_back:
-            # One in a transaction was told BEGIN by a query; nobody could ever end it.
-            if self.closed or connection.in_transaction:
-                connection.close()
-            else:
-                self.idle.append(connection)
-            self.in_use.discard(connection)
-            self.given_back.notify_all()
+    def may_be_kept(self, connection: sqlite3.Connection) -> bool:
+        return not connection.in_transaction
 
-    @contextlib.contextmanager
-    def use(self) -> Iterator[sqlite3.Connection]:
-        connection = self.take()
-        try:
-            yield connection
-        finally:
-            self.give(connection)
-
-    def close(self) -> None:
-        """Ends what is running; when it returns the file is nobody's."""
-        for handle in self.within[::-1]:
-            handle.close()
-        with self.given_back:
-            self.closed = True
-            for connection in self.in_use:
-                connection.interrupt()
-            self.given_back.wait_for(lambda: not self.in_use)
-            while self.idle:
-                self.idle.pop().close()
+    def interrupt(self, connection: sqlite3.Connection) -> None:
+        connection.interrupt()
 
 
 class Transaction:
