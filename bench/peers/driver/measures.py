@@ -28,12 +28,12 @@ class Sizes:
     idle_workers: int = 10
     recovery_cap_s: float = 60
     killed_jobs: int = 10_000
-    cap_s: float = 5  # for each way of enqueueing and draining
-    fill_cap_s: float = 20  # for what is put behind
+    cap_s: float = 3  # for each way of enqueueing and draining
+    fill_cap_s: float = 10  # for what is put behind
     start_cap_s: float = 60
-    kill_cap_s: float = 60
+    kill_cap_s: float = 45
     stalled_s: float = 15  # nothing more is expected after so long
-    quiet_s: float = 1.0  # a queue in which nothing has happened for so long is empty
+    quiet_s: float = 0.3
 
     @classmethod
     def full(cls):
@@ -111,7 +111,7 @@ def rate(answer):
 
 def of_kind(kind, number):
     """Whether so many different jobs of a kind have been run."""
-    return lambda events: len({n for k, n, _, _ in events if k == kind}) >= number
+    return lambda workers: len(workers.numbers(kind)) >= number
 
 
 def fill(bench, kind, count, cap_s, first=0):
@@ -122,74 +122,60 @@ def fill(bench, kind, count, cap_s, first=0):
     return answer["count"]
 
 
-def drain(bench, processes, concurrency, jobs):
+def drain(bench, processes, concurrency):
     """Runs no-op jobs, in jobs per second, from the moment at which all processes work."""
-    size = fill(bench, "noop", jobs, bench.sizes.fill_cap_s)
+    size = fill(bench, "noop", bench.sizes.drain, bench.sizes.cap_s)
     workers = bench.workers(processes, concurrency)
     if not workers.wait(of_kind("noop", 1), bench.sizes.start_cap_s):
         raise Failed("no job was run")
-    # Each process is asked for its share only while it works.
     finished = workers.wait(of_kind("noop", size), bench.sizes.cap_s)
     used = memory(workers.pids())
-    if not finished:
-        # What is left belongs to no later measurement.
-        workers.wait(of_kind("noop", size), 10 * bench.sizes.cap_s)
+    if finished:
+        time.sleep(bench.sizes.quiet_s)  # for those that come twice
     events = sorted(event[2:] for event in workers.look() if event[0] == "noop")
     if len(events) < 3:
         raise Failed(f"{len(events)} jobs were run")
-    began = events[0][0]
-    if processes > 1:
-        firsts = {}
-        for at, pid in events:
-            firsts.setdefault(pid, at)
-        # A process that has got nothing is not waited for; one that came in the last tenth counts as none.
-        late = events[len(events) * 9 // 10][0]
-        began = max([at for at in firsts.values() if at < late], default=began)
+    began = all_work(events)
     counted = [at for at, _ in events if at >= began]
     seconds = (counted[-1] - counted[0]) / 1e9
-    twice = len(events) - len({event[1] for event in workers.events if event[0] == "noop"})
-    workers.close()
-    return {
-        "rate": (len(counted) - 1) / seconds if seconds else None,
-        "memory": used,
-        "twice": twice,
-        "left": size - (len(events) - twice),
-    }
-
-
-def throughput(bench):
-    """Enqueueing and draining."""
-    sizes, ask = bench.sizes, bench.producer.enqueue
-    values = {}
-    values["enqueue"] = rate(ask("noop", sizes.one_at_a_time, cap_s=sizes.cap_s))
-    empty(bench)
-    answer = ask("noop", sizes.bulk, batch=100, cap_s=sizes.cap_s)
-    values["bulk"] = rate(answer)
-    if values["bulk"]:
-        empty(bench)
-    values["transact"] = rate(ask("noop", max(100, sizes.one_at_a_time // 4), way="transact", cap_s=sizes.cap_s))
-    if values["transact"]:
-        empty(bench)
-    for processes, concurrency in ((1, 1), (1, 4), (1, 16), (4, 1)):
-        done = drain(bench, processes, concurrency, sizes.drain)
-        values[f"drain {processes}x{concurrency}"] = done["rate"]
-        if done["twice"] or done["left"]:
-            values[f"drain {processes}x{concurrency} wrong"] = done["twice"] + done["left"]
-        if (processes, concurrency) == (1, 16):
-            values["memory"] = done["memory"]
+    name = f"drain {processes}x{concurrency}"
+    values = {name: (len(counted) - 1) / seconds if seconds else None, f"{name} memory": used}
+    twice = len(events) - len(workers.numbers("noop"))
+    if twice:
+        values[f"{name} twice"] = twice
     return values
 
 
-def empty(bench):
-    """Runs what is there, whatever it is."""
-    workers = bench.workers(1, 16)
-    if not workers.wait(of_kind("noop", 1), bench.sizes.start_cap_s):
-        raise Failed("no job was run")
-    last = -1
-    while last != len(workers.look()):
-        last = len(workers.events)
-        time.sleep(bench.sizes.quiet_s)
-    workers.close()
+def all_work(events):
+    """When the last of the processes began. One that has got nothing is not waited for, nor one that came in the last
+    tenth."""
+    late = events[len(events) * 9 // 10][0]
+    firsts = {}
+    for at, pid in events:
+        firsts.setdefault(pid, at)
+    return max((at for at in firsts.values() if at < late), default=events[0][0])
+
+
+def enqueueing(bench, way):
+    """Jobs a second, enqueued in one of three ways."""
+    sizes = bench.sizes
+    count, options = {
+        "enqueue": (sizes.one_at_a_time, {}),
+        "bulk": (sizes.bulk, {"batch": 100}),
+        "transact": (sizes.one_at_a_time, {"way": "transact"}),
+    }[way]
+    return {way: rate(bench.producer.enqueue("noop", count, cap_s=sizes.cap_s, **options))}
+
+
+def throughput(new_bench):
+    """Enqueueing and draining, each on a store of its own."""
+    values = {}
+    parts = [*((enqueueing, way) for way in ("enqueue", "bulk", "transact"))]
+    parts += [(drain, *shape) for shape in ((1, 1), (1, 4), (1, 16), (4, 1))]
+    for part, *arguments in parts:
+        with new_bench() as bench:
+            values |= part(bench, *arguments)
+    return values
 
 
 def pickup(bench, count):
@@ -216,7 +202,7 @@ def settle(bench, workers):
     """Waits until a worker has run a job, and those that start have started."""
     probe = 800_000 + len(bench.opened)
     bench.producer.enqueue("noop", 1, probe)
-    if not workers.wait(lambda events: any(e[:2] == ("noop", probe) for e in events), bench.sizes.start_cap_s):
+    if not workers.wait(lambda workers: probe in workers.numbers("noop"), bench.sizes.start_cap_s):
         raise Failed("no job was run")
     for _ in range(30):
         before, _ = processor_ns_and_waits(workers.pids())
@@ -226,14 +212,27 @@ def settle(bench, workers):
             return
 
 
+def finish_some(bench):
+    """Has jobs run, as many as are done within the cap. Only few are waiting at any moment, so that all are done."""
+    sizes, count = bench.sizes, 0
+    workers = bench.workers(1, 16)
+    until = time.monotonic() + sizes.fill_cap_s
+    while count < sizes.behind and time.monotonic() < until:
+        workers.look()
+        if count - len(workers.numbers("noop")) < 300:
+            count += fill(bench, "noop", min(300, sizes.behind - count), sizes.fill_cap_s / 4, first=count)
+        else:
+            time.sleep(0.02)
+    if not workers.wait(of_kind("noop", count), sizes.start_cap_s):
+        raise Failed(f"of {count} jobs {len(workers.numbers('noop'))} were run")
+    workers.close()
+    return count
+
+
 def behind(bench):
     """Pickup once more, with jobs of another day and jobs that are done behind it."""
     sizes = bench.sizes
-    count = fill(bench, "noop", sizes.behind, sizes.fill_cap_s / 2)
-    workers = bench.workers(1, 16)
-    workers.wait(of_kind("noop", count), 6 * sizes.fill_cap_s)
-    finished = len({n for kind, n, _, _ in workers.look() if kind == "noop"})
-    workers.close()
+    finished = finish_some(bench)
     delayed = bench.producer.enqueue("noop", sizes.behind, 1_000_000, way="later", batch=100, cap_s=sizes.fill_cap_s)
     values = {f"behind {key}": value for key, value in pickup(bench, sizes.pickups).items()}
     values["behind done"] = finished
@@ -269,7 +268,7 @@ def rollback(bench):
         return "none"
     ask("noop", 1, COMMITTED, way="transact", commit=True)
     workers = bench.workers(1, 1)
-    if not workers.wait(lambda events: any(n == COMMITTED for _, n, _, _ in events), bench.sizes.start_cap_s):
+    if not workers.wait(lambda workers: COMMITTED in workers.numbers("noop"), bench.sizes.start_cap_s):
         raise Failed("the committed job was not run")
     time.sleep(2.0)
     run = {n for _, n, _, _ in workers.look()}
@@ -285,8 +284,8 @@ def recovery(bench):
     bench.producer.enqueue("hold", 1, 1)
     held = [None]
 
-    def is_held(events):
-        held[0] = next((pid for kind, _, _, pid in events if kind == "hold"), None)
+    def is_held(workers):
+        held[0] = next((pid for kind, _, _, pid in workers.events if kind == "hold"), None)
         return held[0] is not None
 
     if not workers.wait(is_held, bench.sizes.start_cap_s):
@@ -296,7 +295,9 @@ def recovery(bench):
     killed = time.time_ns()
     workers.kill(index)
     workers.start(1, 1)
-    again = workers.wait(lambda events: sum(e[0] == "hold" for e in events) > 1, bench.sizes.recovery_cap_s)
+    again = workers.wait(
+        lambda workers: sum(event[0] == "hold" for event in workers.events) > 1, bench.sizes.recovery_cap_s
+    )
     at = sorted(event[2] for event in workers.events if event[0] == "hold")
     workers.close(patience_s=0.2)
     return (at[1] - killed) / 1e9 if again else None
@@ -311,7 +312,8 @@ def killed(bench):
     kills, seen, moved = 0, 0, time.monotonic()
     while time.monotonic() < until:
         time.sleep(1.0)
-        count = len({n for kind, n, _, _ in workers.look() if kind == "append"})
+        workers.look()
+        count = len(workers.numbers("append"))
         if count >= total:
             break
         if count > seen:

@@ -85,7 +85,9 @@ def set_up(peer):
 
 
 def version(peer):
-    said = subprocess.run([str(peer.folder / "command"), "version"], capture_output=True, text=True, timeout=600)
+    environment = {**os.environ, "PEER_STORE": peer.store}
+    command = [str(peer.folder / "command"), "version"]
+    said = subprocess.run(command, capture_output=True, text=True, timeout=600, env=environment)
     if said.returncode != 0:
         raise RuntimeError(said.stderr[-300:])
     return said.stdout.strip()

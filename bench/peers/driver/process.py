@@ -92,7 +92,11 @@ class Producer:
     def __init__(self, peer, store, log, environment):
         self.log = log
         self.process = start(peer, "produce", store, log, **environment)
-        self.ready = self._read()
+        try:
+            self._read()  # that it is ready
+        except BaseException:
+            self.close()
+            raise
 
     def _read(self):
         line = self.process.stdout.readline()
@@ -112,7 +116,10 @@ class Producer:
         return self.ask("enqueue", kind=kind, count=count, first=first, **arguments)
 
     def close(self):
-        self.process.stdin.close()
+        try:
+            self.process.stdin.close()
+        except BrokenPipeError:
+            pass  # it has ended already
         end(self.process)
         self.process.stdout.close()
 
@@ -128,6 +135,7 @@ class Workers:
         self.path.chmod(0o666)
         self._file = self.path.open()
         self.events = []
+        self._numbers = {}
 
     def start(self, count=1, concurrency=1):
         self.concurrency = concurrency
@@ -148,18 +156,25 @@ class Workers:
         for line in self._file:
             kind, number, at, pid = line.split()
             self.events.append((kind, int(number), int(at), int(pid)))
+            self._numbers.setdefault(kind, set()).add(int(number))
         return self.events
 
+    def numbers(self, kind):
+        """The jobs of a kind that have been run, as of the last look."""
+        return self._numbers.get(kind, set())
+
     def wait(self, enough, seconds):
-        """Waits until `enough(events)`, or for so long; says whether it came to that."""
+        """Waits until `enough(workers)`, or for so long; says whether it came to that."""
         until = time.monotonic() + seconds
-        while not enough(self.look()):
+        while True:
+            self.look()
+            if enough(self):
+                return True
             if time.monotonic() > until:
                 return False
             if all(process.poll() is not None for process in self.processes):
                 raise Failed(f"the workers ended: {tail(self.log)}")
             time.sleep(0.02)
-        return True
 
     def kill(self, index):
         """SIGKILL, for all of the process's group, and no more of it."""

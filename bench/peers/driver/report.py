@@ -119,8 +119,8 @@ def speed(rows, durability):
         if durability not in row.peer.durabilities or f"{durability} enqueue" not in row.values:
             continue
         star = " \\*" if row.peer.recommended == durability else ""
-        wrong = " ".join(name for name in row.values if name.startswith(durability) and name.endswith("wrong"))
-        note = " (jobs lost, late or twice)" if wrong else ""
+        twice = any(name.startswith(durability) and name.endswith("twice") for name in row.values)
+        note = " (ran jobs twice)" if twice else ""
         made.append([row.title + star + note, *(whole(row.get(f"{durability} {name}")) for name in measures)])
     return table(columns, made)
 
@@ -218,7 +218,7 @@ def size(rows):
     for row in rows:
         if not row.values:
             continue
-        used, disk = row.get(f"{row.peer.recommended} memory"), row.get("disk")
+        used, disk = row.get(f"{row.peer.recommended} drain 1x16 memory"), row.get("disk")
         cells = [NONE if value is None else f"{value / 1e6:,.1f}" for value in (used, disk)]
         made.append([row.title, *cells, whole(row.get("lines"))])
     return table(columns, made)

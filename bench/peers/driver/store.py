@@ -13,6 +13,7 @@ import socket
 import sqlite3
 import subprocess
 import tempfile
+import threading
 import time
 from pathlib import Path
 
@@ -210,15 +211,17 @@ class Stores:
 
     def __init__(self):
         self._postgres = None
+        self._lock = threading.Lock()
 
     def make(self, kind, durability):
         if kind == "sqlite":
             return Sqlite(durability)
         if kind == "redis":
             return Redis(durability)
-        if self._postgres is None:
-            self._postgres = PostgresServer()
-        return Postgres(self._postgres, durability)
+        with self._lock:
+            if self._postgres is None:
+                self._postgres = PostgresServer()
+            return Postgres(self._postgres, durability)
 
     def close(self):
         if self._postgres is not None:
