@@ -106,6 +106,7 @@ class Run:
     def __init__(self, results, stores, sizes, arguments):
         self.results, self.stores, self.sizes = results, stores, sizes
         self.rounds, self.parts, self.is_smoke = arguments.rounds, arguments.parts, arguments.smoke
+        self.until = time.monotonic() + arguments.minutes * 60
 
     def wants(self, part):
         return not self.parts or part in self.parts
@@ -114,12 +115,27 @@ class Run:
         return Bench(peer, self.stores, self.sizes, durability or peer.recommended, recovery)
 
     def rounds_of(self, chosen):
+        """All rounds, or as many as there is time for before what comes after them; how many."""
         for number in range(self.rounds):
             print(f"round {number + 1} of {self.rounds}", flush=True)
+            every_s = 0
             for peer in random.Random(number).sample(chosen, len(chosen)):
+                began = time.monotonic()
                 self._every_round(peer, number)
+                every_s += time.monotonic() - began
                 if number == 0:
                     self._once(peer)
+            if number + 1 < self.rounds and time.monotonic() + every_s + self._waiting_s(chosen) > self.until:
+                print(f"there is no time for more than {number + 1} rounds", flush=True)
+                return number + 1
+        return self.rounds
+
+    def _waiting_s(self, chosen):
+        """How long `idles` and `recoveries` take, about."""
+        files = sum(peer.store == "sqlite" for peer in chosen)
+        idle_s = (files / IDLE_AT_A_TIME + len(chosen) - files) * 2 * (self.sizes.idle_s + 6)
+        recovery_s = 2 * len(chosen) * (self.sizes.recovery_cap_s + 10) / WAITING_AT_A_TIME
+        return (idle_s if self.wants("idle") else 0) + (recovery_s if self.wants("recovery") else 0)
 
     def _every_round(self, peer, number):
         if self.wants("throughput"):
@@ -211,6 +227,9 @@ def main():
     parser.add_argument("--full", action="store_true", help="everything, at full length")
     parser.add_argument("--scale", type=float, default=1, help="less of everything: 0.02 to see that it works")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument(
+        "--minutes", type=float, default=float("inf"), help="fewer rounds, if that is not enough for all"
+    )
     parser.add_argument("--check", action="store_true", help="fail if there was trouble; no report")
     parser.add_argument(
         "--smoke", action="store_true", help="for tests: two of ours, very little of everything, checked"
@@ -225,7 +244,7 @@ def main():
         arguments.scale, arguments.rounds, arguments.check = 0.01, 1, True
     results = Results(SMOKE_RESULTS if arguments.smoke else RESULTS)
     if not arguments.report:
-        chosen = peers.find(arguments.only, ours_in_short=not arguments.full)
+        chosen = peers.find(arguments.only, short=not arguments.full)
         if not chosen:
             parser.error("there is no such peer")
         measure(results, chosen, arguments)
@@ -259,7 +278,7 @@ def measure(results, chosen, arguments):
             except Exception as error:
                 results.trouble(peer, "setup", error)
         run = Run(results, stores, sizes, arguments)
-        run.rounds_of(there)
+        results.all["machine"]["rounds"] = run.rounds_of(there)
         if run.wants("idle"):
             run.idles(there)
         if run.wants("recovery"):

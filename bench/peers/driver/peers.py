@@ -3,7 +3,7 @@
 import json
 import os
 import subprocess
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent.parent
@@ -16,7 +16,6 @@ class Peer:
     folder: Path
     store: str
     about: dict
-    environment: dict = field(default_factory=dict)
 
     @property
     def name(self):
@@ -55,17 +54,20 @@ class Peer:
         return sum(1 for line in lines if line and not line.startswith(("#", "//", "/*", "*")))
 
 
-def find(words=(), ours_in_short=False):
+def find(words=(), short=False):
     peers = []
+    ours = json.loads((HERE / "lib/ours.json").read_text())
     for path in sorted(HERE.glob("*/peer.json")):
         about = json.loads(path.read_text())
+        if about["ours"]:
+            about = {**ours, **about}
         for store in about["stores"]:
             override = about.get(store, {})
             peers.append(Peer(path.parent, store, {**about, **override}))
     if words:
         return [peer for peer in peers if peer.matches(words)]
-    if ours_in_short:
-        return [peer for peer in peers if not peer.about["ours"] or peer.about.get("short", True)]
+    if short:
+        return [peer for peer in peers if peer.store in peer.about.get("short", peer.about["stores"])]
     return peers
 
 

@@ -59,13 +59,14 @@ def memory(pids):
 
 
 def start(peer, role, store, log, **environment):
+    url = store.environment["PEER_URL"] + peer.about.get("parameters", "")
     return subprocess.Popen(
         [str(peer.folder / "command"), role],
         stdin=subprocess.PIPE if role == "produce" else subprocess.DEVNULL,
         stdout=subprocess.PIPE if role == "produce" else log,
         stderr=log,
         cwd=store.folder,
-        env={**os.environ, **peer.environment, **store.environment, **environment},
+        env={**os.environ, **store.environment, "PEER_URL": url, **environment},
         start_new_session=True,
         text=True,
     )

@@ -206,9 +206,11 @@ def trust(rows):
         if "rollback" not in row.values and "killed jobs" not in row.values:
             continue
         answer = {"none": "cannot be had", "yes": "yes", None: NONE}.get(row.last("rollback"), "**no**")
-        made.append(
-            [row.title, answer, *(whole(row.last(f"killed {name}")) for name in ("jobs", "kills", "missing", "twice"))]
+        jobs, kills, missing, waiting, twice = (
+            row.last(f"killed {name}") for name in ("jobs", "kills", "missing", "waiting", "twice")
         )
+        undone = f"{waiting:,} were waiting" if waiting else whole(missing)
+        made.append([row.title, answer, whole(jobs), whole(kills), undone, whole(twice)])
     return table(columns, made)
 
 

@@ -54,20 +54,13 @@ func (p *producer) Transact(job peer.Job, commit bool) error {
 		return err
 	}
 	defer tx.Rollback()
-	if _, err := tx.Exec(insert("orders"), job.N); err != nil {
+	if _, err := tx.Exec("INSERT INTO orders (n) VALUES (?)", job.N); err != nil {
 		return err
 	}
 	if _, err := p.queue.EnqueueTx(tx, job, honker.EnqueueOptions{}); err != nil || !commit {
 		return err
 	}
 	return tx.Commit()
-}
-
-func insert(table string) string {
-	if peer.Store == "postgres" {
-		return "INSERT INTO " + table + " (n) VALUES ($1)"
-	}
-	return "INSERT INTO " + table + " (n) VALUES (?)"
 }
 
 func work() error {
@@ -81,7 +74,7 @@ func work() error {
 			return err
 		}
 		defer tx.Rollback()
-		if _, err := tx.Exec(insert("appended"), n); err != nil {
+		if _, err := tx.Exec("INSERT INTO appended (n) VALUES (?)", n); err != nil {
 			return err
 		}
 		return tx.Commit()
