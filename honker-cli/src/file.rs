@@ -6,6 +6,7 @@
 use std::ffi::OsStr;
 use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -95,8 +96,19 @@ pub struct Create {
 
 /// Opens a file that exists.
 pub fn open(path: &Path) -> Result<Database> {
+    open_with(path, &Options::default())
+}
+
+/// Opens a file that exists, in a way of its own.
+pub fn open_with(path: &Path, options: &Options) -> Result<Database> {
     exists(path)?;
-    Ok(honker_postgres::open(path, &Options::default())?)
+    Ok(honker_postgres::open(path, options)?)
+}
+
+/// Whether two paths lead to one file, by whatever links.
+pub fn are_one(one: &Path, other: &Path) -> bool {
+    let identity = |path: &Path| std::fs::metadata(path).map(|file| (file.dev(), file.ino())).ok();
+    !is_url(one) && identity(one).is_some_and(|one| identity(other) == Some(one))
 }
 
 /// Whether this is the URL of a server.

@@ -54,9 +54,16 @@ LANGUAGE sql IMMUTABLE AS $$
     stream_consumers,streams,notifications,locks,rate_limits,settings}'::text[]
 $$;
 
--- Moves, their beginning and their end come one after the other.
+-- Moves, their beginning and their end come one after the other. What one side has said is not to be lost in a crash when the other one
+-- relies on it, so this transaction is durable, whatever the role's others are.
 CREATE OR REPLACE FUNCTION _move_lock() RETURNS void
-LANGUAGE sql AS $$ SELECT pg_advisory_xact_lock(7524107602452545537) $$;
+LANGUAGE plpgsql AS $$
+BEGIN
+  PERFORM pg_advisory_xact_lock(7524107602452545537);
+  IF current_setting('synchronous_commit') = 'off' THEN
+    PERFORM set_config('synchronous_commit', 'on', true);
+  END IF;
+END $$;
 
 CREATE OR REPLACE FUNCTION _move_triggers_drop() RETURNS void
 LANGUAGE plpgsql AS $$

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use honker_core::database::{Database, Options};
+use honker_core::database::{Database, Durability, Options};
 use honker_core::moving::Stage;
 use honker_postgres::moving::{self, Event, Report};
 use indicatif::ProgressBar;
@@ -54,7 +54,11 @@ impl Moving {
         if db.db.is_some() {
             return Err(Failure::Usage("move takes its databases as arguments: SOURCE TARGET".to_owned()));
         }
-        let source = file::open(&self.source)?;
+        // Before the target is opened: a second name of a file that is open would get a log of its own.
+        if file::are_one(&self.source, &self.target) {
+            return Err(Failure::Usage("the source and the target are one file".to_owned()));
+        }
+        let source = file::open_with(&self.source, &durable())?;
         if self.cancel {
             let target = open_to_ask(&self.target)?;
             let cancelled = moving::cancel(&source, &target)?;
@@ -95,17 +99,29 @@ impl Moving {
     }
 }
 
+/// What one side has said is not to be lost in a power cut when the other one relies on it.
+fn durable() -> Options {
+    Options { durability: Durability::Full, ..Options::default() }
+}
+
 /// The target, with its schema.
 fn open_to_fill(target: &Path) -> Result<Database> {
     match target.to_str().filter(|text| honker_postgres::is_url(text)) {
-        Some(url) => Ok(honker_postgres::connect(url, &Options::default(), true)?),
-        None => Ok(Database::open(target, &Options::default())?),
+        Some(url) => Ok(honker_postgres::connect(url, &durable(), true)?),
+        None => Ok(Database::open(target, &durable())?),
     }
 }
 
 /// The target, which has to be there to be asked: a disk that is not mounted has no file.
 fn open_to_ask(target: &Path) -> Result<Database> {
-    if file::is_url(target) { open_to_fill(target) } else { file::open(target) }
+    if file::is_url(target) || target.exists() {
+        return open_to_fill(target);
+    }
+    Err(Failure::NotFound(format!(
+        "{} is not there to be asked whether everything has arrived. If it is gone for good, and nobody has worked with it: make it \
+         again by running the move, then cancel",
+        target.display()
+    )))
 }
 
 /// What to do about it.

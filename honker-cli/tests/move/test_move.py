@@ -3,6 +3,8 @@
 import json
 import os
 import pathlib
+import re
+import shutil
 import sqlite3
 import subprocess
 
@@ -109,6 +111,62 @@ class WhatIsMoved(Moves):
         before = contents(source)["live"]
         print(honker("move", source.at, target.at).splitlines()[-1].split(": ")[-1], f"({n} jobs)")
         self.assertEqual(contents(target)["live"], before)
+
+    def test_long_rows_after_short_ones_need_no_more_memory(self):
+        source, target = self.file().make(), Server()
+        rows = "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < ?)"
+        source.run(f"INSERT INTO _honker_live (queue, payload) {rows} SELECT 'q', 'short' FROM n", 3000)
+        source.run(f"INSERT INTO _honker_live (queue, payload) {rows} SELECT 'q', hex(zeroblob(500000)) FROM n", 100)
+        mover = subprocess.Popen([HONKER, "move", source.at, target.at], stdout=subprocess.DEVNULL)
+        _, code, used = os.wait4(mover.pid, 0)
+        mover.returncode = code
+        self.assertEqual(code, 0)
+        self.assertEqual(target.run("SELECT count(*), sum(length(payload)) FROM _honker_live"), [(3100, 100015000)])
+        # All of it is 100 MB, which were there several times at once.
+        self.assertLess(used.ru_maxrss, 150_000)
+
+
+class Durability(Moves):
+    """What one side has said is on its disk before the other one relies on it, whatever is set for others."""
+
+    def test_of_files(self):
+        if not shutil.which("strace"):
+            self.skipTest("no strace")
+        source, target = self.file().make(), self.file().make()
+        source.call("honker_enqueue", "q", "p")
+        trace = os.path.join(self.folder, "trace")
+        command = [
+            "strace",
+            "-f",
+            "-y",
+            "-o",
+            trace,
+            "-e",
+            "trace=fsync,fdatasync",
+            HONKER,
+            "move",
+            source.at,
+            target.at,
+        ]
+        subprocess.run(command, check=True, capture_output=True, timeout=PATIENCE_S)
+        # Beside the log's one at the end: the source began, was closed and has moved; the target was filled.
+        synced = re.findall(r"sync\(\d+<([^>]*)>", pathlib.Path(trace).read_text())
+        self.assertGreaterEqual(synced.count(f"{source.at}-wal"), 3, synced)
+        self.assertGreaterEqual(synced.count(f"{target.at}-wal"), 2, synced)
+
+    def test_of_servers(self):
+        source, target = Server(), Server()
+        source.call("honker_enqueue", "q", "p")
+        for of in (source, target):
+            of.psql(f"""ALTER DATABASE {of.name} SET synchronous_commit = off;
+                CREATE TABLE public.said (setting text);
+                CREATE FUNCTION public.says() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+                  INSERT INTO public.said VALUES (current_setting('synchronous_commit')); RETURN NULL; END $$;
+                CREATE CONSTRAINT TRIGGER says AFTER INSERT OR UPDATE ON _honker_settings DEFERRABLE INITIALLY DEFERRED
+                  FOR EACH ROW EXECUTE FUNCTION public.says()""")
+        honker("move", source.at, target.at)
+        self.assertEqual(source.run("SELECT setting FROM public.said"), [("on",)] * 3)
+        self.assertEqual(set(target.run("SELECT setting FROM public.said")), {("on",)})
 
 
 class Meanwhile(Moves):
@@ -300,7 +358,102 @@ class Refusals(Moves):
         source.run("DELETE FROM _honker_live")
         self.assertIn("_honker_dead with id 9 cannot be moved", honker("move", source.at, target.at, code=1))
         source.run("DELETE FROM _honker_dead")
+        name = "".join(f"{n:04}" for n in range(1000))
+        source.run("INSERT INTO _honker_stream_consumers (name, topic) VALUES (?, ?)", name[:1500], name[1500:])
+        self.assertIn("its names have 4000 bytes", honker("move", source.at, target.at, code=1))
+        source.run("DELETE FROM _honker_stream_consumers")
+        for settings in ("{", "[]", '{"concurrency": "many"}', '{"rate": {"limit": 0.5}}', '{"new": "\\u0000"}'):
+            source.run("INSERT INTO _honker_queues (name, settings) VALUES ('q', ?)", settings)
+            said = honker("move", source.at, target.at, code=1)
+            self.assertIn("_honker_queues with name 'q' cannot be moved", said)
+            source.run("DELETE FROM _honker_queues")
+        # Nothing has begun yet.
+        source.call("honker_enqueue", "q" * 2650, "p")
         honker("move", source.at, target.at)
+
+    def test_a_text_that_is_no_utf8_is_not_changed_silently(self):
+        for target in (self.file(), Server()):
+            source = self.file().make()
+            source.run("INSERT INTO _honker_live (queue, payload) VALUES ('q', CAST(x'61ff62' AS TEXT))")
+            said = honker("move", source.at, target.at, code=1)
+            self.assertIn("_honker_live with id 1 cannot be moved: a text of it is no UTF-8", said)
+            source.run("UPDATE _honker_live SET payload = ?", "a replacement \ufffd of its own")
+            source.run("INSERT INTO _honker_dead (id, queue, payload) VALUES (9, CAST(x'ff' AS TEXT), 'p')")
+            self.assertIn("_honker_dead with id 9", honker("move", source.at, target.at, code=1))
+            source.run("DELETE FROM _honker_dead")
+            source.run("INSERT INTO _honker_locks (name, owner, expires_at) VALUES (CAST(x'ff' AS TEXT), 'p', 1)")
+            self.assertIn("is no UTF-8", honker("move", source.at, target.at, code=1))
+            source.run("DELETE FROM _honker_locks")
+            honker("move", source.at, target.at)
+            self.assertEqual(contents(target), contents(source))
+
+    def test_one_database_by_two_names(self):
+        source = self.file().make()
+        os.link(source.at, os.path.join(self.folder, "hard.db"))
+        os.symlink(source.at, os.path.join(self.folder, "soft.db"))
+        for name in ("hard.db", "soft.db", source.at):
+            self.assertIn("are one file", honker("move", source.at, os.path.join(self.folder, name), code=2))
+        source.call("honker_enqueue", "q", "p")
+        server = Server()
+        other = f"other_{server.name}"
+        server.psql(f"CREATE ROLE {other} SUPERUSER LOGIN")
+        for url in (server.at, server.at.replace("user=honker", f"user={other}"), server.at + "&port=5432"):
+            self.assertIn("are one database", honker("move", server.at, url, code=1))
+        # By names that do not say so.
+        host = server.at.split("host=")[1].split("&")[0]
+        url = server.at.replace(f"host={host}", f"host={host}/.")
+        self.assertIn("are one database", honker("move", server.at, url, code=1))
+        server.call("honker_enqueue", "q", "p")
+        honker("move", source.at, server.at, code=1)
+        honker("move", server.at, Server().at)
+
+    def test_a_trigger_of_the_target_keeps_a_job_out(self):
+        file, server = self.file().make(), Server()
+        file.run(
+            "CREATE TRIGGER keep BEFORE INSERT ON _honker_live BEGIN SELECT RAISE(IGNORE) WHERE NEW.payload = 'p2'; END"
+        )
+        server.psql("""CREATE FUNCTION public.keep() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+              RETURN CASE WHEN NEW.payload <> 'p2' THEN NEW END; END $$;
+            CREATE TRIGGER keep BEFORE INSERT ON _honker_live FOR EACH ROW EXECUTE FUNCTION public.keep()""")
+        for target, drop in ((file, "DROP TRIGGER keep"), (server, "DROP TRIGGER keep ON _honker_live")):
+            source = self.file().make()
+            for n in range(5):
+                source.call("honker_enqueue", "q", f"p{n}")
+            said = honker("move", source.at, target.at, code=1)
+            self.assertIn("4 of 5 rows are in _honker_live", said)
+            self.assertEqual([name for name, rows in contents(target).items() if rows], [])
+            target.run(drop)
+            honker("move", source.at, target.at)
+            self.assertEqual(contents(target), contents(source))
+
+    def test_whoever_may_not_fill_the_target_begins_nothing_and_another_user_goes_on(self):
+        source, target = self.file().make(), Server()
+        worker, admin = (f"{level}_{target.name}" for level in ("work", "admin"))
+        target.psql(f"CREATE ROLE {worker} LOGIN; CREATE ROLE {admin} LOGIN")
+        honker("migrate", target.at, "--grant", f"{worker}=work", "--grant", f"{admin}=admin")
+        as_worker, as_admin = (target.at.replace("user=honker", f"user={name}") for name in (worker, admin))
+        said = honker("move", source.at, as_worker, code=1)
+        self.assertIn("permission denied", said)
+        self.assertNotIn("has begun", said)
+        source.call("honker_enqueue", "held", "in flight")
+        source.call("honker_claim_batch", "held", "w", 1, 3600)
+        mover = self.start("move", source.at, target.at)
+        until(lambda: source.run("SELECT 1 FROM _honker_settings WHERE name = 'move'"))
+        mover.kill()
+        mover.wait()
+        honker("move", source.at, as_admin, "--now")
+        self.assertEqual(contents(target), contents(source))
+        # And back.
+        back = self.file()
+        honker("move", as_admin, back.at)
+        self.assertEqual(contents(back), contents(source))
+        target.psql(f"DROP OWNED BY {worker}, {admin}")
+
+    def test_programs_that_are_at_the_target_already(self):
+        source, target = self.file().make(), Server()
+        target.call("honker_lock_acquire", "honker-scheduler", "somebody", 60)
+        said = honker("move", source.at, target.at, code=1)
+        self.assertIn("_honker_locks has a row (programs work there only once the move is done)", said)
 
     def test_another_target_than_before(self):
         source, target, other = self.file().make(), Server(), Server()
@@ -319,6 +472,11 @@ class Refusals(Moves):
 
     def test_nothing_to_cancel(self):
         self.assertIn("not being moved", honker("move", self.file().make().at, Server().at, "--cancel", code=1))
+
+    def test_a_target_that_is_not_there_is_not_made_to_be_asked(self):
+        source, target = self.file().make(), self.file()
+        self.assertIn("is not there to be asked", honker("move", source.at, target.at, "--cancel", code=3))
+        self.assertFalse(os.path.exists(target.at))
 
     def test_a_target_that_cannot_be_asked(self):
         source, target = self.file().make(), Server()

@@ -15,6 +15,9 @@
 
 mod check;
 mod copy;
+mod fit;
+mod page;
+mod same;
 mod tables;
 
 use std::time::{Duration, Instant};
@@ -23,7 +26,7 @@ use honker_core::database::{Database, Transaction};
 use honker_core::moving::{Claims, Move, Stage};
 use honker_core::{Error, Result};
 
-use self::copy::Side;
+use self::page::Side;
 use self::tables::TABLES;
 
 /// How long a lock is tried for that somebody else holds.
@@ -134,19 +137,25 @@ pub fn cancel(source: &Database, target: &Database) -> Result<Move> {
 }
 
 fn begin(source: &Database, target: &Database) -> Result<Move> {
-    if source.path() == target.path() {
-        return Err(Error::invalid("the source and the target are the same"));
+    if same::names(source.path(), target.path()) {
+        return Err(same::error());
     }
     check::rows(source, target)?;
-    let mut transaction = target.begin()?;
-    refuse_what_is_there(&mut Side { database: target, transaction: &mut transaction })?;
-    transaction.rollback()?;
+    // With all that filling it takes: whoever may not do that finds out while nothing has begun.
+    let mut into = patiently(|| locked(target))?;
+    let mut to = Side { database: target, transaction: &mut into };
+    if same::servers(source, &mut to)? {
+        return Err(same::error());
+    }
+    refuse_what_is_there(&mut to)?;
     let id = format!("{:032x}", fastrand::u128(..));
-    patiently(|| source.move_begin(&id, target.path()))
+    let begun = patiently(|| source.move_begin(&id, target.path()))?;
+    into.rollback()?;
+    Ok(begun)
 }
 
 fn same_target(begun: &Move, target: &Database) -> Result<()> {
-    if begun.to == target.path() {
+    if same::names(&begun.to, target.path()) {
         return Ok(());
     }
     Err(Error::Misuse(format!(
@@ -180,14 +189,17 @@ fn refuse_what_is_there(target: &mut Side<'_>) -> Result<()> {
     }
     for (table, n) in count(target)? {
         if n > 0 {
-            return refused(format!("_honker_{table} has {n} rows"));
+            let rows = if n == 1 { "a row".to_owned() } else { format!("{n} rows") };
+            return refused(format!(
+                "_honker_{table} has {rows} (programs work there only once the move is done)"
+            ));
         }
     }
     Ok(())
 }
 
 fn count(side: &mut Side<'_>) -> Result<Vec<(String, u64)>> {
-    TABLES.iter().map(|table| Ok((table.name.to_owned(), copy::count(side, table)?))).collect()
+    TABLES.iter().map(|table| Ok((table.name.to_owned(), page::count(side, table)?))).collect()
 }
 
 /// Waits until no claim is valid, and lets nobody change anything any more.
@@ -239,6 +251,17 @@ fn fill(
     }
     if tables != counts {
         return Err(Error::Internal("not all that is there was read".into()));
+    }
+    for ((table, n), (_, arrived)) in counts.iter().zip(count(&mut to)?) {
+        if *n != arrived {
+            return Err(Error::Constraint(
+                format!(
+                    "{arrived} of {n} rows are in _honker_{table} of {}: is there a trigger that keeps others out?",
+                    target.path()
+                )
+                .into(),
+            ));
+        }
     }
     let last = out.move_last_ids()?;
     into.move_arrive(&begun.id, source.path(), &last)?;
