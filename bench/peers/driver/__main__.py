@@ -156,13 +156,18 @@ class Run:
             self.results.add(peer, measures.pickup(bench, self.sizes.pickups), "pickup ")
 
     def _once(self, peer):
-        if self.wants("smallest"):
-            attempt(self.results, peer, "smallest program",
-                    lambda: self.results.add(peer, {"lines": measures.smallest(peer, self.stores)}))  # fmt: skip
-        parts = {"rollback": self._rollback, "behind": self._behind, "killed": self._killed}
+        parts = {
+            "smallest program": self._smallest,
+            "rollback": self._rollback,
+            "behind": self._behind,
+            "killed": self._killed,
+        }
         for name, part in parts.items():
-            if self.wants(name):
+            if self.wants(name.split()[0]):
                 attempt(self.results, peer, name, lambda part=part: part(peer))
+
+    def _smallest(self, peer):
+        self.results.add(peer, {"lines": measures.smallest(peer, self.stores, self.sizes.start_cap_s)})
 
     def _rollback(self, peer):
         with self.bench(peer) as bench:
@@ -257,6 +262,8 @@ def measure(results, chosen, arguments):
     sizes = Sizes.full() if arguments.full else Sizes()
     if arguments.scale != 1:
         sizes = sizes.scaled(arguments.scale)
+    if arguments.check:
+        sizes.start_cap_s, sizes.cap_s = 180, 10
     if arguments.smoke:
         sizes = measures.patient(sizes)
     results.begin(machine(arguments, arguments.rounds), [peer.name for peer in chosen])

@@ -357,14 +357,14 @@ def gives_back_s(peer):
     return (about.get("shortest_s") if about.get("shortest") else about.get("default_s")) or 0
 
 
-def smallest(peer, stores):
+def smallest(peer, stores, cap_s):
     """Whether the smallest program says hello, and its lines."""
     store = stores.make(peer.store, peer.recommended)
     log = Path(ROOT / "target/peers/log" / f"{peer.name}-smallest.log")
     try:
         with log.open("w") as out:
             process = start(peer, "smallest", store, out)
-            until = time.monotonic() + 60
+            until = time.monotonic() + cap_s
             while "hello" not in log.read_text(errors="replace") and time.monotonic() < until:
                 if process.poll() is not None and "hello" not in log.read_text(errors="replace"):
                     break
