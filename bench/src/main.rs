@@ -16,6 +16,7 @@ mod group;
 mod indexes;
 mod library;
 mod packages;
+mod postgres;
 mod report;
 mod rescue;
 mod throughput;
@@ -30,7 +31,7 @@ use crate::report::Report;
 /// every count divided.
 type Part = (&'static str, fn(&mut Report, &Path, usize) -> Result<(), Box<dyn Error>>);
 
-const PARTS: [Part; 10] = [
+const PARTS: [Part; 11] = [
     ("claim", claim::run),
     ("bounded", bounded::run),
     ("throughput", throughput::run),
@@ -41,12 +42,16 @@ const PARTS: [Part; 10] = [
     ("rescue", rescue::run),
     ("packages", packages::run),
     ("indexes", indexes::run),
+    ("postgres", postgres::run),
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments: Vec<String> = std::env::args().skip(1).collect();
     if arguments.first().is_some_and(|first| first == rescue::HOLD) {
         return rescue::hold(arguments.get(1).map_or("", String::as_str));
+    }
+    if arguments.first().is_some_and(|first| first == postgres::ENQUEUE) {
+        return postgres::enqueue_when_told(arguments.get(1).map_or("", String::as_str));
     }
     let quick = arguments.first().is_some_and(|first| first == "quick");
     let parts = arguments.split_off(usize::from(quick));
