@@ -8,7 +8,7 @@ CREATE OR REPLACE FUNCTION _entries() RETURNS TABLE (name text, level text)
 LANGUAGE sql IMMUTABLE AS $$
   SELECT each.name, each.level FROM (VALUES
     ('enqueue', '{honker_version,honker_status,honker_enqueue,honker_enqueue_with,notify,honker_stream_publish,honker_batch_create,
-      honker_batch_seal,honker_batch_get,_enqueue,_enqueue_plain,_enqueue_many,_send,_anybody_listens,_wake_all,
+      honker_batch_seal,honker_batch_get,_enqueue,_enqueue_plain,_enqueue_many,_send,_wake_all,
       _publishing_events,_publishing_notifications,_counters_add}'),
     ('work', '{honker_bootstrap,honker_claim_batch,honker_ack,honker_ack_batch,honker_retry,honker_release,honker_fail,honker_heartbeat,
       honker_cancel,honker_get_job,honker_sweep_expired,honker_queue_next_claim_at,honker_queue_settings,honker_queues,honker_stats,
@@ -42,7 +42,7 @@ BEGIN
       EXECUTE format('ALTER FUNCTION %s SET honker.inside = on', entry.signature);
     EXCEPTION WHEN insufficient_privilege THEN NULL;
     END;
-    IF entry.name NOT IN ('honker_enqueue', '_enqueue_plain', 'notify', 'honker_stream_publish', '_send', '_anybody_listens', 'honker_version') THEN
+    IF entry.name NOT IN ('honker_enqueue', '_enqueue_plain', 'notify', 'honker_stream_publish', '_send', 'honker_version') THEN
       EXECUTE format('ALTER FUNCTION %s SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
         SET plan_cache_mode = force_generic_plan', entry.signature);
     END IF;

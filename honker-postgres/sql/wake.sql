@@ -45,14 +45,11 @@ BEGIN
   END IF;
 END $$;
 
-CREATE OR REPLACE FUNCTION _anybody_listens() RETURNS boolean
-LANGUAGE sql STABLE AS $$ SELECT EXISTS (SELECT FROM _honker_listeners) $$;
-
--- Sends a payload if anybody listens; whether anybody does.
-CREATE OR REPLACE FUNCTION _send(payload text) RETURNS boolean
+-- Sends a payload if anybody but this process listens, which has told itself already; whether anybody does.
+CREATE OR REPLACE FUNCTION _send(payload text, own text) RETURNS boolean
 LANGUAGE plpgsql AS $$
 BEGIN
-  IF NOT EXISTS (SELECT FROM _honker_listeners) THEN
+  IF NOT EXISTS (SELECT FROM _honker_listeners l WHERE l.id <> own) THEN
     RETURN false;
   END IF;
   PERFORM pg_notify('honker', CASE WHEN octet_length(payload) < 7900 THEN payload ELSE '["*"]' END);

@@ -2,8 +2,10 @@
 //! server, whatever number of databases is open.
 //!
 //! NOTIFY takes a lock of the whole database when its transaction commits, so what is committed here is told afterwards: the
-//! thread sends one statement for all that was changed since its last one, one at a time, and none if nobody listens. Consumers of
-//! this process are told at once, without that way.
+//! thread sends one statement for all that was changed since its last one. The first goes at once; the next not before a rest, so
+//! that a process that writes without pause is not slowed by telling of each commit. Nothing is notified if no other process listens, and the
+//! rest is longer then: who begins to listen looks at everything that was committed before. Consumers of this process are told
+//! at once, without that way.
 //!
 //! Behind it all stands a look once a second, while anybody here waits: whether anything was changed at all, by the server's
 //! statistics. It finds what a process has committed that died before it told. While the connection is lost consumers look once a
@@ -44,6 +46,10 @@ const RESCUE_EVERY: u32 = 5;
 /// How long it goes on listening when nobody waits any more.
 const LINGER: Duration = Duration::from_secs(5);
 
+/// The least time between two statements that tell, and that while nobody else listens.
+const TELL_EVERY: Duration = Duration::from_millis(1);
+const TELL_NOBODY_EVERY: Duration = Duration::from_millis(10);
+
 /// How often an attempt to connect is made again.
 const BACKOFF_MIN: Duration = Duration::from_millis(50);
 const BACKOFF_MAX: Duration = Duration::from_secs(5);
@@ -77,6 +83,8 @@ const SQL_BACKEND: &str = "SELECT pid, (date_part('epoch', backend_start) * 1000
 
 const SQL_TERMINATE: &str = "SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity
      WHERE pid = $1 AND (date_part('epoch', backend_start) * 1000000)::int8 = $2 AND pid <> pg_catalog.pg_backend_pid()";
+
+const SQL_SEND: &str = "SELECT honker._send($1, $2)";
 
 /// The row that names this process.
 pub(crate) const SQL_REGISTER: &str = "SELECT honker._instance_register($1, $2, $3)";
@@ -232,6 +240,8 @@ impl Listening {
         }
         self.inner.watcher.announce_changes(items.iter().map(|item| change(item)).collect());
         let mut state = self.inner.lock();
+        // Otherwise the thread knows that there is something, and waits for its time.
+        let is_first = state.pending.is_empty();
         if state.pending.len() + items.len() > PENDING_MAX {
             state.pending.clear();
             state.pending.insert("*".to_owned());
@@ -239,9 +249,11 @@ impl Listening {
             state.pending.extend(items);
         }
         drop(state);
-        // Should there be no thread, the others look once a second.
-        let _ = self.start();
-        self.inner.woken.notify_one();
+        if is_first {
+            // Should there be no thread, the others look once a second.
+            let _ = self.start();
+            self.inner.woken.notify_one();
+        }
     }
 
     fn start(&self) -> Result<()> {
@@ -362,6 +374,8 @@ struct Serving<'a> {
     is_hearing: bool,
     look_at: Instant,
     looks: u32,
+    /// Not before then does it tell again.
+    tell_at: Instant,
     mark: Option<i64>,
     /// When somebody last waited.
     needed_at: Instant,
@@ -377,6 +391,7 @@ impl<'a> Serving<'a> {
             is_hearing: false,
             look_at: now + LOOK_EVERY,
             looks: 0,
+            tell_at: now,
             mark: None,
             needed_at: now,
         };
@@ -426,7 +441,11 @@ impl<'a> Serving<'a> {
             self.hear()?;
             self.tell()?;
             self.look()?;
-            let until = if self.is_hearing { self.look_at } else { Instant::now() + Duration::from_secs(60) };
+            let mut until =
+                if self.is_hearing { self.look_at } else { Instant::now() + Duration::from_secs(60) };
+            if !self.inner.lock().pending.is_empty() {
+                until = until.min(self.tell_at);
+            }
             self.session.wait(until, &self.inner.woken)?;
         }
     }
@@ -478,8 +497,11 @@ impl<'a> Serving<'a> {
         Ok(())
     }
 
-    /// Says what was committed here since it last did.
+    /// Says what was committed here since it last did, unless that was only just.
     fn tell(&mut self) -> Result<()> {
+        if self.tell_at > Instant::now() {
+            return Ok(());
+        }
         let pending = std::mem::take(&mut self.inner.lock().pending);
         if pending.is_empty() {
             return Ok(());
@@ -488,11 +510,25 @@ impl<'a> Serving<'a> {
         if payload.len() > PAYLOAD_MAX || pending.contains("*") {
             payload = r#"["*"]"#.to_owned();
         }
-        let sent = self.ask("SELECT honker._send($1)", &[text(&payload)]);
-        if sent.is_err() {
-            self.inner.lock().pending.extend(pending);
+        match self.send(&payload) {
+            Ok(is_heard) => {
+                self.tell_at = Instant::now() + if is_heard { TELL_EVERY } else { TELL_NOBODY_EVERY };
+                Ok(())
+            }
+            Err(error) => {
+                self.inner.lock().pending.extend(pending);
+                Err(error)
+            }
         }
-        sent.map(drop)
+    }
+
+    /// Whether anybody else listens.
+    fn send(&mut self, payload: &str) -> Result<bool> {
+        let call = self.inner.call();
+        let parameters = [text(&payload), text(&self.inner.instance)];
+        let statement = self.session.prepare(&call, SQL_SEND, &parameters)?;
+        let rows = self.session.run(&call, async |client: &Client| statement.query(client).await)?;
+        rows.first().map_or(Ok(false), |row| get(row, 0))
     }
 
     /// Looks whether anything was changed that nobody has told of, and who is dead.
@@ -567,7 +603,7 @@ impl<'a> Serving<'a> {
         let is_hearing = self.is_hearing;
         let _ = self.session.run(&call, async |client: &Client| {
             if !pending.is_empty() {
-                client.query_typed("SELECT honker._send($1)", &[text(&payload)]).await?;
+                client.query_typed(SQL_SEND, &[text(&payload), text(instance)]).await?;
             }
             if is_hearing {
                 client.query_typed("SELECT honker._unlisten($1)", &[text(instance)]).await?;

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use honker_core::counters::{Left, Said};
 use honker_core::outlook::{Interest, Outlook};
-use honker_core::queue::{Delay, Held, Lost, Outcome, Settlement, Turn, Turned, WorkOutlook};
+use honker_core::queue::{Claim, Delay, Held, Lost, Outcome, Settlement, Turn, Turned, WorkOutlook};
 use honker_core::{Error, Result};
 use serde_json::json;
 use tokio_postgres::Row;
 
-use super::queue::claimed;
+use super::queue::{claim, claimed};
 use crate::failure;
 use crate::on::{On, flag, get, int, ints, text, texts};
 
@@ -57,7 +57,17 @@ pub(crate) fn settle(on: &mut On<'_>, worker_id: &str, settlement: &Settlement) 
 }
 
 pub(crate) fn turn(on: &mut On<'_>, turn: &Turn<'_>) -> Result<Turned> {
-    match turn_by(on, turn, false) {
+    let n = |limit: &i64| turn.n.min(*limit);
+    let done = match (turn.settlements, turn.held, turn.queues) {
+        // A worker that had nothing to do takes what has come by the shortest way.
+        ([], [], [(queue, limit)]) if n(limit) > 0 => {
+            let (worker_id, timeout_s) = (turn.worker_id, turn.timeout_s);
+            claim(on, &Claim { queue, worker_id, n: n(limit), timeout_s })
+                .map(|step| Turned::new(Vec::new(), Vec::new(), step.jobs, step.more, None))
+        }
+        _ => turn_by(on, turn, false),
+    };
+    match done {
         // A trigger of the user's, or a constraint, refuses a part: again, with a savepoint for each.
         Err(
             Error::Constraint(_) | Error::Moved(_) | Error::Sql(_) | Error::TooBig(_) | Error::Invalid(_),

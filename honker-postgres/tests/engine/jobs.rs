@@ -139,6 +139,43 @@ fn a_turn_settles_prolongs_and_claims() {
 }
 
 #[test]
+fn a_turn_that_only_claims_takes_as_many_as_there_is_room_for() {
+    let Some(server) = Server::new() else { return };
+    let database = server.open();
+    for n in 0..6 {
+        enqueue(&database, "q", &n.to_string());
+    }
+    let turn = |limit: i64, n: i64| {
+        let none = Turn {
+            worker_id: "w",
+            timeout_s: 300,
+            settlements: &[],
+            held: &[],
+            prolong: true,
+            queues: &[("q", limit)],
+            frees: &[],
+            n,
+        };
+        let turned = database.turn(&none).unwrap();
+        assert_eq!((turned.refused, turned.more), (None, false));
+        turned.claimed.iter().map(|job| job.payload.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(turn(0, 5), [""; 0]);
+    assert_eq!(turn(5, 0), [""; 0]);
+    assert_eq!(turn(-1, 5), [""; 0]);
+    assert_eq!(turn(1, 5), ["0"]);
+    assert_eq!(turn(5, 2), ["1", "2"]);
+    assert_eq!(turn(5, 5), ["3", "4", "5"]);
+    server.client().batch_execute("CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'not this one'; END $$;
+        CREATE TRIGGER refuse BEFORE UPDATE ON honker._honker_live FOR EACH ROW WHEN (NEW.payload = 'x') EXECUTE FUNCTION refuse()").unwrap();
+    enqueue(&database, "q", "x");
+    enqueue(&database, "q", "y");
+    // In this second it has been looked already whether anybody may refuse.
+    std::thread::sleep(std::time::Duration::from_millis(1100));
+    assert_eq!(turn(5, 5), ["y"]);
+}
+
+#[test]
 fn a_settlement_that_is_refused_is_refused_alone() {
     let Some(server) = Server::new() else { return };
     let database = server.open();

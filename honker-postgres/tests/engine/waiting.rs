@@ -1,5 +1,6 @@
 //! Consumers: what wakes them, and how soon.
 
+use std::collections::BTreeSet;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -9,6 +10,7 @@ use honker_core::consume::{
 };
 use honker_core::queue::Enqueue;
 use honker_core::watch::Wake;
+use postgres::fallible_iterator::FallibleIterator;
 
 use crate::support::{LONG, Server, enqueue, wait_until};
 
@@ -49,6 +51,26 @@ fn a_worker_is_woken_by_plain_sql_of_another_program() {
         let ack = Settlement { id: job.id, serial: job.serial, verdict: Verdict::Ack };
         assert_eq!(worker.settle(&[ack]).unwrap(), [Ok(true)]);
     });
+}
+
+#[test]
+fn what_follows_shortly_upon_another_is_told_as_well() {
+    let Some(server) = Server::new() else { return };
+    let database = server.open();
+    let mut listener = server.client();
+    listener.batch_execute("LISTEN honker; SELECT honker._listen(repeat('0', 32))").unwrap();
+    let mut silent: BTreeSet<String> = (0..50).map(|n| format!("q:{n}")).collect();
+    for n in 0..50 {
+        enqueue(&database, &n.to_string(), "p");
+    }
+    let mut notifications = listener.notifications();
+    let mut all = notifications.timeout_iter(Duration::from_secs(30));
+    while !silent.is_empty() {
+        let Some(notification) = all.next().unwrap() else { panic!("nobody has told of {silent:?}") };
+        for item in serde_json::from_str::<Vec<String>>(notification.payload()).unwrap() {
+            silent.remove(&item);
+        }
+    }
 }
 
 #[test]
@@ -221,8 +243,6 @@ fn who_waits_idly_asks_once_a_second() {
             }
         }
     };
-    // A server's processes tell their statistics ten seconds late at worst: what was done to begin with is news until then.
-    serve(&mut workers, Duration::from_secs(13));
     let mut client = server.client();
     let mut transactions = || -> i64 {
         client
@@ -233,11 +253,15 @@ fn who_waits_idly_asks_once_a_second() {
             .unwrap()
             .get(0)
     };
-    // Statistics are late by a second or so, and looking counts.
-    let (before, start) = (transactions(), Instant::now());
-    serve(&mut workers, Duration::from_secs(10));
-    let asked = transactions() - before;
-    // On a busy machine it is longer than ten seconds until it is asked.
-    let time = start.elapsed();
-    assert!(asked as f64 <= 1.6 * time.as_secs_f64(), "{asked} transactions in {time:?}");
+    // A server's processes tell their statistics ten seconds late at worst, what they tell is looked into once, and so on: that
+    // is over by and by.
+    let rates: Vec<f64> = std::iter::repeat_with(|| {
+        let (before, start) = (transactions(), Instant::now());
+        serve(&mut workers, Duration::from_secs(5));
+        (transactions() - before) as f64 / start.elapsed().as_secs_f64()
+    })
+    .take(12)
+    .scan(false, |is_over, rate| (!std::mem::replace(is_over, rate <= 1.6)).then_some(rate))
+    .collect();
+    assert!(rates.last().is_some_and(|rate| *rate <= 1.6), "transactions a second: {rates:?}");
 }
