@@ -182,9 +182,12 @@ impl Shown {
             Event::Begun { .. } => {}
             Event::Waiting(claims) if claims.n > 0 => {
                 let until = claims.until.map_or_else(String::new, |until| {
-                    format!(", until {} unless they are prolonged", moment::show(until))
+                    format!(" (until {}, if nobody prolongs that)", moment::show(until))
                 });
-                let text = format!("waiting for {} that run{until}; --now gives them back", jobs(claims.n));
+                let text = format!(
+                    "waiting for {}{until}; another run with --now does not, and one with --cancel takes the move back",
+                    running(claims.n)
+                );
                 if std::io::stderr().is_terminal() {
                     self.bar.get_or_insert_with(|| progress::bar(None, "")).set_message(text);
                 } else if !std::mem::replace(&mut self.waits, true) {
@@ -216,6 +219,6 @@ impl Shown {
     }
 }
 
-fn jobs(n: i64) -> String {
-    if n == 1 { "one job".to_owned() } else { format!("{n} jobs") }
+fn running(n: i64) -> String {
+    if n == 1 { "one job that runs".to_owned() } else { format!("{n} jobs that run") }
 }

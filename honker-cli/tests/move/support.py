@@ -4,12 +4,14 @@ import itertools
 import json
 import os
 import pathlib
+import shutil
 import signal
 import sqlite3
 import subprocess
 import tempfile
 import time
 import unittest
+import urllib.parse
 
 HONKER = os.environ["HONKER"]
 SERVER = os.environ.get("HONKER_POSTGRES_URL", "")
@@ -234,6 +236,51 @@ def fill(of):
     return of
 
 
+class Pooler:
+    """PgBouncer before the server, which lends a connection for a transaction."""
+
+    def __init__(self, folder):
+        self.at = folder
+        server = os.environ["HONKER_POSTGRES_FOLDER"]
+        pathlib.Path(folder, "settings").write_text(
+            f"[databases]\n* = host={server}\n"
+            f"[pgbouncer]\nlisten_addr =\nunix_socket_dir = {folder}\nlisten_port = 6543\n"
+            f"auth_type = trust\nauth_file = {folder}/users\npool_mode = transaction\ndefault_pool_size = 2\n"
+        )
+        pathlib.Path(folder, "users").write_text('"honker" ""\n')
+        # It does not run as root, and is whoever the server is.
+        owner = os.stat(server)
+        os.chmod(folder, 0o755)
+        as_owner = {}
+        if os.getuid() == 0:
+            os.chown(folder, owner.st_uid, owner.st_gid)
+            as_owner = {"user": owner.st_uid, "group": owner.st_gid, "extra_groups": []}
+        self.process = subprocess.Popen(
+            [pooler_program(), f"{folder}/settings"],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            **as_owner,
+        )
+        until(lambda: os.path.exists(f"{folder}/.s.PGSQL.6543"), "the pooler is there")
+
+    def url(self, server):
+        """Of a database behind it, with one to listen that is not."""
+        folder = os.environ["HONKER_POSTGRES_FOLDER"]
+        behind = server.at.replace(f"host={folder}", f"host={self.at}&port=6543")
+        return f"{behind}&honker_listen={urllib.parse.quote(server.at, safe='')}"
+
+    def end(self):
+        self.process.kill()
+        self.process.wait()
+
+
+def pooler_program():
+    """Where it is, if the server is one to be reached that way."""
+    return "HONKER_POSTGRES_FOLDER" in os.environ and shutil.which(
+        "pgbouncer", path="/usr/sbin:/usr/bin:/usr/local/bin"
+    )
+
+
 class Moves(unittest.TestCase):
     """Tests with a folder, and what ends with them."""
 
@@ -251,9 +298,8 @@ class Moves(unittest.TestCase):
 
     def start(self, *arguments, **options):
         """A program that runs until the end of the test."""
-        process = subprocess.Popen(
-            [HONKER, *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options
-        )
+        options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True} | options
+        process = subprocess.Popen([HONKER, *map(str, arguments)], **options)
 
         def end():
             if process.poll() is None:

@@ -29,15 +29,17 @@ class Kill(Moves):
         return of
 
     def rounds(self, make_source, make_target, rounds):
-        ended = begun = arrived = 0
+        ended = begun = arrived = kills = jobs = 0
         source, target = self.filled(make_source()), make_target()
         started = time.monotonic()
         honker("move", source.at, target.at)
         takes = time.monotonic() - started
+        started = time.monotonic()
         for _ in range(rounds):
             source, target = self.filled(make_source()), make_target()
             before, ids = contents(source), last_ids(source)
             while not killed_after(self.random.uniform(0, takes), "move", source.at, target.at):
+                kills += 1
                 if self.random.random() < 0.5:
                     break
             marked = source.run(f"SELECT value FROM {source.schema}_honker_settings WHERE name = 'move'")
@@ -59,9 +61,12 @@ class Kill(Moves):
             honker("move", source.at, target.at)
             self.assertEqual(contents(target), before, self.seed)
             self.assertEqual(last_ids(target), ids, self.seed)
+            jobs += len(before["live"])
             self.assertIn("HONKER_MOVED", honker("enqueue", "--db", source.at, "q", "p", code=1))
+        took = time.monotonic() - started
         print(
-            f"seed {self.seed}: {rounds} rounds, {begun} killed between, {ended} cancelled, {arrived} could not be",
+            f"seed {self.seed}: {rounds} rounds, {kills} kills, {begun} of them left a move that had begun; "
+            f"{ended} cancelled, {arrived} could not be; {jobs} jobs moved, none lost, none twice, in {took:.0f} s",
             file=sys.stderr,
         )
 

@@ -1,11 +1,17 @@
 """`honker migrate`, and the other commands on a server."""
 
+import fcntl
 import json
+import os
+import pty
 import re
+import select
+import struct
 import subprocess
+import termios
 import urllib.request
 
-from support import SERVER, Moves, Server, honker, until
+from support import PATIENCE_S, SERVER, Moves, Server, honker, until
 
 
 def role(name):
@@ -153,6 +159,36 @@ class OnAServer(Moves):
         honker("move", server.at, self.file().at)
         self.assertIn("this database has moved to", honker("doctor", server.at, code=1))
         self.assertIn("no schema honker", honker("doctor", Server(schema=False).at, code=1))
+
+    def test_top(self):
+        server = Server()
+        honker("enqueue", "--db", server.at, "emails", "p")
+        keys, terminal = pty.openpty()
+        self.addCleanup(os.close, keys)
+        fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
+        top = self.start(
+            "top", server.at + "&password=geheim", stdin=terminal, stdout=terminal, env=os.environ | {"TERM": "xterm"}
+        )
+        os.close(terminal)
+        shown = bytearray()
+
+        def shows(what):
+            while select.select([keys], [], [], 0)[0]:
+                shown.extend(os.read(keys, 65536))
+            return what in shown
+
+        until(lambda: shows(b"emails"), "it shows what there is")
+        # It moves with the commits of others.
+        server.call("honker_enqueue", "thumbnails", "p")
+        until(lambda: shows(b"thumbnails"), "it shows what comes")
+        # The first queue is paused, after a question.
+        os.write(keys, b"p")
+        until(lambda: shows(b"y/n"))
+        os.write(keys, b"y")
+        until(lambda: json.loads(server.call("honker_queue_settings", "emails"))["paused"], "it is paused")
+        os.write(keys, b"q")
+        self.assertEqual(top.wait(PATIENCE_S), 0)
+        self.assertNotIn(b"geheim", shown)
 
     def test_the_page(self):
         server = Server()

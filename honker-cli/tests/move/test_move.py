@@ -7,8 +7,23 @@ import re
 import shutil
 import sqlite3
 import subprocess
+import tempfile
 
-from support import HONKER, LONG, PATIENCE_S, File, Moves, Server, contents, fill, honker, last_ids, until
+from support import (
+    HONKER,
+    LONG,
+    PATIENCE_S,
+    File,
+    Moves,
+    Pooler,
+    Server,
+    contents,
+    fill,
+    honker,
+    last_ids,
+    pooler_program,
+    until,
+)
 
 MOVED = "HONKER_MOVED"
 
@@ -124,6 +139,42 @@ class WhatIsMoved(Moves):
         self.assertEqual(target.run("SELECT count(*), sum(length(payload)) FROM _honker_live"), [(3100, 100015000)])
         # All of it is 100 MB, which were there several times at once.
         self.assertLess(used.ru_maxrss, 150_000)
+
+
+class BehindAPooler(Moves):
+    def setUp(self):
+        super().setUp()
+        if not pooler_program():
+            self.skipTest("no pgbouncer")
+        folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
+        self.addCleanup(folder.cleanup)
+        self.pooler = Pooler(folder.name)
+        self.addCleanup(self.pooler.end)
+
+    def test_there_and_back_again(self):
+        source, server, back = fill(self.file().make()), Server(schema=False), self.file()
+        before, ids = contents(source), last_ids(source)
+        url = self.pooler.url(server)
+        honker("move", source.at, url)
+        self.assertEqual((contents(server), last_ids(server)), (before, ids))
+        self.assertIn("are one database", honker("move", server.at, url, code=1))
+        worker = self.start("run", "--db", url, "--queue", "none", "--", "true")
+        until(lambda: server.run("SELECT 1 AS one FROM _honker_listeners"), "the worker waits")
+        job = server.call("honker_enqueue", "held", "in flight")
+        server.call("honker_claim_batch", "held", "w", 1, 3600)
+        mover = self.start("move", url, back.at)
+        until(lambda: server.run("SELECT 1 AS one FROM _honker_settings WHERE name = 'move'"))
+        code, said = self.ended(worker)
+        self.assertEqual(code, 1, said)
+        self.assertIn(MOVED, said)
+        mover.kill()
+        mover.wait()
+        honker("move", url, back.at, "--cancel")
+        mover = self.start("move", url, back.at)
+        until(lambda: server.run("SELECT 1 AS one FROM _honker_settings WHERE name = 'move'"))
+        self.assertEqual(server.call("honker_ack", job, "w"), 1)
+        self.assertEqual(self.ended(mover)[0], 0)
+        self.assertEqual(contents(back), before)
 
 
 class Durability(Moves):
