@@ -92,8 +92,14 @@ class Transaction:
         return self._database.notify(channel, value, tx=self)
 
     def bootstrap_honker_schema(self) -> None:
-        """Makes honker's tables where they are missing; opening the database has done so already."""
-        self.query("SELECT honker_bootstrap()")
+        """Makes honker's tables where they are missing; opening the database has done so already.
+
+        On Postgres there is nothing to do: a database without them is not opened (`honker migrate` makes them).
+        """
+        if self._database._is_server:
+            self._use()  # An error if the transaction is over.
+        else:
+            self.query("SELECT honker_bootstrap()")
 
     def commit(self) -> None:
         """Commits; nothing if it is over already. On an error nothing of the transaction has happened."""

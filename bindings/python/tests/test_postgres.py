@@ -100,6 +100,15 @@ def test_transactions(db, queue):
         tx.execute("INSERT INTO orders (id) VALUES (1)")
 
 
+def test_bootstrapping_is_nothing_to_do(db, queue):
+    with db.transaction() as tx:
+        tx.bootstrap_honker_schema()
+        id = queue.enqueue(1, tx=tx)  # the transaction goes on
+    assert [row["id"] for row in db.jobs(queue="emails")] == [id]
+    with pytest.raises(honker.MisuseError):
+        tx.bootstrap_honker_schema()
+
+
 def test_a_locked_row_is_waited_for(db, server):
     """Not in slices, as on a file: a statement that gives up costs its transaction."""
     with psycopg.connect(server) as conn:
