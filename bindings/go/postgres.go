@@ -140,5 +140,5 @@ var postgresStatus = map[string]Status{
 	"HK002": StatusMisuse,
 	"HK003": StatusTooOld,
 	"HK004": StatusTooBig,
-	"HK005": StatusConstraint, // the database has moved
+	"HK005": StatusMoved,
 }

@@ -2,7 +2,8 @@
 -- that is; triggers say so to whoever writes, and who only waits is told when he looks. While it is `moving`, what runs may end:
 -- jobs are settled, with their results, steps, callbacks and offsets. From `closed` on nothing changes any more; `moved` is the end.
 --
--- The message begins with HONKER_MOVED, by which libhonker knows it; the SQLSTATE is that of any trigger that raises.
+-- The message begins with HONKER_MOVED, by which libhonker knows it. Who adds something gets an SQLSTATE of honker's own, by which
+-- drivers know it. Otherwise it is that of any trigger that raises: a claim or a sweep passes over what is refused so.
 
 CREATE OR REPLACE FUNCTION _move_state() RETURNS text
 LANGUAGE sql STABLE AS $$ SELECT s.value FROM _honker_settings s WHERE s.name = 'move' $$;
@@ -25,14 +26,16 @@ DECLARE
 BEGIN
   SELECT s.value INTO state FROM _honker_settings s WHERE s.name = 'move';
   IF FOUND AND (the_stage IS NULL OR state ->> 'stage' = the_stage) THEN
-    RAISE EXCEPTION '%', _move_message(state);
+    RAISE EXCEPTION '%', _move_message(state) USING ERRCODE = 'HK005';
   END IF;
 END $$;
 
 CREATE OR REPLACE FUNCTION _move_refuses() RETURNS trigger
 LANGUAGE plpgsql AS $$
 BEGIN
-  RAISE EXCEPTION '%', TG_ARGV[0];
+  RAISE EXCEPTION '%', TG_ARGV[0] USING ERRCODE = CASE WHEN TG_OP = 'INSERT' AND TG_TABLE_NAME = ANY (
+    '{_honker_live,_honker_job_options,_honker_unique,_honker_batches,_honker_stream,_honker_notifications}'::text[])
+    THEN 'HK005' ELSE 'P0001' END;
 END $$;
 
 -- A job is added: only by a batch whose last member was settled.
@@ -44,7 +47,7 @@ BEGIN
   THEN
     RETURN NEW;
   END IF;
-  RAISE EXCEPTION '%', TG_ARGV[0];
+  RAISE EXCEPTION '%', TG_ARGV[0] USING ERRCODE = 'HK005';
 END $$;
 
 -- The tables that hold what is moved. The others are about processes, and stay.

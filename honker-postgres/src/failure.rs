@@ -98,7 +98,6 @@ pub(crate) fn of_state(code: &str, message: String) -> Error {
         "HK002" => Error::Misuse(message),
         "HK003" => Error::TooOld(message),
         "HK004" => Error::TooBig(cause),
-        "HK005" => Error::Constraint(cause),
         "40001" | "40P01" | "55P03" => Error::Busy(cause),
         "57014" => Error::Interrupted(cause),
         "25006" => Error::ReadOnly(cause),

@@ -234,6 +234,10 @@ TEST_CASE("what libpq's connection refuses is the package's error") {
   CHECK(connection.execute("BEGIN READ ONLY"));
   CHECK(refusal("own") == HONKER_READONLY);
   CHECK(connection.execute("ROLLBACK"));
+  CHECK(connection.execute("BEGIN"));
+  CHECK(connection.execute("DO $$ BEGIN PERFORM honker._move_begin('6d', 'postgres://db.example/app'); END $$"));
+  CHECK(refusal("own") == HONKER_MOVED);
+  CHECK(connection.execute("ROLLBACK"));
   CHECK_FALSE(connection.execute("SELECT pg_terminate_backend(pg_backend_pid())"));
   CHECK_THROWS_AS(honker::enqueue_sql(connection.get(), "own", "1"), honker::ConnectionError);
 }

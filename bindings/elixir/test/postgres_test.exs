@@ -214,6 +214,7 @@ defmodule Honker.PostgresTest do
     assert {:error, fields} = Postgres.enqueue_on(query, "q", 1)
     assert fields[:code] == '3F000'
     # As Postgrex has them.
+    assert %Error{name: :moved} = Postgres.error(%{postgres: %{pg_code: "HK005", code: "HK005", message: "elsewhere"}})
     assert %Error{name: :misuse} = Postgres.error(%{postgres: %{pg_code: "HK002", code: "HK002", message: "not now"}})
     assert nil == Postgres.error(%{postgres: %{pg_code: "23505", code: :unique_violation, message: "taken"}})
     :pgsql.terminate(other)

@@ -134,7 +134,7 @@ function runner(connection: unknown): (sql: string, params: Value[]) => PromiseL
 }
 
 /** SQLSTATEs of honker's own. */
-const statuses: Record<string, number> = { HK001: -23, HK002: -20, HK003: -32, HK004: -11, HK005: -3 };
+const statuses: Record<string, number> = { HK001: -23, HK002: -20, HK003: -32, HK004: -11, HK005: -34 };
 
 /** The error of honker's for what a driver of Postgres throws; undefined if it is Postgres's or the driver's. */
 export function honkerErrorOf(error: unknown): HonkerError | undefined {

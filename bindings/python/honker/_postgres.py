@@ -33,7 +33,7 @@ _STATUSES = {
     "HK002": _abi.MISUSE,
     "HK003": _abi.TOO_OLD,
     "HK004": _abi.TOO_BIG,
-    "HK005": _abi.CONSTRAINT,
+    "HK005": _abi.MOVED,
 }
 
 

@@ -422,6 +422,10 @@ def test_errors_of_honker_are_typed_and_others_the_drivers(db, server):
         with pytest.raises(psycopg.errors.InFailedSqlTransaction):
             honker.enqueue_on(conn, "emails", 1)
         conn.rollback()
+        conn.execute("SELECT honker._move_begin('6d', 'postgres://db.example/app')")
+        with pytest.raises(honker.MovedError, match="db.example/app"):
+            honker.enqueue_on(conn, "emails", 1, unique_key="k")
+        conn.rollback()
         with pytest.raises(TypeError, match="unexpected option"):
             honker.enqueue_on(conn, "emails", 1, dely=1)
         conn.execute("DROP SCHEMA honker CASCADE")

@@ -292,6 +292,10 @@ class TestPostgres < HonkerTest
       assert_match(/metadata/, error.message)
       assert_kind_of PG::Error, error.cause
       assert_raises(PG::InFailedSqlTransaction) { Honker.enqueue_on(conn, "emails", 1) }
+      conn.exec("ROLLBACK; BEGIN")
+      conn.exec("SELECT honker._move_begin('6d', 'postgres://db.example/app')")
+      error = assert_raises(Honker::MovedError) { Honker.enqueue_on(conn, "emails", 1, unique_key: "k") }
+      assert_match(%r{db.example/app}, error.message)
       conn.exec("ROLLBACK")
       conn.exec("SET client_min_messages = error; DROP SCHEMA honker CASCADE")
       assert_raises(PG::InvalidSchemaName) { Honker.enqueue_on(conn, "emails", 1) }

@@ -32,7 +32,7 @@ inline honker_status_t status_of_sqlstate(std::string_view state) noexcept {
   // Whole states before their classes.
   constexpr Meaning meanings[] = {
       {"HK001", HONKER_INVALID},    {"HK002", HONKER_MISUSE},     {"HK003", HONKER_TOO_OLD},
-      {"HK004", HONKER_TOO_BIG},    {"HK005", HONKER_CONSTRAINT}, {"40001", HONKER_BUSY},
+      {"HK004", HONKER_TOO_BIG},    {"HK005", HONKER_MOVED},      {"40001", HONKER_BUSY},
       {"40P01", HONKER_BUSY},       {"55P03", HONKER_BUSY},       {"57014", HONKER_INTERRUPTED},
       {"25006", HONKER_READONLY},   {"25P02", HONKER_ABORTED},    {"53100", HONKER_FULL},
       {"P0001", HONKER_CONSTRAINT}, {"44000", HONKER_CONSTRAINT}, {"27000", HONKER_CONSTRAINT},

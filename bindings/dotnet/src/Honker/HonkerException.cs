@@ -48,6 +48,29 @@ public sealed class HonkerFileReplacedException : HonkerException
     }
 }
 
+/// <summary>
+/// The connection to the Postgres server was lost, or there is none to be had. It is made anew, so the same call may succeed
+/// later. Whether a call whose connection was lost has happened is not known: what must not be enqueued twice has a unique key.
+/// </summary>
+public sealed class HonkerConnectionException : HonkerException
+{
+    internal HonkerConnectionException(string message) : base(HonkerStatus.Connection, message)
+    {
+    }
+}
+
+/// <summary>
+/// All that was in this database has been moved to another one by <c>honker move</c>, or is being moved; the message says
+/// where. Nothing was done, and trying again does not help: open that one.
+/// </summary>
+public sealed class HonkerMovedException : HonkerException
+{
+    internal HonkerMovedException(string message, int sqliteCode, int sqliteExtendedCode, Exception? inner)
+        : base(HonkerStatus.Moved, message, sqliteCode, sqliteExtendedCode, inner)
+    {
+    }
+}
+
 /// <summary>libhonker could not be found or loaded, or does not fit; the message has everything that was tried.</summary>
 public sealed class HonkerLibraryException : InvalidOperationException
 {
@@ -84,6 +107,8 @@ internal static class Errors
             HonkerStatus.Misuse => new InvalidOperationException(message, inner),
             HonkerStatus.ClosedHandle => new ObjectDisposedException(null, message),
             HonkerStatus.Watcher => new HonkerFileReplacedException(message),
+            HonkerStatus.Connection => new HonkerConnectionException(message),
+            HonkerStatus.Moved => new HonkerMovedException(message, sqliteCode, sqliteExtendedCode, inner),
             _ => new HonkerException(status, message, sqliteCode, sqliteExtendedCode, inner),
         };
 

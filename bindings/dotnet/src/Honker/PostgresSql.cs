@@ -79,7 +79,7 @@ internal static class PostgresSql
         "HK002" => HonkerStatus.Misuse,
         "HK003" => HonkerStatus.TooOld,
         "HK004" => HonkerStatus.TooBig,
-        "HK005" => HonkerStatus.Constraint,
+        "HK005" => HonkerStatus.Moved,
         _ => null,
     };
 

@@ -120,10 +120,23 @@ public sealed class PostgresTests
     }
 
     [Fact]
+    public void A_database_that_moves_says_so()
+    {
+        using var db = Open();
+        // What a move does is undone with the transaction.
+        using var tx = db.BeginTransaction();
+        tx.Execute("SELECT honker._move_begin('6d', 'postgres://db.example/app')");
+        var moved = Assert.Throws<HonkerMovedException>(() => db.Queue("moved").Enqueue(1, transaction: tx));
+        Assert.Equal((HonkerStatus.Moved, -34, false), (moved.Status, (int)moved.Status, moved.IsTransient));
+        Assert.Contains("postgres://db.example/app", moved.Message, StringComparison.Ordinal);
+        tx.Rollback();
+    }
+
+    [Fact]
     public void Errors_of_connecting_have_no_password()
     {
         _ = Server();
-        var away = Assert.Throws<HonkerException>(() => Database.Open("postgres://me:secret@localhost/app?host=/nowhere"));
+        var away = Assert.Throws<HonkerConnectionException>(() => Database.Open("postgres://me:secret@localhost/app?host=/nowhere"));
         Assert.Equal((HonkerStatus.Connection, -33, true), (away.Status, (int)away.Status, away.IsTransient));
         Assert.DoesNotContain("secret", away.Message, StringComparison.Ordinal);
         Assert.Throws<ArgumentException>(() => Database.Open("postgres://localhost/app?no=1"));
@@ -203,6 +216,12 @@ public sealed class PostgresTests
         await Assert.ThrowsAsync<PostgresException>(() => connection.ExecuteAsync("SELECT 1/0", transaction: transaction));
         var aborted = Assert.Throws<PostgresException>(() => transaction.EnqueueJob("later", 1)); // what is the driver's alone stays so
         Assert.Equal("25P02", aborted.SqlState);
+        await transaction.RollbackAsync();
+        await using var moving = await connection.BeginTransactionAsync();
+        await connection.ExecuteAsync("SELECT honker._move_begin('6d', 'postgres://db.example/app')", transaction: moving);
+        var moved = Assert.Throws<HonkerMovedException>(() => moving.EnqueueJob("later", 1));
+        Assert.Equal("HK005", Assert.IsType<PostgresException>(moved.InnerException).SqlState);
+        await moving.RollbackAsync();
     }
 
     /// <summary>

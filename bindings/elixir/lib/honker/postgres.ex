@@ -24,7 +24,7 @@ defmodule Honker.Postgres do
   @type connection :: module | term | (String.t(), list -> {:ok, list | map} | {:error, term})
 
   # SQLSTATEs of honker's own.
-  @names %{"HK001" => :invalid, "HK002" => :misuse, "HK003" => :too_old, "HK004" => :too_big, "HK005" => :constraint}
+  @names %{"HK001" => :invalid, "HK002" => :misuse, "HK003" => :too_old, "HK004" => :too_big, "HK005" => :moved}
   @columns [:run_at, :delay_s, :priority, :max_attempts, :expires_s]
 
   @doc """

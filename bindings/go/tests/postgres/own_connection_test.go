@@ -278,6 +278,16 @@ func refusals(t *testing.T, transaction transaction) {
 		t.Error(err)
 	}
 	err = transaction(func(conn honker.SQLExecer) error {
+		if _, err := conn.ExecContext(ctx, "SELECT honker._move_begin('6d', 'postgres://db.example/app')"); err != nil {
+			return err
+		}
+		_, err := honker.EnqueueSQL(ctx, conn, "own", 1, honker.EnqueueOptions{})
+		return err
+	})
+	if !errors.Is(err, honker.ErrMoved) || !strings.Contains(err.Error(), "db.example/app") {
+		t.Error(err)
+	}
+	err = transaction(func(conn honker.SQLExecer) error {
 		_, _ = conn.ExecContext(ctx, "SELECT 1/0")
 		_, err := honker.EnqueueSQL(ctx, conn, "own", 1, honker.EnqueueOptions{})
 		return err

@@ -392,6 +392,10 @@ onServer("what honker refuses is a HonkerError, and anything else is the driver'
       return /delay/.test(error.message);
     });
   }
+  await client.query("BEGIN");
+  await client.query("SELECT honker._move_begin('6d', 'postgres://db.example/app')");
+  await assert.rejects(honker.enqueueOn(client, "emails", 1), { code: "HONKER_MOVED", status: -34 });
+  await client.query("ROLLBACK");
   assert.throws(() => honker.enqueuePgSql("emails", 1, { dely: 1 }), TypeError);
   await assert.rejects(honker.enqueueOn({ query() {}, prepare() {} }, "emails", 1), /must be one to Postgres/);
   await client.query("DROP SCHEMA honker CASCADE");

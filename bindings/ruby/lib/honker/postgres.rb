@@ -16,7 +16,7 @@ module Honker
                     keepalives_interval options passfile sslmode sslrootcert target_session_attrs tcp_user_timeout].freeze
     # SQLSTATEs of honker's own. All others are Postgres's, and their errors those of the driver.
     STATES = { "HK001" => InvalidError, "HK002" => MisuseError, "HK003" => TooOldError, "HK004" => TooBigError,
-               "HK005" => ConstraintError }.freeze
+               "HK005" => MovedError }.freeze
     SIMPLE = %i[run_at delay_s priority max_attempts expires_s].freeze
     ENQUEUE = "SELECT honker.honker_enqueue(?::text, ?::text, ?::int8, ?::int8, ?::int8, ?::int8, ?::int8)"
     ENQUEUE_WITH = "SELECT honker.honker_enqueue_with(?::text, ?::text, ?::text)"

@@ -88,6 +88,7 @@ impl Ack {
 /// ```
 /// use honker::{Error, foreign::postgres::error};
 /// assert!(matches!(error("HK001", "delay is out of range"), Some(Error::Invalid(_))));
+/// assert!(matches!(error("HK005", "HONKER_MOVED: …"), Some(Error::Moved(_))));
 /// assert!(error("23505", "duplicate key").is_none());
 /// ```
 pub fn error(sqlstate: &str, message: &str) -> Option<Error> {
@@ -97,7 +98,7 @@ pub fn error(sqlstate: &str, message: &str) -> Option<Error> {
         "HK002" => Error::Misuse(text),
         "HK003" => Error::TooOld(text),
         "HK004" => Error::TooBig(text.into()),
-        "HK005" => Error::Constraint(text.into()),
+        "HK005" => Error::Moved(text.into()),
         _ => return None,
     })
 }

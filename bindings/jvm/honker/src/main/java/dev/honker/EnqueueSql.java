@@ -50,7 +50,7 @@ public final class EnqueueSql {
           "HK002", HonkerException.Status.MISUSE,
           "HK003", HonkerException.Status.TOO_OLD,
           "HK004", HonkerException.Status.TOO_BIG,
-          "HK005", HonkerException.Status.CONSTRAINT);
+          "HK005", HonkerException.Status.MOVED);
 
   private EnqueueSql() {}
 

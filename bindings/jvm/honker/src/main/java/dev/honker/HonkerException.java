@@ -73,6 +73,7 @@ public class HonkerException extends RuntimeException {
     INVALID(Abi.INVALID),
     CONSTRAINT(Abi.CONSTRAINT),
     TOO_OLD(Abi.TOO_OLD),
+    MOVED(Abi.MOVED),
     NOT_FOUND(Abi.NOT_FOUND),
     CLOSED_HANDLE(Abi.CLOSED_HANDLE),
     UNSUPPORTED(Abi.UNSUPPORTED),
@@ -108,6 +109,7 @@ public class HonkerException extends RuntimeException {
       return new HonkerInvalidOptionException(message, status, name);
     }
     if (status == Abi.CONNECTION) return new HonkerConnectionException(message, name);
+    if (status == Status.MOVED.number) return new HonkerMovedException(message, name, code, extendedCode);
     if (status == Status.BUSY.number) {
       return new HonkerBusyException(message, name, code, extendedCode);
     }

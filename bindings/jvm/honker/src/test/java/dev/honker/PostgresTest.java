@@ -193,6 +193,14 @@ class PostgresTest {
               SQLException.class,
               () -> EnqueueSql.enqueue(connection, new JobSpec("own", "1", null)));
       assertEquals("25P02", aborted.getSQLState());
+      connection.rollback();
+      statement.execute("SELECT honker._move_begin('6d', 'postgres://db.example/app')");
+      HonkerMovedException moved =
+          assertThrows(
+              HonkerMovedException.class,
+              () -> EnqueueSql.enqueue(connection, new JobSpec("own", "1", null)));
+      assertEquals("HK005", ((SQLException) moved.getCause()).getSQLState());
+      connection.rollback();
     }
   }
 
@@ -211,6 +219,22 @@ class PostgresTest {
     HonkerClosedException closed =
         assertThrows(HonkerClosedException.class, () -> db.queue("closing").enqueue("1"));
     assertFalse(closed.getMessage().contains("host="), closed.getMessage());
+  }
+
+  /** What a move does is undone with the transaction. */
+  @Test
+  void aDatabaseThatMoves() {
+    try (Database db = Honker.open(URL);
+        Transaction tx = db.begin()) {
+      tx.query("SELECT honker._move_begin('6d', 'postgres://db.example/app')");
+      HonkerMovedException moved =
+          assertThrows(HonkerMovedException.class, () -> db.queue("moved").enqueue(tx, "1"));
+      assertEquals("HONKER_MOVED", moved.name());
+      assertEquals(-34, moved.status());
+      assertFalse(moved.isTransient());
+      assertTrue(moved.getMessage().contains("postgres://db.example/app"), moved.getMessage());
+      tx.rollback();
+    }
   }
 
   /** The password of a URL is in no text. */
