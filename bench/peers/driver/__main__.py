@@ -111,6 +111,17 @@ class Run:
     def wants(self, part):
         return not self.parts or part in self.parts
 
+    def starts(self, peer):
+        """Whether its smallest program does what it should. If not, nothing more is asked of the peer."""
+
+        def measure():
+            self.results.add(peer, {"lines": measures.smallest(peer, self.stores, self.sizes.start_cap_s)})
+
+        if not self.wants("smallest"):
+            return True
+        attempt(self.results, peer, "smallest program", measure)
+        return "lines" in self.results.of(peer)["values"]
+
     def bench(self, peer, durability=None, recovery="default"):
         return Bench(peer, self.stores, self.sizes, durability or peer.recommended, recovery)
 
@@ -156,18 +167,10 @@ class Run:
             self.results.add(peer, measures.pickup(bench, self.sizes.pickups), "pickup ")
 
     def _once(self, peer):
-        parts = {
-            "smallest program": self._smallest,
-            "rollback": self._rollback,
-            "behind": self._behind,
-            "killed": self._killed,
-        }
+        parts = {"rollback": self._rollback, "behind": self._behind, "killed": self._killed}
         for name, part in parts.items():
-            if self.wants(name.split()[0]):
+            if self.wants(name):
                 attempt(self.results, peer, name, lambda part=part: part(peer))
-
-    def _smallest(self, peer):
-        self.results.add(peer, {"lines": measures.smallest(peer, self.stores, self.sizes.start_cap_s)})
 
     def _rollback(self, peer):
         with self.bench(peer) as bench:
@@ -285,6 +288,7 @@ def measure(results, chosen, arguments):
             except Exception as error:
                 results.trouble(peer, "setup", error)
         run = Run(results, stores, sizes, arguments)
+        there = [peer for peer in there if run.starts(peer)]
         results.all["machine"]["rounds"] = run.rounds_of(there)
         if run.wants("idle"):
             run.idles(there)

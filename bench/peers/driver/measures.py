@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from peers import ROOT
-from process import Failed, Producer, Workers, end, memory, processor_ns_and_waits, start
+from process import Failed, Producer, Workers, end, memory, processor_ns_and_waits, reason, start
 
 ROLLED_BACK, COMMITTED = 900_001, 900_002
 
@@ -373,7 +373,7 @@ def smallest(peer, stores, cap_s):
     finally:
         store.close()
     if "hello" not in log.read_text(errors="replace"):
-        raise Failed("the smallest program does not say hello")
+        raise Failed(f"the smallest program does not say hello: {reason(log)}")
     return peer.lines_of_smallest()
 
 

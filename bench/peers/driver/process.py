@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import time
@@ -102,7 +103,7 @@ class Producer:
     def _read(self):
         line = self.process.stdout.readline()
         if not line:
-            raise Failed(f"the program ended: {tail(self.log)}")
+            raise Failed(f"the program ended: {reason(self.log.name)}")
         answer = json.loads(line)
         if "error" in answer:
             raise Failed(answer["error"])
@@ -174,7 +175,7 @@ class Workers:
             if time.monotonic() > until:
                 return False
             if all(process.poll() is not None for process in self.processes):
-                raise Failed(f"the workers ended: {tail(self.log)}")
+                raise Failed(f"the workers ended: {reason(self.log.name)}")
             time.sleep(0.02)
 
     def kill(self, index):
@@ -195,8 +196,8 @@ class Workers:
             self._file.close()
 
 
-def tail(log):
-    """The last lines that a peer has said."""
-    log.flush()
-    lines = [line.strip() for line in Path(log.name).read_text(errors="replace").splitlines() if line.strip()]
-    return " / ".join(lines[-3:])[-400:]
+def reason(path):
+    """The last error that a peer has said, or else its last lines."""
+    lines = [line.strip() for line in Path(path).read_text(errors="replace").splitlines() if line.strip()]
+    errors = [line for line in lines if re.match(r"[\w.]*(Error|Exception)\b.*: ", line)]
+    return (errors[-1] if errors else " / ".join(lines[-3:]))[-400:]
