@@ -143,8 +143,7 @@ class Run:
 
     def _waiting_s(self, chosen):
         """How long `idles` and `recoveries` take, about."""
-        files = sum(peer.store == "sqlite" for peer in chosen)
-        idle_s = (files / IDLE_AT_A_TIME + len(chosen) - files) * 2 * (self.sizes.idle_s + 6)
+        idle_s = len(chosen) * 2 * (self.sizes.idle_s + 6) / IDLE_AT_A_TIME
         recovery_s = 2 * len(chosen) * (self.sizes.recovery_cap_s + 10) / WAITING_AT_A_TIME
         return (idle_s if self.wants("idle") else 0) + (recovery_s if self.wants("recovery") else 0)
 
@@ -194,13 +193,13 @@ class Run:
             self.results.add(peer, measures.killed(bench))
 
     def idles(self, chosen):
-        """Several files at a time. What a server costs can only be told one by one."""
-        files = [peer for peer in chosen if peer.store == "sqlite"]
+        """Several at a time, but one by one on Postgres, whose server all of them have in common."""
+        beside = [peer for peer in chosen if peer.store == "postgres"]
         with ThreadPoolExecutor(IDLE_AT_A_TIME) as pool:
-            list(pool.map(self._idle, files))
-        for peer in chosen:
-            if peer.store != "sqlite":
-                self._idle(peer)
+            pool.submit(lambda: [self._idle(peer) for peer in beside])
+            for peer in chosen:
+                if peer not in beside:
+                    pool.submit(self._idle, peer)
 
     def recoveries(self, chosen):
         """Those that are expected soon one by one, the others together, since they only wait."""

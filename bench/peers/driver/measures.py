@@ -31,7 +31,7 @@ class Sizes:
     cap_s: float = 2  # for each way of enqueueing and draining
     fill_cap_s: float = 6  # for what is put behind
     start_cap_s: float = 60
-    kill_cap_s: float = 30
+    kill_cap_s: float = 20
     stalled_s: float = 15  # nothing more is expected after so long,
     stalled_max_s: float = 100  # or so long for a peer that says that it takes longer
     quiet_s: float = 0.3
@@ -54,7 +54,7 @@ class Sizes:
         self.idle_workers = 10 if scale >= 0.2 else 2
         self.cap_s = max(2, self.cap_s * scale)
         self.fill_cap_s = max(2, self.fill_cap_s * scale)
-        self.kill_cap_s = max(30, self.kill_cap_s * scale)
+        self.kill_cap_s = max(20, self.kill_cap_s * scale)
         return self
 
 
@@ -216,8 +216,10 @@ def settle(bench, workers):
 def finish_some(bench):
     """Has jobs run, as many as are done within the cap. Only as many wait at any moment as the peer has shown to do
     soon, so that all of them are done."""
-    sizes, count, waiting = bench.sizes, 0, 20
+    sizes, waiting = bench.sizes, 20
+    count = fill(bench, "noop", waiting, sizes.fill_cap_s / 4)
     workers = bench.workers(1, 16)
+    workers.wait(of_kind("noop", 1), sizes.start_cap_s)
     until = time.monotonic() + sizes.fill_cap_s
     while count < sizes.behind and time.monotonic() < until:
         workers.look()
