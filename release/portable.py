@@ -151,7 +151,8 @@ def pack_dotnet(out: Path, *flags: str) -> str | None:
     script = f'. "{found.stdout.strip()}" && exec "$@"'
     for project in DOTNET_PROJECTS:
         path = f"src/{project}/{project}.csproj"
-        command = ["dotnet", "pack", path, "-c", "Release", "--nologo", "-v", "quiet", "-o", str(out)]
+        # Not by -o: where the folder is called `dotnet`, the SDK takes it for a second project.
+        command = ["dotnet", "pack", path, "-c", "Release", "--nologo", "-v", "quiet", f"-p:PackageOutputPath={out}"]
         command += [*flags, "-p:ContinuousIntegrationBuild=true", f"-p:RepositoryCommit={repository.commit()}"]
         if why := _run("bash", "-c", script, "bash", *command, at=home, UseSharedCompilation="false"):
             return why
