@@ -17,8 +17,13 @@
 -- 40P01 (try again), 55P03 (a lock that was not to be had in time), 57014 (cancelled), 25006 (read only), and so on.
 
 -- All our advisory locks have numbers from 0x686b000000000000 on; this one is that of the installation.
-SELECT pg_advisory_xact_lock(7524107602452545536);
-SELECT set_config('honker.installing', 'on', true);
+SELECT pg_catalog.pg_advisory_xact_lock(7524107602452545536);
+SELECT pg_catalog.set_config('honker.installing', 'on', true),
+  pg_catalog.set_config('honker.search_path_before', pg_catalog.current_setting('search_path'), true),
+  pg_catalog.set_config('honker.messages_before', pg_catalog.current_setting('client_min_messages'), true);
+-- Nobody else's functions are called on the way. Both are back as they were at the end (finish.sql).
+SET LOCAL search_path = pg_catalog, pg_temp;
+SET LOCAL client_min_messages = warning;
 
 DO $$
 DECLARE
@@ -40,10 +45,6 @@ BEGIN
   END IF;
 END $$;
 
--- Back as they were at the end (finish.sql).
-SELECT set_config('honker.search_path_before', current_setting('search_path'), true),
-       set_config('honker.messages_before', current_setting('client_min_messages'), true);
-SET LOCAL client_min_messages = warning;
 CREATE SCHEMA IF NOT EXISTS honker;
 -- Whoever owns a schema may put into it what is run with the rights of those who install here.
 DO $$

@@ -1,9 +1,9 @@
 -- The clock: the server's, in whole seconds since the Unix epoch. A call reads it once.
 --
--- Tests replace this function by one whose time they set (test_clock.sql).
+-- A plain INSERT calls it, with the search path of whoever inserts. Tests replace this function by one whose time they set (test_clock.sql).
 CREATE OR REPLACE FUNCTION _now() RETURNS bigint
 LANGUAGE sql VOLATILE PARALLEL SAFE AS $$
-  SELECT floor(date_part('epoch', clock_timestamp()))::bigint
+  SELECT pg_catalog.floor(pg_catalog.date_part('epoch', pg_catalog.clock_timestamp()))::bigint
 $$;
 
 -- What is in the way of claims is looked for by each connection until, in this second, there was nothing: it is rare, and all but time

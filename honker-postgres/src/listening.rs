@@ -73,7 +73,7 @@ const SQL_MARK: &str = "SELECT CASE WHEN current_setting('track_counts')::bool T
 
 // What it does itself it is told, and tells. And should this machine vanish, the server is to know it within seconds.
 const SQL_SETTINGS: &str =
-    "SET honker.wake = 'collect'; SET lock_timeout = '5s'; SET tcp_keepalives_idle = 5;
+    "SET honker.wake = 'collect'; SET search_path = pg_catalog; SET lock_timeout = '5s'; SET tcp_keepalives_idle = 5;
      SET tcp_keepalives_interval = 2; SET tcp_keepalives_count = 3";
 
 /// The server's process behind the connection, and when it began, in microseconds.

@@ -318,9 +318,10 @@ impl<'a> On<'a> {
     }
 }
 
-const SQL_QUEUES: &str = "SELECT id, queue FROM honker._honker_live WHERE id = ANY ($1)";
+const SQL_QUEUES: &str = "SELECT id, queue FROM honker._honker_live WHERE id OPERATOR(pg_catalog.=) ANY ($1)";
 
-const SQL_ADD_COUNTS: &str = "SELECT honker._counters_add(honker._now() / 60, $1, $2, $3)";
+const SQL_ADD_COUNTS: &str =
+    "SELECT honker._counters_add(honker._now() OPERATOR(pg_catalog./) 60, $1, $2, $3)";
 
 /// Takes items of what was changed apart: what is for those who wait, and what is counted, `n:<how>:<job id>:<queue>`. They are all
 /// those of the transaction: what has been counted before is not counted again.

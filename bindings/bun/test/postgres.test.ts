@@ -11,8 +11,6 @@ async function onServer(body: (url: string) => Promise<void>): Promise<void> {
   const admin = new SQL(server as string);
   const name = `bun_${process.pid}_${++databases}`;
   await admin.unsafe(`CREATE DATABASE ${name}`);
-  // The user may be called honker, and have that schema in the path.
-  await admin.unsafe(`ALTER DATABASE ${name} SET search_path = public`);
   try {
     await body((server as string).replace(/\/[^/?]*(?=\?|$)/, `/${name}`));
   } finally {

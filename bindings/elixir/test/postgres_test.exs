@@ -143,7 +143,7 @@ defmodule Honker.PostgresTest do
     assert {:error, %Error{name: :cannot_open, message: message}} = Honker.open(empty)
     assert message =~ "honker migrate"
     drop.()
-    assert inspect(Honker.open!(url)) =~ ~r{^#Honker.Database<postgresql://honker@127.0.0.1:\d+/elixir_}
+    assert inspect(Honker.open!(url)) =~ ~r{^#Honker.Database<postgresql://app@127.0.0.1:\d+/elixir_}
   end
 
   test "in a transaction of another driver, which is rolled back or committed", %{db: db, url: url} do

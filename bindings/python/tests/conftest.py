@@ -53,8 +53,6 @@ def server() -> Iterator[str]:
     name = f"python_{os.getpid()}_{next(_numbers)}"
     with psycopg.connect(given, autocommit=True) as conn:
         conn.execute(f"CREATE DATABASE {name}")
-        # The user may be called honker, and have that schema in the path.
-        conn.execute(f"ALTER DATABASE {name} SET search_path = public")
     scheme, place, _, query, _ = urlsplit(given)
     yield f"{scheme}://{place}/{name}?{query}"
     with psycopg.connect(given, autocommit=True) as conn:

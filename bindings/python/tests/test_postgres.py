@@ -259,10 +259,10 @@ def test_a_server_that_is_not_there(server, tmp_path):
 
 def test_texts_have_no_password(server, db):
     place = server.partition("://")[2].partition("/")[2]
-    with honker.open(f"postgresql://honker:secret@/{place}") as database:
+    with honker.open(f"postgresql://app:secret@/{place}") as database:
         shown = [repr(one) for one in (database, database.queue("q"), database.stream("s"), database.transaction())]
         assert not any("secret" in text for text in shown), shown
-        assert "postgresql://honker@/python_" in shown[0]
+        assert "postgresql://app@/python_" in shown[0]
 
 
 # The user's own connections.

@@ -23,8 +23,6 @@ class TestPostgres < HonkerTest
     require "pg"
     @name = "ruby_#{Process.pid}_#{NUMBERS.next}"
     administer("CREATE DATABASE #{@name}")
-    # The user may be called honker, and have that schema in the path.
-    administer("ALTER DATABASE #{@name} SET search_path = public")
     base, query = SERVER.split("?", 2)
     @url = "#{base.sub(%r{/[^/]*\z}, "")}/#{@name}?#{query}"
     @path = "#{@url}&honker_migrate=on"
@@ -99,10 +97,10 @@ class TestPostgres < HonkerTest
 
   def test_texts_have_no_password
     db
-    other = Honker::Database.new(@url.sub("///", "//honker:secret@/"))
+    other = Honker::Database.new(@url.sub("///", "//app:secret@/"))
     texts = [other, other.queue("q"), other.listen("c"), other.jobs].map(&:inspect)
     assert(texts.none? { |text| text.include?("secret") }, texts.join)
-    assert_includes texts.first, "//honker@/#{@name}"
+    assert_includes texts.first, "//app@/#{@name}"
   ensure
     other&.close
   end

@@ -32,8 +32,6 @@ impl Place {
         let name = format!("rust_{}_{}", std::process::id(), DATABASES.fetch_add(1, Ordering::Relaxed));
         let mut client = Client::connect(&server, NoTls).unwrap();
         client.batch_execute(&format!("CREATE DATABASE {name}")).unwrap();
-        // The user may be called honker, and have that schema in the path.
-        client.batch_execute(&format!("ALTER DATABASE {name} SET search_path = public")).unwrap();
         let (base, query) = server.split_once('?').unwrap_or((&server, ""));
         let url = format!("{}/{name}?{query}", base.rsplit_once('/').unwrap().0);
         Some(Place { server, name, url })

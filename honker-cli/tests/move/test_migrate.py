@@ -37,7 +37,7 @@ class Migrate(Moves):
         # The server's own user finds its schema, which has the same name, by "$user".
         server = Server()
         web, other = role(f"web_{server.name}"), role(f"other_{server.name}")
-        as_web, as_other = (server.at.replace("user=honker", f"user={name}") for name in (web, other))
+        as_web, as_other = (server.at.replace("user=app", f"user={name}") for name in (web, other))
 
         def plain(url):
             command = ["psql", "-qAt", url, "-c", "SELECT honker_enqueue('q', 'p')"]

@@ -448,7 +448,7 @@ class Refusals(Moves):
         server = Server()
         other = f"other_{server.name}"
         server.psql(f"CREATE ROLE {other} SUPERUSER LOGIN")
-        for url in (server.at, server.at.replace("user=honker", f"user={other}"), server.at + "&port=5432"):
+        for url in (server.at, server.at.replace("user=app", f"user={other}"), server.at + "&port=5432"):
             self.assertIn("are one database", honker("move", server.at, url, code=1))
         # By names that do not say so.
         host = server.at.split("host=")[1].split("&")[0]
@@ -482,7 +482,7 @@ class Refusals(Moves):
         worker, admin = (f"{level}_{target.name}" for level in ("work", "admin"))
         target.psql(f"CREATE ROLE {worker} LOGIN; CREATE ROLE {admin} LOGIN")
         honker("migrate", target.at, "--grant", f"{worker}=work", "--grant", f"{admin}=admin")
-        as_worker, as_admin = (target.at.replace("user=honker", f"user={name}") for name in (worker, admin))
+        as_worker, as_admin = (target.at.replace("user=app", f"user={name}") for name in (worker, admin))
         said = honker("move", source.at, as_worker, code=1)
         self.assertIn("permission denied", said)
         self.assertNotIn("has begun", said)

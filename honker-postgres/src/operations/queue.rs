@@ -46,7 +46,7 @@ fn count_enqueued(on: &mut On<'_>, job: &Enqueue<'_>, enqueued: &Enqueued) {
 
 fn enqueue_plain(on: &mut On<'_>, job: &Enqueue<'_>) -> Result<Enqueued> {
     let row = on.row(
-        "SELECT honker._enqueue_plain($1, $2, $3, $4, $5, $6, $7), pg_catalog.current_setting('honker.wake', true) = 'collect',
+        "SELECT honker._enqueue_plain($1, $2, $3, $4, $5, $6, $7), pg_catalog.current_setting('honker.wake', true) OPERATOR(pg_catalog.=) 'collect',
              pg_catalog.current_setting('honker.woken', true) AS woken",
         &[
             text(&job.queue),

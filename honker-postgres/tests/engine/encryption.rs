@@ -59,7 +59,7 @@ fn certificates_are_verified_as_far_as_is_said() {
         return;
     }
     let folder = std::env::var("HONKER_POSTGRES_FOLDER").unwrap();
-    let socket = format!("postgres:///postgres?host={folder}&port={port}&user=honker");
+    let socket = format!("postgres:///postgres?host={folder}&port={port}&user=app");
     let certificates = tempfile::tempdir().unwrap();
     let here = certificates.path();
     fs::write(here.join("names"), "subjectAltName=IP:127.0.0.1,DNS:localhost\n").unwrap();
@@ -78,12 +78,15 @@ fn certificates_are_verified_as_far_as_is_said() {
     let data = Path::new(&folder).join("data");
     let mut admin = Client::connect(&socket, NoTls).unwrap();
     admin.batch_execute(honker_postgres::SQL).unwrap();
-    admin.batch_execute("ALTER ROLE honker PASSWORD 'geheim'").unwrap();
+    // Postgres 13 keeps passwords in another way unless it is told to.
+    admin
+        .batch_execute("SET password_encryption = 'scram-sha-256'; ALTER ROLE app PASSWORD 'geheim'")
+        .unwrap();
     fs::write(data.join("pg_hba.conf"), "local all all trust\nhostssl all all 127.0.0.1/32 scram-sha-256\n")
         .unwrap();
     let root = |name: &str| here.join(format!("{name}.crt")).to_str().unwrap().to_owned();
     let open = |parameters: &str| -> Result<Database> {
-        let url = format!("postgres://honker:geheim@127.0.0.1:{port}/postgres?{parameters}");
+        let url = format!("postgres://app:geheim@127.0.0.1:{port}/postgres?{parameters}");
         let database = connect(&url, &Default::default(), false)?;
         let is_encrypted = value(&database, "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()");
         assert_eq!(is_encrypted, Value::Integer(1), "{parameters}");
@@ -116,7 +119,7 @@ fn certificates_are_verified_as_far_as_is_said() {
         is_refused(parameters);
     }
     let elsewhere = format!(
-        "postgres://honker:geheim@elsewhere.example:{port}/postgres?hostaddr=127.0.0.1&sslrootcert={}&sslmode=",
+        "postgres://app:geheim@elsewhere.example:{port}/postgres?hostaddr=127.0.0.1&sslrootcert={}&sslmode=",
         root("root")
     );
     connect(&format!("{elsewhere}verify-ca"), &Default::default(), false).unwrap();

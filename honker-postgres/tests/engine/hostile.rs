@@ -93,7 +93,7 @@ fn a_server_that_takes_no_more_connections_is_used_with_those_there_are() {
     let sql =
         format!("CREATE ROLE {role} LOGIN CONNECTION LIMIT 2; SELECT honker.honker_grant('{role}', 'admin')");
     server.client().batch_execute(&sql).unwrap();
-    let url = server.url.replace("user=honker", &format!("user={role}"));
+    let url = server.url.replace("user=app", &format!("user={role}"));
     let database = connect(&url, &Default::default(), false).unwrap();
     thread::scope(|scope| {
         let threads: Vec<_> = (0..8)
@@ -137,7 +137,7 @@ fn a_process_without_its_lock_says_from_time_to_time_that_it_is_alive() {
     server.client().batch_execute(&sql).unwrap();
     let listen: String = server
         .url
-        .replace("user=honker", &format!("user={role}"))
+        .replace("user=app", &format!("user={role}"))
         .bytes()
         .map(|byte| format!("%{byte:02X}"))
         .collect();

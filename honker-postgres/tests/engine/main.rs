@@ -15,6 +15,7 @@ mod rest;
 mod restart;
 mod roles;
 mod schedules;
+mod search_path;
 mod statements;
 mod support;
 mod transactions;

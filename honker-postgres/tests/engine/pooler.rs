@@ -45,7 +45,7 @@ fn open(server: &Server, options: &Options) -> Option<(Database, Pooler)> {
          auth_type = trust\nauth_file = {path}/users\npool_mode = transaction\ndefault_pool_size = 2\n"
     );
     fs::write(folder.path().join("settings"), settings).unwrap();
-    fs::write(folder.path().join("users"), "\"honker\" \"\"\n").unwrap();
+    fs::write(folder.path().join("users"), "\"app\" \"\"\n").unwrap();
     // It does not run as root, and is whoever the server is.
     let server_is = fs::metadata(&socket).unwrap();
     fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();

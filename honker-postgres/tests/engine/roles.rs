@@ -14,7 +14,7 @@ fn open_as(server: &Server, level: &str) -> Database {
     let role = format!("{level}_{}_{}", std::process::id(), fastrand::u32(..));
     let sql = format!("CREATE ROLE {role} LOGIN; SELECT honker.honker_grant('{role}', '{level}')");
     server.client().batch_execute(&sql).unwrap();
-    connect(&server.url.replace("user=honker", &format!("user={role}")), &Default::default(), false).unwrap()
+    connect(&server.url.replace("user=app", &format!("user={role}")), &Default::default(), false).unwrap()
 }
 
 fn is_denied<T: std::fmt::Debug>(answer: honker_core::Result<T>) -> bool {

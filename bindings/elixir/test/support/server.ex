@@ -21,8 +21,6 @@ defmodule Honker.Test.Server do
     {host, port} = address(given["host"] || uri.host, String.to_integer(given["port"] || to_string(uri.port || 5432)))
     url = &"postgresql://#{user}@#{host}:#{port}/#{&1}"
     administer(url.("postgres"), "CREATE DATABASE #{name}")
-    # The user may be called honker, and have that schema in the path.
-    administer(url.("postgres"), "ALTER DATABASE #{name} SET search_path = public")
     {url.(name), fn -> administer(url.("postgres"), "DROP DATABASE #{name} WITH (FORCE)") end}
   end
 

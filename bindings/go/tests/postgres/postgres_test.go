@@ -196,7 +196,7 @@ func TestErrorsOfConnecting(t *testing.T) {
 		want    error
 	}{
 		"no server":     {"postgres://me:secret@localhost/app?host=" + t.TempDir(), honker.ErrConnection},
-		"no database":   {"postgres://honker:secret@/none?host=" + parameters.Get("host"), &honker.Error{Status: honker.StatusCannotOpen}},
+		"no database":   {"postgres://app:secret@/none?host=" + parameters.Get("host"), &honker.Error{Status: honker.StatusCannotOpen}},
 		"no parameters": {"postgres://me:secret@localhost/app?nonsense=1", honker.ErrInvalid},
 	} {
 		db, err := honker.Open(c.address)
