@@ -2,12 +2,41 @@
 //!
 //! Outside of texts, quoted names, comments and dollar quotes, that is; `??` stands for the operator `?`. A bare `?` is the one
 //! after the largest so far, as SQLite counts. `$N` stays what it is.
+//!
+//! A parameter that the statement does not name has no type, and Postgres refuses the statement for that; SQLite passes over it.
+//! So those that are named are numbered anew, without gaps.
 
-/// The statement as Postgres takes it.
-pub(crate) fn numbered(sql: &str) -> String {
+use std::collections::BTreeSet;
+
+/// A statement as Postgres takes it.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Numbered {
+    pub(crate) sql: String,
+    /// Where there are gaps between the numbers that the caller has used: these, the first of which is now `$1`.
+    pub(crate) used: Option<BTreeSet<usize>>,
+}
+
+/// The statement as Postgres takes it, with so many parameters. Without any, its `$N` are not ours: a function that it creates may have them.
+pub(crate) fn numbered(sql: &str, parameters: usize) -> Numbered {
+    let mut used = BTreeSet::new();
+    let text = renumbered(sql, |number| {
+        used.insert(number);
+        number
+    });
+    // There is no parameter 0; the server says so.
+    if parameters == 0 || used.iter().eq(&(1..=used.len()).collect::<Vec<_>>()) || used.contains(&0) {
+        return Numbered { sql: text, used: None };
+    }
+    let text = renumbered(sql, |number| used.range(..=number).count());
+    Numbered { sql: text, used: Some(used) }
+}
+
+/// The statement, each of its parameters with the number that `of` makes of its own.
+fn renumbered(sql: &str, mut of: impl FnMut(usize) -> usize) -> String {
     let mut out = String::with_capacity(sql.len() + 8);
     let bytes = sql.as_bytes();
-    let (mut at, mut largest) = (0, 0_u32);
+    let (mut at, mut largest) = (0, 0_usize);
+    let digits_from = |at: usize| bytes[at..].iter().take_while(|byte| byte.is_ascii_digit()).count();
     while at < bytes.len() {
         let end = match bytes[at] {
             b'?' if bytes[at..].starts_with(b"??") => {
@@ -16,14 +45,24 @@ pub(crate) fn numbered(sql: &str) -> String {
                 continue;
             }
             b'?' => {
-                let digits = bytes[at + 1..].iter().take_while(|byte| byte.is_ascii_digit()).count();
+                let digits = digits_from(at + 1);
                 let number = match sql[at + 1..at + 1 + digits].parse() {
                     Ok(number) => number,
                     Err(_) => largest.saturating_add(1),
                 };
                 largest = largest.max(number);
                 out.push('$');
-                out.push_str(&number.to_string());
+                out.push_str(&of(number).to_string());
+                at += 1 + digits;
+                continue;
+            }
+            b'$' if digits_from(at + 1) > 0 && (at == 0 || !is_word(bytes[at - 1])) => {
+                let digits = digits_from(at + 1);
+                out.push('$');
+                match sql[at + 1..at + 1 + digits].parse() {
+                    Ok(number) => out.push_str(&of(number).to_string()),
+                    Err(_) => out.push_str(&sql[at + 1..at + 1 + digits]),
+                }
                 at += 1 + digits;
                 continue;
             }
@@ -177,7 +216,6 @@ mod tests {
         for (given, wanted) in [
             ("SELECT ?, ?", "SELECT $1, $2"),
             ("SELECT ?2, ?1, ?", "SELECT $2, $1, $3"),
-            ("SELECT ?5, ?", "SELECT $5, $6"),
             ("SELECT $1, $2", "SELECT $1, $2"),
             ("SELECT a ?? 'k', ?", "SELECT a ? 'k', $1"),
             ("SELECT '?', \"?\", ?", "SELECT '?', \"?\", $1"),
@@ -194,7 +232,36 @@ mod tests {
             ("SELECT $open ?", "SELECT $open $1"),
             ("", ""),
         ] {
-            assert_eq!(numbered(given), wanted, "{given}");
+            assert_eq!(numbered(given, 9), Numbered { sql: wanted.to_owned(), used: None }, "{given}");
+        }
+    }
+
+    #[test]
+    fn gaps_between_numbers_are_closed() {
+        for (given, wanted, used) in [
+            ("SELECT ?2", "SELECT $1", &[2][..]),
+            ("SELECT ?5, ?, ?5", "SELECT $1, $2, $1", &[5, 6]),
+            ("SELECT ?9, '?1', ?3 -- ?2", "SELECT $2, '?1', $1 -- ?2", &[3, 9]),
+            ("SELECT $3, ?1", "SELECT $2, $1", &[1, 3]),
+            ("SELECT $3, x$1, $a$ $1 $a$", "SELECT $1, x$1, $a$ $1 $a$", &[3]),
+        ] {
+            let used = Some(used.iter().copied().collect());
+            assert_eq!(numbered(given, 9), Numbered { sql: wanted.to_owned(), used }, "{given}");
+        }
+        for (given, wanted, parameters) in [
+            ("SELECT ?0, ?2", "SELECT $0, $2", 9),
+            ("SELECT $99999999999999999999", "SELECT $99999999999999999999", 9),
+            (
+                "CREATE FUNCTION f(int, int) RETURNS int RETURN $2",
+                "CREATE FUNCTION f(int, int) RETURNS int RETURN $2",
+                0,
+            ),
+        ] {
+            assert_eq!(
+                numbered(given, parameters),
+                Numbered { sql: wanted.to_owned(), used: None },
+                "{given}"
+            );
         }
     }
 

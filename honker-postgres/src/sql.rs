@@ -5,7 +5,7 @@ use honker_core::{Error, Result};
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Row};
 
-use crate::placeholders::{are_several, first_words, is_blank, numbered};
+use crate::placeholders::{Numbered, are_several, first_words, is_blank, numbered};
 use crate::values::{self, Parameter};
 
 /// One statement with its parameters, which travel as texts: the server finds out of what type they are.
@@ -53,7 +53,18 @@ impl<'a> Statement<'a> {
         if first == "copy" && ["stdin", "stdout"].iter().any(|end| lower().contains(end)) {
             return Err(Error::Unsupported("nothing can be copied to or from the client".into()));
         }
-        Ok(Statement { sql: numbered(sql), parameters: values::parameters(parameters)? })
+        let Numbered { sql, used } = numbered(sql, parameters.len());
+        let mut given = values::parameters(parameters)?;
+        if let Some(used) = used {
+            let wanted = used.last().copied().unwrap_or_default();
+            if given.len() != wanted {
+                return Err(Error::Sql(
+                    format!("the statement has {wanted} parameters, and {} were given", given.len()).into(),
+                ));
+            }
+            given = (1..).zip(given).filter(|(number, _)| used.contains(number)).map(|(_, it)| it).collect();
+        }
+        Ok(Statement { sql, parameters: given })
     }
 
     fn parameters(&self) -> Vec<(&(dyn ToSql + Sync), Type)> {

@@ -56,6 +56,28 @@ fn a_statement_with_too_few_or_too_many_parameters_is_wrong_and_nothing_is_lost(
 }
 
 #[test]
+fn a_parameter_that_the_statement_does_not_name_is_passed_over() {
+    let Some(server) = Server::new() else { return };
+    let database = server.open();
+    let given = [Value::from("a"), Value::from("b"), Value::from("c")];
+    let ask = |sql: &str, parameters: &[Value]| database.query(sql, parameters).map(|found| found.rows);
+    assert_eq!(ask("SELECT ?2::text", &given[..2]).unwrap(), [[Value::from("b")]]);
+    assert_eq!(ask("SELECT ?3 || ?1 || ?3", &given).unwrap(), [[Value::from("cac")]]);
+    // Also where nothing is answered, and what would be has to be described.
+    let none = database.query("SELECT ?2 AS x WHERE false", &given[..2]).unwrap();
+    assert_eq!(none.columns, ["x"]);
+    let mut transaction = database.begin().unwrap();
+    let sql = "CREATE FUNCTION second(text, text) RETURNS text LANGUAGE sql AS 'SELECT $2'";
+    transaction.execute(sql, &[]).unwrap();
+    transaction.commit().unwrap();
+    for given in [&given[..1], &given] {
+        let refused = ask("SELECT ?2::text", given).unwrap_err();
+        let said = format!("the statement has 2 parameters, and {} were given", given.len());
+        assert!(matches!(&refused, Error::Sql(cause) if cause.message == said), "{refused:?}");
+    }
+}
+
+#[test]
 fn what_would_be_copied_to_or_from_the_client_is_refused() {
     let Some(server) = Server::new() else { return };
     let database = server.open();
