@@ -27,7 +27,7 @@ END $$;
 CREATE OR REPLACE FUNCTION _after(now bigint, argument text, seconds bigint) RETURNS bigint
 LANGUAGE sql IMMUTABLE AS $$
   SELECT CASE WHEN seconds IS NULL THEN NULL
-    WHEN seconds <= 9223372036854775807 - now THEN now + seconds
+    WHEN seconds <= 9223372036854775807 - greatest(now, 0) AND seconds >= (-9223372036854775807 - 1) - least(now, 0) THEN now + seconds
     ELSE _overflows(now, argument, seconds) END
 $$;
 

@@ -8,6 +8,15 @@ LANGUAGE sql AS $$
   ON CONFLICT ON CONSTRAINT _honker_counters_pkey DO UPDATE SET value = c.value + excluded.value
 $$;
 
+-- Counts what this transaction has noted (_note), where no process does.
+CREATE OR REPLACE FUNCTION _count_noted(now bigint) RETURNS void
+LANGUAGE sql AS $$
+  SELECT _counters_add(now / 60, array_agg(note.parts[2]), array_agg(note.parts[1]), array_agg(1::bigint))
+  FROM json_array_elements_text(('[' || coalesce(current_setting('honker.woken', true), '') || ']')::json) item,
+    LATERAL (SELECT regexp_match(item, '^n:([a-z]+):[0-9]+:(.*)$') AS parts) note
+  WHERE note.parts IS NOT NULL HAVING count(*) > 0
+$$;
+
 -- A histogram from the counts of its buckets. unit is what the bounds and the sum are to be divided by.
 CREATE OR REPLACE FUNCTION _histogram(counts jsonb, sum_name text, unit numeric, names text[], bounds numeric[]) RETURNS text
 LANGUAGE sql IMMUTABLE AS $$
@@ -32,7 +41,7 @@ BEGIN
         '{5,20,50,100,500,1000,5000,15000,60000,300000,1800000,NULL}') || ',"depth":{"due":' || coalesce(q.due, 0)
       || ',"delayed":' || coalesce(q.delayed, 0) || ',"processing":' || coalesce(q.processing, 0) || ',"blocked":' || coalesce(q.blocked, 0)
       || ',"expired":' || coalesce(q.expired, 0) || ',"dead":' || coalesce(q.dead, 0)
-      || ',"oldest_due_age_s":' || CASE WHEN q.oldest_due_at IS NULL THEN 'null' ELSE greatest(now - q.oldest_due_at, 0)::text END || '}}', ',' ORDER BY q.name COLLATE "C")
+      || ',"oldest_due_age_s":' || CASE WHEN q.oldest_due_at IS NULL THEN 'null' ELSE greatest(least(now::numeric - q.oldest_due_at, 9223372036854775807), 0)::text END || '}}', ',' ORDER BY q.name COLLATE "C")
     FROM (
       SELECT names.name, coalesce(t.counts, '{}') AS counts, d.*
       FROM (SELECT n AS name FROM _queue_names() n UNION SELECT c.queue FROM _honker_counters c) names

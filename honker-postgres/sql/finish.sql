@@ -17,7 +17,7 @@ LANGUAGE sql IMMUTABLE AS $$
       honker_rate_limit_try,honker_rate_limit_sweep,honker_scheduler_list,honker_scheduler_soonest,honker_metrics,honker_dead_list,
       honker_dead_groups,honker_jobs_list,_claim,_settle,_turn,_work_outlook,_outlooks,_stream_read,_notifications_read,
       _notifications_latest,_lock_holder,_schedules_due,_schedule_fire,_lead,_leadership,_instance_register,_instance_seen,
-      _instance_forget,_instances_look,_rescue,_listen,_unlisten,_maintenance_due,_maintenance_begin,_maintenance_step,
+      _instances_look,_rescue,_listen,_unlisten,_maintenance_due,_maintenance_begin,_maintenance_step,
       _sweep_results,_move_state,_move_arrived,_move_claims,_move_last_ids}'),
     ('admin', '{honker_queue_configure,honker_dead_requeue,honker_dead_purge,honker_jobs_apply,honker_prune_notifications,
       honker_notifications_configure,honker_stream_configure,honker_stream_trim,honker_scheduler_unregister,honker_scheduler_pause,

@@ -45,9 +45,6 @@ BEGIN
   ON CONFLICT ON CONSTRAINT _honker_instances_pkey DO UPDATE SET seen_at = excluded.seen_at, absent_since = NULL;
 END $$;
 
-CREATE OR REPLACE FUNCTION _instance_forget(the_id text) RETURNS void
-LANGUAGE sql AS $$ DELETE FROM _honker_instances i WHERE i.id = the_id $$;
-
 -- The instance of a worker's id, <name>@<instance>, is alive. Said once in a second by each connection, and not where somebody else
 -- says it at the moment.
 CREATE OR REPLACE FUNCTION _seen(the_worker text, now bigint) RETURNS void
@@ -98,7 +95,7 @@ LANGUAGE sql AS $$
 $$;
 
 -- Gives back jobs of an instance that is dead, at most 1,000: they are pending again, as they were before they were claimed, but for
--- the attempt; one whose attempts are exhausted is dead. With the last of them the instance is forgotten, and the lock that it held
+-- the attempt; one whose attempts are exhausted is dead, and counted as such: whoever rescues counts for nobody. With the last of them the instance is forgotten, and the lock that it held
 -- is free. Nothing happens if it lives.
 CREATE OR REPLACE FUNCTION _rescue(the_id text, OUT rescued bigint, OUT is_all boolean)
 LANGUAGE plpgsql AS $$
@@ -131,6 +128,7 @@ BEGIN
     PERFORM _wake('q:' || job.queue);
     rescued := rescued + 1;
   END LOOP;
+  PERFORM _count_noted(now);
   is_all := NOT EXISTS (SELECT FROM _honker_live l WHERE l.state = 'processing' AND right(l.worker_id, 33) = '@' || the_id);
   IF is_all THEN
     -- The owner of the lock may be alive again under the same name: then it is that one's.

@@ -1,6 +1,24 @@
 -- What a consumer waits for, asked without taking anything: whether there is work for it now, and at which second time alone makes
 -- some. Nothing here writes or locks.
 
+-- When the next job becomes due that was enqueued as due: there are such jobs if the clock was set back. From one priority to the
+-- next, as far as one call may go.
+CREATE OR REPLACE FUNCTION _next_immediate(now bigint, the_queue text) RETURNS bigint
+LANGUAGE plpgsql AS $$
+BEGIN
+  RETURN (WITH RECURSIVE priorities (priority) AS (
+    (SELECT l.priority FROM _honker_live l WHERE l.state = 'pending' AND l.attempts < l.max_attempts AND l.run_at <= l.created_at
+      AND l.queue = the_queue ORDER BY l.priority DESC LIMIT 1)
+    UNION ALL
+    SELECT (SELECT l.priority FROM _honker_live l WHERE l.state = 'pending' AND l.attempts < l.max_attempts AND l.run_at <= l.created_at
+      AND l.queue = the_queue AND l.priority < p.priority ORDER BY l.priority DESC LIMIT 1)
+    FROM priorities p WHERE p.priority IS NOT NULL)
+  SELECT min((SELECT l.run_at FROM _honker_live l WHERE l.state = 'pending' AND l.attempts < l.max_attempts AND l.run_at <= l.created_at
+    AND l.queue = the_queue AND l.priority = p.priority AND l.run_at > now AND (l.expires_at IS NULL OR l.expires_at > now)
+    ORDER BY l.run_at LIMIT 1))
+  FROM (SELECT * FROM priorities LIMIT 1000) p);
+END $$;
+
 -- What a claim on a queue would find. at is the earliest future second at which one could start to succeed without a further commit.
 CREATE OR REPLACE FUNCTION _look(now bigint, the_queue text, OUT may_claim boolean, OUT at bigint)
 LANGUAGE plpgsql AS $$
@@ -30,9 +48,10 @@ BEGIN
     OR EXISTS (SELECT FROM _honker_live l WHERE l.state = 'pending' AND l.attempts < l.max_attempts AND l.run_at > l.created_at
       AND l.queue = the_queue AND l.run_at <= now AND (l.expires_at IS NULL OR l.expires_at > now)) AS due,
     EXISTS (SELECT FROM _honker_blocked b WHERE b.queue = the_queue) AS blocked,
-    (SELECT l.run_at FROM _honker_live l WHERE l.state = 'pending' AND l.attempts < l.max_attempts AND l.run_at > l.created_at
-      AND l.queue = the_queue AND l.run_at > now AND (l.expires_at IS NULL OR l.expires_at > now)
-      ORDER BY l.run_at LIMIT 1) AS next_due,
+    least(_next_immediate(now, the_queue),
+      (SELECT l.run_at FROM _honker_live l WHERE l.state = 'pending' AND l.attempts < l.max_attempts AND l.run_at > l.created_at
+        AND l.queue = the_queue AND l.run_at > now AND (l.expires_at IS NULL OR l.expires_at > now)
+        ORDER BY l.run_at LIMIT 1)) AS next_due,
     flight.*
   INTO found
   FROM (

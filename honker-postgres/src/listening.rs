@@ -580,7 +580,7 @@ impl<'a> Serving<'a> {
                 let Some(row) = rows.first() else { break };
                 if let Some(items) = get::<Option<&str>>(row, 2)? {
                     let mut items = gathered(items).unwrap_or_default();
-                    // What is counted is of calls of a database, and this is nobody's.
+                    // They are counted already.
                     items.retain(|item| !item.starts_with("n:"));
                     self.inner.watcher.announce_changes(items.iter().map(|item| change(item)).collect());
                     self.inner.lock().pending.extend(items);

@@ -54,11 +54,41 @@ fn times_of_an_enqueue_have_their_boundaries() {
          "HK001 Invalid function parameter type Null at index 4: priority must be INTEGER"),
         ("SELECT honker_enqueue('q', 'p', 60.5)", "42883 …"),
     ]);
+    sql.at(-5).check(&[
+        ("SELECT honker_lock_acquire('l', 'me', 60), honker_rate_limit_try('r', 1, 3)", "1|1"),
+        (
+            "SELECT honker_enqueue('q', 'p', NULL, -9223372036854775808)",
+            "HK001 delay is out of range: -5 + -9223372036854775808 …",
+        ),
+    ]);
     sql.at(1009).check(&[("SELECT honker_claim_batch('q', 'w', 10, 60)", "[]")]);
     sql.at(1010).check(&[(
         "SELECT id FROM json_to_recordset(honker_claim_batch('q', 'w', 10, 60)::json) AS j (id bigint)",
         "1\n2",
     )]);
+}
+
+#[test]
+fn after_the_clock_was_set_back_what_was_due_is_again() {
+    let Some(database) = Database::new() else { return };
+    let mut sql = database.connect();
+    sql.at(1000).check(&[(
+        "SELECT honker_enqueue('q', 'a'), honker_enqueue('q', 'expires', NULL, NULL, 7, 3, 10)",
+        "1|2",
+    )]);
+    sql.at(995).check(&[("SELECT honker_enqueue('q', 'b', NULL, NULL, 5)", "3")]);
+    // An hour is repeated.
+    sql.at(900).check(&[
+        ("SELECT honker_claim_batch('q', 'w', 1, 60), honker_queue_next_claim_at('q')", "[]|995"),
+        ("SELECT may_claim, next_at FROM _work_outlook('w', '{}', '{}', '{q}')", "f|995"),
+        ("SELECT honker_enqueue('q', 'later', 998), honker_queue_next_claim_at('q')", "4|995"),
+        (
+            "SELECT honker_cancel(3), honker_queue_next_claim_at('q'), honker_queue_next_claim_at('other')",
+            "1|998|0",
+        ),
+        ("SELECT honker_cancel(4), honker_queue_next_claim_at('q')", "1|1000"),
+    ]);
+    sql.at(1000).check(&[("SELECT honker_queue_next_claim_at('q')", "0")]);
 }
 
 #[test]

@@ -428,7 +428,11 @@ fn a_dead_instance_is_rescued_and_a_live_one_is_not() {
     sql.at(now + 35).check(&[
         ("SELECT * FROM _instances_look()", &d),
         (&format!("SELECT * FROM _rescue('{a}')"), "0|f"),
+        // As libhonker asks, whose process counts nothing of it.
+        ("SET honker.wake = 'collect'", ""),
         (&format!("SELECT * FROM _rescue('{d}')"), "3|t"),
+        ("RESET honker.wake", ""),
+        ("SELECT name, value FROM _honker_counters WHERE queue = 'q'", "dead|1"),
         (&format!("SELECT * FROM _rescue('{d}')"), "0|f"),
         (
             "SELECT string_agg(id || state || attempts, ',' ORDER BY id) FROM _honker_live",
@@ -458,6 +462,8 @@ fn metrics_and_status_are_answered() {
         ("SELECT honker_enqueue('q', 'p', 119990), honker_enqueue('r', 'p')", "1|2"),
         ("SELECT q #>> '{counts,enqueued}', q #>> '{wait,buckets,0,count}', q #>> '{run,sum_s}', q #>> '{depth,due}', q #>> '{depth,oldest_due_age_s}'
           FROM json_array_elements(honker_metrics()::json -> 'queues') q", "7|2|1.5|1|10\n0|0|0|1|0"),
+        ("SELECT honker_enqueue('r', 'p', -9223372036854775808)", "3"),
+        ("SELECT honker_metrics()::json #>> '{queues,1,depth,oldest_due_age_s}'", "9223372036854775807"),
         ("SELECT honker_status()::json #>> '{schema,version}', honker_version() <> ''", "1|t"),
     ]);
     sql.at(120_000 + 86_500).check(&[
