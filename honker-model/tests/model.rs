@@ -6,13 +6,15 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use honker_core::{Error, Store, lock, notify, queue, rate_limit, result, schedule, schema, step, stream};
-use honker_model::queue::Setting;
+use honker_core::{Store, lock, notify, queue, rate_limit, result, schedule, schema, step, stream};
 use honker_model::tables::{self, Row, row};
-use honker_model::{Answer, Cell, Model, Operation, Program, Refusal};
+use honker_model::{Answer, Cell, Model, Operation, Program};
 use rusqlite::Connection;
 use rusqlite::types::ValueRef;
 use tempfile::TempDir;
+use translation::*;
+
+mod translation;
 
 /// How many programs run in memory unless the environment says otherwise.
 const PROGRAMS: u64 = 400;
@@ -117,20 +119,6 @@ fn writes_the_same_again(operation: &Operation, answer: &Answer) -> bool {
             *answer == Answer::Flag(true)
         }
         _ => false,
-    }
-}
-
-fn agree(expected: &Answer, got: &honker_core::Result<Answer>) -> Result<(), String> {
-    let agreed = match (expected, got) {
-        (Answer::Refused(Refusal::Invalid(words)), Err(Error::Invalid(message))) => message.contains(words),
-        (Answer::Refused(Refusal::Constraint), Err(Error::Constraint(_))) => true,
-        (Answer::Refused(_), _) | (_, Err(_)) => false,
-        (expected, Ok(got)) => expected == got,
-    };
-    if agreed {
-        Ok(())
-    } else {
-        Err(format!("  the model answers {expected:?}\n  honker-core says  {got:?}"))
     }
 }
 
@@ -364,128 +352,4 @@ impl Subject {
             }
         })
     }
-}
-
-fn first_difference<'a>(expected: &'a [Row], got: &'a [Row]) -> Option<(Option<&'a Row>, Option<&'a Row>)> {
-    let length = expected.len().max(got.len());
-    (0..length).map(|at| (expected.get(at), got.get(at))).find(|(expected, got)| expected != got)
-}
-
-fn rows<T>(values: impl IntoIterator<Item = T>, to_row: impl Fn(T) -> Row) -> Answer {
-    values.into_iter().map(to_row).collect::<Vec<_>>().into()
-}
-
-fn settings_json(setting: Setting) -> String {
-    let text = |value: Option<String>| value.unwrap_or_else(|| "null".to_owned());
-    match setting {
-        Setting::Paused(paused) => {
-            format!(r#"{{"paused":{}}}"#, text(paused.map(|paused| paused.to_string())))
-        }
-        Setting::Concurrency(limit) => {
-            format!(r#"{{"concurrency":{}}}"#, text(limit.map(|limit| limit.to_string())))
-        }
-        Setting::Rate(rate) => {
-            let rate = rate.map(|(limit, per_s)| format!(r#"{{"limit":{limit},"per_s":{per_s}}}"#));
-            format!(r#"{{"rate":{}}}"#, text(rate))
-        }
-    }
-}
-
-fn to_enqueue(job: &honker_model::queue::Enqueue) -> queue::Enqueue<'static> {
-    let honker_model::queue::Enqueue { queue, payload, run_at, delay_s, priority, max_attempts, expires_s } =
-        *job;
-    let max_attempts = Some(max_attempts);
-    queue::Enqueue {
-        run_at,
-        delay_s,
-        priority,
-        max_attempts,
-        expires_s,
-        ..queue::Enqueue::new(queue, payload)
-    }
-}
-
-fn to_unique(
-    job: &honker_model::queue::Enqueue,
-    unique: &honker_model::unique::Unique,
-) -> queue::Enqueue<'static> {
-    let honker_model::unique::Unique { key, until_claimed, for_s, replace } = *unique;
-    let until = if until_claimed { queue::UniqueUntil::Claimed } else { queue::UniqueUntil::Settled };
-    let on_conflict = if replace { queue::OnConflict::Replace } else { queue::OnConflict::Keep };
-    let unique = queue::Unique { key, until, for_s, on_conflict };
-    queue::Enqueue { unique: Some(unique), ..to_enqueue(job) }
-}
-
-fn to_registration(schedule: &honker_model::schedule::Registration) -> schedule::Registration<'static> {
-    let honker_model::schedule::Registration { name, queue, expression, payload, .. } = *schedule;
-    let honker_model::schedule::Registration { priority, expires_s, max_attempts, .. } = *schedule;
-    let job = queue::Enqueue { priority, expires_s, max_attempts, ..queue::Enqueue::new(queue, payload) };
-    schedule::Registration { name, expression, job, overlap: schedule::Overlap::Allow }
-}
-
-fn to_update(changes: &honker_model::schedule::Changes) -> schedule::Update<'static> {
-    let honker_model::schedule::Changes { expression, payload, priority, expires_s, max_attempts } = *changes;
-    schedule::Update { expression, payload, priority, expires_s, max_attempts }
-}
-
-fn claimed_row(job: queue::ClaimedJob) -> Row {
-    row![job.id, &*job.queue, job.payload, &*job.worker_id, job.attempts, job.claim_expires_at]
-}
-
-fn job_row(job: queue::Job) -> Row {
-    row![
-        job.id,
-        job.queue,
-        job.payload,
-        job.state,
-        job.priority,
-        job.run_at,
-        job.worker_id,
-        job.claim_expires_at,
-        job.attempts,
-        job.max_attempts,
-        job.created_at,
-        job.expires_at,
-    ]
-}
-
-fn dead_row(job: queue::DeadJob) -> Row {
-    row![
-        job.id,
-        job.queue,
-        job.payload,
-        job.priority,
-        job.run_at,
-        job.attempts,
-        job.max_attempts,
-        job.last_error,
-        job.created_at,
-        job.died_at,
-    ]
-}
-
-fn stats_row(stats: queue::QueueStats) -> Row {
-    row![stats.queue, stats.pending, stats.delayed, stats.claimed, stats.expired, stats.dead]
-}
-
-fn event_row(event: stream::Event) -> Row {
-    row![event.offset, event.topic, event.key, event.payload, event.created_at]
-}
-
-fn schedule_row(schedule: schedule::Schedule) -> Row {
-    row![
-        schedule.name,
-        schedule.queue,
-        schedule.cron_expr,
-        schedule.payload,
-        schedule.priority,
-        schedule.expires_s,
-        schedule.next_fire_at,
-        i64::from(schedule.enabled),
-        schedule.max_attempts,
-    ]
-}
-
-fn fire_row(fire: schedule::Fire) -> Row {
-    row![fire.name, fire.queue, fire.fire_at, fire.job_id]
 }

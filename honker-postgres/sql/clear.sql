@@ -114,7 +114,7 @@ DECLARE
   ids bigint[];
   lengths bigint[];
   is_refused boolean;
-  found_lapsed bigint;
+  many_lapsed boolean;
 BEGIN
   more := false;
   lapsed := '{}';
@@ -137,6 +137,10 @@ BEGIN
   IF NOT looks_for_lapsed THEN
     RETURN;
   END IF;
+  -- A few are weighed against the pending jobs one by one; many go back, so that the next claim finds them in an index.
+  SELECT count(*) > 32 INTO many_lapsed FROM (
+    SELECT FROM _honker_live l
+    WHERE l.state = 'processing' AND l.queue = the_queue AND l.claim_expires_at < now AND l.attempts < l.max_attempts LIMIT 33) found;
   SELECT * INTO ids, lengths FROM _lapsed(now, the_queue, rows_left + 1, 'exhausted');
   IF ids IS NOT NULL THEN
     SELECT * INTO ids, rows_left, bytes_left, is_refused FROM _admit(ids, lengths, rows_left, bytes_left);
@@ -149,18 +153,17 @@ BEGIN
     more := more OR is_refused;
     SELECT coalesce(_clear.refusal, past.refusal) INTO refusal FROM _dead_letter_past(now, ids, 'expired') past;
   END IF;
-  -- A few are weighed against the pending jobs one by one; many go back, so that the next claim finds them in an index.
-  SELECT count(*), array_agg(found.id) INTO found_lapsed, lapsed FROM (
-    SELECT l.id FROM _honker_live l
-    WHERE l.state = 'processing' AND l.queue = the_queue AND l.claim_expires_at < now AND l.attempts < l.max_attempts
-      AND (l.expires_at IS NULL OR l.expires_at > now) LIMIT 33) found;
-  lapsed := coalesce(lapsed, '{}');
-  IF found_lapsed > 32 THEN
-    SELECT * INTO ids, lengths FROM _lapsed(now, the_queue, rows_left + 1, 'other');
+  IF NOT many_lapsed THEN
+    lapsed := ARRAY(SELECT l.id FROM _honker_live l
+      WHERE l.state = 'processing' AND l.queue = the_queue AND l.claim_expires_at < now AND l.attempts < l.max_attempts
+        AND (l.expires_at IS NULL OR l.expires_at > now) LIMIT 33);
+    RETURN;
+  END IF;
+  SELECT * INTO ids, lengths FROM _lapsed(now, the_queue, rows_left + 1, 'other');
+  IF ids IS NOT NULL THEN
     SELECT * INTO ids, rows_left, bytes_left, is_refused FROM _admit(ids, lengths, rows_left, bytes_left);
     more := more OR is_refused;
     PERFORM _return_lapsed(now, ids);
-    lapsed := '{}';
   END IF;
 END $$;
 

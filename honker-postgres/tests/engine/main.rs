@@ -8,6 +8,7 @@ mod ending;
 mod files;
 mod hostile;
 mod jobs;
+mod model;
 #[cfg(unix)]
 mod pooler;
 mod rescue;
@@ -19,4 +20,6 @@ mod search_path;
 mod statements;
 mod support;
 mod transactions;
+#[path = "../../../honker-model/tests/translation/mod.rs"]
+mod translation;
 mod waiting;
