@@ -51,6 +51,9 @@ class Build:
             "CARGO_PROFILE_RELEASE_DEBUG": "line-tables-only",
             "CARGO_PROFILE_RELEASE_STRIP": "none",
             "CARGO_INCREMENTAL": "0",
+            # The extension takes SQLite from its host. Where this machine has SQLite's library and pkg-config, it
+            # would be found, and linked.
+            "SQLITE3_NO_PKG_CONFIG": "1",
             # SQLite's C.
             "CFLAGS": " ".join(f"-ffile-prefix-map={path}={name}" for path, name in self._places()),
             "ZERO_AR_DATE": "1",
