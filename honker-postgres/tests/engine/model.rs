@@ -21,6 +21,9 @@ use crate::translation::*;
 /// After so many operations all tables are compared, and at the end.
 const OPERATIONS_BETWEEN_DUMPS: usize = 8;
 
+/// Of jobs that are due, lapse or expire in the same second a transaction that cannot move all moves some: here it is not said which.
+const TIMES_MAX: usize = 200;
+
 #[test]
 fn random_programs_do_what_the_model_does() {
     let Some(server) = Server::new() else { return };
@@ -32,7 +35,12 @@ fn random_programs_do_what_the_model_does() {
     let mut subject = Subject::new(&server);
     let mut operations = 0;
     for seed in first..first + programs {
-        let program = Program::random(seed, 150 + seed as usize % 101);
+        let mut program = Program::random(seed, 150 + seed as usize % 101);
+        for operation in &mut program.operations {
+            if let Operation::EnqueueMany { times, .. } = operation {
+                *times = (*times).min(TIMES_MAX);
+            }
+        }
         operations += program.operations.len();
         if let Err(mismatch) = subject.run(&program) {
             let shrinking = std::cell::RefCell::new(&mut subject);

@@ -250,15 +250,10 @@ fn who_waits_idly_asks_once_a_second() {
         }
     };
     let mut client = server.client();
-    let mut transactions = || -> i64 {
-        client
-            .query_one(
-                "SELECT xact_commit + xact_rollback FROM pg_stat_database WHERE datname = current_database()",
-                &[],
-            )
-            .unwrap()
-            .get(0)
-    };
+    // Prepared once, so that asking is one transaction.
+    let sql = "SELECT xact_commit + xact_rollback FROM pg_stat_database WHERE datname = current_database()";
+    let asks = client.prepare(sql).unwrap();
+    let mut transactions = || -> i64 { client.query_one(&asks, &[]).unwrap().get(0) };
     // A server's processes tell their statistics ten seconds late at worst, what they tell is looked into once, and so on: that
     // is over by and by.
     let rates: Vec<f64> = std::iter::repeat_with(|| {
