@@ -109,7 +109,8 @@ public class HonkerException extends RuntimeException {
       return new HonkerInvalidOptionException(message, status, name);
     }
     if (status == Abi.CONNECTION) return new HonkerConnectionException(message, name);
-    if (status == Status.MOVED.number) return new HonkerMovedException(message, name, code, extendedCode);
+    if (status == Status.MOVED.number)
+      return new HonkerMovedException(message, name, code, extendedCode);
     if (status == Status.BUSY.number) {
       return new HonkerBusyException(message, name, code, extendedCode);
     }
