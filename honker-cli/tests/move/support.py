@@ -247,7 +247,7 @@ class Pooler:
             f"[pgbouncer]\nlisten_addr =\nunix_socket_dir = {folder}\nlisten_port = 6543\n"
             f"auth_type = trust\nauth_file = {folder}/users\npool_mode = transaction\ndefault_pool_size = 2\n"
         )
-        pathlib.Path(folder, "users").write_text('"honker" ""\n')
+        pathlib.Path(folder, "users").write_text('"app" ""\n')
         # It does not run as root, and is whoever the server is.
         owner = os.stat(server)
         os.chmod(folder, 0o755)
