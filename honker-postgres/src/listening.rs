@@ -249,9 +249,9 @@ impl Listening {
             state.pending.extend(items);
         }
         drop(state);
+        // Should there be no thread, the others look once a second.
+        let _ = self.start();
         if is_first {
-            // Should there be no thread, the others look once a second.
-            let _ = self.start();
             self.inner.woken.notify_one();
         }
     }
