@@ -81,10 +81,7 @@ const ROWS: [Row; 5] = [
                 expect(sides.database.ack(id, "w")?.into(), 1)
             })
         },
-        theirs: |sides, calls| {
-            sides.hand.fill(calls)?;
-            timed(calls, || sides.hand.work(1))
-        },
+        theirs: work_by_hand,
     },
     Row {
         name: "a worker: ack one and claim the next / claim and ack",
@@ -103,10 +100,7 @@ const ROWS: [Row; 5] = [
             sides.worker.settle(&ack)?;
             time
         },
-        theirs: |sides, calls| {
-            sides.hand.fill(calls)?;
-            timed(calls, || sides.hand.work(1))
-        },
+        theirs: work_by_hand,
     },
     Row {
         name: "enqueue 100 in one call",
@@ -133,6 +127,11 @@ const ROWS: [Row; 5] = [
         },
     },
 ];
+
+fn work_by_hand(sides: &mut Sides, calls: usize) -> Outcome<Duration> {
+    sides.hand.fill(calls)?;
+    timed(calls, || sides.hand.work(1))
+}
 
 fn enqueue(database: &Database, count: usize) -> Outcome<()> {
     database.enqueue_many(&vec![Enqueue::new("q", PAYLOAD); count])?;
