@@ -56,7 +56,7 @@ func (p *producer) EnqueueMany(many []peer.Job) error { return p.enqueue(many, 0
 func (p *producer) EnqueueLater(many []peer.Job) error { return p.enqueue(many, peer.Day) }
 
 func (p *producer) enqueue(many []peer.Job, delay time.Duration) error {
-	return p.inTransaction(func(tx *sql.Tx) error {
+	return peer.InTransaction(p.db, func(tx *sql.Tx) error {
 		for _, job := range many {
 			if _, err := jobs.CreateTx(context.Background(), tx, p.queue, "job", message(job, delay)); err != nil {
 				return err
@@ -67,25 +67,13 @@ func (p *producer) enqueue(many []peer.Job, delay time.Duration) error {
 }
 
 func (p *producer) Transact(job peer.Job, commit bool) error {
-	return p.inTransaction(func(tx *sql.Tx) error {
+	return peer.InTransaction(p.db, func(tx *sql.Tx) error {
 		if _, err := tx.Exec("INSERT INTO orders (n) VALUES (?)", job.N); err != nil {
 			return err
 		}
 		_, err := jobs.CreateTx(context.Background(), tx, p.queue, "job", message(job, 0))
 		return err
 	}, commit)
-}
-
-func (p *producer) inTransaction(do func(tx *sql.Tx) error, commit bool) error {
-	tx, err := p.db.Begin()
-	if err != nil {
-		return err
-	}
-	defer tx.Rollback()
-	if err := do(tx); err != nil || !commit {
-		return err
-	}
-	return tx.Commit()
 }
 
 func message(job peer.Job, delay time.Duration) goqite.Message {

@@ -117,15 +117,7 @@ func onSQLite() (*producer[*sql.Tx], error) {
 	return &producer[*sql.Tx]{
 		driver: riversqlite.New(db),
 		transact: func(do func(tx *sql.Tx) error, commit bool) error {
-			tx, err := db.Begin()
-			if err != nil {
-				return err
-			}
-			defer tx.Rollback()
-			if err := do(tx); err != nil || !commit {
-				return err
-			}
-			return tx.Commit()
+			return peer.InTransaction(db, do, commit)
 		},
 		execute: func(tx *sql.Tx, n int) error {
 			_, err := tx.Exec("INSERT INTO orders (n) VALUES (?)", n)

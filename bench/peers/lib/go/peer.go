@@ -75,6 +75,19 @@ func Handle(job Job, add func(n int) error) error {
 	return nil
 }
 
+// InTransaction does it in a transaction, which is committed unless it fails or is not to be.
+func InTransaction(db *sql.DB, do func(tx *sql.Tx) error, commit bool) error {
+	tx, err := db.Begin()
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback()
+	if err := do(tx); err != nil || !commit {
+		return err
+	}
+	return tx.Commit()
+}
+
 // AppendTo adds a row to the application's table.
 func AppendTo(db *sql.DB, placeholder string) func(n int) error {
 	return func(n int) error {
