@@ -145,12 +145,13 @@ public final class Runner implements AutoCloseable {
     }
   }
 
-  private void signalled() {
+  /** Each signal is told on a thread of its own: two that come together must not both be first. */
+  private synchronized void signalled() {
     if (work.isStopped()) {
       work.hurry();
     } else {
-      Log.info(name + " stops");
       stop();
+      Log.info(name + " stops");
     }
   }
 
