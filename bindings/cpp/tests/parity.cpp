@@ -50,7 +50,7 @@ struct Objects {
 
 constexpr std::chrono::milliseconds no_time{0};
 
-const std::vector<honker::JobSpec> jobs{{"a", "1"}, {"b", "2"}};
+const std::vector<honker::JobSpec> specs{{"a", "1"}, {"b", "2"}};
 
 void ignore(honker::Job&) {}
 
@@ -98,7 +98,7 @@ Outcome returned(const honker::Result<T>& result) {
   CALL(o.q, enqueue_tx, o.tx, "1", 60, 2)                          \
   CALL(o.q, enqueue_tx, o.tx, "1", honker::EnqueueOptions{})       \
   CALL(o.q, enqueue_many_tx, o.tx, {"1", "2"})                     \
-  CALL(o.db, enqueue_many_tx, o.tx, jobs)                          \
+  CALL(o.db, enqueue_many_tx, o.tx, specs)                         \
   CALL(o.job, step_tx, o.tx, "in tx", step)                        \
   CALL(o.job, step_tx, o.tx, "in tx too", step_with)               \
   CALL(o.job, retry_tx, o.tx, 60, "error")                         \
@@ -123,7 +123,7 @@ Outcome returned(const honker::Result<T>& result) {
   CALL(o.q, enqueue, "1", 60, 2)                                                \
   CALL(o.q, enqueue, "1", honker::EnqueueOptions{})                             \
   CALL(o.q, enqueue_many, {"1", "2"})                                           \
-  CALL(o.db, enqueue_many, jobs)                                                \
+  CALL(o.db, enqueue_many, specs)                                               \
   CALL0(o.db, status_json)                                                      \
   CALL(o.q, claim_one, "w")                                                     \
   CALL(o.q, claim_batch, "w", 2)                                                \
