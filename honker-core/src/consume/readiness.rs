@@ -10,7 +10,9 @@
 use std::time::Instant;
 
 use super::clock::{CLOCK_CHECK, WAIT_MIN, time_until};
+#[cfg(unix)]
 use crate::Result;
+#[cfg(unix)]
 use crate::watch::Subscription;
 
 /// When a descriptor becomes readable without anybody's doing.

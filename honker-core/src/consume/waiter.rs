@@ -23,10 +23,10 @@ use std::time::{Duration, Instant};
 
 use super::readiness::{Deadline, Readiness};
 use super::rest::Rest;
+use crate::Result;
 use crate::database::{Database, deadline};
 use crate::outlook::Interest;
 use crate::watch::{Subscription, Wake, Waker};
-use crate::{Error, Result};
 
 /// See the module documentation. Clones are handles to the same waiter.
 #[derive(Clone)]
@@ -115,7 +115,7 @@ impl Waiter {
     /// Waits until a consumer has work, at most for `timeout` (`None`: without end); which one, [`Waiter::ready`] tells. A
     /// waiter without consumers waits for a commit.
     ///
-    /// [`Error::Closed`] and [`Error::Watcher`] are for good: there will be no more wakes.
+    /// [`Error::Closed`](crate::Error::Closed) and [`Error::Watcher`](crate::Error::Watcher) are for good: there will be no more wakes.
     pub fn wait(&self, timeout: Option<Duration>) -> Result<Wake> {
         let interrupts = self.inner.database.interrupts();
         let until = timeout.and_then(deadline);
@@ -185,7 +185,8 @@ impl Waiter {
         }
     }
 
-    /// Ends the waits of this waiter and of its consumers, now and from now on, with [`Error::Closed`].
+    /// Ends the waits of this waiter and of its consumers, now and from now on, with
+    /// [`Error::Closed`](crate::Error::Closed).
     pub fn close(&self) {
         self.inner.waker.close();
         let state = self.inner.lock();
@@ -201,7 +202,7 @@ impl Waiter {
             state.readiness = Some(Readiness::new(&self.inner.subscription)?);
             state.settle_descriptor();
         }
-        state.readiness.as_ref().map(Readiness::descriptor).ok_or(Error::Closed)
+        state.readiness.as_ref().map(Readiness::descriptor).ok_or(crate::Error::Closed)
     }
 }
 

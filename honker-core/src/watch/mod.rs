@@ -46,7 +46,7 @@ pub use self::subscription::{Subscription, Wake, Waker};
 pub use self::target::Target;
 #[cfg(feature = "runtime")]
 pub use self::thread::block_signals;
-#[cfg(feature = "runtime")]
+#[cfg(all(target_os = "linux", feature = "runtime"))]
 pub(crate) use self::timers::QuickTimers;
 #[cfg(feature = "runtime")]
 pub(crate) use self::watcher::Announcer;

@@ -7,6 +7,7 @@
 //!
 //! Threads: raised and lowered under the lock of its subscription; attached, detached and armed under that of the watcher.
 
+#[cfg(target_os = "linux")]
 use crate::Result;
 
 #[cfg(target_os = "linux")]
@@ -131,7 +132,8 @@ pub(super) use linux::Outlet;
 
 #[cfg(not(target_os = "linux"))]
 mod portable {
-    use super::*;
+    #[cfg(unix)]
+    use crate::Result;
     use crate::watch::descriptor::Descriptor;
 
     pub(in crate::watch) struct Outlet(Descriptor);

@@ -15,6 +15,7 @@ pub(super) enum Reason {
     /// The time is over, or a signal came.
     Time,
     /// There are events.
+    #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "nothing tells of events there"))]
     Event,
     /// Somebody raised the alarm.
     Alarm,

@@ -179,6 +179,7 @@ impl WatchLoop {
     }
 
     /// Where its events come from.
+    #[cfg(target_os = "linux")]
     pub(super) fn events(&self) -> &Events {
         &self.events
     }
@@ -223,6 +224,7 @@ impl WatchLoop {
 
     /// Whether the next look is one of those that follow a commit, and finds something only if the next one has been
     /// written meanwhile.
+    #[cfg(target_os = "linux")]
     pub(super) fn has_found(&self) -> bool {
         self.hint.as_ref().is_some_and(|hint| hint.found)
     }
