@@ -10,7 +10,9 @@ use crate::commands::{
 use crate::doctor;
 use crate::failure::Result;
 use crate::file::Db;
-use crate::{run, serve, top};
+#[cfg(unix)]
+use crate::run;
+use crate::{serve, top};
 
 const EXIT_CODES: &str = "Database:
   Which one a command is for is said by its argument FILE (where it has one), by --db FILE, or by HONKER_DB: a file, or the
@@ -63,6 +65,7 @@ enum Command {
     Resume(settings::Resume),
     Limit(settings::Limit),
     Schedule(schedule::Schedule),
+    #[cfg(unix)]
     Run(run::Run),
     ScheduleLeader(leader::ScheduleLeader),
     Prune(prune::Prune),
@@ -99,6 +102,7 @@ impl Args {
             Command::Resume(command) => command.run(db),
             Command::Limit(command) => command.run(db),
             Command::Schedule(command) => command.run(db),
+            #[cfg(unix)]
             Command::Run(command) => command.run(db),
             Command::ScheduleLeader(command) => command.run(db),
             Command::Prune(command) => command.run(db),

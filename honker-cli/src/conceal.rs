@@ -1,12 +1,11 @@
 //! Passwords of servers do not stay among the arguments, where everybody on the machine sees them (`ps`).
 //!
 //! A program that was given the URL of a server runs itself again, in the same process, with names in place of URLs; what they stand
-//! for is in its environment, which only the same user can read.
+//! for is in its environment, which only the same user can read. On Windows other users do not see arguments, and a process
+//! cannot become another one: they stay as they are.
 
 use std::collections::BTreeMap;
-use std::ffi::{OsStr, OsString};
-use std::os::unix::process::CommandExt;
-use std::process::Command;
+use std::ffi::OsString;
 
 /// What the names among the arguments stand for: the place of each, and the whole argument.
 pub const VARIABLE: &str = "HONKER_CONCEALED";
@@ -70,8 +69,15 @@ fn named(argument: &str) -> Option<String> {
     (name != url).then(|| before + &name)
 }
 
+#[cfg(windows)]
+fn run_again(_all: &[OsString], _found: &BTreeMap<usize, (String, String)>) {}
+
 /// Where this is not possible, the arguments stay as they are.
+#[cfg(unix)]
 fn run_again(all: &[OsString], found: &BTreeMap<usize, (String, String)>) {
+    use std::ffi::OsStr;
+    use std::os::unix::process::CommandExt;
+
     let Ok(program) = std::env::current_exe() else { return };
     let hidden: BTreeMap<usize, &str> =
         found.iter().map(|(place, (text, _))| (*place, text.as_str())).collect();
@@ -81,7 +87,7 @@ fn run_again(all: &[OsString], found: &BTreeMap<usize, (String, String)>) {
         None => argument.as_os_str(),
     });
     let name = all.first().map_or(OsStr::new("honker"), OsString::as_os_str);
-    let _ = Command::new(program).arg0(name).args(shown).env(VARIABLE, hidden).exec();
+    let _ = std::process::Command::new(program).arg0(name).args(shown).env(VARIABLE, hidden).exec();
 }
 
 #[cfg(test)]

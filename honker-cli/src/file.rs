@@ -3,10 +3,7 @@
 //! A server is connected to alike by both. Of a file, who acts opens it as every program of honker's does. Who only looks changes nothing: not the journal mode, not the schema of a
 //! file that an older version made, and not somebody's file that has nothing of honker's in it.
 
-use std::ffi::OsStr;
 use std::io::Read;
-use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -14,6 +11,7 @@ use honker_core::Error;
 use honker_core::database::{Database, JournalMode, Options};
 
 use crate::failure::{Failure, Result};
+use crate::system;
 
 /// The option that every command has.
 #[derive(Args, Clone, Debug, Default)]
@@ -107,8 +105,7 @@ pub fn open_with(path: &Path, options: &Options) -> Result<Database> {
 
 /// Whether two paths lead to one file, by whatever links.
 pub fn are_one(one: &Path, other: &Path) -> bool {
-    let identity = |path: &Path| std::fs::metadata(path).map(|file| (file.dev(), file.ino())).ok();
-    !is_url(one) && identity(one).is_some_and(|one| identity(other) == Some(one))
+    !is_url(one) && system::are_one(one, other)
 }
 
 /// Whether this is the URL of a server.
@@ -145,7 +142,7 @@ fn exists(path: &Path) -> Result {
 
 /// Names that are URIs are SQLite's affair: they say themselves what may be done.
 fn is_uri(path: &Path) -> bool {
-    path.as_os_str().as_bytes().starts_with(b"file:")
+    path.as_os_str().as_encoded_bytes().starts_with(b"file:")
 }
 
 /// Whether [`read_only`] failed because the file's schema would have to be brought up to date. If the system lets nobody look, it is
@@ -159,17 +156,24 @@ pub fn read_only(path: &Path) -> honker_core::Result<Database> {
     if is_url(path) || is_uri(path) {
         return honker_postgres::open(path, &Options::default());
     }
-    let mut uri = b"file:".to_vec();
-    for byte in std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).as_os_str().as_bytes() {
-        match byte {
-            b'%' | b'?' | b'#' => uri.extend(format!("%{byte:02x}").bytes()),
-            _ => uri.push(*byte),
-        }
-    }
-    uri.extend(b"?mode=ro");
+    let uri = uri(&std::path::absolute(path).unwrap_or_else(|_| path.to_owned()));
     let has_wal = header(path).is_some_and(|header| has_wal(&header));
     let journal_mode = if has_wal { JournalMode::Wal } else { JournalMode::Delete };
-    Database::open(OsStr::from_bytes(&uri), &Options { journal_mode, ..Options::default() })
+    Database::open(uri, &Options { journal_mode, ..Options::default() })
+}
+
+/// The name of a file that is not to be written to, for SQLite, from its absolute path.
+fn uri(path: &Path) -> String {
+    // On Windows C:\a is file:///C:/a.
+    let mut uri = String::from(if cfg!(windows) { "file:///" } else { "file:" });
+    for byte in path.as_os_str().as_encoded_bytes() {
+        match byte {
+            b'\\' if cfg!(windows) => uri.push('/'),
+            b' '..=b'~' if !b"%?#".contains(byte) => uri.push(char::from(*byte)),
+            byte => uri.push_str(&format!("%{byte:02x}")),
+        }
+    }
+    uri + "?mode=ro"
 }
 
 /// The beginning of a file, if it has any.
@@ -182,4 +186,24 @@ pub fn header(path: &Path) -> Option<[u8; 20]> {
 /// Whether it is in WAL mode: the versions of the format for writing and reading are 2 then.
 pub fn has_wal(header: &[u8; 20]) -> bool {
     header[18] == 2 && header[19] == 2
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+    use std::path::Path;
+
+    use super::uri;
+
+    #[test]
+    fn every_name_becomes_a_uri() {
+        for (name, expected) in [
+            (&b"/var/app.db"[..], "file:/var/app.db?mode=ro"),
+            (b"/a b/50%?mode=rw#1", "file:/a b/50%25%3fmode=rw%231?mode=ro"),
+            (b"/\xc3\xbc\xff\\", "file:/%c3%bc%ff\\?mode=ro"),
+        ] {
+            assert_eq!(uri(Path::new(OsStr::from_bytes(name))), expected);
+        }
+    }
 }

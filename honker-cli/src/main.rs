@@ -19,10 +19,12 @@ mod payload;
 mod plain;
 mod progress;
 mod read;
+#[cfg(unix)]
 mod run;
 mod serve;
 mod show;
 mod signals;
+mod system;
 mod table;
 mod text;
 mod top;

@@ -1,12 +1,12 @@
-//! SIGTERM and SIGINT, counted: the first one asks a command to end in good order, the second one to end at once.
+//! SIGTERM and SIGINT, or what Windows has in their place, counted: the first one asks a command to end in good order, the second one to end at once.
 
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use honker_core::consume::Waiter;
-use tokio::signal::unix::{SignalKind, signal};
 
 use crate::failure::{Failure, Result};
+use crate::system::EndSignals;
 
 /// The waiter of the moment, for the thread of the signals.
 #[derive(Clone, Default)]
@@ -38,16 +38,12 @@ impl Signals {
         let failed = |error: std::io::Error| Failure::Failed(format!("signals cannot be watched: {error}"));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().map_err(failed)?;
         let guard = runtime.enter();
-        let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
-        let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+        let mut received = EndSignals::new().map_err(failed)?;
         drop(guard);
         std::thread::spawn(move || {
             runtime.block_on(async {
                 loop {
-                    tokio::select! {
-                        _ = terminate.recv() => {}
-                        _ = interrupt.recv() => {}
-                    }
+                    received.next().await;
                     counted.0.fetch_add(1, SeqCst);
                     wake();
                 }

@@ -18,6 +18,7 @@ pub struct Trouble {
 
 impl Trouble {
     /// Whether there is any.
+    #[cfg(unix)]
     pub fn is_there(&self) -> bool {
         self.pause.is_some()
     }

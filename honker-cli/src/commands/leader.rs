@@ -12,6 +12,7 @@ use crate::file::{self, Create, Db, File};
 use crate::moment;
 use crate::show::Screen;
 use crate::signals::{CurrentWaiter, Signals};
+use crate::system;
 use crate::trouble::Trouble;
 
 /// Fire the schedules, for hosts on which no program of their own does
@@ -104,6 +105,5 @@ impl ScheduleLeader {
 
 /// What a worker or a leader is called that was given no name: unique among all that run.
 pub fn own_name() -> String {
-    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    format!("honker-{host}-{}", std::process::id())
+    format!("honker-{}-{}", system::host(), std::process::id())
 }

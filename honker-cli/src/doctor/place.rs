@@ -4,15 +4,15 @@
 
 use std::path::{Path, PathBuf};
 
-use rustix::fs::Access;
-
 use super::{Finding, Level};
 use crate::file::{has_wal, header};
+use crate::system::{may_make_files_in, may_read_and_write};
 
 /// A log of more than this is one that could not be written back.
 const WAL_MAX: u64 = 256 * 1024 * 1024;
 
 /// File systems on which locks or shared memory do not work between machines, by their magic numbers.
+#[cfg(target_os = "linux")]
 const NETWORK: [(u32, &str); 8] = [
     (0x6969, "NFS"),
     (0x517b, "SMB"),
@@ -23,6 +23,7 @@ const NETWORK: [(u32, &str); 8] = [
     (0x00c3_6400, "Ceph"),
     (0x0bd0_0bd0, "Lustre"),
 ];
+#[cfg(target_os = "linux")]
 const FUSE: u32 = 0x6573_5546;
 
 /// What there is to say.
@@ -35,18 +36,17 @@ pub fn look(path: &Path) -> Vec<Finding> {
 fn access(path: &Path) -> Finding {
     const CHECK: &str = "access";
     let folder = folder_of(path);
-    let may = |path: &Path, access| rustix::fs::access(path, access).is_ok();
-    if !may(path, Access::READ_OK | Access::WRITE_OK) {
+    if !may_read_and_write(path) {
         let advice = "Let the users of the queue read and write the file, and write to its folder.";
         return Finding::new(CHECK, Level::Bad, "the file may not be read and written by this user", advice);
     }
-    if !may(&folder, Access::WRITE_OK | Access::EXEC_OK) {
+    if !may_make_files_in(&folder) {
         let advice = "SQLite keeps its log beside the file: let the users of the queue write to the folder.";
         return Finding::new(CHECK, Level::Bad, "the folder may not be written to by this user", advice);
     }
     for end in ["-wal", "-shm", "-honker"] {
         let beside = beside(path, end);
-        if beside.exists() && !may(&beside, Access::READ_OK | Access::WRITE_OK) {
+        if beside.exists() && !may_read_and_write(&beside) {
             let found = format!("{} may not be read and written by this user", beside.display());
             let advice = "It was made by another user. Run all programs that use the file as one user, or give it to their group.";
             return Finding::new(CHECK, Level::Bad, found, advice);

@@ -12,9 +12,10 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
-use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
+
+use crate::system::descriptors;
 
 /// So many connections, if there are descriptors for them.
 const MAX: u64 = 1_200;
@@ -24,6 +25,7 @@ const OTHER_DESCRIPTORS: u64 = 64;
 
 /// See the module documentation.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+#[cfg(target_os = "linux")]
 const STALL_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The longest head of a request.
@@ -37,17 +39,8 @@ const END_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How many connections there may be. As many descriptors as this process may have are asked for before.
 pub fn max() -> usize {
-    let mut limit = getrlimit(Resource::Nofile);
-    if limit.current < limit.maximum {
-        let wanted = rustix::process::Rlimit {
-            current: Some(limit.maximum.unwrap_or(u64::MAX).min(MAX + OTHER_DESCRIPTORS)),
-            ..limit
-        };
-        if wanted.current > limit.current && setrlimit(Resource::Nofile, wanted).is_ok() {
-            limit = wanted;
-        }
-    }
-    let left = limit.current.map_or(MAX, |current| current.saturating_sub(OTHER_DESCRIPTORS));
+    let limit = descriptors(MAX + OTHER_DESCRIPTORS);
+    let left = limit.map_or(MAX, |limit| limit.saturating_sub(OTHER_DESCRIPTORS));
     usize::try_from(left.clamp(8, MAX)).unwrap_or(8)
 }
 

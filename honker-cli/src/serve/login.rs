@@ -104,8 +104,8 @@ impl Sessions {
 /// 128 random bits, in hexadecimal digits.
 fn random() -> Option<String> {
     let mut bytes = [0_u8; 16];
-    let n = rustix::rand::getrandom(&mut bytes[..], rustix::rand::GetRandomFlags::empty()).ok()?;
-    (n == bytes.len()).then(|| bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+    getrandom::fill(&mut bytes).ok()?;
+    Some(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 /// The value of a cookie.

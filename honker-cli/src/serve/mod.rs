@@ -34,6 +34,7 @@ use self::events::Events;
 use self::login::Sessions;
 use crate::failure::{Failure, Result};
 use crate::file::{self, Db, File};
+use crate::system::EndSignals;
 
 /// So many requests use the database at once.
 const READS_MAX: usize = 4;
@@ -146,16 +147,11 @@ impl Serve {
     }
 }
 
-/// Tells everything that goes on of the first SIGTERM or SIGINT.
+/// Tells everything that goes on of the first signal to end.
 fn end_by_signal(stop: watch::Sender<bool>) -> Result {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut signals = EndSignals::new()?;
     tokio::spawn(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
+        signals.next().await;
         stop.send_replace(true);
     });
     Ok(())
