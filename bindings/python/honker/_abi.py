@@ -316,6 +316,7 @@ QUICK = frozenset(
         "honker_jobs_free",
         "honker_jobs_get",
         "honker_jobs_len",
+        "honker_jobs_lost",
         "honker_jobs_views",
         "honker_leader_leads",
         "honker_rows_column",

@@ -1,8 +1,9 @@
 """A native waiter and the consumers that wait there: one for each database and event loop, and one for each consumer
 that was made outside of a loop, which a thread or a loop may use.
 
-In a loop its descriptor is watched while a task waits. A thread polls it, so that signals are handled, and Ctrl-C ends
-the wait. Nobody reads the descriptor: the library is asked which consumers have something.
+In a loop its descriptor is watched while a task waits, and after that until there is something that no task waits for:
+to begin and end that with each short rest would cost more than the rest. A thread polls it, so that signals are
+handled, and Ctrl-C ends the wait. Nobody reads the descriptor: the library is asked which consumers have something.
 """
 
 from __future__ import annotations
@@ -161,11 +162,21 @@ class Dispatcher:
             if place.signalled or self._closed:
                 return
             if self._stop_watching is None:
-                self._stop_watching = loop.watch(self._descriptor, self.dispatch)
+                self._stop_watching = loop.watch(self._descriptor, self._readable)
             await event.wait(None if deadline is None else max(0.0, deadline - time.monotonic()))
         finally:
             place._event = None
             self._leave_wait()
+
+    def _readable(self) -> None:
+        if self._waiting > 0:
+            self.dispatch()
+            return
+        # Whoever waits next finds it readable still.
+        self._unwatch()
+        with self._lock:
+            if self._closed:
+                self._free()
 
     def close(self) -> None:
         """Ends all waits. The native waiter is freed when nobody watches its descriptor any more."""
@@ -174,8 +185,10 @@ class Dispatcher:
         with self._lock:
             self._closed = True
             places = list(self._places.values())
-            is_used = self._waiting > 0
-            if not is_used:
+            if self._waiting == 0 and self._is_of_this_thread():
+                self._unwatch()
+            # Otherwise the loop finds the descriptor readable, which the end of the database makes it.
+            if self._waiting == 0 and self._stop_watching is None:
                 self._free()
         for place in places:
             self.wake(place)
@@ -187,10 +200,17 @@ class Dispatcher:
     def _leave_wait(self) -> None:
         with self._lock:
             self._waiting -= 1
-            if self._waiting == 0:
+            if self._waiting == 0 and self._closed:
                 self._unwatch()
-                if self._closed:
-                    self._free()
+                self._free()
+
+    def _is_of_this_thread(self) -> bool:
+        """Whether its loop runs here, or nowhere any more."""
+        key = None if self._key is None else self._key()
+        if key is None or (hasattr(key, "is_closed") and key.is_closed()):
+            return True
+        loop = _loop.running()
+        return loop is not None and loop.key is key
 
     def _unwatch(self) -> None:
         stop, self._stop_watching = self._stop_watching, None

@@ -8,6 +8,7 @@ import asyncio
 import contextvars
 import sys
 import threading
+import weakref
 from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol, TypeVar
@@ -194,10 +195,12 @@ class AsyncioLoop:
 
     def watch(self, descriptor: int, readable: Callable[[], object]) -> Callable[[], None]:
         self.key.add_reader(descriptor, readable)
+        key = weakref.ref(self.key)  # what is watched for longer than somebody waits does not keep the loop alive
 
         def stop() -> None:
-            if not self.key.is_closed():
-                self.key.remove_reader(descriptor)
+            loop = key()
+            if loop is not None and not loop.is_closed():
+                loop.remove_reader(descriptor)
 
         return stop
 

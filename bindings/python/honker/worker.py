@@ -147,6 +147,8 @@ class Worker:
             "retry_max_s": retry_max_s,
             "retry_jitter": retry_jitter,
         }
+        # By queue: its handler, and whether that is a coroutine function, which takes long to find out.
+        self._kinds: dict[str, tuple[Handler, bool]] = {}
         self._runs: Run | None = None
         self._lock = threading.Lock()
 
@@ -226,7 +228,10 @@ class Worker:
         handler = self.handler.get(job.queue_name, self.handler.get(None))
         if handler is None:
             raise Unplanned(f"there is no handler for queue {job.queue_name!r}")
-        return Plan(lambda: handler(job), is_coroutine_function(handler))
+        kind = self._kinds.get(job.queue_name)
+        if kind is None or kind[0] is not handler:
+            kind = self._kinds[job.queue_name] = handler, is_coroutine_function(handler)
+        return Plan(lambda: handler(job), kind[1])
 
     def __repr__(self) -> str:
         return f"<Worker {self.name!r} of {_server.shown(self.path)}>"

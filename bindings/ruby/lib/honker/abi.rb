@@ -169,7 +169,7 @@ module Honker
       attach_function :honker_jobs_free, [:uint64], :void
       attach_function :honker_jobs_get, %i[uint64 size_t pointer pointer], :int32
       attach_function :honker_jobs_len, %i[uint64 pointer pointer], :int32
-      attach_function :honker_jobs_lost, %i[uint64 size_t pointer size_t pointer pointer], :int32, blocking: true
+      attach_function :honker_jobs_lost, %i[uint64 size_t pointer size_t pointer pointer], :int32
       attach_function :honker_jobs_views, %i[uint64 size_t pointer size_t pointer pointer], :int32
       attach_function :honker_leader_free, [:uint64], :void, blocking: true
       attach_function :honker_leader_leads, %i[uint64 pointer pointer], :int32
