@@ -1841,8 +1841,9 @@ honker_status_t honker_wait(honker_waiter_t *waiter,
  * of 0 is fine: what made the descriptor readable was for none of them.
  *
  * A consumer is named once after it was made, and then when a commit is for it, or a deadline of its own has come. It is
- * not named again before its `next` has answered something else than HONKER_OK; if that was an error, it is named half a
- * second later. None is named after its free returned.
+ * not named again before its `next` has answered something else than HONKER_OK, or a worker's has given all the jobs that
+ * were asked for (see `honker_worker_settle_next`); if that was an error, it is named half a second later. None is named after
+ * its free returned.
  *
  * HONKER_OK, or HONKER_WOKEN after `honker_waiter_wake`, both with the tokens. HONKER_CLOSED when the waiter was freed or the
  * database closed, HONKER_WATCHER when the file was replaced by another: from then on always, and the descriptor stays
@@ -1939,6 +1940,10 @@ honker_status_t honker_worker_next(honker_worker_t *worker,
  * In one commit: settles what is finished, prolongs what runs if it is time to, retries what ran longer than it may, and
  * claims up to `n` jobs. If there is nothing to tell then, it waits, at most for `timeout_ms` (-1: without end; 0: not at
  * all); with an `n` of 0 or less, for jobs that are lost. To be called at least as often as claims have to be prolonged.
+ *
+ * A call that has claimed as many as it asked for, and has neither a lost job nor a refused settlement to tell, leaves the
+ * worker waiting for what is lost, and for its heartbeat, as with an `n` of 0: it need not be asked again before a job is
+ * settled. To ask it again is right at any time.
  *
  * HONKER_OK with what was claimed and what was lost (`honker_jobs_lost`), either of which may be none; to be freed with
  * `honker_jobs_free`. Otherwise as for `honker_wait`: HONKER_TIMEOUT, HONKER_WOKEN or HONKER_CLOSED. After any of these the

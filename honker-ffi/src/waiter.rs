@@ -115,8 +115,9 @@ pub unsafe extern "C" fn honker_wait(
 /// of 0 is fine: what made the descriptor readable was for none of them.
 ///
 /// A consumer is named once after it was made, and then when a commit is for it, or a deadline of its own has come. It is
-/// not named again before its `next` has answered something else than HONKER_OK; if that was an error, it is named half a
-/// second later. None is named after its free returned.
+/// not named again before its `next` has answered something else than HONKER_OK, or a worker's has given all the jobs that
+/// were asked for (see `honker_worker_settle_next`); if that was an error, it is named half a second later. None is named after
+/// its free returned.
 ///
 /// HONKER_OK, or HONKER_WOKEN after `honker_waiter_wake`, both with the tokens. HONKER_CLOSED when the waiter was freed or the
 /// database closed, HONKER_WATCHER when the file was replaced by another: from then on always, and the descriptor stays

@@ -2,6 +2,7 @@
 //!
 //! The order of things is where waiting loops lose wakes, so it is written once: whoever may wait subscribes before it
 //! first looks, a look that finds nothing says until when nothing will be there, and a wake is followed by another look.
+//! One that has found all that it may take says that as well, and its consumer rests without having to look again.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -26,6 +27,8 @@ pub enum Next<T> {
 /// What a look finds.
 pub(super) enum Look<T> {
     Found(T),
+    /// There is nothing more for whoever has this, for so long.
+    All(T, Rest),
     Nothing(Rest),
 }
 
@@ -57,6 +60,24 @@ impl Registration {
 
     pub(super) fn waiter(&self) -> Waiter {
         Waiter { inner: Arc::clone(&self.waiter) }
+    }
+
+    /// The consumer begins to look; for [`Registration::found_all`].
+    pub(super) fn begin_look(&self) -> u64 {
+        self.waiter.look(self.key)
+    }
+
+    /// The consumer, which looks since `commits`, has found all that it may take.
+    pub(super) fn found_all(&self, commits: u64, rest: Rest) {
+        self.waiter.rest_full(self.key, commits, self.begun(rest));
+    }
+
+    /// A rest that begins now.
+    fn begun(&self, rest: Rest) -> Rest {
+        // The engine of a server looks for all of its consumers.
+        let mut rest = if self.waiter.database.is_remote() { rest.without_fallback() } else { rest };
+        rest.begin(Instant::now());
+        rest
     }
 
     /// What the consumer did before it looks has failed: it is named again after a while.
@@ -143,13 +164,14 @@ impl Registration {
             self.waiter.check()?;
             interrupts.check()?;
             let commits = self.waiter.look(self.key);
-            let mut rest = match look()? {
+            let rest = match look()? {
                 Look::Found(found) => return Ok(Next::Item(found)),
-                // The engine looks for all of its consumers.
-                Look::Nothing(rest) if is_remote => rest.without_fallback(),
-                Look::Nothing(rest) => rest,
+                Look::All(found, rest) => {
+                    self.found_all(commits, rest);
+                    return Ok(Next::Item(found));
+                }
+                Look::Nothing(rest) => self.begun(rest),
             };
-            rest.begin(Instant::now());
             self.waiter.rest(self.key, commits, rest.clone());
             if late {
                 return Ok(Next::Timeout);

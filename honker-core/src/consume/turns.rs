@@ -39,6 +39,10 @@ pub(super) struct Turns {
     more: bool,
     /// The last turn passed over something that the file refuses.
     refused: bool,
+    /// The last turn claimed as many as it was asked for, and left nothing else to be told, now or later.
+    full: bool,
+    /// No claim in hand lapses before this second. It may be an earlier one than need be, and costs a look then.
+    lapses_at: Option<i64>,
     /// What has to be reported, and could not be yet.
     lost: Vec<LostJob>,
     maintenance: Maintenance,
@@ -65,6 +69,8 @@ impl Turns {
             busy: false,
             more: false,
             refused: false,
+            full: false,
+            lapses_at: None,
             lost: Vec::new(),
             maintenance: Maintenance::new(),
         }
@@ -120,21 +126,23 @@ impl Turns {
                 let is_kept_from_it = outlook.may_claim && in_vain >= IN_VAIN_MAX;
                 if !outlook.may_claim || is_kept_from_it {
                     let queues = room.iter().map(|(queue, _)| self.name(*queue).to_owned()).collect();
-                    let interest = Interest::Jobs { queues, worker_id: self.worker_id.clone(), held };
+                    if room.is_empty() {
+                        self.lapses_at = outlook.next_at;
+                    }
                     // What it is kept from is due at once.
                     let next_at = outlook.next_at.filter(|_| !is_kept_from_it);
-                    let (at, after) = self.database.due(next_at);
-                    let rest = Rest::new(interest, self.options.fallback).at(at).after(after);
                     // Should the settlement that a loss was taken for be undone, nothing announces it.
                     let again = (is_kept_from_it || !all_told).then(|| now + AFTER_ERROR);
-                    let rest = rest.after(again).after(heartbeat_at).after(run_until);
-                    return Ok(Look::Nothing(rest.after(self.maintenance.next_at())));
+                    return Ok(Look::Nothing(self.rest(queues, &in_hand, next_at).after(again)));
                 }
             }
             let (_, batch) = self.turn_with(&[], n, in_hand)?;
             let batch = batch?;
             if !batch.is_empty() {
-                return Ok(Look::Found(batch));
+                return Ok(match self.rest_if_full() {
+                    Some(rest) => Look::All(batch, rest),
+                    None => Look::Found(batch),
+                });
             }
             // A claim moves a bounded number of rows that nobody can have, and may have ended with that.
             in_vain = match self.more || is_eager {
@@ -143,6 +151,27 @@ impl Turns {
                 false => in_vain + 1,
             };
         }
+    }
+
+    /// What the worker waits for after the last turn, if that claimed as many as it was asked for: what a look without room
+    /// would say, and nothing has to be asked for it.
+    pub(super) fn rest_if_full(&mut self) -> Option<Rest> {
+        if !self.full {
+            return None;
+        }
+        // A worker that is always busy makes no look, which would do it.
+        self.maintenance.step(&self.database);
+        let in_hand = self.hand.jobs();
+        Some(self.rest(Vec::new(), &in_hand, self.lapses_at))
+    }
+
+    /// Waits for jobs of these queues, for what becomes of those in hand, and for this second of the database's.
+    fn rest(&self, queues: Vec<String>, in_hand: &[(i64, InHand)], next_at: Option<i64>) -> Rest {
+        let interest = Interest::Jobs { queues, worker_id: self.worker_id.clone(), held: claims(in_hand) };
+        let (at, after) = self.database.due(next_at);
+        let rest = Rest::new(interest, self.options.fallback).at(at).after(after);
+        let rest = rest.after(self.heartbeat_at(in_hand)).after(run_until(in_hand));
+        rest.after(self.maintenance.next_at())
     }
 
     /// One commit. For each settlement, whether the job was held, or why it was refused; and what there is to report, or why
@@ -162,6 +191,7 @@ impl Turns {
         in_hand: Jobs,
     ) -> Result<(Vec<Result<bool>>, Result<Batch>)> {
         let started = Instant::now();
+        self.full = false;
         // A job that is given twice is settled once.
         let mut ids = HashSet::new();
         let find = |given: &Settlement| {
@@ -226,13 +256,19 @@ impl Turns {
             held.push(answer);
         }
         self.lose_overdue(&overdue, settled);
-        self.lose_all(&running, &lost);
+        let all_told = self.lose_all(&running, &lost);
         if (prolong && failed.is_none()) || self.hand.is_empty() {
             self.prolonged_at = started;
+        }
+        // What was prolonged lapses with what was claimed in the same turn.
+        if self.hand.is_empty() || (prolong && !self.refused && self.busy) {
+            self.lapses_at = None;
         }
         let mut jobs = Vec::new();
         for job in claimed {
             let queue = self.queues.iter().position(|queue| *queue.name == *job.queue).unwrap_or(0);
+            let lapses_at = job.claim_expires_at.saturating_add(1);
+            self.lapses_at = Some(self.lapses_at.map_or(lapses_at, |at| at.min(lapses_at)));
             let (serial, before) = self.hand.take(&job, queue, self.options.max_run_s);
             if let Some(before) = before {
                 // Its claim lapsed, and this claim was faster than the look that would have told.
@@ -240,6 +276,9 @@ impl Turns {
             }
             jobs.push(Claimed { job, serial });
         }
+        let has_all = i64::try_from(jobs.len()).is_ok_and(|count| count == n);
+        self.full =
+            has_all && all_told && !self.refused && self.lost.is_empty() && held.iter().all(Result::is_ok);
         let batch = match failed {
             // Told by the next turn, which it keeps from claiming as well.
             Some(error) if self.lost.is_empty() && jobs.is_empty() => Err(error),

@@ -1,15 +1,15 @@
 //! A waiter: one place at which many consumers wait for commits and for their deadlines.
 //!
 //! A consumer registers here ([`Registration`](super::registration::Registration)) and leaves, whenever it has found
-//! nothing, what it waits for ([`Rest`]): an interest, to be asked of the file after a commit, and its deadlines. After a
-//! commit the waiter asks for all resting consumers in one read and names those that have work ([`Waiter::ready`]); the
-//! others are not woken. An event loop therefore polls one descriptor, whatever the number of its consumers, and keeps no
-//! clock.
+//! nothing, or all that it may take, what it waits for ([`Rest`]): an interest, to be asked of the file after a commit, and
+//! its deadlines. After a commit the waiter asks for all resting consumers in one read and names those that have work
+//! ([`Waiter::ready`]); the others are not woken. An event loop therefore polls one descriptor, whatever the number of its
+//! consumers, and keeps no clock.
 //!
 //! Invariants:
 //! - A consumer is resting, ready, or looking. It is looking from the moment it is named, or begins a `next`, until it
-//!   has found nothing. What is committed while it looks makes it ready again, for its look may have come before the
-//!   commit.
+//!   has found nothing, or all that it may take. What is committed while it looks makes it ready again, for its look may have
+//!   come before the commit.
 //! - No commit is lost: it stays in the subscription until somebody takes it, and whoever takes it asks for every resting
 //!   consumer. One for whom the file cannot be asked is ready: it looks by itself, and has its own error.
 //!
@@ -161,8 +161,8 @@ impl Waiter {
 
     /// Writes the tokens of consumers that have work to `tokens`, as many as fit; the others stay ready. Does not block.
     ///
-    /// A consumer that is named has to be asked (`next`, with no time to wait) until it has nothing more; until then it is
-    /// not named again.
+    /// A consumer that is named has to be asked (`next`, with no time to wait) until it has nothing more, or a worker has given
+    /// as many jobs as it was asked for; until then it is not named again.
     pub fn ready(&self, tokens: &mut [u64]) -> Result<Ready> {
         let taken = self.inner.take()?;
         let mut state = self.inner.lock();
@@ -371,6 +371,32 @@ impl Inner {
             let until = rest.until();
             consumer.phase = if missed { Phase::Ready } else { Phase::Resting(rest) };
             self.announce(&mut state, if missed { None } else { Some(until) });
+        }
+    }
+
+    /// The same, and found all that it may take. What was committed meanwhile is asked about here: it has committed itself, and
+    /// if it were named whenever another thread takes that, each claim would cost it a look.
+    pub(super) fn rest_full(&self, key: u64, commits: u64, rest: Rest) {
+        if self.database.is_remote() {
+            // What it was about is known no more.
+            return self.rest(key, commits, rest);
+        }
+        {
+            let mut state = self.lock();
+            let missed = state.commits != commits;
+            let Some(consumer) = state.consumers.get_mut(&key) else { return };
+            let until = rest.until();
+            consumer.phase = Phase::Resting(rest);
+            self.announce(&mut state, Some(until));
+            if !missed {
+                return;
+            }
+            state.asked = commits;
+        }
+        self.ask();
+        let mut state = self.lock();
+        if state.ready_at().is_none() {
+            self.announce(&mut state, None);
         }
     }
 

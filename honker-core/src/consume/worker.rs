@@ -4,6 +4,9 @@
 //! ran for too long and claims what there is room for. If there is nothing to say after that, it waits: for jobs, for
 //! claims that are lost, for the next heartbeat and the next maximum run time.
 //!
+//! A turn that has claimed as many as it was asked for leaves the worker at its waiter as one would that asks for none: whoever
+//! has its hands full need not ask for that.
+//!
 //! Invariants:
 //! - On an error nothing was settled and nothing claimed; the same settlements can be given again. A settlement that the
 //!   file refuses is no such error: the others are committed, and its job stays in hand.
@@ -60,7 +63,8 @@ impl Worker {
     }
 
     /// Up to `n` jobs, and jobs that were lost; waits for one of either for at most `timeout` (`None`: without end). With
-    /// an `n` of 0 or less it claims none, and waits for jobs that are lost.
+    /// an `n` of 0 or less it claims none, and waits for jobs that are lost. One that has claimed `n` jobs and has no loss to
+    /// tell leaves the worker at its waiter as an `n` of 0 does.
     pub fn next(&mut self, n: i64, timeout: Option<Duration>) -> Result<Next<Batch>> {
         self.settle_and_next(&[], n, timeout)?.next
     }
@@ -80,12 +84,18 @@ impl Worker {
         let Worker { registration, turns } = self;
         let mut held = Vec::new();
         if !settlements.is_empty() {
+            let commits = registration.begin_look();
             let batch;
             (held, batch) =
                 turns.turn(settlements, n).inspect_err(|error| registration.fail_call(timeout, error))?;
             match batch {
                 Ok(batch) if batch.is_empty() && held.iter().all(Result::is_ok) => {}
-                Ok(batch) => return Ok(Settled { held, next: Ok(Next::Item(batch)) }),
+                Ok(batch) => {
+                    if let Some(rest) = turns.rest_if_full() {
+                        registration.found_all(commits, rest);
+                    }
+                    return Ok(Settled { held, next: Ok(Next::Item(batch)) });
+                }
                 Err(error) => {
                     registration.fail();
                     return Ok(Settled { held, next: Err(error) });

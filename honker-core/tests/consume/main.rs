@@ -13,6 +13,7 @@ mod clock;
 mod common;
 mod ending;
 mod foreign;
+mod full;
 mod hand;
 mod idle;
 mod last_write;

@@ -19,7 +19,7 @@ fn waiter(database: &Database) -> Waiter {
 }
 
 /// The tokens of those that are ready, in order.
-fn named(waiter: &Waiter) -> Vec<u64> {
+pub fn named(waiter: &Waiter) -> Vec<u64> {
     let mut tokens = [0; 64];
     let ready = waiter.ready(&mut tokens).unwrap();
     let mut named = tokens[..ready.count].to_vec();
@@ -36,7 +36,7 @@ fn is_readable(descriptor: i32, time: Duration) -> bool {
 }
 
 /// The first tokens that are named because the descriptor became readable.
-fn named_by_descriptor(waiter: &Waiter) -> Vec<u64> {
+pub fn named_by_descriptor(waiter: &Waiter) -> Vec<u64> {
     let descriptor = waiter.descriptor().unwrap();
     loop {
         assert!(is_readable(descriptor, PROMPT), "nobody says that there is something");

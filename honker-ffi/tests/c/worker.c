@@ -155,6 +155,43 @@ static void one_claim_fills_what_is_free_from_all_queues(void) {
   bench_free(&b);
 }
 
+/* Whether the worker is named. */
+static bool is_named(bench_t *b) {
+  uint64_t token = 0;
+  size_t count = 0;
+  OK(honker_waiter_ready(b->waiter, &token, 1, &count, ERR));
+  CHECK(count == 0 || token == 1);
+  return count == 1;
+}
+
+/* One call settles a job and claims the next; then there is nothing to ask until something becomes
+ * of that one. */
+static void one_call_for_each_job_is_enough(void) {
+  enum { JOBS = 20 };
+  honker_worker_opts_t opts = options();
+  bench_t b = bench_on("q", &opts);
+  honker_settlement_t given = {HONKER_SETTLE_ACK, 0, 0, 0, 0, {NULL, 0}};
+  honker_job_view_t job = HONKER_JOB_VIEW_INIT;
+  for (int i = 0; i < JOBS; i++) add(&b, "q");
+  CHECK(is_named(&b));
+  for (int i = 0; i < JOBS; i++) {
+    honker_jobs_t *jobs = NULL;
+    OK(honker_worker_settle_next(b.worker, &given, i > 0, 1, 0, &jobs, ERR));
+    CHECK(i == 0 || given.status == HONKER_OK);
+    job = only_job(jobs);
+    given.id = job.id;
+    given.serial = job.serial;
+    /* It has no room for what comes, and what it has done itself is no news. */
+    CHECK(!is_named(&b));
+  }
+  add(&b, "q");
+  CHECK(!is_named(&b));
+  OK(honker_cancel(b.db, NULL, job.id, ERR));
+  CHECK(is_named(&b));
+  CHECK(next_lost(&b).serial == job.serial);
+  bench_free(&b);
+}
+
 /* Nine times out of ten the heavy one is asked first: all of 200 alike is as good as impossible. */
 static void weights_draw_the_queue_that_is_asked_first(void) {
   honker_worker_queue_t queues[] = {queue_of("last", 0, -1), queue_of("light", 1, -1),
@@ -506,6 +543,7 @@ static void what_a_freed_worker_has_stays_claimed(void) {
 
 const test_t worker_tests[] = {
     {"one_claim_fills_what_is_free_from_all_queues", one_claim_fills_what_is_free_from_all_queues},
+    {"one_call_for_each_job_is_enough", one_call_for_each_job_is_enough},
     {"weights_draw_the_queue_that_is_asked_first", weights_draw_the_queue_that_is_asked_first},
     {"queues_and_options_are_checked", queues_and_options_are_checked},
     {"every_loss_is_told_once_with_its_reason", every_loss_is_told_once_with_its_reason},
