@@ -262,6 +262,7 @@ func (r *workerRun) turn() (bool, error) {
 	if status != statusOK {
 		return false, nil
 	}
+	refused := err != nil
 	lost, err := r.current.lostJobs(handle)
 	jobs, err2 := r.current.takeJobs(handle)
 	if err = errors.Join(err, err2); err != nil {
@@ -273,7 +274,9 @@ func (r *workerRun) turn() (bool, error) {
 	for _, job := range jobs {
 		r.start(job)
 	}
-	return true, nil
+	// With all that it was asked for the library waits for what becomes of it, as it does with nothing.
+	isFull := n > 0 && len(jobs) == n && len(lost) == 0 && !refused
+	return !isFull || r.inline, nil
 }
 
 // afterSettling logs the failures that have been settled. A job of which the settlement was refused by itself, by a trigger for

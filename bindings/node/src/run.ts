@@ -282,7 +282,7 @@ export class Run {
     if (phase === "stopping") this.#stopping = new AbortController(); // pauses go on, to the second signal
   }
 
-  /** One commit of what is finished and of new claims: whether there may be more at once. */
+  /** One commit of what is finished and of new claims: whether there may be more at once, or more has to be done. */
   async #turn(database: Database): Promise<boolean> {
     const { core } = database;
     const settlements = this.#finished.splice(0);
@@ -296,7 +296,11 @@ export class Run {
       for (let i = 0; i < claimed; i++) this.#start(database, jobs, i);
       if (wrong === undefined) {
         this.#trouble.over();
-        return settlements.length > 0 || claimed > 0 || lost.length > 0;
+        if (this.#phase !== "running") return settlements.length > 0 || claimed > 0 || lost.length > 0;
+        // With all that it was asked for the library rests until there is something to tell, as with nothing.
+        const isFull = free > 0 && claimed === free && lost.length === 0 && error === null;
+        const isNothing = claimed === 0 && lost.length === 0 && error === null;
+        return this.#finished.length > 0 || !(isNothing || isFull);
       }
       throw wrong;
     } catch (error) {

@@ -24,6 +24,28 @@ async function during(worker, done, options) {
   }
 }
 
+// It settles one and claims the next; then there is nothing to ask until that one has returned.
+test("one call for each job is enough", async (t) => {
+  const db = fresh();
+  const q = db.queue("q");
+  q.enqueueMany(Array.from({ length: 40 }, (_, n) => n));
+  const { addon } = db.core;
+  const { submit } = addon;
+  const turns = { count: 0 };
+  addon.submit = function counted(database, operation, ...args) {
+    if (operation === addon.operations.workerSettleNext) turns.count++;
+    return submit.call(this, database, operation, ...args);
+  };
+  t.after(() => {
+    addon.submit = submit;
+  });
+  await during(
+    db.worker("q", async () => undefined, silent),
+    () => q.stats().pending + q.stats().claimed === 0,
+  );
+  assert.ok(turns.count >= 41 && turns.count < 60, `${turns.count} calls`);
+});
+
 // It has run: another attempt would run it again, so that there is none.
 test("a step whose value cannot be saved is not run again", async () => {
   const db = fresh();

@@ -289,15 +289,16 @@ class Run:
         return False
 
     async def _turn(self, database: Database, core: CoreWorker) -> bool:
-        """One commit of what is finished and of new claims: whether there may be more at once."""
+        """One commit of what is finished and of new claims: whether there may be more, or more to do, at once."""
         now = time.monotonic()
         if self._crowded_until and now >= self._crowded_until:
             self._crowded_until = 0.0
         free = self._worker.concurrency - len(self._running)
         finished, self._finished = self._finished, []
         takes = self._phase is Phase.RUNNING and not self._crowded_until
+        count = free if takes else 0
         try:
-            turn = await core.aturn(finished, free if takes else 0)
+            turn = await core.aturn(finished, count)
         except Error as error:
             self._settled(database, core, finished, None)
             if not error.transient:
@@ -316,7 +317,10 @@ class Run:
             await self._trouble.amet(wrong, self._is_hurried)
         else:
             self._trouble.over()
-        return bool(finished) or turn.jobs is not None
+        if self._phase is not Phase.RUNNING and finished:
+            return True  # it may be over
+        # What was finished without being run is settled at once.
+        return bool(self._finished) or not (turn.jobs is None or turn.filled(count))
 
     def _is_hurried(self) -> bool:
         """Ends a pause."""

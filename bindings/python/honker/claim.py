@@ -199,6 +199,12 @@ class Turn:
     lost: list[Lost]
     refusal: Error | None
 
+    def filled(self, count: int) -> bool:
+        """Whether it has all of the `count` jobs that were asked for, and nothing else was told: the worker rests then,
+        as after a turn that brought nothing, and need not be asked again before it is signalled.
+        """
+        return count > 0 and len(self.jobs or []) == count and not self.lost and self.refusal is None
+
 
 class CoreWorker(Consumer):
     """The worker of the core: claims jobs of its queues, keeps those in hand, and settles them, all in one commit. One

@@ -19,6 +19,7 @@ import honker
 import pytest
 from conftest import SOON_S, Program, until
 from honker import _run
+from honker.claim import CoreWorker
 
 
 class Running:
@@ -79,6 +80,28 @@ def kind(request: pytest.FixtureRequest) -> Callable[[Callable[[honker.Job], obj
         return ahandle if request.param == "async" else handle
 
     return made
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_one_call_for_each_job_is_enough(runs, db, queue, monkeypatch, is_async):
+    """It settles one and claims the next; then there is nothing to ask until that one has returned."""
+    turns = 0
+    turn = CoreWorker.turn
+
+    def counted(*arguments):
+        nonlocal turns
+        turns += 1
+        return turn(*arguments)
+
+    async def handled(job):
+        await asyncio.sleep(0)
+
+    monkeypatch.setattr(CoreWorker, "turn", counted)
+    queue.enqueue_many(list(range(40)))
+    running = runs(db, queue, handled if is_async else lambda job: None, concurrency=1)
+    until(lambda: queue.stats()["pending"] + queue.stats()["claimed"] == 0)
+    running.stop()
+    assert 41 <= turns < 60
 
 
 def test_what_is_raised_says_what_becomes_of_the_job(

@@ -85,6 +85,16 @@ class TestWorker < HonkerTest
     eventually { left(q).sum.zero? }
   end
 
+  # It settles one and claims the next; then there is nothing to ask until that one has returned.
+  def test_one_call_for_each_job_is_enough
+    q = db.queue("q")
+    q.enqueue_many((1..40).to_a)
+    calls = calls_of(:honker_worker_settle_next) do
+      end_of(run_worker(q.worker("w", concurrency: 1)) { nil }.tap { eventually { left(q).sum.zero? } })
+    end
+    assert_includes 41..59, calls
+  end
+
   def test_weights_say_which_queue_is_asked_first
     first, second = %w[first second].map { |name| db.queue(name) }
     order = []

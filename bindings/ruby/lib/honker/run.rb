@@ -184,16 +184,16 @@ module Honker
       method(:told?) if @stop || (@given && !@worker.equal?(@given))
     end
 
-    # One commit of what is finished and of new claims: whether there may be more at once.
+    # One commit of what is finished and of new claims: whether there may be more at once, or more has to be done.
     def turn
       @crowded_until = nil if @crowded_until && now >= @crowded_until
       settles = !@finished.empty?
       free = @crowded_until ? @crew.waiting : @crew.free
-      jobs, refusal = @worker.turn(@finished, @phase == :running ? free : 0, &method(:lost))
+      jobs, refusal, rests = @worker.turn(@finished, @phase == :running ? free : 0, &method(:lost))
       wrong = settled(refusal)
       start(jobs) if jobs && !jobs.empty?
       wrong ? pause(@trouble.met(wrong)) : @trouble.over
-      settles || !jobs.nil?
+      !@finished.empty? || (@phase == :running ? !rests : settles || !jobs.nil?)
     rescue Error => e
       raise unless e.transient?
 

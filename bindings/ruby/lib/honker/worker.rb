@@ -145,16 +145,18 @@ module Honker
 
     # @private
     # One commit: settles, claims up to `count`, and yields the serials of what was lost, with the reason. The jobs, nil if there
-    # is nothing; and the error of what was refused. Each settlement has its status afterwards.
+    # is nothing; the error of what was refused; and whether the library rests, after nothing or all that it was asked for, and
+    # need not be asked again before it says so. Each settlement has its status afterwards.
     def turn(settlements, count, &block)
       memory, kept = pack(settlements)
       out = FFI::MemoryPointer.new(:uint64)
       refusal = nil
       status = @database.call(:honker_worker_settle_next, consumer, memory, settlements.size, count, 0, out) { |e| refusal = e }
-      return [nil, refusal] unless found?(status) && !out.read_uint64.zero?
+      return [nil, refusal, refusal.nil?] unless found?(status) && !out.read_uint64.zero?
 
-      lost(out.read_uint64, &block)
-      [@queues.each_value.first.read_jobs(out.read_uint64, nil, count, @queues), refusal]
+      told = lost(out.read_uint64, &block)
+      jobs = @queues.each_value.first.read_jobs(out.read_uint64, nil, count, @queues)
+      [jobs, refusal, count.positive? && jobs.size == count && told.zero? && refusal.nil?]
     ensure
       Native.honker_jobs_free(out.read_uint64) unless out.nil? || out.read_uint64.zero?
       read_statuses(memory, settlements)
@@ -283,7 +285,7 @@ module Honker
           yield serial, LOST.fetch(reason, :lost)
         end
         first += count
-        return if count < LOST_ROOM
+        return first if count < LOST_ROOM
       end
     end
   end
