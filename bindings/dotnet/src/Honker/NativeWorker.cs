@@ -39,7 +39,14 @@ internal sealed class NativeWorker : Consumer
     /// <param name="Jobs">Claimed.</param>
     /// <param name="Lost">Lost, by their serials.</param>
     /// <param name="Refusal">Why settlements were refused.</param>
-    internal sealed record Turned(bool IsSomething, Job[] Jobs, List<(long Serial, CancelReason Reason)> Lost, string? Refusal);
+    internal sealed record Turned(bool IsSomething, Job[] Jobs, List<(long Serial, CancelReason Reason)> Lost, string? Refusal)
+    {
+        /// <summary>
+        /// Whether it has all of the jobs that were asked for, and nothing else to tell: the library rests then, as after a commit that
+        /// has brought nothing, and need not be asked again before it says so.
+        /// </summary>
+        internal bool IsAllOf(int n) => n > 0 && Jobs.Length == n && Lost.Count == 0 && Refusal is null;
+    }
 
     private static readonly Turned Nothing = new(false, [], [], null);
 

@@ -286,7 +286,7 @@ internal sealed class WorkerRun : IDisposable
         return left > TimeSpan.Zero ? left : TimeSpan.Zero;
     }
 
-    /// <summary>One commit of what is finished and of new claims: whether there may be more at once.</summary>
+    /// <summary>One commit of what is finished and of new claims: whether there may be more at once, or more has to be done.</summary>
     private async Task<bool> TurnAsync()
     {
         var settles = finished.Count > 0;
@@ -311,7 +311,11 @@ internal sealed class WorkerRun : IDisposable
             {
                 trouble.Over();
             }
-            return settles || turned.IsSomething;
+            if (phase != Phase.Running)
+            {
+                return settles || turned.IsSomething;
+            }
+            return finished.Count > 0 || (turned.IsSomething && !turned.IsAllOf(free));
         }
         catch (HonkerException e) when (e.IsTransient && e.Status != HonkerStatus.Interrupted)
         {

@@ -253,9 +253,17 @@ defmodule Honker.Worker do
     state = Hand.settled(state, answer, statuses, why)
 
     case answer do
-      {:ok, {jobs, lost}} -> {:ok, state |> recovered() |> Hand.lose(lost) |> Hand.start(jobs)}
-      :timeout -> {:timeout, recovered(state)}
-      error -> failed(state, error)
+      {:ok, {jobs, lost}} ->
+        state = state |> recovered() |> Hand.lose(lost) |> Hand.start(jobs)
+        # With all that it was asked for the library waits for what becomes of it, as it does with nothing.
+        full? = n > 0 and length(jobs) == n and lost == [] and why == nil
+        {if(full?, do: :timeout, else: :ok), state}
+
+      :timeout ->
+        {:timeout, recovered(state)}
+
+      error ->
+        failed(state, error)
     end
   end
 

@@ -200,7 +200,7 @@ final class Pool implements Runner.Work {
           batch.refused().forEach(it -> refused(worker, it));
           batch.lost().forEach(this::lost);
           batch.jobs().forEach(this::start);
-          continue; // there may be more
+          if (!batch.isAllOf(n)) continue; // there may be more
         }
         if (shutdown != null && shutdown.isOver()) return;
         long nanos = shutdown != null ? shutdown.nanosLeft() : pause > 0 ? pause : Long.MAX_VALUE;
