@@ -1,6 +1,7 @@
 """Proves the packages of dist/: each is installed in a clean root by its language's own client, without a network, and
-used there: the README's first example, a worker that waits, and a pair with another language on one file. What was seen
-goes into the table of release/README.md.
+used there: the README's first example, a worker that waits, and a pair with another language on one file. Before that
+all that was packed is looked into, for platforms whose programs cannot run here as well. What was seen goes into the
+table of release/README.md.
 """
 
 import json
@@ -12,10 +13,12 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import inside
 import proofs
 import repository
 import roots
 import table
+import targets
 from proofs import Proof
 from report import close, say, skip
 
@@ -39,15 +42,17 @@ class Seen:
 
 def main(names: str) -> None:
     """Proves packages, or those of platforms; all of everything for no names."""
+    packages, platforms = _chosen(names.split())
+    about = json.loads((repository.DIST / "release.json").read_text())
+    failed = _look_inside(packages, platforms, about["natives"])
     if why := roots.unavailable():
         skip("the proofs", why)
-        close(0, "proofs")
-        return
+        proven = []
+    else:
+        proven = [one for one in proofs.every() if one.name in packages and one.platform in platforms]
     RECORDS.mkdir(parents=True, exist_ok=True)
-    about = json.loads((repository.DIST / "release.json").read_text())
-    failed = []
     done = 0
-    for proof in _chosen(names.split()):
+    for proof in proven:
         what = f"{proof.name} on {proof.platform}"
         record = RECORDS / f"{proof.name}-{proof.platform}.json"
         record.unlink(missing_ok=True)
@@ -72,17 +77,37 @@ def main(names: str) -> None:
         raise SystemExit(f"release: {', '.join(failed)} failed")
 
 
-def _chosen(names: list[str]) -> list[Proof]:
-    every = proofs.every()
-    packages, platforms = {proof.name for proof in every}, {proof.platform for proof in every}
+def _chosen(names: list[str]) -> tuple[set[str], set[str]]:
+    """The packages and the platforms that are named; of what is not named at all, all."""
+    packages, platforms = set(table.PACKAGES), {target.name for target in targets.read()}
     for name in names:
         if name not in packages | platforms:
             raise SystemExit(f"there is no proof of {name}: there are {', '.join(sorted(packages | platforms))}")
-    return [
-        proof
-        for proof in every
-        if proof.name in (packages & set(names) or packages) and proof.platform in (platforms & set(names) or platforms)
-    ]
+    return packages & set(names) or packages, platforms & set(names) or platforms
+
+
+def _look_inside(packages: set[str], platforms: set[str], natives: dict[str, str]) -> list[str]:
+    """Checks the native parts in packages; which of them must not be released."""
+    table.CHECKED.mkdir(parents=True, exist_ok=True)
+    failed = []
+    checked = 0
+    for target in targets.read():
+        if target.name not in platforms & natives.keys():
+            continue
+        for package in sorted(packages & inside.PLACES.keys()):
+            what = f"{package} for {target.name}"
+            record = table.CHECKED / f"{package}-{target.name}.json"
+            record.unlink(missing_ok=True)
+            wrong = inside.problems(package, target)
+            if wrong:
+                failed.append(what)
+                say(f"{what}: {'; '.join(wrong)}")
+            elif wrong is not None:
+                seen = {"package": package, "platform": target.name, "commit": natives[target.name]}
+                record.write_text(json.dumps(seen) + "\n")
+                checked += 1
+    say(f"looked into packages: the native parts of {checked} are sound")
+    return failed
 
 
 def _prove(proof: Proof, seen: Seen) -> None:

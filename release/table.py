@@ -11,30 +11,30 @@ import repository
 import targets
 
 RECORDS = repository.TARGET / ("sample/proofs" if repository.IS_SAMPLE else "release-proofs")
+CHECKED = RECORDS / "checked"
 README = repository.ROOT / "release/README.md"
 OVERVIEW = repository.ROOT / "README.md"
 BEGIN, END = "<!-- proofs: written by `make prove` -->", "<!-- end of proofs -->"
-# Each package, and what targets.json calls its language where that names it.
 PACKAGES = {
-    "python": ("Python", "python"),
-    "node": ("Node", "node"),
-    "bun": ("Bun", "node"),
-    "go": ("Go", "go"),
-    "ruby": ("Ruby", "ruby"),
-    "elixir": ("Elixir", "elixir"),
-    "jvm": ("Java, Kotlin", "jvm"),
-    "dotnet": (".NET", "dotnet"),
-    "rust": ("Rust", None),
-    "c": ("C, C++", "c"),
-    "extension": ("the extension", "extension"),
+    "python": "Python",
+    "node": "Node",
+    "bun": "Bun",
+    "go": "Go",
+    "ruby": "Ruby",
+    "elixir": "Elixir",
+    "jvm": "Java, Kotlin",
+    "dotnet": ".NET",
+    "rust": "Rust",
+    "c": "C, C++",
+    "extension": "the extension",
 }
 
 
 def write() -> None:
     seen = [json.loads(path.read_text()) for path in sorted(RECORDS.glob("*.json"))]
-    packed = json.loads((repository.DIST / "release.json").read_text())["natives"]
     replace(README, _table(seen))
-    replace(OVERVIEW, _overview(seen, packed))
+    checked = [json.loads(path.read_text()) for path in CHECKED.glob("*.json")]
+    replace(OVERVIEW, _overview(seen, checked))
 
 
 def replace(readme: Path, table: str) -> None:
@@ -54,12 +54,12 @@ def _table(seen: list[dict[str, Any]]) -> str:
     order = list(PACKAGES)
     for one in sorted(seen, key=lambda one: (platforms.index(one["platform"]), order.index(one["package"]))):
         cells = [
-            PACKAGES[one["package"]][0],
+            PACKAGES[one["package"]],
             one["platform"],
             _yes(one["installed"]),
             _yes(one["example"]),
             _yes(one["waits"]),
-            f"yes, with {PACKAGES[one['pair']][0]}" if one["pair"] else "–",
+            f"yes, with {PACKAGES[one['pair']]}" if one["pair"] else "–",
             f"{one['size'] / 1e6:.1f} MB",
             one["root"],
             one["commit"][:12],
@@ -68,31 +68,27 @@ def _table(seen: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def _overview(seen: list[dict[str, Any]], packed: dict[str, str]) -> str:
-    """One row for each package, one column for each platform: proved, built, or neither."""
+def _overview(seen: list[dict[str, Any]], checked: list[dict[str, Any]]) -> str:
+    """One row for each package, one column for each platform: proved, checked, or neither."""
     # All that a proof is made of; SQL by itself cannot wait, but has its pair.
     proved = {(one["package"], one["platform"]) for one in seen if one["installed"] and one["example"] and one["pair"]}
+    sound = {(one["package"], one["platform"]) for one in checked}
     platforms = targets.read()
     lines = [
         f"| package | {' | '.join(target.name for target in platforms)} |",
         f"| --- |{' --- |' * len(platforms)}",
     ]
-    for package, (name, language) in PACKAGES.items():
-        cells = [
-            "proved" if (package, target.name) in proved else _built(language, target, packed) for target in platforms
-        ]
+    for package, name in PACKAGES.items():
+        cells = []
+        for target in platforms:
+            if (package, target.name) in proved:
+                cells.append("proved")
+            elif (package, target.name) in sound:
+                cells.append("checked")
+            else:
+                cells.append("source" if package == "rust" else "–")
         lines.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join(lines)
-
-
-def _built(language: str | None, target: targets.Target, packed: dict[str, str]) -> str:
-    if language is None:
-        return "source"
-    # The tarball and the zip need no name.
-    has = language in ("c", "extension") or language in target.called
-    if language == "elixir" and target.os == "windows":
-        has = False
-    return "built" if has and target.name in packed else "–"
 
 
 def _yes(seen: bool) -> str:

@@ -7,7 +7,6 @@ from dataclasses import asdict
 from pathlib import Path
 from unittest import mock
 
-import repository
 import table
 from prove import Seen
 
@@ -21,18 +20,21 @@ class Table(unittest.TestCase):
         self.folder = Path(scratch.name)
         for module, name, value in [
             (table, "RECORDS", self.folder / "records"),
+            (table, "CHECKED", self.folder / "checked"),
             (table, "README", self.folder / "detail.md"),
             (table, "OVERVIEW", self.folder / "overview.md"),
-            (repository, "DIST", self.folder),
         ]:
             patch = mock.patch.object(module, name, value)
             patch.start()
             self.addCleanup(patch.stop)
         for readme in (table.README, table.OVERVIEW):
             readme.write_text(f"before\n{table.BEGIN}\nold\n{table.END}\nafter\n")
-        packed = {"linux-x64-gnu": COMMIT, "windows-x64": COMMIT}
-        (self.folder / "release.json").write_text(json.dumps({"natives": packed}))
-        table.RECORDS.mkdir()
+        for folder in (table.RECORDS, table.CHECKED):
+            folder.mkdir()
+        for package in ("go", "extension"):
+            for platform in ("linux-x64-gnu", "windows-x64"):
+                seen = {"package": package, "platform": platform, "commit": COMMIT}
+                (table.CHECKED / f"{package}-{platform}.json").write_text(json.dumps(seen))
 
     def written(self, *seen: Seen) -> tuple[list[list[str]], dict[str, list[str]]]:
         for one in seen:
@@ -48,7 +50,7 @@ class Table(unittest.TestCase):
         detail, overview = self.written(Seen("go", "linux-x64-gnu", COMMIT, 2_500_000, "here", installed=True))
         row = ["Go", "linux-x64-gnu", "yes", "–", "–", "–", "2.5 MB", "here", "c" * 12]
         self.assertEqual(detail, [row])
-        self.assertEqual(overview["Go"], ["built", "–", "–", "–", "–", "–", "built"])
+        self.assertEqual(overview["Go"], ["checked", "–", "–", "–", "–", "–", "checked"])
 
     def test_what_was_proved(self) -> None:
         whole = {"installed": True, "example": True}
@@ -60,9 +62,9 @@ class Table(unittest.TestCase):
         # SQL does not wait.
         self.assertEqual(detail[1][2:6], ["yes", "yes", "–", "yes, with Python"])
         self.assertEqual(overview["Go"][0], "proved")
-        self.assertEqual(overview["the extension"], ["proved", "–", "–", "–", "–", "–", "built"])
+        self.assertEqual(overview["the extension"], ["proved", "–", "–", "–", "–", "–", "checked"])
 
-    def test_what_has_no_part_for_a_platform_was_not_built_for_it(self) -> None:
+    def test_what_was_not_looked_into_is_neither(self) -> None:
         _, overview = self.written()
-        self.assertEqual(overview["Elixir"], ["built", "–", "–", "–", "–", "–", "–"])
+        self.assertEqual(set(overview["Elixir"]), {"–"})
         self.assertEqual(set(overview["Rust"]), {"source"})
