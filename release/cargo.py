@@ -25,7 +25,8 @@ class Build:
         # One at a time: what is built together has the features of all, and the extension takes SQLite from its host.
         built = self._cargo(target, "honker-ffi", dynamic)
         files = {"shared": built / target.shared, "static": built / "libhonker.a"}
-        files["program"] = self._cargo(target, "honker-cli", []) / target.program
+        if target.os != "windows":
+            files["program"] = self._cargo(target, "honker-cli", []) / target.program
         built = self._cargo(target, "honker-extension", dynamic)
         return files | {"extension": built / target.extension}
 

@@ -22,6 +22,10 @@ from targets import Target, chosen
 RECORD = "native.json"
 
 
+class Unequal(Exception):
+    """What is built depends on the machine, or on the moment."""
+
+
 def main(names: str) -> None:
     wanted = names.replace(",", " ").split()
     is_portable = not wanted or portable.NAME in wanted
@@ -31,6 +35,7 @@ def main(names: str) -> None:
         raise SystemExit("release: files differ from HEAD, whose number would be in what is built: commit them")
     commit = repository.commit()
     done = 0
+    failed = []
     if is_portable:
         _portable(commit)
         done += 1
@@ -39,17 +44,28 @@ def main(names: str) -> None:
         if why := toolchain.add_standard_library(target.rust):
             skip(f"natives {target.name}", why)
             continue
-        out = repository.NATIVES / target.name
-        if is_of(out, commit):
-            say(f"{target.name}: there already")
-            for name, why in json.loads((out / RECORD).read_text())["missing"].items():
-                skip(f"{name} for {target.name}", why)
-        else:
-            make(Build(repository.ROOT, repository.TARGET / "release-build", commit), target, out, strip)
-        if os.environ.get("TWICE"):
-            prove_equal(target, commit, out, strip)
-        done += 1
+        try:
+            _native(target, commit, strip)
+            done += 1
+        except (subprocess.CalledProcessError, Unequal, sound.Unsound) as failure:
+            # The others take their time as well: they are not lost.
+            failed.append(target.name)
+            say(f"{target.name}: {failure}")
     close(done, "natives")
+    if failed:
+        raise SystemExit(f"release: {', '.join(failed)} failed")
+
+
+def _native(target: Target, commit: str, strip: str) -> None:
+    out = repository.NATIVES / target.name
+    if is_of(out, commit):
+        say(f"{target.name}: there already")
+        for name, why in json.loads((out / RECORD).read_text())["missing"].items():
+            skip(f"{name} for {target.name}", why)
+    else:
+        make(Build(repository.ROOT, repository.TARGET / "release-build", commit), target, out, strip)
+    if os.environ.get("TWICE"):
+        prove_equal(target, commit, out, strip)
 
 
 def _tools() -> str:
@@ -82,7 +98,10 @@ def make(build: Build, target: Target, out: Path, objcopy: str) -> None:
     crates = build.crates(target)
     missing = {}
     for kind, name in (("shared", target.shared), ("extension", target.extension), ("program", target.program)):
-        _strip(target, crates[kind], out / name, objcopy)
+        if kind in crates:
+            _strip(target, crates[kind], out / name, objcopy)
+        else:
+            missing[name] = "the program is not for Windows"
     if why := _static(build.source, target, crates["static"], out / "libhonker.a", objcopy):
         missing["libhonker.a"] = why
     if target.os == "windows":
@@ -174,7 +193,7 @@ def prove_equal(target: Target, commit: str, out: Path, objcopy: str) -> None:
     files = [json.loads((folder / RECORD).read_text())["files"] for folder in (out, again / "out")]
     different = sorted(name for name in files[0].keys() | files[1].keys() if files[0].get(name) != files[1].get(name))
     if different:
-        raise SystemExit(f"release: built twice, {target.name} has different {', '.join(different)}")
+        raise Unequal(f"built twice, it has different {', '.join(different)}")
     shutil.rmtree(again)
     record = json.loads((out / RECORD).read_text()) | {"twice": True}
     (out / RECORD).write_text(json.dumps(record, indent=2) + "\n")

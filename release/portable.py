@@ -1,5 +1,7 @@
 """What is compiled once for all platforms: the JavaScript of the Node and Bun packages, the JVM's jars, .NET's
 assemblies. Into target/natives/portable, beside the natives, with a record like theirs.
+
+A language whose toolchain is not here is left out, with the reason; what does not compile ends it all.
 """
 
 import json
@@ -18,10 +20,17 @@ NAME = "portable"
 OUT = repository.NATIVES / NAME
 JVM_MODULES = ["honker", "honker-kotlin", "honker-testing", "honker-opentelemetry", "honker-spring-boot-starter"]
 DOTNET_PROJECTS = ["Honker", "Honker.Extensions.Hosting", "Honker.EntityFrameworkCore", "Honker.Testing"]
+# What Maven says of files that it would have to download, and of those that it cannot.
+NOT_HERE = re.compile(r"offline mode|has not been downloaded")
+NOT_TO_BE_HAD = re.compile(r"Could not transfer|Unknown host|Network is unreachable|Connection refused")
+
+
+class Failed(SystemExit):
+    """Something that does not compile, with what its compiler said."""
 
 
 def make(commit: str) -> None:
-    """Compiles each language that can be compiled here. The record says which."""
+    """Compiles each language whose toolchain is here. The record says which."""
     shutil.rmtree(OUT, ignore_errors=True)
     OUT.mkdir(parents=True)
     there, missing = [], {}
@@ -29,14 +38,13 @@ def make(commit: str) -> None:
         "node": _node,
         "bun": _bun,
         "jvm": _jvm,
-        "dotnet": pack_dotnet,
+        "dotnet": _dotnet,
     }
     for language, compile_it in languages.items():
         say(f"{NAME}: compiling {language}")
         if why := compile_it(OUT / language):
             skip(f"{language}, for all platforms", why)
             missing[language] = why
-            shutil.rmtree(OUT / language, ignore_errors=True)
         else:
             there.append(language)
     record(commit, there, missing)
@@ -65,12 +73,10 @@ def entries(language: str) -> list[Entry]:
     return tree(folder, names)
 
 
-def _run(*command: str | Path, at: Path, **environment: str) -> str | None:
-    """Why it failed, or None."""
+def _run(*command: str | Path, at: Path, **environment: str) -> None:
     done = subprocess.run(command, cwd=at, env=os.environ | environment, capture_output=True, text=True)
-    if done.returncode == 0:
-        return None
-    return f"{' '.join(map(str, command[:3]))} failed: {' '.join((done.stdout + done.stderr).split())[:300]}"
+    if done.returncode != 0:
+        raise Failed(f"release: {' '.join(map(str, command))} failed:\n{done.stdout}{done.stderr}")
 
 
 def _typescript() -> Path | None:
@@ -84,8 +90,7 @@ def _node(out: Path) -> str | None:
         return "TypeScript is missing: scripts/setup node"
     package = repository.ROOT / "bindings/node"
     shutil.rmtree(package / "dist", ignore_errors=True)
-    if why := _run("./build.sh", "js", at=package):
-        return why
+    _run("./build.sh", "js", at=package)
     shutil.copytree(package / "dist", out / "dist")
     return None
 
@@ -96,31 +101,42 @@ def _bun(out: Path) -> str | None:
         return "TypeScript is missing: scripts/setup node"
     package = repository.ROOT / "bindings/bun"
     shutil.rmtree(package / "dist", ignore_errors=True)
-    if why := _run(modules / ".bin/tsc", "--project", "tsconfig.json", at=package):
-        return why
-    if why := _run("node", "../node/esm/schema.cjs", "dist/node/src", at=package):
-        return why
+    _run(modules / ".bin/tsc", "--project", "tsconfig.json", at=package)
+    _run("node", "../node/esm/schema.cjs", "dist/node/src", at=package)
     shutil.copytree(package / "dist", out / "dist")
     return None
 
 
 def _jvm(out: Path) -> str | None:
+    shutil.rmtree(repository.TARGET / "release-jvm", ignore_errors=True)
+    return compile_jvm(repository.TARGET / "release-jvm", out, "-Prelease", "-Dgpg.skip", kinds=("", "-sources"))
+
+
+def compile_jvm(build: Path, out: Path, *flags: str, kinds: tuple[str, ...]) -> str | None:
+    """What Maven makes in `build`; of these kinds a jar for each module."""
     if shutil.which("mvn") is None or shutil.which("javac") is None:
         return "Maven or the JDK is missing: scripts/setup jvm"
-    home = repository.ROOT / "bindings/jvm"
-    build = repository.TARGET / "release-jvm"
-    shutil.rmtree(build, ignore_errors=True)
-    command = ["mvn", "-q", "-B", "-Prelease", "-Dmaven.test.skip=true", "-Dgpg.skip"]
-    command += ["-pl", ",".join(JVM_MODULES), "-am"]
+    command = ["mvn", "-q", "-B", "-Dmaven.test.skip=true", "-pl", ",".join(JVM_MODULES), "-am", *flags]
     # The libraries are put into the jar when it is packed: none is found here.
     command += [f"-Dbuild.root={build}", f"-Dhonker.library.directory={build}/none", "package"]
-    if why := _run(*command, at=home):
-        return why
-    return collect_jvm(build, out, needed=["", "-sources"])
+    home = repository.ROOT / "bindings/jvm"
+    try:
+        _run(*command, "-o", at=home)
+    except Failed as failed:
+        if not NOT_HERE.search(str(failed)):
+            raise
+        try:
+            _run(*command, at=home)
+        except Failed as again:
+            if not NOT_TO_BE_HAD.search(str(again)):
+                raise
+            return "what Maven needs is not here, and cannot be downloaded"
+    _collect_jvm(build, out, kinds)
+    return None
 
 
-def collect_jvm(build: Path, out: Path, needed: list[str]) -> str | None:
-    """What Maven made there, with the descriptions. Of these kinds there has to be a jar for each module."""
+def _collect_jvm(build: Path, out: Path, kinds: tuple[str, ...]) -> None:
+    """The jars, and the descriptions of the modules."""
     home = repository.ROOT / "bindings/jvm"
     number = repository.version()
     for module in JVM_MODULES:
@@ -128,21 +144,25 @@ def collect_jvm(build: Path, out: Path, needed: list[str]) -> str | None:
         folder.mkdir(parents=True)
         for kind in ("", "-sources", "-javadoc"):
             jar = build / module / f"{module}-{number}{kind}.jar"
-            # Of Kotlin javadoc makes nothing.
-            if not jar.is_file() and kind in needed:
-                return f"Maven made no {jar.name}"
             if jar.is_file():
                 shutil.copy(jar, folder)
+            # Of Kotlin javadoc makes nothing.
+            elif kind in kinds:
+                raise Failed(f"release: Maven made no {jar.name}")
         shutil.copy(home / module / "pom.xml", folder / f"{module}-{number}.pom")
     (out / "honker-parent").mkdir()
     parent = (home / "pom.xml").read_text()
     # The modules that are not published are none of its business.
     parent = re.sub(r"\n    <module>(examples|testee|bench)</module>", "", parent)
     (out / "honker-parent" / f"honker-parent-{number}.pom").write_text(parent)
-    return None
 
 
-def pack_dotnet(out: Path, *flags: str) -> str | None:
+def _dotnet(out: Path) -> str | None:
+    return pack_dotnet(repository.TARGET / "release-dotnet", out)
+
+
+def pack_dotnet(build: Path, out: Path) -> str | None:
+    """The packages, without natives, of what is compiled in `build`."""
     home = repository.ROOT / "bindings/dotnet"
     found = subprocess.run([home / "tests/sdk"], capture_output=True, text=True)
     if found.returncode != 0:
@@ -153,7 +173,7 @@ def pack_dotnet(out: Path, *flags: str) -> str | None:
         path = f"src/{project}/{project}.csproj"
         # Not by -o: where the folder is called `dotnet`, the SDK takes it for a second project.
         command = ["dotnet", "pack", path, "-c", "Release", "--nologo", "-v", "quiet", f"-p:PackageOutputPath={out}"]
-        command += [*flags, "-p:ContinuousIntegrationBuild=true", f"-p:RepositoryCommit={repository.commit()}"]
-        if why := _run("bash", "-c", script, "bash", *command, at=home, UseSharedCompilation="false"):
-            return why
+        command += ["-p:ContinuousIntegrationBuild=true", f"-p:RepositoryCommit={repository.commit()}"]
+        environment = {"UseSharedCompilation": "false", "HONKER_ARTIFACTS": str(build)}
+        _run("bash", "-c", script, "bash", *command, at=home, **environment)
     return None

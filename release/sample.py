@@ -1,6 +1,6 @@
-"""A sample of a release, in minutes: this machine's platform, of what the test suites have built, packed into
-target/sample/dist, and proved in this machine's own system with an empty home, or with ROOT=debian in clean roots.
-Nothing of ours is compiled for it, nothing of it is released, and what is not there is SKIPPED.
+"""A sample of a release, in minutes: this machine's platform, of the Rust and the JavaScript that the test suites have
+built, packed into target/sample/dist, and proved in this machine's own system with an empty home, or with ROOT=debian
+in clean roots. What the suites have not built, and what has no toolchain here, is SKIPPED. Nothing of it is released.
 """
 
 import os
@@ -78,17 +78,18 @@ def _strip() -> str:
 
 
 def _portable() -> None:
-    """What the suites of these languages have compiled."""
+    """The JavaScript that the suites have compiled; the jars and assemblies anew, in folders that no suite uses: of
+    what a suite leaves there some may be missing, or be written just now.
+    """
     for language in ("node", "bun"):
         built = repository.ROOT / "bindings" / language / "dist"
         if built.is_dir():
             shutil.copytree(built, portable.OUT / language / "dist", ignore=shutil.ignore_patterns("*.node"))
-    collected = {
-        "jvm": portable.collect_jvm(repository.TARGET / "jvm", portable.OUT / "jvm", needed=[""]),
-        "dotnet": portable.pack_dotnet(portable.OUT / "dotnet", "--no-build"),
+    compiled = {
+        "jvm": portable.compile_jvm(repository.TARGET / "sample-jvm", portable.OUT / "jvm", kinds=("",)),
+        "dotnet": portable.pack_dotnet(repository.TARGET / "sample-dotnet", portable.OUT / "dotnet"),
     }
-    for language, why in collected.items():
+    for language, why in compiled.items():
         if why:
-            shutil.rmtree(portable.OUT / language, ignore_errors=True)
             skip(f"{language} in the sample of a release", why)
     portable.record(repository.commit(), [], {})
