@@ -124,6 +124,10 @@ def make(build: Build, target: Target, out: Path, objcopy: str) -> None:
 def _strip(target: Target, built: Path, out: Path, objcopy: str) -> None:
     """A copy without symbols, which go to a file beside it."""
     symbols = out.parent / "symbols" / f"{out.name}.debug"
+    content = built.read_bytes()
+    if (placeless := toolchain.without_place(content)) != content:
+        built = out.with_name(f"{out.name}.placeless")
+        built.write_bytes(placeless)
     if target.os == "macos":
         # Line tables stay in the object files there: what is kept is the file as it was linked.
         shutil.copy(built, symbols)
@@ -134,6 +138,7 @@ def _strip(target: Target, built: Path, out: Path, objcopy: str) -> None:
             [objcopy, "--strip-unneeded", "--remove-section=.comment", f"--add-gnu-debuglink={symbols}", built, out],
             check=True,
         )
+    out.with_name(f"{out.name}.placeless").unlink(missing_ok=True)
     out.chmod(0o755)
     symbols.chmod(0o644)
 

@@ -94,9 +94,15 @@ def _base(cpu: str) -> Path:
         say(f"making a root of Debian {SUITE} for {cpu}")
         with base.with_suffix(".log").open("wb") as log:
             command = ["debootstrap", f"--arch={cpu}", "--variant=minbase", "--include=ca-certificates", SUITE, part]
-            subprocess.run(command, check=True, stdout=log, stderr=log)
+            done = subprocess.run(command, stdout=log, stderr=log)
+        if done.returncode != 0:
+            raise Failed(f"debootstrap cannot make a root for {cpu}: {_last(base.with_suffix('.log'))}")
         part.rename(base)
     return base
+
+
+def _last(log: Path) -> str:
+    return "".join(log.read_text(errors="replace").strip().splitlines()[-1:])
 
 
 def layer(name: str, packages: list[str], cpu: str = CPU) -> Path:
@@ -125,8 +131,7 @@ def layer(name: str, packages: list[str], cpu: str = CPU) -> Path:
     command = ["unshare", "--mount", "sh", "-c", script, "sh", options, str(layer / "merged"), *packages]
     with (ROOTS / f"{name}.log").open("wb") as log:
         if subprocess.run(command, stdout=log, stderr=log).returncode != 0:
-            last = (ROOTS / f"{name}.log").read_text(errors="replace").strip().splitlines()[-1:]
-            raise Failed(f"apt-get cannot install {' '.join(packages)}: {''.join(last)}")
+            raise Failed(f"apt-get cannot install {' '.join(packages)}: {_last(ROOTS / f'{name}.log')}")
     stamp.write_text(" ".join(packages))
     return layer / "upper"
 

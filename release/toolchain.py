@@ -36,6 +36,14 @@ def zig(*arguments: str | Path) -> list[str]:
     return [str(PYTHON), "-m", "ziglang", *map(str, arguments)]
 
 
+def without_place(content: bytes) -> bytes:
+    """The same with another name for the folder of zig, of its length: zig compiles some of glibc while it links, and
+    no option keeps where its sources are out of their symbols.
+    """
+    place = str(VENV).encode()
+    return content.replace(place, b"/zig".ljust(len(place), b"/"))
+
+
 def add_standard_library(rust_target: str) -> str | None:
     """Rust's standard library for a target; why not, if it cannot be had."""
     sysroot = subprocess.run(["rustc", "--print", "sysroot"], check=True, capture_output=True, text=True).stdout.strip()

