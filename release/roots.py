@@ -94,7 +94,8 @@ def _base(cpu: str) -> Path:
         say(f"making a root of Debian {SUITE} for {cpu}")
         with base.with_suffix(".log").open("wb") as log:
             command = ["debootstrap", f"--arch={cpu}", "--variant=minbase", "--include=ca-certificates", SUITE, part]
-            done = subprocess.run(command, stdout=log, stderr=log)
+            # What it mounts ends with it, also where it is killed.
+            done = subprocess.run(["unshare", "--mount", *command], stdout=log, stderr=log)
         if done.returncode != 0:
             raise Failed(f"debootstrap cannot make a root for {cpu}: {_last(base.with_suffix('.log'))}")
         part.rename(base)
