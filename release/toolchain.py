@@ -37,11 +37,19 @@ def zig(*arguments: str | Path) -> list[str]:
 
 
 def without_place(content: bytes) -> bytes:
-    """The same with another name for the folder of zig, of its length: zig compiles some of glibc while it links, and
-    no option keeps where its sources are out of their symbols.
+    """The same with other names for zig's folders, of their length: zig compiles some of libc while it links, and no
+    option keeps the place of those sources out of their symbols.
     """
-    place = str(VENV).encode()
-    return content.replace(place, b"/zig".ljust(len(place), b"/"))
+    for place in (str(VENV).encode(), str(_cache()).encode()):
+        content = content.replace(place, b"/zig".ljust(len(place), b"/"))
+    return content
+
+
+def _cache() -> Path:
+    """Where zig keeps what it has compiled of libc."""
+    named = os.environ.get("ZIG_GLOBAL_CACHE_DIR")
+    caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return Path(named) if named else caches / "zig"
 
 
 def add_standard_library(rust_target: str) -> str | None:
