@@ -4,6 +4,7 @@ import os
 import subprocess
 from pathlib import Path
 
+import frameworks
 import toolchain
 from report import say
 from targets import Target
@@ -41,6 +42,8 @@ class Build:
         return folder / target.rust / "release"
 
     def _environment(self, target: Target, flags: list[str]) -> dict[str, str]:
+        if target.os == "macos":
+            flags = [*flags, "-C", f"link-arg=-F{frameworks.make(self.source, self.work / 'frameworks')}"]
         remapped = [f"--remap-path-prefix={path}={name}" for path, name in self._places()]
         environment = toolchain.environment()
         # Whoever builds may have flags of their own, which would be in the files.

@@ -6,6 +6,7 @@ import os
 import re
 from pathlib import Path
 
+import frameworks
 import repository
 from formats.elf import Elf
 from formats.macho import MachO
@@ -16,11 +17,14 @@ GLIBC = re.compile(r"lib(c|m|dl|pthread|rt|util)\.so\.\d+|ld-linux-(x86-64\.so\.
 MUSL = re.compile(r"libc\.so|libc\.musl-(x86_64|aarch64)\.so\.1|ld-musl-(x86_64|aarch64)\.so\.1")
 # What every Windows has. The universal C runtime is one of its parts from Windows 10 on.
 WINDOWS = re.compile(
-    r"(kernel32|ntdll|advapi32|user32|ws2_32|bcrypt|bcryptprimitives|userenv|shell32|ole32|msvcrt|ucrtbase|synchronization"
+    r"(kernel32|ntdll|advapi32|user32|ws2_32|secur32|bcrypt|bcryptprimitives|userenv|shell32|ole32|msvcrt|ucrtbase|synchronization"
     r"|api-ms-win-.*)\.dll",
     re.I,
 )
-MACOS = re.compile(r"/usr/lib/(libSystem\.B|libc\+\+\.1|libiconv\.2|libobjc\.A)\.dylib")
+MACOS = re.compile(
+    r"/usr/lib/(libSystem\.B|libc\+\+\.1|libiconv\.2|libobjc\.A)\.dylib|"
+    + "|".join(re.escape(frameworks.PLACE.format(name)) for name in frameworks.FRAMEWORKS)
+)
 
 
 class Unsound(SystemExit):
