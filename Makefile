@@ -29,10 +29,10 @@ bench-instructions: ## Count the instructions of the loops through libhonker, be
 	bench/instructions/run $(BASE)
 
 peers: library ## Do the same work with other job queues, and make the tables of docs/comparison.md (some of it: only=huey,go)
-	bench/peers/run --minutes 90 $(if $(only),--only $(only))
+	bench/peers/run --minutes 90 $(if $(only),--only $(only)) $(flags)
 
-peers-full: library ## The same with everything at full length; takes many hours
-	bench/peers/run --full $(if $(only),--only $(only))
+peers-full: library ## The same with everything at full length; takes up to ten hours
+	bench/peers/run --full $(if $(only),--only $(only)) $(flags)
 
 soak: library ## Do everything at once for ten minutes, beside killed processes, and audit it
 	$(CARGO) run --release -p honker-soak -- --seconds 600

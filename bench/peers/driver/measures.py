@@ -9,9 +9,12 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import clock
 from peers import ROOT
-from process import Failed, Producer, Workers, end, memory, processor_ns_and_waits, reason, start
+from process import Failed, Hung, Producer, Workers, end, memory, processor_ns_and_waits, reason, start
 
+# Processes, and how many jobs each runs at a time.
+DRAINS = ((1, 1), (1, 4), (1, 16), (4, 1))
 ROLLED_BACK, COMMITTED = 900_001, 900_002
 
 
@@ -28,19 +31,22 @@ class Sizes:
     idle_workers: int = 10
     recovery_cap_s: float = 60
     killed_jobs: int = 10_000
-    cap_s: float = 2  # for each way of enqueueing and draining
-    fill_cap_s: float = 6  # for what is put behind
+    drains_once: tuple = ((1, 1), (1, 16))  # at the durability that is not recommended
+    cap_s: float = 1  # for each way of enqueueing, and what is enqueued to be drained
+    drain_cap_s: float = 1.75
+    fill_cap_s: float = 3  # for what is put behind
     start_cap_s: float = 60
-    kill_cap_s: float = 20
+    kill_cap_s: float = 10
+    never_s: float = 300  # what is not expected within the cap is waited for no longer than this
     stalled_s: float = 15  # nothing more is expected after so long,
-    stalled_max_s: float = 100  # or so long for a peer that says that it takes longer
+    stalled_max_s: float = 60  # or so long for a peer that says that it takes longer
     quiet_s: float = 0.3
 
     @classmethod
     def full(cls):
         return cls(
-            one_at_a_time=10_000, bulk=100_000, pickups=300, idle_s=60, recovery_cap_s=7_500,
-            cap_s=60, fill_cap_s=600, kill_cap_s=600,
+            one_at_a_time=10_000, bulk=100_000, pickups=300, idle_s=60, recovery_cap_s=7_500, drains_once=DRAINS,
+            cap_s=10, drain_cap_s=10, fill_cap_s=60, kill_cap_s=60, stalled_max_s=150,
         )  # fmt: skip
 
     def scaled(self, scale):
@@ -52,7 +58,6 @@ class Sizes:
         self.idle_s = max(1, self.idle_s * scale)
         self.recovery_cap_s = max(8, self.recovery_cap_s * scale)
         self.idle_workers = 10 if scale >= 0.2 else 2
-        self.cap_s = max(2, self.cap_s * scale)
         self.fill_cap_s = max(2, self.fill_cap_s * scale)
         self.kill_cap_s = max(20, self.kill_cap_s * scale)
         return self
@@ -61,7 +66,7 @@ class Sizes:
 def patient(sizes):
     """For tests, which may be run on a machine that does much else."""
     sizes.start_cap_s = sizes.kill_cap_s = sizes.stalled_s = sizes.stalled_max_s = sizes.recovery_cap_s = 300
-    sizes.cap_s = sizes.fill_cap_s = 60
+    sizes.cap_s = sizes.drain_cap_s = sizes.fill_cap_s = 60
     return sizes
 
 
@@ -78,7 +83,7 @@ class Bench:
         self.producer = None
         self.opened = []
         try:
-            self.producer = Producer(peer, self.store, self.log, self.environment)
+            self.producer = Producer(peer, self.store, self.log, self.environment, sizes.start_cap_s)
             self.store.make_tables()
         except BaseException:
             self.close()
@@ -128,11 +133,11 @@ def drain(bench, processes, concurrency):
     size = fill(bench, "noop", bench.sizes.drain, bench.sizes.cap_s)
     workers = bench.workers(processes, concurrency)
     if not workers.wait(of_kind("noop", 1), bench.sizes.start_cap_s):
-        raise Failed("no job was run")
-    finished = workers.wait(of_kind("noop", size), bench.sizes.cap_s)
+        raise Hung("no job was run")
+    finished = workers.wait(of_kind("noop", size), bench.sizes.drain_cap_s)
     used = memory(workers.pids())
     if finished:
-        time.sleep(bench.sizes.quiet_s)  # for those that come twice
+        clock.sleep(bench.sizes.quiet_s)  # for those that come twice
     events = sorted(event[2:] for event in workers.look() if event[0] == "noop")
     if len(events) < 3:
         raise Failed(f"{len(events)} jobs were run")
@@ -157,25 +162,23 @@ def all_work(events):
     return max((at for at in firsts.values() if at < late), default=events[0][0])
 
 
-def enqueueing(bench, way):
-    """Jobs a second, enqueued in one of three ways."""
-    sizes = bench.sizes
-    count, options = {
-        "enqueue": (sizes.one_at_a_time, {}),
-        "bulk": (sizes.bulk, {"batch": 100}),
-        "transact": (sizes.one_at_a_time, {"way": "transact"}),
-    }[way]
-    return {way: rate(bench.producer.enqueue("noop", count, cap_s=sizes.cap_s, **options))}
+def enqueueing(bench):
+    """Jobs a second, enqueued in each of three ways."""
+    sizes, ask = bench.sizes, bench.producer.enqueue
+    return {
+        "enqueue": rate(ask("noop", sizes.one_at_a_time, cap_s=sizes.cap_s)),
+        "bulk": rate(ask("noop", sizes.bulk, batch=100, cap_s=sizes.cap_s)),
+        "transact": rate(ask("noop", sizes.one_at_a_time, way="transact", cap_s=sizes.cap_s)),
+    }
 
 
-def throughput(new_bench):
-    """Enqueueing and draining, each on a store of its own."""
-    values = {}
-    parts = [*((enqueueing, way) for way in ("enqueue", "bulk", "transact"))]
-    parts += [(drain, *shape) for shape in ((1, 1), (1, 4), (1, 16), (4, 1))]
-    for part, *arguments in parts:
+def throughput(new_bench, shapes):
+    """Enqueueing, and draining in each of these shapes on a store of its own."""
+    with new_bench() as bench:
+        values = enqueueing(bench)
+    for shape in shapes:
         with new_bench() as bench:
-            values |= part(bench, *arguments)
+            values |= drain(bench, *shape)
     return values
 
 
@@ -186,10 +189,10 @@ def pickup(bench, count):
     dice = random.Random(22)
     sent = {}
     for n in range(count):
-        time.sleep(dice.uniform(0.01, 0.09))
+        clock.sleep(dice.uniform(0.01, 0.06))
         sent[n] = bench.producer.enqueue("stamp", 1, n)["at"]
     if not workers.wait(of_kind("stamp", count), bench.sizes.start_cap_s):
-        raise Failed("a job was not picked up")
+        raise Hung("a job was not picked up")
     took = {}
     for kind, n, at, _ in workers.events:
         if kind == "stamp":
@@ -204,10 +207,10 @@ def settle(bench, workers):
     probe = 800_000 + len(bench.opened)
     bench.producer.enqueue("noop", 1, probe)
     if not workers.wait(lambda workers: probe in workers.numbers("noop"), bench.sizes.start_cap_s):
-        raise Failed("no job was run")
+        raise Hung("no job was run")
     for _ in range(30):
         before, _ = processor_ns_and_waits(workers.pids())
-        time.sleep(0.5)
+        clock.sleep(0.5)
         after, _ = processor_ns_and_waits(workers.pids())
         if after - before < 150e6:
             return
@@ -227,7 +230,7 @@ def finish_some(bench):
             waiting = min(2 * waiting, 600)
             count += fill(bench, "noop", min(waiting, sizes.behind - count), sizes.fill_cap_s / 4, first=count)
         else:
-            time.sleep(0.02)
+            clock.sleep(0.02)
     if not workers.wait(of_kind("noop", count), sizes.start_cap_s):
         raise Failed(f"of {count} jobs {len(workers.numbers('noop'))} were run")
     workers.close()
@@ -250,11 +253,11 @@ def idle(bench, count):
     """The processor time of workers with nothing to do, as a part of a core, and how often a second they wake."""
     workers = bench.workers(count, 1)
     settle(bench, workers)
-    time.sleep(1.0)
+    clock.sleep(1.0)
     pids = workers.pids()
     before, servers_before = processor_ns_and_waits(pids), processor_ns_and_waits(bench.store.server_pids())
     began = time.monotonic()
-    time.sleep(bench.sizes.idle_s)
+    clock.sleep(bench.sizes.idle_s)
     after, servers_after = processor_ns_and_waits(pids), processor_ns_and_waits(bench.store.server_pids())
     seconds = time.monotonic() - began
     workers.close()
@@ -270,20 +273,21 @@ def rollback(bench):
     """Whether a job is there with the application's own row, and neither is after a rollback."""
     ask = bench.producer.enqueue
     if "unsupported" in ask("noop", 1, ROLLED_BACK, way="transact", commit=False):
-        return "none"
+        return {"rollback": "none"}
     ask("noop", 1, COMMITTED, way="transact", commit=True)
     workers = bench.workers(1, 1)
     if not workers.wait(lambda workers: COMMITTED in workers.numbers("noop"), bench.sizes.start_cap_s):
-        raise Failed("the committed job was not run")
-    time.sleep(2.0)
+        raise Hung("the committed job was not run")
+    clock.sleep(2.0)
     run = {n for _, n, _, _ in workers.look()}
     workers.close()
-    return "yes" if ROLLED_BACK not in run and bench.store.numbers("orders") == [COMMITTED] else "NO"
+    left_nothing = ROLLED_BACK not in run and bench.store.numbers("orders") == [COMMITTED]
+    return {"rollback": "yes" if left_nothing else "NO"}
 
 
-def recovery(bench):
+def recovery(bench, setting):
     """From SIGKILL of the process that runs a job to the job's next start, which may be in a process that is
-    started in its place; `None` if that takes longer than the cap."""
+    started in its place; `None` if that takes longer than it is waited for."""
     workers = bench.workers(2, 1)
     settle(bench, workers)
     bench.producer.enqueue("hold", 1, 1)
@@ -294,18 +298,25 @@ def recovery(bench):
         return held[0] is not None
 
     if not workers.wait(is_held, bench.sizes.start_cap_s):
-        raise Failed("the job was not run")
-    time.sleep(1.0)
+        raise Hung("the job was not run")
+    clock.sleep(1.0)
     index = workers.holder(held[0])
     killed = time.time_ns()
     workers.kill(index)
     workers.start(1, 1)
     again = workers.wait(
-        lambda workers: sum(event[0] == "hold" for event in workers.events) > 1, bench.sizes.recovery_cap_s
+        lambda workers: sum(event[0] == "hold" for event in workers.events) > 1,
+        recovery_wait_s(bench.peer, setting, bench.sizes),
     )
     at = sorted(event[2] for event in workers.events if event[0] == "hold")
-    workers.close(patience_s=0.2)
+    workers.close()
     return (at[1] - killed) / 1e9 if again else None
+
+
+def recovery_wait_s(peer, setting, sizes):
+    expected_s = peer.about["recovery"].get(f"{setting}_s")
+    is_expected = expected_s is not None and expected_s <= sizes.recovery_cap_s
+    return sizes.recovery_cap_s if is_expected else min(sizes.never_s, sizes.recovery_cap_s)
 
 
 def killed(bench):
@@ -342,15 +353,21 @@ def finish_all(workers, done, bench):
     """Lets workers go on until nothing happens any more, for longer than the peer needs to give back what was taken;
     whether they have been stopped before."""
     sizes = bench.sizes
-    patience_s = min(max(sizes.stalled_s, 1.5 * gives_back_s(bench.peer)), sizes.stalled_max_s)
-    until = time.monotonic() + sizes.kill_cap_s + patience_s
+    patient_s = patience_s(bench.peer, sizes)
+    until = time.monotonic() + sizes.kill_cap_s + patient_s
     while time.monotonic() < until:
         before = len(workers.look())
-        if not workers.wait(lambda workers, before=before: len(workers.events) > before or done(workers), patience_s):
+        if not workers.wait(lambda workers, before=before: len(workers.events) > before or done(workers), patient_s):
             return False
         if done(workers):
             return False
     return True
+
+
+def patience_s(peer, sizes):
+    """After how long nothing more is expected of what is left. What comes back later is counted as waiting."""
+    back_s = gives_back_s(peer)
+    return max(sizes.stalled_s, min(1.5 * back_s, sizes.stalled_max_s) if back_s <= sizes.stalled_max_s else 0)
 
 
 def gives_back_s(peer):
@@ -366,12 +383,14 @@ def smallest(peer, stores, cap_s):
     try:
         with log.open("w") as out:
             process = start(peer, "smallest", store, out)
-            until = time.monotonic() + cap_s
-            while "hello" not in log.read_text(errors="replace") and time.monotonic() < until:
-                if process.poll() is not None and "hello" not in log.read_text(errors="replace"):
-                    break
-                time.sleep(0.1)
-            end(process)
+            try:
+                until = time.monotonic() + cap_s
+                while process.poll() is None and "hello" not in log.read_text(errors="replace"):
+                    if time.monotonic() > until:
+                        break
+                    clock.sleep(0.1)
+            finally:
+                end(process)
     finally:
         store.close()
     if "hello" not in log.read_text(errors="replace"):

@@ -3,11 +3,17 @@
 import json
 import os
 import subprocess
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import clock
+from process import end
+
 HERE = Path(__file__).resolve().parent.parent
 ROOT = HERE.parent.parent
+# What has to be built first takes minutes; a registry that does not answer may not take the run's time.
+SETUP_S = 900
 STORES = {"sqlite": "SQLite", "postgres": "Postgres", "redis": "Redis"}
 
 
@@ -79,17 +85,36 @@ def set_up(peer):
     log = ROOT / "target/peers/log" / f"{peer.folder.name}-setup.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("w") as out:
-        outcome = subprocess.run([str(script)], stdout=out, stderr=subprocess.STDOUT, env=os.environ)
-    if outcome.returncode == 0:
-        return None
+        process = subprocess.Popen(
+            [str(script)], stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, start_new_session=True
+        )
+        try:
+            why = ended(process)
+        finally:
+            end(process)
+    if why or process.returncode == 0:
+        return why
     lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
     return f"cannot be had: {lines[-1].strip()[:200] if lines else 'setup failed'}"
+
+
+def ended(process):
+    """Waits for it; why it did not end, if so."""
+    until = time.monotonic() + SETUP_S
+    try:
+        while process.poll() is None:
+            if time.monotonic() > until:
+                return f"cannot be had: its setup took longer than {SETUP_S} s"
+            clock.sleep(0.1)
+    except clock.OutOfTime as error:
+        return f"cannot be had: its setup did not end, {error}"
+    return None
 
 
 def version(peer):
     environment = {**os.environ, "PEER_STORE": peer.store}
     command = [str(peer.folder / "command"), "version"]
-    said = subprocess.run(command, capture_output=True, text=True, timeout=600, env=environment)
+    said = subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment)
     if said.returncode != 0:
         raise RuntimeError(said.stderr[-300:])
     return said.stdout.strip()

@@ -3,14 +3,21 @@
 import json
 import os
 import re
+import select
 import signal
 import subprocess
 import time
 from pathlib import Path
 
+import clock
+
 
 class Failed(Exception):
     """A peer's program did not do what it was asked."""
+
+
+class Hung(Failed):
+    """Nothing came of it, for as long as it was waited for."""
 
 
 def children(pid):
@@ -73,46 +80,72 @@ def start(peer, role, store, log, **environment):
     )
 
 
-def end(process, patience_s=5.0):
-    """Ends a process and its group, which is its own."""
-    for number in (signal.SIGTERM, signal.SIGKILL):
+def end(*processes, patience_s=1.0):
+    """Ends processes, and what is left of their groups. Nothing more is asked of them, so that the wait is short."""
+    signal_groups(processes, signal.SIGTERM)
+    until = time.monotonic() + patience_s
+    while time.monotonic() < until and any(process.poll() is None for process in processes):
+        time.sleep(0.01)
+    signal_groups(processes, signal.SIGKILL)
+    for process in processes:
+        process.wait()
+
+
+def signal_groups(processes, number):
+    """Each process has a group of its own."""
+    for process in processes:
         try:
             os.killpg(process.pid, number)
         except ProcessLookupError:
             pass
-        try:
-            process.wait(patience_s)
-            if number == signal.SIGTERM:
-                continue  # what is left of the group
-        except subprocess.TimeoutExpired:
-            pass
 
 
 class Producer:
-    """The process that enqueues."""
+    """The process that enqueues. It is waited for so long, and for the cap of what it is asked to do."""
 
-    def __init__(self, peer, store, log, environment):
-        self.log = log
+    def __init__(self, peer, store, log, environment, patience_s):
+        self.log, self.patience_s = log, patience_s
+        self._said = b""
         self.process = start(peer, "produce", store, log, **environment)
         try:
-            self._read()  # that it is ready
+            self._read(patience_s)  # that it is ready
         except BaseException:
             self.close()
             raise
 
-    def _read(self):
-        line = self.process.stdout.readline()
-        if not line:
-            raise Failed(f"the program ended: {reason(self.log.name)}")
-        answer = json.loads(line)
+    def _read(self, within_s):
+        line = self._line(within_s)
+        try:
+            answer = json.loads(line)
+        except ValueError:
+            raise Failed(f"the program answers {line[:100]!r}") from None
         if "error" in answer:
             raise Failed(answer["error"])
         return answer
 
+    def _line(self, within_s):
+        """A line that it says. What is read at once with it, is kept."""
+        until = time.monotonic() + within_s
+        out = self.process.stdout.fileno()
+        while b"\n" not in self._said:
+            clock.check()
+            if time.monotonic() > until:
+                raise Hung(f"the program that enqueues did not answer within {within_s:.0f} s")
+            if select.select([out], [], [], 0.2)[0]:
+                some = os.read(out, 65536)
+                if not some:
+                    raise Failed(f"the program ended: {reason(self.log.name)}")
+                self._said += some
+        line, _, self._said = self._said.partition(b"\n")
+        return line.decode(errors="replace")
+
     def ask(self, do, **arguments):
-        self.process.stdin.write(json.dumps({"do": do, **arguments}) + "\n")
-        self.process.stdin.flush()
-        return self._read()
+        try:
+            self.process.stdin.write(json.dumps({"do": do, **arguments}) + "\n")
+            self.process.stdin.flush()
+        except BrokenPipeError:
+            raise Failed(f"the program ended: {reason(self.log.name)}") from None
+        return self._read(arguments.get("cap_s", 0) + self.patience_s)
 
     def enqueue(self, kind, count, first=0, **arguments):
         return self.ask("enqueue", kind=kind, count=count, first=first, **arguments)
@@ -172,6 +205,7 @@ class Workers:
             self.look()
             if enough(self):
                 return True
+            clock.check()
             if time.monotonic() > until:
                 return False
             if all(process.poll() is not None for process in self.processes):
@@ -188,9 +222,8 @@ class Workers:
         """The index of the process that is this one, or an ancestor of it."""
         return next(i for i, process in enumerate(self.processes) if pid in tree([process.pid]))
 
-    def close(self, patience_s=5.0):
-        for process in self.processes:
-            end(process, patience_s)
+    def close(self):
+        end(*self.processes)
         self.processes = []
         if not self._file.closed:
             self._file.close()

@@ -28,7 +28,8 @@ class Row:
         return f"**{title}**" if self.peer.about["ours"] else title
 
     def get(self, name):
-        return median(self.values.get(name, []))
+        """The median of complete rounds, in each of which all peers had their turn."""
+        return median(self.values.get(name, [])[: self.result.get("rounds") or None])
 
     def last(self, name):
         found = self.values.get(name)
@@ -239,9 +240,10 @@ def settings(rows):
 def missing(rows):
     lines = []
     for row in rows:
+        parts = {}
         for what, why in row.trouble.items():
-            why = re.sub(r"/(tmp|root|home|work)\S*", "…", why).replace("|", "\\|")
-            lines.append(f"| {row.title} | {what} | {why[:300]} |")
+            parts.setdefault(re.sub(r"/(tmp|root|home|work)\S*", "…", why).replace("|", "\\|")[:300], []).append(what)
+        lines += [f"| {row.title} | {'; '.join(what)} | {why} |" for why, what in parts.items()]
     if not lines:
         return "Nothing is missing."
     return "\n".join(["| | what is missing | why |", "| --- | --- | --- |", *lines])

@@ -17,6 +17,9 @@ import threading
 import time
 from pathlib import Path
 
+# No command to a server takes longer.
+COMMAND_S = 120
+
 
 class Unavailable(Exception):
     """What is missing on this machine."""
@@ -38,8 +41,8 @@ class Sqlite:
         self.environment = {"PEER_STORE": "sqlite", "PEER_DIR": str(self.folder), "PEER_URL": str(self.file)}
         self.version = f"SQLite {sqlite3.sqlite_version} in the driver"
 
-    def _query(self, sql, file=None):
-        connection = sqlite3.connect(file or self.file, timeout=60, isolation_level=None)
+    def _query(self, sql):
+        connection = sqlite3.connect(self.file, timeout=60, isolation_level=None)
         try:
             return connection.execute(sql).fetchall()
         finally:
@@ -50,11 +53,7 @@ class Sqlite:
         self._query("CREATE TABLE IF NOT EXISTS appended (n INTEGER)")
 
     def numbers(self, table):
-        found = self._query(f"SELECT n FROM {table}")
-        own = self.folder / "own.db"
-        if table == "appended" and own.exists():
-            found += self._query(f"SELECT n FROM {table}", own)
-        return [n for (n,) in found]
+        return [n for (n,) in self._query(f"SELECT n FROM {table}")]
 
     def size(self):
         files = (path for path in self.folder.rglob("*") if path.is_file() and not path.name.startswith("events-"))
@@ -77,9 +76,12 @@ class _Server:
             self.prefix = ["setpriv", "--reuid", str(entry.pw_uid), "--regid", str(entry.pw_gid), "--clear-groups"]
 
     def run(self, *command):
-        return subprocess.run(
-            [*self.prefix, *map(str, command)], check=True, capture_output=True, text=True, cwd=self.folder
-        ).stdout
+        whole = [*self.prefix, *map(str, command)]
+        try:
+            done = subprocess.run(whole, check=True, capture_output=True, text=True, cwd=self.folder, timeout=COMMAND_S)
+        except subprocess.TimeoutExpired:
+            raise Unavailable(f"{Path(command[0]).name} took longer than {COMMAND_S} s") from None
+        return done.stdout
 
 
 class PostgresServer(_Server):

@@ -21,19 +21,12 @@ _local = threading.local()
 _events = None
 
 
-def append_to_sqlite(n, file="app.db"):
+def append_to_sqlite(n):
     """What the application does of its own: a row, on a connection of its own."""
     connection = getattr(_local, "connection", None)
     if connection is None:
-        connection = _local.connection = sqlite3.connect(f"{DIR}/{file}", timeout=30, isolation_level=None)
-        connection.execute("CREATE TABLE IF NOT EXISTS appended (n INTEGER)")
+        connection = _local.connection = sqlite3.connect(f"{DIR}/app.db", timeout=30, isolation_level=None)
     connection.execute("INSERT INTO appended (n) VALUES (?)", (n,))
-
-
-def append_to_another_file(n):
-    """The same for a queue that brings a SQLite of its own: two of them may not have one file open in one process,
-    since closing it in one takes the other's locks away."""
-    append_to_sqlite(n, "own.db")
 
 
 def handle(kind, n, append=append_to_sqlite):
