@@ -44,7 +44,7 @@ defmodule Producer do
              do: if(commit, do: :ok, else: {:error, :rolled_back})
       end)
 
-    if done == {:error, :rolled_back} or match?({:ok, _}, done) or done == :ok, do: :ok, else: done
+    if done in [{:ok, :ok}, {:error, :rolled_back}], do: :ok, else: done
   end
 
   defp enqueue(db, "later", jobs, _) do
@@ -77,7 +77,7 @@ defmodule Work do
 
   defp append(db, number) do
     Process.sleep(2)
-    Honker.transaction(db, fn tx -> Honker.execute(tx, "INSERT INTO appended (n) VALUES (?)", [number]) end)
+    {:ok, :ok} = Honker.transaction(db, fn tx -> Honker.execute(tx, "INSERT INTO appended (n) VALUES (?)", [number]) end)
     Process.sleep(2)
   end
 end
