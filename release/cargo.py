@@ -26,8 +26,7 @@ class Build:
         # One at a time: what is built together has the features of all, and the extension takes SQLite from its host.
         built = self._cargo(target, "honker-ffi", dynamic)
         files = {"shared": built / target.shared, "static": built / "libhonker.a"}
-        if target.os != "windows":
-            files["program"] = self._cargo(target, "honker-cli", []) / target.program
+        files["program"] = self._cargo(target, "honker-cli", []) / target.program
         built = self._cargo(target, "honker-extension", dynamic)
         return files | {"extension": built / target.extension}
 

@@ -52,8 +52,7 @@ def problems(package: str, target: Target) -> list[str] | None:
         folder, _, file = name.rpartition("/")
         if fnmatch.fnmatch(folder or ".", place.folder.format(*names)):
             found[_plain(file, target)] = content
-    parts = [part for part in place.parts if (part, target.os) != ("program", "windows")]
-    wanted = [str(getattr(target, part, part)) for part in parts]
+    wanted = [str(getattr(target, part, part)) for part in place.parts]
     wrong = [f"{archives[0].name} has no {name}" for name in wanted if name not in found]
     with tempfile.TemporaryDirectory() as scratch:
         for name in set(wanted) & found.keys():

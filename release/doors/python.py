@@ -49,12 +49,11 @@ def _wheel(
 ) -> bytes:
     name = f"honker-{release.version}"
     target = native.target
-    program = f"{name}.data/scripts/{target.program}"
     entries = [
         *code,
         native.entry(target.shared, f"honker/_lib/{target.shared}", runs=True),
         native.entry(target.extension, f"honker/_lib/{target.extension}", runs=True),
-        *([native.entry(target.program, program, runs=True)] if native.has(target.program) else []),
+        native.entry(target.program, f"{name}.data/scripts/{target.program}", runs=True),
         Entry(f"{name}.dist-info/METADATA", metadata),
         Entry(f"{name}.dist-info/WHEEL", _description(tag)),
         Entry(f"{name}.dist-info/entry_points.txt", _entry_points(project)),

@@ -47,8 +47,7 @@ class Inside(ReleaseTest):
     def test_what_is_no_library_is_found(self) -> None:
         for target in targets.read():
             wrong = inside.problems("python", target)
-            # The program is not for Windows.
-            self.assertEqual(len(wrong), 2 if target.os == "windows" else 3, wrong)
+            self.assertEqual(len(wrong), 3, wrong)
             self.assertRegex(wrong[0], rf"is no file of {target.os}")
 
     def test_a_part_that_is_missing_is_found(self) -> None:
