@@ -3,12 +3,14 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use honker_core::Result;
 use honker_core::consume::{
     Batch, Claimed, LostJob, Next, Reason, Settled, Verdict, Waiter, Worker, WorkerOptions, WorkerQueue,
 };
 use honker_core::database::Database;
+use honker_core::watch::Wake;
 
 use crate::ready::{named, named_by_descriptor};
 use crate::support::*;
@@ -146,37 +148,30 @@ fn it_is_named_for_the_earliest_of_its_claims() {
     });
 }
 
-/// What somebody commits between the turn and its end is not overlooked, although the waiter has taken that commit.
+/// What somebody commits after the turn, before the worker rests, is not overlooked, although the waiter has taken that commit.
 #[test]
 fn a_commit_that_is_taken_during_a_turn_is_not_lost() {
     alone("full::a_commit_that_is_taken_during_a_turn_is_not_lost", || {
         statements::watch();
         let (file, database) = open();
-        // Of the hook as well, which is never gone: it has a waiter.
         let waiter = waiter(&database);
-        let mut worker = worker_at(&waiter, no_fallback());
-        for settles in [false, true] {
-            enqueue(&database, "q", "p");
-            let first = job(worker.next(1, NOW));
-            enqueue(&database, "q", "p");
-            let other = Mutex::new(file.plain());
-            let asking = waiter.clone();
-            // The end of its transaction.
-            statements::once_after("RELEASE _honker", move || {
-                other.lock().unwrap().execute_batch("DELETE FROM _honker_live").unwrap();
-                assert!(named(&asking).is_empty(), "it looks");
-            });
-            let claimed = if settles {
-                job(worker.settle_and_next(&[ack(&first)], 1, NOW).unwrap().next)
-            } else {
-                job(worker.next(1, NOW))
-            };
-            assert_eq!(file.count("SELECT count(*) FROM _honker_live"), 0);
-            assert_eq!(named(&waiter), [1]);
-            let told = item(worker.next(0, NOW)).lost;
-            assert_timeout(worker.next(0, NOW));
-            assert!(told.iter().any(|lost| lost.serial == claimed.serial && lost.reason == Reason::Gone));
-        }
+        let (mut worker, claimed) = with_full_hand(&database, &waiter, no_fallback(), true);
+        enqueue(&database, "q", "p");
+        assert!(named(&waiter).is_empty());
+        let other = Mutex::new(file.plain());
+        let (asking, witness) = (waiter.clone(), Waiter::new(&database).unwrap());
+        // Whether there is something to tidy up is what it asks last, once a minute.
+        clock::set_monotonic(61_000);
+        statements::once_after("'maintenance'", move || {
+            while witness.wait(Some(Duration::ZERO)).unwrap() == Wake::Update {}
+            other.lock().unwrap().execute_batch("DELETE FROM _honker_live").unwrap();
+            assert_eq!(witness.wait(None).unwrap(), Wake::Update);
+            assert!(named(&asking).is_empty(), "it looks");
+        });
+        let claimed = job(worker.settle_and_next(&[ack(&claimed)], 1, NOW).unwrap().next);
+        assert_eq!(file.count("SELECT count(*) FROM _honker_live"), 0);
+        assert_eq!(named_by_descriptor(&waiter), [1]);
+        assert_eq!(lost_with(worker.next(0, NOW), Reason::Gone).serial, claimed.serial);
     });
 }
 
