@@ -207,7 +207,7 @@ class Dispatcher:
     def _is_of_this_thread(self) -> bool:
         """Whether its loop runs here, or nowhere any more."""
         key = None if self._key is None else self._key()
-        if key is None or (hasattr(key, "is_closed") and key.is_closed()):
+        if key is None or (hasattr(key, "is_running") and not key.is_running()):
             return True
         loop = _loop.running()
         return loop is not None and loop.key is key

@@ -339,6 +339,39 @@ def test_loops_come_and_go_and_leave_nothing(db, queue):
     assert len(db._dispatchers) <= 1
 
 
+def test_close_between_two_runs_of_a_loop_leaves_nothing(path):
+    """Its loop does not run then, and cannot be waited for."""
+
+    def descriptors():
+        return len(os.listdir("/proc/self/fd"))
+
+    def use(loop):
+        db = honker.open(path)
+        queue = db.queue("q")
+        queue.enqueue(1)
+
+        async def main():
+            async with queue.claim("w") as claims:
+                async for job in claims:
+                    job.ack()
+                    with anyio.move_on_after(0.05):
+                        await anext(claims)
+                    return
+
+        loop.run_until_complete(main())
+        db.close()
+
+    loop = asyncio.new_event_loop()
+    try:
+        use(loop)
+        loop.run_until_complete(asyncio.sleep(0.01))
+        before = descriptors()
+        use(loop)
+        assert descriptors() == before
+    finally:
+        loop.close()
+
+
 def test_two_loops_in_two_threads(db, queue):
     def consume(name, got):
         async def main():
