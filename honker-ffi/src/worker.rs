@@ -227,8 +227,9 @@ pub unsafe extern "C" fn honker_worker_next(
 /// all); with an `n` of 0 or less, for jobs that are lost. To be called at least as often as claims have to be prolonged.
 ///
 /// A call that has claimed as many as it asked for, and has neither a lost job nor a refused settlement to tell, leaves the
-/// worker waiting for what is lost, and for its heartbeat, as with an `n` of 0: it need not be asked again before a job is
-/// settled. To ask it again is right at any time.
+/// worker waiting, as with an `n` of 0, for what is lost, its heartbeat and the end of a maximum run time. Who is told of those by
+/// `honker_waiter_ready` need not ask again before it is named, or has something to settle; who is not asks on. To ask is right
+/// at any time.
 ///
 /// HONKER_OK with what was claimed and what was lost (`honker_jobs_lost`), either of which may be none; to be freed with
 /// `honker_jobs_free`. Otherwise as for `honker_wait`: HONKER_TIMEOUT, HONKER_WOKEN or HONKER_CLOSED. After any of these the

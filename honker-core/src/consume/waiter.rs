@@ -9,7 +9,7 @@
 //! Invariants:
 //! - A consumer is resting, ready, or looking. It is looking from the moment it is named, or begins a `next`, until it
 //!   has found nothing, or all that it may take. What is committed while it looks makes it ready again, for its look may have
-//!   come before the commit.
+//!   come before the commit; a worker that has found all asks the file about that first.
 //! - No commit is lost: it stays in the subscription until somebody takes it, and whoever takes it asks for every resting
 //!   consumer. One for whom the file cannot be asked is ready: it looks by itself, and has its own error.
 //!
@@ -27,6 +27,10 @@ use crate::Result;
 use crate::database::{Database, deadline};
 use crate::outlook::Interest;
 use crate::watch::{Subscription, Wake, Waker};
+
+/// A consumer that has found all that it may take asks so often about what was committed meanwhile. Where commits come faster than
+/// answers it looks again.
+const ASKS_MAX: usize = 4;
 
 /// See the module documentation. Clones are handles to the same waiter.
 #[derive(Clone)]
@@ -374,30 +378,30 @@ impl Inner {
         }
     }
 
-    /// The same, and found all that it may take. What was committed meanwhile is asked about here: it has committed itself, and
-    /// if it were named whenever another thread takes that, each claim would cost it a look.
-    pub(super) fn rest_full(&self, key: u64, commits: u64, rest: Rest) {
-        if self.database.is_remote() {
-            // What it was about is known no more.
-            return self.rest(key, commits, rest);
-        }
-        {
-            let mut state = self.lock();
-            let missed = state.commits != commits;
-            let Some(consumer) = state.consumers.get_mut(&key) else { return };
-            let until = rest.until();
-            consumer.phase = Phase::Resting(rest);
-            self.announce(&mut state, Some(until));
-            if !missed {
+    /// The same, and found all that it may take. What was committed meanwhile is asked about here, for it alone, while it still
+    /// looks: it has committed itself, and if it were named whenever another thread takes that, each claim would cost it a look.
+    pub(super) fn rest_full(&self, key: u64, mut commits: u64, mut rest: Rest) {
+        // What commits on a server were about is known no more.
+        let asks_max = if self.database.is_remote() { 0 } else { ASKS_MAX };
+        for _ in 0..asks_max {
+            let taken = self.lock().commits;
+            if taken == commits {
+                break;
+            }
+            commits = taken;
+            let now = Instant::now();
+            let Some(interest) = rest.question(true, now).cloned() else { continue };
+            let answers = self.database.outlooks(&[&*interest]).unwrap_or_default();
+            if rest.answer(&interest, answers.into_iter().next().and_then(Result::ok), now) {
+                let mut state = self.lock();
+                if let Some(consumer) = state.consumers.get_mut(&key) {
+                    consumer.phase = Phase::Ready;
+                    self.announce(&mut state, None);
+                }
                 return;
             }
-            state.asked = commits;
         }
-        self.ask();
-        let mut state = self.lock();
-        if state.ready_at().is_none() {
-            self.announce(&mut state, None);
-        }
+        self.rest(key, commits, rest);
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

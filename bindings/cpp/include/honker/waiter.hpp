@@ -60,8 +60,9 @@ class Waiter {
   }
 
   /// The consumers that have work, without waiting. Each is named once when it was made, and then when there is
-  /// something for it; not again before a call of its own has found nothing. After a call of its own that failed it is
-  /// named again half a second later. ClosedError if the database is closed, HONKER_WATCHER if the file was replaced.
+  /// something for it; not again before a call of its own has found nothing, or Jobs as many as it asked for. After a
+  /// call of its own that failed it is named again half a second later. ClosedError if the database is closed,
+  /// HONKER_WATCHER if the file was replaced.
   Ready ready() const { return ready(std::nothrow).value(); }
   Result<Ready> ready(std::nothrow_t) const noexcept {
     if (core_ == nullptr) return detail::make_error(nullptr, HONKER_MISUSE, nullptr);
