@@ -142,7 +142,8 @@ public final class Worker extends Consumer {
   record Batch(List<Job> jobs, List<Lost> lost, List<Refused> refused) {
     /**
      * Whether it has all of the `n` jobs that were asked for, and nothing else to tell: the library
-     * rests then, as after a call that found nothing, and need not be asked again before it says so.
+     * rests then, as after a call that found nothing, and need not be asked again before it says
+     * so.
      */
     boolean isAllOf(long n) {
       return n > 0 && jobs.size() == n && lost.isEmpty() && refused.isEmpty();
