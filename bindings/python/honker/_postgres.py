@@ -169,9 +169,10 @@ def typed(error: BaseException) -> Error | None:
     while at is not None and at not in seen:
         seen.append(at)
         state = getattr(at, "sqlstate", None) or getattr(at, "pgcode", None)
-        if isinstance(state, str) and state in _STATUSES:
+        if isinstance(state, str):
             message = getattr(getattr(at, "diag", None), "message_primary", None) or str(at)
-            return error_of(_STATUSES[state], message)
-        # SQLAlchemy has the driver's in `orig`, Django as the cause, Peewee as the context.
-        at = getattr(at, "orig", None) or at.__cause__ or at.__context__
+            return error_of(_STATUSES[state], message) if state in _STATUSES else None
+        # SQLAlchemy and Peewee have the driver's in `orig`, Django as the cause. Not the context: that may be an error
+        # of before, which the caller handles.
+        at = getattr(at, "orig", None) or at.__cause__
     return None

@@ -433,6 +433,36 @@ def test_errors_of_honker_are_typed_and_others_the_drivers(db, server):
             honker.enqueue_on(conn, "emails", 1)
 
 
+def test_an_error_is_not_taken_for_the_one_that_is_handled(db, server):
+    """That is the context of what is raised meanwhile."""
+    with psycopg.connect(server) as conn:
+        try:
+            honker.enqueue_on(conn, "emails", 1, delay=2**63 - 2)
+        except honker.InvalidError:
+            with pytest.raises(psycopg.errors.InFailedSqlTransaction):
+                honker.enqueue_on(conn, "emails", 1)
+            conn.rollback()
+            conn.execute("SELECT honker._move_begin('6d', 'postgres://db.example/app')")
+            with pytest.raises(honker.MovedError):
+                honker.enqueue_on(conn, "emails", 1)
+            conn.close()
+            with pytest.raises(psycopg.OperationalError):  # without an SQLSTATE
+                honker.enqueue_on(conn, "emails", 1)
+
+
+def test_errors_by_peewee(db, server):
+    peewee = pytest.importorskip("peewee")
+    with contextlib.closing(peewee.PostgresqlDatabase(server)) as conn:
+        try:
+            honker.enqueue_on(conn, "emails", 1, delay=2**63 - 2)
+        except honker.InvalidError:
+            with pytest.raises(honker.InvalidError, match="metadata"):
+                honker.enqueue_on(conn, "emails", 1, metadata={"a": 1})
+            conn.execute_sql("DROP SCHEMA honker CASCADE")
+            with pytest.raises(peewee.ProgrammingError):
+                honker.enqueue_on(conn, "emails", 1)
+
+
 def test_another_server_is_none(db):
     with pytest.raises(TypeError, match="no connection that honker knows"):
         honker.enqueue_on(object(), "emails", 1)
