@@ -61,8 +61,14 @@ def ack(job: Job) -> tuple[str, tuple[Any, ...]]:
     return _ACK, (job.id, job.attempts, job.id, job.worker_id)
 
 
+def session_of(conn: Any) -> Any:
+    """The session for which a scoped_session or async_scoped_session of SQLAlchemy stands."""
+    return conn() if callable(conn) and hasattr(conn, "registry") else conn
+
+
 def caller(conn: Any) -> Call | None:
     """None if the connection is none to Postgres."""
+    conn = session_of(conn)
     if hasattr(conn, "exec_driver_sql"):  # SQLAlchemy's Connection
         return _alchemy(conn)
     if hasattr(conn, "execute_sql"):  # Peewee
@@ -87,6 +93,7 @@ def caller(conn: Any) -> Call | None:
 
 
 async def async_caller(conn: Any) -> Callable[[str, tuple[Any, ...]], Awaitable[Any]] | None:
+    conn = session_of(conn)
     if hasattr(conn, "sync_session"):  # SQLAlchemy's AsyncSession
         conn = await conn.connection()
     if hasattr(conn, "exec_driver_sql"):

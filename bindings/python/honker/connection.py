@@ -47,7 +47,8 @@ def enqueue_on(conn: Any, queue: str, payload: Any, **options: Unpack[EnqueueOpt
     `open` and `schema_sql` make in a file, and `honker migrate` in Postgres. No middleware sees the job.
 
     conn: to a file a sqlite3.Connection, or one like it; to Postgres one of psycopg or psycopg2; to either a Connection
-        or Session of SQLAlchemy (SQLModel); a Database of Peewee; a connection of Django.
+        or Session of SQLAlchemy (SQLModel), or a scoped_session (Flask-SQLAlchemy); a Database of Peewee; a connection
+        of Django.
     options: to Postgres all of `EnqueueOptions`. To a file run_at, delay, priority, expires, max_attempts (default: the
         queue's) and metadata, which is a MisuseError without an open transaction; the clock is that of this process.
     """
@@ -203,6 +204,7 @@ async def _arun(steps: _Steps, execute: Callable[..., Awaitable[Any]]) -> int:
 
 def _executor(conn: Any) -> _Execute:
     """What executes a statement there and answers something like a cursor."""
+    conn = _postgres.session_of(conn)
     if hasattr(conn, "exec_driver_sql"):  # SQLAlchemy's Connection
         return conn.exec_driver_sql  # type: ignore[no-any-return]
     if hasattr(conn, "execute_sql"):  # Peewee
@@ -226,6 +228,7 @@ def _django(conn: Any) -> _Execute:
 
 
 async def _aexecutor(conn: Any) -> Callable[..., Awaitable[Any]]:
+    conn = _postgres.session_of(conn)
     if hasattr(conn, "sync_session"):  # SQLAlchemy's AsyncSession
         conn = await conn.connection()
     if hasattr(conn, "exec_driver_sql"):

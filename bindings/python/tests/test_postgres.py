@@ -18,7 +18,12 @@ psycopg = pytest.importorskip("psycopg")
 psycopg2 = pytest.importorskip("psycopg2")
 sqlalchemy = pytest.importorskip("sqlalchemy")
 from psycopg2.extras import RealDictCursor  # noqa: E402
-from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine  # noqa: E402
+from sqlalchemy.ext.asyncio import (  # noqa: E402
+    AsyncSession,
+    async_scoped_session,
+    async_sessionmaker,
+    create_async_engine,
+)
 
 
 class Failure(Exception):
@@ -347,6 +352,38 @@ def test_sqlalchemy(db, server, worker, driver):
             honker.enqueue_on(session, "emails", 1, delay=2**63 - 1)
     engine.dispose()
     assert [worker.line(), worker.line()] == ["committed", "by a session"] and orders(db) == [1, 2]
+
+
+def test_a_scoped_session_of_sqlalchemy(db, server, worker):
+    """What Flask-SQLAlchemy has as db.session."""
+    engine = sqlalchemy.create_engine("postgresql+psycopg://", creator=lambda: psycopg.connect(server))
+    session = sqlalchemy.orm.scoped_session(sqlalchemy.orm.sessionmaker(engine))
+    honker.enqueue_on(session, "emails", "rolled back")
+    session.rollback()
+    session.execute(sqlalchemy.text("INSERT INTO orders (id) VALUES (1)"))
+    honker.enqueue_on(session, "emails", "committed", metadata={"a": "b"})
+    session.commit()
+    session.remove()
+    engine.dispose()
+    assert worker.line() == "committed" and orders(db) == [1]
+
+
+def test_an_async_scoped_session_of_sqlalchemy(db, server, worker):
+    async def main():
+        engine = create_async_engine(
+            "postgresql+psycopg://", async_creator=lambda: psycopg.AsyncConnection.connect(server)
+        )
+        session = async_scoped_session(async_sessionmaker(engine), scopefunc=asyncio.current_task)
+        await honker.aenqueue_on(session, "emails", "rolled back")
+        await session.rollback()
+        await session.execute(sqlalchemy.text("INSERT INTO orders (id) VALUES (1)"))
+        await honker.aenqueue_on(session, "emails", "committed")
+        await session.commit()
+        await session.remove()
+        await engine.dispose()
+
+    asyncio.run(main())
+    assert worker.line() == "committed" and orders(db) == [1]
 
 
 @pytest.mark.parametrize("driver", ["psycopg", "asyncpg"])

@@ -10,8 +10,8 @@ import pytest
 
 sqlalchemy = pytest.importorskip("sqlalchemy")
 from sqlalchemy import create_engine, event, text  # noqa: E402
-from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine  # noqa: E402
-from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column  # noqa: E402
+from sqlalchemy.ext.asyncio import AsyncSession, async_scoped_session, async_sessionmaker, create_async_engine  # noqa: E402
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, scoped_session, sessionmaker  # noqa: E402
 
 
 class Failure(Exception):
@@ -110,6 +110,32 @@ def test_sqlalchemy_sessions(engine, worker, nothing_else, db):
             honker.enqueue_on(session, "emails", "the second")
     assert [worker.line(), worker.line()] == ["committed", "the second"]
     assert db.query("SELECT id FROM orders") == [{"id": 1}]
+
+
+def test_scoped_sessions(engine, worker, nothing_else):
+    """What Flask-SQLAlchemy has as db.session."""
+    session = scoped_session(sessionmaker(engine))
+    honker.enqueue_on(session, "emails", "rolled back")
+    session.rollback()
+    honker.enqueue_on(session, "emails", "committed", metadata={"a": "b"})
+    session.commit()
+    session.remove()
+    assert worker.line() == "committed"
+
+
+def test_async_scoped_sessions(path, engine, worker, nothing_else):
+    async def main():
+        engine = create_async_engine(f"sqlite+aiosqlite:///{path}")
+        session = async_scoped_session(async_sessionmaker(engine), scopefunc=asyncio.current_task)
+        await honker.aenqueue_on(session, "emails", "rolled back")
+        await session.rollback()
+        await honker.aenqueue_on(session, "emails", "committed")
+        await session.commit()
+        await session.remove()
+        await engine.dispose()
+
+    asyncio.run(main())
+    assert worker.line() == "committed"
 
 
 def test_acking_in_a_session(engine, db, queue):
