@@ -71,8 +71,8 @@ def caller(conn: Any) -> Call | None:
     conn = session_of(conn)
     if hasattr(conn, "exec_driver_sql"):  # SQLAlchemy's Connection
         return _alchemy(conn)
-    if hasattr(conn, "execute_sql"):  # Peewee
-        return _peewee(conn) if "PostgresqlDatabase" in _names(conn) else None
+    if hasattr(conn, "execute_sql"):  # Peewee, or a proxy for its database
+        return _peewee(conn) if "PostgresqlDatabase" in _names(getattr(conn, "obj", conn)) else None
     if hasattr(conn, "connection") and callable(conn.connection) and hasattr(conn, "in_transaction"):
         return _alchemy(conn.connection())  # its Session
     if hasattr(conn, "vendor") and hasattr(conn, "ops"):  # Django

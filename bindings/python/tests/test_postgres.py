@@ -423,7 +423,13 @@ def test_peewee(db, server, worker):
         with orders_db.atomic():
             orders_db.execute_sql("INSERT INTO orders (id) VALUES (1)")
             honker.enqueue_on(orders_db, "emails", "committed", unique_key="k")
-    assert worker.line() == "committed" and orders(db) == [1]
+        proxy = peewee.DatabaseProxy()
+        proxy.initialize(orders_db)
+        with contextlib.suppress(Failure), proxy.atomic():
+            honker.enqueue_on(proxy, "emails", "rolled back")
+            raise Failure
+        honker.enqueue_on(proxy, "emails", "by a proxy")
+    assert [worker.line(), worker.line()] == ["committed", "by a proxy"] and orders(db) == [1]
 
 
 def test_acking_in_a_transaction_of_ones_own(db, queue, server):
