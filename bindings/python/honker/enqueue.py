@@ -29,6 +29,18 @@ _STATUSES: dict[int, Literal["enqueued", "exists", "replaced"]] = {
 _JSON_NAMES = {"delay": "delay_s", "expires": "expires_s"}
 
 
+# How those are read that are numbers.
+_NUMBERS: dict[str, Callable[[Any, str], int]] = {
+    "run_at": _values.moment,
+    "delay": _values.optional_seconds,
+    "expires": _values.optional_seconds,
+    "priority": _values.integer,
+    "max_attempts": _values.optional_integer,
+    "unique_for_s": _values.positive,
+    "max_run_s": _values.positive,
+}
+
+
 class CommonOptions(TypedDict, total=False):
     """Those of `EnqueueOptions` that every job can have."""
 
@@ -221,10 +233,8 @@ def json_options(given: EnqueueOptions) -> dict[str, Any]:
     for name, value in given.items():
         if value is None or name in ("batch", "member"):
             continue
-        if name == "run_at":
-            value = _values.moment(value, name)  # type: ignore[arg-type]
-        elif name in ("delay", "expires"):
-            value = _values.seconds(value, name)  # type: ignore[arg-type]
+        if name in _NUMBERS:
+            value = _NUMBERS[name](value, name)
         made[_JSON_NAMES.get(name, name)] = value
     batch = given.get("batch")
     member = _member(batch, given.get("member"))

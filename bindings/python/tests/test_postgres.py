@@ -91,7 +91,7 @@ def test_transactions(db, queue):
     with db.transaction() as tx:
         tx.execute("INSERT INTO orders (id, note) VALUES (?, ?)", [1, "it's ? here"])
         with pytest.raises(honker.InvalidError):
-            queue.enqueue(1, tx=tx, delay=2**63 - 1)  # its own savepoint: the transaction goes on
+            queue.enqueue(1, tx=tx, delay=2**63 - 2)  # its own savepoint: the transaction goes on
         id = queue.enqueue({"order_id": 1}, tx=tx)
     with contextlib.suppress(Failure), db.transaction() as tx:
         tx.execute("INSERT INTO orders (id) VALUES (?1)", [2])
@@ -326,7 +326,7 @@ def test_asyncpg(db, server, worker):
                 await conn.execute("INSERT INTO orders (id) VALUES (1)")
                 await honker.aenqueue_on(conn, "emails", "committed", delay=0, expires=3600, max_attempts=2)
             with pytest.raises(honker.InvalidError):
-                await honker.aenqueue_on(conn, "emails", 1, delay=2**63 - 1)
+                await honker.aenqueue_on(conn, "emails", 1, delay=2**63 - 2)
 
     asyncio.run(main())
     assert worker.line() == "committed" and orders(db) == [1]
@@ -349,7 +349,7 @@ def test_sqlalchemy(db, server, worker, driver):
         honker.enqueue_on(session, "emails", "by a session", metadata={"a": "b"})
         session.commit()
         with pytest.raises(honker.InvalidError, match="delay"):
-            honker.enqueue_on(session, "emails", 1, delay=2**63 - 1)
+            honker.enqueue_on(session, "emails", 1, delay=2**63 - 2)
     engine.dispose()
     assert [worker.line(), worker.line()] == ["committed", "by a session"] and orders(db) == [1, 2]
 
@@ -404,7 +404,7 @@ def test_sqlalchemy_with_asyncio(db, server, worker, driver):
         async with engine.begin() as connection:
             await honker.aenqueue_on(connection, "emails", "by a connection", concurrency_key="c")
             with pytest.raises(honker.InvalidError):
-                await honker.aenqueue_on(connection, "emails", 1, delay=2**63 - 1)
+                await honker.aenqueue_on(connection, "emails", 1, delay=2**63 - 2)
             await connection.rollback()
         async with engine.begin() as connection:
             await honker.aenqueue_on(connection, "emails", "by a connection", concurrency_key="c")
@@ -458,10 +458,29 @@ def test_acking_in_a_transaction_of_ones_own(db, queue, server):
     assert asyncio.run(main())
 
 
+def test_numbers_are_those_of_the_package(db, queue, server):
+    numbers = {"priority": 2.9, "max_attempts": 4.9, "expires": 60.9, "delay": 1.9}
+    columns = ("priority", "max_attempts")
+    own = queue.get_job(queue.enqueue(1, **numbers))
+    with psycopg.connect(server) as conn:
+        ids = [honker.enqueue_on(conn, "emails", 1, **numbers, **more) for more in ({}, {"metadata": {"a": "b"}})]
+        for option in ("priority", "max_attempts", "delay", "expires", "max_run_s", "unique_for_s"):
+            with pytest.raises(TypeError, match=option):
+                honker.enqueue_on(conn, "emails", 1, **{option: "5"})
+            with pytest.raises(honker.InvalidError, match=option):
+                honker.enqueue_on(conn, "emails", 1, **{option: float("nan")})
+    for job in map(queue.get_job, ids):
+        assert [job[name] for name in columns] == [own[name] for name in columns] == [2, 4]
+        assert job["expires_at"] - job["run_at"] == own["expires_at"] - own["run_at"] == 59
+    with db.batch(on_finished={"queue": "after", "payload": 1, **numbers}):
+        pass
+    assert [row["priority"] for row in db.jobs(queue="after")] == [2]
+
+
 def test_errors_of_honker_are_typed_and_others_the_drivers(db, server):
     with psycopg.connect(server) as conn:
         with pytest.raises(honker.InvalidError, match="delay"):
-            honker.enqueue_on(conn, "emails", 1, delay=2**63 - 1)
+            honker.enqueue_on(conn, "emails", 1, delay=2**63 - 2)
         with pytest.raises(psycopg.errors.InFailedSqlTransaction):
             honker.enqueue_on(conn, "emails", 1)
         conn.rollback()
