@@ -171,6 +171,14 @@ class TestOptions < HonkerTest
     sequel&.disconnect
   end
 
+  # A SELECT is for the :read_only server, and honker's function for the transaction.
+  def test_on_sequel_with_a_server_for_reading
+    sequel = Sequel.connect("sqlite://#{@path}", servers: { read_only: {} }, after_connect: Honker.sequel_after_connect(extension_path: EXTENSION))
+    Honker.stub(:setup, nil) { enqueue_on(sequel) { |enqueue| sequel.transaction(rollback: :always) { enqueue.call } } }
+  ensure
+    sequel&.disconnect
+  end
+
   def test_on_active_record_and_not_from_its_cache
     ActiveRecord::Base.establish_connection(adapter: "sqlite3", database: @path, timeout: 5000)
     connection = ActiveRecord::Base.connection

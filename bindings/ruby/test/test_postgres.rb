@@ -259,6 +259,22 @@ class TestPostgres < HonkerTest
     sequel&.disconnect
   end
 
+  # A SELECT is for the :read_only server, and honker's function for the transaction.
+  def test_sequel_with_a_server_for_reading
+    db
+    sequel = Sequel.connect(@url, servers: { read_only: {} })
+    sequel.transaction do
+      Honker.enqueue_on(sequel, "emails", "rolled back")
+      Honker.enqueue_on(sequel, "emails", "rolled back", metadata: { a: "b" })
+      raise Sequel::Rollback
+    end
+    assert_empty db.jobs(queue: "emails").to_a
+    sequel.transaction { Honker.enqueue_on(sequel, "emails", "committed") }
+    assert_equal ["committed"], db.jobs(queue: "emails").map { |job| job[:payload] }
+  ensure
+    sequel&.disconnect
+  end
+
   def test_active_record
     with_orders
     Model.establish_connection(configuration)

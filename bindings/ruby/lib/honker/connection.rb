@@ -32,7 +32,8 @@ module Honker
     FUNCTIONS = %i[unique_key unique_until unique_for_s on_conflict concurrency_key batch member max_run_s].freeze
     # Calls that function. Not as a query, whose answer might come from a cache.
     CALLERS = {
-      "Sequel::Database" => ->(db, sql, values) { db.fetch(sql, *values).all.first.values.first },
+      # As any SELECT, Sequel would send it to a :read_only server if there is one.
+      "Sequel::Database" => ->(db, sql, values) { db.fetch(sql, *values).server(:default).all.first.values.first },
       "SQLite3::Database" => ->(db, sql, values) { db.get_first_value(sql, values) },
       "ActiveRecord::ConnectionAdapters::AbstractAdapter" => lambda do |db, sql, values|
         db.exec_query(sql.gsub("?") { db.quote(values.shift) }, "Honker Enqueue").rows.first.first

@@ -23,7 +23,8 @@ module Honker
     # Runs a statement on a kind of connection; the only value of its only row. Not as a query, whose answer might come from a
     # cache.
     CALLERS = {
-      "Sequel::Database" => ->(db, sql, values) { db.fetch(sql, *values).first.values.first },
+      # As any SELECT, Sequel would send it to a :read_only server if there is one.
+      "Sequel::Database" => ->(db, sql, values) { db.fetch(sql, *values).server(:default).first.values.first },
       "PG::Connection" => lambda do |db, sql, values|
         n = 0
         db.exec_params(sql.gsub("?") { "$#{n += 1}" }, values).getvalue(0, 0)
