@@ -275,6 +275,55 @@ class TestPostgres < HonkerTest
     sequel&.disconnect
   end
 
+  # Built on ActiveRecord's own, as that of the gem activerecord-postgis-adapter.
+  POSTGIS = <<~RUBY
+    require "active_record/connection_adapters/postgresql_adapter"
+    module ActiveRecord
+      module ConnectionAdapters
+        class PostGISAdapter < PostgreSQLAdapter
+          ADAPTER_NAME = "PostGIS"
+        end
+        register("postgis", "ActiveRecord::ConnectionAdapters::PostGISAdapter") if respond_to?(:register)
+      end
+
+      module ConnectionHandling
+        def postgis_connection(config)
+          given = config.slice(:host, :port, :user).merge(dbname: config[:database], user: config[:username])
+          ConnectionAdapters::PostGISAdapter.new(PG.connect(**given.compact), logger, given, config)
+        end
+      end
+    end
+  RUBY
+
+  def test_active_record_with_postgis
+    with_orders
+    folder = File.join(@dir, "lib")
+    FileUtils.mkdir_p("#{folder}/active_record/connection_adapters")
+    File.write("#{folder}/active_record/connection_adapters/postgis_adapter.rb", POSTGIS)
+    $LOAD_PATH.unshift(folder)
+    ActiveRecord::Base.establish_connection(configuration.merge("adapter" => "postgis"))
+    Honker.database = @url
+    type = Class.new do
+      include Honker::Job
+
+      def self.name = "Some"
+      def perform(to:); end
+    end
+    [false, true].each do |commits|
+      ActiveRecord::Base.transaction do
+        Honker.enqueue_on(ActiveRecord::Base, "emails", commits)
+        type.enqueue(to: "alice")
+        raise ActiveRecord::Rollback unless commits
+      end
+    end
+    assert_equal [true], db.jobs(queue: "emails").map { |job| job[:payload] }
+    assert_equal 1, db.jobs(queue: "default").count
+  ensure
+    $LOAD_PATH.delete(folder)
+    Honker.database = nil
+    ActiveRecord::Base.remove_connection
+  end
+
   def test_active_record
     with_orders
     Model.establish_connection(configuration)

@@ -61,9 +61,14 @@ module Honker
                   when "Sequel::Database" then connection.database_type == :postgres
                   when "PG::Connection" then true
                   when nil then false
-                  else connection.adapter_name == "PostgreSQL"
+                  else adapter?(connection)
                   end
       caller if is_server
+    end
+
+    # Whether it is ActiveRecord's adapter, or one that is built on it, as that of PostGIS is. It need not be loaded.
+    def adapter?(connection)
+      connection.class.ancestors.any? { |kind| kind.name == "ActiveRecord::ConnectionAdapters::PostgreSQLAdapter" }
     end
 
     def enqueue(caller, connection, job)
