@@ -324,6 +324,26 @@ class TestPostgres < HonkerTest
     ActiveRecord::Base.remove_connection
   end
 
+  # With a fraction, for instance, which the function does not take.
+  def test_numbers_are_those_of_the_package
+    q = db.queue("emails")
+    numbers = { priority: 2.9, max_attempts: 4.9, expires: 60.9, delay: 1.9 }
+    connected do |conn|
+      ids = [{}, { metadata: { a: "b" } }].map { |more| Honker.enqueue_on(conn, "emails", 1, **numbers, **more) }
+      said = [q.enqueue(1, **numbers), *ids].map do |id|
+        job = q.get_job(id)
+        [job[:priority], job[:max_attempts], job[:expires_at] - job[:run_at]]
+      end
+      assert_equal [[2, 4, 59]] * 3, said
+      %i[priority max_attempts delay expires max_run_s unique_for_s run_at].each do |option|
+        assert_match(/#{option}/, assert_raises(TypeError) { Honker.enqueue_on(conn, "emails", 1, option => "5") }.message)
+        assert_raises(RangeError) { Honker.enqueue_on(conn, "emails", 1, option => Float::NAN) }
+      end
+    end
+    db.batch(on_finished: { queue: "after", payload: 1, **numbers }) { nil }
+    assert_equal([2], db.jobs(queue: "after").map { |job| job[:priority] })
+  end
+
   def test_active_record
     with_orders
     Model.establish_connection(configuration)

@@ -40,6 +40,9 @@ module Honker
     ON_CONFLICT = { keep: Native::CONFLICT_KEEP, replace: Native::CONFLICT_REPLACE }.freeze
     # What is called otherwise in JSON.
     JSON_NAMES = { delay: :delay_s, expires: :expires_s }.freeze
+    # How those are read that are numbers.
+    NUMBERS = { run_at: :moment, delay: :optional_integer, expires: :optional_integer, priority: :integer,
+                max_attempts: :optional_integer, unique_for_s: :positive, max_run_s: :positive }.freeze
 
     # Of {Enqueue}s, in one commit.
     def self.many(database, jobs, transaction)
@@ -89,7 +92,10 @@ module Honker
     # The same as `options_json` of honker_enqueue_with.
     def self.json(batch: nil, member: nil, **options)
       member ||= batch.member if batch.is_a?(Batch)
-      options = options.to_h { |name, value| [JSON_NAMES.fetch(name, name), Codec.plain(value)] }
+      options = options.compact.to_h do |name, value|
+        read = NUMBERS[name]
+        [JSON_NAMES.fetch(name, name), read ? Value.public_send(read, value, name) : Codec.plain(value)]
+      end
       options[:batch_id] = batch_id(batch) if batch
       options[:member] = %i[job_id worker_id].zip(member(member)).to_h if member
       options

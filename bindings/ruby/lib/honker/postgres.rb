@@ -83,10 +83,10 @@ module Honker
       Enqueued.new(answer[:id], answer[:status].to_sym)
     end
 
-    def options(run_at: nil, delay: nil, **others)
-      run_at &&= Value.moment(run_at, "run_at")
+    def options(delay: nil, expires: nil, **others)
       delay &&= Value.delay(delay, "delay")
-      EnqueueCall.json(**{ run_at: run_at, delay: delay, **others }.compact)
+      expires &&= Value.delay(expires, "expires")
+      EnqueueCall.json(**{ delay: delay, expires: expires, **others }.compact)
     end
 
     def call(caller, connection, sql, values)
