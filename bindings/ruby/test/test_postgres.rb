@@ -318,6 +318,13 @@ class TestPostgres < HonkerTest
     end
     assert_equal [true], db.jobs(queue: "emails").map { |job| job[:payload] }
     assert_equal 1, db.jobs(queue: "default").count
+    assert_includes ruby(<<~'RUBY', env: { "RUBYLIB" => folder }), "primary: postgresql:///app?"
+      require "rails"
+      require "active_record"
+      require "honker"
+      ActiveRecord::Base.establish_connection(adapter: "postgis", database: "app")
+      puts "primary: #{Honker::Railtie.primary}"
+    RUBY
   ensure
     $LOAD_PATH.delete(folder)
     Honker.database = nil

@@ -104,7 +104,7 @@ module Honker
     end
 
     def same?(config, path)
-      return %w[postgresql postgis].include?(config.adapter) && Postgres.same?(path, config) if Postgres.url?(path)
+      return Postgres::ADAPTERS.include?(config.adapter) && Postgres.same?(path, config) if Postgres.url?(path)
 
       config.adapter == "sqlite3" && same_file?(config.database, path)
     end

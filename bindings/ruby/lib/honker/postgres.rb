@@ -14,6 +14,8 @@ module Honker
     # What of libpq's honker understands; an application's configuration may have more.
     PARAMETERS = %i[application_name channel_binding connect_timeout hostaddr keepalives keepalives_count keepalives_idle
                     keepalives_interval options passfile sslmode sslrootcert target_session_attrs tcp_user_timeout].freeze
+    # What a configuration of ActiveRecord's calls it.
+    ADAPTERS = %w[postgresql postgis].freeze
     # SQLSTATEs of honker's own. All others are Postgres's, and their errors those of the driver.
     STATES = { "HK001" => InvalidError, "HK002" => MisuseError, "HK003" => TooOldError, "HK004" => TooBigError,
                "HK005" => MovedError }.freeze

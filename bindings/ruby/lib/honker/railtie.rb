@@ -61,7 +61,7 @@ module Honker
       config = ActiveRecord::Base.connection_db_config
       case config.adapter
       when "sqlite3" then File.expand_path(config.database.to_s, Rails.root)
-      when "postgresql" then Postgres.url_of(config)
+      when *Postgres::ADAPTERS then Postgres.url_of(config)
       end
     rescue ActiveRecord::ConnectionNotEstablished
       nil
