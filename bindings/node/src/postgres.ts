@@ -136,18 +136,30 @@ function runner(connection: unknown): (sql: string, params: Value[]) => PromiseL
 /** SQLSTATEs of honker's own. */
 const statuses: Record<string, number> = { HK001: -23, HK002: -20, HK003: -32, HK004: -11, HK005: -34 };
 
+/** What there may be in one. Prisma 7 has its adapter's in `meta`, and what the server has said as the cause of that. */
+interface DriverError {
+  code?: unknown;
+  errno?: unknown;
+  message?: unknown;
+  originalCode?: unknown;
+  originalMessage?: unknown;
+  cause?: DriverError;
+  driverError?: DriverError;
+  meta?: { code?: unknown; driverAdapterError?: DriverError };
+}
+
 /** The error of honker's for what a driver of Postgres throws; undefined if it is Postgres's or the driver's. */
 export function honkerErrorOf(error: unknown): HonkerError | undefined {
-  for (let at = error as Record<string, unknown> | undefined; typeof at === "object" && at !== null; ) {
-    const state = [at.code, at.errno, (at.meta as { code?: unknown } | undefined)?.code].find(
+  for (let at = error as DriverError | undefined; typeof at === "object" && at !== null; ) {
+    const state = [at.originalCode, at.code, at.errno, at.meta?.code].find(
       (code) => typeof code === "string" && Object.hasOwn(statuses, code),
     ) as string | undefined;
     if (state !== undefined) {
-      const made = new HonkerError(statuses[state] as number, String(at.message));
+      const made = new HonkerError(statuses[state] as number, String(at.originalMessage ?? at.message));
       made.cause = error;
       return made;
     }
-    at = (at.cause ?? at.driverError) as Record<string, unknown> | undefined;
+    at = at.cause ?? at.driverError ?? at.meta?.driverAdapterError;
   }
   return undefined;
 }

@@ -203,7 +203,10 @@ test("a server that is not there, and a database without the schema", async (t) 
 
 // --- Drivers. ---
 
-/** `open` answers how to write an order with its job in one transaction of the driver's, which fails at its end if it is told to. */
+/**
+ * `open` answers how to write an order with its job in one transaction of the driver's, which fails at its end if it is told to, and
+ * how what honker refuses comes to an application.
+ */
 function drives(name, needs, open) {
   onServer(name, needs, async (url, db) => {
     db.withTransaction((tx) => tx.execute("CREATE TABLE orders (id int PRIMARY KEY, total int NOT NULL)"));
@@ -211,7 +214,7 @@ function drives(name, needs, open) {
       `await honker.open(path).worker("emails", (job) => console.log(JSON.stringify(job.payload)), { logger: null }).run();`,
       url,
     );
-    const { place: order, close } = await open(url);
+    const { place: order, refused, close } = await open(url);
     await assert.rejects(async () => order(1, true), /rolled back/);
     await order(2, false);
     assert.equal(await worker.line(), '{"order":2}');
@@ -219,6 +222,12 @@ function drives(name, needs, open) {
     assert.equal(await worker.line(), '"of this package"');
     await order(3, false);
     assert.equal(await worker.line(), '{"order":3}');
+    await assert.rejects(refused, (error) => {
+      const typed = honker.honkerErrorOf(error) ?? error;
+      assert.ok(typed instanceof honker.HonkerError, String(error));
+      assert.deepEqual([typed.code, typed.status], ["HONKER_INVALID", -23]);
+      return /^delay\b/.test(typed.message);
+    });
     await close();
     worker.kill("SIGTERM");
     assert.equal(await worker.exit, 0);
@@ -226,6 +235,9 @@ function drives(name, needs, open) {
     assert.deepEqual(ids, [2, 3]);
   });
 }
+
+/** Options that the server refuses, not this package. */
+const far = { delay: 2n ** 63n - 1n };
 
 function ends(fails) {
   if (fails) throw new Error("rolled back");
@@ -252,7 +264,7 @@ drives("node-postgres", [], async (url) => {
       throw error;
     }
   };
-  return { place: order, close: () => client.end() };
+  return { place: order, refused: () => honker.enqueueOn(client, "q", 1, far), close: () => client.end() };
 });
 
 drives("postgres.js", ["postgres"], (url) => {
@@ -266,7 +278,7 @@ drives("postgres.js", ["postgres"], (url) => {
       assert.equal(row.status, "enqueued");
       ends(fails);
     });
-  return { place: order, close: () => sql.end() };
+  return { place: order, refused: () => honker.enqueueOn(sql, "q", 1, far), close: () => sql.end() };
 });
 
 drives("Drizzle", ["drizzle-orm"], (url) => {
@@ -281,7 +293,8 @@ drives("Drizzle", ["drizzle-orm"], (url) => {
       await tx.execute(honker.enqueuePgSql("emails", { order: id }).as(sql));
       ends(fails);
     });
-  return { place: order, close: () => pool.end() };
+  const refused = () => yours.execute(honker.enqueuePgSql("q", 1, far).as(sql));
+  return { place: order, refused, close: () => pool.end() };
 });
 
 if (!isBun && Number(process.versions.node.split(".")[0]) >= 22) {
@@ -296,7 +309,9 @@ if (!isBun && Number(process.versions.node.split(".")[0]) >= 22) {
         await tx.executeQuery(CompiledQuery.raw(sql, params));
         ends(fails);
       });
-    return { place: order, close: () => yours.destroy() };
+    const { sql, params } = honker.enqueuePgSql("q", 1, far);
+    const refused = () => yours.executeQuery(CompiledQuery.raw(sql, params));
+    return { place: order, refused, close: () => yours.destroy() };
   });
 }
 
@@ -312,7 +327,8 @@ if (!isBun) {
         await honker.enqueueOn(manager, "emails", { order: id });
         ends(fails);
       });
-    return { place: order, close: () => yours.destroy() };
+    const refused = () => honker.enqueueOn(yours.manager, "q", 1, far);
+    return { place: order, refused, close: () => yours.destroy() };
   });
 
   drives(
@@ -354,7 +370,7 @@ if (!isBun) {
           await honker.enqueueOn(tx, "emails", { order: id });
           ends(fails);
         });
-      return { place: order, close: () => yours.$disconnect() };
+      return { place: order, refused: () => honker.enqueueOn(yours, "q", 1, far), close: () => yours.$disconnect() };
     },
   );
 }
@@ -386,7 +402,7 @@ onServer("what honker refuses is a HonkerError, and anything else is the driver'
   const { user: username, ...rest } = place(url);
   const sql = postgresJs()({ ...rest, username, onnotice: () => {} });
   for (const connection of [client, sql]) {
-    await assert.rejects(honker.enqueueOn(connection, "emails", 1, { delay: 2n ** 63n - 1n }), (error) => {
+    await assert.rejects(honker.enqueueOn(connection, "emails", 1, far), (error) => {
       assert.ok(error instanceof honker.HonkerError);
       assert.deepEqual([error.code, error.status, error.cause.code], ["HONKER_INVALID", -23, "HK001"]);
       return /delay/.test(error.message);
