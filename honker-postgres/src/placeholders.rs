@@ -167,7 +167,8 @@ fn quoted(bytes: &[u8], at: usize, quote: u8, escapes: bool) -> usize {
     while at < bytes.len() {
         match bytes[at] {
             b'\\' if escapes => at += 2,
-            // Doubled, it is a part of it: the second begins another, which is as good.
+            // Doubled, it is a part of it.
+            byte if byte == quote && bytes.get(at + 1) == Some(&quote) => at += 2,
             byte if byte == quote => return at + 1,
             _ => at += 1,
         }
@@ -221,6 +222,7 @@ mod tests {
             ("SELECT '?', \"?\", ?", "SELECT '?', \"?\", $1"),
             ("SELECT 'it''s ?', ?", "SELECT 'it''s ?', $1"),
             (r"SELECT E'\'?', ?", r"SELECT E'\'?', $1"),
+            (r"SELECT E'it''s \'?', ?", r"SELECT E'it''s \'?', $1"),
             (r"SELECT '\', ?", r"SELECT '\', $1"),
             (r"SELECT type'\', ?", r"SELECT type'\', $1"),
             ("SELECT 1 -- ?\n, ?", "SELECT 1 -- ?\n, $1"),
