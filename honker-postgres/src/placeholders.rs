@@ -91,9 +91,7 @@ pub(crate) fn first_words(sql: &str) -> (String, String) {
     let mut at = 0;
     while at < bytes.len() && words.len() < 2 {
         at = match bytes[at] {
-            b'-' if bytes[at..].starts_with(b"--") => {
-                bytes[at..].iter().position(|byte| *byte == b'\n').map_or(bytes.len(), |length| at + length)
-            }
+            b'-' if bytes[at..].starts_with(b"--") => line_end(bytes, at),
             b'/' if bytes[at..].starts_with(b"/*") => comment(bytes, at),
             byte if byte.is_ascii_whitespace() || byte == b';' => at + 1,
             byte if is_word(byte) => {
@@ -131,9 +129,7 @@ fn part(bytes: &[u8], at: usize) -> usize {
             quoted(bytes, at, b'\'', escapes)
         }
         b'"' => quoted(bytes, at, b'"', false),
-        b'-' if bytes[at..].starts_with(b"--") => {
-            bytes[at..].iter().position(|byte| *byte == b'\n').map_or(bytes.len(), |length| at + length)
-        }
+        b'-' if bytes[at..].starts_with(b"--") => line_end(bytes, at),
         b'/' if bytes[at..].starts_with(b"/*") => comment(bytes, at),
         b'$' if at == 0 || !is_word(bytes[at - 1]) => dollar_quoted(bytes, at).unwrap_or(at + 1),
         _ => at + 1,
@@ -146,9 +142,7 @@ pub(crate) fn is_blank(sql: &str) -> bool {
     let mut at = 0;
     while at < bytes.len() {
         at = match bytes[at] {
-            b'-' if bytes[at..].starts_with(b"--") => {
-                bytes[at..].iter().position(|byte| *byte == b'\n').map_or(bytes.len(), |length| at + length)
-            }
+            b'-' if bytes[at..].starts_with(b"--") => line_end(bytes, at),
             b'/' if bytes[at..].starts_with(b"/*") => comment(bytes, at),
             byte if byte.is_ascii_whitespace() || byte == b';' => at + 1,
             _ => return false,
@@ -174,6 +168,14 @@ fn quoted(bytes: &[u8], at: usize, quote: u8, escapes: bool) -> usize {
         }
     }
     bytes.len()
+}
+
+/// Where the comment ends that begins with two hyphens.
+fn line_end(bytes: &[u8], at: usize) -> usize {
+    bytes[at..]
+        .iter()
+        .position(|byte| matches!(byte, b'\n' | b'\r'))
+        .map_or(bytes.len(), |length| at + length)
 }
 
 fn comment(bytes: &[u8], at: usize) -> usize {
@@ -226,6 +228,7 @@ mod tests {
             (r"SELECT '\', ?", r"SELECT '\', $1"),
             (r"SELECT type'\', ?", r"SELECT type'\', $1"),
             ("SELECT 1 -- ?\n, ?", "SELECT 1 -- ?\n, $1"),
+            ("SELECT 1 -- ?\r, ?", "SELECT 1 -- ?\r, $1"),
             ("SELECT 1 /* ? /* ? */ ? */, ?", "SELECT 1 /* ? /* ? */ ? */, $1"),
             ("SELECT $$ ? $$, $a$ ? $$ ? $a$, ?", "SELECT $$ ? $$, $a$ ? $$ ? $a$, $1"),
             ("SELECT x$1$ ?", "SELECT x$1$ $1"),
@@ -278,7 +281,12 @@ mod tests {
         ] {
             assert!(!are_several(one), "{one}");
         }
-        for two in ["SELECT 1; SELECT 2", "DELETE FROM a;DELETE FROM b;", "SELECT ';' ; x"] {
+        for two in [
+            "SELECT 1; SELECT 2",
+            "DELETE FROM a;DELETE FROM b;",
+            "SELECT ';' ; x",
+            "SELECT 1; -- a\rSELECT 2",
+        ] {
             assert!(are_several(two), "{two}");
         }
     }
@@ -290,6 +298,7 @@ mod tests {
             format!("{first} {second}")
         };
         assert_eq!(words("/* a */ -- b\n ;COMMIT and chain"), "commit and");
+        assert_eq!(words("-- a\rcommit"), "commit ");
         assert_eq!(words("rollback to x"), "rollback to");
         assert_eq!(words("(SELECT 1)"), " ");
     }
