@@ -46,13 +46,17 @@ fn renumbered(sql: &str, mut of: impl FnMut(usize) -> usize) -> String {
             }
             b'?' => {
                 let digits = digits_from(at + 1);
-                let number = match sql[at + 1..at + 1 + digits].parse() {
-                    Ok(number) => number,
-                    Err(_) => largest.saturating_add(1),
-                };
-                largest = largest.max(number);
+                let given = &sql[at + 1..at + 1 + digits];
                 out.push('$');
-                out.push_str(&of(number).to_string());
+                let number = if given.is_empty() { Ok(largest.saturating_add(1)) } else { given.parse() };
+                match number {
+                    Ok(number) => {
+                        largest = largest.max(number);
+                        out.push_str(&of(number).to_string());
+                    }
+                    // Too large for any parameter; the server says so.
+                    Err(_) => out.push_str(given),
+                }
                 at += 1 + digits;
                 continue;
             }
@@ -256,6 +260,7 @@ mod tests {
         for (given, wanted, parameters) in [
             ("SELECT ?0, ?2", "SELECT $0, $2", 9),
             ("SELECT $99999999999999999999", "SELECT $99999999999999999999", 9),
+            ("SELECT ?, ?99999999999999999999, ?", "SELECT $1, $99999999999999999999, $2", 9),
             (
                 "CREATE FUNCTION f(int, int) RETURNS int RETURN $2",
                 "CREATE FUNCTION f(int, int) RETURNS int RETURN $2",
