@@ -196,7 +196,6 @@ defmodule Honker.MixProject do
       package: package(),
       source_url: @source,
       docs: [main: "readme", extras: ["README.md"]],
-      aliases: ["hex.build": [&copy_files/1, "hex.build"], "hex.publish": [&copy_files/1, "hex.publish"]],
       xref: [exclude: [:jiffy]],
       deps: []
     ]
@@ -210,12 +209,5 @@ defmodule Honker.MixProject do
       links: %{"GitHub" => @source},
       files: ~w(lib c_src Makefile mix.exs .formatter.exs README.md LICENSE-MIT LICENSE-APACHE checksums.exs)
     ]
-  end
-
-  # In the repository these stand where all packages find them; a package has its own copies.
-  defp copy_files(_args) do
-    File.mkdir_p!("c_src/include")
-    File.cp!("../../include/honker.h", "c_src/include/honker.h")
-    for license <- ["LICENSE-MIT", "LICENSE-APACHE"], do: File.cp!("../../" <> license, license)
   end
 end

@@ -26,10 +26,37 @@ mkdir -p assets
 case "$2 $*" in
   "view "*--json*) ls assets ;;
   view*) ;;
-  upload*) shift 4; cp "$@" assets; echo "$@" >>uploaded ;;
+  upload*) shift 4; cp "$@" assets; echo "${1##*/}" >>uploaded ;;
+  download*) mkdir "$7"; cp "assets/$5" "$7" ;;
+  edit*) echo "$4" >>edited ;;
   *) exit 1 ;;
 esac
 """
+
+# Hex and Maven Central. A deployment is looked into once before its state is what the file `state` says.
+CURL = """#!/bin/sh
+for last; do :; done
+case $last in
+  */releases/1.2.3) [ -e hex.there ] ;;
+  https://hex.pm/api/publish) echo "$*" >>sent; touch hex.there ;;
+  */upload?*) printf the-id; echo "$*" >>sent ;;
+  */status?id=the-id)
+    if [ ! -e looked ]; then touch looked; echo '{"deploymentState":"VALIDATING"}'; exit; fi
+    echo "{\\"deploymentState\\":\\"$(cat state)\\",\\"errors\\":[]}" ;;
+  *) exit 1 ;;
+esac
+"""
+
+# A new crate is not there, and is packed as the folder `packs` says.
+CARGO = """#!/bin/sh
+case $1 in
+  info) exit 1 ;;
+  package) cp -R packs "$6/package" ;;
+  publish) echo "$*" >>published ;;
+esac
+"""
+STAND_INS = {"gem": GEM, "gh": GH, "curl": CURL, "cargo": CARGO, "mvn": "#!/bin/sh\nexit 1\n"}
+STAND_INS |= {name: "#!/bin/sh\n" for name in ("gpg", "zip", "sleep")}
 
 
 class PublishTest(unittest.TestCase):
@@ -43,14 +70,15 @@ class PublishTest(unittest.TestCase):
         (self.root / "release/__main__.py").write_text("print('1.2.3')\n")
         for name in ("publish", "publish_go"):
             shutil.copy(HERE / name, self.root / "release")
-        for name, text in (("gem", GEM), ("gh", GH)):
+        for name, text in STAND_INS.items():
             path = self.root / "bin" / name
             path.parent.mkdir(exist_ok=True)
             path.write_text(text)
             path.chmod(0o755)
 
     def run_it(self, name: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
-        environment = os.environ | {"PATH": f"{self.root / 'bin'}{os.pathsep}{os.environ['PATH']}"}
+        secrets = dict.fromkeys(["GPG_PASSPHRASE", "CENTRAL_USERNAME", "CENTRAL_PASSWORD", "HEX_API_KEY"], "secret")
+        environment = os.environ | secrets | {"PATH": f"{self.root / 'bin'}{os.pathsep}{os.environ['PATH']}"}
         command = [self.root / "release" / name, *arguments]
         return subprocess.run(command, env=environment, capture_output=True, text=True)
 
@@ -84,8 +112,55 @@ class Publish(PublishTest):
         self.write(*files, "assets/c.tar.gz")
         for _ in range(2):
             done = self.run_it("publish", "github")
-            self.assertEqual(done.returncode, 0, done.stderr)
-        self.assertEqual(self.lines("uploaded"), [name for name in files if name != "dist/c/c.tar.gz"])
+            self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        names = [Path(name).name for name in files]
+        self.assertEqual(self.lines("uploaded"), [name for name in names if name != "c.tar.gz"])
+        self.assertEqual(self.lines("edited"), ["--draft=false"] * 2)
+
+    def test_the_sums_of_a_release_have_bare_names(self) -> None:
+        self.write("dist/honker.cdx.json", "dist/c/c.tar.gz", "dist/extension/e.zip", "dist/elixir/n.tar.gz")
+        self.write("dist/python/p.whl", "dist/python/p.tar.gz")
+        sums = ["1  c/c.tar.gz", "2  honker.cdx.json", "3  third-party/x", "4  go/proxy/a/list", "5  go/go.tar.gz"]
+        (self.root / "dist/SHA256SUMS").write_text("\n".join(sums) + "\n")
+        self.assertEqual(self.run_it("publish", "github").returncode, 0)
+        self.assertEqual(self.lines("assets/SHA256SUMS"), ["1  c.tar.gz", "2  honker.cdx.json", "5  go.tar.gz"])
+        # A run that has built it anew is none that goes on with this release.
+        (self.root / "dist/SHA256SUMS").write_text("9  c/c.tar.gz\n")
+        done = self.run_it("publish", "github")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("was begun with other files", done.stdout)
+        self.assertEqual(self.lines("edited"), ["--draft=false"])
+
+    def test_hex_gets_the_package_that_was_proved(self) -> None:
+        self.write("dist/elixir/honker-1.2.3.tar")
+        for _ in range(2):
+            self.assertEqual(self.run_it("publish", "hex").returncode, 0)
+        sent = self.lines("sent")
+        self.assertEqual(len(sent), 1)
+        self.assertIn("--data-binary @dist/elixir/honker-1.2.3.tar", sent[0])
+
+    def test_central_says_what_came_of_it(self) -> None:
+        self.write("dist/jvm/repository/dev/honker/honker.jar")
+        (self.root / "state").write_text("PUBLISHED")
+        done = self.run_it("publish", "central")
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        (self.root / "state").write_text("FAILED")
+        done = self.run_it("publish", "central")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("Maven Central refuses it", done.stdout)
+
+    def test_crates_are_those_that_were_proved(self) -> None:
+        for crate in ("honker-core", "honker-postgres", "honker"):
+            self.write(f"dist/rust/{crate}-1.2.3.crate")
+            (self.root / "packs").mkdir(exist_ok=True)
+            shutil.copy(self.root / f"dist/rust/{crate}-1.2.3.crate", self.root / "packs")
+        self.assertEqual(self.run_it("publish", "crates").returncode, 0)
+        self.assertEqual(self.lines("published"), ["publish --locked --no-verify -p honker"])
+        self.write("packs/honker-core-1.2.3.crate")
+        done = self.run_it("publish", "crates")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("another honker-core than the one that was proved", done.stdout)
+        self.assertEqual(len(self.lines("published")), 1)
 
 
 class PublishGo(PublishTest):
