@@ -77,6 +77,10 @@ def gather() -> Release:
         for name, wanted in record["files"].items():
             if natives.sha256(folder / name) != wanted["sha256"]:
                 raise SystemExit(f"release: {folder / name} is not what was built")
+        # Of a sample that was said a moment ago.
+        if not repository.IS_SAMPLE:
+            for name, why in record["missing"].items():
+                skip(f"{name} for {target.name}", why)
         commits[target.name] = record["commit"]
         found.append(Native(target, folder, frozenset(record["files"])))
     if not found:
@@ -84,6 +88,8 @@ def gather() -> Release:
     if (portable.OUT / natives.RECORD).is_file():
         record = json.loads((portable.OUT / natives.RECORD).read_text())
         is_whole &= _is_same_commit(portable.NAME, record["commit"], commit, repository.PORTABLE_SOURCES)
+        for name, why in record["missing"].items():
+            skip(f"{name}, for all platforms", why)
     else:
         skip("what is compiled once for all platforms", "it was not compiled")
     return Release(repository.version(), commit, repository.commit_time(), found, is_whole, commits)

@@ -40,8 +40,6 @@ def import_library(target: Target, of: str, functions: list[str], out: Path) -> 
 
 def nif(source: Path, target: Target, out: Path) -> str | None:
     """Compiles Elixir's NIF; why not, if it cannot be."""
-    if target.os == "windows":
-        return "the NIF is not for Windows"
     headers = _erlang_headers()
     if headers is None:
         return "Erlang's headers are missing: scripts/setup elixir"

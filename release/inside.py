@@ -52,14 +52,19 @@ def problems(package: str, target: Target) -> list[str] | None:
         folder, _, file = name.rpartition("/")
         if fnmatch.fnmatch(folder or ".", place.folder.format(*names)):
             found[_plain(file, target)] = content
-    wanted = [str(getattr(target, part, part)) for part in place.parts]
+    wanted = sorted(parts(package, target))
     wrong = [f"{archives[0].name} has no {name}" for name in wanted if name not in found]
     with tempfile.TemporaryDirectory() as scratch:
-        for name in set(wanted) & found.keys():
+        for name in sorted(found.keys() & set(wanted)):
             path = Path(scratch) / name
             path.write_bytes(found[name])
             wrong += [f"{name} in {archives[0].name} {problem}" for problem in _unsound(target, path)]
     return wrong
+
+
+def parts(package: str, target: Target) -> set[str]:
+    """What a package has to have for a platform."""
+    return {str(getattr(target, part, part)) for part in PLACES[package].parts}
 
 
 def called(package: str, target: Target) -> str:

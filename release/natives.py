@@ -51,9 +51,7 @@ def main(names: str) -> None:
             # The others take their time as well: they are not lost.
             failed.append(target.name)
             say(f"{target.name}: {failure}")
-    close(done, "natives")
-    if failed:
-        raise SystemExit(f"release: {', '.join(failed)} failed")
+    close(done, "natives", failed)
 
 
 def _native(target: Target, commit: str, strip: str) -> None:
@@ -99,11 +97,14 @@ def make(build: Build, target: Target, out: Path, objcopy: str) -> None:
     missing = {}
     for kind, name in (("shared", target.shared), ("extension", target.extension), ("program", target.program)):
         _strip(target, crates[kind], out / name, objcopy)
-    if why := _static(build.source, target, crates["static"], out / "libhonker.a", objcopy):
-        missing["libhonker.a"] = why
+    if "libhonker.a" not in target.never:
+        if why := _static(build.source, target, crates["static"], out / "libhonker.a", objcopy):
+            missing["libhonker.a"] = why
     if target.os == "windows":
         glue.import_library(target, target.shared, sorted(sound.declared()), out / "honker.lib")
     for name, compile_it in (("honker.node", glue.addon), ("honker_nif.so", glue.nif)):
+        if name in target.never:
+            continue
         raw = out / f"{name}.raw"
         if why := compile_it(build.source, target, raw):
             missing[name] = why
@@ -142,10 +143,6 @@ def _strip(target: Target, built: Path, out: Path, objcopy: str) -> None:
 
 def _static(source: Path, target: Target, built: Path, out: Path, objcopy: str) -> str | None:
     """The static library in one object that defines honker_* alone; why not, if it cannot be made here."""
-    if target.os == "windows":
-        return "there is none for Windows: link honker.dll"
-    if target.os == "macos":
-        return "it needs Apple's linker: scripts/static-library on macOS"
     ours = {"x86_64": "x64", "aarch64": "arm64"}.get(os.uname().machine) == target.cpu
     prefix = {"x64": "x86_64-linux-gnu-", "arm64": "aarch64-linux-gnu-"}[target.cpu]
     linker = toolchain.find(f"{prefix}ld", *(["ld"] if ours else []))

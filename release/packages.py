@@ -12,7 +12,7 @@ import bill
 import repository
 import version
 from contents import gather
-from report import close, say
+from report import close, say, skipped
 
 # One module of doors/ each.
 DOORS = ["c", "dotnet", "elixir", "extension", "go", "jvm", "node", "python", "ruby", "rust"]
@@ -38,7 +38,9 @@ def main(names: str) -> None:
     about = {
         "version": release.version,
         "commit": release.commit,
-        "is_whole": release.is_whole,
+        # All doors, of this commit, with all that there is for each platform: else it is not published.
+        "is_whole": release.is_whole and not skipped and set(wanted) == set(DOORS),
+        "missing": [f"{what}: {why}" for what, why in skipped],
         "natives": release.commits,
     }
     (repository.DIST / "release.json").write_text(json.dumps(about) + "\n")

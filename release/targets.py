@@ -34,6 +34,13 @@ class Target:
         return "honker.exe" if self.os == "windows" else "honker"
 
     @property
+    def never(self) -> set[str]:
+        """The parts that there are not for it, whatever is here: Windows has neither a static library nor the NIF, and
+        to make the static library for macOS takes Apple's linker.
+        """
+        return {"linux": set(), "macos": {"libhonker.a"}, "windows": {"libhonker.a", "honker_nif.so"}}[self.os]
+
+    @property
     def cargo(self) -> str:
         """The target as cargo-zigbuild takes it: Rust's name, and the oldest glibc."""
         return f"{self.rust}.{self.floor}" if self.libc == "gnu" else self.rust

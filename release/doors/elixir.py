@@ -19,6 +19,8 @@ SUMS = "checksums.exs"
 def pack(release: Release, folder: Path) -> None:
     sums = {}
     for name, native in release.of("elixir"):
+        if "honker_nif.so" in native.target.never:
+            continue
         if not native.has("honker_nif.so"):
             skip(f"Elixir's precompiled NIF for {native.target.name}", "it was not built")
             continue

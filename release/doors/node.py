@@ -28,6 +28,8 @@ def pack(release: Release, folder: Path) -> None:
     for name, native in release.of("node"):
         if native.has("honker.node"):
             manifests.append(_platform(release, folder, main, name, native))
+        else:
+            skip(f"npm's package for {name}", "honker.node was not built")
     for manifest in manifests:
         content = (folder / tarball(manifest)).read_bytes()
         index[manifest["name"]] = manifest | {

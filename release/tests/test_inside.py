@@ -42,7 +42,9 @@ class Inside(ReleaseTest):
         with mock.patch.object(sound, "problems_of", lambda target, path: []):
             for target in targets.read():
                 for package in DOORS:
-                    self.assertEqual(inside.problems(package, target), [], f"{package} for {target.name}")
+                    there = not inside.parts(package, target) & target.never
+                    wrong = inside.problems(package, target)
+                    self.assertEqual(wrong, [] if there else None, f"{package} for {target.name}")
 
     def test_what_is_no_library_is_found(self) -> None:
         for target in targets.read():
