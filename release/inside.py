@@ -8,7 +8,7 @@ import struct
 import tarfile
 import tempfile
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import repository
@@ -24,28 +24,38 @@ class Place:
     folder: str
     # What has to be there: what a target calls it, or a name.
     parts: tuple[str, ...]
+    # The package that people name, where the native parts are not in it.
+    main: str = ""
 
 
 PLACES = {
     "python": Place("python/honker-{1}-py3-none-{0}.whl", "honker*", ("shared", "extension", "program")),
-    "node": Place("node/*-honker-node-{0}-{1}.tgz", "package", ("shared", "extension", "honker.node")),
-    "go": Place("go/proxy/**/native/{0}/@v/v{1}.zip", "*/native/{0}@v{1}", ("shared",)),
+    "node": Place(
+        "node/*-honker-node-{0}-{1}.tgz",
+        "package",
+        ("shared", "extension", "honker.node"),
+        "node/*-honker-node-[0-9]*.tgz",
+    ),
+    "go": Place(
+        "go/proxy/**/native/{0}/@v/v{1}.zip", "*/native/{0}@v{1}", ("shared",), "go/proxy/**/honker-go/@v/v{1}.zip"
+    ),
     "ruby": Place("ruby/honker-{1}-{0}.gem", "lib/honker/native", ("shared", "extension")),
-    "elixir": Place("elixir/honker-nif-{1}-{0}.tar.gz", ".", ("shared", "honker_nif.so")),
+    "elixir": Place("elixir/honker-nif-{1}-{0}.tar.gz", ".", ("shared", "honker_nif.so"), "elixir/honker-{1}.tar"),
     "jvm": Place("jvm/repository/**/honker-{1}.jar", "META-INF/native/{0}", ("shared",)),
     "dotnet": Place("dotnet/Honker.{1}.nupkg", "runtimes/{0}/native", ("shared", "extension")),
     "c": Place("c/honker-{1}-{0}.tar.gz", "honker-*", ("shared", "extension")),
     "extension": Place("extension/honker-ext-{1}-{0}.zip", ".", ("extension",)),
 }
 # Bun's package takes Node's natives.
-PLACES["bun"] = PLACES["node"]
+PLACES["bun"] = replace(PLACES["node"], main="node/*-honker-bun-[0-9]*.tgz")
 
 
 def problems(package: str, target: Target) -> list[str] | None:
     """What is wrong with a package's native parts for a platform; None if it has no package for it."""
     place, names = PLACES[package], (called(package, target), repository.version())
-    archives = list(repository.DIST.glob(place.archive.format(*names)))
-    if not archives:
+    patterns = [place.archive, *([place.main] if place.main else [])]
+    archives = [path for pattern in patterns for path in repository.DIST.glob(pattern.format(*names))]
+    if len(archives) < len(patterns):
         return None
     found = {}
     for name, content in _files(archives[0]).items():
@@ -59,7 +69,18 @@ def problems(package: str, target: Target) -> list[str] | None:
             path = Path(scratch) / name
             path.write_bytes(found[name])
             wrong += [f"{name} in {archives[0].name} {problem}" for problem in _unsound(target, path)]
-    return wrong
+    # What the test suites have built may name it.
+    return wrong if repository.IS_SAMPLE else wrong + _places_named(archives)
+
+
+def _places_named(archives: list[Path]) -> list[str]:
+    """Folders of this machine that stand in any file, also in one that was compiled once for all platforms."""
+    return [
+        f"{name} in {archive.name} names a folder of this machine: {named}"
+        for archive in archives
+        for name, content in _files(archive).items()
+        if (named := sound.folder_named(content, [repository.ROOT]))
+    ]
 
 
 def parts(package: str, target: Target) -> set[str]:
@@ -91,8 +112,10 @@ def _files(archive: Path) -> dict[str, bytes]:
         with zipfile.ZipFile(archive) as opened:
             return {name: opened.read(name) for name in opened.namelist()}
     content = archive.read_bytes()
-    if archive.suffix == ".gem":
-        content = _unpacked(content)["data.tar.gz"]
+    # RubyGems' form, and Hex's: a tar of the contents and what is said of them.
+    inner = {".gem": "data.tar.gz", ".tar": "contents.tar.gz"}.get(archive.suffix)
+    if inner:
+        content = _unpacked(content)[inner]
     return _unpacked(content)
 
 

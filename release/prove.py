@@ -12,6 +12,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import inside
 import proofs
@@ -31,7 +32,9 @@ class Seen:
 
     package: str
     platform: str
+    # What was packed, and what the natives in it are of: with ALLOW=older they may differ.
     commit: str
+    natives: str
     size: int
     root: str
     installed: bool = False
@@ -44,7 +47,7 @@ def main(names: str) -> None:
     """Proves packages, or those of platforms; all of everything for no names."""
     packages, platforms = _chosen(names.split())
     about = json.loads((repository.DIST / "release.json").read_text())
-    failed = _look_inside(packages, platforms, about["natives"])
+    failed = _look_inside(packages, platforms, about)
     if why := roots.unavailable():
         skip("the proofs", why)
         proven = []
@@ -59,8 +62,9 @@ def main(names: str) -> None:
         if why := proof.unavailable():
             skip(f"the proof of {what}", why)
             continue
-        commit = about["natives"].get(proof.platform, about["commit"])
-        seen = Seen(proof.name, proof.platform, commit, proof.size(), proof.system or roots.KIND)
+        commit = about["commit"]
+        natives = about["natives"].get(proof.platform, commit)
+        seen = Seen(proof.name, proof.platform, commit, natives, proof.size(), proof.system or roots.KIND)
         try:
             _prove(proof, seen)
             done += 1
@@ -71,7 +75,7 @@ def main(names: str) -> None:
     if repository.IS_SAMPLE:
         say("a sample: the tables stay as they are")
     else:
-        table.write()
+        table.write(about["commit"])
     close(done, "proofs", failed)
 
 
@@ -84,18 +88,20 @@ def _chosen(names: list[str]) -> tuple[set[str], set[str]]:
     return packages & set(names) or packages, platforms & set(names) or platforms
 
 
-def _look_inside(packages: set[str], platforms: set[str], natives: dict[str, str]) -> list[str]:
+def _look_inside(packages: set[str], platforms: set[str], about: dict[str, Any]) -> list[str]:
     """Checks the native parts in packages; which of them must not be released."""
     table.CHECKED.mkdir(parents=True, exist_ok=True)
     failed = []
     checked = 0
     for target in targets.read():
-        if target.name not in platforms & natives.keys():
+        if target.name not in platforms:
             continue
         for package in sorted(packages & inside.PLACES.keys()):
             what = f"{package} for {target.name}"
             record = table.CHECKED / f"{package}-{target.name}.json"
             record.unlink(missing_ok=True)
+            if target.name not in about["natives"]:
+                continue
             wrong = inside.problems(package, target)
             if wrong:
                 failed.append(what)
@@ -105,7 +111,7 @@ def _look_inside(packages: set[str], platforms: set[str], natives: dict[str, str
                 if not repository.IS_SAMPLE and not inside.parts(package, target) & target.never:
                     skip(what, "dist/ has no such package")
             else:
-                seen = {"package": package, "platform": target.name, "commit": natives[target.name]}
+                seen = {"package": package, "platform": target.name, "commit": about["commit"]}
                 record.write_text(json.dumps(seen) + "\n")
                 checked += 1
     say(f"looked into packages: the native parts of {checked} are sound")

@@ -30,11 +30,16 @@ PACKAGES = {
 }
 
 
-def write() -> None:
-    seen = [json.loads(path.read_text()) for path in sorted(RECORDS.glob("*.json"))]
+def write(commit: str) -> None:
+    """Of what was seen of this commit's packages, in this run or in one before it."""
+    seen, checked = _records(RECORDS, commit), _records(CHECKED, commit)
     replace(README, _table(seen))
-    checked = [json.loads(path.read_text()) for path in CHECKED.glob("*.json")]
     replace(OVERVIEW, _overview(seen, checked))
+
+
+def _records(folder: Path, commit: str) -> list[dict[str, Any]]:
+    records = [json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))]
+    return [one for one in records if one["commit"] == commit]
 
 
 def replace(readme: Path, table: str) -> None:
@@ -62,7 +67,7 @@ def _table(seen: list[dict[str, Any]]) -> str:
             f"yes, with {PACKAGES[one['pair']]}" if one["pair"] else "–",
             f"{one['size'] / 1e6:.1f} MB",
             one["root"],
-            one["commit"][:12],
+            one["commit"][:12] + (f", natives of {one['natives'][:12]}" if one["natives"] != one["commit"] else ""),
         ]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)

@@ -60,6 +60,22 @@ class Inside(ReleaseTest):
         packed.unlink()
         self.assertIsNone(inside.problems("extension", target))
 
+    def test_there_is_no_package_without_the_one_that_people_name(self) -> None:
+        target = targets.chosen("linux-x64-gnu")[0]
+        next((repository.DIST / "node").glob("*-honker-bun-[0-9]*.tgz")).unlink()
+        self.assertIsNone(inside.problems("bun", target))
+        self.assertIsNotNone(inside.problems("node", target))
+
+    def test_a_file_that_names_a_folder_of_this_machine_is_found(self) -> None:
+        target = targets.chosen("windows-x64")[0]
+        packed = next((repository.DIST / "extension").glob(f"*{target.name}.zip"))
+        entries = [Entry(target.extension, b""), Entry("README.txt", f"see {repository.ROOT}/x".encode())]
+        packed.write_bytes(zipped(entries, 0))
+        self.assertIn(
+            f"README.txt in {packed.name} names a folder of this machine: {repository.ROOT}/x",
+            inside.problems("extension", target),
+        )
+
     @unittest.skipUnless(sys.platform == "linux", "Linux has ELF files")
     def test_a_file_of_another_processor_is_found(self) -> None:
         program = Path(sys.executable).resolve()

@@ -39,7 +39,7 @@ class Table(unittest.TestCase):
     def written(self, *seen: Seen) -> tuple[list[list[str]], dict[str, list[str]]]:
         for one in seen:
             (table.RECORDS / f"{one.package}-{one.platform}.json").write_text(json.dumps(asdict(one)))
-        table.write()
+        table.write(COMMIT)
         for readme in (table.README, table.OVERVIEW):
             text = readme.read_text()
             self.assertTrue(text.startswith("before\n") and text.endswith(f"{table.END}\nafter\n"))
@@ -47,7 +47,7 @@ class Table(unittest.TestCase):
         return table.rows(table.README.read_text()), overview
 
     def test_what_was_only_installed_is_not_proved(self) -> None:
-        detail, overview = self.written(Seen("go", "linux-x64-gnu", COMMIT, 2_500_000, "here", installed=True))
+        detail, overview = self.written(Seen("go", "linux-x64-gnu", COMMIT, COMMIT, 2_500_000, "here", installed=True))
         row = ["Go", "linux-x64-gnu", "yes", "–", "–", "–", "2.5 MB", "here", "c" * 12]
         self.assertEqual(detail, [row])
         self.assertEqual(overview["Go"], ["checked", "–", "–", "–", "–", "–", "checked"])
@@ -55,8 +55,8 @@ class Table(unittest.TestCase):
     def test_what_was_proved(self) -> None:
         whole = {"installed": True, "example": True}
         detail, overview = self.written(
-            Seen("go", "linux-x64-gnu", COMMIT, 1, "here", waits=True, pair="python", **whole),
-            Seen("extension", "linux-x64-gnu", COMMIT, 1, "here", pair="python", **whole),
+            Seen("go", "linux-x64-gnu", COMMIT, COMMIT, 1, "here", waits=True, pair="python", **whole),
+            Seen("extension", "linux-x64-gnu", COMMIT, COMMIT, 1, "here", pair="python", **whole),
         )
         self.assertEqual(detail[0][2:6], ["yes", "yes", "yes", "yes, with Python"])
         # SQL does not wait.
@@ -68,3 +68,16 @@ class Table(unittest.TestCase):
         _, overview = self.written()
         self.assertEqual(set(overview["Elixir"]), {"–"})
         self.assertEqual(set(overview["Rust"]), {"source"})
+
+    def test_what_was_seen_of_another_commit_is_not_in_it(self) -> None:
+        whole = {"installed": True, "example": True, "waits": True, "pair": "python"}
+        detail, overview = self.written(
+            Seen("go", "linux-x64-gnu", "d" * 40, COMMIT, 1, "here", **whole),
+            Seen("extension", "linux-x64-gnu", COMMIT, "d" * 40, 1, "here", **whole),
+        )
+        self.assertEqual([row[0] for row in detail], ["the extension"])
+        self.assertEqual(detail[0][-1], f"{'c' * 12}, natives of {'d' * 12}")
+        self.assertEqual(overview["Go"][0], "checked")
+        for path in table.CHECKED.glob("go-*"):
+            path.write_text(path.read_text().replace(COMMIT, "d" * 40))
+        self.assertEqual(self.written()[1]["Go"][0], "–")
