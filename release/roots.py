@@ -23,6 +23,8 @@ CPUS = {"x86_64": "amd64", "aarch64": "arm64"}
 # This machine's, as Debian calls it.
 CPU = CPUS.get(os.uname().machine, os.uname().machine)
 SUITE = "trixie"
+MIRROR = "http://deb.debian.org/debian"
+KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 HOME = "/home/user"
 BINARY_FORMATS = Path("/proc/sys/fs/binfmt_misc")
 IS_HOST = os.environ.get("ROOT") == "host"
@@ -69,6 +71,8 @@ def unavailable(cpu: str = CPU) -> str | None:
     for tool in ([] if IS_HOST else ["debootstrap"]) + ["unshare", "chroot", "ip"]:
         if shutil.which(tool) is None:
             return f"{tool} is missing"
+    if not IS_HOST and not KEYRING.is_file():
+        return "Debian's keys are missing (debian-archive-keyring)"
     if cpu != CPU and not _is_emulated(cpu):
         return f"this kernel runs no programs for {cpu} (Debian: qemu-user-static and binfmt-support)"
     return None
@@ -93,7 +97,9 @@ def _base(cpu: str) -> Path:
         part.parent.mkdir(parents=True, exist_ok=True)
         say(f"making a root of Debian {SUITE} for {cpu}")
         with base.with_suffix(".log").open("wb") as log:
-            command = ["debootstrap", f"--arch={cpu}", "--variant=minbase", "--include=ca-certificates", SUITE, part]
+            command = ["debootstrap", f"--arch={cpu}", "--variant=minbase", "--include=ca-certificates"]
+            # Ubuntu's would take its own keys, and its own server.
+            command += [f"--keyring={KEYRING}", SUITE, part, MIRROR]
             # What it mounts ends with it, also where it is killed.
             done = subprocess.run(["unshare", "--mount", *command], stdout=log, stderr=log)
         if done.returncode != 0:
@@ -118,7 +124,9 @@ def layer(name: str, packages: list[str], cpu: str = CPU) -> Path:
     for folder in ("upper/etc/apt/apt.conf.d", "work", "merged"):
         (layer / folder).mkdir(parents=True)
     for file in Path("/etc/apt/apt.conf.d").iterdir():
-        shutil.copy(file, layer / "upper/etc/apt/apt.conf.d")
+        # How this machine downloads; what else it does is for its own system.
+        if "Acquire::" in file.read_text():
+            shutil.copy(file, layer / "upper/etc/apt/apt.conf.d")
     for file in ("resolv.conf", "hosts"):
         shutil.copy(Path("/etc") / file, layer / "upper/etc")
     say(f"{name}: installing {' '.join(packages)} in a root")
@@ -165,7 +173,9 @@ class Root:
             for where, (place, writable) in self.lent.items()
             for part in (str(place), where, "rw" if writable else "ro")
         ]
-        whole = ["unshare", "--net", "--mount", "sh", "-c", ENTER, "sh", mount, str(self.scratch / "merged"), command]
+        # Killed, it takes with it all that the command has started, which would keep its output open.
+        whole = ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child"]
+        whole += ["sh", "-c", ENTER, "sh", mount, str(self.scratch / "merged"), command]
         whole += [self.path, HIDDEN, self.compilers, *lent]
         return subprocess.Popen(whole, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 

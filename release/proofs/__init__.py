@@ -43,7 +43,7 @@ class Proof:
     beside: str = ""
     platform: str = "linux-x64-gnu"
     # The root's processor, as Debian calls it, and what it has that Debian's has not.
-    cpu: str = roots.CPU
+    cpu: str = "amd64"
     system: str = ""
     shares: str = ""
     # Files that the installation needs in the home.
@@ -96,16 +96,17 @@ def every() -> list[Proof]:
 
 def partner(proof: Proof) -> Proof:
     """The other side of its pair, on a system with the same processor."""
-    found: Proof = importlib.import_module(f"proofs.{proof.partner}").PARTNER
-    if proof.cpu != found.cpu:
-        found = importlib.import_module("proofs.arm64").moved(found)
-    return found
+    return _beside(proof, importlib.import_module(f"proofs.{proof.partner}").PARTNER)
 
 
 def waiting(proof: Proof) -> Proof:
-    """The worker that is paired with what cannot wait."""
-    found: Proof = importlib.import_module(f"proofs.{proof.partner}").PROOF
-    return found
+    """The worker that is paired with what cannot wait, on a system with the same processor."""
+    return _beside(proof, importlib.import_module(f"proofs.{proof.partner}").PROOF)
+
+
+def _beside(proof: Proof, found: Proof) -> Proof:
+    moved = importlib.import_module("proofs.arm64").moved
+    return found if proof.cpu == found.cpu else moved(found)
 
 
 def readme(language: str) -> str:

@@ -23,6 +23,11 @@ def _text(text: str) -> str:
     return text
 
 
+def _emulated(command: str) -> str:
+    """Under qemu-user Erlang's compiler needs one mapping of what it writes and runs."""
+    return f"export ERL_FLAGS='+JMsingle true'\n{command}" if "mix " in command else command
+
+
 def moved(proof: Proof) -> Proof:
     """The same, for ARM64."""
     return replace(
@@ -30,7 +35,9 @@ def moved(proof: Proof) -> Proof:
         platform="linux-arm64-gnu",
         cpu="arm64",
         system=f"Debian {roots.SUITE}, arm64 under qemu-user" if roots.CPU != "arm64" else "",
-        install=_text(proof.install),
+        install=_emulated(_text(proof.install)),
+        run_example=_emulated(proof.run_example),
+        run_worker=_emulated(proof.run_worker),
         files=[_text(pattern) for pattern in proof.files],
     )
 

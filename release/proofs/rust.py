@@ -3,6 +3,7 @@
 import subprocess
 from pathlib import Path
 
+import repository
 from proofs import Proof, readme
 from readme import samples
 
@@ -11,9 +12,9 @@ name = "app"
 version = "0.0.0"
 edition = "2024"
 [dependencies]
-honker = "0.1"
+honker = "NUMBER"
 serde_json = "1"
-"""
+""".replace("NUMBER", repository.version())
 CONFIG = """[source.crates-io]
 replace-with = "dist"
 [source.dist]

