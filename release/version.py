@@ -17,17 +17,25 @@ PLACES = {
     "bindings/bun/package.json": ['  "version": "{}"', 'honker-node-[a-z0-9-]+": "{}"'],
     "bindings/elixir/mix.exs": ['@version "{}"'],
     "bindings/dotnet/Directory.Build.props": ["<Version>{}</Version>"],
+    "README.md": ['"~> {}"', r"dev\.honker:honker(?:-kotlin)?:{}"],
+    "release/README.md": [r"honker-node(?:-linux-x64-gnu)?-{}\.tgz"],
+    "bindings/elixir/README.md": ['"~> {}"'],
+    "bindings/rust/README.md": ['honker = "{}"'],
     "bindings/jvm/README.md": ["<version>{}</version>"],
     "bindings/jvm/tests/consumer/pom.xml": [r"<artifactId>honker(?:-kotlin)?</artifactId>\s*<version>{}</version>"],
 }
 MODULES = ["honker", "honker-kotlin", "honker-testing", "honker-opentelemetry", "honker-spring-boot-starter"]
 for module in ["", *(f"{name}/" for name in [*MODULES, "examples", "testee", "bench"])]:
     PLACES[f"bindings/jvm/{module}pom.xml"] = [r"<artifactId>honker-parent</artifactId>\s*<version>{}</version>"]
+# Each registry has a spelling of its own for more than that.
+RELEASED = re.compile(r"\d+\.\d+\.\d+")
 NUMBER = r"(\d+\.\d+\.\d+[-+.0-9A-Za-z]*)"
 
 
 def main(argument: str) -> None:
     number = repository.version()
+    if not RELEASED.fullmatch(number):
+        raise SystemExit(f"release: {number} is no number that all registries take: it has to be like 1.2.3")
     if argument == "--write":
         write(repository.ROOT, number)
     elif wrong := differing(repository.ROOT, number):

@@ -4,6 +4,7 @@ import shutil
 import tempfile
 import unittest
 from pathlib import Path
+from unittest import mock
 
 import repository
 import version
@@ -12,6 +13,11 @@ import version
 class Version(unittest.TestCase):
     def test_all_places_have_cargos_number(self) -> None:
         self.assertEqual(version.differing(repository.ROOT, repository.version()), [])
+
+    def test_no_number_but_three_is_released(self) -> None:
+        with mock.patch.object(repository, "version", lambda: "1.2.3-rc.1"):
+            with self.assertRaisesRegex(SystemExit, "1.2.3-rc.1 is no number"):
+                version.main("")
 
     def test_another_number_is_found_and_written(self) -> None:
         with tempfile.TemporaryDirectory() as scratch:
