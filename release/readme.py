@@ -7,7 +7,10 @@ HOME = "https://github.com/russellromney/honker"
 
 
 def absolute(text: str, folder: str, version: str) -> str:
-    """With links to the repository, at this version, in place of relative ones. `folder` is that of the README."""
+    """With links to the repository, at this version, in place of relative ones, and without what is said before the
+    first release. `folder` is that of the README.
+    """
+    text = re.sub(r"^honker is not released yet:.*?\n\n", "", text, flags=re.M | re.S)
 
     def link(match: re.Match[str]) -> str:
         target, _, anchor = match[2].partition("#")

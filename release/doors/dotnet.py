@@ -6,10 +6,12 @@ import zipfile
 from pathlib import Path
 
 import portable
+import readme
 from archive import Entry, zipped
 from contents import Release
 from report import skip
 
+HOME = "bindings/dotnet"
 TYPES = "[Content_Types].xml"
 
 
@@ -19,7 +21,7 @@ def pack(release: Release, folder: Path) -> None:
         return
     for entry in portable.entries("dotnet"):
         more = _libraries(release) if entry.name == f"Honker.{release.version}.nupkg" else []
-        (folder / entry.name).write_bytes(_package(entry.content, more, release.moment))
+        (folder / entry.name).write_bytes(_package(entry.content, more, release))
 
 
 def _libraries(release: Release) -> list[Entry]:
@@ -30,7 +32,7 @@ def _libraries(release: Release) -> list[Entry]:
     ]
 
 
-def _package(package: bytes, more: list[Entry], moment: int) -> bytes:
+def _package(package: bytes, more: list[Entry], release: Release) -> bytes:
     """The package with more files in it, whose kinds stand in its list of kinds."""
     with zipfile.ZipFile(io.BytesIO(package)) as archive:
         there = {name: archive.read(name) for name in archive.namelist() if not name.endswith("/")}
@@ -39,9 +41,11 @@ def _package(package: bytes, more: list[Entry], moment: int) -> bytes:
     for kind in kinds:
         if f'Extension="{kind}"' not in text:
             text = text.replace("</Types>", f'<Default Extension="{kind}" ContentType="application/octet" /></Types>')
+    if "README.md" in there:
+        there["README.md"] = readme.absolute(there["README.md"].decode(), HOME, release.version).encode()
     there = _without_chance(there)
     entries = [Entry(TYPES, text.encode()), *(Entry(name, content) for name, content in sorted(there.items()))]
-    return zipped([*entries, *more], moment)
+    return zipped([*entries, *more], release.moment)
 
 
 def _without_chance(there: dict[str, bytes]) -> dict[str, bytes]:

@@ -3,6 +3,7 @@
 import unittest
 
 import readme
+import repository
 
 
 class Readme(unittest.TestCase):
@@ -13,6 +14,12 @@ class Readme(unittest.TestCase):
             readme.absolute(text, "bindings/go", "1.2.3"),
             f"[a]({home}/docs/sql.md#queue) [b]({home}/bindings/go/examples) [c](#concepts) [d](https://example.com/x)",
         )
+
+    def test_what_is_released_does_not_say_that_it_is_not(self) -> None:
+        text = "## Install\n\nhonker is not released yet: [until then](x)\ncomes.\n\n```\npip\n```\n"
+        self.assertEqual(readme.absolute(text, ".", "1.2.3"), "## Install\n\n```\npip\n```\n")
+        for path in repository.ROOT.glob("bindings/*/README.md"):
+            self.assertNotIn("not released", readme.absolute(path.read_text(), f"bindings/{path.parent.name}", "1.2.3"))
 
     def test_samples(self) -> None:
         self.assertEqual(readme.samples("```go\none\n```\n```\nno\n```\n```go\ntwo\n```\n", "go"), ["one\n", "two\n"])
