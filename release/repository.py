@@ -28,8 +28,10 @@ def commit() -> str:
 
 
 def is_dirty() -> bool:
-    """Whether files that git knows differ from HEAD."""
-    return git("status", "--porcelain", "--untracked-files=no") != ""
+    """Whether files that git knows differ from HEAD, or there are others where compilers take what lies there."""
+    changed = git("status", "--porcelain", "--untracked-files=no")
+    strange = git("ls-files", "--others", "--exclude-standard", "--", *SOURCES, *PORTABLE_SOURCES)
+    return bool(changed or strange)
 
 
 def commit_time() -> int:

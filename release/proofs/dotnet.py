@@ -1,6 +1,7 @@
 """.NET: dotnet add package, from a folder of packages. The SDK, which Debian does not have, is this machine's."""
 
 import os
+import shutil
 from pathlib import Path
 
 from proofs import Proof, readme
@@ -48,14 +49,16 @@ SDK = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "honker
 
 
 def _sdk() -> Path | None:
-    named = os.environ.get("DOTNET_ROOT")
-    found = Path(named) if named else SDK / "dotnet"
-    return found if (found / "dotnet").is_file() else None
+    """As bindings/dotnet/tests/sdk finds it."""
+    there = shutil.which("dotnet")
+    places = [Path(there).resolve().parent] if there else []
+    places += [Path(named)] if (named := os.environ.get("DOTNET_ROOT")) else []
+    return next((place for place in [*places, SDK / "dotnet"] if (place / "dotnet").is_file()), None)
 
 
 def _packages() -> Path | None:
-    """Those that the SDK came with."""
-    for folder in (SDK / "packages", SDK / "source", SDK / "nuget"):
+    """Those that the SDK came with, or that were there to compile ours."""
+    for folder in (SDK / "packages", SDK / "source", SDK / "nuget", Path.home() / ".nuget/packages"):
         if list(folder.rglob("microsoft.extensions.logging.abstractions*.nupkg")):
             return folder
     return None

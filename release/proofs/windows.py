@@ -26,8 +26,8 @@ node_exe() {
   cat node.out; cat node.err >&2; return $code
 }
 """
-# A registry of Windows that is there before anything of ours runs, and what it is called by. Wine's server has it until it ends, a
-# while after the last program, and it ends with the command.
+# A registry of Windows that is there before anything of ours runs, and what it is called by. Wine's server has it in
+# memory until it ends, a while after the last program, and it ends with the command.
 BOOT = f"{WINE}\nwine wineboot --init >wine.log 2>&1 || {{ cat wine.log; exit 1; }}\nwineserver -w\n"
 
 
