@@ -15,7 +15,7 @@ from contents import gather
 from report import close, say, skipped
 
 # One module of doors/ each.
-DOORS = ["c", "dotnet", "elixir", "extension", "go", "jvm", "node", "python", "ruby", "rust"]
+DOORS = ["c", "dotnet", "elixir", "extension", "go", "jvm", "node", "python", "ruby", "rust", "symbols"]
 
 
 def main(names: str) -> None:

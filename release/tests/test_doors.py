@@ -17,11 +17,12 @@ from unittest import mock
 
 import gomod
 import portable
+import readme
 import repository
 import sources
 import thirdparty
 from archive import Entry
-from doors import c, elixir, extension, go, jvm, node, python, ruby
+from doors import c, dotnet, elixir, extension, go, jvm, node, python, ruby, symbols
 from tests.pretend import ReleaseTest
 
 MUSL = "x86_64-linux-musl"
@@ -236,3 +237,28 @@ class Doors(ReleaseTest):
         extension.pack(self.release, self.folder)
         files = _zip(self.folder / "honker-ext-1.2.3-windows-x64.zip")
         self.assertEqual(set(files), {"honker_ext.dll", "README.txt", "LICENSE-APACHE", "LICENSE-MIT"})
+
+    def test_symbols(self) -> None:
+        native = self.release.natives[0]
+        (native.folder / "symbols").mkdir()
+        (native.folder / "symbols/libhonker.so.debug").write_bytes(b"symbols")
+        native.files |= {"symbols/libhonker.so.debug"}
+        symbols.pack(self.release, self.folder)
+        name = "honker-symbols-1.2.3-linux-x64-gnu"
+        self.assertEqual([path.name for path in self.folder.iterdir()], [f"{name}.tar.gz"])
+        files = _tar((self.folder / f"{name}.tar.gz").read_bytes())
+        self.assertEqual(set(files), {f"{name}/libhonker.so.debug"})
+
+    def test_nugets_readme_leads_to_the_repository(self) -> None:
+        buffer = io.BytesIO()
+        with zipfile.ZipFile(buffer, "w") as archive:
+            archive.writestr("[Content_Types].xml", "<Types></Types>")
+            archive.writestr("README.md", "[a](../../docs/sql.md)")
+        there = [Entry("Honker.1.2.3.nupkg", buffer.getvalue())]
+        with (
+            mock.patch.object(portable, "entries", lambda language: there),
+            mock.patch.object(portable, "has", lambda language: True),
+        ):
+            dotnet.pack(self.release, self.folder)
+        files = _zip(self.folder / "Honker.1.2.3.nupkg")
+        self.assertEqual(files["README.md"].decode(), f"[a]({readme.HOME}/blob/v1.2.3/docs/sql.md)")

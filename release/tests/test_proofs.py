@@ -18,7 +18,7 @@ import targets
 import thirdparty
 from archive import Entry
 from doors import c, elixir, extension, go, node, python, ruby
-from proofs import windows
+from proofs import dotnet, windows
 from tests.pretend import ReleaseTest
 
 
@@ -101,6 +101,18 @@ class Proofs(ReleaseTest):
         self.assertEqual(prove._chosen(["linux-x64-musl"]), (packages, {"linux-x64-musl"}))
         with self.assertRaisesRegex(SystemExit, "no proof of perl"):
             prove._chosen(["perl"])
+
+
+class Dotnet(unittest.TestCase):
+    def test_the_sdk_is_the_one_on_the_path(self) -> None:
+        with tempfile.TemporaryDirectory() as scratch:
+            program = Path(scratch) / "lib/dotnet"
+            program.parent.mkdir()
+            program.touch(0o755)
+            (Path(scratch) / "bin").mkdir()
+            (Path(scratch) / "bin/dotnet").symlink_to(program)
+            with mock.patch.dict(os.environ, PATH=f"{scratch}/bin", DOTNET_ROOT="/none"):
+                self.assertEqual(dotnet._sdk(), program.parent.resolve())
 
 
 class Emulation(unittest.TestCase):

@@ -108,7 +108,7 @@ class Publish(PublishTest):
 
     def test_files_of_a_release_are_not_replaced(self) -> None:
         files = ["dist/SHA256SUMS", "dist/honker.cdx.json", "dist/c/c.tar.gz", "dist/extension/e.zip"]
-        files += ["dist/elixir/n.tar.gz", "dist/python/p.whl", "dist/python/p.tar.gz"]
+        files += ["dist/elixir/n.tar.gz", "dist/symbols/s.tar.gz", "dist/python/p.whl", "dist/python/p.tar.gz"]
         self.write(*files, "assets/c.tar.gz")
         for _ in range(2):
             done = self.run_it("publish", "github")
@@ -119,7 +119,7 @@ class Publish(PublishTest):
 
     def test_the_sums_of_a_release_have_bare_names(self) -> None:
         self.write("dist/honker.cdx.json", "dist/c/c.tar.gz", "dist/extension/e.zip", "dist/elixir/n.tar.gz")
-        self.write("dist/python/p.whl", "dist/python/p.tar.gz")
+        self.write("dist/symbols/s.tar.gz", "dist/python/p.whl", "dist/python/p.tar.gz")
         sums = ["1  c/c.tar.gz", "2  honker.cdx.json", "3  third-party/x", "4  go/proxy/a/list", "5  go/go.tar.gz"]
         (self.root / "dist/SHA256SUMS").write_text("\n".join(sums) + "\n")
         self.assertEqual(self.run_it("publish", "github").returncode, 0)
