@@ -18,7 +18,6 @@ PLACES = {
     "bindings/elixir/mix.exs": ['@version "{}"'],
     "bindings/dotnet/Directory.Build.props": ["<Version>{}</Version>"],
     "README.md": ['"~> {}"', r"dev\.honker:honker(?:-kotlin)?:{}"],
-    "release/README.md": [r"honker-node(?:-linux-x64-gnu)?-{}\.tgz"],
     "bindings/elixir/README.md": ['"~> {}"'],
     "bindings/rust/README.md": ['honker = "{}"'],
     "bindings/jvm/README.md": ["<version>{}</version>"],
