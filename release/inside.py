@@ -69,8 +69,7 @@ def problems(package: str, target: Target) -> list[str] | None:
             path = Path(scratch) / name
             path.write_bytes(found[name])
             wrong += [f"{name} in {archives[0].name} {problem}" for problem in _unsound(target, path)]
-    # What the test suites have built may name it.
-    return wrong if repository.IS_SAMPLE else wrong + _places_named(archives)
+    return wrong + _places_named(archives)
 
 
 def _places_named(archives: list[Path]) -> list[str]:

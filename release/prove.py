@@ -47,7 +47,8 @@ def main(names: str) -> None:
     """Proves packages, or those of platforms; all of everything for no names."""
     packages, platforms = _chosen(names.split())
     about = json.loads((repository.DIST / "release.json").read_text())
-    failed = _look_inside(packages, platforms, about)
+    # What the suites have built is for this machine alone.
+    failed = [] if repository.IS_SAMPLE else _look_inside(packages, platforms, about)
     if why := roots.unavailable():
         skip("the proofs", why)
         proven = []
@@ -107,8 +108,7 @@ def _look_inside(packages: set[str], platforms: set[str], about: dict[str, Any])
                 failed.append(what)
                 say(f"{what}: {'; '.join(wrong)}")
             elif wrong is None:
-                # Of a sample it is known: the suites have not built it.
-                if not repository.IS_SAMPLE and not inside.parts(package, target) & target.never:
+                if not inside.parts(package, target) & target.never:
                     skip(what, "dist/ has no such package")
             else:
                 seen = {"package": package, "platform": target.name, "commit": about["commit"]}
