@@ -369,12 +369,17 @@ impl Inner {
 
     /// The consumer has looked, since `commits`, and found nothing.
     pub(super) fn rest(&self, key: u64, commits: u64, rest: Rest) {
-        let mut state = self.lock();
+        let state = self.lock();
         let missed = state.commits != commits;
+        self.end_look(state, key, (!missed).then_some(rest));
+    }
+
+    /// The consumer looks no more: it rests, or is ready.
+    fn end_look(&self, mut state: MutexGuard<'_, State>, key: u64, rest: Option<Rest>) {
         if let Some(consumer) = state.consumers.get_mut(&key) {
-            let until = rest.until();
-            consumer.phase = if missed { Phase::Ready } else { Phase::Resting(rest) };
-            self.announce(&mut state, if missed { None } else { Some(until) });
+            let until = rest.as_ref().map(Rest::until);
+            consumer.phase = rest.map_or(Phase::Ready, Phase::Resting);
+            self.announce(&mut state, until);
         }
     }
 
@@ -393,12 +398,7 @@ impl Inner {
             let Some(interest) = rest.question(true, now).cloned() else { continue };
             let answers = self.database.outlooks(&[&*interest]).unwrap_or_default();
             if rest.answer(&interest, answers.into_iter().next().and_then(Result::ok), now) {
-                let mut state = self.lock();
-                if let Some(consumer) = state.consumers.get_mut(&key) {
-                    consumer.phase = Phase::Ready;
-                    self.announce(&mut state, None);
-                }
-                return;
+                return self.end_look(self.lock(), key, None);
             }
         }
         self.rest(key, commits, rest);
