@@ -298,9 +298,8 @@ export class Run {
         this.#trouble.over();
         if (this.#phase !== "running") return settlements.length > 0 || claimed > 0 || lost.length > 0;
         // With all that it was asked for the library rests until there is something to tell, as with nothing.
-        const isFull = free > 0 && claimed === free && lost.length === 0 && error === null;
-        const isNothing = claimed === 0 && lost.length === 0 && error === null;
-        return this.#finished.length > 0 || !(isNothing || isFull);
+        const rests = (claimed === 0 || claimed === free) && lost.length === 0 && error === null;
+        return this.#finished.length > 0 || !rests;
       }
       throw wrong;
     } catch (error) {
