@@ -30,15 +30,10 @@ module Honker
 
     # What a plain INSERT cannot do. The connection needs honker's functions for these.
     FUNCTIONS = %i[unique_key unique_until unique_for_s on_conflict concurrency_key batch member max_run_s].freeze
-    # Calls that function. Not as a query, whose answer might come from a cache.
-    CALLERS = {
-      # As any SELECT, Sequel would send it to a :read_only server if there is one.
-      "Sequel::Database" => ->(db, sql, values) { db.fetch(sql, *values).server(:default).all.first.values.first },
-      "SQLite3::Database" => ->(db, sql, values) { db.get_first_value(sql, values) },
-      "ActiveRecord::ConnectionAdapters::AbstractAdapter" => lambda do |db, sql, values|
-        db.exec_query(sql.gsub("?") { db.quote(values.shift) }, "Honker Enqueue").rows.first.first
-      end
-    }.freeze
+    # Calls that function. ActiveRecord and Sequel do so alike on a file and on a server.
+    CALLERS = Postgres::CALLERS.slice("Sequel::Database", "ActiveRecord::ConnectionAdapters::AbstractAdapter").merge(
+      "SQLite3::Database" => ->(db, sql, values) { db.get_first_value(sql, values) }
+    ).freeze
 
     module_function
 

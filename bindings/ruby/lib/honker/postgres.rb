@@ -26,7 +26,7 @@ module Honker
     # cache.
     CALLERS = {
       # As any SELECT, Sequel would send it to a :read_only server if there is one.
-      "Sequel::Database" => ->(db, sql, values) { db.fetch(sql, *values).server(:default).first.values.first },
+      "Sequel::Database" => ->(db, sql, values) { db.fetch(sql, *values).server(:default).all.first.values.first },
       "PG::Connection" => lambda do |db, sql, values|
         n = 0
         db.exec_params(sql.gsub("?") { "$#{n += 1}" }, values).getvalue(0, 0)
