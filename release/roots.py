@@ -23,7 +23,6 @@ CPUS = {"x86_64": "amd64", "aarch64": "arm64"}
 # This machine's, as Debian calls it.
 CPU = CPUS.get(os.uname().machine, os.uname().machine)
 SUITE = "trixie"
-MIRROR = "http://deb.debian.org/debian"
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 HOME = "/home/user"
 BINARY_FORMATS = Path("/proc/sys/fs/binfmt_misc")
@@ -98,8 +97,8 @@ def _base(cpu: str) -> Path:
         say(f"making a root of Debian {SUITE} for {cpu}")
         with base.with_suffix(".log").open("wb") as log:
             command = ["debootstrap", f"--arch={cpu}", "--variant=minbase", "--include=ca-certificates"]
-            # Ubuntu's would take its own keys, and its own server.
-            command += [f"--keyring={KEYRING}", SUITE, part, MIRROR]
+            # Without its keys debootstrap takes the packages unsigned.
+            command += [f"--keyring={KEYRING}", SUITE, part]
             # What it mounts ends with it, also where it is killed.
             done = subprocess.run(["unshare", "--mount", *command], stdout=log, stderr=log)
         if done.returncode != 0:
